@@ -1,0 +1,78 @@
+"""Every error Matchbook raises on purpose.
+
+MatchbookError
+├── SettingsError            at start: names the variable, the value, the rule
+├── DataError                a row, a file or a table breaks a promise
+│   ├── ContractError        a contract view lacks a column or has another type
+│   └── EmptySnapshot        nothing to learn from before the cutoff (P01)
+├── BundleError              a trained model cannot be used
+│   ├── BundleNotFound       no such directory (P03)
+│   └── BundleCorrupt        checksum, shape or format differs from the manifest
+├── TrainingError            too sparse a matrix (P02), NaN factors, a degenerate loss
+├── ReleaseError             lists cannot be published or read
+│   ├── ReleaseIncomplete    counts or checksums differ; the pointer is not moved
+│   ├── ReleaseNotFound      no release of that name, or none is live yet
+│   └── ReleaseTooOld        a newer cutoff is live and `force` was not given
+└── ServiceError             PostgreSQL, Redis or Airflow does not answer or could not be started
+
+A message says what was expected, what came, where, and what to do next. Foreign errors are wrapped once,
+at the door that owns them, with `raise … from`. An unknown owner is not an error.
+"""
+
+from __future__ import annotations
+
+
+class MatchbookError(Exception):
+    """Base of the tree: catch this to catch everything raised on purpose."""
+
+
+class SettingsError(MatchbookError):
+    """A setting is unknown or has an unusable value."""
+
+
+class DataError(MatchbookError):
+    """A row, a file or a table breaks a promise."""
+
+
+class ContractError(DataError):
+    """A contract view lacks a column or has another type."""
+
+
+class EmptySnapshot(DataError):
+    """Nothing to learn from before the cutoff."""
+
+
+class BundleError(MatchbookError):
+    """A trained model cannot be used."""
+
+
+class BundleNotFound(BundleError):
+    """No bundle of that name and version."""
+
+
+class BundleCorrupt(BundleError):
+    """A file of a bundle differs from its manifest."""
+
+
+class TrainingError(MatchbookError):
+    """A model could not be fitted."""
+
+
+class ReleaseError(MatchbookError):
+    """Lists cannot be published or read."""
+
+
+class ReleaseIncomplete(ReleaseError):
+    """Counts or checksums differ from what was promised; the pointer is not moved."""
+
+
+class ReleaseNotFound(ReleaseError):
+    """No release of that name, or none is live yet."""
+
+
+class ReleaseTooOld(ReleaseError):
+    """A newer cutoff is live and `force` was not given."""
+
+
+class ServiceError(MatchbookError):
+    """A server does not answer or could not be started."""

@@ -1,0 +1,128 @@
+"""The on-disk format of a trained model: a directory of arrays and JSON with a checksummed manifest.
+
+    als_v1/20130405T000001Z-3fa92c1b/
+    ├── als_v1_config.json          the manifest (D17)
+    ├── als_v1_user_factors.npy     one file an array (D13-D21)
+    └── als_v1_user_mapping.json    one file an IdMap: {"ids": [...]}, row number = place
+
+No pickle (D12, R12). Files are readable by their owner only (L03). This file is the only one that knows the
+format; `pipelines` writes it, `serving` reads it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+
+from models.errors import BundleCorrupt, BundleNotFound
+from models.nouns.id_map import IdMap
+
+FORMAT = 1
+
+
+@dataclass(frozen=True, eq=False)
+class Bundle:
+    """One trained model.
+
+    name: e.g. "als_v1". config: what made it (cutoff, hyperparameters, metrics), JSON values only.
+    arrays: by name, e.g. "user_factors". maps: IdMaps by name, e.g. "user".
+    files: further files by name, e.g. "ranker_v1.pth" (torch weights, to be opened with weights_only).
+    version: set once stored: "<cutoff slug>-<first 8 of digest>".
+    """
+
+    name: str
+    config: Mapping[str, Any]
+    arrays: Mapping[str, np.ndarray]
+    maps: Mapping[str, IdMap] = field(default_factory=lambda: MappingProxyType({}))
+    files: Mapping[str, bytes] = field(default_factory=lambda: MappingProxyType({}))
+    version: str = ""
+
+    def digest(self) -> str:
+        """sha256 over config, arrays and ids; equal content has equal digests whatever the machine."""
+        h = hashlib.sha256(json.dumps([self.name, dict(self.config)], sort_keys=True).encode())
+        for key in sorted(self.arrays):
+            a = np.ascontiguousarray(self.arrays[key])
+            h.update(f"{key}{a.dtype.str}{a.shape}".encode())
+            h.update(a.data)
+        for key in sorted(self.maps):
+            h.update(key.encode())
+            h.update(self.maps[key].packed().tobytes())
+        for key in sorted(self.files):
+            h.update(key.encode() + self.files[key])
+        return h.hexdigest()
+
+
+def write_bundle(bundle: Bundle, directory: Path) -> None:
+    """Write every file into an existing empty directory; the manifest last."""
+    files = {}
+    for key, array in sorted(bundle.arrays.items()):
+        files[f"{bundle.name}_{key}.npy"] = _write_array(directory / f"{bundle.name}_{key}.npy", array)
+    for key, ids in sorted(bundle.maps.items()):
+        body = json.dumps({"ids": ids.ids.tolist()}).encode()
+        files[f"{bundle.name}_{key}_mapping.json"] = _write(directory / f"{bundle.name}_{key}_mapping.json", body)
+    for key, body in sorted(bundle.files.items()):
+        files[key] = _write(directory / key, body)
+    manifest = {"format": FORMAT, "name": bundle.name, "digest": bundle.digest(), "config": dict(bundle.config),
+                "arrays": sorted(bundle.arrays), "maps": sorted(bundle.maps), "files": sorted(bundle.files), "sha256": files}
+    _write(directory / f"{bundle.name}_config.json", json.dumps(manifest, indent=1, sort_keys=True).encode())
+
+
+def open_bundle(name: str, directory: Path) -> Bundle:
+    """Read and verify a bundle.
+
+    Raises BundleNotFound where there is none, BundleCorrupt where a file is missing, truncated, changed since it
+    was written, or of a format this code does not know.
+    """
+    path = directory / f"{name}_config.json"
+    if not path.is_file():
+        raise BundleNotFound(f"expected the bundle {name} in {directory}, found no {path.name}; "
+                             "train it (`python -m pipelines build`) or list what exists (`python -m pipelines check`)")
+    manifest = _manifest(path)
+    for file, sha in manifest["sha256"].items():
+        if not (directory / file).is_file() or _sha(directory / file) != sha:
+            raise BundleCorrupt(f"{directory / file} differs from its manifest (truncated, tampered with or missing); "
+                                "roll back to another release or train again")
+    arrays = {k: np.load(directory / f"{name}_{k}.npy", allow_pickle=False) for k in manifest["arrays"]}
+    maps = {k: _ids(directory / f"{name}_{k}_mapping.json") for k in manifest["maps"]}
+    extra = {k: (directory / k).read_bytes() for k in manifest["files"]}
+    return Bundle(name, manifest["config"], arrays, maps, extra, directory.name)
+
+
+def _manifest(path: Path) -> dict[str, Any]:
+    try:
+        manifest = json.loads(path.read_bytes())
+        known = manifest["format"] == FORMAT
+    except (ValueError, KeyError, TypeError) as error:
+        raise BundleCorrupt(f"{path} is no bundle manifest: {error}") from error
+    if not known:
+        raise BundleCorrupt(f"{path} has format {manifest['format']}, this version reads {FORMAT}; train again (M07)")
+    return dict(manifest)
+
+
+def _ids(path: Path) -> IdMap:
+    return IdMap(np.array(json.loads(path.read_bytes())["ids"], dtype="<U36"))
+
+
+def _write_array(path: Path, array: np.ndarray) -> str:
+    np.save(path, np.ascontiguousarray(array), allow_pickle=False)
+    os.chmod(path, 0o600)
+    return _sha(path)
+
+
+def _write(path: Path, body: bytes) -> str:
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as f:
+        f.write(body)
+    return hashlib.sha256(body).hexdigest()
+
+
+def _sha(path: Path) -> str:
+    with path.open("rb") as f:
+        return hashlib.file_digest(f, "sha256").hexdigest()

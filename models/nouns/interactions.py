@@ -1,0 +1,113 @@
+"""Who did what with which startup, and when: the one place that knows orientation and meaning."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from scipy import sparse
+
+from models.errors import DataError
+from models.nouns.id_map import IdMap
+from models.nouns.vocabulary import EXPLICIT_KINDS, KIND_WEIGHTS, InteractionKind
+
+DAY_US = 86_400_000_000
+_EXPLICIT = np.isin(np.arange(len(InteractionKind)), [k.code for k in EXPLICIT_KINDS])
+
+
+@dataclass(frozen=True, eq=False)
+class Interactions:
+    """Events as parallel arrays, one row an event, in any order.
+
+    owners, items: the ids behind the row numbers. As read from a snapshot owners are users and items are
+    startups; `transposed()` turns both round and is the only place that does.
+    owner, item: (n,) int32 rows. kind: (n,) int8 `InteractionKind.code`. at: (n,) int64 microseconds since
+    1970 UTC.
+
+    In the matrix of `csr()` a positive cell is summed interest, a negative cell a confident dislike, an absent
+    cell "never met" (weakly disliked by ALS). No cell is ever stored as 0, which the solver would read as
+    "no opinion" (R07).
+    """
+
+    owners: IdMap
+    items: IdMap
+    owner: np.ndarray
+    item: np.ndarray
+    kind: np.ndarray
+    at: np.ndarray
+
+    def __post_init__(self) -> None:
+        sizes = {len(self.owner), len(self.item), len(self.kind), len(self.at)}
+        if len(sizes) != 1:
+            raise DataError(f"owner, item, kind and at must be equally long, got {sorted(sizes)}")
+        for name, rows, ids in (("owner", self.owner, self.owners), ("item", self.item, self.items)):
+            if len(rows) and (rows.min() < 0 or rows.max() >= len(ids)):
+                raise DataError(f"{name} rows must lie in 0..{len(ids) - 1}, got {rows.min()}..{rows.max()}")
+
+    def __len__(self) -> int:
+        return len(self.owner)
+
+    def where(self, mask: np.ndarray) -> Interactions:
+        """The events of a boolean mask; ids keep their numbers."""
+        return replace(self, owner=self.owner[mask], item=self.item[mask], kind=self.kind[mask], at=self.at[mask])
+
+    def before(self, instant_us: int) -> Interactions:
+        """The events strictly before an instant."""
+        return self.where(self.at < instant_us)
+
+    def transposed(self) -> Interactions:
+        """The same events seen from the startups: owners become items."""
+        return Interactions(self.items, self.owners, self.item, self.owner, self.kind, self.at)
+
+    def counts(self) -> np.ndarray:
+        """(owners,) int32 events per owner: the interaction count of a user (R09)."""
+        return np.bincount(self.owner, minlength=len(self.owners)).astype(np.int32)
+
+    def distinct_counts(self) -> np.ndarray:
+        """(owners,) int32 different items per owner: the interaction count of a startup, once transposed (R09)."""
+        return np.diff(self.pairs().indptr).astype(np.int32)
+
+    def pairs(self) -> sparse.csr_matrix:
+        """(owners, items) bool: every pair that ever met."""
+        return self._matrix(self.owner, self.item, np.ones(len(self), bool))
+
+    def disliked(self) -> sparse.csr_matrix:
+        """(owners, items) bool: pairs whose last explicit opinion is a dislike (R07)."""
+        last = self._last_opinions()
+        mask = last[self.kind[last] == InteractionKind.DISLIKE.code]
+        return self._matrix(self.owner[mask], self.item[mask], np.ones(len(mask), bool))
+
+    def csr(self, half_life_days: float | None = None, now_us: int | None = None, damping: str = "none") -> sparse.csr_matrix:
+        """(owners, items) float32 weights.
+
+        Positive events add up (KIND_WEIGHTS, each halved every `half_life_days` before `now_us`); a pair whose
+        last explicit opinion is a dislike is the dislike's weight alone. damping: "none", "log" (log1p of the
+        sum) or "binary" (1.0), applied to positive cells.
+        """
+        weight = KIND_WEIGHTS[self.kind]
+        if half_life_days and len(self):
+            newest = int(self.at.max()) if now_us is None else now_us
+            weight = weight * np.exp2((self.at - newest) / (half_life_days * DAY_US)).astype(np.float32)
+        positive = self.kind != InteractionKind.DISLIKE.code
+        summed = self._matrix(self.owner[positive], self.item[positive], weight[positive])
+        if damping != "none":
+            summed.data = np.log1p(summed.data) if damping == "log" else np.ones_like(summed.data)
+        disliked = self.disliked().astype(np.float32)
+        kept = summed - summed.multiply(disliked)
+        matrix = (kept + disliked * KIND_WEIGHTS[InteractionKind.DISLIKE.code]).tocsr().astype(np.float32)
+        matrix.eliminate_zeros()
+        matrix.sort_indices()
+        return matrix
+
+    def _last_opinions(self) -> np.ndarray:
+        """Row numbers of each pair's last explicit event; of several at one instant the higher kind code."""
+        rows = np.flatnonzero(_EXPLICIT[self.kind])
+        rows = rows[np.lexsort((self.kind[rows], self.at[rows], self.item[rows], self.owner[rows]))]
+        pair = self.owner[rows].astype(np.int64) * max(len(self.items), 1) + self.item[rows]
+        return rows[np.append(pair[1:] != pair[:-1], True)] if len(rows) else rows
+
+    def _matrix(self, owner: np.ndarray, item: np.ndarray, data: np.ndarray) -> sparse.csr_matrix:
+        shape = (len(self.owners), len(self.items))
+        matrix = sparse.coo_matrix((data, (owner, item)), shape=shape).tocsr()
+        matrix.sort_indices()
+        return matrix

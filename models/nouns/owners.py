@@ -1,0 +1,45 @@
+"""A batch of owners, as the recipe sees them: one owner is a batch of one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import sparse
+
+from models.errors import DataError
+
+
+@dataclass(frozen=True, eq=False)
+class Owners:
+    """b owners of one surface.
+
+    row: (b,) int32 row in the release's entities, -1 for a stranger (arrived since, or served from a profile).
+    count: (b,) int32 interaction count. opted_out: (b,) bool.
+    history: (b, items) float32 csr over the surface's catalogue: what each owner did (see Interactions.csr).
+    barred: (b, items) bool csr over the catalogue: never to be shown (seen, disliked, own).
+    text: b profile texts, for strangers only (content-based), or None.
+    """
+
+    row: np.ndarray
+    count: np.ndarray
+    opted_out: np.ndarray
+    history: sparse.csr_matrix
+    barred: sparse.csr_matrix
+    text: tuple[str, ...] | None = None
+
+    def __post_init__(self) -> None:
+        sizes = {len(self.row), len(self.count), len(self.opted_out), self.history.shape[0], self.barred.shape[0]}
+        if self.text is not None:
+            sizes.add(len(self.text))
+        if len(sizes) != 1:
+            raise DataError(f"all columns of a batch of owners must be equally long, got {sorted(sizes)}")
+
+    def __len__(self) -> int:
+        return len(self.row)
+
+    def part(self, start: int, stop: int) -> Owners:
+        """The owners start..stop-1."""
+        text = None if self.text is None else self.text[start:stop]
+        return Owners(self.row[start:stop], self.count[start:stop], self.opted_out[start:stop],
+                      self.history[start:stop], self.barred[start:stop], text)

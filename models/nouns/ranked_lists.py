@@ -1,0 +1,74 @@
+"""Finished lists of a whole batch of owners, and their files."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+import numpy as np
+
+from models.errors import ReleaseIncomplete
+from models.nouns.candidates import indptr_of
+from models.nouns.entities import FACETS
+
+#: What speaks for an item besides its sources: a facet shared with the owner, then its own standing. Stored as the
+#: bit `1 << position`: append only, eight at most.
+REASONS = (*FACETS, "new", "popular")
+
+
+@dataclass(frozen=True, eq=False)
+class RankedLists:
+    """b lists of one surface, best item first.
+
+    owner: (b,) int32 entity row, -1 a stranger. method, route: (b,) uint8 places in `Method`.
+    count: (b,) int32 interaction count. reranked: (b,) bool. indptr: (b + 1,) int64.
+    item: (nnz,) int32 entity rows, unique within a list. score: (nnz,) float32 in 0..1, descending within a list.
+    source: (nnz,) uint8 `Source` bits. reason: (nnz,) uint8 bits by REASONS.
+    """
+
+    owner: np.ndarray
+    method: np.ndarray
+    route: np.ndarray
+    count: np.ndarray
+    reranked: np.ndarray
+    indptr: np.ndarray
+    item: np.ndarray
+    score: np.ndarray
+    source: np.ndarray
+    reason: np.ndarray
+
+    def __post_init__(self) -> None:
+        per_owner = {len(self.owner), len(self.method), len(self.route), len(self.count), len(self.reranked),
+                     len(self.indptr) - 1}
+        per_place = {int(self.indptr[-1]), len(self.item), len(self.score), len(self.source), len(self.reason)}
+        if len(per_owner) != 1 or len(per_place) != 1:
+            raise ReleaseIncomplete(f"columns of ranked lists differ in length: owners {per_owner}, places {per_place}")
+
+    def __len__(self) -> int:
+        return len(self.owner)
+
+    def row(self, i: int) -> slice:
+        """The places of list i."""
+        return slice(int(self.indptr[i]), int(self.indptr[i + 1]))
+
+    @classmethod
+    def concat(cls, parts: Sequence[RankedLists]) -> RankedLists:
+        """The lists of all parts, in order."""
+        columns = {f.name: np.concatenate([getattr(p, f.name) for p in parts]) for f in fields(cls) if f.name != "indptr"}
+        return cls(indptr=indptr_of(np.concatenate([np.diff(p.indptr) for p in parts])), **columns)
+
+    def save(self, path: Path) -> None:
+        """Write every column into one .npz; equal lists give equal bytes."""
+        with path.open("wb") as f:
+            np.savez(f, **{c.name: getattr(self, c.name) for c in fields(self)})
+        path.chmod(0o600)
+
+    @classmethod
+    def open(cls, path: Path) -> RankedLists:
+        """The inverse of `save`."""
+        try:
+            with np.load(path, allow_pickle=False) as z:
+                return cls(**{c.name: z[c.name] for c in fields(cls)})
+        except (OSError, ValueError, KeyError) as error:
+            raise ReleaseIncomplete(f"{path} holds no ranked lists ({error}); score this shard again") from error

@@ -1,0 +1,147 @@
+"""The cache contract: the keys of a release in Redis and the bytes of one list. `pipelines` writes, `serving` reads.
+
+    <ns>:current                        id of the live release; the one pointer, moved by one SET
+    <ns>:history                        list of the ids that were live before, newest first
+    <ns>:release:<id>:manifest          JSON, see Release
+    <ns>:release:<id>:<surface>         hash: owner's 16 id bytes -> encoded list; field * holds the popular list
+    <ns>:release:<id>:items:<entity>    npz: ids and facets behind the item numbers of the lists
+    <ns>:trending:<surface>             encoded ids and scores, refreshed between builds
+    <ns>:live:<id>:<surface>:<owner>    a list computed live, short lived
+
+One list (format 1, little endian): header (12 bytes), then n items uint32, n scores uint16 (score * 65535),
+n source bits uint8, n reason bits uint8: 8 bytes a place.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+
+from models.errors import ReleaseIncomplete
+from models.nouns.ranked_lists import RankedLists
+from models.nouns.vocabulary import Entity, Method, Surface
+
+LIST_FORMAT = 1
+POPULAR_FIELD = b"*"
+_HEADER = struct.Struct("<BBBBIHH")  # format, method, route, reranked, interaction count, places, part
+_PLACE_BYTES = 8
+
+
+@dataclass(frozen=True)
+class Release:
+    """The complete set of lists of one cutoff, visible all at once or not at all.
+
+    id: "<cutoff slug>-<first 8 of digest>". as_of, generated_at: ISO 8601 UTC. digest: sha256 over all encoded
+    lists, surface by surface, owners ascending; it does not depend on shards or on when it was made.
+    bundles: name -> version. lists: surface -> number of owners. parts: the builds its lists came from (a refresh
+    adds one); the header of a list names its part.
+    """
+
+    id: str
+    as_of: str
+    generated_at: str
+    digest: str
+    snapshot: str
+    bundles: Mapping[str, str]
+    lists: Mapping[str, int]
+    shards: Sequence[Mapping[str, Any]]
+    settings: Mapping[str, Any]
+    shares: Mapping[str, Any] = field(default_factory=dict)
+    parts: Sequence[Mapping[str, str]] = ()
+    code_version: str = ""
+
+    def to_json(self) -> str:
+        return json.dumps(asdict(self), indent=1, sort_keys=True)
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> Release:
+        """Raises ReleaseIncomplete where a field is missing."""
+        try:
+            return cls(**json.loads(text))
+        except (ValueError, TypeError) as error:
+            raise ReleaseIncomplete(f"not a release manifest: {error}") from error
+
+
+@dataclass(frozen=True)
+class Keys:
+    """Every key, in one namespace."""
+
+    namespace: str = "matchbook"
+
+    @property
+    def current(self) -> str:
+        return f"{self.namespace}:current"
+
+    @property
+    def history(self) -> str:
+        return f"{self.namespace}:history"
+
+    @property
+    def publisher(self) -> str:
+        """The lease of the one publisher at a time."""
+        return f"{self.namespace}:publisher"
+
+    def manifest(self, release: str) -> str:
+        return f"{self.namespace}:release:{release}:manifest"
+
+    def lists(self, release: str, surface: Surface) -> str:
+        return f"{self.namespace}:release:{release}:{surface}"
+
+    def items(self, release: str, entity: Entity) -> str:
+        return f"{self.namespace}:release:{release}:items:{entity}"
+
+    def trending(self, surface: Surface) -> str:
+        return f"{self.namespace}:trending:{surface}"
+
+    def live(self, release: str, surface: Surface, owner: str) -> str:
+        return f"{self.namespace}:live:{release}:{surface}:{owner}"
+
+    def of_release(self, release: str) -> list[str]:
+        """All keys that a release owns: no key is ever found by scanning."""
+        return [self.manifest(release), *(self.lists(release, s) for s in Surface), *(self.items(release, e) for e in Entity)]
+
+
+@dataclass(frozen=True, eq=False)
+class StoredList:
+    """One decoded list; columns as in RankedLists."""
+
+    method: Method
+    route: Method
+    reranked: bool
+    count: int
+    part: int
+    item: np.ndarray
+    score: np.ndarray
+    source: np.ndarray
+    reason: np.ndarray
+
+
+def encode_lists(lists: RankedLists, part: int = 0) -> list[bytes]:
+    """One value a list, in the order of `lists`."""
+    item = lists.item.astype("<u4").tobytes()
+    score = np.rint(np.clip(lists.score, 0, 1) * 65535).astype("<u2").tobytes()
+    source, reason = lists.source.tobytes(), lists.reason.tobytes()
+    bounds = lists.indptr.tolist()
+    heads = zip(lists.method.tolist(), lists.route.tolist(), lists.reranked.tolist(), lists.count.tolist(),
+                bounds[:-1], bounds[1:], strict=True)
+    return [_HEADER.pack(LIST_FORMAT, m, r, k, c, b - a, part) + item[4 * a : 4 * b] + score[2 * a : 2 * b]
+            + source[a:b] + reason[a:b] for m, r, k, c, a, b in heads]
+
+
+def decode_list(value: bytes) -> StoredList:
+    """The inverse for one list. Raises ReleaseIncomplete on another format or a wrong length."""
+    if len(value) < _HEADER.size or value[0] != LIST_FORMAT:
+        raise ReleaseIncomplete(f"expected a stored list of format {LIST_FORMAT}, got {value[:1].hex() or 'nothing'}; publish again")
+    _, method, route, reranked, count, n, part = _HEADER.unpack_from(value)
+    if len(value) != _HEADER.size + n * _PLACE_BYTES:
+        raise ReleaseIncomplete(f"a stored list of {n} places must have {_HEADER.size + n * _PLACE_BYTES} bytes, got {len(value)}")
+    at = _HEADER.size
+    methods = tuple(Method)
+    return StoredList(methods[method], methods[route], bool(reranked), count, part,
+                      np.frombuffer(value, "<u4", n, at), np.frombuffer(value, "<u2", n, at + 4 * n) / np.float32(65535),
+                      np.frombuffer(value, np.uint8, n, at + 6 * n), np.frombuffer(value, np.uint8, n, at + 7 * n))

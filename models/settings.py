@@ -1,0 +1,171 @@
+"""The only reader of the environment: one frozen Settings, an unknown MATCHBOOK_ variable is an error (G01-G11)."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any
+
+from models.errors import SettingsError
+
+PREFIX = "MATCHBOOK_"
+
+
+def _env(name: str, default: Any, about: str, shapes: bool = False, choices: tuple[str, ...] = (),
+         low: float | None = None, high: float | None = None) -> Any:
+    """A field read from an environment variable; `shapes` marks what changes the lists and is recorded with them."""
+    return field(default=default, metadata={"env": name, "about": about, "shapes": shapes, "choices": choices,
+                                            "low": low, "high": high})
+
+
+class Secret(str):
+    """A string that prints as stars."""
+
+    def __repr__(self) -> str:
+        return "'***'"
+
+    __str__ = __repr__
+
+    def reveal(self) -> str:
+        return str.__str__(self)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Every setting with its variable, default and meaning; build with `from_env`, pass it down as a value."""
+
+    home: Path = _env("MATCHBOOK_HOME", Path(".matchbook"), "all state: databases, artefacts, logs")
+    database_url: Secret = _env("DATABASE_URL", Secret(""), "your PostgreSQL; empty: an embedded one is started")
+    redis_url: Secret = _env("REDIS_URL", Secret(""), "your Redis; empty: an embedded one is started")
+    namespace: str = _env("MATCHBOOK_NAMESPACE", "matchbook", "first part of every Redis key")
+    reader_host: str = _env("MATCHBOOK_READER_HOST", "127.0.0.1", "address the reader listens on")
+    reader_port: int = _env("MATCHBOOK_READER_PORT", 5000, "port of the reader (R10)", low=1, high=65535)
+    reader_workers: int = _env("MATCHBOOK_READER_WORKERS", 2, "processes of the reader", low=1, high=64)
+    airflow_port: int = _env("MATCHBOOK_AIRFLOW_PORT", 8080, "port of the Airflow UI, on 127.0.0.1", low=1, high=65535)
+    log_level: str = _env("MATCHBOOK_LOG_LEVEL", "INFO", "level of the logs", choices=("DEBUG", "INFO", "WARNING", "ERROR"))
+
+    enable_als: bool = _env("ENABLE_ALS", True, "use ALS, both directions (G01)", True)
+    enable_two_tower: bool = _env("ENABLE_TWO_TOWER", True, "use the two-tower model (G02)", True)
+    enable_ensemble: bool = _env("ENABLE_ENSEMBLE", True, "blend for hot users (G03)", True)
+    als_model_path: str = _env("ALS_MODEL_PATH", "", "pin this ALS bundle directory over the release's (G04, M04)", True)
+    two_tower_model_path: str = _env("TWO_TOWER_MODEL_PATH", "", "pin this two-tower bundle directory (G05, M04)", True)
+    cold_start_threshold: int = _env("COLD_START_THRESHOLD", 5, "from here on ALS (G08)", True, low=0)
+    warm_user_threshold: int = _env("WARM_USER_THRESHOLD", 20, "from here on the ensemble (G09)", True, low=0)
+
+    blend: str = _env("MATCHBOOK_BLEND", "weighted", "how the ensemble blends (C08, C16-C18)", True,
+                      ("weighted", "rrf", "learned", "dynamic"))
+    blend_profile: str = _env("MATCHBOOK_BLEND_PROFILE", "", "named weights; empty: the two below (C11-C14)", True,
+                              ("", "collaborative", "balanced", "semantic", "equal"))
+    ensemble_als_weight: float = _env("ENSEMBLE_ALS_WEIGHT", 0.6, "weight of ALS (G06)", True, low=0, high=1)
+    ensemble_two_tower_weight: float = _env("ENSEMBLE_TWO_TOWER_WEIGHT", 0.4, "weight of the two-tower (G07)", True, low=0, high=1)
+    rrf_k: int = _env("MATCHBOOK_RRF_K", 60, "constant of reciprocal rank fusion (C16)", True, low=1)
+
+    depth: int = _env("MATCHBOOK_DEPTH", 100, "places of a stored list", True, low=1, high=1000)
+    candidate_multiplier: float = _env("MATCHBOOK_CANDIDATE_MULTIPLIER", 2.0, "candidates per source and place (C10, C52)", True, low=1, high=10)
+    candidate_sources: str = _env("MATCHBOOK_CANDIDATE_SOURCES", "union", "whom the ranker may draw on", True, ("union", "route"))
+    views_are_seen: bool = _env("MATCHBOOK_VIEWS_ARE_SEEN", True, "a viewed pair counts as seen", True)
+
+    ranker: str = _env("MATCHBOOK_RANKER", "auto", "auto: the trained one where there is one, else rules", True,
+                       ("auto", "mlp", "rules", "off"))
+    rule_model_weight: float = _env("MATCHBOOK_RULE_MODEL_WEIGHT", 0.5, "rule score: model score (C36, G11)", True, low=0)
+    rule_recency_weight: float = _env("MATCHBOOK_RULE_RECENCY_WEIGHT", 0.2, "rule score: recency", True, low=0)
+    rule_popularity_weight: float = _env("MATCHBOOK_RULE_POPULARITY_WEIGHT", 0.2, "rule score: popularity", True, low=0)
+    rule_diversity_weight: float = _env("MATCHBOOK_RULE_DIVERSITY_WEIGHT", 0.1, "rule score: diversity", True, low=0)
+    recency_days: float = _env("MATCHBOOK_RECENCY_DAYS", 30.0, "recency = exp(-age / this) (C46)", True, low=0.01)
+    diversity_places: int = _env("MATCHBOOK_DIVERSITY_PLACES", 20, "places ranked with diversity", True, low=0, high=100)
+
+    als_factors: int = _env("MATCHBOOK_ALS_FACTORS", 128, "(C21)", True, low=1, high=1024)
+    als_regularization: float = _env("MATCHBOOK_ALS_REGULARIZATION", 0.01, "(C22)", True, low=0)
+    als_iterations: int = _env("MATCHBOOK_ALS_ITERATIONS", 20, "(C23)", True, low=1, high=500)
+    als_alpha: float = _env("MATCHBOOK_ALS_ALPHA", 40.0, "(C24)", True, low=0)
+    als_min_interactions: int = _env("MATCHBOOK_ALS_MIN_INTERACTIONS", 1, "owners with fewer are left out (C31)", True, low=1)
+    content_dimensions: int = _env("MATCHBOOK_CONTENT_DIMENSIONS", 96, "size of a content vector", True, low=2, high=512)
+    neighbours: int = _env("MATCHBOOK_NEIGHBOURS", 200, "neighbours kept per item", True, low=1, high=5000)
+    two_tower_dimensions: int = _env("MATCHBOOK_TWO_TOWER_DIMENSIONS", 64, "size of a tower's output", True, low=2, high=512)
+    two_tower_epochs: int = _env("MATCHBOOK_TWO_TOWER_EPOCHS", 10, "(C32)", True, low=1, high=500)
+    two_tower_batch: int = _env("MATCHBOOK_TWO_TOWER_BATCH", 1024, "rows of a training batch", True, low=2)
+    two_tower_learning_rate: float = _env("MATCHBOOK_TWO_TOWER_LEARNING_RATE", 0.003, "Adam's step", True, low=0)
+    ranker_epochs: int = _env("MATCHBOOK_RANKER_EPOCHS", 20, "(C37)", True, low=1, high=500)
+    ranker_batch: int = _env("MATCHBOOK_RANKER_BATCH", 128, "(C37)", True, low=1)
+    ranker_learning_rate: float = _env("MATCHBOOK_RANKER_LEARNING_RATE", 0.001, "(C37)", True, low=0)
+    ranker_hidden: str = _env("MATCHBOOK_RANKER_HIDDEN", "32/16", "widths of the MLP (C33, C40)", True)
+    ranker_negatives: int = _env("MATCHBOOK_RANKER_NEGATIVES", 2, "negatives per positive (C43)", True, low=1, high=50)
+    ranker_min_positives: int = _env("MATCHBOOK_RANKER_MIN_POSITIVES", 100, "fewer: the rules rank (C53)", True, low=1)
+    holdout_share: float = _env("MATCHBOOK_HOLDOUT_SHARE", 0.2, "last share of events held out (C25)", True, low=0.01, high=0.9)
+    seed: int = _env("MATCHBOOK_SEED", 42, "of all randomness", True, low=0)
+
+    shards: int = _env("MATCHBOOK_SHARDS", 8, "scoring tasks of a build", low=1, high=1000)
+    threads: int = _env("MATCHBOOK_THREADS", 2, "threads of one scoring task", low=1, high=256)
+    train_threads: int = _env("MATCHBOOK_TRAIN_THREADS", 2, "threads of training; pinned, recorded", True, low=1, high=256)
+    rejected_share: float = _env("MATCHBOOK_REJECTED_SHARE", 0.05, "more broken rows than this stop the run", low=0, high=1)
+    keep_releases: int = _env("MATCHBOOK_KEEP_RELEASES", 3, "builds kept in Redis, the live one included (M05)", low=1, high=50)
+    keep_artifacts: int = _env("MATCHBOOK_KEEP_ARTIFACTS", 14, "releases, snapshots and bundles kept as files", low=3)
+    release_ttl_hours: float = _env("MATCHBOOK_RELEASE_TTL_HOURS", 240.0, "stored lists expire, several intervals (R01)", low=1)
+    stale_hours: float = _env("MATCHBOOK_STALE_HOURS", 36.0, "answers say stale from this age on", low=1)
+    live_ttl_s: int = _env("MATCHBOOK_LIVE_TTL_S", 1800, "a list computed live is kept (H05)", low=1)
+    popular_ttl_s: int = _env("MATCHBOOK_POPULAR_TTL_S", 3600, "(H04)", low=1)
+    count_ttl_s: int = _env("MATCHBOOK_COUNT_TTL_S", 300, "an interaction count is kept (H03)", low=1)
+    redis_timeout_s: float = _env("MATCHBOOK_REDIS_TIMEOUT_S", 0.25, "the reader's patience with Redis", low=0.01)
+    database_timeout_s: float = _env("MATCHBOOK_DATABASE_TIMEOUT_S", 1.0, "the reader's patience with PostgreSQL", low=0.01)
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str] | None = None) -> Settings:
+        """Read and check every variable. Raises SettingsError naming the variable, the value and the rule."""
+        given = os.environ if environ is None else environ
+        known = {f.metadata["env"]: f for f in fields(cls)}
+        for name in given:
+            if name.startswith(PREFIX) and name not in known:
+                raise SettingsError(f"{name} is no setting of Matchbook; README.md lists them all (was it misspelt?)")
+        values = {f.name: _cast(f, given[name]) for name, f in known.items() if given.get(name, "") != ""}
+        settings = cls(**values)
+        return replace(settings, home=settings.home.expanduser().absolute())
+
+    def recorded(self) -> dict[str, Any]:
+        """What shapes the lists, as JSON values: stored with a snapshot and reused when its cutoff is built again."""
+        return {f.name: getattr(self, f.name) for f in fields(self) if f.metadata["shapes"]}
+
+    def with_recorded(self, recorded: Mapping[str, Any]) -> Settings:
+        """These settings, with everything that shapes the lists as it was recorded."""
+        known = {f.name for f in fields(self) if f.metadata["shapes"]}
+        return replace(self, **{k: v for k, v in recorded.items() if k in known})
+
+    def digest(self) -> str:
+        """Eight hex digits over `recorded()`."""
+        return hashlib.sha256(json.dumps(self.recorded(), sort_keys=True).encode()).hexdigest()[:8]
+
+    @property
+    def artifacts(self) -> Path:
+        """Where snapshots, bundles and releases live."""
+        return self.home / "artifacts"
+
+    @property
+    def sqlalchemy_url(self) -> str:
+        """DATABASE_URL with the driver spelt out: a bare postgresql:// means another driver to SQLAlchemy 2.1."""
+        scheme, _, rest = self.database_url.reveal().partition("://")
+        return f"postgresql+psycopg2://{rest}" if scheme.split("+")[0] in ("postgresql", "postgres") else self.database_url.reveal()
+
+
+def _cast(f: Any, text: str) -> Any:
+    name, kind = f.metadata["env"], type(f.default)
+    try:
+        value = _boolean(text) if kind is bool else kind(text)
+    except ValueError as error:
+        raise SettingsError(f"{name} must be {kind.__name__}, got {text!r}; default {f.default!r}") from error
+    choices, low, high = f.metadata["choices"], f.metadata["low"], f.metadata["high"]
+    if choices and value not in choices:
+        raise SettingsError(f"{name} must be one of {', '.join(c or 'empty' for c in choices)}, got {text!r}")
+    if (low is not None and not value >= low) or (high is not None and not value <= high):
+        raise SettingsError(f"{name} must lie in {low}..{'' if high is None else high}, got {text!r}")
+    return value
+
+
+def _boolean(text: str) -> bool:
+    if text.lower() in ("1", "true", "yes", "on"):
+        return True
+    if text.lower() in ("0", "false", "no", "off"):
+        return False
+    raise ValueError(text)

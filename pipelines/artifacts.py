@@ -1,0 +1,80 @@
+"""Where snapshots, bundles, releases and runs lie: written aside, then renamed into place, never changed after."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from models.errors import BundleNotFound, ReleaseNotFound
+from models.nouns.bundle import Bundle, open_bundle, write_bundle
+from models.nouns.release import Release
+from models.settings import Settings
+
+
+class Artifacts:
+    """The artefact store of one MATCHBOOK_HOME."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.root = settings.artifacts
+
+    def stored(self, kind: str) -> list[Path]:
+        """Every finished directory of a kind ("snapshots", "releases", "bundles/als_v1"), oldest cutoff first."""
+        folder = self.root / kind
+        return sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith(".")) if folder.is_dir() else []
+
+    def place(self, kind: str, name: str, fill: Callable[[Path], None]) -> Path:
+        """Run `fill` on an empty directory aside, then rename it to kind/name; what is there already stays (same name, same content)."""
+        target = self.root / kind / name
+        if target.exists():
+            return target
+        aside = target.parent / f".{name}.{uuid.uuid4().hex[:8]}"
+        aside.mkdir(parents=True, mode=0o700)
+        try:
+            fill(aside)
+            aside.rename(target)
+        except OSError:
+            if not target.exists():  # another run placed the same content first
+                raise
+        finally:
+            shutil.rmtree(aside, ignore_errors=True)
+        return target
+
+    def store_bundle(self, bundle: Bundle, slug: str) -> str:
+        """Write a bundle; returns its version, the same for the same content."""
+        version = f"{slug}-{bundle.digest()[:8]}"
+        self.place(f"bundles/{bundle.name}", version, lambda directory: write_bundle(bundle, directory))
+        return version
+
+    def open_bundle(self, name: str, version: str) -> Bundle:
+        """Read and verify one stored bundle."""
+        return open_bundle(name, self.root / "bundles" / name / version)
+
+    def latest_bundle(self, name: str) -> Bundle:
+        """The bundle of the newest cutoff. Raises BundleNotFound."""
+        versions = self.stored(f"bundles/{name}")
+        if not versions:
+            raise BundleNotFound(f"expected a bundle {name} under {self.root / 'bundles'}, found none; run `python -m pipelines build`")
+        return open_bundle(name, versions[-1])
+
+    def release(self, name: str) -> Release:
+        """The manifest of a stored release. Raises ReleaseNotFound, naming what there is."""
+        path = self.root / "releases" / name / "manifest.json"
+        if not path.is_file():
+            there = ", ".join(p.name for p in self.stored("releases")) or "none"
+            raise ReleaseNotFound(f"no release {name!r}; stored are: {there}")
+        return Release.from_json(path.read_bytes())
+
+    def releases(self) -> list[Release]:
+        """Every stored release, oldest cutoff first."""
+        return [self.release(p.name) for p in self.stored("releases")]
+
+    def write_json(self, path: Path, value: Any) -> None:
+        """Replace a small JSON file atomically."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        aside = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
+        aside.write_text(json.dumps(value, indent=1, sort_keys=True))
+        aside.rename(path)

@@ -1,0 +1,82 @@
+"""One build: its id, its cutoff, its settings and where its files lie. Built once per task, never asks for now()."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from models.errors import DataError
+from models.settings import Settings
+from pipelines.artifacts import Artifacts
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def parse_instant(text: str) -> datetime:
+    """An ISO 8601 instant or date, UTC where no zone is given. Raises DataError."""
+    try:
+        instant = datetime.fromisoformat(text.strip())
+    except ValueError as error:
+        raise DataError(f"expected an ISO 8601 instant such as 2024-05-01T00:00:00Z, got {text!r}") from error
+    return (instant if instant.tzinfo else instant.replace(tzinfo=UTC)).astimezone(UTC)
+
+
+def slug_of(as_of: datetime) -> str:
+    """`20130405T000001Z`, with microseconds only where there are any; slugs of equal form sort by time."""
+    return as_of.strftime("%Y%m%dT%H%M%S") + (f".{as_of.microsecond:06d}" if as_of.microsecond else "") + "Z"
+
+
+@dataclass(frozen=True)
+class Run:
+    """One build. id names its staging directory, as_of is the cutoff: the instant before which it may know anything."""
+
+    id: str
+    as_of: datetime
+    settings: Settings
+
+    @classmethod
+    def start(cls, settings: Settings, run_id: str, as_of: datetime, fresh: bool = False) -> Run:
+        """Begin a build and record it. A cutoff that was built before keeps the settings recorded with its snapshot, unless `fresh`."""
+        run = cls(run_id, as_of, settings)
+        snapshot = None if fresh else run.stored_snapshot()
+        if snapshot is not None:
+            recorded = json.loads((snapshot / "manifest.json").read_text())["settings"]
+            run = cls(run_id, as_of, settings.with_recorded(recorded))
+        run.artifacts.write_json(run.directory / "run.json", {
+            "id": run_id, "as_of": as_of.isoformat(), "fresh": fresh, "settings": run.settings.recorded()})
+        return run
+
+    @classmethod
+    def open(cls, settings: Settings, run_id: str) -> Run:
+        """The build that `start` recorded, in another task. Raises DataError."""
+        path = settings.artifacts / "runs" / run_id / "run.json"
+        if not path.is_file():
+            raise DataError(f"no run {run_id!r} was started here ({path} is missing); start the build again")
+        note = json.loads(path.read_text())
+        return cls(run_id, parse_instant(note["as_of"]), settings.with_recorded(note["settings"]))
+
+    @property
+    def artifacts(self) -> Artifacts:
+        return Artifacts(self.settings)
+
+    @property
+    def directory(self) -> Path:
+        """Staging of this build."""
+        return self.settings.artifacts / "runs" / self.id
+
+    @property
+    def slug(self) -> str:
+        return slug_of(self.as_of)
+
+    @property
+    def as_of_us(self) -> int:
+        """The cutoff in microseconds since 1970 UTC."""
+        delta = self.as_of - EPOCH
+        return (delta.days * 86_400 + delta.seconds) * 1_000_000 + delta.microseconds
+
+    def stored_snapshot(self) -> Path | None:
+        """The newest stored snapshot of this very cutoff."""
+        mine = [p for p in self.artifacts.stored("snapshots") if p.name.rsplit("-", 1)[0] == self.slug]
+        return max(mine, key=lambda p: (p / "manifest.json").stat().st_mtime) if mine else None
