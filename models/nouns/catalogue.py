@@ -1,0 +1,76 @@
+"""The bundle `catalogue_v1` (everybody at the cutoff) and the item table a release carries in Redis."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from models.errors import ReleaseIncomplete
+from models.nouns.bundle import Bundle
+from models.nouns.entities import FACETS, Entities
+from models.nouns.id_map import IdMap
+from models.nouns.vocabulary import Entity
+
+CATALOGUE = "catalogue_v1"
+_COLUMNS = ("role", "listed", "opted_out", "founder", "created_at", "views", "interactions", "count")
+
+
+def catalogue_bundle(users: Entities, startups: Entities, config: Mapping[str, Any]) -> Bundle:
+    """Both kinds as one bundle; labels of the facets stand in its config."""
+    arrays: dict[str, np.ndarray] = {}
+    labels = {}
+    for e in (users, startups):
+        arrays |= {f"{e.entity}_{c}": getattr(e, c) for c in _COLUMNS}
+        arrays |= {f"{e.entity}_{f}": e.facets[f] for f in FACETS}
+        labels[e.entity.value] = {f: list(e.labels[f]) for f in FACETS}
+    return Bundle(CATALOGUE, {**config, "labels": labels}, arrays, {"user": users.ids, "startup": startups.ids})
+
+
+def entities_of(bundle: Bundle) -> dict[Entity, Entities]:
+    """The inverse of `catalogue_bundle`."""
+    return {e: _entities(bundle, e) for e in Entity}
+
+
+def _entities(bundle: Bundle, entity: Entity) -> Entities:
+    columns = {c: bundle.arrays[f"{entity}_{c}"] for c in _COLUMNS}
+    facets = {f: bundle.arrays[f"{entity}_{f}"] for f in FACETS}
+    labels = {f: tuple(bundle.config["labels"][entity.value][f]) for f in FACETS}
+    return Entities(entity=entity, ids=bundle.maps[entity.value], facets=facets, labels=labels, **columns)
+
+
+@dataclass(frozen=True, eq=False)
+class ItemTable:
+    """What stands behind the item numbers of a release's lists.
+
+    ids: (n,) rows; facets: (n,) int32 codes by FACETS, -1 blank; labels: the text of each code; role: (n,) int8 place
+    in `Role`, -1 for startups.
+    """
+
+    ids: IdMap
+    facets: Mapping[str, np.ndarray]
+    labels: Mapping[str, tuple[str, ...]]
+    role: np.ndarray
+
+
+def encode_items(entities: Entities) -> bytes:
+    """The bytes stored under `Keys.items`."""
+    buffer = io.BytesIO()
+    labels = json.dumps({f: list(entities.labels[f]) for f in FACETS}).encode()
+    np.savez_compressed(buffer, ids=entities.ids.packed(), role=entities.role,
+                        labels=np.frombuffer(labels, np.uint8), **entities.facets)
+    return buffer.getvalue()
+
+
+def decode_items(value: bytes) -> ItemTable:
+    """The inverse. Raises ReleaseIncomplete where the bytes are no item table."""
+    try:
+        with np.load(io.BytesIO(value), allow_pickle=False) as z:
+            labels = {f: tuple(t) for f, t in json.loads(z["labels"].tobytes()).items()}
+            return ItemTable(IdMap.from_packed(z["ids"]), {f: z[f] for f in FACETS}, labels, z["role"])
+    except (ValueError, KeyError, OSError) as error:
+        raise ReleaseIncomplete(f"the release's item table cannot be read ({error}); publish it again") from error

@@ -1,0 +1,53 @@
+"""Which method an owner's list comes from: a pure function of counts, thresholds and switches (B01-B13, G01-G09)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from models.nouns.vocabulary import Entity, Method, Segment, Surface
+from models.settings import Settings
+
+_CODE = {m: i for i, m in enumerate(Method)}
+
+
+@dataclass(frozen=True, eq=False)
+class Route:
+    """Routes of b owners. method: (b,) uint8 places in `Method`, by thresholds alone; segment: (b,) uint8 in `Segment`."""
+
+    method: np.ndarray
+    segment: np.ndarray
+
+
+def route(surface: Surface, count: np.ndarray, settings: Settings) -> Route:
+    """Users: content below 5, ALS below 20, then the ensemble. Startups: content below 5, then reverse ALS (R24).
+
+    count: (b,) int32 interaction counts (R09). The thresholds are COLD_START_THRESHOLD and WARM_USER_THRESHOLD.
+    """
+    segment = (count >= settings.cold_start_threshold).astype(np.uint8) + (count >= settings.warm_user_threshold)
+    by_segment = (Method.CONTENT_BASED, Method.ALS, Method.ENSEMBLE)
+    if surface.owner is Entity.STARTUP:
+        by_segment = (Method.CONTENT_BASED, Method.ALS_REVERSE, Method.ALS_REVERSE)
+    table = np.array([_CODE[m] for m in by_segment], np.uint8)
+    return Route(table[segment], segment)
+
+
+def chain(surface: Surface, first: Method, settings: Settings) -> tuple[Method, ...]:
+    """The methods to try in order, beginning with the routed one, ending in popular (B08, R08); switched-off ones are left out.
+
+    A cold owner's chain does not climb to ALS: content-based, then what else knows them, then popular.
+    """
+    if surface.owner is Entity.STARTUP:
+        ladder = [Method.ALS_REVERSE, Method.TWO_TOWER, Method.CONTENT_BASED, Method.POPULAR]
+    else:
+        ladder = [Method.ENSEMBLE, Method.ALS, Method.TWO_TOWER, Method.CONTENT_BASED, Method.POPULAR]
+    off = {m for m, on in ((Method.ENSEMBLE, settings.enable_ensemble and settings.enable_als and settings.enable_two_tower),
+                           (Method.ALS, settings.enable_als), (Method.ALS_REVERSE, settings.enable_als),
+                           (Method.TWO_TOWER, settings.enable_two_tower)) if not on}
+    return tuple(m for m in ladder[ladder.index(first):] if m not in off)
+
+
+def segment_names() -> tuple[str, ...]:
+    """The text of each segment code."""
+    return tuple(Segment)
