@@ -1,0 +1,73 @@
+"""Content-based: the one tokeniser of profiles, and a factor source that can also embed a stranger's words (A01)."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+#: Compared as a whole value and word by word: a user's interest "games" meets the category "games_video".
+TOPICS = {"category": "category", "field": "field", "type": "type", "tags": "tag", "skills": "tag", "interests": "tag"}
+#: Compared as a whole value only: the words of a place or of a funding round mean nothing elsewhere.
+PLACES = {"location": "location", "stage": "stage"}
+#: Read word by word. Names are left out: a person's name must not sway whom they meet.
+PROSE = ("headline", "description")
+
+_WORD = re.compile(r"[^\W_]+(?:[+#]+)?")
+_STOP = frozenset("a an and are as at be by for from has in into is it its of on or our that the their this to we who with you your".split())
+
+
+def tokens_of(profile: Mapping[str, str]) -> list[str]:
+    """The tokens of one profile: namespaced values ("category:games_video", "location:pittsburgh") and plain words.
+
+    profile: text by column name of users.csv or startups.csv; unknown columns are ignored, blank ones say nothing.
+    Tokens hold no white space, ascend and are unique, so that equal profiles have equal tokens in any column order.
+    """
+    found: set[str] = set()
+    for column, space in TOPICS.items():
+        for words in _values(profile.get(column) or "", r"[;,|]"):
+            found.add(f"{space}:{'_'.join(words)}")
+            found.update(w for w in words if _tells(w))
+    for column, space in PLACES.items():
+        found.update(f"{space}:{'_'.join(words)}" for words in _values(profile.get(column) or "", r"[;,|/]"))
+    for column in PROSE:
+        found.update(w for w in _words(profile.get(column) or "") if _tells(w))
+    return sorted(found)
+
+
+def text_of(profile: Mapping[str, str]) -> str:
+    """A stranger's profile as it travels in `Owners.text`: its tokens, joined by blanks."""
+    return " ".join(tokens_of(profile))
+
+
+def embed(texts: Sequence[Sequence[str]], tokens: np.ndarray, token_vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Unit vectors of token lists: the normalised sum of the vectors of their known tokens.
+
+    texts: n lists of tokens. tokens: (t,) ascending unicode array; token_vectors: (t, d) float32, the weight of a
+    token (its rarity) included in its length. Returns ((n, d) float32, (n,) bool): a text without a known token, or
+    whose vectors cancel out, is not known and has a zero vector.
+    """
+    flat = np.array([token for text in texts for token in text] or [""])[: sum(map(len, texts))]
+    text = np.repeat(np.arange(len(texts)), [len(t) for t in texts])
+    place = np.minimum(np.searchsorted(tokens, flat), max(len(tokens) - 1, 0))
+    hit = tokens[place] == flat if len(tokens) else np.zeros(len(flat), bool)
+    total = np.zeros((len(texts), token_vectors.shape[1]), np.float64)
+    np.add.at(total, text[hit], token_vectors[place[hit]])
+    norm = np.sqrt((total * total).sum(1))
+    known = norm > 1e-9
+    return np.where(known[:, None], total / np.maximum(norm, 1e-9)[:, None], 0).astype(np.float32), known
+
+
+def _values(text: str, separators: str) -> list[list[str]]:
+    """The words of each value of a list such as "ai; machine learning"; empty values are left out."""
+    return [words for part in re.split(separators, text) if (words := _words(part))]
+
+
+def _words(text: str) -> list[str]:
+    return _WORD.findall(unicodedata.normalize("NFKC", text).casefold())
+
+
+def _tells(word: str) -> bool:
+    return len(word) > 1 and word not in _STOP
