@@ -83,6 +83,8 @@ class Settings:
     als_iterations: int = _env("MATCHBOOK_ALS_ITERATIONS", 20, "(C23)", True, low=1, high=500)
     als_alpha: float = _env("MATCHBOOK_ALS_ALPHA", 40.0, "(C24)", True, low=0)
     als_min_interactions: int = _env("MATCHBOOK_ALS_MIN_INTERACTIONS", 1, "owners with fewer are left out (C31)", True, low=1)
+    als_damping: str = _env("MATCHBOOK_ALS_DAMPING", "none", "how repeated events of a pair add up", True, ("none", "log", "binary"))
+    als_half_life_share: float = _env("MATCHBOOK_ALS_HALF_LIFE_SHARE", 0.0, "weights halve over this share of the data's span; 0: never", True, low=0)
     content_dimensions: int = _env("MATCHBOOK_CONTENT_DIMENSIONS", 96, "size of a content vector", True, low=2, high=512)
     neighbours: int = _env("MATCHBOOK_NEIGHBOURS", 200, "neighbours kept per item", True, low=1, high=5000)
     two_tower_dimensions: int = _env("MATCHBOOK_TWO_TOWER_DIMENSIONS", 64, "size of a tower's output", True, low=2, high=512)
