@@ -1,0 +1,91 @@
+"""From the raw scores of several models to one score in 0..1: scaling and the four blends (C08-C18, R06)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from models.nouns.bundle import Bundle
+from models.settings import Settings
+
+#: ALS weight of the named profiles (C11-C14); the two-tower has the rest.
+PROFILES = {"collaborative": 0.7, "balanced": 0.6, "semantic": 0.4, "equal": 0.5}
+
+
+def min_max(score: np.ndarray, indptr: np.ndarray) -> np.ndarray:
+    """(nnz,) float32: each owner's scores stretched over 0..1 (A23, C09).
+
+    score: (nnz,) raw, NaN where the source abstains, which stays NaN. Equal scores, a single one included, become
+    0.5 (R06). indptr: (b + 1,).
+    """
+    length = np.diff(indptr)
+    full = np.flatnonzero(length)
+    low, high = np.full(len(length), np.inf, np.float32), np.full(len(length), -np.inf, np.float32)
+    if len(full):
+        low[full] = np.fmin.reduceat(score, indptr[full])
+        high[full] = np.fmax.reduceat(score, indptr[full])
+    with np.errstate(invalid="ignore"):
+        span = (high - low).astype(np.float32)
+        low, span = np.repeat(low, length), np.repeat(span, length)
+        flat = span <= 0
+        scaled = (score - low) / np.where(flat, 1, span)
+    return np.where(flat & ~np.isnan(score), np.float32(0.5), scaled).astype(np.float32)
+
+
+def ranks(score: np.ndarray, owner: np.ndarray, indptr: np.ndarray) -> np.ndarray:
+    """(nnz,) int64 rank from 1 within each owner, best score first, ties by place; NaN ranks last."""
+    order = np.lexsort((-np.nan_to_num(score, nan=-np.inf), owner))
+    rank = np.empty(len(score), np.int64)
+    rank[order] = np.arange(len(score)) - indptr[owner] + 1
+    return rank
+
+
+def als_weight(settings: Settings, count: np.ndarray) -> np.ndarray:
+    """(b,) float32 share of ALS: fixed, of a profile, or falling with the interaction count (C08, C11-C14, C18).
+
+    dynamic: 0.6 under 50 interactions, 0.5 under 100, else 0.4.
+    """
+    if settings.blend == "dynamic":
+        return np.select([count < 50, count < 100], [0.6, 0.5], 0.4).astype(np.float32)
+    fixed = PROFILES.get(settings.blend_profile)
+    if fixed is None:
+        total = settings.ensemble_als_weight + settings.ensemble_two_tower_weight
+        fixed = settings.ensemble_als_weight / total if total else 0.5
+    return np.full(len(count), fixed, np.float32)
+
+
+@dataclass(frozen=True, eq=False)
+class Blend:
+    """The ensemble's way of making one score out of ALS and two-tower, both over the same union (A06, R06).
+
+    learned: the bundle `ensemble_v1` when settings.blend is "learned" and one was fitted (C17), else None: then the
+    weighted blend stands in.
+    """
+
+    settings: Settings
+    learned: Bundle | None = None
+
+    def __call__(self, als: np.ndarray, two_tower: np.ndarray, owner: np.ndarray, indptr: np.ndarray,
+                 count: np.ndarray, age_days: np.ndarray) -> np.ndarray:
+        """(nnz,) float32 in 0..1. als, two_tower: raw scores, NaN counts as the lowest. count, age_days: (b,) per owner."""
+        if self.settings.blend == "rrf":
+            k = self.settings.rrf_k
+            fused = 1 / (k + ranks(als, owner, indptr)) + 1 / (k + ranks(two_tower, owner, indptr))
+            return min_max(fused.astype(np.float32), indptr)
+        a, t = (np.nan_to_num(min_max(s, indptr)) for s in (als, two_tower))
+        if self.settings.blend == "learned" and self.learned is not None:
+            return self._probability(a, t, count[owner], age_days[owner])
+        w = als_weight(self.settings, count)[owner]
+        return (w * a + (1 - w) * t).astype(np.float32)
+
+    def _probability(self, a: np.ndarray, t: np.ndarray, count: np.ndarray, age_days: np.ndarray) -> np.ndarray:
+        assert self.learned is not None
+        x = learned_features(a, t, count, age_days)
+        z = x @ self.learned.arrays["coefficients"].astype(np.float32) + self.learned.arrays["intercept"][0]
+        return (1 / (1 + np.exp(-z))).astype(np.float32)
+
+
+def learned_features(als: np.ndarray, two_tower: np.ndarray, count: np.ndarray, age_days: np.ndarray) -> np.ndarray:
+    """(n, 4) float32 inputs of the learned blend: both scaled scores, log1p of interactions, log1p of account age (C17)."""
+    return np.stack([als, two_tower, np.log1p(count), np.log1p(np.maximum(age_days, 0))], axis=1).astype(np.float32)

@@ -1,0 +1,236 @@
+"""The one recipe, for batch scoring and for the live fallback: route -> candidates -> blend -> rank -> list.
+
+It takes a batch of owners; one owner is a batch of one. The route decides the method and the base score; the ranker may
+draw its candidates from the union of all sources that know the owner.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from models.blending import min_max
+from models.features import static_features
+from models.nouns.candidates import Candidates, Proposal, indptr_of
+from models.nouns.entities import FACETS
+from models.nouns.owners import Owners
+from models.nouns.ranked_lists import REASONS, RankedLists
+from models.nouns.vocabulary import Method, Source
+from models.recipe import Recipe, diversity_facets
+from models.routing import Route, chain, route
+from models.scorers.ranker import place
+
+#: Owners scored at once: small enough for the caches, large enough for vector code.
+CHUNK = 256
+_CODE = {m: i for i, m in enumerate(Method)}
+_REASON = {name: 1 << i for i, name in enumerate(REASONS)}
+#: An item is called new or popular from here on.
+NEW_RECENCY, POPULAR_AT = 0.5, 0.8
+_PARTS = {Method.CONTENT_BASED: (Source.CONTENT_BASED,), Method.ALS: (Source.ALS,), Method.ALS_REVERSE: (Source.ALS_REVERSE,),
+          Method.TWO_TOWER: (Source.TWO_TOWER,), Method.ENSEMBLE: (Source.ALS, Source.TWO_TOWER)}
+
+
+@dataclass(frozen=True, eq=False)
+class Ranking:
+    """All that was computed on the way to a batch's lists; `explain` prints it.
+
+    method: (b,) uint8, what answers. model_score: (nnz,) float32 in 0..1, the answering method's score over the union.
+    lists: the result. reranked: (b,) bool.
+    """
+
+    route: Route
+    method: np.ndarray
+    candidates: Candidates
+    model_score: np.ndarray
+    lists: RankedLists
+
+
+def recommend(recipe: Recipe, owners: Owners, depth: int) -> RankedLists:
+    """Up to `depth` items for every owner, fewer only where no more may be shown (R08, I12)."""
+    starts = range(0, max(len(owners), 1), CHUNK)
+    return RankedLists.concat([rank(recipe, owners.part(s, s + CHUNK), depth).lists for s in starts])
+
+
+def rank(recipe: Recipe, owners: Owners, depth: int) -> Ranking:
+    """The recipe for one chunk of owners, with everything that `explain` wants to show."""
+    routed = route(recipe.surface, owners.count, recipe.settings)
+    candidates = candidates_of(recipe, owners, int(np.ceil(depth * recipe.settings.candidate_multiplier)))
+    method = answering(recipe, owners, routed, candidates)
+    candidates = _kept(recipe, candidates, method)
+    score = _base_score(recipe, owners, candidates, method)
+    lists = _filled(recipe, owners, _placed(recipe, owners, candidates, score, method, routed, depth), depth)
+    return Ranking(routed, method, candidates, score, lists)
+
+
+def candidates_of(recipe: Recipe, owners: Owners, k: int) -> Candidates:
+    """The union of up to k proposals of every source, scored by every source (R06). Who opted out gets none (R23)."""
+    proposals = {s: _for(owners, scorer.propose(owners, k)) for s, scorer in recipe.scorers.items()}
+    union = Candidates.union(len(owners), proposals)
+    return union.scored({s: scorer.score(owners, union) for s, scorer in recipe.scorers.items()})
+
+
+def answering(recipe: Recipe, owners: Owners, routed: Route, candidates: Candidates) -> np.ndarray:
+    """(b,) uint8 the first method of each owner's chain that has a score for any of its candidates (B06, B08)."""
+    knows = {s: _any(~np.isnan(score), candidates.indptr) for s, score in candidates.scores.items()}
+    nobody = np.zeros(len(owners), bool)
+    method = np.full(len(owners), _CODE[Method.POPULAR], np.uint8)
+    for first in np.unique(routed.method):
+        for m in reversed(chain(recipe.surface, tuple(Method)[first], recipe.settings)[:-1]):
+            able = np.logical_and.reduce([knows.get(s, nobody) for s in _PARTS[m]])
+            method[(routed.method == first) & able & ~owners.opted_out] = _CODE[m]
+    return method
+
+
+def model_scores(recipe: Recipe, owners: Owners, candidates: Candidates) -> np.ndarray:
+    """(nnz,) float32 in 0..1: the answering method's score, min-max over the union (C45); 0 where it abstains on an item."""
+    method = answering(recipe, owners, route(recipe.surface, owners.count, recipe.settings), candidates)
+    return _base_score(recipe, owners, candidates, method)
+
+
+def _for(owners: Owners, proposal: Proposal) -> Proposal:
+    if not owners.opted_out.any():
+        return proposal
+    keep = ~owners.opted_out[proposal.owner]
+    length = np.where(owners.opted_out, 0, np.diff(proposal.indptr))
+    return Proposal(indptr_of(length), proposal.item[keep], proposal.score[keep])
+
+
+def _kept(recipe: Recipe, candidates: Candidates, method: np.ndarray) -> Candidates:
+    """The candidates a second stage may draw on: all of them, or the answering method's own where that is asked for."""
+    if recipe.ranker is not None and recipe.settings.candidate_sources == "union":
+        return candidates
+    own = np.array([sum(s.bit for s in _PARTS.get(m, ())) for m in Method], np.uint8)
+    keep = (candidates.proposed & own[method][candidates.owner]) > 0
+    length = np.bincount(candidates.owner[keep], minlength=len(candidates))
+    return Candidates(indptr_of(length), candidates.owner[keep], candidates.item[keep], candidates.proposed[keep],
+                      {s: v[keep] for s, v in candidates.scores.items()})
+
+
+def _base_score(recipe: Recipe, owners: Owners, candidates: Candidates, method: np.ndarray) -> np.ndarray:
+    """(nnz,) float32: each owner's answering method over its own candidates."""
+    result = np.zeros(len(candidates.item), np.float32)
+    mine = method[candidates.owner]
+    for code in np.unique(method):
+        m = tuple(Method)[code]
+        if m is Method.POPULAR:
+            continue
+        columns = [candidates.scores[s] for s in _PARTS[m]]
+        if m is Method.ENSEMBLE:
+            score = recipe.blend(columns[0], columns[1], candidates.owner, candidates.indptr, owners.count,
+                                 recipe.age_days(owners.row))
+        else:
+            score = np.nan_to_num(min_max(columns[0], candidates.indptr))
+        result = np.where(mine == code, score, result)
+    return result
+
+
+def _placed(recipe: Recipe, owners: Owners, candidates: Candidates, score: np.ndarray, method: np.ndarray,
+            routed: Route, depth: int) -> RankedLists:
+    """Order every owner's candidates and keep the best `depth`; who is answered by popular has none yet."""
+    length = np.where(method == _CODE[Method.POPULAR], 0, np.diff(candidates.indptr))
+    width = int(length.max(initial=0))
+    present = np.arange(width) < length[:, None]
+    place_of = np.where(present, candidates.indptr[:-1, None] + np.arange(width), 0)
+    order, final = _ordered(recipe, candidates, score, place_of, present, depth)
+    kept = np.minimum(length, order.shape[1])
+    cells = np.arange(order.shape[1]) < kept[:, None]
+    chosen = np.take_along_axis(place_of, order, 1)[cells]
+    item = candidates.item[chosen]
+    return RankedLists(
+        owner=owners.row, method=method, route=routed.method, count=owners.count,
+        reranked=(method != _CODE[Method.POPULAR]) & (recipe.ranker is not None), indptr=indptr_of(kept), item=item,
+        score=np.clip(final[cells], 0, 1), source=candidates.proposed[chosen],
+        reason=_reasons(recipe, owners, np.repeat(np.arange(len(owners)), kept), item))
+
+
+def _ordered(recipe: Recipe, candidates: Candidates, score: np.ndarray, place_of: np.ndarray, present: np.ndarray,
+             depth: int) -> tuple[np.ndarray, np.ndarray]:
+    """Columns of the rectangle, best first, and their scores: by the ranker, or by the model score where it is off."""
+    if not place_of.size:
+        return np.zeros(place_of.shape, np.int64), np.zeros(place_of.shape, np.float32)
+    if recipe.ranker is None:
+        base = np.where(present, score[place_of], -np.inf)
+        order = np.argsort(-base, axis=1, kind="stable")[:, :depth]
+        return order, np.take_along_axis(base, order, 1)
+    item = candidates.item[place_of]
+    features = static_features(score[place_of].ravel(), recipe.item_recency[item].ravel(), recipe.item_popularity[item].ravel())
+    return place(recipe.ranker, features.reshape(*item.shape, -1), diversity_facets(recipe, item), present,
+                 recipe.settings.diversity_places, depth)
+
+
+def _filled(recipe: Recipe, owners: Owners, lists: RankedLists, depth: int) -> RankedLists:
+    """Fill lists that are shorter than `depth` from the popular items not yet in them; item numbers become entity rows."""
+    short = np.flatnonzero(np.diff(lists.indptr) < min(depth, len(recipe.catalogue)))
+    if not len(short):
+        return _as_rows(recipe, lists, lists.indptr, lists.item, lists.score, lists.source, lists.reason)
+    fill = recipe.popular.propose(owners.take(short), depth)
+    at, item, score = _new_to(lists, short, fill, depth)
+    order = np.argsort(np.concatenate([np.repeat(np.arange(len(lists)), np.diff(lists.indptr)), at]), kind="stable")
+    floor = np.full(len(lists), 1, np.float32)
+    filled = np.flatnonzero(np.diff(lists.indptr))
+    floor[filled] = lists.score[lists.indptr[filled + 1] - 1]
+    more = {"item": item, "score": score * floor[at], "source": np.full(len(at), Source.POPULAR.bit, np.uint8),
+            "reason": _reasons(recipe, owners, at, item)}
+    columns = {name: np.concatenate([getattr(lists, name), more[name]])[order] for name in more}
+    length = np.diff(lists.indptr) + np.bincount(at, minlength=len(lists))
+    return _as_rows(recipe, lists, indptr_of(length), **columns)
+
+
+def _new_to(lists: RankedLists, short: np.ndarray, fill: Proposal, depth: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The popular places that are not in the list already and still fit: list, item, score in 0..1."""
+    at = short[fill.owner]
+    stride = 1 + max(int(lists.item.max(initial=0)), int(fill.item.max(initial=0)))
+    have = np.repeat(np.arange(len(lists)), np.diff(lists.indptr)).astype(np.int64) * stride + lists.item
+    fresh = ~np.isin(at.astype(np.int64) * stride + fill.item, have)
+    at, item, score = at[fresh], fill.item[fresh], fill.score[fresh]
+    start = indptr_of(np.bincount(at, minlength=len(lists)))
+    fits = np.arange(len(at)) - start[at] < depth - np.diff(lists.indptr)[at]
+    return at[fits], item[fits], score[fits]
+
+
+def _as_rows(recipe: Recipe, lists: RankedLists, indptr: np.ndarray, item: np.ndarray, score: np.ndarray,
+             source: np.ndarray, reason: np.ndarray) -> RankedLists:
+    return RankedLists(lists.owner, lists.method, lists.route, lists.count, lists.reranked, indptr,
+                       recipe.catalogue[item], score.astype(np.float32), source, reason)
+
+
+def _reasons(recipe: Recipe, owners: Owners, at: np.ndarray, item: np.ndarray) -> np.ndarray:
+    """(n,) uint8 reason bits of item positions for the owners `at`: facets shared with most of their history, new, popular."""
+    bits = np.where(recipe.item_recency[item] >= NEW_RECENCY, _REASON["new"], 0)
+    bits |= np.where(recipe.item_popularity[item] >= POPULAR_AT, _REASON["popular"], 0)
+    for name, favourite in favourites(recipe, owners).items():
+        code = recipe.facets[name][item]
+        bits |= np.where((code >= 0) & (code == favourite[at]), _REASON[name], 0)
+    return bits.astype(np.uint8)
+
+
+def favourites(recipe: Recipe, owners: Owners) -> Mapping[str, np.ndarray]:
+    """By facet the (b,) code with the most weight in each owner's history, -1 without one; what facet reasons refer to."""
+    liked = owners.history.maximum(0).tocoo()
+    found = {}
+    for name in FACETS:
+        code = recipe.facets[name][liked.col]
+        known = code >= 0
+        found[name] = _heaviest(len(owners), liked.row[known], code[known], liked.data[known])
+    return found
+
+
+def _heaviest(size: int, row: np.ndarray, code: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """(size,) int32 the code with the largest summed weight of each row, the lowest of equals, -1 for empty rows."""
+    best = np.full(size, -1, np.int32)
+    if len(row):
+        width = int(code.max()) + 1
+        pair, inverse = np.unique(row.astype(np.int64) * width + code, return_inverse=True)
+        total = np.bincount(inverse, weights=weight)
+        order = np.lexsort((pair, -total, pair // width))
+        first = order[np.append(True, np.diff(pair[order] // width) > 0)]
+        best[pair[first] // width] = pair[first] % width
+    return best
+
+
+def _any(mask: np.ndarray, indptr: np.ndarray) -> np.ndarray:
+    """(b,) bool: does any place of each row hold."""
+    total = np.concatenate([[0], np.cumsum(mask)])
+    return np.asarray(total[indptr[1:]] > total[indptr[:-1]])

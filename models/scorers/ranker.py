@@ -1,0 +1,126 @@
+"""The second stage: a small network or its rule-based twin, and the greedy placing that gives diversity its meaning."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from models.features import DIVERSITY_FACETS, FEATURES
+from models.nouns.bundle import Bundle
+from models.settings import Settings
+
+_DIVERSITY = FEATURES.index("diversity")
+
+
+class Ranker(Protocol):
+    """Features to a score in 0..1; higher is better."""
+
+    name: str
+
+    def score(self, features: np.ndarray) -> np.ndarray:
+        """(…, len(FEATURES)) float32 to (…) float32."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class RuleRanker:
+    """0.5 model score + 0.2 recency + 0.2 popularity + 0.1 diversity (C36); the weights are settings (G11)."""
+
+    weights: np.ndarray
+    name: str = "rules"
+
+    @classmethod
+    def of(cls, settings: Settings) -> RuleRanker:
+        w = np.array([settings.rule_model_weight, settings.rule_recency_weight, settings.rule_popularity_weight,
+                      settings.rule_diversity_weight], np.float32)
+        return cls(w / max(float(w.sum()), 1e-9))
+
+    def score(self, features: np.ndarray) -> np.ndarray:
+        return np.asarray(features @ self.weights, np.float32)
+
+
+@dataclass(frozen=True, eq=False)
+class MlpRanker:
+    """Forward pass of `ranker_v1`: dense layers with ReLU between, a sigmoid at the end (C33); dropout is off."""
+
+    layers: tuple[tuple[np.ndarray, np.ndarray], ...]
+    name: str = "mlp"
+
+    @classmethod
+    def of(cls, bundle: Bundle) -> MlpRanker:
+        """Arrays weight_0 (out, in), bias_0 (out,), weight_1, … of the bundle."""
+        depth = sum(k.startswith("weight_") for k in bundle.arrays)
+        return cls(tuple((bundle.arrays[f"weight_{i}"], bundle.arrays[f"bias_{i}"]) for i in range(depth)))
+
+    def score(self, features: np.ndarray) -> np.ndarray:
+        x = features.reshape(-1, features.shape[-1])
+        for i, (weight, bias) in enumerate(self.layers):
+            x = x @ weight.T + bias
+            if i < len(self.layers) - 1:
+                np.maximum(x, 0, out=x)
+        return (1 / (1 + np.exp(-x[:, 0]))).astype(np.float32).reshape(features.shape[:-1])
+
+
+def place(ranker: Ranker, features: np.ndarray, facets: Mapping[str, np.ndarray], present: np.ndarray,
+          places: int, depth: int) -> tuple[np.ndarray, np.ndarray]:
+    """Order a rectangle of candidates greedily.
+
+    features: (b, w, 4) with neutral diversity. facets: (b, w) codes of DIVERSITY_FACETS. present: (b, w) bool, False
+    marks the ragged end. Each of the first `places` is given to the candidate that scores best with diversity
+    measured against those already placed (C51); the rest follows by its score with neutral diversity.
+    Returns order (b, min(depth, w)) int64 columns, best first, ties by column, and score (same shape) float32 that never
+    rises along a list; columns that are not present come last with score -inf.
+    """
+    base = np.where(present, ranker.score(features), -np.inf).astype(np.float32)
+    order = np.argsort(-base, axis=1, kind="stable")[:, :depth]
+    places = min(places, order.shape[1])
+    if places:
+        head, head_score = _greedy(ranker, features, facets, base, places, depth)
+        order = _head_first(head, order)
+        score = np.take_along_axis(base, order, 1)
+        score[:, :places] = head_score
+    else:
+        score = np.take_along_axis(base, order, 1)
+    return order, np.minimum.accumulate(score, axis=1)
+
+
+def _greedy(ranker: Ranker, features: np.ndarray, facets: Mapping[str, np.ndarray], base: np.ndarray,
+            places: int, depth: int) -> tuple[np.ndarray, np.ndarray]:
+    """The first places: columns (b, places) and their scores, drawn from the 3 x places best by base score."""
+    width = min(3 * places, base.shape[1])
+    pool = np.sort(np.argpartition(-base, width - 1, axis=1)[:, :width], axis=1)
+    row = np.arange(len(base))
+    x = np.take_along_axis(features, pool[:, :, None], 1)
+    codes = [np.take_along_axis(facets[f], pool, 1) for f in DIVERSITY_FACETS]
+    free = np.isfinite(np.take_along_axis(base, pool, 1))
+    shared = np.zeros(free.shape, np.float32)
+    chosen, chosen_score = np.empty((len(base), places), np.int64), np.empty((len(base), places), np.float32)
+    for p in range(places):
+        x[:, :, _DIVERSITY] = 1 - shared / (max(p, 1) * len(DIVERSITY_FACETS))
+        score = np.where(free, ranker.score(x), -np.inf)
+        best = score.argmax(axis=1)
+        chosen[:, p], chosen_score[:, p] = pool[row, best], score[row, best]
+        free[row, best] = False
+        for code in codes:
+            mine = code[row, best][:, None]
+            shared += (code == mine) & (mine >= 0)
+    return chosen, chosen_score
+
+
+def _head_first(head: np.ndarray, order: np.ndarray) -> np.ndarray:
+    """`order` with the columns of `head` moved to the front, in head's order."""
+    in_head = _isin_rows(order, head)
+    rest = np.argsort(in_head, axis=1, kind="stable")  # the places not in head keep their order, those in head go last
+    tail = np.take_along_axis(order, rest, 1)[:, : order.shape[1] - head.shape[1]]
+    return np.concatenate([head, tail], axis=1)
+
+
+def _isin_rows(order: np.ndarray, head: np.ndarray) -> np.ndarray:
+    """(b, w) bool: is order[i, j] among head[i]."""
+    width = int(max(order.max(initial=0), head.max(initial=0))) + 1
+    marks = np.zeros((len(order), width), bool)
+    np.put_along_axis(marks, head, True, 1)
+    return np.take_along_axis(marks, order, 1)
