@@ -1,0 +1,85 @@
+"""Which instant a run's data ends at: decided here for every kind of Airflow run, and passed to every query."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import NamedTuple
+
+from models.errors import SettingsError
+from pipelines.run import parse_instant
+
+AHEAD = timedelta(days=1)  # a client's clock and time zone may run ahead of the server's; a mistyped year does more than that
+
+
+class Cutoff(NamedTuple):
+    """The instant before which a run may know anything, and the rule that chose it, in words for the log."""
+
+    at: datetime
+    because: str
+
+
+@dataclass(frozen=True)
+class RunTimes:
+    """What Airflow knows about one run.
+
+    run_type: "scheduled", "backfill", "manual", "asset_triggered", "operator_triggered" …
+    run_after: when the run was due; every run has it.
+    logical_date: the date that a person or the timetable gave it; None for a manual run without one.
+    data_interval_end: the end of the day (or hour) it covers; None where there is none.
+    as_of: the parameter of that name, an ISO 8601 instant or None.
+    """
+
+    run_type: str
+    run_after: datetime
+    logical_date: datetime | None = None
+    data_interval_end: datetime | None = None
+    as_of: str | None = None
+
+    @property
+    def timetabled(self) -> bool:
+        """Whether the timetable, and not a person, says which interval this run covers."""
+        return self.run_type in ("scheduled", "backfill")
+
+
+def cutoff_of(run: RunTimes) -> Cutoff:
+    """The end of a scheduled or backfilled interval, else `as_of`, else the run's own time.
+
+    Raises SettingsError for a backfill that carries as_of and for an as_of in the future, DataError for an unreadable one.
+    """
+    if run.timetabled:
+        return _end_of_interval(run)
+    if run.as_of:
+        return Cutoff(_not_in_the_future(parse_instant(run.as_of), run.run_after), "the parameter as_of")
+    if run.logical_date:
+        return Cutoff(run.logical_date, "the date this run was given")
+    return Cutoff(run.run_after, "the run's own time, as it was given no date")
+
+
+def _end_of_interval(run: RunTimes) -> Cutoff:
+    if run.run_type == "backfill" and run.as_of:
+        raise SettingsError(
+            f"a backfill takes each day's cutoff from the day itself, but its configuration carries as_of={run.as_of!r}, which would "
+            "build one and the same day again and again; start it without as_of, or trigger a single run with that as_of")
+    if run.data_interval_end is None:
+        raise SettingsError(f"expected a {run.run_type} run to cover an interval, got none; give the DAG a timetable with data intervals")
+    return Cutoff(run.data_interval_end, f"the end of the {'scheduled' if run.run_type == 'scheduled' else 'backfilled'} interval")
+
+
+def _not_in_the_future(as_of: datetime, run_after: datetime) -> datetime:
+    if as_of > run_after + AHEAD:
+        raise SettingsError(
+            f"as_of={as_of.isoformat()} lies in the future of this run ({run_after.isoformat()}): its release would stand in the way "
+            "of every later one, as an older cutoff never replaces a newer one; give an as_of that has passed")
+    return as_of
+
+
+def nothing_new(as_of: datetime, newest: datetime | None, interval: timedelta) -> str | None:
+    """Why a scheduled run has nothing to publish: its newest event lies more than one interval before the cutoff; None where it has."""
+    if newest is None:
+        return "there is no interaction at all; import some, then trigger a run"
+    if newest >= as_of - interval:
+        return None
+    return (f"the newest interaction is from {newest.isoformat()}, more than one interval ({interval}) before the cutoff "
+            f"{as_of.isoformat()}: nothing is built or published. Look whether the platform still delivers its interactions; "
+            f"to build from what there is, trigger a run with as_of")
