@@ -1,0 +1,138 @@
+"""Where the embedded servers keep their files, and under which account they run.
+
+PostgreSQL refuses to run as root. As root both servers therefore run as an unprivileged account, and their files lie
+in a directory that this account can reach: MATCHBOOK_HOME itself where every parent is traversable, else one under
+/var/lib that is recorded in MATCHBOOK_HOME and goes with `make reset`. The mode of a parent is never changed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import pwd
+import shutil
+import stat
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from models.errors import ServiceError
+
+RECORD = "placed-elsewhere"  # in home: the path of the directory outside it
+OWNER = "matchbook-home"  # in that directory: the home it belongs to
+
+
+@dataclass(frozen=True)
+class Account:
+    """The unprivileged account that the servers run as when we are root."""
+
+    uid: int
+    gid: int
+
+    def demotion(self) -> dict[str, Any]:
+        """What makes `subprocess` start a program as this account."""
+        return {"user": self.uid, "group": self.gid, "extra_groups": []}
+
+
+@dataclass(frozen=True)
+class Place:
+    """A directory for the servers' files; account is None when they run as ourselves."""
+
+    directory: Path
+    account: Account | None
+
+    def folder(self, name: str) -> Path:
+        """A private folder of this name, made where missing and owned by the account."""
+        path = self.directory / name
+        path.mkdir(mode=0o700, exist_ok=True)
+        if self.account is not None:
+            os.chown(path, self.account.uid, self.account.gid)
+        return path
+
+    def give(self, path: Path) -> Path:
+        """Hand a file or a tree over to the account."""
+        if self.account is not None:
+            for each in [path, *path.rglob("*")] if path.is_dir() else [path]:
+                os.chown(each, self.account.uid, self.account.gid, follow_symlinks=False)
+        return path
+
+    def reachable(self, path: Path) -> bool:
+        """Whether the account may read and run `path`."""
+        others = stat.S_IROTH | stat.S_IXOTH
+        return self.account is None or (path.stat().st_mode & others == others and _traversable(path))
+
+
+def place_of(home: Path) -> Place:
+    """The place of this home, made where missing. Raises ServiceError."""
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+        if os.geteuid() != 0:
+            return Place(home, None)
+        account = _unprivileged()
+        elsewhere = recorded_elsewhere(home)
+        if elsewhere is None and _traversable(home / "postgres"):
+            return Place(home, account)
+        return Place(elsewhere or _place_elsewhere(home), account)
+    except OSError as error:
+        raise unusable(home, error) from error
+
+
+def unusable(home: Path, error: OSError) -> ServiceError:
+    """The error to raise where the files of a home cannot be made or written."""
+    return ServiceError(f"MATCHBOOK_HOME={home} cannot be used: {error}; name another with MATCHBOOK_HOME=<folder>")
+
+
+def recorded_elsewhere(home: Path) -> Path | None:
+    """The directory placed outside home for it, if there is one and it says that it belongs to this home."""
+    record = home / RECORD
+    if not record.is_file():
+        return None
+    directory = Path(record.read_text().strip())
+    return directory if _belongs(directory, home) else None
+
+
+def remove_elsewhere(home: Path) -> Path | None:
+    """Remove what was placed outside home; returns its path. Touches only a directory marked as this home's."""
+    directory = recorded_elsewhere(home)
+    if directory is not None:
+        shutil.rmtree(directory)
+        (home / RECORD).unlink()
+    return directory
+
+
+def _place_elsewhere(home: Path) -> Path:
+    digest = hashlib.sha256(str(home).encode()).hexdigest()[:12]
+    directory = _shelf() / f"matchbook-{digest}"
+    if _belongs(directory, home):  # of an earlier home here that was deleted by hand: its passwords are gone with it
+        shutil.rmtree(directory)
+    directory.mkdir(mode=0o711)
+    directory.chmod(0o711)  # whatever the umask: the account must pass through
+    (directory / OWNER).write_text(str(home))
+    (home / RECORD).write_text(f"{directory}\n")
+    return directory
+
+
+def _shelf() -> Path:
+    for shelf in (Path("/var/lib"), Path(tempfile.gettempdir())):
+        if shelf.is_dir() and os.access(shelf, os.W_OK) and _traversable(shelf / "x"):
+            return shelf
+    raise ServiceError("found no directory that an unprivileged account can reach (tried /var/lib and the temporary "
+                       "one); set MATCHBOOK_HOME to one, or run as an ordinary user")
+
+
+def _belongs(directory: Path, home: Path) -> bool:
+    owner = directory / OWNER
+    return owner.is_file() and owner.read_text() == str(home)
+
+
+def _traversable(path: Path) -> bool:
+    return all(parent.stat().st_mode & stat.S_IXOTH for parent in path.resolve().parents if parent.exists())
+
+
+def _unprivileged() -> Account:
+    try:
+        found = pwd.getpwnam("nobody")
+    except KeyError:
+        return Account(65534, 65534)
+    return Account(found.pw_uid, found.pw_gid)

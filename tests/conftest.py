@@ -1,0 +1,84 @@
+"""Real servers for every test that asks: one PostgreSQL and Redis a session, a fresh migrated database a test."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import uuid
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import psycopg2
+import pytest
+import redis
+
+from models.settings import Secret, Settings
+from pipelines.local.servers import servers
+
+TEMPLATE = "matchbook_template"
+REDIS_DATABASE = 9  # emptied before each test that asks for it
+
+
+@pytest.fixture(scope="session")
+def server_settings() -> Iterator[Settings]:
+    """Settings of a throw-away home with both embedded servers running, through the launcher that `make up` uses."""
+    home = Path(tempfile.mkdtemp(prefix="matchbook-tests-"))
+    home.chmod(0o755)  # as root the servers run as an unprivileged account, which must pass through
+    try:
+        with servers(Settings(home=home)) as settings:
+            yield settings
+    finally:
+        shutil.rmtree(home, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def template_database(server_settings: Settings) -> str:
+    """The name of a database that was migrated once; tests copy it."""
+    from pipelines.postgres import engine, migrate
+
+    _execute(server_settings, f"CREATE DATABASE {TEMPLATE}")
+    migrated = engine(_with_database(server_settings, TEMPLATE))
+    migrate(migrated)
+    migrated.dispose()  # a database in use cannot be copied
+    return TEMPLATE
+
+
+@pytest.fixture
+def database(server_settings: Settings, template_database: str) -> Iterator[str]:
+    """The URL of a fresh, migrated, empty database."""
+    name = f"test_{uuid.uuid4().hex[:12]}"
+    _execute(server_settings, f"CREATE DATABASE {name} TEMPLATE {template_database}")
+    yield _with_database(server_settings, name).database_url.reveal()
+    _execute(server_settings, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def redis_url(server_settings: Settings) -> Iterator[str]:
+    """The URL of an empty Redis database."""
+    url = server_settings.redis_url.reveal().rpartition("/")[0] + f"/{REDIS_DATABASE}"
+    with redis.Redis.from_url(url) as client:
+        client.flushdb()
+        yield url
+
+
+@pytest.fixture
+def settings(tmp_path: Path, database: str, redis_url: str) -> Settings:
+    """Settings of a home of the test's own, its fresh database and an empty Redis; defaults otherwise."""
+    return Settings(home=tmp_path / "home", database_url=Secret(database), redis_url=Secret(redis_url),
+                    namespace=f"test-{uuid.uuid4().hex[:8]}")
+
+
+def _with_database(settings: Settings, name: str) -> Settings:
+    server = settings.database_url.reveal().rpartition("/")[0]
+    return replace(settings, database_url=Secret(f"{server}/{name}"))
+
+
+def _execute(settings: Settings, statement: str) -> None:
+    connection = psycopg2.connect(settings.database_url.reveal())
+    try:
+        connection.autocommit = True
+        with connection.cursor() as cursor:
+            cursor.execute(statement)
+    finally:
+        connection.close()
