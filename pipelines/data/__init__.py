@@ -1,0 +1,1 @@
+"""Rows in, snapshots out."""

@@ -1,0 +1,172 @@
+"""The one door to PostgreSQL: a pooled engine, queries by file name, COPY both ways, migrations.
+
+Foreign errors are wrapped here and nowhere else: a server that does not answer is a ServiceError, a relation or column
+that is not there a ContractError, anything else that it refuses a DataError.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from functools import lru_cache
+from typing import IO, Any
+
+import psycopg2
+import psycopg2.extras
+from psycopg2 import errors
+from psycopg2 import sql as identifiers
+from sqlalchemy import Connection, Engine, Row, create_engine, text
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+
+import sql
+from models.errors import ContractError, DataError, ServiceError
+from models.settings import Settings
+
+#: Two builds that start at once migrate one after the other.
+_MIGRATION_LOCK = 0x4D617463
+_COPY_BYTES = 1 << 18
+_GONE = (psycopg2.OperationalError, psycopg2.InterfaceError)
+_LACKS = (errors.UndefinedTable, errors.UndefinedColumn, errors.UndefinedObject)
+
+psycopg2.extras.register_uuid()
+
+
+def engine(settings: Settings) -> Engine:
+    """The pooled engine of DATABASE_URL, one per URL and process. Connects on first use. Raises ServiceError without a URL."""
+    if not settings.database_url:
+        raise ServiceError("expected a PostgreSQL, but DATABASE_URL is empty and no embedded server runs; "
+                           "run `make up` or a `python -m pipelines` command, or set DATABASE_URL")
+    return _engine(settings.sqlalchemy_url)
+
+
+@contextmanager
+def transaction(engine: Engine) -> Iterator[Connection]:
+    """One connection and one transaction: committed at the end, rolled back on any error; foreign errors wrapped."""
+    with _wrapped(engine), engine.begin() as connection:
+        yield connection
+
+
+def rows(engine: Engine, query: str, **params: Any) -> list[Row[Any]]:
+    """All rows of `sql/queries/<query>.sql`. For answers of moderate size; use `copy_out` for whole tables."""
+    with transaction(engine) as connection:
+        return list(connection.execute(text(sql.load(query)), params))
+
+
+def copy_out(engine: Engine, query: str, params: Mapping[str, Any], sink: IO[bytes], form: str = "csv") -> None:
+    """Stream the answer of a query into `sink`, in the server's COPY format, at constant memory.
+
+    form: "csv" (with a header line; times in UTC, a null is an empty cell without quotes) or "binary".
+    """
+    options = {"csv": "(FORMAT csv, HEADER true)", "binary": "(FORMAT binary)"}[form]
+    with transaction(engine) as connection, _cursor(connection) as cursor:
+        statement = _bound(connection, cursor, sql.load(query), params)
+        cursor.copy_expert(f"COPY ({statement}) TO STDOUT WITH {options}", sink, size=_COPY_BYTES)
+
+
+def copy_in(engine: Engine, table: str, columns: Sequence[str], source: IO[bytes]) -> int:
+    """Load CSV without a header (an unquoted empty cell is null) into a table, all or nothing; returns the rows."""
+    with transaction(engine) as connection:
+        return copy_rows(connection, table, columns, source)
+
+
+def copy_rows(connection: Connection, table: str, columns: Sequence[str], source: IO[bytes]) -> int:
+    """`copy_in` inside the caller's transaction."""
+    names = identifiers.SQL(", ").join(identifiers.Identifier(c) for c in columns)
+    statement = identifiers.SQL("COPY {} ({}) FROM STDIN WITH (FORMAT csv)").format(identifiers.Identifier(table), names)
+    with _cursor(connection) as cursor:
+        cursor.copy_expert(statement, source, size=_COPY_BYTES)
+        return int(cursor.rowcount)
+
+
+def newest_event(engine: Engine) -> datetime | None:
+    """When the newest event happened, or None without any."""
+    found = rows(engine, "newest_event", as_of="infinity")[0].newest
+    return found if isinstance(found, datetime) else None
+
+
+def migrate(engine: Engine) -> list[str]:
+    """Bring the database to the newest schema and return what was applied; again is a no-op.
+
+    Each script is one transaction, recorded in matchbook_migrations; a lock keeps two processes from migrating at once.
+    The sample platform is created only where neither its tables nor a contract view exist: an integrator's tables
+    are never touched.
+    """
+    with _wrapped(engine), engine.connect() as connection:
+        connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": _MIGRATION_LOCK})
+        try:
+            return _apply_missing(connection)
+        finally:
+            connection.rollback()
+            connection.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": _MIGRATION_LOCK})
+            connection.commit()
+
+
+def _apply_missing(connection: Connection) -> list[str]:
+    connection.execute(text("CREATE TABLE IF NOT EXISTS matchbook_migrations "
+                            "(name text PRIMARY KEY, applied_at timestamptz NOT NULL DEFAULT CURRENT_TIMESTAMP)"))
+    done = set(connection.scalars(text("SELECT name FROM matchbook_migrations")))
+    ours = any(name.startswith("platform/") for name in done) or _has_no_platform(connection)
+    connection.commit()
+    missing = [(n, s) for n, s in sql.scripts("migrations") + (sql.scripts("platform") if ours else []) if n not in done]
+    for name, script in missing:
+        connection.exec_driver_sql(script)
+        connection.execute(text("INSERT INTO matchbook_migrations (name) VALUES (:name)"), {"name": name})
+        connection.commit()
+    return [name for name, _ in missing]
+
+
+def _has_no_platform(connection: Connection) -> bool:
+    names = ["users", "startups", "user_interactions", "matchbook_users", "matchbook_startups", "matchbook_interactions"]
+    found = connection.scalar(text("SELECT count(to_regclass(name)) FROM unnest(CAST(:names AS text[])) AS name"), {"names": names})
+    return not found
+
+
+@lru_cache(maxsize=16)
+def _engine(url: str) -> Engine:
+    # UTC and ISO dates whatever the server's or the role's defaults are: COPY writes times as text.
+    return create_engine(url, pool_pre_ping=True, pool_recycle=1800, connect_args={
+        "connect_timeout": 10, "application_name": "matchbook", "options": "-c timezone=UTC -c datestyle=ISO"})
+
+
+# A forked task must not talk through its parent's sockets.
+os.register_at_fork(after_in_child=_engine.cache_clear)
+
+
+@contextmanager
+def _cursor(connection: Connection) -> Iterator[Any]:
+    """A driver's cursor in the transaction of the connection."""
+    raw = connection.connection.cursor()
+    try:
+        yield raw
+    finally:
+        raw.close()
+
+
+def _bound(connection: Connection, cursor: Any, statement: str, params: Mapping[str, Any]) -> str:
+    """The statement with its parameters quoted in: COPY takes none. The driver does the quoting."""
+    compiled = text(statement).compile(dialect=connection.dialect)
+    return str(cursor.mogrify(str(compiled), dict(params)).decode())
+
+
+@contextmanager
+def _wrapped(engine: Engine) -> Iterator[None]:
+    try:
+        yield
+    except SQLAlchemyError as error:
+        original = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
+        raise _translated(engine, original) from error
+    except psycopg2.Error as error:
+        raise _translated(engine, error) from error
+
+
+def _translated(engine: Engine, error: BaseException) -> Exception:
+    said = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    where = f"{engine.url.host or 'local socket'}:{engine.url.port or 5432}/{engine.url.database}"
+    if isinstance(error, _GONE):
+        return ServiceError(f"PostgreSQL at {where} does not answer ({said}); start it, or check DATABASE_URL")
+    if isinstance(error, _LACKS):
+        return ContractError(f"{where} lacks what a query needs: {said}; run `python -m pipelines check`, "
+                             "and see docs/platform-data.md for the contract views")
+    return DataError(f"PostgreSQL at {where} refused: {said}")

@@ -1,0 +1,51 @@
+"""One question per file: `queries/` are asked, `migrations/` and `platform/` are applied in order.
+
+Every query opens with a comment (question, parameters, columns, order, index); `load` gives the statement below it,
+because a driver would take a `:name` in a comment for a parameter.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+_HERE = Path(__file__).parent
+#: The lines that every query's comment must have.
+HEADINGS = ("Question", "Parameters", "Columns", "Order", "Index")
+_NOTE = "Note"
+
+
+def names() -> list[str]:
+    """The names of all queries, sorted; `load` takes each."""
+    return sorted(p.stem for p in (_HERE / "queries").glob("*.sql"))
+
+
+def load(name: str) -> str:
+    """The statement of `queries/<name>.sql` without its comment. Raises KeyError naming the known queries."""
+    return "\n".join(line for line in _read(name).splitlines() if not line.startswith("--")).strip()
+
+
+def header(name: str) -> dict[str, str]:
+    """The comment of a query: heading -> text, continuation lines joined."""
+    found: dict[str, str] = {}
+    heading = ""
+    for line in _read(name).splitlines():
+        if not line.startswith("--"):
+            break
+        word, colon, rest = line[2:].strip().partition(":")
+        if colon and word in (*HEADINGS, _NOTE):
+            heading, found[word] = word, rest.strip()
+        elif heading:
+            found[heading] = f"{found[heading]} {line[2:].strip()}"
+    return found
+
+
+def scripts(folder: str) -> list[tuple[str, str]]:
+    """(`<folder>/<file name>`, text) of every script of `migrations` or `platform`, in the order to apply."""
+    return [(f"{folder}/{p.name}", p.read_text(encoding="utf-8")) for p in sorted((_HERE / folder).glob("*.sql"))]
+
+
+def _read(name: str) -> str:
+    path = _HERE / "queries" / f"{name}.sql"
+    if not path.is_file():
+        raise KeyError(f"no query {name!r} in sql/queries; there are {', '.join(names())}")
+    return path.read_text(encoding="utf-8")

@@ -1,0 +1,23 @@
+-- The three contract views over the platform above; an integrator writes the same three over their own tables
+-- (docs/platform-data.md).
+CREATE VIEW matchbook_users AS
+SELECT id AS user_id, role, created_at, updated_at, name, headline, skills, interests, location, opted_out_at
+FROM users;
+
+CREATE VIEW matchbook_startups AS
+SELECT id AS startup_id, name, description, category, field, type, tags, stage, location, founder_id,
+       created_at, updated_at, withdrawn_at, views
+FROM startups;
+
+-- An event that reached both the platform and Matchbook counts once. What the platform itself holds twice stays
+-- twice: the export counts and reports it.
+CREATE VIEW matchbook_interactions AS
+SELECT user_id, startup_id, interaction_type, created_at AS occurred_at
+FROM user_interactions
+UNION ALL
+SELECT DISTINCT e.user_id, e.startup_id, e.type, e.at
+FROM matchbook_events e
+WHERE e.type IN ('view', 'click', 'like', 'dislike', 'favorite', 'apply', 'interest')
+  AND NOT EXISTS (SELECT 1 FROM user_interactions i
+                  WHERE i.startup_id = e.startup_id AND i.user_id = e.user_id
+                    AND i.interaction_type = e.type AND i.created_at = e.at);
