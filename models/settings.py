@@ -68,6 +68,8 @@ class Settings:
     candidate_multiplier: float = _env("MATCHBOOK_CANDIDATE_MULTIPLIER", 2.0, "candidates per source and place (C10, C52)", True, low=1, high=10)
     candidate_sources: str = _env("MATCHBOOK_CANDIDATE_SOURCES", "union", "whom the ranker may draw on", True, ("union", "route"))
     views_are_seen: bool = _env("MATCHBOOK_VIEWS_ARE_SEEN", True, "a viewed pair counts as seen", True)
+    stage_known: str = _env("MATCHBOOK_STAGE_KNOWN", "always", "first_event: blank until a startup's first event (stage is its first round's)", True,
+                            ("always", "first_event"))
 
     ranker: str = _env("MATCHBOOK_RANKER", "auto", "auto: the trained one where there is one, else rules", True,
                        ("auto", "mlp", "rules", "off"))
@@ -86,7 +88,12 @@ class Settings:
     als_damping: str = _env("MATCHBOOK_ALS_DAMPING", "none", "how repeated events of a pair add up", True, ("none", "log", "binary"))
     als_half_life_share: float = _env("MATCHBOOK_ALS_HALF_LIFE_SHARE", 0.0, "weights halve over this share of the data's span; 0: never", True, low=0)
     content_dimensions: int = _env("MATCHBOOK_CONTENT_DIMENSIONS", 96, "size of a content vector", True, low=2, high=512)
+    content_terms: int = _env("MATCHBOOK_CONTENT_TERMS", 20_000, "words and facets known at most, the most frequent", True, low=2, high=1_000_000)
+    content_min_profiles: int = _env("MATCHBOOK_CONTENT_MIN_PROFILES", 2, "a word must stand in this many profiles", True, low=1)
+    trending_days: float = _env("MATCHBOOK_TRENDING_DAYS", 30.0, "only younger events trend", True, low=0.01)
+    trending_half_life_days: float = _env("MATCHBOOK_TRENDING_HALF_LIFE_DAYS", 7.0, "an event counts half after this", True, low=0.01)
     neighbours: int = _env("MATCHBOOK_NEIGHBOURS", 200, "neighbours kept per item", True, low=1, high=5000)
+    neighbours_history: int = _env("MATCHBOOK_NEIGHBOURS_HISTORY", 500, "newest pairs of a history that are compared", True, low=2)
     two_tower_dimensions: int = _env("MATCHBOOK_TWO_TOWER_DIMENSIONS", 64, "size of a tower's output", True, low=2, high=512)
     two_tower_epochs: int = _env("MATCHBOOK_TWO_TOWER_EPOCHS", 10, "(C32)", True, low=1, high=500)
     two_tower_batch: int = _env("MATCHBOOK_TWO_TOWER_BATCH", 1024, "rows of a training batch", True, low=2)

@@ -1,0 +1,77 @@
+"""How a snapshot lies on disk: the columns of its Parquet files, written so that equal rows give equal bytes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import TracebackType
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+#: Version of the layout below and of the manifest; an unknown one is refused when a snapshot is opened.
+FORMAT = 1
+MANIFEST = "manifest.json"
+#: Rows of a Parquet row group; fixed, so that the bytes do not depend on how rows arrived.
+GROUP_ROWS = 1 << 16
+
+#: The words of a profile, by their names in users.csv and startups.csv.
+USER_TEXT = ("name", "headline", "skills", "interests", "location")
+STARTUP_TEXT = ("name", "description", "category", "field", "type", "tags", "stage", "location")
+
+INSTANT = pa.timestamp("us", tz="UTC")
+
+
+def _schema(**columns: pa.DataType) -> pa.Schema:
+    return pa.schema([pa.field(name, kind) for name, kind in columns.items()])
+
+
+#: One row a user, ascending by user_id. Text is blank where unknown, never null; a time is null where unknown.
+USERS = _schema(user_id=pa.string(), role=pa.string(), created_at=INSTANT, updated_at=INSTANT,
+                **{c: pa.string() for c in USER_TEXT}, opted_out_at=INSTANT)
+#: One row a startup, ascending by startup_id.
+STARTUPS = _schema(startup_id=pa.string(), **{c: pa.string() for c in STARTUP_TEXT}, founder_id=pa.string(), created_at=INSTANT,
+                   updated_at=INSTANT, withdrawn_at=INSTANT, views=pa.int64())
+#: One row an event, ascending by user, startup, time, kind: row numbers of the two files above, `InteractionKind.code`,
+#: microseconds since 1970 UTC.
+INTERACTIONS = _schema(user=pa.int32(), startup=pa.int32(), kind=pa.int8(), at=pa.int64())
+#: One row for each row of the platform that broke a promise, as it was; what it lacked is null.
+REJECTED = _schema(user_id=pa.string(), startup_id=pa.string(), interaction_type=pa.string(), occurred_at=pa.string(), reason=pa.string())
+
+FILES = {"users.parquet": USERS, "startups.parquet": STARTUPS, "interactions.parquet": INTERACTIONS, "rejected.parquet": REJECTED}
+
+
+class RowGroups:
+    """A Parquet file written in row groups of GROUP_ROWS whatever the size of the pieces; a context manager."""
+
+    def __init__(self, path: Path, schema: pa.Schema) -> None:
+        path.touch(mode=0o600)
+        self.schema, self.rows = schema, 0
+        self._writer = pq.ParquetWriter(path, schema, compression="zstd", compression_level=1, store_schema=True)
+        self._waiting: list[pa.Table] = []
+        self._waiting_rows = 0
+
+    def __enter__(self) -> RowGroups:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if kind is None:
+            self._flush(whole=False)
+        self._writer.close()
+
+    def write(self, table: pa.Table) -> None:
+        """Append rows of the schema."""
+        self._waiting.append(table)
+        self._waiting_rows += len(table)
+        self.rows += len(table)
+        if self._waiting_rows >= GROUP_ROWS:
+            self._flush(whole=True)
+
+    def _flush(self, whole: bool) -> None:
+        """Write what waits, in whole groups only or to the last row."""
+        if not self._waiting:
+            return
+        table = pa.concat_tables(self._waiting)
+        ready = len(table) - len(table) % GROUP_ROWS if whole else len(table)
+        if ready:
+            self._writer.write_table(table.slice(0, ready), row_group_size=GROUP_ROWS)
+        self._waiting, self._waiting_rows = [table.slice(ready)], len(table) - ready

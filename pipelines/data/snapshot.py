@@ -1,0 +1,219 @@
+"""The rows of one cutoff, as nouns: who did what, who was there at an instant, and what they say about themselves.
+
+`Snapshot.open` reads what `pipelines/data/export.py` wrote; `Snapshot.of` makes one of rows in memory.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from models.errors import DataError
+from models.nouns.entities import FACETS, UNKNOWN_TIME, Entities
+from models.nouns.id_map import IdMap
+from models.nouns.interactions import Interactions
+from models.nouns.vocabulary import Entity, InteractionKind, Role
+from pipelines.data.frames import events_table, people_table
+from pipelines.data.layout import FILES, FORMAT, MANIFEST, STARTUP_TEXT, STARTUPS, USER_TEXT, USERS
+from pipelines.run import EPOCH, parse_instant
+
+NEVER = np.iinfo(np.int64).max
+_TEXT = {Entity.USER: USER_TEXT, Entity.STARTUP: STARTUP_TEXT}
+
+
+@dataclass(frozen=True, eq=False)
+class Snapshot:
+    """What was known strictly before one cutoff.
+
+    name: `<slug>-<digest8>`. manifest: how it came about (docs/snapshots.md). users, startups, events: the tables of
+    `pipelines/data/layout.py`; the row numbers of people are those of every noun made from this snapshot.
+    """
+
+    name: str
+    manifest: Mapping[str, Any]
+    users: pa.Table
+    startups: pa.Table
+    events: pa.Table
+
+    @classmethod
+    def open(cls, path: Path) -> Snapshot:
+        """Read a stored snapshot. Raises DataError where there is none, of another format, or changed since it was written."""
+        manifest = read_manifest(path)
+        for file, sha in manifest["sha256"].items():
+            if not (path / file).is_file() or sha256_of(path / file) != sha:
+                raise DataError(f"{path / file} differs from its manifest (truncated, tampered with or missing); "
+                                "export it again with `python -m pipelines export --fresh`")
+        users, startups, events = (pq.read_table(path / f) for f in list(FILES)[:3])
+        return cls(path.name, manifest, users, startups, events)
+
+    @classmethod
+    def of(cls, users: pd.DataFrame, startups: pd.DataFrame, interactions: pd.DataFrame, as_of: str,
+           settings: Mapping[str, Any] | None = None, name: str = "memory") -> Snapshot:
+        """A snapshot of rows in memory: the contract's columns, times as ISO 8601 text; a column left out is blank.
+
+        Rows at or after the cutoff are left out as the export does; a row that breaks a promise raises DataError.
+        """
+        cutoff = parse_instant(as_of)
+        tables = people_table(users, USERS), people_table(startups, STARTUPS)
+        kept_users, kept_startups, events = events_table(*tables, interactions, _us(as_of))
+        manifest = {"format": FORMAT, "as_of": cutoff.isoformat(), "settings": dict(settings or {}), "counts": {
+            "users": len(kept_users), "startups": len(kept_startups), "interactions": len(events)}}
+        return cls(name, manifest, kept_users, kept_startups, events)
+
+    @property
+    def as_of_us(self) -> int:
+        """The cutoff in microseconds since 1970 UTC."""
+        return _us(self.manifest["as_of"])
+
+    @cached_property
+    def user_ids(self) -> IdMap:
+        """Row numbers of users."""
+        return _ids(self.users["user_id"])
+
+    @cached_property
+    def startup_ids(self) -> IdMap:
+        """Row numbers of startups."""
+        return _ids(self.startups["startup_id"])
+
+    def interactions(self) -> Interactions:
+        """Every checked event before the cutoff: owners are users, items are startups, a duplicate once."""
+        return self._interactions
+
+    def entities(self, entity: Entity, before_us: int | None = None) -> Entities:
+        """Everybody of a kind, as they stood just before an instant (the cutoff by default), microseconds since 1970 UTC.
+
+        The rows are the same whatever the instant; who had not arrived by then is not `listed`. A person existed where
+        created_at is blank or before the instant, or an event of theirs is. count: all kinds (R09). views: the running
+        counter where it was written before the instant, else view events (R05); interactions: all other events.
+        Raises DataError for an instant after the cutoff.
+        """
+        instant = self.as_of_us if before_us is None else before_us
+        if instant > self.as_of_us:
+            raise DataError(f"{self.name} knows nothing from {self.manifest['as_of']} on; ask for an instant up to that cutoff")
+        events = self._interactions if instant == self.as_of_us else self._interactions.before(instant)
+        return self._users_at(events, instant) if entity is Entity.USER else self._startups_at(events.transposed(), instant)
+
+    def profiles(self, entity: Entity, before_us: int | None = None) -> dict[str, list[str]]:
+        """The words of every row by their names in the CSV layout, blank where unknown.
+
+        They are as of the export: the platform keeps no history of them (`profiles_as_of` in the manifest). Where the
+        setting `stage_known` says so, a stage stays blank until the startup's first event.
+        """
+        table = self.users if entity is Entity.USER else self.startups
+        words = {c: table[c].to_pylist() for c in _TEXT[entity]}
+        if entity is Entity.STARTUP:
+            words["stage"] = self._stage(self.as_of_us if before_us is None else before_us).tolist()
+        return words
+
+    @cached_property
+    def _interactions(self) -> Interactions:
+        user, startup, kind, at = (self.events[c].to_numpy() for c in ("user", "startup", "kind", "at"))
+        return Interactions(self.user_ids, self.startup_ids, user, startup, kind, at)
+
+    def _users_at(self, events: Interactions, instant: int) -> Entities:
+        n, created = len(self.users), _times(self.users["created_at"], UNKNOWN_TIME)
+        views, others = _totals(events, n)
+        opted_out = _times(self.users["opted_out_at"], NEVER) < instant
+        there = (created < instant) | (views + others > 0)
+        facets, labels = _facets({"location": _words(self.users["location"])}, n)
+        return Entities(Entity.USER, self.user_ids, role=_roles(self.users["role"]), listed=there & ~opted_out,
+                        opted_out=opted_out, founder=np.full(n, -1, np.int32), created_at=created, views=views,
+                        interactions=others, count=events.counts(), facets=facets, labels=labels)
+
+    def _startups_at(self, events: Interactions, instant: int) -> Entities:
+        n, created = len(self.startups), _times(self.startups["created_at"], UNKNOWN_TIME)
+        viewed, others = _totals(events, n)
+        there = (created < instant) | (viewed + others > 0)
+        withdrawn = _times(self.startups["withdrawn_at"], NEVER) < instant
+        words = {f: _words(self.startups[f]) for f in FACETS} | {"stage": self._stage(instant)}
+        facets, labels = _facets(words, n)
+        founder = self.user_ids.rows_of(_words(self.startups["founder_id"]))
+        return Entities(Entity.STARTUP, self.startup_ids, role=np.full(n, -1, np.int8), listed=there & ~withdrawn,
+                        opted_out=np.zeros(n, bool), founder=founder, created_at=created,
+                        views=self._counter(viewed, instant), interactions=others, count=events.distinct_counts(),
+                        facets=facets, labels=labels)
+
+    def _counter(self, viewed: np.ndarray, instant: int) -> np.ndarray:
+        """(startups,) int64 the platform's counter where it was last written before the instant, else view events (R05)."""
+        known = self.startups["views"].is_valid().to_numpy() & (_times(self.startups["updated_at"], NEVER) < instant)
+        return np.where(known, pc.fill_null(self.startups["views"], 0).to_numpy(), viewed)
+
+    def _stage(self, instant: int) -> np.ndarray:
+        stage = _words(self.startups["stage"])
+        if self.manifest["settings"].get("stage_known", "always") == "always":
+            return stage
+        met = self._interactions.before(instant).item
+        return np.where(np.bincount(met, minlength=len(stage)) > 0, stage, "")
+
+
+def read_manifest(path: Path) -> dict[str, Any]:
+    """The manifest of a stored snapshot. Raises DataError."""
+    try:
+        manifest = json.loads((path / MANIFEST).read_bytes())
+        known = manifest["format"] == FORMAT
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(f"expected a snapshot in {path}, found no readable {MANIFEST} ({error}); run `python -m pipelines export`") from error
+    if not known:
+        raise DataError(f"{path} has format {manifest['format']}, this version reads {FORMAT}; export it again with --fresh (M07)")
+    return dict(manifest)
+
+
+def sha256_of(path: Path) -> str:
+    """Hex digest of a file."""
+    with path.open("rb") as f:
+        return hashlib.file_digest(f, "sha256").hexdigest()
+
+
+def _us(instant: str) -> int:
+    delta = parse_instant(instant) - EPOCH
+    return (delta.days * 86_400 + delta.seconds) * 1_000_000 + delta.microseconds
+
+
+def _words(column: pa.ChunkedArray) -> np.ndarray:
+    """(n,) str objects."""
+    return np.asarray(pc.fill_null(column, "").to_numpy(), dtype=object)
+
+
+def _ids(column: pa.ChunkedArray) -> IdMap:
+    return IdMap(column.to_numpy().astype("<U36"))
+
+
+def _times(column: pa.ChunkedArray, blank: int) -> np.ndarray:
+    """(n,) int64 microseconds since 1970 UTC."""
+    return pc.fill_null(column.cast(pa.int64()), blank).to_numpy()
+
+
+def _roles(column: pa.ChunkedArray) -> np.ndarray:
+    """(n,) int8 place in Role, -1 for every other word; capitals and spaces around it do not matter."""
+    words = pc.utf8_lower(pc.utf8_trim_whitespace(pc.fill_null(column, "")))
+    place = pc.index_in(words, value_set=pa.array([r.value for r in Role]))
+    return pc.fill_null(place, -1).to_numpy().astype(np.int8)
+
+
+def _totals(events: Interactions, n: int) -> tuple[np.ndarray, np.ndarray]:
+    """(n,) int64 view events and all other events per owner."""
+    viewed = events.kind == InteractionKind.VIEW.code
+    views = np.bincount(events.owner[viewed], minlength=n)
+    return views.astype(np.int64), (np.bincount(events.owner, minlength=n) - views).astype(np.int64)
+
+
+def _facets(words: Mapping[str, np.ndarray], n: int) -> tuple[dict[str, np.ndarray], dict[str, tuple[str, ...]]]:
+    """Codes by facet, -1 blank, and the sorted words behind them; a facet that is not given is blank."""
+    codes, labels = {}, {}
+    for facet in FACETS:
+        column = words.get(facet, np.full(n, "", object))
+        known = pd.Index(column[column != ""]).unique().sort_values()
+        codes[facet] = known.get_indexer(column).astype(np.int32)
+        labels[facet] = tuple(known)
+    return codes, labels
