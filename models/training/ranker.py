@@ -34,7 +34,10 @@ _LOG = logging.getLogger(__name__)
 
 @dataclass(frozen=True, eq=False)
 class RankingRows:
-    """Candidates with their outcome. features: (n, len(FEATURES)) float32 in 0..1; label: (n,) 0 or 1; group: (n,) int, the owner."""
+    """Candidates with their outcome.
+
+    features: (n, len(FEATURES)) float32 in 0..1. label: (n,) 0 or 1. group: (n,) int, the owner of each row.
+    """
 
     features: np.ndarray
     label: np.ndarray
@@ -42,8 +45,8 @@ class RankingRows:
 
     def __post_init__(self) -> None:
         if self.features.shape != (len(self.label), len(FEATURES)) or len(self.label) != len(self.group):
-            raise TrainingError(f"expected {len(FEATURES)} features, a label and an owner a row, got "
-                                f"{self.features.shape}, {self.label.shape}, {self.group.shape}; build the ranking set again")
+            raise TrainingError(f"expected {len(FEATURES)} features, a label and an owner a row, got {self.features.shape}, "
+                                f"{self.label.shape}, {self.group.shape}; build the ranking set again")
         if not np.isfinite(self.features).all() or not np.isin(self.label, (0, 1)).all():
             raise TrainingError("features must be finite and labels 0 or 1; build the ranking set again")
 
@@ -143,13 +146,14 @@ def _diagnose(rows: RankingRows, settings: Settings) -> list[str]:
     """What is wrong with the rows (P08): raises where nothing can be learned, else names what to look at."""
     negatives, needed = len(rows.label) - rows.positives, settings.ranker_min_positives
     if rows.positives < needed:
-        raise TrainingError(f"{rows.positives} positives, {needed} needed (C53); the rules rank until more feedback came in")
+        raise TrainingError(f"{rows.positives} positives, {needed} needed (C53); "
+                            "the rules rank until more feedback came in")
     if not len(_Pairs.of(rows).positive):
-        raise TrainingError(f"no owner has both a positive and a negative among {rows.positives} positives and {negatives} "
-                            "negatives; raise the negative ratio or record views")
+        raise TrainingError(f"no owner has both a positive and a negative among {rows.positives} positives and "
+                            f"{negatives} negatives; raise the negative ratio or record views")
     found = []
     if not 0.5 <= negatives / rows.positives <= 20:
-        found.append(f"imbalanced: {rows.positives} positives against {negatives} negatives; 2 a positive work well (C43)")
+        found.append(f"imbalanced: {rows.positives} positives, {negatives} negatives; 2 a positive work well (C43)")
     low, high = rows.features.min(0), rows.features.max(0)
     for name, a, b in zip(FEATURES, low.tolist(), high.tolist(), strict=True):
         if a < 0 or b > 1:
@@ -206,15 +210,17 @@ def _train(rows: RankingRows, guard: RankingRows | None, settings: Settings) -> 
     watched = None if guard is None else _Watch.of(guard)
     losses, held_out, best, best_epoch = [], [], _state(net), 0
     for epoch in range(settings.ranker_epochs):
-        losses.append(_epoch(net, optimiser, features, *pairs.draw(rng, settings.ranker_negatives), settings.ranker_batch))
+        drawn = pairs.draw(rng, settings.ranker_negatives)
+        losses.append(_epoch(net, optimiser, features, *drawn, settings.ranker_batch))
         held_out.append(losses[-1] if watched is None else watched.loss(net))
         if watched is None or held_out[-1] <= min(held_out):
             best, best_epoch = _state(net), epoch + 1
     if not np.isfinite(losses[-1]):
-        raise TrainingError(f"the ranker's loss is {losses[-1]} after {settings.ranker_epochs} epochs; lower the learning rate "
-                            f"(now {settings.ranker_learning_rate})")
+        raise TrainingError(f"the ranker's loss is {losses[-1]} after {settings.ranker_epochs} epochs; "
+                            f"lower the learning rate (now {settings.ranker_learning_rate})")
     layers = sorted({key.split(".")[0] for key in best}, key=int)
-    arrays = {f"{kind}_{i}": best[f"{layer}.{kind}"].numpy() for i, layer in enumerate(layers) for kind in ("weight", "bias")}
+    arrays = {f"{kind}_{i}": best[f"{layer}.{kind}"].numpy()
+              for i, layer in enumerate(layers) for kind in ("weight", "bias")}
     report = {"best_epoch": best_epoch, "loss": [round(x, 6) for x in losses]}
     if watched is not None:
         report["validation_loss"] = [round(x, 6) for x in held_out]
@@ -238,7 +244,8 @@ def _epoch(net: torch.nn.Sequential, optimiser: torch.optim.Optimizer, features:
     return total / len(positive)
 
 
-def _pairwise(net: torch.nn.Sequential, features: torch.Tensor, above: torch.Tensor, below: torch.Tensor) -> torch.Tensor:
+def _pairwise(net: torch.nn.Sequential, features: torch.Tensor, above: torch.Tensor,
+              below: torch.Tensor) -> torch.Tensor:
     """Mean of log(1 + exp(-(s+ - s-))): a positive should score above each negative of its owner (C35)."""
     import torch
 
@@ -261,7 +268,8 @@ class _Watch:
 
         pairs = _Pairs.of(rows)
         if not len(pairs.positive):
-            raise TrainingError("the validation set has no owner with both a positive and a negative; give another or none")
+            raise TrainingError("the validation set has no owner with both a positive and a negative; "
+                                "give another or none")
         positive, negative = pairs.draw(np.random.default_rng(0), each=8, shuffle=False)
         features = torch.from_numpy(np.ascontiguousarray(rows.features, np.float32))
         return cls(features, torch.from_numpy(positive), torch.from_numpy(negative))

@@ -75,7 +75,7 @@ def test_reach_and_spread_by_hand() -> None:
 def test_gini_by_hand() -> None:
     assert metrics.gini(np.array([3, 3, 3])) == pytest.approx(0)
     assert metrics.gini(np.array([0, 0, 0, 1])) == pytest.approx(0.75)
-    assert metrics.gini(np.array([1, 3])) == pytest.approx(0.25)  # mean absolute difference 1, over twice the mean 2 x 2
+    assert metrics.gini(np.array([1, 3])) == pytest.approx(0.25)  # mean difference 1 / (2 x mean 2)
     assert np.isnan(metrics.gini(np.zeros(3)))
 
 

@@ -27,7 +27,8 @@ def planted(n: int = 4000) -> tuple[np.ndarray, np.ndarray]:
 def test_it_finds_the_planted_weights() -> None:
     bundle = fit_blend(*planted(40_000), SETTINGS)
     np.testing.assert_allclose(bundle.arrays["coefficients"], [3, 1, 0.5, 0], atol=0.12)
-    assert bundle.config["features"] == ["als_score", "two_tower_score", "log_interaction_count", "log_account_age_days"]
+    names = ["als_score", "two_tower_score", "log_interaction_count", "log_account_age_days"]
+    assert bundle.config["features"] == names
 
 
 def test_equal_rows_give_equal_bytes() -> None:
@@ -46,7 +47,7 @@ def test_what_is_served_is_the_probability_that_was_fitted() -> None:
 
 def test_too_few_positives_are_refused() -> None:
     x, label = planted(150)
-    with pytest.raises(TrainingError, match="positives needed|and a negative needed"):
+    with pytest.raises(TrainingError, match="positives and a negative needed"):
         fit_blend(x, np.minimum(label, np.arange(150) < 20), SETTINGS)
     with pytest.raises(TrainingError, match="0 negatives"):
         fit_blend(x, np.ones(150, np.int8), SETTINGS)

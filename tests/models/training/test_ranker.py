@@ -68,7 +68,7 @@ def test_it_learns_the_planted_taste_and_labels_matter() -> None:
     learned, blind = (MlpRanker.of(fit_ranker(r, SETTINGS)).score(fresh.features) for r in (rows, shuffled))
     assert right_pairs(learned, fresh) > 0.93
     assert right_pairs(learned, fresh) > right_pairs(blind, fresh) + 0.1
-    assert right_pairs(learned, fresh) > right_pairs(fresh.features[:, 0], fresh) + 0.3  # the model score is no help here
+    assert right_pairs(learned, fresh) > right_pairs(fresh.features[:, 0], fresh) + 0.3  # the model score is no help
 
 
 def test_only_order_within_an_owner_teaches() -> None:
@@ -137,7 +137,8 @@ def test_poor_rows_are_diagnosed() -> None:
     rows = planted()
     x = rows.features * np.array([3, 1, 1, 0], np.float32) + np.array([0, 0, 0, 0.5], np.float32)
     keep = (rows.label == 1) | (np.arange(len(rows.label)) % 20 == 0)
-    said = fit_ranker(RankingRows(x, rows.label, rows.group).of(keep), replace(SETTINGS, ranker_epochs=1)).config["warnings"]
+    poor = RankingRows(x, rows.label, rows.group).of(keep)
+    said = fit_ranker(poor, replace(SETTINGS, ranker_epochs=1)).config["warnings"]
     assert any("imbalanced" in w for w in said)
     assert any("model_score is not scaled" in w for w in said)
     assert any("diversity is 0.5 in every row" in w for w in said)
