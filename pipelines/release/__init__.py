@@ -1,0 +1,1 @@
+"""From scored shards to lists that are live: assemble, verify, load, switch, roll back, retire."""

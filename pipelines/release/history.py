@@ -1,0 +1,104 @@
+"""Which releases there are, which is live, and how to go back: one command, one pointer move (M01-M05)."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import time
+from typing import Any
+
+from models.errors import ReleaseNotFound
+from models.nouns.release import Keys, Release
+from models.settings import Settings
+from pipelines.artifacts import Artifacts
+from pipelines.release.cache import connect, wrapped
+from pipelines.release.publish import lease, make_live
+
+log = logging.getLogger(__name__)
+_RUN_DAYS = 3
+
+
+def current_release(settings: Settings) -> str | None:
+    """The id of the live release."""
+    with wrapped("reading the live release"):
+        value = connect(settings).get(Keys(settings.namespace).current)
+    return value.decode() if isinstance(value, bytes) else None
+
+
+def list_releases(settings: Settings) -> list[dict[str, Any]]:
+    """Every stored release, newest cutoff first: {release, as_of, generated_at, lists, state live|loaded|stored}."""
+    live, loaded = current_release(settings), _history(settings)
+    state = {r: "loaded" for r in loaded} | {live: "live"}
+    return [{"release": r.id, "as_of": r.as_of, "generated_at": r.generated_at, "lists": sum(r.lists.values()),
+             "state": state.get(r.id, "stored")} for r in reversed(Artifacts(settings).releases())]
+
+
+def promote(settings: Settings, release: str) -> dict[str, Any]:
+    """Load a stored release into Redis if it is not there, then make it live, whatever its cutoff."""
+    manifest = Artifacts(settings).release(release)
+    return _make_live(settings, manifest, "promoted by hand")
+
+
+def rollback(settings: Settings) -> dict[str, Any]:
+    """Make the build that was live before this one live again. Raises ReleaseNotFound where there is none."""
+    history = _history(settings)
+    if not history:
+        raise ReleaseNotFound("no earlier release to go back to; `python -m pipelines releases` lists what is stored, `promote` makes any of them live")
+    return _make_live(settings, Artifacts(settings).release(history[0]), "rolled back")
+
+
+def retire(settings: Settings) -> dict[str, list[str]]:
+    """Delete files beyond `keep_artifacts`: releases first, then the snapshots and bundles no kept release names; old run staging too.
+
+    What is live or was live before it is never deleted.
+    """
+    artifacts = Artifacts(settings)
+    releases = artifacts.releases()
+    safe = {current_release(settings), *_history(settings)}
+    kept = [r for i, r in enumerate(reversed(releases)) if i < settings.keep_artifacts or r.id in safe]
+    gone = {"releases": _drop(artifacts, "releases", {r.id for r in kept}),
+            "snapshots": _drop(artifacts, "snapshots", {r.snapshot for r in kept}, settings.keep_artifacts)}
+    for folder in sorted((artifacts.root / "bundles").glob("*")):
+        kind = f"bundles/{folder.name}"
+        gone[kind] = _drop(artifacts, kind, {r.bundles.get(folder.name, "") for r in kept}, settings.keep_artifacts)
+    gone["runs"] = _drop_runs(artifacts)
+    return {kind: names for kind, names in gone.items() if names}
+
+
+def _make_live(settings: Settings, manifest: Release, reason: str) -> dict[str, Any]:
+    with wrapped("making a release live"):
+        client, keys = connect(settings), Keys(settings.namespace)
+        with lease(client, keys) as token:
+            log.warning("release made live id=%s reason=%s", manifest.id, reason)
+            return make_live(settings, client, keys, manifest, token, reason)
+
+
+def _history(settings: Settings) -> list[str]:
+    with wrapped("reading the release history"):
+        return [v.decode() for v in connect(settings).lrange(Keys(settings.namespace).history, 0, -1)]
+
+
+def _drop(artifacts: Artifacts, kind: str, kept: set[str], spare: int = 0) -> list[str]:
+    """Remove every stored directory of a kind but those named and the newest `spare`."""
+    stored = artifacts.stored(kind)
+    newest = {p.name for p in stored[len(stored) - spare :]} if spare else set()
+    old = [p for p in stored if p.name not in kept | newest]
+    for path in old:
+        shutil.rmtree(path)
+    return [p.name for p in old]
+
+
+def _drop_runs(artifacts: Artifacts) -> list[str]:
+    limit = time.time() - _RUN_DAYS * 86_400  # the age of a staging folder is the disk's business, not a cutoff
+    old = [p for p in artifacts.stored("runs") if p.stat().st_mtime < limit]
+    for path in old:
+        shutil.rmtree(path)
+    return [p.name for p in old]
+
+
+def release_of(settings: Settings, release: str | None) -> Release:
+    """The named release, or the live one. Raises ReleaseNotFound."""
+    name = release or current_release(settings)
+    if name is None:
+        raise ReleaseNotFound("no release is live yet; run `python -m pipelines build`")
+    return Artifacts(settings).release(name)

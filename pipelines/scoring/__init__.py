@@ -1,0 +1,1 @@
+"""Scoring everybody: shards of owners through the one recipe."""

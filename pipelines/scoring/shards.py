@@ -1,0 +1,86 @@
+"""Batch scoring: every owner of every surface, in shards of contiguous rows, each shard one file (E13, E14)."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from models.errors import DataError
+from models.nouns.catalogue import CATALOGUE, entities_of
+from models.nouns.owners import Owners
+from models.nouns.ranked_lists import RankedLists
+from models.nouns.vocabulary import Surface
+from models.recipe import Recipe, open_bundles, open_recipe
+from models.recommend import CHUNK, recommend
+from pipelines.data.snapshot import Snapshot
+from pipelines.run import Run
+
+log = logging.getLogger(__name__)
+
+
+def plan_shards(run: Run, snapshot: str, bundles: Mapping[str, str], surfaces: Sequence[str] | None = None) -> list[dict[str, Any]]:
+    """About `settings.shards` shards in all, each surface's share by its owners x items, at least one where it has owners.
+
+    A shard is a small dict {surface, index, start, stop, snapshot, bundles}: the owners start..stop-1 of the surface's
+    owners, ascending. Raises DataError on an unknown surface.
+    """
+    known = {s.value: s for s in Surface}
+    unknown = sorted(set(surfaces or ()) - set(known))
+    if unknown:
+        raise DataError(f"expected surfaces among {', '.join(known)}; got {', '.join(unknown)}")
+    entities = entities_of(run.artifacts.open_bundle(CATALOGUE, bundles[CATALOGUE]))
+    wanted = [known[s] for s in surfaces] if surfaces else list(Surface)
+    owners = {s: len(entities[s.owner].owners_of(s)) for s in wanted}
+    work = {s: owners[s] * (1 + len(entities[s.item].items_of(s))) for s in wanted}
+    total = max(sum(work.values()), 1)
+    shards = []
+    for s in wanted:
+        parts = min(owners[s], max(1, round(run.settings.shards * work[s] / total)))
+        bounds = np.linspace(0, owners[s], parts + 1).astype(int).tolist() if parts else []
+        shards += [{"surface": s.value, "index": i, "start": a, "stop": b, "snapshot": snapshot, "bundles": dict(bundles)}
+                   for i, (a, b) in enumerate(zip(bounds[:-1], bounds[1:], strict=True))]
+    return shards
+
+
+def score_shard(run: Run, shard: Mapping[str, Any]) -> dict[str, Any]:
+    """Score one shard into the run's staging; returns {surface, index, owners, sha256}. Doing it again gives the same bytes."""
+    surface = Surface(shard["surface"])
+    recipe = open_recipe(surface, open_bundles(run.settings.artifacts, shard["bundles"], run.settings), run.settings)
+    interactions = Snapshot.open(run.settings.artifacts / "snapshots" / shard["snapshot"]).interactions()
+    rows = recipe.owners.owners_of(surface)[shard["start"] : shard["stop"]]
+    lists = score_owners(recipe, recipe.batch(rows, interactions))
+    path = shard_path(run, shard)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lists.save(path)
+    log.info("shard scored surface=%s index=%s owners=%s places=%s", surface, shard["index"], len(lists), len(lists.item))
+    return {"surface": surface.value, "index": shard["index"], "owners": len(lists), "sha256": file_sha256(path)}
+
+
+def score_owners(recipe: Recipe, owners: Owners) -> RankedLists:
+    """The recipe over chunks on `settings.threads` threads; the lists do not depend on how many there are."""
+    starts = range(0, max(len(owners), 1), CHUNK)
+
+    def one(start: int) -> RankedLists:
+        return recommend(recipe, owners.part(start, start + CHUNK), recipe.settings.depth)
+
+    # one BLAS thread each: two pools fighting over the same cores cost far more than they bring
+    with threadpool_limits(1), ThreadPoolExecutor(recipe.settings.threads) as pool:
+        return RankedLists.concat(list(pool.map(one, starts)))
+
+
+def shard_path(run: Run, shard: Mapping[str, Any]) -> Path:
+    """Where a shard of this run is staged."""
+    return run.directory / "shards" / shard["surface"].replace("/", "-") / f"{shard['index']:04d}.npz"
+
+
+def file_sha256(path: Path) -> str:
+    """Hex sha256 of a file."""
+    with path.open("rb") as f:
+        return hashlib.file_digest(f, "sha256").hexdigest()
