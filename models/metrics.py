@@ -35,7 +35,7 @@ def hits_of(shown: np.ndarray, truth: sparse.csr_matrix) -> np.ndarray:
     whose stored cells are the relevant pairs.
     """
     if shown.shape[0] != truth.shape[0]:
-        raise DataError(f"one list an owner expected: {shown.shape[0]} lists came with a truth of {truth.shape[0]} owners")
+        raise DataError(f"expected a list an owner, got {shown.shape[0]} lists and a truth of {truth.shape[0]} owners")
     stride = truth.shape[1]
     owner = np.repeat(np.arange(truth.shape[0], dtype=np.int64), np.diff(truth.indptr))
     keys = np.sort(owner * stride + truth.indices)
@@ -139,7 +139,8 @@ def paired_difference(values: np.ndarray, other: np.ndarray, times: int = 1000, 
     """Mean of values - other over the same owners, with its 95% interval: {"mean", "low", "high"}."""
     difference = np.asarray(values, float) - np.asarray(other, float)
     low, high = bootstrap(difference, times, seed)
-    return {"mean": float(difference.mean()) if len(difference) else float("nan"), "low": float(low[0]), "high": float(high[0])}
+    mean = float(difference.mean()) if len(difference) else float("nan")
+    return {"mean": mean, "low": float(low[0]), "high": float(high[0])}
 
 
 def summary(metrics: Mapping[str, np.ndarray], times: int = 1000, seed: int = 0) -> dict[str, dict[str, float]]:

@@ -32,7 +32,8 @@ def fit_blend(features: np.ndarray, label: np.ndarray, settings: Settings,
         raise TrainingError(f"expected finite features ({len(label)}, {len(BLEND_FEATURES)}), got {features.shape}")
     if positives < settings.ranker_min_positives or positives == len(label):
         raise TrainingError(f"{positives} positives and {len(label) - positives} negatives, "
-                            f"{settings.ranker_min_positives} positives and a negative needed; the weighted blend stands in until more feedback came in")
+                            f"{settings.ranker_min_positives} positives and a negative needed; "
+                            "the weighted blend stands in until more feedback came in")
     x = features.astype(np.float64)
     scale = np.maximum(x.std(axis=0), 1e-9)  # the solver converges on columns of one scale; undone below
     model = LogisticRegression(max_iter=1000).fit(x / scale, label)

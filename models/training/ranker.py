@@ -45,8 +45,8 @@ class RankingRows:
 
     def __post_init__(self) -> None:
         if self.features.shape != (len(self.label), len(FEATURES)) or len(self.label) != len(self.group):
-            raise TrainingError(f"expected {len(FEATURES)} features, a label and an owner a row, got {self.features.shape}, "
-                                f"{self.label.shape}, {self.group.shape}; build the ranking set again")
+            raise TrainingError(f"expected {len(FEATURES)} features, a label and an owner a row, got "
+                                f"{self.features.shape}, {self.label.shape}, {self.group.shape}; build the ranking set again")
         if not np.isfinite(self.features).all() or not np.isin(self.label, (0, 1)).all():
             raise TrainingError("features must be finite and labels 0 or 1; build the ranking set again")
 
