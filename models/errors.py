@@ -8,11 +8,13 @@ MatchbookError
 ├── BundleError              a trained model cannot be used
 │   ├── BundleNotFound       no such directory (P03)
 │   └── BundleCorrupt        checksum, shape or format differs from the manifest
-├── TrainingError            too sparse a matrix (P02), NaN factors, a degenerate loss
+├── TrainingError            NaN factors, a degenerate loss
+│   └── TooSparse            too few events for this model (P01, P02); a build goes on without it
 ├── ReleaseError             lists cannot be published or read
 │   ├── ReleaseIncomplete    counts or checksums differ; the pointer is not moved
 │   ├── ReleaseNotFound      no release of that name, or none is live yet
 │   └── ReleaseTooOld        a newer cutoff is live and `force` was not given
+├── RequestError             a request to the reader is malformed: answered 400 with what was expected
 └── ServiceError             PostgreSQL, Redis or Airflow does not answer or could not be started
 
 A message says what was expected, what came, where, and what to do next. Foreign errors are wrapped once,
@@ -58,6 +60,10 @@ class TrainingError(MatchbookError):
     """A model could not be fitted."""
 
 
+class TooSparse(TrainingError):
+    """Too few events for this model; a build goes on without it and its source abstains."""
+
+
 class ReleaseError(MatchbookError):
     """Lists cannot be published or read."""
 
@@ -72,6 +78,14 @@ class ReleaseNotFound(ReleaseError):
 
 class ReleaseTooOld(ReleaseError):
     """A newer cutoff is live and `force` was not given."""
+
+
+class RequestError(MatchbookError):
+    """A request to the reader is malformed. code: a stable word for programs; the rest is for people."""
+
+    def __init__(self, code: str, expected: str, got: str, hint: str) -> None:
+        super().__init__(f"expected {expected}, got {got!r}; {hint}")
+        self.code, self.expected, self.got, self.hint = code, expected, got, hint
 
 
 class ServiceError(MatchbookError):

@@ -5,8 +5,9 @@
     <ns>:release:<id>:manifest          JSON, see Release
     <ns>:release:<id>:<surface>         hash: owner's 16 id bytes -> encoded list; field * holds the popular list
     <ns>:release:<id>:items:<entity>    npz: ids and facets behind the item numbers of the lists
-    <ns>:trending:<surface>             encoded ids and scores, refreshed between builds
-    <ns>:live:<id>:<surface>:<owner>    a list computed live, short lived
+    <ns>:trending:<surface>             encoded ids and scores, refreshed between builds, see TrendingList
+    <ns>:live:<id>:<surface>:<owner>    a list computed live, short lived, see LiveList
+    <ns>:count:<entity>:<id>            an interaction count in decimal, short lived (H03)
 
 One list (format 1, little endian): header (12 bytes), then n items uint32, n scores uint16 (score * 65535),
 n source bits uint8, n reason bits uint8: 8 bytes a place.
@@ -23,6 +24,7 @@ from typing import Any
 import numpy as np
 
 from models.errors import ReleaseIncomplete
+from models.nouns.id_map import pack_ids, unpack_ids
 from models.nouns.ranked_lists import RankedLists
 from models.nouns.vocabulary import Entity, Method, Surface
 
@@ -30,6 +32,8 @@ LIST_FORMAT = 1
 POPULAR_FIELD = b"*"
 _HEADER = struct.Struct("<BBBBIHH")  # format, method, route, reranked, interaction count, places, part
 _PLACE_BYTES = 8
+_LIVE = struct.Struct("<BBq")  # format, known, made at (microseconds); the list follows, unless there is none
+_TRENDING = struct.Struct("<BHq")  # format, places, made at (microseconds); n x 16 id bytes and n scores uint16 follow
 
 
 @dataclass(frozen=True)
@@ -101,6 +105,9 @@ class Keys:
     def live(self, release: str, surface: Surface, owner: str) -> str:
         return f"{self.namespace}:live:{release}:{surface}:{owner}"
 
+    def count(self, entity: Entity, owner: str) -> str:
+        return f"{self.namespace}:count:{entity}:{owner}"
+
     def of_release(self, release: str) -> list[str]:
         """All keys that a release owns: no key is ever found by scanning."""
         return [self.manifest(release), *(self.lists(release, s) for s in Surface), *(self.items(release, e) for e in Entity)]
@@ -145,3 +152,50 @@ def decode_list(value: bytes) -> StoredList:
     return StoredList(methods[method], methods[route], bool(reranked), count, part,
                       np.frombuffer(value, "<u4", n, at), np.frombuffer(value, "<u2", n, at + 4 * n) / np.float32(65535),
                       np.frombuffer(value, np.uint8, n, at + 6 * n), np.frombuffer(value, np.uint8, n, at + 7 * n))
+
+
+@dataclass(frozen=True, eq=False)
+class LiveList:
+    """What the live fallback found. value: an encoded list, empty for whoever has none on the surface.
+
+    known: the platform knows the owner (who may have another role). made_us: microseconds since 1970 UTC.
+    """
+
+    value: bytes
+    known: bool
+    made_us: int
+
+    def encode(self) -> bytes:
+        return _LIVE.pack(LIST_FORMAT, self.known, self.made_us) + self.value
+
+    @classmethod
+    def decode(cls, stored: bytes) -> LiveList:
+        """Raises ReleaseIncomplete on another format."""
+        if len(stored) < _LIVE.size or stored[0] != LIST_FORMAT:
+            raise ReleaseIncomplete(f"expected a live list of format {LIST_FORMAT}, got {stored[:1].hex() or 'nothing'}")
+        _, known, made_us = _LIVE.unpack_from(stored)
+        return cls(stored[_LIVE.size :], bool(known), made_us)
+
+
+@dataclass(frozen=True, eq=False)
+class TrendingList:
+    """What moves on a surface now. It outlives releases, so it names ids. ids: (n,) U36, best first; score: (n,) 0..1."""
+
+    ids: np.ndarray
+    score: np.ndarray
+    made_us: int
+
+    def encode(self) -> bytes:
+        score = np.rint(np.clip(self.score, 0, 1) * 65535).astype("<u2")
+        return _TRENDING.pack(LIST_FORMAT, len(self.ids), self.made_us) + pack_ids(self.ids).tobytes() + score.tobytes()
+
+    @classmethod
+    def decode(cls, stored: bytes) -> TrendingList:
+        """Raises ReleaseIncomplete on another format or a wrong length."""
+        if len(stored) < _TRENDING.size or stored[0] != LIST_FORMAT:
+            raise ReleaseIncomplete(f"expected a trending list of format {LIST_FORMAT}, got {stored[:1].hex() or 'nothing'}")
+        _, n, made_us = _TRENDING.unpack_from(stored)
+        if len(stored) != _TRENDING.size + 18 * n:
+            raise ReleaseIncomplete(f"a trending list of {n} places must have {_TRENDING.size + 18 * n} bytes, got {len(stored)}")
+        packed = np.frombuffer(stored, np.uint8, 16 * n, _TRENDING.size).reshape(-1, 16)
+        return cls(unpack_ids(packed), np.frombuffer(stored, "<u2", n, _TRENDING.size + 16 * n) / np.float32(65535), made_us)
