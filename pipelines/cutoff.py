@@ -9,7 +9,7 @@ from typing import NamedTuple
 from models.errors import SettingsError
 from pipelines.run import parse_instant
 
-AHEAD = timedelta(days=1)  # a client's clock and time zone may run ahead of the server's; a mistyped year does more than that
+AHEAD = timedelta(days=1)  # a client's clock or time zone may run ahead of ours; a mistyped year runs further
 
 
 class Cutoff(NamedTuple):
@@ -45,7 +45,8 @@ class RunTimes:
 def cutoff_of(run: RunTimes) -> Cutoff:
     """The end of a scheduled or backfilled interval, else `as_of`, else the run's own time.
 
-    Raises SettingsError for a backfill that carries as_of and for an as_of in the future, DataError for an unreadable one.
+    Raises SettingsError for a backfill that carries as_of and for an as_of in the future, DataError for one that
+    cannot be read.
     """
     if run.timetabled:
         return _end_of_interval(run)
@@ -59,27 +60,29 @@ def cutoff_of(run: RunTimes) -> Cutoff:
 def _end_of_interval(run: RunTimes) -> Cutoff:
     if run.run_type == "backfill" and run.as_of:
         raise SettingsError(
-            f"a backfill takes each day's cutoff from the day itself, but its configuration carries as_of={run.as_of!r}, which would "
-            "build one and the same day again and again; start it without as_of, or trigger a single run with that as_of")
+            f"a backfill takes each day's cutoff from the day itself, but its configuration carries as_of={run.as_of!r}, "
+            "which would build the same day again and again; start it without as_of, or trigger a single run with it")
     if run.data_interval_end is None:
-        raise SettingsError(f"expected a {run.run_type} run to cover an interval, got none; give the DAG a timetable with data intervals")
-    return Cutoff(run.data_interval_end, f"the end of the {'scheduled' if run.run_type == 'scheduled' else 'backfilled'} interval")
+        raise SettingsError(f"expected a {run.run_type} run to cover an interval, got none; "
+                            "give the DAG a timetable with data intervals")
+    word = "backfilled" if run.run_type == "backfill" else "scheduled"
+    return Cutoff(run.data_interval_end, f"the end of the {word} interval")
 
 
 def _not_in_the_future(as_of: datetime, run_after: datetime) -> datetime:
     if as_of > run_after + AHEAD:
         raise SettingsError(
-            f"as_of={as_of.isoformat()} lies in the future of this run ({run_after.isoformat()}): its release would stand in the way "
-            "of every later one, as an older cutoff never replaces a newer one; give an as_of that has passed")
+            f"as_of={as_of.isoformat()} lies in the future of this run ({run_after.isoformat()}): its release would stand "
+            "in the way of every later one, as an older cutoff never replaces a newer; give an as_of that has passed")
     return as_of
 
 
 def nothing_new(as_of: datetime, newest: datetime | None, interval: timedelta) -> str | None:
-    """Why a scheduled run has nothing to publish: its newest event lies more than one interval before the cutoff; None where it has."""
+    """Why a scheduled run has nothing to publish: its newest event lies over one interval before the cutoff; else None."""
     if newest is None:
         return "there is no interaction at all; import some, then trigger a run"
     if newest >= as_of - interval:
         return None
     return (f"the newest interaction is from {newest.isoformat()}, more than one interval ({interval}) before the cutoff "
-            f"{as_of.isoformat()}: nothing is built or published. Look whether the platform still delivers its interactions; "
-            f"to build from what there is, trigger a run with as_of")
+            f"{as_of.isoformat()}: nothing is built or published. See whether the platform still delivers its "
+            "interactions; to build from what there is, trigger a run with as_of")
