@@ -34,7 +34,7 @@ psycopg2.extras.register_uuid()
 
 
 def engine(settings: Settings) -> Engine:
-    """The pooled engine of DATABASE_URL, one per URL and process. Connects on first use. Raises ServiceError without a URL."""
+    """The pooled engine of DATABASE_URL, one per URL and process; connects on first use. Raises ServiceError."""
     if not settings.database_url:
         raise ServiceError("expected a PostgreSQL, but DATABASE_URL is empty and no embedded server runs; "
                            "run `make up` or a `python -m pipelines` command, or set DATABASE_URL")
@@ -74,7 +74,8 @@ def copy_in(engine: Engine, table: str, columns: Sequence[str], source: IO[bytes
 def copy_rows(connection: Connection, table: str, columns: Sequence[str], source: IO[bytes]) -> int:
     """`copy_in` inside the caller's transaction."""
     names = identifiers.SQL(", ").join(identifiers.Identifier(c) for c in columns)
-    statement = identifiers.SQL("COPY {} ({}) FROM STDIN WITH (FORMAT csv)").format(identifiers.Identifier(table), names)
+    into = identifiers.SQL("COPY {} ({}) FROM STDIN WITH (FORMAT csv)")
+    statement = into.format(identifiers.Identifier(table), names)
     with _cursor(connection) as cursor:
         cursor.copy_expert(statement, source, size=_COPY_BYTES)
         return int(cursor.rowcount)
@@ -109,7 +110,8 @@ def _apply_missing(connection: Connection) -> list[str]:
     done = set(connection.scalars(text("SELECT name FROM matchbook_migrations")))
     ours = any(name.startswith("platform/") for name in done) or _has_no_platform(connection)
     connection.commit()
-    missing = [(n, s) for n, s in sql.scripts("migrations") + (sql.scripts("platform") if ours else []) if n not in done]
+    scripts = sql.scripts("migrations") + (sql.scripts("platform") if ours else [])
+    missing = [(name, script) for name, script in scripts if name not in done]
     for name, script in missing:
         connection.exec_driver_sql(script)
         connection.execute(text("INSERT INTO matchbook_migrations (name) VALUES (:name)"), {"name": name})
@@ -118,9 +120,9 @@ def _apply_missing(connection: Connection) -> list[str]:
 
 
 def _has_no_platform(connection: Connection) -> bool:
-    names = ["users", "startups", "user_interactions", "matchbook_users", "matchbook_startups", "matchbook_interactions"]
-    found = connection.scalar(text("SELECT count(to_regclass(name)) FROM unnest(CAST(:names AS text[])) AS name"), {"names": names})
-    return not found
+    names = [prefix + name for prefix in ("", "matchbook_") for name in ("users", "startups", "interactions")]
+    question = text("SELECT count(to_regclass(name)) FROM unnest(CAST(:names AS text[])) AS name")
+    return not connection.scalar(question, {"names": [*names, "user_interactions"]})
 
 
 @lru_cache(maxsize=16)

@@ -38,7 +38,7 @@ def check_contract(engine: Engine) -> None:
         found: dict[str, dict[str, str]] = {}
         for row in connection.execute(text(_COLUMNS_OF_VIEWS), {"views": list(CONTRACT)}):
             found.setdefault(row.view, {})[row.column] = row.type
-    broken = [complaint for view, columns in CONTRACT.items() for complaint in _complaints(view, columns, found.get(view))]
+    broken = [said for view, columns in CONTRACT.items() for said in _complaints(view, columns, found.get(view))]
     if broken:
         raise ContractError("the platform's views break their contract:\n  " + "\n  ".join(broken)
                             + "\nWrite them over your own tables as docs/platform-data.md shows, then try again")
@@ -47,5 +47,5 @@ def check_contract(engine: Engine) -> None:
 def _complaints(view: str, columns: dict[str, tuple[str, ...]], found: dict[str, str] | None) -> list[str]:
     if found is None:
         return [f"{view}: expected a view with {', '.join(columns)}; there is no such view (is it in the search_path?)"]
-    return [f"{view}.{name}: expected {types[0]}, " + (f"found {found[name]}" if name in found else "found no such column")
+    return [f"{view}.{name}: expected {types[0]}, found {found.get(name, 'no such column')}"
             for name, types in columns.items() if found.get(name) not in types]

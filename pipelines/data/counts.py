@@ -18,15 +18,15 @@ KINDS = [kind.value for kind in InteractionKind]
 
 
 def refresh_counts(engine: Engine, as_of: datetime) -> bool:
-    """Store every count at a cutoff, in one transaction; a cutoff older than the stored one changes nothing and gives False."""
+    """Store every count at a cutoff, in one transaction; False, and no change, where a later cutoff is stored."""
     with transaction(engine) as connection:
         connection.execute(text("LOCK TABLE matchbook_counted IN SHARE ROW EXCLUSIVE MODE"))
         stored = connection.scalar(text("SELECT as_of FROM matchbook_counted"))
         if stored is not None and stored > as_of:
             return False
         connection.execute(text("DELETE FROM matchbook_interaction_counts"))
-        connection.execute(text(f"INSERT INTO matchbook_interaction_counts (entity, id, interactions)\n{sql.load('interaction_counts')}"),
-                           {"as_of": as_of, "kinds": KINDS})
+        connection.execute(text("INSERT INTO matchbook_interaction_counts (entity, id, interactions) "
+                                + sql.load("interaction_counts")), {"as_of": as_of, "kinds": KINDS})
         connection.execute(text("INSERT INTO matchbook_counted (as_of) VALUES (:as_of) "
                                 "ON CONFLICT (one) DO UPDATE SET as_of = EXCLUDED.as_of"), {"as_of": as_of})
     return True

@@ -8,11 +8,8 @@ CREATE TABLE matchbook_loads (
 
 -- Rows of a data folder that were set aside, each with its place and its reason.
 CREATE TABLE matchbook_rejected_rows (
-    digest text NOT NULL REFERENCES matchbook_loads (digest) ON DELETE CASCADE,
     file text NOT NULL,
     line bigint NOT NULL,
     reason text NOT NULL,
     content text NOT NULL
 );
-
-CREATE INDEX idx_matchbook_rejected_rows ON matchbook_rejected_rows (digest, file, line);
