@@ -1,0 +1,49 @@
+"""What everybody likes, and what they like just now: the end of every chain of fallbacks (A09, R08)."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from models.features import popularity
+from models.nouns.bundle import Bundle
+from models.nouns.entities import Entities
+from models.nouns.interactions import DAY_US, Interactions
+from models.nouns.vocabulary import KIND_WEIGHTS, InteractionKind
+from models.settings import Settings
+
+
+def fit_popularity(users: Entities, startups: Entities, interactions: Interactions, as_of_us: int,
+                   settings: Settings) -> Bundle:
+    """The bundle popularity_v1: user_popularity, startup_popularity, user_trending, startup_trending, float32 in 0..1.
+
+    Popularity is log(views + 3 x interactions + 1) / log(maximum), the maximum taken over everybody of that kind at
+    the cutoff and kept in the config (C49, R05). Interactions are all events but views; views are the startups' own
+    totals, users have none. Trending: see `trending`. Knows no failure: without events everything is 0.
+    """
+    arrays: dict[str, np.ndarray] = {}
+    maxima: dict[str, float] = {}
+    for entities, events in ((users, interactions), (startups, interactions.transposed())):
+        views = np.zeros(len(entities)) if entities is users else entities.views.astype(float)
+        counts = events.where(events.kind != InteractionKind.VIEW.code).counts()
+        maximum = float((views + 3.0 * counts + 1).max(initial=1.0))
+        maxima[entities.entity.value] = maximum
+        arrays[f"{entities.entity}_popularity"] = popularity(views, counts, maximum)
+        arrays[f"{entities.entity}_trending"] = trending(events, as_of_us, settings)
+    config = {"max": maxima, "rows": len(interactions), "trending_days": settings.trending_days,
+              "trending_half_life_days": settings.trending_half_life_days}
+    return Bundle("popularity_v1", config, arrays, {"user": users.ids, "startup": startups.ids})
+
+
+def trending(interactions: Interactions, as_of_us: int, settings: Settings) -> np.ndarray:
+    """(owners,) float32 in 0..1: fading interest in each owner during the days before `as_of_us`.
+
+    Every positive event of the last `trending_days` counts its weight (C01-C07), halved every
+    `trending_half_life_days` of age; the sums are put on a log scale and divided by the largest, so 1 is the
+    fastest riser and 0 says that nothing happened in the window. For startups pass `transposed()` events.
+    """
+    age_days = (as_of_us - interactions.at) / DAY_US
+    weight = KIND_WEIGHTS[interactions.kind]
+    counted = (weight > 0) & (age_days >= 0) & (age_days <= settings.trending_days)
+    fading = weight[counted] * np.exp2(-age_days[counted] / settings.trending_half_life_days)
+    heat = np.log1p(np.bincount(interactions.owner[counted], fading, minlength=len(interactions.owners)))
+    return np.asarray(heat / max(float(heat.max(initial=0.0)), 1e-30), np.float32)
