@@ -60,8 +60,9 @@ def cutoff_of(run: RunTimes) -> Cutoff:
 def _end_of_interval(run: RunTimes) -> Cutoff:
     if run.run_type == "backfill" and run.as_of:
         raise SettingsError(
-            f"a backfill takes each day's cutoff from the day itself, but its configuration carries as_of={run.as_of!r}, "
-            "which would build the same day again and again; start it without as_of, or trigger a single run with it")
+            f"a backfill takes each day's cutoff from the day itself, but its configuration carries as_of="
+            f"{run.as_of!r}, which would build the same day again and again; start it without as_of, or trigger "
+            "a single run with it")
     if run.data_interval_end is None:
         raise SettingsError(f"expected a {run.run_type} run to cover an interval, got none; "
                             "give the DAG a timetable with data intervals")
@@ -72,17 +73,17 @@ def _end_of_interval(run: RunTimes) -> Cutoff:
 def _not_in_the_future(as_of: datetime, run_after: datetime) -> datetime:
     if as_of > run_after + AHEAD:
         raise SettingsError(
-            f"as_of={as_of.isoformat()} lies in the future of this run ({run_after.isoformat()}): its release would stand "
-            "in the way of every later one, as an older cutoff never replaces a newer; give an as_of that has passed")
+            f"as_of={as_of.isoformat()} lies in the future of this run ({run_after.isoformat()}): its release would "
+            "stand in the way of every later one, as an older cutoff never replaces a newer; give an as_of that has passed")
     return as_of
 
 
 def nothing_new(as_of: datetime, newest: datetime | None, interval: timedelta) -> str | None:
-    """Why a scheduled run has nothing to publish: its newest event lies over one interval before the cutoff; else None."""
+    """Why a scheduled run has nothing to publish: its newest event lies over an interval before the cutoff; else None."""
     if newest is None:
         return "there is no interaction at all; import some, then trigger a run"
     if newest >= as_of - interval:
         return None
-    return (f"the newest interaction is from {newest.isoformat()}, more than one interval ({interval}) before the cutoff "
-            f"{as_of.isoformat()}: nothing is built or published. See whether the platform still delivers its "
+    return (f"the newest interaction is from {newest.isoformat()}, more than one interval ({interval}) before the "
+            f"cutoff {as_of.isoformat()}: nothing is built or published. See whether the platform still delivers its "
             "interactions; to build from what there is, trigger a run with as_of")
