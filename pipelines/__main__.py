@@ -1,0 +1,51 @@
+"""`python -m pipelines <step>`: every step without Airflow. Data goes to stdout, progress and logs to stderr.
+
+Exit status: 0 done, 1 failed, 2 wrong use.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import logging
+import pkgutil
+import sys
+from collections.abc import Sequence
+from contextlib import nullcontext
+
+from models.errors import MatchbookError
+from models.settings import Settings
+from pipelines import commands
+from pipelines.local.servers import servers
+
+
+def parser() -> argparse.ArgumentParser:
+    """The whole command line: every module of `pipelines/commands` registers its own steps."""
+    top = argparse.ArgumentParser(prog="python -m pipelines", description=__doc__,
+                                  formatter_class=argparse.RawDescriptionHelpFormatter)
+    steps = top.add_subparsers(dest="step", metavar="STEP", required=True)
+    for module in sorted(m.name for m in pkgutil.iter_modules(commands.__path__)):
+        importlib.import_module(f"pipelines.commands.{module}").register(steps)
+    return top
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one step; an error raised on purpose becomes one readable line on stderr and exit status 1."""
+    args = parser().parse_args(argv)
+    try:
+        settings = Settings.from_env()
+        logging.basicConfig(level=settings.log_level, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+        with servers(settings) if getattr(args, "needs_servers", True) else nullcontext(settings) as ready:
+            return int(args.run(ready, args) or 0)
+    except MatchbookError as error:
+        print(f"{type(error).__name__}: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("interrupted; nothing half-done is visible, run it again", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
