@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
+
+from models.nouns.owners import Owners
+from models.nouns.vocabulary import Source
+from models.scorers.factors import FactorScorer
+from models.scorers.top_k import Float32Product, Product
 
 #: Compared as a whole value and word by word: a user's interest "games" meets the category "games_video".
 TOPICS = {"category": "category", "field": "field", "type": "type", "tags": "tag", "skills": "tag", "interests": "tag"}
@@ -58,6 +63,28 @@ def embed(texts: Sequence[Sequence[str]], tokens: np.ndarray, token_vectors: np.
     norm = np.sqrt((total * total).sum(1))
     known = norm > 1e-9
     return np.where(known[:, None], total / np.maximum(norm, 1e-9)[:, None], 0).astype(np.float32), known
+
+
+class ContentScorer(FactorScorer):
+    """A factor source over the text space that also knows whoever brings words of their own (`Owners.text`).
+
+    tokens: (t,) ascending unicode array; token_vectors: (t, d) float32, of the same space as the other vectors.
+    """
+
+    def __init__(self, source: Source, owner_vectors: np.ndarray, known: np.ndarray, item_vectors: np.ndarray,
+                 item_known: np.ndarray, tokens: np.ndarray, token_vectors: np.ndarray,
+                 product: Callable[[np.ndarray], Product] = Float32Product, threads: int = 1) -> None:
+        super().__init__(source, owner_vectors, known, item_vectors, item_known, product, threads)
+        self._tokens, self._token_vectors = tokens, np.asarray(token_vectors, np.float32)
+
+    def _vectors(self, owners: Owners) -> tuple[np.ndarray, np.ndarray]:
+        vectors, known = super()._vectors(owners)
+        if owners.text is None:
+            return vectors, known
+        strange = np.flatnonzero(~known)
+        told, understood = embed([owners.text[i].split() for i in strange], self._tokens, self._token_vectors)
+        vectors[strange], known[strange] = told, understood
+        return vectors, known
 
 
 def _values(text: str, separators: str) -> list[list[str]]:

@@ -1,0 +1,69 @@
+"""A source whose score is the dot product of an owner's and an item's vector: ALS, the two-tower, content (A02-A04)."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from typing import Self
+
+import numpy as np
+
+from models.nouns.candidates import Candidates, Proposal, indptr_of
+from models.nouns.owners import Owners
+from models.nouns.vocabulary import Source
+from models.scorers.top_k import Float32Product, Product, pair_scores, top_k
+
+
+class FactorScorer:
+    """Proposes and scores by vectors. Immutable; safe to use from several threads.
+
+    owner_vectors: (n, d) float32 by the owner's entity row. known: (n,) bool, the owners the model has learned.
+    item_vectors: (m, d) float32 over the catalogue. item_known: (m,) bool. Both finite; an unknown item is never
+    proposed and scores NaN, an unknown owner gets nothing.
+    """
+
+    def __init__(self, source: Source, owner_vectors: np.ndarray, known: np.ndarray, item_vectors: np.ndarray,
+                 item_known: np.ndarray, product: Callable[[np.ndarray], Product] = Float32Product, threads: int = 1) -> None:
+        self.source = source
+        self._owner_vectors = np.ascontiguousarray(owner_vectors, np.float32)
+        self._known = np.asarray(known, bool)
+        self._items = np.flatnonzero(item_known).astype(np.int32)
+        self._place = np.where(item_known, np.cumsum(item_known) - 1, -1)  # of a catalogue position among known items
+        self._product = product(np.ascontiguousarray(item_vectors, np.float32)[self._items])
+        self._threads = threads
+
+    def using(self, product: Callable[[np.ndarray], Product]) -> Self:
+        """The same source with another way to multiply; its lists are the same."""
+        other = copy.copy(self)
+        other._product = product(self._product.vectors)
+        return other
+
+    def propose(self, owners: Owners, k: int) -> Proposal:
+        """See `Scorer.propose`."""
+        vectors, known = self._vectors(owners)
+        mine = np.flatnonzero(known)
+        everybody, everything = len(mine) == len(owners), len(self._items) == len(self._place)
+        barred = owners.barred if everybody else owners.barred[mine]
+        barred = barred if everything else barred[:, self._items].tocsr()
+        found = top_k(vectors if everybody else vectors[mine], self._product, barred, k, self._threads)
+        length = np.zeros(len(owners), np.int64)
+        length[mine] = np.diff(found.indptr)
+        return Proposal(indptr_of(length), found.item if everything else self._items[found.item], found.score)
+
+    def score(self, owners: Owners, candidates: Candidates) -> np.ndarray:
+        """See `Scorer.score`."""
+        vectors, known = self._vectors(owners)
+        item = self._place[candidates.item]
+        able = known[candidates.owner] & (item >= 0)
+        if able.all():
+            return pair_scores(vectors, self._product.vectors, candidates.owner, item)
+        result = np.full(len(item), np.nan, np.float32)
+        result[able] = pair_scores(vectors, self._product.vectors, candidates.owner[able], item[able])
+        return result
+
+    def _vectors(self, owners: Owners) -> tuple[np.ndarray, np.ndarray]:
+        """(b, d) float32 vectors and (b,) bool: who of the batch is known; the vectors of the others mean nothing."""
+        if not len(self._known):
+            return np.zeros((len(owners), self._product.vectors.shape[1]), np.float32), np.zeros(len(owners), bool)
+        row = np.maximum(owners.row, 0)
+        return self._owner_vectors[row], self._known[row] & (owners.row >= 0)

@@ -1,0 +1,253 @@
+"""The exact best k of owners x items for factor models, without ever holding owners x items.
+
+    chunk of owners -> approximate product (cache-sized, reused buffer) -> barred pairs to the bottom
+        -> maximum of strided blocks -> k-th block maximum: a lower bound of the k-th best item
+        -> every item above that bound less the product's error -> exact scores of these few -> one integer sort
+
+The approximate product may be any whose error is bounded (float32 by BLAS here, bfloat16 in pipelines): what leaves
+is decided by exact scores alone, computed pair by pair and so independent of chunks, batches and threads.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Protocol
+
+import numpy as np
+from scipy import sparse
+
+from models.nouns.candidates import Proposal, indptr_of
+
+#: Columns of a product are a multiple of this: whole strided blocks, and whole words of the mask.
+WIDTH = 128
+_BLOCKS = (16, 8, 4, 2)
+_PAIRS = 2048  # pairs scored at once: two gathered blocks of 1 MiB at 128 factors stay in the second-level cache
+_BUFFER = 8_000_000  # entries of a chunk's product
+
+
+class Product(Protocol):
+    """Approximate scores of all items for a chunk of owners, as numbers whose order is the order of the scores.
+
+    vectors: (m, d) float32, the exact item vectors. chunk: owners a call is best given. lowest: sorts below every score.
+    """
+
+    vectors: np.ndarray
+    chunk: int
+    lowest: Any
+
+    def approximate(self, owners: np.ndarray) -> np.ndarray:
+        """(c, width) of (c, d) float32 owners; width is m rounded up to WIDTH, the columns past m hold anything.
+
+        The array is the caller's until the next call on the same thread, which reuses it.
+        """
+        ...
+
+    def floor(self, owners: np.ndarray, kth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The least approximate score an item of the true best k can have, given that k items reach `kth` (c,).
+
+        Returns (c,) floors above `lowest` and (c,) bool: where False nothing can be promised and the owner is done
+        again in float32.
+        """
+        ...
+
+
+class Float32Product:
+    """The product by BLAS. Its error is at most that of summing d terms in any order, twice (its own, the exact score's)."""
+
+    lowest = np.float32(-np.inf)
+
+    def __init__(self, vectors: np.ndarray) -> None:
+        self.vectors = np.ascontiguousarray(vectors, np.float32)
+        self._columns = padded(self.vectors).T.copy()
+        self._norm = longest(self.vectors)
+        self._scratch = Scratch()
+        self.chunk = max(16, min(256, _BUFFER // max(1, self._columns.shape[1])))
+
+    def approximate(self, owners: np.ndarray) -> np.ndarray:
+        out = self._scratch.array("product", (len(owners), self._columns.shape[1]), np.float32)
+        return np.matmul(owners, self._columns, out=out)
+
+    def floor(self, owners: np.ndarray, kth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        floor = kth - 2 * rounding(owners, self._norm)
+        return np.maximum(np.nextafter(floor, self.lowest), np.finfo(np.float32).min), np.ones(len(kth), bool)
+
+
+class Scratch(threading.local):
+    """Buffers that a thread uses again and again; fresh pages cost more than the arithmetic."""
+
+    def __init__(self) -> None:
+        self._held: dict[str, np.ndarray] = {}
+
+    def array(self, name: str, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
+        """An uninitialised array of this shape, the start of a buffer that only grows."""
+        size = int(np.prod(shape))
+        if name not in self._held or self._held[name].size < size:
+            self._held[name] = np.empty(size, dtype)
+        return self._held[name][:size].reshape(shape)
+
+
+def padded(vectors: np.ndarray) -> np.ndarray:
+    """Item vectors with rows of zeros up to a multiple of WIDTH."""
+    return np.pad(vectors, ((0, -len(vectors) % WIDTH), (0, 0)))
+
+
+def longest(vectors: np.ndarray) -> np.float32:
+    """The largest Euclidean length among rows, rounded up."""
+    return np.nextafter(np.float32(np.sqrt(np.square(vectors, dtype=np.float64).sum(1).max(initial=0))), np.float32(np.inf))
+
+
+def lengths(vectors: np.ndarray) -> np.ndarray:
+    """(n,) float32 Euclidean length of each row, rounded up."""
+    return np.nextafter(np.sqrt(np.square(vectors, dtype=np.float64).sum(1)).astype(np.float32), np.float32(np.inf))
+
+
+def rounding(owners: np.ndarray, norm: np.float32) -> np.ndarray:
+    """(c,) bound of |one float32 dot product - another of the same vectors|: gamma_d |u||v| for each (Higham, 3.1)."""
+    return np.float32(1.1 * 2 * owners.shape[1] * 2.0**-24) * lengths(owners) * norm
+
+
+def pair_scores(owners: np.ndarray, items: np.ndarray, owner: np.ndarray, item: np.ndarray) -> np.ndarray:
+    """(n,) float32 dot products of owners[owner] with items[item]; one pair's bits depend on that pair alone."""
+    out = np.empty(len(owner), np.float32)
+    size = max(1, min(_PAIRS, len(owner)))
+    left, right = np.empty((size, owners.shape[1]), np.float32), np.empty((size, items.shape[1]), np.float32)
+    for start in range(0, len(owner), size):
+        part = slice(start, start + size)
+        n = len(owner[part])
+        np.take(owners, owner[part], axis=0, out=left[:n], mode="clip")
+        np.take(items, item[part], axis=0, out=right[:n], mode="clip")
+        np.vecdot(left[:n], right[:n], out=out[part])
+    return out + np.float32(0)  # -0.0 becomes 0.0: equal scores have equal bits
+
+
+def top_k(owners: np.ndarray, product: Product, barred: sparse.csr_matrix, k: int, threads: int = 1) -> Proposal:
+    """The k items of largest dot product for each of b owners, ties by position, barred pairs left out.
+
+    owners: (b, d) float32, finite. barred: (b, m) csr, the pattern counts. Fewer than k are returned where fewer exist.
+    The same result whatever the product, the threads and the company an owner is in.
+    """
+    if not len(owners) or not len(product.vectors) or k < 1:
+        return Proposal.empty(len(owners))
+    owners = np.ascontiguousarray(owners, np.float32)
+    parts = [slice(s, min(s + product.chunk, len(owners))) for s in range(0, len(owners), product.chunk)]
+
+    def one(part: slice) -> Proposal:
+        return _chunk(owners[part], product, barred[part], k)
+
+    return stacked(list(_each(one, parts, threads)))
+
+
+def stacked(parts: list[Proposal]) -> Proposal:
+    """The proposals of consecutive batches as one."""
+    lengths_ = np.concatenate([np.diff(p.indptr) for p in parts])
+    return Proposal(indptr_of(lengths_), np.concatenate([p.item for p in parts]), np.concatenate([p.score for p in parts]))
+
+
+def _each(one: Any, parts: list[slice], threads: int) -> Iterator[Proposal]:
+    if threads < 2 or len(parts) < 2:
+        yield from map(one, parts)
+        return
+    with ThreadPoolExecutor(threads) as pool:
+        yield from pool.map(one, parts)
+
+
+def _chunk(owners: np.ndarray, product: Product, barred: sparse.csr_matrix, k: int) -> Proposal:
+    scores = product.approximate(owners)
+    scores[:, len(product.vectors):] = product.lowest
+    scores.reshape(-1)[_flat(barred, scores.shape[1])] = product.lowest
+    floor, sure = product.floor(owners, _kth_block(scores, k))
+    floor = np.where(sure, floor, _highest(scores.dtype)).astype(scores.dtype)
+    owner, item = _at_least(scores, floor)
+    if sure.all():
+        return best_of(len(owners), owner, item, pair_scores(owners, product.vectors, owner, item), k)
+    return _second_try(owners, product, barred, k, sure, owner, item)
+
+
+def best_in(scores: np.ndarray, barred: sparse.csr_matrix, k: int, least: np.float32) -> Proposal:
+    """The k best of each row of exact scores, (c, width) float32 with -inf past the items, none below `least`.
+
+    The width is a multiple of WIDTH; barred pairs are overwritten.
+    """
+    scores.reshape(-1)[_flat(barred, scores.shape[1])] = -np.inf
+    owner, item = _at_least(scores, np.maximum(_kth_block(scores, k), least))
+    return best_of(len(scores), owner, item, scores[owner, item], k)
+
+
+def _second_try(owners: np.ndarray, product: Product, barred: sparse.csr_matrix, k: int, sure: np.ndarray,
+                owner: np.ndarray, item: np.ndarray) -> Proposal:
+    """The chunk again for the owners of whom the product could promise nothing, in float32."""
+    again = np.flatnonzero(~sure)
+    found = _chunk(owners[again], Float32Product(product.vectors), barred[again], k)
+    kept = sure[owner]
+    owner = np.concatenate([owner[kept], again[found.owner]])
+    item = np.concatenate([item[kept], found.item])
+    return best_of(len(owners), owner, item, pair_scores(owners, product.vectors, owner, item), k)
+
+
+def _highest(dtype: np.dtype[Any]) -> Any:
+    return np.iinfo(dtype).max if dtype.kind == "i" else np.inf
+
+
+def _flat(barred: sparse.csr_matrix, width: int) -> np.ndarray:
+    """Places of the barred pairs in a row-major chunk of this width."""
+    rows = np.repeat(np.arange(barred.shape[0], dtype=np.int64) * width, np.diff(barred.indptr))
+    return np.asarray(rows + barred.indices)
+
+
+def _kth_block(scores: np.ndarray, k: int) -> np.ndarray:
+    """(c,) a value that at least k entries of each row reach: the k-th largest maximum of strided blocks.
+
+    Blocks are strided (columns j, j + w, j + 2w ...) so that the maximum is taken between long contiguous runs; four
+    times as many blocks as k keep the bound within a few items of the true k-th. `lowest` where a row has fewer.
+    """
+    size = next((s for s in _BLOCKS if scores.shape[1] // s >= 4 * k), 1)
+    maxima = scores.reshape(len(scores), size, -1).max(axis=1)
+    place = max(maxima.shape[1] - k, 0)
+    maxima.partition(place, axis=1)
+    return maxima[:, place]
+
+
+def _at_least(scores: np.ndarray, floor: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Owner and item of every entry that reaches its row's floor, row by row; entries are looked for by words of eight."""
+    mask = scores >= floor[:, None]
+    words = np.flatnonzero(mask.view(np.uint64).ravel() != 0)
+    inside = np.flatnonzero(mask.reshape(-1, 8)[words])
+    place = words[inside >> 3] * 8 + (inside & 7)
+    owner = place // scores.shape[1]
+    return owner, place - owner * scores.shape[1]
+
+
+def best_of(owners: int, owner: np.ndarray, item: np.ndarray, score: np.ndarray, k: int) -> Proposal:
+    """The first k of each owner by (score descending, item ascending) from any ragged pairs.
+
+    Owner, score and item become one 64-bit number, so that a plain sort of integers does it all; too many owners or
+    items for 64 bits are done in parts. Scores are finite and no -0.0.
+    """
+    item_bits = int(item.max(initial=0)).bit_length()
+    room = 1 << (32 - item_bits)
+    if owners > room:
+        cuts = [(s, owner >= s) for s in range(0, owners, room)]
+        return stacked([best_of(min(room, owners - s), owner[m] - s, item[m], score[m], k)
+                        for s, after in cuts for m in [after & (owner < s + room)]])
+    bits = np.ascontiguousarray(score, np.float32).view(np.int32)
+    rising = (bits ^ ((bits >> 31) & 0x7FFFFFFF)).astype(np.int64) + 2**31  # 0 .. 2^32 - 1, in the order of the scores
+    key = owner.astype(np.uint64) << np.uint64(32 + item_bits)
+    key |= ((2**32 - 1) - rising).astype(np.uint64) << np.uint64(item_bits)
+    key |= item.astype(np.uint64)
+    key.sort()
+    return _decoded(owners, key, item_bits, k)
+
+
+def _decoded(owners: int, key: np.ndarray, item_bits: int, k: int) -> Proposal:
+    owner = (key >> np.uint64(32 + item_bits)).astype(np.int64)
+    length = np.bincount(owner, minlength=owners)
+    start = np.cumsum(length) - length
+    kept = np.arange(len(key)) - start[owner] < k
+    key = key[kept]
+    rising = (2**32 - 1) - ((key >> np.uint64(item_bits)) & np.uint64(2**32 - 1)).astype(np.int64) - 2**31
+    bits = rising.astype(np.int32)
+    score = (bits ^ ((bits >> 31) & 0x7FFFFFFF)).view(np.float32)
+    item = (key & np.uint64((1 << item_bits) - 1)).astype(np.int32)
+    return Proposal(indptr_of(np.minimum(length, k)), item, score)
