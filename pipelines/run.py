@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from models.errors import DataError
@@ -26,6 +26,11 @@ def parse_instant(text: str) -> datetime:
 def slug_of(as_of: datetime) -> str:
     """`20130405T000001Z`, with microseconds only where there are any; slugs of equal form sort by time."""
     return as_of.strftime("%Y%m%dT%H%M%S") + (f".{as_of.microsecond:06d}" if as_of.microsecond else "") + "Z"
+
+
+def microseconds(instant: datetime) -> int:
+    """Since 1970 UTC, exactly."""
+    return (instant - EPOCH) // timedelta(microseconds=1)
 
 
 @dataclass(frozen=True)
@@ -73,8 +78,7 @@ class Run:
     @property
     def as_of_us(self) -> int:
         """The cutoff in microseconds since 1970 UTC."""
-        delta = self.as_of - EPOCH
-        return (delta.days * 86_400 + delta.seconds) * 1_000_000 + delta.microseconds
+        return microseconds(self.as_of)
 
     def stored_snapshot(self) -> Path | None:
         """The newest stored snapshot of this very cutoff."""

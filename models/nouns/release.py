@@ -99,8 +99,8 @@ class Keys:
     def items(self, release: str, entity: Entity) -> str:
         return f"{self.namespace}:release:{release}:items:{entity}"
 
-    def trending(self, release: str, surface: Surface) -> str:
-        return f"{self.namespace}:release:{release}:trending:{surface}"
+    def trending(self, surface: Surface) -> str:
+        return f"{self.namespace}:trending:{surface}"
 
     def live(self, release: str, surface: Surface, owner: str) -> str:
         return f"{self.namespace}:live:{release}:{surface}:{owner}"
@@ -110,8 +110,7 @@ class Keys:
 
     def of_release(self, release: str) -> list[str]:
         """All keys that a release owns: no key is ever found by scanning."""
-        return [self.manifest(release), *(self.items(release, e) for e in Entity),
-                *(key(release, s) for s in Surface for key in (self.lists, self.trending))]
+        return [self.manifest(release), *(self.items(release, e) for e in Entity), *(self.lists(release, s) for s in Surface)]
 
 
 @dataclass(frozen=True, eq=False)

@@ -19,7 +19,7 @@ from models.settings import Settings
 from pipelines.artifacts import Artifacts
 from pipelines.release.assemble import popular_list, release_lists
 from pipelines.release.cache import connect, wrapped
-from pipelines.release.trending import encode_trending
+from pipelines.release.trending import store_trending
 from pipelines.run import parse_instant
 
 log = logging.getLogger(__name__)
@@ -59,6 +59,7 @@ def make_live(settings: Settings, client: redis.Redis, keys: Keys, manifest: Rel
     previous = _text(client.get(keys.current))
     loaded = load(settings, client, keys, manifest)
     switch(client, keys, manifest, token)
+    store_trending(settings, client, keys, manifest)
     retired = retire_loaded(settings, client, keys)
     log.info("release published id=%s previous=%s retired=%s bytes_per_list=%s",
              manifest.id, previous, retired, loaded["bytes_per_list"])
@@ -92,14 +93,11 @@ def load(settings: Settings, client: redis.Redis, keys: Keys, manifest: Release)
     artifacts = Artifacts(settings)
     directory = artifacts.root / "releases" / manifest.id
     entities = entities_of(artifacts.open_bundle(CATALOGUE, manifest.bundles[CATALOGUE]))
-    popularity = artifacts.open_bundle("popularity_v1", manifest.bundles["popularity_v1"])
     size = count = 0
     for surface in Surface:
         packed = entities[surface.owner].ids.packed()
         key = keys.lists(manifest.id, surface)
         client.hset(key, POPULAR_FIELD, encode_lists(popular_list(directory, surface))[0])
-        heat = popularity.arrays[f"{surface.item}_trending"]
-        client.set(keys.trending(manifest.id, surface), encode_trending(entities[surface.item], surface, heat, settings.depth))
         for lists in release_lists(directory, manifest, surface):
             values = encode_lists(lists)
             fields = [row.tobytes() for row in packed[lists.owner]]

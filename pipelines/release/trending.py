@@ -1,52 +1,46 @@
-"""Trending lists: what moved lately, stored with a release and refreshed between builds (F06, A14: never reranked)."""
+"""Trending lists: what moved lately, stored with every release and refreshed between builds (F06, A14: never reranked)."""
 
 from __future__ import annotations
 
 import io
 import logging
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import redis
 
 from models.nouns.catalogue import CATALOGUE, entities_of
 from models.nouns.entities import Entities
 from models.nouns.interactions import Interactions
-from models.nouns.ranked_lists import RankedLists
-from models.nouns.release import Keys, encode_lists
-from models.nouns.vocabulary import Entity, InteractionKind, Method, Source, Surface
+from models.nouns.release import Keys, Release, TrendingList
+from models.nouns.vocabulary import Entity, InteractionKind, Surface
 from models.settings import Settings
 from models.training.popularity import trending
 from pipelines.artifacts import Artifacts
 from pipelines.postgres import copy_out, engine, newest_event
 from pipelines.release.cache import connect, wrapped
-from pipelines.run import EPOCH
+from pipelines.run import microseconds, parse_instant
 
 log = logging.getLogger(__name__)
 
 
-def encode_trending(items: Entities, surface: Surface, heat: np.ndarray, depth: int) -> bytes:
-    """The stored list of a surface: its hottest `depth` items, ties by id; nothing that did not move.
-
-    heat: (n,) float32 in 0..1 by entity row.
-    """
-    rows = items.items_of(surface)
-    order = np.argsort(-heat[rows], kind="stable")[:depth]
-    item = rows[order][heat[rows[order]] > 0]
-    popular = np.array([list(Method).index(Method.POPULAR)], np.uint8)
-    one = RankedLists(owner=np.array([-1], np.int32), method=popular, route=popular, count=np.zeros(1, np.int32),
-                      reranked=np.zeros(1, bool), indptr=np.array([0, len(item)]), item=item.astype(np.int32),
-                      score=heat[item].astype(np.float32), source=np.full(len(item), Source.POPULAR.bit, np.uint8),
-                      reason=np.zeros(len(item), np.uint8))
-    return encode_lists(one)[0]
+def store_trending(settings: Settings, client: redis.Redis, keys: Keys, manifest: Release) -> None:
+    """The trending lists as of a release's own cutoff, as they stand in its popularity bundle, where no newer ones are stored."""
+    artifacts = Artifacts(settings)
+    entities = entities_of(artifacts.open_bundle(CATALOGUE, manifest.bundles[CATALOGUE]))
+    arrays = artifacts.open_bundle("popularity_v1", manifest.bundles["popularity_v1"]).arrays
+    heat = {e: arrays[f"{e}_trending"] for e in Entity}
+    _store(settings, client, keys, entities, heat, microseconds(parse_instant(manifest.as_of)))
 
 
 def refresh_trending(settings: Settings, as_of: datetime) -> dict[str, Any]:
-    """Count the events of the last `trending_days` before `as_of` and replace the live release's trending lists.
+    """Count the events of the last `trending_days` before `as_of` and replace the trending lists of every surface.
 
     Where the newest event is older than `as_of`, the window ends with it. Returns {release, as_of, events}; release
-    is None, and nothing is done, while none is live.
+    is None, and nothing is done, while none is live: only what the live release knows can be shown.
     """
     with wrapped("refreshing the trending lists"):
         client, keys = connect(settings), Keys(settings.namespace)
@@ -57,16 +51,34 @@ def refresh_trending(settings: Settings, as_of: datetime) -> dict[str, Any]:
         end = min(as_of, newest + timedelta(seconds=1))
         manifest = Artifacts(settings).release(live.decode())
         entities = entities_of(Artifacts(settings).open_bundle(CATALOGUE, manifest.bundles[CATALOGUE]))
-        events = recent(settings, entities, end)
-        end_us = int((end - EPOCH) / timedelta(microseconds=1))
+        events, end_us = recent(settings, entities, end), microseconds(end)
         heat = {Entity.USER: trending(events, end_us, settings), Entity.STARTUP: trending(events.transposed(), end_us, settings)}
-        values = {keys.trending(manifest.id, s): encode_trending(entities[s.item], s, heat[s.item], settings.depth) for s in Surface}
-        pipe = client.pipeline(transaction=True)
-        for key, value in values.items():
-            pipe.set(key, value, keepttl=True)
-        pipe.execute()
+        _store(settings, client, keys, entities, heat, end_us)
     log.info("trending refreshed release=%s as_of=%s events=%s", manifest.id, end.isoformat(), len(events))
     return {"release": manifest.id, "as_of": end.isoformat(), "events": len(events)}
+
+
+def hottest(items: Entities, surface: Surface, heat: np.ndarray, depth: int, made_us: int) -> TrendingList:
+    """The hottest `depth` items that a surface may show, ties by id; nothing that did not move.
+
+    heat: (n,) float32 in 0..1 by entity row.
+    """
+    rows = items.items_of(surface)
+    order = np.argsort(-heat[rows], kind="stable")[:depth]
+    rows = rows[order][heat[rows[order]] > 0]
+    return TrendingList(items.ids.ids[rows], heat[rows], made_us)
+
+
+def _store(settings: Settings, client: redis.Redis, keys: Keys, entities: Mapping[Entity, Entities],
+           heat: Mapping[Entity, np.ndarray], made_us: int) -> None:
+    """Replace what is not newer, all surfaces at once."""
+    pipe = client.pipeline(transaction=True)
+    for surface in Surface:
+        stored = client.get(keys.trending(surface))
+        if not isinstance(stored, bytes) or TrendingList.decode(stored).made_us <= made_us:
+            listing = hottest(entities[surface.item], surface, heat[surface.item], settings.depth, made_us)
+            pipe.set(keys.trending(surface), listing.encode(), ex=int(settings.release_ttl_hours * 3600))
+    pipe.execute()
 
 
 def recent(settings: Settings, entities: dict[Entity, Entities], as_of: datetime) -> Interactions:
