@@ -74,16 +74,16 @@ def _not_in_the_future(as_of: datetime, run_after: datetime) -> datetime:
     if as_of > run_after + AHEAD:
         raise SettingsError(
             f"as_of={as_of.isoformat()} lies in the future of this run ({run_after.isoformat()}): its release would "
-            "stand in the way of every later one, as an older cutoff never replaces a newer; give an as_of that has passed")
+            "stand in the way of every later one, as an older cutoff never replaces a newer; give one that has passed")
     return as_of
 
 
 def nothing_new(as_of: datetime, newest: datetime | None, interval: timedelta) -> str | None:
-    """Why a scheduled run has nothing to publish: its newest event lies over an interval before the cutoff; else None."""
+    """Why a scheduled run has nothing to publish: its newest event is over an interval old at the cutoff; else None."""
     if newest is None:
         return "there is no interaction at all; import some, then trigger a run"
     if newest >= as_of - interval:
         return None
-    return (f"the newest interaction is from {newest.isoformat()}, more than one interval ({interval}) before the "
-            f"cutoff {as_of.isoformat()}: nothing is built or published. See whether the platform still delivers its "
-            "interactions; to build from what there is, trigger a run with as_of")
+    return (f"the newest interaction is from {newest.isoformat()}, more than one interval ({interval}) before "
+            f"the cutoff {as_of.isoformat()}: nothing is built or published. See whether the platform still "
+            "delivers its interactions; to build from what there is, trigger a run with as_of")
