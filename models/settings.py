@@ -105,6 +105,7 @@ class Settings:
     ranker_negatives: int = _env("MATCHBOOK_RANKER_NEGATIVES", 2, "negatives per positive (C43)", True, low=1, high=50)
     ranker_min_positives: int = _env("MATCHBOOK_RANKER_MIN_POSITIVES", 100, "fewer: the rules rank (C53)", True, low=1)
     holdout_share: float = _env("MATCHBOOK_HOLDOUT_SHARE", 0.2, "last share of events held out (C25)", True, low=0.01, high=0.9)
+    holdout_owners: int = _env("MATCHBOOK_HOLDOUT_OWNERS", 4000, "owners of a surface who teach and judge the ranker", True, low=2)
     seed: int = _env("MATCHBOOK_SEED", 42, "of all randomness", True, low=0)
 
     shards: int = _env("MATCHBOOK_SHARDS", 8, "scoring tasks of a build", low=1, high=1000)
