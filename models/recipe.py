@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from scipy import sparse
 
-from models.blending import Blend
+from models.scorers.blending import Blend
 from models.errors import BundleError
 from models.features import DIVERSITY_FACETS, recency
 from models.nouns.bundle import Bundle, open_bundle

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from models.blending import min_max
+from models.scorers.blending import min_max
 from models.features import static_features
 from models.nouns.candidates import Candidates, Proposal, indptr_of
 from models.nouns.entities import FACETS

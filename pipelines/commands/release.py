@@ -1,0 +1,143 @@
+"""Looking at releases and moving between them: `releases`, `promote`, `rollback`, `lists`, `explain`, `check`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy import sparse
+
+from models.errors import BundleError, DataError
+from models.explain import explain, explain_item
+from models.nouns.catalogue import CATALOGUE, entities_of
+from models.nouns.owners import Owners
+from models.nouns.ranked_lists import RankedLists
+from models.nouns.release import Release
+from models.nouns.vocabulary import Method, Source, Surface
+from models.recipe import open_bundles, open_recipe
+from models.scorers.content import text_of
+from models.settings import Settings
+from pipelines.artifacts import Artifacts
+from pipelines.data.snapshot import Snapshot
+from pipelines.learning.train import BASE_BUNDLES
+from pipelines.release.assemble import popular_list, release_lists
+from pipelines.release.history import list_releases, promote, release_of, rollback
+from pipelines.scoring.shards import score_owners
+
+SURFACES = [s.value for s in Surface]
+
+
+def register(steps: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the steps of this module to the command line."""
+    steps.add_parser("releases", help="every stored release, newest first, and which is live").set_defaults(run=_releases)
+    forward = steps.add_parser("promote", help="make a stored release live, whatever its cutoff")
+    forward.add_argument("release")
+    forward.set_defaults(run=lambda settings, args: _print(promote(settings, args.release)))
+    back = steps.add_parser("rollback", help="make the build that was live before this one live again")
+    back.set_defaults(run=lambda settings, args: _print(rollback(settings)))
+    lists = steps.add_parser("lists", help="one JSON line per owner of a surface")
+    lists.add_argument("--surface", required=True, choices=SURFACES)
+    lists.add_argument("--release", help="default: the live one")
+    lists.add_argument("--depth", type=int, help="places per list; default: all that are stored")
+    lists.add_argument("--profiles", type=Path, help="a CSV in the layout of users.csv: lists for its rows, from their profile alone")
+    lists.set_defaults(run=_lists)
+    why = steps.add_parser("explain", help="how one owner's list came about; with --item why it is or is not there")
+    why.add_argument("surface", choices=SURFACES)
+    why.add_argument("owner")
+    why.add_argument("--item")
+    why.add_argument("--release", help="default: the live one")
+    why.set_defaults(run=_explain)
+    check = steps.add_parser("check", help="which bundles exist, which are missing or damaged (D23, E15)")
+    check.set_defaults(run=_check, needs_servers=False)
+
+
+def _releases(settings: Settings, args: argparse.Namespace) -> None:
+    for release in list_releases(settings):
+        print(json.dumps(release))
+
+
+def _lists(settings: Settings, args: argparse.Namespace) -> None:
+    surface, release = Surface(args.surface), release_of(settings, args.release)
+    directory = settings.artifacts / "releases" / release.id
+    entities = entities_of(Artifacts(settings).open_bundle(CATALOGUE, release.bundles[CATALOGUE]))
+    items = entities[surface.item].ids.ids
+    if args.profiles:
+        names, lists = from_profiles(settings, release, surface, args.profiles)
+        _write(lists, names, items, args.depth)
+    else:
+        for shard in release_lists(directory, release, surface):
+            _write(shard, entities[surface.owner].ids.ids[shard.owner], items, args.depth)
+    _write(popular_list(directory, surface), np.array(["*"]), items, args.depth)
+
+
+def from_profiles(settings: Settings, release: Release, surface: Surface, path: Path) -> tuple[np.ndarray, RankedLists]:
+    """Lists for the rows of a users.csv (or startups.csv) as owners only, as the live fallback would make them."""
+    if not path.is_file():
+        raise DataError(f"expected a CSV file with profiles, found none at {path}")
+    table = pd.read_csv(path, dtype=str, keep_default_na=False)
+    key = f"{surface.owner}_id"
+    if key not in table:
+        raise DataError(f"{path} must have a column {key}, got {', '.join(table.columns)}")
+    recorded = settings.with_recorded(release.settings)
+    recipe = open_recipe(surface, open_bundles(settings.artifacts, release.bundles, recorded), recorded)
+    mine = table[table["role"].isin([surface.role.value, ""])] if "role" in table and key == "user_id" else table
+    n, m = len(mine), len(recipe.catalogue)
+    nothing = sparse.csr_matrix((n, m), dtype=np.float32)
+    texts = tuple(text_of(row) for row in mine.to_dict("records"))
+    owners = Owners(np.full(n, -1, np.int32), np.zeros(n, np.int32), np.zeros(n, bool), nothing, nothing.astype(bool), texts)
+    return mine[key].to_numpy(str), score_owners(recipe, owners)
+
+
+def _write(lists: RankedLists, owners: np.ndarray, items: np.ndarray, depth: int | None) -> None:
+    """One JSON line a list."""
+    methods, bits = tuple(Method), [(s.value, s.bit) for s in Source]
+    named = {code: [name for name, bit in bits if code & bit] for code in range(1 << len(bits))}
+    for i in range(len(lists)):
+        row = lists.row(i)
+        row = slice(row.start, min(row.stop, row.start + depth)) if depth else row
+        line = {"owner": str(owners[i]), "items": items[lists.item[row]].tolist(),
+                "scores": np.round(lists.score[row].astype(float), 6).tolist(), "method": methods[lists.method[i]].value,
+                "sources": [named[c] for c in lists.source[row].tolist()]}
+        sys.stdout.write(json.dumps(line) + "\n")
+
+
+def _explain(settings: Settings, args: argparse.Namespace) -> None:
+    surface, release = Surface(args.surface), release_of(settings, args.release)
+    recorded = settings.with_recorded(release.settings)
+    recipe = open_recipe(surface, open_bundles(settings.artifacts, release.bundles, recorded), recorded)
+    row = int(recipe.owners.ids.rows_of([args.owner.lower()])[0])
+    if row < 0 or row not in recipe.owners.owners_of(surface):
+        raise DataError(f"{args.owner} owns no list on {surface} in release {release.id}: unknown at its cutoff, or of another role; "
+                        "the reader answers such an owner live, or with the popular list")
+    snapshot = Snapshot.open(settings.artifacts / "snapshots" / release.snapshot)
+    owners = recipe.batch(np.array([row], np.int32), snapshot.interactions())
+    about = {"owner": args.owner, "release": release.id, **explain(recipe, owners, recorded.depth)}
+    if args.item:
+        item = int(recipe.items.ids.rows_of([args.item.lower()])[0])
+        about = {k: v for k, v in about.items() if k != "list"} | {"item": args.item, **explain_item(recipe, owners, recorded.depth, item)}
+    _print(about)
+
+
+def _check(settings: Settings, args: argparse.Namespace) -> int:
+    """Exit status 1 where a bundle that every build makes is missing or damaged."""
+    artifacts, bad = Artifacts(settings), 0
+    for name in (*BASE_BUNDLES, "ranker_v1", "ensemble_v1"):
+        optional = name not in BASE_BUNDLES
+        try:
+            bundle = artifacts.latest_bundle(name)
+            files = sorted(p.name for p in (artifacts.root / "bundles" / name / bundle.version).iterdir())
+            print(json.dumps({"bundle": name, "version": bundle.version, "state": "verified", "files": files}))
+        except BundleError as error:
+            bad += not optional
+            print(json.dumps({"bundle": name, "state": "missing, optional" if optional else "bad", "why": str(error)}))
+    return int(bad > 0)
+
+
+def _print(result: Mapping[str, Any]) -> None:
+    print(json.dumps(result, indent=1))
