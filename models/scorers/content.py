@@ -21,7 +21,8 @@ PLACES = {"location": "location", "stage": "stage"}
 PROSE = ("headline", "description")
 
 _WORD = re.compile(r"[^\W_]+(?:[+#]+)?")
-_STOP = frozenset("a an and are as at be by for from has in into is it its of on or our that the their this to we who with you your".split())
+_STOP = frozenset(re.findall("[a-z]+", """a an and are as at be by for from has in into is it its of on or our that the
+    their this to we who with you your"""))
 
 
 def tokens_of(profile: Mapping[str, str]) -> list[str]:
@@ -47,7 +48,9 @@ def text_of(profile: Mapping[str, str]) -> str:
     return " ".join(tokens_of(profile))
 
 
-def embed(texts: Sequence[Sequence[str]], tokens: np.ndarray, token_vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def embed(
+    texts: Sequence[Sequence[str]], tokens: np.ndarray, token_vectors: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """Unit vectors of token lists: the normalised sum of the vectors of their known tokens.
 
     texts: n lists of tokens. tokens: (t,) ascending unicode array; token_vectors: (t, d) float32, the weight of a
@@ -73,8 +76,8 @@ class ContentScorer(FactorScorer):
 
     def __init__(self, source: Source, owner_vectors: np.ndarray, known: np.ndarray, item_vectors: np.ndarray,
                  item_known: np.ndarray, tokens: np.ndarray, token_vectors: np.ndarray,
-                 product: Callable[[np.ndarray], Product] = Float32Product, threads: int = 1) -> None:
-        super().__init__(source, owner_vectors, known, item_vectors, item_known, product, threads)
+                 make: Callable[[np.ndarray], Product] = Float32Product) -> None:
+        super().__init__(source, owner_vectors, known, item_vectors, item_known, make)
         self._tokens, self._token_vectors = tokens, np.asarray(token_vectors, np.float32)
 
     def _vectors(self, owners: Owners) -> tuple[np.ndarray, np.ndarray]:

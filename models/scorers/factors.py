@@ -23,19 +23,18 @@ class FactorScorer:
     """
 
     def __init__(self, source: Source, owner_vectors: np.ndarray, known: np.ndarray, item_vectors: np.ndarray,
-                 item_known: np.ndarray, product: Callable[[np.ndarray], Product] = Float32Product, threads: int = 1) -> None:
+                 item_known: np.ndarray, make: Callable[[np.ndarray], Product] = Float32Product) -> None:
         self.source = source
         self._owner_vectors = np.ascontiguousarray(owner_vectors, np.float32)
         self._known = np.asarray(known, bool)
         self._items = np.flatnonzero(item_known).astype(np.int32)
         self._place = np.where(item_known, np.cumsum(item_known) - 1, -1)  # of a catalogue position among known items
-        self._product = product(np.ascontiguousarray(item_vectors, np.float32)[self._items])
-        self._threads = threads
+        self._product = make(np.ascontiguousarray(item_vectors, np.float32)[self._items])
 
-    def using(self, product: Callable[[np.ndarray], Product]) -> Self:
+    def using(self, make: Callable[[np.ndarray], Product]) -> Self:
         """The same source with another way to multiply; its lists are the same."""
         other = copy.copy(self)
-        other._product = product(self._product.vectors)
+        other._product = make(self._product.vectors)
         return other
 
     def propose(self, owners: Owners, k: int) -> Proposal:
@@ -45,7 +44,7 @@ class FactorScorer:
         everybody, everything = len(mine) == len(owners), len(self._items) == len(self._place)
         barred = owners.barred if everybody else owners.barred[mine]
         barred = barred if everything else barred[:, self._items].tocsr()
-        found = top_k(vectors if everybody else vectors[mine], self._product, barred, k, self._threads)
+        found = top_k(vectors if everybody else vectors[mine], self._product, barred, k)
         length = np.zeros(len(owners), np.int64)
         length[mine] = np.diff(found.indptr)
         return Proposal(indptr_of(length), found.item if everything else self._items[found.item], found.score)

@@ -33,8 +33,8 @@ class NeighbourScorer:
         """See `Scorer.propose`."""
         if not len(owners) or not self._items or k < 1:
             return Proposal.empty(len(owners))
-        starts = range(0, len(owners), self._chunk)
-        return stacked([self._best(owners.history[s:s + self._chunk], owners.barred[s:s + self._chunk], k) for s in starts])
+        parts = [slice(s, s + self._chunk) for s in range(0, len(owners), self._chunk)]
+        return stacked([self._best(owners.history[p], owners.barred[p], k) for p in parts])
 
     def score(self, owners: Owners, candidates: Candidates) -> np.ndarray:
         """See `Scorer.score`."""
@@ -53,7 +53,7 @@ class NeighbourScorer:
         return best_in(scores, barred, k, np.nextafter(np.float32(0), np.float32(1)))
 
     def _scores(self, history: sparse.csr_matrix) -> np.ndarray:
-        """(c, width) float32 in a buffer of this thread: sparse rows laid out, since a quarter of a row may be filled."""
+        """(c, width) float32 in a buffer of this thread: laid out, since a quarter of a row may be filled."""
         product = history @ self._similarity
         out = self._scratch.array("scores", (history.shape[0], self._width), np.float32)
         out[:] = 0

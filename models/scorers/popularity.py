@@ -35,12 +35,12 @@ class PopularScorer:
         item = self._order[np.concatenate([place for _, place in parts])]
         return Proposal(indptr_of(np.concatenate([length for length, _ in parts])), item, self._popularity[item])
 
-    def score(self, owners: Owners, candidates: Candidates) -> np.ndarray:
+    def score(self, owners: Owners, candidates: Candidates) -> np.ndarray:  # noqa: ARG002
         """See `Scorer.score`."""
-        return self._popularity[candidates.item]
+        return np.asarray(self._popularity[candidates.item])
 
     def _places(self, barred: sparse.csr_matrix, k: int) -> tuple[np.ndarray, np.ndarray]:
-        """How many places each owner gets, and the ranks, owner by owner: the first k of the order not barred to them."""
+        """How many places each owner gets, and their ranks: the first k of the order not barred to them."""
         banned = np.diff(barred.indptr)
         width = min(len(self._order), k + int(banned.max(initial=0)))  # nobody needs to look further down than that
         free = np.ones((barred.shape[0], width), bool)

@@ -30,7 +30,8 @@ _BUFFER = 8_000_000  # entries of a chunk's product
 class Product(Protocol):
     """Approximate scores of all items for a chunk of owners, as numbers whose order is the order of the scores.
 
-    vectors: (m, d) float32, the exact item vectors. chunk: owners a call is best given. lowest: sorts below every score.
+    vectors: (m, d) float32, the exact item vectors. chunk: owners a call is best given. lowest: sorts below every
+    score.
     """
 
     vectors: np.ndarray
@@ -54,7 +55,7 @@ class Product(Protocol):
 
 
 class Float32Product:
-    """The product by BLAS. Its error is at most that of summing d terms in any order, twice (its own, the exact score's)."""
+    """The product by BLAS; it errs by no more than two sums of d terms in any order (its own and the exact score's)."""
 
     lowest = np.float32(-np.inf)
 
@@ -95,12 +96,13 @@ def padded(vectors: np.ndarray) -> np.ndarray:
 
 def longest(vectors: np.ndarray) -> np.float32:
     """The largest Euclidean length among rows, rounded up."""
-    return np.nextafter(np.float32(np.sqrt(np.square(vectors, dtype=np.float64).sum(1).max(initial=0))), np.float32(np.inf))
+    return np.float32(lengths(vectors).max(initial=0))
 
 
 def lengths(vectors: np.ndarray) -> np.ndarray:
     """(n,) float32 Euclidean length of each row, rounded up."""
-    return np.nextafter(np.sqrt(np.square(vectors, dtype=np.float64).sum(1)).astype(np.float32), np.float32(np.inf))
+    length = np.sqrt(np.square(vectors, dtype=np.float64).sum(1)).astype(np.float32)
+    return np.asarray(np.nextafter(length, np.float32(np.inf)))
 
 
 def rounding(owners: np.ndarray, norm: np.float32) -> np.ndarray:
@@ -142,7 +144,8 @@ def top_k(owners: np.ndarray, product: Product, barred: sparse.csr_matrix, k: in
 def stacked(parts: list[Proposal]) -> Proposal:
     """The proposals of consecutive batches as one."""
     lengths_ = np.concatenate([np.diff(p.indptr) for p in parts])
-    return Proposal(indptr_of(lengths_), np.concatenate([p.item for p in parts]), np.concatenate([p.score for p in parts]))
+    item, score = (np.concatenate([getattr(p, name) for p in parts]) for name in ("item", "score"))
+    return Proposal(indptr_of(lengths_), item, score)
 
 
 def _each(one: Any, parts: list[slice], threads: int) -> Iterator[Proposal]:
@@ -206,11 +209,11 @@ def _kth_block(scores: np.ndarray, k: int) -> np.ndarray:
     maxima = scores.reshape(len(scores), size, -1).max(axis=1)
     place = max(maxima.shape[1] - k, 0)
     maxima.partition(place, axis=1)
-    return maxima[:, place]
+    return np.asarray(maxima[:, place])
 
 
 def _at_least(scores: np.ndarray, floor: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Owner and item of every entry that reaches its row's floor, row by row; entries are looked for by words of eight."""
+    """Owner and item of every entry that reaches its row's floor, row by row; looked for by words of eight."""
     mask = scores >= floor[:, None]
     words = np.flatnonzero(mask.view(np.uint64).ravel() != 0)
     inside = np.flatnonzero(mask.reshape(-1, 8)[words])
