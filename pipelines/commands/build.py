@@ -18,7 +18,7 @@ from pipelines.data.contract import check_contract
 from pipelines.data.datasets import write_datasets
 from pipelines.data.export import export_snapshot
 from pipelines.learning.evaluate import evaluate
-from pipelines.learning.ranking_set import train_ranker
+from pipelines.learning.second_stage import train_ranker
 from pipelines.learning.train import BASE_BUNDLES, train
 from pipelines.postgres import engine, migrate, newest_event
 from pipelines.release.assemble import assemble_release
@@ -31,22 +31,33 @@ log = logging.getLogger(__name__)
 
 def register(steps: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the steps of this module to the command line."""
-    build = steps.add_parser("build", help="export, train, evaluate, score and publish: the whole pipeline without Airflow")
+    build = steps.add_parser(
+        "build", help="export, train, evaluate, score and publish: the whole pipeline without Airflow"
+    )
     build.add_argument("--as-of", type=parse_instant, help="the cutoff; default: the newest event plus one second")
-    build.add_argument("--fresh", action="store_true", help="read rows and settings again although this cutoff was built before")
+    build.add_argument(
+        "--fresh", action="store_true", help="read rows and settings again although this cutoff was built before"
+    )
     build.add_argument("--force", action="store_true", help="make it live even over a newer cutoff")
     build.add_argument("--no-publish", action="store_true", help="store the release without making it live")
-    build.set_defaults(run=lambda settings, args: _print(run_build(settings, args.as_of, args.fresh, args.force, not args.no_publish)))
-    score = steps.add_parser("score", help="score everybody with the newest snapshot and bundles, and store the release")
+    build.set_defaults(
+        run=lambda settings, args: _print(run_build(settings, args.as_of, args.fresh, args.force, not args.no_publish))
+    )
+    score = steps.add_parser(
+        "score", help="score everybody with the newest snapshot and bundles, and store the release"
+    )
     score.set_defaults(run=lambda settings, args: _print(score_newest(settings)))
     publish = steps.add_parser("publish", help="make a stored release live, unless a newer cutoff is")
     publish.add_argument("release", nargs="?", help="default: the newest stored one")
     publish.add_argument("--force", action="store_true", help="also over a newer cutoff; logged")
-    publish.set_defaults(run=lambda settings, args: _print(publish_release(settings, args.release or _newest(settings), args.force)))
+    publish.set_defaults(
+        run=lambda settings, args: _print(publish_release(settings, args.release or _newest(settings), args.force))
+    )
 
 
-def run_build(settings: Settings, as_of: datetime | None = None, fresh: bool = False, force: bool = False,
-              publish: bool = True) -> dict[str, Any]:
+def run_build(
+    settings: Settings, as_of: datetime | None = None, fresh: bool = False, force: bool = False, publish: bool = True
+) -> dict[str, Any]:
     """Every step in order; returns what the last one did, with the seconds of each."""
     migrate(engine(settings))
     check_contract(engine(settings))
@@ -54,7 +65,9 @@ def run_build(settings: Settings, as_of: datetime | None = None, fresh: bool = F
     seconds: dict[str, float] = {}
     snapshot = _timed(seconds, "export", lambda: export_snapshot(run, fresh))["snapshot"]
     _timed(seconds, "datasets", lambda: write_datasets(run, snapshot))
-    bundles = {name: _timed(seconds, name, lambda name=name: train(run, name, snapshot))["version"] for name in BASE_BUNDLES}
+    bundles = {
+        name: _timed(seconds, name, lambda name=name: train(run, name, snapshot))["version"] for name in BASE_BUNDLES
+    }
     for learned in _timed(seconds, "rankers", lambda: train_ranker(run, snapshot)):
         if learned["version"]:
             bundles[learned["name"]] = learned["version"]
@@ -71,7 +84,9 @@ def score_newest(settings: Settings) -> dict[str, Any]:
     manifest = json.loads((snapshots[-1] / "manifest.json").read_text())
     run = Run.start(settings, f"score-{uuid.uuid4().hex[:12]}", parse_instant(manifest["as_of"]), fresh=True)
     names = [p.name for p in sorted((artifacts.root / "bundles").glob("*"))]
-    bundles = {name: artifacts.stored(f"bundles/{name}")[-1].name for name in names if artifacts.stored(f"bundles/{name}")}
+    bundles = {
+        name: artifacts.stored(f"bundles/{name}")[-1].name for name in names if artifacts.stored(f"bundles/{name}")
+    }
     return _released(run, snapshots[-1].name, bundles, False, False, {})
 
 
@@ -79,13 +94,16 @@ def default_cutoff(settings: Settings) -> datetime:
     """The newest event plus one second. Raises EmptySnapshot without any event (P01)."""
     newest = newest_event(engine(settings))
     if newest is None:
-        raise EmptySnapshot("there is no interaction to learn from; import some (`python -m pipelines import FOLDER`) "
-                            "or make a sample (`python -m pipelines sample`)")
+        raise EmptySnapshot(
+            "there is no interaction to learn from; import some (`python -m pipelines import FOLDER`) "
+            "or make a sample (`python -m pipelines sample`)"
+        )
     return newest + timedelta(seconds=1)
 
 
-def _released(run: Run, snapshot: str, bundles: Mapping[str, str], force: bool, publish: bool,
-              seconds: dict[str, float]) -> dict[str, Any]:
+def _released(
+    run: Run, snapshot: str, bundles: Mapping[str, str], force: bool, publish: bool, seconds: dict[str, float]
+) -> dict[str, Any]:
     shards = plan_shards(run, snapshot, bundles)
     done = _timed(seconds, "score", lambda: [score_shard(run, s) for s in shards])
     release = _timed(seconds, "assemble", lambda: assemble_release(run, snapshot, bundles, done))
