@@ -1,0 +1,121 @@
+"""### Who should meet whom, for everybody, once a day
+
+This DAG reads the platform's interactions up to one instant (the **cutoff**), trains every model on them, makes a
+ranked list for every user and every startup, and makes all lists visible at once. The graph reads from left to right:
+
+| group | what happens | what comes out |
+|---|---|---|
+| `prepare` | fix the cutoff, see whether anything is new, copy the rows | a **snapshot**: the rows before the cutoff |
+| `train` | one task a model, all from the same snapshot | **bundles**: trained models, each with a version |
+| `judge` | hide the newest events and see who would have predicted them; train the ranker | a report, the ranker |
+| `score` | everybody's list, one mapped task for each share of the owners | **shards** of lists |
+| `release` | check that every list is there, store them together, switch the readers over | a **release** |
+
+**The cutoff** is the end of the day that a scheduled or backfilled run covers; else the parameter `as_of`; else the
+run's own time.
+
+**To build as of a date**: Trigger, fill in `as_of`. **To look without publishing** (a dry run): switch `publish` off.
+**To rebuild past days**: Trigger, Backfill. A backfill stores its releases and leaves the live lists alone;
+`python -m pipelines releases` lists them, `python -m pipelines promote <release>` makes one live.
+
+**Publishing only moves forward**: a release with an older cutoff than the live one is stored, and `publish` is skipped
+with the reason in its log, unless the run was given `force`.
+
+**When a task is red**, the error in its log says what was expected, what came and what to do next; mend that, clear the
+task, and the run goes on from there. A cleared shard makes the same lists again.
+**When a scheduled run is pink from `look_for_new_data` on**, nothing had come in since the day before.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from airflow.sdk import CronDataIntervalTimetable, Param, dag, task_group
+from matchbook_build_tasks import (
+    assemble,
+    choose_bundles,
+    choose_cutoff,
+    evaluate,
+    fit,
+    fit_ranker,
+    hold_out,
+    look_for_new_data,
+    plan_shards,
+    publish,
+    score_shard,
+    take_snapshot,
+    write_datasets,
+)
+from matchbook_task_rules import AS_OF, DEFAULTS, SURFACES
+
+PARAMS = {
+    "as_of": AS_OF,
+    "surfaces": Param(
+        SURFACES, type="array", items={"type": "string", "enum": SURFACES}, examples=SURFACES, minItems=1,
+        uniqueItems=True, title="Surfaces", description="Make lists for these. Fewer than all four: stored only."),
+    "publish": Param(True, type="boolean", title="Publish", description="Off: a dry run; stored, not made live."),
+    "force": Param(False, type="boolean", title="Force",
+                   description="Make it live even where a newer cutoff is live, or from a backfill. It is logged."),
+    "fresh": Param(False, type="boolean", title="Fresh",
+                   description="Read rows and settings anew, even where this cutoff was built before."),
+}
+
+MODELS = {
+    "catalogue": ("catalogue_v1", "Everybody who can be in a list, with the facts that filters and features need."),
+    "content": ("content_v1", "Content-based: texts, skills and categories in one space, for whoever did little yet."),
+    "popularity": ("popularity_v1", "What is popular and what is trending: the last resort, and a ranker's feature."),
+    "als": ("als_v1", "ALS, users to startups: what those who acted alike went on to."),
+    "als_reverse": ("als_reverse_v1", "ALS, startups to users, trained on its own for the founders' surfaces."),
+    "two_tower": ("two_tower_v1", "Two-tower network over features: the semantic half of the ensemble."),
+    "item_neighbours": ("item_neighbours_v1", "Startups that the same people met: one more source of candidates."),
+    "item_neighbours_reverse": ("item_neighbours_reverse_v1", "Users who met the same startups, for the founders."),
+}
+
+
+@task_group(tooltip="Fix the cutoff and copy the rows before it")
+def prepare() -> tuple[Any, Any]:
+    build = choose_cutoff()
+    snapshot = take_snapshot(build)
+    build >> look_for_new_data() >> snapshot
+    write_datasets(build, snapshot)
+    return build, snapshot
+
+
+@task_group(tooltip="Fit every model on the same snapshot")
+def train(build: Any, snapshot: Any) -> list[Any]:
+    return [fit.override(task_id=task_id, doc_md=about)(bundle, build, snapshot)
+            for task_id, (bundle, about) in MODELS.items()]
+
+
+@task_group(tooltip="Measure the models on hidden events, and teach the ranker from them")
+def judge(build: Any, snapshot: Any, trained: list[Any]) -> Any:
+    held = hold_out(build, snapshot)
+    learned = fit_ranker(build, snapshot)
+    report = evaluate(build, snapshot)
+    bundles = choose_bundles(trained, learned)
+    held >> learned >> report >> bundles
+    return bundles
+
+
+@task_group(tooltip="Make everybody's list, shard by shard")
+def score(build: Any, snapshot: Any, bundles: Any) -> Any:
+    return score_shard.partial(build=build).expand(shard=plan_shards(build, snapshot, bundles))
+
+
+@task_group(tooltip="Check, store and switch")
+def release(build: Any, snapshot: Any, bundles: Any, shards: Any) -> None:
+    publish(assemble(build, snapshot, bundles, shards))
+
+
+@dag(dag_id="build_recommendations", schedule=CronDataIntervalTimetable("0 2 * * *", timezone="UTC"), catchup=False,
+     start_date=datetime(2010, 1, 1, tzinfo=UTC), max_active_runs=1, dagrun_timeout=timedelta(hours=12),
+     default_args=DEFAULTS, params=PARAMS, tags=["matchbook", "daily"], doc_md=__doc__,
+     description="Train every model, make everybody's list, switch the readers over")
+def build_recommendations() -> None:
+    build, snapshot = prepare()
+    bundles = judge(build, snapshot, train(build, snapshot))
+    release(build, snapshot, bundles, score(build, snapshot, bundles))
+
+
+build_recommendations()

@@ -1,0 +1,178 @@
+"""The tasks of build_recommendations, in the order of the pipeline: each calls one step and hands on a reference."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any
+
+from airflow.sdk import task
+from matchbook_task_rules import (
+    BUNDLES,
+    LIVE,
+    PUBLISH,
+    RELEASE,
+    SCORING,
+    SNAPSHOT,
+    SURFACES,
+    TRAINING,
+    Ref,
+    directory_of,
+    kind_of,
+    opened,
+    settings_here,
+    skip_because,
+    times_of,
+)
+
+log = logging.getLogger(__name__)
+LONG, SHORT = timedelta(hours=4), timedelta(minutes=30)
+
+
+@task(multiple_outputs=False, execution_timeout=SHORT)
+def choose_cutoff(**context: Any) -> Ref:
+    """Fix the instant before which this build may know anything, and begin the build."""
+    from pipelines.cutoff import cutoff_of
+    from pipelines.run import Run
+
+    cutoff, fresh = cutoff_of(times_of(context)), bool(context["params"]["fresh"])
+    run = Run.start(settings_here(), directory_of(context["run_id"]), cutoff.at, fresh=fresh)
+    log.info("cutoff %s: %s", run.as_of.isoformat(), cutoff.because)
+    return {"run": run.id, "as_of": run.as_of.isoformat(), "because": cutoff.because, "fresh": fresh}
+
+
+@task(multiple_outputs=False, execution_timeout=SHORT)
+def look_for_new_data(**context: Any) -> Ref:
+    """End a scheduled run here, neither building nor publishing, when nothing has come in for a whole interval."""
+    from pipelines.cutoff import nothing_new
+    from pipelines.postgres import engine, newest_event
+
+    newest, run = newest_event(engine(settings_here())), context["dag_run"]
+    found = {"newest": newest.isoformat() if newest else None}
+    if kind_of(context) == "scheduled":
+        reason = nothing_new(run.data_interval_end, newest, run.data_interval_end - run.data_interval_start)
+        if reason:
+            skip_because(reason, found, context)
+    return found
+
+
+@task(multiple_outputs=False, outlets=[SNAPSHOT], execution_timeout=LONG)
+def take_snapshot(build: Ref, **context: Any) -> Ref:
+    """Copy the rows before the cutoff out of PostgreSQL, checked: what breaks a promise is set aside and counted."""
+    from pipelines.data.export import export_snapshot
+
+    snapshot = export_snapshot(opened(build), fresh=build["fresh"])
+    context["outlet_events"][SNAPSHOT].extra = {**snapshot, "as_of": build["as_of"]}
+    return snapshot
+
+
+@task(multiple_outputs=False)
+def write_datasets(build: Ref, snapshot: Ref) -> Ref:
+    """Write the training sets beside the snapshot: matrices both ways, mappings, the two-tower table (D03-D10)."""
+    from pipelines.data.datasets import write_datasets
+
+    return write_datasets(opened(build), snapshot["snapshot"])
+
+
+@task(multiple_outputs=False, pool=TRAINING, execution_timeout=LONG)
+def fit(name: str, build: Ref, snapshot: Ref) -> Ref:
+    """Fit one model on the snapshot and store it as a bundle; too little data for it leaves it out, with a note."""
+    from pipelines.learning.train import train
+
+    return train(opened(build), name, snapshot["snapshot"])
+
+
+@task(multiple_outputs=False, pool=TRAINING, execution_timeout=LONG)
+def hold_out(build: Ref, snapshot: Ref) -> Ref:
+    """Hide the newest events and fit every model on what came before them, to see who would have foretold them."""
+    from models.errors import TooSparse
+    from pipelines.data.snapshot import Snapshot
+    from pipelines.learning.holdout import open_holdout
+
+    run = opened(build)
+    try:
+        held = open_holdout(run, Snapshot.open(run.settings.artifacts / "snapshots" / snapshot["snapshot"]))
+    except TooSparse as error:
+        log.warning("nothing is held out, so the rules rank and nothing is measured: %s", error)
+        return {"cut": None, "note": str(error)}
+    return {"cut": held.cut, "models": sorted(held.bundles)}
+
+
+@task(multiple_outputs=False, pool=TRAINING, execution_timeout=LONG)
+def fit_ranker(build: Ref, snapshot: Ref) -> list[Ref]:
+    """Train the ranker and the learned blend on what came of the hidden events (D11); refused where rules do better."""
+    from pipelines.learning.ranking_set import train_ranker
+
+    return train_ranker(opened(build), snapshot["snapshot"])
+
+
+@task(multiple_outputs=False, pool=TRAINING, execution_timeout=LONG)
+def evaluate(build: Ref, snapshot: Ref) -> Ref:
+    """Measure every model on the hidden events, beside popular and random lists, for each surface and segment."""
+    from pipelines.learning.evaluate import evaluate
+
+    return evaluate(opened(build), snapshot["snapshot"])
+
+
+@task(multiple_outputs=False, outlets=[BUNDLES], execution_timeout=SHORT)
+def choose_bundles(trained: Sequence[Ref], learned: Sequence[Ref], **context: Any) -> Ref:
+    """Name the version of every model that this build's lists are made with."""
+    chosen = {ref["name"]: ref["version"] for ref in [*trained, *learned] if ref["version"]}
+    context["outlet_events"][BUNDLES].extra = chosen
+    return chosen
+
+
+@task(multiple_outputs=False, execution_timeout=SHORT)
+def plan_shards(build: Ref, snapshot: Ref, bundles: Ref, **context: Any) -> list[Ref]:
+    """Divide the owners of every surface into shards of about equal work: one scoring task each."""
+    from pipelines.scoring.shards import plan_shards
+
+    return plan_shards(opened(build), snapshot["snapshot"], bundles, context["params"]["surfaces"])
+
+
+@task(multiple_outputs=False, pool=SCORING, execution_timeout=LONG, map_index_template="{{ shard_name }}")
+def score_shard(build: Ref, shard: Ref, **context: Any) -> Ref:
+    """Make the lists of one shard of owners. Cleared and run again, it makes the same lists: the same sha256."""
+    from pipelines.scoring.shards import score_shard
+
+    context["shard_name"] = f"{shard['surface']} {shard['index'] + 1}"
+    return score_shard(opened(build), shard)
+
+
+@task(multiple_outputs=False, outlets=[RELEASE])
+def assemble(build: Ref, snapshot: Ref, bundles: Ref, shards: Sequence[Ref], **context: Any) -> Ref:
+    """Check that every owner has a list and none is broken, then store all lists as one release."""
+    from pipelines.release.assemble import assemble_release
+
+    release = assemble_release(opened(build), snapshot["snapshot"], bundles, list(shards))
+    context["outlet_events"][RELEASE].extra = {**release, "as_of": build["as_of"]}
+    return release
+
+
+@task(multiple_outputs=False, pool=PUBLISH, outlets=[LIVE])
+def publish(release: Ref, **context: Any) -> Ref:
+    """Load the release into Redis and switch the readers over in one move; skipped, with the reason, or done."""
+    from pipelines.release.publish import publish_release
+
+    params, name = context["params"], release["release"]
+    held = _held_back(kind_of(context), params, name)
+    if held:
+        skip_because(held, {"published": False, "release": name}, context)
+    done = publish_release(settings_here(), name, force=params["force"])
+    if not done["published"]:
+        skip_because(done["reason"], done, context)
+    context["outlet_events"][LIVE].extra = done
+    return done
+
+
+def _held_back(kind: str, params: Ref, release: str) -> str | None:
+    """Why a run's release is stored only, whatever its cutoff; None where it may go live."""
+    if set(params["surfaces"]) != set(SURFACES):
+        return f"only some surfaces were built: {release} is stored for inspection and cannot go live"
+    promote = f"{release} is stored, `python -m pipelines promote {release}` makes it live"
+    if not params["publish"]:
+        return f"this was a dry run: {promote}"
+    if kind == "backfill" and not params["force"]:
+        return f"a backfill leaves the live release alone: {promote}"
+    return None

@@ -1,0 +1,45 @@
+"""### What is moving now, once an hour
+
+Between two builds the trending lists grow old. This DAG counts the events of the last days again and replaces the
+trending list of every surface; everybody's own list stays as the live release has it.
+
+Nothing is done, and the task is pink, while no release is live. The cutoff follows the rule of
+`build_recommendations`: the end of the hour of a scheduled run, else the parameter `as_of`, else the run's own time. A
+list is only ever replaced by one that knows more: running an old hour again changes nothing.
+"""
+
+from __future__ import annotations
+
+import logging
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from airflow.sdk import CronDataIntervalTimetable, dag, task
+from matchbook_task_rules import AS_OF, DEFAULTS, PUBLISH, Ref, settings_here, skip_because, times_of
+
+log = logging.getLogger(__name__)
+
+
+@task(multiple_outputs=False, pool=PUBLISH, execution_timeout=timedelta(minutes=20))
+def refresh(**context: Any) -> Ref:
+    """Count the newest events and replace the trending list of every surface."""
+    from pipelines.cutoff import cutoff_of
+    from pipelines.release.trending import refresh_trending
+
+    cutoff = cutoff_of(times_of(context))
+    log.info("cutoff %s: %s", cutoff.at.isoformat(), cutoff.because)
+    done = refresh_trending(settings_here(), cutoff.at)
+    if done["release"] is None:
+        skip_because("no release is live, or there is no event: build_recommendations comes first", done, context)
+    return done
+
+
+@dag(dag_id="refresh_trending", schedule=CronDataIntervalTimetable("0 * * * *", timezone="UTC"), catchup=False,
+     start_date=datetime(2010, 1, 1, tzinfo=UTC), max_active_runs=1, dagrun_timeout=timedelta(hours=1),
+     default_args=DEFAULTS, params={"as_of": AS_OF}, tags=["matchbook", "hourly"], doc_md=__doc__,
+     description="Replace the trending lists between two builds")
+def refresh_trending_lists() -> None:
+    refresh()
+
+
+refresh_trending_lists()

@@ -1,0 +1,34 @@
+"""### Keep the newest, delete the rest, once a day
+
+Every build leaves a snapshot, bundles, a release and its staging on disk. This DAG deletes what is old: releases beyond
+`MATCHBOOK_KEEP_ARTIFACTS`, then the snapshots and bundles that no kept release names, and the staging of old runs.
+What is live, and what was live before it and can still be rolled back to, is never deleted.
+
+The return value of the task names everything that was deleted.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from airflow.sdk import CronDataIntervalTimetable, dag, task
+from matchbook_task_rules import DEFAULTS, PUBLISH, Ref, settings_here
+
+
+@task(multiple_outputs=False, pool=PUBLISH)
+def retire() -> Ref:
+    """Delete what no kept release needs; returns the names of what went."""
+    from pipelines.release.history import retire
+
+    return retire(settings_here())
+
+
+@dag(dag_id="retire_old_artifacts", schedule=CronDataIntervalTimetable("0 5 * * *", timezone="UTC"), catchup=False,
+     start_date=datetime(2010, 1, 1, tzinfo=UTC), max_active_runs=1, dagrun_timeout=timedelta(hours=2),
+     default_args=DEFAULTS, tags=["matchbook", "daily"], doc_md=__doc__,
+     description="Delete old snapshots, bundles, releases and staging")
+def retire_old_artifacts() -> None:
+    retire()
+
+
+retire_old_artifacts()

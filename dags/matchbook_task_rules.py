@@ -1,0 +1,93 @@
+"""How every Matchbook task behaves: when it is tried again, what it may hold, how it opens the build it belongs to."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import Asset, ExceptionRetryPolicy, Param, RetryAction, RetryRule
+from airflow.sdk.exceptions import AirflowSkipException
+
+if TYPE_CHECKING:
+    from models.settings import Settings
+    from pipelines.cutoff import RunTimes
+    from pipelines.run import Run
+
+Ref = dict[str, Any]  # what tasks hand on: names, versions and counts, never data
+
+SURFACES = ["startups/for-developer", "startups/for-investor", "developers/for-startup", "investors/for-startup"]
+
+AS_OF = Param(None, type=["null", "string"], format="date-time", title="As of",
+              pattern=r"^\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}.*)?$",
+              description="What was known before this instant counts; empty: the run's own time. In UTC unless it "
+                          "names a zone. Not for backfills: each of their intervals has its own end.")
+
+# Their slots: matchbook_pools.json, which `make up` and the init service of docker-compose.yml import.
+TRAINING, SCORING, PUBLISH = "matchbook_training", "matchbook_scoring", "matchbook_publish"
+
+SNAPSHOT = Asset(name="matchbook_snapshot", uri="matchbook://snapshots")
+BUNDLES = Asset(name="matchbook_bundles", uri="matchbook://bundles")
+RELEASE = Asset(name="matchbook_release", uri="matchbook://releases")
+LIVE = Asset(name="matchbook_live_lists", uri="matchbook://live")
+
+# A server may answer in a minute. What the data or the settings got wrong is as wrong the second time.
+TRIES = ExceptionRetryPolicy(rules=[
+    RetryRule(["models.errors.ServiceError", "models.errors.ReleaseIncomplete"], RetryAction.DEFAULT,
+              reason="a server did not answer, or another publisher was at work"),
+    RetryRule("models.errors.MatchbookError", RetryAction.FAIL,
+              reason="trying again would not help; the error says what would"),
+])
+DEFAULTS: dict[str, Any] = {
+    "owner": "matchbook", "retries": 2, "retry_delay": timedelta(seconds=30), "retry_exponential_backoff": 2.0,
+    "max_retry_delay": timedelta(minutes=10), "retry_policy": TRIES, "execution_timeout": timedelta(hours=1),
+}
+
+
+def directory_of(run_id: str) -> str:
+    """A name for a run's staging directory: readable, safe on every disk, different for different run ids."""
+    readable = re.sub(r"[^A-Za-z0-9_]+", "-", run_id)[:80].strip("-")
+    return f"{readable}-{hashlib.sha256(run_id.encode()).hexdigest()[:8]}"
+
+
+def settings_here() -> Settings:
+    """The settings of this worker with both servers' addresses. Raises ServiceError where they do not run."""
+    from models.errors import ServiceError
+    from models.settings import Settings
+    from pipelines.local.servers import running_settings
+
+    settings = Settings.from_env()
+    running = running_settings(settings)
+    if running is None:
+        raise ServiceError(f"expected PostgreSQL and Redis of {settings.home} to run; start them with `make up`, "
+                           "or set DATABASE_URL and REDIS_URL for Airflow")
+    return running
+
+
+def opened(build: Mapping[str, Any]) -> Run:
+    """The build that `choose_cutoff` began, opened from its reference."""
+    from pipelines.run import Run
+
+    return Run.open(settings_here(), build["run"])
+
+
+def times_of(context: Mapping[str, Any]) -> RunTimes:
+    """What Airflow knows about the run at hand, for the one function that decides its cutoff."""
+    from pipelines.cutoff import RunTimes
+
+    run = context["dag_run"]
+    return RunTimes(kind_of(context), run.run_after, run.logical_date, run.data_interval_end,
+                    (run.conf or {}).get("as_of") or context["params"].get("as_of"))
+
+
+def kind_of(context: Mapping[str, Any]) -> str:
+    """What started the run: "scheduled", "backfill", "manual", "asset_triggered" …"""
+    return str(getattr(context["dag_run"].run_type, "value", context["dag_run"].run_type))
+
+
+def skip_because(reason: str, found: Ref, context: Mapping[str, Any]) -> None:
+    """End the task as skipped, the reason in its log and in its return value."""
+    context["ti"].xcom_push(key="return_value", value={**found, "reason": reason})
+    raise AirflowSkipException(reason)
