@@ -79,7 +79,7 @@ def times_of(context: Mapping[str, Any]) -> RunTimes:
 
     run = context["dag_run"]
     return RunTimes(kind_of(context), run.run_after, run.logical_date, run.data_interval_end,
-                    (run.conf or {}).get("as_of") or context["params"].get("as_of"))
+                    (run.conf or {}).get("as_of") or context["params"].get("as_of"), run.start_date)
 
 
 def kind_of(context: Mapping[str, Any]) -> str:

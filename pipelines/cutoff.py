@@ -28,6 +28,7 @@ class RunTimes:
     logical_date: the date that a person or the timetable gave it; None for a manual run without one.
     data_interval_end: the end of the day (or hour) it covers; None where there is none.
     as_of: the parameter of that name, an ISO 8601 instant or None.
+    started: when it really began; runs may wait, or be dated back to come first.
     """
 
     run_type: str
@@ -35,6 +36,7 @@ class RunTimes:
     logical_date: datetime | None = None
     data_interval_end: datetime | None = None
     as_of: str | None = None
+    started: datetime | None = None
 
     @property
     def timetabled(self) -> bool:
@@ -51,7 +53,7 @@ def cutoff_of(run: RunTimes) -> Cutoff:
     if run.timetabled:
         return _end_of_interval(run)
     if run.as_of:
-        return Cutoff(_not_in_the_future(parse_instant(run.as_of), run.run_after), "the parameter as_of")
+        return Cutoff(_passed(parse_instant(run.as_of), run), "the parameter as_of")
     if run.logical_date:
         return Cutoff(run.logical_date, "the date this run was given")
     return Cutoff(run.run_after, "the run's own time, as it was given no date")
@@ -70,10 +72,11 @@ def _end_of_interval(run: RunTimes) -> Cutoff:
     return Cutoff(run.data_interval_end, f"the end of the {word} interval")
 
 
-def _not_in_the_future(as_of: datetime, run_after: datetime) -> datetime:
-    if as_of > run_after + AHEAD:
+def _passed(as_of: datetime, run: RunTimes) -> datetime:
+    now = max(run.run_after, run.started or run.run_after)
+    if as_of > now + AHEAD:
         raise SettingsError(
-            f"as_of={as_of.isoformat()} lies in the future of this run ({run_after.isoformat()}): its release would "
+            f"as_of={as_of.isoformat()} lies in the future of this run ({now.isoformat()}): its release would "
             "stand in the way of every later one, as an older cutoff never replaces a newer; give one that has passed")
     return as_of
 

@@ -67,6 +67,11 @@ def test_a_mistyped_year_does_not_block_every_later_release() -> None:
         cutoff_of(RunTimes("manual", run_after=DUE, as_of="2042-05-01"))
 
 
+def test_a_run_that_was_dated_back_to_come_first_may_still_build_as_of_today() -> None:
+    run = RunTimes("manual", run_after=DUE - 2 * DAY, as_of=DUE.isoformat(), started=DUE)
+    assert cutoff_of(run).at == DUE
+
+
 def test_a_timetable_without_intervals_is_refused() -> None:
     with pytest.raises(SettingsError, match="cover an interval"):
         cutoff_of(RunTimes("scheduled", run_after=DUE, logical_date=DUE))
