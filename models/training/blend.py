@@ -12,7 +12,7 @@ from models.nouns.bundle import Bundle
 from models.settings import Settings
 
 BLEND = "ensemble_v1"
-#: Columns of `models.blending.learned_features`, in order.
+#: Columns of `models.scorers.blending.learned_features`, in order.
 BLEND_FEATURES = ("als_score", "two_tower_score", "log_interaction_count", "log_account_age_days")
 
 
@@ -20,7 +20,7 @@ def fit_blend(features: np.ndarray, label: np.ndarray, settings: Settings,
               about: Mapping[str, Any] | None = None) -> Bundle:
     """Fit "ensemble_v1": would this owner engage with this candidate?
 
-    features: (n, 4) float32 from `models.blending.learned_features`. label: (n,) 0 or 1. about: further config.
+    features: (n, 4) float32 from `models.scorers.blending.learned_features`. label: (n,) 0 or 1. about: further config.
     Arrays: coefficients (4,) and intercept (1,) float64. The count and the age are the same for all of an owner's
     candidates, so they set the level of the probability and leave the order to the two scores.
     Raises TrainingError under `ranker_min_positives` or where only one label occurs.

@@ -1,0 +1,82 @@
+"""Who is compared: every way to fill ten places, each a function from a batch of owners to what it shows them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from models.metrics import K, places
+from models.nouns.bundle import Bundle
+from models.nouns.candidates import Proposal
+from models.nouns.owners import Owners
+from models.nouns.vocabulary import Surface
+from models.recipe import Recipe
+from models.recommend import CHUNK, recommend
+from models.scorers.ranker import MlpRanker, Ranker
+from pipelines.learning.holdout import Holdout
+
+#: (b,) owners to (b, K) catalogue positions, -1 behind the end of a short list. The number seeds what is random.
+Contender = Callable[[Owners, int], np.ndarray]
+ROUTE, RULES, RANKED, SEEDS, POPULAR, RANDOM = "route", "rules", "ranker", "ranker_seed_recipe", "popular", "random"
+
+
+def contenders(holdout: Holdout, surface: Surface, ranker: Bundle | None,
+               of_the_seed: Bundle | None) -> dict[str, Contender]:
+    """By name: each source alone, popular, random, the route's own list (no ranker, no union), and the union of all
+    sources ranked by the rules, by the trained ranker and by the one of the seed's literal recipe."""
+    recipe, base = holdout.recipe(surface), holdout.recipe(surface, "off", "route")
+    ranked: dict[str, Ranker | None] = {RULES: recipe.ranker}
+    ranked |= {name: MlpRanker.of(b) for name, b in ((RANKED, ranker), (SEEDS, of_the_seed)) if b is not None}
+    alone: dict[str, Contender] = {s.value: _alone(scorer.propose) for s, scorer in recipe.scorers.items()}
+    listed = {name: _lists(replace(recipe, ranker=r)) for name, r in ranked.items()}
+    chance = {RANDOM: _random(recipe), POPULAR: _alone(recipe.popular.propose)}
+    return {**chance, **alone, ROUTE: _lists(base), **listed}
+
+
+def shown(those: Mapping[str, Contender], owners: Owners, threads: int) -> dict[str, np.ndarray]:
+    """By name (owners, K) what each shows; chunks of owners on `threads` threads, the same whatever their number."""
+    starts = range(0, max(len(owners), 1), CHUNK)
+
+    def chunk(start: int) -> dict[str, np.ndarray]:
+        part = owners.part(start, start + CHUNK)
+        return {name: contender(part, start) for name, contender in those.items()}
+
+    with threadpool_limits(1), ThreadPoolExecutor(threads) as pool:
+        done = list(pool.map(chunk, starts))
+    return {name: np.concatenate([d[name] for d in done]) for name in those}
+
+
+def _alone(propose: Callable[[Owners, int], Proposal]) -> Contender:
+    def contender(owners: Owners, _: int) -> np.ndarray:
+        proposal = propose(owners, K)
+        return places(proposal.indptr, proposal.item)
+
+    return contender
+
+
+def _lists(recipe: Recipe) -> Contender:
+    """The lists as they would be stored, cut at K: the depth decides how many candidates the ranker sees."""
+    def contender(owners: Owners, _: int) -> np.ndarray:
+        lists = recommend(recipe, owners, recipe.settings.depth)
+        return places(lists.indptr, np.searchsorted(recipe.catalogue, lists.item))
+
+    return contender
+
+
+def _random(recipe: Recipe) -> Contender:
+    """Anything that is not barred, all alike."""
+    def contender(owners: Owners, start: int) -> np.ndarray:
+        rng = np.random.default_rng((recipe.settings.seed, start))
+        luck = rng.random((len(owners), len(recipe.catalogue)), np.float32)
+        barred = owners.barred.tocoo()
+        luck[barred.row, barred.col] = -1
+        k = min(K, luck.shape[1])
+        best = np.argpartition(-luck, k - 1, axis=1)[:, :k] if k else np.zeros((len(owners), 0), np.int64)
+        found = np.where(np.take_along_axis(luck, best, 1) >= 0, best, -1)
+        return np.pad(found, ((0, 0), (0, K - k)), constant_values=-1)
+
+    return contender

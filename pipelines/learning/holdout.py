@@ -1,0 +1,177 @@
+"""The inner cut: models refitted on the rows before it, and what then really happened, to learn from and be judged by.
+
+Nothing on this side knows the hold-out: base models, features and catalogue are those of the cut. Nothing of the
+hold-out leaves it but the ranker and the figures.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import timedelta
+
+import numpy as np
+from scipy import sparse
+
+from models.errors import TooSparse
+from models.nouns.bundle import Bundle, open_bundle, write_bundle
+from models.nouns.id_map import IdMap
+from models.nouns.interactions import Interactions
+from models.nouns.owners import Owners
+from models.nouns.vocabulary import KIND_WEIGHTS, POSITIVE_KINDS, Entity, Surface
+from models.recipe import REQUIRED, Recipe, open_recipe
+from models.settings import Settings
+from pipelines.data.snapshot import Snapshot
+from pipelines.learning.train import BASE_BUNDLES, fit
+from pipelines.run import EPOCH, Run, slug_of
+
+_LOG = logging.getLogger(__name__)
+_SALT = np.uint64(0x6D61746368)
+
+
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """New pairs, first met at or after the cut, as (owners, items) csr over entity rows.
+
+    relevant: bool, all but the disliked ones (R07). engaged: float32, the strongest positive event's weight (C41).
+    declined: bool, met without a positive: viewed, clicked or disliked (C42).
+    """
+
+    relevant: sparse.csr_matrix
+    engaged: sparse.csr_matrix
+    declined: sparse.csr_matrix
+
+    def transposed(self) -> Outcome:
+        """The same seen from the startups."""
+        return Outcome(*(m.T.tocsr() for m in (self.relevant, self.engaged, self.declined)))
+
+    def part(self, start: int, stop: int) -> Outcome:
+        """The owners start..stop-1."""
+        return Outcome(*(m[start:stop] for m in (self.relevant, self.engaged, self.declined)))
+
+    def over(self, rows: np.ndarray, catalogue: np.ndarray) -> Outcome:
+        """(rows, catalogue positions) of these owners, columns ascending."""
+        return Outcome(*(_sorted(m[rows][:, catalogue]) for m in (self.relevant, self.engaged, self.declined)))
+
+
+def outcome_of(interactions: Interactions, cut_us: int) -> Outcome:
+    """What came of the cut, owners and items as in `interactions`."""
+    after = interactions.where(interactions.at >= cut_us)
+    old, disliked = interactions.before(cut_us).pairs(), after.disliked()
+    new = _without(after.pairs(), old)
+    engaged = sparse.csr_matrix(new.shape, dtype=np.float32)
+    for kind in sorted(POSITIVE_KINDS):
+        of_kind = after.where(after.kind == kind.code).pairs().astype(np.float32) * KIND_WEIGHTS[kind.code]
+        engaged = engaged.maximum(of_kind)
+    engaged = engaged.multiply(_without(new, disliked)).tocsr()
+    return Outcome(_without(new, disliked), _sorted(engaged), _without(new, engaged > 0))
+
+
+@dataclass(frozen=True, eq=False)
+class Holdout:
+    """One inner cut of a snapshot.
+
+    cut_us: the cut, microseconds since 1970 UTC. bundles: base models of the rows before it, never published.
+    before: users x startups, strictly before the cut. outcome: the same orientation.
+    """
+
+    cut_us: int
+    settings: Settings
+    bundles: Mapping[str, Bundle]
+    before: Interactions
+    outcome: Outcome
+
+    @property
+    def cut(self) -> str:
+        """The cut as ISO 8601."""
+        return (EPOCH + timedelta(microseconds=self.cut_us)).isoformat()
+
+    def recipe(self, surface: Surface, ranker: str = "rules", sources: str | None = None) -> Recipe:
+        """The recipe of a surface as it would have been at the cut."""
+        sources = sources or self.settings.candidate_sources
+        return open_recipe(surface, self.bundles, replace(self.settings, ranker=ranker, candidate_sources=sources))
+
+    def seen_from(self, surface: Surface) -> Outcome:
+        """The outcome with the surface's owners as owners."""
+        return self.outcome if surface.owner is Entity.USER else self.outcome.transposed()
+
+    def owners(self, recipe: Recipe, teaching: bool) -> tuple[Owners, Outcome]:
+        """One half of the surface's owners with an outcome in the catalogue, ascending: those who teach the ranker or
+        those who judge it, never both. Who opted out is in neither. Up to `holdout_owners` in both halves together,
+        drawn by a hash of the id, so that large marketplaces stay within bounds."""
+        mine = self.seen_from(recipe.surface)
+        rows = recipe.owners.owners_of(recipe.surface)
+        rows = rows[~recipe.owners.opted_out[rows]]
+        rows = rows[np.diff(_sorted(mine.relevant[rows][:, recipe.catalogue]).indptr) > 0]
+        mark = hashed(recipe.owners.ids, rows)
+        rows, mark = rows[np.argsort(mark)], np.sort(mark)
+        rows, mark = rows[: self.settings.holdout_owners], mark[: self.settings.holdout_owners]
+        chosen = np.sort(rows[(mark & np.uint64(1)).astype(bool) == teaching])
+        return recipe.batch(chosen, self.before), mine.over(chosen, recipe.catalogue)
+
+
+def hashed(ids: IdMap, rows: np.ndarray) -> np.ndarray:
+    """(n,) uint64 salted hash of each id: says which half an owner is in, whatever else the marketplace holds (R15)."""
+    half = ids.packed()[rows].copy().view("<u8")
+    x = (half[:, 0] ^ (half[:, 1] + _SALT)).astype(np.uint64) if len(rows) else np.zeros(0, np.uint64)
+    for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
+        x = (x ^ (x >> np.uint64(shift))) * np.uint64(factor)
+    return np.asarray(x ^ (x >> np.uint64(31)))
+
+
+def inner_cut(interactions: Interactions, share: float) -> int:
+    """The instant that leaves the last `share` of the events at or after it, microseconds. Raises TooSparse (P01)."""
+    at = np.sort(interactions.at)
+    cut = int(at[int(len(at) * (1 - share))]) if len(at) else 0
+    if not len(at) or cut == at[0]:
+        raise TooSparse(f"expected events on both sides of an inner cut at {share:.0%}, got {len(at)} events "
+                        f"{'at one instant' if len(at) else 'at all'}; load more, or set MATCHBOOK_HOLDOUT_SHARE")
+    return cut
+
+
+def open_holdout(run: Run, snapshot: Snapshot) -> Holdout:
+    """The inner cut of a build; its base models are fitted once and kept in the run's staging. Raises TooSparse."""
+    interactions, settings = snapshot.interactions(), run.settings
+    cut_us = inner_cut(interactions, settings.holdout_share)
+    bundles = {}
+    for name in BASE_BUNDLES:
+        try:
+            bundles[name] = _fitted(run, snapshot, name, cut_us)
+        except TooSparse as error:
+            if name in REQUIRED:
+                raise
+            _LOG.warning("hold-out: %s abstains: %s", name, error)
+    return Holdout(cut_us, settings, bundles, interactions.before(cut_us), outcome_of(interactions, cut_us))
+
+
+def _fitted(run: Run, snapshot: Snapshot, name: str, cut_us: int) -> Bundle:
+    """A base model before the cut, from the run's staging if an earlier task left it there."""
+    kind = holdout_place(run, snapshot, cut_us)
+    path = run.artifacts.root / kind / name
+    if not path.exists():
+        bundle = fit(name, snapshot, run.settings, cut_us)
+        run.artifacts.place(kind, name, lambda directory: write_bundle(bundle, directory))
+    return open_bundle(name, path)
+
+
+def holdout_place(run: Run, snapshot: Snapshot, cut_us: int) -> str:
+    """Where the models of an inner cut lie below the artefact root: each snapshot, cut and setting its own."""
+    key = hashlib.sha256(f"{snapshot.name} {run.settings.digest()}".encode()).hexdigest()[:8]
+    cut = slug_of(EPOCH + timedelta(microseconds=cut_us))
+    return str((run.directory / "holdout" / f"{cut}-{key}").relative_to(run.artifacts.root))
+
+
+def _without(a: sparse.csr_matrix, b: sparse.csr_matrix) -> sparse.csr_matrix:
+    """The stored cells of `a` that `b` does not store, as bool."""
+    left = a.astype(bool).astype(np.int8) - a.astype(bool).multiply(b.astype(bool)).astype(np.int8)
+    left.eliminate_zeros()
+    return _sorted(left.astype(bool))
+
+
+def _sorted(matrix: sparse.csr_matrix) -> sparse.csr_matrix:
+    matrix = matrix.tocsr()
+    matrix.eliminate_zeros()
+    matrix.sort_indices()
+    return matrix
