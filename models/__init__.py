@@ -5,5 +5,5 @@ Nothing here imports training code; `models.training` is a shelf of its own that
 
 import os
 
-# implicit and NumPy share two cores: BLAS threads of their own would fight over them (dependencies trap, a factor of ten)
+# implicit and NumPy share two cores: BLAS threads of their own would fight over them (a factor of ten was seen)
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")

@@ -1,4 +1,4 @@
-"""Why this, and why not that: one owner's list taken apart, for `python -m pipelines explain` and for people who ask."""
+"""Why this, and why not that: one owner's list taken apart, for `python -m pipelines explain` and whoever asks."""
 
 from __future__ import annotations
 
@@ -25,11 +25,15 @@ def explain(recipe: Recipe, owners: Owners, depth: int, shown: int = 20) -> dict
     ranking = rank(recipe, owners, depth)
     lists = ranking.lists
     return {
-        "surface": recipe.surface.value, "interaction_count": int(owners.count[0]),
-        "segment": _SEGMENTS[ranking.route.segment[0]].value, "route": _METHODS[ranking.route.method[0]].value,
-        "method_used": _METHODS[ranking.method[0]].value, "opted_out": bool(owners.opted_out[0]),
+        "surface": recipe.surface.value,
+        "interaction_count": int(owners.count[0]),
+        "segment": _SEGMENTS[ranking.route.segment[0]].value,
+        "route": _METHODS[ranking.route.method[0]].value,
+        "method_used": _METHODS[ranking.method[0]].value,
+        "opted_out": bool(owners.opted_out[0]),
         "ranker": recipe.ranker.name if recipe.ranker and lists.reranked[0] else None,
-        "candidates": len(ranking.candidates.item), "barred": int(owners.barred.nnz),
+        "candidates": len(ranking.candidates.item),
+        "barred": int(owners.barred.nnz),
         "list": [_place(recipe, ranking, i) for i in range(min(shown, len(lists.item)))],
     }
 
@@ -42,7 +46,13 @@ def explain_item(recipe: Recipe, owners: Owners, depth: int, row: int) -> dict[s
         return {"listed": False, "because": _not_shown(recipe, row)}
     if position in owners.barred.indices:
         liked = float(owners.history[0, position])
-        why = "disliked" if liked == KIND_WEIGHTS[InteractionKind.DISLIKE.code] else "seen before" if liked else "own, or viewed before"
+        why = (
+            "disliked"
+            if liked == KIND_WEIGHTS[InteractionKind.DISLIKE.code]
+            else "seen before"
+            if liked
+            else "own, or viewed before"
+        )
         return {"listed": False, "because": why}
     ranking = rank(recipe, owners, depth)
     places = np.flatnonzero(ranking.lists.item == row)
@@ -52,27 +62,40 @@ def explain_item(recipe: Recipe, owners: Owners, depth: int, row: int) -> dict[s
     if not len(found):
         return {"listed": False, "because": "not a candidate: no source had it among its best"}
     last = float(ranking.lists.score[-1]) if len(ranking.lists.score) else 0.0
-    return {"listed": False, "because": "below the cut", "last_score_in_list": round(last, 6),
-            **_candidate(recipe, ranking, int(found[0]))}
+    return {
+        "listed": False,
+        "because": "below the cut",
+        "last_score_in_list": round(last, 6),
+        **_candidate(recipe, ranking, int(found[0])),
+    }
 
 
 def _place(recipe: Recipe, ranking: Ranking, i: int) -> dict[str, Any]:
     lists = ranking.lists
     row = int(lists.item[i])
     found = np.flatnonzero(ranking.candidates.item == np.searchsorted(recipe.catalogue, row))
-    return {"rank": i + 1, "id": str(recipe.items.ids.ids[row]), "score": round(float(lists.score[i]), 6),
-            "sources": [s.value for s in Source if lists.source[i] & s.bit],
-            "reasons": [r for b, r in enumerate(REASONS) if lists.reason[i] & (1 << b)],
-            **(_candidate(recipe, ranking, int(found[0])) if len(found) else {})}
+    return {
+        "rank": i + 1,
+        "id": str(recipe.items.ids.ids[row]),
+        "score": round(float(lists.score[i]), 6),
+        "sources": [s.value for s in Source if lists.source[i] & s.bit],
+        "reasons": [r for b, r in enumerate(REASONS) if lists.reason[i] & (1 << b)],
+        **(_candidate(recipe, ranking, int(found[0])) if len(found) else {}),
+    }
 
 
 def _candidate(recipe: Recipe, ranking: Ranking, j: int) -> dict[str, Any]:
     """Raw and scaled score of every source, and the ranker's features, of candidate j."""
     candidates, item = ranking.candidates, int(ranking.candidates.item[j])
-    return {"raw": {s.value: _number(v[j]) for s, v in candidates.scores.items()},
-            "scaled": {s.value: _number(min_max(v, candidates.indptr)[j]) for s, v in candidates.scores.items()},
-            "features": {"model_score": _number(ranking.model_score[j]), "recency": _number(recipe.item_recency[item]),
-                         "popularity": _number(recipe.item_popularity[item])}}
+    return {
+        "raw": {s.value: _number(v[j]) for s, v in candidates.scores.items()},
+        "scaled": {s.value: _number(min_max(v, candidates.indptr)[j]) for s, v in candidates.scores.items()},
+        "features": {
+            "model_score": _number(ranking.model_score[j]),
+            "recency": _number(recipe.item_recency[item]),
+            "popularity": _number(recipe.item_popularity[item]),
+        },
+    }
 
 
 def _not_shown(recipe: Recipe, row: int) -> str:
@@ -80,7 +103,8 @@ def _not_shown(recipe: Recipe, row: int) -> str:
         return "unknown at the cutoff: it came later, or the id is wrong"
     facts: Mapping[str, bool] = {
         "withdrawn, opted out, or not there yet at the cutoff": not bool(recipe.items.listed[row]),
-        f"not a {recipe.surface.role}": bool(recipe.items.listed[row])}
+        f"not a {recipe.surface.role}": bool(recipe.items.listed[row]),
+    }
     return next(text for text, holds in facts.items() if holds)
 
 

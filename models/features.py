@@ -38,11 +38,11 @@ def popularity(views: np.ndarray, interactions: np.ndarray, maximum: float) -> n
     """
     if maximum <= 1:
         return np.zeros(len(views), np.float32)
-    return np.clip(np.log(views + 3.0 * interactions + 1) / np.log(maximum), 0, 1).astype(np.float32)
+    return np.asarray(np.clip(np.log(views + 3.0 * interactions + 1) / np.log(maximum), 0, 1), np.float32)
 
 
 def overlap(facets: Mapping[str, np.ndarray], left: np.ndarray, right: np.ndarray) -> np.ndarray:
-    """Similarity in 0..1 of items `left` and `right` (positions, broadcast): a third per shared facet; blanks share nothing."""
+    """Similarity in 0..1 of items `left` and `right` (positions, broadcast): a third per facet shared and not blank."""
     shared = np.zeros(np.broadcast_shapes(left.shape, right.shape), np.float32)
     for name in DIVERSITY_FACETS:
         a, b = facets[name][left], facets[name][right]

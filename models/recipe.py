@@ -1,4 +1,4 @@
-"""Everything that stays the same for all owners of a surface: who may be shown, who scores, how it is blended and ranked."""
+"""What stays the same for all owners of a surface: who may be shown, who scores, how it is blended and ranked."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 from scipy import sparse
 
-from models.scorers.blending import Blend
 from models.errors import BundleError
 from models.features import DIVERSITY_FACETS, recency
 from models.nouns.bundle import Bundle, open_bundle
@@ -20,6 +19,7 @@ from models.nouns.interactions import Interactions
 from models.nouns.owners import Owners
 from models.nouns.vocabulary import Entity, InteractionKind, Source, Surface
 from models.scorers import Scorer
+from models.scorers.blending import Blend
 from models.scorers.content import ContentScorer
 from models.scorers.factors import FactorScorer
 from models.scorers.neighbours import NeighbourScorer
@@ -55,19 +55,33 @@ class Recipe:
     as_of_us: int
 
     def batch(self, rows: np.ndarray, interactions: Interactions) -> Owners:
-        """The owners of these entity rows. interactions: users x startups, all before the cutoff, rows as in the entities."""
+        """The owners of these entity rows. interactions: users x startups before the cutoff, by entity rows."""
         mine = interactions if self.surface.owner is Entity.USER else interactions.transposed()
         mask = np.zeros(len(self.owners), bool)
         mask[rows] = True
         mine = mine.where(mask[mine.owner])
         history = mine.csr()[rows][:, self.catalogue].tocsr()
-        return Owners(rows.astype(np.int32), self.owners.count[rows], self.owners.opted_out[rows],
-                      history, self._barred(mine, rows))
+        return Owners(
+            rows.astype(np.int32),
+            self.owners.count[rows],
+            self.owners.opted_out[rows],
+            history,
+            self._barred(mine, rows),
+        )
 
-    def stranger(self, count: int, history: sparse.csr_matrix, barred: sparse.csr_matrix, text: str,
-                 opted_out: bool = False, row: int = -1) -> Owners:
+    def stranger(
+        self,
+        count: int,
+        history: sparse.csr_matrix,
+        barred: sparse.csr_matrix,
+        text: str,
+        opted_out: bool = False,
+        row: int = -1,
+    ) -> Owners:
         """A batch of one who is not in the entities, or (row given) has done more since. history, barred: (1, m)."""
-        return Owners(np.array([row], np.int32), np.array([count], np.int32), np.array([opted_out]), history, barred, (text,))
+        return Owners(
+            np.array([row], np.int32), np.array([count], np.int32), np.array([opted_out]), history, barred, (text,)
+        )
 
     def age_days(self, rows: np.ndarray) -> np.ndarray:
         """(b,) float32 days since each owner was created, 0 where unknown."""
@@ -88,10 +102,14 @@ class Recipe:
         startup = np.flatnonzero(startups.founder >= 0)
         pair = (startups.founder[startup], startup)
         owner, item = pair if self.owners.entity is Entity.USER else pair[::-1]
-        return sparse.csr_matrix((np.ones(len(startup), bool), (owner, item)), shape=(len(self.owners), len(self.items)))
+        return sparse.csr_matrix(
+            (np.ones(len(startup), bool), (owner, item)), shape=(len(self.owners), len(self.items))
+        )
 
 
-def open_bundles(root: Path, versions: Mapping[str, str], settings: Settings, lenient: bool = False) -> dict[str, Bundle]:
+def open_bundles(
+    root: Path, versions: Mapping[str, str], settings: Settings, lenient: bool = False
+) -> dict[str, Bundle]:
     """Open the bundles of a release below artefact directory `root`; pinned paths win (M04).
 
     lenient: leave out what cannot be opened, except REQUIRED ones (P09); else raise BundleNotFound or BundleCorrupt.
@@ -112,13 +130,25 @@ def open_recipe(surface: Surface, bundles: Mapping[str, Bundle], settings: Setti
     entities = entities_of(bundles[CATALOGUE])
     owners, items = entities[surface.owner], entities[surface.item]
     rows = items.items_of(surface)
-    popularity = _aligned(bundles["popularity_v1"], f"{items.entity}_popularity", items.entity.value, items.ids)[0][rows]
+    popularity = _aligned(bundles["popularity_v1"], f"{items.entity}_popularity", items.entity.value, items.ids)[0][
+        rows
+    ]
     as_of_us = int(bundles[CATALOGUE].config["as_of_us"])
-    return Recipe(surface, settings, owners, items, rows,
-                  scorers={s.source: s for s in _scorers(surface, bundles, settings, owners, items, rows)},
-                  popular=PopularScorer(popularity), blend=Blend(settings, bundles.get("ensemble_v1")),
-                  ranker=_ranker(bundles, settings), item_recency=recency(items.created_at[rows], as_of_us, settings.recency_days),
-                  item_popularity=popularity, facets={f: items.facets[f][rows] for f in items.facets}, as_of_us=as_of_us)
+    return Recipe(
+        surface,
+        settings,
+        owners,
+        items,
+        rows,
+        scorers={s.source: s for s in _scorers(surface, bundles, settings, owners, items, rows)},
+        popular=PopularScorer(popularity),
+        blend=Blend(settings, bundles.get("ensemble_v1")),
+        ranker=_ranker(bundles, settings),
+        item_recency=recency(items.created_at[rows], as_of_us, settings.recency_days),
+        item_popularity=popularity,
+        facets={f: items.facets[f][rows] for f in items.facets},
+        as_of_us=as_of_us,
+    )
 
 
 def _ranker(bundles: Mapping[str, Bundle], settings: Settings) -> Ranker | None:
@@ -129,8 +159,14 @@ def _ranker(bundles: Mapping[str, Bundle], settings: Settings) -> Ranker | None:
     return RuleRanker.of(settings)
 
 
-def _scorers(surface: Surface, bundles: Mapping[str, Bundle], settings: Settings, owners: Entities, items: Entities,
-             rows: np.ndarray) -> list[Scorer]:
+def _scorers(
+    surface: Surface,
+    bundles: Mapping[str, Bundle],
+    settings: Settings,
+    owners: Entities,
+    items: Entities,
+    rows: np.ndarray,
+) -> list[Scorer]:
     """Every source that has a bundle and is switched on; the two-tower is read backwards on the founder side (R24)."""
     forward = surface.owner is Entity.USER
     found: list[Scorer] = []
@@ -138,11 +174,22 @@ def _scorers(surface: Surface, bundles: Mapping[str, Bundle], settings: Settings
         b = bundles["content_v1"]
         mine, known = _aligned(b, f"{owners.entity}_vectors", owners.entity.value, owners.ids)
         theirs, shown = _aligned(b, f"{items.entity}_vectors", items.entity.value, items.ids)
-        found.append(ContentScorer(Source.CONTENT_BASED, mine, known & mine.any(axis=1), theirs[rows],
-                                   (shown & theirs.any(axis=1))[rows], b.arrays["tokens"], b.arrays["token_vectors"]))
+        found.append(
+            ContentScorer(
+                Source.CONTENT_BASED,
+                mine,
+                known & mine.any(axis=1),
+                theirs[rows],
+                (shown & theirs.any(axis=1))[rows],
+                b.arrays["tokens"],
+                b.arrays["token_vectors"],
+            )
+        )
     als = "als_v1" if forward else "als_reverse_v1"
     if settings.enable_als and als in bundles:
-        found.append(_factors(Source.ALS if forward else Source.ALS_REVERSE, bundles[als], ("user", "item"), owners, items, rows))
+        found.append(
+            _factors(Source.ALS if forward else Source.ALS_REVERSE, bundles[als], ("user", "item"), owners, items, rows)
+        )
     if settings.enable_two_tower and "two_tower_v1" in bundles:
         order = ("user", "item") if forward else ("item", "user")
         found.append(_factors(Source.TWO_TOWER, bundles["two_tower_v1"], order, owners, items, rows))
@@ -152,8 +199,9 @@ def _scorers(surface: Surface, bundles: Mapping[str, Bundle], settings: Settings
     return found
 
 
-def _factors(source: Source, bundle: Bundle, order: tuple[str, str], owners: Entities, items: Entities,
-             rows: np.ndarray) -> FactorScorer:
+def _factors(
+    source: Source, bundle: Bundle, order: tuple[str, str], owners: Entities, items: Entities, rows: np.ndarray
+) -> FactorScorer:
     mine, known = _aligned(bundle, f"{order[0]}_factors", order[0], owners.ids)
     theirs, shown = _aligned(bundle, f"{order[1]}_factors", order[1], items.ids)
     return FactorScorer(source, mine, known, np.ascontiguousarray(theirs[rows]), shown[rows])
@@ -164,8 +212,9 @@ def _aligned(bundle: Bundle, array: str, ids: str, wanted: IdMap) -> tuple[np.nd
     place = bundle.maps[ids].rows_of(wanted.ids)
     known = place >= 0
     values = np.asarray(bundle.arrays[array], np.float32)
-    return np.where(known.reshape(-1, *[1] * (values.ndim - 1)), values[place], np.float32(0)) if len(values) else \
-        np.zeros((len(wanted), *values.shape[1:]), np.float32), known
+    return np.where(known.reshape(-1, *[1] * (values.ndim - 1)), values[place], np.float32(0)) if len(
+        values
+    ) else np.zeros((len(wanted), *values.shape[1:]), np.float32), known
 
 
 def _similarity(bundle: Bundle, ids: IdMap, rows: np.ndarray) -> sparse.csr_matrix:

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from models.scorers.blending import min_max
 from models.features import static_features
 from models.nouns.candidates import Candidates, Proposal, indptr_of
 from models.nouns.entities import FACETS
@@ -20,6 +19,7 @@ from models.nouns.ranked_lists import REASONS, RankedLists
 from models.nouns.vocabulary import Method, Source
 from models.recipe import Recipe, diversity_facets
 from models.routing import Route, chain, route
+from models.scorers.blending import min_max
 from models.scorers.ranker import place
 
 #: Owners scored at once: small enough for the caches, large enough for vector code.
@@ -28,8 +28,13 @@ _CODE = {m: i for i, m in enumerate(Method)}
 _REASON = {name: 1 << i for i, name in enumerate(REASONS)}
 #: An item is called new or popular from here on.
 NEW_RECENCY, POPULAR_AT = 0.5, 0.8
-_PARTS = {Method.CONTENT_BASED: (Source.CONTENT_BASED,), Method.ALS: (Source.ALS,), Method.ALS_REVERSE: (Source.ALS_REVERSE,),
-          Method.TWO_TOWER: (Source.TWO_TOWER,), Method.ENSEMBLE: (Source.ALS, Source.TWO_TOWER)}
+_PARTS = {
+    Method.CONTENT_BASED: (Source.CONTENT_BASED,),
+    Method.ALS: (Source.ALS,),
+    Method.ALS_REVERSE: (Source.ALS_REVERSE,),
+    Method.TWO_TOWER: (Source.TWO_TOWER,),
+    Method.ENSEMBLE: (Source.ALS, Source.TWO_TOWER),
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,7 +89,7 @@ def answering(recipe: Recipe, owners: Owners, routed: Route, candidates: Candida
 
 
 def model_scores(recipe: Recipe, owners: Owners, candidates: Candidates) -> np.ndarray:
-    """(nnz,) float32 in 0..1: the answering method's score, min-max over the union (C45); 0 where it abstains on an item."""
+    """(nnz,) float32 in 0..1: the answering method's score, min-max over the union (C45); 0 where it abstains."""
     method = answering(recipe, owners, route(recipe.surface, owners.count, recipe.settings), candidates)
     return _base_score(recipe, owners, candidates, method)
 
@@ -104,8 +109,13 @@ def _kept(recipe: Recipe, candidates: Candidates, method: np.ndarray) -> Candida
     own = np.array([sum(s.bit for s in _PARTS.get(m, ())) for m in Method], np.uint8)
     keep = (candidates.proposed & own[method][candidates.owner]) > 0
     length = np.bincount(candidates.owner[keep], minlength=len(candidates))
-    return Candidates(indptr_of(length), candidates.owner[keep], candidates.item[keep], candidates.proposed[keep],
-                      {s: v[keep] for s, v in candidates.scores.items()})
+    return Candidates(
+        indptr_of(length),
+        candidates.owner[keep],
+        candidates.item[keep],
+        candidates.proposed[keep],
+        {s: v[keep] for s, v in candidates.scores.items()},
+    )
 
 
 def _base_score(recipe: Recipe, owners: Owners, candidates: Candidates, method: np.ndarray) -> np.ndarray:
@@ -118,16 +128,24 @@ def _base_score(recipe: Recipe, owners: Owners, candidates: Candidates, method: 
             continue
         columns = [candidates.scores[s] for s in _PARTS[m]]
         if m is Method.ENSEMBLE:
-            score = recipe.blend(columns[0], columns[1], candidates.owner, candidates.indptr, owners.count,
-                                 recipe.age_days(owners.row))
+            score = recipe.blend(
+                columns[0], columns[1], candidates.owner, candidates.indptr, owners.count, recipe.age_days(owners.row)
+            )
         else:
             score = np.nan_to_num(min_max(columns[0], candidates.indptr))
         result = np.where(mine == code, score, result)
     return result
 
 
-def _placed(recipe: Recipe, owners: Owners, candidates: Candidates, score: np.ndarray, method: np.ndarray,
-            routed: Route, depth: int) -> RankedLists:
+def _placed(
+    recipe: Recipe,
+    owners: Owners,
+    candidates: Candidates,
+    score: np.ndarray,
+    method: np.ndarray,
+    routed: Route,
+    depth: int,
+) -> RankedLists:
     """Order every owner's candidates and keep the best `depth`; who is answered by popular has none yet."""
     length = np.where(method == _CODE[Method.POPULAR], 0, np.diff(candidates.indptr))
     width = int(length.max(initial=0))
@@ -139,14 +157,22 @@ def _placed(recipe: Recipe, owners: Owners, candidates: Candidates, score: np.nd
     chosen = np.take_along_axis(place_of, order, 1)[cells]
     item = candidates.item[chosen]
     return RankedLists(
-        owner=owners.row, method=method, route=routed.method, count=owners.count,
-        reranked=(method != _CODE[Method.POPULAR]) & (recipe.ranker is not None), indptr=indptr_of(kept), item=item,
-        score=np.clip(final[cells], 0, 1), source=candidates.proposed[chosen],
-        reason=_reasons(recipe, owners, np.repeat(np.arange(len(owners)), kept), item))
+        owner=owners.row,
+        method=method,
+        route=routed.method,
+        count=owners.count,
+        reranked=(method != _CODE[Method.POPULAR]) & (recipe.ranker is not None),
+        indptr=indptr_of(kept),
+        item=item,
+        score=np.clip(final[cells], 0, 1),
+        source=candidates.proposed[chosen],
+        reason=_reasons(recipe, owners, np.repeat(np.arange(len(owners)), kept), item),
+    )
 
 
-def _ordered(recipe: Recipe, candidates: Candidates, score: np.ndarray, place_of: np.ndarray, present: np.ndarray,
-             depth: int) -> tuple[np.ndarray, np.ndarray]:
+def _ordered(
+    recipe: Recipe, candidates: Candidates, score: np.ndarray, place_of: np.ndarray, present: np.ndarray, depth: int
+) -> tuple[np.ndarray, np.ndarray]:
     """Columns of the rectangle, best first, and their scores: by the ranker, or by the model score where it is off."""
     if not place_of.size:
         return np.zeros(place_of.shape, np.int64), np.zeros(place_of.shape, np.float32)
@@ -155,13 +181,21 @@ def _ordered(recipe: Recipe, candidates: Candidates, score: np.ndarray, place_of
         order = np.argsort(-base, axis=1, kind="stable")[:, :depth]
         return order, np.take_along_axis(base, order, 1)
     item = candidates.item[place_of]
-    features = static_features(score[place_of].ravel(), recipe.item_recency[item].ravel(), recipe.item_popularity[item].ravel())
-    return place(recipe.ranker, features.reshape(*item.shape, -1), diversity_facets(recipe, item), present,
-                 recipe.settings.diversity_places, depth)
+    features = static_features(
+        score[place_of].ravel(), recipe.item_recency[item].ravel(), recipe.item_popularity[item].ravel()
+    )
+    return place(
+        recipe.ranker,
+        features.reshape(*item.shape, -1),
+        diversity_facets(recipe, item),
+        present,
+        recipe.settings.diversity_places,
+        depth,
+    )
 
 
 def _filled(recipe: Recipe, owners: Owners, lists: RankedLists, depth: int) -> RankedLists:
-    """Fill lists that are shorter than `depth` from the popular items not yet in them; item numbers become entity rows."""
+    """Fill lists shorter than `depth` from the popular items not yet in them; item numbers become entity rows."""
     short = np.flatnonzero(np.diff(lists.indptr) < min(depth, len(recipe.catalogue)))
     if not len(short):
         return _as_rows(recipe, lists, lists.indptr, lists.item, lists.score, lists.source, lists.reason)
@@ -171,14 +205,20 @@ def _filled(recipe: Recipe, owners: Owners, lists: RankedLists, depth: int) -> R
     floor = np.full(len(lists), 1, np.float32)
     filled = np.flatnonzero(np.diff(lists.indptr))
     floor[filled] = lists.score[lists.indptr[filled + 1] - 1]
-    more = {"item": item, "score": score * floor[at], "source": np.full(len(at), Source.POPULAR.bit, np.uint8),
-            "reason": _reasons(recipe, owners, at, item)}
+    more = {
+        "item": item,
+        "score": score * floor[at],
+        "source": np.full(len(at), Source.POPULAR.bit, np.uint8),
+        "reason": _reasons(recipe, owners, at, item),
+    }
     columns = {name: np.concatenate([getattr(lists, name), more[name]])[order] for name in more}
     length = np.diff(lists.indptr) + np.bincount(at, minlength=len(lists))
     return _as_rows(recipe, lists, indptr_of(length), **columns)
 
 
-def _new_to(lists: RankedLists, short: np.ndarray, fill: Proposal, depth: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _new_to(
+    lists: RankedLists, short: np.ndarray, fill: Proposal, depth: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The popular places that are not in the list already and still fit: list, item, score in 0..1."""
     at = short[fill.owner]
     stride = 1 + max(int(lists.item.max(initial=0)), int(fill.item.max(initial=0)))
@@ -190,14 +230,31 @@ def _new_to(lists: RankedLists, short: np.ndarray, fill: Proposal, depth: int) -
     return at[fits], item[fits], score[fits]
 
 
-def _as_rows(recipe: Recipe, lists: RankedLists, indptr: np.ndarray, item: np.ndarray, score: np.ndarray,
-             source: np.ndarray, reason: np.ndarray) -> RankedLists:
-    return RankedLists(lists.owner, lists.method, lists.route, lists.count, lists.reranked, indptr,
-                       recipe.catalogue[item], score.astype(np.float32), source, reason)
+def _as_rows(
+    recipe: Recipe,
+    lists: RankedLists,
+    indptr: np.ndarray,
+    item: np.ndarray,
+    score: np.ndarray,
+    source: np.ndarray,
+    reason: np.ndarray,
+) -> RankedLists:
+    return RankedLists(
+        lists.owner,
+        lists.method,
+        lists.route,
+        lists.count,
+        lists.reranked,
+        indptr,
+        recipe.catalogue[item],
+        score.astype(np.float32),
+        source,
+        reason,
+    )
 
 
 def _reasons(recipe: Recipe, owners: Owners, at: np.ndarray, item: np.ndarray) -> np.ndarray:
-    """(n,) uint8 reason bits of item positions for the owners `at`: facets shared with most of their history, new, popular."""
+    """(n,) uint8 reason bits of items for the owners `at`: facets shared with most of their history, new, popular."""
     bits = np.where(recipe.item_recency[item] >= NEW_RECENCY, _REASON["new"], 0)
     bits |= np.where(recipe.item_popularity[item] >= POPULAR_AT, _REASON["popular"], 0)
     for name, favourite in favourites(recipe, owners).items():
@@ -207,7 +264,7 @@ def _reasons(recipe: Recipe, owners: Owners, at: np.ndarray, item: np.ndarray) -
 
 
 def favourites(recipe: Recipe, owners: Owners) -> Mapping[str, np.ndarray]:
-    """By facet the (b,) code with the most weight in each owner's history, -1 without one; what facet reasons refer to."""
+    """By facet the (b,) code with the most weight in each owner's history, -1 without one: what reasons refer to."""
     liked = owners.history.maximum(0).tocoo()
     found = {}
     for name in FACETS:

@@ -14,7 +14,7 @@ _CODE = {m: i for i, m in enumerate(Method)}
 
 @dataclass(frozen=True, eq=False)
 class Route:
-    """Routes of b owners. method: (b,) uint8 places in `Method`, by thresholds alone; segment: (b,) uint8 in `Segment`."""
+    """Routes of b owners, by thresholds alone. method: (b,) uint8 places in `Method`; segment: (b,) in `Segment`."""
 
     method: np.ndarray
     segment: np.ndarray
@@ -34,7 +34,7 @@ def route(surface: Surface, count: np.ndarray, settings: Settings) -> Route:
 
 
 def chain(surface: Surface, first: Method, settings: Settings) -> tuple[Method, ...]:
-    """The methods to try in order, beginning with the routed one, ending in popular (B08, R08); switched-off ones are left out.
+    """The methods to try in order, from the routed one to popular (B08, R08); switched-off ones are left out.
 
     A cold owner's chain does not climb to ALS: content-based, then what else knows them, then popular.
     """
@@ -42,10 +42,17 @@ def chain(surface: Surface, first: Method, settings: Settings) -> tuple[Method, 
         ladder = [Method.ALS_REVERSE, Method.TWO_TOWER, Method.CONTENT_BASED, Method.POPULAR]
     else:
         ladder = [Method.ENSEMBLE, Method.ALS, Method.TWO_TOWER, Method.CONTENT_BASED, Method.POPULAR]
-    off = {m for m, on in ((Method.ENSEMBLE, settings.enable_ensemble and settings.enable_als and settings.enable_two_tower),
-                           (Method.ALS, settings.enable_als), (Method.ALS_REVERSE, settings.enable_als),
-                           (Method.TWO_TOWER, settings.enable_two_tower)) if not on}
-    return tuple(m for m in ladder[ladder.index(first):] if m not in off)
+    off = {
+        m
+        for m, on in (
+            (Method.ENSEMBLE, settings.enable_ensemble and settings.enable_als and settings.enable_two_tower),
+            (Method.ALS, settings.enable_als),
+            (Method.ALS_REVERSE, settings.enable_als),
+            (Method.TWO_TOWER, settings.enable_two_tower),
+        )
+        if not on
+    }
+    return tuple(m for m in ladder[ladder.index(first) :] if m not in off)
 
 
 def segment_names() -> tuple[str, ...]:

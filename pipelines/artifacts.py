@@ -24,10 +24,12 @@ class Artifacts:
     def stored(self, kind: str) -> list[Path]:
         """Every finished directory of a kind ("snapshots", "releases", "bundles/als_v1"), oldest cutoff first."""
         folder = self.root / kind
-        return sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith(".")) if folder.is_dir() else []
+        return (
+            sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith(".")) if folder.is_dir() else []
+        )
 
     def place(self, kind: str, name: str, fill: Callable[[Path], None]) -> Path:
-        """Run `fill` on an empty directory aside, then rename it to kind/name; what is there already stays (same name, same content)."""
+        """Run `fill` on an empty directory aside, then rename it to kind/name; what is there stays (same content)."""
         target = self.root / kind / name
         if target.exists():
             return target
@@ -57,7 +59,9 @@ class Artifacts:
         """The bundle of the newest cutoff. Raises BundleNotFound."""
         versions = self.stored(f"bundles/{name}")
         if not versions:
-            raise BundleNotFound(f"expected a bundle {name} under {self.root / 'bundles'}, found none; run `python -m pipelines build`")
+            raise BundleNotFound(
+                f"expected a bundle {name} under {self.root / 'bundles'}, found none; run `python -m pipelines build`"
+            )
         return open_bundle(name, versions[-1])
 
     def release(self, name: str) -> Release:

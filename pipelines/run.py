@@ -43,14 +43,16 @@ class Run:
 
     @classmethod
     def start(cls, settings: Settings, run_id: str, as_of: datetime, fresh: bool = False) -> Run:
-        """Begin a build and record it. A cutoff that was built before keeps the settings recorded with its snapshot, unless `fresh`."""
+        """Begin a build and record it. A cutoff built before keeps the settings of its snapshot, unless `fresh`."""
         run = cls(run_id, as_of, settings)
         snapshot = None if fresh else run.stored_snapshot()
         if snapshot is not None:
             recorded = json.loads((snapshot / "manifest.json").read_text())["settings"]
             run = cls(run_id, as_of, settings.with_recorded(recorded))
-        run.artifacts.write_json(run.directory / "run.json", {
-            "id": run_id, "as_of": as_of.isoformat(), "fresh": fresh, "settings": run.settings.recorded()})
+        run.artifacts.write_json(
+            run.directory / "run.json",
+            {"id": run_id, "as_of": as_of.isoformat(), "fresh": fresh, "settings": run.settings.recorded()},
+        )
         return run
 
     @classmethod

@@ -70,8 +70,16 @@ def write_bundle(bundle: Bundle, directory: Path) -> None:
         files[f"{bundle.name}_{key}_mapping.json"] = _write(directory / f"{bundle.name}_{key}_mapping.json", body)
     for key, body in sorted(bundle.files.items()):
         files[key] = _write(directory / key, body)
-    manifest = {"format": FORMAT, "name": bundle.name, "digest": bundle.digest(), "config": dict(bundle.config),
-                "arrays": sorted(bundle.arrays), "maps": sorted(bundle.maps), "files": sorted(bundle.files), "sha256": files}
+    manifest = {
+        "format": FORMAT,
+        "name": bundle.name,
+        "digest": bundle.digest(),
+        "config": dict(bundle.config),
+        "arrays": sorted(bundle.arrays),
+        "maps": sorted(bundle.maps),
+        "files": sorted(bundle.files),
+        "sha256": files,
+    }
     _write(directory / f"{bundle.name}_config.json", json.dumps(manifest, indent=1, sort_keys=True).encode())
 
 
@@ -83,13 +91,17 @@ def open_bundle(name: str, directory: Path) -> Bundle:
     """
     path = directory / f"{name}_config.json"
     if not path.is_file():
-        raise BundleNotFound(f"expected the bundle {name} in {directory}, found no {path.name}; "
-                             "train it (`python -m pipelines build`) or list what exists (`python -m pipelines check`)")
+        raise BundleNotFound(
+            f"expected the bundle {name} in {directory}, found no {path.name}; "
+            "train it (`python -m pipelines build`) or list what exists (`python -m pipelines check`)"
+        )
     manifest = _manifest(path)
     for file, sha in manifest["sha256"].items():
         if not (directory / file).is_file() or _sha(directory / file) != sha:
-            raise BundleCorrupt(f"{directory / file} differs from its manifest (truncated, tampered with or missing); "
-                                "roll back to another release or train again")
+            raise BundleCorrupt(
+                f"{directory / file} differs from its manifest (truncated, tampered with or missing); "
+                "roll back to another release or train again"
+            )
     arrays = {k: np.load(directory / f"{name}_{k}.npy", allow_pickle=False) for k in manifest["arrays"]}
     maps = {k: _ids(directory / f"{name}_{k}_mapping.json") for k in manifest["maps"]}
     extra = {k: (directory / k).read_bytes() for k in manifest["files"]}
@@ -113,7 +125,7 @@ def _ids(path: Path) -> IdMap:
 
 def _write_array(path: Path, array: np.ndarray) -> str:
     np.save(path, np.ascontiguousarray(array), allow_pickle=False)
-    os.chmod(path, 0o600)
+    path.chmod(0o600)
     return _sha(path)
 
 

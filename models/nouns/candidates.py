@@ -25,7 +25,9 @@ class Proposal:
 
     def __post_init__(self) -> None:
         if self.indptr[-1] != len(self.item) or len(self.item) != len(self.score):
-            raise DataError(f"a proposal of {self.indptr[-1]} places has {len(self.item)} items, {len(self.score)} scores")
+            raise DataError(
+                f"a proposal of {self.indptr[-1]} places has {len(self.item)} items, {len(self.score)} scores"
+            )
 
     def __len__(self) -> int:
         return len(self.indptr) - 1
@@ -66,8 +68,9 @@ class Candidates:
         stride = 1 + max((int(p.item.max()) for p in proposals.values() if len(p.item)), default=0)
         keys = [p.owner.astype(np.int64) * stride + p.item for p in proposals.values()]
         bits = [np.full(len(p.item), s.bit, np.uint8) for s, p in proposals.items()]
-        key, proposed = _merge(np.concatenate(keys or [np.zeros(0, np.int64)]),
-                               np.concatenate(bits or [np.zeros(0, np.uint8)]))
+        key, proposed = _merge(
+            np.concatenate(keys or [np.zeros(0, np.int64)]), np.concatenate(bits or [np.zeros(0, np.uint8)])
+        )
         owner = (key // stride).astype(np.int32)
         indptr = np.concatenate([[0], np.cumsum(np.bincount(owner, minlength=owners))]).astype(np.int64)
         return cls(indptr, owner, (key % stride).astype(np.int32), proposed, {})

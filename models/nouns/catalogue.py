@@ -61,8 +61,8 @@ def encode_items(entities: Entities) -> bytes:
     """The bytes stored under `Keys.items`."""
     buffer = io.BytesIO()
     labels = json.dumps({f: list(entities.labels[f]) for f in FACETS}).encode()
-    np.savez_compressed(buffer, ids=entities.ids.packed(), role=entities.role,
-                        labels=np.frombuffer(labels, np.uint8), **entities.facets)
+    columns = {"ids": entities.ids.packed(), "role": entities.role, "labels": np.frombuffer(labels, np.uint8)}
+    np.savez_compressed(buffer, allow_pickle=False, **columns, **entities.facets)
     return buffer.getvalue()
 
 

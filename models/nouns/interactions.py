@@ -77,7 +77,9 @@ class Interactions:
         mask = last[self.kind[last] == InteractionKind.DISLIKE.code]
         return self._matrix(self.owner[mask], self.item[mask], np.ones(len(mask), bool))
 
-    def csr(self, half_life_days: float | None = None, now_us: int | None = None, damping: str = "none") -> sparse.csr_matrix:
+    def csr(
+        self, half_life_days: float | None = None, now_us: int | None = None, damping: str = "none"
+    ) -> sparse.csr_matrix:
         """(owners, items) float32 weights.
 
         Positive events add up (KIND_WEIGHTS, each halved every `half_life_days` before `now_us`); a pair whose

@@ -41,10 +41,18 @@ class Owners:
     def part(self, start: int, stop: int) -> Owners:
         """The owners start..stop-1."""
         text = None if self.text is None else self.text[start:stop]
-        return Owners(self.row[start:stop], self.count[start:stop], self.opted_out[start:stop],
-                      self.history[start:stop], self.barred[start:stop], text)
+        return Owners(
+            self.row[start:stop],
+            self.count[start:stop],
+            self.opted_out[start:stop],
+            self.history[start:stop],
+            self.barred[start:stop],
+            text,
+        )
 
     def take(self, which: np.ndarray) -> Owners:
         """The owners of these places, in this order."""
         text = None if self.text is None else tuple(self.text[i] for i in which.tolist())
-        return Owners(self.row[which], self.count[which], self.opted_out[which], self.history[which], self.barred[which], text)
+        return Owners(
+            self.row[which], self.count[which], self.opted_out[which], self.history[which], self.barred[which], text
+        )

@@ -39,8 +39,14 @@ class RankedLists:
     reason: np.ndarray
 
     def __post_init__(self) -> None:
-        per_owner = {len(self.owner), len(self.method), len(self.route), len(self.count), len(self.reranked),
-                     len(self.indptr) - 1}
+        per_owner = {
+            len(self.owner),
+            len(self.method),
+            len(self.route),
+            len(self.count),
+            len(self.reranked),
+            len(self.indptr) - 1,
+        }
         per_place = {int(self.indptr[-1]), len(self.item), len(self.score), len(self.source), len(self.reason)}
         if len(per_owner) != 1 or len(per_place) != 1:
             raise ReleaseIncomplete(f"columns of ranked lists differ in length: owners {per_owner}, places {per_place}")
@@ -55,7 +61,9 @@ class RankedLists:
     @classmethod
     def concat(cls, parts: Sequence[RankedLists]) -> RankedLists:
         """The lists of all parts, in order."""
-        columns = {f.name: np.concatenate([getattr(p, f.name) for p in parts]) for f in fields(cls) if f.name != "indptr"}
+        columns = {
+            f.name: np.concatenate([getattr(p, f.name) for p in parts]) for f in fields(cls) if f.name != "indptr"
+        }
         return cls(indptr=indptr_of(np.concatenate([np.diff(p.indptr) for p in parts])), **columns)
 
     def save(self, path: Path) -> None:

@@ -110,7 +110,11 @@ class Keys:
 
     def of_release(self, release: str) -> list[str]:
         """All keys that a release owns: no key is ever found by scanning."""
-        return [self.manifest(release), *(self.items(release, e) for e in Entity), *(self.lists(release, s) for s in Surface)]
+        return [
+            self.manifest(release),
+            *(self.items(release, e) for e in Entity),
+            *(self.lists(release, s) for s in Surface),
+        ]
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,24 +138,49 @@ def encode_lists(lists: RankedLists, part: int = 0) -> list[bytes]:
     score = np.rint(np.clip(lists.score, 0, 1) * 65535).astype("<u2").tobytes()
     source, reason = lists.source.tobytes(), lists.reason.tobytes()
     bounds = lists.indptr.tolist()
-    heads = zip(lists.method.tolist(), lists.route.tolist(), lists.reranked.tolist(), lists.count.tolist(),
-                bounds[:-1], bounds[1:], strict=True)
-    return [_HEADER.pack(LIST_FORMAT, m, r, k, c, b - a, part) + item[4 * a : 4 * b] + score[2 * a : 2 * b]
-            + source[a:b] + reason[a:b] for m, r, k, c, a, b in heads]
+    heads = zip(
+        lists.method.tolist(),
+        lists.route.tolist(),
+        lists.reranked.tolist(),
+        lists.count.tolist(),
+        bounds[:-1],
+        bounds[1:],
+        strict=True,
+    )
+    return [
+        _HEADER.pack(LIST_FORMAT, m, r, k, c, b - a, part)
+        + item[4 * a : 4 * b]
+        + score[2 * a : 2 * b]
+        + source[a:b]
+        + reason[a:b]
+        for m, r, k, c, a, b in heads
+    ]
 
 
 def decode_list(value: bytes) -> StoredList:
     """The inverse for one list. Raises ReleaseIncomplete on another format or a wrong length."""
     if len(value) < _HEADER.size or value[0] != LIST_FORMAT:
-        raise ReleaseIncomplete(f"expected a stored list of format {LIST_FORMAT}, got {value[:1].hex() or 'nothing'}; publish again")
+        raise ReleaseIncomplete(
+            f"expected a stored list of format {LIST_FORMAT}, got {value[:1].hex() or 'nothing'}; publish again"
+        )
     _, method, route, reranked, count, n, part = _HEADER.unpack_from(value)
     if len(value) != _HEADER.size + n * _PLACE_BYTES:
-        raise ReleaseIncomplete(f"a stored list of {n} places must have {_HEADER.size + n * _PLACE_BYTES} bytes, got {len(value)}")
+        raise ReleaseIncomplete(
+            f"a stored list of {n} places must have {_HEADER.size + n * _PLACE_BYTES} bytes, got {len(value)}"
+        )
     at = _HEADER.size
     methods = tuple(Method)
-    return StoredList(methods[method], methods[route], bool(reranked), count, part,
-                      np.frombuffer(value, "<u4", n, at), np.frombuffer(value, "<u2", n, at + 4 * n) / np.float32(65535),
-                      np.frombuffer(value, np.uint8, n, at + 6 * n), np.frombuffer(value, np.uint8, n, at + 7 * n))
+    return StoredList(
+        methods[method],
+        methods[route],
+        bool(reranked),
+        count,
+        part,
+        np.frombuffer(value, "<u4", n, at),
+        np.frombuffer(value, "<u2", n, at + 4 * n) / np.float32(65535),
+        np.frombuffer(value, np.uint8, n, at + 6 * n),
+        np.frombuffer(value, np.uint8, n, at + 7 * n),
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -172,14 +201,16 @@ class LiveList:
     def decode(cls, stored: bytes) -> LiveList:
         """Raises ReleaseIncomplete on another format."""
         if len(stored) < _LIVE.size or stored[0] != LIST_FORMAT:
-            raise ReleaseIncomplete(f"expected a live list of format {LIST_FORMAT}, got {stored[:1].hex() or 'nothing'}")
+            raise ReleaseIncomplete(
+                f"expected a live list of format {LIST_FORMAT}, got {stored[:1].hex() or 'nothing'}"
+            )
         _, known, made_us = _LIVE.unpack_from(stored)
         return cls(stored[_LIVE.size :], bool(known), made_us)
 
 
 @dataclass(frozen=True, eq=False)
 class TrendingList:
-    """What moves on a surface now. It outlives releases, so it names ids. ids: (n,) U36, best first; score: (n,) 0..1."""
+    """What moves on a surface now; outliving releases, it names ids. ids: (n,) U36, best first; score: (n,) 0..1."""
 
     ids: np.ndarray
     score: np.ndarray
@@ -193,9 +224,15 @@ class TrendingList:
     def decode(cls, stored: bytes) -> TrendingList:
         """Raises ReleaseIncomplete on another format or a wrong length."""
         if len(stored) < _TRENDING.size or stored[0] != LIST_FORMAT:
-            raise ReleaseIncomplete(f"expected a trending list of format {LIST_FORMAT}, got {stored[:1].hex() or 'nothing'}")
+            raise ReleaseIncomplete(
+                f"expected a trending list of format {LIST_FORMAT}, got {stored[:1].hex() or 'nothing'}"
+            )
         _, n, made_us = _TRENDING.unpack_from(stored)
         if len(stored) != _TRENDING.size + 18 * n:
-            raise ReleaseIncomplete(f"a trending list of {n} places must have {_TRENDING.size + 18 * n} bytes, got {len(stored)}")
+            raise ReleaseIncomplete(
+                f"a trending list of {n} places must have {_TRENDING.size + 18 * n} bytes, got {len(stored)}"
+            )
         packed = np.frombuffer(stored, np.uint8, 16 * n, _TRENDING.size).reshape(-1, 16)
-        return cls(unpack_ids(packed), np.frombuffer(stored, "<u2", n, _TRENDING.size + 16 * n) / np.float32(65535), made_us)
+        return cls(
+            unpack_ids(packed), np.frombuffer(stored, "<u2", n, _TRENDING.size + 16 * n) / np.float32(65535), made_us
+        )

@@ -66,9 +66,16 @@ class Blend:
     settings: Settings
     learned: Bundle | None = None
 
-    def __call__(self, als: np.ndarray, two_tower: np.ndarray, owner: np.ndarray, indptr: np.ndarray,
-                 count: np.ndarray, age_days: np.ndarray) -> np.ndarray:
-        """(nnz,) float32 in 0..1. als, two_tower: raw scores, NaN counts as the lowest. count, age_days: (b,) per owner."""
+    def __call__(
+        self,
+        als: np.ndarray,
+        two_tower: np.ndarray,
+        owner: np.ndarray,
+        indptr: np.ndarray,
+        count: np.ndarray,
+        age_days: np.ndarray,
+    ) -> np.ndarray:
+        """(nnz,) float32 in 0..1. als, two_tower: raw scores, NaN counts as lowest. count, age_days: (b,) per owner."""
         if self.settings.blend == "rrf":
             k = self.settings.rrf_k
             fused = 1 / (k + ranks(als, owner, indptr)) + 1 / (k + ranks(two_tower, owner, indptr))
@@ -87,5 +94,5 @@ class Blend:
 
 
 def learned_features(als: np.ndarray, two_tower: np.ndarray, count: np.ndarray, age_days: np.ndarray) -> np.ndarray:
-    """(n, 4) float32 inputs of the learned blend: both scaled scores, log1p of interactions, log1p of account age (C17)."""
+    """(n, 4) float32 inputs of the learned blend: both scaled scores, log1p of interactions and account age (C17)."""
     return np.stack([als, two_tower, np.log1p(count), np.log1p(np.maximum(age_days, 0))], axis=1).astype(np.float32)

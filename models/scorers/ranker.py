@@ -18,7 +18,8 @@ _DIVERSITY = FEATURES.index("diversity")
 class Ranker(Protocol):
     """Features to a score in 0..1; higher is better."""
 
-    name: str
+    @property
+    def name(self) -> str: ...
 
     def score(self, features: np.ndarray) -> np.ndarray:
         """(…, len(FEATURES)) float32 to (…) float32."""
@@ -34,8 +35,15 @@ class RuleRanker:
 
     @classmethod
     def of(cls, settings: Settings) -> RuleRanker:
-        w = np.array([settings.rule_model_weight, settings.rule_recency_weight, settings.rule_popularity_weight,
-                      settings.rule_diversity_weight], np.float32)
+        w = np.array(
+            [
+                settings.rule_model_weight,
+                settings.rule_recency_weight,
+                settings.rule_popularity_weight,
+                settings.rule_diversity_weight,
+            ],
+            np.float32,
+        )
         return cls(w / max(float(w.sum()), 1e-9))
 
     def score(self, features: np.ndarray) -> np.ndarray:
@@ -64,21 +72,22 @@ class MlpRanker:
         return (1 / (1 + np.exp(-x[:, 0]))).astype(np.float32).reshape(features.shape[:-1])
 
 
-def place(ranker: Ranker, features: np.ndarray, facets: Mapping[str, np.ndarray], present: np.ndarray,
-          places: int, depth: int) -> tuple[np.ndarray, np.ndarray]:
+def place(
+    ranker: Ranker, features: np.ndarray, facets: Mapping[str, np.ndarray], present: np.ndarray, places: int, depth: int
+) -> tuple[np.ndarray, np.ndarray]:
     """Order a rectangle of candidates greedily.
 
     features: (b, w, 4) with neutral diversity. facets: (b, w) codes of DIVERSITY_FACETS. present: (b, w) bool, False
     marks the ragged end. Each of the first `places` is given to the candidate that scores best with diversity
     measured against those already placed (C51); the rest follows by its score with neutral diversity.
-    Returns order (b, min(depth, w)) int64 columns, best first, ties by column, and score (same shape) float32 that never
-    rises along a list; columns that are not present come last with score -inf.
+    Returns order (b, min(depth, w)) int64 columns, best first, ties by column, and score (same shape) float32 that
+    never rises along a list; columns that are not present come last with score -inf.
     """
     base = np.where(present, ranker.score(features), -np.inf).astype(np.float32)
     order = np.argsort(-base, axis=1, kind="stable")[:, :depth]
     places = min(places, order.shape[1])
     if places:
-        head, head_score = _greedy(ranker, features, facets, base, places, depth)
+        head, head_score = _greedy(ranker, features, facets, base, places)
         order = _head_first(head, order)
         score = np.take_along_axis(base, order, 1)
         score[:, :places] = head_score
@@ -87,8 +96,9 @@ def place(ranker: Ranker, features: np.ndarray, facets: Mapping[str, np.ndarray]
     return order, np.minimum.accumulate(score, axis=1)
 
 
-def _greedy(ranker: Ranker, features: np.ndarray, facets: Mapping[str, np.ndarray], base: np.ndarray,
-            places: int, depth: int) -> tuple[np.ndarray, np.ndarray]:
+def _greedy(
+    ranker: Ranker, features: np.ndarray, facets: Mapping[str, np.ndarray], base: np.ndarray, places: int
+) -> tuple[np.ndarray, np.ndarray]:
     """The first places: columns (b, places) and their scores, drawn from the 3 x places best by base score."""
     width = min(3 * places, base.shape[1])
     pool = np.sort(np.argpartition(-base, width - 1, axis=1)[:, :width], axis=1)

@@ -35,7 +35,9 @@ SURFACES = [s.value for s in Surface]
 
 def register(steps: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the steps of this module to the command line."""
-    steps.add_parser("releases", help="every stored release, newest first, and which is live").set_defaults(run=_releases)
+    steps.add_parser("releases", help="every stored release, newest first, and which is live").set_defaults(
+        run=_releases
+    )
     forward = steps.add_parser("promote", help="make a stored release live, whatever its cutoff")
     forward.add_argument("release")
     forward.set_defaults(run=lambda settings, args: _print(promote(settings, args.release)))
@@ -45,7 +47,9 @@ def register(steps: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
     lists.add_argument("--surface", required=True, choices=SURFACES)
     lists.add_argument("--release", help="default: the live one")
     lists.add_argument("--depth", type=int, help="places per list; default: all that are stored")
-    lists.add_argument("--profiles", type=Path, help="a CSV in the layout of users.csv: lists for its rows, from their profile alone")
+    lists.add_argument(
+        "--profiles", type=Path, help="a CSV in the layout of users.csv: lists for its rows, from their profile alone"
+    )
     lists.set_defaults(run=_lists)
     why = steps.add_parser("explain", help="how one owner's list came about; with --item why it is or is not there")
     why.add_argument("surface", choices=SURFACES)
@@ -90,7 +94,9 @@ def from_profiles(settings: Settings, release: Release, surface: Surface, path: 
     n, m = len(mine), len(recipe.catalogue)
     nothing = sparse.csr_matrix((n, m), dtype=np.float32)
     texts = tuple(text_of(row) for row in mine.to_dict("records"))
-    owners = Owners(np.full(n, -1, np.int32), np.zeros(n, np.int32), np.zeros(n, bool), nothing, nothing.astype(bool), texts)
+    owners = Owners(
+        np.full(n, -1, np.int32), np.zeros(n, np.int32), np.zeros(n, bool), nothing, nothing.astype(bool), texts
+    )
     return mine[key].to_numpy(str), score_owners(recipe, owners)
 
 
@@ -101,9 +107,13 @@ def _write(lists: RankedLists, owners: np.ndarray, items: np.ndarray, depth: int
     for i in range(len(lists)):
         row = lists.row(i)
         row = slice(row.start, min(row.stop, row.start + depth)) if depth else row
-        line = {"owner": str(owners[i]), "items": items[lists.item[row]].tolist(),
-                "scores": np.round(lists.score[row].astype(float), 6).tolist(), "method": methods[lists.method[i]].value,
-                "sources": [named[c] for c in lists.source[row].tolist()]}
+        line = {
+            "owner": str(owners[i]),
+            "items": items[lists.item[row]].tolist(),
+            "scores": np.round(lists.score[row].astype(float), 6).tolist(),
+            "method": methods[lists.method[i]].value,
+            "sources": [named[c] for c in lists.source[row].tolist()],
+        }
         sys.stdout.write(json.dumps(line) + "\n")
 
 
@@ -113,14 +123,19 @@ def _explain(settings: Settings, args: argparse.Namespace) -> None:
     recipe = open_recipe(surface, open_bundles(settings.artifacts, release.bundles, recorded), recorded)
     row = int(recipe.owners.ids.rows_of([args.owner.lower()])[0])
     if row < 0 or row not in recipe.owners.owners_of(surface):
-        raise DataError(f"{args.owner} owns no list on {surface} in release {release.id}: unknown at its cutoff, or of another role; "
-                        "the reader answers such an owner live, or with the popular list")
+        raise DataError(
+            f"{args.owner} owns no list on {surface} in release {release.id}: unknown at its cutoff, or another role; "
+            "the reader answers such an owner live, or with the popular list"
+        )
     snapshot = Snapshot.open(settings.artifacts / "snapshots" / release.snapshot)
     owners = recipe.batch(np.array([row], np.int32), snapshot.interactions())
     about = {"owner": args.owner, "release": release.id, **explain(recipe, owners, recorded.depth)}
     if args.item:
         item = int(recipe.items.ids.rows_of([args.item.lower()])[0])
-        about = {k: v for k, v in about.items() if k != "list"} | {"item": args.item, **explain_item(recipe, owners, recorded.depth, item)}
+        about = {k: v for k, v in about.items() if k != "list"} | {
+            "item": args.item,
+            **explain_item(recipe, owners, recorded.depth, item),
+        }
     _print(about)
 
 

@@ -28,11 +28,13 @@ from pipelines.scoring.shards import file_sha256, shard_path
 log = logging.getLogger(__name__)
 
 
-def assemble_release(run: Run, snapshot: str, bundles: Mapping[str, str], shards: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def assemble_release(
+    run: Run, snapshot: str, bundles: Mapping[str, str], shards: Sequence[Mapping[str, Any]]
+) -> dict[str, Any]:
     """Verify every shard and store the release; returns {release, digest, lists}.
 
-    shards: what `score_shard` returned. Raises ReleaseIncomplete where one is missing, was changed since, leaves an owner
-    out, or repeats an item: nothing is stored then.
+    shards: what `score_shard` returned. Raises ReleaseIncomplete where one is missing, was changed since, leaves an
+    owner out, or repeats an item: nothing is stored then.
     """
     entities = entities_of(run.artifacts.open_bundle(CATALOGUE, bundles[CATALOGUE]))
     ordered = sorted(shards, key=lambda s: (s["surface"], s["index"]))
@@ -43,10 +45,19 @@ def assemble_release(run: Run, snapshot: str, bundles: Mapping[str, str], shards
             continue  # a build of some surfaces only: stored for inspection, never published
         lists[surface.value], shares[surface.value] = _verified(run, surface, mine, entities, digest)
     name = f"{run.slug}-{digest.hexdigest()[:8]}"
-    release = Release(id=name, as_of=run.as_of.isoformat(), generated_at=datetime.now(UTC).isoformat(timespec="seconds"),
-                      digest=digest.hexdigest(), snapshot=snapshot, bundles=dict(bundles), lists=lists,
-                      shards=[dict(s) for s in ordered], settings=run.settings.recorded(), shares=shares,
-                      code_version=metadata_version())
+    release = Release(
+        id=name,
+        as_of=run.as_of.isoformat(),
+        generated_at=datetime.now(UTC).isoformat(timespec="seconds"),  # noqa: TID251 a label; no list depends on it
+        digest=digest.hexdigest(),
+        snapshot=snapshot,
+        bundles=dict(bundles),
+        lists=lists,
+        shards=[dict(s) for s in ordered],
+        settings=run.settings.recorded(),
+        shares=shares,
+        code_version=metadata_version(),
+    )
     run.artifacts.place("releases", name, lambda directory: _fill(directory, run, release))
     log.info("release assembled id=%s lists=%s", name, lists)
     return {"release": name, "digest": release.digest, "lists": lists}
@@ -69,16 +80,23 @@ def metadata_version() -> str:
     return " ".join(f"{name}={metadata.version(name)}" for name in ("numpy", "scipy", "implicit", "torch"))
 
 
-def _verified(run: Run, surface: Surface, shards: Sequence[Mapping[str, Any]], entities: Mapping[Entity, Entities],
-              digest: hashlib._Hash) -> tuple[int, dict[str, Any]]:
+def _verified(
+    run: Run,
+    surface: Surface,
+    shards: Sequence[Mapping[str, Any]],
+    entities: Mapping[Entity, Entities],
+    digest: hashlib._Hash,
+) -> tuple[int, dict[str, Any]]:
     """Check one surface's shards and add their lists to the digest; returns how many lists, and who made them."""
     owners = entities[surface.owner].owners_of(surface)
     parts = [_opened(run, s) for s in shards]
     made = np.concatenate([p.owner for p in parts]) if parts else np.zeros(0, np.int32)
     if not np.array_equal(made, owners):
         missing = np.setdiff1d(owners, made)
-        raise ReleaseIncomplete(f"{surface}: expected a list for each of {len(owners)} owners in order, got {len(made)} lists, "
-                                f"{len(missing)} owners without one; clear the scoring task that failed and assemble again")
+        raise ReleaseIncomplete(
+            f"{surface}: expected a list for each of {len(owners)} owners in order, got {len(made)} lists, "
+            f"{len(missing)} owners without one; clear the scoring task that failed and assemble again"
+        )
     for p in parts:
         _check_unique(surface, p)
         digest.update(surface.value.encode())
@@ -90,14 +108,18 @@ def _verified(run: Run, surface: Surface, shards: Sequence[Mapping[str, Any]], e
 def _opened(run: Run, shard: Mapping[str, Any]) -> RankedLists:
     path = shard_path(run, shard)
     if not path.is_file() or file_sha256(path) != shard["sha256"]:
-        raise ReleaseIncomplete(f"{path} is missing or differs from what was scored; clear that scoring shard and run on")
+        raise ReleaseIncomplete(
+            f"{path} is missing or differs from what was scored; clear that scoring shard and run on"
+        )
     return RankedLists.open(path)
 
 
 def _check_unique(surface: Surface, lists: RankedLists) -> None:
     owner = np.repeat(np.arange(len(lists), dtype=np.int64), np.diff(lists.indptr))
     if len(np.unique(owner * (int(lists.item.max(initial=0)) + 1) + lists.item)) != len(lists.item):
-        raise ReleaseIncomplete(f"{surface}: a list repeats an item; this is a defect of the recipe, nothing was published")
+        raise ReleaseIncomplete(
+            f"{surface}: a list repeats an item; this is a defect of the recipe, nothing was published"
+        )
 
 
 def _shares(parts: Sequence[RankedLists]) -> dict[str, Any]:
@@ -106,11 +128,17 @@ def _shares(parts: Sequence[RankedLists]) -> dict[str, Any]:
     places = max(sum(len(p.item) for p in parts), 1)
 
     def of(column: str, codes: Sequence[str]) -> dict[str, float]:
-        counts = sum((np.bincount(getattr(p, column), minlength=len(codes)) for p in parts), np.zeros(len(codes), np.int64))
+        counts = sum(
+            (np.bincount(getattr(p, column), minlength=len(codes)) for p in parts), np.zeros(len(codes), np.int64)
+        )
         return {name: round(int(c) / total, 6) for name, c in zip(codes, counts, strict=True) if c}
 
     sources = {s.value: round(sum(int((p.source & s.bit > 0).sum()) for p in parts) / places, 6) for s in Source}
-    return {"method": of("method", tuple(Method)), "route": of("route", tuple(Method)), "source": {k: v for k, v in sources.items() if v}}
+    return {
+        "method": of("method", tuple(Method)),
+        "route": of("route", tuple(Method)),
+        "source": {k: v for k, v in sources.items() if v},
+    }
 
 
 def _fill(directory: Path, run: Run, release: Release) -> None:
@@ -122,5 +150,7 @@ def _fill(directory: Path, run: Run, release: Release) -> None:
             shutil.copyfile(shard_path(run, shard), folder / f"{shard['index']:04d}.npz")
         recipe = open_recipe(surface, bundles, run.settings)
         nothing = sparse.csr_matrix((1, len(recipe.catalogue)), dtype=np.float32)
-        recommend(recipe, recipe.stranger(0, nothing, nothing.astype(bool), "", opted_out=True), run.settings.depth).save(folder / "popular.npz")
+        recommend(
+            recipe, recipe.stranger(0, nothing, nothing.astype(bool), "", opted_out=True), run.settings.depth
+        ).save(folder / "popular.npz")
     (directory / "manifest.json").write_text(release.to_json())

@@ -14,7 +14,9 @@ from models.settings import Settings
 def connect(settings: Settings) -> redis.Redis:
     """A client of the Redis behind REDIS_URL, with patience for bulk writes. Raises ServiceError where none is set."""
     if not settings.redis_url:
-        raise ServiceError("no Redis is known: set REDIS_URL, or run a command that starts the embedded one (`make up`)")
+        raise ServiceError(
+            "no Redis is known: set REDIS_URL, or run a command that starts the embedded one (`make up`)"
+        )
     return redis.Redis.from_url(settings.redis_url.reveal(), socket_timeout=60, socket_connect_timeout=5)
 
 
@@ -24,4 +26,11 @@ def wrapped(doing: str) -> Iterator[None]:
     try:
         yield
     except redis.RedisError as error:
-        raise ServiceError(f"Redis failed while {doing}: {error}; nothing became visible, run it again once Redis answers") from error
+        raise ServiceError(
+            f"Redis failed while {doing}: {error}; nothing became visible, run it again once Redis answers"
+        ) from error
+
+
+def text(value: object) -> str:
+    """A Redis answer as text; nothing is empty."""
+    return value.decode() if isinstance(value, bytes) else str(value or "")

@@ -11,7 +11,7 @@ from models.errors import ReleaseNotFound
 from models.nouns.release import Keys, Release
 from models.settings import Settings
 from pipelines.artifacts import Artifacts
-from pipelines.release.cache import connect, wrapped
+from pipelines.release.cache import connect, text, wrapped
 from pipelines.release.publish import lease, make_live
 
 log = logging.getLogger(__name__)
@@ -22,15 +22,23 @@ def current_release(settings: Settings) -> str | None:
     """The id of the live release."""
     with wrapped("reading the live release"):
         value = connect(settings).get(Keys(settings.namespace).current)
-    return value.decode() if isinstance(value, bytes) else None
+    return text(value) or None
 
 
 def list_releases(settings: Settings) -> list[dict[str, Any]]:
     """Every stored release, newest cutoff first: {release, as_of, generated_at, lists, state live|loaded|stored}."""
     live, loaded = current_release(settings), _history(settings)
-    state = {r: "loaded" for r in loaded} | {live: "live"}
-    return [{"release": r.id, "as_of": r.as_of, "generated_at": r.generated_at, "lists": sum(r.lists.values()),
-             "state": state.get(r.id, "stored")} for r in reversed(Artifacts(settings).releases())]
+    state = dict.fromkeys(loaded, "loaded") | {live: "live"}
+    return [
+        {
+            "release": r.id,
+            "as_of": r.as_of,
+            "generated_at": r.generated_at,
+            "lists": sum(r.lists.values()),
+            "state": state.get(r.id, "stored"),
+        }
+        for r in reversed(Artifacts(settings).releases())
+    ]
 
 
 def promote(settings: Settings, release: str) -> dict[str, Any]:
@@ -43,12 +51,15 @@ def rollback(settings: Settings) -> dict[str, Any]:
     """Make the build that was live before this one live again. Raises ReleaseNotFound where there is none."""
     history = _history(settings)
     if not history:
-        raise ReleaseNotFound("no earlier release to go back to; `python -m pipelines releases` lists what is stored, `promote` makes any of them live")
+        raise ReleaseNotFound(
+            "no earlier release to go back to; `python -m pipelines releases` lists what is stored, "
+            "`promote` makes any of them live"
+        )
     return _make_live(settings, Artifacts(settings).release(history[0]), "rolled back")
 
 
 def retire(settings: Settings) -> dict[str, list[str]]:
-    """Delete files beyond `keep_artifacts`: releases first, then the snapshots and bundles no kept release names; old run staging too.
+    """Delete releases beyond `keep_artifacts`, then snapshots and bundles that no kept release names, and old staging.
 
     What is live or was live before it is never deleted.
     """
@@ -56,8 +67,10 @@ def retire(settings: Settings) -> dict[str, list[str]]:
     releases = artifacts.releases()
     safe = {current_release(settings), *_history(settings)}
     kept = [r for i, r in enumerate(reversed(releases)) if i < settings.keep_artifacts or r.id in safe]
-    gone = {"releases": _drop(artifacts, "releases", {r.id for r in kept}),
-            "snapshots": _drop(artifacts, "snapshots", {r.snapshot for r in kept}, settings.keep_artifacts)}
+    gone = {
+        "releases": _drop(artifacts, "releases", {r.id for r in kept}),
+        "snapshots": _drop(artifacts, "snapshots", {r.snapshot for r in kept}, settings.keep_artifacts),
+    }
     for folder in sorted((artifacts.root / "bundles").glob("*")):
         kind = f"bundles/{folder.name}"
         gone[kind] = _drop(artifacts, kind, {r.bundles.get(folder.name, "") for r in kept}, settings.keep_artifacts)
@@ -75,7 +88,7 @@ def _make_live(settings: Settings, manifest: Release, reason: str) -> dict[str, 
 
 def _history(settings: Settings) -> list[str]:
     with wrapped("reading the release history"):
-        return [v.decode() for v in connect(settings).lrange(Keys(settings.namespace).history, 0, -1)]
+        return [text(v) for v in connect(settings).lrange(Keys(settings.namespace).history, 0, -1)]
 
 
 def _drop(artifacts: Artifacts, kind: str, kept: set[str], spare: int = 0) -> list[str]:

@@ -18,7 +18,7 @@ from models.nouns.vocabulary import Entity, Surface
 from models.settings import Settings
 from pipelines.artifacts import Artifacts
 from pipelines.release.assemble import popular_list, release_lists
-from pipelines.release.cache import connect, wrapped
+from pipelines.release.cache import connect, text, wrapped
 from pipelines.release.trending import store_trending
 from pipelines.run import parse_instant
 
@@ -38,15 +38,19 @@ def publish_release(settings: Settings, release: str, force: bool = False) -> di
     manifest = Artifacts(settings).release(release)
     missing = sorted({s.value for s in Surface} - set(manifest.lists))
     if missing:
-        raise ReleaseIncomplete(f"release {release} was built without {', '.join(missing)} and can only be inspected; "
-                                "build all surfaces to publish")
+        raise ReleaseIncomplete(
+            f"release {release} was built without {', '.join(missing)} and can only be inspected; "
+            "build all surfaces to publish"
+        )
     with wrapped("publishing a release"):
         client, keys = connect(settings), Keys(settings.namespace)
         with lease(client, keys) as token:
             newer = newer_live(client, keys, manifest)
             if newer and not force:
-                reason = (f"{newer} with a newer cutoff is live; this release is stored, "
-                          f"`python -m pipelines promote {release}` makes it live")
+                reason = (
+                    f"{newer} with a newer cutoff is live; this release is stored, "
+                    f"`python -m pipelines promote {release}` makes it live"
+                )
                 log.info("release not published id=%s reason=%s", release, reason)
                 return {"published": False, "release": release, "previous": newer, "reason": reason}
             if newer:
@@ -54,21 +58,28 @@ def publish_release(settings: Settings, release: str, force: bool = False) -> di
             return make_live(settings, client, keys, manifest, token, "forced" if newer else "newest cutoff")
 
 
-def make_live(settings: Settings, client: redis.Redis, keys: Keys, manifest: Release, token: str, reason: str) -> dict[str, Any]:
+def make_live(
+    settings: Settings, client: redis.Redis, keys: Keys, manifest: Release, token: str, reason: str
+) -> dict[str, Any]:
     """Load, verify and switch, the lease being held; then drop what is no longer kept."""
-    previous = _text(client.get(keys.current))
+    previous = text(client.get(keys.current))
     loaded = load(settings, client, keys, manifest)
     switch(client, keys, manifest, token)
     store_trending(settings, client, keys, manifest)
     retired = retire_loaded(settings, client, keys)
-    log.info("release published id=%s previous=%s retired=%s bytes_per_list=%s",
-             manifest.id, previous, retired, loaded["bytes_per_list"])
+    log.info(
+        "release published id=%s previous=%s retired=%s bytes_per_list=%s",
+        manifest.id,
+        previous,
+        retired,
+        loaded["bytes_per_list"],
+    )
     return {"published": True, "release": manifest.id, "previous": previous, "reason": reason, **loaded}
 
 
 def newer_live(client: redis.Redis, keys: Keys, manifest: Release) -> str | None:
     """The id of the live release when its cutoff is newer than this one's."""
-    current = _text(client.get(keys.current))
+    current = text(client.get(keys.current))
     stored = client.get(keys.manifest(current)) if current else None
     if not stored:
         return None
@@ -81,7 +92,9 @@ def lease(client: redis.Redis, keys: Keys) -> Iterator[str]:
     """Be the one publisher; yields the token that `switch` checks. Raises ServiceError while another holds it."""
     token = uuid.uuid4().hex
     if not client.set(keys.publisher, token, nx=True, ex=LEASE_S):
-        raise ServiceError(f"another publish is under way (its lease ends within {client.ttl(keys.publisher)} s); this one will be tried again")
+        raise ServiceError(
+            f"another publish is under way (its lease ends within {client.ttl(keys.publisher)} s); try this one again"
+        )
     try:
         yield token
     finally:
@@ -89,7 +102,7 @@ def lease(client: redis.Redis, keys: Keys) -> Iterator[str]:
 
 
 def load(settings: Settings, client: redis.Redis, keys: Keys, manifest: Release) -> dict[str, Any]:
-    """Write every list, the item tables and, last, the manifest, under the release's own keys; what is there already is replaced by equal bytes."""
+    """Write every list, the item tables and, last, the manifest, under the release's own keys; again is harmless."""
     artifacts = Artifacts(settings)
     directory = artifacts.root / "releases" / manifest.id
     entities = entities_of(artifacts.open_bundle(CATALOGUE, manifest.bundles[CATALOGUE]))
@@ -116,14 +129,14 @@ def switch(client: redis.Redis, keys: Keys, manifest: Release, token: str) -> No
     hashes = [keys.lists(manifest.id, s) for s in Surface]
     expected = [manifest.lists[s.value] + 1 for s in Surface]  # and the popular list
     names = [keys.current, keys.history, keys.publisher, keys.manifest(manifest.id), *hashes]
-    answer = _text(client.eval(_SWITCH, len(names), *names, manifest.id, token, *expected))
+    answer = text(client.eval(_SWITCH, len(names), *names, manifest.id, token, *expected))
     if answer != "ok":
         raise ReleaseIncomplete(f"release {manifest.id} was not made live: {answer}; publish it again")
 
 
 def retire_loaded(settings: Settings, client: redis.Redis, keys: Keys) -> list[str]:
     """Remove from Redis, in the background, all but the live build and those that were live before it (M05)."""
-    before = [_text(v) or "" for v in client.lrange(keys.history, 0, -1)]
+    before = [text(v) for v in client.lrange(keys.history, 0, -1)]
     old = before[settings.keep_releases - 1 :]
     for release in old:
         client.lrem(keys.history, 0, release)
@@ -134,10 +147,8 @@ def retire_loaded(settings: Settings, client: redis.Redis, keys: Keys) -> list[s
 def _write_fields(client: redis.Redis, key: str, fields: list[bytes], values: list[bytes]) -> None:
     pipe = client.pipeline(transaction=False)
     for start in range(0, len(fields), _BATCH):
-        pairs = [x for pair in zip(fields[start : start + _BATCH], values[start : start + _BATCH], strict=True) for x in pair]
-        pipe.execute_command("HSET", key, *pairs)
+        pairs = [
+            x for pair in zip(fields[start : start + _BATCH], values[start : start + _BATCH], strict=True) for x in pair
+        ]
+        pipe.hset(key, items=pairs)
     pipe.execute()
-
-
-def _text(value: Any) -> str | None:
-    return value.decode() if isinstance(value, bytes) else value

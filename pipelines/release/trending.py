@@ -1,4 +1,4 @@
-"""Trending lists: what moved lately, stored with every release and refreshed between builds (F06, A14: never reranked)."""
+"""Trending lists: what moved lately, stored on publish and refreshed between builds (F06); never reranked (A14)."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 
 
 def store_trending(settings: Settings, client: redis.Redis, keys: Keys, manifest: Release) -> None:
-    """The trending lists as of a release's own cutoff, as they stand in its popularity bundle, where no newer ones are stored."""
+    """The trending lists of a release's own cutoff, from its popularity bundle, where no newer ones are stored."""
     artifacts = Artifacts(settings)
     entities = entities_of(artifacts.open_bundle(CATALOGUE, manifest.bundles[CATALOGUE]))
     arrays = artifacts.open_bundle("popularity_v1", manifest.bundles["popularity_v1"]).arrays
@@ -52,7 +52,10 @@ def refresh_trending(settings: Settings, as_of: datetime) -> dict[str, Any]:
         manifest = Artifacts(settings).release(live.decode())
         entities = entities_of(Artifacts(settings).open_bundle(CATALOGUE, manifest.bundles[CATALOGUE]))
         events, end_us = recent(settings, entities, end), microseconds(end)
-        heat = {Entity.USER: trending(events, end_us, settings), Entity.STARTUP: trending(events.transposed(), end_us, settings)}
+        heat = {
+            Entity.USER: trending(events, end_us, settings),
+            Entity.STARTUP: trending(events.transposed(), end_us, settings),
+        }
         _store(settings, client, keys, entities, heat, end_us)
     log.info("trending refreshed release=%s as_of=%s events=%s", manifest.id, end.isoformat(), len(events))
     return {"release": manifest.id, "as_of": end.isoformat(), "events": len(events)}
@@ -69,8 +72,14 @@ def hottest(items: Entities, surface: Surface, heat: np.ndarray, depth: int, mad
     return TrendingList(items.ids.ids[rows], heat[rows], made_us)
 
 
-def _store(settings: Settings, client: redis.Redis, keys: Keys, entities: Mapping[Entity, Entities],
-           heat: Mapping[Entity, np.ndarray], made_us: int) -> None:
+def _store(
+    settings: Settings,
+    client: redis.Redis,
+    keys: Keys,
+    entities: Mapping[Entity, Entities],
+    heat: Mapping[Entity, np.ndarray],
+    made_us: int,
+) -> None:
     """Replace what is not newer, all surfaces at once."""
     pipe = client.pipeline(transaction=True)
     for surface in Surface:
@@ -92,6 +101,11 @@ def recent(settings: Settings, entities: dict[Entity, Entities], as_of: datetime
     owner, item = users.rows_of(frame["user_id"].to_numpy(str)), startups.rows_of(frame["startup_id"].to_numpy(str))
     kinds = [k.value for k in InteractionKind]
     kind = pd.Categorical(frame["interaction_type"], categories=kinds).codes
-    at = pd.to_datetime(frame["occurred_at"], utc=True, format="ISO8601").astype("datetime64[us, UTC]").astype("int64").to_numpy()
+    at = (
+        pd.to_datetime(frame["occurred_at"], utc=True, format="ISO8601")
+        .astype("datetime64[us, UTC]")
+        .astype("int64")
+        .to_numpy()
+    )
     known = (owner >= 0) & (item >= 0) & (kind >= 0)
     return Interactions(users, startups, owner[known], item[known], kind[known].astype(np.int8), at[known])

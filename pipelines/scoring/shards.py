@@ -6,6 +6,7 @@ import hashlib
 import logging
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +26,10 @@ from pipelines.run import Run
 log = logging.getLogger(__name__)
 
 
-def plan_shards(run: Run, snapshot: str, bundles: Mapping[str, str], surfaces: Sequence[str] | None = None) -> list[dict[str, Any]]:
-    """About `settings.shards` shards in all, each surface's share by its owners x items, at least one where it has owners.
+def plan_shards(
+    run: Run, snapshot: str, bundles: Mapping[str, str], surfaces: Sequence[str] | None = None
+) -> list[dict[str, Any]]:
+    """About `settings.shards` shards in all, by owners x items of each surface, at least one where it has owners.
 
     A shard is a small dict {surface, index, start, stop, snapshot, bundles}: the owners start..stop-1 of the surface's
     owners, ascending. Raises DataError on an unknown surface.
@@ -44,13 +47,15 @@ def plan_shards(run: Run, snapshot: str, bundles: Mapping[str, str], surfaces: S
     for s in wanted:
         parts = min(owners[s], max(1, round(run.settings.shards * work[s] / total)))
         bounds = np.linspace(0, owners[s], parts + 1).astype(int).tolist() if parts else []
-        shards += [{"surface": s.value, "index": i, "start": a, "stop": b, "snapshot": snapshot, "bundles": dict(bundles)}
-                   for i, (a, b) in enumerate(zip(bounds[:-1], bounds[1:], strict=True))]
+        shards += [
+            {"surface": s.value, "index": i, "start": a, "stop": b, "snapshot": snapshot, "bundles": dict(bundles)}
+            for i, (a, b) in enumerate(pairwise(bounds))
+        ]
     return shards
 
 
 def score_shard(run: Run, shard: Mapping[str, Any]) -> dict[str, Any]:
-    """Score one shard into the run's staging; returns {surface, index, owners, sha256}. Doing it again gives the same bytes."""
+    """Score one shard into the run's staging; returns {surface, index, owners, sha256}. Again gives the same bytes."""
     surface = Surface(shard["surface"])
     recipe = open_recipe(surface, open_bundles(run.settings.artifacts, shard["bundles"], run.settings), run.settings)
     interactions = Snapshot.open(run.settings.artifacts / "snapshots" / shard["snapshot"]).interactions()
@@ -59,7 +64,9 @@ def score_shard(run: Run, shard: Mapping[str, Any]) -> dict[str, Any]:
     path = shard_path(run, shard)
     path.parent.mkdir(parents=True, exist_ok=True)
     lists.save(path)
-    log.info("shard scored surface=%s index=%s owners=%s places=%s", surface, shard["index"], len(lists), len(lists.item))
+    log.info(
+        "shard scored surface=%s index=%s owners=%s places=%s", surface, shard["index"], len(lists), len(lists.item)
+    )
     return {"surface": surface.value, "index": shard["index"], "owners": len(lists), "sha256": file_sha256(path)}
 
 
