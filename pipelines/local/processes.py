@@ -29,6 +29,11 @@ class Started:
     started: float
     group: bool = False
 
+    @classmethod
+    def of(cls, pid: int) -> Started:
+        """A process that runs now, such as ourselves."""
+        return cls(pid, psutil.Process(pid).create_time())
+
     def alive(self) -> bool:
         """Whether this very process still runs (a zombie does not)."""
         _reap(self.pid)
@@ -63,6 +68,10 @@ class Started:
             self._gone(5.0)
         return True
 
+    def ask(self, sign: signal.Signals = signal.SIGTERM) -> None:
+        """Ask it to end, without waiting."""
+        self._signal(sign)
+
     def _signal(self, sign: signal.Signals) -> None:
         for member in self.members():
             try:
@@ -76,7 +85,7 @@ class Started:
             _reap(self.pid)
             if not self.members():
                 return True
-            time.sleep(0.05)
+            time.sleep(0.1)
         return False
 
     def to_json(self) -> dict[str, Any]:
@@ -107,6 +116,13 @@ def start(command: Sequence[str | Path], log: Path, env: Mapping[str, str], cwd:
         return Started(child.pid, psutil.Process(child.pid).create_time(), group)
     except psutil.Error as error:
         raise ServiceError(f"{command[0]} ended at once; its last words:\n{tail(log)}") from error
+
+
+def stop_together(processes: Mapping[str, Started]) -> list[str]:
+    """Ask all of them to end at once, then wait for each; returns the names of those that ran."""
+    for process in processes.values():
+        process.ask()
+    return [name for name, process in processes.items() if process.stop()]
 
 
 def tail(log: Path, lines: int = 12) -> str:

@@ -114,6 +114,19 @@ def remove_home(settings: Settings) -> list[Path]:
     return [home] if elsewhere is None else [home, elsewhere]
 
 
+def port_is_free(port: int, host: str = "127.0.0.1") -> bool:
+    """Whether a server of ours could listen there now."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                return False
+            raise
+    return True
+
+
 def _needed(settings: Settings) -> list[Kind]:
     return [kind for kind in KINDS if not getattr(settings, kind.field).reveal()]
 
@@ -152,7 +165,7 @@ def _launched(settings: Settings, kind: Kind, place: Place, note: dict[str, Any]
     try:
         kind.wait(started, note, log)
     except BaseException as error:
-        taken = isinstance(error, ServiceError) and not started.alive() and not _free(note["port"])
+        taken = isinstance(error, ServiceError) and not started.alive() and not port_is_free(note["port"])
         started.stop(kind.stop_signal)
         if taken and not last:
             return False
@@ -179,23 +192,11 @@ def _filled(settings: Settings, notes: Mapping[str, Any]) -> Settings:
 
 
 def _free_port(wanted: int | None) -> int:
-    if wanted is not None and _free(wanted):
+    if wanted is not None and port_is_free(wanted):
         return wanted
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
-
-
-def _free(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError as error:
-            if error.errno == errno.EADDRINUSE:
-                return False
-            raise
-    return True
 
 
 def _state(settings: Settings) -> Path:

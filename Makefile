@@ -1,0 +1,45 @@
+# Matchbook's commands. Nothing but python3 (3.11 or newer, with venv) is needed; `make up` does the rest.
+.DEFAULT_GOAL := help
+.PHONY: help install up down reset test check bench test-browser lock
+.NOTPARALLEL:
+
+PYTHON ?= python3
+V := .venv/bin/python
+LOCAL = $(V) -m pipelines.local.up
+CODE := models pipelines serving sql dags tests benchmarks
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' Makefile
+
+install: ## a virtual environment in .venv with everything in requirements.txt
+	@$(PYTHON) install.py
+
+up: install ## everything, to lists served: [DATA=<folder of CSV>] [DETACH=1]; Ctrl-C stops it
+	@exec $(LOCAL) up $(if $(DATA),--data "$(DATA)") $(if $(DETACH),--detach)
+
+down: ## stop what `make up` started, nothing else
+	@if [ -x $(V) ]; then exec $(LOCAL) down; else echo "nothing is installed here, so nothing of ours runs"; fi
+
+reset: ## stop, then remove MATCHBOOK_HOME and whatever was placed elsewhere for it
+	@if [ -x $(V) ]; then exec $(LOCAL) reset; else echo "nothing is installed here; remove MATCHBOOK_HOME by hand"; fi
+
+test: install ## the tests, with real servers of their own
+	@$(V) -m pytest -m "not browser" $(ARGS)
+
+check: install ## lint, types, architecture
+	@$(V) -m ruff check $(CODE)
+	@$(V) -m mypy
+	@$(V) -m pytest -q tests/house
+
+bench: install ## benchmarks: [SIZE=2k|20k|100k], by default 2k and 20k
+	@$(V) -m benchmarks $(SIZE)
+
+test-browser: install ## pages and Airflow's UI in a real Chromium, against what `make up` runs
+	@$(V) -m pytest -q -rA -m browser tests/browser
+
+# Compiled for what we support; stripped of local version tags and of CUDA, which ordinary resolution adds where torch wants it.
+lock: install ## compile requirements.txt from requirements.in (needs uv on the PATH)
+	@command -v uv >/dev/null || { echo "uv is needed: pip install uv"; exit 1; }
+	@uv pip compile -q --no-header --no-annotate --python-version 3.11 --python-platform x86_64-unknown-linux-gnu \
+	    $${PIP_FIND_LINKS:+--find-links "$$PIP_FIND_LINKS"} requirements.in -o requirements.txt
+	@sed -i -E -e 's/\+cpu$$//' -e '/^(nvidia-|triton==|cuda-)/d' requirements.txt

@@ -1,0 +1,206 @@
+"""Airflow on this machine: its environment, its metadata database, its four processes in one group each.
+
+`airflow standalone` is not used: it opens log servers on every address, and ends without its children. The components
+are started one by one, without log servers (the UI reads the logs of this machine from the disk), on 127.0.0.1 only.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import os
+import secrets
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import psycopg2
+from sqlalchemy import make_url
+
+from models.errors import ServiceError
+from models.settings import Secret, Settings
+from pipelines.local.processes import Started, start, tail
+from pipelines.local.servers import running_settings
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+COMPONENTS = {"airflow-api-server": ("api-server",), "airflow-scheduler": ("scheduler", "--skip-serve-logs"),
+              "airflow-dag-processor": ("dag-processor",), "airflow-triggerer": ("triggerer", "--skip-serve-logs")}
+OUR_COMMENT = "Matchbook: Airflow's metadata"
+NO_LOG_SERVER = "1"  # a port on which nothing listens: logs lie on the disk
+
+
+def address(settings: Settings) -> str:
+    """Where the UI and the REST API answer."""
+    return f"http://127.0.0.1:{settings.airflow_port}"
+
+
+def start_airflow(settings: Settings) -> dict[str, Started]:
+    """Migrate the metadata and start the components; `settings` hold both servers' addresses. Raises ServiceError."""
+    env = airflow_environment(settings)
+    _migrate(settings, env)
+    airflow, logs = _program("airflow"), settings.home / "logs"
+    return {name: start([airflow, *words], logs / f"{name}.log", env, CHECKOUT, group=True)
+            for name, words in COMPONENTS.items()}
+
+
+def airflow_environment(settings: Settings) -> dict[str, str]:
+    """The whole environment of Airflow's processes and of the tasks that they start."""
+    home, kept = settings.home / "airflow", _kept_secrets(settings)
+    return child_environment(settings) | {
+        "AIRFLOW_HOME": str(home),
+        "AIRFLOW__CORE__DAGS_FOLDER": str(CHECKOUT / "dags"),
+        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+        "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
+        "AIRFLOW__CORE__PARALLELISM": "4",  # it forks that many idle workers
+        "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "True",
+        "AIRFLOW__CORE__FERNET_KEY": kept["fernet_key"],
+        "AIRFLOW__CORE__AUTH_MANAGER": "airflow.api_fastapi.auth.managers.simple.simple_auth_manager.SimpleAuthManager",
+        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": "admin:admin",
+        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "False",
+        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(_passwords(settings)),
+        "AIRFLOW__API__HOST": "127.0.0.1",
+        "AIRFLOW__API__PORT": str(settings.airflow_port),
+        "AIRFLOW__API__BASE_URL": address(settings),  # without it every task looks for port 8080
+        "AIRFLOW__API__WORKERS": "1",
+        "AIRFLOW__API__SECRET_KEY": kept["secret_key"],
+        "AIRFLOW__API_AUTH__JWT_SECRET": kept["jwt_secret"],
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": _metadata_url(settings),
+        "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.1",
+        "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "30",
+        "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": NO_LOG_SERVER,
+        "AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT": NO_LOG_SERVER,
+        "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
+    }
+
+
+def child_environment(settings: Settings) -> dict[str, str]:
+    """Our own environment plus the home, the servers' addresses and the programs of this virtual environment."""
+    local = "127.0.0.1,localhost"
+    without_proxy = ",".join(filter(None, [os.environ.get("NO_PROXY") or os.environ.get("no_proxy", ""), local]))
+    return dict(os.environ) | {
+        "MATCHBOOK_HOME": str(settings.home),
+        "DATABASE_URL": settings.database_url.reveal(),
+        "REDIS_URL": settings.redis_url.reveal(),
+        "PATH": os.pathsep.join([str(_program("").parent), os.environ.get("PATH", os.defpath)]),
+        "PYTHONPATH": str(CHECKOUT),
+        "PYTHONUNBUFFERED": "1",
+        "NO_PROXY": without_proxy,
+        "no_proxy": without_proxy,
+    }
+
+
+def admin_password(settings: Settings) -> str:
+    """The password of the UI's user `admin`, made once for a home and kept there for its owner's eyes."""
+    path = _passwords(settings)
+    if not path.is_file():
+        _write_private(path, {"admin": secrets.token_urlsafe(12)})
+    return str(json.loads(path.read_text())["admin"])
+
+
+def drop_metadata(settings: Settings) -> bool:
+    """Remove the metadata database that was made on a server of the user's own; False where there is none."""
+    url = settings.database_url.reveal()
+    if not url:
+        return False
+    name = _own_database(settings)
+    connection = psycopg2.connect(_libpq(url))
+    try:
+        connection.autocommit = True
+        with connection.cursor() as cursor:
+            if _comment(cursor, name) is None:
+                return False
+            cursor.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+            return True
+    finally:
+        connection.close()
+
+
+def _migrate(settings: Settings, env: Mapping[str, str]) -> None:
+    admin_password(settings)
+    log = settings.home / "logs" / "airflow-migrate.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("ab") as sink:
+        done = subprocess.run([_program("airflow"), "db", "migrate"], env=dict(env), cwd=CHECKOUT,
+                              stdin=subprocess.DEVNULL, stdout=sink, stderr=sink)
+    if done.returncode != 0:
+        raise ServiceError(f"Airflow could not prepare its metadata database; the end of {log}:\n{tail(log)}")
+
+
+def _metadata_url(settings: Settings) -> str:
+    """`airflow` on the embedded server; on the user's own server a database made for it if allowed; else SQLite."""
+    url = make_url(settings.sqlalchemy_url)
+    if _is_embedded(settings):
+        return url.set(database="airflow").render_as_string(hide_password=False)
+    name = _own_database(settings)
+    if url.query or not _made(settings, name):  # asyncpg does not take libpq's parameters
+        return f"sqlite:///{settings.home / 'airflow' / 'airflow.db'}"
+    return url.set(database=name).render_as_string(hide_password=False)
+
+
+def _is_embedded(settings: Settings) -> bool:
+    embedded = running_settings(replace(settings, database_url=Secret("")))
+    return embedded is not None and embedded.database_url == settings.database_url
+
+
+def _own_database(settings: Settings) -> str:
+    return f"matchbook_airflow_{hashlib.sha256(str(settings.home).encode()).hexdigest()[:8]}"
+
+
+def _made(settings: Settings, name: str) -> bool:
+    """Whether a database of ours is on the user's server, made now if it was not; another's of that name is left."""
+    try:
+        connection = psycopg2.connect(_libpq(settings.database_url.reveal()), connect_timeout=5)
+    except psycopg2.OperationalError as error:
+        said = str(error).strip()
+        raise ServiceError(f"DATABASE_URL does not answer: {said}; start that PostgreSQL, or unset it") from error
+    try:
+        connection.autocommit = True
+        with connection.cursor() as cursor:
+            comment = _comment(cursor, name)
+            if comment is None:
+                cursor.execute(f'CREATE DATABASE "{name}"')
+                cursor.execute(f'COMMENT ON DATABASE "{name}" IS %s', (OUR_COMMENT,))
+            return comment in (None, OUR_COMMENT)
+    except psycopg2.errors.InsufficientPrivilege:
+        return False
+    finally:
+        connection.close()
+
+
+def _comment(cursor: psycopg2.extensions.cursor, name: str) -> str | None:
+    """The comment of a database, "" without one, None without the database."""
+    cursor.execute(
+        "SELECT coalesce(shobj_description(oid, 'pg_database'), '') FROM pg_database WHERE datname = %s", (name,))
+    found = cursor.fetchone()
+    return None if found is None else str(found[0])
+
+
+def _libpq(url: str) -> str:
+    return "postgresql://" + url.partition("://")[2]
+
+
+def _kept_secrets(settings: Settings) -> dict[str, str]:
+    path = settings.home / "airflow" / "secrets.json"
+    if not path.is_file():
+        _write_private(path, {"fernet_key": base64.urlsafe_b64encode(secrets.token_bytes(32)).decode(),
+                              "secret_key": secrets.token_urlsafe(48), "jwt_secret": secrets.token_urlsafe(64)})
+    found: dict[str, str] = json.loads(path.read_text())
+    return found
+
+
+def _passwords(settings: Settings) -> Path:
+    return settings.home / "airflow" / "passwords.json"
+
+
+def _write_private(path: Path, value: Mapping[str, str]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.touch(mode=0o600)
+    path.write_text(json.dumps(value))
+
+
+def _program(name: str) -> Path:
+    """A program of the virtual environment that runs us."""
+    return Path(sys.executable).parent / name

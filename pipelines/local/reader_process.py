@@ -1,0 +1,46 @@
+"""The reader on this machine: gunicorn as `serving/processes.py` says, beside the embedded servers."""
+
+from __future__ import annotations
+
+import http.client
+import sys
+import time
+
+from models.errors import ServiceError
+from models.settings import Settings
+from pipelines.local.airflow_process import CHECKOUT, child_environment
+from pipelines.local.processes import Started, start, tail
+
+
+def reader_address(settings: Settings) -> str:
+    """Where the reader answers."""
+    return f"http://{settings.reader_host}:{settings.reader_port}"
+
+
+def start_reader(settings: Settings) -> dict[str, Started]:
+    """Start the reader; `settings` hold both servers' addresses. Raises ServiceError."""
+    command = [sys.executable, "-m", "gunicorn", "-c", "python:serving.processes", "serving.wsgi:app"]
+    log = settings.home / "logs" / "reader.log"
+    return {"reader": start(command, log, child_environment(settings), CHECKOUT, group=True)}
+
+
+def wait_for_reader(settings: Settings, started: Started, patience_s: float = 60.0) -> None:
+    """Until the reader answers at all. Raises ServiceError with the end of its log."""
+    log = settings.home / "logs" / "reader.log"
+    deadline = time.monotonic() + patience_s
+    while not _answers(settings):
+        if not started.alive() or time.monotonic() > deadline:
+            raise ServiceError(f"the reader did not come up at {reader_address(settings)}; "
+                               f"the end of {log}:\n{tail(log)}")
+        time.sleep(0.2)
+
+
+def _answers(settings: Settings) -> bool:
+    connection = http.client.HTTPConnection(settings.reader_host, settings.reader_port, timeout=5)
+    try:
+        connection.request("GET", "/health/live")
+        return connection.getresponse().status == http.client.OK
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()

@@ -1,0 +1,261 @@
+"""`make up`, `make down`, `make reset`: the whole of Matchbook on this machine, started and stopped as one."""
+
+from __future__ import annotations
+
+import argparse
+import http.client
+import json
+import os
+import signal
+import sys
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from types import FrameType
+from urllib.parse import urlsplit
+
+from models.errors import MatchbookError, ServiceError
+from models.settings import Settings
+from pipelines.local import builds, marketplace
+from pipelines.local.airflow_api import AirflowApi
+from pipelines.local.airflow_process import address, admin_password, drop_metadata, start_airflow
+from pipelines.local.processes import Started, stop_together, tail
+from pipelines.local.reader_process import reader_address, start_reader, wait_for_reader
+from pipelines.local.servers import port_is_free, remove_home, start_servers, stop_servers
+from pipelines.release.history import current_release, release_of
+from pipelines.run import parse_instant
+
+WATCH_S = 1.0
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Exit status 0 done, 1 failed, 2 wrong use; 130 is not used: Ctrl-C is how `make up` is meant to end."""
+    parser = argparse.ArgumentParser(prog="make", description=__doc__)
+    steps = parser.add_subparsers(dest="step", required=True)
+    up = steps.add_parser("up")
+    up.add_argument("--data", type=Path, help="load this folder of CSV instead of the sample marketplace")
+    up.add_argument("--detach", action="store_true", help="return once lists are served")
+    steps.add_parser("down")
+    steps.add_parser("reset")
+    args = parser.parse_args(argv)
+    try:
+        settings = Settings.from_env()
+        if args.step == "up":
+            return bring_up(settings, args.data, args.detach)
+        return take_down(settings) if args.step == "down" else reset(settings)
+    except MatchbookError as error:
+        say(f"{type(error).__name__}: {error}")
+        return 1
+    except KeyboardInterrupt:
+        return 1
+
+
+def bring_up(settings: Settings, data: Path | None, detach: bool) -> int:
+    """Start everything; stay until it is stopped, or with `detach` return once lists are served."""
+    running = Running(settings)
+    if running.alive():
+        return _already_up(settings, data)
+    stop_together(running.processes())  # what a run that was killed left behind
+    _refuse_taken_ports(settings)
+    _stop_like_ctrl_c()
+    try:
+        running.write({"up": Started.of(os.getpid())})
+        healthy = _everything(settings, running, data)
+        if detach:
+            running.forget("up")
+            return 0 if healthy else 1
+        return _stay(running, healthy)
+    except KeyboardInterrupt:
+        _go_down(settings, running)
+        return 0
+    except BaseException:
+        _go_down(settings, running)
+        raise
+
+
+def take_down(settings: Settings) -> int:
+    """Stop what `make up` started, nothing else; what runs no longer is not an error."""
+    running = Running(settings)
+    foreground = running.processes().get("up")
+    if foreground is not None and foreground.pid != os.getpid():
+        foreground.stop(signal.SIGTERM, patience_s=60.0)  # it stops its own before it ends
+    stopped = stop_together({n: p for n, p in running.processes().items() if n != "up"}) + stop_servers(settings)
+    running.clear()
+    ended = (["make up"] if foreground is not None else []) + stopped
+    say(f"stopped: {', '.join(ended)}" if ended else f"nothing of {settings.home} was running")
+    return 0
+
+
+def reset(settings: Settings) -> int:
+    """Stop everything, remove the home and what was placed elsewhere for it."""
+    take_down(settings)
+    if settings.database_url:
+        with suppress(Exception):  # the user's server may be gone, and with it what we kept there
+            drop_metadata(settings)
+    removed = remove_home(settings)
+    say(f"removed: {', '.join(map(str, removed))}" if removed else f"there is nothing at {settings.home}")
+    return 0
+
+
+class Running:
+    """What `make up` started, remembered in the home by name."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._path = settings.home / "running.json"
+
+    def processes(self) -> dict[str, Started]:
+        try:
+            return {name: Started.from_json(note) for name, note in json.loads(self._path.read_text()).items()}
+        except FileNotFoundError:
+            return {}
+
+    def alive(self) -> bool:
+        """Whether all that belongs to a finished start still runs."""
+        services = {n: p for n, p in self.processes().items() if n != "up"}
+        return "reader" in services and all(p.alive() for p in services.values())
+
+    def write(self, processes: dict[str, Started]) -> None:
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        aside = self._path.with_suffix(".new")
+        aside.write_text(json.dumps({name: p.to_json() for name, p in processes.items()}, indent=1))
+        aside.rename(self._path)
+
+    def add(self, processes: dict[str, Started]) -> None:
+        self.write(self.processes() | processes)
+
+    def forget(self, name: str) -> None:
+        self.write({n: p for n, p in self.processes().items() if n != name})
+
+    def clear(self) -> None:
+        self._path.unlink(missing_ok=True)
+
+    def check(self, logs: Path) -> None:
+        """Raise ServiceError, with the end of its log, for the first process that has ended."""
+        for name, process in self.processes().items():
+            if not process.alive():
+                raise ServiceError(f"{name} has ended; the end of {logs / name}.log:\n{tail(logs / f'{name}.log')}")
+
+
+def _everything(settings: Settings, running: Running, data: Path | None) -> bool:
+    """From nothing to served lists; False where the build failed. What it started is in `running`."""
+    logs = settings.home / "logs"
+    say(f"Matchbook keeps everything in {settings.home}")
+    ready = start_servers(settings)
+    say("PostgreSQL and Redis: " + ("yours" if settings.database_url and settings.redis_url else "running"))
+    say(marketplace.prepare(ready, data))
+    say("Airflow and the reader: starting")
+    running.add(start_airflow(ready))
+    reader = start_reader(ready)
+    running.add(reader)
+    wait_for_reader(ready, reader["reader"])
+    api = AirflowApi(address(settings), admin_password(settings))
+    builds.prepare_dags(api, lambda: running.check(logs))
+    say(f"Airflow: {api.address}  (user admin, password {admin_password(settings)})")
+    if not _lists(ready, api, running):
+        return False
+    for dag in api.dags():
+        api.unpause(dag)
+    _wait_until_served(ready)
+    _say_where(ready, api)
+    return True
+
+
+def _lists(ready: Settings, api: AirflowApi, running: Running) -> bool:
+    """Make sure that lists are live: keep those that are, else build."""
+    live, newest = current_release(ready), marketplace.newest(ready)
+    if live is not None:
+        as_of = parse_instant(release_of(ready, live).as_of)
+        say(f"Lists as of {as_of.isoformat()} are live (release {live}); they are not built again")
+        if newest is not None and newest >= as_of:
+            say(f"The data go on until {newest.isoformat()}: to build again, trigger {builds.DAG} in Airflow, or run "
+                "`python -m pipelines build`")
+        return True
+    run_id = builds.begin(api, marketplace.cutoff(newest))
+    say(f"Building the first lists through Airflow: {builds.run_address(api, run_id)}")
+    return builds.follow(api, run_id, say, lambda: running.check(ready.home / "logs"))
+
+
+def _wait_until_served(ready: Settings, patience_s: float = 30.0) -> None:
+    """Until the reader holds the release that was published."""
+    deadline = time.monotonic() + patience_s
+    while _status(f"{reader_address(ready)}/health/ready") != http.client.OK:
+        if time.monotonic() > deadline:
+            raise ServiceError(f"the reader does not hand out the new lists after {patience_s:.0f} s; look into "
+                               f"{ready.home / 'logs' / 'reader.log'}")
+        time.sleep(0.2)
+
+
+def _say_where(ready: Settings, api: AirflowApi) -> None:
+    say(f"\nReader:  {reader_address(ready)}\nAirflow: {api.address}  (user admin, password {admin_password(ready)})\n")
+    for surface, owner in marketplace.examples(ready):
+        url = f"{reader_address(ready)}/api/recommendations/{surface}/{owner}"
+        if _status(url) != http.client.OK:
+            raise ServiceError(f"the reader did not answer {url}; look into {ready.home / 'logs' / 'reader.log'}")
+        say(f"curl '{url}?limit=5'")
+
+
+def _stay(running: Running, healthy: bool) -> int:
+    """Until Ctrl-C, `make down` (which ends us with SIGTERM) or the end of a process of ours."""
+    say("\nCtrl-C stops everything." if healthy else "\nAirflow and the reader go on running; Ctrl-C stops everything.")
+    services = {n: p for n, p in running.processes().items() if n != "up"}
+    while all(p.alive() for p in services.values()):
+        time.sleep(WATCH_S)
+    running.check(running._path.parent / "logs")
+    return 0
+
+
+def _go_down(settings: Settings, running: Running) -> None:
+    for sign in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(sign, signal.SIG_IGN)  # a second Ctrl-C must not leave half of it running
+    say("\nstopping …")
+    stop_together({n: p for n, p in running.processes().items() if n != "up"})
+    stop_servers(settings)
+    running.clear()
+    say("everything that `make up` started has stopped; the data stay")
+
+
+def _already_up(settings: Settings, data: Path | None) -> int:
+    say(f"Matchbook is running already: reader {reader_address(settings)}, Airflow {address(settings)}; "
+        "`make down` stops it")
+    if data is not None:
+        say(marketplace.prepare(start_servers(settings), data))
+    return 0
+
+
+def _refuse_taken_ports(settings: Settings) -> None:
+    taken = [f"{port} ({what}; choose another with {name}=…)" for what, host, port, name in (
+        ("the reader", settings.reader_host, settings.reader_port, "MATCHBOOK_READER_PORT"),
+        ("Airflow", "127.0.0.1", settings.airflow_port, "MATCHBOOK_AIRFLOW_PORT")) if not port_is_free(port, host)]
+    if taken:
+        raise ServiceError(f"nothing was started: another program listens on port {' and on port '.join(taken)}, "
+                           "for example: make up MATCHBOOK_READER_PORT=5001 MATCHBOOK_AIRFLOW_PORT=8081")
+
+
+def _stop_like_ctrl_c() -> None:
+    def stop(_number: int, _frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    for sign in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # also where the shell made us ignore Ctrl-C
+        signal.signal(sign, stop)
+
+
+def _status(url: str) -> int:
+    parts = urlsplit(url)
+    connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=10)
+    try:
+        connection.request("GET", parts.path)
+        return connection.getresponse().status
+    except (OSError, http.client.HTTPException):
+        return 0
+    finally:
+        connection.close()
+
+
+def say(text: str) -> None:
+    """Tell the person at the terminal; also where the output is a file that is followed."""
+    print(text, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
