@@ -21,31 +21,40 @@ def every_scorer() -> set[type]:
     """All classes in models/scorers that propose and score."""
     names = [m.name for m in pkgutil.walk_packages(models.scorers.__path__, "models.scorers.")]
     found = {c for name in names for _, c in inspect.getmembers(importlib.import_module(name), inspect.isclass)}
-    return {c for c in found if callable(getattr(c, "propose", None)) and callable(getattr(c, "score", None)) and c is not Scorer}
+    return {
+        c
+        for c in found
+        if callable(getattr(c, "propose", None)) and callable(getattr(c, "score", None)) and c is not Scorer
+    }
 
 
 def all_pairs(owners: Owners) -> Candidates:
     """Every owner with every item of the catalogue."""
     items = owners.barred.shape[1]
-    pairs = (np.repeat(np.arange(len(owners), dtype=np.int32), items), np.tile(np.arange(items, dtype=np.int32), len(owners)))
+    pairs = (
+        np.repeat(np.arange(len(owners), dtype=np.int32), items),
+        np.tile(np.arange(items, dtype=np.int32), len(owners)),
+    )
     return Candidates(indptr_of(np.full(len(owners), items)), *pairs, np.zeros(len(pairs[0]), np.uint8), {})
 
 
 def picked(owners: Owners, rows: np.ndarray) -> Owners:
     """These places of a batch, in this order."""
     text = None if owners.text is None else tuple(owners.text[i] for i in rows)
-    return Owners(owners.row[rows], owners.count[rows], owners.opted_out[rows], owners.history[rows], owners.barred[rows], text)
+    return Owners(
+        owners.row[rows], owners.count[rows], owners.opted_out[rows], owners.history[rows], owners.barred[rows], text
+    )
 
 
 def lists_of(proposal: Proposal) -> list[list[tuple[int, float]]]:
     """(item, score) of each owner."""
     pairs = list(zip(proposal.item.tolist(), proposal.score.tolist(), strict=True))
-    return [pairs[proposal.indptr[i]:proposal.indptr[i + 1]] for i in range(len(proposal))]
+    return [pairs[proposal.indptr[i] : proposal.indptr[i + 1]] for i in range(len(proposal))]
 
 
 class ScorerContract:
     """What every source promises. Subclasses give `scorer` and `owners` fixtures (a batch of 8 owners or more, some
-    with barred items) and `silent`: the places in the batch of owners that the source cannot know, for whom it abstains."""
+    with barred items) and `silent`: places of owners that the source cannot know, for whom it is silent."""
 
     K = 7
 
@@ -67,7 +76,10 @@ class ScorerContract:
 
     def test_order_of_owners_does_not_matter(self, scorer: Scorer, owners: Owners) -> None:
         order = np.random.default_rng(1).permutation(len(owners))
-        mixed, together = lists_of(scorer.propose(picked(owners, order), self.K)), lists_of(scorer.propose(owners, self.K))
+        mixed, together = (
+            lists_of(scorer.propose(picked(owners, order), self.K)),
+            lists_of(scorer.propose(owners, self.K)),
+        )
         assert mixed == [together[i] for i in order]
 
     def test_best_of_all_pairs(self, scorer: Scorer, owners: Owners) -> None:
@@ -76,9 +88,9 @@ class ScorerContract:
         scores = scorer.score(owners, all_pairs(owners)).reshape(len(owners), items)
         for i, found in enumerate(lists_of(scorer.propose(owners, self.K))):
             free = [j for j in range(items) if not barred[i, j] and not np.isnan(scores[i, j])]
-            best = sorted(free, key=lambda j: (-scores[i, j], j))[:self.K]
-            assert [j for j, _ in found] == [j for j in best if (j in {j for j, _ in found})] == best[:len(found)]
-            assert [s for _, s in found] == [float(scores[i, j]) for j in best[:len(found)]]
+            best = sorted(free, key=lambda j: (-scores[i, j], j))[: self.K]
+            assert [j for j, _ in found] == [j for j in best if (j in {j for j, _ in found})] == best[: len(found)]
+            assert [s for _, s in found] == [float(scores[i, j]) for j in best[: len(found)]]
             assert len(found) == len(best) or self.may_stop_early(scores[i, best])
 
     def may_stop_early(self, scores: np.ndarray) -> bool:

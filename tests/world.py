@@ -76,8 +76,13 @@ class World:
             return sparse.vstack([matrix[rows][:, items], none], format="csr")
 
         zeros = np.zeros(strangers, np.int32)
-        return Owners(row, np.append(mine.count[rows], zeros).astype(np.int32), np.append(mine.opted_out[rows], zeros > 0),
-                      of(events.csr()), of(events.pairs()))
+        return Owners(
+            row,
+            np.append(mine.count[rows], zeros).astype(np.int32),
+            np.append(mine.opted_out[rows], zeros > 0),
+            of(events.csr()),
+            of(events.pairs()),
+        )
 
     def right(self, surface: Surface, owner: int) -> set[int]:
         """Entity rows that a good model lists first: own group, may be listed, never met."""
@@ -99,10 +104,26 @@ def world() -> World:
     profiles = _user_profiles(role, user_group), _startup_profiles(startup_group)
     opted_out = (role == 0) & (user_part == 3)
     founder = np.where(startup_part < 2, np.flatnonzero((user_part == 11) & (role == 0))[startup_group], -1)
-    return World(events, _entities(Entity.USER, users, events.counts(), events, role, ~opted_out, opted_out, None, profiles[0]),
-                 _entities(Entity.STARTUP, startups, events.transposed().distinct_counts(), events.transposed(), None,
-                           startup_part != 1, np.zeros(len(company), bool), founder, profiles[1]),
-                 *profiles, user_group, startup_group, user_part, startup_part)
+    return World(
+        events,
+        _entities(Entity.USER, users, events.counts(), events, role, ~opted_out, opted_out, None, profiles[0]),
+        _entities(
+            Entity.STARTUP,
+            startups,
+            events.transposed().distinct_counts(),
+            events.transposed(),
+            None,
+            startup_part != 1,
+            np.zeros(len(company), bool),
+            founder,
+            profiles[1],
+        ),
+        *profiles,
+        user_group,
+        startup_group,
+        user_part,
+        startup_part,
+    )
 
 
 def _id(kind: str, number: int) -> str:
@@ -115,9 +136,21 @@ def _numbers(ids: IdMap, kind: str, n: int) -> np.ndarray:
     return number
 
 
-def _events(users: IdMap, startups: IdMap, user_group: np.ndarray, user_part: np.ndarray,
-            startup_group: np.ndarray, startup_part: np.ndarray) -> Interactions:
-    kinds = [InteractionKind.LIKE, InteractionKind.APPLY, InteractionKind.FAVORITE, InteractionKind.INTEREST, InteractionKind.CLICK]
+def _events(
+    users: IdMap,
+    startups: IdMap,
+    user_group: np.ndarray,
+    user_part: np.ndarray,
+    startup_group: np.ndarray,
+    startup_part: np.ndarray,
+) -> Interactions:
+    kinds = [
+        InteractionKind.LIKE,
+        InteractionKind.APPLY,
+        InteractionKind.FAVORITE,
+        InteractionKind.INTEREST,
+        InteractionKind.CLICK,
+    ]
     found: list[tuple[int, int, int, int]] = []
     for u in range(len(users)):
         part, own = int(user_part[u]), user_group[u]
@@ -129,7 +162,9 @@ def _events(users: IdMap, startups: IdMap, user_group: np.ndarray, user_part: np
         for n, (p, s) in enumerate(met[:1] if part == 0 else met):  # 0: cold
             found.append((u, s, InteractionKind.VIEW.code, day + n * DAY_US))
             last = part != 0 and n == len(met) - 1
-            found.append((u, s, (InteractionKind.DISLIKE if last else kinds[p % 5]).code, day + n * DAY_US + 60_000_000))
+            found.append(
+                (u, s, (InteractionKind.DISLIKE if last else kinds[p % 5]).code, day + n * DAY_US + 60_000_000)
+            )
             if part >= 8:  # hot: came back the next day
                 found.append((u, s, InteractionKind.VIEW.code, day + (n + 1) * DAY_US))
         if part == 5:
@@ -140,28 +175,57 @@ def _events(users: IdMap, startups: IdMap, user_group: np.ndarray, user_part: np
 
 
 def _user_profiles(role: np.ndarray, group: np.ndarray) -> dict[str, list[str]]:
-    return {"name": [f"Person {i}" for i in range(len(group))],
-            "headline": [("Building " if r == 0 else "Investing in ") + WORDS[g][0] for r, g in zip(role, group, strict=True)],
-            "skills": [WORDS[g][1] if r == 0 else "" for r, g in zip(role, group, strict=True)],
-            "interests": [";".join(WORDS[g]) for g in group], "location": [PLACES[g] for g in group]}
+    return {
+        "name": [f"Person {i}" for i in range(len(group))],
+        "headline": [
+            ("Building " if r == 0 else "Investing in ") + WORDS[g][0] for r, g in zip(role, group, strict=True)
+        ],
+        "skills": [WORDS[g][1] if r == 0 else "" for r, g in zip(role, group, strict=True)],
+        "interests": [";".join(WORDS[g]) for g in group],
+        "location": [PLACES[g] for g in group],
+    }
 
 
 def _startup_profiles(group: np.ndarray) -> dict[str, list[str]]:
-    return {"name": [f"Startup {i}" for i in range(len(group))], "description": [" and ".join(WORDS[g][1:]) for g in group],
-            "category": [WORDS[g][0] for g in group], "field": [("software", "science", "software")[g] for g in group],
-            "type": [("b2c", "b2b")[i % 2] for i in range(len(group))], "tags": [WORDS[g][2] for g in group],
-            "stage": [("seed", "series-a")[i % 2] for i in range(len(group))], "location": [PLACES[g] for g in group]}
+    return {
+        "name": [f"Startup {i}" for i in range(len(group))],
+        "description": [" and ".join(WORDS[g][1:]) for g in group],
+        "category": [WORDS[g][0] for g in group],
+        "field": [("software", "science", "software")[g] for g in group],
+        "type": [("b2c", "b2b")[i % 2] for i in range(len(group))],
+        "tags": [WORDS[g][2] for g in group],
+        "stage": [("seed", "series-a")[i % 2] for i in range(len(group))],
+        "location": [PLACES[g] for g in group],
+    }
 
 
-def _entities(entity: Entity, ids: IdMap, count: np.ndarray, events: Interactions, role: np.ndarray | None, listed: np.ndarray,
-              opted_out: np.ndarray, founder: np.ndarray | None, profiles: dict[str, list[str]]) -> Entities:
+def _entities(
+    entity: Entity,
+    ids: IdMap,
+    count: np.ndarray,
+    events: Interactions,
+    role: np.ndarray | None,
+    listed: np.ndarray,
+    opted_out: np.ndarray,
+    founder: np.ndarray | None,
+    profiles: dict[str, list[str]],
+) -> Entities:
     n = len(ids)
     none = np.full(n, -1)
     views = np.bincount(events.owner[events.kind == InteractionKind.VIEW.code], minlength=n)
     columns = {f: profiles.get(f, [""] * n) for f in FACETS}
     labels = {f: tuple(sorted(set(columns[f]) - {""})) for f in FACETS}
-    return Entities(entity, ids, (none if role is None else role).astype(np.int8), listed, opted_out,
-                    (none if founder is None else founder).astype(np.int32),
-                    (START_US - np.arange(n) % 50 * DAY_US).astype(np.int64), views.astype(np.int64),
-                    events.counts().astype(np.int64), count.astype(np.int32),
-                    {f: np.array([labels[f].index(v) if v else -1 for v in columns[f]], np.int32) for f in FACETS}, labels)
+    return Entities(
+        entity,
+        ids,
+        (none if role is None else role).astype(np.int8),
+        listed,
+        opted_out,
+        (none if founder is None else founder).astype(np.int32),
+        (START_US - np.arange(n) % 50 * DAY_US).astype(np.int64),
+        views.astype(np.int64),
+        events.counts().astype(np.int64),
+        count.astype(np.int32),
+        {f: np.array([labels[f].index(v) if v else -1 for v in columns[f]], np.int32) for f in FACETS},
+        labels,
+    )

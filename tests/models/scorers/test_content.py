@@ -8,10 +8,32 @@ from models.scorers.content import embed, text_of, tokens_of
 
 
 def test_a_startup_has_whole_values_and_words() -> None:
-    profile = {"startup_id": "x", "name": "SlapVid", "category": "games_video", "tags": "AI; Machine Learning", "stage": "series-a",
-               "location": "Pittsburgh, PA, USA", "description": "The video of C++ and you", "field": "", "type": ""}
-    assert tokens_of(profile) == ["ai", "c++", "category:games_video", "games", "learning", "location:pa", "location:pittsburgh",
-                                  "location:usa", "machine", "stage:series_a", "tag:ai", "tag:machine_learning", "video"]
+    profile = {
+        "startup_id": "x",
+        "name": "SlapVid",
+        "category": "games_video",
+        "tags": "AI; Machine Learning",
+        "stage": "series-a",
+        "location": "Pittsburgh, PA, USA",
+        "description": "The video of C++ and you",
+        "field": "",
+        "type": "",
+    }
+    assert tokens_of(profile) == [
+        "ai",
+        "c++",
+        "category:games_video",
+        "games",
+        "learning",
+        "location:pa",
+        "location:pittsburgh",
+        "location:usa",
+        "machine",
+        "stage:series_a",
+        "tag:ai",
+        "tag:machine_learning",
+        "video",
+    ]
 
 
 def test_a_users_interest_meets_a_category() -> None:

@@ -31,7 +31,7 @@ def hits(scorer: Scorer, owners: Owners) -> list[float]:
     items = w.startups.items_of(SURFACE)
     found = lists_of(scorer.propose(owners, 50))
     right = {i: w.right(SURFACE, row) for i, row in enumerate(owners.row) if row >= 0 and owners.count[i] >= 5}
-    return [len({int(items[j]) for j, _ in found[i][:len(r)]} & r) / len(r) for i, r in right.items()]
+    return [len({int(items[j]) for j, _ in found[i][: len(r)]} & r) / len(r) for i, r in right.items()]
 
 
 class TestFactors(ScorerContract):
@@ -39,10 +39,17 @@ class TestFactors(ScorerContract):
     def scorer(self) -> Scorer:
         """A rank-GROUPS factorisation of what happened, one startup in nine unknown to it."""
         w = world()
-        left, size, right = sparse.linalg.svds(w.interactions.csr().maximum(0).astype(np.float64), GROUPS, v0=np.ones(len(w.startups)))
+        left, size, right = sparse.linalg.svds(
+            w.interactions.csr().maximum(0).astype(np.float64), GROUPS, v0=np.ones(len(w.startups))
+        )
         items = w.startups.items_of(SURFACE)
-        return FactorScorer(Source.ALS, (left * size).astype(np.float32), w.users.count > 2, right.T[items].astype(np.float32),
-                            items % 9 != 0)
+        return FactorScorer(
+            Source.ALS,
+            (left * size).astype(np.float32),
+            w.users.count > 2,
+            right.T[items].astype(np.float32),
+            items % 9 != 0,
+        )
 
     @pytest.fixture
     def owners(self) -> Owners:
@@ -65,9 +72,18 @@ class TestContent(ScorerContract):
         axis = np.eye(GROUPS, dtype=np.float32)
         items = w.startups.items_of(SURFACE)
         words = sorted({v.split(" ")[0] for group in WORDS for v in group})
-        vectors = np.stack([axis[[any(v.split(" ")[0] == word for v in group) for group in WORDS].index(True)] for word in words])
-        return ContentScorer(Source.CONTENT_BASED, axis[w.user_group], w.users.count > 0, axis[w.startup_group[items]],
-                             np.ones(len(items), bool), np.array(words), 2 * vectors)
+        vectors = np.stack(
+            [axis[[any(v.split(" ")[0] == word for v in group) for group in WORDS].index(True)] for word in words]
+        )
+        return ContentScorer(
+            Source.CONTENT_BASED,
+            axis[w.user_group],
+            w.users.count > 0,
+            axis[w.startup_group[items]],
+            np.ones(len(items), bool),
+            np.array(words),
+            2 * vectors,
+        )
 
     @pytest.fixture
     def owners(self) -> Owners:
@@ -116,9 +132,13 @@ class TestNeighbours(ScorerContract):
 
     def test_hand_computed(self) -> None:
         """2 x 0.5 of item 0 and -1 x 0.25 of item 1 make 0.75 for item 2; item 3 resembles nothing."""
-        similarity = sparse.csr_matrix(np.array([[0, 0, .5, 0], [0, 0, .25, 0], [.5, .25, 0, 0], [0, 0, 0, 0]], np.float32))
+        similarity = sparse.csr_matrix(
+            np.array([[0, 0, 0.5, 0], [0, 0, 0.25, 0], [0.5, 0.25, 0, 0], [0, 0, 0, 0]], np.float32)
+        )
         history = sparse.csr_matrix(np.array([[2, -1, 0, 0]], np.float32))
-        owner = Owners(np.array([0], np.int32), np.array([2], np.int32), np.array([False]), history, (history != 0).tocsr())
+        owner = Owners(
+            np.array([0], np.int32), np.array([2], np.int32), np.array([False]), history, (history != 0).tocsr()
+        )
         assert lists_of(NeighbourScorer(similarity).propose(owner, 5)) == [[(2, 0.75)]]
 
     def test_right_answers_come_first(self, scorer: Scorer, owners: Owners) -> None:
@@ -143,7 +163,12 @@ class TestPopular(ScorerContract):
 
 
 def test_no_scorer_escapes_the_contract() -> None:
-    here = {TestFactors: FactorScorer, TestContent: ContentScorer, TestNeighbours: NeighbourScorer, TestPopular: PopularScorer}
+    here = {
+        TestFactors: FactorScorer,
+        TestContent: ContentScorer,
+        TestNeighbours: NeighbourScorer,
+        TestPopular: PopularScorer,
+    }
     assert every_scorer() == set(here.values())
 
 

@@ -26,7 +26,7 @@ def naive(owners: np.ndarray, items: np.ndarray, barred: np.ndarray, k: int) -> 
 
 def found(proposal: Proposal) -> list[list[tuple[int, float]]]:
     pairs = list(zip(proposal.item.tolist(), proposal.score.tolist(), strict=True))
-    return [pairs[proposal.indptr[i]:proposal.indptr[i + 1]] for i in range(len(proposal))]
+    return [pairs[proposal.indptr[i] : proposal.indptr[i + 1]] for i in range(len(proposal))]
 
 
 def world(seed: int, b: int, m: int, d: int, share: float, levels: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -41,8 +41,15 @@ def world(seed: int, b: int, m: int, d: int, share: float, levels: int) -> tuple
 
 
 @settings(max_examples=150, deadline=None)
-@given(seed=st.integers(0, 2**32 - 1), b=st.integers(0, 40), m=st.integers(1, 700), d=st.integers(1, 20),
-       share=st.sampled_from([0.0, 0.1, 0.9, 1.0]), levels=st.sampled_from([0, 1, 2]), k=st.integers(1, 60))
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    b=st.integers(0, 40),
+    m=st.integers(1, 700),
+    d=st.integers(1, 20),
+    share=st.sampled_from([0.0, 0.1, 0.9, 1.0]),
+    levels=st.sampled_from([0, 1, 2]),
+    k=st.integers(1, 60),
+)
 def test_equals_the_definition(seed: int, b: int, m: int, d: int, share: float, levels: int, k: int) -> None:
     owners, items, barred = world(seed, b, m, d, share, levels)
     got = top_k(owners, Float32Product(items), sparse.csr_matrix(barred), k)
@@ -56,8 +63,12 @@ def test_many_items(k: int) -> None:
 
 
 def test_equal_scores_come_by_position() -> None:
-    got = top_k(np.zeros((2, 4), np.float32), Float32Product(np.ones((300, 4), np.float32)),
-                sparse.csr_matrix(([True], ([1], [0])), shape=(2, 300)), 3)
+    got = top_k(
+        np.zeros((2, 4), np.float32),
+        Float32Product(np.ones((300, 4), np.float32)),
+        sparse.csr_matrix(([True], ([1], [0])), shape=(2, 300)),
+        3,
+    )
     assert found(got) == [[(0, 0.0), (1, 0.0), (2, 0.0)], [(1, 0.0), (2, 0.0), (3, 0.0)]]
 
 
