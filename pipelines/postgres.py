@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from functools import lru_cache
-from typing import IO, Any
+from typing import IO, Any, Protocol
 
 import psycopg2
 import psycopg2.extras
@@ -31,6 +31,12 @@ _GONE = (psycopg2.OperationalError, psycopg2.InterfaceError)
 _LACKS = (errors.UndefinedTable, errors.UndefinedColumn, errors.UndefinedObject)
 
 psycopg2.extras.register_uuid()
+
+
+class Readable(Protocol):
+    """What COPY reads from: up to `size` bytes a call, none at the end."""
+
+    def read(self, size: int = -1, /) -> bytes: ...
 
 
 def engine(settings: Settings) -> Engine:
@@ -59,19 +65,33 @@ def copy_out(engine: Engine, query: str, params: Mapping[str, Any], sink: IO[byt
 
     form: "csv" (with a header line; times in UTC, a null is an empty cell without quotes) or "binary".
     """
-    options = {"csv": "(FORMAT csv, HEADER true)", "binary": "(FORMAT binary)"}[form]
-    with transaction(engine) as connection, _cursor(connection) as cursor:
-        statement = _bound(connection, cursor, sql.load(query), params)
-        cursor.copy_expert(f"COPY ({statement}) TO STDOUT WITH {options}", sink, size=_COPY_BYTES)
+    with transaction(engine) as connection:
+        copy_answer(connection, query, params, sink, form)
 
 
-def copy_in(engine: Engine, table: str, columns: Sequence[str], source: IO[bytes]) -> int:
+def copy_answer(connection: Connection, query: str, params: Mapping[str, Any], sink: IO[bytes],
+                form: str = "csv") -> None:
+    """`copy_out` inside the caller's transaction. The sink is given one whole row a write."""
+    options = {"csv": "(FORMAT csv, HEADER true, ENCODING 'UTF8')", "binary": "(FORMAT binary)"}[form]
+    copy_statement(connection, sql.load(query), params, sink, options)
+
+
+def copy_statement(connection: Connection, statement: str, params: Mapping[str, Any], sink: IO[bytes],
+                   options: str = "(FORMAT csv)") -> int:
+    """Stream what any statement returns, inside the caller's transaction; returns the number of rows."""
+    with _cursor(connection) as cursor:
+        bound = _bound(connection, cursor, statement, params)
+        cursor.copy_expert(f"COPY ({bound}) TO STDOUT WITH {options}", sink, size=_COPY_BYTES)
+        return int(cursor.rowcount)
+
+
+def copy_in(engine: Engine, table: str, columns: Sequence[str], source: Readable) -> int:
     """Load CSV without a header (an unquoted empty cell is null) into a table, all or nothing; returns the rows."""
     with transaction(engine) as connection:
         return copy_rows(connection, table, columns, source)
 
 
-def copy_rows(connection: Connection, table: str, columns: Sequence[str], source: IO[bytes]) -> int:
+def copy_rows(connection: Connection, table: str, columns: Sequence[str], source: Readable) -> int:
     """`copy_in` inside the caller's transaction."""
     names = identifiers.SQL(", ").join(identifiers.Identifier(c) for c in columns)
     into = identifiers.SQL("COPY {} ({}) FROM STDIN WITH (FORMAT csv)")

@@ -1,4 +1,4 @@
-"""One question per file: `queries/` are asked, `migrations/` and `platform/` are applied in order.
+"""One question per file: `queries/` are asked, `migrations/` and `platform/` are applied in order, `staging/` imports.
 
 Every query opens with a comment (question, parameters, columns, order, index); `load` gives the statement below it,
 because a driver would take a `:name` in a comment for a parameter.
@@ -19,9 +19,9 @@ def names() -> list[str]:
     return sorted(p.stem for p in (_HERE / "queries").glob("*.sql"))
 
 
-def load(name: str) -> str:
-    """The statement of `queries/<name>.sql` without its comment. Raises KeyError naming the known queries."""
-    return "\n".join(line for line in _read(name).splitlines() if not line.startswith("--")).strip()
+def load(name: str, folder: str = "queries") -> str:
+    """The statement of `<folder>/<name>.sql` without its comment. Raises KeyError naming the known ones."""
+    return "\n".join(line for line in _read(name, folder).splitlines() if not line.startswith("--")).strip()
 
 
 def header(name: str) -> dict[str, str]:
@@ -44,8 +44,9 @@ def scripts(folder: str) -> list[tuple[str, str]]:
     return [(f"{folder}/{p.name}", p.read_text(encoding="utf-8")) for p in sorted((_HERE / folder).glob("*.sql"))]
 
 
-def _read(name: str) -> str:
-    path = _HERE / "queries" / f"{name}.sql"
+def _read(name: str, folder: str = "queries") -> str:
+    path = _HERE / folder / f"{name}.sql"
     if not path.is_file():
-        raise KeyError(f"no query {name!r} in sql/queries; there are {', '.join(names())}")
+        known = sorted(p.stem for p in path.parent.glob("*.sql"))
+        raise KeyError(f"no {name!r} in sql/{folder}; there are {', '.join(known)}")
     return path.read_text(encoding="utf-8")

@@ -1,8 +1,7 @@
 -- Which data folder was loaded, so that the same one again is a no-op and another one can be refused.
 CREATE TABLE matchbook_loads (
     digest text PRIMARY KEY,
-    folder text NOT NULL,
-    counts jsonb NOT NULL,
+    note jsonb NOT NULL,
     loaded_at timestamptz NOT NULL
 );
 

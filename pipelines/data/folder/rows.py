@@ -1,0 +1,212 @@
+"""Rows of a CSV file in chunks, each with its line number; what cannot be read as a row is set aside, nothing stops.
+
+Two ways that give the same rows. While the file has no quote, whole blocks go through Arrow's parser, whose rows are
+its lines. From the first quote on (or in a block that Arrow refuses) rows come from Python's csv, line by line: a row
+that does not close its quote, or has the wrong number of cells, costs its first line only, and reading goes on with
+the next line.
+"""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from itertools import chain, islice
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv
+
+from models.errors import DataError
+
+BLOCK_BYTES = 1 << 24
+CHUNK_ROWS = 1 << 15
+UTF8 = "not UTF-8"
+NUL = "a NUL character"
+OPEN_QUOTE = "a quote is left open or misplaced"
+
+
+@dataclass(frozen=True)
+class Reject:
+    """A row that was set aside."""
+
+    line: int
+    reason: str
+    content: str
+
+
+@dataclass(frozen=True, eq=False)
+class Chunk:
+    """Rows that have the header's cells, all text: lines (n,) int64, the file's line a row begins in; cells n rows."""
+
+    lines: np.ndarray
+    cells: pa.Table
+    rejects: list[Reject] = field(default_factory=list)
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[tuple[IO[bytes], Callable[[], int]]]:
+    """A plain or gzip file as bytes, and how many of the bytes on disk were read so far. Raises DataError."""
+    try:
+        with path.open("rb") as raw:
+            stream = io.BufferedReader(gzip.GzipFile(fileobj=raw)) if path.suffix == ".gz" else raw
+            yield stream, raw.tell
+    except (OSError, EOFError, zlib.error) as error:
+        raise DataError(f"{path} cannot be read ({error}); write it again, as UTF-8 CSV, plain or gzip") from error
+
+
+def header_of(stream: IO[bytes], path: Path) -> list[str]:
+    """The names in the first line. Raises DataError for an empty file or a name that occurs twice."""
+    line = stream.readline().decode("utf-8-sig", "replace").strip("\r\n")
+    if not line.strip():
+        raise DataError(f"{path} is empty; expected a header line and rows below it")
+    names = [name.strip() for name in next(csv.reader([line]))]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise DataError(f"{path} names a column twice: {', '.join(twice)}")
+    return names
+
+
+def chunks(stream: IO[bytes], names: Sequence[str]) -> Iterator[Chunk]:
+    """Every row below the header, in order."""
+    line = 2
+    while block := stream.read(BLOCK_BYTES):
+        block += stream.readline()
+        if b'"' in block:
+            yield from _by_line(chain(io.BytesIO(block), stream), names, line)
+            return
+        whole = _by_block(block, names, line)
+        yield from [whole] if whole is not None else _by_line(iter(io.BytesIO(block)), names, line)
+        line += _lines_of(block)
+
+
+def _by_block(block: bytes, names: Sequence[str], first: int) -> Chunk | None:
+    """The block's rows, one a line, or None where it holds anything but plain rows."""
+    if b"\0" in block or block.count(b"\r") != block.count(b"\r\n"):
+        return None
+    text = {name: pa.string() for name in names}
+    try:
+        cells = pa.csv.read_csv(
+            pa.BufferReader(block),
+            pa.csv.ReadOptions(column_names=list(names), use_threads=False, block_size=len(block) + 1),
+            pa.csv.ParseOptions(quote_char=False, ignore_empty_lines=False),
+            pa.csv.ConvertOptions(column_types=text, strings_can_be_null=False))
+    except pa.ArrowInvalid:
+        return None
+    if cells.num_rows != _lines_of(block):
+        return None
+    return Chunk(np.arange(first, first + cells.num_rows, dtype=np.int64), cells)
+
+
+def _lines_of(block: bytes) -> int:
+    return block.count(b"\n") + (not block.endswith(b"\n"))
+
+
+class _Lines:
+    """Decoded lines for csv.reader, which remembers those of the row being read and can take them back."""
+
+    def __init__(self, raw: Iterator[bytes], first: int) -> None:
+        self._raw, self._again, self._taken, self.line = raw, [], [], first  # type: ignore[var-annotated]
+
+    def __iter__(self) -> _Lines:
+        return self
+
+    def __next__(self) -> str:
+        text: str = self._again.pop() if self._again else next(self._raw).decode("utf-8", "surrogateescape")
+        self._taken.append(text)
+        return text
+
+    def commit(self) -> int:
+        """The row is read: the line it began in."""
+        began, self.line = self.line, self.line + len(self._taken)
+        self._taken.clear()
+        return began
+
+    def give_up(self, reason: str) -> Reject:
+        """Only the row's first line is lost; the others will be read again."""
+        self._again.extend(reversed(self._taken[1:]))
+        reject = Reject(self.line, reason, _printable(self._taken[0].rstrip("\r\n")))
+        self._taken.clear()
+        self.line += 1
+        return reject
+
+
+def _by_line(raw: Iterator[bytes], names: Sequence[str], first: int) -> Iterator[Chunk]:
+    lines = _Lines(_split(raw), first)
+    while taken := list(islice(_records(lines, len(names)), CHUNK_ROWS)):
+        rows = [(line, row) for line, row, _ in taken if row is not None]
+        rejects = [reject for _, _, reject in taken if reject is not None]
+        yield _encoded(rows, names, rejects)
+
+
+def _split(raw: Iterator[bytes]) -> Iterator[bytes]:
+    """Lines also end at a lone carriage return, as the csv module sees them."""
+    for line in raw:
+        yield from line.splitlines(keepends=True) if b"\r" in line else (line,)
+
+
+def _records(lines: _Lines, width: int) -> Iterator[tuple[int, list[str] | None, Reject | None]]:
+    reader = csv.reader(lines, strict=True)
+    while True:
+        try:
+            row = next(reader)
+        except StopIteration:
+            return
+        except csv.Error:
+            yield 0, None, lines.give_up(OPEN_QUOTE)
+            continue
+        if len(row) == width:
+            yield lines.commit(), row, None
+        elif not row:
+            lines.commit()
+        else:
+            yield 0, None, lines.give_up(f"{len(row)} cells where the header has {width}")
+
+
+def _encoded(rows: list[tuple[int, list[str]]], names: Sequence[str], rejects: list[Reject]) -> Chunk:
+    """Python rows as Arrow columns; rows that no database text can hold are set aside."""
+    whole = [(line, row, _unstorable(row)) for line, row in rows]
+    rejects += [Reject(line, reason, _printable(written(row))) for line, row, reason in whole if reason]
+    kept = [(line, row) for line, row, reason in whole if not reason]
+    columns = zip(*(row for _, row in kept), strict=True) if kept else ((),) * len(names)
+    cells = pa.table({name: pa.array(column, pa.string()) for name, column in zip(names, columns, strict=True)})
+    return Chunk(np.array([line for line, _ in kept], np.int64), cells, rejects)
+
+
+def _unstorable(row: list[str]) -> str:
+    text = "".join(row)
+    if "\0" in text:
+        return NUL
+    return "" if text.isascii() or text.isprintable() or _encodes(text) else UTF8
+
+
+def _encodes(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _printable(text: str) -> str:
+    return text.encode("utf-8", "backslashreplace").decode().replace("\0", "\\0")
+
+
+def written(row: Sequence[str]) -> str:
+    """A row as one CSV line, without its line end."""
+    sink = io.StringIO()
+    csv.writer(sink, lineterminator="").writerow(row)
+    return sink.getvalue()
+
+
+def texts(cells: pa.Table, mask: np.ndarray) -> list[str]:
+    """The masked rows, each as one CSV line."""
+    picked = cells.filter(pa.array(mask))
+    return [written(row) for row in zip(*(pc.fill_null(c, "").to_pylist() for c in picked.columns), strict=True)]

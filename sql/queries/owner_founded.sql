@@ -1,0 +1,8 @@
+-- Question: which startups did this user found? They are never shown to their founder.
+-- Parameters: owner uuid
+-- Columns: startup_id
+-- Order: none, the answer is a set
+-- Index: none in the sample platform: asked once per list computed live, over the startups only
+SELECT startup_id
+FROM matchbook_startups
+WHERE founder_id = CAST(:owner AS uuid)

@@ -1,0 +1,8 @@
+-- Question: what does this startup say of itself, and who founded it?
+-- Parameters: owner uuid, as_of timestamptz (not looked at: the newest profile counts)
+-- Columns: description, category, field, type, tags, stage, location, founder_id
+-- Order: one row, or none for an id that the platform does not know
+-- Index: startups_pkey
+SELECT description, category, field, type, tags, stage, location, founder_id
+FROM matchbook_startups
+WHERE startup_id = CAST(:owner AS uuid)
