@@ -102,7 +102,7 @@ def hold_out(build: Ref, snapshot: Ref) -> Ref:
 @task(multiple_outputs=False, pool=TRAINING, execution_timeout=LONG)
 def fit_ranker(build: Ref, snapshot: Ref) -> list[Ref]:
     """Train the ranker and the learned blend on what came of the hidden events (D11); refused where rules do better."""
-    from pipelines.learning.ranking_set import train_ranker
+    from pipelines.learning.second_stage import train_ranker
 
     return train_ranker(opened(build), snapshot["snapshot"])
 
@@ -110,9 +110,12 @@ def fit_ranker(build: Ref, snapshot: Ref) -> list[Ref]:
 @task(multiple_outputs=False, pool=TRAINING, execution_timeout=LONG)
 def evaluate(build: Ref, snapshot: Ref) -> Ref:
     """Measure every model on the hidden events, beside popular and random lists, for each surface and segment."""
-    from pipelines.learning.evaluate import evaluate
+    from pipelines.learning.evaluate import evaluate, table
 
-    return evaluate(opened(build), snapshot["snapshot"])
+    run = opened(build)
+    report = evaluate(run, snapshot["snapshot"])
+    log.info("%s", table(report))
+    return {"report": str(run.directory / "evaluation.md"), "cut": report.get("cut"), "note": report.get("reason")}
 
 
 @task(multiple_outputs=False, outlets=[BUNDLES], execution_timeout=SHORT)
@@ -131,9 +134,9 @@ def plan_shards(build: Ref, snapshot: Ref, bundles: Ref, **context: Any) -> list
     return plan_shards(opened(build), snapshot["snapshot"], bundles, context["params"]["surfaces"])
 
 
-@task(multiple_outputs=False, pool=SCORING, execution_timeout=LONG, map_index_template="{{ shard_name }}")
+@task(multiple_outputs=False, pool=SCORING, execution_timeout=LONG, map_index_template="{{ shard_name }}",
+      doc_md="Make the lists of one shard of owners. Cleared and run again, it makes the same lists: the same sha256.")
 def score_shard(build: Ref, shard: Ref, **context: Any) -> Ref:
-    """Make the lists of one shard of owners. Cleared and run again, it makes the same lists: the same sha256."""
     from pipelines.scoring.shards import score_shard
 
     context["shard_name"] = f"{shard['surface']} {shard['index'] + 1}"

@@ -1,0 +1,55 @@
+"""A throw-away Airflow with SQLite metadata: its home is set before anything imports airflow."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import warnings
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+DAGS = CHECKOUT / "dags"
+HOME = Path(tempfile.mkdtemp(prefix="matchbook-airflow-"))
+CONFIGURATION = f"""[core]
+dags_folder = {DAGS}
+load_examples = False
+[database]
+sql_alchemy_conn = sqlite:///{HOME}/airflow.db
+[logging]
+base_log_folder = {HOME}/logs
+logging_level = WARNING
+"""
+
+(HOME / "airflow.cfg").write_text(CONFIGURATION)
+os.environ["AIRFLOW_HOME"] = str(HOME)
+sys.path.insert(0, str(DAGS))
+atexit.register(shutil.rmtree, HOME, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def airflow_metadata() -> Path:
+    """The home of an Airflow whose metadata database is there."""
+    migrated = subprocess.run([Path(sys.executable).with_name("airflow"), "db", "migrate"], capture_output=True,
+                              text=True, env={**os.environ, "PYTHONPATH": str(CHECKOUT)})
+    assert migrated.returncode == 0, migrated.stderr
+    return HOME
+
+
+@pytest.fixture(scope="session")
+def dags() -> dict[str, Any]:
+    """Every DAG of the folder, as Airflow's DAG processor reads it; a file that cannot be read fails the test."""
+    import airflow  # noqa: F401  first, or the next import goes round in a circle
+    from airflow.dag_processing.dagbag import DagBag
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # Airflow reads .airflowignore with a renamed class
+        bag = DagBag(DAGS)
+    assert bag.import_errors == {}
+    return dict(bag.dags)

@@ -1,0 +1,88 @@
+"""What every DAG file owes: it reads fast, imports nothing heavy, explains itself, and fails in bounded time."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+DAGS = CHECKOUT / "dags"
+FILES = sorted(p.name for p in DAGS.glob("matchbook_*.py"))
+HEAVY = ("torch", "implicit", "pandas", "sklearn", "numpy", "scipy", "pyarrow", "redis", "psycopg2", "pipelines")
+EXPECTED = {"build_recommendations", "refresh_trending", "retire_old_artifacts"}
+
+
+def test_the_folder_holds_these_dags_and_no_others(dags: dict[str, Any]) -> None:
+    assert set(dags) == EXPECTED
+
+
+def test_every_python_file_of_the_folder_has_an_unmistakable_name() -> None:
+    assert sorted(p.name for p in DAGS.glob("*.py")) == FILES
+
+
+def test_reading_the_files_imports_nothing_heavy_and_takes_about_a_second() -> None:
+    # what airflow.sdk itself brings is not the files' doing, so it is imported first and only the rest is counted
+    words = f"""
+import importlib, sys, time
+sys.path[:0] = [{str(DAGS)!r}, {str(CHECKOUT)!r}]
+import airflow.sdk
+before = set(sys.modules)
+for file in {FILES!r}:
+    start = time.perf_counter()
+    importlib.import_module(file.removesuffix(".py"))
+    print(f"{{file}}: read in {{time.perf_counter() - start:.2f}} s")
+print(*sorted({{m.partition('.')[0] for m in set(sys.modules) - before}}))
+"""
+    answer = subprocess.run([sys.executable, "-c", words], capture_output=True, text=True)
+    assert answer.returncode == 0, answer.stderr
+    *timings, modules = answer.stdout.splitlines()
+    print(*timings, sep="\n")  # a busy machine is no fault of a file: printed, not asserted
+    assert not set(modules.split()) & set(HEAVY)
+
+
+@pytest.mark.parametrize("name", sorted(EXPECTED))
+def test_a_newcomer_can_read_what_a_dag_and_each_of_its_tasks_do(dags: dict[str, Any], name: str) -> None:
+    dag = dags[name]
+    assert dag.doc_md and dag.doc_md.startswith("###") and len(dag.doc_md) > 300
+    assert dag.description and "matchbook" in dag.tags
+    for task in dag.tasks:
+        assert task.doc_md and len(task.doc_md) > 30, task.task_id
+
+
+@pytest.mark.parametrize("name", sorted(EXPECTED))
+def test_every_task_is_tried_again_and_ends_in_bounded_time(dags: dict[str, Any], name: str) -> None:
+    dag = dags[name]
+    assert dag.dagrun_timeout and dag.max_active_runs == 1 and dag.catchup is False
+    for task in dag.tasks:
+        assert task.retries >= 1 and task.retry_exponential_backoff > 1, task.task_id
+        assert task.execution_timeout and task.execution_timeout <= timedelta(hours=4), task.task_id
+        assert task.retry_policy is not None, task.task_id
+
+
+def test_every_pool_that_a_task_names_is_made_by_the_pools_file(dags: dict[str, Any]) -> None:
+    made = json.loads((DAGS / "matchbook_pools.json").read_text())
+    used = {task.pool for dag in dags.values() for task in dag.tasks} - {"default_pool"}
+    assert used == set(made)
+    assert {name: pool["slots"] for name, pool in made.items()} == {
+        "matchbook_training": 1, "matchbook_scoring": 2, "matchbook_publish": 1}
+
+
+def test_no_file_asks_for_the_time_or_the_environment() -> None:
+    for file in FILES:
+        text = (DAGS / file).read_text()
+        assert not re.search(r"\b(now|utcnow|today)\(|os\.environ|getenv", text), file
+
+
+def test_an_operator_finds_every_dag_in_the_manual(dags: dict[str, Any]) -> None:
+    manual = (CHECKOUT / "docs" / "operating.md").read_text()
+    for dag in dags.values():
+        assert f"`{dag.dag_id}`" in manual
+        for param in dag.params:
+            assert f"`{param}`" in manual
