@@ -1,8 +1,27 @@
-"""What the platform promises about its rows, and what becomes of a row that breaks a promise (design: nothing is dropped in silence)."""
+"""What the platform promises about its rows, and what becomes of a row that breaks a promise: it is counted, set aside
+with its reason and reported; beyond a stated share the run stops. Nothing is dropped in silence.
+"""
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Mapping
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from models.errors import DataError
+from models.nouns.vocabulary import InteractionKind
+from pipelines.data.columns.layout import REJECTED, RowGroups
+from pipelines.run import EPOCH
+
+DAY_US = 86_400_000_000
+#: 1970-01-05, the first Monday, as a number of days.
+_MONDAY = 4
 
 
 def in_order(user: np.ndarray, startup: np.ndarray, at: np.ndarray, kind: np.ndarray) -> np.ndarray:
@@ -15,3 +34,85 @@ def repeated(user: np.ndarray, startup: np.ndarray, at: np.ndarray, kind: np.nda
     mask = np.zeros(len(user), bool)
     mask[1:] = (user[1:] == user[:-1]) & (startup[1:] == startup[:-1]) & (at[1:] == at[:-1]) & (kind[1:] == kind[:-1])
     return mask
+
+
+class Rejected:
+    """The rows that broke a promise, written as they come; a context manager around its file.
+
+    by_reason: how many of each reason. by_view: how many of each contract view.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.by_reason: Counter[str] = Counter()
+        self.by_view: Counter[str] = Counter()
+        self._groups, self._examples = RowGroups(path, REJECTED), list[str]()
+
+    def __enter__(self) -> Rejected:
+        self._groups.__enter__()
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self._groups.__exit__(*error)
+
+    def add(self, view: str, rows: int, **columns: Any) -> None:
+        """Set aside rows of a view; columns of `REJECTED` as arrays or one value for all, `reason` among them."""
+        if rows:
+            table = pa.table([_column(columns.get(f.name), rows, f.type) for f in REJECTED], schema=REJECTED)
+            self._groups.write(table)
+            self.by_view[view] += rows
+            for reason in pc.value_counts(table["reason"]).to_pylist():
+                self.by_reason[reason["values"]] += reason["counts"]
+            self._examples += [_shown(row) for row in table.slice(0, 3 - len(self._examples)).to_pylist()]
+
+    def check(self, kept: Mapping[str, int], share: float, path: Path) -> None:
+        """Raises DataError where more than `share` of a view's rows were set aside; `path` is where one finds them."""
+        for view, count in self.by_view.items():
+            if count > share * (count + kept[view]):
+                reasons = ", ".join(f"{n} {reason}" for reason, n in sorted(self.by_reason.items()))
+                raise DataError(
+                    f"expected at most {share:.1%} of the rows of {view} to be broken, got {count} of "
+                    f"{count + kept[view]} ({reasons}; the first: {'; '.join(self._examples)}). All of them are in {path}. "
+                    "Mend the platform's rows or its view, or, if they may be left out, raise MATCHBOOK_REJECTED_SHARE"
+                )
+
+
+def _column(given: Any, rows: int, kind: pa.DataType) -> pa.Array:
+    if given is None or isinstance(given, str):
+        return pa.repeat(pa.scalar(given, kind), rows)
+    return given if isinstance(given, pa.Array | pa.ChunkedArray) else pa.array(given, kind)
+
+
+def _shown(row: Mapping[str, Any]) -> str:
+    return " ".join(str(v) for v in row.values() if v is not None)
+
+
+class Census:
+    """What the kept events look like, for the manifest: later steps and checks read it without reading the events."""
+
+    def __init__(self) -> None:
+        self.kinds = np.zeros(len(InteractionKind), np.int64)
+        self._weeks: Counter[int] = Counter()
+        self._oldest, self._newest = np.iinfo(np.int64).max, np.iinfo(np.int64).min
+
+    def add(self, kind: np.ndarray, at: np.ndarray) -> None:
+        """Count events."""
+        if len(at):
+            self.kinds += np.bincount(kind, minlength=len(self.kinds))
+            self._oldest, self._newest = min(self._oldest, int(at.min())), max(self._newest, int(at.max()))
+            weeks, counts = np.unique((at // DAY_US - _MONDAY) // 7, return_counts=True)
+            self._weeks.update(dict(zip(weeks.tolist(), counts.tolist(), strict=True)))
+
+    def facts(self) -> dict[str, Any]:
+        """Events by kind, share of dislikes, oldest and newest event, and events by the Monday of their week."""
+        total = int(self.kinds.sum())
+        return {
+            "events_by_kind": {k.value: int(self.kinds[k.code]) for k in InteractionKind},
+            "dislike_share": round(float(self.kinds[InteractionKind.DISLIKE.code]) / max(total, 1), 6),
+            "oldest_event": _iso(self._oldest) if total else None,
+            "newest_event": _iso(self._newest) if total else None,
+            "events_per_week": {_iso((w * 7 + _MONDAY) * DAY_US)[:10]: n for w, n in sorted(self._weeks.items())},
+        }
+
+
+def _iso(at_us: int) -> str:
+    return (EPOCH + timedelta(microseconds=at_us)).isoformat()

@@ -24,8 +24,8 @@ from models.nouns.entities import FACETS, UNKNOWN_TIME, Entities
 from models.nouns.id_map import IdMap
 from models.nouns.interactions import Interactions
 from models.nouns.vocabulary import Entity, InteractionKind, Role
-from pipelines.data.frames import events_table, people_table
-from pipelines.data.layout import FILES, FORMAT, MANIFEST, STARTUP_TEXT, STARTUPS, USER_TEXT, USERS
+from pipelines.data.columns.frames import events_table, people_table
+from pipelines.data.columns.layout import FILES, FORMAT, MANIFEST, STARTUP_TEXT, STARTUPS, USER_TEXT, USERS
 from pipelines.run import EPOCH, parse_instant
 
 NEVER = np.iinfo(np.int64).max
@@ -37,7 +37,7 @@ class Snapshot:
     """What was known strictly before one cutoff.
 
     name: `<slug>-<digest8>`. manifest: how it came about (docs/snapshots.md). users, startups, events: the tables of
-    `pipelines/data/layout.py`; the row numbers of people are those of every noun made from this snapshot.
+    `pipelines/data/columns/layout.py`; the row numbers of people are those of every noun made from this snapshot.
     """
 
     name: str
@@ -48,18 +48,27 @@ class Snapshot:
 
     @classmethod
     def open(cls, path: Path) -> Snapshot:
-        """Read a stored snapshot. Raises DataError where there is none, of another format, or changed since it was written."""
+        """Read a stored snapshot. Raises DataError where there is none, of another format, or changed since."""
         manifest = read_manifest(path)
         for file, sha in manifest["sha256"].items():
             if not (path / file).is_file() or sha256_of(path / file) != sha:
-                raise DataError(f"{path / file} differs from its manifest (truncated, tampered with or missing); "
-                                "export it again with `python -m pipelines export --fresh`")
+                raise DataError(
+                    f"{path / file} differs from its manifest (truncated, tampered with or missing); "
+                    "export it again with `python -m pipelines export --fresh`"
+                )
         users, startups, events = (pq.read_table(path / f) for f in list(FILES)[:3])
         return cls(path.name, manifest, users, startups, events)
 
     @classmethod
-    def of(cls, users: pd.DataFrame, startups: pd.DataFrame, interactions: pd.DataFrame, as_of: str,
-           settings: Mapping[str, Any] | None = None, name: str = "memory") -> Snapshot:
+    def of(
+        cls,
+        users: pd.DataFrame,
+        startups: pd.DataFrame,
+        interactions: pd.DataFrame,
+        as_of: str,
+        settings: Mapping[str, Any] | None = None,
+        name: str = "memory",
+    ) -> Snapshot:
         """A snapshot of rows in memory: the contract's columns, times as ISO 8601 text; a column left out is blank.
 
         Rows at or after the cutoff are left out as the export does; a row that breaks a promise raises DataError.
@@ -67,8 +76,12 @@ class Snapshot:
         cutoff = parse_instant(as_of)
         tables = people_table(users, USERS), people_table(startups, STARTUPS)
         kept_users, kept_startups, events = events_table(*tables, interactions, _us(as_of))
-        manifest = {"format": FORMAT, "as_of": cutoff.isoformat(), "settings": dict(settings or {}), "counts": {
-            "users": len(kept_users), "startups": len(kept_startups), "interactions": len(events)}}
+        manifest = {
+            "format": FORMAT,
+            "as_of": cutoff.isoformat(),
+            "settings": dict(settings or {}),
+            "counts": {"users": len(kept_users), "startups": len(kept_startups), "interactions": len(events)},
+        }
         return cls(name, manifest, kept_users, kept_startups, events)
 
     @property
@@ -91,7 +104,7 @@ class Snapshot:
         return self._interactions
 
     def entities(self, entity: Entity, before_us: int | None = None) -> Entities:
-        """Everybody of a kind, as they stood just before an instant (the cutoff by default), microseconds since 1970 UTC.
+        """Everybody of a kind as they stood just before an instant, microseconds since 1970 UTC; default the cutoff.
 
         The rows are the same whatever the instant; who had not arrived by then is not `listed`. A person existed where
         created_at is blank or before the instant, or an event of theirs is. count: all kinds (R09). views: the running
@@ -100,9 +113,15 @@ class Snapshot:
         """
         instant = self.as_of_us if before_us is None else before_us
         if instant > self.as_of_us:
-            raise DataError(f"{self.name} knows nothing from {self.manifest['as_of']} on; ask for an instant up to that cutoff")
+            raise DataError(
+                f"{self.name} knows nothing from {self.manifest['as_of']} on; ask for an instant up to that cutoff"
+            )
         events = self._interactions if instant == self.as_of_us else self._interactions.before(instant)
-        return self._users_at(events, instant) if entity is Entity.USER else self._startups_at(events.transposed(), instant)
+        return (
+            self._users_at(events, instant)
+            if entity is Entity.USER
+            else self._startups_at(events.transposed(), instant)
+        )
 
     def profiles(self, entity: Entity, before_us: int | None = None) -> dict[str, list[str]]:
         """The words of every row by their names in the CSV layout, blank where unknown.
@@ -127,9 +146,20 @@ class Snapshot:
         opted_out = _times(self.users["opted_out_at"], NEVER) < instant
         there = (created < instant) | (views + others > 0)
         facets, labels = _facets({"location": _words(self.users["location"])}, n)
-        return Entities(Entity.USER, self.user_ids, role=_roles(self.users["role"]), listed=there & ~opted_out,
-                        opted_out=opted_out, founder=np.full(n, -1, np.int32), created_at=created, views=views,
-                        interactions=others, count=events.counts(), facets=facets, labels=labels)
+        return Entities(
+            Entity.USER,
+            self.user_ids,
+            role=_roles(self.users["role"]),
+            listed=there & ~opted_out,
+            opted_out=opted_out,
+            founder=np.full(n, -1, np.int32),
+            created_at=created,
+            views=views,
+            interactions=others,
+            count=events.counts(),
+            facets=facets,
+            labels=labels,
+        )
 
     def _startups_at(self, events: Interactions, instant: int) -> Entities:
         n, created = len(self.startups), _times(self.startups["created_at"], UNKNOWN_TIME)
@@ -139,15 +169,26 @@ class Snapshot:
         words = {f: _words(self.startups[f]) for f in FACETS} | {"stage": self._stage(instant)}
         facets, labels = _facets(words, n)
         founder = self.user_ids.rows_of(_words(self.startups["founder_id"]))
-        return Entities(Entity.STARTUP, self.startup_ids, role=np.full(n, -1, np.int8), listed=there & ~withdrawn,
-                        opted_out=np.zeros(n, bool), founder=founder, created_at=created,
-                        views=self._counter(viewed, instant), interactions=others, count=events.distinct_counts(),
-                        facets=facets, labels=labels)
+        return Entities(
+            Entity.STARTUP,
+            self.startup_ids,
+            role=np.full(n, -1, np.int8),
+            listed=there & ~withdrawn,
+            opted_out=np.zeros(n, bool),
+            founder=founder,
+            created_at=created,
+            views=self._counter(viewed, instant),
+            interactions=others,
+            count=events.distinct_counts(),
+            facets=facets,
+            labels=labels,
+        )
 
     def _counter(self, viewed: np.ndarray, instant: int) -> np.ndarray:
-        """(startups,) int64 the platform's counter where it was last written before the instant, else view events (R05)."""
-        known = self.startups["views"].is_valid().to_numpy() & (_times(self.startups["updated_at"], NEVER) < instant)
-        return np.where(known, pc.fill_null(self.startups["views"], 0).to_numpy(), viewed)
+        """(startups,) int64 the platform's counter where it was written before the instant, else view events (R05)."""
+        counter = pc.fill_null(self.startups["views"], -1).to_numpy()  # a negative one counts nothing either
+        known = (counter >= 0) & (_times(self.startups["updated_at"], NEVER) < instant)
+        return np.where(known, counter, viewed)
 
     def _stage(self, instant: int) -> np.ndarray:
         stage = _words(self.startups["stage"])
@@ -163,9 +204,13 @@ def read_manifest(path: Path) -> dict[str, Any]:
         manifest = json.loads((path / MANIFEST).read_bytes())
         known = manifest["format"] == FORMAT
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DataError(f"expected a snapshot in {path}, found no readable {MANIFEST} ({error}); run `python -m pipelines export`") from error
+        raise DataError(
+            f"expected a snapshot in {path}, found no readable {MANIFEST} ({error}); run `python -m pipelines export`"
+        ) from error
     if not known:
-        raise DataError(f"{path} has format {manifest['format']}, this version reads {FORMAT}; export it again with --fresh (M07)")
+        raise DataError(
+            f"{path} has format {manifest['format']}, this version reads {FORMAT}; export it again with --fresh (M07)"
+        )
     return dict(manifest)
 
 
@@ -191,14 +236,14 @@ def _ids(column: pa.ChunkedArray) -> IdMap:
 
 def _times(column: pa.ChunkedArray, blank: int) -> np.ndarray:
     """(n,) int64 microseconds since 1970 UTC."""
-    return pc.fill_null(column.cast(pa.int64()), blank).to_numpy()
+    return np.asarray(pc.fill_null(column.cast(pa.int64()), blank).to_numpy())
 
 
 def _roles(column: pa.ChunkedArray) -> np.ndarray:
     """(n,) int8 place in Role, -1 for every other word; capitals and spaces around it do not matter."""
     words = pc.utf8_lower(pc.utf8_trim_whitespace(pc.fill_null(column, "")))
     place = pc.index_in(words, value_set=pa.array([r.value for r in Role]))
-    return pc.fill_null(place, -1).to_numpy().astype(np.int8)
+    return np.asarray(pc.fill_null(place, -1).to_numpy(), np.int8)
 
 
 def _totals(events: Interactions, n: int) -> tuple[np.ndarray, np.ndarray]:

@@ -21,25 +21,67 @@ def us(instant: str) -> int:
     return int((parse_instant(instant) - EPOCH).total_seconds()) * 1_000_000
 
 
-USERS = pd.DataFrame([
-    {"user_id": CY, "role": " Investor", "created_at": "2024-06-01", "location": "Bern"},  # born later, but acted before
-    {"user_id": ANA, "role": "developer", "created_at": "", "skills": "rust", "opted_out_at": "2024-02-10"},
-    {"user_id": BEN, "role": "founder", "created_at": "2024-01-01", "location": "Aarau"},
-]).fillna("")
-STARTUPS = pd.DataFrame([
-    {"startup_id": BOLT, "name": "Bolt", "category": "energy", "stage": "seed", "created_at": "2024-02-20", "founder_id": BEN,
-     "views": "90", "updated_at": "2024-02-25", "withdrawn_at": "2024-02-28"},
-    {"startup_id": ACME, "name": "Acme", "category": "air", "stage": "angel", "created_at": "2023-01-01", "founder_id": "",
-     "views": "50", "updated_at": "", "withdrawn_at": ""},
-    {"startup_id": CORE, "name": "Core", "category": "", "stage": "seed", "created_at": "2024-03-01", "founder_id": CY,
-     "views": "", "updated_at": "", "withdrawn_at": ""},
-])
-EVENTS = pd.DataFrame([
-    (ANA, ACME, "view", "2024-01-01T00:00:00Z"), (ANA, ACME, "view", "2024-01-01T00:00:00Z"),  # twice the same
-    (ANA, ACME, "view", "2024-01-02T00:00:00Z"), (BEN, ACME, "dislike", "2024-01-05T00:00:00Z"),
-    (CY, BOLT, "interest", "2024-02-21T00:00:00.000001Z"), (BEN, BOLT, "like", "2024-02-29T23:59:59.999999Z"),
-    (BEN, BOLT, "apply", "2024-03-01T00:00:00Z"),  # the cutoff instant itself is not before the cutoff
-], columns=["user_id", "startup_id", "interaction_type", "occurred_at"])
+USERS = pd.DataFrame(
+    [
+        {
+            "user_id": CY,
+            "role": " Investor",
+            "created_at": "2024-06-01",
+            "location": "Bern",
+        },  # born later, but acted before
+        {"user_id": ANA, "role": "developer", "created_at": "", "skills": "rust", "opted_out_at": "2024-02-10"},
+        {"user_id": BEN, "role": "founder", "created_at": "2024-01-01", "location": "Aarau"},
+    ]
+).fillna("")
+STARTUPS = pd.DataFrame(
+    [
+        {
+            "startup_id": BOLT,
+            "name": "Bolt",
+            "category": "energy",
+            "stage": "seed",
+            "created_at": "2024-02-20",
+            "founder_id": BEN,
+            "views": "90",
+            "updated_at": "2024-02-25",
+            "withdrawn_at": "2024-02-28",
+        },
+        {
+            "startup_id": ACME,
+            "name": "Acme",
+            "category": "air",
+            "stage": "angel",
+            "created_at": "2023-01-01",
+            "founder_id": "",
+            "views": "50",
+            "updated_at": "",
+            "withdrawn_at": "",
+        },
+        {
+            "startup_id": CORE,
+            "name": "Core",
+            "category": "",
+            "stage": "seed",
+            "created_at": "2024-03-01",
+            "founder_id": CY,
+            "views": "",
+            "updated_at": "",
+            "withdrawn_at": "",
+        },
+    ]
+)
+EVENTS = pd.DataFrame(
+    [
+        (ANA, ACME, "view", "2024-01-01T00:00:00Z"),
+        (ANA, ACME, "view", "2024-01-01T00:00:00Z"),  # twice the same
+        (ANA, ACME, "view", "2024-01-02T00:00:00Z"),
+        (BEN, ACME, "dislike", "2024-01-05T00:00:00Z"),
+        (CY, BOLT, "interest", "2024-02-21T00:00:00.000001Z"),
+        (BEN, BOLT, "like", "2024-02-29T23:59:59.999999Z"),
+        (BEN, BOLT, "apply", "2024-03-01T00:00:00Z"),  # the cutoff instant itself is not before the cutoff
+    ],
+    columns=["user_id", "startup_id", "interaction_type", "occurred_at"],
+)
 
 
 @pytest.fixture
@@ -111,7 +153,10 @@ def test_a_stage_may_be_kept_blank_until_the_first_event() -> None:
     assert snapshot.profiles(Entity.STARTUP, us("2024-02-21"))["stage"] == ["angel", ""]
     early = snapshot.entities(Entity.STARTUP, us("2024-02-21"))
     assert early.facets["stage"].tolist() == [0, -1]
-    assert Snapshot.of(USERS, STARTUPS, EVENTS, AS_OF).profiles(Entity.STARTUP, us("2024-02-21"))["stage"] == ["angel", "seed"]
+    assert Snapshot.of(USERS, STARTUPS, EVENTS, AS_OF).profiles(Entity.STARTUP, us("2024-02-21"))["stage"] == [
+        "angel",
+        "seed",
+    ]
 
 
 def test_the_time_after_the_cutoff_is_refused(snapshot: Snapshot) -> None:

@@ -26,18 +26,38 @@ def _schema(**columns: pa.DataType) -> pa.Schema:
 
 
 #: One row a user, ascending by user_id. Text is blank where unknown, never null; a time is null where unknown.
-USERS = _schema(user_id=pa.string(), role=pa.string(), created_at=INSTANT, updated_at=INSTANT,
-                **{c: pa.string() for c in USER_TEXT}, opted_out_at=INSTANT)
+USERS = _schema(
+    user_id=pa.string(),
+    role=pa.string(),
+    created_at=INSTANT,
+    updated_at=INSTANT,
+    **{c: pa.string() for c in USER_TEXT},
+    opted_out_at=INSTANT,
+)
 #: One row a startup, ascending by startup_id.
-STARTUPS = _schema(startup_id=pa.string(), **{c: pa.string() for c in STARTUP_TEXT}, founder_id=pa.string(), created_at=INSTANT,
-                   updated_at=INSTANT, withdrawn_at=INSTANT, views=pa.int64())
+STARTUPS = _schema(
+    startup_id=pa.string(),
+    **{c: pa.string() for c in STARTUP_TEXT},
+    founder_id=pa.string(),
+    created_at=INSTANT,
+    updated_at=INSTANT,
+    withdrawn_at=INSTANT,
+    views=pa.int64(),
+)
 #: One row an event, ascending by user, startup, time, kind: row numbers of the two files above, `InteractionKind.code`,
 #: microseconds since 1970 UTC.
 INTERACTIONS = _schema(user=pa.int32(), startup=pa.int32(), kind=pa.int8(), at=pa.int64())
 #: One row for each row of the platform that broke a promise, as it was; what it lacked is null.
-REJECTED = _schema(user_id=pa.string(), startup_id=pa.string(), interaction_type=pa.string(), occurred_at=pa.string(), reason=pa.string())
+REJECTED = _schema(
+    user_id=pa.string(), startup_id=pa.string(), interaction_type=pa.string(), occurred_at=INSTANT, reason=pa.string()
+)
 
-FILES = {"users.parquet": USERS, "startups.parquet": STARTUPS, "interactions.parquet": INTERACTIONS, "rejected.parquet": REJECTED}
+FILES = {
+    "users.parquet": USERS,
+    "startups.parquet": STARTUPS,
+    "interactions.parquet": INTERACTIONS,
+    "rejected.parquet": REJECTED,
+}
 
 
 class RowGroups:
@@ -53,7 +73,9 @@ class RowGroups:
     def __enter__(self) -> RowGroups:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         if kind is None:
             self._flush(whole=False)
         self._writer.close()

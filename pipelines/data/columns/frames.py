@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 from models.errors import DataError
 from models.nouns.vocabulary import InteractionKind
 from pipelines.data.checks import in_order, repeated
-from pipelines.data.layout import INSTANT, INTERACTIONS
+from pipelines.data.columns.layout import INSTANT, INTERACTIONS
 
 
 def people_table(frame: pd.DataFrame, schema: pa.Schema) -> pa.Table:
@@ -22,15 +22,21 @@ def people_table(frame: pd.DataFrame, schema: pa.Schema) -> pa.Table:
     return pa.table([_column(frame, field) for field in schema], schema=schema)
 
 
-def events_table(users: pa.Table, startups: pa.Table, frame: pd.DataFrame, as_of_us: int) -> tuple[pa.Table, pa.Table, pa.Table]:
-    """Who existed just before the cutoff, and the events before it. Raises DataError for a row that breaks a promise."""
+def events_table(
+    users: pa.Table, startups: pa.Table, frame: pd.DataFrame, as_of_us: int
+) -> tuple[pa.Table, pa.Table, pa.Table]:
+    """Who existed just before the cutoff, and the events before it. Raises DataError for a broken row."""
     at = _instants(frame["occurred_at"]) if len(frame) else np.zeros(0, np.int64)
     frame, at = frame[at < as_of_us], at[at < as_of_us]
-    columns = {"user": _places(frame["user_id"], users["user_id"]), "startup": _places(frame["startup_id"], startups["startup_id"]),
-               "kind": _places(frame["interaction_type"], pa.chunked_array([[k.value for k in InteractionKind]]))}
+    columns = {
+        "user": _places(frame["user_id"], users["user_id"]),
+        "startup": _places(frame["startup_id"], startups["startup_id"]),
+        "kind": _places(frame["interaction_type"], pa.chunked_array([[k.value for k in InteractionKind]])),
+    }
     for name, places in columns.items():
         if (places < 0).any():
-            raise DataError(f"expected every {name} of the events to be known, got\n{frame[places < 0].head(3).to_string(index=False)}")
+            strays = frame[places < 0].head(3).to_string(index=False)
+            raise DataError(f"expected every {name} of the events to be known, got\n{strays}")
     user, startup, kind = columns.values()
     order = in_order(user, startup, at, kind)
     kept = order[~repeated(user[order], startup[order], at[order], kind[order])]
@@ -44,13 +50,13 @@ def existed(people: pa.Table, met: np.ndarray, as_of_us: int) -> np.ndarray:
     """(n,) bool: born before the cutoff, of unknown birth, or with an event before it."""
     created = people["created_at"].cast(pa.int64())
     born = pc.fill_null(pc.less(created, as_of_us), True).to_numpy()
-    return born | (np.bincount(met, minlength=len(people)) > 0)
+    return np.asarray(born | (np.bincount(met, minlength=len(people)) > 0))
 
 
 def _places(words: pd.Series, known: pa.ChunkedArray) -> np.ndarray:
     """(n,) int64 place of each word among the known ones, -1 elsewhere."""
     place = pc.index_in(pa.array(words.str.lower(), pa.string()), value_set=known.combine_chunks())
-    return pc.fill_null(place, -1).to_numpy(zero_copy_only=False).astype(np.int64)
+    return np.asarray(pc.fill_null(place, -1).to_numpy(zero_copy_only=False), np.int64)
 
 
 def _column(frame: pd.DataFrame, field: pa.Field) -> pa.Array:
@@ -60,7 +66,12 @@ def _column(frame: pd.DataFrame, field: pa.Field) -> pa.Array:
     if field.type == pa.string():
         return pa.array(frame[field.name].fillna("").astype(str), pa.string())
     if field.type == INSTANT:
-        return pa.array(pd.to_datetime(frame[field.name].replace("", None), utc=True, format="ISO8601").astype("datetime64[us, UTC]"), INSTANT)
+        return pa.array(
+            pd.to_datetime(frame[field.name].replace("", None), utc=True, format="ISO8601").astype(
+                "datetime64[us, UTC]"
+            ),
+            INSTANT,
+        )
     return pa.array(pd.to_numeric(frame[field.name].replace("", None)).astype("Int64"), field.type)
 
 

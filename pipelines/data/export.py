@@ -1,0 +1,247 @@
+"""The step that freezes the platform's rows at a cutoff: one consistent read, checked, sorted, renamed into place.
+
+Memory grows with people (about 25 bytes each) and with the events of a 64th of the users, not with all events.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import shutil
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from sqlalchemy import Connection, text
+from tqdm import tqdm
+
+import sql
+from models.errors import EmptySnapshot
+from models.nouns.id_map import unpack_ids
+from models.nouns.vocabulary import InteractionKind
+from pipelines.data.checks import Census, Rejected
+from pipelines.data.columns.copied import EventCells, copy_events, copy_tables, instants, rows_of
+from pipelines.data.columns.layout import FILES, FORMAT, INSTANT, INTERACTIONS, MANIFEST, STARTUPS, USERS, RowGroups
+from pipelines.data.columns.parts import EventRows, Parts
+from pipelines.data.columns.people import People
+from pipelines.data.contract import check_contract
+from pipelines.data.snapshot import sha256_of
+from pipelines.postgres import engine, transaction
+from pipelines.run import Run
+
+logger = logging.getLogger(__name__)
+EVENTS = "matchbook_interactions"
+_KINDS = np.array([k.value for k in InteractionKind], dtype=object)
+
+
+def export_snapshot(run: Run, fresh: bool = False) -> dict[str, str]:
+    """Store the snapshot of the run's cutoff and return {"snapshot": name}; one stored before is taken unless `fresh`.
+
+    Safe beside writers (one repeatable-read transaction) and to kill at any time: nothing is visible before the last
+    rename. Raises EmptySnapshot without an event before the cutoff (P01), DataError above MATCHBOOK_REJECTED_SHARE,
+    ContractError where a view breaks its contract.
+    """
+    stored = None if fresh else run.stored_snapshot()
+    if stored is not None:
+        return {"snapshot": stored.name}
+    staging = run.directory / f"snapshot-{uuid.uuid4().hex[:8]}"
+    staging.mkdir(parents=True, mode=0o700)
+    try:
+        return {"snapshot": _place(run, staging, _Export(run, staging).facts())}
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+
+
+class _Export:
+    """One export on its way: what `facts` returns goes into the manifest, the files lie in `staging`."""
+
+    def __init__(self, run: Run, staging: Path) -> None:
+        self.run, self.staging = run, staging
+        self.params = {"as_of": run.as_of, "kinds": _KINDS.tolist()}
+        self.broken = self.later = 0
+
+    def facts(self) -> dict[str, Any]:
+        with Rejected(self.staging / "rejected.parquet") as self.rejected:
+            self._read()
+            there_users, there_startups = (
+                self.users.born | self.parts.met_users,
+                self.startups.born | self.parts.met_startups,
+            )
+            census = self._write_events(there_users, there_startups)
+            kept = {
+                self.users.view: self.users.write(there_users),
+                self.startups.view: self.startups.write(there_startups),
+                EVENTS: int(census.kinds.sum()),
+            }
+        self._check(kept)
+        counts = dict(zip(("users", "startups", "interactions"), kept.values(), strict=True))
+        return {
+            "counts": {**counts, "rejected": self.rejected.by_reason.total(), "later_interactions": self.later},
+            "rejected": dict(self.rejected.by_reason),
+            **census.facts(),
+        }
+
+    def _read(self) -> None:
+        """Everything that is asked of the platform, in one transaction that sees one instant of it."""
+        source = engine(self.run.settings)
+        check_contract(source)
+        with transaction(
+            source.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+        ) as connection:
+            self.users = self._people(connection, "users", USERS)
+            self.startups = self._people(connection, "startups", STARTUPS)
+            self._events(connection)
+            if self.broken:
+                copy_tables(connection, "interactions_broken", self.params, self._set_aside_broken)
+            self.later = connection.scalar(text(sql.load("later_interactions")), self.params) or 0
+
+    def _people(self, connection: Connection, name: str, schema: pa.Schema) -> People:
+        with People(
+            f"matchbook_{name}", self.staging / f"{name}.parquet", schema, self.run.as_of_us, self.rejected
+        ) as people:
+            copy_tables(connection, name, self.params, people.take)
+        return people
+
+    def _events(self, connection: Connection) -> None:
+        self.known_users, self.known_startups = self.users.known, self.startups.known
+        self.parts = Parts(self.staging / "parts", len(self.known_users), len(self.known_startups))
+        with tqdm(desc="events", unit="", unit_scale=True, disable=None) as self.bar:
+            copy_events(connection, self.params, self._take)
+
+    def _take(self, events: EventCells) -> None:
+        """Sort out one piece: broken rows are asked for again in words, those of unknown people are set aside."""
+        self.bar.update(len(events.kind))
+        user, startup = rows_of(events.user, self.known_users), rows_of(events.startup, self.known_startups)
+        whole = events.kind >= 0
+        self.broken += int((~whole).sum())
+        for mask, reason in (
+            (whole & (user < 0), "unknown user"),
+            (whole & (user >= 0) & (startup < 0), "unknown startup"),
+        ):
+            self.rejected.add(
+                EVENTS,
+                int(mask.sum()),
+                user_id=_ids(events.user[mask]),
+                startup_id=_ids(events.startup[mask]),
+                interaction_type=_KINDS[events.kind[mask]],
+                occurred_at=pa.array(events.at[mask], INSTANT),
+                reason=reason,
+            )
+        good = whole & (user >= 0) & (startup >= 0)
+        self.parts.add(user[good], startup[good], events.kind[good], events.at[good])
+
+    def _set_aside_broken(self, table: pa.Table) -> None:
+        self.rejected.add(
+            EVENTS,
+            len(table),
+            user_id=table["user_id"],
+            startup_id=table["startup_id"],
+            interaction_type=table["interaction_type"],
+            reason=table["reason"],
+            occurred_at=instants(
+                pa.compute.if_else(pa.compute.equal(table["occurred_at"], ""), None, table["occurred_at"])
+            ),
+        )
+
+    def _write_events(self, there_users: np.ndarray, there_startups: np.ndarray) -> Census:
+        """Events in order, with the row numbers of those who stay; duplicates are set aside."""
+        census = Census()
+        user_row, startup_row = np.cumsum(there_users) - 1, np.cumsum(there_startups) - 1
+        with RowGroups(self.staging / "interactions.parquet", INTERACTIONS) as groups:
+            for kept, again in self.parts.in_order():
+                census.add(kept.kind, kept.at)
+                columns = (user_row[kept.user], startup_row[kept.startup], kept.kind, kept.at)
+                groups.write(
+                    pa.table(
+                        [pa.array(c, f.type) for c, f in zip(columns, INTERACTIONS, strict=True)], schema=INTERACTIONS
+                    )
+                )
+                self._set_aside_repeated(again)
+        (self.staging / "parts").rmdir()
+        return census
+
+    def _set_aside_repeated(self, again: EventRows) -> None:
+        users, startups = (
+            _taken(known, rows)
+            for known, rows in ((self.known_users, again.user), (self.known_startups, again.startup))
+        )
+        self.rejected.add(
+            EVENTS,
+            len(again.at),
+            user_id=users,
+            startup_id=startups,
+            interaction_type=_KINDS[again.kind],
+            occurred_at=pa.array(again.at, INSTANT),
+            reason="duplicate",
+        )
+
+    def _check(self, kept: dict[str, int]) -> None:
+        """Raises DataError or EmptySnapshot; what was set aside then stays in the run's directory."""
+        aside = self.run.directory / "rejected.parquet"
+        with _kept_on_error(self.staging / "rejected.parquet", aside):
+            self.rejected.check(kept, self.run.settings.rejected_share, aside)
+        if not kept[EVENTS]:
+            raise EmptySnapshot(
+                f"expected at least one interaction before {self.run.as_of.isoformat()}, found none ({self.later} "
+                f"at or after it, {kept[self.users.view]} users, {kept[self.startups.view]} startups); load some with "
+                "`python -m pipelines import <folder>` or `sample`, look whether matchbook_interactions reads the "
+                "right table, or give a later --as-of"
+            )
+
+
+@contextmanager
+def _kept_on_error(path: Path, kept: Path) -> Iterator[None]:
+    try:
+        yield
+    except Exception:
+        path.replace(kept)
+        raise
+
+
+def _place(run: Run, staging: Path, facts: dict[str, Any]) -> str:
+    """Write the manifest and rename everything into place; returns the name."""
+    sha = {file: sha256_of(staging / file) for file in FILES}
+    settings = run.settings.recorded()
+    shaping = {file: digest for file, digest in sha.items() if file != "rejected.parquet"}
+    digest = hashlib.sha256(json.dumps([FORMAT, shaping, settings], sort_keys=True).encode()).hexdigest()
+    manifest = {
+        "format": FORMAT,
+        "as_of": run.as_of.isoformat(),
+        "slug": run.slug,
+        "digest": digest,
+        "settings": settings,
+        **facts,
+        "profiles_as_of": "export time",
+        "sha256": sha,
+        "created_at": datetime.fromtimestamp((staging / "users.parquet").stat().st_mtime, UTC).isoformat(
+            timespec="seconds"
+        ),
+    }
+    with os.fdopen(os.open(staging / MANIFEST, os.O_WRONLY | os.O_CREAT, 0o600), "w") as f:
+        json.dump(manifest, f, indent=1, sort_keys=True)
+    path = run.artifacts.place("snapshots", f"{run.slug}-{digest[:8]}", lambda aside: _move(staging, aside))
+    os.utime(path / MANIFEST)  # an older export of the same content becomes the newest of its cutoff again
+    logger.info("snapshot %s: %s", path.name, ", ".join(f"{n} {what}" for what, n in facts["counts"].items()))
+    return path.name
+
+
+def _move(staging: Path, target: Path) -> None:
+    for file in (*FILES, MANIFEST):
+        (staging / file).rename(target / file)
+
+
+def _ids(packed: np.ndarray) -> np.ndarray:
+    """Text of V16 ids."""
+    return unpack_ids(packed.view(np.uint8).reshape(-1, 16))
+
+
+def _taken(known: pa.FixedSizeBinaryArray, rows: np.ndarray) -> np.ndarray:
+    """Text of the ids of these rows."""
+    return unpack_ids(np.frombuffer(b"".join(known.take(pa.array(rows)).to_pylist()), np.uint8).reshape(-1, 16))
