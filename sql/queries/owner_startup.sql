@@ -1,5 +1,5 @@
 -- Question: what does this startup say of itself, and who founded it?
--- Parameters: owner uuid, as_of timestamptz (not looked at: the newest profile counts)
+-- Parameters: owner uuid
 -- Columns: description, category, field, type, tags, stage, location, founder_id
 -- Order: one row, or none for an id that the platform does not know
 -- Index: startups_pkey

@@ -1,0 +1,103 @@
+"""The assembly of the reader: every part made once and handed over; errors become JSON, never a stack trace."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import Any
+
+from flask import Flask, Response, jsonify, request
+from werkzeug.exceptions import HTTPException
+
+from models.errors import MatchbookError, ReleaseNotFound, RequestError, ServiceError
+from models.settings import Settings
+from serving.cache import Cache
+from serving.http.access import Access
+from serving.http.health import health_routes
+from serving.http.routes import list_routes
+from serving.lists import ListReader
+from serving.live import LiveRecommender
+from serving.postgres import Database
+from serving.releases import Releases
+
+log = logging.getLogger("matchbook.reader")
+
+BODY_MOST = 64 * 1024
+
+
+@dataclass(frozen=True)
+class Reader:
+    """The parts of a running app, under `app.extensions["matchbook"]`."""
+
+    cache: Cache
+    database: Database
+    releases: Releases
+    live: LiveRecommender
+    lists: ListReader
+
+    def close(self) -> None:
+        """Stop the watcher and let the connections go."""
+        self.releases.stop()
+        self.live.close()
+        self.database.close()
+        self.cache.close()
+
+
+def create_app(settings: Settings, lists: ListReader | None = None, live: LiveRecommender | None = None) -> Flask:
+    """A Flask app; `lists` and `live` replace the usual parts. Raises SettingsError without REDIS_URL."""
+    cache, database = Cache(settings), Database(settings)
+    live = live or LiveRecommender(settings, cache, database)
+    lists = lists or ListReader(settings, cache, Releases(cache), live)
+    releases = lists.releases
+    app = Flask(__name__, static_folder=None)
+    app.config["MAX_CONTENT_LENGTH"] = BODY_MOST
+    app.extensions["matchbook"] = Reader(cache, database, releases, live, lists)
+    access = Access(settings, releases)
+    access.attach(app)
+    app.register_blueprint(list_routes(settings, lists))
+    app.register_blueprint(health_routes(settings, cache, database, releases, live))
+    app.add_url_rule("/metrics", "metrics", access.metrics)
+    _map_errors(app)
+    _log_rule(settings)
+    releases.listeners.append(live.follow)
+    releases.start()
+    return app
+
+
+def _map_errors(app: Flask) -> None:
+    @app.errorhandler(RequestError)
+    def malformed(error: RequestError) -> tuple[Response, int]:
+        return _error(400, error.code, error.expected, error.got[:200], error.hint)
+
+    @app.errorhandler(ReleaseNotFound)
+    def no_release(error: ReleaseNotFound) -> tuple[Response, int]:
+        return _error(503, "no_release", "a published release", "none yet", str(error))
+
+    @app.errorhandler(ServiceError)
+    def unavailable(error: ServiceError) -> tuple[Response, int]:
+        log.error("%s: %s", request.path.rpartition("/")[0], error)
+        return _error(503, "unavailable", "the servers to answer", "no answer in time", "try again in some seconds")
+
+    @app.errorhandler(HTTPException)
+    def refused(error: HTTPException) -> tuple[Response, int]:
+        return _error(error.code or 500, error.name.lower().replace(" ", "_"), "a route of /openapi.json",
+                      f"{request.method} {request.path}"[:200], error.description or error.name)
+
+    @app.errorhandler(MatchbookError)
+    @app.errorhandler(Exception)
+    def unexpected(error: Exception) -> tuple[Response, int]:
+        log.error("an answer failed: %s", error, exc_info=error)
+        return _error(500, "internal", "an answer", "a defect of the reader", "its log says more; please report it")
+
+
+def _error(status: int, code: str, expected: str, got: str, hint: str) -> tuple[Response, int]:
+    said: dict[str, Any] = {"error": {"code": code, "expected": expected, "got": got, "hint": hint}}
+    return jsonify(said), status
+
+
+def _log_rule(settings: Settings) -> None:
+    cold, warm = settings.cold_start_threshold, settings.warm_user_threshold
+    log.info("routing of users: fewer than %d interactions content_based, fewer than %d als, else ensemble", cold, warm)
+    log.info("routing of startups: fewer than %d different users content_based, else als_reverse", cold)
+    log.info("switches: als %s, two-tower %s, ensemble %s (%s), ranker %s", settings.enable_als,
+             settings.enable_two_tower, settings.enable_ensemble, settings.blend, settings.ranker)

@@ -1,0 +1,100 @@
+"""One log line and a few numbers per request (J01, J03, J12, J14, L06); owners appear under a pseudonym."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import time
+from collections.abc import Sequence
+
+from flask import Flask, Response, g, request
+from prometheus_client import (
+    CONTENT_TYPE_LATEST,
+    REGISTRY,
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    generate_latest,
+    values,
+)
+from prometheus_client.multiprocess import MultiProcessCollector
+
+from models.nouns.vocabulary import Entity
+from models.settings import Settings
+from serving.lists import Answer
+from serving.releases import Releases, age_hours
+
+log = logging.getLogger("matchbook.access")
+
+REQUESTS = Counter("matchbook_requests", "Answers with a status, all routes", ["endpoint", "status"])
+LISTS = Counter("matchbook_lists", "Lists handed out", ["surface", "route", "method", "source", "release"])
+DEGRADED = Counter("matchbook_degraded_lists", "Lists handed out while something was down", ["surface"])
+SECONDS = Histogram("matchbook_request_seconds", "Time to answer; alert above 0.5 (J03)", ["endpoint"],
+                    buckets=(.001, .002, .005, .01, .02, .05, .1, .2, .5, 1, 2))
+AGE = Gauge("matchbook_release_age_seconds", "Age of the release that answers", multiprocess_mode="mostrecent")
+
+
+class Access:
+    """Watches every request of an app. Routes leave what they answered with `answered`."""
+
+    def __init__(self, settings: Settings, releases: Releases) -> None:
+        self._settings, self._releases = settings, releases
+        self._key = (settings.pseudonym_key.reveal() or settings.namespace).encode()[:64]
+
+    def attach(self, app: Flask) -> None:
+        app.before_request(self._begin)
+        app.after_request(self._end)
+
+    def pseudonym(self, owner: str) -> str:
+        """Twelve hex digits, the same for the same id and MATCHBOOK_PSEUDONYM_KEY."""
+        return hashlib.blake2b(owner.encode(), key=self._key, digest_size=6).hexdigest()
+
+    def metrics(self) -> Response:
+        """All numbers in the format of Prometheus, over all processes of this reader."""
+        held = self._releases.current
+        if held is not None:
+            AGE.set(3600 * age_hours(held.generated_at()))
+        registry = REGISTRY
+        if getattr(values.ValueClass, "_multiprocess", False):
+            registry = CollectorRegistry()
+            MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+        return Response(generate_latest(registry), content_type=CONTENT_TYPE_LATEST)
+
+    def _begin(self) -> None:
+        g.started, g.answers = time.perf_counter(), ()
+
+    def _end(self, response: Response) -> Response:
+        seconds = time.perf_counter() - g.started
+        endpoint = (request.url_rule.endpoint if request.url_rule else "none").rpartition(".")[2]
+        REQUESTS.labels(endpoint, response.status_code).inc()
+        SECONDS.labels(endpoint).observe(seconds)
+        answers: Sequence[Answer] = g.answers
+        for a in answers:
+            LISTS.labels(a.surface, a.listing.route, a.listing.method, a.source, a.held.id).inc()
+            if a.trouble:
+                DEGRADED.labels(a.surface).inc()
+        if log.isEnabledFor(logging.INFO):
+            log.info("%s", self._line(endpoint, answers, response, 1000 * seconds))
+        return response
+
+    def _line(self, endpoint: str, answers: Sequence[Answer], response: Response, ms: float) -> str:
+        head = f"endpoint={endpoint} status={response.status_code} ms={ms:.2f}"
+        if len(answers) != 1:
+            return f"{head} lists={len(answers)}" if answers else head
+        a = answers[0]
+        owner = f' owner={self.pseudonym(a.owner)} count={a.listing.count} why="{self._why(a)}"' if a.owner else ""
+        trouble = f' trouble="{a.trouble}"' if a.trouble else ""
+        return (f"{head} surface={a.surface}{owner} route={a.listing.route} method={a.listing.method} "
+                f"source={a.source} places={len(a.listing.item)} release={a.held.id}{trouble}")
+
+    def _why(self, answer: Answer) -> str:
+        """The reason for the route, as the thresholds have it."""
+        count, recorded = answer.listing.count, answer.held.release.settings
+        cold = int(recorded.get("cold_start_threshold", self._settings.cold_start_threshold))
+        warm = int(recorded.get("warm_user_threshold", self._settings.warm_user_threshold))
+        if count < cold:
+            return f"{count} < {cold}"
+        if answer.surface.owner is Entity.STARTUP:
+            return f"{count} >= {cold}"
+        return f"{cold} <= {count} < {warm}" if count < warm else f"{count} >= {warm}"

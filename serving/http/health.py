@@ -1,0 +1,76 @@
+"""`/health`, `/health/live`, `/health/ready`: the truth about this process, asked of the servers and not remembered."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from flask import Blueprint, Response, jsonify
+
+from models.errors import MatchbookError, ServiceError
+from models.settings import Settings
+from serving.cache import Cache
+from serving.live import LiveRecommender
+from serving.postgres import Database
+from serving.releases import HeldRelease, Releases, age_hours
+
+
+def health_routes(settings: Settings, cache: Cache, database: Database, releases: Releases,
+                  live: LiveRecommender) -> Blueprint:
+    """The three health routes over these parts."""
+    routes = Blueprint("health", __name__)
+
+    @routes.get("/health")
+    def health() -> tuple[Response, int]:
+        """healthy, degraded (something is down, answers still come) or unhealthy (503: nothing to answer from)."""
+        held = releases.current
+        troubles = {"database": _trouble(database.ping), "redis": _trouble(cache.ping), "release": releases.trouble,
+                    "models": _models(live, held)}
+        found = {k: v for k, v in troubles.items() if v}
+        status = "unhealthy" if held is None else "degraded" if found else "healthy"
+        said = {"status": status, "database_connected": not troubles["database"], "redis_connected": not troubles["redis"],
+                "models_loaded": not troubles["models"], "pinned": _pinned(settings), "troubles": found}
+        return jsonify(said | _release(held, settings)), 503 if held is None else 200
+
+    @routes.get("/health/live")
+    def alive() -> Response:
+        """The process answers; nothing else is looked at."""
+        return jsonify({"live": True})
+
+    @routes.get("/health/ready")
+    def ready() -> tuple[Response, int]:
+        """Lists can be handed out: a release is held. 503 until then."""
+        held = releases.current
+        return jsonify({"ready": held is not None, "release": held.id if held else None}), 200 if held else 503
+
+    return routes
+
+
+def _trouble(ping: Callable[[], None]) -> str:
+    try:
+        ping()
+    except ServiceError as error:
+        return str(error)
+    return ""
+
+
+def _models(live: LiveRecommender, held: HeldRelease | None) -> str:
+    if held is None:
+        return "no release, no models"
+    try:
+        return live.recipes(held).trouble
+    except MatchbookError as error:
+        return str(error)
+
+
+def _pinned(settings: Settings) -> dict[str, str]:
+    pins = {"als_v1": settings.als_model_path, "two_tower_v1": settings.two_tower_model_path}
+    return {name: path for name, path in pins.items() if path}
+
+
+def _release(held: HeldRelease | None, settings: Settings) -> dict[str, Any]:
+    if held is None:
+        return {"release": None}
+    age = age_hours(held.generated_at())
+    return {"release": held.id, "as_of": held.release.as_of, "generated_at": held.generated_at(),
+            "age_hours": round(age, 2), "stale": age > settings.stale_hours, "models": dict(held.release.bundles)}

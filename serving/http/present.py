@@ -1,0 +1,122 @@
+"""From a stored list to the public body: the one place that knows its fields (interfaces.md, F07-F13)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from models.nouns.catalogue import ItemTable
+from models.nouns.entities import FACETS
+from models.nouns.ranked_lists import REASONS
+from models.nouns.vocabulary import Entity, Source, Surface
+from serving.http.query import Query
+from serving.lists import Answer
+from serving.releases import age_hours
+
+#: What a source says for an item, to a user about a startup and to a founder about a person (A21).
+_SOURCE_WORDS: Mapping[Source, tuple[str, str]] = {
+    Source.CONTENT_BASED: ("matches your profile", "matches your startup's profile"),
+    Source.ALS: ("people with activity like yours engaged with it", "engages with startups like yours"),
+    Source.ALS_REVERSE: ("people with activity like yours engaged with it", "engages with startups like yours"),
+    Source.TWO_TOWER: ("fits your interests and activity", "their interests and activity fit your startup"),
+    Source.ITEM_NEIGHBOURS: ("similar to startups you engaged with", "similar to people who engaged with your startup"),
+    Source.POPULAR: ("popular on the platform", "active on the platform"),
+}
+_SHARED = ("same {facet} as startups you engaged with: {label}",
+           "same {facet} as people who engaged with your startup: {label}")
+_STANDING = {"new": ("new on the platform", "new on the platform"),
+             "popular": ("popular on the platform", "active on the platform")}
+
+
+def body(answer: Answer, query: Query, stale_hours: float, now: datetime | None = None) -> dict[str, Any]:
+    """The JSON body of one list: the documented fields, cut to the query; never padded, a short list says so."""
+    listing, held = answer.listing, answer.held
+    table = held.items[answer.surface.item]
+    places = _wanted(answer, query, table)
+    cut = places[query.offset : query.offset + query.limit]
+    items = [_item(answer, table, p) for p in cut]
+    return {
+        answer.surface.item.value + "s": items,
+        "scores": {i["id"]: i["score"] for i in items},
+        "method_used": listing.method.value,
+        "route": listing.route.value,
+        "model_version": held.versions(listing.method),
+        "interaction_count": listing.count,
+        "reranked": listing.reranked,
+        "generated_at": answer.generated_at,
+        "release": held.id,
+        "source": answer.source,
+        "stale": age_hours(held.generated_at(listing.part), now) > stale_hours,
+        "degraded": bool(answer.trouble),
+        "known": answer.known,
+        "total": len(places),
+        "short": len(cut) < query.limit,
+        "reason": _why_short(answer, query, len(places), len(cut)),
+    }
+
+
+def _wanted(answer: Answer, query: Query, table: ItemTable) -> range | list[int]:
+    """The places that pass the filters, in order. The stored list is deeper than the answer, so filters refill it."""
+    item = answer.listing.item
+    if not query.filtered:
+        return range(len(item))
+    keep = np.ones(len(item), bool)
+    for facet, values in query.facets.items():
+        codes = [i for i, label in enumerate(table.labels[facet]) if label.casefold() in values]
+        keep &= np.isin(table.facets[facet][item], codes)
+    if query.exclude:
+        keep &= ~np.isin(item, table.ids.rows_of(sorted(query.exclude)))
+    return [int(p) for p in np.flatnonzero(keep)]
+
+
+def _item(answer: Answer, table: ItemTable, place: int) -> dict[str, Any]:
+    listing, founder_side = answer.listing, answer.surface.owner is Entity.STARTUP
+    row = int(listing.item[place])
+    sources, words = _sources(int(listing.source[place]), founder_side)
+    return {"id": str(table.ids.ids[row]), "score": round(float(listing.score[place]), 4),
+            "reasons": _reasons(words, int(listing.reason[place]), founder_side, table, row), "sources": list(sources)}
+
+
+def _reasons(words: tuple[str, ...], bits: int, founder_side: bool, table: ItemTable, row: int) -> list[str]:
+    """What speaks for an item: shared facets with their labels, its sources, its own standing; each sentence once."""
+    shared = [_SHARED[founder_side].format(facet=f, label=table.labels[f][table.facets[f][row]])
+              for i, f in enumerate(FACETS) if bits >> i & 1 and table.facets[f][row] >= 0] if bits else []
+    standing = [_STANDING[r][founder_side] for i, r in enumerate(REASONS) if r in _STANDING and bits >> i & 1]
+    return list(dict.fromkeys([*shared, *words, *standing]))
+
+
+@lru_cache(maxsize=512)
+def _sources(bits: int, founder_side: bool) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The names behind source bits, and their sentences."""
+    there = [s for s in Source if bits & s.bit]
+    return tuple(s.value for s in there), tuple(_SOURCE_WORDS[s][founder_side] for s in there)
+
+
+def _why_short(answer: Answer, query: Query, total: int, shown: int) -> str | None:
+    """A sentence for a list that is shorter than asked for, None for a full one."""
+    if answer.reason:
+        return answer.reason
+    if shown == query.limit:
+        return None
+    if total > query.offset:
+        return "the list ends here"
+    if not len(answer.listing.item):
+        return _why_empty(answer)
+    if query.filtered and not total:
+        return f"none of the {len(answer.listing.item)} stored places passes the filters"
+    return f"the list has {total} places, all before the offset"
+
+
+def _why_empty(answer: Answer) -> str:
+    if answer.held.popular.get(answer.surface) is None or not len(answer.held.popular[answer.surface].item):
+        return f"there is no {_noun(answer.surface)} yet who could be shown" if answer.surface.item is Entity.USER \
+            else "there is no startup yet that could be shown"
+    return "everything that may be shown has been met already"
+
+
+def _noun(surface: Surface) -> str:
+    return surface.role.value

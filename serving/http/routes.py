@@ -1,0 +1,58 @@
+"""The routes of lists: four surfaces, each with one owner, many owners, popular and trending (F01-F06)."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from flask import Blueprint, Response, g, request
+
+from models.nouns.vocabulary import Surface
+from models.settings import Settings
+from serving.http.present import body
+from serving.http.query import Query, read_id, read_owners, read_query
+from serving.lists import Answer, ListReader
+
+PREFIX = "/api/recommendations"
+
+
+def list_routes(settings: Settings, lists: ListReader) -> Blueprint:
+    """The routes over a reader of lists."""
+    routes = Blueprint("lists", __name__, url_prefix=PREFIX)
+
+    def present(answer: Answer, query: Query) -> Response:
+        g.answers = (answer,)
+        return _json(body(answer, query, settings.stale_hours))
+
+    def one(surface: Surface, owner: str) -> Response:
+        """The list of one owner."""
+        owner, query = read_id(owner), read_query(request.args)
+        return present(lists.one(surface, owner), query)
+
+    def many(surface: Surface) -> Response:
+        """The lists of several owners, all of one release."""
+        query, owners = read_query(request.args), read_owners(request.get_json(silent=True))
+        g.answers = lists.many(surface, owners)
+        return _json({"lists": {a.owner: body(a, query, settings.stale_hours) for a in g.answers}})
+
+    def popular(surface: Surface) -> Response:
+        """What is popular on the surface, the same for everyone."""
+        query = read_query(request.args)
+        return present(lists.popular(surface), query)
+
+    def trending(surface: Surface) -> Response:
+        """What is moving on the surface now, the same for everyone."""
+        query = read_query(request.args)
+        return present(lists.trending(surface), query)
+
+    for surface in Surface:
+        at = {"surface": surface}
+        routes.add_url_rule(f"/{surface}/<owner>", "one", one, defaults=at)
+        routes.add_url_rule(f"/{surface}/popular", "popular", popular, defaults=at)
+        routes.add_url_rule(f"/{surface}/trending", "trending", trending, defaults=at)
+        routes.add_url_rule(f"/{surface}/many", "many", many, defaults=at, methods=["POST"])
+    return routes
+
+
+def _json(value: dict[str, Any]) -> Response:
+    return Response(json.dumps(value, ensure_ascii=False, separators=(",", ":")), mimetype="application/json")

@@ -1,0 +1,153 @@
+"""The release that answers: held in process, switched as a whole, followed by a watcher within a second (R17)."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from models.errors import MatchbookError, ReleaseIncomplete, ReleaseNotFound
+from models.nouns.catalogue import ItemTable, decode_items
+from models.nouns.release import POPULAR_FIELD, Release, StoredList, decode_list
+from models.nouns.vocabulary import Entity, Method, Surface
+from serving.cache import Cache
+
+log = logging.getLogger("matchbook.reader")
+
+WATCH_S = 1.0
+#: The bundles behind a method, for `model_version` (F10).
+_BUNDLES = {
+    Method.CONTENT_BASED: ("content_v1",), Method.ALS: ("als_v1",), Method.ALS_REVERSE: ("als_reverse_v1",),
+    Method.TWO_TOWER: ("two_tower_v1",), Method.ENSEMBLE: ("als_v1", "two_tower_v1", "ensemble_v1"),
+    Method.POPULAR: ("popularity_v1",),
+}
+
+
+@dataclass(frozen=True, eq=False)
+class HeldRelease:
+    """What the reader keeps of one release; an answer is made from exactly one of these, so it never mixes two."""
+
+    release: Release
+    items: Mapping[Entity, ItemTable]
+    popular: Mapping[Surface, StoredList]
+
+    @property
+    def id(self) -> str:
+        return self.release.id
+
+    def generated_at(self, part: int = 0) -> str:
+        """When a list was made: that of its part, since a refresh adds lists to a build."""
+        parts = self.release.parts
+        return str(parts[part]["generated_at"]) if part < len(parts) else self.release.generated_at
+
+    def versions(self, method: Method) -> str:
+        """`als_v1/20130405T000001Z-3fa92c1b`, several joined by " + "."""
+        there = self.release.bundles
+        return " + ".join(f"{name}/{there[name]}" for name in _BUNDLES[method] if name in there)
+
+
+class Releases:
+    """Holds the live release and follows the pointer.
+
+    A new release is loaded aside, off the request path, and taken over by one assignment; requests that began with
+    the old one finish with it. `listeners` are told of each release taken over, e.g. to open its models.
+    """
+
+    def __init__(self, cache: Cache) -> None:
+        self._cache = cache
+        self._held: HeldRelease | None = None
+        self._stop, self._wake = threading.Event(), threading.Event()
+        self._one_at_a_time = threading.Lock()
+        self.trouble = ""
+        self.listeners: list[Callable[[HeldRelease], None]] = []
+        self._watcher = threading.Thread(target=self._watch, name="release-watcher", daemon=True)
+
+    def start(self) -> None:
+        """Take over what is live now, if it can be, and follow the pointer from here on."""
+        self.follow()
+        self._watcher.start()
+
+    def stop(self) -> None:
+        self._stop.set()
+        self._wake.set()
+        if self._watcher.is_alive():
+            self._watcher.join(timeout=5)
+
+    @property
+    def current(self) -> HeldRelease | None:
+        """The release to answer from, if there is one."""
+        return self._held
+
+    @property
+    def held(self) -> HeldRelease:
+        """The release to answer from. Raises ReleaseNotFound where there has never been one."""
+        if self._held is None:
+            raise ReleaseNotFound(self.trouble or "no release is live yet; run `python -m pipelines build`")
+        return self._held
+
+    def look_soon(self) -> None:
+        """Something does not fit the release held: look at the pointer now."""
+        self._wake.set()
+
+    def follow(self) -> None:
+        """Look at the pointer once and take over what it names; on any failure what is held stays."""
+        with self._one_at_a_time:
+            try:
+                pointer = self._cache.get(self._cache.keys.current)
+                if pointer is None:
+                    raise ReleaseNotFound("no release is live yet; run `python -m pipelines build`")
+                name = pointer.decode()
+                if self._held is None or name != self._held.id:
+                    self._take_over(load(self._cache, name))
+                self._note("")
+            except MatchbookError as error:
+                self._note(str(error))
+
+    def _take_over(self, held: HeldRelease) -> None:
+        before, self._held = self._held, held
+        log.info("release %s is live%s: cutoff %s, lists %s", held.id, f", after {before.id}" if before else "",
+                 held.release.as_of, dict(held.release.lists))
+        for tell in self.listeners:
+            tell(held)
+
+    def _note(self, trouble: str) -> None:
+        if trouble != self.trouble:
+            log.log(logging.WARNING if trouble else logging.INFO, "release: %s",
+                    trouble or "the pointer can be followed again")
+        self.trouble = trouble
+
+    def _watch(self) -> None:
+        while not self._stop.is_set():
+            self._wake.wait(WATCH_S)
+            self._wake.clear()
+            if self._stop.is_set():
+                return
+            try:
+                self.follow()
+            except Exception:  # the watcher must outlive whatever a listener does
+                log.exception("following the release failed")
+
+
+def load(cache: Cache, name: str) -> HeldRelease:
+    """Read a release's manifest, item tables and popular lists. Raises ReleaseIncomplete, ServiceError."""
+    keys = cache.keys
+    manifest, *tables = cache.get_many([keys.manifest(name), *(keys.items(name, e) for e in Entity)])
+    if manifest is None or any(t is None for t in tables):
+        raise ReleaseIncomplete(f"{keys.current} names the release {name}, which is not in Redis as a whole; "
+                                "promote another one (`python -m pipelines promote`) or publish it again")
+    items = {e: decode_items(t) for e, t in zip(Entity, tables, strict=True) if t is not None}
+    popular = {s: cache.field(keys.lists(name, s), POPULAR_FIELD) for s in Surface}
+    return HeldRelease(Release.from_json(manifest), items, {s: decode_list(p) for s, p in popular.items() if p})
+
+
+def age_hours(instant: str, now: datetime | None = None) -> float:
+    """Hours since an ISO 8601 instant."""
+    then = datetime.fromisoformat(instant)
+    return ((now or datetime.now(UTC)) - (then if then.tzinfo else then.replace(tzinfo=UTC))).total_seconds() / 3600
+
+
+def instant(us: int) -> str:
+    """ISO 8601 UTC, to the second, of microseconds since 1970."""
+    return datetime.fromtimestamp(us / 1e6, UTC).isoformat(timespec="seconds")

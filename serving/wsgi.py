@@ -1,0 +1,19 @@
+"""The process of the reader: `gunicorn -c python:serving.processes serving.wsgi:app`, settings from the environment."""
+
+from __future__ import annotations
+
+import logging
+
+from flask import Flask
+
+from models.settings import Settings
+from serving.app import create_app
+
+
+def configured_app(settings: Settings) -> Flask:
+    """Logging as set, then the app; its start-up lines say what was loaded and the routing rule (J13-J15)."""
+    logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    return create_app(settings)
+
+
+app = configured_app(Settings.from_env())

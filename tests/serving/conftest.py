@@ -1,0 +1,217 @@
+"""A reader over the planted world: bundles really fitted, a release really published, rows really in PostgreSQL."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import psycopg2
+import pytest
+from flask import Flask
+
+from models.nouns.bundle import Bundle
+from models.nouns.candidates import indptr_of
+from models.nouns.catalogue import catalogue_bundle
+from models.nouns.owners import Owners
+from models.nouns.ranked_lists import RankedLists
+from models.nouns.release import Release
+from models.nouns.vocabulary import InteractionKind, Role, Surface
+from models.recipe import Recipe, open_recipe
+from models.recommend import recommend
+from models.settings import Settings
+from models.training.als import fit_als
+from models.training.content import fit_content
+from models.training.neighbours import fit_neighbours
+from models.training.popularity import fit_popularity
+from pipelines.artifacts import Artifacts
+from pipelines.release.publish import publish_release
+from serving.app import Reader, create_app
+from tests.world import AS_OF_US, World, world
+
+SMALL = {"als_factors": 8, "als_iterations": 5, "enable_two_tower": False, "content_dimensions": 8, "depth": 20}
+Publish = Callable[..., str]
+
+
+@pytest.fixture(scope="session")
+def planted() -> World:
+    return world()
+
+
+@pytest.fixture(scope="session")
+def bundles(planted: World) -> dict[str, Bundle]:
+    """Every model but the two-tower, fitted on the planted world."""
+    w, settings = planted, replace(Settings(), **SMALL)
+    fitted = [
+        catalogue_bundle(w.users, w.startups, {"as_of_us": AS_OF_US, "as_of": "2020-04-10T00:00:00+00:00"}),
+        fit_popularity(w.users, w.startups, w.interactions, AS_OF_US, settings),
+        fit_content(w.user_profiles, w.startup_profiles, w.interactions, w.users.ids, w.startups.ids, settings),
+        fit_als("als_v1", w.interactions, settings),
+        fit_als("als_reverse_v1", w.interactions.transposed(), settings),
+        fit_neighbours("item_neighbours_v1", w.interactions, settings),
+        fit_neighbours("item_neighbours_reverse_v1", w.interactions.transposed(), settings),
+    ]
+    return {b.name: b for b in fitted}
+
+
+@pytest.fixture(scope="session")
+def scored(planted: World, bundles: dict[str, Bundle]) -> dict[Surface, tuple[RankedLists, RankedLists]]:
+    """By surface the lists of every owner and the popular list."""
+    settings = replace(Settings(), **SMALL)
+    return {s: _scored(open_recipe(s, bundles, settings), planted, settings.depth) for s in Surface}
+
+
+def _scored(recipe: Recipe, w: World, depth: int) -> tuple[RankedLists, RankedLists]:
+    rows = recipe.owners.owners_of(recipe.surface)
+    batch = recipe.batch(rows, w.interactions)
+    nobody = Owners(
+        np.array([-1], np.int32),
+        np.zeros(1, np.int32),
+        np.array([True]),
+        batch.history[:1] * 0,
+        (batch.barred[:1] * 0).astype(bool),
+        ("",),
+    )
+    return recommend(recipe, batch, depth), recommend(recipe, nobody, depth)
+
+
+@pytest.fixture
+def settings(settings: Settings) -> Settings:
+    """The usual test settings with small models and no haste: a busy machine must not turn a live list into a popular one."""
+    return replace(settings, **SMALL, live_budget_s=20.0)
+
+
+@pytest.fixture
+def publish(
+    settings: Settings, bundles: dict[str, Bundle], scored: dict[Surface, tuple[RankedLists, RankedLists]]
+) -> Publish:
+    """Publish a release of the planted world: `publish(day=10, backwards=False)` returns its id."""
+
+    def make(day: int = 10, backwards: bool = False, generated: datetime | None = None) -> str:
+        artifacts = Artifacts(settings)
+        slug = f"202004{day:02d}T000000Z"
+        versions = {name: artifacts.store_bundle(b, "20200410T000000Z") for name, b in bundles.items()}
+        name = f"{slug}-{'b' if backwards else 'f'}0000000"
+        lists = {s: _backwards(own) if backwards else own for s, (own, _) in scored.items()}
+        release = Release(
+            id=name,
+            as_of=f"2020-04-{day:02d}T00:00:00+00:00",
+            digest="",
+            snapshot="",
+            bundles=versions,
+            generated_at=(generated or datetime.now(UTC)).isoformat(timespec="seconds"),
+            lists={s.value: len(lists[s]) for s in Surface},
+            shards=[{"surface": s.value, "index": 0} for s in Surface],
+            settings=settings.recorded(),
+        )
+
+        def fill(directory: Path) -> None:
+            for s in Surface:
+                folder = directory / s.value.replace("/", "-")
+                folder.mkdir(parents=True)
+                lists[s].save(folder / "0000.npz")
+                scored[s][1].save(folder / "popular.npz")
+            (directory / "manifest.json").write_text(release.to_json())
+
+        artifacts.place("releases", name, fill)
+        publish_release(settings, name, force=True)
+        return name
+
+    return make
+
+
+def _backwards(lists: RankedLists) -> RankedLists:
+    """The same lists with every list's items in the opposite order, scores as they were."""
+    place = np.concatenate(
+        [np.arange(b - 1, a - 1, -1) for a, b in zip(lists.indptr[:-1], lists.indptr[1:], strict=True)]
+    )
+    return replace(lists, item=lists.item[place], indptr=indptr_of(np.diff(lists.indptr)))
+
+
+@pytest.fixture
+def rows(settings: Settings, planted: World) -> str:
+    """The planted world as rows of the sample platform; gives the database's URL."""
+    w, url = planted, settings.database_url.reveal()
+    people = [
+        (
+            i,
+            Role.DEVELOPER if r == 0 else Role.INVESTOR,
+            w.user_profiles["headline"][n],
+            w.user_profiles["skills"][n],
+            w.user_profiles["interests"][n],
+            w.user_profiles["location"][n],
+            "2020-01-01" if w.users.opted_out[n] else "",
+        )
+        for n, (i, r) in enumerate(zip(w.users.ids.ids, w.users.role, strict=True))
+    ]
+    columns = ("description", "category", "field", "type", "tags", "stage", "location")
+    companies = [
+        (i, *(w.startup_profiles[c][n] for c in columns), w.users.ids.ids[f] if f >= 0 else "")
+        for n, (i, f) in enumerate(zip(w.startups.ids.ids, w.startups.founder, strict=True))
+    ]
+    x, kinds = w.interactions, list(InteractionKind)
+    events = [
+        (w.users.ids.ids[o], w.startups.ids.ids[i], kinds[k], datetime.fromtimestamp(at / 1e6, UTC).isoformat())
+        for o, i, k, at in zip(x.owner, x.item, x.kind, x.at, strict=True)
+    ]
+    with psycopg2.connect(url) as connection, connection.cursor() as cursor:
+        _copy(cursor, "users (id, role, headline, skills, interests, location, opted_out_at)", people)
+        _copy(cursor, f"startups (id, {', '.join(columns)}, founder_id)", companies)
+        _copy(cursor, "user_interactions (user_id, startup_id, interaction_type, created_at)", events)
+    connection.close()
+    return url
+
+
+def _copy(cursor: psycopg2.extensions.cursor, table: str, rows: list[tuple[str, ...]]) -> None:
+    text = "\n".join("\t".join(str(cell) or "\\N" for cell in row) for row in rows)
+    cursor.copy_expert(f"COPY {table} FROM STDIN", io.StringIO(text))
+
+
+@pytest.fixture
+def execute(settings: Settings) -> Callable[..., None]:
+    """Run one statement on the test's database."""
+
+    def run(statement: str, *values: object) -> None:
+        connection = psycopg2.connect(settings.database_url.reveal())
+        with connection, connection.cursor() as cursor:
+            cursor.execute(statement, values)
+        connection.close()
+
+    return run
+
+
+@pytest.fixture
+def start(settings: Settings) -> Iterator[Callable[..., Flask]]:
+    """Start readers: `start()` or `start(other settings)`; all are closed at the end."""
+    apps: list[Flask] = []
+
+    def begin(given: Settings | None = None) -> Flask:
+        app = create_app(given or settings)
+        apps.append(app)
+        reader: Reader = app.extensions["matchbook"]
+        if reader.releases.current is not None:
+            reader.live.recipes(reader.releases.held, patience_s=30)
+        return app
+
+    yield begin
+    for app in apps:
+        app.extensions["matchbook"].close()
+
+
+@pytest.fixture
+def person(planted: World) -> Callable[[Role, int], str]:
+    """The id of the planted user of a role and part in group 0: part 0 acted once, 1 never, 4 is warm, 9 hot, 3 opted out."""
+    return lambda role, part: str(
+        planted.users.ids.ids[next(r for r in planted.rows(role, part) if planted.user_group[r] == 0)]
+    )
+
+
+@pytest.fixture
+def company(planted: World) -> Callable[[int], str]:
+    """The id of the planted startup of a part in group 0: part 2 was never met, 1 is withdrawn."""
+    return lambda part: str(
+        planted.startups.ids.ids[np.flatnonzero((planted.startup_part == part) & (planted.startup_group == 0))[0]]
+    )
