@@ -37,7 +37,7 @@ class AirflowApi:
             time.sleep(0.3)
 
     def dag_known(self, dag: str) -> bool:
-        """Whether the DAG processor has read the DAG. Raises ServiceError with the error of a DAG file it cannot read."""
+        """Whether the DAG processor has read the DAG. Raises ServiceError with the error of a broken DAG file."""
         if self._ask("GET", f"/api/v2/dags/{quote(dag)}", tolerated=NOT_FOUND) is not None:
             return True
         broken = self._ask("GET", "/api/v2/importErrors")["import_errors"]

@@ -120,9 +120,12 @@ def start(command: Sequence[str | Path], log: Path, env: Mapping[str, str], cwd:
 
 def stop_together(processes: Mapping[str, Started]) -> list[str]:
     """Ask all of them to end at once, then wait for each; returns the names of those that ran."""
-    for process in processes.values():
+    running = {name: process for name, process in processes.items() if process.members()}
+    for process in running.values():
         process.ask()
-    return [name for name, process in processes.items() if process.stop()]
+    for process in running.values():
+        process.stop()
+    return list(running)
 
 
 def tail(log: Path, lines: int = 12) -> str:
