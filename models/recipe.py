@@ -204,7 +204,10 @@ def _factors(
 ) -> FactorScorer:
     mine, known = _aligned(bundle, f"{order[0]}_factors", order[0], owners.ids)
     theirs, shown = _aligned(bundle, f"{order[1]}_factors", order[1], items.ids)
-    return FactorScorer(source, mine, known, np.ascontiguousarray(theirs[rows]), shown[rows])
+    # a row of zeros is somebody of whom nothing was learned: the model abstains for them
+    return FactorScorer(
+        source, mine, known & mine.any(axis=1), np.ascontiguousarray(theirs[rows]), (shown & theirs.any(axis=1))[rows]
+    )
 
 
 def _aligned(bundle: Bundle, array: str, ids: str, wanted: IdMap) -> tuple[np.ndarray, np.ndarray]:

@@ -7,6 +7,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -72,5 +73,5 @@ def decode_items(value: bytes) -> ItemTable:
         with np.load(io.BytesIO(value), allow_pickle=False) as z:
             labels = {f: tuple(t) for f, t in json.loads(z["labels"].tobytes()).items()}
             return ItemTable(IdMap.from_packed(z["ids"]), {f: z[f] for f in FACETS}, labels, z["role"])
-    except (ValueError, KeyError, OSError) as error:
+    except (ValueError, KeyError, OSError, BadZipFile) as error:
         raise ReleaseIncomplete(f"the release's item table cannot be read ({error}); publish it again") from error

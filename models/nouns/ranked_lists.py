@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -76,7 +77,7 @@ class RankedLists:
     def open(cls, path: Path) -> RankedLists:
         """The inverse of `save`."""
         try:
-            with np.load(path, allow_pickle=False) as z:
+            with path.open("rb") as f, np.load(f, allow_pickle=False) as z:
                 return cls(**{c.name: z[c.name] for c in fields(cls)})
-        except (OSError, ValueError, KeyError) as error:
+        except (OSError, ValueError, KeyError, BadZipFile) as error:
             raise ReleaseIncomplete(f"{path} holds no ranked lists ({error}); score this shard again") from error

@@ -56,7 +56,7 @@ class Release:
     shards: Sequence[Mapping[str, Any]]
     settings: Mapping[str, Any]
     shares: Mapping[str, Any] = field(default_factory=dict)
-    parts: Sequence[Mapping[str, str]] = ()
+    parts: Sequence[Mapping[str, str]] = field(default_factory=list)
     code_version: str = ""
 
     def to_json(self) -> str:

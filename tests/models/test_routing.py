@@ -1,0 +1,56 @@
+"""Thresholds and chains."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from models.nouns.vocabulary import Method, Surface
+from models.routing import chain, route
+from models.settings import Settings
+
+METHODS = tuple(Method)
+FORWARD, BACK = Surface.STARTUPS_FOR_INVESTOR, Surface.INVESTORS_FOR_STARTUP
+
+
+@pytest.mark.parametrize(("count", "method"), [(0, "content_based"), (4, "content_based"), (5, "als"), (19, "als"),
+                                               (20, "ensemble"), (10_000, "ensemble")])
+def test_users_are_routed_by_their_interactions(count: int, method: str) -> None:
+    """B01-B03, Q01-Q03."""
+    assert METHODS[route(FORWARD, np.array([count]), Settings()).method[0]] == method
+
+
+@pytest.mark.parametrize(("count", "method"), [(4, "content_based"), (5, "als_reverse"), (20, "als_reverse")])
+def test_startups_are_routed_by_the_people_who_met_them(count: int, method: str) -> None:
+    """B04, B05, Q04, R24."""
+    assert METHODS[route(BACK, np.array([count]), Settings()).method[0]] == method
+
+
+def test_thresholds_are_settings() -> None:
+    """B11, G08, G09."""
+    routed = route(FORWARD, np.array([2, 3, 9, 10]), Settings(cold_start_threshold=3, warm_user_threshold=10))
+
+    assert [METHODS[m].value for m in routed.method] == ["content_based", "als", "als", "ensemble"]
+    assert routed.segment.tolist() == [0, 1, 1, 2]
+
+
+def test_the_whole_chain_of_a_hot_user() -> None:
+    """B08."""
+    found = [m.value for m in chain(FORWARD, Method.ENSEMBLE, Settings())]
+
+    assert found == ["ensemble", "als", "two_tower", "content_based", "popular"]
+
+
+@pytest.mark.parametrize("surface", list(Surface))
+@pytest.mark.parametrize("on", [True, False])
+def test_every_chain_ends_in_popular(surface: Surface, on: bool) -> None:
+    """R08: never an empty answer while any item exists, whatever is switched off."""
+    settings = Settings(enable_als=on, enable_two_tower=on, enable_ensemble=on)
+    for method in {METHODS[m] for m in route(surface, np.arange(40), settings).method}:
+        assert chain(surface, method, settings)[-1] is Method.POPULAR
+
+
+def test_the_ensemble_needs_both_halves() -> None:
+    """A15, B10."""
+    assert chain(FORWARD, Method.ENSEMBLE, Settings(enable_two_tower=False))[0] is Method.ALS
+    assert chain(FORWARD, Method.ENSEMBLE, Settings(enable_als=False))[0] is Method.TWO_TOWER
