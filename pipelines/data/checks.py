@@ -71,7 +71,7 @@ class Rejected:
                 reasons = ", ".join(f"{n} {reason}" for reason, n in sorted(self.by_reason.items()))
                 raise DataError(
                     f"expected at most {share:.1%} of the rows of {view} to be broken, got {count} of "
-                    f"{count + kept[view]} ({reasons}; the first: {'; '.join(self._examples)}). All of them are in {path}. "
+                    f"{count + kept[view]} ({reasons}; the first: {'; '.join(self._examples)}). All are in {path}. "
                     "Mend the platform's rows or its view, or, if they may be left out, raise MATCHBOOK_REJECTED_SHARE"
                 )
 
