@@ -82,7 +82,7 @@ def test_several_are_asked_at_once(tmp_path: Path, started: list[Started]) -> No
 
 
 def test_a_program_that_is_not_there_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ServiceError, match="could not start .*no-such-program"):
+    with pytest.raises(ServiceError, match=r"could not start .*no-such-program"):
         start([tmp_path / "no-such-program"], tmp_path / "log", {}, tmp_path)
 
 

@@ -1,0 +1,76 @@
+"""The direction of imports, as contracts and as what a running reader has really loaded."""
+
+from __future__ import annotations
+
+import ast
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.house.tree import CODE, PACKAGES, ROOT, name, parsed, python
+
+HEAVY = ("airflow", "implicit", "torch", "pandas", "sklearn", "models.training", "pipelines", "pyarrow")
+
+
+def imported(path: Path) -> set[str]:
+    """Every module that a file names in an import, wherever the import stands."""
+    found: set[str] = set()
+    for node in ast.walk(parsed(path)):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
+def under(modules: set[str], package: str) -> list[str]:
+    return sorted(m for m in modules if m == package or m.startswith(f"{package}."))
+
+
+def test_import_contracts_hold() -> None:
+    done = subprocess.run([Path(sys.executable).parent / "lint-imports", "--no-cache"], cwd=ROOT, capture_output=True,
+                          text=True, env=os.environ | {"PYTHONPATH": str(ROOT)})
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("module", ["serving.wsgi", "models.recommend", "models.recipe"])
+def test_a_reader_really_loads_nothing_that_trains(module: str, tmp_path: Path) -> None:
+    program = f"import sys, {module}; print([m for m in {HEAVY!r} if m in sys.modules])"
+    env = os.environ | {"PYTHONPATH": str(ROOT), "MATCHBOOK_HOME": str(tmp_path), "REDIS_URL": "redis://127.0.0.1:1/0",
+                        "DATABASE_URL": "postgresql://nobody@127.0.0.1:1/none"}
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, env=env)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == "[]"
+
+
+def test_only_pipelines_opens_the_shelf_of_training() -> None:
+    elsewhere = [p for p in python(*CODE) if p.relative_to(ROOT).parts[0] != "pipelines" and "training" not in p.parts]
+    found = {name(p): under(imported(p), "models.training") for p in elsewhere}
+    found = {p: m for p, m in found.items() if m and not p.startswith("benchmarks")}
+    assert not found, f"training code is opened by pipelines only: {found}"
+
+
+def test_nobody_imports_dags_or_tests() -> None:
+    names = {p.stem for p in python("dags")} | {"dags", "tests", "benchmarks"}
+    found = {name(p): sorted(m for m in imported(p) if m.split(".")[0] in names) for p in python(*PACKAGES)}
+    assert not {p: m for p, m in found.items() if m}
+
+
+def test_dags_import_nothing_heavy_at_the_top() -> None:
+    allowed = {"__future__", "airflow", "matchbook_task_rules", "matchbook_build_tasks", *sys.stdlib_module_names}
+    for path in python("dags"):
+        top = [n for n in parsed(path).body if isinstance(n, ast.Import | ast.ImportFrom)]
+        roots = {(n.module or "") if isinstance(n, ast.ImportFrom) else a.name for n in top for a in n.names}
+        foreign = {r for r in roots if r.split(".")[0] not in allowed and not r.startswith("matchbook_")}
+        assert not foreign, f"{name(path)}: import {foreign} inside the tasks; a DAG file is read every few seconds"
+
+
+def test_every_package_is_one_and_comes_from_here() -> None:
+    for path in python(*PACKAGES):
+        assert (path.parent / "__init__.py").is_file(), f"{name(path.parent)} lacks __init__.py: contracts skip it"
+    for package in PACKAGES:
+        found = __import__(package).__file__
+        assert found is not None and Path(found).resolve().is_relative_to(ROOT), f"{package} comes from {found}"
