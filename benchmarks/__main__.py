@@ -1,0 +1,47 @@
+"""`python -m benchmarks [2k|20k|100k …] [--write]`: every step of generated marketplaces, in seconds and memory."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from pathlib import Path
+
+from benchmarks.run import SIZES, StepFailed, measure, table
+
+PAGE = Path(__file__).parent.parent / "docs" / "benchmarks.md"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("size", nargs="*", metavar="SIZE", help="2k, 20k or 100k; default: 2k 20k")
+    parser.add_argument("--write", action="store_true", help="put the tables into docs/benchmarks.md")
+    parser.add_argument("--keep", type=Path, help="a home to use and leave behind (one size)")
+    args = parser.parse_args()
+    sizes = args.size or ["2k", "20k"]
+    if set(sizes) - set(SIZES) or (args.keep and len(sizes) > 1):
+        parser.error(f"expected SIZE among {', '.join(SIZES)}, one where --keep is given; got {' '.join(sizes)}")
+    for size in sizes:
+        sys.stderr.write(f"{size}\n")
+        try:
+            text = table(size, measure(size, args.keep and args.keep.absolute()))
+        except StepFailed as error:
+            sys.stderr.write(f"{error}\n")
+            return 1
+        sys.stdout.write(f"## {size}\n\n{text}\n\n")
+        if args.write:
+            write(size, text)
+    return 0
+
+
+def write(size: str, text: str) -> None:
+    """Replace the section of a size in the page."""
+    section = f"## {size}\n\n`python -m benchmarks {size} --write`\n\n{text}\n"
+    page = PAGE.read_text()
+    found = re.compile(rf"^## {size}\n.*?(?=^## |\Z)", re.MULTILINE | re.DOTALL)
+    page = found.sub(lambda _: section + "\n", page) if found.search(page) else f"{page.rstrip()}\n\n{section}"
+    PAGE.write_text(page.rstrip() + "\n")
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

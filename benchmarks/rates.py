@@ -1,0 +1,146 @@
+"""Owners a second: implicit's own recommend, our top k on the same factors, and the plain chain to Redis.
+
+The plain chain: ALS and the two-tower propose and score, the weighted blend, the rule-based ranker with diversity,
+reasons, encoding, and the write to Redis. Every repeat times all ways in turn; medians are reported.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from scipy import sparse
+from threadpoolctl import threadpool_limits
+
+from models.nouns.bundle import Bundle
+from models.nouns.candidates import Proposal
+from models.nouns.interactions import Interactions
+from models.nouns.owners import Owners
+from models.nouns.release import Keys, encode_lists
+from models.nouns.vocabulary import Source, Surface
+from models.recipe import Recipe, open_bundles, open_recipe
+from models.scorers.top_k import Float32Product, top_k
+from pipelines.data.snapshot import Snapshot
+from pipelines.release.cache import connect
+from pipelines.run import Run
+from pipelines.scoring.accelerate import BFloat16Product, accelerated
+from pipelines.scoring.shards import score_owners
+
+PLACES = 100
+#: Owners that are timed at most; enough for several seconds.
+MOST = 16384
+_BATCH = 500
+_SOURCES = (Source.ALS, Source.TWO_TOWER)
+
+
+def compare(run: Run, snapshot: str, versions: Mapping[str, str], repeats: int = 5) -> dict[str, Any]:
+    """Rates in owners a second by way, in how many owners the items differ from implicit's, and what was on."""
+    als = open_bundles(run.settings.artifacts, {"als_v1": versions["als_v1"]}, run.settings)["als_v1"]
+    interactions = Snapshot.open(run.settings.artifacts / "snapshots" / snapshot).interactions()
+    rows, seen = _seen(als, interactions)
+    left, right = als.arrays["user_factors"][rows], als.arrays["item_factors"]
+    products = {"float32": Float32Product(right), "bfloat16": BFloat16Product(right)}
+    ways: dict[str, Callable[[], Any]] = {"implicit.recommend": _implicit(left, right, seen)}
+    for name, product in products.items():
+        for threads in (1, 2):
+            ways[f"top k, {name}, {threads} thread{'s' * (threads > 1)}"] = _candidates(left, product, seen, threads)
+    chain, owners, what = _plain_chain(run, versions, interactions)
+    ways["plain chain to Redis"] = chain
+    seconds, results = _timed(ways, repeats)
+    count = {name: len(rows) for name in ways} | {"plain chain to Redis": owners}
+    theirs = results["implicit.recommend"]
+    return {
+        "rates": {name: count[name] / seconds[name] for name in ways},
+        "differing": {n: _differing(p, theirs) for n, p in results.items() if isinstance(p, Proposal)},
+        "items": len(right),
+        "factors": right.shape[1],
+        "owners": len(rows),
+        **what,
+    }
+
+
+def _seen(als: Bundle, interactions: Interactions) -> tuple[np.ndarray, sparse.csr_matrix]:
+    """Rows of the users that are timed, evenly spread, and (users, items) float32: what they have met."""
+    known = len(als.maps["user"])
+    rows = np.unique(np.linspace(0, known - 1, min(known, MOST)).astype(np.int64))
+    users = interactions.owners.rows_of(als.maps["user"].ids[rows])
+    items = interactions.items.rows_of(als.maps["item"].ids)
+    return rows, interactions.pairs().astype(np.float32)[users][:, items].tocsr()
+
+
+def _implicit(left: np.ndarray, right: np.ndarray, seen: sparse.csr_matrix) -> Callable[[], np.ndarray]:
+    from implicit.cpu.als import AlternatingLeastSquares
+
+    model = AlternatingLeastSquares(factors=right.shape[1])
+    model.user_factors, model.item_factors = left, right
+    everybody, places = np.arange(len(left)), min(PLACES, len(right) - int(np.diff(seen.indptr).max()))
+
+    def recommend() -> np.ndarray:
+        with threadpool_limits(1, "blas"):
+            return np.asarray(model.recommend(everybody, seen, N=places, filter_already_liked_items=True)[0])
+
+    return recommend
+
+
+def _candidates(left: np.ndarray, product: Any, seen: sparse.csr_matrix, threads: int) -> Callable[[], Proposal]:
+    places = min(PLACES, len(product.vectors) - int(np.diff(seen.indptr).max()))
+    return lambda: top_k(left, product, seen, places, threads)
+
+
+def _plain_chain(
+    run: Run, versions: Mapping[str, str], interactions: Interactions
+) -> tuple[Callable[[], None], int, dict[str, Any]]:
+    """The chain over users with two known sources; what it had on."""
+    settings = replace(run.settings, ranker="rules", blend="weighted", cold_start_threshold=0, warm_user_threshold=0)
+    wanted = ("catalogue_v1", "popularity_v1", "als_v1", "two_tower_v1")
+    bundles = open_bundles(settings.artifacts, {n: versions[n] for n in wanted}, settings)
+    recipe = open_recipe(Surface.STARTUPS_FOR_DEVELOPER, bundles, settings)
+    rows = recipe.owners.owners_of(recipe.surface)
+    rows = rows[recipe.owners.count[rows] > 0][:MOST]
+    owners = recipe.batch(rows, interactions)
+    fast = accelerated(recipe, len(rows))
+    client: Any = connect(settings)
+    key = Keys("benchmark").lists("chain", recipe.surface)
+    what = {
+        "sources": [s.value for s in recipe.scorers],
+        "ranker": "rules",
+        "blend": settings.blend,
+        "depth": settings.depth,
+        "candidates": int(np.ceil(settings.depth * settings.candidate_multiplier)),
+        "product": type(getattr(fast.scorers[Source.ALS], "_product", None)).__name__,
+    }
+    assert tuple(recipe.scorers) == _SOURCES
+    return lambda: _chain(fast, owners, rows, client, key), len(rows), what
+
+
+def _chain(recipe: Recipe, owners: Owners, rows: np.ndarray, client: Any, key: str) -> None:
+    values = encode_lists(score_owners(recipe, owners))
+    fields = [row.tobytes() for row in recipe.owners.ids.packed()[rows]]
+    pipe = client.pipeline(transaction=False)
+    for start in range(0, len(fields), _BATCH):
+        pairs = zip(fields[start : start + _BATCH], values[start : start + _BATCH], strict=True)
+        pipe.hset(key, items=[x for pair in pairs for x in pair])
+    pipe.execute()
+    client.unlink(key)
+
+
+def _timed(ways: Mapping[str, Callable[[], Any]], repeats: int) -> tuple[dict[str, float], dict[str, Any]]:
+    """Median seconds of each way and its last result, all ways in turn."""
+    took: dict[str, list[float]] = {name: [] for name in ways}
+    results = {}
+    for _ in range(repeats):
+        for name, way in ways.items():
+            start = time.perf_counter()
+            results[name] = way()
+            took[name].append(time.perf_counter() - start)
+    return {name: statistics.median(t) for name, t in took.items()}, results
+
+
+def _differing(proposal: Proposal, theirs: np.ndarray) -> int:
+    """Owners whose set of items is another than implicit's (it knows no tie rule)."""
+    ours = proposal.item.reshape(len(proposal), -1)
+    return int((np.sort(ours, axis=1) != np.sort(theirs, axis=1)).any(axis=1).sum())

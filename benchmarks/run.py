@@ -1,0 +1,119 @@
+"""One marketplace of one size through every step, each step in a process of its own; the table of what it took."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from benchmarks.steps import settings_of
+from pipelines.learning.train import BASE_BUNDLES
+from pipelines.local.servers import remove_home, servers
+
+#: Users and startups; about 30 events a user.
+SIZES = {"2k": (2_000, 500), "20k": (20_000, 5_000), "100k": (100_000, 20_000)}
+
+
+class StepFailed(Exception):
+    """A step of the benchmark did not end well; its own words were shown."""
+
+
+class Bench:
+    """The steps of one size in a home of their own; `taken` collects what each reported."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        self.taken: dict[str, dict[str, Any]] = {}
+
+    def step(self, label: str, name: str, *arguments: str) -> dict[str, Any]:
+        """Run one step alone and keep what it says of itself."""
+        sys.stderr.write(f"  {label} … ")
+        sys.stderr.flush()
+        command = [sys.executable, "-m", "benchmarks.steps", str(self.home), name, *arguments]
+        done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
+        if done.returncode:
+            raise StepFailed(f"{label} failed with status {done.returncode}")
+        self.taken[label] = json.loads(done.stdout.splitlines()[-1])
+        sys.stderr.write(f"{self.taken[label]['seconds']:.1f} s, {self.taken[label]['peak_mb']:.0f} MB\n")
+        return self.taken[label]
+
+    def all(self, users: int, startups: int) -> None:
+        """From nothing to a live release, then the comparisons."""
+        self.step("generate", "generate", str(users), str(startups))
+        self.step("import", "load")
+        self.step("plain COPY", "copy")
+        snapshot = self.step("export", "export")["snapshot"]
+        self.step("datasets", "datasets", snapshot)
+        bundles = {}
+        for name in BASE_BUNDLES:
+            bundles[name] = self.step(f"train {name}", "train", name, snapshot)["version"]
+        learned = self.step("train rankers", "rankers", snapshot)["bundles"]
+        versions = json.dumps({n: v for n, v in (bundles | learned).items() if v})
+        shards = self.step("score", "score", snapshot, versions)["shards"]
+        release = self.step("assemble", "assemble", snapshot, versions, json.dumps(shards))["release"]
+        self.step("publish", "publish", release)
+        self.step("rates", "rates", snapshot, versions)
+
+
+def measure(size: str, keep: Path | None = None) -> dict[str, dict[str, Any]]:
+    """What every step of a size took; the home is removed afterwards, unless `keep` names one."""
+    home = keep or Path(tempfile.mkdtemp(prefix="matchbook-bench-"))
+    bench = Bench(home)
+    settings = settings_of(home)
+    try:
+        with servers(settings):
+            bench.all(*SIZES[size])
+    finally:
+        if keep is None:
+            remove_home(settings)
+            shutil.rmtree(home, ignore_errors=True)
+    return bench.taken
+
+
+def table(size: str, taken: Mapping[str, Mapping[str, Any]]) -> str:
+    """The measurements of one size as Markdown."""
+    users, startups = SIZES[size]
+    load, score, publish, rates = (taken[n] for n in ("import", "score", "publish", "rates"))
+    lines = [
+        f"{users:,} users, {startups:,} startups, {load['interactions']:,} events",
+        "",
+        "| step | seconds | peak MB |",
+        "|---|---|---|",
+    ]
+    lines += [f"| {name} | {t['seconds']:.1f} | {t['peak_mb']:,.0f} |" for name, t in taken.items() if name != "rates"]
+    own, copied = taken["export"]["own_seconds"], taken["plain COPY"]["own_seconds"]
+    lines += [
+        "",
+        f"- export at {copied / own:.2f} of plain COPY's speed ({own:.2f} s beside {copied:.2f} s, "
+        "libraries not counted)",
+        f"- scored: {score['owners'] / score['own_seconds']:,.0f} owners a second, all surfaces, every source, "
+        "the ranker as trained",
+        f"- a stored list: {publish['encoded']:,.0f} bytes encoded, {publish['memory_usage']:,.0f} bytes by "
+        f"MEMORY USAGE, {publish['used_memory']:,.0f} bytes of used_memory (item tables included), "
+        f"{publish['lists']:,} lists",
+        "",
+    ]
+    return "\n".join(lines + _comparison(rates))
+
+
+def _comparison(rates: Mapping[str, Any]) -> list[str]:
+    base = rates["rates"]["implicit.recommend"]
+    lines = [
+        f"Owners a second, {rates['owners']:,} users, {rates['items']:,} items, {rates['factors']} factors, N = 100:",
+        "",
+        "| way | owners/s | x implicit | owners whose items differ |",
+        "|---|---|---|---|",
+    ]
+    for name, rate in rates["rates"].items():
+        lines.append(f"| {name} | {rate:,.0f} | {rate / base:.2f} | {rates['differing'].get(name, '-')} |")
+    return [
+        *lines,
+        "",
+        f"The plain chain: sources {' + '.join(rates['sources'])} ({rates['candidates']} candidates each), "
+        f"{rates['blend']} blend, ranker {rates['ranker']}, depth {rates['depth']}, {rates['product']}.",
+    ]

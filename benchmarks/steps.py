@@ -1,0 +1,173 @@
+"""The steps that are timed, each run alone in a process of its own: `python -m benchmarks.steps HOME STEP [ARGUMENT…]`.
+
+The last line on stdout is JSON: seconds and peak_mb of the step, libraries it imports included, and facts of its own.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from models.errors import MatchbookError
+from models.settings import Secret, Settings
+from pipelines.local.servers import running_settings
+from pipelines.run import Run
+
+RUN = "benchmark"
+
+
+def settings_of(home: Path) -> Settings:
+    """The defaults in a home of the benchmark's own: a user's database is never written to."""
+    return replace(Settings.from_env(), home=home, database_url=Secret(""), redis_url=Secret(""))
+
+
+def generate(settings: Settings, users: str, startups: str) -> dict[str, Any]:
+    """The sample marketplace as CSV."""
+    from pipelines.data.sample import write_sample
+
+    write_sample(settings.home / "sample", users=int(users), startups=int(startups), seed=settings.seed)
+    files = sorted((settings.home / "sample").glob("*.csv*"))
+    return {"mb": round(sum(f.stat().st_size for f in files) / 1e6, 1)}
+
+
+def load(settings: Settings) -> dict[str, Any]:
+    """The folder into PostgreSQL."""
+    from pipelines.data.load import import_folder
+
+    return dict(import_folder(settings, settings.home / "sample").counts)
+
+
+def copy(settings: Settings) -> dict[str, Any]:
+    """What the server can give at most: the three views by plain COPY, thrown away."""
+    from pipelines.postgres import copy_statement, engine, transaction
+
+    class Count:
+        mb = 0.0
+
+        def write(self, piece: bytes) -> int:
+            self.mb += len(piece) / 1e6
+            return len(piece)
+
+    sink: Any = Count()
+    with transaction(engine(settings)) as connection:
+        start = time.perf_counter()
+        rows = sum(
+            copy_statement(connection, f"SELECT * FROM matchbook_{view}", {}, sink)
+            for view in ("users", "startups", "interactions")
+        )
+    return {"rows": rows, "mb": round(sink.mb, 1), "own_seconds": time.perf_counter() - start}
+
+
+def export(settings: Settings) -> dict[str, Any]:
+    """The snapshot; begins the run that later steps go on with."""
+    from pipelines.commands.build import default_cutoff
+    from pipelines.data.export import export_snapshot
+
+    run = Run.start(settings, RUN, default_cutoff(settings))
+    start = time.perf_counter()
+    snapshot = export_snapshot(run)["snapshot"]
+    return {"snapshot": snapshot, "own_seconds": time.perf_counter() - start}
+
+
+def datasets(settings: Settings, snapshot: str) -> dict[str, Any]:
+    """The files of D03-D10."""
+    from pipelines.data.datasets import write_datasets
+
+    write_datasets(Run.open(settings, RUN), snapshot)
+    return {}
+
+
+def train(settings: Settings, name: str, snapshot: str) -> dict[str, Any]:
+    """One bundle."""
+    from pipelines.learning.train import train as fit_and_store
+
+    return dict(fit_and_store(Run.open(settings, RUN), name, snapshot))
+
+
+def rankers(settings: Settings, snapshot: str) -> dict[str, Any]:
+    """Hold-out, ranking set, the learned blend and the ranker."""
+    from pipelines.learning.second_stage import train_ranker
+
+    return {"bundles": {b["name"]: b["version"] for b in train_ranker(Run.open(settings, RUN), snapshot)}}
+
+
+def score(settings: Settings, snapshot: str, bundles: str) -> dict[str, Any]:
+    """Everybody, all surfaces, with every source and ranker there is."""
+    from pipelines.scoring.shards import plan_shards, score_shard
+
+    run, versions = Run.open(settings, RUN), json.loads(bundles)
+    shards = plan_shards(run, snapshot, versions)
+    start = time.perf_counter()
+    done = [score_shard(run, shard) for shard in shards]
+    return {"shards": done, "owners": sum(d["owners"] for d in done), "own_seconds": time.perf_counter() - start}
+
+
+def assemble(settings: Settings, snapshot: str, bundles: str, shards: str) -> dict[str, Any]:
+    """Shards to a verified release."""
+    from pipelines.release.assemble import assemble_release
+
+    release = assemble_release(Run.open(settings, RUN), snapshot, json.loads(bundles), json.loads(shards))
+    return {"release": release["release"]}
+
+
+def publish(settings: Settings, release: str) -> dict[str, Any]:
+    """The release into Redis and live; bytes of a list as Redis counts them, keys and table included."""
+    from models.nouns.release import Keys
+    from models.nouns.vocabulary import Surface
+    from pipelines.release.cache import connect
+    from pipelines.release.publish import publish_release
+
+    client: Any = connect(settings)
+    before = client.info("memory")["used_memory"]
+    published = publish_release(settings, release)
+    after = client.info("memory")["used_memory"]
+    keys = [Keys(settings.namespace).lists(release, s) for s in Surface]
+    used, lists = sum(client.memory_usage(k, samples=0) or 0 for k in keys), max(1, published["lists"])
+    return {
+        "lists": lists,
+        "encoded": published["bytes_per_list"],
+        "memory_usage": round(used / lists, 1),
+        "used_memory": round((after - before) / lists, 1),
+    }
+
+
+def rates(settings: Settings, snapshot: str, bundles: str) -> dict[str, Any]:
+    """The comparisons with implicit, see benchmarks/rates.py."""
+    from benchmarks.rates import compare
+
+    return compare(Run.open(settings, RUN), snapshot, json.loads(bundles))
+
+
+STEPS: Mapping[str, Callable[..., dict[str, Any]]] = {
+    f.__name__: f for f in (generate, load, copy, export, datasets, train, rankers, score, assemble, publish, rates)
+}
+
+
+def peak_mb() -> float:
+    """The largest resident size of this process so far."""
+    found = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
+    return round(int(found.group(1)) / 1024, 1) if found else float("nan")
+
+
+def main() -> int:
+    home, step, *arguments = sys.argv[1:]
+    settings = running_settings(settings_of(Path(home))) or settings_of(Path(home))
+    start = time.perf_counter()
+    try:
+        facts = STEPS[step](settings, *arguments)
+    except MatchbookError as error:
+        sys.stderr.write(f"{type(error).__name__}: {error}\n")
+        return 1
+    seconds = time.perf_counter() - start
+    sys.stdout.write("\n" + json.dumps({"seconds": seconds, "peak_mb": peak_mb(), **facts}) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
