@@ -29,6 +29,9 @@ DROPOUT = 0.2
 _GUARD_SHARE = 5
 #: Below so many guarding owners the guard would be a coin: everybody teaches then.
 _GUARD_OWNERS = 10
+#: Pairs of one epoch: so many a positive, so many in all. With one or two a positive, the seed's 20 epochs over a
+#: thousand rows are some 150 steps, after which the net has learned next to nothing.
+_EACH, _PAIRS = 16, 50_000
 _LOG = logging.getLogger(__name__)
 
 
@@ -46,7 +49,8 @@ class RankingRows:
     def __post_init__(self) -> None:
         if self.features.shape != (len(self.label), len(FEATURES)) or len(self.label) != len(self.group):
             raise TrainingError(f"expected {len(FEATURES)} features, a label and an owner a row, got "
-                                f"{self.features.shape}, {self.label.shape}, {self.group.shape}; build the ranking set again")
+                                f"{self.features.shape}, {self.label.shape}, {self.group.shape}; "
+                                "build the ranking set again")
         if not np.isfinite(self.features).all() or not np.isin(self.label, (0, 1)).all():
             raise TrainingError("features must be finite and labels 0 or 1; build the ranking set again")
 
@@ -81,11 +85,13 @@ class _Pairs:
         mine = group[positive]
         return cls(positive, (np.cumsum(count) - count)[mine], count[mine], negative)
 
-    def draw(self, rng: np.random.Generator, each: int, shuffle: bool = True) -> tuple[np.ndarray, np.ndarray]:
-        """(p,) positives and (p, each) negatives of the same owners, as row numbers."""
-        order = rng.permutation(len(self.positive)) if shuffle else np.arange(len(self.positive))
-        pick = (rng.random((len(order), each)) * self.count[order, None]).astype(np.int64)
-        return self.positive[order], self.negative[self.start[order, None] + pick]
+    def draw(self, rng: np.random.Generator, each: int = _EACH, most: int = _PAIRS) -> tuple[np.ndarray, np.ndarray]:
+        """(n,) positives and as many negatives of the same owners, as row numbers, in random order.
+
+        Every positive meets `each` of its owner's negatives; where that makes more than `most` pairs, some of them."""
+        order = rng.permutation(np.repeat(np.arange(len(self.positive)), each))[:most]
+        pick = (rng.random(len(order)) * self.count[order]).astype(np.int64)
+        return self.positive[order], self.negative[self.start[order] + pick]
 
 
 def fit_ranker(rows: RankingRows, settings: Settings, validation: RankingRows | None = None,
@@ -110,7 +116,7 @@ def fit_ranker(rows: RankingRows, settings: Settings, validation: RankingRows | 
     files = {f"{RANKER}.pth": fitted.last} | ({f"{RANKER}_best.pth": fitted.best} if guard is not None else {})
     config = {**(about or {}), "features": list(FEATURES), "hidden": settings.ranker_hidden, "dropout": DROPOUT,
               "epochs": settings.ranker_epochs, "batch_size": settings.ranker_batch, "seed": settings.seed,
-              "learning_rate": settings.ranker_learning_rate, "negatives_per_positive": settings.ranker_negatives,
+              "learning_rate": settings.ranker_learning_rate, "pairs_per_positive": _EACH, "pairs_per_epoch": _PAIRS,
               "rows": len(rows.label), "positives": rows.positives, "owners": len(np.unique(rows.group)),
               "validated_on": 0 if guard is None else len(np.unique(guard.group)),
               "parameters": int(sum(a.size for a in fitted.arrays.values())), **fitted.report, "warnings": warnings}
@@ -210,8 +216,7 @@ def _train(rows: RankingRows, guard: RankingRows | None, settings: Settings) -> 
     watched = None if guard is None else _Watch.of(guard)
     losses, held_out, best, best_epoch = [], [], _state(net), 0
     for epoch in range(settings.ranker_epochs):
-        drawn = pairs.draw(rng, settings.ranker_negatives)
-        losses.append(_epoch(net, optimiser, features, *drawn, settings.ranker_batch))
+        losses.append(_epoch(net, optimiser, features, *pairs.draw(rng), settings.ranker_batch))
         held_out.append(losses[-1] if watched is None else watched.loss(net))
         if watched is None or held_out[-1] <= min(held_out):
             best, best_epoch = _state(net), epoch + 1
@@ -230,7 +235,7 @@ def _train(rows: RankingRows, guard: RankingRows | None, settings: Settings) -> 
 
 def _epoch(net: torch.nn.Sequential, optimiser: torch.optim.Optimizer, features: torch.Tensor,
            positive: np.ndarray, negative: np.ndarray, batch: int) -> float:
-    """One pass over every positive; returns the mean loss."""
+    """One pass over these pairs in batches of `batch` pairs; returns the mean loss."""
     import torch
 
     net.train()
@@ -246,12 +251,10 @@ def _epoch(net: torch.nn.Sequential, optimiser: torch.optim.Optimizer, features:
 
 def _pairwise(net: torch.nn.Sequential, features: torch.Tensor, above: torch.Tensor,
               below: torch.Tensor) -> torch.Tensor:
-    """Mean of log(1 + exp(-(s+ - s-))): a positive should score above each negative of its owner (C35)."""
+    """Mean of log(1 + exp(-(s+ - s-))): a positive should score above a negative of its owner (C35)."""
     import torch
 
-    high = net(features[above])
-    low = net(features[below.reshape(-1)]).reshape(below.shape)
-    return torch.nn.functional.softplus(low - high).mean()
+    return torch.nn.functional.softplus(net(features[below]) - net(features[above])).mean()
 
 
 @dataclass(frozen=True, eq=False)
@@ -270,7 +273,7 @@ class _Watch:
         if not len(pairs.positive):
             raise TrainingError("the validation set has no owner with both a positive and a negative; "
                                 "give another or none")
-        positive, negative = pairs.draw(np.random.default_rng(0), each=8, shuffle=False)
+        positive, negative = pairs.draw(np.random.default_rng(0))
         features = torch.from_numpy(np.ascontiguousarray(rows.features, np.float32))
         return cls(features, torch.from_numpy(positive), torch.from_numpy(negative))
 
