@@ -1,7 +1,8 @@
 """The process that reads: lists out of Redis, one computed live where none is stored, popular when all else is gone.
 
 app        assembles the parts; wsgi is the process, processes how gunicorn runs it
-releases   the release that answers, followed by a watcher; lists finds one owner's list; live computes a missing one
+releases   the release that answers, followed by a watcher; loading reads one from Redis or, in need, from files
+lists      finds one owner's list; live computes a missing one
 cache      the door to Redis; postgres the door to PostgreSQL; breaker the pause after a failure
 http/      what the outside sees: routes, query, present, health, access (log and metrics), openapi
 """

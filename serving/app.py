@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from flask import Flask, Response, jsonify, request
@@ -17,6 +18,7 @@ from serving.http.health import health_routes
 from serving.http.routes import list_routes
 from serving.lists import ListReader
 from serving.live import LiveRecommender
+from serving.loading import load_from_files, load_release
 from serving.postgres import Database
 from serving.releases import Releases
 
@@ -47,7 +49,9 @@ def create_app(settings: Settings, lists: ListReader | None = None, live: LiveRe
     """A Flask app; `lists` and `live` replace the usual parts. Raises SettingsError without REDIS_URL."""
     cache, database = Cache(settings), Database(settings)
     live = live or LiveRecommender(settings, cache, database)
-    lists = lists or ListReader(settings, cache, Releases(cache), live)
+    if lists is None:
+        releases = Releases(cache, partial(load_release, cache), partial(load_from_files, settings))
+        lists = ListReader(settings, cache, releases, live)
     releases = lists.releases
     app = Flask(__name__, static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = BODY_MOST

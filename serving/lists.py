@@ -1,4 +1,4 @@
-"""One owner's list: from the release held, else computed live, else popular; never nothing, never two releases mixed."""
+"""One owner's list: from the release held, else computed live, else popular; never nothing, never two mixed."""
 
 from __future__ import annotations
 

@@ -8,9 +8,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from models.errors import MatchbookError, ReleaseIncomplete, ReleaseNotFound
-from models.nouns.catalogue import ItemTable, decode_items
-from models.nouns.release import POPULAR_FIELD, Release, StoredList, decode_list
+from models.errors import MatchbookError, ReleaseNotFound, ServiceError
+from models.nouns.catalogue import ItemTable
+from models.nouns.release import Release, StoredList
 from models.nouns.vocabulary import Entity, Method, Surface
 from serving.cache import Cache
 
@@ -55,8 +55,9 @@ class Releases:
     the old one finish with it. `listeners` are told of each release taken over, e.g. to open its models.
     """
 
-    def __init__(self, cache: Cache) -> None:
-        self._cache = cache
+    def __init__(self, cache: Cache, load: Callable[[str], HeldRelease],
+                 load_from_files: Callable[[], HeldRelease]) -> None:
+        self._cache, self._load, self._load_from_files = cache, load, load_from_files
         self._held: HeldRelease | None = None
         self._stop, self._wake = threading.Event(), threading.Event()
         self._one_at_a_time = threading.Lock()
@@ -100,10 +101,21 @@ class Releases:
                     raise ReleaseNotFound("no release is live yet; run `python -m pipelines build`")
                 name = pointer.decode()
                 if self._held is None or name != self._held.id:
-                    self._take_over(load(self._cache, name))
+                    self._take_over(self._load(name))
                 self._note("")
+            except ServiceError as error:
+                self._note(str(error))
+                self._make_do()
             except MatchbookError as error:
                 self._note(str(error))
+
+    def _make_do(self) -> None:
+        """A reader that starts while Redis is down answers from the newest release in the artefact store, degraded."""
+        if self._held is None:
+            try:
+                self._take_over(self._load_from_files())
+            except (MatchbookError, OSError) as error:
+                log.warning("no release can be read from the artefact store either: %s", error)
 
     def _take_over(self, held: HeldRelease) -> None:
         before, self._held = self._held, held
@@ -128,18 +140,6 @@ class Releases:
                 self.follow()
             except Exception:  # the watcher must outlive whatever a listener does
                 log.exception("following the release failed")
-
-
-def load(cache: Cache, name: str) -> HeldRelease:
-    """Read a release's manifest, item tables and popular lists. Raises ReleaseIncomplete, ServiceError."""
-    keys = cache.keys
-    manifest, *tables = cache.get_many([keys.manifest(name), *(keys.items(name, e) for e in Entity)])
-    if manifest is None or any(t is None for t in tables):
-        raise ReleaseIncomplete(f"{keys.current} names the release {name}, which is not in Redis as a whole; "
-                                "promote another one (`python -m pipelines promote`) or publish it again")
-    items = {e: decode_items(t) for e, t in zip(Entity, tables, strict=True) if t is not None}
-    popular = {s: cache.field(keys.lists(name, s), POPULAR_FIELD) for s in Surface}
-    return HeldRelease(Release.from_json(manifest), items, {s: decode_list(p) for s, p in popular.items() if p})
 
 
 def age_hours(instant: str, now: datetime | None = None) -> float:

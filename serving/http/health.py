@@ -28,8 +28,9 @@ def health_routes(settings: Settings, cache: Cache, database: Database, releases
                     "models": _models(live, held)}
         found = {k: v for k, v in troubles.items() if v}
         status = "unhealthy" if held is None else "degraded" if found else "healthy"
-        said = {"status": status, "database_connected": not troubles["database"], "redis_connected": not troubles["redis"],
-                "models_loaded": not troubles["models"], "pinned": _pinned(settings), "troubles": found}
+        said = {"status": status, "database_connected": not troubles["database"],
+                "redis_connected": not troubles["redis"], "models_loaded": not troubles["models"],
+                "pinned": _pinned(settings), "troubles": found}
         return jsonify(said | _release(held, settings)), 503 if held is None else 200
 
     @routes.get("/health/live")

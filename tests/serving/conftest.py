@@ -80,7 +80,7 @@ def _scored(recipe: Recipe, w: World, depth: int) -> tuple[RankedLists, RankedLi
 
 @pytest.fixture
 def settings(settings: Settings) -> Settings:
-    """The usual test settings with small models and no haste: a busy machine must not turn a live list into a popular one."""
+    """The usual test settings with small models and no haste: a busy machine must not change an answer."""
     return replace(settings, **SMALL, live_budget_s=20.0)
 
 
@@ -203,7 +203,7 @@ def start(settings: Settings) -> Iterator[Callable[..., Flask]]:
 
 @pytest.fixture
 def person(planted: World) -> Callable[[Role, int], str]:
-    """The id of the planted user of a role and part in group 0: part 0 acted once, 1 never, 4 is warm, 9 hot, 3 opted out."""
+    """A planted user's id by role and part, of group 0: 0 acted once, 1 never, 4 is warm, 9 hot, 3 opted out."""
     return lambda role, part: str(
         planted.users.ids.ids[next(r for r in planted.rows(role, part) if planted.user_group[r] == 0)]
     )

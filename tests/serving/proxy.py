@@ -1,0 +1,68 @@
+"""A small TCP proxy that can be slow, frozen or gone: the ways in which a server fails a reader."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+import time
+
+
+class Proxy:
+    """Forwards 127.0.0.1:`port` to a target. `down()` refuses and cuts, `up()` serves again, `frozen` holds every byte
+    back while connections stay open, `delay_s` is waited before each piece of an answer."""
+
+    def __init__(self, host: str, port: int) -> None:
+        self._target = (host, port)
+        self.delay_s = 0.0
+        self.frozen = False
+        self._open: list[socket.socket] = []
+        self._listener = self._listen(0)
+        self.port: int = self._listener.getsockname()[1]
+
+    def down(self) -> None:
+        with contextlib.suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        for s in self._open:
+            with contextlib.suppress(OSError):
+                s.shutdown(socket.SHUT_RDWR)
+            s.close()
+        self._open.clear()
+
+    def up(self) -> None:
+        self.frozen = False
+        self.delay_s = 0.0
+        self._listener = self._listen(self.port)
+
+    def _listen(self, port: int) -> socket.socket:
+        listener = socket.create_server(("127.0.0.1", port), reuse_port=False)
+        threading.Thread(target=self._accept, args=[listener], daemon=True).start()
+        return listener
+
+    def _accept(self, listener: socket.socket) -> None:
+        while True:
+            try:
+                client, _ = listener.accept()
+            except OSError:
+                return
+            try:
+                server = socket.create_connection(self._target)
+            except OSError:
+                client.close()
+                continue
+            self._open += [client, server]
+            threading.Thread(target=self._pump, args=[client, server, False], daemon=True).start()
+            threading.Thread(target=self._pump, args=[server, client, True], daemon=True).start()
+
+    def _pump(self, source: socket.socket, sink: socket.socket, answer: bool) -> None:
+        with contextlib.suppress(OSError):
+            while data := source.recv(65536):
+                while self.frozen:
+                    time.sleep(0.01)
+                if answer and self.delay_s:
+                    time.sleep(self.delay_s)
+                sink.sendall(data)
+        for s in (source, sink):
+            with contextlib.suppress(OSError):
+                s.shutdown(socket.SHUT_RDWR)

@@ -1,0 +1,200 @@
+"""Whatever is down, an answer comes within the time-outs, says that it is degraded, and things mend by themselves."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+import redis
+from flask import Flask
+
+from models.nouns.release import Keys
+from models.nouns.vocabulary import Role, Surface
+from models.settings import Secret, Settings
+from pipelines.artifacts import Artifacts
+from tests.serving.proxy import Proxy
+
+SURFACE = Surface.STARTUPS_FOR_DEVELOPER
+PATIENCE_S = 3.0  # far above all time-outs below, far below a hang
+Person = Callable[[Role, int], str]
+
+
+@dataclass
+class Wires:
+    """The two servers behind proxies, and settings that go through them."""
+
+    settings: Settings
+    redis: Proxy
+    postgres: Proxy
+
+
+@pytest.fixture
+def wires(settings: Settings) -> Iterator[Wires]:
+    proxies = {}
+    for name in ("redis_url", "database_url"):
+        parts = urlsplit(getattr(settings, name).reveal())
+        proxy = proxies[name] = Proxy(parts.hostname or "", parts.port or 0)
+        place = f"{parts.netloc.rpartition('@')[0]}@127.0.0.1:{proxy.port}"
+        settings = replace(settings, **{name: Secret(parts._replace(netloc=place).geturl())})
+    settings = replace(settings, redis_timeout_s=0.2, database_timeout_s=0.5, live_budget_s=1.0)
+    yield Wires(settings, proxies["redis_url"], proxies["database_url"])
+    for proxy in proxies.values():
+        proxy.frozen = False
+        proxy.down()
+
+
+def ask(app: Flask, owner: str, surface: Surface = SURFACE) -> dict[str, Any]:
+    started = time.monotonic()
+    answer = app.test_client().get(f"/api/recommendations/{surface}/{owner}")
+    assert time.monotonic() - started < PATIENCE_S
+    assert answer.status_code == 200, answer.text
+    return answer.get_json()
+
+
+def until(true: Callable[[], bool], seconds: float = 15.0) -> None:
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end, "it did not mend by itself"
+        time.sleep(0.05)
+
+
+def health(app: Flask, tail: str = "") -> tuple[int, dict[str, Any]]:
+    answer = app.test_client().get(f"/health{tail}")
+    return answer.status_code, answer.get_json()
+
+
+@pytest.mark.parametrize("failure", ["down", "frozen", "slow"])
+def test_redis_fails_and_comes_back(start: Callable[..., Flask], publish: Callable[..., str], rows: str, wires: Wires,
+                                    person: Person, failure: str) -> None:
+    publish()
+    app, owner = start(wires.settings), person(Role.DEVELOPER, 4)
+    stored = ask(app, owner)
+    assert stored["degraded"] is False
+    if failure == "down":
+        wires.redis.down()
+    elif failure == "frozen":
+        wires.redis.frozen = True
+    else:
+        wires.redis.delay_s = 0.5
+    live = ask(app, owner)
+    assert (live["source"], live["degraded"], live["method_used"]) == ("live", True, "als")
+    assert live["interaction_count"] == stored["interaction_count"]
+    assert [s["id"] for s in live["startups"]] == [s["id"] for s in stored["startups"]]
+    assert health(app) == (200, health(app)[1] | {"status": "degraded", "redis_connected": False, "database_connected": True})
+    if failure == "down":
+        wires.redis.up()
+    wires.redis.frozen, wires.redis.delay_s = False, 0.0
+    until(lambda: ask(app, owner)["degraded"] is False)
+    assert ask(app, owner) == stored
+
+
+@pytest.mark.parametrize("failure", ["down", "frozen"])
+def test_postgres_fails_and_comes_back(start: Callable[..., Flask], publish: Callable[..., str], rows: str, wires: Wires,
+                                       person: Person, execute: Callable[..., None], failure: str) -> None:
+    publish()
+    app, newcomer = start(wires.settings), str(uuid.uuid4())
+    execute("INSERT INTO users (id, role, interests) VALUES (%s, 'developer', 'games')", newcomer)
+    if failure == "down":
+        wires.postgres.down()
+    wires.postgres.frozen = failure == "frozen"
+    assert ask(app, person(Role.DEVELOPER, 4))["degraded"] is False  # a hit needs no database
+    for _ in range(3):
+        body = ask(app, newcomer)
+        assert (body["method_used"], body["degraded"], body["known"], len(body["startups"])) == ("popular", True, False, 10)
+    code, said = health(app)
+    assert (code, said["status"], said["database_connected"], said["redis_connected"]) == (200, "degraded", False, True)
+    wires.postgres.frozen = False
+    if failure == "down":
+        wires.postgres.up()
+    until(lambda: ask(app, newcomer)["degraded"] is False)
+    assert ask(app, newcomer)["source"] == "live"
+    assert health(app)[1]["status"] == "healthy"
+
+
+def test_both_down_the_popular_list_held_in_process_answers(start: Callable[..., Flask], publish: Callable[..., str],
+                                                            rows: str, wires: Wires, person: Person) -> None:
+    publish()
+    app = start(wires.settings)
+    count = ask(app, person(Role.DEVELOPER, 9))["interaction_count"]
+    wires.redis.down()
+    wires.postgres.down()
+    body = ask(app, person(Role.DEVELOPER, 9))
+    assert (body["method_used"], body["route"], body["degraded"], body["known"]) == ("popular", "ensemble", True, True)
+    assert (body["interaction_count"], len(body["startups"])) == (count, 10)
+    assert health(app, "/live")[0] == 200
+    assert health(app, "/ready")[0] == 200
+    assert health(app)[1]["status"] == "degraded"
+
+
+def test_a_reader_that_starts_while_redis_is_down(start: Callable[..., Flask], publish: Callable[..., str], rows: str,
+                                                  wires: Wires, person: Person) -> None:
+    release = publish()
+    wires.redis.down()
+    app, owner = start(wires.settings), person(Role.DEVELOPER, 4)
+    body = ask(app, owner)
+    assert (body["release"], body["source"], body["degraded"], body["method_used"]) == (release, "live", True, "als")
+    wires.redis.up()
+    until(lambda: ask(app, owner)["degraded"] is False)
+    assert ask(app, owner)["source"] == "cache"
+
+
+def test_before_the_first_release_it_says_so_and_starts_serving_by_itself(
+        start: Callable[..., Flask], publish: Callable[..., str], rows: str, settings: Settings, person: Person) -> None:
+    app = start()
+    answer = app.test_client().get(f"/api/recommendations/{SURFACE}/{person(Role.DEVELOPER, 4)}")
+    assert answer.status_code == 503
+    assert answer.get_json()["error"] == {"code": "no_release", "expected": "a published release", "got": "none yet",
+                                          "hint": "no release is live yet; run `python -m pipelines build`"}
+    assert (health(app)[0], health(app)[1]["status"], health(app, "/ready")[0], health(app, "/live")[0]) == (503, "unhealthy", 503, 200)
+    publish()
+    until(lambda: health(app, "/ready")[0] == 200)
+    assert ask(app, person(Role.DEVELOPER, 4))["source"] == "cache"
+
+
+def test_a_pointer_to_a_release_that_is_not_there_keeps_the_old_one(
+        start: Callable[..., Flask], publish: Callable[..., str], rows: str, settings: Settings, person: Person) -> None:
+    release = publish()
+    app = start()
+    with redis.Redis.from_url(settings.redis_url.reveal()) as client:
+        client.set(Keys(settings.namespace).current, "20990101T000000Z-00000000")
+        until(lambda: ask(app, person(Role.DEVELOPER, 4))["degraded"] is True)
+        assert ask(app, person(Role.DEVELOPER, 4))["release"] == release
+        assert "20990101T000000Z-00000000" in health(app)[1]["troubles"]["release"]
+        client.set(Keys(settings.namespace).current, release)
+    until(lambda: ask(app, person(Role.DEVELOPER, 4))["degraded"] is False)
+
+
+def test_a_list_that_is_gone_or_broken_is_computed_live(start: Callable[..., Flask], publish: Callable[..., str], rows: str,
+                                                        settings: Settings, person: Person) -> None:
+    release = publish()
+    app, gone, broken = start(), person(Role.DEVELOPER, 4), person(Role.DEVELOPER, 9)
+    before = [ask(app, o)["scores"] for o in (gone, broken)]
+    key = Keys(settings.namespace).lists(release, SURFACE)
+    with redis.Redis.from_url(settings.redis_url.reveal()) as client:
+        client.hdel(key, uuid.UUID(gone).bytes)
+        client.hset(key, uuid.UUID(broken).bytes, b"\x01\x02\x03")
+    for owner, scores in zip((gone, broken), before, strict=True):
+        body = ask(app, owner)
+        assert (body["source"], body["degraded"], list(body["scores"])) == ("live", True, list(scores))
+
+
+@pytest.mark.parametrize("damage", ["missing", "truncated"])
+def test_a_model_that_cannot_be_opened_leaves_the_next_of_the_chain(
+        start: Callable[..., Flask], publish: Callable[..., str], rows: str, settings: Settings, person: Person,
+        damage: str, caplog: pytest.LogCaptureFixture) -> None:
+    release = publish()
+    stored = Artifacts(settings).release(release)
+    path = settings.artifacts / "bundles" / "als_v1" / stored.bundles["als_v1"] / "als_v1_user_factors.npy"
+    path.unlink() if damage == "missing" else path.write_bytes(path.read_bytes()[:-1])
+    with redis.Redis.from_url(settings.redis_url.reveal()) as client:
+        client.hdel(Keys(settings.namespace).lists(release, SURFACE), uuid.UUID(person(Role.DEVELOPER, 4)).bytes)
+    app = start()
+    body = ask(app, person(Role.DEVELOPER, 4))
+    assert (body["route"], body["method_used"], body["source"], body["degraded"]) == ("als", "content_based", "live", True)
+    assert "als_v1" in health(app)[1]["troubles"]["models"]
+    assert any("model not loaded: als_v1" in r.message for r in caplog.records)
