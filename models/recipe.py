@@ -143,7 +143,7 @@ def open_recipe(surface: Surface, bundles: Mapping[str, Bundle], settings: Setti
         scorers={s.source: s for s in _scorers(surface, bundles, settings, owners, items, rows)},
         popular=PopularScorer(popularity),
         blend=Blend(settings, bundles.get("ensemble_v1")),
-        ranker=_ranker(bundles, settings),
+        ranker=_ranker(surface, bundles, settings),
         item_recency=recency(items.created_at[rows], as_of_us, settings.recency_days),
         item_popularity=popularity,
         facets={f: items.facets[f][rows] for f in items.facets},
@@ -151,11 +151,14 @@ def open_recipe(surface: Surface, bundles: Mapping[str, Bundle], settings: Setti
     )
 
 
-def _ranker(bundles: Mapping[str, Bundle], settings: Settings) -> Ranker | None:
+def _ranker(surface: Surface, bundles: Mapping[str, Bundle], settings: Settings) -> Ranker | None:
+    """The trained one where there is one and, unless it is asked for by name, where it passed (its config says where)."""
     if settings.ranker == "off":
         return None
     if settings.ranker != "rules" and "ranker_v1" in bundles:
-        return MlpRanker.of(bundles["ranker_v1"])
+        bundle = bundles["ranker_v1"]
+        if settings.ranker == "mlp" or surface.value in bundle.config.get("surfaces", [surface.value]):
+            return MlpRanker.of(bundle)
     return RuleRanker.of(settings)
 
 
