@@ -7,6 +7,7 @@ hold-out leaves it but the ranker and the figures.
 from __future__ import annotations
 
 import hashlib
+import json
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -28,6 +29,8 @@ from pipelines.learning.train import BASE_BUNDLES, fit
 from pipelines.run import EPOCH, Run, slug_of
 
 _LOG = logging.getLogger(__name__)
+#: Settings by their first word that no base model reads.
+_SECOND_STAGE = ("ranker", "rule_", "blend", "ensemble_", "rrf_", "diversity_", "candidate_", "depth", "holdout_owners")
 _SALT = np.uint64(0x6D61746368)
 
 
@@ -157,8 +160,11 @@ def _fitted(run: Run, snapshot: Snapshot, name: str, cut_us: int) -> Bundle:
 
 
 def holdout_place(run: Run, snapshot: Snapshot, cut_us: int) -> str:
-    """Where the models of an inner cut lie below the artefact root: each snapshot, cut and setting its own."""
-    key = hashlib.sha256(f"{snapshot.name} {run.settings.digest()}".encode()).hexdigest()[:8]
+    """Where the models of an inner cut lie below the artefact root: each snapshot, cut and setting its own.
+
+    What only the second stage reads makes no difference to them."""
+    shaping = {k: v for k, v in run.settings.recorded().items() if not k.startswith(_SECOND_STAGE)}
+    key = hashlib.sha256(json.dumps([snapshot.name, shaping], sort_keys=True).encode()).hexdigest()[:8]
     cut = slug_of(EPOCH + timedelta(microseconds=cut_us))
     return str((run.directory / "holdout" / f"{cut}-{key}").relative_to(run.artifacts.root))
 

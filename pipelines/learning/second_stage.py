@@ -4,26 +4,33 @@ from __future__ import annotations
 
 import json
 import logging
+import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from models import metrics
 from models.errors import TooSparse, TrainingError
 from models.nouns.bundle import Bundle, open_bundle, write_bundle
+from models.nouns.vocabulary import Surface
 from models.training.blend import BLEND, fit_blend
-from models.training.ranker import RANKER, fit_ranker
+from models.training.ranker import RANKER, RankingRows, fit_ranker
 from pipelines.data.snapshot import Snapshot
+from pipelines.learning.contenders import RANKED, RULES, contenders, shown
 from pipelines.learning.holdout import Holdout, holdout_place, open_holdout
 from pipelines.learning.ranking_set import RankingSet, ranking_set
 from pipelines.run import Run
 
 _LOG = logging.getLogger(__name__)
-#: What `train_ranker` found out, for `evaluate` in another task.
-_NOTE = "second_stage.json"
 #: The ranker of the seed's literal recipe: fitted to be compared with, never stored among the bundles (R03, R04).
-SEED_RANKER = "ranker_of_the_seeds_recipe"
+_SEEDS = "ranker_of_the_seeds_recipe"
+#: The trained ranker serves a surface where it reaches this share of what the rules reach. Lenient: on a few hundred
+#: owners the better of two rankers comes out behind often enough.
+PASSES_AT = 0.7
+#: Owners of a surface who are asked whether the ranker passes.
+_JURY = 1000
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,11 +44,12 @@ class SecondStage:
     refs: list[dict[str, str]]
 
 
-def train_ranker(run: Run, snapshot_name: str) -> list[dict[str, str]]:
+def train_ranker(run: Run, snapshot_name: str, recipe: str = "honest") -> list[dict[str, str]]:
     """Fit and store `ranker_v1`, before it `ensemble_v1` where MATCHBOOK_BLEND is learned, and write the ranking set.
 
-    Returns a reference each: name and version; a refused one has the version "" and a `reason`: then the rules rank, or
-    the weighted blend blends (C53). Doing it again gives the same.
+    recipe: "honest", or "seed" for the literal features of the seed (R03, R04). Returns a reference each: name and
+    version; a refused one has the version "" and a `reason`: then the rules rank, or the weighted blend blends (C53).
+    Doing it again gives the same.
     """
     snapshot = Snapshot.open(run.settings.artifacts / "snapshots" / snapshot_name)
     try:
@@ -54,23 +62,25 @@ def train_ranker(run: Run, snapshot_name: str) -> list[dict[str, str]]:
         refs.append(ref)
     rows = ranking_set(holdout)
     rows.write(run.settings.artifacts / "snapshots" / snapshot_name / "datasets", holdout)
-    ref, _ = _fitted(run, holdout, rows)
-    refs.append(ref)
-    _stage_seed_ranker(run, snapshot, holdout, rows)
-    run.artifacts.write_json(_note(run, snapshot, holdout), refs)
+    of_the_seed = _of_the_seed(run, holdout, rows)
+    if of_the_seed is not None:
+        _stage(_second_place(run, snapshot, holdout) / _SEEDS, of_the_seed)
+    refs.append(_ranker(run, holdout, rows if recipe == "honest" else rows.as_the_seed_has_it(), recipe))
+    run.artifacts.write_json(_second_place(run, snapshot, holdout) / "refs.json", refs)
     return refs
 
 
 def open_second_stage(run: Run, snapshot: Snapshot) -> SecondStage:
     """What `train_ranker` left, in another task; trains it where there is nothing yet. Raises TooSparse."""
     holdout = open_holdout(run, snapshot)
-    note = _note(run, snapshot, holdout)
-    refs: list[dict[str, str]] = json.loads(note.read_text()) if note.is_file() else train_ranker(run, snapshot.name)
+    place = _second_place(run, snapshot, holdout)
+    if not (place / "refs.json").is_file():
+        train_ranker(run, snapshot.name)
+    refs: list[dict[str, str]] = json.loads((place / "refs.json").read_text())
     learned = {r["name"]: run.artifacts.open_bundle(r["name"], r["version"]) for r in refs if r["version"]}
     if BLEND in learned:
         holdout = replace(holdout, bundles={**holdout.bundles, BLEND: learned[BLEND]})
-    seeds = note.parent / SEED_RANKER
-    of_the_seed = open_bundle(RANKER, seeds) if seeds.is_dir() else None
+    of_the_seed = open_bundle(RANKER, place / _SEEDS) if (place / _SEEDS).is_dir() else None
     return SecondStage(holdout, learned.get(RANKER), of_the_seed, refs)
 
 
@@ -86,22 +96,51 @@ def _with_blend(run: Run, holdout: Holdout) -> tuple[Holdout, dict[str, str]]:
     return replace(holdout, bundles={**holdout.bundles, BLEND: bundle}), ref
 
 
-def _fitted(run: Run, holdout: Holdout, rows: RankingSet) -> tuple[dict[str, str], Bundle | None]:
+def _ranker(run: Run, holdout: Holdout, rows: RankingSet, recipe: str) -> dict[str, str]:
+    """Fit, ask the judging half, store: a reference, or a refusal."""
     try:
-        bundle = fit_ranker(rows.rows(), run.settings, about={**_about(run, holdout), "recipe": "honest"})
+        bundle = _passed(holdout, _fitted(run, holdout, rows.rows(), recipe))
     except TrainingError as error:
-        return _refused(RANKER, error), None
-    return {"name": RANKER, "version": run.artifacts.store_bundle(bundle, run.slug)}, bundle
+        return _refused(RANKER, error)
+    return {"name": RANKER, "version": run.artifacts.store_bundle(bundle, run.slug)}
 
 
-def _stage_seed_ranker(run: Run, snapshot: Snapshot, holdout: Holdout, rows: RankingSet) -> None:
+def _passed(holdout: Holdout, bundle: Bundle) -> Bundle:
+    """The ranker with `surfaces` in its config: where it passes. Raises TrainingError where it passes nowhere."""
+    verdict = {s.value: _ndcg(holdout, s, bundle) for s in Surface}
+    passes = {s: v[RANKED] >= PASSES_AT * v[RULES] for s, v in verdict.items()}
+    judged = {s: v for s, v in verdict.items() if v["owners"]}
+    for surface in judged:
+        _LOG.info("ranker on %s: NDCG@10 %s, rules %s", surface, judged[surface][RANKED], judged[surface][RULES])
+    if judged and not any(passes[s] for s in judged):
+        worse = "; ".join(f"{s}: {v[RANKED]:.4f} against {v[RULES]:.4f}" for s, v in judged.items())
+        raise TrainingError(f"the trained ranker orders worse than the rules (NDCG@10 {worse}): the rules rank")
+    return replace(bundle, config={**bundle.config, "surfaces": [s for s in passes if passes[s]], "judged": judged})
+
+
+def _ndcg(holdout: Holdout, surface: Surface, bundle: Bundle) -> dict[str, float]:
+    """Mean NDCG@10 of the rules and the ranker over up to _JURY owners who did not teach."""
+    recipe = holdout.recipe(surface)
+    owners, outcome = holdout.owners(recipe, teaching=False)
+    jury = np.arange(min(len(owners), _JURY))
+    if not len(jury):
+        return {"owners": 0, RANKED: 0.0, RULES: 0.0}
+    both = {n: c for n, c in contenders(holdout, surface, bundle, None).items() if n in (RANKED, RULES)}
+    truth = outcome.relevant[jury]
+    found = {name: metrics.at_k(metrics.hits_of(places, truth), np.diff(truth.indptr))["ndcg"].mean()
+             for name, places in shown(both, owners.take(jury), holdout.settings.threads).items()}
+    return {"owners": len(jury), **{name: round(float(value), 6) for name, value in found.items()}}
+
+
+def _of_the_seed(run: Run, holdout: Holdout, rows: RankingSet) -> Bundle | None:
     try:
-        about = {**_about(run, holdout), "recipe": "seed"}
-        bundle = fit_ranker(rows.as_the_seed_has_it().rows(), run.settings, about=about)
+        return _fitted(run, holdout, rows.as_the_seed_has_it().rows(), "seed")
     except TrainingError:
-        return  # said already of the honest one, whose rows are the same
-    run.artifacts.place(holdout_place(run, snapshot, holdout.cut_us), SEED_RANKER,
-                        lambda directory: write_bundle(bundle, directory))
+        return None  # the honest one has the same rows and will say why
+
+
+def _fitted(run: Run, holdout: Holdout, rows: RankingRows, recipe: str) -> Bundle:
+    return fit_ranker(rows, run.settings, about={**_about(run, holdout), "recipe": recipe})
 
 
 def _about(run: Run, holdout: Holdout) -> dict[str, Any]:
@@ -113,5 +152,13 @@ def _refused(name: str, error: Exception) -> dict[str, str]:
     return {"name": name, "version": "", "reason": str(error)}
 
 
-def _note(run: Run, snapshot: Snapshot, holdout: Holdout) -> Path:
-    return run.artifacts.root / holdout_place(run, snapshot, holdout.cut_us) / _NOTE
+def _second_place(run: Run, snapshot: Snapshot, holdout: Holdout) -> Path:
+    """Where `train_ranker` leaves what `evaluate` wants to know: beside the hold-out's models, by all settings."""
+    return run.artifacts.root / holdout_place(run, snapshot, holdout.cut_us) / f"second-{run.settings.digest()}"
+
+
+def _stage(directory: Path, bundle: Bundle) -> None:
+    """Write a bundle into staging, over what an earlier try left there."""
+    shutil.rmtree(directory, ignore_errors=True)
+    directory.mkdir(parents=True, mode=0o700)
+    write_bundle(bundle, directory)
