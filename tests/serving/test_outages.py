@@ -20,6 +20,8 @@ from pipelines.artifacts import Artifacts
 from tests.serving.proxy import Proxy
 
 SURFACE = Surface.STARTUPS_FOR_DEVELOPER
+Publish = Callable[..., str]
+Start = Callable[..., Flask]
 PATIENCE_S = 3.0  # far above all time-outs below, far below a hang
 Person = Callable[[Role, int], str]
 
@@ -69,8 +71,9 @@ def health(app: Flask, tail: str = "") -> tuple[int, dict[str, Any]]:
 
 
 @pytest.mark.parametrize("failure", ["down", "frozen", "slow"])
-def test_redis_fails_and_comes_back(start: Callable[..., Flask], publish: Callable[..., str], rows: str, wires: Wires,
-                                    person: Person, failure: str) -> None:
+def test_redis_fails_and_comes_back(
+    start: Start, publish: Publish, rows: str, wires: Wires, person: Person, failure: str
+) -> None:
     publish()
     app, owner = start(wires.settings), person(Role.DEVELOPER, 4)
     stored = ask(app, owner)
@@ -85,7 +88,10 @@ def test_redis_fails_and_comes_back(start: Callable[..., Flask], publish: Callab
     assert (live["source"], live["degraded"], live["method_used"]) == ("live", True, "als")
     assert live["interaction_count"] == stored["interaction_count"]
     assert [s["id"] for s in live["startups"]] == [s["id"] for s in stored["startups"]]
-    assert health(app) == (200, health(app)[1] | {"status": "degraded", "redis_connected": False, "database_connected": True})
+    assert health(app) == (
+        200,
+        health(app)[1] | {"status": "degraded", "redis_connected": False, "database_connected": True},
+    )
     if failure == "down":
         wires.redis.up()
     wires.redis.frozen, wires.redis.delay_s = False, 0.0
@@ -94,8 +100,15 @@ def test_redis_fails_and_comes_back(start: Callable[..., Flask], publish: Callab
 
 
 @pytest.mark.parametrize("failure", ["down", "frozen"])
-def test_postgres_fails_and_comes_back(start: Callable[..., Flask], publish: Callable[..., str], rows: str, wires: Wires,
-                                       person: Person, execute: Callable[..., None], failure: str) -> None:
+def test_postgres_fails_and_comes_back(
+    start: Start,
+    publish: Publish,
+    rows: str,
+    wires: Wires,
+    person: Person,
+    execute: Callable[..., None],
+    failure: str,
+) -> None:
     publish()
     app, newcomer = start(wires.settings), str(uuid.uuid4())
     execute("INSERT INTO users (id, role, interests) VALUES (%s, 'developer', 'games')", newcomer)
@@ -105,9 +118,19 @@ def test_postgres_fails_and_comes_back(start: Callable[..., Flask], publish: Cal
     assert ask(app, person(Role.DEVELOPER, 4))["degraded"] is False  # a hit needs no database
     for _ in range(3):
         body = ask(app, newcomer)
-        assert (body["method_used"], body["degraded"], body["known"], len(body["startups"])) == ("popular", True, False, 10)
+        assert (body["method_used"], body["degraded"], body["known"], len(body["startups"])) == (
+            "popular",
+            True,
+            False,
+            10,
+        )
     code, said = health(app)
-    assert (code, said["status"], said["database_connected"], said["redis_connected"]) == (200, "degraded", False, True)
+    assert (code, said["status"], said["database_connected"], said["redis_connected"]) == (
+        200,
+        "degraded",
+        False,
+        True,
+    )
     wires.postgres.frozen = False
     if failure == "down":
         wires.postgres.up()
@@ -116,23 +139,30 @@ def test_postgres_fails_and_comes_back(start: Callable[..., Flask], publish: Cal
     assert health(app)[1]["status"] == "healthy"
 
 
-def test_both_down_the_popular_list_held_in_process_answers(start: Callable[..., Flask], publish: Callable[..., str],
-                                                            rows: str, wires: Wires, person: Person) -> None:
+def test_both_down_the_popular_list_held_in_process_answers(
+    start: Start, publish: Publish, rows: str, wires: Wires, person: Person
+) -> None:
     publish()
     app = start(wires.settings)
     count = ask(app, person(Role.DEVELOPER, 9))["interaction_count"]
     wires.redis.down()
     wires.postgres.down()
     body = ask(app, person(Role.DEVELOPER, 9))
-    assert (body["method_used"], body["route"], body["degraded"], body["known"]) == ("popular", "ensemble", True, True)
+    assert (body["method_used"], body["route"], body["degraded"], body["known"]) == (
+        "popular",
+        "ensemble",
+        True,
+        True,
+    )
     assert (body["interaction_count"], len(body["startups"])) == (count, 10)
     assert health(app, "/live")[0] == 200
     assert health(app, "/ready")[0] == 200
     assert health(app)[1]["status"] == "degraded"
 
 
-def test_a_reader_that_starts_while_redis_is_down(start: Callable[..., Flask], publish: Callable[..., str], rows: str,
-                                                  wires: Wires, person: Person) -> None:
+def test_a_reader_that_starts_while_redis_is_down(
+    start: Start, publish: Publish, rows: str, wires: Wires, person: Person
+) -> None:
     release = publish()
     wires.redis.down()
     app, owner = start(wires.settings), person(Role.DEVELOPER, 4)
@@ -144,20 +174,31 @@ def test_a_reader_that_starts_while_redis_is_down(start: Callable[..., Flask], p
 
 
 def test_before_the_first_release_it_says_so_and_starts_serving_by_itself(
-        start: Callable[..., Flask], publish: Callable[..., str], rows: str, settings: Settings, person: Person) -> None:
+    start: Start, publish: Publish, rows: str, settings: Settings, person: Person
+) -> None:
     app = start()
     answer = app.test_client().get(f"/api/recommendations/{SURFACE}/{person(Role.DEVELOPER, 4)}")
     assert answer.status_code == 503
-    assert answer.get_json()["error"] == {"code": "no_release", "expected": "a published release", "got": "none yet",
-                                          "hint": "no release is live yet; run `python -m pipelines build`"}
-    assert (health(app)[0], health(app)[1]["status"], health(app, "/ready")[0], health(app, "/live")[0]) == (503, "unhealthy", 503, 200)
+    assert answer.get_json()["error"] == {
+        "code": "no_release",
+        "expected": "a published release",
+        "got": "none yet",
+        "hint": "no release is live yet; run `python -m pipelines build`",
+    }
+    assert (health(app)[0], health(app)[1]["status"], health(app, "/ready")[0], health(app, "/live")[0]) == (
+        503,
+        "unhealthy",
+        503,
+        200,
+    )
     publish()
     until(lambda: health(app, "/ready")[0] == 200)
     assert ask(app, person(Role.DEVELOPER, 4))["source"] == "cache"
 
 
 def test_a_pointer_to_a_release_that_is_not_there_keeps_the_old_one(
-        start: Callable[..., Flask], publish: Callable[..., str], rows: str, settings: Settings, person: Person) -> None:
+    start: Start, publish: Publish, rows: str, settings: Settings, person: Person
+) -> None:
     release = publish()
     app = start()
     with redis.Redis.from_url(settings.redis_url.reveal()) as client:
@@ -169,8 +210,9 @@ def test_a_pointer_to_a_release_that_is_not_there_keeps_the_old_one(
     until(lambda: ask(app, person(Role.DEVELOPER, 4))["degraded"] is False)
 
 
-def test_a_list_that_is_gone_or_broken_is_computed_live(start: Callable[..., Flask], publish: Callable[..., str], rows: str,
-                                                        settings: Settings, person: Person) -> None:
+def test_a_list_that_is_gone_or_broken_is_computed_live(
+    start: Start, publish: Publish, rows: str, settings: Settings, person: Person
+) -> None:
     release = publish()
     app, gone, broken = start(), person(Role.DEVELOPER, 4), person(Role.DEVELOPER, 9)
     before = [ask(app, o)["scores"] for o in (gone, broken)]
@@ -185,8 +227,14 @@ def test_a_list_that_is_gone_or_broken_is_computed_live(start: Callable[..., Fla
 
 @pytest.mark.parametrize("damage", ["missing", "truncated"])
 def test_a_model_that_cannot_be_opened_leaves_the_next_of_the_chain(
-        start: Callable[..., Flask], publish: Callable[..., str], rows: str, settings: Settings, person: Person,
-        damage: str, caplog: pytest.LogCaptureFixture) -> None:
+    start: Start,
+    publish: Publish,
+    rows: str,
+    settings: Settings,
+    person: Person,
+    damage: str,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     release = publish()
     stored = Artifacts(settings).release(release)
     path = settings.artifacts / "bundles" / "als_v1" / stored.bundles["als_v1"] / "als_v1_user_factors.npy"
@@ -195,6 +243,11 @@ def test_a_model_that_cannot_be_opened_leaves_the_next_of_the_chain(
         client.hdel(Keys(settings.namespace).lists(release, SURFACE), uuid.UUID(person(Role.DEVELOPER, 4)).bytes)
     app = start()
     body = ask(app, person(Role.DEVELOPER, 4))
-    assert (body["route"], body["method_used"], body["source"], body["degraded"]) == ("als", "content_based", "live", True)
+    assert (body["route"], body["method_used"], body["source"], body["degraded"]) == (
+        "als",
+        "content_based",
+        "live",
+        True,
+    )
     assert "als_v1" in health(app)[1]["troubles"]["models"]
     assert any("model not loaded: als_v1" in r.message for r in caplog.records)

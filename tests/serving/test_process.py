@@ -1,0 +1,168 @@
+"""The process: what it imports, what it logs at start and per request, what it counts, and that gunicorn runs it."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from flask import Flask
+
+from models.nouns.vocabulary import Role, Surface
+from models.settings import Settings
+
+SURFACE = Surface.STARTUPS_FOR_DEVELOPER
+Person = Callable[[Role, int], str]
+Publish = Callable[..., str]
+Start = Callable[..., Flask]
+ROOT = Path(__file__).parents[2]
+HEAVY = (
+    "airflow",
+    "implicit",
+    "torch",
+    "pandas",
+    "sklearn",
+    "models.training",
+    "pipelines",
+    "pyarrow",
+    "threadpoolctl",
+)
+
+
+def test_the_reader_imports_nothing_heavy() -> None:
+    program = (
+        "import sys, serving.app, serving.live, serving.postgres; "
+        f"print([m for m in sys.modules if m.startswith({HEAVY!r})])"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_start_up_lines_say_what_was_loaded_and_the_routing_rule(
+    start: Start, publish: Publish, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    release = publish()
+    start()
+    said = "\n".join(r.getMessage() for r in caplog.records if r.name == "matchbook.reader")
+    assert "users: fewer than 5 interactions content_based, fewer than 20 als, else ensemble" in said
+    assert "startups: fewer than 5 different users content_based, else als_reverse" in said
+    assert f"release {release} is live" in said
+    assert "model loaded: als_v1 20200410T000000Z-" in said
+
+
+def test_one_line_per_request_names_the_owner_only_by_a_pseudonym(
+    start: Start, publish: Publish, person: Person, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, logger="matchbook.access")
+    release, owner = publish(), person(Role.DEVELOPER, 4)
+    client = start().test_client()
+    client.get(f"/api/recommendations/{SURFACE}/{owner}")
+    client.get(f"/api/recommendations/{SURFACE}/{owner}?limit=0")
+    lines = [r.getMessage() for r in caplog.records if r.name == "matchbook.access"]
+    assert len(lines) == 2
+    said = (
+        rf'endpoint=one status=200 ms=[\d.]+ surface={SURFACE} owner=[0-9a-f]{{12}} count=\d+ why="5 <= \d+ < 20" '
+        rf"route=als method=als source=cache places=20 release={release}"
+    )
+    assert re.fullmatch(said, lines[0])
+    assert re.fullmatch(r"endpoint=one status=400 ms=[\d.]+", lines[1])
+    assert owner not in caplog.text
+
+
+def test_metrics_count_lists_by_surface_route_method_and_source(
+    start: Start, publish: Publish, person: Person
+) -> None:
+    release = publish(day=17)  # a release no other test has counted
+    client = start().test_client()
+    for _ in range(3):
+        client.get(f"/api/recommendations/{SURFACE}/{person(Role.DEVELOPER, 4)}")
+    text = client.get("/metrics").text
+    labels = f'method="als",release="{release}",route="als",source="cache",surface="{SURFACE}"'
+    assert f"matchbook_lists_total{{{labels}}} 3.0" in text
+    assert 'matchbook_request_seconds_bucket{endpoint="one",le="0.5"}' in text
+    assert re.search(r"^matchbook_release_age_seconds \d", text, re.M)
+
+
+def test_health_has_the_documented_shape(start: Start, publish: Publish, rows: str) -> None:
+    release = publish()
+    said = start().test_client().get("/health").get_json()
+    assert said["status"] == "healthy"
+    assert said["database_connected"] is True
+    assert list(said) == [
+        "age_hours",
+        "as_of",
+        "database_connected",
+        "generated_at",
+        "models",
+        "models_loaded",
+        "pinned",
+        "redis_connected",
+        "release",
+        "stale",
+        "status",
+        "troubles",
+    ]
+    assert (said["release"], said["troubles"], said["stale"], said["pinned"]) == (release, {}, False, {})
+
+
+def test_gunicorn_runs_it_with_two_processes_that_count_together(
+    publish: Publish, rows: str, settings: Settings, person: Person
+) -> None:
+    publish()
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    env = {
+        "PATH": "/usr/bin:/bin",
+        "MATCHBOOK_HOME": str(settings.home),
+        "MATCHBOOK_NAMESPACE": settings.namespace,
+        "DATABASE_URL": settings.database_url.reveal(),
+        "REDIS_URL": settings.redis_url.reveal(),
+        "MATCHBOOK_READER_PORT": str(port),
+        "MATCHBOOK_READER_WORKERS": "2",
+    }
+    command = [sys.executable, "-m", "gunicorn", "-c", "python:serving.processes", "serving.wsgi:app"]
+    log = settings.home / "reader.log"
+    with log.open("w") as sink:
+        process = subprocess.Popen(command, cwd=ROOT, env=env, stdout=sink, stderr=sink)
+    try:
+        _until_ready(port, process, log)
+        owner = person(Role.DEVELOPER, 4)
+        for _ in range(10):
+            assert _get(port, f"/api/recommendations/{SURFACE}/{owner}")["source"] == "cache"
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:
+            counted = re.findall(
+                r'^matchbook_lists_total\{.*source="cache".*\} ([\d.]+)$', answer.read().decode(), re.M
+            )
+        assert [float(c) for c in counted] == [10.0]
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(timeout=20)
+    assert process.returncode == 0
+    assert "Traceback" not in log.read_text()
+
+
+def _until_ready(port: int, process: subprocess.Popen, log: Path) -> None:
+    end = time.monotonic() + 60
+    while True:
+        try:
+            assert _get(port, "/health/ready")["ready"]
+            return
+        except OSError:
+            assert process.poll() is None, log.read_text()
+            assert time.monotonic() < end, log.read_text()
+            time.sleep(0.1)
+
+
+def _get(port: int, path: str) -> dict:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=10) as answer:
+        return json.load(answer)
