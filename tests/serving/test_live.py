@@ -166,12 +166,12 @@ def test_a_newcomer_with_many_events_is_routed_by_their_number(
 
 
 def test_a_new_startup_is_computed_live_for_both_roles(
-    start: Start, publish: Publish, rows: str, execute: Execute, planted: World, person: Person
+    start: Start, publish: Publish, rows: str, execute: Execute, planted: World, person: Callable[[Role, int], str]
 ) -> None:
     publish()
     startup, founder = str(uuid.uuid4()), person(Role.DEVELOPER, 4)
     execute(
-        "INSERT INTO startups (id, category, tags, location, founder_id) VALUES (%s, 'games', 'unity', 'Pittsburgh', %s)",
+        "INSERT INTO startups (id, category, tags, location, founder_id) VALUES (%s, 'games', 'unity', 'Basel', %s)",
         startup,
         founder,
     )
