@@ -1,0 +1,34 @@
+# One image for every part of Matchbook: the reader, and Airflow's four processes. Which one it is, the command says.
+FROM python:3.11.14-slim-bookworm
+
+ENV PYTHONUNBUFFERED=1 \
+    PYTHONDONTWRITEBYTECODE=1 \
+    PIP_NO_CACHE_DIR=1 \
+    PIP_DISABLE_PIP_VERSION_CHECK=1
+
+WORKDIR /opt/matchbook
+
+# The lock alone first: a change of the code does not install everything again.
+# TORCH_INDEX: an index with CPU builds of torch, which saves 2.7 GB of CUDA libraries; empty: the default index.
+ARG TORCH_INDEX=""
+COPY requirements.txt .
+RUN if [ -n "$TORCH_INDEX" ]; then pip install --index-url "$TORCH_INDEX" "$(grep '^torch==' requirements.txt)"; fi \
+    && pip install -r requirements.txt
+
+# No password, no shell: nobody logs in. The state directories belong to the account before a volume covers them.
+RUN useradd --uid 10001 --no-create-home --home-dir /var/lib/matchbook --shell /usr/sbin/nologin matchbook \
+    && install --directory --owner matchbook --group matchbook --mode 700 /var/lib/matchbook /var/lib/airflow
+
+COPY models models
+COPY pipelines pipelines
+COPY serving serving
+COPY sql sql
+COPY dags dags
+
+USER 10001:10001
+ENV PYTHONPATH=/opt/matchbook \
+    MATCHBOOK_HOME=/var/lib/matchbook \
+    AIRFLOW_HOME=/var/lib/airflow \
+    AIRFLOW__CORE__DAGS_FOLDER=/opt/matchbook/dags
+
+CMD ["gunicorn", "-c", "python:serving.processes", "serving.wsgi:app"]
