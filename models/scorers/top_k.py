@@ -23,7 +23,8 @@ from models.nouns.candidates import Proposal, indptr_of
 #: Columns of a product are a multiple of this: whole strided blocks, and whole words of the mask.
 WIDTH = 128
 _BLOCKS = (16, 8, 4, 2)
-_PAIRS = 2048  # pairs scored at once: two gathered blocks of 1 MiB at 128 factors stay in the second-level cache
+_PAIRS = 512  # pairs scored at once: two gathered blocks of 256 KiB at 128 factors stay in the second-level cache
+_HOT = 1 << 20  # bytes of a chunk's product that are read twice in a row, for the same reason
 _BUFFER = 8_000_000  # entries of a chunk's product
 
 
@@ -45,7 +46,11 @@ class Product(Protocol):
         """
         ...
 
-    def floor(self, owners: np.ndarray, kth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def error(self, owners: np.ndarray) -> np.ndarray:
+        """(c,) float32 bound on how far a score may lie from the exact one, before rounding to the product's type."""
+        ...
+
+    def floor(self, kth: np.ndarray, error: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The least approximate score an item of the true best k can have, given that k items reach `kth` (c,).
 
         Returns (c,) floors above `lowest` and (c,) bool: where False nothing can be promised and the owner is done
@@ -70,9 +75,12 @@ class Float32Product:
         out = self._scratch.array("product", (len(owners), self._columns.shape[1]), np.float32)
         return np.matmul(owners, self._columns, out=out)
 
-    def floor(self, owners: np.ndarray, kth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        floor = kth - 2 * rounding(owners, self._norm)
-        return np.maximum(np.nextafter(floor, self.lowest), np.finfo(np.float32).min), np.ones(len(kth), bool)
+    def error(self, owners: np.ndarray) -> np.ndarray:
+        return rounding(owners, self._norm)
+
+    def floor(self, kth: np.ndarray, error: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        floor = np.nextafter(kth - 2 * error, self.lowest)
+        return np.maximum(floor, np.finfo(np.float32).min), np.ones(len(kth), bool)
 
 
 class Scratch(threading.local):
@@ -118,8 +126,8 @@ def pair_scores(owners: np.ndarray, items: np.ndarray, owner: np.ndarray, item: 
     for start in range(0, len(owner), size):
         part = slice(start, start + size)
         n = len(owner[part])
-        np.take(owners, owner[part], axis=0, out=left[:n], mode="clip")
-        np.take(items, item[part], axis=0, out=right[:n], mode="clip")
+        owners.take(owner[part], axis=0, out=left[:n], mode="clip")
+        items.take(item[part], axis=0, out=right[:n], mode="clip")
         np.vecdot(left[:n], right[:n], out=out[part])
     return out + np.float32(0)  # -0.0 becomes 0.0: equal scores have equal bits
 
@@ -157,12 +165,17 @@ def _each(one: Any, parts: list[slice], threads: int) -> Iterator[Proposal]:
 
 
 def _chunk(owners: np.ndarray, product: Product, barred: sparse.csr_matrix, k: int) -> Proposal:
-    scores = product.approximate(owners)
-    scores[:, len(product.vectors):] = product.lowest
+    scores, error = product.approximate(owners), product.error(owners)
+    scores[:, len(product.vectors) :] = product.lowest
     scores.reshape(-1)[_flat(barred, scores.shape[1])] = product.lowest
-    floor, sure = product.floor(owners, _kth_block(scores, k))
-    floor = np.where(sure, floor, _highest(scores.dtype)).astype(scores.dtype)
-    owner, item = _at_least(scores, floor)
+    sure, place = np.ones(len(owners), bool), []
+    rows = max(1, _HOT // (scores.shape[1] * scores.itemsize))
+    for start in range(0, len(owners), rows):
+        part = slice(start, start + rows)
+        floor, sure[part] = product.floor(_kth_block(scores[part], k), error[part])
+        floor = np.where(sure[part], floor, _highest(scores.dtype)).astype(scores.dtype)
+        place.append(_at_least(scores[part], floor) + start * scores.shape[1])
+    owner, item = np.divmod(np.concatenate(place), scores.shape[1])
     if sure.all():
         return best_of(len(owners), owner, item, pair_scores(owners, product.vectors, owner, item), k)
     return _second_try(owners, product, barred, k, sure, owner, item)
@@ -174,7 +187,7 @@ def best_in(scores: np.ndarray, barred: sparse.csr_matrix, k: int, least: np.flo
     The width is a multiple of WIDTH; barred pairs are overwritten.
     """
     scores.reshape(-1)[_flat(barred, scores.shape[1])] = -np.inf
-    owner, item = _at_least(scores, np.maximum(_kth_block(scores, k), least))
+    owner, item = np.divmod(_at_least(scores, np.maximum(_kth_block(scores, k), least)), scores.shape[1])
     return best_of(len(scores), owner, item, scores[owner, item], k)
 
 
@@ -212,14 +225,12 @@ def _kth_block(scores: np.ndarray, k: int) -> np.ndarray:
     return np.asarray(maxima[:, place])
 
 
-def _at_least(scores: np.ndarray, floor: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Owner and item of every entry that reaches its row's floor, row by row; looked for by words of eight."""
+def _at_least(scores: np.ndarray, floor: np.ndarray) -> np.ndarray:
+    """Flat places of all entries that reach their row's floor, ascending; looked for by words of eight."""
     mask = scores >= floor[:, None]
     words = np.flatnonzero(mask.view(np.uint64).ravel() != 0)
     inside = np.flatnonzero(mask.reshape(-1, 8)[words])
-    place = words[inside >> 3] * 8 + (inside & 7)
-    owner = place // scores.shape[1]
-    return owner, place - owner * scores.shape[1]
+    return np.asarray(words[inside >> 3] * 8 + (inside & 7))
 
 
 def best_of(owners: int, owner: np.ndarray, item: np.ndarray, score: np.ndarray, k: int) -> Proposal:

@@ -57,10 +57,13 @@ class BFloat16Product:
         )
         return out
 
-    def floor(self, owners: np.ndarray, kth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """See `Product.floor`. With u', v' the rounded vectors |u.v - u'.v'| <= |u - u'||v| + |u'||v - v'|."""
+    def error(self, owners: np.ndarray) -> np.ndarray:
+        """See `Product.error`. With u', v' the rounded vectors |u.v - u'.v'| <= |u - u'||v| + |u'||v - v'|."""
         kept = self._torch.from_numpy(owners).to(self._torch.bfloat16).float().numpy()
-        error = lengths(kept - owners) * self._norm + lengths(kept) * self._lost + rounding(owners, self._norm)
+        return lengths(kept - owners) * self._norm + lengths(kept) * self._lost + rounding(owners, self._norm)
+
+    def floor(self, kth: np.ndarray, error: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """See `Product.floor`."""
         value = (kth.astype(np.int32) << 16).view(np.float32)
         least = value * (1 - _ROUNDOFF) - np.float32(2.001) * error
         sure = (kth > 0) & (least > np.finfo(np.float32).tiny)

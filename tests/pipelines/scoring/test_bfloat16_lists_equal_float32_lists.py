@@ -65,7 +65,7 @@ def test_the_floor_holds() -> None:
     exact = owners.astype(np.float64) @ items.T.astype(np.float64)
     approximate = product.approximate(owners)[:, :5000].copy()
     kth = np.sort(approximate, axis=1)[:, -100]
-    floor, sure = product.floor(owners, kth)
+    floor, sure = product.floor(kth, product.error(owners))
     assert sure.all()
     best = np.argsort(-exact, axis=1)[:, :100]
     assert (np.take_along_axis(approximate, best, 1) >= floor[:, None]).all()
@@ -76,7 +76,7 @@ def test_no_promise_near_zero() -> None:
     product = BFloat16Product(np.ones((200, 4), np.float32))
     owners = np.array([[1, 1, 1, 1], [-1, -1, -1, -1], [0, 0, 0, 0]], np.float32)
     kth = product.approximate(owners)[:, 0].copy()
-    assert product.floor(owners, kth)[1].tolist() == [True, False, False]
+    assert product.floor(kth, product.error(owners))[1].tolist() == [True, False, False]
 
 
 def test_the_fastest_is_one_of_both() -> None:
