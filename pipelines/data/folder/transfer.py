@@ -8,6 +8,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
+from itertools import chain
 from pathlib import Path
 from typing import IO
 
@@ -24,6 +25,15 @@ from pipelines.data.folder.rows import Reject, chunks, header_of, opened
 from pipelines.postgres import copy_rows, copy_statement
 
 REPORT_COLUMNS = ("file", "line", "reason", "content")
+
+
+def _stored(rows: pa.Table) -> pa.Table:
+    return rows.drop_columns(["line"])
+
+
+def _staged(rows: pa.Table) -> pa.Table:
+    at = rows["created_at"].cast(pa.int64())
+    return rows.drop_columns(["created_at"]).append_column("at", at)
 
 
 class Transfer:
@@ -47,7 +57,7 @@ class Transfer:
     def _events(self) -> int:
         """Events pass through a staging table, where the database finds what stands there twice."""
         self._do("begin")
-        staged = self._file(INTERACTIONS, "staged_interactions", self._know_both)
+        staged = self._file(INTERACTIONS, "staged_interactions", self._know_both, _staged)
         repeated = copy_statement(self._connection, sql.load("duplicates", "staging"), {}, self._report)
         if repeated:
             self.rejected["interactions.csv: duplicate event"] += repeated
@@ -68,16 +78,17 @@ class Transfer:
             self._connection.execute(text(f"DROP INDEX {name}"))
         return [definition for _, definition in found]
 
-    def _file(self, layout: Layout, table: str, also: Also) -> int:
+    def _file(self, layout: Layout, table: str, also: Also, shaped: Callable[[pa.Table], pa.Table] = _stored) -> int:
         """Copy the good rows of one file into a table as they are read; returns how many."""
         path = file_of(self._folder, layout)
         with opened(path) as (stream, position):
             header = header_of(stream, path)
-            targets = [c.target for c in layout.columns if c.name in header]
-            if table != layout.table:
-                targets = ["line", *targets]
-            good = self._good_rows(layout, header, stream, position, also)
-            return copy_rows(self._connection, table, targets, _Stream(_as_csv(rows, targets) for rows in good))
+            good = map(shaped, self._good_rows(layout, header, stream, position, also))
+            first = next(good, None)
+            if first is None:
+                return 0
+            pieces = map(_as_csv, chain([first], good))
+            return copy_rows(self._connection, table, first.column_names, _Stream(pieces))
 
     def _good_rows(self, layout: Layout, header: Sequence[str], stream: IO[bytes], position: Callable[[], int],
                    also: Also) -> Iterator[pa.Table]:
@@ -106,9 +117,9 @@ class Transfer:
         self._startups.must_hold(typed["startup_id"], verdict, "startup")
 
 
-def _as_csv(rows: pa.Table, columns: Sequence[str]) -> bytes:
+def _as_csv(rows: pa.Table) -> bytes:
     sink = pa.BufferOutputStream()
-    pa.csv.write_csv(rows.select(columns), sink, pa.csv.WriteOptions(include_header=False))
+    pa.csv.write_csv(rows, sink, pa.csv.WriteOptions(include_header=False))
     return bytes(sink.getvalue())
 
 

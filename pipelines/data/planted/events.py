@@ -41,7 +41,8 @@ class Shelf:
         low, high = np.where(empty, 0.0, low), np.where(empty, self.heap[-1], high)
         point = low + (high - low) * random.random(len(first))
         place = np.searchsorted(self.heap, point, side="right") - 1
-        return self.order[np.clip(place, 0, len(self.order) - 1)].astype(np.int32)
+        drawn: np.ndarray = self.order[np.clip(place, 0, len(self.order) - 1)]
+        return drawn.astype(np.int32)
 
 
 def draw_events(size: Size, users: Users, startups: Startups, markets: int) -> Iterator[np.ndarray]:
@@ -72,13 +73,14 @@ def _meet(random: np.random.Generator, shelf: Shelf, users: Users, user: np.ndar
 
 def _when(random: np.random.Generator, size: Size, users: Users, startups: Startups, user: np.ndarray,
           startup: np.ndarray) -> np.ndarray:
-    """Seconds: both are there, the startup is not withdrawn; by day, and rather on a working day. NEVER where they miss."""
+    """Seconds: both are there, the startup is not withdrawn; mostly by day, on a working day. NEVER: they miss."""
     begin = np.maximum(np.maximum(users.born[user], startups.born[startup]), size.end - SPAN_DAYS * DAY) + 1
     end = np.where(startups.withdrawn[startup] == NEVER, size.end, startups.withdrawn[startup]) - 3600
     raw = begin + ((end - begin) * random.random(len(user)) ** 0.8).astype(np.int64)
     day = raw // DAY
     weekday = (day + 3) % 7  # 1970-01-01 was a Thursday; 0 is Monday
-    day = np.where((weekday >= 5) & (random.random(len(user)) > _WEEKEND), day - 1 - random.integers(1, 5, len(user)), day)
+    moves = (weekday >= 5) & (random.random(len(user)) > _WEEKEND)
+    day = np.where(moves, day - 1 - random.integers(1, 5, len(user)), day)
     hour = random.choice(24, len(user), p=_HOURS / _HOURS.sum())
     nice = day * DAY + hour * 3600 + random.integers(0, 3600, len(user))
     at = np.where((nice >= begin) & (nice < end), nice, raw)
@@ -96,11 +98,12 @@ def _acts(random: np.random.Generator, size: Size, users: Users, startups: Start
     judges = random.random(len(user)) < np.select([very, near], [0.38, 0.28], 0.22)
     likes = random.random(len(user)) < np.select([very, near], [0.96, 0.85], 0.45)
     acts = judges & likes & (random.random(len(user)) < np.where(very, 0.45, 0.2))
-    opinion = np.where(likes, np.where(random.random(len(user)) < 0.3, Kind.FAVORITE.code, Kind.LIKE.code), Kind.DISLIKE.code)
+    praise = np.where(random.random(len(user)) < 0.3, Kind.FAVORITE.code, Kind.LIKE.code)
+    opinion = np.where(likes, praise, Kind.DISLIKE.code)
     investor = users.role[user] == ROLES.index("investor")
     deed = np.where(investor == (random.random(len(user)) < 0.9), Kind.INTEREST.code, Kind.APPLY.code)
-    steps = ((np.ones(len(user), bool), np.full(len(user), Kind.VIEW.code)), (clicks, np.full(len(user), Kind.CLICK.code)),
-             (judges, opinion), (acts, deed))
+    always = np.ones(len(user), bool)
+    steps = ((always, always * Kind.VIEW.code), (clicks, always * Kind.CLICK.code), (judges, opinion), (acts, deed))
     events = [_event(user[did], startup[did], kind[did], at[did] + step * random.integers(5, 240, int(did.sum())))
               for step, (did, kind) in enumerate(steps)]
     found = np.concatenate(events)

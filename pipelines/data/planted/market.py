@@ -30,8 +30,9 @@ class Size:
 
     def __post_init__(self) -> None:
         if self.users < 2 or self.startups < 1 or self.events_per_user < 0 or self.seed < 0:
+            got = f"{self.users}, {self.startups}, {self.events_per_user:g} and {self.seed}"
             raise DataError("a sample needs at least 2 users (a developer and an investor), 1 startup, events per user "
-                            f">= 0 and a seed >= 0, got {self.users}, {self.startups}, {self.events_per_user:g} and {self.seed}")
+                            f">= 0 and a seed >= 0, got {got}")
         if self.ends.tzinfo is None or self.ends < datetime(1980, 1, 1, tzinfo=UTC) + timedelta(days=SPAN_DAYS):
             raise DataError(f"a sample needs an end with a time zone, from 1982 on, got {self.ends.isoformat()}")
 
@@ -87,7 +88,8 @@ def draw_users(size: Size) -> Users:
     role[:2] = 0, 1  # both surfaces exist at any size
     market, second, niche = _tastes(random, n, size)
     activity = random.lognormal(0, 1.25, n) * (random.random(n) > 0.04)
-    events = np.rint(np.minimum(activity / max(activity.mean(), 1e-9), _LONGEST) * size.events_per_user).astype(np.int64)
+    share = np.minimum(activity / max(activity.mean(), 1e-9), _LONGEST)
+    events = np.rint(share * size.events_per_user).astype(np.int64)
     born = _births(random, n, size)
     opted_out = np.where(_share(random, n, 0.02), size.end - random.integers(1, 60 * DAY, n), NEVER)
     return Users(_ids(random, n), role, market, second, niche, events, born, _later(random, born, size),

@@ -90,14 +90,16 @@ def _said(random: np.random.Generator, market: np.ndarray, niche: np.ndarray, n:
     """(rows, n) words: three in four of the niche, the others of the market."""
     shape = (len(market), n)
     where = np.where(random.random(shape) < 0.75, niche[:, None], random.integers(0, NICHES, shape))
-    return _WORDS[market[:, None], where, random.integers(0, _WORDS.shape[2], shape)]
+    said: np.ndarray = _WORDS[market[:, None], where, random.integers(0, _WORDS.shape[2], shape)]
+    return said
 
 
 def _picked(random: np.random.Generator, choices: np.ndarray, n: int) -> np.ndarray:
     """(rows, n) of (rows, some) choices: different ones in a row where there are enough."""
     if n > choices.shape[1]:
         return np.take_along_axis(choices, random.integers(0, choices.shape[1], (len(choices), n)), axis=1)
-    return np.take_along_axis(choices, np.argsort(random.random(choices.shape), axis=1)[:, :n], axis=1)
+    places = np.argsort(random.random(choices.shape), axis=1)[:, :n]
+    return np.take_along_axis(choices, places, axis=1)
 
 
 def _joined(between: str, rows: np.ndarray) -> list[str]:
