@@ -10,10 +10,11 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from typing import Any
 
 import numpy as np
-from sqlalchemy import Connection, Engine, Row, create_engine, text
+from sqlalchemy import Connection, Engine, Row, TextClause, create_engine, text
 from sqlalchemy.exc import SQLAlchemyError
 
 import sql
@@ -59,13 +60,13 @@ class Database:
         """Everything about one owner before an instant; None where the platform does not know the id."""
         with self._connection() as connection:
             known = {"as_of": as_of} if entity is Entity.USER else {}
-            found = _rows(connection, f"owner_{entity}", owner=owner, **known)
+            found = _rows(connection, f"owner/{entity}", owner=owner, **known)
             if not found:
                 return None
-            events = _rows(connection, f"owner_{entity}_events", owner=owner, as_of=as_of, kinds=_KINDS)
+            events = _rows(connection, f"owner/{entity}_events", owner=owner, as_of=as_of, kinds=_KINDS)
             profile = dict(found[0]._mapping)
             if entity is Entity.USER:
-                own = tuple(str(r.startup_id) for r in _rows(connection, "owner_founded", owner=owner))
+                own = tuple(str(r.startup_id) for r in _rows(connection, "owner/founded", owner=owner))
             else:
                 own = (str(profile["founder_id"]),) if profile["founder_id"] else ()
         return OwnerRecord(profile.pop("role", None), bool(profile.pop("opted_out", False)),
@@ -124,4 +125,9 @@ def _cut(wire: socket.socket) -> None:
 
 
 def _rows(connection: Connection, query: str, **params: Any) -> list[Row[Any]]:
-    return list(connection.execute(text(sql.load(query)), params))
+    return list(connection.execute(_statement(query), params))
+
+
+@cache
+def _statement(query: str) -> TextClause:
+    return text(sql.load(query))

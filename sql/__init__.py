@@ -15,8 +15,9 @@ _NOTE = "Note"
 
 
 def names() -> list[str]:
-    """The names of all queries, sorted; `load` takes each."""
-    return sorted(p.stem for p in (_HERE / "queries").glob("*.sql"))
+    """The names of all queries, sorted, such as `users` and `owner/user`; `load` takes each."""
+    folder = _HERE / "queries"
+    return sorted(p.relative_to(folder).with_suffix("").as_posix() for p in folder.rglob("*.sql"))
 
 
 def load(name: str, folder: str = "queries") -> str:
