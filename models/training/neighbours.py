@@ -1,8 +1,8 @@
 """Item-item cosine: who met this also met that. Startups for users, and users for startups once transposed.
 
 Before factors in sparse data: with few events a pair of items says more than a hundred dimensions do. A pair counts
-once, however often it met, and a long history is divided by the root of its length, so that somebody who looked at
-everything does not make everything alike (the damping of the TOP-N recommenders of Deshpande and Karypis 2004).
+once, however often it met, and two items met by one owner count 1 / root of that owner's history length, so that
+somebody who looked at everything does not make everything alike (after Deshpande and Karypis 2004).
 """
 
 from __future__ import annotations
@@ -50,19 +50,20 @@ def fit_neighbours(name: str, interactions: Interactions, settings: Settings) ->
 
 
 def _columns(interactions: Interactions, settings: Settings) -> sparse.csr_matrix:
-    """(owners, items) float32 whose columns have length 1 and whose rows were divided by the root of their length."""
+    """(owners, items) float32 columns of length 1; before, each row was divided by the fourth root of its length,
+    so that the product of two of its cells is divided by the root."""
     liked = interactions.csr(damping="binary") > 0
     owner = np.repeat(np.arange(liked.shape[0]), np.diff(liked.indptr))
-    kept = _newest(owner, liked.indices, _last_seen(interactions, owner, liked.indices), settings.neighbours_history)
+    kept = newest(owner, liked.indices, last_seen(interactions, owner, liked.indices), settings.neighbours_history)
     owner, item = owner[kept], liked.indices[kept]
-    weight = 1.0 / np.sqrt(np.bincount(owner, minlength=liked.shape[0]))[owner]
+    weight = np.bincount(owner, minlength=liked.shape[0])[owner] ** -0.25
     length = np.sqrt(np.bincount(item, weight * weight, minlength=liked.shape[1]))
     matrix = sparse.coo_matrix(((weight / length[item]).astype(np.float32), (owner, item)), shape=liked.shape).tocsr()
     matrix.sort_indices()
     return matrix
 
 
-def _last_seen(interactions: Interactions, owner: np.ndarray, item: np.ndarray) -> np.ndarray:
+def last_seen(interactions: Interactions, owner: np.ndarray, item: np.ndarray) -> np.ndarray:
     """(pairs,) int64 time of the last event of each pair, pairs given ascending."""
     stride = max(len(interactions.items), 1)
     key = interactions.owner.astype(np.int64) * stride + interactions.item
@@ -74,7 +75,7 @@ def _last_seen(interactions: Interactions, owner: np.ndarray, item: np.ndarray) 
     return last
 
 
-def _newest(owner: np.ndarray, item: np.ndarray, last: np.ndarray, longest: int) -> np.ndarray:
+def newest(owner: np.ndarray, item: np.ndarray, last: np.ndarray, longest: int) -> np.ndarray:
     """Row numbers of the `longest` newest pairs of each owner, ties by item; owners ascend."""
     order = np.lexsort((item, -last, owner))
     first = np.searchsorted(owner, np.arange(owner[-1] + 1 if len(owner) else 0))

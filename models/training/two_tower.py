@@ -1,0 +1,298 @@
+"""Two towers: one reads a person, one a startup, and they meet in a dot product (A05, C32).
+
+A person is an id, the words of the profile (role and place among them) and the startups of the history; a startup is
+an id and its words. Each tower adds up its embeddings and scales the sum to length 1. Both are trained by softmax
+within the batch, in both directions, corrected by how often each side is drawn (logQ, Yi et al. 2019), with a
+disliked startup as one more, hard, negative. Ids are dropped at times, so that words and history learn to stand
+alone: who was never met has a vector by features.
+"""
+
+from __future__ import annotations
+
+import io
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from models.errors import TooSparse, TrainingError
+from models.nouns.bundle import Bundle
+from models.nouns.entities import Entities
+from models.nouns.interactions import Interactions
+from models.settings import Settings
+from models.training.content import Profiles
+from models.training.tower_inputs import Late, Pairs, TowerInputs, inputs_of, words_of
+
+if TYPE_CHECKING:
+    import torch
+
+NAME = "two_tower_v1"
+TEMPERATURE = 0.1
+ID_DROPOUT = 0.25
+#: The last share of the events tells when to stop; with fewer fresh pairs than WATCHED it would be a coin.
+LATE_SHARE, WATCHED, PATIENCE = 0.1, 50, 2
+_LOG = logging.getLogger(__name__)
+
+
+def fit_two_tower(interactions: Interactions, users: Entities, startups: Entities, user_profiles: Profiles,
+                  startup_profiles: Profiles, settings: Settings) -> Bundle:
+    """The bundle two_tower_v1: user_factors, item_factors (n, d) float32, file two_tower_v1_best.pth (D19).
+
+    Everybody has a row; a row of zeros = neither id nor word nor history: unknown. The score of a pair is the dot
+    product of its rows. The last tenth of the events tells the best number of epochs, then the towers are trained
+    anew on everything for so long. Same rows, settings and kind of processor: same bytes. Raises TooSparse under two
+    pairs of interest, TrainingError where the loss is not finite.
+    """
+    pairs = Pairs.of(interactions, settings)
+    if len(pairs) < 2 or len(np.unique(pairs.item)) < 2:
+        raise TooSparse(f"expected interest in two startups at least to learn from, got {len(pairs)} pairs; load "
+                        "events (`python -m pipelines import FOLDER`) or choose a later cutoff (P01, P02)")
+    words = words_of(users, user_profiles, startup_profiles, settings)
+    with _pinned():
+        watched = _watch(interactions, pairs, words, settings)
+        epochs = watched.best_epoch if watched else settings.two_tower_epochs
+        inputs = inputs_of(interactions, pairs, words)
+        final = _train(inputs, pairs, None, settings, epochs)
+        user_factors, item_factors = _vectors(final.towers, _on_device(inputs, settings))
+    config = _config(interactions, pairs, inputs, settings) | {
+        "epochs": epochs, "loss": final.losses, "watched_loss": watched.losses if watched else [],
+        "held_out_gain": watched.held_out if watched else []}
+    return Bundle(NAME, config, {"user_factors": user_factors, "item_factors": item_factors},
+                  {"user": users.ids, "item": startups.ids}, {f"{NAME}_best.pth": _file(final.towers)})
+
+
+def towers_of(users: int, items: int, terms: int, dimensions: int) -> torch.nn.ModuleDict:
+    """Embedding tables, place 0 being nothing; the state dict of two_tower_v1_best.pth."""
+    from torch import nn
+
+    def table(rows: int) -> nn.EmbeddingBag:
+        return nn.EmbeddingBag(rows + 1, dimensions, mode="mean", sparse=True, padding_idx=0)
+
+    return nn.ModuleDict({
+        "user_id": table(users), "user_words": table(terms), "item_id": table(items), "item_words": table(terms),
+        "history": nn.Linear(dimensions, dimensions, bias=False)})
+
+
+@dataclass(frozen=True, eq=False)
+class _Fitted:
+    """Trained towers and the mean loss of each epoch; held_out: the gain of the late pairs after each epoch."""
+
+    towers: torch.nn.ModuleDict
+    losses: list[float]
+    held_out: list[float]
+
+    @property
+    def best_epoch(self) -> int:
+        return int(np.argmax(self.held_out)) + 1
+
+
+def _watch(interactions: Interactions, pairs: Pairs, words: tuple[np.ndarray, np.ndarray, int],
+           settings: Settings) -> _Fitted | None:
+    """Train before the late events and watch the rank of the pairs first met in them; None where they are too few."""
+    late_from = int(np.quantile(interactions.at, 1 - LATE_SHARE))
+    early = interactions.before(late_from)
+    early_pairs = Pairs.of(early, settings)
+    late = Late.of(pairs, early)
+    if len(late.user) < WATCHED or len(early_pairs) < WATCHED:
+        return None
+    return _train(inputs_of(early, early_pairs, words), early_pairs, late, settings, settings.two_tower_epochs)
+
+
+def _train(inputs: TowerInputs, pairs: Pairs, late: Late | None, settings: Settings, epochs: int) -> _Fitted:
+    """Train from scratch; with late pairs, stop when they have not ranked higher for PATIENCE epochs."""
+    sizes = len(inputs.user_id), len(inputs.item_id), inputs.terms, settings.two_tower_dimensions
+    towers = _seeded(towers_of(*sizes), settings)
+    tensors = _on_device(inputs, settings)
+    optimisers = _optimisers(towers, settings)
+    rng = np.random.default_rng(settings.seed)
+    losses: list[float] = []
+    held_out: list[float] = []
+    for _ in range(epochs):
+        losses.append(_epoch(towers, tensors, pairs, optimisers, rng, settings))
+        if not np.isfinite(losses[-1]):
+            raise TrainingError(f"expected a finite loss, got {losses[-1]} in epoch {len(losses)}; lower "
+                                f"MATCHBOOK_TWO_TOWER_LEARNING_RATE, now {settings.two_tower_learning_rate}")
+        if late is not None:
+            held_out.append(_held_out_gain(towers, tensors, late))
+        _LOG.info("two-tower epoch %d: loss %.4f, late pairs %s", len(losses), losses[-1], held_out[-1:])
+        if len(held_out) - 1 - int(np.argmax(held_out or [0])) >= PATIENCE:
+            break
+    return _Fitted(towers, losses, held_out)
+
+
+def _epoch(towers: torch.nn.ModuleDict, tensors: dict[str, torch.Tensor], pairs: Pairs,
+           optimisers: list[torch.optim.Optimizer], rng: np.random.Generator, settings: Settings) -> float:
+    """One pass over the pairs (`two_tower_rows` of them, drawn anew, where there are more); the mean loss."""
+    import torch
+
+    order = rng.permutation(len(pairs))[: settings.two_tower_rows]
+    batch = min(settings.two_tower_batch, max(len(order) // 16, 2))
+    total = 0.0
+    for at in range(0, len(order) - 1, batch):
+        rows = order[at : at + batch]
+        drawn = (pairs.user[rows], pairs.item[rows], pairs.weight[rows])
+        user, item, weight = (torch.from_numpy(a).to(settings.device) for a in drawn)
+        dropped = [torch.from_numpy(rng.random(len(rows)) < ID_DROPOUT).to(settings.device) for _ in range(2)]
+        loss = _loss(towers, tensors, user.long(), item.long(), weight, dropped)
+        for optimiser in optimisers:
+            optimiser.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        for optimiser in optimisers:
+            optimiser.step()
+        total += float(loss.detach()) * len(rows)
+    return round(total / len(order), 6)
+
+
+def _loss(towers: torch.nn.ModuleDict, tensors: dict[str, torch.Tensor], user: torch.Tensor, item: torch.Tensor,
+          weight: torch.Tensor, dropped: list[torch.Tensor]) -> torch.Tensor:
+    """Weighted cross entropy of each person's startup among the batch's, and of each startup's person."""
+    import torch
+
+    history = tensors["history"][user]
+    history = torch.where(history == item[:, None] + 1, 0, history)  # what is to be guessed is not told
+    people = _people(towers, tensors, user, history, dropped[0])
+    startups = _startups(towers, tensors, item, dropped[1])
+    scores = people @ startups.T / TEMPERATURE
+    forward = _masked(scores - tensors["item_share"][item], item)
+    backward = _masked(scores.T - tensors["user_share"][user], user)
+    forward = torch.cat([forward, _hard(towers, tensors, people, user)], dim=1)
+    target = torch.arange(len(user), device=user.device)
+    cross_entropy = torch.nn.functional.cross_entropy
+    both = cross_entropy(forward, target, reduction="none") + cross_entropy(backward, target, reduction="none")
+    return (both * weight).sum() / (2 * weight.sum())
+
+
+def _masked(scores: torch.Tensor, drawn: torch.Tensor) -> torch.Tensor:
+    """Scores without the other draws of a row's own target, which are no negatives of it."""
+    import torch
+
+    same = (drawn[:, None] == drawn[None, :]) & ~torch.eye(len(drawn), dtype=torch.bool, device=drawn.device)
+    return scores.masked_fill(same, -1e9)
+
+
+def _hard(towers: torch.nn.ModuleDict, tensors: dict[str, torch.Tensor], people: torch.Tensor,
+          user: torch.Tensor) -> torch.Tensor:
+    """(batch, DISLIKES) scores of what each person disliked, as if it were drawn as often as all others together."""
+    disliked = tensors["disliked"][user]
+    at = (disliked.clamp(min=1) - 1).reshape(-1).long()
+    startups = _startups(towers, tensors, at, None).reshape(*disliked.shape, -1)
+    scores = (people[:, None, :] * startups).sum(-1) / TEMPERATURE
+    return scores.masked_fill(disliked == 0, -1e9)
+
+
+def _people(towers: torch.nn.ModuleDict, tensors: dict[str, torch.Tensor], user: torch.Tensor, history: torch.Tensor,
+            dropped: torch.Tensor | None) -> torch.Tensor:
+    """(b, d) unit vectors, zero where there is nothing to go by."""
+    import torch
+
+    own = tensors["user_id"][user][:, None]
+    own = own if dropped is None else own.masked_fill(dropped[:, None], 0)
+    words = towers["user_words"](tensors["user_words"][user])
+    total = towers["user_id"](own) + words + towers["history"](towers["item_id"](history))
+    return torch.nn.functional.normalize(total, dim=1)
+
+
+def _startups(towers: torch.nn.ModuleDict, tensors: dict[str, torch.Tensor], item: torch.Tensor,
+              dropped: torch.Tensor | None) -> torch.Tensor:
+    """(b, d) unit vectors, zero where there is nothing to go by."""
+    import torch
+
+    own = tensors["item_id"][item][:, None]
+    own = own if dropped is None else own.masked_fill(dropped[:, None], 0)
+    total = towers["item_id"](own) + towers["item_words"](tensors["item_words"][item])
+    return torch.nn.functional.normalize(total, dim=1)
+
+
+def _vectors(towers: torch.nn.ModuleDict, tensors: dict[str, torch.Tensor]) -> tuple[np.ndarray, np.ndarray]:
+    """Vectors of everybody, in chunks."""
+    import torch
+
+    with torch.no_grad():
+        users, items = (torch.arange(len(tensors[ids]), device=tensors[ids].device) for ids in ("user_id", "item_id"))
+        people = [_people(towers, tensors, rows, tensors["history"][rows], None) for rows in torch.split(users, 8192)]
+        startups = [_startups(towers, tensors, rows, None) for rows in torch.split(items, 8192)]
+        return torch.cat(people).cpu().numpy(), torch.cat(startups).cpu().numpy()
+
+
+def _held_out_gain(towers: torch.nn.ModuleDict, tensors: dict[str, torch.Tensor], late: Late) -> float:
+    """Mean of 1 / log2(1 + rank) over late pairs, ranks among the startups that were met and not by this person.
+
+    A ranking measure because the cross entropy of unmet startups rises long before the lists get worse.
+    """
+    people, startups = _vectors(towers, tensors)
+    unmet = tensors["item_id"].cpu().numpy() == 0
+    total = 0.0
+    for rows in np.array_split(np.arange(len(late.user)), max(len(late.user) // 256, 1)):
+        scores = people[late.user[rows]] @ startups.T
+        wanted = scores[np.arange(len(rows)), late.item[rows]]
+        above = (scores > wanted[:, None]) & ~unmet & (late.met[late.user[rows]].toarray() == 0)
+        total += float((1 / np.log2(2 + above.sum(axis=1))).sum())
+    return round(total / len(late.user), 6)
+
+
+def _seeded(towers: torch.nn.ModuleDict, settings: Settings) -> torch.nn.ModuleDict:
+    """Small random weights from the seed; nothing (place 0) stays zero."""
+    import torch
+
+    generator = torch.Generator().manual_seed(settings.seed)
+    with torch.no_grad():
+        for name, weight in towers.named_parameters():
+            if name == "history.weight":
+                weight.copy_(torch.eye(settings.two_tower_dimensions))
+            else:
+                weight.normal_(0.0, 0.05, generator=generator)[0] = 0.0
+    return towers.to(settings.device)
+
+
+def _optimisers(towers: torch.nn.ModuleDict, settings: Settings) -> list[torch.optim.Optimizer]:
+    """Only the rows a batch touched are updated: a step costs the batch, not everybody."""
+    import torch
+
+    tables = [p for name, module in towers.items() if name != "history" for p in module.parameters()]
+    rate = settings.two_tower_learning_rate
+    return [torch.optim.SparseAdam(tables, lr=rate), torch.optim.Adam(towers["history"].parameters(), lr=rate)]
+
+
+def _on_device(inputs: TowerInputs, settings: Settings) -> dict[str, torch.Tensor]:
+    import torch
+
+    return {name: torch.from_numpy(array).to(settings.device)
+            for name, array in vars(inputs).items() if isinstance(array, np.ndarray)}
+
+
+@contextmanager
+def _pinned() -> Iterator[None]:
+    """torch on one thread, and as it was found afterwards.
+
+    A batch is too little work to share: on a busy machine two threads that wait for each other took nine times the
+    processor time of one. So the bytes do not depend on the number of threads either.
+    """
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _file(towers: torch.nn.ModuleDict) -> bytes:
+    """The state dict, to be read with weights_only."""
+    import torch
+
+    buffer = io.BytesIO()
+    torch.save({name: tensor.cpu().contiguous() for name, tensor in towers.state_dict().items()}, buffer)
+    return buffer.getvalue()
+
+
+def _config(interactions: Interactions, pairs: Pairs, inputs: TowerInputs, settings: Settings) -> dict[str, Any]:
+    return {"rows": len(interactions), "pairs": len(pairs), "terms": inputs.terms, "seed": settings.seed,
+            "dimensions": settings.two_tower_dimensions, "batch": settings.two_tower_batch, "device": settings.device,
+            "learning_rate": settings.two_tower_learning_rate, "max_epochs": settings.two_tower_epochs,
+            "rows_per_epoch": settings.two_tower_rows, "half_life_share": settings.two_tower_half_life_share,
+            "temperature": TEMPERATURE, "id_dropout": ID_DROPOUT,
+            "known_users": int((inputs.user_id > 0).sum()), "known_startups": int((inputs.item_id > 0).sum())}

@@ -1,0 +1,116 @@
+"""Fit one model on one snapshot and store it: the step behind every training task."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from functools import cached_property
+
+from models.errors import DataError, TooSparse
+from models.nouns.bundle import Bundle
+from models.nouns.catalogue import CATALOGUE, catalogue_bundle
+from models.nouns.entities import Entities
+from models.nouns.interactions import Interactions
+from models.nouns.vocabulary import Entity
+from models.settings import Settings
+from models.training.als import fit_als
+from models.training.content import Profiles, fit_content
+from models.training.neighbours import fit_neighbours
+from models.training.popularity import fit_popularity
+from models.training.two_tower import fit_two_tower
+from pipelines.data.snapshot import Snapshot
+from pipelines.run import EPOCH, Run
+
+_LOG = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, eq=False)
+class Lesson:
+    """What a model may learn from: a snapshot before an instant, without the people who opted out (R23)."""
+
+    snapshot: Snapshot
+    settings: Settings
+    as_of_us: int
+
+    @cached_property
+    def users(self) -> Entities:
+        return self.snapshot.entities(Entity.USER, self.as_of_us)
+
+    @cached_property
+    def startups(self) -> Entities:
+        return self.snapshot.entities(Entity.STARTUP, self.as_of_us)
+
+    @cached_property
+    def interactions(self) -> Interactions:
+        """Events before the instant of people who did not opt out, owners = users."""
+        events = self.snapshot.interactions().before(self.as_of_us)
+        return events.where(~self.users.opted_out[events.owner])
+
+    def profiles(self, entities: Entities) -> Profiles:
+        """Text columns; blank for who opted out and for who came after the instant."""
+        known = (entities.created_at < self.as_of_us) | (entities.interactions + entities.views > 0)
+        told = (known & ~entities.opted_out).tolist()
+        columns: Mapping[str, list[str]] = self.snapshot.profiles(entities.entity, self.as_of_us)
+        return {name: [text if tell else "" for text, tell in zip(column, told, strict=True)]
+                for name, column in columns.items()}
+
+
+def _catalogue(lesson: Lesson) -> Bundle:
+    config = {"as_of_us": lesson.as_of_us, "rows": len(lesson.interactions)}
+    return catalogue_bundle(lesson.users, lesson.startups, config)
+
+
+def _content(lesson: Lesson) -> Bundle:
+    return fit_content(lesson.profiles(lesson.users), lesson.profiles(lesson.startups), lesson.interactions,
+                       lesson.users.ids, lesson.startups.ids, lesson.settings)
+
+
+def _two_tower(lesson: Lesson) -> Bundle:
+    return fit_two_tower(lesson.interactions, lesson.users, lesson.startups, lesson.profiles(lesson.users),
+                         lesson.profiles(lesson.startups), lesson.settings)
+
+
+_FITTERS: dict[str, Callable[[Lesson], Bundle]] = {
+    CATALOGUE: _catalogue,
+    "popularity_v1": lambda x: fit_popularity(x.users, x.startups, x.interactions, x.as_of_us, x.settings),
+    "content_v1": _content,
+    "als_v1": lambda x: fit_als("als_v1", x.interactions, x.settings),
+    "als_reverse_v1": lambda x: fit_als("als_reverse_v1", x.interactions.transposed(), x.settings),
+    "item_neighbours_v1": lambda x: fit_neighbours("item_neighbours_v1", x.interactions, x.settings),
+    "item_neighbours_reverse_v1": lambda x: fit_neighbours(
+        "item_neighbours_reverse_v1", x.interactions.transposed(), x.settings),
+    "two_tower_v1": _two_tower,
+}
+
+#: What every build trains, each from the snapshot alone and so in any order.
+BASE_BUNDLES = tuple(_FITTERS)
+
+
+def fit(name: str, snapshot: Snapshot, settings: Settings, before_us: int | None = None) -> Bundle:
+    """One model of BASE_BUNDLES on the rows before `before_us` (microseconds; the snapshot's own cutoff by default).
+
+    Raises TooSparse where there is too little for this model, TrainingError where it cannot be fitted.
+    """
+    if name not in _FITTERS:
+        raise DataError(f"expected a model of {', '.join(BASE_BUNDLES)}, got {name!r}")
+    as_of_us = snapshot.as_of_us if before_us is None else min(before_us, snapshot.as_of_us)
+    bundle = _FITTERS[name](Lesson(snapshot, settings, as_of_us))
+    as_of = (EPOCH + timedelta(microseconds=as_of_us)).isoformat()
+    return replace(bundle, config={**bundle.config, "as_of": as_of})
+
+
+def train(run: Run, name: str, snapshot_name: str) -> dict[str, str]:
+    """Fit and store one model of a build; returns its name and version.
+
+    Where the data are too sparse for this model the version is "" and `note` says why: the build goes on without it
+    and its source abstains (P01, P02). Anything else that goes wrong stops the build.
+    """
+    snapshot = Snapshot.open(run.settings.artifacts / "snapshots" / snapshot_name)
+    try:
+        bundle = fit(name, snapshot, run.settings)
+    except TooSparse as error:
+        _LOG.warning("%s is left out of this build: %s", name, error)
+        return {"name": name, "version": "", "note": str(error)}
+    return {"name": name, "version": run.artifacts.store_bundle(bundle, run.slug)}
