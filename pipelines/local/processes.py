@@ -23,7 +23,7 @@ _children: dict[int, subprocess.Popen[bytes]] = {}  # our own children must be r
 
 @dataclass(frozen=True)
 class Started:
-    """One process of ours. group: it leads a process group that is signalled as a whole."""
+    """One process of ours. group: its whole session belongs to it, also the groups in it (Airflow's tasks)."""
 
     pid: int
     started: float
@@ -45,14 +45,14 @@ class Started:
             return False
 
     def members(self) -> list[psutil.Process]:
-        """The process and, for a group, everything that still belongs to it, even when its leader is gone."""
+        """The process and, for a group, everything of its session, even when its leader is gone."""
         if not self.group:
             return [psutil.Process(self.pid)] if self.alive() else []
-        return [p for p in psutil.process_iter() if self._in_group(p)]
+        return [p for p in psutil.process_iter() if self._in_session(p)]
 
-    def _in_group(self, process: psutil.Process) -> bool:
+    def _in_session(self, process: psutil.Process) -> bool:
         try:
-            return (os.getpgid(process.pid) == self.pid and process.status() != psutil.STATUS_ZOMBIE
+            return (os.getsid(process.pid) == self.pid and process.status() != psutil.STATUS_ZOMBIE
                     and process.create_time() > self.started - CLOCK_SLACK_S)
         except (psutil.Error, ProcessLookupError, PermissionError):
             return False

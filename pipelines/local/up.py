@@ -27,6 +27,7 @@ from pipelines.release.history import current_release, release_of
 from pipelines.run import parse_instant
 
 WATCH_S = 1.0
+SCHEDULER = "airflow-scheduler"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -56,7 +57,7 @@ def bring_up(settings: Settings, data: Path | None, detach: bool) -> int:
     running = Running(settings)
     if running.alive():
         return _already_up(settings, data)
-    stop_together(running.processes())  # what a run that was killed left behind
+    _stop_services(running)  # what a run that was killed left behind
     _refuse_taken_ports(settings)
     _stop_like_ctrl_c()
     try:
@@ -80,7 +81,7 @@ def take_down(settings: Settings) -> int:
     foreground = running.processes().get("up")
     if foreground is not None and foreground.pid != os.getpid():
         foreground.stop(signal.SIGTERM, patience_s=60.0)  # it stops its own before it ends
-    stopped = stop_together({n: p for n, p in running.processes().items() if n != "up"}) + stop_servers(settings)
+    stopped = _stop_services(running) + stop_servers(settings)
     running.clear()
     ended = (["make up"] if foreground is not None else []) + stopped
     say(f"stopped: {', '.join(ended)}" if ended else f"nothing of {settings.home} was running")
@@ -209,10 +210,17 @@ def _go_down(settings: Settings, running: Running) -> None:
     for sign in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(sign, signal.SIG_IGN)  # a second Ctrl-C must not leave half of it running
     say("\nstopping …")
-    stop_together({n: p for n, p in running.processes().items() if n != "up"})
+    _stop_services(running)
     stop_servers(settings)
     running.clear()
     say("everything that `make up` started has stopped; the data stay")
+
+
+def _stop_services(running: Running) -> list[str]:
+    """The scheduler first: its tasks can still report how they ended, and are tried again at the next start."""
+    services = {n: p for n, p in running.processes().items() if n != "up"}
+    first = {n: p for n, p in services.items() if n == SCHEDULER}
+    return stop_together(first) + stop_together({n: p for n, p in services.items() if n not in first})
 
 
 def _already_up(settings: Settings, data: Path | None) -> int:

@@ -16,7 +16,7 @@ from pipelines.local.processes import Started, start, stop_together, tail
 
 SLEEP = [sys.executable, "-c", "import time; time.sleep(60)"]
 PARENT = [sys.executable, "-c", "import subprocess, sys, time; "
-          "subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)']); time.sleep(60)"]
+          "subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)'], process_group=0); time.sleep(60)"]
 DEAF = [sys.executable, "-c", "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); "
         "print('deaf', flush=True); time.sleep(60)"]
 
@@ -54,7 +54,7 @@ def test_it_is_remembered_over_restarts_of_ours(tmp_path: Path, started: list[St
     assert again.stop() and not child.alive() and not again.stop()
 
 
-def test_a_group_ends_with_its_children(tmp_path: Path, started: list[Started]) -> None:
+def test_a_session_ends_with_all_its_groups(tmp_path: Path, started: list[Started]) -> None:
     leader = run(PARENT, tmp_path, started, group=True)
     wait_for(lambda: len(leader.members()) == 2)
     children = leader.members()
