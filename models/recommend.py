@@ -19,6 +19,7 @@ from models.nouns.ranked_lists import REASONS, RankedLists
 from models.nouns.vocabulary import Method, Source
 from models.recipe import Recipe, diversity_facets
 from models.routing import Route, chain, route
+from models.scorers import Scorer
 from models.scorers.blending import min_max
 from models.scorers.ranker import place
 
@@ -73,7 +74,15 @@ def candidates_of(recipe: Recipe, owners: Owners, k: int) -> Candidates:
     """The union of up to k proposals of every source, scored by every source (R06). Who opted out gets none (R23)."""
     proposals = {s: _for(owners, scorer.propose(owners, k)) for s, scorer in recipe.scorers.items()}
     union = Candidates.union(len(owners), proposals)
-    return union.scored({s: scorer.score(owners, union) for s, scorer in recipe.scorers.items()})
+    return union.scored({s: _completed(s, scorer, owners, union) for s, scorer in recipe.scorers.items()})
+
+
+def _completed(source: Source, scorer: Scorer, owners: Owners, union: Candidates) -> np.ndarray:
+    """The source's column over the union: what it proposed has its score already, the rest is scored now."""
+    column, rest = union.scores[source], (union.proposed & source.bit) == 0
+    if rest.any():
+        column[rest] = scorer.score(owners, union.where(rest))
+    return column
 
 
 def answering(recipe: Recipe, owners: Owners, routed: Route, candidates: Candidates) -> np.ndarray:
@@ -108,14 +117,7 @@ def _kept(recipe: Recipe, candidates: Candidates, method: np.ndarray) -> Candida
         return candidates
     own = np.array([sum(s.bit for s in _PARTS.get(m, ())) for m in Method], np.uint8)
     keep = (candidates.proposed & own[method][candidates.owner]) > 0
-    length = np.bincount(candidates.owner[keep], minlength=len(candidates))
-    return Candidates(
-        indptr_of(length),
-        candidates.owner[keep],
-        candidates.item[keep],
-        candidates.proposed[keep],
-        {s: v[keep] for s, v in candidates.scores.items()},
-    )
+    return candidates.where(keep)
 
 
 def _base_score(recipe: Recipe, owners: Owners, candidates: Candidates, method: np.ndarray) -> np.ndarray:

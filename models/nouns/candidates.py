@@ -64,28 +64,49 @@ class Candidates:
 
     @classmethod
     def union(cls, owners: int, proposals: Mapping[Source, Proposal]) -> Candidates:
-        """Merge proposals over the same batch; `scores` is still empty."""
-        stride = 1 + max((int(p.item.max()) for p in proposals.values() if len(p.item)), default=0)
-        keys = [p.owner.astype(np.int64) * stride + p.item for p in proposals.values()]
-        bits = [np.full(len(p.item), s.bit, np.uint8) for s, p in proposals.items()]
-        key, proposed = _merge(
-            np.concatenate(keys or [np.zeros(0, np.int64)]), np.concatenate(bits or [np.zeros(0, np.uint8)])
-        )
-        owner = (key // stride).astype(np.int32)
-        indptr = np.concatenate([[0], np.cumsum(np.bincount(owner, minlength=owners))]).astype(np.int64)
-        return cls(indptr, owner, (key % stride).astype(np.int32), proposed, {})
+        """Merge proposals over the same batch; a source's column holds what it proposed with its score, else NaN."""
+        bits = max((int(p.item.max()) for p in proposals.values() if len(p.item)), default=0).bit_length()
+        keys = [(p.owner.astype(np.int64) << bits) | p.item for p in proposals.values()]
+        key, place = _merge(np.concatenate(keys or [np.zeros(0, np.int64)]))
+        proposed, scores, start = np.zeros(len(key), np.uint8), {}, 0
+        for source, proposal in proposals.items():
+            mine = place[start : start + len(proposal.item)]
+            proposed[mine] |= source.bit
+            scores[source] = np.full(len(key), np.nan, np.float32)
+            scores[source][mine] = proposal.score
+            start += len(proposal.item)
+        owner = (key >> bits).astype(np.int32)
+        item = (key & ((1 << bits) - 1)).astype(np.int32)
+        return cls(indptr_of(np.bincount(owner, minlength=owners)), owner, item, proposed, scores)
 
     def scored(self, scores: Mapping[Source, np.ndarray]) -> Candidates:
         """The same candidates with these score columns."""
         return Candidates(self.indptr, self.owner, self.item, self.proposed, scores)
 
+    def where(self, mask: np.ndarray) -> Candidates:
+        """The candidates of a boolean mask."""
+        length = np.bincount(self.owner[mask], minlength=len(self))
+        scores = {source: column[mask] for source, column in self.scores.items()}
+        return Candidates(indptr_of(length), self.owner[mask], self.item[mask], self.proposed[mask], scores)
 
-def _merge(key: np.ndarray, bits: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Sorted unique keys, and the bits of equal keys or-ed together."""
-    order = np.argsort(key, kind="stable")
-    key, bits = key[order], bits[order]
-    first = np.flatnonzero(np.append(True, key[1:] != key[:-1])) if len(key) else np.zeros(0, np.int64)
-    return key[first], np.bitwise_or.reduceat(bits, first) if len(first) else bits
+
+def _merge(key: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Sorted unique keys, and for each of `key` its place among them.
+
+    The position rides in the low bits, where there is room, so that a plain sort of integers does it.
+    """
+    bits = len(key).bit_length()
+    if int(key.max(initial=0)) >> (63 - bits):
+        unique, place = np.unique(key, return_inverse=True)
+        return unique, place.ravel()
+    ordered = (key << bits) | np.arange(len(key))
+    ordered.sort()
+    position, ordered = ordered & ((1 << bits) - 1), ordered >> bits
+    first = np.ones(len(key), bool)
+    np.not_equal(ordered[1:], ordered[:-1], out=first[1:])
+    place = np.empty(len(key), np.int64)
+    place[position] = np.cumsum(first) - 1
+    return ordered[first], place
 
 
 def indptr_of(lengths: Sequence[int] | np.ndarray) -> np.ndarray:
