@@ -9,6 +9,7 @@ import time
 import uuid
 from collections.abc import Mapping
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 from models.errors import EmptySnapshot, ReleaseNotFound
@@ -65,12 +66,9 @@ def run_build(
     seconds: dict[str, float] = {}
     snapshot = _timed(seconds, "export", lambda: export_snapshot(run, fresh))["snapshot"]
     _timed(seconds, "datasets", lambda: write_datasets(run, snapshot))
-    bundles = {
-        name: _timed(seconds, name, lambda name=name: train(run, name, snapshot))["version"] for name in BASE_BUNDLES
-    }
-    for learned in _timed(seconds, "rankers", lambda: train_ranker(run, snapshot)):
-        if learned["version"]:
-            bundles[learned["name"]] = learned["version"]
+    refs = [_timed(seconds, name, partial(train, run, name, snapshot)) for name in BASE_BUNDLES]
+    refs += _timed(seconds, "rankers", lambda: train_ranker(run, snapshot))
+    bundles = {r["name"]: r["version"] for r in refs if r["version"]}
     _timed(seconds, "evaluate", lambda: evaluate(run, snapshot))
     return _released(run, snapshot, bundles, force, publish, seconds)
 

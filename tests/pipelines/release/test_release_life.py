@@ -1,0 +1,198 @@
+"""A release from shards to readers and back, on a real Redis."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import redis
+
+from models.errors import DataError, ReleaseIncomplete, ReleaseNotFound, ServiceError
+from models.nouns.catalogue import CATALOGUE, decode_items, entities_of
+from models.nouns.release import POPULAR_FIELD, Keys, Release, TrendingList, decode_list
+from models.nouns.vocabulary import Entity, Method, Surface
+from pipelines.artifacts import Artifacts
+from pipelines.release.assemble import assemble_release
+from pipelines.release.history import current_release, list_releases, promote, retire, rollback
+from pipelines.release.publish import lease, publish_release
+from pipelines.scoring.shards import plan_shards, score_shard, shard_path
+
+
+def client_of(town) -> redis.Redis:
+    return redis.Redis.from_url(town.settings.redis_url.reveal())
+
+
+def test_every_owner_has_a_list_in_redis_and_the_pointer_names_the_release(town) -> None:
+    release = town.build()
+    result = publish_release(town.settings, release)
+
+    client, keys = client_of(town), Keys(town.settings.namespace)
+    assert result["published"] and current_release(town.settings) == release
+    entities = entities_of(Artifacts(town.settings).latest_bundle(CATALOGUE))
+    for surface in Surface:
+        owners = entities[surface.owner].owners_of(surface)
+        key = keys.lists(release, surface)
+        assert client.hlen(key) == len(owners) + 1
+        for row in owners.tolist():
+            stored = decode_list(client.hget(key, entities[surface.owner].ids.packed()[row].tobytes()))
+            assert len(stored.item) and stored.count == entities[surface.owner].count[row]
+        assert decode_list(client.hget(key, POPULAR_FIELD)).method is Method.POPULAR
+        assert 0 < client.ttl(key) <= town.settings.release_ttl_hours * 3600
+        assert len(TrendingList.decode(client.get(keys.trending(surface))).ids)
+    assert decode_items(client.get(keys.items(release, Entity.USER))).ids.ids.tolist() == entities[Entity.USER].ids.ids.tolist()
+    assert Release.from_json(client.get(keys.manifest(release))).lists == Artifacts(town.settings).release(release).lists
+
+
+def test_the_same_cutoff_built_twice_is_the_same_release_whatever_the_shards(town) -> None:
+    first = town.build()
+    town.settings = replace(town.settings, shards=1, threads=1)
+    run = town.run(name="again")
+    bundles, done = town.score(run)
+
+    assert assemble_release(run, "planted", bundles, done)["release"] == first
+    assert len(done) == len(Surface)
+
+
+def test_a_shard_scored_again_is_the_same_file(town) -> None:
+    run = town.run()
+    bundles, done = town.score(run)
+    again = score_shard(run, plan_shards(run, "planted", bundles)[0])
+
+    assert again in done
+
+
+@pytest.mark.parametrize("harm", ["missing file", "changed file", "left out"])
+def test_a_failed_shard_blocks_the_release(town, harm: str) -> None:
+    run = town.run()
+    bundles, done = town.score(run)
+    path = shard_path(run, done[2])
+    if harm == "missing file":
+        path.unlink()
+    elif harm == "changed file":
+        path.write_bytes(path.read_bytes()[:-1])
+    else:
+        done.pop(2)
+
+    with pytest.raises(ReleaseIncomplete):
+        assemble_release(run, "planted", bundles, done)
+    assert Artifacts(town.settings).releases() == []
+
+
+def test_an_older_cutoff_is_stored_and_not_live_unless_forced(town) -> None:
+    newer, older = town.build(days=1), town.build(days=0)
+    publish_release(town.settings, newer)
+
+    refused = publish_release(town.settings, older)
+    assert not refused["published"] and newer in refused["reason"]
+    assert current_release(town.settings) == newer
+    assert {r["release"]: r["state"] for r in list_releases(town.settings)} == {newer: "live", older: "stored"}
+
+    assert publish_release(town.settings, older, force=True)["reason"] == "forced"
+    assert current_release(town.settings) == older
+
+
+def test_three_builds_stay_loaded_and_rollback_goes_one_back(town) -> None:
+    """M05: the live one and the two before it; M01, M02: rollback is one pointer move."""
+    releases = [town.build(days=d) for d in range(4)]
+    for r in releases:
+        publish_release(town.settings, r)
+    client, keys = client_of(town), Keys(town.settings.namespace)
+
+    loaded = [r for r in releases if client.exists(keys.manifest(r))]
+    assert loaded == releases[1:]
+    assert not any(client.exists(*keys.of_release(releases[0])) for _ in [0])
+    assert rollback(town.settings)["release"] == releases[2]
+    assert current_release(town.settings) == releases[2]
+    assert promote(town.settings, releases[0])["release"] == releases[0]
+    assert current_release(town.settings) == releases[0]
+
+
+def test_no_earlier_release_and_an_unknown_one_are_said_so(town) -> None:
+    with pytest.raises(ReleaseNotFound, match="no earlier release"):
+        rollback(town.settings)
+    with pytest.raises(ReleaseNotFound, match="stored are: none"):
+        publish_release(town.settings, "20200101T000000Z-00000000")
+
+
+def test_a_release_of_some_surfaces_is_never_published(town) -> None:
+    run = town.run()
+    bundles, done = town.score(run)
+    part = [s for s in done if s["surface"] == Surface.STARTUPS_FOR_INVESTOR.value]
+    release = assemble_release(run, "planted", bundles, part)["release"]
+
+    with pytest.raises(ReleaseIncomplete, match="developers/for-startup"):
+        publish_release(town.settings, release)
+    with pytest.raises(DataError, match="startups/for-everyone"):
+        plan_shards(run, "planted", bundles, ["startups/for-everyone"])
+
+
+def test_one_publisher_at_a_time(town) -> None:
+    release = town.build()
+    client, keys = client_of(town), Keys(town.settings.namespace)
+    with lease(client, keys):
+        with pytest.raises(ServiceError, match="another publish"):
+            publish_release(town.settings, release)
+    assert publish_release(town.settings, release)["published"]
+    assert client.get(keys.publisher) is None
+
+
+def test_a_list_lost_before_the_switch_leaves_the_pointer_where_it_was(town, monkeypatch: pytest.MonkeyPatch) -> None:
+    import pipelines.release.publish as publish
+
+    first, second = town.build(days=0), town.build(days=1)
+    publish_release(town.settings, first)
+    client, keys = client_of(town), Keys(town.settings.namespace)
+    load = publish.load
+
+    def lossy(*args: object) -> object:
+        loaded = load(*args)
+        client.hdel(keys.lists(second, Surface.STARTUPS_FOR_INVESTOR), POPULAR_FIELD)
+        return loaded
+
+    monkeypatch.setattr(publish, "load", lossy)
+    with pytest.raises(ReleaseIncomplete, match="expected"):
+        publish_release(town.settings, second)
+    assert current_release(town.settings) == first
+
+
+def test_a_reader_never_sees_a_mix(town) -> None:
+    """While two releases take turns, pointer and list read in one transaction always belong together."""
+    releases = [town.build(days=0), town.build(days=1)]
+    publish_release(town.settings, releases[0])
+    client, keys = client_of(town), Keys(town.settings.namespace)
+    stop, wrong, reads = threading.Event(), [], [0]
+
+    def read() -> None:
+        mine = client_of(town)
+        while not stop.is_set():
+            current = mine.get(keys.current).decode()
+            complete = [mine.hlen(keys.lists(current, s)) for s in Surface]
+            if 0 in complete or not mine.exists(keys.manifest(current)):
+                wrong.append(current)
+            reads[0] += 1
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    for i in range(20):
+        promote(town.settings, releases[i % 2])
+    stop.set()
+    reader.join()
+
+    assert reads[0] > 20 and not wrong and client.get(keys.current)
+
+
+def test_retiring_keeps_what_is_live_and_what_kept_releases_name(town) -> None:
+    releases = [town.build(days=d) for d in range(5)]
+    publish_release(town.settings, releases[0])
+    town.settings = replace(town.settings, keep_artifacts=3)
+
+    gone = retire(town.settings)
+
+    assert gone["releases"] == [releases[1]]
+    kept = {r.id for r in Artifacts(town.settings).releases()}
+    assert kept == {releases[0], *releases[2:]}
+    for release in Artifacts(town.settings).releases():
+        for name, version in release.bundles.items():
+            assert np.isfinite(len(Artifacts(town.settings).open_bundle(name, version).arrays))
