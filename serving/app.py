@@ -15,6 +15,7 @@ from models.settings import Settings
 from serving.cache import Cache
 from serving.http.access import Access
 from serving.http.health import health_routes
+from serving.http.openapi import document
 from serving.http.routes import list_routes
 from serving.lists import ListReader
 from serving.live import LiveRecommender
@@ -61,6 +62,8 @@ def create_app(settings: Settings, lists: ListReader | None = None, live: LiveRe
     app.register_blueprint(list_routes(settings, lists))
     app.register_blueprint(health_routes(settings, cache, database, releases, live))
     app.add_url_rule("/metrics", "metrics", access.metrics)
+    described = document()
+    app.add_url_rule("/openapi.json", "openapi", lambda: jsonify(described))
     _map_errors(app)
     _log_rule(settings)
     releases.listeners.append(live.follow)

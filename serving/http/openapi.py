@@ -1,0 +1,144 @@
+"""`/openapi.json`: what this API takes and gives, for programs; built from the words of the code."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from models.nouns.entities import FACETS
+from models.nouns.vocabulary import Entity, Method, Source, Surface
+from serving.http.query import EXCLUDE_MOST, LIMIT_DEFAULT, LIMIT_MOST, OFFSET_MOST, OWNERS_MOST
+from serving.http.routes import PREFIX
+
+UUID_PATTERN = "^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$"
+Schema = dict[str, Any]
+
+
+def document() -> Schema:
+    """The OpenAPI 3.1 document."""
+    paths: Schema = {}
+    for surface in Surface:
+        paths |= _surface_paths(surface)
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "Matchbook reader", "version": "1",
+                 "description": "Ranked lists of who should meet whom, stored by every build, or computed live."},
+        "paths": paths | _other_paths(),
+        "components": {"schemas": _schemas(), "parameters": _parameters(), "responses": _responses()},
+    }
+
+
+def _surface_paths(surface: Surface) -> Schema:
+    at, schema = f"{PREFIX}/{surface}", _list_name(surface)
+    query = [_ref("parameters", p) for p in ("limit", "offset", *FACETS, "exclude")]
+    owner = {"name": "owner", "in": "path", "required": True, "description": f"id of the {surface.owner}",
+             "schema": {"type": "string", "pattern": UUID_PATTERN}}
+    ids = {"type": "object", "required": ["ids"], "properties": {"ids": {
+        "type": "array", "minItems": 1, "maxItems": OWNERS_MOST, "items": {"type": "string", "pattern": UUID_PATTERN}}}}
+    many = {"type": "object", "required": ["lists"], "additionalProperties": False, "properties": {
+        "lists": {"type": "object", "additionalProperties": _ref("schemas", schema)}}}
+    return {
+        f"{at}/{{owner}}": {"get": _operation(f"{surface}: the list of one {surface.owner}", schema, [owner, *query])},
+        f"{at}/popular": {"get": _operation(f"{surface}: popular, the same for everyone", schema, query)},
+        f"{at}/trending": {"get": _operation(f"{surface}: moving now, the same for everyone", schema, query)},
+        f"{at}/many": {"post": {"summary": f"{surface}: the lists of several, all of one release", "parameters": query,
+                                "requestBody": {"required": True, "content": _json(ids)},
+                                "responses": {"200": {"description": "by id", "content": _json(many)}} | _ERRORS
+                                | {"413": _ref("responses", "Refused")}}},
+    }
+
+
+def _other_paths() -> Schema:
+    health = {"description": "what is up and what is down", "content": _json(_ref("schemas", "Health"))}
+    ready = {"description": "whether lists can be handed out", "content": _json({
+        "type": "object", "required": ["ready", "release"], "properties": {
+            "ready": {"type": "boolean"}, "release": {"type": ["string", "null"]}}})}
+    live = {"type": "object", "required": ["live"], "properties": {"live": {"const": True}}}
+    return {
+        "/health": {"get": {"summary": "The truth about this process and its servers", "responses": {
+            "200": health, "503": health}}},
+        "/health/live": {"get": {"summary": "The process answers", "responses": {
+            "200": {"description": "it does", "content": _json(live)}}}},
+        "/health/ready": {"get": {"summary": "Lists can be handed out", "responses": {"200": ready, "503": ready}}},
+        "/metrics": {"get": {"summary": "Numbers for Prometheus", "responses": {
+            "200": {"description": "text format", "content": {"text/plain": {"schema": {"type": "string"}}}}}}},
+        "/openapi.json": {"get": {"summary": "This document", "responses": {
+            "200": {"description": "OpenAPI 3.1", "content": _json({"type": "object"})}}}},
+    }
+
+
+def _operation(summary: str, schema: str, parameters: list[Schema]) -> Schema:
+    return {"summary": summary, "parameters": parameters, "responses": {
+        "200": {"description": "a list", "content": _json(_ref("schemas", schema))}} | _ERRORS}
+
+
+def _schemas() -> Schema:
+    error = _closed({k: {"type": "string"} for k in ("code", "expected", "got", "hint")})
+    return {
+        "Item": _closed({"id": {"type": "string", "format": "uuid"}, "score": _score(),
+                         "reasons": {"type": "array", "items": {"type": "string"}},
+                         "sources": {"type": "array", "items": {"enum": [s.value for s in Source]}}}),
+        **{_list_name(s): _list_schema(s.item) for s in Surface},
+        "Error": _closed({"error": error}),
+        "Health": {"type": "object", "required": ["status", "database_connected", "redis_connected", "release"],
+                   "properties": {"status": {"enum": ["healthy", "degraded", "unhealthy"]},
+                                  "database_connected": {"type": "boolean"}, "redis_connected": {"type": "boolean"},
+                                  "release": {"type": ["string", "null"]}, "troubles": {"type": "object"}}},
+    }
+
+
+def _list_schema(item: Entity) -> Schema:
+    text, number, flag = {"type": "string"}, {"type": "integer", "minimum": 0}, {"type": "boolean"}
+    method = {"enum": [m.value for m in Method]}
+    return _closed({
+        f"{item}s": {"type": "array", "maxItems": LIMIT_MOST, "items": _ref("schemas", "Item")},
+        "scores": {"type": "object", "additionalProperties": _score()},
+        "method_used": method, "route": method, "model_version": text, "interaction_count": number, "reranked": flag,
+        "generated_at": {"type": "string", "format": "date-time"}, "release": text,
+        "source": {"enum": ["cache", "live"]}, "stale": flag, "degraded": flag, "known": flag,
+        "total": number, "short": flag, "reason": {"type": ["string", "null"]}})
+
+
+def _parameters() -> Schema:
+    def query(name: str, schema: Schema, about: str) -> Schema:
+        return {"name": name, "in": "query", "required": False, "schema": schema, "description": about}
+
+    several = {"type": "array", "items": {"type": "string"}}
+    return {
+        "limit": query("limit", _whole(1, LIMIT_MOST, LIMIT_DEFAULT), "places wanted"),
+        "offset": query("offset", _whole(0, OFFSET_MOST, 0), "places to skip"),
+        **{f: query(f, several, f"only items of this {f}, in any case; repeated: any of them") for f in FACETS},
+        "exclude": query("exclude", {"type": "string"}, f"up to {EXCLUDE_MOST} ids to leave out, with commas between"),
+    }
+
+
+def _responses() -> Schema:
+    about = {"Malformed": "an id or a parameter is malformed", "Refused": "the body is too large",
+             "Unavailable": "there has never been a release to answer from"}
+    return {name: {"description": text, "content": _json(_ref("schemas", "Error"))} for name, text in about.items()}
+
+
+def _list_name(surface: Surface) -> str:
+    return "StartupList" if surface.item is Entity.STARTUP else "UserList"
+
+
+def _closed(properties: Schema) -> Schema:
+    return {"type": "object", "required": list(properties), "properties": properties, "additionalProperties": False}
+
+
+def _score() -> Schema:
+    return {"type": "number", "minimum": 0, "maximum": 1}
+
+
+def _whole(low: int, high: int, default: int) -> Schema:
+    return {"type": "integer", "minimum": low, "maximum": high, "default": default}
+
+
+def _json(schema: Schema) -> Schema:
+    return {"application/json": {"schema": schema}}
+
+
+def _ref(kind: str, name: str) -> Schema:
+    return {"$ref": f"#/components/{kind}/{name}"}
+
+
+_ERRORS: Schema = {"400": _ref("responses", "Malformed"), "503": _ref("responses", "Unavailable")}

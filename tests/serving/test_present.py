@@ -1,0 +1,93 @@
+"""The public body, byte for byte, of a list made by hand."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+
+from models.nouns.catalogue import ItemTable
+from models.nouns.entities import FACETS
+from models.nouns.id_map import IdMap
+from models.nouns.ranked_lists import REASONS
+from models.nouns.release import Release, StoredList
+from models.nouns.vocabulary import Entity, Method, Source, Surface
+from serving.http.present import body
+from serving.http.query import Query
+from serving.lists import NOBODY, Answer
+from serving.releases import HeldRelease
+
+GOLDEN = Path(__file__).parents[1] / "golden" / "reader_answer_1.json"
+NOW = datetime(2024, 5, 2, 2, 0, tzinfo=UTC)
+STARTUPS = IdMap.of(f"0000000{n}-0000-4000-8000-000000000000" for n in range(4))
+
+
+def held(**changes: object) -> HeldRelease:
+    facets = {f: np.full(4, -1, np.int32) for f in FACETS} | {"category": np.array([0, 1, 0, -1], np.int32)}
+    labels = dict.fromkeys(FACETS, ()) | {"category": ("fintech", "games")}
+    table = ItemTable(STARTUPS, facets, labels, np.full(4, -1, np.int8))
+    people = ItemTable(
+        IdMap.of([]), {f: np.zeros(0, np.int32) for f in FACETS}, dict.fromkeys(FACETS, ()), np.zeros(0, np.int8)
+    )
+    release = Release(
+        "20240501T020000Z-3fa92c1b",
+        "2024-05-01T02:00:00+00:00",
+        "2024-05-01T02:10:00+00:00",
+        "",
+        "",
+        {"als_v1": "20240501T020000Z-aaaaaaaa", "two_tower_v1": "20240501T020000Z-bbbbbbbb"},
+        {},
+        [],
+        {},
+    )
+    return HeldRelease(release, {Entity.STARTUP: table, Entity.USER: people}, {})
+
+
+def answer(listing: StoredList, **changes: object) -> Answer:
+    return Answer(
+        Surface.STARTUPS_FOR_DEVELOPER, "x", held(), listing, "cache", True, held().generated_at(), **changes
+    )
+
+
+def bits(*names: str) -> int:
+    return sum(1 << REASONS.index(n) for n in names)
+
+
+LISTING = StoredList(
+    Method.ENSEMBLE,
+    Method.ENSEMBLE,
+    True,
+    25,
+    0,
+    np.array([2, 0, 3], np.uint32),
+    np.array([0.87004, 0.5, 0.0], np.float32),
+    np.array(
+        [
+            Source.ALS.bit | Source.TWO_TOWER.bit | Source.ITEM_NEIGHBOURS.bit,
+            Source.CONTENT_BASED.bit,
+            Source.POPULAR.bit,
+        ],
+        np.uint8,
+    ),
+    np.array([bits("category", "new"), bits("category", "popular"), bits("popular")], np.uint8),
+)
+
+
+def test_the_body_is_the_golden_one() -> None:
+    found = body(answer(LISTING), Query(limit=5), stale_hours=36, now=NOW)
+    assert json.dumps(found, indent=1) + "\n" == GOLDEN.read_text()
+
+
+def test_a_list_is_stale_from_the_stated_age_on() -> None:
+    assert not body(answer(LISTING), Query(), 23.9, NOW)["stale"]
+    assert body(answer(LISTING), Query(), 23.8, NOW)["stale"]
+
+
+def test_an_empty_surface_says_so() -> None:
+    assert body(answer(NOBODY), Query(), 36, NOW)["reason"] == "there is no startup yet that could be shown"
+
+
+def test_trouble_is_said_as_degraded() -> None:
+    assert body(answer(LISTING, trouble="Redis does not answer"), Query(), 36, NOW)["degraded"] is True
