@@ -111,7 +111,10 @@ def read_rows(paths: Sequence[Path]) -> RankingRows:
         frames.append(frame.assign(group=pd.factorize(frame[owner])[0] + offset))
         offset = int(frames[-1]["group"].max()) + 1 if len(frame) else offset
     table = pd.concat(frames, ignore_index=True)
-    features = table[list(COLUMNS[2:6])].to_numpy(np.float32)
+    try:
+        features = table[list(COLUMNS[2:6])].to_numpy(np.float32)
+    except ValueError as error:
+        raise DataError(f"expected numbers in {', '.join(COLUMNS[2:6])}, got: {error}") from error
     return RankingRows(features, table["label"].to_numpy(), table["group"].to_numpy())
 
 
@@ -132,7 +135,7 @@ def _of_chunk(recipe: Recipe, owners: Owners, outcome: Outcome, each: int, seed:
     found, score = ranking.candidates, ranking.model_score
     weight = _cells(outcome.engaged, found.owner, found.item)
     declined = _cells(outcome.declined, found.owner, found.item) > 0
-    kept = _sampled(found.owner, weight > 0, declined, each, np.random.default_rng(seed))
+    kept = sampled(found.owner, weight > 0, declined, each, np.random.default_rng(seed))
     kept &= (ranking.method != _POPULAR)[found.owner]  # the ranker never sees these lists
     diversity = base_diversity(recipe, found.indptr, found.item, score)
     item = found.item[kept]
@@ -166,7 +169,7 @@ def base_diversity(recipe: Recipe, indptr: np.ndarray, item: np.ndarray, score: 
     return diversity
 
 
-def _sampled(owner: np.ndarray, positive: np.ndarray, declined: np.ndarray, each: int,
+def sampled(owner: np.ndarray, positive: np.ndarray, declined: np.ndarray, each: int,
              rng: np.random.Generator) -> np.ndarray:
     """(nnz,) bool: all positives, and up to `each` negatives a positive of the same owner, the declined ones first."""
     wanted = each * np.bincount(owner[positive], minlength=int(owner.max(initial=-1)) + 1)
