@@ -26,7 +26,8 @@ _MONDAY = 4
 
 def in_order(user: np.ndarray, startup: np.ndarray, at: np.ndarray, kind: np.ndarray) -> np.ndarray:
     """(n,) the order of a snapshot: by user, startup, time, kind."""
-    return np.lexsort((kind, at, (user.astype(np.int64) << 32) | startup))
+    moment = at * len(InteractionKind) + kind  # two keys sort faster than four, and 64 bits hold 40,000 years of it
+    return np.lexsort((moment, (user.astype(np.int64) << 32) | startup))
 
 
 def repeated(user: np.ndarray, startup: np.ndarray, at: np.ndarray, kind: np.ndarray) -> np.ndarray:

@@ -96,10 +96,11 @@ def _taught(snapshot: Snapshot, min_interactions: int) -> Interactions:
     enough = allowed.counts() >= min_interactions
     kept = allowed.where(enough[allowed.owner])
     if len(allowed) and not len(kept):
+        people, most = int((allowed.counts() > 0).sum()), int(allowed.counts().max())
         raise TooSparse(
             f"matrix too sparse: expected somebody with at least {min_interactions} interactions, but the most active "
-            f"of {int((allowed.counts() > 0).sum())} people has {int(allowed.counts().max())}; lower --min-interactions "
-            "(MATCHBOOK_ALS_MIN_INTERACTIONS) or load more events (P02)"
+            f"of {people} people has {most}; lower --min-interactions (MATCHBOOK_ALS_MIN_INTERACTIONS) or load more "
+            "events (P02)"
         )
     return kept
 

@@ -60,13 +60,22 @@ FILES = {
 }
 
 
+#: Differences of ascending numbers are small: less room than zstd at a third of its time, measured on 1.5 M events.
+_EVENTS = {
+    "compression": "none",
+    "use_dictionary": ["kind"],
+    "column_encoding": dict.fromkeys(("user", "startup", "at"), "DELTA_BINARY_PACKED"),
+}
+
+
 class RowGroups:
     """A Parquet file written in row groups of GROUP_ROWS whatever the size of the pieces; a context manager."""
 
     def __init__(self, path: Path, schema: pa.Schema) -> None:
         path.touch(mode=0o600)
         self.schema, self.rows = schema, 0
-        self._writer = pq.ParquetWriter(path, schema, compression="zstd", compression_level=1, store_schema=True)
+        options = _EVENTS if schema is INTERACTIONS else {"compression": "zstd", "compression_level": 1}
+        self._writer = pq.ParquetWriter(path, schema, **options)
         self._waiting: list[pa.Table] = []
         self._waiting_rows = 0
 
