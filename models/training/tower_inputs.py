@@ -16,7 +16,7 @@ from models.training.content import Profiles, idf, incidence, token_lists, vocab
 from models.training.neighbours import last_seen, newest
 
 #: Rarest words of a profile, newest startups of a history and dislikes that a tower reads of one person at most.
-WORDS, HISTORY, DISLIKES = 32, 30, 4
+WORDS, HISTORY, DISLIKES = 24, 20, 4
 MOST_LATE = 4096
 
 

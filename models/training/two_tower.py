@@ -69,7 +69,7 @@ def towers_of(users: int, items: int, terms: int, dimensions: int) -> torch.nn.M
     from torch import nn
 
     def table(rows: int) -> nn.EmbeddingBag:
-        return nn.EmbeddingBag(rows + 1, dimensions, mode="mean", sparse=True, padding_idx=0)
+        return nn.EmbeddingBag(rows + 1, dimensions, mode="mean", padding_idx=0)
 
     return nn.ModuleDict({
         "user_id": table(users), "user_words": table(terms), "item_id": table(items), "item_words": table(terms),
@@ -103,15 +103,17 @@ def _watch(interactions: Interactions, pairs: Pairs, words: tuple[np.ndarray, np
 
 def _train(inputs: TowerInputs, pairs: Pairs, late: Late | None, settings: Settings, epochs: int) -> _Fitted:
     """Train from scratch; with late pairs, stop when they have not ranked higher for PATIENCE epochs."""
+    import torch
+
     sizes = len(inputs.user_id), len(inputs.item_id), inputs.terms, settings.two_tower_dimensions
     towers = _seeded(towers_of(*sizes), settings)
     tensors = _on_device(inputs, settings)
-    optimisers = _optimisers(towers, settings)
+    optimiser = torch.optim.Adam(towers.parameters(), lr=settings.two_tower_learning_rate, fused=True)
     rng = np.random.default_rng(settings.seed)
     losses: list[float] = []
     held_out: list[float] = []
     for _ in range(epochs):
-        losses.append(_epoch(towers, tensors, pairs, optimisers, rng, settings))
+        losses.append(_epoch(towers, tensors, pairs, optimiser, rng, settings))
         if not np.isfinite(losses[-1]):
             raise TrainingError(f"expected a finite loss, got {losses[-1]} in epoch {len(losses)}; lower "
                                 f"MATCHBOOK_TWO_TOWER_LEARNING_RATE, now {settings.two_tower_learning_rate}")
@@ -124,7 +126,7 @@ def _train(inputs: TowerInputs, pairs: Pairs, late: Late | None, settings: Setti
 
 
 def _epoch(towers: torch.nn.ModuleDict, tensors: dict[str, torch.Tensor], pairs: Pairs,
-           optimisers: list[torch.optim.Optimizer], rng: np.random.Generator, settings: Settings) -> float:
+           optimiser: torch.optim.Optimizer, rng: np.random.Generator, settings: Settings) -> float:
     """One pass over the pairs (`two_tower_rows` of them, drawn anew, where there are more); the mean loss."""
     import torch
 
@@ -137,11 +139,9 @@ def _epoch(towers: torch.nn.ModuleDict, tensors: dict[str, torch.Tensor], pairs:
         user, item, weight = (torch.from_numpy(a).to(settings.device) for a in drawn)
         dropped = [torch.from_numpy(rng.random(len(rows)) < ID_DROPOUT).to(settings.device) for _ in range(2)]
         loss = _loss(towers, tensors, user.long(), item.long(), weight, dropped)
-        for optimiser in optimisers:
-            optimiser.zero_grad()
+        optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
-        for optimiser in optimisers:
-            optimiser.step()
+        optimiser.step()
         total += float(loss.detach()) * len(rows)
     return round(total / len(order), 6)
 
@@ -156,8 +156,8 @@ def _loss(towers: torch.nn.ModuleDict, tensors: dict[str, torch.Tensor], user: t
     people = _people(towers, tensors, user, history, dropped[0])
     startups = _startups(towers, tensors, item, dropped[1])
     scores = people @ startups.T / TEMPERATURE
-    forward = _masked(scores - tensors["item_share"][item], item)
-    backward = _masked(scores.T - tensors["user_share"][user], user)
+    forward = (scores - tensors["item_share"][item]).masked_fill_(_repeats(item), -1e9)
+    backward = (scores.T - tensors["user_share"][user]).masked_fill_(_repeats(user), -1e9)
     forward = torch.cat([forward, _hard(towers, tensors, people, user)], dim=1)
     target = torch.arange(len(user), device=user.device)
     cross_entropy = torch.nn.functional.cross_entropy
@@ -165,22 +165,21 @@ def _loss(towers: torch.nn.ModuleDict, tensors: dict[str, torch.Tensor], user: t
     return (both * weight).sum() / (2 * weight.sum())
 
 
-def _masked(scores: torch.Tensor, drawn: torch.Tensor) -> torch.Tensor:
-    """Scores without the other draws of a row's own target, which are no negatives of it."""
-    import torch
-
-    same = (drawn[:, None] == drawn[None, :]) & ~torch.eye(len(drawn), dtype=torch.bool, device=drawn.device)
-    return scores.masked_fill(same, -1e9)
+def _repeats(drawn: torch.Tensor) -> torch.Tensor:
+    """(b, b) bool: the other draws of a row's own target, which are no negatives of it."""
+    return (drawn[:, None] == drawn[None, :]).fill_diagonal_(False)
 
 
 def _hard(towers: torch.nn.ModuleDict, tensors: dict[str, torch.Tensor], people: torch.Tensor,
           user: torch.Tensor) -> torch.Tensor:
-    """(batch, DISLIKES) scores of what each person disliked, as if it were drawn as often as all others together."""
+    """(b, DISLIKES) scores of what each person disliked; no logQ: it is always there, not drawn by its frequency."""
+    import torch
+
     disliked = tensors["disliked"][user]
-    at = (disliked.clamp(min=1) - 1).reshape(-1).long()
-    startups = _startups(towers, tensors, at, None).reshape(*disliked.shape, -1)
-    scores = (people[:, None, :] * startups).sum(-1) / TEMPERATURE
-    return scores.masked_fill(disliked == 0, -1e9)
+    row, place = torch.nonzero(disliked, as_tuple=True)
+    startups = _startups(towers, tensors, disliked[row, place].long() - 1, None)
+    scores = (people[row] * startups).sum(1) / TEMPERATURE
+    return torch.full(disliked.shape, -1e9, device=user.device).index_put((row, place), scores)
 
 
 def _people(towers: torch.nn.ModuleDict, tensors: dict[str, torch.Tensor], user: torch.Tensor, history: torch.Tensor,
@@ -245,15 +244,6 @@ def _seeded(towers: torch.nn.ModuleDict, settings: Settings) -> torch.nn.ModuleD
             else:
                 weight.normal_(0.0, 0.05, generator=generator)[0] = 0.0
     return towers.to(settings.device)
-
-
-def _optimisers(towers: torch.nn.ModuleDict, settings: Settings) -> list[torch.optim.Optimizer]:
-    """Only the rows a batch touched are updated: a step costs the batch, not everybody."""
-    import torch
-
-    tables = [p for name, module in towers.items() if name != "history" for p in module.parameters()]
-    rate = settings.two_tower_learning_rate
-    return [torch.optim.SparseAdam(tables, lr=rate), torch.optim.Adam(towers["history"].parameters(), lr=rate)]
 
 
 def _on_device(inputs: TowerInputs, settings: Settings) -> dict[str, torch.Tensor]:
