@@ -21,7 +21,7 @@ def ids(kind: str, n: int) -> list[str]:
     return [str(uuid.uuid5(_SPACE, f"{kind} {i}")) for i in range(n)]
 
 
-def rows(people: int = 90, startups: int = 60, events: int = 2400,
+def rows(people: int = 120, startups: int = 150, events: int = 4200,
          kinds: tuple[str, ...] = ("view", "like", "apply", "interest")) -> tuple[pd.DataFrame, ...]:
     """users, startups, interactions: nine events in ten stay within the group, the first startups of it are popular."""
     rng = np.random.default_rng(0)
@@ -37,7 +37,7 @@ def rows(people: int = 90, startups: int = 60, events: int = 2400,
         "type": np.where(np.arange(startups) % 4, "b2b", "b2c"),
         "created_at": [f"2023-{1 + i % 12:02d}-01" for i in range(startups)]})
     who = rng.integers(0, people, events)
-    within = np.minimum(rng.exponential(startups / 12, events), startups / 3 - 1).astype(int) * 3
+    within = np.minimum(rng.exponential(startups / 8, events), startups / 3 - 1).astype(int) * 3
     what = within + np.where(rng.random(events) < 0.9, taste[who], rng.integers(0, 3, events))
     later = pd.to_timedelta(np.sort(rng.random(events)) * 59 * 86_400, unit="s").round("s")
     when = (pd.Timestamp("2024-01-01", tz="UTC") + later).strftime("%Y-%m-%dT%H:%M:%SZ")

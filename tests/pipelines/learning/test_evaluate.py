@@ -1,0 +1,111 @@
+"""The evaluation: who is compared with whom, over whom, and that the planted truth comes out (design 5.6)."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy import sparse
+
+from models import metrics
+from models.nouns.vocabulary import Surface
+from models.recommend import recommend
+from pipelines.data.snapshot import Snapshot
+from pipelines.learning.contenders import contenders, shown
+from pipelines.learning.evaluate import evaluate, groups, judged, table
+from pipelines.learning.holdout import Holdout, Outcome
+from pipelines.run import Run
+from tests.pipelines.learning.market import market
+
+SURFACE = Surface.STARTUPS_FOR_INVESTOR
+
+
+@pytest.fixture
+def found(learning_run: Run, planted: Snapshot) -> dict[str, Any]:
+    return evaluate(learning_run, planted.name)
+
+
+def test_everyone_is_compared_on_every_surface(found: dict[str, Any], learning_run: Run) -> None:
+    assert set(found["surfaces"]) == {s.value for s in Surface}
+    for name, surface in found["surfaces"].items():
+        als = "als" if name.startswith("startups") else "als_reverse"
+        assert list(surface["models"]) == ["random", "popular", "content_based", als, "two_tower", "item_neighbours",
+                                           "route", "rules", "ranker", "ranker_seed_recipe"]
+        assert surface["owners"] == surface["models"]["route"]["overall"]["owners"] > 5
+    assert json.loads((learning_run.directory / "evaluation.json").read_text()) == json.loads(json.dumps(found))
+
+
+def test_the_planted_taste_is_found_and_chance_is_chance(found: dict[str, Any]) -> None:
+    models = found["surfaces"][SURFACE.value]["models"]
+    score = {name: m["overall"]["ndcg"]["mean"] for name, m in models.items()}
+    assert score["item_neighbours"] > score["random"] + 0.05 and score["als"] > score["random"]
+    interval = models["als"]["overall"]["ndcg"]
+    assert interval["low"] <= interval["mean"] <= interval["high"]
+    assert models["route"]["overall"]["against_route"] == {"mean": 0, "low": 0, "high": 0}
+    gain = models["random"]["overall"]["against_route"]
+    assert gain["mean"] == pytest.approx(score["random"] - score["route"], abs=1e-5)
+
+
+def test_the_same_figures_every_time(found: dict[str, Any], learning_run: Run, planted: Snapshot) -> None:
+    assert evaluate(learning_run, planted.name) == found
+
+
+def test_the_table_names_every_model_and_segment(found: dict[str, Any], learning_run: Run) -> None:
+    text = (learning_run.directory / "evaluation.md").read_text()
+    assert text == table(found)
+    words = ("## investors/for-startup", "| ranker_seed_recipe |", "| NDCG@10 | overall | known |", "popularity rank")
+    for word in words:
+        assert word in text
+
+
+def test_nothing_to_judge_by_is_said(learning_run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    nothing = market(events=1)
+    monkeypatch.setattr(Snapshot, "open", classmethod(lambda cls, path: nothing))
+    found = evaluate(learning_run, "nothing")
+    assert found["surfaces"] == {} and "both sides of an inner cut" in found["reason"]
+    assert "Nothing to judge by" in table(found)
+
+
+def test_lists_judged_are_lists_served(holdout: Holdout) -> None:
+    """The rules' contender is the head of what `recommend` would store, and nothing barred is ever shown."""
+    recipe = holdout.recipe(SURFACE)
+    owners, _ = holdout.owners(recipe, teaching=False)
+    lists = shown(contenders(holdout, SURFACE, None, None), owners, 2)
+    stored = recommend(recipe, owners, recipe.settings.depth)
+    for i in range(len(owners)):
+        assert recipe.catalogue[lists["rules"][i]].tolist() == stored.item[stored.row(i)][:10].tolist()
+    barred = owners.barred.toarray()
+    for name, places in lists.items():
+        there = places >= 0
+        assert not barred[np.nonzero(there)[0], places[there]].any(), name
+        assert all(len(set(row[row >= 0])) == (row >= 0).sum() for row in places)
+
+
+def test_a_perfect_list_scores_one(holdout: Holdout) -> None:
+    recipe = holdout.recipe(SURFACE)
+    owners, outcome = holdout.owners(recipe, teaching=False)
+    perfect = metrics.places(outcome.relevant.indptr, outcome.relevant.indices)
+    empty = np.full_like(perfect, -1)
+    masks = groups(recipe, owners)
+    got = judged({"perfect": perfect, "route": empty}, outcome, masks, recipe)
+    assert got["perfect"]["overall"]["ndcg"] == {"mean": 1, "low": 1, "high": 1}
+    assert got["route"]["overall"]["ndcg"]["mean"] == 0 and got["route"]["overall"]["popularity_rank"] is None
+    assert got["perfect"]["overall"]["against_route"]["mean"] == 1
+    assert sum(got["perfect"][g]["owners"] for g in masks if g not in ("overall", "known")) == len(owners)
+
+
+def test_segments_count_what_lies_before_the_cut(holdout: Holdout) -> None:
+    recipe = holdout.recipe(SURFACE)
+    owners, outcome = holdout.owners(recipe, teaching=False)
+    before = np.bincount(holdout.before.owner, minlength=len(holdout.before.owners))[owners.row]
+    masks = groups(recipe, owners)
+    np.testing.assert_array_equal(masks["hot"], before >= 20)
+    assert (np.diff(outcome.relevant.indptr) > 0).all()
+
+
+def test_relevant_is_over_the_catalogue_of_the_cut() -> None:
+    relevant = sparse.csr_matrix(np.array([[1, 0, 1, 1]], bool))
+    found = Outcome(relevant, relevant.astype(np.float32), relevant).over(np.array([0]), np.array([1, 3]))
+    assert found.relevant.toarray().tolist() == [[False, True]]

@@ -1,0 +1,102 @@
+"""Training the second stage as a step: stored, repeated, refused, guarded (C17, C53, D11, R03)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from models import metrics
+from models.nouns.bundle import Bundle
+from models.nouns.vocabulary import Surface
+from models.recipe import open_recipe
+from models.scorers.ranker import MlpRanker, RuleRanker
+from models.training.ranker import RankingRows, fit_ranker
+from pipelines.data.snapshot import Snapshot
+from pipelines.learning.contenders import RANKED, contenders, shown
+from pipelines.learning.holdout import Holdout
+from pipelines.learning.ranking_set import ranking_set
+from pipelines.learning.second_stage import open_second_stage, train_ranker
+from pipelines.run import Run
+
+
+def ndcg(holdout: Holdout, bundle: Bundle, surface: Surface) -> float:
+    owners, outcome = holdout.owners(holdout.recipe(surface), teaching=False)
+    those = {RANKED: contenders(holdout, surface, bundle, None)[RANKED]}
+    hits = metrics.hits_of(shown(those, owners, 1)[RANKED], outcome.relevant)
+    return float(metrics.at_k(hits, np.diff(outcome.relevant.indptr))["ndcg"].mean())
+
+
+def test_the_step_stores_a_ranker_and_writes_the_set(learning_run: Run, planted: Snapshot) -> None:
+    refs = train_ranker(learning_run, planted.name)
+    assert [r["name"] for r in refs] == ["ranker_v1"] and refs[0]["version"].startswith("20240301T000000Z-")
+    folder = learning_run.settings.artifacts / "snapshots" / planted.name / "datasets"
+    assert {p.name for p in folder.iterdir()} == {"ranker_train.csv", "ranker_train_reverse.csv"}
+    bundle = learning_run.artifacts.open_bundle("ranker_v1", refs[0]["version"])
+    assert bundle.config["recipe"] == "honest" and set(bundle.config["surfaces"]) == {s.value for s in Surface}
+    assert train_ranker(learning_run, planted.name) == refs  # doing it again gives the same
+
+
+def test_evaluate_finds_what_training_left(learning_run: Run, planted: Snapshot,
+                                           monkeypatch: pytest.MonkeyPatch) -> None:
+    refs = train_ranker(learning_run, planted.name)
+    monkeypatch.setattr("pipelines.learning.second_stage.train_ranker", None)
+    stage = open_second_stage(learning_run, planted)
+    assert stage.refs == refs and stage.ranker is not None and stage.ranker.version == refs[0]["version"]
+    assert stage.of_the_seed is not None and stage.of_the_seed.config["recipe"] == "seed"
+    assert len(learning_run.artifacts.stored("bundles/ranker_v1")) == 1  # the seed's is not among them
+
+
+def test_refused_below_a_hundred_positives(learning_run: Run, planted: Snapshot) -> None:
+    demanding = replace(learning_run, settings=replace(learning_run.settings, ranker_min_positives=10_000))
+    (ref,) = train_ranker(demanding, planted.name)
+    assert ref["version"] == "" and "positives, 10000 needed (C53)" in ref["reason"]
+    stage = open_second_stage(demanding, planted)
+    assert stage.ranker is None and stage.of_the_seed is None
+
+
+def test_a_trained_ranker_beats_one_of_shuffled_labels(holdout: Holdout) -> None:
+    rows = ranking_set(holdout).rows()
+    settings = replace(holdout.settings, ranker_learning_rate=0.01)
+    shuffled = RankingRows(rows.features, np.random.default_rng(1).permutation(rows.label), rows.group)
+    honest, blind = (fit_ranker(r, settings) for r in (rows, shuffled))
+    mean = [np.mean([ndcg(holdout, b, s) for s in Surface]) for b in (honest, blind)]
+    assert mean[0] > mean[1] + 0.02
+
+
+def test_a_ranker_worse_than_the_rules_is_refused(learning_run: Run, planted: Snapshot,
+                                                  monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that learned everything upside down."""
+    def upside_down(rows: RankingRows, *args: object, **kwargs: object) -> Bundle:
+        return fit_ranker(RankingRows(rows.features, 1 - rows.label, rows.group), *args, **kwargs)  # type: ignore[arg-type]
+
+    monkeypatch.setattr("pipelines.learning.second_stage.fit_ranker", upside_down)
+    other = replace(learning_run, settings=replace(learning_run.settings, ranker_learning_rate=0.02))
+    (ref,) = train_ranker(other, planted.name)
+    assert ref["version"] == "" and "orders worse than the rules" in ref["reason"]
+
+
+def test_a_ranker_serves_where_it_passed(holdout: Holdout) -> None:
+    bundle = fit_ranker(ranking_set(holdout).rows(), holdout.settings, about={"surfaces": ["startups/for-investor"]})
+    bundles = {**holdout.bundles, "ranker_v1": bundle}
+    auto, forced = (replace(holdout.settings, ranker=r) for r in ("auto", "mlp"))
+    assert isinstance(open_recipe(Surface.STARTUPS_FOR_INVESTOR, bundles, auto).ranker, MlpRanker)
+    assert isinstance(open_recipe(Surface.STARTUPS_FOR_DEVELOPER, bundles, auto).ranker, RuleRanker)
+    assert isinstance(open_recipe(Surface.STARTUPS_FOR_DEVELOPER, bundles, forced).ranker, MlpRanker)
+
+
+def test_the_learned_blend_is_trained_where_it_is_asked_for(learning_run: Run, planted: Snapshot) -> None:
+    learned = replace(learning_run, settings=replace(learning_run.settings, blend="learned"))
+    refs = train_ranker(learned, planted.name)
+    assert [r["name"] for r in refs] == ["ensemble_v1", "ranker_v1"] and all(r["version"] for r in refs)
+    blend = learned.artifacts.open_bundle("ensemble_v1", refs[0]["version"])
+    assert blend.arrays["coefficients"].shape == (4,) and blend.config["inner_cut"]
+    assert "ensemble_v1" in open_second_stage(learned, planted).holdout.bundles
+
+
+def test_nothing_to_hold_out(learning_run: Run, monkeypatch: pytest.MonkeyPatch, planted: Snapshot) -> None:
+    none = replace(planted, events=planted.events.slice(0, 0))
+    monkeypatch.setattr(Snapshot, "open", classmethod(lambda cls, path: none))
+    (ref,) = train_ranker(learning_run, "empty")
+    assert ref["version"] == "" and "both sides of an inner cut" in ref["reason"]
