@@ -29,20 +29,23 @@ log = logging.getLogger(__name__)
 
 
 def assemble_release(
-    run: Run, snapshot: str, bundles: Mapping[str, str], shards: Sequence[Mapping[str, Any]]
+    run: Run,
+    snapshot: str,
+    bundles: Mapping[str, str],
+    shards: Sequence[Mapping[str, Any]],
+    surfaces: Sequence[str] | None = None,
 ) -> dict[str, Any]:
     """Verify every shard and store the release; returns {release, digest, lists}.
 
-    shards: what `score_shard` returned. Raises ReleaseIncomplete where one is missing, was changed since, leaves an
+    shards: what `score_shard` returned. surfaces: those that were planned, all by default; a release of some can be
+    inspected and is never published. Raises ReleaseIncomplete where one is missing, was changed since, leaves an
     owner out, or repeats an item: nothing is stored then.
     """
     entities = entities_of(run.artifacts.open_bundle(CATALOGUE, bundles[CATALOGUE]))
     ordered = sorted(shards, key=lambda s: (s["surface"], s["index"]))
     digest, lists, shares = hashlib.sha256(), {}, {}
-    for surface in Surface:
+    for surface in (s for s in Surface if surfaces is None or s.value in surfaces):
         mine = [s for s in ordered if s["surface"] == surface.value]
-        if not mine and any(s["surface"] for s in ordered) and len(entities[surface.owner].owners_of(surface)):
-            continue  # a build of some surfaces only: stored for inspection, never published
         lists[surface.value], shares[surface.value] = _verified(run, surface, mine, entities, digest)
     name = f"{run.slug}-{digest.hexdigest()[:8]}"
     release = Release(
@@ -97,9 +100,9 @@ def _verified(
             f"{surface}: expected a list for each of {len(owners)} owners in order, got {len(made)} lists, "
             f"{len(missing)} owners without one; clear the scoring task that failed and assemble again"
         )
+    digest.update(surface.value.encode())
     for p in parts:
         _check_unique(surface, p)
-        digest.update(surface.value.encode())
         for value in encode_lists(p):
             digest.update(value)
     return len(made), _shares(parts)

@@ -120,7 +120,7 @@ def test_a_release_of_some_surfaces_is_never_published(town) -> None:
     run = town.run()
     bundles, done = town.score(run)
     part = [s for s in done if s["surface"] == Surface.STARTUPS_FOR_INVESTOR.value]
-    release = assemble_release(run, "planted", bundles, part)["release"]
+    release = assemble_release(run, "planted", bundles, part, [Surface.STARTUPS_FOR_INVESTOR.value])["release"]
 
     with pytest.raises(ReleaseIncomplete, match="developers/for-startup"):
         publish_release(town.settings, release)
