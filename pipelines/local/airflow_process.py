@@ -84,7 +84,7 @@ def child_environment(settings: Settings) -> dict[str, str]:
         "MATCHBOOK_HOME": str(settings.home),
         "DATABASE_URL": settings.database_url.reveal(),
         "REDIS_URL": settings.redis_url.reveal(),
-        "PATH": os.pathsep.join([str(_program("").parent), os.environ.get("PATH", os.defpath)]),
+        "PATH": os.pathsep.join([str(_program("airflow").parent), os.environ.get("PATH", os.defpath)]),
         "PYTHONPATH": str(CHECKOUT),
         "PYTHONUNBUFFERED": "1",
         "NO_PROXY": without_proxy,
@@ -110,7 +110,7 @@ def drop_metadata(settings: Settings) -> bool:
     try:
         connection.autocommit = True
         with connection.cursor() as cursor:
-            if _comment(cursor, name) is None:
+            if _comment(cursor, name) != OUR_COMMENT:
                 return False
             cursor.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
             return True

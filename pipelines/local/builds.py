@@ -77,6 +77,7 @@ class _Shown:
 
     say: Callable[[str], None]
     over: set[tuple[str, int, int]] = field(default_factory=set)
+    done: int = 0
     spoken: float = field(default_factory=time.monotonic)
 
     def update(self, tasks: list[dict[str, Any]]) -> None:
@@ -85,6 +86,7 @@ class _Shown:
             key = (task["task_id"], task["map_index"], task["try_number"])
             if task["state"] in (*OVER, "up_for_retry") and key not in self.over:
                 self.over.add(key)
+                self.done += task["state"] in OVER
                 self._line(_told(task, total[task["task_id"]]), len(tasks))
         running = [t["task_id"] for t in tasks if t["state"] == "running"]
         if running and time.monotonic() - self.spoken > HEARTBEAT_S:
@@ -92,7 +94,7 @@ class _Shown:
 
     def _line(self, text: str, total: int) -> None:
         self.spoken = time.monotonic()
-        self.say(f"  {min(len(self.over), total):>3}/{total}  {text}")
+        self.say(f"  {self.done:>3}/{total}  {text}")
 
 
 def _told(task: dict[str, Any], instances: int) -> str:
