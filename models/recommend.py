@@ -21,7 +21,7 @@ from models.recipe import Recipe, diversity_facets
 from models.routing import Route, chain, route
 from models.scorers import Scorer
 from models.scorers.blending import min_max
-from models.scorers.ranker import place
+from models.scorers.ranker import best_first, place
 
 #: Owners scored at once: small enough for the caches, large enough for vector code.
 CHUNK = 256
@@ -81,7 +81,7 @@ def _completed(source: Source, scorer: Scorer, owners: Owners, union: Candidates
     """The source's column over the union: what it proposed has its score already, the rest is scored now."""
     column, rest = union.scores[source], (union.proposed & source.bit) == 0
     if rest.any():
-        column[rest] = scorer.score(owners, union.where(rest))
+        column[rest] = scorer.score(owners, union.scored({}).where(rest))
     return column
 
 
@@ -179,8 +179,8 @@ def _ordered(
     if not place_of.size:
         return np.zeros(place_of.shape, np.int64), np.zeros(place_of.shape, np.float32)
     if recipe.ranker is None:
-        base = np.where(present, score[place_of], -np.inf)
-        order = np.argsort(-base, axis=1, kind="stable")[:, :depth]
+        base = np.where(present, score[place_of], np.float32(-np.inf))
+        order = best_first(base)[:, :depth]
         return order, np.take_along_axis(base, order, 1)
     item = candidates.item[place_of]
     features = static_features(

@@ -85,9 +85,10 @@ class Candidates:
 
     def where(self, mask: np.ndarray) -> Candidates:
         """The candidates of a boolean mask."""
-        length = np.bincount(self.owner[mask], minlength=len(self))
-        scores = {source: column[mask] for source, column in self.scores.items()}
-        return Candidates(indptr_of(length), self.owner[mask], self.item[mask], self.proposed[mask], scores)
+        kept = np.flatnonzero(mask)
+        owner, scores = self.owner[kept], {source: column[kept] for source, column in self.scores.items()}
+        length = np.bincount(owner, minlength=len(self))
+        return Candidates(indptr_of(length), owner, self.item[kept], self.proposed[kept], scores)
 
 
 def _merge(key: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

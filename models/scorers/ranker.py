@@ -47,7 +47,11 @@ class RuleRanker:
         return cls(w / max(float(w.sum()), 1e-9))
 
     def score(self, features: np.ndarray) -> np.ndarray:
-        return np.asarray(features @ self.weights, np.float32)
+        """Term by term: a matrix product may round a row by where it stands, and equal features must score equally."""
+        total = features[..., 0] * self.weights[0]
+        for i in range(1, len(self.weights)):
+            total += features[..., i] * self.weights[i]
+        return np.asarray(total, np.float32)
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,10 +88,12 @@ def place(
     never rises along a list; columns that are not present come last with score -inf.
     """
     base = np.where(present, ranker.score(features), -np.inf).astype(np.float32)
-    order = np.argsort(-base, axis=1, kind="stable")[:, :depth]
+    everything = best_first(base)
+    order = everything[:, :depth]
     places = min(places, order.shape[1])
     if places:
-        head, head_score = _greedy(ranker, features, facets, base, places)
+        pool = np.sort(everything[:, : 3 * places], axis=1)
+        head, head_score = _greedy(ranker, features, facets, base, pool, places)
         order = _head_first(head, order)
         score = np.take_along_axis(base, order, 1)
         score[:, :places] = head_score
@@ -96,12 +102,27 @@ def place(
     return order, np.minimum.accumulate(score, axis=1)
 
 
+def best_first(score: np.ndarray) -> np.ndarray:
+    """(b, w) int64 columns of (b, w) float32 scores, best first, ties by column.
+
+    Score and column become one integer, so that a plain sort does what a stable argsort would, several times faster.
+    """
+    bits = (score + np.float32(0)).view(np.int32)  # -0.0 becomes 0.0
+    falling = ~(bits ^ ((bits >> 31) & 0x7FFFFFFF))  # signed, ascending where scores descend
+    key = (falling.astype(np.int64) << 32) | np.arange(score.shape[1])
+    key.sort(axis=1)
+    return key & 0xFFFFFFFF
+
+
 def _greedy(
-    ranker: Ranker, features: np.ndarray, facets: Mapping[str, np.ndarray], base: np.ndarray, places: int
+    ranker: Ranker,
+    features: np.ndarray,
+    facets: Mapping[str, np.ndarray],
+    base: np.ndarray,
+    pool: np.ndarray,
+    places: int,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The first places: columns (b, places) and their scores, drawn from the 3 x places best by base score."""
-    width = min(3 * places, base.shape[1])
-    pool = np.sort(np.argpartition(-base, width - 1, axis=1)[:, :width], axis=1)
+    """The first places: columns (b, places) and their scores, drawn from the columns `pool`, ascending."""
     row = np.arange(len(base))
     x = np.take_along_axis(features, pool[:, :, None], 1)
     codes = [np.take_along_axis(facets[f], pool, 1) for f in DIVERSITY_FACETS]
@@ -122,8 +143,9 @@ def _greedy(
 
 def _head_first(head: np.ndarray, order: np.ndarray) -> np.ndarray:
     """`order` with the columns of `head` moved to the front, in head's order."""
-    in_head = _isin_rows(order, head)
-    rest = np.argsort(in_head, axis=1, kind="stable")  # the places not in head keep their order, those in head go last
+    key = (_isin_rows(order, head).astype(np.int32) << 20) | np.arange(order.shape[1], dtype=np.int32)
+    key.sort(axis=1)  # the places not in head keep their order, those in head go last
+    rest = key & 0xFFFFF
     tail = np.take_along_axis(order, rest, 1)[:, : order.shape[1] - head.shape[1]]
     return np.concatenate([head, tail], axis=1)
 
