@@ -6,27 +6,35 @@ docs/decisions/interaction-counts.md says why they are neither triggers nor a ma
 from __future__ import annotations
 
 from datetime import datetime
+from io import BytesIO
 from uuid import UUID
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv
 from sqlalchemy import Engine, text
 
-import sql
+from models.nouns.entities import Entities
 from models.nouns.vocabulary import Entity, InteractionKind
-from pipelines.postgres import rows, transaction
+from pipelines.postgres import copy_rows, rows, transaction
 
 KINDS = [kind.value for kind in InteractionKind]
 
 
-def refresh_counts(engine: Engine, as_of: datetime) -> bool:
-    """Store every count at a cutoff, in one transaction; False, and no change, where a later cutoff is stored."""
+def store_counts(engine: Engine, as_of: datetime, *entities: Entities) -> bool:
+    """Store everybody's count at a cutoff, in one transaction; False, and no change, where a later cutoff is stored.
+
+    The counts are those of the build, so the lists' routes and a later count agree.
+    """
     with transaction(engine) as connection:
         connection.execute(text("LOCK TABLE matchbook_counted IN SHARE ROW EXCLUSIVE MODE"))
         stored = connection.scalar(text("SELECT as_of FROM matchbook_counted"))
         if stored is not None and stored > as_of:
             return False
         connection.execute(text("DELETE FROM matchbook_interaction_counts"))
-        connection.execute(text("INSERT INTO matchbook_interaction_counts (entity, id, interactions) "
-                                + sql.load("interaction_counts")), {"as_of": as_of, "kinds": KINDS})
+        for everybody in entities:
+            copy_rows(connection, "matchbook_interaction_counts", ("entity", "id", "interactions"),
+                      BytesIO(_as_csv(everybody)))
         connection.execute(text("INSERT INTO matchbook_counted (as_of) VALUES (:as_of) "
                                 "ON CONFLICT (one) DO UPDATE SET as_of = EXCLUDED.as_of"), {"as_of": as_of})
     return True
@@ -34,5 +42,15 @@ def refresh_counts(engine: Engine, as_of: datetime) -> bool:
 
 def interaction_count(engine: Engine, entity: Entity, id: UUID, as_of: datetime) -> int:
     """Events of a user (duplicates once) or different users of a startup before an instant; 0 for a stranger."""
-    found = rows(engine, f"{entity}_interaction_count", **{f"{entity}_id": id}, as_of=as_of, kinds=KINDS)
+    found = rows(engine, f"counts/{entity}", **{f"{entity}_id": id}, as_of=as_of, kinds=KINDS)
     return int(found[0].interactions)
+
+
+def _as_csv(everybody: Entities) -> bytes:
+    """COPY's CSV of those with any event; who has no row has none."""
+    some = np.flatnonzero(everybody.count)
+    table = pa.table({"entity": np.full(len(some), everybody.entity.value), "id": everybody.ids.ids[some],
+                      "interactions": everybody.count[some]})
+    sink = pa.BufferOutputStream()
+    pa.csv.write_csv(table, sink, pa.csv.WriteOptions(include_header=False))
+    return bytes(sink.getvalue())

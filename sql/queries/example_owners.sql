@@ -1,6 +1,6 @@
 -- Question: for each surface, whose list shows most (the listed owner with the most events)?
 -- Parameters: none
--- Columns: surface, owner, items (whether there is anybody or anything to put into the list)
+-- Columns: surface, owner, items, interactions (items: whether there is anybody or anything to put into the list)
 -- Order: surfaces that have items first, then the owner's events
 -- Index: matchbook_interaction_counts_pkey
 WITH people AS (

@@ -2,8 +2,8 @@
 -- Parameters: as_of timestamptz, the cutoff
 -- Columns: startup_id, name, description, category, field, type, tags, stage, location, founder_id, created_at, updated_at, withdrawn_at, views
 -- Order: startup_id
--- Index: startups_pkey, idx_user_interactions_startup_at
--- Note: the second index is for startups met before their recorded birth. The running counter `views` is given only where it was last written before the cutoff: later it is the future (R05).
+-- Index: startups_pkey
+-- Note: events are looked at only where a startup was born after the cutoff: it may have been met before. The running counter `views` is given only where it was last written before the cutoff: later it is the future (R05).
 SELECT s.startup_id, s.name, s.description, s.category, s.field, s.type, s.tags, s.stage, s.location, s.founder_id,
        s.created_at, s.updated_at,
        CASE WHEN s.withdrawn_at < :as_of THEN s.withdrawn_at END AS withdrawn_at,

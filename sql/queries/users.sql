@@ -2,8 +2,8 @@
 -- Parameters: as_of timestamptz, the cutoff
 -- Columns: user_id, role, created_at, updated_at, name, headline, skills, interests, location, opted_out_at
 -- Order: user_id
--- Index: users_pkey, idx_user_interactions_user_id
--- Note: the second index is for people who acted before their recorded birth. A blank birth means always there. An opt-out from the cutoff on has not happened yet.
+-- Index: users_pkey
+-- Note: events are looked at only where somebody was born after the cutoff: they may have acted before. A blank birth means always there. An opt-out from the cutoff on has not happened yet.
 SELECT u.user_id, u.role, u.created_at, u.updated_at, u.name, u.headline, u.skills, u.interests, u.location,
        CASE WHEN u.opted_out_at < :as_of THEN u.opted_out_at END AS opted_out_at
 FROM matchbook_users u
