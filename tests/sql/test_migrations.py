@@ -1,0 +1,88 @@
+"""Migrations: again is a no-op, two at once are one, and an integrator's tables are never touched."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Engine, inspect, text
+
+import sql
+from models.errors import ContractError
+from models.settings import Secret, Settings
+from pipelines import postgres
+from pipelines.data.contract import CONTRACT, check_contract
+
+OWN = {name for name, _ in sql.scripts("migrations")}
+PLATFORM = {name for name, _ in sql.scripts("platform")}
+
+
+@pytest.fixture
+def empty(settings: Settings) -> Settings:
+    """A database with nothing in it at all."""
+    with postgres.engine(settings).connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        name = connection.engine.url.database
+        connection.execute(text(f"CREATE DATABASE {name}_empty TEMPLATE template0"))
+    yield replace(settings, database_url=Secret(f"{settings.database_url.reveal()}_empty"))
+    with postgres.engine(settings).connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.execute(text(f"DROP DATABASE {name}_empty WITH (FORCE)"))
+
+
+def tables(db: Engine) -> set[str]:
+    return set(inspect(db).get_table_names())
+
+
+def test_an_empty_database_gets_everything_once(empty: Settings) -> None:
+    db = postgres.engine(empty)
+    assert set(postgres.migrate(db)) == OWN | PLATFORM
+    check_contract(db)
+    assert postgres.migrate(db) == []
+
+
+def test_two_at_once_migrate_once(empty: Settings) -> None:
+    db = postgres.engine(empty)
+    with ThreadPoolExecutor(3) as pool:
+        applied = [name for names in pool.map(lambda _: postgres.migrate(db), range(3)) for name in names]
+    assert sorted(applied) == sorted(OWN | PLATFORM)
+
+
+@pytest.mark.parametrize("theirs", ["CREATE TABLE users (login text)",
+                                    "CREATE VIEW matchbook_startups AS SELECT 1 AS startup_id",
+                                    "CREATE TABLE user_interactions (who int)"])
+def test_a_platform_of_its_own_is_left_alone(empty: Settings, theirs: str) -> None:
+    db = postgres.engine(empty)
+    with postgres.transaction(db) as connection:
+        connection.execute(text(theirs))
+    before = tables(db)
+    assert set(postgres.migrate(db)) == OWN
+    assert {t for t in tables(db) - before if not t.startswith("matchbook_")} == set()
+
+
+def test_every_broken_promise_is_named_at_once(settings: Settings) -> None:
+    db = postgres.engine(settings)
+    with postgres.transaction(db) as connection:
+        connection.execute(text("DROP VIEW matchbook_startups"))
+        connection.execute(text("DROP VIEW matchbook_users"))
+        connection.execute(text(
+            "CREATE VIEW matchbook_users AS SELECT id::text AS user_id, role::varchar(9), updated_at, name, headline, "
+            "created_at AT TIME ZONE 'UTC' AS created_at, skills, interests, opted_out_at FROM users"))
+    with pytest.raises(ContractError) as broken:
+        check_contract(db)
+    said = str(broken.value)
+    assert "matchbook_users.user_id: expected uuid, found text" in said
+    assert "matchbook_users.created_at: expected timestamp with time zone, found timestamp without time zone" in said
+    assert "matchbook_users.location: expected text, found no such column" in said
+    assert "matchbook_startups: expected a view with startup_id" in said
+    assert "role" not in said.replace("user_id, role", "")
+    assert "matchbook_interactions" not in said and "docs/platform-data.md" in said
+
+
+def test_the_page_for_integrators_names_every_column() -> None:
+    page = Path("docs/platform-data.md").read_text()
+    for view, columns in CONTRACT.items():
+        section = page.split(f"### `{view}`")[1].split("###")[0]
+        for column, types in columns.items():
+            kind = types[0].replace("timestamp with time zone", "timestamptz")
+            assert f"| `{column}` | {kind} |" in section, (view, column)
