@@ -15,6 +15,7 @@ from typing import Any
 from models.errors import EmptySnapshot, ReleaseNotFound
 from models.settings import Settings
 from pipelines.artifacts import Artifacts
+from pipelines.commands import instant
 from pipelines.data.contract import check_contract
 from pipelines.data.datasets import write_datasets
 from pipelines.data.export import export_snapshot
@@ -35,7 +36,7 @@ def register(steps: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
     build = steps.add_parser(
         "build", help="export, train, evaluate, score and publish: the whole pipeline without Airflow"
     )
-    build.add_argument("--as-of", type=parse_instant, help="the cutoff; default: the newest event plus one second")
+    build.add_argument("--as-of", type=instant, help="the cutoff; default: the newest event plus one second")
     build.add_argument(
         "--fresh", action="store_true", help="read rows and settings again although this cutoff was built before"
     )

@@ -10,18 +10,19 @@ from pathlib import Path
 from typing import Any
 
 from models.settings import Settings
+from pipelines.commands import instant
 from pipelines.commands.build import default_cutoff
 from pipelines.data.datasets import FOLDER, write_sets
 from pipelines.data.export import export_snapshot
 from pipelines.data.snapshot import Snapshot
 from pipelines.postgres import engine, migrate
-from pipelines.run import Run, parse_instant
+from pipelines.run import Run
 
 
 def register(steps: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the steps of this module to the command line."""
     export = steps.add_parser("export", help="freeze the rows before a cutoff and write the training files")
-    export.add_argument("--as-of", type=parse_instant, help="the cutoff; default: the newest event plus one second")
+    export.add_argument("--as-of", type=instant, help="the cutoff; default: the newest event plus one second")
     export.add_argument("--output", type=Path, help="folder of the training files; default: beside the snapshot")
     export.add_argument("--min-interactions", type=_count, metavar="N", help="leave out people with fewer events")
     export.add_argument(
