@@ -60,7 +60,8 @@ class BFloat16Product:
     def error(self, owners: np.ndarray) -> np.ndarray:
         """See `Product.error`. With u', v' the rounded vectors |u.v - u'.v'| <= |u - u'||v| + |u'||v - v'|."""
         kept = self._torch.from_numpy(owners).to(self._torch.bfloat16).float().numpy()
-        return lengths(kept - owners) * self._norm + lengths(kept) * self._lost + rounding(owners, self._norm)
+        own = lengths(kept - owners) * self._norm + lengths(kept) * self._lost
+        return np.asarray(own + rounding(owners, self._norm))
 
     def floor(self, kth: np.ndarray, error: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """See `Product.floor`."""

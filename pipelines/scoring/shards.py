@@ -22,6 +22,7 @@ from models.recipe import Recipe, open_bundles, open_recipe
 from models.recommend import CHUNK, recommend
 from pipelines.data.snapshot import Snapshot
 from pipelines.run import Run
+from pipelines.scoring.accelerate import accelerated
 
 log = logging.getLogger(__name__)
 
@@ -60,7 +61,7 @@ def score_shard(run: Run, shard: Mapping[str, Any]) -> dict[str, Any]:
     recipe = open_recipe(surface, open_bundles(run.settings.artifacts, shard["bundles"], run.settings), run.settings)
     interactions = Snapshot.open(run.settings.artifacts / "snapshots" / shard["snapshot"]).interactions()
     rows = recipe.owners.owners_of(surface)[shard["start"] : shard["stop"]]
-    lists = score_owners(recipe, recipe.batch(rows, interactions))
+    lists = score_owners(accelerated(recipe, len(rows)), recipe.batch(rows, interactions))
     path = shard_path(run, shard)
     path.parent.mkdir(parents=True, exist_ok=True)
     lists.save(path)
