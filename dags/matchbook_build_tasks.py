@@ -27,6 +27,7 @@ from matchbook_task_rules import (
 )
 
 log = logging.getLogger(__name__)
+SHARD_NAME = "{{ task.op_kwargs['shard']['surface'] }} {{ task.op_kwargs['shard']['index'] + 1 }}"
 LONG, SHORT = timedelta(hours=4), timedelta(minutes=30)
 
 
@@ -134,12 +135,11 @@ def plan_shards(build: Ref, snapshot: Ref, bundles: Ref, **context: Any) -> list
     return plan_shards(opened(build), snapshot["snapshot"], bundles, context["params"]["surfaces"])
 
 
-@task(multiple_outputs=False, pool=SCORING, execution_timeout=LONG, map_index_template="{{ shard_name }}",
+@task(multiple_outputs=False, pool=SCORING, execution_timeout=LONG, map_index_template=SHARD_NAME,
       doc_md="Make the lists of one shard of owners. Cleared and run again, it makes the same lists: the same sha256.")
-def score_shard(build: Ref, shard: Ref, **context: Any) -> Ref:
+def score_shard(build: Ref, shard: Ref) -> Ref:
     from pipelines.scoring.shards import score_shard
 
-    context["shard_name"] = f"{shard['surface']} {shard['index'] + 1}"
     return score_shard(opened(build), shard)
 
 
@@ -148,7 +148,8 @@ def assemble(build: Ref, snapshot: Ref, bundles: Ref, shards: Sequence[Ref], **c
     """Check that every owner has a list and none is broken, then store all lists as one release."""
     from pipelines.release.assemble import assemble_release
 
-    release = assemble_release(opened(build), snapshot["snapshot"], bundles, list(shards))
+    surfaces = context["params"]["surfaces"]
+    release = assemble_release(opened(build), snapshot["snapshot"], bundles, list(shards), surfaces)
     context["outlet_events"][RELEASE].extra = {**release, "as_of": build["as_of"]}
     return release
 

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -43,13 +44,22 @@ def airflow_metadata() -> Path:
 
 
 @pytest.fixture(scope="session")
-def dags() -> dict[str, Any]:
-    """Every DAG of the folder, as Airflow's DAG processor reads it; a file that cannot be read fails the test."""
+def read_dags() -> Callable[[], dict[str, Any]]:
+    """Read the folder as Airflow's DAG processor does: DAG id -> DAG. A file that cannot be read fails the test."""
     import airflow  # noqa: F401  first, or the next import goes round in a circle
     from airflow.dag_processing.dagbag import DagBag
 
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # Airflow reads .airflowignore with a renamed class
-        bag = DagBag(DAGS)
-    assert bag.import_errors == {}
-    return dict(bag.dags)
+    def read() -> dict[str, Any]:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # Airflow reads .airflowignore with a renamed class
+            bag = DagBag(DAGS)
+        assert bag.import_errors == {}
+        return dict(bag.dags)
+
+    return read
+
+
+@pytest.fixture(scope="session")
+def dags(read_dags: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """Every DAG of the folder; tests do not change them."""
+    return read_dags()

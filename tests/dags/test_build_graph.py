@@ -55,8 +55,8 @@ def test_a_day_without_news_stops_before_anything_is_copied_or_trained(build: An
 
 @pytest.mark.parametrize(("task", "pool"), [
     ("train.als", "matchbook_training"), ("train.two_tower", "matchbook_training"),
-    ("judge.hold_out", "matchbook_training"), ("judge.fit_ranker", "matchbook_training"), ("score.score_shard", "matchbook_scoring"),
-    ("release.publish", "matchbook_publish")])
+    ("judge.hold_out", "matchbook_training"), ("judge.fit_ranker", "matchbook_training"),
+    ("score.score_shard", "matchbook_scoring"), ("release.publish", "matchbook_publish")])
 def test_what_needs_memory_or_writes_lists_waits_in_a_pool(build: Any, task: str, pool: str) -> None:
     assert build.get_task(task).pool == pool
 

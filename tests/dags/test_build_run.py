@@ -1,0 +1,159 @@
+"""build_recommendations for real: every task in one process, on a tiny marketplace with a real PostgreSQL and Redis."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import pytest
+import redis
+
+from models.nouns.ranked_lists import RankedLists
+from models.nouns.release import encode_lists
+from models.nouns.vocabulary import Surface
+from models.settings import Settings
+from pipelines.artifacts import Artifacts
+from pipelines.data.load import import_folder
+from pipelines.release.assemble import release_lists
+from pipelines.release.history import current_release, list_releases
+from tests.tiny_marketplace import AFTER_ALL, NEWEST, write_tiny_marketplace
+
+SMALL = {"MATCHBOOK_ALS_FACTORS": "4", "MATCHBOOK_ALS_ITERATIONS": "3", "MATCHBOOK_TWO_TOWER_EPOCHS": "1",
+         "MATCHBOOK_TWO_TOWER_DIMENSIONS": "8", "MATCHBOOK_CONTENT_DIMENSIONS": "8", "MATCHBOOK_RANKER_EPOCHS": "1",
+         "MATCHBOOK_RANKER_MIN_POSITIVES": "5", "MATCHBOOK_SHARDS": "5", "MATCHBOOK_DEPTH": "10"}
+DAY = timedelta(days=1)
+Build = Callable[..., Any]
+
+# Airflow's own, all over `dag.test()`
+pytestmark = [pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+              pytest.mark.filterwarnings("ignore:Using `httpx`")]
+
+
+@pytest.fixture
+def marketplace(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """The tiny marketplace in PostgreSQL, and an environment in which tasks find it."""
+    import_folder(settings, write_tiny_marketplace(tmp_path / "data"))
+    where = {"MATCHBOOK_HOME": str(settings.home), "MATCHBOOK_NAMESPACE": settings.namespace,
+             "DATABASE_URL": settings.database_url.reveal(), "REDIS_URL": settings.redis_url.reveal()}
+    for name, value in {**SMALL, **where}.items():
+        monkeypatch.setenv(name, value)
+    return settings
+
+
+@pytest.fixture
+def run_dag(airflow_metadata: Path, read_dags: Callable[[], dict[str, Any]]) -> Build:
+    """Run a DAG to its end; `kind` and `interval` make the run what the scheduler would have made of it."""
+    from airflow.models import dagrun
+
+    created = dagrun.get_or_create_dagrun
+
+    def run(dag: str = "build_recommendations", kind: str = "manual", interval: tuple[datetime, datetime] | None = None,
+            retries: int = 0, **conf: Any) -> Any:
+        def as_the_scheduler_would(**given: Any) -> Any:
+            made = created(**given)
+            made.run_type = kind
+            if interval:
+                made.data_interval_start, made.data_interval_end = interval
+            given["session"].commit()
+            return made
+
+        mine = read_dags()[dag]  # anew: a run leaves its parameters in the DAG object
+        for task in mine.tasks:
+            task.retries = retries
+        with patch.object(dagrun, "get_or_create_dagrun", as_the_scheduler_would):
+            return mine.test(logical_date=None, run_conf=conf)
+
+    return run
+
+
+def states(run: Any) -> dict[str, str]:
+    return {ti.task_id: str(ti.state) for ti in run.get_task_instances()}
+
+
+def returned(run: Any, task: str) -> Any:
+    return run.get_task_instance(task).xcom_pull(task_ids=task)
+
+
+def stored_lists(settings: Settings, release: str, surface: Surface) -> list[bytes]:
+    """The lists of one surface of a stored release, as Redis would hold them, however they were sharded."""
+    artifacts = Artifacts(settings)
+    directory = artifacts.root / "releases" / release
+    return encode_lists(RankedLists.concat(list(release_lists(directory, artifacts.release(release), surface))))
+
+
+def test_from_rows_to_live_lists_then_older_and_partial_builds_that_stay_stored(
+        marketplace: Settings, run_dag: Build) -> None:
+    first = run_dag(as_of=AFTER_ALL.isoformat())
+    assert first.state == "success", states(first)
+    assert set(states(first).values()) == {"success"}
+    for ti in first.get_task_instances():  # what tasks hand on is small
+        assert len(json.dumps(ti.xcom_pull(task_ids=ti.task_id, map_indexes=ti.map_index))) < 10_000, ti.task_id
+    assert returned(first, "prepare.choose_cutoff")["as_of"] == AFTER_ALL.isoformat()
+    live = returned(first, "release.assemble")
+    assert live["lists"] == {"startups/for-developer": 27, "startups/for-investor": 9,
+                             "developers/for-startup": 15, "investors/for-startup": 15}
+    assert returned(first, "release.publish")["published"] is True
+    assert {ti.rendered_map_index for ti in first.get_task_instances() if ti.map_index >= 0} >= {
+        "startups/for-developer 1", "startups/for-investor 1", "developers/for-startup 1", "investors/for-startup 1"}
+    assert current_release(marketplace) == live["release"]
+    with redis.Redis.from_url(marketplace.redis_url.reveal()) as client:
+        assert client.hlen(f"{marketplace.namespace}:release:{live['release']}:startups/for-developer") == 27 + 1
+
+    older = run_dag(as_of=(NEWEST - 7 * DAY).isoformat())
+    assert older.state == "success", states(older)
+    assert states(older)["release.publish"] == "skipped"
+    kept_aside = returned(older, "release.publish")
+    assert kept_aside["published"] is False
+    assert "newer cutoff" in kept_aside["reason"] and "promote" in kept_aside["reason"]
+    assert current_release(marketplace) == live["release"]
+    assert [(r["release"], r["state"]) for r in list_releases(marketplace)] == [
+        (live["release"], "live"), (returned(older, "release.assemble")["release"], "stored")]
+
+    part = run_dag(as_of=AFTER_ALL.isoformat(), surfaces=["startups/for-investor"])
+    assert part.state == "success", states(part)
+    assert "only some surfaces" in returned(part, "release.publish")["reason"]
+    partial = returned(part, "release.assemble")
+    assert set(partial["lists"]) == {Surface.STARTUPS_FOR_INVESTOR.value}
+    same = [stored_lists(marketplace, r["release"], Surface.STARTUPS_FOR_INVESTOR) for r in (partial, live)]
+    assert len(same[0]) == 9 and same[0] == same[1]  # the same cutoff gives the same bytes
+    assert current_release(marketplace) == live["release"]
+
+
+def test_a_scheduled_run_without_news_says_so_and_publishes_nothing(marketplace: Settings, run_dag: Build) -> None:
+    end = datetime(2024, 6, 1, 2, tzinfo=UTC)
+    run = run_dag(kind="scheduled", interval=(end - DAY, end))
+    assert run.state == "success"
+    found = states(run)
+    assert found.pop("prepare.choose_cutoff") == "success"
+    assert set(found.values()) == {"skipped"}
+    reason = returned(run, "prepare.look_for_new_data")["reason"]
+    assert "2024-04-29T23:00:00" in reason and "nothing is built or published" in reason
+    assert list_releases(marketplace) == []
+
+
+@pytest.mark.parametrize(("kind", "as_of"), [
+    ("backfill", "2024-04-01"), ("manual", "2999-01-01"), ("manual", "2024-13-45")])
+def test_a_run_that_cannot_have_a_cutoff_fails_at_once_and_is_not_tried_again(
+        marketplace: Settings, run_dag: Build, kind: str, as_of: str) -> None:
+    end = datetime(2024, 4, 20, 2, tzinfo=UTC)
+    run = run_dag(kind=kind, interval=(end - DAY, end) if kind == "backfill" else None, retries=2, as_of=as_of)
+    assert run.state == "failed"
+    cutoff = run.get_task_instance("prepare.choose_cutoff")
+    assert (str(cutoff.state), cutoff.try_number) == ("failed", 1)
+    assert list_releases(marketplace) == []
+
+
+def test_trending_lists_wait_for_a_release(marketplace: Settings, run_dag: Build) -> None:
+    run = run_dag("refresh_trending")
+    assert states(run) == {"refresh": "skipped"}
+    assert "build_recommendations comes first" in returned(run, "refresh")["reason"]
+
+
+def test_there_is_nothing_to_retire_in_an_empty_house(marketplace: Settings, run_dag: Build) -> None:
+    run = run_dag("retire_old_artifacts")
+    assert states(run) == {"retire": "success"}
+    assert returned(run, "retire") == {}
