@@ -72,6 +72,10 @@ class Started:
         """Ask it to end, without waiting."""
         self._signal(sign)
 
+    def wait(self, patience_s: float) -> bool:
+        """Whether it ended within `patience_s`."""
+        return self._gone(patience_s)
+
     def _signal(self, sign: signal.Signals) -> None:
         for member in self.members():
             try:

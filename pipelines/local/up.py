@@ -27,7 +27,7 @@ from pipelines.release.history import current_release, release_of
 from pipelines.run import parse_instant
 
 WATCH_S = 1.0
-SCHEDULER = "airflow-scheduler"
+SCHEDULER, AHEAD_S = "airflow-scheduler", 4.0
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -217,10 +217,13 @@ def _go_down(settings: Settings, running: Running) -> None:
 
 
 def _stop_services(running: Running) -> list[str]:
-    """The scheduler first: its tasks can still report how they ended, and are tried again at the next start."""
-    services = {n: p for n, p in running.processes().items() if n != "up"}
-    first = {n: p for n, p in services.items() if n == SCHEDULER}
-    return stop_together(first) + stop_together({n: p for n, p in services.items() if n not in first})
+    """The scheduler a little ahead: its tasks can still report how they ended. Returns the names of what ran."""
+    services = {n: p for n, p in running.processes().items() if n != "up" and p.members()}
+    if SCHEDULER in services:
+        services[SCHEDULER].ask()
+        services[SCHEDULER].wait(AHEAD_S)
+    stop_together(services)
+    return list(services)
 
 
 def _already_up(settings: Settings, data: Path | None) -> int:

@@ -88,16 +88,17 @@ def test_half_a_start_does_not_count_as_running(tmp_path: Path) -> None:
     assert not running.alive(), "the scheduler ended"
 
 
-def test_the_scheduler_is_stopped_first(tmp_path: Path) -> None:
-    started = {name: subprocess.Popen(SLEEP) for name in ("airflow-api-server", "airflow-scheduler")}
-    try:
-        running = Running(Settings(home=tmp_path))
-        running.write({name: Started.of(p.pid) for name, p in started.items()})
-        assert _stop_services(running) == ["airflow-scheduler", "airflow-api-server"]
-    finally:
-        for each in started.values():
-            each.kill()
-            each.wait()
+def test_the_scheduler_is_stopped_ahead_of_what_its_tasks_report_to(tmp_path: Path, monkeypatch) -> None:
+    asked: list[str] = []
+    names = {1: "airflow-api-server", 2: "airflow-scheduler"}
+    monkeypatch.setattr(Started, "ask", lambda self, *_: asked.append(names[self.pid]))
+    monkeypatch.setattr(Started, "wait", lambda self, _: asked.append("waited") is None)
+    monkeypatch.setattr(Started, "members", lambda self: ["itself"])
+    monkeypatch.setattr("pipelines.local.up.stop_together", lambda them: asked.extend(them))
+    running = Running(Settings(home=tmp_path))
+    running.write({name: Started(pid, 0.0, group=True) for pid, name in names.items()})
+    assert _stop_services(running) == list(names.values())
+    assert asked == ["airflow-scheduler", "waited", *names.values()]
 
 
 def test_data_that_is_no_folder_is_refused_in_words(tmp_path: Path) -> None:
