@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from scipy import sparse
 
 from models.nouns.candidates import Proposal
+from models.scorers.ranker import best_first
 from models.scorers.top_k import Float32Product, best_of, pair_scores, top_k
 
 
@@ -100,3 +101,11 @@ def test_nothing_asked_nothing_given() -> None:
     assert len(top_k(np.ones((0, 2), np.float32), items, sparse.csr_matrix((0, 3), dtype=bool), 5)) == 0
     empty = Float32Product(np.zeros((0, 2), np.float32))
     assert len(top_k(np.ones((2, 2), np.float32), empty, sparse.csr_matrix((2, 0), dtype=bool), 5)) == 2
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_orders_are_stable_sorts(seed: int) -> None:
+    """The ranker's order: best first, ties by column, absent ones (-inf) last, 0.0 and -0.0 equal."""
+    rng = np.random.default_rng(seed)
+    score = rng.choice(np.array([-np.inf, -2, -0.0, 0.0, 1e-30, 3, 3.5], np.float32), (20, 50))
+    assert np.array_equal(best_first(score), np.argsort(-score, axis=1, kind="stable"))
