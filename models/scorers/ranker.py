@@ -12,6 +12,7 @@ from models.features import DIVERSITY_FACETS, FEATURES
 from models.nouns.bundle import Bundle
 from models.settings import Settings
 
+_ROWS = 2048  # of one forward pass: the widest layer stays in the cache
 _DIVERSITY = FEATURES.index("diversity")
 
 
@@ -68,12 +69,16 @@ class MlpRanker:
         return cls(tuple((bundle.arrays[f"weight_{i}"], bundle.arrays[f"bias_{i}"]) for i in range(depth)))
 
     def score(self, features: np.ndarray) -> np.ndarray:
-        x = features.reshape(-1, features.shape[-1])
+        rows = features.reshape(-1, features.shape[-1])
+        parts = [self._forward(rows[s : s + _ROWS]) for s in range(0, max(len(rows), 1), _ROWS)]
+        return np.concatenate(parts).reshape(features.shape[:-1])
+
+    def _forward(self, x: np.ndarray) -> np.ndarray:
         for i, (weight, bias) in enumerate(self.layers):
             x = x @ weight.T + bias
             if i < len(self.layers) - 1:
                 np.maximum(x, 0, out=x)
-        return (1 / (1 + np.exp(-x[:, 0]))).astype(np.float32).reshape(features.shape[:-1])
+        return np.asarray(1 / (1 + np.exp(-x[:, 0])), np.float32)
 
 
 def place(
