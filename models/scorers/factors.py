@@ -8,6 +8,7 @@ from typing import Self
 
 import numpy as np
 
+from models.errors import BundleCorrupt
 from models.nouns.candidates import Candidates, Proposal, indptr_of
 from models.nouns.owners import Owners
 from models.nouns.vocabulary import Source
@@ -18,8 +19,8 @@ class FactorScorer:
     """Proposes and scores by vectors. Immutable; safe to use from several threads.
 
     owner_vectors: (n, d) float32 by the owner's entity row. known: (n,) bool, the owners the model has learned.
-    item_vectors: (m, d) float32 over the catalogue. item_known: (m,) bool. Both finite; an unknown item is never
-    proposed and scores NaN, an unknown owner gets nothing.
+    item_vectors: (m, d) float32 over the catalogue. item_known: (m,) bool. An unknown item is never proposed and
+    scores NaN, an unknown owner gets nothing. Raises BundleCorrupt where the vector of a known one is not finite.
     """
 
     def __init__(self, source: Source, owner_vectors: np.ndarray, known: np.ndarray, item_vectors: np.ndarray,
@@ -29,6 +30,8 @@ class FactorScorer:
         self._known = np.asarray(known, bool)
         self._items = np.flatnonzero(item_known).astype(np.int32)
         self._place = np.where(item_known, np.cumsum(item_known) - 1, -1)  # of a catalogue position among known items
+        if not (np.isfinite(self._owner_vectors[self._known]).all() and np.isfinite(item_vectors[self._items]).all()):
+            raise BundleCorrupt(f"expected finite vectors for {source}, got NaN or infinity; train this model again")
         self._product = make(np.ascontiguousarray(item_vectors, np.float32)[self._items])
 
     def using(self, make: Callable[[np.ndarray], Product]) -> Self:

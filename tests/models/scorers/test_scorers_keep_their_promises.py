@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from scipy import sparse
 
+from models.errors import BundleCorrupt
 from models.nouns.owners import Owners
 from models.nouns.vocabulary import Role, Source, Surface
 from models.scorers import Scorer
@@ -160,6 +161,15 @@ class TestPopular(ScorerContract):
     @pytest.fixture
     def silent(self) -> list[int]:
         return []
+
+
+def test_vectors_of_the_known_must_be_finite() -> None:
+    bad, good = np.array([[np.nan], [1]], np.float32), np.ones((2, 1), np.float32)
+    known = np.array([False, True])
+    FactorScorer(Source.ALS, bad, known, bad, known)
+    for left, right in ((bad, good), (good, bad)):
+        with pytest.raises(BundleCorrupt, match="finite vectors for als"):
+            FactorScorer(Source.ALS, left, ~known, right, ~known)
 
 
 def test_no_scorer_escapes_the_contract() -> None:
