@@ -8,6 +8,7 @@ from enum import Enum, auto
 from pathlib import Path
 
 from models.errors import DataError
+from pipelines.data.folder.rows import opened
 
 
 class Cell(Enum):
@@ -86,9 +87,12 @@ def file_of(folder: Path, layout: Layout) -> Path:
 
 
 def folder_digest(folder: Path) -> str:
-    """Sixteen hex digits over the three files as they lie there. Raises DataError for a missing one."""
+    """Sixteen hex digits over what the three files say, compressed or not. Raises DataError for a missing one."""
     whole = hashlib.sha256()
     for layout in LAYOUTS:
-        with file_of(folder, layout).open("rb") as f:
-            whole.update(hashlib.file_digest(f, "sha256").digest())
+        with opened(file_of(folder, layout)) as (stream, _):
+            one = hashlib.sha256()
+            while piece := stream.read(1 << 20):
+                one.update(piece)
+            whole.update(one.digest())
     return whole.hexdigest()[:16]
