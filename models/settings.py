@@ -106,6 +106,7 @@ class Settings:
     ranker_learning_rate: float = _env("MATCHBOOK_RANKER_LEARNING_RATE", 0.001, "(C37)", True, low=0)
     ranker_hidden: str = _env("MATCHBOOK_RANKER_HIDDEN", "32/16", "widths of the MLP (C33, C40)", True)
     ranker_negatives: int = _env("MATCHBOOK_RANKER_NEGATIVES", 2, "negatives per positive (C43)", True, low=1, high=50)
+    ranker_negatives_from: str = _env("MATCHBOOK_RANKER_NEGATIVES_FROM", "candidates", "declined: what was viewed without engaging comes first (C42)", True, ("candidates", "declined"))
     ranker_min_positives: int = _env("MATCHBOOK_RANKER_MIN_POSITIVES", 100, "fewer: the rules rank (C53)", True, low=1)
     holdout_share: float = _env("MATCHBOOK_HOLDOUT_SHARE", 0.2, "last share of events held out (C25)", True, low=0.01, high=0.9)
     holdout_owners: int = _env("MATCHBOOK_HOLDOUT_OWNERS", 4000, "owners of a surface who teach and judge the ranker", True, low=2)

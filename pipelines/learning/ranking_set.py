@@ -81,14 +81,17 @@ class RankingSet:
         return written
 
 
-def ranking_set(holdout: Holdout, negatives: int | None = None) -> RankingSet:
+def ranking_set(holdout: Holdout, negatives: int | None = None, declined_first: bool | None = None) -> RankingSet:
     """Every engaged candidate of the teaching half and `negatives` others a positive (C43; setting by default).
 
-    Negatives: first what the owner met without engaging (C42), then candidates they did not meet, drawn by the seed:
-    a platform that records no views has no others.
+    Negatives are drawn from the candidates that were not engaged with, whether met or not: those the ranker will have
+    to tell apart. declined_first: what was viewed without engaging comes before all others (C42;
+    MATCHBOOK_RANKER_NEGATIVES_FROM by default). A platform that records no views has no such rows.
     """
-    each = holdout.settings.ranker_negatives if negatives is None else negatives
-    parts = [part for s in Surface for part in _of_surface(holdout, s, each)]
+    settings = holdout.settings
+    each = settings.ranker_negatives if negatives is None else negatives
+    first = settings.ranker_negatives_from == "declined" if declined_first is None else declined_first
+    parts = [part for s in Surface for part in _of_surface(holdout, s, each, first)]
     return RankingSet.concat(parts) if parts else _nothing()
 
 
@@ -118,24 +121,25 @@ def read_rows(paths: Sequence[Path]) -> RankingRows:
     return RankingRows(features, table["label"].to_numpy(), table["group"].to_numpy())
 
 
-def _of_surface(holdout: Holdout, surface: Surface, each: int) -> Iterator[RankingSet]:
+def _of_surface(holdout: Holdout, surface: Surface, each: int, declined_first: bool) -> Iterator[RankingSet]:
     recipe = holdout.recipe(surface)
     owners, outcome = holdout.owners(recipe, teaching=True)
     engaged = np.flatnonzero(np.diff(outcome.engaged.indptr))
     owners, outcome = owners.take(engaged), outcome.over(engaged, np.arange(len(recipe.catalogue)))
     for start in range(0, len(owners), CHUNK):
         part = owners.part(start, start + CHUNK)
-        yield _of_chunk(recipe, part, outcome.part(start, start + CHUNK), each,
-                        (holdout.settings.seed, list(Surface).index(surface), start))
+        rng = np.random.default_rng((holdout.settings.seed, list(Surface).index(surface), start))
+        yield _of_chunk(recipe, part, outcome.part(start, start + CHUNK), each, declined_first, rng)
 
 
-def _of_chunk(recipe: Recipe, owners: Owners, outcome: Outcome, each: int, seed: tuple[int, ...]) -> RankingSet:
+def _of_chunk(recipe: Recipe, owners: Owners, outcome: Outcome, each: int, declined_first: bool,
+              rng: np.random.Generator) -> RankingSet:
     """The sampled candidates of some owners."""
     ranking = rank(recipe, owners, recipe.settings.depth)
     found, score = ranking.candidates, ranking.model_score
     weight = _cells(outcome.engaged, found.owner, found.item)
-    declined = _cells(outcome.declined, found.owner, found.item) > 0
-    kept = sampled(found.owner, weight > 0, declined, each, np.random.default_rng(seed))
+    first = (_cells(outcome.declined, found.owner, found.item) > 0) & declined_first
+    kept = sampled(found.owner, weight > 0, first, each, rng)
     kept &= (ranking.method != _POPULAR)[found.owner]  # the ranker never sees these lists
     diversity = base_diversity(recipe, found.indptr, found.item, score)
     item = found.item[kept]
@@ -169,11 +173,11 @@ def base_diversity(recipe: Recipe, indptr: np.ndarray, item: np.ndarray, score: 
     return diversity
 
 
-def sampled(owner: np.ndarray, positive: np.ndarray, declined: np.ndarray, each: int,
-             rng: np.random.Generator) -> np.ndarray:
-    """(nnz,) bool: all positives, and up to `each` negatives a positive of the same owner, the declined ones first."""
+def sampled(owner: np.ndarray, positive: np.ndarray, first: np.ndarray, each: int,
+            rng: np.random.Generator) -> np.ndarray:
+    """(nnz,) bool: all positives, and up to `each` negatives a positive of the same owner, those of `first` first."""
     wanted = each * np.bincount(owner[positive], minlength=int(owner.max(initial=-1)) + 1)
-    order = np.lexsort((rng.random(len(owner)), ~declined, positive, owner))  # negatives first
+    order = np.lexsort((rng.random(len(owner)), ~first, positive, owner))  # negatives first
     start = np.searchsorted(owner, owner)  # candidates stand owner by owner
     place = np.empty(len(owner), np.int64)
     place[order] = np.arange(len(owner))

@@ -60,7 +60,7 @@ def train_ranker(run: Run, snapshot_name: str, recipe: str = "honest") -> list[d
     if run.settings.blend == "learned":
         holdout, ref = _with_blend(run, holdout)
         refs.append(ref)
-    rows = ranking_set(holdout)
+    rows = ranking_set(holdout, declined_first=True if recipe == "seed" else None)
     rows.write(run.settings.artifacts / "snapshots" / snapshot_name / "datasets", holdout)
     of_the_seed = _of_the_seed(run, holdout, rows)
     if of_the_seed is not None:

@@ -80,6 +80,17 @@ def test_declined_first_then_others_and_no_more_than_asked() -> None:
         assert not kept[10:].any()  # an owner without a positive teaches nothing
 
 
+def test_what_was_viewed_without_engaging_can_come_first(holdout: Holdout, made: RankingSet) -> None:
+    """C42 is an option; by default a negative is any candidate the owner did not engage with."""
+    declined = [holdout.seen_from(s).declined for s in Surface]
+
+    def share(rows: RankingSet) -> float:
+        met = [bool(declined[s][o, i]) for s, o, i in zip(rows.surface, rows.owner, rows.item, strict=True)]
+        return float(np.mean(np.array(met)[rows.label == 0]))
+
+    assert share(ranking_set(holdout, declined_first=True)) > 2 * share(made) > 0
+
+
 def test_other_ratio(holdout: Holdout, made: RankingSet) -> None:
     more = ranking_set(holdout, negatives=5)
     assert more.label.sum() == made.label.sum()
