@@ -6,6 +6,8 @@ import hashlib
 import logging
 import time
 from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any
 
 from flask import Flask, Response, g, request
 from prometheus_client import (
@@ -33,6 +35,12 @@ DEGRADED = Counter("matchbook_degraded_lists", "Lists handed out while something
 SECONDS = Histogram("matchbook_request_seconds", "Time to answer; alert above 0.5 (J03)", ["endpoint"],
                     buckets=(.001, .002, .005, .01, .02, .05, .1, .2, .5, 1, 2))
 AGE = Gauge("matchbook_release_age_seconds", "Age of the release that answers", multiprocess_mode="mostrecent")
+
+
+@lru_cache(maxsize=4096)
+def _child(metric: Any, *labels: object) -> Any:
+    """The counter behind these labels; finding it anew for every request would cost as much as counting."""
+    return metric.labels(*labels)
 
 
 class Access:
@@ -67,11 +75,11 @@ class Access:
     def _end(self, response: Response) -> Response:
         seconds = time.perf_counter() - g.started
         endpoint = (request.url_rule.endpoint if request.url_rule else "none").rpartition(".")[2]
-        REQUESTS.labels(endpoint, response.status_code).inc()
-        SECONDS.labels(endpoint).observe(seconds)
+        _child(REQUESTS, endpoint, response.status_code).inc()
+        _child(SECONDS, endpoint).observe(seconds)
         answers: Sequence[Answer] = g.answers
         for a in answers:
-            LISTS.labels(a.surface, a.listing.route, a.listing.method, a.source, a.held.id).inc()
+            _child(LISTS, a.surface, a.listing.route, a.listing.method, a.source, a.held.id).inc()
             if a.trouble:
                 DEGRADED.labels(a.surface).inc()
         if log.isEnabledFor(logging.INFO):

@@ -35,10 +35,9 @@ _STANDING = {"new": ("new on the platform", "new on the platform"),
 def body(answer: Answer, query: Query, stale_hours: float, now: datetime | None = None) -> dict[str, Any]:
     """The JSON body of one list: the documented fields, cut to the query; never padded, a short list says so."""
     listing, held = answer.listing, answer.held
-    table = held.items[answer.surface.item]
-    places = _wanted(answer, query, table)
+    places = _wanted(answer, query, held.items[answer.surface.item])
     cut = places[query.offset : query.offset + query.limit]
-    items = [_item(answer, table, p) for p in cut]
+    items = _items(answer, held.items[answer.surface.item], cut)
     return {
         answer.surface.item.value + "s": items,
         "scores": {i["id"]: i["score"] for i in items},
@@ -59,41 +58,43 @@ def body(answer: Answer, query: Query, stale_hours: float, now: datetime | None 
     }
 
 
-def _wanted(answer: Answer, query: Query, table: ItemTable) -> range | list[int]:
+def _wanted(answer: Answer, query: Query, table: ItemTable) -> np.ndarray:
     """The places that pass the filters, in order. The stored list is deeper than the answer, so filters refill it."""
     item = answer.listing.item
     if not query.filtered:
-        return range(len(item))
+        return np.arange(len(item))
     keep = np.ones(len(item), bool)
     for facet, values in query.facets.items():
         codes = [i for i, label in enumerate(table.labels[facet]) if label.casefold() in values]
         keep &= np.isin(table.facets[facet][item], codes)
     if query.exclude:
         keep &= ~np.isin(item, table.ids.rows_of(sorted(query.exclude)))
-    return [int(p) for p in np.flatnonzero(keep)]
+    return np.flatnonzero(keep)
 
 
-def _item(answer: Answer, table: ItemTable, place: int) -> dict[str, Any]:
+def _items(answer: Answer, table: ItemTable, places: np.ndarray) -> list[dict[str, Any]]:
+    """The entries of these places; columns become lists once, because single NumPy values are slow."""
     listing, founder_side = answer.listing, answer.surface.owner is Entity.STARTUP
-    row = int(listing.item[place])
-    sources, words = _sources(int(listing.source[place]), founder_side)
-    return {"id": str(table.ids.ids[row]), "score": round(float(listing.score[place]), 4),
-            "reasons": _reasons(words, int(listing.reason[place]), founder_side, table, row), "sources": list(sources)}
+    rows = listing.item[places].tolist()
+    columns = zip(rows, table.ids.ids[rows].tolist(), listing.score[places].tolist(), listing.source[places].tolist(),
+                  listing.reason[places].tolist(), strict=True)
+    found = []
+    for row, item, score, source, reason in columns:
+        names, shared, words = _told(source, reason, founder_side)
+        reasons = [_SHARED[founder_side].format(facet=f, label=table.labels[f][table.facets[f][row]]) for f in shared]
+        found.append({"id": item, "score": round(score, 4), "reasons": reasons + words, "sources": names})
+    return found
 
 
-def _reasons(words: tuple[str, ...], bits: int, founder_side: bool, table: ItemTable, row: int) -> list[str]:
-    """What speaks for an item: shared facets with their labels, its sources, its own standing; each sentence once."""
-    shared = [_SHARED[founder_side].format(facet=f, label=table.labels[f][table.facets[f][row]])
-              for i, f in enumerate(FACETS) if bits >> i & 1 and table.facets[f][row] >= 0] if bits else []
-    standing = [_STANDING[r][founder_side] for i, r in enumerate(REASONS) if r in _STANDING and bits >> i & 1]
-    return list(dict.fromkeys([*shared, *words, *standing]))
-
-
-@lru_cache(maxsize=512)
-def _sources(bits: int, founder_side: bool) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """The names behind source bits, and their sentences."""
-    there = [s for s in Source if bits & s.bit]
-    return tuple(s.value for s in there), tuple(_SOURCE_WORDS[s][founder_side] for s in there)
+@lru_cache(maxsize=4096)
+def _told(source: int, reason: int, founder_side: bool) -> tuple[list[str], list[str], list[str]]:
+    """What source and reason bits say: names of sources, facets shared, sentences (of each source, then the item's own
+    standing, each once). The lists are shared by all answers: never to be changed."""
+    there = [s for s in Source if source & s.bit]
+    said = [_SOURCE_WORDS[s][founder_side] for s in there]
+    standing = [_STANDING[r][founder_side] for i, r in enumerate(REASONS) if r in _STANDING and reason >> i & 1]
+    shared = [f for i, f in enumerate(FACETS) if reason >> i & 1]
+    return [s.value for s in there], shared, list(dict.fromkeys(said + standing))
 
 
 def _why_short(answer: Answer, query: Query, total: int, shown: int) -> str | None:

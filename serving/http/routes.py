@@ -14,6 +14,7 @@ from serving.http.query import Query, read_id, read_owners, read_query
 from serving.lists import Answer, ListReader
 
 PREFIX = "/api/recommendations"
+_ENCODE = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 def list_routes(settings: Settings, lists: ListReader) -> Blueprint:
@@ -55,4 +56,4 @@ def list_routes(settings: Settings, lists: ListReader) -> Blueprint:
 
 
 def _json(value: dict[str, Any]) -> Response:
-    return Response(json.dumps(value, ensure_ascii=False, separators=(",", ":")), mimetype="application/json")
+    return Response(_ENCODE(value), mimetype="application/json")
