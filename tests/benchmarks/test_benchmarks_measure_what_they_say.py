@@ -1,0 +1,48 @@
+"""The comparisons compare equal work, and the tables say what was measured. No time is asserted."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmarks import __main__ as command
+from benchmarks import run, top_k
+
+
+def test_every_way_gives_the_items_of_implicit() -> None:
+    rows = top_k.measure(owners=300, items=700, factors=16, places=20, repeats=1)
+    assert [differing for _, _, _, differing in rows] == ["-", "0", "0", "0", "0"]
+    assert rows[0][2] == 1 and all(rate > 0 for _, rate, _, _ in rows)
+
+
+@pytest.fixture
+def taken() -> dict[str, dict[str, Any]]:
+    """What the steps of a small run said."""
+    rates = {"rates": {"implicit.recommend": 100.0, "plain chain to Redis": 60.0}, "differing": {}, "owners": 7,
+             "items": 9, "factors": 4, "sources": ["als", "two_tower"], "candidates": 200, "blend": "weighted",
+             "ranker": "rules", "depth": 100, "product": "BFloat16Product"}
+    plain = {"seconds": 1.0, "peak_mb": 50.0}
+    return {"import": {**plain, "interactions": 60_000}, "plain COPY": {**plain, "own_seconds": 0.5},
+            "export": {**plain, "own_seconds": 0.8}, "score": {**plain, "owners": 4000, "own_seconds": 2.0},
+            "publish": {**plain, "lists": 10, "encoded": 812.0, "memory_usage": 884.0, "used_memory": 1017.0},
+            "rates": {**plain, **rates}}
+
+
+def test_the_table_says_what_was_on(taken: dict[str, dict[str, Any]]) -> None:
+    text = run.table("2k", taken)
+    assert "export at 0.62 of plain COPY's speed" in text and "2,000 owners a second" in text
+    assert "| plain chain to Redis | 60 | 0.60 | - |" in text
+    assert "sources als + two_tower (200 candidates each), weighted blend, ranker rules, depth 100" in text
+
+
+def test_a_section_of_the_page_is_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = tmp_path / "benchmarks.md"
+    page.write_text("# Benchmarks\n\n## 2k\n\nold\n\n## 20k\n\nkept\n")
+    monkeypatch.setattr(command, "PAGE", page)
+    command.write("2k", "new")
+    command.write("100k", "large")
+    text = page.read_text()
+    assert "old" not in text and text.index("new") < text.index("kept") < text.index("large")
+    assert text.count("## 2k") == 1
