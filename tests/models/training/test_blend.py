@@ -7,8 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from models.blending import Blend, learned_features
 from models.errors import TrainingError
+from models.scorers.blending import Blend, learned_features
 from models.settings import Settings
 from models.training.blend import fit_blend
 
