@@ -48,17 +48,23 @@ def _confidences(interactions: Interactions, settings: Settings) -> sparse.csr_m
                             f"got {settings.als_alpha}; set MATCHBOOK_ALS_ALPHA (C24)")
     enough = interactions.counts() >= settings.als_min_interactions
     kept = interactions.where(enough[interactions.owner])
-    matrix = kept.csr(half_life_days=half_life_days(kept, settings.als_half_life_share), damping=settings.als_damping)
+    matrix = faded(kept, settings.als_half_life_share, settings.als_damping)
     lowest = np.float32(1.0 / settings.als_alpha)
     matrix.data = np.sign(matrix.data) * np.maximum(np.abs(matrix.data), lowest)
     _check_dense_enough(matrix, settings)
     return matrix
 
 
-def half_life_days(interactions: Interactions, share: float) -> float | None:
-    """A half-life given as a share of the time the events span, in days; None where nothing is to fade."""
+def faded(interactions: Interactions, share: float, damping: str) -> sparse.csr_matrix:
+    """`Interactions.csr` with a half-life given as a share of the time the events span; 0: nothing fades.
+
+    Faded weights are not exact: they are summed in one order, so that the order of the rows makes no difference.
+    """
     span = float(np.ptp(interactions.at)) if len(interactions) else 0.0
-    return share * span / DAY_US if share > 0 and span > 0 else None
+    if not (share > 0 and span > 0):
+        return interactions.csr(damping=damping)
+    order = np.lexsort((interactions.kind, interactions.at, interactions.item, interactions.owner))
+    return interactions.where(order).csr(half_life_days=share * span / DAY_US, damping=damping)
 
 
 def _check_dense_enough(matrix: sparse.csr_matrix, settings: Settings) -> None:

@@ -11,7 +11,7 @@ from models.nouns.entities import Entities
 from models.nouns.interactions import Interactions
 from models.nouns.vocabulary import Role
 from models.settings import Settings
-from models.training.als import half_life_days
+from models.training.als import faded
 from models.training.content import Profiles, idf, incidence, token_lists, vocabulary
 from models.training.neighbours import last_seen, newest
 
@@ -34,8 +34,7 @@ class Pairs:
     @classmethod
     def of(cls, interactions: Interactions, settings: Settings) -> Pairs:
         """Every pair with a positive cell, by log of its summed weight, faded by `two_tower_half_life_share`."""
-        fading = half_life_days(interactions, settings.two_tower_half_life_share)
-        cells = interactions.csr(half_life_days=fading, damping="log").tocoo()
+        cells = faded(interactions, settings.two_tower_half_life_share, "log").tocoo()
         liked = cells.data > 0
         weight = cells.data[liked]
         return cls(cells.row[liked].astype(np.int32), cells.col[liked].astype(np.int32),

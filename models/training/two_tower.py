@@ -172,13 +172,13 @@ def _repeats(drawn: torch.Tensor) -> torch.Tensor:
 
 def _hard(towers: torch.nn.ModuleDict, tensors: dict[str, torch.Tensor], people: torch.Tensor,
           user: torch.Tensor) -> torch.Tensor:
-    """(b, DISLIKES) scores of what each person disliked; no logQ: it is always there, not drawn by its frequency."""
+    """(b, DISLIKES) scores of what each person disliked, as if it were drawn into every batch of theirs."""
     import torch
 
     disliked = tensors["disliked"][user]
     row, place = torch.nonzero(disliked, as_tuple=True)
-    startups = _startups(towers, tensors, disliked[row, place].long() - 1, None)
-    scores = (people[row] * startups).sum(1) / TEMPERATURE
+    item = disliked[row, place].long() - 1
+    scores = (people[row] * _startups(towers, tensors, item, None)).sum(1) / TEMPERATURE - tensors["item_share"][item]
     return torch.full(disliked.shape, -1e9, device=user.device).index_put((row, place), scores)
 
 

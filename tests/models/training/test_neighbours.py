@@ -1,0 +1,125 @@
+"""Item-item cosine: numbers by hand and against plain dense algebra, bounds, ties."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from scipy import sparse
+
+import models.training.neighbours as neighbours
+from models.errors import TooSparse
+from models.nouns.bundle import Bundle
+from models.nouns.id_map import IdMap
+from models.nouns.interactions import Interactions
+from models.nouns.vocabulary import InteractionKind
+from models.training.neighbours import fit_neighbours
+from tests.models.training.trainer_contract import SMALL, Fit, TrainerContract
+from tests.world import world
+
+LIKE, VIEW, DISLIKE = (k.code for k in (InteractionKind.LIKE, InteractionKind.VIEW, InteractionKind.DISLIKE))
+
+
+def matrix_of(bundle: Bundle) -> np.ndarray:
+    n = len(bundle.maps["item"])
+    parts = (bundle.arrays["data"], bundle.arrays["indices"], bundle.arrays["indptr"])
+    return np.asarray(sparse.csr_matrix(parts, shape=(n, n)).toarray())
+
+
+def events(cells: list[tuple[int, int, int]], owners: int, items: int, at: np.ndarray | None = None) -> Interactions:
+    ids = [
+        IdMap.of(f"{i:08d}-0000-4000-8000-00000000000{side}" for i in range(n)) for side, n in ((1, owners), (2, items))
+    ]
+    owner, item, kind = np.array(cells, np.int64).reshape(-1, 3).T
+    when = np.arange(len(owner), dtype=np.int64) if at is None else at
+    return Interactions(*ids, owner.astype(np.int32), item.astype(np.int32), kind.astype(np.int8), when)
+
+
+def by_definition(liked: np.ndarray) -> np.ndarray:
+    """Cosine of columns of rows that were divided by the fourth root of their length."""
+    weight = liked / np.maximum(liked.sum(1, keepdims=True), 1) ** 0.25
+    length = np.linalg.norm(weight, axis=0)
+    cosine = weight.T @ weight / np.maximum(length[:, None] * length[None, :], 1e-30)
+    np.fill_diagonal(cosine, 0)
+    return np.asarray(cosine)
+
+
+class TestForward(TrainerContract):
+    @pytest.fixture
+    def fit(self) -> Fit:
+        return lambda interactions, settings: fit_neighbours("item_neighbours_v1", interactions, settings)
+
+    def test_neighbours_lie_in_the_planted_group(self, fit: Fit) -> None:
+        w = world()
+        similar = matrix_of(fit(w.interactions, SMALL))
+        known = np.flatnonzero(similar.any(1))
+        assert (w.startup_group[similar[known].argmax(1)] == w.startup_group[known]).all()
+        assert not similar[w.startup_part == 2].any(), "what nobody met has no neighbour"
+
+
+class TestReverse(TrainerContract):
+    @pytest.fixture
+    def fit(self) -> Fit:
+        return lambda interactions, settings: fit_neighbours(
+            "item_neighbours_reverse_v1", interactions.transposed(), settings
+        )
+
+    def test_neighbours_are_users(self, fit: Fit) -> None:
+        w = world()
+        bundle = fit(w.interactions, SMALL)
+        assert bundle.maps["item"] is w.users.ids
+        similar = matrix_of(bundle)
+        known = np.flatnonzero(similar.any(1))
+        assert (w.user_group[similar[known].argmax(1)] == w.user_group[known]).all()
+
+
+def test_cosines_by_hand() -> None:
+    """Owner 0 met items 0, 1; owner 1 met 0, 1, 2, 3 (and one of them twice); a dislike is no meeting."""
+    cells = [(0, 0, LIKE), (0, 1, VIEW), *[(1, i, LIKE) for i in range(4)], (1, 3, LIKE), (2, 3, DISLIKE), (2, 2, LIKE)]
+    similar = matrix_of(fit_neighbours("item_neighbours_v1", events(cells, 3, 5), SMALL))
+    two, four = 2**-0.5, 4**-0.5  # what a common owner of two, of four items counts
+    assert similar[0, 1] == pytest.approx(1.0)
+    assert similar[0, 3] == pytest.approx(four / np.sqrt((two + four) * four))
+    assert similar[2, 3] == pytest.approx(four / np.sqrt((four + 1) * four))
+    assert not similar[4].any() and not similar.diagonal().any()
+
+
+@pytest.mark.parametrize("block", [1, 50, 10**9])
+def test_equals_the_definition_however_it_is_cut_up(block: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(neighbours, "BLOCK", block)
+    rng = np.random.default_rng(0)
+    liked = rng.random((60, 37)) < rng.random(37) * 0.4
+    liked[:, 5] = False
+    cells = [(int(o), int(i), LIKE) for o, i in zip(*np.nonzero(liked), strict=True)]
+    similar = matrix_of(fit_neighbours("item_neighbours_v1", events(cells, 60, 37), replace(SMALL, neighbours=100)))
+    assert similar == pytest.approx(by_definition(liked.astype(float)), abs=1e-6)
+
+
+def test_the_best_are_kept_and_lower_rows_win_ties() -> None:
+    everybody = [(o, i, LIKE) for o in range(3) for i in range(6)]
+    similar = matrix_of(fit_neighbours("item_neighbours_v1", events(everybody, 3, 6), replace(SMALL, neighbours=2)))
+    assert [np.flatnonzero(row).tolist() for row in similar] == [[1, 2], [0, 2], [0, 1], [0, 1], [0, 1], [0, 1]]
+    rng = np.random.default_rng(1)
+    cells = [(int(o), int(i), LIKE) for o, i in zip(*np.nonzero(rng.random((50, 20)) < 0.3), strict=True)]
+    whole, few = (
+        matrix_of(fit_neighbours("item_neighbours_v1", events(cells, 50, 20), replace(SMALL, neighbours=n)))
+        for n in (100, 5)
+    )
+    for full, kept in zip(whole, few, strict=True):
+        best = np.lexsort((np.arange(20), -full))[:5]
+        assert sorted(np.flatnonzero(kept)) == sorted(best[full[best] > 0]) and np.allclose(kept[best], full[best])
+
+
+def test_of_a_long_history_the_newest_pairs_are_compared() -> None:
+    cells = [(0, i, LIKE) for i in range(6)] + [(1, i, LIKE) for i in range(2)]
+    at = np.array([60, 50, 40, 30, 20, 10, 5, 6])
+    similar = matrix_of(
+        fit_neighbours("item_neighbours_v1", events(cells, 2, 6, at), replace(SMALL, neighbours_history=3))
+    )
+    assert similar[0, 2] > 0 and not similar[3:].any()
+
+
+def test_no_interest_at_all() -> None:
+    with pytest.raises(TooSparse, match="events of interest"):
+        fit_neighbours("item_neighbours_v1", events([(0, 0, DISLIKE)], 2, 2), SMALL)
