@@ -1,0 +1,116 @@
+"""A whole Matchbook for one test file: servers, Airflow and the reader as `make up` starts them, on free ports."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from models.settings import Settings
+from pipelines.data.load import import_folder
+from pipelines.local.airflow_api import AirflowApi
+from pipelines.local.airflow_process import CHECKOUT, address, admin_password, airflow_environment, start_airflow
+from pipelines.local.builds import prepare_dags
+from pipelines.local.processes import Started, stop_together, tail
+from pipelines.local.reader_process import start_reader, wait_for_reader
+from pipelines.local.servers import remove_home, servers
+from pipelines.postgres import engine, migrate
+from tests.tiny_marketplace import write_tiny_marketplace
+
+SMALL = {"MATCHBOOK_ALS_FACTORS": "4", "MATCHBOOK_ALS_ITERATIONS": "3", "MATCHBOOK_TWO_TOWER_EPOCHS": "1",
+         "MATCHBOOK_TWO_TOWER_DIMENSIONS": "8", "MATCHBOOK_CONTENT_DIMENSIONS": "8", "MATCHBOOK_RANKER_EPOCHS": "1",
+         "MATCHBOOK_RANKER_MIN_POSITIVES": "5", "MATCHBOOK_SHARDS": "4", "MATCHBOOK_DEPTH": "10"}
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports that nobody listens on just now, all different."""
+    probes = [socket.socket() for _ in range(count)]
+    try:
+        for probe in probes:
+            probe.bind(("127.0.0.1", 0))
+        return [probe.getsockname()[1] for probe in probes]
+    finally:
+        for probe in probes:
+            probe.close()
+
+
+@dataclass(frozen=True)
+class House:
+    """Everything running. settings hold both servers' addresses; processes are those of Airflow and the reader."""
+
+    settings: Settings
+    api: AirflowApi
+    processes: dict[str, Started]
+
+    def alive(self) -> None:
+        """Fail, with the end of its log, for the first process that has ended."""
+        for name, process in self.processes.items():
+            log = self.settings.home / "logs" / f"{name}.log"
+            assert process.alive(), f"{name} has ended:\n{tail(log, 40)}"
+
+    def airflow(self, *words: str) -> str:
+        """Run the airflow command as an operator beside this installation would; returns what it printed."""
+        done = subprocess.run([Path(sys.executable).with_name("airflow"), *words], env=airflow_environment(self.settings),
+                              cwd=CHECKOUT, capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+
+@pytest.fixture(scope="module")
+def house() -> Iterator[House]:
+    """The tiny marketplace loaded, Airflow healthy with its pools, the reader up; nothing built yet."""
+    home = Path(tempfile.mkdtemp(prefix="matchbook-house-"))
+    home.chmod(0o755)  # as root the servers run as an unprivileged account, which must pass through
+    reader, airflow = free_ports(2)
+    given = {**SMALL, "MATCHBOOK_READER_PORT": str(reader), "MATCHBOOK_AIRFLOW_PORT": str(airflow)}
+    with pytest.MonkeyPatch.context() as environment:
+        for name in [n for n in os.environ if n.startswith(("AIRFLOW", "MATCHBOOK_"))]:
+            environment.delenv(name)
+        for name, value in given.items():
+            environment.setenv(name, value)
+        settings = replace(Settings.from_env(), home=home)
+        with servers(settings) as ready:
+            yield from _furnished(ready, home)
+        remove_home(settings)
+    shutil.rmtree(home, ignore_errors=True)
+
+
+def _furnished(ready: Settings, home: Path) -> Iterator[House]:
+    migrate(engine(ready))
+    import_folder(ready, write_tiny_marketplace(home / "data"))
+    processes: dict[str, Started] = {}
+    try:
+        processes |= start_airflow(ready)
+        processes |= start_reader(ready)
+        found = House(ready, AirflowApi(address(ready), admin_password(ready)), processes)
+        wait_for_reader(ready, processes["reader"])
+        prepare_dags(found.api, found.alive)
+        yield found
+    finally:
+        stop_together(processes)
+        engine(ready).dispose()
+
+
+@pytest.fixture(scope="session")
+def patiently() -> Callable[..., Any]:
+    """Wait until a question has a true answer and return it; `house.alive()` between the questions."""
+    import time
+
+    def wait(house: House, question: Callable[[], Any], seconds: float = 180.0) -> Any:
+        deadline = time.monotonic() + seconds
+        while not (answer := question()):
+            house.alive()
+            assert time.monotonic() < deadline, f"still waiting after {seconds:.0f} s: {question()!r}"
+            time.sleep(0.3)
+        return answer
+
+    return wait
