@@ -34,7 +34,7 @@ def prepare_dags(api: AirflowApi, alive: Callable[[], None], patience_s: float =
         time.sleep(0.5)
 
 
-def begin(api: AirflowApi, as_of: datetime | None) -> str:
+def begin(api: AirflowApi, as_of: datetime | None, say: Callable[[str], None]) -> str:
     """Queue a first build and let it run; returns its run id. A build that was interrupted is taken up again instead.
 
     Unpausing makes Airflow create the scheduled run of the last interval at once. Runs start in the order of
@@ -46,6 +46,9 @@ def begin(api: AirflowApi, as_of: datetime | None) -> str:
         run_id = f"first_build__{now:%Y-%m-%dT%H:%M:%S}"
         conf = {} if as_of is None else {"as_of": as_of.isoformat()}
         api.trigger(DAG, run_id, (now - timedelta(hours=25)).isoformat(), conf)
+        say(f"Building the first lists through Airflow: {run_address(api, run_id)}")
+    else:
+        say(f"Going on with the build that was interrupted: {run_address(api, run_id)}")
     api.unpause(DAG)
     return run_id
 

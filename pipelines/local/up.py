@@ -172,8 +172,7 @@ def _lists(ready: Settings, api: AirflowApi, running: Running) -> bool:
             say(f"The data go on until {newest.isoformat()}: to build again, trigger {builds.DAG} in Airflow, or run "
                 "`python -m pipelines build`")
         return True
-    run_id = builds.begin(api, marketplace.cutoff(newest))
-    say(f"Building the first lists through Airflow: {builds.run_address(api, run_id)}")
+    run_id = builds.begin(api, marketplace.cutoff(newest), say)
     return builds.follow(api, run_id, say, lambda: running.check(ready.home / "logs"))
 
 
