@@ -74,6 +74,13 @@ class LiveRecommender:
         except TimeoutError as error:
             raise ServiceError(f"the models of release {held.id} are still being opened") from error
 
+    def trouble(self, held: HeldRelease) -> tuple[bool, str]:
+        """Whether the models of a release are open, and what of them could not be opened, empty if nothing."""
+        release, opening = self._opening or ("", None)
+        if opening is None or release != held.id or not opening.done():
+            return False, ""
+        return True, opening.result().trouble
+
     def answers(self, held: HeldRelease, surface: Surface,
                 owners: Sequence[str]) -> tuple[Mapping[str, LiveAnswer], str]:
         """What is kept from before or could be computed within the budget, and what was down, empty if nothing."""
@@ -89,7 +96,7 @@ class LiveRecommender:
                 trouble = str(error)
             else:
                 found[owner] = flight.result()
-        return {o: _answer(f) for o, f in found.items()}, trouble or self._opened_trouble(held)
+        return {o: _answer(f) for o, f in found.items()}, trouble or self.trouble(held)[1]
 
     def count(self, held: HeldRelease, surface: Surface, owner: str) -> int:
         """The count kept by an earlier computation (H03), else that of the cutoff, else 0; never a database read."""
@@ -109,12 +116,6 @@ class LiveRecommender:
     def close(self) -> None:
         self._workers.shutdown(wait=False, cancel_futures=True)
         self._opener.shutdown(wait=False, cancel_futures=True)
-
-    def _opened_trouble(self, held: HeldRelease) -> str:
-        try:
-            return self.recipes(held).trouble
-        except ServiceError as error:
-            return str(error)
 
     def _kept(self, held: HeldRelease, surface: Surface, owners: Sequence[str]) -> dict[str, LiveList]:
         try:

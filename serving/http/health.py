@@ -7,7 +7,7 @@ from typing import Any
 
 from flask import Blueprint, Response, jsonify
 
-from models.errors import MatchbookError, ServiceError
+from models.errors import ServiceError
 from models.settings import Settings
 from serving.cache import Cache
 from serving.live import LiveRecommender
@@ -24,12 +24,13 @@ def health_routes(settings: Settings, cache: Cache, database: Database, releases
     def health() -> tuple[Response, int]:
         """healthy, degraded (something is down, answers still come) or unhealthy (503: nothing to answer from)."""
         held = releases.current
+        loaded, models = live.trouble(held) if held else (False, "")
         troubles = {"database": _trouble(database.ping), "redis": _trouble(cache.ping), "release": releases.trouble,
-                    "models": _models(live, held)}
+                    "models": models}
         found = {k: v for k, v in troubles.items() if v}
         status = "unhealthy" if held is None else "degraded" if found else "healthy"
         said = {"status": status, "database_connected": not troubles["database"],
-                "redis_connected": not troubles["redis"], "models_loaded": not troubles["models"],
+                "redis_connected": not troubles["redis"], "models_loaded": loaded and not models,
                 "pinned": _pinned(settings), "troubles": found}
         return jsonify(said | _release(held, settings)), 503 if held is None else 200
 
@@ -53,15 +54,6 @@ def _trouble(ping: Callable[[], None]) -> str:
     except ServiceError as error:
         return str(error)
     return ""
-
-
-def _models(live: LiveRecommender, held: HeldRelease | None) -> str:
-    if held is None:
-        return "no release, no models"
-    try:
-        return live.recipes(held).trouble
-    except MatchbookError as error:
-        return str(error)
 
 
 def _pinned(settings: Settings) -> dict[str, str]:
