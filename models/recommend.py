@@ -6,29 +6,25 @@ draw its candidates from the union of all sources that know the owner.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
 from models.features import static_features
 from models.nouns.candidates import Candidates, Proposal, indptr_of
-from models.nouns.entities import FACETS
 from models.nouns.owners import Owners
-from models.nouns.ranked_lists import REASONS, RankedLists
+from models.nouns.ranked_lists import RankedLists
 from models.nouns.vocabulary import Method, Source
 from models.recipe import Recipe, diversity_facets
 from models.routing import Route, chain, route
 from models.scorers import Scorer
 from models.scorers.blending import min_max
 from models.scorers.ranker import best_first, place
+from models.scorers.reasons import reason_bits
 
 #: Owners scored at once: small enough for the caches, large enough for vector code.
 CHUNK = 256
 _CODE = {m: i for i, m in enumerate(Method)}
-_REASON = {name: 1 << i for i, name in enumerate(REASONS)}
-#: An item is called new or popular from here on.
-NEW_RECENCY, POPULAR_AT = 0.5, 0.8
 _PARTS = {
     Method.CONTENT_BASED: (Source.CONTENT_BASED,),
     Method.ALS: (Source.ALS,),
@@ -42,7 +38,7 @@ _PARTS = {
 class Ranking:
     """All that was computed on the way to a batch's lists; `explain` prints it.
 
-    method: (b,) uint8, what answers. model_score: (nnz,) float32 in 0..1, the answering method's score over the union.
+    method: (b,) uint8, what answers. model_score: (nnz,) float32 in 0..1, see `_model_score`.
     lists: the result. reranked: (b,) bool.
     """
 
@@ -65,7 +61,7 @@ def rank(recipe: Recipe, owners: Owners, depth: int) -> Ranking:
     candidates = candidates_of(recipe, owners, int(np.ceil(depth * recipe.settings.candidate_multiplier)))
     method = answering(recipe, owners, routed, candidates)
     candidates = _kept(recipe, candidates, method)
-    score = _base_score(recipe, owners, candidates, method)
+    score = _model_score(recipe, owners, candidates, method)
     lists = _filled(recipe, owners, _placed(recipe, owners, candidates, score, method, routed, depth), depth)
     return Ranking(routed, method, candidates, score, lists)
 
@@ -98,9 +94,9 @@ def answering(recipe: Recipe, owners: Owners, routed: Route, candidates: Candida
 
 
 def model_scores(recipe: Recipe, owners: Owners, candidates: Candidates) -> np.ndarray:
-    """(nnz,) float32 in 0..1: the answering method's score, min-max over the union (C45); 0 where it abstains."""
+    """(nnz,) float32 in 0..1: what the ranker is told of the models' opinion (C45), see `_model_score`."""
     method = answering(recipe, owners, route(recipe.surface, owners.count, recipe.settings), candidates)
-    return _base_score(recipe, owners, candidates, method)
+    return _model_score(recipe, owners, candidates, method)
 
 
 def _for(owners: Owners, proposal: Proposal) -> Proposal:
@@ -113,11 +109,31 @@ def _for(owners: Owners, proposal: Proposal) -> Proposal:
 
 def _kept(recipe: Recipe, candidates: Candidates, method: np.ndarray) -> Candidates:
     """The candidates a second stage may draw on: all of them, or the answering method's own where that is asked for."""
-    if recipe.ranker is not None and recipe.settings.candidate_sources == "union":
+    if _ranks_union(recipe):
         return candidates
     own = np.array([sum(s.bit for s in _PARTS.get(m, ())) for m in Method], np.uint8)
     keep = (candidates.proposed & own[method][candidates.owner]) > 0
     return candidates.where(keep)
+
+
+def _model_score(recipe: Recipe, owners: Owners, candidates: Candidates, method: np.ndarray) -> np.ndarray:
+    """(nnz,) float32 in 0..1, min-max over an owner's candidates.
+
+    Where a second stage draws on the union of sources, their mean: each scaled, those that abstain on an item left out;
+    one method's score alone would say nothing of what the others proposed. Else the answering method's own.
+    """
+    if not _ranks_union(recipe):
+        return _base_score(recipe, owners, candidates, method)
+    total, heard = np.zeros(len(candidates.item), np.float32), np.zeros(len(candidates.item), np.float32)
+    for raw in candidates.scores.values():
+        scaled = min_max(raw, candidates.indptr)
+        heard += ~np.isnan(scaled)
+        total += np.nan_to_num(scaled)
+    return np.nan_to_num(min_max(total / np.maximum(heard, 1), candidates.indptr))
+
+
+def _ranks_union(recipe: Recipe) -> bool:
+    return recipe.ranker is not None and recipe.settings.candidate_sources == "union"
 
 
 def _base_score(recipe: Recipe, owners: Owners, candidates: Candidates, method: np.ndarray) -> np.ndarray:
@@ -256,37 +272,8 @@ def _as_rows(
 
 
 def _reasons(recipe: Recipe, owners: Owners, at: np.ndarray, item: np.ndarray) -> np.ndarray:
-    """(n,) uint8 reason bits of items for the owners `at`: facets shared with most of their history, new, popular."""
-    bits = np.where(recipe.item_recency[item] >= NEW_RECENCY, _REASON["new"], 0)
-    bits |= np.where(recipe.item_popularity[item] >= POPULAR_AT, _REASON["popular"], 0)
-    for name, favourite in favourites(recipe, owners).items():
-        code = recipe.facets[name][item]
-        bits |= np.where((code >= 0) & (code == favourite[at]), _REASON[name], 0)
-    return bits.astype(np.uint8)
-
-
-def favourites(recipe: Recipe, owners: Owners) -> Mapping[str, np.ndarray]:
-    """By facet the (b,) code with the most weight in each owner's history, -1 without one: what reasons refer to."""
-    liked = owners.history.maximum(0).tocoo()
-    found = {}
-    for name in FACETS:
-        code = recipe.facets[name][liked.col]
-        known = code >= 0
-        found[name] = _heaviest(len(owners), liked.row[known], code[known], liked.data[known])
-    return found
-
-
-def _heaviest(size: int, row: np.ndarray, code: np.ndarray, weight: np.ndarray) -> np.ndarray:
-    """(size,) int32 the code with the largest summed weight of each row, the lowest of equals, -1 for empty rows."""
-    best = np.full(size, -1, np.int32)
-    if len(row):
-        width = int(code.max()) + 1
-        pair, inverse = np.unique(row.astype(np.int64) * width + code, return_inverse=True)
-        total = np.bincount(inverse, weights=weight)
-        order = np.lexsort((pair, -total, pair // width))
-        first = order[np.append(True, np.diff(pair[order] // width) > 0)]
-        best[pair[first] // width] = pair[first] % width
-    return best
+    """(n,) uint8 reason bits of items for the owners `at`."""
+    return reason_bits(recipe.facets, recipe.item_recency[item], recipe.item_popularity[item], owners.history, at, item)
 
 
 def _any(mask: np.ndarray, indptr: np.ndarray) -> np.ndarray:

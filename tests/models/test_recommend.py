@@ -11,7 +11,8 @@ from models.nouns.owners import Owners
 from models.nouns.ranked_lists import RankedLists
 from models.nouns.vocabulary import Method, Source, Surface
 from models.recipe import Recipe, open_recipe
-from models.recommend import favourites, recommend
+from models.recommend import recommend
+from models.scorers.reasons import favourites
 from tests.planted import SMALL, planted_bundles
 from tests.world import world
 
@@ -172,7 +173,7 @@ def test_every_item_names_a_source() -> None:
 def test_facet_reasons_refer_to_what_the_owner_did_most() -> None:
     recipe = recipe_of(Surface.STARTUPS_FOR_DEVELOPER)
     owners = everybody(recipe)
-    favourite = favourites(recipe, owners)["category"]
+    favourite = favourites(recipe.facets, owners.history)["category"]
 
     for i in np.flatnonzero(owners.count > 0).tolist():
         weights: dict[int, float] = {}
