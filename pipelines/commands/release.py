@@ -24,8 +24,10 @@ from models.recipe import open_bundles, open_recipe
 from models.scorers.content import text_of
 from models.settings import Settings
 from pipelines.artifacts import Artifacts
+from pipelines.data.contract import check_contract
 from pipelines.data.snapshot import Snapshot
 from pipelines.learning.train import BASE_BUNDLES
+from pipelines.postgres import engine, migrate
 from pipelines.release.assemble import popular_list, release_lists
 from pipelines.release.history import list_releases, promote, release_of, rollback
 from pipelines.scoring.shards import score_owners
@@ -57,8 +59,8 @@ def register(steps: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
     why.add_argument("--item")
     why.add_argument("--release", help="default: the live one")
     why.set_defaults(run=_explain)
-    check = steps.add_parser("check", help="which bundles exist, which are missing or damaged (D23, E15)")
-    check.set_defaults(run=_check, needs_servers=False)
+    check = steps.add_parser("check", help="the contract views, and which bundles exist, are missing or damaged")
+    check.set_defaults(run=_check)
 
 
 def _releases(settings: Settings, args: argparse.Namespace) -> None:
@@ -93,7 +95,7 @@ def from_profiles(settings: Settings, release: Release, surface: Surface, path: 
     mine = table[table["role"].isin([surface.role.value, ""])] if "role" in table and key == "user_id" else table
     n, m = len(mine), len(recipe.catalogue)
     nothing = sparse.csr_matrix((n, m), dtype=np.float32)
-    texts = tuple(text_of(row) for row in mine.to_dict("records"))
+    texts = tuple(text_of({str(k): str(v) for k, v in row.items()}) for row in mine.to_dict("records"))
     owners = Owners(
         np.full(n, -1, np.int32), np.zeros(n, np.int32), np.zeros(n, bool), nothing, nothing.astype(bool), texts
     )
@@ -140,7 +142,10 @@ def _explain(settings: Settings, args: argparse.Namespace) -> None:
 
 
 def _check(settings: Settings, args: argparse.Namespace) -> int:
-    """Exit status 1 where a bundle that every build makes is missing or damaged."""
+    """Exit status 1 where a bundle of every build is missing or damaged (D23, E15), or a view breaks its contract."""
+    migrate(engine(settings))
+    check_contract(engine(settings))
+    print(json.dumps({"contract": "the three views keep their promises"}))
     artifacts, bad = Artifacts(settings), 0
     for name in (*BASE_BUNDLES, "ranker_v1", "ensemble_v1"):
         optional = name not in BASE_BUNDLES

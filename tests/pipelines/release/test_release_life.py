@@ -131,9 +131,8 @@ def test_a_release_of_some_surfaces_is_never_published(town) -> None:
 def test_one_publisher_at_a_time(town) -> None:
     release = town.build()
     client, keys = client_of(town), Keys(town.settings.namespace)
-    with lease(client, keys):
-        with pytest.raises(ServiceError, match="another publish"):
-            publish_release(town.settings, release)
+    with lease(client, keys), pytest.raises(ServiceError, match="another publish"):
+        publish_release(town.settings, release)
     assert publish_release(town.settings, release)["published"]
     assert client.get(keys.publisher) is None
 
