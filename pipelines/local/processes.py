@@ -122,13 +122,15 @@ def start(command: Sequence[str | Path], log: Path, env: Mapping[str, str], cwd:
         raise ServiceError(f"{command[0]} ended at once; its last words:\n{tail(log)}") from error
 
 
-def stop_together(processes: Mapping[str, Started]) -> list[str]:
-    """Ask all of them to end at once, then wait for each; returns the names of those that ran."""
+def stop_together(processes: Mapping[str, Started], patience_s: float = 20.0) -> list[str]:
+    """Ask all of them to end at once, insist after `patience_s`; returns the names of those that ran."""
     running = {name: process for name, process in processes.items() if process.members()}
     for process in running.values():
         process.ask()
+    deadline = time.monotonic() + patience_s
     for process in running.values():
-        process.stop()
+        process.wait(deadline - time.monotonic())
+        process.stop(signal.SIGKILL)
     return list(running)
 
 

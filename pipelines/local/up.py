@@ -28,6 +28,7 @@ from pipelines.run import parse_instant
 
 WATCH_S = 1.0
 SCHEDULER, AHEAD_S = "airflow-scheduler", 4.0
+PATIENCE_S = 6.0  # Airflow's API server has nothing to lose, and takes much longer to end by itself
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -221,7 +222,7 @@ def _stop_services(running: Running) -> list[str]:
     if SCHEDULER in services:
         services[SCHEDULER].ask()
         services[SCHEDULER].wait(AHEAD_S)
-    stop_together(services)
+    stop_together(services, PATIENCE_S)
     return list(services)
 
 

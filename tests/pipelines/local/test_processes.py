@@ -81,6 +81,15 @@ def test_several_are_asked_at_once(tmp_path: Path, started: list[Started]) -> No
     assert stop_together(both) == ["one", "other"] and stop_together(both) == []
 
 
+def test_several_share_one_patience(tmp_path: Path, started: list[Started]) -> None:
+    deaf = {name: start(DEAF, tmp_path / name, {}, tmp_path) for name in ("one", "other")}
+    started += deaf.values()
+    wait_for(lambda: all("deaf" in tail(tmp_path / name) for name in deaf))
+    began = time.monotonic()
+    assert stop_together(deaf, patience_s=0.5) == ["one", "other"]
+    assert time.monotonic() - began < 5 and not any(p.alive() for p in deaf.values())
+
+
 def test_a_program_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(ServiceError, match=r"could not start .*no-such-program"):
         start([tmp_path / "no-such-program"], tmp_path / "log", {}, tmp_path)

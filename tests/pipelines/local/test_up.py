@@ -94,7 +94,7 @@ def test_the_scheduler_is_stopped_ahead_of_what_its_tasks_report_to(tmp_path: Pa
     monkeypatch.setattr(Started, "ask", lambda self, *_: asked.append(names[self.pid]))
     monkeypatch.setattr(Started, "wait", lambda self, _: asked.append("waited") is None)
     monkeypatch.setattr(Started, "members", lambda self: ["itself"])
-    monkeypatch.setattr("pipelines.local.up.stop_together", lambda them: asked.extend(them))
+    monkeypatch.setattr("pipelines.local.up.stop_together", lambda them, _: asked.extend(them))
     running = Running(Settings(home=tmp_path))
     running.write({name: Started(pid, 0.0, group=True) for pid, name in names.items()})
     assert _stop_services(running) == list(names.values())
