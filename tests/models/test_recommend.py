@@ -13,8 +13,8 @@ from models.nouns.vocabulary import Method, Source, Surface
 from models.recipe import Recipe, open_recipe
 from models.recommend import recommend
 from models.scorers.reasons import favourites
-from tests.planted import SMALL, planted_bundles
-from tests.world import world
+from tests.planted.bundles import SMALL, planted_bundles
+from tests.planted.world import world
 
 METHODS = tuple(Method)
 DEPTH = SMALL.depth

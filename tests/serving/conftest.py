@@ -30,7 +30,7 @@ from models.training.popularity import fit_popularity
 from pipelines.artifacts import Artifacts
 from pipelines.release.publish import publish_release
 from serving.app import Reader, create_app
-from tests.world import AS_OF_US, World, world
+from tests.planted.world import AS_OF_US, World, world
 
 SMALL = {"als_factors": 8, "als_iterations": 5, "enable_two_tower": False, "content_dimensions": 8, "depth": 20}
 Publish = Callable[..., str]

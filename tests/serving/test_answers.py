@@ -15,7 +15,7 @@ from flask import Flask
 from models.nouns.release import Keys, TrendingList
 from models.nouns.vocabulary import Method, Role, Source, Surface
 from models.settings import Settings
-from tests.world import World
+from tests.planted.world import World
 
 FIELDS = [
     "scores",

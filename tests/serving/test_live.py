@@ -21,7 +21,7 @@ from models.settings import Settings
 from serving.app import Reader
 from serving.live import batch_of_one
 from serving.postgres import OwnerRecord
-from tests.world import World
+from tests.planted.world import World
 
 SURFACE = Surface.STARTUPS_FOR_DEVELOPER
 Start, Publish, Execute = Callable[..., Flask], Callable[..., str], Callable[..., None]

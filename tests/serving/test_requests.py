@@ -9,7 +9,7 @@ import pytest
 from flask import Flask
 
 from models.nouns.vocabulary import Role, Surface
-from tests.world import World
+from tests.planted.world import World
 
 SURFACE = Surface.STARTUPS_FOR_DEVELOPER
 Start, Publish, Person = Callable[..., Flask], Callable[..., str], Callable[[Role, int], str]

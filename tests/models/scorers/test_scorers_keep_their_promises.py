@@ -17,7 +17,7 @@ from models.scorers.factors import FactorScorer
 from models.scorers.neighbours import NeighbourScorer
 from models.scorers.popularity import PopularScorer
 from tests.contracts import ScorerContract, every_scorer, lists_of
-from tests.world import GROUPS, STARTUPS, WORDS, world
+from tests.planted.world import GROUPS, STARTUPS, WORDS, world
 
 SURFACE = Surface.STARTUPS_FOR_DEVELOPER
 

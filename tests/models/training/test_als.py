@@ -14,7 +14,7 @@ from models.nouns.vocabulary import Entity, InteractionKind
 from models.settings import Settings
 from models.training.als import _confidences, fit_als
 from tests.models.training.trainer_contract import SMALL, Fit, TrainerContract, first_choices, vectors
-from tests.world import world
+from tests.planted.world import world
 
 LIKE, VIEW, DISLIKE = (k.code for k in (InteractionKind.LIKE, InteractionKind.VIEW, InteractionKind.DISLIKE))
 

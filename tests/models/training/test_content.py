@@ -14,7 +14,7 @@ from models.scorers.content import embed, tokens_of
 from models.settings import Settings
 from models.training.content import fit_content, idf, incidence, unit, vocabulary
 from tests.models.training.trainer_contract import SMALL, Fit, TrainerContract, first_choices
-from tests.world import WORDS, world
+from tests.planted.world import WORDS, world
 
 
 def fitted(interactions: Interactions, settings: Settings = SMALL, **changed: dict[str, list[str]]) -> Bundle:

@@ -16,7 +16,7 @@ from models.nouns.interactions import Interactions
 from models.nouns.vocabulary import InteractionKind
 from models.training.neighbours import fit_neighbours
 from tests.models.training.trainer_contract import SMALL, Fit, TrainerContract
-from tests.world import world
+from tests.planted.world import world
 
 LIKE, VIEW, DISLIKE = (k.code for k in (InteractionKind.LIKE, InteractionKind.VIEW, InteractionKind.DISLIKE))
 

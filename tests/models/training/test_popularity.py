@@ -11,7 +11,7 @@ from models.nouns.interactions import DAY_US, Interactions
 from models.nouns.vocabulary import InteractionKind
 from models.training.popularity import fit_popularity, trending
 from tests.models.training.trainer_contract import SMALL, Fit, TrainerContract
-from tests.world import AS_OF_US, world
+from tests.planted.world import AS_OF_US, world
 
 LIKE, VIEW, CLICK, DISLIKE, APPLY = (InteractionKind[k].code for k in ("LIKE", "VIEW", "CLICK", "DISLIKE", "APPLY"))
 

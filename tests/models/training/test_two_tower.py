@@ -19,7 +19,7 @@ from models.settings import Settings
 from models.training.tower_inputs import DISLIKES, HISTORY, WORDS, Late, Pairs, inputs_of, words_of
 from models.training.two_tower import TEMPERATURE, fit_two_tower, towers_of
 from tests.models.training.trainer_contract import SMALL, Fit, TrainerContract, first_choices
-from tests.world import world
+from tests.planted.world import world
 
 BRIEF = replace(SMALL, two_tower_epochs=3)
 LONG = replace(SMALL, two_tower_epochs=12)

@@ -14,7 +14,7 @@ from models.nouns.bundle import Bundle, open_bundle, write_bundle
 from models.nouns.interactions import Interactions
 from models.nouns.vocabulary import Entity
 from models.settings import Settings
-from tests.world import world
+from tests.planted.world import world
 
 Fit = Callable[[Interactions, Settings], Bundle]
 #: Quick to fit. As many dimensions as planted groups: with more, ALS learns the holes they were planted with.

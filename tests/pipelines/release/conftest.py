@@ -13,8 +13,8 @@ from models.nouns.interactions import Interactions
 from models.settings import Settings
 from pipelines.release.assemble import assemble_release
 from pipelines.run import EPOCH, Run
-from tests.planted import SMALL, planted_bundles
-from tests.world import AS_OF_US, world
+from tests.planted.bundles import SMALL, planted_bundles
+from tests.planted.world import AS_OF_US, world
 
 
 class PlantedSnapshot:

@@ -16,7 +16,7 @@ from models.scorers.factors import FactorScorer
 from models.scorers.top_k import Float32Product, top_k
 from pipelines.scoring.accelerate import BFloat16Product, fastest
 from tests.contracts import ScorerContract
-from tests.world import GROUPS, world
+from tests.planted.world import GROUPS, world
 
 
 def same(one: Proposal, other: Proposal) -> bool:
