@@ -6,6 +6,7 @@ draw its candidates from the union of all sources that know the owner.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,7 +21,7 @@ from models.routing import Route, chain, route
 from models.scorers import Scorer
 from models.scorers.blending import min_max
 from models.scorers.ranker import best_first, place
-from models.scorers.reasons import reason_bits
+from models.scorers.reasons import favourites, reason_bits
 
 #: Owners scored at once: small enough for the caches, large enough for vector code.
 CHUNK = 256
@@ -62,7 +63,9 @@ def rank(recipe: Recipe, owners: Owners, depth: int) -> Ranking:
     method = answering(recipe, owners, routed, candidates)
     candidates = _kept(recipe, candidates, method)
     score = _model_score(recipe, owners, candidates, method)
-    lists = _filled(recipe, owners, _placed(recipe, owners, candidates, score, method, routed, depth), depth)
+    favourite = favourites(recipe.facets, owners.history)
+    placed = _placed(recipe, owners, candidates, score, method, routed, favourite, depth)
+    lists = _filled(recipe, owners, placed, favourite, depth)
     return Ranking(routed, method, candidates, score, lists)
 
 
@@ -162,6 +165,7 @@ def _placed(
     score: np.ndarray,
     method: np.ndarray,
     routed: Route,
+    favourite: Mapping[str, np.ndarray],
     depth: int,
 ) -> RankedLists:
     """Order every owner's candidates and keep the best `depth`; who is answered by popular has none yet."""
@@ -184,7 +188,7 @@ def _placed(
         item=item,
         score=np.clip(final[cells], 0, 1),
         source=candidates.proposed[chosen],
-        reason=_reasons(recipe, owners, np.repeat(np.arange(len(owners)), kept), item),
+        reason=_reasons(recipe, favourite, np.repeat(np.arange(len(owners)), kept), item),
     )
 
 
@@ -212,13 +216,15 @@ def _ordered(
     )
 
 
-def _filled(recipe: Recipe, owners: Owners, lists: RankedLists, depth: int) -> RankedLists:
+def _filled(
+    recipe: Recipe, owners: Owners, lists: RankedLists, favourite: Mapping[str, np.ndarray], depth: int
+) -> RankedLists:
     """Fill lists shorter than `depth` from the popular items not yet in them; item numbers become entity rows."""
     short = np.flatnonzero(np.diff(lists.indptr) < min(depth, len(recipe.catalogue)))
     if not len(short):
         return _as_rows(recipe, lists, lists.indptr, lists.item, lists.score, lists.source, lists.reason)
     fill = recipe.popular.propose(owners.take(short), depth)
-    at, item, score = _new_to(lists, short, fill, depth)
+    at, item, score = _new_to(lists, short, fill, len(recipe.catalogue), depth)
     order = np.argsort(np.concatenate([np.repeat(np.arange(len(lists)), np.diff(lists.indptr)), at]), kind="stable")
     floor = np.full(len(lists), 1, np.float32)
     filled = np.flatnonzero(np.diff(lists.indptr))
@@ -227,7 +233,7 @@ def _filled(recipe: Recipe, owners: Owners, lists: RankedLists, depth: int) -> R
         "item": item,
         "score": score * floor[at],
         "source": np.full(len(at), Source.POPULAR.bit, np.uint8),
-        "reason": _reasons(recipe, owners, at, item),
+        "reason": _reasons(recipe, favourite, at, item),
     }
     columns = {name: np.concatenate([getattr(lists, name), more[name]])[order] for name in more}
     length = np.diff(lists.indptr) + np.bincount(at, minlength=len(lists))
@@ -235,16 +241,18 @@ def _filled(recipe: Recipe, owners: Owners, lists: RankedLists, depth: int) -> R
 
 
 def _new_to(
-    lists: RankedLists, short: np.ndarray, fill: Proposal, depth: int
+    lists: RankedLists, short: np.ndarray, fill: Proposal, items: int, depth: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The popular places that are not in the list already and still fit: list, item, score in 0..1."""
+    have = np.zeros((len(short), items), bool)
+    length = np.diff(lists.indptr)
+    listed = np.repeat(np.isin(np.arange(len(lists)), short), length)
+    have[np.repeat(np.arange(len(short)), length[short]), lists.item[listed]] = True
+    fresh = ~have[fill.owner, fill.item]
     at = short[fill.owner]
-    stride = 1 + max(int(lists.item.max(initial=0)), int(fill.item.max(initial=0)))
-    have = np.repeat(np.arange(len(lists)), np.diff(lists.indptr)).astype(np.int64) * stride + lists.item
-    fresh = ~np.isin(at.astype(np.int64) * stride + fill.item, have)
     at, item, score = at[fresh], fill.item[fresh], fill.score[fresh]
     start = indptr_of(np.bincount(at, minlength=len(lists)))
-    fits = np.arange(len(at)) - start[at] < depth - np.diff(lists.indptr)[at]
+    fits = np.arange(len(at)) - start[at] < depth - length[at]
     return at[fits], item[fits], score[fits]
 
 
@@ -271,9 +279,9 @@ def _as_rows(
     )
 
 
-def _reasons(recipe: Recipe, owners: Owners, at: np.ndarray, item: np.ndarray) -> np.ndarray:
+def _reasons(recipe: Recipe, favourite: Mapping[str, np.ndarray], at: np.ndarray, item: np.ndarray) -> np.ndarray:
     """(n,) uint8 reason bits of items for the owners `at`."""
-    return reason_bits(recipe.facets, recipe.item_recency[item], recipe.item_popularity[item], owners.history, at, item)
+    return reason_bits(recipe.facets, recipe.item_recency[item], recipe.item_popularity[item], favourite, at, item)
 
 
 def _any(mask: np.ndarray, indptr: np.ndarray) -> np.ndarray:
