@@ -21,8 +21,9 @@ from pipelines.local.servers import servers
 
 def parser() -> argparse.ArgumentParser:
     """The whole command line: every module of `pipelines/commands` registers its own steps."""
-    top = argparse.ArgumentParser(prog="python -m pipelines", description=__doc__,
-                                  formatter_class=argparse.RawDescriptionHelpFormatter)
+    top = argparse.ArgumentParser(
+        prog="python -m pipelines", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     steps = top.add_subparsers(dest="step", metavar="STEP", required=True)
     for module in sorted(m.name for m in pkgutil.iter_modules(commands.__path__)):
         importlib.import_module(f"pipelines.commands.{module}").register(steps)
@@ -34,7 +35,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser().parse_args(argv)
     try:
         settings = Settings.from_env()
-        logging.basicConfig(level=settings.log_level, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+        logging.basicConfig(
+            level=settings.log_level, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s %(message)s"
+        )
         with servers(settings) if getattr(args, "needs_servers", True) else nullcontext(settings) as ready:
             return int(args.run(ready, args) or 0)
     except MatchbookError as error:
