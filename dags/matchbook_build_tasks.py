@@ -76,7 +76,7 @@ def write_datasets(build: Ref, snapshot: Ref) -> Ref:
     return write_datasets(opened(build), snapshot["snapshot"])
 
 
-@task(multiple_outputs=False, pool=TRAINING, execution_timeout=LONG)
+@task(multiple_outputs=False, pool=TRAINING, execution_timeout=LONG, priority_weight=2)
 def fit(name: str, build: Ref, snapshot: Ref) -> Ref:
     """Fit one model on the snapshot and store it as a bundle; too little data for it leaves it out, with a note."""
     from pipelines.learning.train import train

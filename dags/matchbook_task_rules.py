@@ -43,6 +43,7 @@ TRIES = ExceptionRetryPolicy(rules=[
 DEFAULTS: dict[str, Any] = {
     "owner": "matchbook", "retries": 2, "retry_delay": timedelta(seconds=30), "retry_exponential_backoff": 2.0,
     "max_retry_delay": timedelta(minutes=10), "retry_policy": TRIES, "execution_timeout": timedelta(hours=1),
+    "weight_rule": "absolute",  # where tasks wait for one slot, they come in the order of the pipeline
 }
 
 
