@@ -60,8 +60,12 @@ def main() -> int:
 def compare(settings: Settings, owners: list[str], seconds: float, rounds: int) -> str:
     """The table, in Markdown."""
     quiet = replace(settings, log_level="WARNING")
-    with gunicorn(settings, "serving.wsgi:app") as reader, gunicorn(quiet, "serving.wsgi:app") as silent, \
-            gunicorn(settings, "benchmarks.bare_route:app") as plain:
+    ours, constant = "serving.wsgi:app", "benchmarks.bare_route:app"
+    with (
+        gunicorn(settings, ours) as (reader, master),
+        gunicorn(quiet, ours) as (silent, _),
+        gunicorn(settings, constant) as (plain, _),
+    ):
         paths = [f"/api/recommendations/{SURFACE}/{o}" for o in owners]
         ways: dict[str, Callable[[], list[float]]] = {
             "bare Flask route, 3.3 KB": lambda: load(plain, ["/"], seconds),
@@ -77,7 +81,7 @@ def compare(settings: Settings, owners: list[str], seconds: float, rounds: int) 
         for _ in range(rounds):
             for name, way in ways.items():
                 found[name].append(way())
-        memory = resident(reader)
+        memory = resident(master)
     sizes = f"{USERS:,} users and {STARTUPS:,} startups"
     return f"{table(found, seconds)}\n\nResident memory of a worker, {sizes}, without factor models: {memory} MB."
 
@@ -87,8 +91,11 @@ def table(found: dict[str, list[list[float]]], seconds: float) -> str:
     rate = {name: statistics.median(len(r) / seconds for r in rounds) for name, rounds in found.items()}
     for name, rounds in found.items():
         at = [statistics.median(float(np.percentile(r, q)) for r in rounds) * 1000 for q in (50, 95, 99)]
-        lines.append(f"| {name} | {rate[name]:,.0f} | {rate[name] / next(iter(rate.values())):.0%} | "
-                     + " | ".join(f"{x:.2f}" for x in at) + " |")
+        lines.append(
+            f"| {name} | {rate[name]:,.0f} | {rate[name] / next(iter(rate.values())):.0%} | "
+            + " | ".join(f"{x:.2f}" for x in at)
+            + " |"
+        )
     return "\n".join(lines)
 
 
@@ -145,8 +152,8 @@ def hget(settings: Settings, owners: list[str], seconds: float) -> list[float]:
 
 
 @contextmanager
-def gunicorn(settings: Settings, app: str) -> Iterator[int]:
-    """gunicorn as `make up` runs it, two processes of four threads; gives its port."""
+def gunicorn(settings: Settings, app: str) -> Iterator[tuple[int, int]]:
+    """gunicorn as `make up` runs it, two processes of four threads; gives its port and process id."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = int(free.getsockname()[1])
     command = [sys.executable, "-m", "gunicorn", "-c", "python:serving.processes", app]
@@ -164,28 +171,17 @@ def gunicorn(settings: Settings, app: str) -> Iterator[int]:
                 if process.poll() is not None:
                     raise RuntimeError(log.read_text()) from None
                 time.sleep(0.1)
-        yield port
+        yield port, process.pid
     finally:
         process.terminate()
         process.wait(timeout=30)
 
 
-def resident(port: int) -> int:
-    """MB of the largest worker that listens on a port, from /proc."""
-    def of(path: Path) -> tuple[bool, int]:
-        text = (path / "cmdline").read_bytes()
-        size = next((int(x.split()[1]) for x in (path / "status").read_text().splitlines() if x.startswith("VmRSS")), 0)
-        environment = (path / "environ").read_bytes()
-        return b"serving.wsgi:app" in text and f"MATCHBOOK_READER_PORT={port}".encode() in environment, size
-
-    sizes = []
-    for path in Path("/proc").glob("[0-9]*"):
-        try:
-            mine, size = of(path)
-        except OSError:
-            continue
-        sizes += [size] if mine else []
-    return max(sizes, default=0) // 1024
+def resident(master: int) -> int:
+    """MB of the largest worker of a gunicorn."""
+    workers = Path(f"/proc/{master}/task/{master}/children").read_text().split()
+    lines = [line for w in workers for line in Path(f"/proc/{w}/status").read_text().splitlines()]
+    return max(int(line.split()[1]) for line in lines if line.startswith("VmRSS")) // 1024
 
 
 def publish(settings: Settings) -> list[str]:
@@ -196,13 +192,21 @@ def publish(settings: Settings) -> list[str]:
     columns = [(e, k) for e in kinds for k in ("popularity", "trending")]
     popularity = {f"{e}_{k}": rng.random(kinds[e], dtype=np.float32) for e, k in columns}
     maps = {e.value: x.ids for e, x in everybody.items()}
-    bundles = [catalogue_bundle(everybody[Entity.USER], everybody[Entity.STARTUP], {"as_of_us": 1_714_528_800_000_000}),
-               Bundle("popularity_v1", {}, popularity, maps)]
+    bundles = [
+        catalogue_bundle(everybody[Entity.USER], everybody[Entity.STARTUP], {"as_of_us": 1_714_528_800_000_000}),
+        Bundle("popularity_v1", {}, popularity, maps),
+    ]
     release = Release(
-        id=f"{slug}-00000000", as_of="2024-05-01T02:00:00+00:00", generated_at="2024-05-01T02:00:00+00:00",
-        digest="", snapshot="", bundles={b.name: artifacts.store_bundle(b, slug) for b in bundles},
+        id=f"{slug}-00000000",
+        as_of="2024-05-01T02:00:00+00:00",
+        generated_at="2024-05-01T02:00:00+00:00",
+        digest="",
+        snapshot="",
+        bundles={b.name: artifacts.store_bundle(b, slug) for b in bundles},
         lists={s.value: len(everybody[s.owner].owners_of(s)) for s in Surface},
-        shards=[{"surface": s.value, "index": 0} for s in Surface], settings=settings.recorded())
+        shards=[{"surface": s.value, "index": 0} for s in Surface],
+        settings=settings.recorded(),
+    )
 
     def fill(directory: Path) -> None:
         for s in Surface:
@@ -225,19 +229,38 @@ def entities(rng: np.random.Generator, entity: Entity, n: int) -> Entities:
     zeros = np.zeros(n, np.int64)
     codes = {f: rng.integers(0, 20, n).astype(np.int32) for f in FACETS}
     labels = {f: tuple(f"{f} {i}" for i in range(20)) for f in FACETS}
-    return Entities(entity, ids, role, np.ones(n, bool), np.zeros(n, bool), np.full(n, -1, np.int32),
-                    zeros + 1_700_000_000_000_000, zeros, zeros, zeros.astype(np.int32), codes, labels)
+    return Entities(
+        entity,
+        ids,
+        role,
+        np.ones(n, bool),
+        np.zeros(n, bool),
+        np.full(n, -1, np.int32),
+        zeros + 1_700_000_000_000_000,
+        zeros,
+        zeros,
+        zeros.astype(np.int32),
+        codes,
+        labels,
+    )
 
 
 def random_lists(rng: np.random.Generator, owners: np.ndarray, items: np.ndarray) -> RankedLists:
     b, n = len(owners), len(owners) * PLACES
     item = (rng.integers(0, len(items), b)[:, None] + np.arange(PLACES) * 7) % len(items)
     ensemble = np.full(b, list(Method).index(Method.ENSEMBLE), np.uint8)
-    return RankedLists(owners.astype(np.int32), ensemble, ensemble, np.full(b, 25, np.int32), np.ones(b, bool),
-                       indptr_of(np.full(b, PLACES)), items[item.ravel()].astype(np.int32),
-                       np.tile(np.linspace(1, 0, PLACES, dtype=np.float32), b),
-                       np.full(n, Source.ALS.bit | Source.TWO_TOWER.bit, np.uint8),
-                       rng.integers(0, 4, n).astype(np.uint8))
+    return RankedLists(
+        owners.astype(np.int32),
+        ensemble,
+        ensemble,
+        np.full(b, 25, np.int32),
+        np.ones(b, bool),
+        indptr_of(np.full(b, PLACES)),
+        items[item.ravel()].astype(np.int32),
+        np.tile(np.linspace(1, 0, PLACES, dtype=np.float32), b),
+        np.full(n, Source.ALS.bit | Source.TWO_TOWER.bit, np.uint8),
+        rng.integers(0, 4, n).astype(np.uint8),
+    )
 
 
 if __name__ == "__main__":
