@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import re
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.run import SIZES, StepFailed, measure, table
@@ -17,6 +18,7 @@ def main() -> int:
     parser.add_argument("size", nargs="*", metavar="SIZE", help="2k, 20k or 100k; default: 2k 20k")
     parser.add_argument("--write", action="store_true", help="put the tables into docs/benchmarks.md")
     parser.add_argument("--keep", type=Path, help="a home to use and leave behind (one size)")
+    parser.add_argument("--without", action="append", default=[], choices=["datasets", "rankers"], help="leave out")
     args = parser.parse_args()
     sizes = args.size or ["2k", "20k"]
     if set(sizes) - set(SIZES) or (args.keep and len(sizes) > 1):
@@ -24,19 +26,20 @@ def main() -> int:
     for size in sizes:
         sys.stderr.write(f"{size}\n")
         try:
-            text = table(size, measure(size, args.keep and args.keep.absolute()))
+            text = table(size, measure(size, args.keep and args.keep.absolute(), args.without))
         except StepFailed as error:
             sys.stderr.write(f"{error}\n")
             return 1
         sys.stdout.write(f"## {size}\n\n{text}\n\n")
         if args.write:
-            write(size, text)
+            write(size, text, args.without)
     return 0
 
 
-def write(size: str, text: str) -> None:
+def write(size: str, text: str, without: Sequence[str] = ()) -> None:
     """Replace the section of a size in the page."""
-    section = f"## {size}\n\n`python -m benchmarks {size} --write`\n\n{text}\n"
+    options = "".join(f" --without {name}" for name in without)
+    section = f"## {size}\n\n`python -m benchmarks {size}{options} --write`\n\n{text}\n"
     page = PAGE.read_text()
     found = re.compile(rf"^## {size}\n.*?(?=^## |\Z)", re.MULTILINE | re.DOTALL)
     page = found.sub(lambda _: section + "\n", page) if found.search(page) else f"{page.rstrip()}\n\n{section}"

@@ -6,16 +6,15 @@ reasons, encoding, and the write to Redis. Every repeat times all ways in turn; 
 
 from __future__ import annotations
 
-import statistics
-import time
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
 from scipy import sparse
 from threadpoolctl import threadpool_limits
 
+from benchmarks.ways import BASE, differing, timed
 from models.nouns.bundle import Bundle
 from models.nouns.candidates import Proposal
 from models.nouns.interactions import Interactions
@@ -31,6 +30,7 @@ from pipelines.scoring.accelerate import BFloat16Product, accelerated
 from pipelines.scoring.shards import score_owners
 
 PLACES = 100
+CHAIN = "plain chain to Redis"
 #: Owners that are timed at most; enough for several seconds.
 MOST = 16384
 _BATCH = 500
@@ -44,18 +44,17 @@ def compare(run: Run, snapshot: str, versions: Mapping[str, str], repeats: int =
     rows, seen = _seen(als, interactions)
     left, right = als.arrays["user_factors"][rows], als.arrays["item_factors"]
     products = {"float32": Float32Product(right), "bfloat16": BFloat16Product(right)}
-    ways: dict[str, Callable[[], Any]] = {"implicit.recommend": _implicit(left, right, seen)}
+    ways: dict[str, Callable[[], Any]] = {BASE: _implicit(left, right, seen)}
     for name, product in products.items():
         for threads in (1, 2):
             ways[f"top k, {name}, {threads} thread{'s' * (threads > 1)}"] = _candidates(left, product, seen, threads)
     chain, owners, what = _plain_chain(run, versions, interactions)
-    ways["plain chain to Redis"] = chain
-    seconds, results = _timed(ways, repeats)
-    count = {name: len(rows) for name in ways} | {"plain chain to Redis": owners}
-    theirs = results["implicit.recommend"]
+    ways[CHAIN] = chain
+    rates, results = timed(ways, dict.fromkeys(ways, len(rows)) | {CHAIN: owners}, repeats)
+    lists = {n: p for n, p in results.items() if isinstance(p, Proposal)}
     return {
-        "rates": {name: count[name] / seconds[name] for name in ways},
-        "differing": {n: _differing(p, theirs) for n, p in results.items() if isinstance(p, Proposal)},
+        "rates": {name: asdict(rate) for name, rate in rates.items()},
+        "differing": {n: differing(p, results[BASE], left, right) for n, p in lists.items()},
         "items": len(right),
         "factors": right.shape[1],
         "owners": len(rows),
@@ -126,21 +125,3 @@ def _chain(recipe: Recipe, owners: Owners, rows: np.ndarray, client: Any, key: s
         pipe.hset(key, items=[x for pair in pairs for x in pair])
     pipe.execute()
     client.unlink(key)
-
-
-def _timed(ways: Mapping[str, Callable[[], Any]], repeats: int) -> tuple[dict[str, float], dict[str, Any]]:
-    """Median seconds of each way and its last result, all ways in turn."""
-    took: dict[str, list[float]] = {name: [] for name in ways}
-    results = {}
-    for _ in range(repeats):
-        for name, way in ways.items():
-            start = time.perf_counter()
-            results[name] = way()
-            took[name].append(time.perf_counter() - start)
-    return {name: statistics.median(t) for name, t in took.items()}, results
-
-
-def _differing(proposal: Proposal, theirs: np.ndarray) -> int:
-    """Owners whose set of items is another than implicit's (it knows no tie rule)."""
-    ours = proposal.item.reshape(len(proposal), -1)
-    return int((np.sort(ours, axis=1) != np.sort(theirs, axis=1)).any(axis=1).sum())

@@ -7,11 +7,12 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from pathlib import Path
 from typing import Any
 
 from benchmarks.steps import settings_of
+from benchmarks.ways import Rate, rows
 from pipelines.learning.train import BASE_BUNDLES
 from pipelines.local.servers import remove_home, servers
 
@@ -42,17 +43,18 @@ class Bench:
         sys.stderr.write(f"{self.taken[label]['seconds']:.1f} s, {self.taken[label]['peak_mb']:.0f} MB\n")
         return self.taken[label]
 
-    def all(self, users: int, startups: int) -> None:
-        """From nothing to a live release, then the comparisons."""
+    def all(self, users: int, startups: int, without: Container[str]) -> None:
+        """From nothing to a live release, then the comparisons; `without` may name datasets and rankers."""
         self.step("generate", "generate", str(users), str(startups))
         self.step("import", "load")
         self.step("plain COPY", "copy")
         snapshot = self.step("export", "export")["snapshot"]
-        self.step("datasets", "datasets", snapshot)
+        if "datasets" not in without:
+            self.step("datasets", "datasets", snapshot)
         bundles = {}
         for name in BASE_BUNDLES:
             bundles[name] = self.step(f"train {name}", "train", name, snapshot)["version"]
-        learned = self.step("train rankers", "rankers", snapshot)["bundles"]
+        learned = {} if "rankers" in without else self.step("train rankers", "rankers", snapshot)["bundles"]
         versions = json.dumps({n: v for n, v in (bundles | learned).items() if v})
         shards = self.step("score", "score", snapshot, versions)["shards"]
         release = self.step("assemble", "assemble", snapshot, versions, json.dumps(shards))["release"]
@@ -60,14 +62,14 @@ class Bench:
         self.step("rates", "rates", snapshot, versions)
 
 
-def measure(size: str, keep: Path | None = None) -> dict[str, dict[str, Any]]:
+def measure(size: str, keep: Path | None = None, without: Container[str] = ()) -> dict[str, dict[str, Any]]:
     """What every step of a size took; the home is removed afterwards, unless `keep` names one."""
     home = keep or Path(tempfile.mkdtemp(prefix="matchbook-bench-"))
     bench = Bench(home)
     settings = settings_of(home)
     try:
         with servers(settings):
-            bench.all(*SIZES[size])
+            bench.all(*SIZES[size], without)
     finally:
         if keep is None:
             remove_home(settings)
@@ -79,6 +81,7 @@ def table(size: str, taken: Mapping[str, Mapping[str, Any]]) -> str:
     """The measurements of one size as Markdown."""
     users, startups = SIZES[size]
     load, score, publish, rates = (taken[n] for n in ("import", "score", "publish", "rates"))
+    ranker = "the ranker as trained" if "train rankers" in taken else "the rule-based ranker (none was trained)"
     lines = [
         f"{users:,} users, {startups:,} startups, {load['interactions']:,} events",
         "",
@@ -92,7 +95,7 @@ def table(size: str, taken: Mapping[str, Mapping[str, Any]]) -> str:
         f"- export at {copied / own:.2f} of plain COPY's speed ({own:.2f} s beside {copied:.2f} s, "
         "libraries not counted)",
         f"- scored: {score['owners'] / score['own_seconds']:,.0f} owners a second, all surfaces, every source, "
-        "the ranker as trained",
+        f"{ranker}",
         f"- a stored list: {publish['encoded']:,.0f} bytes encoded, {publish['memory_usage']:,.0f} bytes by "
         f"MEMORY USAGE, {publish['used_memory']:,.0f} bytes of used_memory (item tables included), "
         f"{publish['lists']:,} lists",
@@ -102,15 +105,8 @@ def table(size: str, taken: Mapping[str, Mapping[str, Any]]) -> str:
 
 
 def _comparison(rates: Mapping[str, Any]) -> list[str]:
-    base = rates["rates"]["implicit.recommend"]
-    lines = [
-        f"Owners a second, {rates['owners']:,} users, {rates['items']:,} items, {rates['factors']} factors, N = 100:",
-        "",
-        "| way | owners/s | x implicit | owners whose items differ |",
-        "|---|---|---|---|",
-    ]
-    for name, rate in rates["rates"].items():
-        lines.append(f"| {name} | {rate:,.0f} | {rate / base:.2f} | {rates['differing'].get(name, '-')} |")
+    head = f"{rates['owners']:,} users, {rates['items']:,} items, {rates['factors']} factors, N = 100:"
+    lines = [head, "", *rows({name: Rate(**r) for name, r in rates["rates"].items()}, rates["differing"])]
     return [
         *lines,
         "",

@@ -3,24 +3,23 @@
     python -m benchmarks.top_k [--owners 16384] [--items 20000] [--factors 128] [--places 100] [--repeats 5]
 
 The factors are fitted by implicit on generated events with a long tail; both leave out what an owner has already met.
-Every repeat times all ways in turn, so that a busy machine slows all of them; the table shows medians. It also says in
-how many owners the items differ (equal scores in another order apart).
+Every repeat times all ways in turn; the table shows medians, and in how many owners the items differ.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
-import statistics
 import sys
-import time
 from collections.abc import Callable
+from typing import Any
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before NumPy is imported
 
 import numpy as np
 from scipy import sparse
 
+from benchmarks.ways import BASE, Rate, differing, rows, timed
 from models.nouns.candidates import Proposal
 from models.scorers.top_k import Float32Product, top_k
 from pipelines.scoring.accelerate import BFloat16Product
@@ -53,43 +52,21 @@ def fitted(matrix: sparse.csr_matrix, factors: int) -> tuple[np.ndarray, np.ndar
     return np.asarray(model.user_factors), np.asarray(model.item_factors), recommend
 
 
-def differing(proposal: Proposal, items: np.ndarray) -> int:
-    """Owners whose set of items is another than implicit's."""
-    ours = proposal.item.reshape(len(proposal), -1)
-    return int((np.sort(ours, axis=1) != np.sort(items, axis=1)).any(axis=1).sum())
-
-
-def measure(owners: int, items: int, factors: int, places: int, repeats: int) -> list[tuple[str, float, float, str]]:
-    """Rows of the table: way, owners a second, times implicit, owners whose items differ."""
+def measure(owners: int, items: int, factors: int, places: int, repeats: int) -> tuple[dict[str, Rate], dict[str, int]]:
+    """The rate of each way, and in how many owners its items differ from implicit's."""
     matrix = events(owners, items, 30, 0)
     left, right, recommend = fitted(matrix, factors)
     single, half = Float32Product(right), BFloat16Product(right)
-    ways: dict[str, Callable[[], object]] = {
-        "implicit.recommend": lambda: recommend(places),
+    ways: dict[str, Callable[[], Any]] = {
+        BASE: lambda: recommend(places),
         "float32, 1 thread": lambda: top_k(left, single, matrix, places),
         "float32, 2 threads": lambda: top_k(left, single, matrix, places, threads=2),
         "bfloat16, 1 thread": lambda: top_k(left, half, matrix, places),
         "bfloat16, 2 threads": lambda: top_k(left, half, matrix, places, threads=2),
     }
-    took: dict[str, list[float]] = {name: [] for name in ways}
-    result: dict[str, object] = {}
-    for _ in range(repeats):
-        for name, way in ways.items():
-            start = time.perf_counter()
-            result[name] = way()
-            took[name].append(time.perf_counter() - start)
-    theirs = result["implicit.recommend"]
-    assert isinstance(theirs, np.ndarray)
-    seconds = {name: statistics.median(t) for name, t in took.items()}
-    return [
-        (
-            name,
-            owners / seconds[name],
-            seconds["implicit.recommend"] / seconds[name],
-            str(differing(p, theirs)) if isinstance(p := result[name], Proposal) else "-",
-        )
-        for name in ways
-    ]
+    rates, results = timed(ways, dict.fromkeys(ways, owners), repeats)
+    other = {n: differing(p, results[BASE], left, right) for n, p in results.items() if isinstance(p, Proposal)}
+    return rates, other
 
 
 def main() -> int:
@@ -97,12 +74,9 @@ def main() -> int:
     for name, default in (("owners", 16384), ("items", 20000), ("factors", 128), ("places", 100), ("repeats", 5)):
         parser.add_argument(f"--{name}", type=int, default=default)
     args = parser.parse_args()
-    rows = measure(args.owners, args.items, args.factors, args.places, args.repeats)
-    sys.stdout.write(
-        f"{args.owners} owners, {args.items} items, {args.factors} factors, N = {args.places}\n\n"
-        "| way | owners/s | x implicit | owners whose items differ |\n|---|---|---|---|\n"
-    )
-    sys.stdout.writelines(f"| {name} | {rate:,.0f} | {ratio:.2f} | {other} |\n" for name, rate, ratio, other in rows)
+    rates, other = measure(args.owners, args.items, args.factors, args.places, args.repeats)
+    head = f"{args.owners} owners, {args.items} items, {args.factors} factors, N = {args.places}"
+    sys.stdout.write("\n".join([head, "", *rows(rates, other), ""]))
     return 0
 
 

@@ -2,38 +2,65 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from scipy import sparse
 
 from benchmarks import __main__ as command
 from benchmarks import run, top_k
+from benchmarks.ways import BASE, Rate, differing
+from models.scorers.top_k import Float32Product
+from models.scorers.top_k import top_k as top_k_of
 
 
 def test_every_way_gives_the_items_of_implicit() -> None:
-    rows = top_k.measure(owners=300, items=700, factors=16, places=20, repeats=1)
-    assert [differing for _, _, _, differing in rows] == ["-", "0", "0", "0", "0"]
-    assert rows[0][2] == 1 and all(rate > 0 for _, rate, _, _ in rows)
+    rates, other = top_k.measure(owners=300, items=700, factors=16, places=20, repeats=1)
+    assert list(other.values()) == [0, 0, 0, 0] and len(rates) == 5
+    assert all(rate.owners_per_second > 0 and rate.cpu_us > 0 for rate in rates.values())
+
+
+def test_other_items_are_noticed() -> None:
+    left, right = np.eye(2, dtype=np.float32), np.array([[3, 1], [2, 2], [2, 1], [1, 3]], np.float32)
+    ours = top_k_of(left, Float32Product(right), sparse.csr_matrix((2, 4), dtype=bool), 2)
+    assert differing(ours, np.array([[0, 2], [3, 1]]), left, right) == 0  # item 2 scores as item 1 does
+    assert differing(ours, np.array([[0, 3], [3, 2]]), left, right) == 2
 
 
 @pytest.fixture
 def taken() -> dict[str, dict[str, Any]]:
     """What the steps of a small run said."""
-    rates = {"rates": {"implicit.recommend": 100.0, "plain chain to Redis": 60.0}, "differing": {}, "owners": 7,
-             "items": 9, "factors": 4, "sources": ["als", "two_tower"], "candidates": 200, "blend": "weighted",
-             "ranker": "rules", "depth": 100, "product": "BFloat16Product"}
+    rates = {
+        "rates": {BASE: asdict(Rate(100.0, 20.0)), "plain chain to Redis": asdict(Rate(60.0, 25.0))},
+        "differing": {},
+        "owners": 7,
+        "items": 9,
+        "factors": 4,
+        "sources": ["als", "two_tower"],
+        "candidates": 200,
+        "blend": "weighted",
+        "ranker": "rules",
+        "depth": 100,
+        "product": "BFloat16Product",
+    }
     plain = {"seconds": 1.0, "peak_mb": 50.0}
-    return {"import": {**plain, "interactions": 60_000}, "plain COPY": {**plain, "own_seconds": 0.5},
-            "export": {**plain, "own_seconds": 0.8}, "score": {**plain, "owners": 4000, "own_seconds": 2.0},
-            "publish": {**plain, "lists": 10, "encoded": 812.0, "memory_usage": 884.0, "used_memory": 1017.0},
-            "rates": {**plain, **rates}}
+    return {
+        "import": {**plain, "interactions": 60_000},
+        "plain COPY": {**plain, "own_seconds": 0.5},
+        "export": {**plain, "own_seconds": 0.8},
+        "score": {**plain, "owners": 4000, "own_seconds": 2.0},
+        "publish": {**plain, "lists": 10, "encoded": 812.0, "memory_usage": 884.0, "used_memory": 1017.0},
+        "rates": {**plain, **rates},
+    }
 
 
 def test_the_table_says_what_was_on(taken: dict[str, dict[str, Any]]) -> None:
     text = run.table("2k", taken)
     assert "export at 0.62 of plain COPY's speed" in text and "2,000 owners a second" in text
-    assert "| plain chain to Redis | 60 | 0.60 | - |" in text
+    assert "| plain chain to Redis | 60 | 0.60 | 25 | 0.80 | - |" in text
     assert "sources als + two_tower (200 candidates each), weighted blend, ranker rules, depth 100" in text
 
 

@@ -1,0 +1,74 @@
+"""Timing several ways of doing one thing in turn, and comparing what came out."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from models.nouns.candidates import Proposal
+from models.scorers.top_k import lengths, pair_scores, rounding
+
+BASE = "implicit.recommend"
+
+
+@dataclass(frozen=True)
+class Rate:
+    """One way: owners a second by the clock, and microseconds of processor time an owner, all threads together."""
+
+    owners_per_second: float
+    cpu_us: float
+
+
+def timed(
+    ways: Mapping[str, Callable[[], Any]], owners: Mapping[str, int], repeats: int
+) -> tuple[dict[str, Rate], dict[str, Any]]:
+    """The median rate of each way and its last result; all ways in turn, so that a busy machine slows all of them."""
+    clock: dict[str, list[float]] = {name: [] for name in ways}
+    cpu: dict[str, list[float]] = {name: [] for name in ways}
+    results = {}
+    for _ in range(repeats):
+        for name, way in ways.items():
+            start, used = time.perf_counter(), time.process_time()
+            results[name] = way()
+            clock[name].append(time.perf_counter() - start)
+            cpu[name].append(time.process_time() - used)
+    rates = {
+        name: Rate(owners[name] / statistics.median(clock[name]), statistics.median(cpu[name]) / owners[name] * 1e6)
+        for name in ways
+    }
+    return rates, results
+
+
+def differing(proposal: Proposal, theirs: np.ndarray, left: np.ndarray, right: np.ndarray) -> int:
+    """Owners of whom implicit holds an item that ours lacks and that does not score like our last one.
+
+    proposal: the same number of places for everyone. theirs: (b, places) items. Scores count as alike within what two
+    ways of summing may differ by.
+    """
+    ours, score = (column.reshape(len(proposal), -1) for column in (proposal.item, proposal.score))
+    known = np.zeros((len(proposal), len(right)), bool)
+    np.put_along_axis(known, ours.astype(np.int64), True, axis=1)
+    owner, place = np.nonzero(~np.take_along_axis(known, theirs.astype(np.int64), axis=1))
+    exact = pair_scores(left, right, owner, theirs[owner, place])
+    tolerance = 2 * rounding(left, np.float32(lengths(right).max()))
+    return len(np.unique(owner[np.abs(exact - score[owner, -1]) > tolerance[owner]]))
+
+
+def rows(rates: Mapping[str, Rate], other: Mapping[str, int]) -> list[str]:
+    """The table, with ratios to implicit by the clock and by processor time."""
+    base = rates[BASE]
+    lines = [
+        "| way | owners/s | x implicit | CPU µs/owner | x implicit by CPU | owners whose items differ |",
+        "|---|---|---|---|---|---|",
+    ]
+    for name, rate in rates.items():
+        lines.append(
+            f"| {name} | {rate.owners_per_second:,.0f} | {rate.owners_per_second / base.owners_per_second:.2f} "
+            f"| {rate.cpu_us:.0f} | {base.cpu_us / rate.cpu_us:.2f} | {other.get(name, '-')} |"
+        )
+    return lines
