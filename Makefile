@@ -35,7 +35,7 @@ bench: install ## benchmarks: [SIZE=2k|20k|100k], by default 2k and 20k
 	@$(V) -m benchmarks $(SIZE)
 
 test-browser: install ## pages and Airflow's UI in a real Chromium, against what `make up` runs
-	@$(V) -m pytest -q -rA -m browser tests/browser
+	@$(V) -m pytest -q -m browser tests/browser
 
 # Compiled for what we support; stripped of local version tags and of CUDA, which ordinary resolution adds where torch wants it.
 lock: install ## compile requirements.txt from requirements.in (needs uv on the PATH)
