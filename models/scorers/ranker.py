@@ -75,7 +75,8 @@ class MlpRanker:
 
     def _forward(self, x: np.ndarray) -> np.ndarray:
         for i, (weight, bias) in enumerate(self.layers):
-            x = x @ weight.T + bias
+            x = x @ weight.T
+            x += bias
             if i < len(self.layers) - 1:
                 np.maximum(x, 0, out=x)
         return np.asarray(1 / (1 + np.exp(-x[:, 0])), np.float32)
