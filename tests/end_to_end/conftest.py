@@ -18,7 +18,7 @@ import pytest
 from models.settings import Settings
 from pipelines.data.load import import_folder
 from pipelines.local.airflow_api import AirflowApi
-from pipelines.local.airflow_process import CHECKOUT, address, admin_password, airflow_environment, start_airflow
+from pipelines.local.airflow_process import CHECKOUT, address, admin_password, start_airflow
 from pipelines.local.builds import prepare_dags
 from pipelines.local.processes import Started, stop_together, tail
 from pipelines.local.reader_process import start_reader, wait_for_reader
@@ -58,9 +58,9 @@ class House:
             assert process.alive(), f"{name} has ended:\n{tail(log, 40)}"
 
     def airflow(self, *words: str) -> str:
-        """Run the airflow command as an operator beside this installation would; returns what it printed."""
-        done = subprocess.run([Path(sys.executable).with_name("airflow"), *words], env=airflow_environment(self.settings),
-                              cwd=CHECKOUT, capture_output=True, text=True)
+        """Run Airflow's command line as an operator does; returns what it printed."""
+        done = subprocess.run([sys.executable, "-m", "pipelines", "airflow", *words], cwd=CHECKOUT, capture_output=True,
+                              text=True, env={**os.environ, "MATCHBOOK_HOME": str(self.settings.home)})
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 

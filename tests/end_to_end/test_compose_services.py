@@ -1,0 +1,167 @@
+"""Each service of docker-compose.yml, its own command run here: it starts, its own health check passes, it stops."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psycopg2
+import pytest
+import redis
+import yaml
+
+from models.settings import Settings
+from pipelines.local.redis_server import _installed
+from tests.end_to_end.conftest import free_ports
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+SERVICES: dict[str, dict[str, Any]] = yaml.safe_load((CHECKOUT / "docker-compose.yml").read_text())["services"]
+LONG_RUNNING = ["airflow-api-server", "airflow-scheduler", "airflow-dag-processor", "airflow-triggerer", "reader"]
+SECRET = "5" * 64
+GIVEN = {"POSTGRES_PASSWORD": SECRET, "REDIS_PASSWORD": SECRET, "AIRFLOW_ADMIN_PASSWORD": "letmein",
+         "AIRFLOW_FERNET_KEY": "c2l4dGVlbiBieXRlcyB4IHR3byBtYWtlcyAzMiEhISE=", "AIRFLOW_SECRET_KEY": SECRET,
+         "AIRFLOW_JWT_SECRET": SECRET}
+
+
+@dataclass
+class Natively:
+    """The compose file's commands on this machine: service names become addresses, volumes become folders."""
+
+    replaced: dict[str, str]
+    added: dict[str, str]
+    folder: Path
+    running: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+
+    def words(self, command: list[str]) -> list[str]:
+        return [self.text(word) for word in command]
+
+    def text(self, text: str) -> str:
+        """As compose fills in variables, then with this machine's addresses."""
+        filled = re.sub(r"(?<!\$)\$\{(\w+):\?[^}]*\}", lambda found: GIVEN[found[1]], str(text)).replace("$$", "$")
+        for there, here in self.replaced.items():
+            filled = filled.replace(there, here)
+        return filled
+
+    def environment(self, service: str) -> dict[str, str]:
+        own = {k: v for k, v in os.environ.items() if not k.startswith(("AIRFLOW", "MATCHBOOK_"))}
+        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+        given = {name: self.text(value) for name, value in SERVICES[service].get("environment", {}).items()}
+        return {**own, "PATH": path, "PYTHONPATH": str(CHECKOUT), **given, **self.added}
+
+    def start(self, service: str) -> None:
+        with (self.folder / f"{service}.log").open("wb") as log:
+            self.running[service] = subprocess.Popen(
+                self.words(SERVICES[service]["command"]), env=self.environment(service), cwd=CHECKOUT,
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
+
+    def healthy(self, service: str) -> bool:
+        kind, *test = self.words(SERVICES[service]["healthcheck"]["test"])
+        words = test if kind == "CMD" else ["sh", "-c", test[0]]
+        return subprocess.run(words, env=self.environment(service), cwd=CHECKOUT, capture_output=True).returncode == 0
+
+    def log(self, service: str) -> str:
+        return (self.folder / f"{service}.log").read_text(errors="replace")[-3000:]
+
+    def stop(self, service: str) -> None:
+        """As a container stops: its first process is asked to end, and has to within compose's patience."""
+        self.running[service].terminate()
+        self.running[service].wait(60)
+
+    def end(self) -> None:
+        for process in self.running.values():
+            with contextlib.suppress(ProcessLookupError):  # nobody of its group is left
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait(10)
+
+
+@pytest.fixture
+def natively(settings: Settings, server_settings: Settings, tmp_path: Path) -> Iterator[Natively]:
+    api, health, reader = free_ports(3)
+    server = server_settings.database_url.reveal().rpartition("/")[0]
+    folders = {name: tmp_path / name for name in ("matchbook", "airflow")}
+    for folder in folders.values():
+        folder.mkdir()
+    found = Natively(
+        replaced={
+            f"postgresql://matchbook:{SECRET}@postgres:5432/matchbook": settings.database_url.reveal(),
+            f"postgresql+psycopg2://matchbook:{SECRET}@postgres:5432/": f"postgresql+psycopg2://{server.split('://')[1]}/",
+            f"redis://:{SECRET}@redis:6379/0": settings.redis_url.reveal(),
+            "airflow-api-server:8080": f"127.0.0.1:{api}", "8080": str(api), "8974": str(health), ":5000": f":{reader}",
+            "/var/lib/matchbook": str(folders["matchbook"]), "/var/lib/airflow": str(folders["airflow"]),
+            "0.0.0.0": "127.0.0.1"},
+        added={"AIRFLOW_HOME": str(folders["airflow"]), "MATCHBOOK_HOME": str(folders["matchbook"]),
+               "AIRFLOW__CORE__DAGS_FOLDER": str(CHECKOUT / "dags"), "MATCHBOOK_READER_PORT": str(reader),
+               "AIRFLOW__API__HOST": "127.0.0.1", "NO_PROXY": "127.0.0.1,localhost", "no_proxy": "127.0.0.1,localhost"},
+        folder=tmp_path)
+    _new_airflow_database(server_settings)
+    try:
+        yield found
+    finally:
+        found.end()
+        _new_airflow_database(server_settings)
+
+
+def test_prepare_then_every_service_starts_answers_its_health_check_and_stops(natively: Natively) -> None:
+    done = subprocess.run(natively.words(SERVICES["prepare"]["command"]), env=natively.environment("prepare"),
+                          cwd=CHECKOUT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert (natively.folder / "airflow" / "passwords.json").stat().st_mode & 0o077 == 0
+    for service in LONG_RUNNING:
+        natively.start(service)
+    for service in LONG_RUNNING:
+        deadline = time.monotonic() + 120
+        while not natively.healthy(service):
+            assert natively.running[service].poll() is None, f"{service} ended:\n{natively.log(service)}"
+            assert time.monotonic() < deadline, f"{service} is not healthy:\n{natively.log(service)}"
+            time.sleep(0.5)
+    for service in reversed(LONG_RUNNING):
+        natively.stop(service)
+
+
+def test_redis_starts_as_the_file_says_and_lets_nobody_in_without_the_password(tmp_path: Path) -> None:
+    (port,) = free_ports(1)
+    (tmp_path / "valkey-server").symlink_to(_installed())
+    command = [word.replace("$$", "$").replace("/data", str(tmp_path)).replace(
+        "valkey-server", f"valkey-server --port {port} --bind 127.0.0.1") for word in SERVICES["redis"]["command"]]
+    environment = {"PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}", "REDISCLI_AUTH": SECRET}
+    server = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        with redis.Redis(port=port, password=SECRET) as friend, redis.Redis(port=port) as stranger:
+            deadline = time.monotonic() + 20
+            while True:
+                try:
+                    assert friend.ping()
+                    break
+                except redis.ConnectionError:
+                    assert time.monotonic() < deadline and server.poll() is None
+                    time.sleep(0.05)
+            with pytest.raises(redis.AuthenticationError):
+                stranger.ping()
+    finally:
+        server.terminate()
+        assert server.wait(20) == 0
+
+
+def _new_airflow_database(settings: Settings) -> None:
+    """As the file makes it, in place of the one that every embedded server has from its birth."""
+    _execute(settings, "DROP DATABASE IF EXISTS airflow WITH (FORCE)")
+    _execute(settings, (CHECKOUT / "docker" / "create-airflow-database.sql").read_text())
+
+
+def _execute(settings: Settings, statement: str) -> None:
+    connection = psycopg2.connect(settings.database_url.reveal())
+    try:
+        connection.autocommit = True
+        with connection.cursor() as cursor:
+            cursor.execute(statement)
+    finally:
+        connection.close()
