@@ -9,12 +9,16 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import hypothesis
 import psycopg2
 import pytest
 import redis
 
 from models.settings import Secret, Settings
 from pipelines.local.servers import servers
+
+hypothesis.settings.register_profile("house", deadline=None)  # a busy machine is no failing test
+hypothesis.settings.load_profile("house")
 
 TEMPLATE = "matchbook_template"
 REDIS_DATABASE = 9  # emptied before each test that asks for it

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -13,6 +14,8 @@ from typing import Any
 from models.errors import ServiceError
 from pipelines.local.airflow_api import AirflowApi
 from pipelines.local.airflow_process import CHECKOUT
+
+log = logging.getLogger(__name__)
 
 DAG = "build_recommendations"
 POLL_S = 0.5
@@ -34,7 +37,7 @@ def prepare_dags(api: AirflowApi, alive: Callable[[], None], patience_s: float =
         time.sleep(0.5)
 
 
-def begin(api: AirflowApi, as_of: datetime | None, say: Callable[[str], None]) -> str:
+def begin(api: AirflowApi, as_of: datetime | None, say: Callable[[str], None] = log.info) -> str:
     """Queue a first build and let it run; returns its run id. A build that was interrupted is taken up again instead.
 
     Unpausing makes Airflow create the scheduled run of the last interval at once. Runs start in the order of

@@ -25,6 +25,8 @@ from pipelines.local import places, postgres_server, redis_server
 from pipelines.local.places import Place
 from pipelines.local.processes import Started
 
+OURS = ("artifacts", "rejected", "sample", "airflow", "logs", "pictures", "postgres", "redis", "binaries",
+        "valkey-server", "running.json", places.RECORD, "servers.json", "servers.users", "servers.lock")
 ATTEMPTS = 3  # another process may take a free port between our looking and our listening
 
 
@@ -99,19 +101,29 @@ def stop_servers(settings: Settings) -> list[str]:
 
 
 def remove_home(settings: Settings) -> list[Path]:
-    """Stop the servers and remove MATCHBOOK_HOME and what was placed elsewhere for it; returns what was removed.
+    """Stop the servers, remove everything Matchbook keeps in its home and elsewhere for it; returns what was removed.
 
-    Raises ServiceError for a directory that Matchbook did not make.
+    What is not ours stays, and the home with it: somebody may have named a folder that holds more.
     """
     home = settings.home
     if not home.is_dir():
         return []
-    if any(home.iterdir()) and not _mark(settings).is_file():
-        raise ServiceError(f"{home} was not made by Matchbook ({_mark(settings).name} is missing); it is left alone")
     stop_servers(settings)
     elsewhere = places.remove_elsewhere(home)
-    shutil.rmtree(home)
-    return [home] if elsewhere is None else [home, elsewhere]
+    removed = [path for path in (home / name for name in OURS) if path.exists()]
+    for path in removed:
+        _remove(path)
+    if not any(home.iterdir()):
+        home.rmdir()
+        removed = [home]
+    return removed if elsewhere is None else [*removed, elsewhere]
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink()
 
 
 def port_is_free(port: int, host: str = "127.0.0.1") -> bool:
@@ -203,7 +215,7 @@ def _state(settings: Settings) -> Path:
     return settings.home / "servers.json"
 
 
-def _mark(settings: Settings) -> Path:
+def _lock(settings: Settings) -> Path:
     return settings.home / "servers.lock"
 
 
@@ -227,7 +239,7 @@ def _write(settings: Settings, notes: Mapping[str, Any]) -> None:
 def _make_home(settings: Settings) -> None:
     try:
         settings.home.mkdir(parents=True, exist_ok=True)
-        _mark(settings).touch()
+        _lock(settings).touch()
     except OSError as error:
         raise places.unusable(settings.home, error) from error
 
@@ -235,7 +247,7 @@ def _make_home(settings: Settings) -> None:
 @contextlib.contextmanager
 def _alone(settings: Settings) -> Iterator[None]:
     """One process at a time starts or stops servers of a home; the kernel frees the lock of one that dies."""
-    with _mark(settings).open("a") as lock:
+    with _lock(settings).open("a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 

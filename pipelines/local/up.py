@@ -97,6 +97,8 @@ def reset(settings: Settings) -> int:
             drop_metadata(settings)
     removed = remove_home(settings)
     say(f"removed: {', '.join(map(str, removed))}" if removed else f"there is nothing at {settings.home}")
+    if settings.home.exists():
+        say(f"{settings.home} holds more than Matchbook put there; the rest is left alone")
     return 0
 
 

@@ -239,9 +239,16 @@ with servers(Settings.from_env()) as settings:
 """
 
 
-def test_reset_leaves_a_directory_alone_that_is_not_ours(tmp_path: Path) -> None:
-    (tmp_path / "precious").touch()
-    with pytest.raises(ServiceError, match="was not made by Matchbook"):
-        remove_home(Settings(home=tmp_path))
-    assert (tmp_path / "precious").exists()
-    assert remove_home(replace(Settings(), home=tmp_path / "absent")) == []
+def test_reset_removes_what_is_ours_and_nothing_else(home: Path) -> None:
+    settings = Settings(home=home)
+    with servers(settings):
+        (home / "artifacts" / "bundles").mkdir(parents=True)
+    (home / "precious").touch()
+    removed = remove_home(settings)
+    assert {p.name for p in removed} >= {"postgres", "redis", "logs", "artifacts", "servers.json", "servers.lock"}
+    assert [p.name for p in home.iterdir()] == ["precious"], "a folder that holds more is left to its owner"
+    (home / "precious").unlink()
+    with servers(settings):
+        pass
+    assert remove_home(settings) == [home] and not home.exists()
+    assert remove_home(replace(Settings(), home=home / "absent")) == []
