@@ -36,23 +36,22 @@ def route(surface: Surface, count: np.ndarray, settings: Settings) -> Route:
 def chain(surface: Surface, first: Method, settings: Settings) -> tuple[Method, ...]:
     """The methods to try in order, from the routed one to popular (B08, R08); switched-off ones are left out.
 
-    A cold owner's chain does not climb to ALS: content-based, then what else knows them, then popular.
+    Of a cold owner about whom content says nothing (no text, no history with text) the others are asked before
+    popular, in the same order: the threshold says when they are the better choice, not when they know nothing.
     """
-    if surface.owner is Entity.STARTUP:
-        ladder = [Method.ALS_REVERSE, Method.TWO_TOWER, Method.CONTENT_BASED, Method.POPULAR]
-    else:
-        ladder = [Method.ENSEMBLE, Method.ALS, Method.TWO_TOWER, Method.CONTENT_BASED, Method.POPULAR]
-    off = {
-        m
-        for m, on in (
-            (Method.ENSEMBLE, settings.enable_ensemble and settings.enable_als and settings.enable_two_tower),
-            (Method.ALS, settings.enable_als),
-            (Method.ALS_REVERSE, settings.enable_als),
-            (Method.TWO_TOWER, settings.enable_two_tower),
-        )
-        if not on
+    forward = surface.owner is Entity.USER
+    ladder = [Method.ENSEMBLE, Method.ALS] if forward else [Method.ALS_REVERSE]
+    ladder += [Method.TWO_TOWER, Method.CONTENT_BASED]
+    after = ladder[ladder.index(first) :]
+    if first is Method.CONTENT_BASED:
+        after += [m for m in ladder if m not in (Method.CONTENT_BASED, Method.ENSEMBLE)]
+    switches = {
+        Method.ENSEMBLE: settings.enable_ensemble and settings.enable_als and settings.enable_two_tower,
+        Method.ALS: settings.enable_als,
+        Method.ALS_REVERSE: settings.enable_als,
+        Method.TWO_TOWER: settings.enable_two_tower,
     }
-    return tuple(m for m in ladder[ladder.index(first) :] if m not in off)
+    return (*(m for m in after if switches.get(m, True)), Method.POPULAR)
 
 
 def segment_names() -> tuple[str, ...]:

@@ -54,3 +54,11 @@ def test_the_ensemble_needs_both_halves() -> None:
     """A15, B10."""
     assert chain(FORWARD, Method.ENSEMBLE, Settings(enable_two_tower=False))[0] is Method.ALS
     assert chain(FORWARD, Method.ENSEMBLE, Settings(enable_als=False))[0] is Method.TWO_TOWER
+
+
+def test_of_a_cold_owner_without_words_the_others_are_asked_before_popular() -> None:
+    """B01, B08: the threshold says when ALS is better than content, not that it knows nothing."""
+    assert [m.value for m in chain(FORWARD, Method.CONTENT_BASED, Settings())] == [
+        "content_based", "als", "two_tower", "popular"]
+    assert [m.value for m in chain(BACK, Method.CONTENT_BASED, Settings())] == [
+        "content_based", "als_reverse", "two_tower", "popular"]
