@@ -152,7 +152,7 @@ def open_recipe(surface: Surface, bundles: Mapping[str, Bundle], settings: Setti
 
 
 def _ranker(surface: Surface, bundles: Mapping[str, Bundle], settings: Settings) -> Ranker | None:
-    """The trained one where there is one and, unless it is asked for by name, where it passed (its config says where)."""
+    """The trained one where there is one and, unless asked for by name, where it passed (its config says where)."""
     if settings.ranker == "off":
         return None
     if settings.ranker != "rules" and "ranker_v1" in bundles:

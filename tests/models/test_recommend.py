@@ -90,12 +90,14 @@ def test_founders_are_answered_by_reverse_als_from_five_people_on() -> None:
     owners = everybody(recipe)
     lists = recommend(recipe, owners, DEPTH)
 
-    assert [METHODS[m].value for m in lists.route] == np.where(owners.count < 5, "content_based", "als_reverse").tolist()
+    assert [METHODS[m].value for m in lists.route] == np.where(
+        owners.count < 5, "content_based", "als_reverse"
+    ).tolist()
 
 
 @pytest.mark.parametrize("surface", list(Surface))
 def test_the_planted_group_comes_first(surface: Surface) -> None:
-    """What a person's own group offers and they have not met comes first: one in two places, where chance gives one in six."""
+    """What a person's own group offers and they have not met comes first: one in two places, not one in six."""
     recipe, w = recipe_of(surface, ranker="off"), world()
     owners = everybody(recipe)
     lists = recommend(recipe, owners, DEPTH)
@@ -114,9 +116,12 @@ def test_switched_off_models_hand_over_down_the_chain() -> None:
     owners = everybody(recipe_of(surface))
     hot = (owners.count >= 20) & ~owners.opted_out
     assert hot.any()
-    for off, method in (({"enable_ensemble": False}, Method.ALS), ({"enable_two_tower": False}, Method.ALS),
-                        ({"enable_als": False}, Method.TWO_TOWER),
-                        ({"enable_als": False, "enable_two_tower": False}, Method.CONTENT_BASED)):
+    for off, method in (
+        ({"enable_ensemble": False}, Method.ALS),
+        ({"enable_two_tower": False}, Method.ALS),
+        ({"enable_als": False}, Method.TWO_TOWER),
+        ({"enable_als": False, "enable_two_tower": False}, Method.CONTENT_BASED),
+    ):
         lists = recommend(recipe_of(surface, **off), owners, DEPTH)
         assert {METHODS[m] for m in lists.method[hot]} == {method}
         assert {METHODS[m] for m in lists.route[hot]} == {Method.ENSEMBLE}
@@ -165,7 +170,9 @@ def test_a_founder_is_not_shown_their_own_startup_nor_it_its_founder() -> None:
 
 def test_every_item_names_a_source() -> None:
     """A21: an item's sources are those that proposed it, popular where it only fills the list."""
-    lists = recommend(recipe_of(Surface.STARTUPS_FOR_INVESTOR), everybody(recipe_of(Surface.STARTUPS_FOR_INVESTOR)), DEPTH)
+    lists = recommend(
+        recipe_of(Surface.STARTUPS_FOR_INVESTOR), everybody(recipe_of(Surface.STARTUPS_FOR_INVESTOR)), DEPTH
+    )
 
     assert (lists.source > 0).all()
 

@@ -19,8 +19,13 @@ GOLDEN = Path(__file__).parents[2] / "golden" / "bundle_1"
 
 def example() -> Bundle:
     users = IdMap.of(str(uuid.uuid5(uuid.NAMESPACE_OID, str(i))) for i in range(3))
-    return Bundle("als_v1", {"factors": 2, "as_of": "2024-05-01T00:00:00+00:00"},
-                  {"user_factors": np.arange(6, dtype=np.float32).reshape(3, 2)}, {"user": users}, {"als_v1.txt": b"more"})
+    return Bundle(
+        "als_v1",
+        {"factors": 2, "as_of": "2024-05-01T00:00:00+00:00"},
+        {"user_factors": np.arange(6, dtype=np.float32).reshape(3, 2)},
+        {"user": users},
+        {"als_v1.txt": b"more"},
+    )
 
 
 def test_a_bundle_comes_back_as_it_was(tmp_path: Path) -> None:
@@ -35,8 +40,12 @@ def test_files_have_the_seeds_names_and_only_their_owner_reads_them(tmp_path: Pa
     """D13-D17, L03."""
     write_bundle(example(), tmp_path)
 
-    assert {p.name for p in tmp_path.iterdir()} == {"als_v1_config.json", "als_v1_user_factors.npy",
-                                                    "als_v1_user_mapping.json", "als_v1.txt"}
+    assert {p.name for p in tmp_path.iterdir()} == {
+        "als_v1_config.json",
+        "als_v1_user_factors.npy",
+        "als_v1_user_mapping.json",
+        "als_v1.txt",
+    }
     assert {stat.S_IMODE(p.stat().st_mode) for p in tmp_path.iterdir()} == {0o600}
 
 

@@ -23,21 +23,35 @@ def ids(n: int, salt: str) -> IdMap:
 
 def events(*rows: tuple[int, int, str, int]) -> Interactions:
     owner, item, kind, day = zip(*rows, strict=True) if rows else ((), (), (), ())
-    return Interactions(ids(3, "u"), ids(4, "s"), np.array(owner, np.int32), np.array(item, np.int32),
-                        np.array([K[k] for k in kind], np.int8), np.array(day, np.int64) * DAY_US)
+    return Interactions(
+        ids(3, "u"),
+        ids(4, "s"),
+        np.array(owner, np.int32),
+        np.array(item, np.int32),
+        np.array([K[k] for k in kind], np.int8),
+        np.array(day, np.int64) * DAY_US,
+    )
 
 
 def test_weights_add_up() -> None:
     """C01-C07."""
-    m = events((0, 1, "view", 1), (0, 1, "click", 2), (0, 1, "interest", 3), (0, 2, "apply", 1), (1, 0, "favorite", 1)).csr()
+    m = events(
+        (0, 1, "view", 1), (0, 1, "click", 2), (0, 1, "interest", 3), (0, 2, "apply", 1), (1, 0, "favorite", 1)
+    ).csr()
 
     assert m[0, 1] == 5.0 and m[0, 2] == 3.0 and m[1, 0] == 2.5 and m.nnz == 3
 
 
 def test_the_last_explicit_opinion_decides_the_sign() -> None:
     """R07: a like after a dislike is interest, a dislike after a like is a dislike and nothing but."""
-    m = events((0, 0, "like", 1), (0, 0, "dislike", 2), (1, 0, "dislike", 1), (1, 0, "like", 2), (2, 0, "dislike", 1),
-               (2, 0, "view", 5)).csr()
+    m = events(
+        (0, 0, "like", 1),
+        (0, 0, "dislike", 2),
+        (1, 0, "dislike", 1),
+        (1, 0, "like", 2),
+        (2, 0, "dislike", 1),
+        (2, 0, "view", 5),
+    ).csr()
 
     assert m[0, 0] == -1.0 and m[1, 0] == 2.0 and m[2, 0] == -1.0
 
@@ -72,15 +86,17 @@ def test_before_is_strict() -> None:
     assert e.before(2 * DAY_US).item.tolist() == [0]
 
 
-ROWS = st.lists(st.tuples(st.integers(0, 2), st.integers(0, 3), st.sampled_from(list(K)), st.integers(0, 9)), max_size=20)
+ROWS = st.lists(
+    st.tuples(st.integers(0, 2), st.integers(0, 3), st.sampled_from(list(K)), st.integers(0, 9)), max_size=20
+)
 
 
 @given(ROWS)
 def test_transposing_twice_is_nothing_and_once_is_the_transpose(rows: list[tuple[int, int, str, int]]) -> None:
     e = events(*rows)
 
-    assert (e.transposed().csr().T != e.csr()).nnz == 0
-    assert (e.transposed().disliked().T != e.disliked()).nnz == 0
+    assert (e.csr() != e.transposed().csr().T).nnz == 0
+    assert (e.disliked() != e.transposed().disliked().T).nnz == 0
     assert np.array_equal(e.transposed().transposed().owner, e.owner)
 
 

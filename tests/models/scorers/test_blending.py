@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -15,10 +17,18 @@ from models.settings import Settings
 NAN = np.nan
 
 
-def blended(settings: Settings, als: list[float], tower: list[float], count: int = 25, learned: Bundle | None = None) -> list[float]:
+def blended(
+    settings: Settings, als: list[float], tower: list[float], count: int = 25, learned: Bundle | None = None
+) -> list[float]:
     n = len(als)
-    found = Blend(settings, learned)(np.array(als, np.float32), np.array(tower, np.float32), np.zeros(n, np.int32),
-                                     np.array([0, n]), np.array([count]), np.array([10.0]))
+    found = Blend(settings, learned)(
+        np.array(als, np.float32),
+        np.array(tower, np.float32),
+        np.zeros(n, np.int32),
+        np.array([0, n]),
+        np.array([count]),
+        np.array([10.0]),
+    )
     return [round(float(x), 6) for x in found]
 
 
@@ -44,7 +54,7 @@ def test_min_max_keeps_order_and_range(rows: list[list[float]]) -> None:
     assert np.array_equal(np.isnan(found), np.isnan(raw))
     seen = found[~np.isnan(found)]
     assert ((seen >= 0) & (seen <= 1)).all()
-    for a, b in zip(indptr[:-1], indptr[1:], strict=True):
+    for a, b in itertools.pairwise(indptr):
         here = ~np.isnan(raw[a:b])
         order = np.argsort(raw[a:b][here], kind="stable")
         assert (np.diff(found[a:b][here][order]) >= 0).all()
@@ -55,7 +65,9 @@ def test_weighted_blend_by_hand() -> None:
     assert blended(Settings(), [0, 5, 10, NAN], [2, 4, NAN, 3]) == [0.0, 0.7, 0.6, 0.2]
 
 
-@pytest.mark.parametrize(("profile", "weight"), [("collaborative", 0.7), ("balanced", 0.6), ("semantic", 0.4), ("equal", 0.5)])
+@pytest.mark.parametrize(
+    ("profile", "weight"), [("collaborative", 0.7), ("balanced", 0.6), ("semantic", 0.4), ("equal", 0.5)]
+)
 def test_profiles(profile: str, weight: float) -> None:
     """C11-C14."""
     assert als_weight(Settings(blend_profile=profile), np.array([30])) == pytest.approx([weight])
@@ -80,7 +92,9 @@ def test_reciprocal_rank_fusion_by_hand() -> None:
     fused = [1 / 61 + 1 / 63, 1 / 62 + 1 / 61, 1 / 63 + 1 / 62]
     low, high = min(fused), max(fused)
 
-    assert blended(Settings(blend="rrf"), [3, 2, 1], [1, 3, 2]) == pytest.approx([(f - low) / (high - low) for f in fused], abs=1e-4)
+    assert blended(Settings(blend="rrf"), [3, 2, 1], [1, 3, 2]) == pytest.approx(
+        [(f - low) / (high - low) for f in fused], abs=1e-4
+    )
 
 
 def test_ranks_break_ties_by_place_and_put_abstentions_last() -> None:

@@ -22,16 +22,25 @@ def test_rule_score_by_hand() -> None:
 
 def test_rule_weights_are_settings() -> None:
     """G11."""
-    only = RuleRanker.of(Settings(rule_model_weight=0, rule_recency_weight=3, rule_popularity_weight=0, rule_diversity_weight=1))
+    only = RuleRanker.of(
+        Settings(rule_model_weight=0, rule_recency_weight=3, rule_popularity_weight=0, rule_diversity_weight=1)
+    )
 
     assert only.score(np.array([[1, 0.4, 1, 0.8]], np.float32)) == pytest.approx([0.5])
 
 
 def test_mlp_by_hand() -> None:
     """C33: ReLU between the layers, a sigmoid at the end."""
-    bundle = Bundle("ranker_v1", {}, {
-        "weight_0": np.array([[1, 0, 0, 0], [-1, 0, 0, 0]], np.float32), "bias_0": np.array([0, 0.5], np.float32),
-        "weight_1": np.array([[2, 4]], np.float32), "bias_1": np.array([-1], np.float32)})
+    bundle = Bundle(
+        "ranker_v1",
+        {},
+        {
+            "weight_0": np.array([[1, 0, 0, 0], [-1, 0, 0, 0]], np.float32),
+            "bias_0": np.array([0, 0.5], np.float32),
+            "weight_1": np.array([[2, 4]], np.float32),
+            "bias_1": np.array([-1], np.float32),
+        },
+    )
 
     found = MlpRanker.of(bundle).score(np.array([[[0.25, 9, 9, 9]], [[1, 9, 9, 9]]], np.float32))
 
@@ -41,6 +50,7 @@ def test_mlp_by_hand() -> None:
 
 def naive(features: np.ndarray, codes: list[list[int]], places: int) -> list[int]:
     """The rule-based greedy order of one owner, written as a loop."""
+
     def score(i: int, placed: list[int], greedy: bool) -> float:
         x = features[i].astype(np.float32).copy()
         if greedy:

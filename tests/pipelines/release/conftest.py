@@ -32,8 +32,14 @@ class Town:
     """One home with the planted world in it; `build` makes a release of any cutoff."""
 
     def __init__(self, settings: Settings) -> None:
-        self.settings = replace(SMALL, home=settings.home, database_url=settings.database_url, redis_url=settings.redis_url,
-                                namespace=settings.namespace, shards=6)
+        self.settings = replace(
+            SMALL,
+            home=settings.home,
+            database_url=settings.database_url,
+            redis_url=settings.redis_url,
+            namespace=settings.namespace,
+            shards=6,
+        )
 
     def run(self, days: int = 0, name: str = "town") -> Run:
         as_of = EPOCH + timedelta(microseconds=AS_OF_US) + timedelta(days=days)

@@ -41,8 +41,13 @@ def test_every_owner_has_a_list_in_redis_and_the_pointer_names_the_release(town)
         assert decode_list(client.hget(key, POPULAR_FIELD)).method is Method.POPULAR
         assert 0 < client.ttl(key) <= town.settings.release_ttl_hours * 3600
         assert len(TrendingList.decode(client.get(keys.trending(surface))).ids)
-    assert decode_items(client.get(keys.items(release, Entity.USER))).ids.ids.tolist() == entities[Entity.USER].ids.ids.tolist()
-    assert Release.from_json(client.get(keys.manifest(release))).lists == Artifacts(town.settings).release(release).lists
+    assert (
+        decode_items(client.get(keys.items(release, Entity.USER))).ids.ids.tolist()
+        == entities[Entity.USER].ids.ids.tolist()
+    )
+    assert (
+        Release.from_json(client.get(keys.manifest(release))).lists == Artifacts(town.settings).release(release).lists
+    )
 
 
 def test_the_same_cutoff_built_twice_is_the_same_release_whatever_the_shards(town) -> None:
