@@ -74,38 +74,35 @@ MODELS = {
 
 
 @task_group(tooltip="Fix the cutoff and copy the rows before it")
-def prepare() -> tuple[Any, Any]:
-    build = choose_cutoff()
-    snapshot = take_snapshot(build)
-    build >> look_for_new_data() >> snapshot
-    write_datasets(build, snapshot)
-    return build, snapshot
+def prepare() -> Any:
+    begun = choose_cutoff()
+    build = take_snapshot(begun)
+    begun >> look_for_new_data() >> build
+    write_datasets(build)
+    return build
 
 
 @task_group(tooltip="Fit every model on the same snapshot")
-def train(build: Any, snapshot: Any) -> list[Any]:
-    return [fit.override(task_id=task_id, doc_md=about)(bundle, build, snapshot)
-            for task_id, (bundle, about) in MODELS.items()]
+def train(build: Any) -> list[Any]:
+    return [fit.override(task_id=task_id, doc_md=about)(bundle, build) for task_id, (bundle, about) in MODELS.items()]
 
 
 @task_group(tooltip="Measure the models on hidden events, and teach the ranker from them")
-def judge(build: Any, snapshot: Any, trained: list[Any]) -> Any:
-    held = hold_out(build, snapshot)
-    learned = fit_ranker(build, snapshot)
-    report = evaluate(build, snapshot)
-    bundles = choose_bundles(trained, learned)
-    held >> learned >> report >> bundles
-    return bundles
+def judge(build: Any, trained: list[Any]) -> Any:
+    learned, report = fit_ranker(build), evaluate(build)
+    complete = choose_bundles(build, trained, learned)
+    hold_out(build) >> learned >> report >> complete
+    return complete
 
 
 @task_group(tooltip="Make everybody's list, shard by shard")
-def score(build: Any, snapshot: Any, bundles: Any) -> Any:
-    return score_shard.partial(build=build).expand(shard=plan_shards(build, snapshot, bundles))
+def score(build: Any) -> Any:
+    return score_shard.partial(build=build).expand(shard=plan_shards(build))
 
 
 @task_group(tooltip="Check, store and switch")
-def release(build: Any, snapshot: Any, bundles: Any, shards: Any) -> None:
-    publish(assemble(build, snapshot, bundles, shards))
+def release(build: Any, shards: Any) -> None:
+    publish(assemble(build, shards))
 
 
 @dag(dag_id="build_recommendations", schedule=CronDataIntervalTimetable("0 2 * * *", timezone="UTC"), catchup=False,
@@ -113,9 +110,9 @@ def release(build: Any, snapshot: Any, bundles: Any, shards: Any) -> None:
      default_args=DEFAULTS, params=PARAMS, tags=["matchbook", "daily"], doc_md=__doc__,
      description="Train every model, make everybody's list, switch the readers over")
 def build_recommendations() -> None:
-    build, snapshot = prepare()
-    bundles = judge(build, snapshot, train(build, snapshot))
-    release(build, snapshot, bundles, score(build, snapshot, bundles))
+    snapshot = prepare()
+    build = judge(snapshot, train(snapshot))
+    release(build, score(build))
 
 
 build_recommendations()

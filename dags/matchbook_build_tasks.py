@@ -1,4 +1,7 @@
-"""The tasks of build_recommendations, in the order of the pipeline: each calls one step and hands on a reference."""
+"""The tasks of build_recommendations, in the order of the pipeline: each calls one step and hands on a reference.
+
+The reference `build` grows on its way: {run, as_of, because, fresh}, then with snapshot, then with bundles.
+"""
 
 from __future__ import annotations
 
@@ -65,27 +68,27 @@ def take_snapshot(build: Ref, **context: Any) -> Ref:
 
     snapshot = export_snapshot(opened(build), fresh=build["fresh"])
     context["outlet_events"][SNAPSHOT].extra = {**snapshot, "as_of": build["as_of"]}
-    return snapshot
+    return {**build, **snapshot}
 
 
 @task(multiple_outputs=False)
-def write_datasets(build: Ref, snapshot: Ref) -> Ref:
+def write_datasets(build: Ref) -> Ref:
     """Write the training sets beside the snapshot: matrices both ways, mappings, the two-tower table (D03-D10)."""
     from pipelines.data.datasets import write_datasets
 
-    return write_datasets(opened(build), snapshot["snapshot"])
+    return write_datasets(opened(build), build["snapshot"])
 
 
 @task(multiple_outputs=False, pool=TRAINING, execution_timeout=LONG, priority_weight=2)
-def fit(name: str, build: Ref, snapshot: Ref) -> Ref:
+def fit(name: str, build: Ref) -> Ref:
     """Fit one model on the snapshot and store it as a bundle; too little data for it leaves it out, with a note."""
     from pipelines.learning.train import train
 
-    return train(opened(build), name, snapshot["snapshot"])
+    return train(opened(build), name, build["snapshot"])
 
 
 @task(multiple_outputs=False, pool=TRAINING, execution_timeout=LONG)
-def hold_out(build: Ref, snapshot: Ref) -> Ref:
+def hold_out(build: Ref) -> Ref:
     """Hide the newest events and fit every model on what came before them, to see who would have foretold them."""
     from models.errors import TooSparse
     from pipelines.data.snapshot import Snapshot
@@ -93,7 +96,7 @@ def hold_out(build: Ref, snapshot: Ref) -> Ref:
 
     run = opened(build)
     try:
-        held = open_holdout(run, Snapshot.open(run.settings.artifacts / "snapshots" / snapshot["snapshot"]))
+        held = open_holdout(run, Snapshot.open(run.settings.artifacts / "snapshots" / build["snapshot"]))
     except TooSparse as error:
         log.warning("nothing is held out, so the rules rank and nothing is measured: %s", error)
         return {"cut": None, "note": str(error)}
@@ -101,38 +104,38 @@ def hold_out(build: Ref, snapshot: Ref) -> Ref:
 
 
 @task(multiple_outputs=False, pool=TRAINING, execution_timeout=LONG)
-def fit_ranker(build: Ref, snapshot: Ref) -> list[Ref]:
+def fit_ranker(build: Ref) -> list[Ref]:
     """Train the ranker and the learned blend on what came of the hidden events (D11); refused where rules do better."""
     from pipelines.learning.second_stage import train_ranker
 
-    return train_ranker(opened(build), snapshot["snapshot"])
+    return train_ranker(opened(build), build["snapshot"])
 
 
 @task(multiple_outputs=False, pool=TRAINING, execution_timeout=LONG)
-def evaluate(build: Ref, snapshot: Ref) -> Ref:
+def evaluate(build: Ref) -> Ref:
     """Measure every model on the hidden events, beside popular and random lists, for each surface and segment."""
     from pipelines.learning.evaluate import evaluate, table
 
     run = opened(build)
-    report = evaluate(run, snapshot["snapshot"])
+    report = evaluate(run, build["snapshot"])
     log.info("%s", table(report))
     return {"report": str(run.directory / "evaluation.md"), "cut": report.get("cut"), "note": report.get("reason")}
 
 
 @task(multiple_outputs=False, outlets=[BUNDLES], execution_timeout=SHORT)
-def choose_bundles(trained: Sequence[Ref], learned: Sequence[Ref], **context: Any) -> Ref:
+def choose_bundles(build: Ref, trained: Sequence[Ref], learned: Sequence[Ref], **context: Any) -> Ref:
     """Name the version of every model that this build's lists are made with."""
     chosen = {ref["name"]: ref["version"] for ref in [*trained, *learned] if ref["version"]}
-    context["outlet_events"][BUNDLES].extra = chosen
-    return chosen
+    context["outlet_events"][BUNDLES].extra = {"bundles": chosen, "as_of": build["as_of"]}
+    return {**build, "bundles": chosen}
 
 
 @task(multiple_outputs=False, execution_timeout=SHORT)
-def plan_shards(build: Ref, snapshot: Ref, bundles: Ref, **context: Any) -> list[Ref]:
+def plan_shards(build: Ref, **context: Any) -> list[Ref]:
     """Divide the owners of every surface into shards of about equal work: one scoring task each."""
     from pipelines.scoring.shards import plan_shards
 
-    return plan_shards(opened(build), snapshot["snapshot"], bundles, context["params"]["surfaces"])
+    return plan_shards(opened(build), build["snapshot"], build["bundles"], context["params"]["surfaces"])
 
 
 @task(multiple_outputs=False, pool=SCORING, execution_timeout=LONG, map_index_template=SHARD_NAME,
@@ -144,12 +147,12 @@ def score_shard(build: Ref, shard: Ref) -> Ref:
 
 
 @task(multiple_outputs=False, outlets=[RELEASE])
-def assemble(build: Ref, snapshot: Ref, bundles: Ref, shards: Sequence[Ref], **context: Any) -> Ref:
+def assemble(build: Ref, shards: Sequence[Ref], **context: Any) -> Ref:
     """Check that every owner has a list and none is broken, then store all lists as one release."""
     from pipelines.release.assemble import assemble_release
 
     surfaces = context["params"]["surfaces"]
-    release = assemble_release(opened(build), snapshot["snapshot"], bundles, list(shards), surfaces)
+    release = assemble_release(opened(build), build["snapshot"], build["bundles"], list(shards), surfaces)
     context["outlet_events"][RELEASE].extra = {**release, "as_of": build["as_of"]}
     return release
 

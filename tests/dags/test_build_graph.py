@@ -32,7 +32,7 @@ def test_every_base_model_has_a_task_of_its_own_that_waits_for_the_snapshot_only
     assert {t.task_id for t in build.tasks if t.task_id.startswith("train.")} == {f"train.{m}" for m in MODELS}
     assert {build.get_task(f"train.{m}").op_args[0] for m in MODELS} == set(BASE_BUNDLES)
     for model in MODELS:
-        assert build.get_task(f"train.{model}").upstream_task_ids == {"prepare.choose_cutoff", "prepare.take_snapshot"}
+        assert build.get_task(f"train.{model}").upstream_task_ids == {"prepare.take_snapshot"}
 
 
 def test_shards_are_mapped_over_what_was_planned(build: Any) -> None:
