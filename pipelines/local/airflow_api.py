@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -30,6 +31,7 @@ class AirflowApi:
     def wait_until_healthy(self, alive: Callable[[], None], patience_s: float = 180.0) -> None:
         """Until database, scheduler and DAG processor report healthy; `alive` raises where a process has ended."""
         deadline = time.monotonic() + patience_s
+        threading.Thread(target=self._wake_execution, args=(deadline,), daemon=True).start()
         while not self._healthy():
             alive()
             if time.monotonic() > deadline:
@@ -94,6 +96,16 @@ class AirflowApi:
         except (OSError, ValueError):
             return False
         return all((health.get(part) or {}).get("status") == "healthy" for part in PARTS)
+
+    def _wake_execution(self, deadline: float) -> None:
+        """Let the part that tasks talk to make itself ready meanwhile: at its first request it takes many seconds."""
+        while time.monotonic() < deadline:
+            try:
+                _open(f"{self.address}/execution/health", timeout=PATIENCE_S).close()
+            except OSError:
+                time.sleep(0.5)
+            else:
+                return
 
     def _ask(self, method: str, path: str, body: Any = None, tolerated: int | None = None) -> Any:
         """The answer as JSON, None for the tolerated status. A token that has expired is renewed once."""
