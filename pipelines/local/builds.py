@@ -47,7 +47,7 @@ def begin(api: AirflowApi, as_of: datetime | None, say: Callable[[str], None] = 
     if run_id is None:
         now = datetime.now(UTC)
         run_id = f"first_build__{now:%Y-%m-%dT%H:%M:%S}"
-        conf = {} if as_of is None else {"as_of": as_of.isoformat()}
+        conf = {"as_of": (as_of or now).isoformat()}
         api.trigger(DAG, run_id, (now - timedelta(hours=25)).isoformat(), conf)
         say(f"Building the first lists through Airflow: {run_address(api, run_id)}")
     else:
