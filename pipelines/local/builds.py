@@ -22,6 +22,7 @@ POLL_S = 0.5
 HEARTBEAT_S = 15.0
 OVER = ("success", "failed", "skipped", "upstream_failed", "removed")
 SHOWN_LINES = 12
+FAILED, AIRFLOWS_OWN = "Task failed with exception", ("Retry policy decision",)
 
 
 def prepare_dags(api: AirflowApi, alive: Callable[[], None], patience_s: float = 120.0) -> None:
@@ -93,6 +94,8 @@ class _Shown:
             if task["state"] in (*OVER, "up_for_retry") and key not in self.over:
                 self.over.add(key)
                 self.done += task["state"] in OVER
+                if task["state"] == "upstream_failed":
+                    continue
                 self._line(_told(task, total[task["task_id"]]), len(tasks))
         running = [t["task_id"] for t in tasks if t["state"] == "running"]
         if running and time.monotonic() - self.spoken > HEARTBEAT_S:
@@ -113,7 +116,17 @@ def _told(task: dict[str, Any], instances: int) -> str:
 
 def _show_failures(api: AirflowApi, run_id: str, tasks: list[dict[str, Any]], say: Callable[[str], None]) -> None:
     for task in [t for t in tasks if t["state"] == "failed"][:3]:
-        say(f"\n{task['task_id']} failed; the end of its log:")
-        for line in "\n".join(api.log_of(DAG, run_id, task)).splitlines()[-SHOWN_LINES:]:
+        say(f"\n{task['task_id']} failed:")
+        for line in _last_words(api.log_of(DAG, run_id, task)):
             say(f"    {line}")
-    say(f"\nThe build failed. Look at it here: {run_address(api, run_id)}")
+    behind = sum(t["state"] == "upstream_failed" for t in tasks)
+    say(f"\nThe build failed{f', {behind} tasks behind it did not run' if behind else ''}. Look at it here: "
+        f"{run_address(api, run_id)}")
+
+
+def _last_words(log: list[str]) -> list[str]:
+    """What a task said when it failed, without Airflow's own lines around it."""
+    lines = [line for line in "\n".join(log).splitlines() if not line.startswith("::")]
+    if FAILED in lines:
+        lines = lines[lines.index(FAILED) + 1 :]
+    return [line for line in lines if line not in AIRFLOWS_OWN][:SHOWN_LINES]
