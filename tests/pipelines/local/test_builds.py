@@ -49,10 +49,11 @@ def shown(api: Scripted, monkeypatch) -> tuple[bool, list[str]]:
 
 
 def test_each_task_is_told_once_with_its_time_and_its_place_among_the_shards(monkeypatch) -> None:
+    prepared = task("prepare", "success")
     good, said = shown(Scripted(
-        ("running", [task("prepare", "success"), task("score", "running", 0)]),
-        ("running", [task("prepare", "success"), task("score", "success", 0), task("score", "running", 1)]),
-        ("success", [task("prepare", "success"), task("score", "success", 0), task("score", "success", 1)])), monkeypatch)
+        ("running", [prepared, task("score", "running", 0)]),
+        ("running", [prepared, task("score", "success", 0), task("score", "running", 1)]),
+        ("success", [prepared, task("score", "success", 0), task("score", "success", 1)])), monkeypatch)
     assert good and [" ".join(line.split()) for line in said] == [
         "1/2 prepare 2.0 s", "2/3 score [1 of 2] 2.0 s", "3/3 score [2 of 2] 2.0 s"]
 
