@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
 
 import numpy as np
 from scipy import sparse
@@ -13,6 +14,7 @@ from models.nouns.vocabulary import Source
 from models.scorers.top_k import WIDTH, Scratch, best_in, stacked
 
 _CHUNK_CELLS = 8_000_000
+_ROWS = 256  # owners multiplied at once
 
 
 class _Last(threading.local):
@@ -35,7 +37,7 @@ class NeighbourScorer:
         self._similarity = sparse.csr_matrix(similarity, dtype=np.float32)
         self._items = similarity.shape[0]
         self._width = self._items + -self._items % WIDTH
-        self._chunk = max(16, min(256, _CHUNK_CELLS // max(1, self._width)))
+        self._chunk = max(16, min(_ROWS, _CHUNK_CELLS // max(1, self._width)))
         self._scratch = Scratch()
         self._last = _Last()
 
@@ -43,30 +45,27 @@ class NeighbourScorer:
         """See `Scorer.propose`."""
         if not len(owners) or not self._items or k < 1:
             return Proposal.empty(len(owners))
-        return stacked([self._best(history, owners.barred[part], k) for part, history in self._parts(owners)])
+        return stacked([self._best(product, owners.barred[part], k) for part, product in self._parts(owners)])
 
     def score(self, owners: Owners, candidates: Candidates) -> np.ndarray:
         """See `Scorer.score`."""
         result = np.empty(len(candidates.item), np.float32)
-        for part, history in self._parts(owners):
-            scores = self._scores(history)
+        for part, product in self._parts(owners):
+            scores = self._scores(product)
             places = slice(candidates.indptr[part.start], candidates.indptr[part.stop])
             owner = candidates.owner[places] - part.start
             known = scores.max(axis=1, initial=0) > 0
             result[places] = np.where(known[owner], scores[owner, candidates.item[places]], np.nan)
         return result
 
-    def _parts(self, owners: Owners) -> list[tuple[slice, sparse.csr_matrix]]:
-        """Chunks of the batch with their history; a batch that is one chunk keeps its own matrix."""
-        if len(owners) <= self._chunk:
-            return [(slice(0, len(owners)), owners.history)]
-        parts = [slice(s, min(s + self._chunk, len(owners))) for s in range(0, len(owners), self._chunk)]
-        return [(part, owners.history[part]) for part in parts]
-
-    def _best(self, history: sparse.csr_matrix, barred: sparse.csr_matrix, k: int) -> Proposal:
-        scores = self._scores(history)
-        scores[:, self._items:] = -np.inf
-        return best_in(scores, barred, k, np.nextafter(np.float32(0), np.float32(1)))
+    def _parts(self, owners: Owners) -> Iterator[tuple[slice, sparse.csr_matrix]]:
+        """Chunks of the batch with history @ similarity, each small enough to be laid out."""
+        for start in range(0, len(owners), _ROWS):
+            rows = min(_ROWS, len(owners) - start)
+            product = self._product(owners.history if rows == len(owners) else owners.history[start : start + rows])
+            for first in range(0, rows, self._chunk):
+                last = min(first + self._chunk, rows)
+                yield slice(start + first, start + last), product if last - first == rows else product[first:last]
 
     def _product(self, history: sparse.csr_matrix) -> sparse.csr_matrix:
         """history @ similarity; `score` asks for the very batch that `propose` has just multiplied."""
@@ -74,11 +73,15 @@ class NeighbourScorer:
             self._last.history, self._last.product = history, history @ self._similarity
         return self._last.product
 
-    def _scores(self, history: sparse.csr_matrix) -> np.ndarray:
+    def _best(self, product: sparse.csr_matrix, barred: sparse.csr_matrix, k: int) -> Proposal:
+        scores = self._scores(product)
+        scores[:, self._items :] = -np.inf
+        return best_in(scores, barred, k, np.nextafter(np.float32(0), np.float32(1)))
+
+    def _scores(self, product: sparse.csr_matrix) -> np.ndarray:
         """(c, width) float32 in a buffer of this thread: laid out, since a quarter of a row may be filled."""
-        product = self._product(history)
-        out = self._scratch.array("scores", (history.shape[0], self._width), np.float32)
+        out = self._scratch.array("scores", (product.shape[0], self._width), np.float32)
         out[:] = 0
-        rows = np.repeat(np.arange(history.shape[0], dtype=np.int64) * self._width, np.diff(product.indptr))
+        rows = np.repeat(np.arange(product.shape[0], dtype=np.int64) * self._width, np.diff(product.indptr))
         out.ravel()[rows + product.indices] = product.data
         return out

@@ -20,7 +20,7 @@ from models.scorers.factors import FactorScorer
 from models.scorers.top_k import Float32Product, Product, Scratch, lengths, longest, padded, rounding
 
 #: Owner x item pairs from which on importing torch (over a second) pays for itself.
-WORTH_IMPORTING = 500_000_000
+WORTH_IMPORTING = 250_000_000
 #: Half the distance of neighbouring bfloat16 numbers, relative: 8 bits of significand, rounded to nearest.
 _ROUNDOFF = np.float32(2.0**-8)
 _BUFFER = 8_000_000

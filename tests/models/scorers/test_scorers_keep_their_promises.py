@@ -11,7 +11,7 @@ from scipy import sparse
 from models.errors import BundleCorrupt
 from models.nouns.owners import Owners
 from models.nouns.vocabulary import Role, Source, Surface
-from models.scorers import Scorer
+from models.scorers import Scorer, neighbours
 from models.scorers.content import ContentScorer, text_of
 from models.scorers.factors import FactorScorer
 from models.scorers.neighbours import NeighbourScorer
@@ -145,6 +145,15 @@ class TestNeighbours(ScorerContract):
     def test_right_answers_come_first(self, scorer: Scorer, owners: Owners) -> None:
         """But for the startup nobody met, of which a neighbour model can know nothing."""
         assert min(hits(scorer, owners)) >= 0.7 and np.mean(hits(scorer, owners)) > 0.74
+
+
+class TestNeighboursInParts(TestNeighbours):
+    """A catalogue so large that a batch is laid out in parts, and more owners than are multiplied at once."""
+
+    @pytest.fixture(autouse=True)
+    def parts(self, monkeypatch: pytest.MonkeyPatch, scorer: NeighbourScorer) -> None:
+        monkeypatch.setattr(neighbours, "_ROWS", 20)
+        monkeypatch.setattr(scorer, "_chunk", 7)
 
 
 class TestPopular(ScorerContract):
