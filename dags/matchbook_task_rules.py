@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import re
 from collections.abc import Mapping
 from datetime import timedelta
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from pipelines.cutoff import RunTimes
     from pipelines.run import Run
 
+log = logging.getLogger(__name__)
 Ref = dict[str, Any]  # what tasks hand on: names, versions and counts, never data
 
 SURFACES = ["startups/for-developer", "startups/for-investor", "developers/for-startup", "investors/for-startup"]
@@ -90,5 +92,6 @@ def kind_of(context: Mapping[str, Any]) -> str:
 
 def skip_because(reason: str, found: Ref, context: Mapping[str, Any]) -> None:
     """End the task as skipped, the reason in its log and in its return value."""
+    log.warning("skipped: %s", reason)
     context["ti"].xcom_push(key="return_value", value={**found, "reason": reason})
     raise AirflowSkipException(reason)
