@@ -123,13 +123,18 @@ def _model_score(recipe: Recipe, owners: Owners, candidates: Candidates, method:
     """(nnz,) float32 in 0..1, min-max over an owner's candidates.
 
     Where a second stage draws on the union of sources, their mean: each scaled, those that abstain on an item left out;
-    one method's score alone would say nothing of what the others proposed. Else the answering method's own.
+    one method's score alone would say nothing of what the others proposed. For owners of the ensemble both its halves
+    speak with its blended score, so the blend and its weights count. Else the answering method's own.
     """
+    base = _base_score(recipe, owners, candidates, method)
     if not _ranks_union(recipe):
-        return _base_score(recipe, owners, candidates, method)
+        return base
+    blended = (method == _CODE[Method.ENSEMBLE])[candidates.owner]
     total, heard = np.zeros(len(candidates.item), np.float32), np.zeros(len(candidates.item), np.float32)
-    for raw in candidates.scores.values():
+    for source, raw in candidates.scores.items():
         scaled = min_max(raw, candidates.indptr)
+        if source in _PARTS[Method.ENSEMBLE]:
+            scaled = np.where(blended, base, scaled)
         heard += ~np.isnan(scaled)
         total += np.nan_to_num(scaled)
     return np.nan_to_num(min_max(total / np.maximum(heard, 1), candidates.indptr))

@@ -208,3 +208,18 @@ def test_views_bar_an_item_unless_the_setting_says_otherwise() -> None:
         recipe = recipe_of(Surface.STARTUPS_FOR_DEVELOPER, views_are_seen=seen)
         barred = recipe.catalogue[recipe.batch(np.array([viewer]), w.interactions).barred.indices]
         assert (set(codes.tolist()) <= set(barred.tolist())) is seen
+
+
+@pytest.mark.parametrize("ranker", ["rules", "off"])
+@pytest.mark.parametrize("changes", [{"blend_profile": "semantic"}, {"blend": "rrf"}, {"ensemble_als_weight": 1.0}])
+def test_the_blend_matters_to_hot_users_and_to_nobody_else(ranker: str, changes: dict[str, object]) -> None:
+    """C08-C18, G06: with the ranker as without it."""
+    surface = Surface.STARTUPS_FOR_DEVELOPER
+    owners = everybody(recipe_of(surface))
+    plain = recommend(recipe_of(surface, ranker=ranker), owners, DEPTH)
+    other = recommend(recipe_of(surface, ranker=ranker, **changes), owners, DEPTH)
+
+    changed = [not np.array_equal(plain.score[plain.row(i)], other.score[other.row(i)]) for i in range(len(owners))]
+    hot = [METHODS[m] is Method.ENSEMBLE for m in plain.method]
+    assert any(changed)
+    assert not any(c and not h for c, h in zip(changed, hot, strict=True))
