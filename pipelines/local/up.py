@@ -180,13 +180,15 @@ def _lists(ready: Settings, api: AirflowApi, running: Running) -> bool:
 
 
 def _wait_until_served(ready: Settings, patience_s: float = 30.0) -> None:
-    """Until the reader holds the release that was published."""
-    deadline = time.monotonic() + patience_s
-    while _status(f"{reader_address(ready)}/health/ready") != http.client.OK:
+    """Until every process of the reader holds the release: any of them may answer, so several answers in a row."""
+    deadline, wanted = time.monotonic() + patience_s, 4 * ready.reader_workers
+    in_a_row = 0
+    while in_a_row < wanted:
+        in_a_row = in_a_row + 1 if _status(f"{reader_address(ready)}/health/ready") == http.client.OK else 0
         if time.monotonic() > deadline:
             raise ServiceError(f"the reader does not hand out the new lists after {patience_s:.0f} s; look into "
                                f"{ready.home / 'logs' / 'reader.log'}")
-        time.sleep(0.2)
+        time.sleep(0.05)
 
 
 def _say_where(ready: Settings, api: AirflowApi) -> None:
