@@ -210,7 +210,7 @@ def publish(settings: Settings) -> list[str]:
 
     def fill(directory: Path) -> None:
         for s in Surface:
-            folder = directory / s.value.replace("/", "-")
+            folder = directory / s.folder
             folder.mkdir(parents=True)
             items = everybody[s.item].items_of(s)
             random_lists(rng, everybody[s.owner].owners_of(s), items).save(folder / "0000.npz")

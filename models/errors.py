@@ -12,8 +12,7 @@ MatchbookError
 │   └── TooSparse            too few events for this model (P01, P02); a build goes on without it
 ├── ReleaseError             lists cannot be published or read
 │   ├── ReleaseIncomplete    counts or checksums differ; the pointer is not moved
-│   ├── ReleaseNotFound      no release of that name, or none is live yet
-│   └── ReleaseTooOld        a newer cutoff is live and `force` was not given
+│   └── ReleaseNotFound      no release of that name, or none is live yet
 ├── RequestError             a request to the reader is malformed: answered 400 with what was expected
 └── ServiceError             PostgreSQL, Redis or Airflow does not answer or could not be started
 
@@ -74,10 +73,6 @@ class ReleaseIncomplete(ReleaseError):
 
 class ReleaseNotFound(ReleaseError):
     """No release of that name, or none is live yet."""
-
-
-class ReleaseTooOld(ReleaseError):
-    """A newer cutoff is live and `force` was not given."""
 
 
 class RequestError(MatchbookError):

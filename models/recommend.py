@@ -126,15 +126,15 @@ def _model_score(recipe: Recipe, owners: Owners, candidates: Candidates, method:
     one method's score alone would say nothing of what the others proposed. For owners of the ensemble both its halves
     speak with its blended score, so the blend and its weights count. Else the answering method's own.
     """
-    base = _base_score(recipe, owners, candidates, method)
     if not _ranks_union(recipe):
-        return base
-    blended = (method == _CODE[Method.ENSEMBLE])[candidates.owner]
+        return _base_score(recipe, owners, candidates, method)
+    hot = (method == _CODE[Method.ENSEMBLE])[candidates.owner]
+    blended = _blended(recipe, owners, candidates) if hot.any() else None
     total, heard = np.zeros(len(candidates.item), np.float32), np.zeros(len(candidates.item), np.float32)
     for source, raw in candidates.scores.items():
         scaled = min_max(raw, candidates.indptr)
-        if source in _PARTS[Method.ENSEMBLE]:
-            scaled = np.where(blended, base, scaled)
+        if blended is not None and source in _PARTS[Method.ENSEMBLE]:
+            scaled = np.where(hot, blended, scaled)
         heard += ~np.isnan(scaled)
         total += np.nan_to_num(scaled)
     return np.nan_to_num(min_max(total / np.maximum(heard, 1), candidates.indptr))
@@ -152,15 +152,19 @@ def _base_score(recipe: Recipe, owners: Owners, candidates: Candidates, method: 
         m = tuple(Method)[code]
         if m is Method.POPULAR:
             continue
-        columns = [candidates.scores[s] for s in _PARTS[m]]
         if m is Method.ENSEMBLE:
-            score = recipe.blend(
-                columns[0], columns[1], candidates.owner, candidates.indptr, owners.count, recipe.age_days(owners.row)
-            )
+            score = _blended(recipe, owners, candidates)
         else:
-            score = np.nan_to_num(min_max(columns[0], candidates.indptr))
+            score = np.nan_to_num(min_max(candidates.scores[_PARTS[m][0]], candidates.indptr))
         result = np.where(mine == code, score, result)
     return result
+
+
+def _blended(recipe: Recipe, owners: Owners, candidates: Candidates) -> np.ndarray:
+    """(nnz,) float32: the ensemble's score, of use where both its halves know the owner."""
+    als, two_tower = (candidates.scores[s] for s in _PARTS[Method.ENSEMBLE])
+    age_days = recipe.age_days(owners.row)
+    return recipe.blend(als, two_tower, candidates.owner, candidates.indptr, owners.count, age_days)
 
 
 def _placed(

@@ -121,7 +121,6 @@ class Settings:
     release_ttl_hours: float = _env("MATCHBOOK_RELEASE_TTL_HOURS", 240.0, "stored lists expire, several intervals (R01)", low=1)
     stale_hours: float = _env("MATCHBOOK_STALE_HOURS", 36.0, "answers say stale from this age on", low=1)
     live_ttl_s: int = _env("MATCHBOOK_LIVE_TTL_S", 1800, "a list computed live is kept (H05)", low=1)
-    popular_ttl_s: int = _env("MATCHBOOK_POPULAR_TTL_S", 3600, "(H04)", low=1)
     count_ttl_s: int = _env("MATCHBOOK_COUNT_TTL_S", 300, "an interaction count is kept (H03)", low=1)
     unknown_ttl_s: int = _env("MATCHBOOK_UNKNOWN_TTL_S", 30, "an id that the platform does not know is remembered", low=1)
     live_budget_s: float = _env("MATCHBOOK_LIVE_BUDGET_S", 0.5, "the reader's patience with a list computed live", low=0.01)

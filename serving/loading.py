@@ -36,6 +36,6 @@ def load_from_files(settings: Settings) -> HeldRelease:
     items: dict[Entity, ItemTable] = {e: decode_items(encode_items(x)) for e, x in entities_of(catalogue).items()}
     popular: dict[Surface, StoredList] = {}
     for surface in map(Surface, release.lists):
-        lists = RankedLists.open(stored[-1].parent / surface.value.replace("/", "-") / "popular.npz")
+        lists = RankedLists.open(stored[-1].parent / surface.folder / "popular.npz")
         popular[surface] = decode_list(encode_lists(lists)[0])
     return HeldRelease(release, items, popular)

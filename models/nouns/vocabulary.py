@@ -30,6 +30,11 @@ class Surface(StrEnum):
     INVESTORS_FOR_STARTUP = "investors/for-startup"
 
     @property
+    def folder(self) -> str:
+        """The name of its folder in a release on disk."""
+        return self.value.replace("/", "-")
+
+    @property
     def role(self) -> Role:
         """The role of the people on this surface, be they owners or items."""
         return Role.DEVELOPER if "developer" in self.value else Role.INVESTOR

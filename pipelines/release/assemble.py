@@ -70,12 +70,12 @@ def release_lists(directory: Path, release: Release, surface: Surface) -> Iterab
     """The stored shards of one surface, in owner order."""
     for shard in release.shards:
         if shard["surface"] == surface.value:
-            yield RankedLists.open(directory / surface.value.replace("/", "-") / f"{shard['index']:04d}.npz")
+            yield RankedLists.open(directory / surface.folder / f"{shard['index']:04d}.npz")
 
 
 def popular_list(directory: Path, surface: Surface) -> RankedLists:
     """The one list of a release for owners who have none of their own."""
-    return RankedLists.open(directory / surface.value.replace("/", "-") / "popular.npz")
+    return RankedLists.open(directory / surface.folder / "popular.npz")
 
 
 def metadata_version() -> str:
@@ -147,7 +147,7 @@ def _shares(parts: Sequence[RankedLists]) -> dict[str, Any]:
 def _fill(directory: Path, run: Run, release: Release) -> None:
     bundles = open_bundles(run.settings.artifacts, release.bundles, run.settings)
     for surface in map(Surface, release.lists):
-        folder = directory / surface.value.replace("/", "-")
+        folder = directory / surface.folder
         folder.mkdir(parents=True)
         for shard in (s for s in release.shards if s["surface"] == surface.value):
             shutil.copyfile(shard_path(run, shard), folder / f"{shard['index']:04d}.npz")

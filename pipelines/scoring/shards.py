@@ -85,7 +85,7 @@ def score_owners(recipe: Recipe, owners: Owners) -> RankedLists:
 
 def shard_path(run: Run, shard: Mapping[str, Any]) -> Path:
     """Where a shard of this run is staged."""
-    return run.directory / "shards" / shard["surface"].replace("/", "-") / f"{shard['index']:04d}.npz"
+    return run.directory / "shards" / Surface(shard["surface"]).folder / f"{shard['index']:04d}.npz"
 
 
 def file_sha256(path: Path) -> str:

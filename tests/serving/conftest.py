@@ -110,7 +110,7 @@ def publish(
 
         def fill(directory: Path) -> None:
             for s in Surface:
-                folder = directory / s.value.replace("/", "-")
+                folder = directory / s.folder
                 folder.mkdir(parents=True)
                 lists[s].save(folder / "0000.npz")
                 scored[s][1].save(folder / "popular.npz")
