@@ -114,7 +114,7 @@ def fit_ranker(build: Ref) -> list[Ref]:
 @task(multiple_outputs=False, pool=TRAINING, execution_timeout=LONG)
 def evaluate(build: Ref) -> Ref:
     """Measure every model on the hidden events, beside popular and random lists, for each surface and segment."""
-    from pipelines.learning.evaluate import evaluate, table
+    from pipelines.learning.judging.evaluate import evaluate, table
 
     run = opened(build)
     report = evaluate(run, build["snapshot"])

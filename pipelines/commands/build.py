@@ -19,7 +19,7 @@ from pipelines.commands import instant
 from pipelines.data.contract import check_contract
 from pipelines.data.datasets import write_datasets
 from pipelines.data.export import export_snapshot
-from pipelines.learning.evaluate import evaluate
+from pipelines.learning.judging.evaluate import evaluate
 from pipelines.learning.second_stage import train_ranker
 from pipelines.learning.train import BASE_BUNDLES, train
 from pipelines.postgres import engine, migrate, newest_event

@@ -13,8 +13,8 @@ from models import metrics
 from models.nouns.vocabulary import Surface
 from models.recommend import recommend
 from pipelines.data.snapshot import Snapshot
-from pipelines.learning.contenders import contenders, shown
-from pipelines.learning.evaluate import evaluate, groups, judged, table
+from pipelines.learning.judging.contenders import contenders, shown
+from pipelines.learning.judging.evaluate import evaluate, groups, judged, table
 from pipelines.learning.holdout import Holdout, Outcome
 from pipelines.run import Run
 from tests.pipelines.learning.market import market

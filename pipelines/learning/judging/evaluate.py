@@ -21,7 +21,7 @@ from models.nouns.vocabulary import Surface
 from models.recipe import Recipe
 from models.routing import route, segment_names
 from pipelines.data.snapshot import Snapshot
-from pipelines.learning.contenders import ROUTE, contenders, shown
+from pipelines.learning.judging.contenders import ROUTE, contenders, shown
 from pipelines.learning.holdout import Outcome
 from pipelines.learning.second_stage import SecondStage, open_second_stage
 from pipelines.run import Run
