@@ -25,6 +25,7 @@ from models.scorers.factors import FactorScorer
 from models.scorers.neighbours import NeighbourScorer
 from models.scorers.popularity import PopularScorer
 from models.scorers.ranker import MlpRanker, Ranker, RuleRanker
+from models.scorers.tower import TowerScorer
 from models.settings import Settings
 
 #: A release cannot be made without these; without any other bundle its source abstains (B09, A22).
@@ -194,8 +195,17 @@ def _scorers(
             _factors(Source.ALS if forward else Source.ALS_REVERSE, bundles[als], ("user", "item"), owners, items, rows)
         )
     if settings.enable_two_tower and "two_tower_v1" in bundles:
-        order = ("user", "item") if forward else ("item", "user")
-        found.append(_factors(Source.TWO_TOWER, bundles["two_tower_v1"], order, owners, items, rows))
+        b, order = bundles["two_tower_v1"], ("user", "item") if forward else ("item", "user")
+        if "tokens" in b.arrays:
+            mine, known = _aligned(b, f"{order[0]}_factors", order[0], owners.ids)
+            theirs, shown = _aligned(b, f"{order[1]}_factors", order[1], items.ids)
+            found.append(
+                TowerScorer(
+                    surface, b, mine, known & mine.any(axis=1), theirs[rows], (shown & theirs.any(axis=1))[rows]
+                )
+            )
+        else:  # trained before strangers' words were stored
+            found.append(_factors(Source.TWO_TOWER, b, order, owners, items, rows))
     neighbours = "item_neighbours_v1" if forward else "item_neighbours_reverse_v1"
     if neighbours in bundles:
         found.append(NeighbourScorer(_similarity(bundles[neighbours], items.ids, rows)))

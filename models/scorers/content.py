@@ -85,9 +85,13 @@ class ContentScorer(FactorScorer):
         if owners.text is None:
             return vectors, known
         strange = np.flatnonzero(~known)
-        told, understood = embed([owners.text[i].split() for i in strange], self._tokens, self._token_vectors)
+        told, understood = embed([self._words(owners.text[i]) for i in strange], self._tokens, self._token_vectors)
         vectors[strange], known[strange] = told, understood
         return vectors, known
+
+    def _words(self, text: str) -> list[str]:
+        """The tokens of a stranger's text that are read."""
+        return text.split()
 
 
 def _values(text: str, separators: str) -> list[list[str]]:

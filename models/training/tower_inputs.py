@@ -10,6 +10,7 @@ from scipy import sparse
 from models.nouns.entities import Entities
 from models.nouns.interactions import Interactions
 from models.nouns.vocabulary import Role
+from models.scorers.tower import role_word
 from models.settings import Settings
 from models.training.als import faded
 from models.training.content import Profiles, idf, incidence, token_lists, vocabulary
@@ -83,23 +84,36 @@ class TowerInputs:
     item_share: np.ndarray
 
 
-def words_of(users: Entities, user_profiles: Profiles, startup_profiles: Profiles,
-             settings: Settings) -> tuple[np.ndarray, np.ndarray, int]:
-    """user_words, item_words and the size of the vocabulary both share; a person's role is a word of theirs."""
+@dataclass(frozen=True, eq=False)
+class Words:
+    """What profiles say, in one vocabulary: tokens (t,) ascending, rarity (t,) float32 their idf.
+
+    people, startups: (n, WORDS) int32 places in it, counted from 1, of the rarest words of each, ties by name; 0 pads.
+    """
+
+    tokens: np.ndarray
+    rarity: np.ndarray
+    people: np.ndarray
+    startups: np.ndarray
+
+
+def words_of(users: Entities, user_profiles: Profiles, startup_profiles: Profiles, settings: Settings) -> Words:
+    """The words of everybody; a person's role is a word of theirs."""
     people = token_lists(user_profiles)
-    roles = [f"role:{role}" for role in Role]
+    roles = [role_word(role) for role in Role]
     for profile, role, silent in zip(people, users.role.tolist(), users.opted_out.tolist(), strict=True):
         profile.extend(roles[role:role + 1] if role >= 0 and not silent else [])
     lists = [*people, *token_lists(startup_profiles)]
     tokens = vocabulary(lists, settings.content_terms, settings.content_min_profiles)
     matrix = incidence(lists, tokens)
+    rarity = idf(matrix)
     row = np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))
-    rarest = np.lexsort((matrix.indices, -idf(matrix)[matrix.indices], row))
+    rarest = np.lexsort((matrix.indices, -rarity[matrix.indices], row))
     words = padded(row[rarest], matrix.indices[rarest], matrix.shape[0], WORDS)
-    return words[: len(people)], words[len(people):], len(tokens)
+    return Words(tokens, rarity, words[: len(people)], words[len(people):])
 
 
-def inputs_of(interactions: Interactions, pairs: Pairs, words: tuple[np.ndarray, np.ndarray, int]) -> TowerInputs:
+def inputs_of(interactions: Interactions, pairs: Pairs, words: Words) -> TowerInputs:
     """Everything the towers read when they learn from these events; pairs: `Pairs.of` the same events."""
     users, items = len(interactions.owners), len(interactions.items)
     at = last_seen(interactions, pairs.user, pairs.item)
@@ -109,7 +123,7 @@ def inputs_of(interactions: Interactions, pairs: Pairs, words: tuple[np.ndarray,
     per_user = np.bincount(pairs.user, minlength=users)
     per_item = np.bincount(pairs.item, minlength=items)
     return TowerInputs(
-        terms=words[2], user_words=words[0], item_words=words[1],
+        terms=len(words.tokens), user_words=words.people, item_words=words.startups,
         user_id=np.where(per_user > 0, np.arange(1, users + 1), 0).astype(np.int32),
         item_id=np.where(per_item > 0, np.arange(1, items + 1), 0).astype(np.int32),
         history=padded(pairs.user[kept], pairs.item[kept], users, HISTORY),

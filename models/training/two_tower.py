@@ -24,7 +24,7 @@ from models.nouns.entities import Entities
 from models.nouns.interactions import Interactions
 from models.settings import Settings
 from models.training.content import Profiles
-from models.training.tower_inputs import Late, Pairs, TowerInputs, inputs_of, words_of
+from models.training.tower_inputs import WORDS, Late, Pairs, TowerInputs, Words, inputs_of, words_of
 
 if TYPE_CHECKING:
     import torch
@@ -42,9 +42,11 @@ def fit_two_tower(interactions: Interactions, users: Entities, startups: Entitie
     """The bundle two_tower_v1: user_factors, item_factors (n, d) float32, file two_tower_v1_best.pth (D19).
 
     Everybody has a row; a row of zeros = neither id nor word nor history: unknown. The score of a pair is the dot
-    product of its rows. The last tenth of the events tells the best number of epochs, then the towers are trained
-    anew on everything for so long. Same rows, settings and kind of processor: same bytes. Raises TooSparse under two
-    pairs of interest, TrainingError where the loss is not finite.
+    product of its rows. For those who came since: tokens (t,) ascending, rarity (t,), token_vectors of people and
+    startup_token_vectors (t, d); a stranger is the normalised mean of the rarest `words` (config) of theirs.
+    The last tenth of the events tells the best number of epochs, then the towers are trained anew on everything for
+    so long. Same rows, settings and kind of processor: same bytes. Raises TooSparse under two pairs of interest,
+    TrainingError where the loss is not finite.
     """
     pairs = Pairs.of(interactions, settings)
     if len(pairs) < 2 or len(np.unique(pairs.item)) < 2:
@@ -60,8 +62,11 @@ def fit_two_tower(interactions: Interactions, users: Entities, startups: Entitie
     config = _config(interactions, pairs, inputs, settings) | {
         "epochs": epochs, "loss": final.losses, "watched_loss": watched.losses if watched else [],
         "held_out_gain": watched.held_out if watched else []}
-    return Bundle(NAME, config, {"user_factors": user_factors, "item_factors": item_factors},
-                  {"user": users.ids, "item": startups.ids}, {f"{NAME}_best.pth": _file(final.towers)})
+    arrays = {"user_factors": user_factors, "item_factors": item_factors, "tokens": words.tokens,
+              "rarity": words.rarity, "token_vectors": _table(final.towers, "user_words"),
+              "startup_token_vectors": _table(final.towers, "item_words")}
+    return Bundle(NAME, config, arrays, {"user": users.ids, "item": startups.ids},
+                  {f"{NAME}_best.pth": _file(final.towers)})
 
 
 def towers_of(users: int, items: int, terms: int, dimensions: int) -> torch.nn.ModuleDict:
@@ -89,8 +94,7 @@ class _Fitted:
         return int(np.argmax(self.held_out)) + 1
 
 
-def _watch(interactions: Interactions, pairs: Pairs, words: tuple[np.ndarray, np.ndarray, int],
-           settings: Settings) -> _Fitted | None:
+def _watch(interactions: Interactions, pairs: Pairs, words: Words, settings: Settings) -> _Fitted | None:
     """Train before the late events and watch the rank of the pairs first met in them; None where they are too few."""
     late_from = int(np.quantile(interactions.at, 1 - LATE_SHARE))
     early = interactions.before(late_from)
@@ -216,6 +220,11 @@ def _vectors(towers: torch.nn.ModuleDict, tensors: dict[str, torch.Tensor]) -> t
         return torch.cat(people).cpu().numpy(), torch.cat(startups).cpu().numpy()
 
 
+def _table(towers: torch.nn.ModuleDict, name: str) -> np.ndarray:
+    """(terms, d) float32 what each word says; the place of nothing is left out."""
+    return np.array(towers.state_dict()[f"{name}.weight"].cpu().numpy()[1:], np.float32)
+
+
 def _held_out_gain(towers: torch.nn.ModuleDict, tensors: dict[str, torch.Tensor], late: Late) -> float:
     """Mean of 1 / log2(1 + rank) over late pairs, ranks among the startups that were met and not by this person.
 
@@ -284,5 +293,5 @@ def _config(interactions: Interactions, pairs: Pairs, inputs: TowerInputs, setti
             "dimensions": settings.two_tower_dimensions, "batch": settings.two_tower_batch, "device": settings.device,
             "learning_rate": settings.two_tower_learning_rate, "max_epochs": settings.two_tower_epochs,
             "rows_per_epoch": settings.two_tower_rows, "half_life_share": settings.two_tower_half_life_share,
-            "temperature": TEMPERATURE, "id_dropout": ID_DROPOUT,
+            "temperature": TEMPERATURE, "id_dropout": ID_DROPOUT, "words": WORDS,
             "known_users": int((inputs.user_id > 0).sum()), "known_startups": int((inputs.item_id > 0).sum())}

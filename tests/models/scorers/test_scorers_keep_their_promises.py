@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import io
 from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from scipy import sparse
 
 from models.errors import BundleCorrupt
+from models.nouns.bundle import Bundle
 from models.nouns.owners import Owners
 from models.nouns.vocabulary import Role, Source, Surface
 from models.scorers import Scorer, neighbours
@@ -16,7 +19,13 @@ from models.scorers.content import ContentScorer, text_of
 from models.scorers.factors import FactorScorer
 from models.scorers.neighbours import NeighbourScorer
 from models.scorers.popularity import PopularScorer
+from models.scorers.tower import TowerScorer
+from models.training import tower_inputs, two_tower
+from models.training.tower_inputs import WORDS as WORDS_READ
+from models.training.tower_inputs import Pairs, inputs_of, words_of
 from tests.contracts import ScorerContract, every_scorer, lists_of
+from tests.planted.bundles import SMALL as PLANTED
+from tests.planted.bundles import planted_bundles
 from tests.planted.world import GROUPS, STARTUPS, WORDS, world
 
 SURFACE = Surface.STARTUPS_FOR_DEVELOPER
@@ -109,6 +118,67 @@ class TestContent(ScorerContract):
         assert lists_of(scorer.propose(batch(), 3))[-1] == []
 
 
+class TestTower(ScorerContract):
+    """The towers fitted on the planted world; of the last three strangers one speaks the words of group 1."""
+
+    @pytest.fixture
+    def bundle(self) -> Bundle:
+        return planted_bundles()["two_tower_v1"]
+
+    @pytest.fixture
+    def scorer(self, bundle: Bundle) -> Scorer:
+        w, items = world(), world().startups.items_of(SURFACE)
+        factors = bundle.arrays["item_factors"][items]
+        return TowerScorer(SURFACE, bundle, bundle.arrays["user_factors"], w.users.count > 0, factors,
+                           np.ones(len(items), bool))
+
+    @pytest.fixture
+    def owners(self) -> Owners:
+        strangers = batch(3)
+        told = ["", text_of({"interests": "Genomics; biotech; wet lab; sailing"}), text_of({"headline": "Sailing"})]
+        return replace(strangers, text=("",) * (len(strangers) - 3) + tuple(told))
+
+    @pytest.fixture
+    def silent(self, owners: Owners) -> list[int]:
+        return [*np.flatnonzero((owners.count == 0) & (owners.row >= 0)).tolist(), len(owners) - 3, len(owners) - 1]
+
+    def test_right_answers_come_first(self, scorer: Scorer, owners: Owners) -> None:
+        assert np.mean(hits(scorer, owners)) > 0.9
+
+    def test_a_strangers_words_find_their_group(self, scorer: Scorer, owners: Owners) -> None:
+        w = world()
+        found = lists_of(scorer.propose(owners, 6))[len(owners) - 2]
+        assert set(w.startup_group[w.startups.items_of(SURFACE)[[j for j, _ in found]]].tolist()) == {1}
+
+    @pytest.mark.parametrize("most", [2, WORDS_READ])
+    def test_words_are_read_as_in_training(self, bundle: Bundle, most: int, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Everybody of either side again, as a stranger with the same words: id 0, no history."""
+        monkeypatch.setattr(tower_inputs, "WORDS", most)
+        bundle = replace(bundle, config={**bundle.config, "words": most})
+        w = world()
+        words = words_of(w.users, w.user_profiles, w.startup_profiles, PLANTED)
+        inputs = inputs_of(w.interactions, Pairs.of(w.interactions, PLANTED), words)
+        unmet = replace(inputs, user_id=0 * inputs.user_id, item_id=0 * inputs.item_id, history=0 * inputs.history)
+        towers = two_tower.towers_of(len(w.users), len(w.startups), inputs.terms, PLANTED.two_tower_dimensions)
+        file = io.BytesIO(bundle.files["two_tower_v1_best.pth"])
+        towers.load_state_dict(torch.load(file, weights_only=True))
+        people, startups = two_tower._vectors(towers, two_tower._on_device(unmet, PLANTED))
+        for surface, profiles, expected in ((SURFACE, w.user_profiles, people),
+                                            (Surface.DEVELOPERS_FOR_STARTUP, w.startup_profiles, startups)):
+            rows = np.flatnonzero((w.users.role == 0) & ~w.users.opted_out) if surface is SURFACE else np.arange(36)
+            texts = [text_of({c: v[i] for c, v in profiles.items()}) for i in rows.tolist()]
+            nobody = np.zeros((0, PLANTED.two_tower_dimensions), np.float32)
+            scorer = TowerScorer(surface, bundle, nobody, np.zeros(0, bool), nobody, np.zeros(0, bool))
+            vectors, known = scorer._vectors(strangers(texts))
+            assert known.all() and vectors == pytest.approx(expected[rows], abs=1e-5)
+
+
+def strangers(texts: list[str]) -> Owners:
+    n, none = len(texts), sparse.csr_matrix((len(texts), 0), dtype=np.float32)
+    zeros = np.zeros(n, np.int32)
+    return Owners(zeros - 1, zeros, zeros > 0, none, none.astype(bool), tuple(texts))
+
+
 class TestNeighbours(ScorerContract):
     @pytest.fixture
     def scorer(self) -> Scorer:
@@ -185,6 +255,7 @@ def test_no_scorer_escapes_the_contract() -> None:
     here = {
         TestFactors: FactorScorer,
         TestContent: ContentScorer,
+        TestTower: TowerScorer,
         TestNeighbours: NeighbourScorer,
         TestPopular: PopularScorer,
     }

@@ -1,0 +1,53 @@
+"""The two-tower at serving: a factor source that reads a stranger's words as the tower of its training did (A05)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from models.nouns.bundle import Bundle
+from models.nouns.vocabulary import Entity, Role, Source, Surface
+from models.scorers.content import ContentScorer
+from models.scorers.top_k import Float32Product, Product
+
+
+def role_word(role: Role) -> str:
+    """The word that the tower reads for a person's role."""
+    return f"role:{role}"
+
+
+class TowerScorer(ContentScorer):
+    """Of a stranger's words the rarest count, and with them the role of the surface, as if it stood in the profile.
+
+    bundle: two_tower_v1 with the arrays of its words. Arrays as for FactorScorer. A text without a word that the
+    tower knows, the role apart, is not known.
+    """
+
+    def __init__(self, surface: Surface, bundle: Bundle, owner_vectors: np.ndarray, known: np.ndarray,
+                 item_vectors: np.ndarray, item_known: np.ndarray,
+                 make: Callable[[np.ndarray], Product] = Float32Product) -> None:
+        person = surface.owner is Entity.USER
+        vectors = bundle.arrays["token_vectors" if person else "startup_token_vectors"]
+        super().__init__(Source.TWO_TOWER, owner_vectors, known, item_vectors, item_known, bundle.arrays["tokens"],
+                         vectors, make)
+        self._rarity = bundle.arrays["rarity"]
+        self._most = int(bundle.config["words"])
+        self._said = [role_word(surface.role)] if person else []
+
+    def _words(self, text: str) -> list[str]:
+        """The rarest of the known words, ties by name: as `models.training.tower_inputs.words_of` has it."""
+        words = np.unique(np.array(text.split(), str))
+        told = self._read(words)
+        if not len(told):
+            return []
+        place = np.unique(np.append(told, self._read(np.array(self._said, str))))
+        rarest = place[np.lexsort((place, -self._rarity[place]))][: self._most]
+        return list(self._tokens[rarest])
+
+    def _read(self, words: np.ndarray) -> np.ndarray:
+        """Places of those words that the tower knows."""
+        if not len(self._tokens):
+            return np.zeros(0, np.int64)
+        place = np.minimum(np.searchsorted(self._tokens, words), len(self._tokens) - 1)
+        return place[self._tokens[place] == words]
