@@ -93,6 +93,8 @@ class Settings:
     trending_days: float = _env("MATCHBOOK_TRENDING_DAYS", 30.0, "only younger events trend", True, low=0.01)
     trending_half_life_days: float = _env("MATCHBOOK_TRENDING_HALF_LIFE_DAYS", 7.0, "an event counts half after this", True, low=0.01)
     neighbours: int = _env("MATCHBOOK_NEIGHBOURS", 200, "neighbours kept per item", True, low=1, high=5000)
+    neighbours_half_life_share: float = _env("MATCHBOOK_NEIGHBOURS_HALF_LIFE_SHARE", 0.5, "what a neighbour was met by counts half after this share of the data's span; 0: never", True, low=0)
+    neighbours_reverse_half_life_share: float = _env("MATCHBOOK_NEIGHBOURS_REVERSE_HALF_LIFE_SHARE", -1.0, "the same among users; -1: as above", True, low=-1)
     neighbours_history: int = _env("MATCHBOOK_NEIGHBOURS_HISTORY", 500, "newest pairs of a history that are compared", True, low=2)
     two_tower_dimensions: int = _env("MATCHBOOK_TWO_TOWER_DIMENSIONS", 64, "size of a tower's output", True, low=2, high=512)
     two_tower_epochs: int = _env("MATCHBOOK_TWO_TOWER_EPOCHS", 10, "(C32)", True, low=1, high=500)

@@ -1,56 +1,99 @@
-"""A quick judgement of one factor model alone: trained before an inner cut, judged by what came after (E09, C25)."""
+"""A quick judgement of one model alone: trained before an inner cut, judged by what came after (E09, C25)."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 import numpy as np
 
-from models.metrics import K, at_k, hits_of, places
+from models.metrics import K, at_k, bootstrap, hits_of, places
 from models.nouns.bundle import Bundle
-from models.nouns.id_map import IdMap
-from models.scorers.top_k import Float32Product, top_k
+from models.nouns.interactions import Interactions
+from models.nouns.vocabulary import Entity, Surface
+from models.recipe import REQUIRED, open_recipe
 from models.settings import Settings
 from pipelines.data.snapshot import Snapshot
-from pipelines.learning.holdout import inner_cut, outcome_of
+from pipelines.learning.holdout import Outcome, hashed, inner_cut, outcome_of
 from pipelines.learning.train import fit
 from pipelines.run import EPOCH
 
-#: Whose owners are startups.
-REVERSED = ("als_reverse_v1",)
+
+def surfaces_of(name: str, both: bool = False) -> tuple[Surface, ...]:
+    """Where a model speaks: a `_reverse` one for startups, any other for people, and for startups too if `both`."""
+    owners = {Entity.STARTUP if "reverse" in name else Entity.USER} | (set(Entity) if both else set())
+    return tuple(s for s in Surface if s.owner in owners)
 
 
-def split_test(name: str, snapshot: Snapshot, settings: Settings, share: float) -> dict[str, float | int | str]:
-    """Precision@10 and MAP@10 of a model that saw all but the last `share` of the events.
+@dataclass(frozen=True, eq=False)
+class Split:
+    """One inner cut of a snapshot: what a single model is trained before and judged after.
 
-    Means over the owners it knows who first met something new after the cut; what they had met before is left out of
-    their lists, and a disliked item is no hit. This judges the model alone: `evaluate` judges the lists as served.
-    Raises TooSparse where one side of the cut is empty.
+    before: users x startups, strictly before the cut. facts: the bundles without which nothing can be listed.
     """
-    interactions = snapshot.interactions()
-    cut_us = inner_cut(interactions, share)
-    bundle = fit(name, snapshot, settings, cut_us)
-    outcome, before = outcome_of(interactions, cut_us), interactions.before(cut_us)
-    if name in REVERSED:
-        outcome, before = outcome.transposed(), before.transposed()
-    owner_vectors, known = _aligned(bundle, "user", before.owners)
-    item_vectors, offered = _aligned(bundle, "item", before.items)
-    catalogue = np.flatnonzero(offered)
-    rows = np.flatnonzero(known & (np.diff(outcome.relevant.indptr) > 0))
-    seen = before.pairs()[rows][:, catalogue].tocsr()
-    lists = top_k(owner_vectors[rows], Float32Product(item_vectors[catalogue]), seen, K)
-    hits = hits_of(places(lists.indptr, catalogue[lists.item]), outcome.relevant[rows])
-    figures = at_k(hits, np.diff(outcome.relevant[rows].indptr))
-    return {"cut": (EPOCH + timedelta(microseconds=cut_us)).isoformat(), "owners": len(rows),
-            f"Precision@{K}": _mean(figures["precision"]), f"MAP@{K}": _mean(figures["map"])}
+
+    snapshot: Snapshot
+    cut_us: int
+    before: Interactions
+    outcome: Outcome
+    facts: Mapping[str, Bundle]
+
+    @classmethod
+    def of(cls, snapshot: Snapshot, settings: Settings, share: float) -> Split:
+        """The cut that leaves the last `share` of the events after it. Raises TooSparse where one side is empty."""
+        interactions = snapshot.interactions()
+        cut_us = inner_cut(interactions, share)
+        facts = {name: fit(name, snapshot, settings, cut_us) for name in REQUIRED}
+        return cls(snapshot, cut_us, interactions.before(cut_us), outcome_of(interactions, cut_us), facts)
+
+    @property
+    def cut(self) -> str:
+        """The cut as ISO 8601."""
+        return (EPOCH + timedelta(microseconds=self.cut_us)).isoformat()
+
+    def fitted(self, name: str, settings: Settings) -> Bundle:
+        """The model before the cut. Raises TooSparse and TrainingError."""
+        return fit(name, self.snapshot, settings, self.cut_us)
+
+    def judged(self, bundle: Bundle, settings: Settings, surfaces: Sequence[Surface]) -> dict[str, np.ndarray]:
+        """precision, recall, ndcg, map at K of every owner of these surfaces who first met something after the cut.
+
+        Each (owners,) float64, the same owners in the same order for every model (`holdout_owners` of a surface at
+        most); an owner the model does not know has 0, and `known` (owners,) bool is False. What they had met before is
+        left out of their lists, a disliked item is no hit, and everything listed at the cut may be shown.
+        """
+        found = [self._on(surface, bundle, settings) for surface in surfaces]
+        return {name: np.concatenate([f[name] for f in found]) for name in found[0]}
+
+    def _on(self, surface: Surface, bundle: Bundle, settings: Settings) -> dict[str, np.ndarray]:
+        settings = replace(settings, enable_als=True, enable_two_tower=True, ranker="rules")
+        recipe = open_recipe(surface, {**self.facts, bundle.name: bundle}, settings)
+        (scorer,) = recipe.scorers.values()
+        mine = self.outcome if surface.owner is Entity.USER else self.outcome.transposed()
+        rows = recipe.owners.owners_of(surface)
+        rows = rows[~recipe.owners.opted_out[rows]]
+        rows = rows[np.diff(mine.over(rows, recipe.catalogue).relevant.indptr) > 0]
+        rows = np.sort(rows[np.argsort(hashed(recipe.owners.ids, rows))][: settings.holdout_owners])
+        relevant = mine.over(rows, recipe.catalogue).relevant
+        proposal = scorer.propose(recipe.batch(rows, self.before), K)
+        figures = at_k(hits_of(places(proposal.indptr, proposal.item), relevant), np.diff(relevant.indptr))
+        return {**figures, "known": np.diff(proposal.indptr) > 0}
 
 
-def _aligned(bundle: Bundle, side: str, ids: IdMap) -> tuple[np.ndarray, np.ndarray]:
-    """(n, d) vectors in the order of `ids`, and (n,) bool: which of them the model knows."""
-    place = bundle.maps[side].rows_of(ids.ids)
-    factors = bundle.arrays[f"{side}_factors"]
-    vectors = np.where(place[:, None] >= 0, factors[place], 0).astype(np.float32)
-    return vectors, np.asarray(vectors.any(axis=1))
+def split_test(name: str, snapshot: Snapshot, settings: Settings, share: float) -> dict[str, object]:
+    """Precision, MAP and NDCG at 10 of a model that saw all but the last `share` of the events, over whom it knows.
+
+    The NDCG comes with its 95% interval. This judges the model alone: `evaluate` judges the lists as served. Raises
+    TooSparse where one side of the cut is empty.
+    """
+    split = Split.of(snapshot, settings, share)
+    figures = split.judged(split.fitted(name, settings), settings, surfaces_of(name))
+    known = figures["known"]
+    low, high = bootstrap(figures["ndcg"][known])
+    return {"cut": split.cut, "owners": int(known.sum()), f"Precision@{K}": _mean(figures["precision"][known]),
+            f"MAP@{K}": _mean(figures["map"][known]), f"NDCG@{K}": _mean(figures["ndcg"][known]),
+            f"NDCG@{K} interval": [round(float(low[0]), 4), round(float(high[0]), 4)]}
 
 
 def _mean(values: np.ndarray) -> float:
