@@ -4,7 +4,8 @@ MatchbookError
 ├── SettingsError            at start: names the variable, the value, the rule
 ├── DataError                a row, a file or a table breaks a promise
 │   ├── ContractError        a contract view lacks a column or has another type
-│   └── EmptySnapshot        nothing to learn from before the cutoff (P01)
+│   ├── EmptySnapshot        nothing to learn from before the cutoff (P01)
+│   └── LeakFound            a model knows something from after the cut that judges it: the run stops, nothing is built
 ├── BundleError              a trained model cannot be used
 │   ├── BundleNotFound       no such directory (P03)
 │   └── BundleCorrupt        checksum, shape or format differs from the manifest
@@ -41,6 +42,10 @@ class ContractError(DataError):
 
 class EmptySnapshot(DataError):
     """Nothing to learn from before the cutoff."""
+
+
+class LeakFound(DataError):
+    """A model knows something from after the cut that judges it; its figures would be worth nothing."""
 
 
 class BundleError(MatchbookError):

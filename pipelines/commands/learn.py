@@ -14,7 +14,7 @@ from models.settings import Settings
 from models.training.ranker import RANKER, fit_ranker
 from pipelines.artifacts import Artifacts
 from pipelines.data.snapshot import Snapshot, read_manifest
-from pipelines.learning.judging.evaluate import evaluate, table
+from pipelines.learning.judging.evaluate import REPORT, evaluate, table
 from pipelines.learning.holdout import open_holdout
 from pipelines.learning.ranking_set import ranking_set, read_rows
 from pipelines.learning.second_stage import train_ranker
@@ -39,7 +39,7 @@ def register(steps: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
     rows.add_argument("--neg-ratio", type=_whole, help="negatives a positive; default: MATCHBOOK_RANKER_NEGATIVES")
     rows.add_argument("--recipe", choices=_RECIPES, default="honest")
     rows.set_defaults(run=_ranking_set, needs_servers=False)
-    judge = steps.add_parser("evaluate", help="judge every model by what happened after an inner cut")
+    judge = steps.add_parser("evaluate", help="judge every model by what happened after an inner cut; writes a report with figures")
     judge.add_argument("--json", action="store_true", help="all figures as JSON instead of the table")
     judge.set_defaults(run=_evaluate, needs_servers=False)
 
@@ -80,7 +80,9 @@ def _ranking_set(settings: Settings, args: argparse.Namespace) -> int:
 
 
 def _evaluate(settings: Settings, args: argparse.Namespace) -> int:
-    found = evaluate(*newest_run(settings))
+    run, snapshot = newest_run(settings)
+    found = evaluate(run, snapshot)
+    sys.stderr.write(f"report with figures: {run.directory / REPORT}\n")
     sys.stdout.write(json.dumps(found, indent=1) + "\n" if args.json else table(found))
     return 0
 

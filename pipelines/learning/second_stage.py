@@ -18,8 +18,8 @@ from models.nouns.vocabulary import Surface
 from models.training.blend import BLEND, fit_blend
 from models.training.ranker import RANKER, RankingRows, fit_ranker
 from pipelines.data.snapshot import Snapshot
-from pipelines.learning.judging.contenders import RANKED, RULES, contenders, shown
 from pipelines.learning.holdout import Holdout, holdout_place, open_holdout
+from pipelines.learning.judging.contenders import RANKED, RULES, contenders, shown
 from pipelines.learning.ranking_set import RankingSet, ranking_set
 from pipelines.run import Run
 

@@ -7,7 +7,6 @@ every model. The owners are the judging half of the hold-out: none of them taugh
 from __future__ import annotations
 
 import logging
-import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,42 +14,55 @@ import numpy as np
 
 from models import metrics
 from models.errors import TooSparse
-from models.nouns.entities import Entities
-from models.nouns.owners import Owners
-from models.nouns.vocabulary import Surface
-from models.recipe import Recipe
-from models.routing import route, segment_names
+from models.nouns.bundle import Bundle
+from models.nouns.vocabulary import Entity, Source, Surface
+from models.settings import Settings
 from pipelines.data.snapshot import Snapshot
-from pipelines.learning.judging.contenders import ROUTE, contenders, shown
-from pipelines.learning.holdout import Outcome
+from pipelines.learning.judging.contenders import RANKED, ROUTE, RULES, contenders, shown
+from pipelines.learning.judging.figures import (
+    ACCURACY,
+    SERVED,
+    PerOwner,
+    changed,
+    ensemble_gain,
+    groups,
+    item_facts,
+    judged,
+    measured,
+)
+from pipelines.learning.judging.report import report
+from pipelines.learning.leaks import check_leaks
 from pipelines.learning.second_stage import SecondStage, open_second_stage
 from pipelines.run import Run
 
 _LOG = logging.getLogger(__name__)
-#: Metrics that come with an interval; the others are means alone.
-_ACCURACY = ("precision", "recall", "ndcg", "map")
-#: Who has no event before the cut: the route calls them cold, but they tell another story.
-NONE = "none"
+#: What `evaluate` leaves in the directory of its run.
+FIGURES, TABLE, REPORT = "evaluation.json", "evaluation.md", "evaluation.html"
+#: Where a trained model keeps the loss of each epoch, and what was watched to tell when to stop.
+_WATCHED = ("held_out_gain", "validation_loss", "watched_loss")
 
 
 def evaluate(run: Run, snapshot_name: str) -> dict[str, Any]:
-    """Judge every contender on every surface; the result is also in the run's evaluation.json and evaluation.md.
+    """Judge every contender on every surface; the same as JSON, Markdown and HTML is left in the run's directory.
 
-    {"cut", "surfaces": {surface: {"owners", "pairs", "catalogue", "models": {model: {segment: {metric: …}}}}}, …}.
-    Accuracy: {"mean", "low", "high"} (95%, bootstrap over owners); `against_route` is the paired difference of NDCG.
+    {"cut", "sizes", "settings", "leaks", "training", "surfaces": {surface: {"owners", "pairs", "catalogue", "choice",
+    "claims", "models": see `judged`}}, …}. Raises LeakFound where a base model knows anything from the cut on.
     """
     snapshot = Snapshot.open(run.settings.artifacts / "snapshots" / snapshot_name)
-    about = {"snapshot": snapshot_name, "as_of": run.as_of.isoformat(), "k": metrics.K}
+    about = {"snapshot": snapshot_name, "as_of": run.as_of.isoformat(), "k": metrics.K,
+             "sizes": dict(snapshot.manifest.get("counts", {})), "settings": run.settings.recorded()}
     try:
         stage = open_second_stage(run, snapshot)
     except TooSparse as error:
         _LOG.warning("nothing to judge the models by: %s", error)
         found: dict[str, Any] = {**about, "reason": str(error), "surfaces": {}}
     else:
-        found = {**about, "cut": stage.holdout.cut, "second_stage": stage.refs,
-                 "surfaces": {s.value: _surface(stage, s) for s in Surface}}
-    run.artifacts.write_json(run.directory / "evaluation.json", found)
-    (run.directory / "evaluation.md").write_text(table(found))
+        leaks = check_leaks(snapshot, stage.holdout.settings, stage.holdout.cut_us, stage.holdout.bundles)
+        found = {**about, "cut": stage.holdout.cut, "second_stage": stage.refs, "leaks": leaks,
+                 "training": training_curves(stage), "surfaces": {s.value: _surface(stage, s) for s in Surface}}
+    run.artifacts.write_json(run.directory / FIGURES, found)
+    (run.directory / TABLE).write_text(table(found))
+    (run.directory / REPORT).write_text(report(found))
     return found
 
 
@@ -64,6 +76,43 @@ def table(evaluation: Mapping[str, Any]) -> str:
     return "\n".join(head + body) + "\n"
 
 
+def served_by(ranker: Bundle | None, surface: Surface, settings: Settings) -> dict[str, str]:
+    """Which contender a surface's owners are given, and why: {"serves", "reason"}."""
+    if settings.ranker == "off":
+        return {"serves": ROUTE, "reason": "MATCHBOOK_RANKER is off"}
+    if settings.ranker == "rules":
+        return {"serves": RULES, "reason": "MATCHBOOK_RANKER asks for the rules"}
+    if ranker is None:
+        return {"serves": RULES, "reason": "no ranker was trained, or it was refused"}
+    if settings.ranker == "mlp":
+        return {"serves": RANKED, "reason": "MATCHBOOK_RANKER asks for the trained ranker"}
+    if surface.value in ranker.config.get("surfaces", [surface.value]):
+        return {"serves": RANKED, "reason": "the trained ranker passed against the rules"}
+    return {"serves": RULES, "reason": "the trained ranker did not pass against the rules on this surface"}
+
+
+def claims(each: PerOwner, masks: Mapping[str, np.ndarray], surface: Surface) -> dict[str, Any]:
+    """What the seeds promised and what is so here: "ensemble" over its best member for hot users (I05), "diversity"
+    and "age_days" of the ranked lists against those of the route alone (I09, I21); left out where undefined."""
+    hot = masks.get("hot") if surface.owner is Entity.USER else None
+    members = (Source.ALS.value, Source.TWO_TOWER.value)
+    found = {"ensemble": None if hot is None else ensemble_gain(each, hot, ROUTE, members),
+             "diversity": changed(each, "diversity", SERVED, ROUTE),
+             "age_days": changed(each, "age_days", SERVED, ROUTE)}
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def training_curves(stage: SecondStage) -> dict[str, dict[str, list[float]]]:
+    """By model that was trained in epochs: "loss" of each, and "watched", what told when to stop."""
+    bundles = {**stage.holdout.bundles} | ({RANKED: stage.ranker} if stage.ranker is not None else {})
+    found: dict[str, dict[str, list[float]]] = {}
+    for name, bundle in bundles.items():
+        if isinstance(bundle.config.get("loss"), list):
+            watched: list[float] = next((bundle.config[key] for key in _WATCHED if bundle.config.get(key)), [])
+            found[name] = {"loss": list(bundle.config["loss"]), "watched": list(watched)}
+    return found
+
+
 def _surface(stage: SecondStage, surface: Surface) -> dict[str, Any]:
     recipe = stage.holdout.recipe(surface)
     owners, outcome = stage.holdout.owners(recipe, teaching=False)
@@ -72,47 +121,14 @@ def _surface(stage: SecondStage, surface: Surface) -> dict[str, Any]:
         return {**size, "models": {}}
     those = contenders(stage.holdout, surface, stage.ranker, stage.of_the_seed)
     lists = shown(those, owners, stage.holdout.settings.threads)
-    return {**size, "models": judged(lists, outcome, groups(recipe, owners), recipe)}
-
-
-def groups(recipe: Recipe, owners: Owners) -> dict[str, np.ndarray]:
-    """By name (b,) bool: overall, known (any event before the cut), and each segment that occurs."""
-    segment = route(recipe.surface, owners.count, recipe.settings).segment
-    known = owners.count > 0
-    found = {"overall": np.ones(len(owners), bool), "known": known, NONE: ~known}
-    found |= {name: known & (segment == i) for i, name in enumerate(segment_names())}
-    return {name: mask for name, mask in found.items() if mask.any()}
-
-
-def judged(lists: Mapping[str, np.ndarray], outcome: Outcome, masks: Mapping[str, np.ndarray],
-           recipe: Recipe) -> dict[str, dict[str, dict[str, Any]]]:
-    """By model and group: every metric. lists: by model (b, K) catalogue positions."""
-    rank, category = _standing(recipe.items, recipe.catalogue), recipe.facets["category"]
-    each = {name: metrics.per_owner(places, outcome.relevant, rank, category) for name, places in lists.items()}
-    found: dict[str, dict[str, dict[str, Any]]] = {name: {} for name in lists}
-    for group, mask in masks.items():
-        columns = {(name, m): each[name][m][mask] for name in lists for m in _ACCURACY}
-        columns |= {(name, "against_route"): (each[name]["ndcg"] - each[ROUTE]["ndcg"])[mask] for name in lists}
-        low, high = metrics.bootstrap(np.column_stack(list(columns.values())))
-        for (name, m), values, a, b in zip(columns, columns.values(), low.tolist(), high.tolist(), strict=True):
-            found[name].setdefault(group, {"owners": int(mask.sum())})[m] = {
-                "mean": _plain(values.mean()), "low": _plain(a), "high": _plain(b)}
-        for name, places in lists.items():
-            found[name][group] |= _whole(places[mask], each[name], mask, len(recipe.catalogue))
-    return found
-
-
-def _whole(places: np.ndarray, each: Mapping[str, np.ndarray], mask: np.ndarray, items: int) -> dict[str, float | None]:
-    """Reach and spread of one model's lists to one group."""
-    spread = {m: _mean(each[m][mask]) for m in ("popularity_rank", "diversity")}
-    reach = {"coverage": metrics.coverage(places, items), "answered": float((places >= 0).any(axis=1).mean()),
-             "gini": metrics.gini(metrics.exposure(places, items))}
-    return {**spread, **{name: _plain(value) for name, value in reach.items()}}
-
-
-def _standing(items: Entities, catalogue: np.ndarray) -> np.ndarray:
-    """(m,) popularity rank of each catalogue item, by its events before the cut."""
-    return metrics.popularity_rank((items.views + items.interactions)[catalogue])
+    choice = served_by(stage.ranker, surface, stage.holdout.settings)
+    lists = {SERVED: lists[choice["serves"]], **lists}
+    masks, items = groups(recipe, owners), item_facts(recipe, stage.holdout.before)
+    each = measured(lists, outcome, items)
+    models = judged(lists, each, masks, len(items))
+    candidates = {name: models[name]["overall"]["ndcg"]["mean"] for name in (ROUTE, RULES, RANKED) if name in models}
+    return {**size, "choice": {**choice, "candidates": candidates}, "claims": claims(each, masks, surface),
+            "models": models}
 
 
 def _surface_table(name: str, surface: Mapping[str, Any]) -> list[str]:
@@ -122,12 +138,14 @@ def _surface_table(name: str, surface: Mapping[str, Any]) -> list[str]:
     segments = list(next(iter(surface["models"].values())))
     rows = [["NDCG@10", *segments, "precision", "recall", "MAP", "coverage", "popularity rank", "diversity", "Gini"]]
     rows.append(["---"] * len(rows[0]))
+    accuracy = [m for m in ACCURACY if m != "ndcg"]
     for model, by_segment in surface["models"].items():
         all_of_them = by_segment["overall"]
         rows.append([model, *(_interval(by_segment[s]["ndcg"]) for s in segments),
-                     *(_four(all_of_them[m]["mean"]) for m in ("precision", "recall", "map")),
+                     *(_four(all_of_them[m]["mean"]) for m in accuracy),
                      *(_four(all_of_them[m]) for m in ("coverage", "popularity_rank", "diversity", "gini"))])
-    return [f"## {name}", "", size, "", *("| " + " | ".join(row) + " |" for row in rows), ""]
+    serves = f"served: {surface['choice']['serves']} ({surface['choice']['reason']})"
+    return [f"## {name}", "", f"{size}; {serves}", "", *("| " + " | ".join(row) + " |" for row in rows), ""]
 
 
 def _interval(entry: Mapping[str, float | None]) -> str:
@@ -136,14 +154,3 @@ def _interval(entry: Mapping[str, float | None]) -> str:
 
 def _four(value: float | None) -> str:
     return "" if value is None else f"{value:.4f}"
-
-
-def _mean(values: np.ndarray) -> float | None:
-    """Mean over the owners where the metric is defined."""
-    defined = values[~np.isnan(values)]
-    return _plain(defined.mean()) if len(defined) else None
-
-
-def _plain(value: float) -> float | None:
-    """A JSON number; None for NaN."""
-    return None if math.isnan(value) else round(float(value), 6)

@@ -13,9 +13,10 @@ from models import metrics
 from models.nouns.vocabulary import Surface
 from models.recommend import recommend
 from pipelines.data.snapshot import Snapshot
-from pipelines.learning.judging.contenders import contenders, shown
-from pipelines.learning.judging.evaluate import evaluate, groups, judged, table
 from pipelines.learning.holdout import Holdout, Outcome
+from pipelines.learning.judging.contenders import contenders, shown
+from pipelines.learning.judging.evaluate import evaluate, table
+from pipelines.learning.judging.figures import groups, item_facts, judged, measured
 from pipelines.run import Run
 from tests.pipelines.learning.market import market
 
@@ -31,8 +32,8 @@ def test_everyone_is_compared_on_every_surface(found: dict[str, Any], learning_r
     assert set(found["surfaces"]) == {s.value for s in Surface}
     for name, surface in found["surfaces"].items():
         als = "als" if name.startswith("startups") else "als_reverse"
-        assert list(surface["models"]) == ["random", "popular", "content_based", als, "two_tower", "item_neighbours",
-                                           "route", "rules", "ranker", "ranker_seed_recipe"]
+        assert list(surface["models"]) == ["served", "random", "popular", "content_based", als, "two_tower",
+                                           "item_neighbours", "route", "rules", "ranker", "ranker_seed_recipe"]
         assert surface["owners"] == surface["models"]["route"]["overall"]["owners"] > 5
     assert json.loads((learning_run.directory / "evaluation.json").read_text()) == json.loads(json.dumps(found))
 
@@ -43,9 +44,9 @@ def test_the_planted_taste_is_found_and_chance_is_chance(found: dict[str, Any]) 
     assert score["item_neighbours"] > score["random"] + 0.05 and score["als"] > score["random"]
     interval = models["als"]["overall"]["ndcg"]
     assert interval["low"] <= interval["mean"] <= interval["high"]
-    assert models["route"]["overall"]["against_route"] == {"mean": 0, "low": 0, "high": 0}
-    gain = models["random"]["overall"]["against_route"]
-    assert gain["mean"] == pytest.approx(score["random"] - score["route"], abs=1e-5)
+    assert models["served"]["overall"]["against_served"] == {"mean": 0, "low": 0, "high": 0}
+    loss = models["random"]["overall"]["against_served"]
+    assert loss["mean"] == pytest.approx(score["random"] - score["served"], abs=1e-5)
 
 
 def test_the_same_figures_every_time(found: dict[str, Any], learning_run: Run, planted: Snapshot) -> None:
@@ -88,11 +89,13 @@ def test_a_perfect_list_scores_one(holdout: Holdout) -> None:
     owners, outcome = holdout.owners(recipe, teaching=False)
     perfect = metrics.places(outcome.relevant.indptr, outcome.relevant.indices)
     empty = np.full_like(perfect, -1)
-    masks = groups(recipe, owners)
-    got = judged({"perfect": perfect, "route": empty}, outcome, masks, recipe)
+    masks, items = groups(recipe, owners), item_facts(recipe, holdout.before)
+    lists = {"perfect": perfect, "empty": empty}
+    got = judged(lists, measured(lists, outcome, items), masks, len(items), reference="empty")
     assert got["perfect"]["overall"]["ndcg"] == {"mean": 1, "low": 1, "high": 1}
-    assert got["route"]["overall"]["ndcg"]["mean"] == 0 and got["route"]["overall"]["popularity_rank"] is None
-    assert got["perfect"]["overall"]["against_route"]["mean"] == 1
+    assert got["empty"]["overall"]["ndcg"]["mean"] == 0 and got["empty"]["overall"]["popularity_rank"] is None
+    assert got["empty"]["overall"]["gini"] is None and got["empty"]["overall"]["answered"] == 0
+    assert got["perfect"]["overall"]["against_served"]["mean"] == 1
     assert sum(got["perfect"][g]["owners"] for g in masks if g not in ("overall", "known")) == len(owners)
 
 

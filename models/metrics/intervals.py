@@ -1,0 +1,64 @@
+"""How sure a mean over owners is: bootstrap intervals, paired ones for differences (Efron and Tibshirani 1993).
+
+Every mean over owners is a plain mean.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+#: Resampled means are drawn in blocks of about this many owner draws: memory stays flat however many owners there are.
+_DRAWS = 4_000_000
+
+
+def bootstrap(values: np.ndarray, times: int = 1000, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """95% interval of the mean over owners, by resampling owners: (low, high), each (columns,).
+
+    values: (owners,) or (owners, columns). All columns see the same resamples, so columns of one call are paired.
+    NaN where there are fewer than two owners.
+    """
+    table = np.asarray(values, float).reshape(len(values), -1)
+    n = len(table)
+    if n < 2:
+        return np.full(table.shape[1], np.nan), np.full(table.shape[1], np.nan)
+    rng = np.random.default_rng(seed)
+    block = max(1, _DRAWS // n)
+    means = [_resampled(table, rng.integers(0, n, (min(block, times - at), n))) for at in range(0, times, block)]
+    low, high = np.quantile(np.concatenate(means), (0.025, 0.975), axis=0)
+    return low, high
+
+
+def paired_difference(values: np.ndarray, other: np.ndarray, times: int = 1000, seed: int = 0) -> dict[str, float]:
+    """Mean of values - other over the same owners, with its 95% interval: {"mean", "low", "high"}."""
+    difference = np.asarray(values, float) - np.asarray(other, float)
+    low, high = bootstrap(difference, times, seed)
+    mean = float(difference.mean()) if len(difference) else float("nan")
+    return {"mean": mean, "low": float(low[0]), "high": float(high[0])}
+
+
+def summary(metrics: Mapping[str, np.ndarray], times: int = 1000, seed: int = 0) -> dict[str, dict[str, float]]:
+    """By metric: {"mean", "low", "high"} over the owners where it is defined (NaN is left out)."""
+    full = [name for name, column in metrics.items() if not np.isnan(column).any()]
+    intervals = {}
+    if full:
+        low, high = bootstrap(np.column_stack([metrics[name] for name in full]), times, seed)
+        intervals = {name: (low[i], high[i]) for i, name in enumerate(full)}
+    return {name: _entry(column, intervals.get(name), times, seed) for name, column in metrics.items()}
+
+
+def _entry(column: np.ndarray, interval: tuple[float, float] | None, times: int, seed: int) -> dict[str, float]:
+    defined = column[~np.isnan(column)]
+    if interval is None:
+        low, high = bootstrap(defined, times, seed)
+        interval = (low[0], high[0])
+    mean = float(defined.mean()) if len(defined) else float("nan")
+    return {"mean": mean, "low": float(interval[0]), "high": float(interval[1])}
+
+
+def _resampled(table: np.ndarray, draws: np.ndarray) -> np.ndarray:
+    """(rows of draws, columns) means of the drawn owners: how often each was drawn, times the values."""
+    rows, n = draws.shape
+    flat = np.bincount((draws + np.arange(rows)[:, None] * n).ravel(), minlength=rows * n)
+    return np.asarray(flat.reshape(rows, n) @ table / n)

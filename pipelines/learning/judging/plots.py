@@ -1,0 +1,152 @@
+"""Figures of the evaluation as SVG text: the same figures give the same bytes, letters stay letters.
+
+Colours are those of Okabe and Ito (2008), told apart by the colour-blind; shape says the same as colour.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+BLUE, ORANGE, GREEN, GREY, BLACK = "#0072B2", "#D55E00", "#009E73", "#767676", "#222222"
+_STYLE = {"svg.fonttype": "none", "svg.hashsalt": "matchbook", "font.family": "sans-serif", "font.size": 10,
+          "font.sans-serif": ["DejaVu Sans"], "axes.spines.top": False, "axes.spines.right": False,
+          "axes.edgecolor": GREY, "axes.titlesize": 10.5, "axes.titlelocation": "left", "axes.titleweight": "bold",
+          "xtick.color": BLACK, "ytick.color": BLACK, "axes.axisbelow": True}
+#: Inches: the width of the page, a panel's least width, a line of a chart, what titles and axes need.
+_WIDE, _PANEL, _LINE, _FRAME = 11.0, 1.85, 0.27, 0.85
+
+#: {"mean", "low", "high"}; low and high may be None.
+Interval = Mapping[str, float | None]
+
+
+def dots(panels: Mapping[str, Mapping[str, Interval]], names: Sequence[str], marked: str = "",
+         plain: Sequence[str] = (), zero: bool = False) -> str:
+    """A panel a group, a line a name, a dot with its interval: what lies apart differs.
+
+    panels: by title, by name. names: from top to bottom. marked: drawn as a blue diamond; plain: as grey squares.
+    zero: a line at 0, for differences.
+    """
+    figure, axes = _figure(len(panels), _FRAME + _LINE * len(names))
+    for i, (ax, (title, values)) in enumerate(zip(axes, panels.items(), strict=True)):
+        for y, name in enumerate(names):
+            entry = values.get(name)
+            if entry is None or entry["mean"] is None:
+                continue
+            colour, shape, size = _look(name, marked, plain)
+            low, high = entry.get("low"), entry.get("high")
+            if low is not None and high is not None:
+                ax.plot([low, high], [y, y], color=colour, linewidth=1.8, solid_capstyle="butt")
+            ax.plot([entry["mean"]], [y], shape, color=colour, markersize=size)
+        _lines(ax, names if i == 0 else None, len(names))
+        ax.set_title(title)
+        if zero:
+            ax.axvline(0, color=GREY, linewidth=1)
+        else:
+            ax.set_xlim(left=min(0.0, ax.get_xlim()[0]))
+    return _svg(figure)
+
+
+def bars(panels: Mapping[str, Mapping[str, float | None]], names: Sequence[str], marked: str = "",
+         plain: Sequence[str] = ()) -> str:
+    """A panel a figure, a bar a name with its number; a name without a value has no bar."""
+    figure, axes = _figure(len(panels), _FRAME + _LINE * len(names))
+    for i, (ax, (title, values)) in enumerate(zip(axes, panels.items(), strict=True)):
+        for y, name in enumerate(names):
+            value = values.get(name)
+            if value is not None:
+                ax.barh(y, value, color=_look(name, marked, plain)[0], height=0.62)
+                ax.annotate(short(value), (value, y), (3, 0), textcoords="offset points", va="center", fontsize=8.5)
+        _lines(ax, names if i == 0 else None, len(names))
+        ax.set_title(title)
+        ax.set_xlim(0, max([v for v in values.values() if v is not None], default=1.0) * 1.3 or 1.0)
+        ax.locator_params(axis="x", nbins=3)
+    return _svg(figure)
+
+
+def curves(panels: Mapping[str, Mapping[str, Sequence[float]]]) -> str:
+    """A panel a model, epochs to the right: its "loss", and what was "watched" below it where there is any."""
+    figure, axes = _figure(sum(1 + bool(c.get("watched")) for c in panels.values()), 2.6, widest=3.6)
+    place = iter(axes)
+    for name, curve in panels.items():
+        for key, colour, shape in (("loss", BLACK, "o-"), ("watched", BLUE, "D-")):
+            if curve.get(key):
+                ax = next(place)
+                ax.plot(range(1, len(curve[key]) + 1), curve[key], shape, color=colour, markersize=4, linewidth=1.4)
+                ax.set_title(f"{name}: {'loss' if key == 'loss' else 'held out'}")
+                ax.set_xlabel("epoch")
+                ax.locator_params(axis="x", nbins=6, integer=True)
+                ax.locator_params(axis="y", nbins=5)
+    return _svg(figure)
+
+
+def calibration(bins: Sequence[Mapping[str, float]]) -> str:
+    """Mean score against how often it came true, a dot a bin, as large as the bin is full."""
+    figure, (ax,) = _figure(1, 3.1, widest=5.0)
+    score, rate, count = ([b[k] for b in bins] for k in ("score", "rate", "count"))
+    most = max(count, default=1)
+    ax.plot(score, rate, color=BLUE, linewidth=1.4)
+    ax.scatter(score, rate, s=[20 + 80 * c / most for c in count], color=BLUE)
+    ax.set(xlabel="mean score", ylabel="share that came true", ylim=(0, max(rate, default=0) * 1.15 or 1))
+    return _svg(figure)
+
+
+def short(value: float) -> str:
+    """Three digits that tell."""
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
+
+
+def _figure(panels: int, height: float, widest: float = 4.2) -> tuple[Figure, list[Axes]]:
+    import matplotlib as mpl
+    from matplotlib.figure import Figure
+
+    with mpl.rc_context(_STYLE):  # type: ignore[arg-type]
+        width = min(_WIDE, max(panels, 1) * max(min(widest, _WIDE / max(panels, 1)), _PANEL))
+        figure = Figure(figsize=(width, height), layout="constrained")
+        return figure, [figure.add_subplot(1, panels, i + 1) for i in range(panels)]
+
+
+def _look(name: str, marked: str, plain: Sequence[str]) -> tuple[str, str, float]:
+    """Colour, shape and size of a name's mark."""
+    if name == marked:
+        return BLUE, "D", 7
+    return (GREY, "s", 5.5) if name in plain else (BLACK, "o", 5.5)
+
+
+def _lines(ax: Axes, names: Sequence[str] | None, n: int) -> None:
+    """One line a name, the first on top; names stand on the left panel only."""
+    ax.set_ylim(n - 0.4, -0.6)
+    ax.set_yticks(range(n), list(names) if names is not None else [""] * n)
+    ax.tick_params(axis="y", length=0)
+    ax.grid(axis="x", color="#DDDDDD", linewidth=0.7)
+    ax.locator_params(axis="x", nbins=4)
+
+
+def _svg(figure: Figure) -> str:
+    """The figure as an <svg> element without a size of its own, a date or a colour behind it."""
+    import matplotlib as mpl
+
+    buffer = io.StringIO()
+    with mpl.rc_context(_STYLE):  # type: ignore[arg-type]
+        figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+    text = buffer.getvalue()
+    text = text[text.index("<svg"):]
+    text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
+    return re.sub(r'(<svg\b[^>]*?) width="([\d.]+)pt" height="[\d.]+pt"', _sized, text, count=1)
+
+
+def _sized(match: re.Match[str]) -> str:
+    """As wide as drawn, narrower on a narrow page."""
+    return f'{match[1]} style="width:{float(match[2]) / 72 * 96:.0f}px;max-width:100%;height:auto"'
+
+
+def embedded(svg: str, prefix: str, label: str) -> str:
+    """The element with ids of its own, so that many fit on one page, and a text for those who do not see it."""
+    own: Any = re.sub(r'(\bid="|url\(#|href="#)', rf"\g<1>{prefix}-", svg)
+    return own.replace("<svg", f'<svg role="img" aria-label="{label}"', 1)

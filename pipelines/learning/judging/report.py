@@ -1,0 +1,187 @@
+"""The evaluation as one HTML page: figures first, every number behind them, nothing loaded from elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from html import escape
+from typing import Any
+
+from pipelines.learning.judging import plots
+from pipelines.learning.judging.contenders import POPULAR, RANDOM
+from pipelines.learning.judging.figures import SERVED
+from pipelines.learning.judging.tables import (
+    METRICS,
+    cell,
+    claims_of,
+    expectations_of,
+    facts,
+    figures_of,
+    grid,
+    heading,
+)
+
+_PLAIN = (RANDOM, POPULAR)
+#: Shown as bars: whom the lists reach, and what they are like.
+_BARS = ("coverage", "gini", "novelty", "diversity", "age_days", "fresh")
+_GROUPS = {"overall": "everybody", "known": "any event before the cut", "none": "no event before the cut",
+           "cold": "1-4 events", "warm": "5-19 events", "hot": "20 events and more"}
+_STYLE = """
+:root{color-scheme:light}
+body{font:16px/1.5 system-ui,sans-serif;color:#222;background:#fff;margin:0 auto;
+padding:1rem 1.5rem 4rem;max-width:72rem}
+h1{font-size:1.7rem;margin:.5rem 0}
+h2{font-size:1.35rem;margin:2.5rem 0 .5rem;border-top:2px solid #ddd;padding-top:1rem}
+h3{font-size:1.05rem;margin:1.5rem 0 .25rem}p,li{max-width:50rem}a{color:#005a8e}
+figure{margin:1rem 0}figcaption,.note{color:#555;font-size:.9rem;max-width:50rem}
+.scroll{overflow-x:auto;margin:.75rem 0}
+table{border-collapse:collapse;font-size:.85rem;font-variant-numeric:tabular-nums}
+caption{text-align:left;font-weight:600;padding:.25rem 0}th,td{padding:.2rem .6rem;border-bottom:1px solid #e3e3e3}
+th{text-align:left;font-weight:500;white-space:nowrap}thead th{vertical-align:bottom;white-space:normal;font-weight:600}
+td{text-align:right;white-space:nowrap}tr.marked{background:#e8f1f8}tr.marked th{font-weight:700}
+dl{display:grid;grid-template-columns:max-content 1fr;gap:.1rem 1rem;font-size:.9rem}
+dt{color:#555}dd{margin:0;overflow-wrap:anywhere}
+summary{cursor:pointer;padding:.25rem 0}nav ul{padding-left:1.2rem;margin:.25rem 0}
+"""
+
+
+def report(evaluation: Mapping[str, Any]) -> str:
+    """The page, from the evaluation (as in evaluation.json) alone; what it does not hold is left out."""
+    surfaces = {name: s for name, s in evaluation["surfaces"].items() if s["models"]}
+    parts = [_head(evaluation), _in_short(evaluation, surfaces)]
+    parts += [_surface(name, surface, f"s{i}") for i, (name, surface) in enumerate(surfaces.items())]
+    parts += [_training(evaluation.get("training") or {}), _expectations(surfaces), _trust(evaluation)]
+    title = f"Evaluation of {evaluation['snapshot']}"
+    return (f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
+            '<meta name="viewport" content="width=device-width,initial-scale=1">'
+            f"<style>{_STYLE}</style></head><body><main>{''.join(parts)}</main></body></html>\n")
+
+
+def _head(evaluation: Mapping[str, Any]) -> str:
+    sizes = {k: f"{v:,}" for k, v in (evaluation.get("sizes") or {}).items() if isinstance(v, int)}
+    told = {"snapshot": evaluation["snapshot"], "cutoff": evaluation["as_of"]}
+    told |= {"judged from": evaluation["cut"]} if "cut" in evaluation else {}
+    return f"<h1>What the models are worth here</h1>{facts({**told, **sizes})}"
+
+
+def _in_short(evaluation: Mapping[str, Any], surfaces: Mapping[str, Any]) -> str:
+    if not surfaces:
+        return f"<p>Nothing to judge by: {escape(evaluation.get('reason', 'no owner did anything after the cut'))}</p>"
+    rows = []
+    for name, surface in surfaces.items():
+        models = {m: groups["overall"] for m, groups in surface["models"].items()}
+        told = [models[m]["ndcg"] if m in models else None for m in (SERVED, POPULAR, RANDOM)]
+        rows.append([name, surface.get("choice", {}).get("serves", ""), f"{surface['owners']:,}", *map(cell, told),
+                     cell(models[SERVED]["coverage"], 3) if SERVED in models else "–"])
+    head = ["surface", "served by", "owners", "NDCG@10 served", "popular", "random", "coverage"]
+    links = "".join(f'<li><a href="#s{i}">{escape(name)}</a></li>' for i, name in enumerate(surfaces))
+    refused = "".join(f"<p>{escape(r['name'])} was refused: {escape(r['reason'])}</p>"
+                      for r in evaluation.get("second_stage", []) if not r["version"])
+    return (grid("In short: ten places for every owner, judged by what they first met after the cut", head, rows)
+            + refused + "<p class=note>Brackets are 95% intervals, by drawing owners again. An owner counts when "
+            f"something they first met after the cut could have been shown.</p><nav><ul>{links}</ul></nav>")
+
+
+def _surface(name: str, surface: Mapping[str, Any], key: str) -> str:
+    models = surface["models"]
+    names = sorted(models, key=lambda m: (m != SERVED, -(models[m]["overall"]["ndcg"]["mean"] or 0)))
+    groups = [g for g in _GROUPS if g in models[names[0]]]
+    size = (f"{surface['owners']:,} owners, {surface['pairs']:,} pairs that came true, "
+            f"{surface['catalogue']:,} items to choose from.")
+    parts = [f'<section id="{key}"><h2>{escape(name)}</h2><p>{size} {_choice(surface.get("choice"))}</p>',
+             _accuracy(name, models, names, groups, key), _reach(name, models, names, key)]
+    told = "".join(f"<li>{escape(text)}</li>" for text in claims_of(surface.get("claims") or {}))
+    parts += [f"<h3>Promised, and so here</h3><ul>{told}</ul>"] if told else []
+    parts += [_ablation(surface.get("ablation") or {}, key), _calibration(surface.get("calibration") or [], key)]
+    tables = "".join(figures_of(group, models, names) for group in groups)
+    return "".join(parts) + f"<details><summary>All numbers</summary>{tables}</details></section>"
+
+
+def _choice(choice: Mapping[str, Any] | None) -> str:
+    if not choice:
+        return ""
+    candidates = ", ".join(f"{name} {cell(value)}" for name, value in (choice.get("candidates") or {}).items())
+    told = f" NDCG@10 of those to choose from: {escape(candidates)}." if candidates else ""
+    return f"Served: <strong>{escape(choice['serves'])}</strong>, because {escape(choice['reason'])}.{told}"
+
+
+def _accuracy(name: str, models: Mapping[str, Any], names: Sequence[str], groups: Sequence[str], key: str) -> str:
+    panels = {f"{g} ({models[names[0]][g]['owners']:,})": {m: models[m][g]["ndcg"] for m in names} for g in groups}
+    svg = plots.dots(panels, names, SERVED, _PLAIN)
+    served = models.get(SERVED, models[names[0]])
+    best = "; ".join(f"{g} {cell(served[g]['ndcg'])}" for g in groups)
+    told = "; ".join(f"{g}: {_GROUPS[g]}" for g in groups if g != "overall")
+    rows = [[m, *(cell(models[m][g]["ndcg"]) for g in groups),
+             *([cell(models[m]["overall"]["against_served"])] if "against_served" in models[m]["overall"] else [])]
+            for m in names]
+    head = ["method", *groups, heading("against_served")][: len(rows[0])]
+    return ("<h3>Accuracy</h3>"
+            + _figure(svg, f"{key}a", f"NDCG@10 of each method by segment on {name}. Served: {best}.",
+                      f"NDCG@10 with 95% intervals; owners in brackets. Blue is what owners are given. {told}.")
+            + grid("NDCG@10 by segment", head, rows, SERVED))
+
+
+def _reach(name: str, models: Mapping[str, Any], names: Sequence[str], key: str) -> str:
+    overall = {m: models[m]["overall"] for m in names}
+    panels = {METRICS[f][0]: {m: o.get(f) for m, o in overall.items()} for f in _BARS}
+    panels = {title: values for title, values in panels.items() if any(v is not None for v in values.values())}
+    served = ", ".join(f"{title} {plots.short(v)}" for title, values in panels.items()
+                       if (v := values.get(SERVED)) is not None)
+    note = ("Coverage: share of the catalogue that anybody is shown. Gini of exposure: 0 all items alike, 1 one item "
+            "takes everything. Novelty: how few had met what is shown. Diversity: share of a list's pairs that differ "
+            "in category. Age: of what is shown, at the cut.")
+    return "<h3>Exposure and spread</h3>" + _figure(
+        plots.bars(panels, names, SERVED, _PLAIN), f"{key}b", f"Reach and spread on {name}. Served: {served}.", note)
+
+
+def _ablation(effects: Mapping[str, Mapping[str, float | None]], key: str) -> str:
+    if not effects:
+        return ""
+    names = sorted(effects, key=lambda n: effects[n]["mean"] or 0)
+    svg = plots.dots({"NDCG@10 without it, less NDCG@10 with it": effects}, names, zero=True)
+    rows = [[n, cell(effects[n])] for n in names]
+    return ("<h3>What each ingredient brings</h3>"
+            + _figure(svg, f"{key}c", f"Change of NDCG@10 when an ingredient is left out; most lost: {names[0]}.",
+                      "Left of the line: leaving it out costs. Over the line: it makes no difference that shows.")
+            + grid("Paired difference of NDCG@10 when left out", ["ingredient", "difference"], rows))
+
+
+def _calibration(bins: Sequence[Mapping[str, float]], key: str) -> str:
+    if not bins:
+        return ""
+    rows = [[f"{b['score']:.4f}", f"{b['rate']:.4f}", f"{b['count']:,}"] for b in bins]
+    low, high = bins[0]["rate"], bins[-1]["rate"]
+    return ("<h3>Do higher scores come true more often?</h3>"
+            + _figure(plots.calibration(bins), f"{key}d",
+                      f"Share that came true by score: {low:.4f} in the lowest bin, {high:.4f} in the highest.",
+                      "Scores order a list, they are no probabilities: the line should rise, not follow a diagonal.")
+            + grid("Scores and what came true", ["mean score", "came true", "pairs"], rows))
+
+
+def _training(curves: Mapping[str, Mapping[str, Sequence[float]]]) -> str:
+    curves = {name: c for name, c in curves.items() if c.get("loss") or c.get("watched")}
+    if not curves:
+        return ""
+    ends = {name: (c["loss"][0], c["loss"][-1]) for name, c in curves.items() if c.get("loss")}
+    told = "; ".join(f"{name}: loss from {first:.4g} to {last:.4g}" for name, (first, last) in ends.items())
+    return "<section><h2>Training</h2>" + _figure(
+        plots.curves(curves), "t", f"Training curves. {told}.",
+        "Black: mean loss of an epoch. Blue: what was held out to tell when to stop.") + "</section>"
+
+
+def _expectations(surfaces: Mapping[str, Any]) -> str:
+    told = expectations_of(surfaces)
+    note = "The documents this recipe comes from name no data set, split or candidates for these figures."
+    return f"<section><h2>Expectations</h2><p>{note}</p>{told}</section>" if told else ""
+
+
+def _trust(evaluation: Mapping[str, Any]) -> str:
+    leaks = "".join(f"<li>{escape(text)}</li>" for text in evaluation.get("leaks", []))
+    found = f"<h2>Leak checks</h2><p>All passed; one that fails ends the run.</p><ul>{leaks}</ul>" if leaks else ""
+    settings = {k: str(v) for k, v in (evaluation.get("settings") or {}).items()}
+    found += f"<h2>Settings</h2><details><summary>All</summary>{facts(settings)}</details>" if settings else ""
+    return f"<section>{found}</section>" if found else ""
+
+
+def _figure(svg: str, key: str, label: str, caption: str) -> str:
+    return (f"<figure>{plots.embedded(svg, key, escape(label, quote=True))}"
+            f"<figcaption>{escape(caption)}</figcaption></figure>")

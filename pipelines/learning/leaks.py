@@ -1,0 +1,191 @@
+"""Leak checks: nothing from a cut or later may be known to what is judged by what came after it (design 5.1).
+
+Kaufman et al. 2012, "Leakage in data mining". The strongest check needs no knowledge of the models: forget everything
+from the cut on, fit again, and the bytes must be the same. Whatever fails raises LeakFound and ends the run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from datetime import timedelta
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from models.errors import LeakFound, TooSparse
+from models.nouns.bundle import Bundle
+from models.nouns.catalogue import CATALOGUE, entities_of
+from models.nouns.entities import FACETS, Entities
+from models.settings import Settings
+from pipelines.data.columns.layout import STARTUP_TEXT, USER_TEXT
+from pipelines.data.snapshot import Snapshot
+from pipelines.learning.train import BASE_BUNDLES, Lesson, fit
+from pipelines.run import EPOCH
+
+#: Base models that are fitted again in every run: quick, and between them they read every table.
+QUICK = ("popularity_v1", "content_v1")
+#: Facts of people and startups as they stood at the cut; `created_at` and the ids belong to no instant.
+_FACTS = ("role", "listed", "opted_out", "founder", "views", "interactions", "count")
+
+
+def check_leaks(snapshot: Snapshot, settings: Settings, cut_us: int, bundles: Mapping[str, Bundle],
+                refit: Sequence[str] = QUICK) -> list[str]:
+    """Raise LeakFound where a base model knows anything from the cut on; returns what was checked, in words.
+
+    cut_us: microseconds since 1970 UTC. bundles: base models that were fitted on `snapshot` before the cut.
+    refit: names of those to be fitted again without the future.
+    """
+    past = truncated(snapshot, cut_us)
+    mine = {name: bundle for name, bundle in bundles.items() if name in BASE_BUNDLES}
+    _check_rows(mine, past, cut_us)
+    _check_facts(mine[CATALOGUE], past, cut_us)
+    _check_profiles(snapshot, settings, past, cut_us)
+    again = [name for name in refit if name in mine and name != CATALOGUE]
+    for name in again:
+        _check_refit(mine[name], past, settings, cut_us)
+    return [f"{len(mine)} models counted {_rows(past)} events, those before the cut",
+            "listed, counts, views, opt-outs and facets stand as before the cut",
+            "profiles of who arrived later, and stages not known yet, are blank",
+            f"the same bytes when fitted without the future: {', '.join(again) or 'none asked for'}"]
+
+
+def check_labels(name: str, newest_us: int, cut_us: int) -> None:
+    """Raise LeakFound where the newest event that taught `name` lies at or after the cut that judges it."""
+    if newest_us >= cut_us:
+        raise _leak(name, f"was taught by an event of {_iso(newest_us)}", cut_us,
+                    "teach it on earlier cuts only (pipelines/learning/second_stage.py)")
+
+
+def truncated(snapshot: Snapshot, cut_us: int) -> Snapshot:
+    """The snapshot as if the world had ended at an instant; row numbers stay.
+
+    Later events are dropped. Later opt-outs, withdrawals and view counters, the words of who had not arrived, and
+    stages before the first event where the setting `stage_known` says so are blank.
+    """
+    events = snapshot.events.filter(pc.less(snapshot.events["at"], cut_us))
+    users = _before(snapshot.users, "opted_out_at", cut_us)
+    users = _told(users, USER_TEXT, _arrived(users, events["user"].to_numpy(), cut_us))
+    startups = _before(snapshot.startups, "withdrawn_at", cut_us)
+    counted = pc.fill_null(pc.less(startups["updated_at"].cast(pa.int64()), cut_us), False)
+    startups = _put(startups, "views", pc.if_else(counted, startups["views"], None))
+    there = _arrived(startups, events["startup"].to_numpy(), cut_us) | _positive(startups["views"])
+    startups = _told(startups, STARTUP_TEXT, there)
+    if snapshot.manifest["settings"].get("stage_known", "always") != "always":
+        met = np.isin(np.arange(len(startups)), events["startup"].to_numpy())
+        startups = _told(startups, ("stage",), met)
+    manifest = {**snapshot.manifest, "as_of": _iso(cut_us)}
+    return replace(snapshot, name=f"{snapshot.name}-truncated", manifest=manifest, users=users, startups=startups,
+                   events=events)
+
+
+def _check_rows(bundles: Mapping[str, Bundle], past: Snapshot, cut_us: int) -> None:
+    rows = _rows(past)
+    for name, bundle in bundles.items():
+        if bundle.config.get("as_of") != _iso(cut_us):
+            raise _leak(name, f"says that it stands at {bundle.config.get('as_of')}", cut_us, "fit it before the cut")
+        if bundle.config["rows"] != rows:
+            raise _leak(name, f"was fitted on {bundle.config['rows']} events, {rows} lie before the cut", cut_us,
+                        "look at Lesson.interactions and at the model's line in pipelines/learning/train.py")
+
+
+def _check_facts(catalogue: Bundle, past: Snapshot, cut_us: int) -> None:
+    if catalogue.config["as_of_us"] != cut_us:
+        raise _leak(CATALOGUE, f"has as_of_us {catalogue.config['as_of_us']}", cut_us, "fit it before the cut")
+    for entity, found in entities_of(catalogue).items():
+        then = past.entities(entity, cut_us)
+        wrong = [c for c in _FACTS if not np.array_equal(getattr(found, c), getattr(then, c))]
+        wrong += [f for f in FACETS if (_words(found, f) != _words(then, f))[_there(then)].any()]
+        if wrong:
+            raise _leak(CATALOGUE, f"knows other values of {', '.join(wrong)} of {entity}s than the rows before the "
+                        "cut give", cut_us, "look at Snapshot.entities (pipelines/data/snapshot.py)")
+
+
+def _check_profiles(snapshot: Snapshot, settings: Settings, past: Snapshot, cut_us: int) -> None:
+    """What `truncated` leaves blank, the base models must find blank."""
+    lesson = Lesson(snapshot, settings, cut_us)
+    for entities in (lesson.users, lesson.startups):
+        blank = past.profiles(entities.entity, cut_us)
+        for field, column in lesson.profiles(entities).items():
+            told = sum(bool(text) and not known for text, known in zip(column, blank[field], strict=True))
+            if told:
+                raise _leak("the base models", f"read the {field} of {told} {entities.entity}s who were not there, or "
+                            "not known to that extent, before the cut", cut_us,
+                            "look at Lesson.profiles (pipelines/learning/train.py)")
+
+
+def _check_refit(bundle: Bundle, past: Snapshot, settings: Settings, cut_us: int) -> None:
+    try:
+        again = fit(bundle.name, past, settings, cut_us)
+    except TooSparse as error:
+        raise _leak(bundle.name, f"cannot be fitted without the future ({error})", cut_us,
+                    "look at its line in pipelines/learning/train.py") from error
+    if again.digest() != bundle.digest():
+        raise _leak(bundle.name, f"changes when the future is forgotten, in {', '.join(_differences(bundle, again))}",
+                    cut_us, "look at what its trainer reads (pipelines/learning/train.py)")
+
+
+def _differences(bundle: Bundle, other: Bundle) -> Iterable[str]:
+    """Names of what two bundles of one model do not share."""
+    for key in sorted({*bundle.config, *other.config}):
+        if bundle.config.get(key) != other.config.get(key):
+            yield f"{key} ({bundle.config.get(key)} against {other.config.get(key)})"
+    for key in sorted({*bundle.arrays, *other.arrays}):
+        if key not in bundle.arrays or not np.array_equal(bundle.arrays[key], other.arrays.get(key, np.empty(0))):
+            yield key
+    if any(not np.array_equal(bundle.maps[k].ids, other.maps[k].ids) for k in bundle.maps):
+        yield "ids"
+    if bundle.files != other.files:
+        yield "files"
+
+
+def _leak(what: str, how: str, cut_us: int, hint: str) -> LeakFound:
+    return LeakFound(f"leak: {what} {how}; expected nothing from the cut {_iso(cut_us)} on; {hint}")
+
+
+def _rows(past: Snapshot) -> int:
+    """Events of people who had not opted out."""
+    silent = pc.is_valid(past.users["opted_out_at"]).to_numpy()
+    return int((~silent[past.events["user"].to_numpy()]).sum())
+
+
+def _there(then: Entities) -> np.ndarray:
+    """(n,) bool: who had arrived, whether or not they may be shown."""
+    return np.asarray(then.listed | (then.views + then.interactions > 0))
+
+
+def _words(entities: Entities, facet: str) -> np.ndarray:
+    """(n,) the text of a facet: its codes may be numbered otherwise where other words are known."""
+    return np.array(["", *entities.labels[facet]], object)[entities.facets[facet] + 1]
+
+
+def _before(table: pa.Table, column: str, cut_us: int) -> pa.Table:
+    """The table with an instant blank where it lies at or after the cut."""
+    early = pc.less(table[column].cast(pa.int64()), cut_us)
+    return _put(table, column, pc.if_else(early, table[column], None))
+
+
+def _arrived(table: pa.Table, met: np.ndarray, cut_us: int) -> np.ndarray:
+    """(n,) bool: created before the cut or at an unknown time, or in an event. met: rows of events before the cut."""
+    early = pc.fill_null(pc.less(table["created_at"].cast(pa.int64()), cut_us), True)
+    return np.asarray(early.to_numpy() | np.isin(np.arange(len(table)), met))
+
+
+def _positive(column: pa.ChunkedArray) -> np.ndarray:
+    return np.asarray(pc.fill_null(pc.greater(column, 0), False).to_numpy())
+
+
+def _told(table: pa.Table, columns: Sequence[str], keep: np.ndarray) -> pa.Table:
+    """The table with these texts blank in the rows that are not kept."""
+    for column in columns:
+        table = _put(table, column, pc.if_else(pa.array(keep), table[column], ""))
+    return table
+
+
+def _put(table: pa.Table, column: str, values: pa.ChunkedArray) -> pa.Table:
+    return table.set_column(table.schema.get_field_index(column), table.schema.field(column), values)
+
+
+def _iso(us: int) -> str:
+    return (EPOCH + timedelta(microseconds=us)).isoformat()

@@ -1,0 +1,83 @@
+"""Accuracy against numbers worked out by hand and against two independent libraries."""
+
+from __future__ import annotations
+
+import ir_measures
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from ir_measures import AP, P, Qrel, R, ScoredDoc, nDCG
+from scipy import sparse
+from sklearn.metrics import average_precision_score, ndcg_score
+
+from models import metrics
+from models.errors import DataError
+
+TRUTH = sparse.csr_matrix(np.array([[1, 0, 1, 0, 1], [0, 0, 0, 1, 0], [0, 0, 0, 0, 0]], bool))
+INDPTR, ITEM = np.array([0, 3, 5, 5]), np.array([0, 1, 2, 4, 3])
+SHOWN = np.array([[0, 1, 2], [4, 3, -1], [-1, -1, -1]])
+
+
+def test_places_cut_and_mark_short_lists() -> None:
+    assert metrics.places(INDPTR, ITEM, 3).tolist() == SHOWN.tolist()
+    assert metrics.places(INDPTR, ITEM, 2).tolist() == [[0, 1], [4, 3], [-1, -1]]
+
+
+def test_hits_count_an_item_once_and_never_padding() -> None:
+    assert metrics.hits_of(SHOWN, TRUTH).tolist() == [[True, False, True], [False, True, False], [False] * 3]
+    again = np.array([[2, 2, 0], [3, 3, 3], [0, 0, 0]])
+    assert metrics.hits_of(again, TRUTH).tolist() == [[True, False, True], [True, False, False], [False] * 3]
+    with pytest.raises(DataError, match="got 3 lists and a truth of 2 owners"):
+        metrics.hits_of(SHOWN, TRUTH[:2])
+
+
+def test_at_k_by_hand() -> None:
+    got = metrics.at_k(metrics.hits_of(SHOWN, TRUTH), np.diff(TRUTH.indptr), k=3)
+    second, third = 1 / np.log2(3), 1 / np.log2(4)
+    assert got["precision"].tolist() == pytest.approx([2 / 3, 1 / 3, 0])
+    assert got["recall"].tolist() == pytest.approx([2 / 3, 1, 0])
+    assert got["ndcg"].tolist() == pytest.approx([(1 + third) / (1 + second + third), second, 0])
+    assert got["map"].tolist() == pytest.approx([(1 + 2 / 3) / 3, 1 / 2, 0])
+
+
+def test_a_short_list_is_judged_over_all_ten_places() -> None:
+    got = metrics.at_k(np.array([[True, True]]), np.array([12]), k=10)
+    assert got["precision"][0] == pytest.approx(0.2)
+    assert got["recall"][0] == pytest.approx(2 / 12)
+    assert got["map"][0] == pytest.approx(2 / 10)
+    assert got["ndcg"][0] == pytest.approx((1 + 1 / np.log2(3)) / (1 / np.log2(np.arange(2, 12))).sum())
+
+
+@given(st.lists(st.booleans(), min_size=10, max_size=30).filter(any))
+def test_ndcg_and_map_agree_with_sklearn(relevance: list[bool]) -> None:
+    y = np.array(relevance, float)
+    score = -np.arange(len(y), dtype=float)
+    truth = sparse.csr_matrix(y[None, :].astype(bool))
+    hits = metrics.hits_of(np.arange(len(y))[None, :][:, :10], truth)
+    got = metrics.at_k(hits, np.array([y.sum()]), 10)
+    assert got["ndcg"][0] == pytest.approx(ndcg_score(y[None, :], score[None, :], k=10))
+    whole = metrics.at_k(metrics.hits_of(np.arange(len(y))[None, :], truth), np.array([y.sum()]), len(y))
+    assert whole["map"][0] == pytest.approx(average_precision_score(y, score))
+
+
+def test_all_four_agree_with_ir_measures() -> None:
+    """Lists of every length against truths of every size. Its AP is over all relevant items, ours over min(10, all):
+    the most that ten places can reach is 1."""
+    rng = np.random.default_rng(11)
+    owners, items = 60, 40
+    truth = sparse.csr_matrix(rng.random((owners, items)) < rng.choice([0.03, 0.1, 0.6], owners)[:, None])
+    truth = truth[np.diff(truth.indptr) > 0]
+    lists = [rng.permutation(items)[: rng.integers(0, 11)] for _ in range(truth.shape[0])]
+    shown = metrics.places(np.cumsum([0, *map(len, lists)]), np.concatenate(lists))
+    relevant = np.diff(truth.indptr)
+    got = metrics.at_k(metrics.hits_of(shown, truth), relevant)
+    wanted = [Qrel(str(o), str(i), 1) for o, i in zip(*truth.nonzero(), strict=True)]
+    run = [ScoredDoc(str(o), str(i), -float(at)) for o, row in enumerate(lists) for at, i in enumerate(row)]
+    theirs = {"precision": P @ 10, "recall": R @ 10, "ndcg": nDCG @ 10, "map": AP @ 10}
+    found = {(m.query_id, m.measure): m.value for m in ir_measures.iter_calc(list(theirs.values()), wanted, run)}
+    got["map"] = got["map"] * np.minimum(relevant, 10) / relevant
+    assert (relevant > 10).any() and got["ndcg"].max() > 0.3
+    for name, measure in theirs.items():
+        expected = [found.get((str(o), measure), 0.0) for o in range(len(lists))]
+        np.testing.assert_allclose(got[name], expected, atol=1e-9, err_msg=name)
