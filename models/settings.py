@@ -87,6 +87,11 @@ class Settings:
     als_min_interactions: int = _env("MATCHBOOK_ALS_MIN_INTERACTIONS", 1, "owners with fewer are left out (C31)", True, low=1)
     als_damping: str = _env("MATCHBOOK_ALS_DAMPING", "none", "how repeated events of a pair add up", True, ("none", "log", "binary"))
     als_half_life_share: float = _env("MATCHBOOK_ALS_HALF_LIFE_SHARE", 0.0, "weights halve over this share of the data's span; 0: never", True, low=0)
+    als_reverse_factors: int = _env("MATCHBOOK_ALS_REVERSE_FACTORS", -1, "of reverse ALS; -1: as ALS, here and below", True, low=-1, high=1024)
+    als_reverse_regularization: float = _env("MATCHBOOK_ALS_REVERSE_REGULARIZATION", -1.0, "of reverse ALS", True, low=-1)
+    als_reverse_alpha: float = _env("MATCHBOOK_ALS_REVERSE_ALPHA", -1.0, "of reverse ALS", True, low=-1)
+    als_reverse_damping: str = _env("MATCHBOOK_ALS_REVERSE_DAMPING", "", "of reverse ALS; empty: as ALS", True, ("", "none", "log", "binary"))
+    als_reverse_half_life_share: float = _env("MATCHBOOK_ALS_REVERSE_HALF_LIFE_SHARE", -1.0, "of reverse ALS", True, low=-1)
     content_dimensions: int = _env("MATCHBOOK_CONTENT_DIMENSIONS", 96, "size of a content vector", True, low=2, high=512)
     content_terms: int = _env("MATCHBOOK_CONTENT_TERMS", 20_000, "words and facets known at most, the most frequent", True, low=2, high=1_000_000)
     content_min_profiles: int = _env("MATCHBOOK_CONTENT_MIN_PROFILES", 2, "a word must stand in this many profiles", True, low=1)
@@ -132,16 +137,19 @@ class Settings:
     redis_timeout_s: float = _env("MATCHBOOK_REDIS_TIMEOUT_S", 0.25, "the reader's patience with Redis", low=0.01)
     database_timeout_s: float = _env("MATCHBOOK_DATABASE_TIMEOUT_S", 1.0, "the reader's patience with PostgreSQL", low=0.01)
 
+    given: frozenset[str] = field(default=frozenset(), repr=False, compare=False,
+                                  metadata={"env": "", "about": "names of the fields that the environment set", "shapes": False})
+
     @classmethod
     def from_env(cls, environ: Mapping[str, str] | None = None) -> Settings:
         """Read and check every variable. Raises SettingsError naming the variable, the value and the rule."""
         given = os.environ if environ is None else environ
-        known = {f.metadata["env"]: f for f in fields(cls)}
+        known = {f.metadata["env"]: f for f in fields(cls) if f.metadata["env"]}
         for name in given:
             if name.startswith(PREFIX) and name not in known:
                 raise SettingsError(f"{name} is no setting of Matchbook; README.md lists them all (was it misspelt?)")
         values = {f.name: _cast(f, given[name]) for name, f in known.items() if given.get(name, "") != ""}
-        settings = cls(**values)
+        settings = cls(**values, given=frozenset(values))
         return replace(settings, home=settings.home.expanduser().absolute())
 
     def recorded(self) -> dict[str, Any]:
@@ -152,6 +160,17 @@ class Settings:
         """These settings, with everything that shapes the lists as it was recorded."""
         known = {f.name for f in fields(self) if f.metadata["shapes"]}
         return replace(self, **{k: v for k, v in recorded.items() if k in known})
+
+    def free(self, name: str) -> bool:
+        """Nobody chose this field: it has its default and the environment is silent, of the forward one too."""
+        default = type(self).__dataclass_fields__[name].default
+        chosen = name in self.given or getattr(self, name) != default
+        return not chosen and ("_reverse" not in name or self.free(name.replace("_reverse", "")))
+
+    def with_tuned(self, tuned: Mapping[str, Any]) -> Settings:
+        """These settings, with what tuning found for the fields that nobody chose; unknown names are passed over."""
+        known = {f.name for f in fields(self) if f.metadata["shapes"]}
+        return replace(self, **{k: v for k, v in tuned.items() if k in known and self.free(k)})
 
     def digest(self) -> str:
         """Eight hex digits over `recorded()`."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -11,6 +12,9 @@ from models.errors import DataError
 from models.settings import Settings
 from pipelines.artifacts import Artifacts
 
+_LOG = logging.getLogger(__name__)
+#: Below the artefact root: what `python -m pipelines tune` found.
+TUNING = "tuning.json"
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -33,6 +37,22 @@ def microseconds(instant: datetime) -> int:
     return (instant - EPOCH) // timedelta(microseconds=1)
 
 
+def _tuned(settings: Settings) -> Settings:
+    """With what `python -m pipelines tune` stored, if it did; said in the log. Raises DataError where it is damaged."""
+    path = settings.artifacts / TUNING
+    if not path.is_file():
+        return settings
+    try:
+        note = json.loads(path.read_text())
+        tuned = settings.with_tuned(note["settings"])
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise DataError(f"expected what tuning found in {path}, got {error}; remove it or tune again") from error
+    used = {k: v for k, v in note["settings"].items() if getattr(tuned, k, None) != getattr(settings, k, None)}
+    if used:
+        _LOG.info("tuned on %s before %s: %s", note.get("snapshot"), note.get("cut"), json.dumps(used, sort_keys=True))
+    return tuned
+
+
 @dataclass(frozen=True)
 class Run:
     """One build. id names its staging directory, as_of is the cutoff: the instant before which it may know anything."""
@@ -43,12 +63,15 @@ class Run:
 
     @classmethod
     def start(cls, settings: Settings, run_id: str, as_of: datetime, fresh: bool = False) -> Run:
-        """Begin a build and record it. A cutoff built before keeps the settings of its snapshot, unless `fresh`."""
+        """Begin a build and record it. A cutoff built before keeps the settings of its snapshot, unless `fresh`; any
+        other takes over what tuning found for the settings that nobody chose."""
         run = cls(run_id, as_of, settings)
         snapshot = None if fresh else run.stored_snapshot()
         if snapshot is not None:
             recorded = json.loads((snapshot / "manifest.json").read_text())["settings"]
             run = cls(run_id, as_of, settings.with_recorded(recorded))
+        else:
+            run = cls(run_id, as_of, _tuned(settings))
         run.artifacts.write_json(
             run.directory / "run.json",
             {"id": run_id, "as_of": as_of.isoformat(), "fresh": fresh, "settings": run.settings.recorded()},

@@ -7,6 +7,8 @@ so weights are lifted to at least 1 / alpha.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from scipy import sparse
 
@@ -18,6 +20,8 @@ from models.settings import Settings
 
 #: Fewer events than this are too little for good factors (C59): trained all the same, with a note in the config.
 ENOUGH = 1000
+#: What reverse ALS may have of its own.
+REVERSE = ("factors", "regularization", "alpha", "damping", "half_life_share")
 
 
 def fit_als(name: str, interactions: Interactions, settings: Settings) -> Bundle:
@@ -28,6 +32,7 @@ def fit_als(name: str, interactions: Interactions, settings: Settings) -> Bundle
     is who has a pair of interest: the solver would give all others zeros, and dislikes alone tell no taste.
     Bit-identical for one seed, whatever the number of threads. Raises TooSparse (P01, P02) and TrainingError (NaN).
     """
+    settings = own_settings(name, settings)
     confidences = _confidences(interactions, settings)
     user_factors, item_factors = _solve(confidences, settings)
     _check_finite(user_factors, item_factors, settings)
@@ -36,6 +41,14 @@ def fit_als(name: str, interactions: Interactions, settings: Settings) -> Bundle
     return Bundle(name, _config(confidences, len(interactions), settings),
                   {"user_factors": user_factors[owners], "item_factors": item_factors[items]},
                   {"user": IdMap(interactions.owners.ids[owners]), "item": IdMap(interactions.items.ids[items])})
+
+
+def own_settings(name: str, settings: Settings) -> Settings:
+    """The settings this direction is fitted with: what is set for reverse ALS replaces what is set for ALS."""
+    if name != "als_reverse_v1":
+        return settings
+    own = {f"als_{word}": getattr(settings, f"als_reverse_{word}") for word in REVERSE}
+    return replace(settings, **{k: v for k, v in own.items() if v not in ("", -1)})
 
 
 def _confidences(interactions: Interactions, settings: Settings) -> sparse.csr_matrix:

@@ -25,6 +25,9 @@ _ALS = {"factors": ("MATCHBOOK_ALS_FACTORS", "length of a vector (C21)"),
         "iterations": ("MATCHBOOK_ALS_ITERATIONS", "(C23)"),
         "alpha": ("MATCHBOOK_ALS_ALPHA", "confidence of one unit of weight (C24)"),
         "min-interactions": ("MATCHBOOK_ALS_MIN_INTERACTIONS", "leave out owners with fewer (C31)")}
+_OWN = ("factors", "regularization", "alpha")  # what reverse ALS may have of its own
+_ALS_REVERSE = {option: (variable.replace("_ALS_", "_ALS_REVERSE_") if option in _OWN else variable, about)
+                for option, (variable, about) in _ALS.items()}
 _TWO_TOWER = {"epochs": ("MATCHBOOK_TWO_TOWER_EPOCHS", "at most; late events tell when to stop (C32)"),
               "batch-size": ("MATCHBOOK_TWO_TOWER_BATCH", "pairs of a batch"),
               "learning-rate": ("MATCHBOOK_TWO_TOWER_LEARNING_RATE", "Adam's step"),
@@ -33,7 +36,7 @@ _TWO_TOWER = {"epochs": ("MATCHBOOK_TWO_TOWER_EPOCHS", "at most; late events tel
 _CONTENT = {"dimensions": ("MATCHBOOK_CONTENT_DIMENSIONS", "length of a vector"),
             "terms": ("MATCHBOOK_CONTENT_TERMS", "words known at most")}
 _STEPS = {"train-als": ("als_v1", _ALS, "ALS, startups for users"),
-          "train-als-reverse": ("als_reverse_v1", _ALS, "ALS, users for startups"),
+          "train-als-reverse": ("als_reverse_v1", _ALS_REVERSE, "ALS, users for startups"),
           "train-two-tower": ("two_tower_v1", _TWO_TOWER, "the two-tower with features"),
           "train-content": ("content_v1", _CONTENT, "the text space of profiles")}
 

@@ -1,0 +1,210 @@
+"""Search the settings of the base models on the inner cut of a snapshot: a budget of trials, resumable (tuning).
+
+A trial fits one model before the cut and judges it alone by NDCG@10 (`split_test.Split`). The first trial of a model
+is what is set, the seeds' values by default; then come points drawn from its grid, and steps from the best so far. A
+winner replaces the start only where the 95% interval of the paired difference over owners lies above 0.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from models.errors import TooSparse, TrainingError
+from models.metrics import paired_difference
+from models.settings import Settings
+from pipelines.artifacts import Artifacts
+from pipelines.data.snapshot import Snapshot
+from pipelines.learning.split_test import Split, surfaces_of
+from pipelines.run import TUNING
+
+Values = dict[str, Any]
+
+_SHARES = (0.0, 0.03, 0.1, 0.25, 0.5, 1.0)
+_ALS: dict[str, tuple[Any, ...]] = {
+    "factors": (32, 64, 128, 256), "alpha": (1.0, 3.0, 10.0, 40.0, 100.0),
+    "regularization": (0.01, 0.1, 1.0, 3.0, 10.0), "damping": ("none", "log", "binary"), "half_life_share": _SHARES}
+#: Model -> setting -> what is tried for it, neighbours standing side by side.
+GRIDS: dict[str, dict[str, tuple[Any, ...]]] = {
+    "als_v1": {f"als_{word}": grid for word, grid in _ALS.items()},
+    "als_reverse_v1": {f"als_reverse_{word}": grid for word, grid in _ALS.items()},
+    "item_neighbours_v1": {"neighbours": (50, 200, 1000), "neighbours_half_life_share": _SHARES},
+    "item_neighbours_reverse_v1": {"neighbours_reverse_half_life_share": _SHARES},
+    "two_tower_v1": {"two_tower_dimensions": (32, 64, 128), "two_tower_learning_rate": (0.001, 0.003, 0.01),
+                     "two_tower_half_life_share": _SHARES},
+    "content_v1": {"content_dimensions": (48, 96, 192, 300)},
+}
+#: Trials of a model that are drawn from the whole grid before steps from the best take turns with further draws.
+DRAWN = 8
+#: The best trials of a model that are held against the start.
+FINALISTS = 5
+_SCALE = 1_000_000
+
+
+@dataclass(frozen=True, eq=False)
+class Trial:
+    """One fit of a model with these values. ndcg: (owners,) float64 at 10, empty where it could not be fitted."""
+
+    model: str
+    values: Values
+    ndcg: np.ndarray
+    seconds: float
+
+    @property
+    def mean(self) -> float:
+        """NDCG@10 over all owners; -1 where it could not be fitted."""
+        return float(self.ndcg.mean()) if len(self.ndcg) else -1.0
+
+
+@dataclass(frozen=True)
+class Trials:
+    """The trials of one snapshot, cut and setting as JSON lines; a line that was not finished is passed over."""
+
+    path: Path
+
+    def __iter__(self) -> Iterator[Trial]:
+        lines = self.path.read_text().splitlines() if self.path.is_file() else []
+        for line in lines:
+            try:
+                note = json.loads(line)
+                yield Trial(note["model"], note["values"], np.array(note["ndcg"]) / _SCALE, note["seconds"])
+            except (ValueError, KeyError, TypeError):
+                continue
+
+    def add(self, trial: Trial) -> None:
+        """Append one line and hand it to the disk."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        note = {"model": trial.model, "values": trial.values, "seconds": round(trial.seconds, 3),
+                "ndcg": np.rint(trial.ndcg * _SCALE).astype(int).tolist()}
+        with self.path.open("a") as file:
+            file.write(json.dumps(note) + "\n")
+
+
+def tune(settings: Settings, snapshot: Snapshot, seconds: float | None = None, trials: int | None = None,
+         models: Sequence[str] = tuple(GRIDS), progress: Callable[[float, str], None] | None = None) -> dict[str, Any]:
+    """Go on with the search for so many seconds or trials, store `tuning.json` and return it.
+
+    Without a budget nothing is tried and what was found so far is stored. progress is told the seconds or trials done
+    and what was tried. With a budget of trials the same calls give the same trials. Raises TooSparse where there is no
+    inner cut.
+    """
+    split = Split.of(snapshot, settings, settings.holdout_share)
+    store = Trials(settings.artifacts / "tuning" / f"{snapshot.name}-{settings.digest()}" / "trials.jsonl")
+    done = list(store)
+    active = [m for m in models if grid_of(m, settings) and _switched_on(m, settings)]
+    began, tried = time.perf_counter(), 0
+    while active:
+        passed = time.perf_counter() - began
+        if not ((seconds is not None and passed < seconds) or (trials is not None and tried < trials)):
+            break
+        model = min(active, key=lambda m: (_spent(m, done, by_count=seconds is None), active.index(m)))
+        values = next_values(model, done, settings)
+        if values is None:
+            active.remove(model)
+            continue
+        trial = _tried(split, model, values, settings)
+        store.add(trial)
+        done, tried = [*done, trial], tried + 1
+        if progress is not None:
+            progress(tried if seconds is None else time.perf_counter() - began, f"{model} {trial.mean:.4f}")
+    found = summary(done, settings, snapshot.name, split.cut)
+    Artifacts(settings).write_json(settings.artifacts / TUNING, found)
+    return found
+
+
+def grid_of(model: str, settings: Settings) -> dict[str, tuple[Any, ...]]:
+    """The grid of a model, without the settings that somebody chose."""
+    return {name: grid for name, grid in GRIDS[model].items() if settings.free(name)}
+
+
+def start_of(model: str, settings: Settings) -> Values:
+    """What is set, the first trial: a reverse setting that says "as the forward one" is given its value."""
+    values = {name: getattr(settings, name) for name in grid_of(model, settings)}
+    return {n: getattr(settings, n.replace("_reverse", "")) if v in ("", -1) else v for n, v in values.items()}
+
+
+def next_values(model: str, done: Sequence[Trial], settings: Settings) -> Values | None:
+    """What to try next, from what was tried already and the seed; None where the grid is exhausted."""
+    start, grid = start_of(model, settings), grid_of(model, settings)
+    mine = [t for t in done if t.model == model]
+    tried = {_key(t.values) for t in mine}
+    if _key(start) not in tried:
+        return start
+    rng = np.random.default_rng([settings.seed, *model.encode(), len(mine)])
+    near = [v for v in _steps(max(mine, key=lambda t: t.mean).values, grid) if _key(v) not in tried]
+    if near and len(mine) > DRAWN and len(mine) % 2:
+        return near[int(rng.integers(len(near)))]
+    for _ in range(100):
+        drawn = {name: values[int(rng.integers(len(values)))] for name, values in grid.items()}
+        if _key(drawn) not in tried:
+            return drawn
+    return near[int(rng.integers(len(near)))] if near else None
+
+
+def summary(done: Sequence[Trial], settings: Settings, snapshot: str, cut: str) -> dict[str, Any]:
+    """What `tuning.json` holds: `settings` to be taken over, and by model the start, the best and their difference."""
+    models = {m: _verdict([t for t in done if t.model == m], start_of(m, settings)) for m in GRIDS}
+    judged = {m: verdict for m, verdict in models.items() if verdict}
+    taken: Values = {}
+    for model, verdict in judged.items():
+        if verdict["adopted"]:
+            taken |= verdict["best"]["values"]
+        elif "reverse" in model:  # else it would follow what the forward one takes over
+            taken |= verdict["start"]["values"]
+    return {"snapshot": snapshot, "cut": cut, "measure": "NDCG@10", "settings": taken, "models": judged}
+
+
+def _verdict(trials: Sequence[Trial], start: Values) -> dict[str, Any]:
+    """Empty where the start was not tried or could not be fitted."""
+    first = next((t for t in trials if _key(t.values) == _key(start) and len(t.ndcg)), None)
+    if first is None:
+        return {}
+    comparable = [t for t in trials if len(t.ndcg) == len(first.ndcg) and t is not first]
+    finalists = sorted(comparable, key=lambda t: -t.mean)[:FINALISTS]
+    gains = [(t, paired_difference(t.ndcg, first.ndcg)) for t in finalists]
+    beyond = [(t, gain) for t, gain in gains if gain["low"] > 0]
+    best, gain = (beyond or gains or [(first, paired_difference(first.ndcg, first.ndcg))])[0]
+    return {"trials": len(trials), "seconds": round(sum(t.seconds for t in trials), 1), "owners": len(first.ndcg),
+            "start": {"values": start, "ndcg": round(first.mean, 6)},
+            "best": {"values": best.values, "ndcg": round(best.mean, 6)},
+            "gain": {name: round(value, 6) for name, value in gain.items()}, "adopted": bool(beyond)}
+
+
+def _tried(split: Split, model: str, values: Values, settings: Settings) -> Trial:
+    """Fit and judge; what cannot be fitted has no figures."""
+    began = time.perf_counter()
+    chosen = replace(settings, **values)
+    try:
+        both = model in ("two_tower_v1", "content_v1")
+        ndcg = split.judged(split.fitted(model, chosen), chosen, surfaces_of(model, both))["ndcg"]
+    except (TooSparse, TrainingError):
+        ndcg = np.zeros(0)
+    return Trial(model, values, ndcg, time.perf_counter() - began)
+
+
+def _steps(values: Values, grid: Mapping[str, tuple[Any, ...]]) -> list[Values]:
+    """Every point one step away in one setting; a value beside the grid steps to the next ones within it."""
+    found = []
+    for name, options in grid.items():
+        ordered = list(options) if values[name] in options else sorted([*options, values[name]])
+        place = ordered.index(values[name])
+        found += [{**values, name: ordered[p]} for p in (place - 1, place + 1) if 0 <= p < len(ordered)]
+    return found
+
+
+def _spent(model: str, done: Sequence[Trial], by_count: bool) -> float:
+    return sum(1.0 if by_count else t.seconds for t in done if t.model == model)
+
+
+def _switched_on(model: str, settings: Settings) -> bool:
+    return settings.enable_als if model.startswith("als") else settings.enable_two_tower or model != "two_tower_v1"
+
+
+def _key(values: Mapping[str, Any]) -> str:
+    return json.dumps({n: v if isinstance(v, str) else float(v) for n, v in values.items()}, sort_keys=True)
