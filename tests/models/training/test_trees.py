@@ -1,0 +1,189 @@
+"""Fitting trees: what LightGBM says of a row is what the arrays say, on any number of threads."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import lightgbm
+import numpy as np
+import pytest
+
+from models.errors import TrainingError
+from models.scorers.trees import TREE_ARRAYS, Trees
+from models.training.trees import MOST_ROWS_OF_A_GROUP, Objective, TreeShape, fit_trees
+
+SHAPE = TreeShape(trees=20, min_leaf=5)
+Data = tuple[np.ndarray, np.ndarray, np.ndarray]
+
+
+def planted(n: int = 3000, seed: int = 0) -> Data:
+    """Features of many kinds: two that matter together, steps, a rare flag, a constant, huge and tiny numbers."""
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=(n, 8)).astype(np.float32)
+    x[:, 2] = np.round(x[:, 2])
+    x[:, 3] = rng.random(n) < 0.05
+    x[:, 4] = 7
+    x[:, 5] *= 1e30
+    x[:, 6] *= 1e-30
+    taste = x[:, 0] * x[:, 1] + x[:, 2] + 2 * x[:, 3] + 0.5 * rng.normal(size=n)
+    return x, (taste > 0.8).astype(np.int8), rng.integers(0, n // 20, n)
+
+
+@pytest.fixture
+def boosters(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[lightgbm.Booster]]:
+    """What LightGBM itself had fitted."""
+    made: list[lightgbm.Booster] = []
+    train = lightgbm.train
+
+    def watched(*args: Any, **kwargs: Any) -> lightgbm.Booster:
+        made.append(train(*args, **kwargs))
+        return made[-1]
+
+    monkeypatch.setattr(lightgbm, "train", watched)
+    yield made
+
+
+def at_thresholds(arrays: dict[str, np.ndarray], x: np.ndarray) -> np.ndarray:
+    """Rows whose values are thresholds of the trees, or the next number above or below one."""
+    rows = x[:500].copy()
+    rng = np.random.default_rng(0)
+    for f in np.unique(arrays["feature"]):
+        t = rng.choice(arrays["threshold"][arrays["feature"] == f], len(rows))
+        towards = rng.choice(np.array([-np.inf, 0, np.inf], np.float32), len(rows))
+        rows[:, f] = np.where(towards == 0, t, np.nextafter(t, towards))
+    assert np.isfinite(rows).all()
+    return rows
+
+
+@pytest.mark.parametrize("objective", ["binary", "lambdarank"])
+@pytest.mark.parametrize(("trees", "leaves"), [(1, 2), (1, 8), (40, 8), (21, 13), (12, 24), (8, 40), (5, 64)])
+def test_equals_lightgbm(objective: Objective, trees: int, leaves: int, boosters: list[lightgbm.Booster]) -> None:
+    x, label, group = planted()
+
+    arrays = fit_trees(x, label, group, objective, replace(SHAPE, trees=trees, leaves=leaves), seed=1, threads=1)
+
+    found, told = Trees.of(arrays), boosters[0]
+    assert len(arrays["leaves"]) == trees and arrays["leaves"].max() == leaves
+    for rows in (x, at_thresholds(arrays, x)):
+        assert np.abs(found.score(rows) - told.predict(rows, raw_score=True)).max() < 1e-5
+    assert 4 not in found.used
+    assert arrays["gain"].shape == (8,) and arrays["gain"].dtype == np.float32
+    assert np.flatnonzero(arrays["gain"]).tolist() == found.used.tolist()
+
+
+@pytest.mark.parametrize("objective", ["binary", "lambdarank"])
+def test_numbers_next_to_one_another(objective: Objective, boosters: list[lightgbm.Booster]) -> None:
+    """The double threshold between two neighbours in float32 must part them in float32 too."""
+    low = np.float32(0.1)
+    x = np.where(np.arange(400) % 2, low, np.nextafter(low, np.float32(1)))[:, None].astype(np.float32)
+
+    arrays = fit_trees(x, np.arange(400) % 2, np.arange(400) // 10, objective, replace(SHAPE, trees=2), seed=0,
+                       threads=1)
+
+    assert arrays["threshold"].tolist() == [low, low]
+    assert Trees.of(arrays).score(x) == pytest.approx(boosters[0].predict(x, raw_score=True), abs=1e-5)
+
+
+@pytest.mark.parametrize("objective", ["binary", "lambdarank"])
+def test_where_nothing_can_be_learnt_trees_are_single_leaves(objective: Objective,
+                                                             boosters: list[lightgbm.Booster]) -> None:
+    x = np.ones((200, 3), np.float32)
+
+    arrays = fit_trees(x, np.arange(200) % 4 == 0, np.arange(200) // 20, objective, SHAPE, seed=0, threads=1)
+
+    assert (arrays["leaves"] == 1).all() and not arrays["gain"].any()
+    assert Trees.of(arrays).score(x) == pytest.approx(boosters[0].predict(x, raw_score=True), abs=1e-6)
+
+
+@pytest.mark.parametrize("objective", ["binary", "lambdarank"])
+def test_the_same_bytes_on_any_number_of_threads(objective: Objective) -> None:
+    x, label, group = planted(6000)
+    shape = replace(SHAPE, trees=8, leaves=16)
+
+    one, *others = (fit_trees(x, label, group, objective, shape, seed=3, threads=t) for t in (1, 2, 3))
+
+    for other in others:
+        assert {k: v.tobytes() for k, v in one.items()} == {k: v.tobytes() for k, v in other.items()}
+    assert set(one) == {*TREE_ARRAYS, "gain"} and all(v.dtype.kind in "iuf" for v in one.values())
+
+
+def test_order_within_groups_is_what_lambdarank_learns() -> None:
+    """A level that only the group knows says nothing; rows of a group need not stand together."""
+    rng = np.random.default_rng(0)
+    group = rng.permutation(np.repeat(np.arange(150), 20))
+    x = np.stack([rng.random(150)[group], rng.random(3000)], axis=1).astype(np.float32)
+    label = rng.random(3000) < np.where(x[:, 1] > 0.5, 0.6, 0.2) * x[:, 0]
+
+    arrays = fit_trees(x, label, group, "lambdarank", SHAPE, seed=0, threads=1)
+    order = np.argsort(group, kind="stable")
+    sorted_first = fit_trees(x[order], label[order], group[order] + 7, "lambdarank", SHAPE, seed=0, threads=1)
+
+    assert arrays["gain"][1] > 2 * arrays["gain"][0]
+    assert all((arrays[k] == sorted_first[k]).all() for k in arrays)
+
+
+@pytest.mark.parametrize("objective", ["binary", "lambdarank"])
+def test_a_validation_set_ends_the_trees(objective: Objective, boosters: list[lightgbm.Booster]) -> None:
+    x, label, group = planted(1500)
+    shape = replace(SHAPE, trees=150, leaves=24, learning_rate=0.3, patience=5)
+
+    arrays = fit_trees(x, label, group, objective, shape, seed=0, threads=1, validation=planted(1500, seed=1))
+
+    assert len(arrays["leaves"]) == boosters[0].best_iteration < 150
+    assert Trees.of(arrays).score(x) == pytest.approx(boosters[0].predict(x, raw_score=True), abs=1e-5)
+
+
+@pytest.mark.parametrize("objective", ["binary", "lambdarank"])
+def test_a_row_without_weight_teaches_nothing(objective: Objective) -> None:
+    x, label, group = planted()
+    wrong = np.arange(len(label)) % 3 == 0
+    args = (group, objective, replace(SHAPE, min_leaf=50))
+
+    told = Trees.of(fit_trees(x, np.where(wrong, 1 - label, label), *args, seed=0, threads=1,
+                              weight=np.where(wrong, 0.0, 1.0))).score(x)
+    misled = Trees.of(fit_trees(x, np.where(wrong, 1 - label, label), *args, seed=0, threads=1)).score(x)
+
+    def gap(score: np.ndarray) -> float:
+        return float((score[label == 1].mean() - score[label == 0].mean()) / score.std())
+
+    assert gap(told) > gap(misled)
+
+
+def changed(**change: Any) -> dict[str, Any]:
+    x, label, group = planted(200)
+    return {"features": x, "label": label, "group": group} | change
+
+
+@pytest.mark.parametrize(("objective", "rows", "says"), [
+    ("binary", changed(label=np.zeros(200)), "0 of 200"),
+    ("binary", changed(label=np.ones(200)), "200 of 200"),
+    ("binary", changed(features=np.zeros((0, 3), np.float32), label=np.zeros(0), group=np.zeros(0, int)), "0 of 0"),
+    ("binary", changed(label=np.arange(200)), "0 or 1"),
+    ("binary", changed(label=np.zeros(199)), "features"),
+    ("binary", changed(group=np.zeros(199, int)), "features"),
+    ("binary", changed(features=np.zeros(200, np.float32)), "features"),
+    ("binary", changed(features=np.full((200, 3), np.nan, np.float32)), "finite"),
+    ("binary", changed(features=np.full((200, 3), np.inf, np.float32)), "finite"),
+    ("binary", changed(weight=np.ones(3)), "weight"),
+    ("binary", changed(weight=np.full(200, -1.0)), "weights"),
+    ("binary", changed(validation=(np.zeros((2, 3), np.float32), np.array([0, 1]), np.zeros(2, int))), "3 to validate"),
+    ("lambdarank", changed(group=changed()["label"].astype(int)), "no group"),
+])
+def test_what_cannot_teach_is_refused(objective: Objective, rows: dict[str, Any], says: str) -> None:
+    with pytest.raises(TrainingError, match=says):
+        fit_trees(**rows, objective=objective, shape=SHAPE, seed=0, threads=1)
+
+
+def test_groups_larger_than_lightgbm_compares_are_refused() -> None:
+    n = MOST_ROWS_OF_A_GROUP + 1
+    with pytest.raises(TrainingError, match="fewer negatives"):
+        fit_trees(np.zeros((n, 1), np.float32), np.arange(n) % 2, np.zeros(n, int), "lambdarank", SHAPE, seed=0,
+                  threads=1)
+
+
+@pytest.mark.parametrize("change", [{"leaves": 1}, {"leaves": 65}, {"trees": 0}, {"min_leaf": 0}, {"patience": 0}])
+def test_shapes_that_are_none(change: dict[str, int]) -> None:
+    with pytest.raises(TrainingError, match="leaves"):
+        replace(SHAPE, **change)
