@@ -77,14 +77,14 @@ def judged(lists: Mapping[str, np.ndarray], each: PerOwner, masks: Mapping[str, 
 def ensemble_gain(each: PerOwner, mask: np.ndarray, ensemble: str, members: tuple[str, ...]) -> dict[str, Any] | None:
     """By how much the blend beats its best member over some owners (I05): paired difference of NDCG@10, and `gain`,
     the same relative to the member. None where there is no owner or no member."""
-    there = [m for m in members if m in each]
-    if not there or ensemble not in each or not mask.any():
+    if ensemble not in each or not any(m in each for m in members) or not mask.any():
         return None
-    ndcg = {m: float(each[m]["ndcg"][mask].mean()) for m in (ensemble, *there)}
-    best = max(there, key=lambda m: ndcg[m])
+    ndcg = {m: float(each[m]["ndcg"][mask].mean()) for m in members if m in each}
+    best = max(ndcg, key=lambda m: ndcg[m])
     difference = metrics.paired_difference(each[ensemble]["ndcg"][mask], each[best]["ndcg"][mask])
-    return {"owners": int(mask.sum()), "ndcg": {m: plain(v) for m, v in ndcg.items()}, "best_member": best,
-            "difference": {k: plain(v) for k, v in difference.items()},
+    blended = {"ensemble": float(each[ensemble]["ndcg"][mask].mean())}
+    return {"owners": int(mask.sum()), "ndcg": {m: plain(v) for m, v in {**blended, **ndcg}.items()},
+            "best_member": best, "difference": {k: plain(v) for k, v in difference.items()},
             "gain": plain(difference["mean"] / ndcg[best]) if ndcg[best] else None}
 
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 BLUE, ORANGE, GREEN, GREY, BLACK = "#0072B2", "#D55E00", "#009E73", "#767676", "#222222"
 _STYLE = {"svg.fonttype": "none", "svg.hashsalt": "matchbook", "font.family": "sans-serif", "font.size": 10,
           "font.sans-serif": ["DejaVu Sans"], "axes.spines.top": False, "axes.spines.right": False,
-          "axes.edgecolor": GREY, "axes.titlesize": 10.5, "axes.titlelocation": "left", "axes.titleweight": "bold",
+          "axes.edgecolor": GREY,
           "xtick.color": BLACK, "ytick.color": BLACK, "axes.axisbelow": True}
 #: Inches: the width of the page, a panel's least width, a line of a chart, what titles and axes need.
 _WIDE, _PANEL, _LINE, _FRAME = 11.0, 1.85, 0.27, 0.85
@@ -45,7 +45,7 @@ def dots(panels: Mapping[str, Mapping[str, Interval]], names: Sequence[str], mar
                 ax.plot([low, high], [y, y], color=colour, linewidth=1.8, solid_capstyle="butt")
             ax.plot([entry["mean"]], [y], shape, color=colour, markersize=size)
         _lines(ax, names if i == 0 else None, len(names))
-        ax.set_title(title)
+        _titled(ax, title)
         if zero:
             ax.axvline(0, color=GREY, linewidth=1)
         else:
@@ -64,7 +64,7 @@ def bars(panels: Mapping[str, Mapping[str, float | None]], names: Sequence[str],
                 ax.barh(y, value, color=_look(name, marked, plain)[0], height=0.62)
                 ax.annotate(short(value), (value, y), (3, 0), textcoords="offset points", va="center", fontsize=8.5)
         _lines(ax, names if i == 0 else None, len(names))
-        ax.set_title(title)
+        _titled(ax, title)
         ax.set_xlim(0, max([v for v in values.values() if v is not None], default=1.0) * 1.3 or 1.0)
         ax.locator_params(axis="x", nbins=3)
     return _svg(figure)
@@ -79,7 +79,7 @@ def curves(panels: Mapping[str, Mapping[str, Sequence[float]]]) -> str:
             if curve.get(key):
                 ax = next(place)
                 ax.plot(range(1, len(curve[key]) + 1), curve[key], shape, color=colour, markersize=4, linewidth=1.4)
-                ax.set_title(f"{name}: {'loss' if key == 'loss' else 'held out'}")
+                _titled(ax, f"{name}: {'loss' if key == 'loss' else 'held out'}")
                 ax.set_xlabel("epoch")
                 ax.locator_params(axis="x", nbins=6, integer=True)
                 ax.locator_params(axis="y", nbins=5)
@@ -119,6 +119,10 @@ def _look(name: str, marked: str, plain: Sequence[str]) -> tuple[str, str, float
     return (GREY, "s", 5.5) if name in plain else (BLACK, "o", 5.5)
 
 
+def _titled(ax: Axes, title: str) -> None:
+    ax.set_title(title, loc="left", fontsize=10.5, fontweight="bold")
+
+
 def _lines(ax: Axes, names: Sequence[str] | None, n: int) -> None:
     """One line a name, the first on top; names stand on the left panel only."""
     ax.set_ylim(n - 0.4, -0.6)
@@ -138,12 +142,19 @@ def _svg(figure: Figure) -> str:
     text = buffer.getvalue()
     text = text[text.index("<svg"):]
     text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
+    text = re.sub(r"<[^>]+>", _rounded, text)
     return re.sub(r'(<svg\b[^>]*?) width="([\d.]+)pt" height="[\d.]+pt"', _sized, text, count=1)
 
 
+def _rounded(tag: re.Match[str]) -> str:
+    """A tag with its coordinates to a hundredth of a point; letters between tags are left alone."""
+    return re.sub(r"\d+\.\d{3,}", lambda number: f"{float(number[0]):.2f}", tag[0])
+
+
 def _sized(match: re.Match[str]) -> str:
-    """As wide as drawn, narrower on a narrow page."""
-    return f'{match[1]} style="width:{float(match[2]) / 72 * 96:.0f}px;max-width:100%;height:auto"'
+    """As wide as drawn, narrower on a narrow page, but not too small to read: there the figure scrolls."""
+    width = float(match[2]) / 72 * 96
+    return f'{match[1]} style="width:{width:.0f}px;min-width:{min(width, 640):.0f}px;max-width:100%;height:auto"'
 
 
 def embedded(svg: str, prefix: str, label: str) -> str:

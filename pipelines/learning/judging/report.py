@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
+from models.nouns.vocabulary import Surface
 from pipelines.learning.judging import plots
 from pipelines.learning.judging.contenders import POPULAR, RANDOM
 from pipelines.learning.judging.figures import SERVED
@@ -32,10 +34,11 @@ padding:1rem 1.5rem 4rem;max-width:72rem}
 h1{font-size:1.7rem;margin:.5rem 0}
 h2{font-size:1.35rem;margin:2.5rem 0 .5rem;border-top:2px solid #ddd;padding-top:1rem}
 h3{font-size:1.05rem;margin:1.5rem 0 .25rem}p,li{max-width:50rem}a{color:#005a8e}
-figure{margin:1rem 0}figcaption,.note{color:#555;font-size:.9rem;max-width:50rem}
+figure{margin:1rem 0;overflow-x:auto}figcaption,.note{color:#555;font-size:.9rem;max-width:50rem}
 .scroll{overflow-x:auto;margin:.75rem 0}
 table{border-collapse:collapse;font-size:.85rem;font-variant-numeric:tabular-nums}
-caption{text-align:left;font-weight:600;padding:.25rem 0}th,td{padding:.2rem .6rem;border-bottom:1px solid #e3e3e3}
+caption{text-align:left;white-space:nowrap;font-weight:600;padding:.25rem 0}
+th,td{padding:.2rem .6rem;border-bottom:1px solid #e3e3e3}
 th{text-align:left;font-weight:500;white-space:nowrap}thead th{vertical-align:bottom;white-space:normal;font-weight:600}
 td{text-align:right;white-space:nowrap}tr.marked{background:#e8f1f8}tr.marked th{font-weight:700}
 dl{display:grid;grid-template-columns:max-content 1fr;gap:.1rem 1rem;font-size:.9rem}
@@ -46,7 +49,9 @@ summary{cursor:pointer;padding:.25rem 0}nav ul{padding-left:1.2rem;margin:.25rem
 
 def report(evaluation: Mapping[str, Any]) -> str:
     """The page, from the evaluation (as in evaluation.json) alone; what it does not hold is left out."""
-    surfaces = {name: s for name, s in evaluation["surfaces"].items() if s["models"]}
+    evaluation = json.loads(json.dumps(evaluation, sort_keys=True))  # the page does not depend on the order of keys
+    known = [name for name in Surface if name in evaluation["surfaces"]]
+    surfaces = {str(name): s for name in known if (s := evaluation["surfaces"][name])["models"]}
     parts = [_head(evaluation), _in_short(evaluation, surfaces)]
     parts += [_surface(name, surface, f"s{i}") for i, (name, surface) in enumerate(surfaces.items())]
     parts += [_training(evaluation.get("training") or {}), _expectations(surfaces), _trust(evaluation)]
@@ -57,7 +62,8 @@ def report(evaluation: Mapping[str, Any]) -> str:
 
 
 def _head(evaluation: Mapping[str, Any]) -> str:
-    sizes = {k: f"{v:,}" for k, v in (evaluation.get("sizes") or {}).items() if isinstance(v, int)}
+    counts = evaluation.get("sizes") or {}
+    sizes = {k: f"{counts[k]:,}" for k in ("users", "startups", "interactions") if k in counts}
     told = {"snapshot": evaluation["snapshot"], "cutoff": evaluation["as_of"]}
     told |= {"judged from": evaluation["cut"]} if "cut" in evaluation else {}
     return f"<h1>What the models are worth here</h1>{facts({**told, **sizes})}"
@@ -110,10 +116,9 @@ def _accuracy(name: str, models: Mapping[str, Any], names: Sequence[str], groups
     served = models.get(SERVED, models[names[0]])
     best = "; ".join(f"{g} {cell(served[g]['ndcg'])}" for g in groups)
     told = "; ".join(f"{g}: {_GROUPS[g]}" for g in groups if g != "overall")
-    rows = [[m, *(cell(models[m][g]["ndcg"]) for g in groups),
-             *([cell(models[m]["overall"]["against_served"])] if "against_served" in models[m]["overall"] else [])]
-            for m in names]
-    head = ["method", *groups, heading("against_served")][: len(rows[0])]
+    rows = [[m, "–" if m == SERVED else cell(models[m]["overall"].get("against_served")),
+             *(cell(models[m][g]["ndcg"]) for g in groups)] for m in names]
+    head = ["method", f"overall, {heading('against_served')}", *groups]
     return ("<h3>Accuracy</h3>"
             + _figure(svg, f"{key}a", f"NDCG@10 of each method by segment on {name}. Served: {best}.",
                       f"NDCG@10 with 95% intervals; owners in brackets. Blue is what owners are given. {told}.")
@@ -137,7 +142,7 @@ def _ablation(effects: Mapping[str, Mapping[str, float | None]], key: str) -> st
     if not effects:
         return ""
     names = sorted(effects, key=lambda n: effects[n]["mean"] or 0)
-    svg = plots.dots({"NDCG@10 without it, less NDCG@10 with it": effects}, names, zero=True)
+    svg = plots.dots({"change of NDCG@10 without it": effects}, names, zero=True)
     rows = [[n, cell(effects[n])] for n in names]
     return ("<h3>What each ingredient brings</h3>"
             + _figure(svg, f"{key}c", f"Change of NDCG@10 when an ingredient is left out; most lost: {names[0]}.",

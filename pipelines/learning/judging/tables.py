@@ -59,6 +59,8 @@ def verdict(difference: Mapping[str, float | None], decimals: int = 4) -> str:
     mean, low, high = difference["mean"], difference["low"], difference["high"]
     if mean is None or low is None or high is None:
         return f"{cell(mean, decimals)} (too few owners to say more)"
+    if low == high == 0:
+        return "no difference"
     told = "clearly more" if low > 0 else "clearly less" if high < 0 else "too close to tell"
     return f"{mean:+.{decimals}f} [{low:+.{decimals}f}, {high:+.{decimals}f}], {told}"
 
@@ -68,10 +70,10 @@ def claims_of(claims: Mapping[str, Any]) -> list[str]:
     found = []
     if "ensemble" in claims:
         c = claims["ensemble"]
-        gain = "" if c["gain"] is None else f", that is {c['gain']:+.1%}"
+        gain = "" if c["gain"] is None else f"{c['gain']:+.1%}, "
         ndcg = ", ".join(f"{m} {cell(v)}" for m, v in c["ndcg"].items())
         found.append(f"Ensemble against its best member, {c['best_member']}, over {c['owners']:,} hot owners (I05): "
-                     f"NDCG@10 {verdict(c['difference'])}{gain}; expected +15% to +20% on an unspecified set. "
+                     f"NDCG@10 {gain}{verdict(c['difference'])}; expected +15% to +20% on an unspecified set. "
                      f"Each alone: {ndcg}.")
     for name, what, decimals in (("diversity", "Diversity", 3), ("age_days", "Mean age of what is shown, days", 0)):
         if name in claims:

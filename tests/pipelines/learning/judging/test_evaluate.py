@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,22 +11,26 @@ import pytest
 from scipy import sparse
 
 from models import metrics
+from models.nouns.bundle import Bundle
 from models.nouns.vocabulary import Surface
 from models.recommend import recommend
 from pipelines.data.snapshot import Snapshot
 from pipelines.learning.holdout import Holdout, Outcome
 from pipelines.learning.judging.contenders import contenders, shown
-from pipelines.learning.judging.evaluate import evaluate, table
+from pipelines.learning.judging.evaluate import evaluate, served_by, table
 from pipelines.learning.judging.figures import groups, item_facts, judged, measured
+from pipelines.learning.judging.report import report
 from pipelines.run import Run
 from tests.pipelines.learning.market import market
 
 SURFACE = Surface.STARTUPS_FOR_INVESTOR
 
 
-@pytest.fixture
-def found(learning_run: Run, planted: Snapshot) -> dict[str, Any]:
-    return evaluate(learning_run, planted.name)
+@pytest.fixture(scope="module")
+def found(planted_run: Run, holdout: Holdout, planted: Snapshot) -> dict[str, Any]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Snapshot, "open", classmethod(lambda cls, path: planted))
+        return evaluate(planted_run, planted.name)
 
 
 def test_everyone_is_compared_on_every_surface(found: dict[str, Any], learning_run: Run) -> None:
@@ -64,7 +69,7 @@ def test_the_table_names_every_model_and_segment(found: dict[str, Any], learning
 def test_nothing_to_judge_by_is_said(learning_run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     nothing = market(events=1)
     monkeypatch.setattr(Snapshot, "open", classmethod(lambda cls, path: nothing))
-    found = evaluate(learning_run, "nothing")
+    found = evaluate(replace(learning_run, id="nothing"), "nothing")
     assert found["surfaces"] == {} and "both sides of an inner cut" in found["reason"]
     assert "Nothing to judge by" in table(found)
 
@@ -112,3 +117,28 @@ def test_relevant_is_over_the_catalogue_of_the_cut() -> None:
     relevant = sparse.csr_matrix(np.array([[1, 0, 1, 1]], bool))
     found = Outcome(relevant, relevant.astype(np.float32), relevant).over(np.array([0]), np.array([1, 3]))
     assert found.relevant.toarray().tolist() == [[False, True]]
+
+
+def test_the_run_keeps_figures_table_and_report(found: dict[str, Any], learning_run: Run) -> None:
+    assert "same bytes when fitted without the future" in found["leaks"][-1]
+    assert set(found["training"]) == {"two_tower_v1", "ranker"}
+    assert all(curve["loss"] and curve["watched"] for curve in found["training"].values())
+    assert found["sizes"]["users"] == 120 and found["settings"]["seed"] == 42
+    page = (learning_run.directory / "evaluation.html").read_text()
+    assert page == report(json.loads((learning_run.directory / "evaluation.json").read_text()))
+    assert page.count("<svg") > 8 and found["cut"] in page
+
+
+def test_who_serves_and_why(holdout: Holdout) -> None:
+    passed = Bundle("ranker_v1", {"surfaces": [SURFACE.value]}, {})
+    other = Surface.STARTUPS_FOR_DEVELOPER
+    for bundle, surface, asked, serves in (
+            (passed, SURFACE, "auto", "ranker"), (passed, other, "auto", "rules"), (None, SURFACE, "auto", "rules"),
+            (passed, other, "mlp", "ranker"), (passed, SURFACE, "rules", "rules"), (passed, SURFACE, "off", "route")):
+        assert served_by(bundle, surface, replace(holdout.settings, ranker=asked))["serves"] == serves
+
+
+def test_what_is_judged_as_served_is_served(found: dict[str, Any]) -> None:
+    for part in found["surfaces"].values():
+        assert part["models"]["served"] == part["models"][part["choice"]["serves"]]
+        assert part["choice"]["serves"] in part["choice"]["candidates"]
