@@ -50,6 +50,7 @@ def dots(panels: Mapping[str, Mapping[str, Interval]], names: Sequence[str], mar
             ax.axvline(0, color=GREY, linewidth=1)
         else:
             ax.set_xlim(left=min(0.0, ax.get_xlim()[0]))
+        ax.locator_params(axis="x", nbins=4 if len(panels) < 5 else 2)
     return _svg(figure)
 
 
@@ -65,8 +66,8 @@ def bars(panels: Mapping[str, Mapping[str, float | None]], names: Sequence[str],
                 ax.annotate(short(value), (value, y), (3, 0), textcoords="offset points", va="center", fontsize=8.5)
         _lines(ax, names if i == 0 else None, len(names))
         _titled(ax, title)
-        ax.set_xlim(0, max([v for v in values.values() if v is not None], default=1.0) * 1.3 or 1.0)
-        ax.locator_params(axis="x", nbins=3)
+        ax.set_xlim(0, max([v for v in values.values() if v is not None], default=1.0) * 1.4 or 1.0)
+        ax.locator_params(axis="x", nbins=2)
     return _svg(figure)
 
 
@@ -129,7 +130,6 @@ def _lines(ax: Axes, names: Sequence[str] | None, n: int) -> None:
     ax.set_yticks(range(n), list(names) if names is not None else [""] * n)
     ax.tick_params(axis="y", length=0)
     ax.grid(axis="x", color="#DDDDDD", linewidth=0.7)
-    ax.locator_params(axis="x", nbins=4)
 
 
 def _svg(figure: Figure) -> str:

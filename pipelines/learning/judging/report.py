@@ -25,8 +25,7 @@ from pipelines.learning.judging.tables import (
 _PLAIN = (RANDOM, POPULAR)
 #: Shown as bars: whom the lists reach, and what they are like.
 _BARS = ("coverage", "gini", "novelty", "diversity", "age_days", "fresh")
-_GROUPS = {"overall": "everybody", "known": "any event before the cut", "none": "no event before the cut",
-           "cold": "1-4 events", "warm": "5-19 events", "hot": "20 events and more"}
+_GROUPS = ("overall", "known", "none", "cold", "warm", "hot")
 _STYLE = """
 :root{color-scheme:light}
 body{font:16px/1.5 system-ui,sans-serif;color:#222;background:#fff;margin:0 auto;
@@ -53,7 +52,8 @@ def report(evaluation: Mapping[str, Any]) -> str:
     known = [name for name in Surface if name in evaluation["surfaces"]]
     surfaces = {str(name): s for name in known if (s := evaluation["surfaces"][name])["models"]}
     parts = [_head(evaluation), _in_short(evaluation, surfaces)]
-    parts += [_surface(name, surface, f"s{i}") for i, (name, surface) in enumerate(surfaces.items())]
+    said = _segments(evaluation.get("settings") or {})
+    parts += [_surface(name, surface, f"s{i}", said) for i, (name, surface) in enumerate(surfaces.items())]
     parts += [_training(evaluation.get("training") or {}), _expectations(surfaces), _trust(evaluation)]
     title = f"Evaluation of {evaluation['snapshot']}"
     return (f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
@@ -82,19 +82,28 @@ def _in_short(evaluation: Mapping[str, Any], surfaces: Mapping[str, Any]) -> str
     links = "".join(f'<li><a href="#s{i}">{escape(name)}</a></li>' for i, name in enumerate(surfaces))
     refused = "".join(f"<p>{escape(r['name'])} was refused: {escape(r['reason'])}</p>"
                       for r in evaluation.get("second_stage", []) if not r["version"])
+    nobody = [name for name, s in evaluation["surfaces"].items() if not s["models"]]
+    refused += f"<p>No owner to judge by: {escape(', '.join(nobody))}.</p>" if nobody else ""
     return (grid("In short: ten places for every owner, judged by what they first met after the cut", head, rows)
             + refused + "<p class=note>Brackets are 95% intervals, by drawing owners again. An owner counts when "
             f"something they first met after the cut could have been shown.</p><nav><ul>{links}</ul></nav>")
 
 
-def _surface(name: str, surface: Mapping[str, Any], key: str) -> str:
+def _segments(settings: Mapping[str, Any]) -> str:
+    """Who is in which group of owners (B01-B05)."""
+    cold, warm = settings.get("cold_start_threshold", 5), settings.get("warm_user_threshold", 20)
+    return (f"known: any event before the cut; none: no event before it; cold: fewer than {cold}; warm: fewer than "
+            f"{warm}; hot: {warm} and more (of a startup: different people)")
+
+
+def _surface(name: str, surface: Mapping[str, Any], key: str, said: str) -> str:
     models = surface["models"]
     names = sorted(models, key=lambda m: (m != SERVED, -(models[m]["overall"]["ndcg"]["mean"] or 0)))
     groups = [g for g in _GROUPS if g in models[names[0]]]
     size = (f"{surface['owners']:,} owners, {surface['pairs']:,} pairs that came true, "
             f"{surface['catalogue']:,} items to choose from.")
     parts = [f'<section id="{key}"><h2>{escape(name)}</h2><p>{size} {_choice(surface.get("choice"))}</p>',
-             _accuracy(name, models, names, groups, key), _reach(name, models, names, key)]
+             _accuracy(name, models, names, groups, key, said), _reach(name, models, names, key)]
     told = "".join(f"<li>{escape(text)}</li>" for text in claims_of(surface.get("claims") or {}))
     parts += [f"<h3>Promised, and so here</h3><ul>{told}</ul>"] if told else []
     parts += [_ablation(surface.get("ablation") or {}, key), _calibration(surface.get("calibration") or [], key)]
@@ -110,18 +119,18 @@ def _choice(choice: Mapping[str, Any] | None) -> str:
     return f"Served: <strong>{escape(choice['serves'])}</strong>, because {escape(choice['reason'])}.{told}"
 
 
-def _accuracy(name: str, models: Mapping[str, Any], names: Sequence[str], groups: Sequence[str], key: str) -> str:
+def _accuracy(name: str, models: Mapping[str, Any], names: Sequence[str], groups: Sequence[str], key: str,
+              said: str) -> str:
     panels = {f"{g} ({models[names[0]][g]['owners']:,})": {m: models[m][g]["ndcg"] for m in names} for g in groups}
     svg = plots.dots(panels, names, SERVED, _PLAIN)
     served = models.get(SERVED, models[names[0]])
     best = "; ".join(f"{g} {cell(served[g]['ndcg'])}" for g in groups)
-    told = "; ".join(f"{g}: {_GROUPS[g]}" for g in groups if g != "overall")
     rows = [[m, "–" if m == SERVED else cell(models[m]["overall"].get("against_served")),
              *(cell(models[m][g]["ndcg"]) for g in groups)] for m in names]
     head = ["method", f"overall, {heading('against_served')}", *groups]
     return ("<h3>Accuracy</h3>"
             + _figure(svg, f"{key}a", f"NDCG@10 of each method by segment on {name}. Served: {best}.",
-                      f"NDCG@10 with 95% intervals; owners in brackets. Blue is what owners are given. {told}.")
+                      f"NDCG@10 with 95% intervals; owners in brackets. Blue is what owners are given. {said}.")
             + grid("NDCG@10 by segment", head, rows, SERVED))
 
 

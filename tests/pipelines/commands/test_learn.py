@@ -12,8 +12,11 @@ import pytest
 
 from models.nouns.bundle import open_bundle
 from models.scorers.ranker import MlpRanker
+from models.settings import Settings
 from pipelines.__main__ import main
+from pipelines.commands import learn
 from pipelines.learning.ranking_set import COLUMNS
+from pipelines.run import Run, parse_instant
 
 
 @pytest.fixture(autouse=True)
@@ -57,6 +60,18 @@ def test_too_few_positives_end_with_one_line(home: Path, capsys: pytest.CaptureF
 def test_without_a_snapshot(step: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([step]) == 1
     assert "run `python -m pipelines export` first" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("options", [[], ["--json"]])
+def test_evaluate_says_where_the_report_lies(options: list[str], home: Path, monkeypatch: pytest.MonkeyPatch,
+                                             capsys: pytest.CaptureFixture[str]) -> None:
+    run = Run("learn", parse_instant("2024-03-01"), Settings(home=home))
+    monkeypatch.setattr(learn, "newest_run", lambda settings: (run, "snapshot"))
+    monkeypatch.setattr(learn, "evaluate", lambda run, snapshot: {"reason": "too few events", "surfaces": {}})
+    assert main(["evaluate", *options]) == 0
+    out, err = capsys.readouterr()
+    assert str(run.directory / "evaluation.html") in err and "too few events" in out
+    assert not options or json.loads(out)["surfaces"] == {}
 
 
 @pytest.mark.parametrize("wrong", [["--epochs", "0"], ["--lr", "-1"], ["--recipe", "guess"]])
