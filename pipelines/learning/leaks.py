@@ -85,7 +85,7 @@ def _check_rows(bundles: Mapping[str, Bundle], past: Snapshot, cut_us: int) -> N
     for name, bundle in bundles.items():
         if bundle.config.get("as_of") != _iso(cut_us):
             raise _leak(name, f"says that it stands at {bundle.config.get('as_of')}", cut_us, "fit it before the cut")
-        if bundle.config["rows"] != rows:
+        if bundle.config.get("rows", rows) != rows:
             raise _leak(name, f"was fitted on {bundle.config['rows']} events, {rows} lie before the cut", cut_us,
                         "look at Lesson.interactions and at the model's line in pipelines/learning/train.py")
 

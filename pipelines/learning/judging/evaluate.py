@@ -1,7 +1,7 @@
 """What every model is worth on this marketplace, per surface and segment, judged by what happened after the inner cut.
 
-One time line, the full catalogue of the cut, seen pairs removed by the recipe's own rule, popularity and chance beside
-every model. The owners are the judging half of the hold-out: none of them taught the ranker.
+By the rules of `protocol.py`, with popularity and chance beside every model. The owners are the judging half of the
+hold-out: none of them taught the ranker.
 """
 
 from __future__ import annotations

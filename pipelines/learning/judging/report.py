@@ -11,6 +11,7 @@ from models.nouns.vocabulary import Surface
 from pipelines.learning.judging import plots
 from pipelines.learning.judging.contenders import POPULAR, RANDOM
 from pipelines.learning.judging.figures import SERVED
+from pipelines.learning.judging.protocol import PROTOCOL
 from pipelines.learning.judging.tables import (
     METRICS,
     cell,
@@ -189,8 +190,10 @@ def _expectations(surfaces: Mapping[str, Any]) -> str:
 
 
 def _trust(evaluation: Mapping[str, Any]) -> str:
+    rules = "".join(f"<li>{escape(text)}</li>" for text in PROTOCOL)
+    found = f"<h2>How it was judged</h2><ul>{rules}</ul>" if evaluation["surfaces"] else ""
     leaks = "".join(f"<li>{escape(text)}</li>" for text in evaluation.get("leaks", []))
-    found = f"<h2>Leak checks</h2><p>All passed; one that fails ends the run.</p><ul>{leaks}</ul>" if leaks else ""
+    found += f"<h2>Leak checks</h2><p>All passed; one that fails ends the run.</p><ul>{leaks}</ul>" if leaks else ""
     settings = {k: str(v) for k, v in (evaluation.get("settings") or {}).items()}
     found += f"<h2>Settings</h2><details><summary>All</summary>{facts(settings)}</details>" if settings else ""
     return f"<section>{found}</section>" if found else ""

@@ -102,7 +102,7 @@ def test_every_section_says_what_it_holds(evaluation: dict[str, Any]) -> None:
     for words in ("it &lt;passed&gt;", "ensemble_v1 was refused: too few rows", "0.2345 [0.2245, 0.2445]", "1,234",
                   "(I05): NDCG@10 +4.2%, +0.0100 [+0.0020, +0.0180], clearly more", "(I21, expected less): -120",
                   "I06 good &gt; 0.15", "8 models counted 9000 events", "What each ingredient brings", "hot: 1 owner",
-                  "two_tower_v1: loss", "No owner to judge by: developers/for-startup.",
+                  "two_tower_v1: loss", "One time line: the cut", "No owner to judge by: developers/for-startup.",
                   "Do higher scores come true more often?", "weighted"):
         assert words in text, words
 
