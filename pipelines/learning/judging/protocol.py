@@ -8,7 +8,7 @@ PROTOCOL = (
     "Candidates: everybody who was there at the cut, the full catalogue, no sample of it.",
     "Relevant: pairs that first met at or after the cut, less those whose last explicit opinion is a dislike. Views "
     "count. An owner counts when at least one such item could have been shown.",
-    "None of the owners who judge taught the second stage.",
+    "The second stage that is judged was taught by other owners or by earlier cuts, never by what judges it.",
     "What an owner met, disliked or owns is never shown (a setting lets viewed items through). A place that repeats an "
     "item is a miss; a short list is not padded.",
     "Segments count what lies before the cut: events of a person, different people of a startup.",
