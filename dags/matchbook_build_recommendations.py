@@ -70,6 +70,7 @@ MODELS = {
     "two_tower": ("two_tower_v1", "Two-tower network over features: the semantic half of the ensemble."),
     "item_neighbours": ("item_neighbours_v1", "Startups that the same people met: one more source of candidates."),
     "item_neighbours_reverse": ("item_neighbours_reverse_v1", "Users who met the same startups, for the founders."),
+    "graph_filter": ("graph_filter_v1", "Two hops and the main tastes of all, where people met much; else left out."),
 }
 
 

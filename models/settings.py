@@ -71,8 +71,10 @@ class Settings:
     stage_known: str = _env("MATCHBOOK_STAGE_KNOWN", "always", "first_event: blank until a startup's first event (stage is its first round's)", True,
                             ("always", "first_event"))
 
-    ranker: str = _env("MATCHBOOK_RANKER", "auto", "auto: the trained one where there is one, else rules", True,
-                       ("auto", "mlp", "rules", "off"))
+    ranker: str = _env("MATCHBOOK_RANKER", "auto", "auto: the learned one where it passes, else the network (mlp), else rules", True,
+                       ("auto", "learned", "mlp", "rules", "off"))
+    ranker_candidates: int = _env("MATCHBOOK_RANKER_CANDIDATES", 100, "candidates a source names for the learned ranker", True, low=10, high=1000)
+    diversity_weight: float = _env("MATCHBOOK_DIVERSITY_WEIGHT", 0.0, "learned ranker: likeness to what is placed above costs so much score", True, low=0, high=1)
     rule_model_weight: float = _env("MATCHBOOK_RULE_MODEL_WEIGHT", 0.5, "rule score: model score (C36, G11)", True, low=0)
     rule_recency_weight: float = _env("MATCHBOOK_RULE_RECENCY_WEIGHT", 0.2, "rule score: recency", True, low=0)
     rule_popularity_weight: float = _env("MATCHBOOK_RULE_POPULARITY_WEIGHT", 0.2, "rule score: popularity", True, low=0)
@@ -101,6 +103,12 @@ class Settings:
     neighbours_half_life_share: float = _env("MATCHBOOK_NEIGHBOURS_HALF_LIFE_SHARE", 0.5, "what a neighbour was met by counts half after this share of the data's span; 0: never", True, low=0)
     neighbours_reverse_half_life_share: float = _env("MATCHBOOK_NEIGHBOURS_REVERSE_HALF_LIFE_SHARE", -1.0, "the same among users; -1: as above", True, low=-1)
     neighbours_history: int = _env("MATCHBOOK_NEIGHBOURS_HISTORY", 500, "newest pairs of a history that are compared", True, low=2)
+    graph_filter_min_pairs: float = _env("MATCHBOOK_GRAPH_FILTER_MIN_PAIRS", 25.0, "the graph filter is left out where people met fewer startups on average", True, low=0)
+    graph_filter_rank: int = _env("MATCHBOOK_GRAPH_FILTER_RANK", 256, "eigenvectors of the graph filter", True, low=1, high=2048)
+    graph_filter_exponent: float = _env("MATCHBOOK_GRAPH_FILTER_EXPONENT", 0.4, "power of both sides' counts that a meeting is divided by; 0.5 as GF-CF has it", True, low=0, high=1)
+    graph_filter_weight: float = _env("MATCHBOOK_GRAPH_FILTER_WEIGHT", 0.1, "what they weigh beside the two hops", True, low=0)
+    graph_filter_sharpening: float = _env("MATCHBOOK_GRAPH_FILTER_SHARPENING", 0.5, "0: none, as GF-CF has it", True, low=0, high=3)
+    graph_filter_neighbours: int = _env("MATCHBOOK_GRAPH_FILTER_NEIGHBOURS", 500, "cells kept per item", True, low=1, high=5000)
     two_tower_dimensions: int = _env("MATCHBOOK_TWO_TOWER_DIMENSIONS", 64, "size of a tower's output", True, low=2, high=512)
     two_tower_epochs: int = _env("MATCHBOOK_TWO_TOWER_EPOCHS", 10, "(C32)", True, low=1, high=500)
     two_tower_batch: int = _env("MATCHBOOK_TWO_TOWER_BATCH", 512, "pairs of a training batch, each the others' negative", True, low=2)

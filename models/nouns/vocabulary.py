@@ -70,6 +70,7 @@ class Source(StrEnum):
     TWO_TOWER = "two_tower"
     ITEM_NEIGHBOURS = "item_neighbours"
     POPULAR = "popular"
+    GRAPH_FILTER = "graph_filter"
 
     @property
     def bit(self) -> int:

@@ -1,4 +1,4 @@
-"""Item-item neighbours: what resembles the owner's history, weighted by what they did with it."""
+"""What resembles the owner's history, weighted by what they did with it: item-item neighbours and the graph filter."""
 
 from __future__ import annotations
 
@@ -31,15 +31,18 @@ class NeighbourScorer:
     that resemble nothing in the history score 0 and are not proposed, nor is what scores below.
     """
 
-    source = Source.ITEM_NEIGHBOURS
-
-    def __init__(self, similarity: sparse.csr_matrix) -> None:
+    def __init__(self, similarity: sparse.csr_matrix, source: Source = Source.ITEM_NEIGHBOURS) -> None:
+        self.source = source
         self._similarity = sparse.csr_matrix(similarity, dtype=np.float32)
         self._items = similarity.shape[0]
         self._width = self._items + -self._items % WIDTH
         self._chunk = max(16, min(_ROWS, _CHUNK_CELLS // max(1, self._width)))
         self._scratch = Scratch()
         self._last = _Last()
+
+    def times(self, weight: np.ndarray) -> NeighbourScorer:
+        """A source whose scores are this one's times the item's weight: (m,) float32 over the catalogue."""
+        return NeighbourScorer(self._similarity @ sparse.diags(np.asarray(weight, np.float32)), self.source)
 
     def propose(self, owners: Owners, k: int) -> Proposal:
         """See `Scorer.propose`."""

@@ -36,7 +36,7 @@ class TowerScorer(ContentScorer):
         self._said = [role_word(surface.role)] if person else []
 
     def _words(self, text: str) -> list[str]:
-        """The rarest of the known words, ties by name: as `models.training.tower_inputs.words_of` has it."""
+        """The rarest of the known words, ties by name: as `models.training.towers.inputs.words_of` has it."""
         words = np.unique(np.array(text.split(), str))
         told = self._read(words)
         if not len(told):

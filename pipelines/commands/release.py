@@ -11,12 +11,10 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy import sparse
 
 from models.errors import BundleError, DataError
 from models.explain import explain, explain_item
 from models.nouns.catalogue import CATALOGUE, entities_of
-from models.nouns.owners import Owners
 from models.nouns.ranked_lists import RankedLists
 from models.nouns.release import Release
 from models.nouns.vocabulary import Method, Source, Surface
@@ -26,7 +24,7 @@ from models.settings import Settings
 from pipelines.artifacts import Artifacts
 from pipelines.data.contract import check_contract
 from pipelines.data.snapshot import Snapshot
-from pipelines.learning.train import BASE_BUNDLES
+from pipelines.learning.train import BASE_BUNDLES, SELDOM
 from pipelines.postgres import engine, migrate
 from pipelines.release.assemble import popular_list, release_lists
 from pipelines.release.history import list_releases, promote, release_of, rollback
@@ -93,12 +91,7 @@ def from_profiles(settings: Settings, release: Release, surface: Surface, path: 
     recorded = settings.with_recorded(release.settings)
     recipe = open_recipe(surface, open_bundles(settings.artifacts, release.bundles, recorded), recorded)
     mine = table[table["role"].isin([surface.role.value, ""])] if "role" in table and key == "user_id" else table
-    n, m = len(mine), len(recipe.catalogue)
-    nothing = sparse.csr_matrix((n, m), dtype=np.float32)
-    texts = tuple(text_of({str(k): str(v) for k, v in row.items()}) for row in mine.to_dict("records"))
-    owners = Owners(
-        np.full(n, -1, np.int32), np.zeros(n, np.int32), np.zeros(n, bool), nothing, nothing.astype(bool), texts
-    )
+    owners = recipe.strangers([text_of({str(k): str(v) for k, v in row.items()}) for row in mine.to_dict("records")])
     return mine[key].to_numpy(str), score_owners(recipe, owners)
 
 
@@ -147,8 +140,8 @@ def _check(settings: Settings, args: argparse.Namespace) -> int:
     check_contract(engine(settings))
     print(json.dumps({"contract": "the three views keep their promises"}))
     artifacts, bad = Artifacts(settings), 0
-    for name in (*BASE_BUNDLES, "ranker_v1", "ensemble_v1"):
-        optional = name not in BASE_BUNDLES
+    for name in (*BASE_BUNDLES, "ranker_v1", "learned_ranker_v1", "ensemble_v1"):
+        optional = name not in BASE_BUNDLES or name in SELDOM
         try:
             bundle = artifacts.latest_bundle(name)
             files = sorted(p.name for p in (artifacts.root / "bundles" / name / bundle.version).iterdir())

@@ -8,6 +8,8 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import cached_property
 
+import numpy as np
+
 from models.errors import DataError, TooSparse
 from models.nouns.bundle import Bundle
 from models.nouns.catalogue import CATALOGUE, catalogue_bundle
@@ -15,11 +17,13 @@ from models.nouns.entities import Entities
 from models.nouns.interactions import Interactions
 from models.nouns.vocabulary import Entity
 from models.settings import Settings
+from models.training.activity import Standing, fit_activity
 from models.training.als import fit_als
 from models.training.content import Profiles, fit_content
+from models.training.graph_filter import fit_graph_filter
 from models.training.neighbours import fit_neighbours
 from models.training.popularity import fit_popularity
-from models.training.two_tower import fit_two_tower
+from models.training.towers.two_tower import fit_two_tower
 from pipelines.data.snapshot import Snapshot
 from pipelines.run import EPOCH, Run
 
@@ -48,6 +52,10 @@ class Lesson:
         events = self.snapshot.interactions().before(self.as_of_us)
         return events.where(~self.users.opted_out[events.owner])
 
+    @property
+    def standing(self) -> Standing:
+        return Standing(self.users, self.startups, self.interactions, self.as_of_us)
+
     def profiles(self, entities: Entities) -> Profiles:
         """Text columns; blank for who opted out and for who came after the instant."""
         known = (entities.created_at < self.as_of_us) | (entities.interactions + entities.views > 0)
@@ -55,6 +63,22 @@ class Lesson:
         columns: Mapping[str, list[str]] = self.snapshot.profiles(entities.entity, self.as_of_us)
         return {name: [text if tell else "" for text, tell in zip(column, told, strict=True)]
                 for name, column in columns.items()}
+
+
+#: Instants that demand learns from, as shares of the events after them, and the share that follows each.
+EARLIER, STRETCH = (0.1, 0.2, 0.3, 0.4, 0.5), 0.2
+
+
+def _activity(lesson: Lesson) -> Bundle:
+    at = np.sort(lesson.interactions.at)
+    earlier = []
+    for share in EARLIER:
+        cut_us = int(at[int(len(at) * (1 - share))]) if len(at) else 0
+        if len(at) and cut_us > at[0]:
+            until = share - STRETCH
+            until_us = int(at[int(len(at) * (1 - until))]) if until > 1e-9 else lesson.as_of_us
+            earlier.append((Lesson(lesson.snapshot, lesson.settings, cut_us).standing, until_us))
+    return fit_activity(lesson.standing, earlier, lesson.settings)
 
 
 def _catalogue(lesson: Lesson) -> Bundle:
@@ -75,6 +99,7 @@ def _two_tower(lesson: Lesson) -> Bundle:
 _FITTERS: dict[str, Callable[[Lesson], Bundle]] = {
     CATALOGUE: _catalogue,
     "popularity_v1": lambda x: fit_popularity(x.users, x.startups, x.interactions, x.as_of_us, x.settings),
+    "activity_v1": _activity,
     "content_v1": _content,
     "als_v1": lambda x: fit_als("als_v1", x.interactions, x.settings),
     "als_reverse_v1": lambda x: fit_als("als_reverse_v1", x.interactions.transposed(), x.settings),
@@ -82,10 +107,13 @@ _FITTERS: dict[str, Callable[[Lesson], Bundle]] = {
     "item_neighbours_reverse_v1": lambda x: fit_neighbours(
         "item_neighbours_reverse_v1", x.interactions.transposed(), x.settings),
     "two_tower_v1": _two_tower,
+    "graph_filter_v1": lambda x: fit_graph_filter("graph_filter_v1", x.interactions, x.settings),
 }
 
 #: What every build trains, each from the snapshot alone and so in any order.
 BASE_BUNDLES = tuple(_FITTERS)
+#: Those that ordinary data do without.
+SELDOM = ("graph_filter_v1",)
 
 
 def fit(name: str, snapshot: Snapshot, settings: Settings, before_us: int | None = None) -> Bundle:

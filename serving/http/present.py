@@ -24,6 +24,7 @@ _SOURCE_WORDS: Mapping[Source, tuple[str, str]] = {
     Source.ALS_REVERSE: ("people with activity like yours engaged with it", "engages with startups like yours"),
     Source.TWO_TOWER: ("fits your interests and activity", "their interests and activity fit your startup"),
     Source.ITEM_NEIGHBOURS: ("similar to startups you engaged with", "similar to people who engaged with your startup"),
+    Source.GRAPH_FILTER: ("close to startups you engaged with", "close to people who engaged with your startup"),
     Source.POPULAR: ("popular on the platform", "active on the platform"),
 }
 _SHARED = ("same {facet} as startups you engaged with: {label}",

@@ -12,7 +12,7 @@ from pipelines.learning.train import BASE_BUNDLES
 
 GROUPS = ["prepare", "train", "judge", "score", "release"]
 MODELS = ["catalogue", "content", "popularity", "als", "als_reverse", "two_tower", "item_neighbours",
-          "item_neighbours_reverse"]
+          "item_neighbours_reverse", "graph_filter"]
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from models.training.als import fit_als
 from models.training.content import fit_content
 from models.training.neighbours import fit_neighbours
 from models.training.popularity import fit_popularity
-from models.training.two_tower import fit_two_tower
+from models.training.towers.two_tower import fit_two_tower
 from tests.planted.world import AS_OF_US, world
 
 SMALL = Settings(als_factors=3, als_iterations=10, content_dimensions=8, two_tower_dimensions=8, two_tower_epochs=5,

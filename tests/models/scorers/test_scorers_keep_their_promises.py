@@ -20,9 +20,10 @@ from models.scorers.factors import FactorScorer
 from models.scorers.neighbours import NeighbourScorer
 from models.scorers.popularity import PopularScorer
 from models.scorers.tower import TowerScorer
-from models.training import tower_inputs, two_tower
-from models.training.tower_inputs import WORDS as WORDS_READ
-from models.training.tower_inputs import Pairs, inputs_of, words_of
+from models.training.towers import inputs as tower_inputs
+from models.training.towers import two_tower
+from models.training.towers.inputs import WORDS as WORDS_READ
+from models.training.towers.inputs import Pairs, inputs_of, words_of
 from tests.contracts import ScorerContract, every_scorer, lists_of
 from tests.planted.bundles import SMALL as PLANTED
 from tests.planted.bundles import planted_bundles

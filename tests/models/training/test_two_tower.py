@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 import torch
 
-import models.training.two_tower as two_tower
 from models.errors import TooSparse, TrainingError
 from models.nouns.bundle import Bundle
 from models.nouns.interactions import Interactions
 from models.nouns.vocabulary import InteractionKind, Role
 from models.settings import Settings
-from models.training.tower_inputs import DISLIKES, HISTORY, WORDS, Late, Pairs, inputs_of, words_of
-from models.training.two_tower import TEMPERATURE, fit_two_tower, towers_of
+from models.training.towers import two_tower
+from models.training.towers.inputs import DISLIKES, HISTORY, WORDS, Late, Pairs, inputs_of, words_of
+from models.training.towers.two_tower import TEMPERATURE, fit_two_tower, towers_of
 from tests.models.training.trainer_contract import SMALL, Fit, TrainerContract, first_choices
 from tests.planted.world import world
 

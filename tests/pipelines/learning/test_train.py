@@ -23,7 +23,7 @@ CUT = "2024-02-10T00:00:00+00:00"
 CUT_US = int((parse_instant(CUT) - EPOCH).total_seconds() * 1e6)
 OUT = 5  # the person of `rows` who opted out
 MODELS = [name for name in BASE_BUNDLES if name != "catalogue_v1"]
-SETTINGS = small(two_tower_epochs=2, als_factors=6)
+SETTINGS = small(two_tower_epochs=2, als_factors=6, graph_filter_min_pairs=0.0)
 
 
 def snapshot(*tables: pd.DataFrame) -> Snapshot:

@@ -24,7 +24,7 @@ from models.nouns.entities import Entities
 from models.nouns.interactions import Interactions
 from models.settings import Settings
 from models.training.content import Profiles
-from models.training.tower_inputs import WORDS, Late, Pairs, TowerInputs, Words, inputs_of, words_of
+from models.training.towers.inputs import WORDS, Late, Pairs, TowerInputs, Words, inputs_of, words_of
 
 if TYPE_CHECKING:
     import torch

@@ -98,11 +98,11 @@ class Words:
 
 
 def words_of(users: Entities, user_profiles: Profiles, startup_profiles: Profiles, settings: Settings) -> Words:
-    """The words of everybody; a person's role is a word of theirs."""
+    """The words of everybody; a person's role is a word of theirs, once they are there and unless they opted out."""
     people = token_lists(user_profiles)
     roles = [role_word(role) for role in Role]
-    for profile, role, silent in zip(people, users.role.tolist(), users.opted_out.tolist(), strict=True):
-        profile.extend(roles[role:role + 1] if role >= 0 and not silent else [])
+    for profile, role, there in zip(people, users.role.tolist(), users.listed.tolist(), strict=True):
+        profile.extend(roles[role:role + 1] if role >= 0 and there else [])
     lists = [*people, *token_lists(startup_profiles)]
     tokens = vocabulary(lists, settings.content_terms, settings.content_min_profiles)
     matrix = incidence(lists, tokens)

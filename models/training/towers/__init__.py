@@ -1,0 +1,1 @@
+"""The two-tower: what the towers read, and how they are trained."""
