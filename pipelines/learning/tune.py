@@ -38,6 +38,8 @@ GRIDS: dict[str, dict[str, tuple[Any, ...]]] = {
     "item_neighbours_reverse_v1": {"neighbours_reverse_half_life_share": _SHARES},
     "two_tower_v1": {"two_tower_dimensions": (32, 64, 128), "two_tower_learning_rate": (0.001, 0.003, 0.01),
                      "two_tower_half_life_share": _SHARES},
+    "graph_filter_v1": {"graph_filter_rank": (64, 128, 256, 512), "graph_filter_weight": (0.0, 0.03, 0.1, 0.3, 1.0),
+                        "graph_filter_exponent": (0.3, 0.4, 0.5), "graph_filter_sharpening": (0.0, 0.5, 1.5)},
     "content_v1": {"content_dimensions": (48, 96, 192, 300)},
 }
 #: Trials of a model that are drawn from the whole grid before steps from the best take turns with further draws.
@@ -130,12 +132,15 @@ def start_of(model: str, settings: Settings) -> Values:
 
 
 def next_values(model: str, done: Sequence[Trial], settings: Settings) -> Values | None:
-    """What to try next, from what was tried already and the seed; None where the grid is exhausted."""
+    """What to try next, from what was tried already and the seed; None where the grid is exhausted, and where the start
+    cannot be fitted, for want of data say."""
     start, grid = start_of(model, settings), grid_of(model, settings)
     mine = [t for t in done if t.model == model]
-    tried = {_key(t.values) for t in mine}
+    tried = {_key(t.values): t for t in mine}
     if _key(start) not in tried:
         return start
+    if not len(tried[_key(start)].ndcg):
+        return None
     rng = np.random.default_rng([settings.seed, *model.encode(), len(mine)])
     near = [v for v in _steps(max(mine, key=lambda t: t.mean).values, grid) if _key(v) not in tried]
     if near and len(mine) > DRAWN and len(mine) % 2:

@@ -105,6 +105,12 @@ def test_only_what_is_beyond_chance_is_taken_over(settings: Settings) -> None:
     assert found["settings"]["als_alpha"] == 3.0 and found["settings"]["als_reverse_alpha"] == 40.0
 
 
+def test_a_model_without_enough_data_is_tried_once(settings: Settings, planted: Snapshot) -> None:
+    found = tune(replace(settings, graph_filter_min_pairs=1000.0), planted, trials=3, models=["graph_filter_v1"])
+    (only,) = stored(replace(settings, graph_filter_min_pairs=1000.0))
+    assert not len(only.ndcg) and found["models"] == {}
+
+
 def test_what_cannot_be_fitted_never_wins(settings: Settings) -> None:
     start = start_of("als_v1", settings)
     found = summary([trial(start, [0.1, 0.2]), trial({**start, "als_alpha": 3.0}, [])], settings, "s", "c")
