@@ -75,10 +75,10 @@ def test_what_somebody_chose_is_not_searched(settings: Settings) -> None:
     assert "als_factors" not in grid_of("als_v1", asked) and "als_alpha" in grid_of("als_v1", asked)
 
 
-def test_a_reverse_start_has_the_values_of_the_forward_one(settings: Settings) -> None:
-    assert start_of("als_reverse_v1", settings) == {
-        name.replace("als_", "als_reverse_"): value for name, value in start_of("als_v1", settings).items()
-    }
+def test_a_reverse_start_has_the_values_of_the_forward_one_where_it_follows_it(settings: Settings) -> None:
+    start = start_of("als_reverse_v1", settings)
+    assert start["als_reverse_alpha"] == settings.als_alpha == 40.0 and settings.als_reverse_alpha == -1
+    assert start["als_reverse_damping"] == settings.als_reverse_damping == "log"
 
 
 def test_near_the_best_is_tried_until_the_grid_is_exhausted(settings: Settings) -> None:
