@@ -91,7 +91,7 @@ def _candidate(recipe: Recipe, ranking: Ranking, j: int) -> dict[str, Any]:
         "raw": {s.value: _number(v[j]) for s, v in candidates.scores.items()},
         "scaled": {s.value: _number(min_max(v, candidates.indptr)[j]) for s, v in candidates.scores.items()},
         "features": {
-            "model_score": _number(ranking.model_score[j]),
+            "model_score": _number(ranking.score[j]),
             "recency": _number(recipe.item_recency[item]),
             "popularity": _number(recipe.item_popularity[item]),
         },

@@ -1,7 +1,6 @@
-"""The ranker's features, defined once for training and serving (C45-C51, A31).
+"""The seeds' four features, which the rules and the network read, once for training and serving (C45-C51, A31).
 
-To add a fifth (A29): name it in FEATURES, compute it in `static_features` (or beside diversity, when it depends on what
-is already placed), retrain; the width of the network and the columns of the ranking set follow FEATURES.
+What the learned ranker reads besides stands in `models/features/table.py`; docs/ranker.md shows how to add to it (A29).
 """
 
 from __future__ import annotations

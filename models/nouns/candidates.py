@@ -63,10 +63,15 @@ class Candidates:
         return len(self.indptr) - 1
 
     @classmethod
-    def union(cls, owners: int, proposals: Mapping[Source, Proposal]) -> Candidates:
-        """Merge proposals over the same batch; a source's column holds what it proposed with its score, else NaN."""
-        bits = max((int(p.item.max()) for p in proposals.values() if len(p.item)), default=0).bit_length()
-        keys = [(p.owner.astype(np.int64) << bits) | p.item for p in proposals.values()]
+    def union(
+        cls, owners: int, proposals: Mapping[Source, Proposal], more: Sequence[tuple[Source, Proposal]] = ()
+    ) -> Candidates:
+        """Merge proposals over the same batch; a source's column holds what it proposed with its score, else NaN.
+
+        more: proposed in a source's name too, with scores that are not its own."""
+        every = [*proposals.values(), *(p for _, p in more)]
+        bits = max((int(p.item.max()) for p in every if len(p.item)), default=0).bit_length()
+        keys = [(p.owner.astype(np.int64) << bits) | p.item for p in every]
         key, place = _merge(np.concatenate(keys or [np.zeros(0, np.int64)]))
         proposed, scores, start = np.zeros(len(key), np.uint8), {}, 0
         for source, proposal in proposals.items():
@@ -74,6 +79,9 @@ class Candidates:
             proposed[mine] |= source.bit
             scores[source] = np.full(len(key), np.nan, np.float32)
             scores[source][mine] = proposal.score
+            start += len(proposal.item)
+        for source, proposal in more:
+            proposed[place[start : start + len(proposal.item)]] |= source.bit
             start += len(proposal.item)
         owner = (key >> bits).astype(np.int32)
         item = (key & ((1 << bits) - 1)).astype(np.int32)

@@ -19,6 +19,7 @@ class Owners:
     history: (b, items) float32 csr over the surface's catalogue: what each owner did (see Interactions.csr).
     barred: (b, items) bool csr over the catalogue: never to be shown (seen, disliked, own).
     text: b profile texts, for strangers only (content-based), or None.
+    age: (b, items) float32 csr, by the release's EventClock: how long ago each was last met by interest; None: unknown.
     """
 
     row: np.ndarray
@@ -27,11 +28,14 @@ class Owners:
     history: sparse.csr_matrix
     barred: sparse.csr_matrix
     text: tuple[str, ...] | None = None
+    age: sparse.csr_matrix | None = None
 
     def __post_init__(self) -> None:
         sizes = {len(self.row), len(self.count), len(self.opted_out), self.history.shape[0], self.barred.shape[0]}
         if self.text is not None:
             sizes.add(len(self.text))
+        if self.age is not None:
+            sizes.add(self.age.shape[0])
         if len(sizes) != 1:
             raise DataError(f"all columns of a batch of owners must be equally long, got {sorted(sizes)}")
 
@@ -48,11 +52,18 @@ class Owners:
             self.history[start:stop],
             self.barred[start:stop],
             text,
+            None if self.age is None else self.age[start:stop],
         )
 
     def take(self, which: np.ndarray) -> Owners:
         """The owners of these places, in this order."""
         text = None if self.text is None else tuple(self.text[i] for i in which.tolist())
         return Owners(
-            self.row[which], self.count[which], self.opted_out[which], self.history[which], self.barred[which], text
+            self.row[which],
+            self.count[which],
+            self.opted_out[which],
+            self.history[which],
+            self.barred[which],
+            text,
+            None if self.age is None else self.age[which],
         )

@@ -32,12 +32,20 @@ class FactorScorer:
         self._place = np.where(item_known, np.cumsum(item_known) - 1, -1)  # of a catalogue position among known items
         if not (np.isfinite(self._owner_vectors[self._known]).all() and np.isfinite(item_vectors[self._items]).all()):
             raise BundleCorrupt(f"expected finite vectors for {source}, got NaN or infinity; train this model again")
+        self._make = make
         self._product = make(np.ascontiguousarray(item_vectors, np.float32)[self._items])
 
     def using(self, make: Callable[[np.ndarray], Product]) -> Self:
         """The same source with another way to multiply; its lists are the same."""
         other = copy.copy(self)
-        other._product = make(self._product.vectors)
+        other._make, other._product = make, make(self._product.vectors)
+        return other
+
+    def times(self, weight: np.ndarray) -> Self:
+        """A source whose scores are this one's times the item's weight: (m,) float32 over the catalogue."""
+        other = copy.copy(self)
+        vectors = self._product.vectors * np.asarray(weight, np.float32)[self._items, None]
+        other._product = self._make(vectors)
         return other
 
     def propose(self, owners: Owners, k: int) -> Proposal:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -82,24 +82,53 @@ class MlpRanker:
         return np.asarray(1 / (1 + np.exp(-x[:, 0])), np.float32)
 
 
+#: Of (b, p) columns, a function from their (b, p) diversity in 0..1 to their (b, p) float32 scores.
+Again = Callable[[np.ndarray], Callable[[np.ndarray], np.ndarray]]
+
+
+def judged_again(ranker: Ranker, features: np.ndarray) -> Again:
+    """The ranker, told of each candidate's diversity. features: (b, w, 4) with neutral diversity."""
+
+    def of(pool: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
+        x = np.take_along_axis(features, pool[:, :, None], 1)
+
+        def score(diversity: np.ndarray) -> np.ndarray:
+            x[:, :, _DIVERSITY] = diversity
+            return ranker.score(x)
+
+        return score
+
+    return of
+
+
+def spread_out(base: np.ndarray, weight: float) -> Again:
+    """The base score (b, w) less `weight` times the likeness to what is placed (maximal marginal relevance with the
+    mean instead of the largest likeness; Carbonell and Goldstein 1998)."""
+
+    def of(pool: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
+        mine = np.take_along_axis(base, pool, 1)
+        return lambda diversity: np.asarray(mine - np.float32(weight) * (1 - diversity), np.float32)
+
+    return of
+
+
 def place(
-    ranker: Ranker, features: np.ndarray, facets: Mapping[str, np.ndarray], present: np.ndarray, places: int, depth: int
+    again: Again, base: np.ndarray, facets: Mapping[str, np.ndarray], places: int, depth: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Order a rectangle of candidates greedily.
 
-    features: (b, w, 4) with neutral diversity. facets: (b, w) codes of DIVERSITY_FACETS. present: (b, w) bool, False
-    marks the ragged end. Each of the first `places` is given to the candidate that scores best with diversity
-    measured against those already placed (C51); the rest follows by its score with neutral diversity.
+    base: (b, w) float32 scores with neutral diversity, -inf marks the ragged end. facets: (b, w) codes of
+    DIVERSITY_FACETS. Each of the first `places` is given to the candidate that scores best `again` with diversity
+    measured against those already placed (C51); the rest follows by its base score.
     Returns order (b, min(depth, w)) int64 columns, best first, ties by column, and score (same shape) float32 that
     never rises along a list; columns that are not present come last with score -inf.
     """
-    base = np.where(present, ranker.score(features), -np.inf).astype(np.float32)
     everything = best_first(base)
     order = everything[:, :depth]
     places = min(places, order.shape[1])
     if places:
         pool = np.sort(everything[:, : 3 * places], axis=1)
-        head, head_score = _greedy(ranker, features, facets, base, pool, places)
+        head, head_score = _greedy(again, facets, base, pool, places)
         order = _head_first(head, order)
         score = np.take_along_axis(base, order, 1)
         score[:, :places] = head_score
@@ -121,23 +150,16 @@ def best_first(score: np.ndarray) -> np.ndarray:
 
 
 def _greedy(
-    ranker: Ranker,
-    features: np.ndarray,
-    facets: Mapping[str, np.ndarray],
-    base: np.ndarray,
-    pool: np.ndarray,
-    places: int,
+    again: Again, facets: Mapping[str, np.ndarray], base: np.ndarray, pool: np.ndarray, places: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """The first places: columns (b, places) and their scores, drawn from the columns `pool`, ascending."""
-    row = np.arange(len(base))
-    x = np.take_along_axis(features, pool[:, :, None], 1)
+    row, score_of = np.arange(len(base)), again(pool)
     codes = [np.take_along_axis(facets[f], pool, 1) for f in DIVERSITY_FACETS]
     free = np.isfinite(np.take_along_axis(base, pool, 1))
     shared = np.zeros(free.shape, np.float32)
     chosen, chosen_score = np.empty((len(base), places), np.int64), np.empty((len(base), places), np.float32)
     for p in range(places):
-        x[:, :, _DIVERSITY] = 1 - shared / (max(p, 1) * len(DIVERSITY_FACETS))
-        score = np.where(free, ranker.score(x), -np.inf)
+        score = np.where(free, score_of(1 - shared / (max(p, 1) * len(DIVERSITY_FACETS))), -np.inf)
         best = score.argmax(axis=1)
         chosen[:, p], chosen_score[:, p] = pool[row, best], score[row, best]
         free[row, best] = False

@@ -14,7 +14,7 @@ from models.scorers.trees import MOST_LEAVES
 if TYPE_CHECKING:
     import lightgbm
 
-Objective = Literal["binary", "lambdarank"]
+Objective = Literal["binary", "lambdarank", "poisson"]
 #: LightGBM compares all rows of a group with one another and refuses larger ones.
 MOST_ROWS_OF_A_GROUP = 10_000
 _ZERO = np.float32(1e-35)
@@ -26,7 +26,7 @@ class TreeShape:
 
     trees: at most so many. leaves: most of one tree, 2..64. learning_rate: share of each tree's step that is taken.
     min_leaf: fewest rows of a leaf. l2: added to a leaf's curvature, so that leaves of few rows say less. truncation:
-    places of the list that lambdarank sets right. patience: with a validation set, trees without a gain before it ends.
+    places of the list that lambdarank sets right. columns: share of the features that a tree may use. patience: with a validation set, trees without a gain before it ends.
     """
 
     trees: int = 120
@@ -35,6 +35,7 @@ class TreeShape:
     min_leaf: int = 20
     l2: float = 1.0
     truncation: int = 20
+    columns: float = 1.0
     patience: int = 20
 
     def __post_init__(self) -> None:
@@ -45,7 +46,7 @@ class TreeShape:
 
 @dataclass(frozen=True, eq=False)
 class _Rows:
-    """Rows as LightGBM takes them: features (n, f) float32, label (n,) float32, group and weight (n,)."""
+    """Rows as LightGBM takes them: features (n, f) float32, label (n,), group and weight (n,)."""
 
     features: np.ndarray
     label: np.ndarray
@@ -57,8 +58,8 @@ class _Rows:
         if self.features.ndim != 2 or len(self.features) != n or any(c.shape != (n,) for c in columns):
             raise TrainingError(f"expected features, a label, a group and no or one weight a row, got "
                                 f"{self.features.shape} and {[c.shape for c in columns]}; build the rows again")
-        if not np.isfinite(self.features).all() or not np.isin(self.label, (0, 1)).all():
-            raise TrainingError("features must be finite and labels 0 or 1; build the rows again")
+        if not np.isfinite(self.features).all() or not (np.isfinite(self.label) & (self.label >= 0)).all():
+            raise TrainingError("features must be finite and labels from 0 on; build the rows again")
         if self.weight is not None and not (np.isfinite(self.weight).all() and (self.weight >= 0).all()):
             raise TrainingError("weights must be finite and not negative; build the rows again")
 
@@ -67,6 +68,10 @@ class _Rows:
         positives = int((self.label > 0).sum())
         if positives == 0 or positives == len(self.label):
             raise TrainingError(f"{positives} of {len(self.label)} rows are positive; both outcomes are needed")
+        if objective == "poisson":
+            return self
+        if not np.isin(self.label, (0, 1)).all():
+            raise TrainingError(f"{objective} needs labels 0 or 1; build the rows again")
         if objective == "binary":
             return self
         _, group, sizes = np.unique(self.group, return_inverse=True, return_counts=True)
@@ -97,8 +102,9 @@ def fit_trees(
 
     features: (n, f) float32, finite. label: (n,) 0 or 1. group: (n,) int in any order, at most 10 000 rows each under
     "lambdarank", which learns the order within a group (Burges 2010); "binary" learns the log-odds of a positive and
-    does not look at it. weight: (n,) how much a row counts. validation: features, label and group of other groups; the
-    trees end where they do best there (log loss, or NDCG at `truncation`).
+    "poisson" the logarithm of a count (label: from 0 on); neither looks at it. weight: (n,) how much a row counts.
+    validation: features, label and group of other groups; the trees end where they do best there (log loss, or NDCG at
+    `truncation`).
     Returns the arrays of `models.scorers.trees.Trees.of`, whose score is LightGBM's raw one, and gain: (f,) float32,
     what the splits on each feature took off the loss.
     Raises TrainingError where only one label occurs, no group has both (lambdarank), a value is not finite, or shapes
@@ -118,7 +124,8 @@ def _parameters(objective: Objective, shape: TreeShape, seed: int, threads: int)
     chosen: dict[str, Any] = {
         "objective": objective, "num_leaves": shape.leaves, "learning_rate": shape.learning_rate,
         "min_data_in_leaf": shape.min_leaf, "lambda_l2": shape.l2, "seed": seed, "num_threads": threads,
-        "deterministic": True, "force_row_wise": True, "feature_pre_filter": False, "verbosity": -1}
+        "feature_fraction": shape.columns, "deterministic": True, "force_row_wise": True, "feature_pre_filter": False,
+        "verbosity": -1}
     if objective == "lambdarank":
         chosen |= {"lambdarank_truncation_level": shape.truncation, "label_gain": [0, 1], "metric": "ndcg",
                    "eval_at": [shape.truncation]}

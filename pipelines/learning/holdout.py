@@ -18,11 +18,13 @@ from scipy import sparse
 
 from models.errors import TooSparse
 from models.nouns.bundle import Bundle, open_bundle, write_bundle
+from models.nouns.catalogue import CATALOGUE
 from models.nouns.id_map import IdMap
 from models.nouns.interactions import Interactions
 from models.nouns.owners import Owners
 from models.nouns.vocabulary import KIND_WEIGHTS, POSITIVE_KINDS, Entity, Surface
 from models.recipe import REQUIRED, Recipe, open_recipe
+from models.scorers.content import text_of
 from models.settings import Settings
 from pipelines.data.snapshot import Snapshot
 from pipelines.learning.train import BASE_BUNDLES, fit
@@ -85,6 +87,7 @@ class Holdout:
     bundles: Mapping[str, Bundle]
     before: Interactions
     outcome: Outcome
+    snapshot: Snapshot
 
     @property
     def cut(self) -> str:
@@ -105,14 +108,34 @@ class Holdout:
         those who judge it, never both. Who opted out is in neither. Up to `holdout_owners` in both halves together,
         drawn by a hash of the id, so that large marketplaces stay within bounds."""
         mine = self.seen_from(recipe.surface)
+        rows, mark = self._drawn(recipe)
+        chosen = np.sort(rows[(mark & np.uint64(1)).astype(bool) == teaching])
+        return self.batch(recipe, chosen), mine.over(chosen, recipe.catalogue)
+
+    def everybody(self, recipe: Recipe) -> tuple[Owners, Outcome]:
+        """Both halves: for what is taught at this cut and judged at a later one."""
+        rows = np.sort(self._drawn(recipe)[0])
+        return self.batch(recipe, rows), self.seen_from(recipe.surface).over(rows, recipe.catalogue)
+
+    def batch(self, recipe: Recipe, rows: np.ndarray) -> Owners:
+        """These owners as they would be served just after the cut; who came later brings nothing but a profile."""
+        late = ~recipe.owners.listed[rows] & (recipe.owners.count[rows] == 0) & ~recipe.owners.opted_out[rows]
+        if not late.any():
+            return recipe.batch(rows, self.before)
+        profiles = self.snapshot.profiles(recipe.owners.entity, self.cut_us)
+        told = [text_of({c: words[row] for c, words in profiles.items()}) if came else ""
+                for row, came in zip(rows.tolist(), late.tolist(), strict=True)]
+        return recipe.batch(rows, self.before, told)
+
+    def _drawn(self, recipe: Recipe) -> tuple[np.ndarray, np.ndarray]:
+        """Rows and marks of up to `holdout_owners` owners with an outcome in the catalogue."""
+        mine = self.seen_from(recipe.surface)
         rows = recipe.owners.owners_of(recipe.surface)
         rows = rows[~recipe.owners.opted_out[rows]]
         rows = rows[np.diff(_sorted(mine.relevant[rows][:, recipe.catalogue]).indptr) > 0]
         mark = hashed(recipe.owners.ids, rows)
-        rows, mark = rows[np.argsort(mark)], np.sort(mark)
-        rows, mark = rows[: self.settings.holdout_owners], mark[: self.settings.holdout_owners]
-        chosen = np.sort(rows[(mark & np.uint64(1)).astype(bool) == teaching])
-        return recipe.batch(chosen, self.before), mine.over(chosen, recipe.catalogue)
+        order = np.argsort(mark)[: self.settings.holdout_owners]
+        return rows[order], mark[order]
 
 
 def hashed(ids: IdMap, rows: np.ndarray) -> np.ndarray:
@@ -136,9 +159,12 @@ def inner_cut(interactions: Interactions, share: float) -> int:
 
 def open_holdout(run: Run, snapshot: Snapshot) -> Holdout:
     """The inner cut of a build; its base models are fitted once and kept in the run's staging. Raises TooSparse."""
-    interactions, settings = snapshot.interactions(), run.settings
-    cut_us = inner_cut(interactions, settings.holdout_share)
-    bundles = {}
+    return open_cut(run, snapshot, inner_cut(snapshot.interactions(), run.settings.holdout_share))
+
+
+def open_cut(run: Run, snapshot: Snapshot, cut_us: int, until_us: int | None = None) -> Holdout:
+    """Any cut, and what came of it before `until_us` (the snapshot's own cutoff by default). Raises TooSparse."""
+    interactions, settings, bundles = snapshot.interactions(), run.settings, {}
     for name in BASE_BUNDLES:
         try:
             bundles[name] = _fitted(run, snapshot, name, cut_us)
@@ -146,7 +172,23 @@ def open_holdout(run: Run, snapshot: Snapshot) -> Holdout:
             if name in REQUIRED:
                 raise
             _LOG.warning("hold-out: %s abstains: %s", name, error)
-    return Holdout(cut_us, settings, bundles, interactions.before(cut_us), outcome_of(interactions, cut_us))
+    known = interactions if until_us is None else interactions.before(until_us)
+    bundles[CATALOGUE] = _as_chosen_now(bundles[CATALOGUE], snapshot)
+    return Holdout(cut_us, settings, bundles, interactions.before(cut_us), outcome_of(known, cut_us), snapshot)
+
+
+def _as_chosen_now(catalogue: Bundle, snapshot: Snapshot) -> Bundle:
+    """The catalogue of a cut without what nobody had met by then, where everything that may be shown now has been met.
+
+    A marketplace that lists only what somebody has met was chosen by it: at an earlier cut, what had not been met yet
+    was sure to be, or it would not be there, and would teach that the unknown is everybody's next.
+    """
+    arrays = dict(catalogue.arrays)
+    for entity in Entity:
+        now = snapshot.entities(entity)
+        if now.count[now.listed].all():
+            arrays[f"{entity}_listed"] = arrays[f"{entity}_listed"] & (arrays[f"{entity}_count"] > 0)
+    return replace(catalogue, arrays=arrays)
 
 
 def _fitted(run: Run, snapshot: Snapshot, name: str, cut_us: int) -> Bundle:

@@ -136,7 +136,7 @@ def _of_chunk(recipe: Recipe, owners: Owners, outcome: Outcome, each: int, decli
               rng: np.random.Generator) -> RankingSet:
     """The sampled candidates of some owners."""
     ranking = rank(recipe, owners, recipe.settings.depth)
-    found, score = ranking.candidates, ranking.model_score
+    found, score = ranking.candidates, ranking.score
     weight = _cells(outcome.engaged, found.owner, found.item)
     first = (_cells(outcome.declined, found.owner, found.item) > 0) & declined_first
     kept = sampled(found.owner, weight > 0, first, each, rng)

@@ -15,17 +15,21 @@ from models import metrics
 from models.errors import TooSparse, TrainingError
 from models.nouns.bundle import Bundle, open_bundle, write_bundle
 from models.nouns.vocabulary import Surface
+from models.scorers.learned import LEARNED
 from models.training.blend import BLEND, fit_blend
 from models.training.ranker import RANKER, RankingRows, fit_ranker
 from pipelines.data.snapshot import Snapshot
 from pipelines.learning.holdout import Holdout, holdout_place, open_holdout
 from pipelines.learning.judging.contenders import RANKED, RULES, contenders, shown
+from pipelines.learning.learned_stage import train_learned
 from pipelines.learning.ranking_set import RankingSet, ranking_set
 from pipelines.run import Run
 
 _LOG = logging.getLogger(__name__)
 #: The ranker of the seed's literal recipe: fitted to be compared with, never stored among the bundles (R03, R04).
 _SEEDS = "ranker_of_the_seeds_recipe"
+#: The learned ranker as it was before the inner cut, to be judged there.
+_JUDGED = "learned_ranker_before_the_cut"
 #: The trained ranker serves a surface where it reaches this share of what the rules reach. Lenient: on a few hundred
 #: owners the better of two rankers comes out behind often enough.
 PASSES_AT = 0.7
@@ -35,17 +39,21 @@ _JURY = 1000
 
 @dataclass(frozen=True, eq=False)
 class SecondStage:
-    """holdout: with the learned blend among its bundles, if there is one. ranker, of_the_seed: None where refused.
-    refs: name, version and, for a refused one, reason."""
+    """holdout: with the learned blend among its bundles, if there is one. ranker, of_the_seed, learned: None where
+    refused. judged: the learned ranker as it was before the inner cut. refs: name, version and, for a refused one,
+    reason."""
 
     holdout: Holdout
     ranker: Bundle | None
     of_the_seed: Bundle | None
+    learned: Bundle | None
+    judged: Bundle | None
     refs: list[dict[str, str]]
 
 
 def train_ranker(run: Run, snapshot_name: str, recipe: str = "honest") -> list[dict[str, str]]:
-    """Fit and store `ranker_v1`, before it `ensemble_v1` where MATCHBOOK_BLEND is learned, and write the ranking set.
+    """Fit and store `ranker_v1` and `learned_ranker_v1`, before them `ensemble_v1` where MATCHBOOK_BLEND is learned, and
+    write the ranking set of the network.
 
     recipe: "honest", or "seed" for the literal features of the seed (R03, R04). Returns a reference each: name and
     version; a refused one has the version "" and a `reason`: then the rules rank, or the weighted blend blends (C53).
@@ -55,7 +63,7 @@ def train_ranker(run: Run, snapshot_name: str, recipe: str = "honest") -> list[d
     try:
         holdout = open_holdout(run, snapshot)
     except TooSparse as error:
-        return [_refused(RANKER, error)]
+        return [_refused(RANKER, error), _refused(LEARNED, error)]
     refs = []
     if run.settings.blend == "learned":
         holdout, ref = _with_blend(run, holdout)
@@ -66,6 +74,7 @@ def train_ranker(run: Run, snapshot_name: str, recipe: str = "honest") -> list[d
     if of_the_seed is not None:
         _stage(_second_place(run, snapshot, holdout) / _SEEDS, of_the_seed)
     refs.append(_ranker(run, holdout, rows if recipe == "honest" else rows.as_the_seed_has_it(), recipe))
+    refs.append(_learned(run, snapshot, holdout))
     run.artifacts.write_json(_second_place(run, snapshot, holdout) / "refs.json", refs)
     return refs
 
@@ -81,7 +90,8 @@ def open_second_stage(run: Run, snapshot: Snapshot) -> SecondStage:
     if BLEND in learned:
         holdout = replace(holdout, bundles={**holdout.bundles, BLEND: learned[BLEND]})
     of_the_seed = open_bundle(RANKER, place / _SEEDS) if (place / _SEEDS).is_dir() else None
-    return SecondStage(holdout, learned.get(RANKER), of_the_seed, refs)
+    judged = open_bundle(LEARNED, place / _JUDGED) if (place / _JUDGED).is_dir() else None
+    return SecondStage(holdout, learned.get(RANKER), of_the_seed, learned.get(LEARNED), judged, refs)
 
 
 def _with_blend(run: Run, holdout: Holdout) -> tuple[Holdout, dict[str, str]]:
@@ -94,6 +104,15 @@ def _with_blend(run: Run, holdout: Holdout) -> tuple[Holdout, dict[str, str]]:
         return holdout, _refused(BLEND, error)
     ref = {"name": BLEND, "version": run.artifacts.store_bundle(bundle, run.slug)}
     return replace(holdout, bundles={**holdout.bundles, BLEND: bundle}), ref
+
+
+def _learned(run: Run, snapshot: Snapshot, holdout: Holdout) -> dict[str, str]:
+    stage = train_learned(run, snapshot, holdout, _about(run, holdout))
+    if stage.judged is not None:
+        _stage(_second_place(run, snapshot, holdout) / _JUDGED, stage.judged)
+    if stage.served is None:
+        return _refused(LEARNED, TrainingError(stage.reason))
+    return {"name": LEARNED, "version": run.artifacts.store_bundle(stage.served, run.slug)}
 
 
 def _ranker(run: Run, holdout: Holdout, rows: RankingSet, recipe: str) -> dict[str, str]:

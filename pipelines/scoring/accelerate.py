@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from models.recipe import Recipe
+from models.scorers import Scorer
 from models.scorers.factors import FactorScorer
 from models.scorers.top_k import Float32Product, Product, Scratch, lengths, longest, padded, rounding
 
@@ -91,11 +92,13 @@ def accelerated(recipe: Recipe, owners: int) -> Recipe:
         return recipe
     return replace(
         recipe,
-        scorers={
-            s: scorer.using(make) if isinstance(scorer, FactorScorer) else scorer
-            for s, scorer in recipe.scorers.items()
-        },
+        scorers={s: _using(scorer, make) for s, scorer in recipe.scorers.items()},
+        wanted=tuple((s, _using(scorer, make)) for s, scorer in recipe.wanted),
     )
+
+
+def _using(scorer: Scorer, make: Callable[[np.ndarray], Product]) -> Scorer:
+    return scorer.using(make) if isinstance(scorer, FactorScorer) else scorer
 
 
 def _seconds(product: Any, owners: np.ndarray) -> float:

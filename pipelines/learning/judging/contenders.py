@@ -16,20 +16,26 @@ from models.nouns.owners import Owners
 from models.nouns.vocabulary import Surface
 from models.recipe import Recipe
 from models.recommend import CHUNK, recommend
+from models.scorers.learned import LearnedRanker
 from models.scorers.ranker import MlpRanker, Ranker
 from pipelines.learning.holdout import Holdout
 
 #: (b,) owners to (b, K) catalogue positions, -1 behind the end of a short list. The number seeds what is random.
 Contender = Callable[[Owners, int], np.ndarray]
 ROUTE, RULES, RANKED, SEEDS, POPULAR, RANDOM = "route", "rules", "ranker", "ranker_seed_recipe", "popular", "random"
+TAUGHT = "learned"
 
 
 def contenders(holdout: Holdout, surface: Surface, ranker: Bundle | None,
-               of_the_seed: Bundle | None) -> dict[str, Contender]:
+               of_the_seed: Bundle | None, learned: Bundle | None = None) -> dict[str, Contender]:
     """By name: each source alone, popular, random, the route's own list (no ranker, no union), and the union of all
-    sources ranked by the rules, by the trained ranker and by the one of the seed's literal recipe."""
+    sources ranked by the rules, by the network, by the one of the seed's literal recipe, and by the learned ranker.
+
+    learned: taught only by what had happened before the cut."""
     recipe, base = holdout.recipe(surface), holdout.recipe(surface, "off", "route")
-    ranked: dict[str, Ranker | None] = {RULES: recipe.ranker}
+    ranked: dict[str, Ranker | LearnedRanker | None] = {RULES: recipe.ranker}
+    if learned is not None and surface.value in learned.config["surfaces"]:
+        ranked[TAUGHT] = LearnedRanker.of(learned, surface)
     ranked |= {name: MlpRanker.of(b) for name, b in ((RANKED, ranker), (SEEDS, of_the_seed)) if b is not None}
     alone: dict[str, Contender] = {s.value: _alone(scorer.propose) for s, scorer in recipe.scorers.items()}
     listed = {name: _lists(replace(recipe, ranker=r)) for name, r in ranked.items()}

@@ -14,11 +14,9 @@ import numpy as np
 
 from models import metrics
 from models.errors import TooSparse
-from models.nouns.bundle import Bundle
 from models.nouns.vocabulary import Entity, Source, Surface
-from models.settings import Settings
 from pipelines.data.snapshot import Snapshot
-from pipelines.learning.judging.contenders import RANKED, ROUTE, RULES, contenders, shown
+from pipelines.learning.judging.contenders import RANKED, ROUTE, RULES, TAUGHT, contenders, shown
 from pipelines.learning.judging.figures import (
     ACCURACY,
     SERVED,
@@ -76,8 +74,14 @@ def table(evaluation: Mapping[str, Any]) -> str:
     return "\n".join(head + body) + "\n"
 
 
-def served_by(ranker: Bundle | None, surface: Surface, settings: Settings) -> dict[str, str]:
+def served_by(stage: SecondStage, surface: Surface) -> dict[str, str]:
     """Which contender a surface's owners are given, and why: {"serves", "reason"}."""
+    ranker, settings = stage.ranker, stage.holdout.settings
+    about = {} if stage.learned is None else stage.learned.config["surfaces"].get(surface.value, {})
+    judged = stage.judged is not None and surface.value in stage.judged.config["surfaces"]
+    if judged and settings.candidate_sources == "union" and settings.ranker in ("auto", "learned"):
+        if settings.ranker == "learned" or about.get("serves"):
+            return {"serves": TAUGHT, "reason": str(about.get("reason", "MATCHBOOK_RANKER asks for it"))}
     if settings.ranker == "off":
         return {"serves": ROUTE, "reason": "MATCHBOOK_RANKER is off"}
     if settings.ranker == "rules":
@@ -119,14 +123,14 @@ def _surface(stage: SecondStage, surface: Surface) -> dict[str, Any]:
     size = {"owners": len(owners), "pairs": int(outcome.relevant.nnz), "catalogue": len(recipe.catalogue)}
     if not len(owners):
         return {**size, "models": {}}
-    those = contenders(stage.holdout, surface, stage.ranker, stage.of_the_seed)
+    those = contenders(stage.holdout, surface, stage.ranker, stage.of_the_seed, stage.judged)
     lists = shown(those, owners, stage.holdout.settings.threads)
-    choice = served_by(stage.ranker, surface, stage.holdout.settings)
+    choice = served_by(stage, surface)
     lists = {SERVED: lists[choice["serves"]], **lists}
     masks, items = groups(recipe, owners), item_facts(recipe, stage.holdout.before)
     each = measured(lists, outcome, items)
     models = judged(lists, each, masks, len(items))
-    candidates = {name: models[name]["overall"]["ndcg"]["mean"] for name in (ROUTE, RULES, RANKED) if name in models}
+    candidates = {name: models[name]["overall"]["ndcg"]["mean"] for name in (ROUTE, RULES, RANKED, TAUGHT) if name in models}
     return {**size, "choice": {**choice, "candidates": candidates}, "claims": claims(each, masks, surface),
             "models": models}
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,21 +11,19 @@ from scipy import sparse
 
 from models.errors import BundleError
 from models.features import DIVERSITY_FACETS, recency
+from models.features.evidence import Evidence
 from models.nouns.bundle import Bundle, open_bundle
 from models.nouns.catalogue import CATALOGUE, entities_of
 from models.nouns.entities import Entities
-from models.nouns.id_map import IdMap
 from models.nouns.interactions import Interactions
 from models.nouns.owners import Owners
 from models.nouns.vocabulary import Entity, InteractionKind, Source, Surface
+from models.recipe.sources import ACTIVITY, aligned, ranker_of, scorers_of, wanted_of
 from models.scorers import Scorer
 from models.scorers.blending import Blend
-from models.scorers.content import ContentScorer
-from models.scorers.factors import FactorScorer
-from models.scorers.neighbours import NeighbourScorer
+from models.scorers.learned import LearnedRanker
 from models.scorers.popularity import PopularScorer
-from models.scorers.ranker import MlpRanker, Ranker, RuleRanker
-from models.scorers.tower import TowerScorer
+from models.scorers.ranker import Ranker
 from models.settings import Settings
 
 #: A release cannot be made without these; without any other bundle its source abstains (B09, A22).
@@ -38,7 +36,9 @@ class Recipe:
 
     owners, items: everybody on either side. catalogue: (m,) int32 item rows that may be shown. scorers: every source
     that has a bundle and is switched on. item_recency, item_popularity: (m,) float32. facets: (m,) codes by FACETS.
-    ranker: None when the ranker is off. as_of_us: the cutoff of the catalogue.
+    ranker: None when the ranker is off. as_of_us: the cutoff of the catalogue. evidence: what the learned ranker is
+    told besides the scores; None without the bundle "activity_v1". wanted: further proposals for it, in a source's
+    name: what is in demand, and what both a source and demand speak for.
     """
 
     surface: Surface
@@ -49,14 +49,18 @@ class Recipe:
     scorers: Mapping[Source, Scorer]
     popular: PopularScorer
     blend: Blend
-    ranker: Ranker | None
+    ranker: Ranker | LearnedRanker | None
     item_recency: np.ndarray
     item_popularity: np.ndarray
     facets: Mapping[str, np.ndarray]
     as_of_us: int
+    evidence: Evidence | None = None
+    wanted: tuple[tuple[Source, Scorer], ...] = ()
 
-    def batch(self, rows: np.ndarray, interactions: Interactions) -> Owners:
-        """The owners of these entity rows. interactions: users x startups before the cutoff, by entity rows."""
+    def batch(self, rows: np.ndarray, interactions: Interactions, text: Sequence[str] | None = None) -> Owners:
+        """The owners of these entity rows. interactions: users x startups before the cutoff, by entity rows.
+
+        text: what those say who came after the cutoff, blank for the others."""
         mine = interactions if self.surface.owner is Entity.USER else interactions.transposed()
         mask = np.zeros(len(self.owners), bool)
         mask[rows] = True
@@ -68,6 +72,8 @@ class Recipe:
             self.owners.opted_out[rows],
             history,
             self._barred(mine, rows),
+            None if text is None else tuple(text),
+            age=self._age(mine)[rows][:, self.catalogue].tocsr(),
         )
 
     def stranger(
@@ -78,10 +84,26 @@ class Recipe:
         text: str,
         opted_out: bool = False,
         row: int = -1,
+        events: Interactions | None = None,
     ) -> Owners:
-        """A batch of one who is not in the entities, or (row given) has done more since. history, barred: (1, m)."""
+        """A batch of one who is not in the entities, or (row given) has done more since. history, barred: (1, m).
+
+        events: what the history is made of, one owner x all items."""
+        age = None if events is None else self._age(events)[:, self.catalogue].tocsr()
         return Owners(
-            np.array([row], np.int32), np.array([count], np.int32), np.array([opted_out]), history, barred, (text,)
+            np.array([row], np.int32), np.array([count], np.int32), np.array([opted_out]), history, barred, (text,), age
+        )
+
+    def strangers(self, texts: Sequence[str]) -> Owners:
+        """A batch of people (or startups) of whom nothing is told but the words of their profiles."""
+        n, nothing = len(texts), sparse.csr_matrix((len(texts), len(self.catalogue)), dtype=np.float32)
+        return Owners(
+            np.full(n, -1, np.int32),
+            np.zeros(n, np.int32),
+            np.zeros(n, bool),
+            nothing,
+            nothing.astype(bool),
+            tuple(texts),
         )
 
     def age_days(self, rows: np.ndarray) -> np.ndarray:
@@ -89,6 +111,17 @@ class Recipe:
         created = np.where(rows >= 0, self.owners.created_at[rows], self.as_of_us)
         days = (self.as_of_us - np.maximum(created, 0)) / 86_400e6
         return np.where(created > 0, days, 0).astype(np.float32)
+
+    def _age(self, mine: Interactions) -> sparse.csr_matrix:
+        """(owners, items) float32 age of the last event of interest of each pair, by the release's clock."""
+        if self.evidence is None:
+            return sparse.csr_matrix((len(mine.owners), len(mine.items)), dtype=np.float32)
+        liked = mine.where(mine.kind != InteractionKind.DISLIKE.code)
+        order = np.lexsort((liked.at, liked.item, liked.owner))
+        owner, item = liked.owner[order], liked.item[order]
+        last = np.append((owner[1:] != owner[:-1]) | (item[1:] != item[:-1]), np.ones(min(len(owner), 1), bool))
+        cells = (self.evidence.clock.age(liked.at[order][last]), (owner[last], item[last]))
+        return sparse.csr_matrix(cells, shape=(len(mine.owners), len(mine.items)))
 
     def _barred(self, mine: Interactions, rows: np.ndarray) -> sparse.csr_matrix:
         """Seen pairs (views by setting), dislikes, and what is the owner's own."""
@@ -131,116 +164,29 @@ def open_recipe(surface: Surface, bundles: Mapping[str, Bundle], settings: Setti
     entities = entities_of(bundles[CATALOGUE])
     owners, items = entities[surface.owner], entities[surface.item]
     rows = items.items_of(surface)
-    popularity = _aligned(bundles["popularity_v1"], f"{items.entity}_popularity", items.entity.value, items.ids)[0][
+    popularity = aligned(bundles["popularity_v1"], f"{items.entity}_popularity", items.entity.value, items.ids)[0][
         rows
     ]
     as_of_us = int(bundles[CATALOGUE].config["as_of_us"])
+    scorers = scorers_of(surface, bundles, settings, owners, items, rows)
+    evidence = Evidence.of(bundles[ACTIVITY], owners, items, rows) if ACTIVITY in bundles else None
     return Recipe(
         surface,
         settings,
         owners,
         items,
         rows,
-        scorers={s.source: s for s in _scorers(surface, bundles, settings, owners, items, rows)},
+        scorers={s.source: s for s in scorers},
         popular=PopularScorer(popularity),
         blend=Blend(settings, bundles.get("ensemble_v1")),
-        ranker=_ranker(surface, bundles, settings),
+        ranker=ranker_of(surface, bundles, settings),
         item_recency=recency(items.created_at[rows], as_of_us, settings.recency_days),
         item_popularity=popularity,
         facets={f: items.facets[f][rows] for f in items.facets},
         as_of_us=as_of_us,
+        evidence=evidence,
+        wanted=() if evidence is None else tuple(wanted_of(scorers, evidence)),
     )
-
-
-def _ranker(surface: Surface, bundles: Mapping[str, Bundle], settings: Settings) -> Ranker | None:
-    """The trained one where there is one and, unless asked for by name, where it passed (its config says where)."""
-    if settings.ranker == "off":
-        return None
-    if settings.ranker != "rules" and "ranker_v1" in bundles:
-        bundle = bundles["ranker_v1"]
-        if settings.ranker == "mlp" or surface.value in bundle.config.get("surfaces", [surface.value]):
-            return MlpRanker.of(bundle)
-    return RuleRanker.of(settings)
-
-
-def _scorers(
-    surface: Surface,
-    bundles: Mapping[str, Bundle],
-    settings: Settings,
-    owners: Entities,
-    items: Entities,
-    rows: np.ndarray,
-) -> list[Scorer]:
-    """Every source that has a bundle and is switched on; the two-tower is read backwards on the founder side (R24)."""
-    forward = surface.owner is Entity.USER
-    found: list[Scorer] = []
-    if "content_v1" in bundles:
-        b = bundles["content_v1"]
-        mine, known = _aligned(b, f"{owners.entity}_vectors", owners.entity.value, owners.ids)
-        theirs, shown = _aligned(b, f"{items.entity}_vectors", items.entity.value, items.ids)
-        found.append(
-            ContentScorer(
-                Source.CONTENT_BASED,
-                mine,
-                known & mine.any(axis=1),
-                theirs[rows],
-                (shown & theirs.any(axis=1))[rows],
-                b.arrays["tokens"],
-                b.arrays["token_vectors"],
-            )
-        )
-    als = "als_v1" if forward else "als_reverse_v1"
-    if settings.enable_als and als in bundles:
-        found.append(
-            _factors(Source.ALS if forward else Source.ALS_REVERSE, bundles[als], ("user", "item"), owners, items, rows)
-        )
-    if settings.enable_two_tower and "two_tower_v1" in bundles:
-        b, order = bundles["two_tower_v1"], ("user", "item") if forward else ("item", "user")
-        if "tokens" in b.arrays:
-            mine, known = _aligned(b, f"{order[0]}_factors", order[0], owners.ids)
-            theirs, shown = _aligned(b, f"{order[1]}_factors", order[1], items.ids)
-            found.append(
-                TowerScorer(
-                    surface, b, mine, known & mine.any(axis=1), theirs[rows], (shown & theirs.any(axis=1))[rows]
-                )
-            )
-        else:  # trained before strangers' words were stored
-            found.append(_factors(Source.TWO_TOWER, b, order, owners, items, rows))
-    neighbours = "item_neighbours_v1" if forward else "item_neighbours_reverse_v1"
-    if neighbours in bundles:
-        found.append(NeighbourScorer(_similarity(bundles[neighbours], items.ids, rows)))
-    return found
-
-
-def _factors(
-    source: Source, bundle: Bundle, order: tuple[str, str], owners: Entities, items: Entities, rows: np.ndarray
-) -> FactorScorer:
-    mine, known = _aligned(bundle, f"{order[0]}_factors", order[0], owners.ids)
-    theirs, shown = _aligned(bundle, f"{order[1]}_factors", order[1], items.ids)
-    # a row of zeros is somebody of whom nothing was learned: the model abstains for them
-    return FactorScorer(
-        source, mine, known & mine.any(axis=1), np.ascontiguousarray(theirs[rows]), (shown & theirs.any(axis=1))[rows]
-    )
-
-
-def _aligned(bundle: Bundle, array: str, ids: str, wanted: IdMap) -> tuple[np.ndarray, np.ndarray]:
-    """The rows of an array in the order of `wanted`, zero where the bundle does not know the id; and which it knows."""
-    place = bundle.maps[ids].rows_of(wanted.ids)
-    known = place >= 0
-    values = np.asarray(bundle.arrays[array], np.float32)
-    return np.where(known.reshape(-1, *[1] * (values.ndim - 1)), values[place], np.float32(0)) if len(
-        values
-    ) else np.zeros((len(wanted), *values.shape[1:]), np.float32), known
-
-
-def _similarity(bundle: Bundle, ids: IdMap, rows: np.ndarray) -> sparse.csr_matrix:
-    """The neighbour matrix over catalogue positions, (m, m) float32."""
-    n = len(bundle.maps["item"])
-    matrix = sparse.csr_matrix((bundle.arrays["data"], bundle.arrays["indices"], bundle.arrays["indptr"]), shape=(n, n))
-    place = bundle.maps["item"].rows_of(ids.ids[rows])
-    known = np.flatnonzero(place >= 0)
-    spread = sparse.csr_matrix((np.ones(len(known), np.float32), (known, place[known])), shape=(len(rows), n))
-    return (spread @ matrix @ spread.T).tocsr().astype(np.float32)
 
 
 def diversity_facets(recipe: Recipe, item: np.ndarray) -> dict[str, np.ndarray]:

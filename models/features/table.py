@@ -1,0 +1,111 @@
+"""The columns of the learned ranker: one function for teaching and for serving, so both say the same (A31, R03).
+
+To add a feature (A29, docs/ranker.md): yield its name and its column in `columns`; the next build teaches with it. A
+stored ranker keeps the names it was taught with and asks for these alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+from scipy import sparse
+
+from models.errors import BundleCorrupt
+from models.features.evidence import Evidence, last_ages
+from models.nouns.candidates import Candidates
+from models.nouns.owners import Owners
+from models.nouns.vocabulary import Source
+from models.scorers import Scorer
+
+#: Half-lives, in shares of all events, of the histories that neighbours are asked with again.
+FADING = (0.02, 0.1)
+
+
+def table(evidence: Evidence, scorers: Mapping[Source, Scorer], owners: Owners, candidates: Candidates,
+          names: Sequence[str] | None = None) -> tuple[tuple[str, ...], np.ndarray]:
+    """Names (f,) and features (nnz, f) float32, finite, one contiguous column each.
+
+    names: the columns that a stored ranker asks for, in its order. Raises BundleCorrupt for one that is not known here.
+    """
+    found = dict(columns(evidence, scorers, owners, candidates))
+    wanted = tuple(found) if names is None else tuple(names)
+    missing = [name for name in wanted if name not in found]
+    if missing:
+        raise BundleCorrupt(f"the ranker asks for {', '.join(missing)}, which this version does not compute, or a "
+                            "model is missing; train again")
+    cells = np.empty((len(wanted), len(candidates.item)), np.float32)
+    for i, name in enumerate(wanted):
+        cells[i] = found[name]
+    return wanted, cells.T
+
+
+def columns(evidence: Evidence, scorers: Mapping[Source, Scorer], owners: Owners,
+            candidates: Candidates) -> Iterator[tuple[str, np.ndarray]]:
+    """Every feature: (nnz,) of the candidates. owners: the same batch."""
+    owner, item = candidates.owner, candidates.item
+    yield from _of_the_sources(candidates)
+    yield from _with_demand(evidence, candidates)
+    yield from _fading(scorers, owners, candidates)
+    for i, name in enumerate(evidence.fact_names):
+        yield f"item_{name}", evidence.facts[item, i]
+    for facet in evidence.facets:
+        lift, met = facet.columns(owners, owner, item)
+        yield f"lift_{facet.name}", lift
+        yield f"met_{facet.name}", met
+    yield from evidence.places.columns(owners, owner, item).items()
+    yield "owner_events", np.log1p(owners.count).astype(np.float32)[owner]
+    yield "owner_age", last_ages(owners)[owner]
+
+
+def _of_the_sources(candidates: Candidates) -> Iterator[tuple[str, np.ndarray]]:
+    """Each model's score (0 where it abstains) and the logarithm of its rank; how many proposed the candidate."""
+    for source, score in candidates.scores.items():
+        yield f"score_{source}", np.nan_to_num(score)
+        yield f"rank_{source}", log_rank(score, candidates.indptr)
+    yield "proposed_by", np.bitwise_count(candidates.proposed)
+
+
+def _with_demand(evidence: Evidence, candidates: Candidates) -> Iterator[tuple[str, np.ndarray]]:
+    """What the item may expect from anybody, and what that makes of content's and the neighbours' scores."""
+    demand = evidence.demand[candidates.item]
+    yield "demand", np.log(demand + np.float32(1e-4))
+    yield "rank_demand", log_rank(demand, candidates.indptr)
+    for source in (Source.CONTENT_BASED, Source.ITEM_NEIGHBOURS):
+        if source in candidates.scores:
+            both = candidates.scores[source] * demand
+            yield f"score_{source}_demand", np.nan_to_num(both)
+            yield f"rank_{source}_demand", log_rank(both, candidates.indptr)
+
+
+def _fading(scorers: Mapping[Source, Scorer], owners: Owners,
+            candidates: Candidates) -> Iterator[tuple[str, np.ndarray]]:
+    """The neighbours' score again, of a history that fades: what the owner did of late."""
+    neighbours = scorers.get(Source.ITEM_NEIGHBOURS)
+    if neighbours is None:
+        return
+    for half_life in FADING:
+        score = neighbours.score(replace(owners, history=faded(owners, half_life)), candidates)
+        yield f"score_{Source.ITEM_NEIGHBOURS}_{half_life}", np.log1p(100 * np.maximum(np.nan_to_num(score), 0))
+
+
+def faded(owners: Owners, half_life: float) -> sparse.csr_matrix:
+    """(b, items) float32: 1 for every pair just now, half of it after `half_life` of all events."""
+    if owners.age is None:
+        return sparse.csr_matrix(owners.history.shape, dtype=np.float32)
+    weight = np.exp2(-owners.age.data / np.float32(half_life)).astype(np.float32)
+    return sparse.csr_matrix((weight, owners.age.indices, owners.age.indptr), shape=owners.age.shape)
+
+
+def log_rank(score: np.ndarray, indptr: np.ndarray) -> np.ndarray:
+    """(nnz,) float32 ln of the rank from 1 within an owner's candidates, best first, ties by place, NaN last."""
+    length = np.diff(indptr)
+    width = int(length.max(initial=0))
+    present = np.arange(width) < length[:, None]
+    cells = np.full(present.shape, np.inf, np.float32)
+    cells[present] = -np.nan_to_num(score, nan=-3e38)
+    order = np.argsort(cells, axis=1, kind="stable")
+    rank = np.empty(order.shape, np.float32)
+    np.put_along_axis(rank, order, np.log(np.arange(1, width + 1, dtype=np.float32))[None, :], 1)
+    return rank[present]

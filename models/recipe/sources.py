@@ -1,0 +1,134 @@
+"""From the bundles of a release to the scorers of one surface: ids aligned with its catalogue, switches heeded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+from scipy import sparse
+
+from models.features.evidence import Evidence
+from models.nouns.bundle import Bundle
+from models.nouns.entities import Entities
+from models.nouns.id_map import IdMap
+from models.nouns.vocabulary import Entity, Source, Surface
+from models.scorers import Scorer
+from models.scorers.content import ContentScorer
+from models.scorers.factors import FactorScorer
+from models.scorers.learned import LEARNED, LearnedRanker
+from models.scorers.neighbours import NeighbourScorer
+from models.scorers.popularity import PopularScorer
+from models.scorers.ranker import MlpRanker, Ranker, RuleRanker
+from models.scorers.tower import TowerScorer
+from models.settings import Settings
+
+#: Facts of everybody and the demand for them, for the learned ranker.
+ACTIVITY = "activity_v1"
+
+
+def ranker_of(surface: Surface, bundles: Mapping[str, Bundle], settings: Settings) -> Ranker | LearnedRanker | None:
+    """The learned one, else the network, each where it was trained and, unless asked for by name, passed (its config
+    says where); else the rules."""
+    if settings.ranker == "off":
+        return None
+    union = settings.candidate_sources == "union"
+    if union and settings.ranker in ("auto", "learned") and LEARNED in bundles and ACTIVITY in bundles:
+        about = bundles[LEARNED].config["surfaces"].get(surface.value)
+        if about is not None and (about["serves"] or settings.ranker == "learned"):
+            return LearnedRanker.of(bundles[LEARNED], surface)
+    if settings.ranker in ("auto", "mlp") and "ranker_v1" in bundles:
+        bundle = bundles["ranker_v1"]
+        if settings.ranker == "mlp" or surface.value in bundle.config.get("surfaces", [surface.value]):
+            return MlpRanker.of(bundle)
+    return RuleRanker.of(settings)
+
+
+def scorers_of(
+    surface: Surface,
+    bundles: Mapping[str, Bundle],
+    settings: Settings,
+    owners: Entities,
+    items: Entities,
+    rows: np.ndarray,
+) -> list[Scorer]:
+    """Every source that has a bundle and is switched on; the two-tower is read backwards on the founder side (R24)."""
+    forward = surface.owner is Entity.USER
+    found: list[Scorer] = []
+    if "content_v1" in bundles:
+        b = bundles["content_v1"]
+        mine, known = aligned(b, f"{owners.entity}_vectors", owners.entity.value, owners.ids)
+        theirs, shown = aligned(b, f"{items.entity}_vectors", items.entity.value, items.ids)
+        found.append(
+            ContentScorer(
+                Source.CONTENT_BASED,
+                mine,
+                known & mine.any(axis=1),
+                theirs[rows],
+                (shown & theirs.any(axis=1))[rows],
+                b.arrays["tokens"],
+                b.arrays["token_vectors"],
+            )
+        )
+    als = "als_v1" if forward else "als_reverse_v1"
+    if settings.enable_als and als in bundles:
+        found.append(
+            _factors(Source.ALS if forward else Source.ALS_REVERSE, bundles[als], ("user", "item"), owners, items, rows)
+        )
+    if settings.enable_two_tower and "two_tower_v1" in bundles:
+        b, order = bundles["two_tower_v1"], ("user", "item") if forward else ("item", "user")
+        if "tokens" in b.arrays:
+            mine, known = aligned(b, f"{order[0]}_factors", order[0], owners.ids)
+            theirs, shown = aligned(b, f"{order[1]}_factors", order[1], items.ids)
+            found.append(
+                TowerScorer(
+                    surface, b, mine, known & mine.any(axis=1), theirs[rows], (shown & theirs.any(axis=1))[rows]
+                )
+            )
+        else:  # trained before strangers' words were stored
+            found.append(_factors(Source.TWO_TOWER, b, order, owners, items, rows))
+    neighbours = "item_neighbours_v1" if forward else "item_neighbours_reverse_v1"
+    if neighbours in bundles:
+        found.append(NeighbourScorer(_similarity(bundles[neighbours], items.ids, rows)))
+    if forward and "graph_filter_v1" in bundles:
+        found.append(NeighbourScorer(_similarity(bundles["graph_filter_v1"], items.ids, rows), Source.GRAPH_FILTER))
+    return found
+
+
+def wanted_of(scorers: Sequence[Scorer], evidence: Evidence) -> Iterator[tuple[Source, Scorer]]:
+    """What is in demand, busy of late, or both in demand and close by content or neighbours."""
+    yield Source.POPULAR, PopularScorer(evidence.demand)
+    yield Source.POPULAR, PopularScorer(evidence.recent)
+    for scorer in scorers:
+        if isinstance(scorer, ContentScorer | NeighbourScorer):
+            yield scorer.source, scorer.times(evidence.demand)
+
+
+def _factors(
+    source: Source, bundle: Bundle, order: tuple[str, str], owners: Entities, items: Entities, rows: np.ndarray
+) -> FactorScorer:
+    mine, known = aligned(bundle, f"{order[0]}_factors", order[0], owners.ids)
+    theirs, shown = aligned(bundle, f"{order[1]}_factors", order[1], items.ids)
+    # a row of zeros is somebody of whom nothing was learned: the model abstains for them
+    return FactorScorer(
+        source, mine, known & mine.any(axis=1), np.ascontiguousarray(theirs[rows]), (shown & theirs.any(axis=1))[rows]
+    )
+
+
+def aligned(bundle: Bundle, array: str, ids: str, wanted: IdMap) -> tuple[np.ndarray, np.ndarray]:
+    """The rows of an array in the order of `wanted`, zero where the bundle does not know the id; and which it knows."""
+    place = bundle.maps[ids].rows_of(wanted.ids)
+    known = place >= 0
+    values = np.asarray(bundle.arrays[array], np.float32)
+    return np.where(known.reshape(-1, *[1] * (values.ndim - 1)), values[place], np.float32(0)) if len(
+        values
+    ) else np.zeros((len(wanted), *values.shape[1:]), np.float32), known
+
+
+def _similarity(bundle: Bundle, ids: IdMap, rows: np.ndarray) -> sparse.csr_matrix:
+    """The neighbour matrix over catalogue positions, (m, m) float32."""
+    n = len(bundle.maps["item"])
+    matrix = sparse.csr_matrix((bundle.arrays["data"], bundle.arrays["indices"], bundle.arrays["indptr"]), shape=(n, n))
+    place = bundle.maps["item"].rows_of(ids.ids[rows])
+    known = np.flatnonzero(place >= 0)
+    spread = sparse.csr_matrix((np.ones(len(known), np.float32), (known, place[known])), shape=(len(rows), n))
+    return (spread @ matrix @ spread.T).tocsr().astype(np.float32)

@@ -1,0 +1,164 @@
+"""What teaches the learned ranker: candidates at earlier cuts, base models refitted before each, and what came of it.
+
+Cuts lie every half `holdout_share` of the events, the newest first; each is followed for a `holdout_share`. The inner
+cut that judges is one of them: a ranker to be judged there is taught only by what had happened before it.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from scipy import sparse
+
+from models.errors import TooSparse, TrainingError
+from models.nouns.candidates import Candidates
+from models.nouns.interactions import Interactions
+from models.nouns.owners import Owners
+from models.nouns.vocabulary import Entity, Surface
+from models.recipe import Recipe
+from models.recommend import CHUNK, learned_table, wide_candidates
+from models.training.learned_ranker import TaughtRows
+from pipelines.data.snapshot import Snapshot
+from pipelines.learning.holdout import Holdout, Outcome, inner_cut, open_cut
+from pipelines.run import Run
+
+_LOG = logging.getLogger(__name__)
+#: Cuts at most, and how many positives of a surface make older ones superfluous.
+CUTS, ENOUGH = 6, 20_000
+#: Owners of one cut and surface, and candidates without an outcome of one owner, who teach.
+OWNERS, NEGATIVES = 1_500, 60
+
+
+@dataclass(frozen=True, eq=False)
+class Lessons:
+    """Sampled candidates of one cut and surface.
+
+    names: (f,). features: (n, f) float32. met_us: (n,) int64 when the pair first met after the cut, 0 never.
+    owner: (n,) int32 entity rows. cut_us: the cut.
+    """
+
+    names: tuple[str, ...]
+    features: np.ndarray
+    met_us: np.ndarray
+    owner: np.ndarray
+    cut_us: int
+
+    def positive(self, until_us: int) -> int:
+        return int(((self.met_us > 0) & (self.met_us < until_us)).sum())
+
+
+def lessons_of(run: Run, snapshot: Snapshot) -> dict[Surface, list[Lessons]]:
+    """By surface the lessons of every cut, newest first; surfaces without any are left out."""
+    found: dict[Surface, list[Lessons]] = {s: [] for s in Surface}
+    for cut_us, until_us in cuts(snapshot.interactions(), run.settings.holdout_share, snapshot.as_of_us):
+        try:
+            holdout = open_cut(run, snapshot, cut_us, until_us)
+        except TooSparse as error:
+            _LOG.warning("the cut at %d teaches nothing: %s", cut_us, error)
+            continue
+        for surface in Surface:
+            lessons = _lessons(holdout, surface, until_us)
+            if lessons is not None:
+                found[surface].append(lessons)
+        judged = inner_cut(snapshot.interactions(), run.settings.holdout_share)
+        older = [sum(x.positive(judged) for x in those if x.cut_us < judged) for those in found.values() if those]
+        if older and min(older) >= ENOUGH:
+            break
+    return {surface: those for surface, those in found.items() if those}
+
+
+def cuts(interactions: Interactions, share: float, as_of_us: int) -> list[tuple[int, int]]:
+    """(cut, until) in microseconds, newest first: every half `share` of the events, each followed for a whole one."""
+    at = np.sort(interactions.at)
+    found = []
+    for i in range(1, CUTS + 1):
+        back, until = share * i / 2, share * (i / 2 - 1)
+        if back >= 1 or not len(at):
+            break
+        cut_us = int(at[int(len(at) * (1 - back))])
+        if cut_us > at[0]:
+            found.append((cut_us, int(at[int(len(at) * (1 - until))]) if until > 1e-9 else as_of_us))
+    return sorted(set(found), reverse=True)
+
+
+def rows_until(lessons: Sequence[Lessons], until_us: int) -> TaughtRows:
+    """What was known before an instant: cuts and outcomes before it. Raises TrainingError where there is none."""
+    parts = [x for x in lessons if x.cut_us < until_us and x.positive(until_us)]
+    if not parts:
+        raise TrainingError("no candidate of an earlier cut was met by its owner: there is nothing to be taught by")
+    label = [((x.met_us > 0) & (x.met_us < until_us)).astype(np.int8) for x in parts]
+    group = [x.owner.astype(np.int64) + (i << 32) for i, x in enumerate(parts)]
+    rows = TaughtRows(parts[0].names, np.concatenate([x.features for x in parts]), np.concatenate(label),
+                      np.concatenate(group))
+    told = np.isin(rows.group, rows.group[rows.label > 0])
+    return replace(rows, features=rows.features[told], label=rows.label[told], group=rows.group[told])
+
+
+def _lessons(holdout: Holdout, surface: Surface, until_us: int) -> Lessons | None:
+    """None where the surface has nobody to be taught by."""
+    recipe = holdout.recipe(surface)
+    if recipe.evidence is None:
+        return None
+    owners, outcome = holdout.everybody(recipe)
+    owners, outcome = owners.part(0, OWNERS), outcome.part(0, OWNERS)
+    parts = list(_chunks(holdout, recipe, owners, outcome, _Meetings.of(holdout, recipe, until_us)))
+    if not parts:
+        return None
+    features, met, owner = (np.concatenate([p[i] for p in parts]) for i in (1, 2, 3))
+    return Lessons(parts[0][0], features, met, owner, holdout.cut_us)
+
+
+def _chunks(holdout: Holdout, recipe: Recipe, owners: Owners, outcome: Outcome,
+            meetings: _Meetings) -> Iterator[tuple[tuple[str, ...], np.ndarray, np.ndarray, np.ndarray]]:
+    """Names, features, times and owners of the sampled candidates, chunk by chunk."""
+    for start in range(0, len(owners), CHUNK):
+        part, relevant = owners.part(start, start + CHUNK), outcome.part(start, start + CHUNK).relevant
+        candidates = wide_candidates(recipe, part)
+        hit = _hits(relevant, candidates)
+        rng = np.random.default_rng((holdout.settings.seed, list(Surface).index(recipe.surface), start))
+        sampled = hit | _drawn(candidates.owner, ~hit, rng)
+        names, features = learned_table(recipe, part, candidates)
+        row = part.row[candidates.owner[sampled]]
+        met = np.where(hit[sampled], meetings.first(row, recipe.catalogue[candidates.item[sampled]]), 0)
+        yield names, np.ascontiguousarray(features[sampled]), met, row
+
+
+def _hits(relevant: sparse.csr_matrix, candidates: Candidates) -> np.ndarray:
+    if not len(candidates.item):
+        return np.zeros(0, bool)
+    return np.asarray(relevant[candidates.owner, candidates.item], bool).ravel()
+
+
+def _drawn(owner: np.ndarray, free: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """(nnz,) bool: NEGATIVES of the free candidates of each owner, drawn at random; owners ascend."""
+    order = np.lexsort((rng.random(len(owner)), ~free, owner))
+    place = np.empty(len(owner), np.int64)
+    place[order] = np.arange(len(owner)) - np.searchsorted(owner, owner)
+    return free & (place < NEGATIVES)
+
+
+@dataclass(frozen=True, eq=False)
+class _Meetings:
+    """When the pairs of a surface first met at or after a cut. key: (p,) ascending owner x items + item; at: (p,)."""
+
+    key: np.ndarray
+    at: np.ndarray
+    items: int
+
+    @classmethod
+    def of(cls, holdout: Holdout, recipe: Recipe, until_us: int) -> _Meetings:
+        events = holdout.snapshot.interactions()
+        events = events.where((events.at >= holdout.cut_us) & (events.at < until_us))
+        events = events if recipe.surface.owner is Entity.USER else events.transposed()
+        key = events.owner.astype(np.int64) * len(recipe.items) + events.item
+        order = np.lexsort((events.at, key))
+        key, first = np.unique(key[order], return_index=True)
+        return cls(key, events.at[order][first], len(recipe.items))
+
+    def first(self, owner: np.ndarray, item: np.ndarray) -> np.ndarray:
+        """(n,) int64 of pairs of entity rows, of use where they did meet."""
+        wanted = owner.astype(np.int64) * self.items + item
+        return self.at[np.minimum(np.searchsorted(self.key, wanted), len(self.key) - 1)] if len(self.key) else wanted
