@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import sparse
 
-from models.features.regions import AFFINITIES, coded
+from models.features.regions import AFFINITIES, codes_in
 from models.nouns.bundle import Bundle
 from models.nouns.entities import Entities
 from models.nouns.owners import Owners
@@ -57,13 +57,13 @@ class FacetAffinity:
 
 
 def affinities(activity: Bundle, owners: Entities, items: Entities, catalogue: np.ndarray) -> Iterator[FacetAffinity]:
-    """Of every facet that any startup states. activity: "activity_v1", whose ids are the entities' own."""
+    """Of every facet that any startup stated. activity: "activity_v1", whose ids are the entities' own."""
     startups = items if items.entity is Entity.STARTUP else owners
     for name in AFFINITIES:
-        codes, labels = coded(startups)[name]
-        if not len(labels):
+        stated = activity.arrays[f"{name}_values"].tolist()
+        if not stated:
             continue
-        values = len(labels) + 1
+        codes, values = codes_in(stated, startups, name), len(stated) + 1
         code = np.where(codes < 0, values - 1, codes)
         share = activity.arrays[f"{name}_share"]
         if items is startups:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from models.features.clock import EventClock
-from models.features.regions import AFFINITIES, coded
+from models.features.regions import coded, there
 from models.nouns.entities import UNKNOWN_TIME, Entities
 from models.nouns.interactions import DAY_US, Interactions
 from models.nouns.vocabulary import InteractionKind
@@ -86,14 +86,15 @@ def _partners(events: Interactions, clock: EventClock) -> dict[str, np.ndarray]:
 
 
 def _momentum(items: Entities, events: Interactions, clock: EventClock) -> dict[str, np.ndarray]:
-    """Of each facet's value: its share of all events, how its recent share stands to that, recent events an item."""
-    recent = events.owner[clock.age(events.at) < RECENT]
+    """Of each facet's value: its share of all events, how its recent share stands to that, recent events an item.
+
+    Only who is there counts, and only values that they have: what is to come must not show, not even in a sum."""
+    recent, here = events.owner[clock.age(events.at) < RECENT], there(items)
     found = {}
-    for name in AFFINITIES:
-        codes, labels = coded(items)[name]
+    for name, (codes, labels) in coded(items).items():
         n = len(labels) + 1  # the last one is blank
         code = np.where(codes < 0, n - 1, codes)
-        ever, lately, size = _count(code[events.owner], n), _count(code[recent], n), _count(code, n)
+        ever, lately, size = _count(code[events.owner], n), _count(code[recent], n), _count(code[here], n)
         share = (ever + 1) / (ever.sum() + n)
         found[f"{name}_share"] = np.log(share)[code]
         found[f"{name}_momentum"] = np.log((lately + 1) / (lately.sum() + n) / share)[code]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from models.nouns.entities import FACETS, Entities
@@ -11,20 +13,26 @@ PLACES = {"region": 2, "country": 1}
 AFFINITIES = (*FACETS, *PLACES)
 
 
+def there(entities: Entities) -> np.ndarray:
+    """(n,) bool: known at the cutoff, as may be shown or as was met. The others come later and must not count."""
+    return np.asarray(entities.listed | (entities.views + entities.interactions + entities.count > 0))
+
+
 def coded(entities: Entities) -> dict[str, tuple[np.ndarray, tuple[str, ...]]]:
-    """By name of AFFINITIES: (n,) int32 codes, -1 blank, and the text of each code."""
-    found = {f: (entities.facets[f], entities.labels[f]) for f in FACETS}
-    for name, parts in PLACES.items():
-        found[name] = _coarser(*found["location"], parts)
+    """By name of AFFINITIES: (n,) int32 codes, -1 blank or not there yet, and the text of each code, ascending: only
+    what somebody who is there says, so that the numbers do not tell what is to come."""
+    here, found = there(entities), {}
+    for name in AFFINITIES:
+        codes, labels = _raw(entities, name)
+        codes = np.where(here, codes, -1)
+        values = sorted({labels[c] for c in np.unique(codes[codes >= 0]).tolist()})
+        found[name] = _in_codes_of(values, codes, labels), tuple(values)
     return found
 
 
-def same_words(of: tuple[np.ndarray, tuple[str, ...]], other: tuple[str, ...]) -> np.ndarray:
-    """(n,) int32 codes of `of` said in the codes of `other`, -1 where blank or unknown there."""
-    codes, labels = of
-    place = {text.casefold(): i for i, text in enumerate(other)}
-    table = np.array([place.get(text.casefold(), -1) for text in labels] + [-1], np.int32)
-    return table[codes]
+def codes_in(values: Sequence[str], entities: Entities, name: str) -> np.ndarray:
+    """(n,) int32 places in `values` of everybody's value of one of AFFINITIES, -1 where blank or not among them."""
+    return _in_codes_of(values, *_raw(entities, name))
 
 
 def within(location: str, parts: int) -> str:
@@ -32,9 +40,13 @@ def within(location: str, parts: int) -> str:
     return ", ".join(p.strip() for p in location.split(",")[-parts:]).casefold()
 
 
-def _coarser(codes: np.ndarray, labels: tuple[str, ...], parts: int) -> tuple[np.ndarray, tuple[str, ...]]:
-    texts = [within(text, parts) for text in labels]
-    names = tuple(sorted(set(texts)))
-    place = {text: i for i, text in enumerate(names)}
-    table = np.array([place[text] for text in texts] + [-1], np.int32)
-    return table[codes], names
+def _raw(entities: Entities, name: str) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Codes as the entities number them, and a text a code; two codes may share one."""
+    if name in FACETS:
+        return entities.facets[name], entities.labels[name]
+    return entities.facets["location"], tuple(within(text, PLACES[name]) for text in entities.labels["location"])
+
+
+def _in_codes_of(values: Sequence[str], codes: np.ndarray, labels: Sequence[str]) -> np.ndarray:
+    place = {text: i for i, text in enumerate(values)}
+    return np.array([place.get(text, -1) for text in labels] + [-1], np.int32)[codes]

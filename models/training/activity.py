@@ -10,11 +10,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy import sparse
 
 from models.errors import TrainingError
 from models.features.clock import EventClock
 from models.features.facts import item_facts
-from models.features.regions import AFFINITIES, coded
+from models.features.regions import coded
 from models.nouns.bundle import Bundle
 from models.nouns.entities import Entities
 from models.nouns.interactions import Interactions
@@ -52,8 +53,10 @@ def fit_activity(now: Standing, earlier: Sequence[tuple[Standing, int]], setting
     """The bundle activity_v1. earlier: instants before `now`, each with the end of the stretch that it is to foretell.
 
     Arrays: clock_instant, clock_share (see EventClock); for user and startup _facts (n, f) float32 in the order of the
-    config's `facts`, _demand (n,) expected new partners; for each facet _share (codes + 1,) of all met pairs and, as a
-    csr of users x codes, _indptr, _indices, _data: how many startups of each value a user met. The last code is "blank". Knows no failure: without enough to learn from demand is the recent activity.
+    config's `facts`, _demand (n,) expected new partners; for each facet _values (v,) that startups state, ascending,
+    _share (v + 1,) of all met pairs and, as a csr of users x (v + 1), _indptr, _indices, _data: how many startups of
+    each value a user met. The last column is "blank". Knows no failure: without enough to learn from demand is the
+    recent activity.
     """
     clock = now.clock
     arrays: dict[str, np.ndarray] = {"clock_instant": clock.instant, "clock_share": clock.share}
@@ -64,8 +67,9 @@ def fit_activity(now: Standing, earlier: Sequence[tuple[Standing, int]], setting
         taught = [_taught(then, side, until, events) for then, until in earlier]
         arrays[f"{name}_demand"], config[f"{name}_demand"] = _demand(entities, facts, taught, settings)
         config["facts"] = list(facts)
-    for facet in AFFINITIES:
-        arrays |= _met_by_value(now, facet)
+    met = now.interactions.csr(damping="binary") > 0
+    for facet, (codes, values) in coded(now.startups).items():
+        arrays |= {f"{facet}_{name}": array for name, array in _met_by_value(met, codes, values).items()}
     return Bundle(NAME, config, arrays, {"user": now.users.ids, "startup": now.startups.ids})
 
 
@@ -75,8 +79,7 @@ def _taught(then: Standing, side: int, until_us: int, events: Interactions) -> t
     events: of this side, with what came after."""
     entities, before = then.sides[side]
     facts = np.stack(list(item_facts(entities, before, then.clock, then.as_of_us).values()), axis=1)
-    until = events.before(until_us)
-    new = np.diff(until.pairs().indptr) - np.diff(before.pairs().indptr)
+    new = np.diff(events.before(until_us).pairs().indptr) - np.diff(before.pairs().indptr)
     return facts[entities.listed], np.minimum(new, MOST)[entities.listed]
 
 
@@ -106,17 +109,15 @@ def _demand(entities: Entities, facts: dict[str, np.ndarray], taught: Sequence[t
         "gain": {fact: round(value, 1) for value, fact in gain}}
 
 
-def _met_by_value(now: Standing, facet: str) -> dict[str, np.ndarray]:
-    """How many startups of each value of a facet each user met, and the values' share of all met pairs."""
-    from scipy import sparse
+def _met_by_value(met: sparse.csr_matrix, codes: np.ndarray, values: Sequence[str]) -> dict[str, np.ndarray]:
+    """How many startups of each value of a facet each user met, and the values' share of all met pairs.
 
-    codes, labels = coded(now.startups)[facet]
-    value = np.where(codes < 0, len(labels), codes)
-    met = now.interactions.csr(damping="binary") > 0
-    one_hot = sparse.csr_matrix((np.ones(len(value), np.float32), (np.arange(len(value)), value)),
-                                shape=(len(value), len(labels) + 1))
+    met: users x startups. codes: (startups,) places in `values`, -1 blank."""
+    column = np.where(codes < 0, len(values), codes)
+    one_hot = sparse.csr_matrix((np.ones(len(column), np.float32), (np.arange(len(column)), column)),
+                                shape=(len(column), len(values) + 1))
     counts = sparse.csr_matrix(met.astype(np.float32) @ one_hot)
     counts.sort_indices()
     total = np.asarray(counts.sum(axis=0)).ravel()
-    return {f"{facet}_indptr": counts.indptr, f"{facet}_indices": counts.indices, f"{facet}_data": counts.data,
-            f"{facet}_share": (total / max(float(total.sum()), 1)).astype(np.float32)}
+    return {"values": np.array(values, np.str_), "indptr": counts.indptr, "indices": counts.indices,
+            "data": counts.data, "share": (total / max(float(total.sum()), 1)).astype(np.float32)}

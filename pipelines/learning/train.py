@@ -77,7 +77,9 @@ def _activity(lesson: Lesson) -> Bundle:
         if len(at) and cut_us > at[0]:
             until = share - STRETCH
             until_us = int(at[int(len(at) * (1 - until))]) if until > 1e-9 else lesson.as_of_us
-            earlier.append((Lesson(lesson.snapshot, lesson.settings, cut_us).standing, until_us))
+            then = Lesson(lesson.snapshot, lesson.settings, cut_us).standing
+            # who has opted out since teaches nothing, not even of the time before (R23)
+            earlier.append((replace(then, interactions=lesson.interactions.before(cut_us)), until_us))
     return fit_activity(lesson.standing, earlier, lesson.settings)
 
 
