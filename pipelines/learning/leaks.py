@@ -25,7 +25,7 @@ from pipelines.learning.train import BASE_BUNDLES, Lesson, fit
 from pipelines.run import EPOCH
 
 #: Base models that are fitted again in every run: quick, and between them they read every table.
-QUICK = ("popularity_v1", "content_v1")
+QUICK = ("popularity_v1", "activity_v1", "content_v1")
 #: Facts of people and startups as they stood at the cut; `created_at` and the ids belong to no instant.
 _FACTS = ("listed", "opted_out", "founder", "views", "interactions", "count")
 

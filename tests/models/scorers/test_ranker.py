@@ -9,10 +9,18 @@ from hypothesis import strategies as st
 
 from models.features import DIVERSITY_FACETS, FEATURES
 from models.nouns.bundle import Bundle
-from models.scorers.ranker import MlpRanker, RuleRanker, place
+from models.scorers.ranker import MlpRanker, RuleRanker, judged_again, place, spread_out
 from models.settings import Settings
 
 RULES = RuleRanker.of(Settings())
+Facets = dict[str, np.ndarray]
+
+
+def ruled(features: np.ndarray, facets: Facets, present: np.ndarray, places: int,
+          depth: int) -> tuple[np.ndarray, np.ndarray]:
+    """Placed by the rules, which are told each candidate's diversity. features: (b, w, 4) with neutral diversity."""
+    base = np.where(present, RULES.score(features), np.float32(-np.inf)).astype(np.float32)
+    return place(judged_again(RULES, features), base, facets, places, depth)
 
 
 def test_rule_score_by_hand() -> None:
@@ -76,7 +84,7 @@ def test_placing_equals_the_obvious_loop(n: int, places: int, seed: int) -> None
     codes = rng.integers(-1, 3, (3, n))
     facets = {f: codes[i][None] for i, f in enumerate(DIVERSITY_FACETS)}
 
-    order, score = place(RULES, features[None], facets, np.ones((1, n), bool), places, n)
+    order, score = ruled(features[None], facets, np.ones((1, n), bool), places, n)
 
     if n <= 3 * places or not places:  # beyond, the pool of the greedy places is the 3 x places best by base score
         assert order[0].tolist() == naive(features, codes.tolist(), places)
@@ -89,7 +97,7 @@ def test_what_is_not_there_is_never_placed_before_what_is() -> None:
     present = np.array([[True] * 2 + [False] * 4, [True] * 6])
     facets = {f: np.zeros((2, 6), np.int32) for f in DIVERSITY_FACETS}
 
-    order, score = place(RULES, features, facets, present, 4, 5)
+    order, score = ruled(features, facets, present, 4, 5)
 
     assert set(order[0, :2].tolist()) == {0, 1} and np.isneginf(score[0, 2:]).all()
     assert sorted(order[1].tolist()) == [0, 1, 2, 3, 4] and np.isfinite(score[1]).all()
@@ -100,6 +108,57 @@ def test_diversity_separates_equals() -> None:
     features = np.array([[[0.9, 0, 0, 0.5]] * 3], np.float32)
     facets = {"category": np.array([[1, 1, 2]]), "field": np.array([[5, 5, 6]]), "type": np.array([[-1, -1, -1]])}
 
-    order, _ = place(RULES, features, facets, np.ones((1, 3), bool), 3, 3)
+    order, _ = ruled(features, facets, np.ones((1, 3), bool), 3, 3)
 
     assert order[0].tolist() == [0, 2, 1]
+
+
+def variety(order: np.ndarray, facets: Facets, first: int) -> float:
+    """Mean share of facets in which two of the first places differ; a blank shares nothing."""
+    codes = np.stack([facets[f][0, order[0, :first]] for f in DIVERSITY_FACETS])
+    same = ((codes[:, :, None] == codes[:, None, :]) & (codes[:, :, None] >= 0)).mean(axis=0)
+    return float(1 - same[np.triu_indices(first, 1)].mean())
+
+
+def spread(base: np.ndarray, facets: Facets, weight: float, places: int) -> tuple[np.ndarray, np.ndarray]:
+    return place(spread_out(base, weight), base, facets, places, base.shape[1])
+
+
+def test_likeness_costs_score_by_hand() -> None:
+    """Second place: 0.8 - 0.6 x 2/3 = 0.4 for the one that shares two facets with the first, 0.5 for the stranger."""
+    base = np.array([[0.9, 0.8, 0.5]], np.float32)
+    facets = {"category": np.array([[1, 1, 2]]), "field": np.array([[5, 5, 6]]), "type": np.array([[-1, -1, -1]])}
+
+    order, score = spread(base, facets, 0.6, 3)
+
+    assert order[0].tolist() == [0, 2, 1]
+    # the third: likeness 2/3 to one of two placed, 0.8 - 0.6 x 1/3 = 0.6, but a score never rises along a list
+    assert score[0] == pytest.approx([0.9, 0.5, 0.5])
+    assert spread(base, facets, 0.4, 3)[0][0].tolist() == [0, 1, 2]  # 0.8 - 0.4 x 2/3 = 0.53
+
+
+def test_no_weight_is_plain_order() -> None:
+    rng = np.random.default_rng(3)
+    base = rng.random((5, 60)).astype(np.float32)
+    facets = {f: rng.integers(-1, 3, (5, 60)) for f in DIVERSITY_FACETS}
+
+    order, score = spread(base, facets, 0.0, 20)
+
+    assert np.array_equal(order, np.argsort(-base, axis=1, kind="stable"))
+    assert np.array_equal(score, np.take_along_axis(base, order, 1))
+
+
+def test_more_weight_is_no_less_variety_and_touches_the_first_places_alone() -> None:
+    """Sixty candidates, the better the likelier games: three times twenty of them compete for the first twenty."""
+    rng = np.random.default_rng(4)
+    base = np.sort(rng.random((1, 100)).astype(np.float32))[:, ::-1].copy()
+    facets = {f: np.where(rng.random((1, 100)) < base, 0, rng.integers(1, 5, (1, 100))) for f in DIVERSITY_FACETS}
+
+    found = {w: spread(base, facets, w, 20)[0] for w in (0.0, 0.1, 0.3, 0.6, 1.0)}
+
+    told = [variety(order, facets, 20) for order in found.values()]
+    assert told == sorted(told) and told[-1] > told[0] + 0.05
+    for order in found.values():
+        assert set(order[0, :20].tolist()) <= set(range(60))
+        rest = order[0, 20:].tolist()
+        assert rest == sorted(rest) and sorted(order[0].tolist()) == list(range(100))
