@@ -45,7 +45,7 @@ class FacetAffinity:
                                          np.arange(len(self.code) + 1)), shape=(len(self.code), self.values))
             met = np.asarray((liked.astype(np.float32) @ one_hot).todense())
             value = self.code[item]
-            count, total = met[owner, value], np.diff(liked.indptr)[owner]
+            count, total = met[owner, value], np.diff(liked.indptr).astype(np.float32)[owner]
         else:
             code = np.where(owners.row >= 0, self.code[np.maximum(owners.row, 0)], self.values - 1)
             value = code[owner]
