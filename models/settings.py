@@ -82,6 +82,8 @@ class Settings:
     recency_days: float = _env("MATCHBOOK_RECENCY_DAYS", 30.0, "recency = exp(-age / this) (C46)", True, low=0.01)
     diversity_places: int = _env("MATCHBOOK_DIVERSITY_PLACES", 20, "places ranked with diversity", True, low=0, high=100)
 
+    exposure_cap: float = _env("MATCHBOOK_EXPOSURE_CAP", 0.0, "in how many top tens of a batch one item may stand, as a multiple of the mean over its surface's catalogue; 0: no cap", True, low=0)
+
     als_factors: int = _env("MATCHBOOK_ALS_FACTORS", 128, "(C21)", True, low=1, high=1024)
     als_regularization: float = _env("MATCHBOOK_ALS_REGULARIZATION", 0.01, "(C22)", True, low=0)
     als_iterations: int = _env("MATCHBOOK_ALS_ITERATIONS", 20, "(C23)", True, low=1, high=500)

@@ -32,7 +32,8 @@ from pipelines.run import EPOCH, Run, slug_of
 
 _LOG = logging.getLogger(__name__)
 #: Settings by their first word that no base model reads.
-_SECOND_STAGE = ("ranker", "rule_", "blend", "ensemble_", "rrf_", "diversity_", "candidate_", "depth", "holdout_owners")
+_SECOND_STAGE = ("ranker", "rule_", "blend", "ensemble_", "rrf_", "diversity_", "candidate_", "depth", "holdout_owners",
+                 "exposure_", "founder_ensemble")
 _SALT = np.uint64(0x6D61746368)
 
 

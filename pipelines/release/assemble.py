@@ -22,8 +22,10 @@ from models.nouns.release import Release, encode_lists
 from models.nouns.vocabulary import Entity, Method, Source, Surface
 from models.recipe import open_bundles, open_recipe
 from models.recommend import recommend
+from models.recommend.exposure import reach
 from pipelines.run import Run
-from pipelines.scoring.shards import file_sha256, shard_path
+from pipelines.scoring.capping import cap_shards
+from pipelines.scoring.shards import open_shard, shard_path
 
 log = logging.getLogger(__name__)
 
@@ -38,15 +40,17 @@ def assemble_release(
     """Verify every shard and store the release; returns {release, digest, lists}.
 
     shards: what `score_shard` returned. surfaces: those that were planned, all by default; a release of some can be
-    inspected and is never published. Raises ReleaseIncomplete where one is missing, was changed since, leaves an
-    owner out, or repeats an item: nothing is stored then.
+    inspected and is never published. MATCHBOOK_EXPOSURE_CAP is applied here, over all shards at once. Raises
+    ReleaseIncomplete where one is missing, was changed since, leaves an owner out, or repeats an item: nothing is
+    stored then.
     """
     entities = entities_of(run.artifacts.open_bundle(CATALOGUE, bundles[CATALOGUE]))
-    ordered = sorted(shards, key=lambda s: (s["surface"], s["index"]))
+    ordered, capped = cap_shards(run, sorted(shards, key=lambda s: (s["surface"], s["index"])), entities)
     digest, lists, shares = hashlib.sha256(), {}, {}
     for surface in (s for s in Surface if surfaces is None or s.value in surfaces):
         mine = [s for s in ordered if s["surface"] == surface.value]
         lists[surface.value], shares[surface.value] = _verified(run, surface, mine, entities, digest)
+        shares[surface.value]["exposure"] |= capped.get(surface.value, {})
     name = f"{run.slug}-{digest.hexdigest()[:8]}"
     release = Release(
         id=name,
@@ -92,7 +96,7 @@ def _verified(
 ) -> tuple[int, dict[str, Any]]:
     """Check one surface's shards and add their lists to the digest; returns how many lists, and who made them."""
     owners = entities[surface.owner].owners_of(surface)
-    parts = [_opened(run, s) for s in shards]
+    parts = [open_shard(run, s) for s in shards]
     made = np.concatenate([p.owner for p in parts]) if parts else np.zeros(0, np.int32)
     if not np.array_equal(made, owners):
         missing = np.setdiff1d(owners, made)
@@ -105,16 +109,8 @@ def _verified(
         _check_unique(surface, p)
         for value in encode_lists(p):
             digest.update(value)
-    return len(made), _shares(parts)
-
-
-def _opened(run: Run, shard: Mapping[str, Any]) -> RankedLists:
-    path = shard_path(run, shard)
-    if not path.is_file() or file_sha256(path) != shard["sha256"]:
-        raise ReleaseIncomplete(
-            f"{path} is missing or differs from what was scored; clear that scoring shard and run on"
-        )
-    return RankedLists.open(path)
+    exposure = reach(RankedLists.concat(parts), entities[surface.item].items_of(surface)) if parts else {}
+    return len(made), {**_shares(parts), "exposure": exposure}
 
 
 def _check_unique(surface: Surface, lists: RankedLists) -> None:

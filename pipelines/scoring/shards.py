@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from models.errors import DataError
+from models.errors import DataError, ReleaseIncomplete
 from models.nouns.catalogue import CATALOGUE, entities_of
 from models.nouns.owners import Owners
 from models.nouns.ranked_lists import RankedLists
@@ -84,8 +84,19 @@ def score_owners(recipe: Recipe, owners: Owners) -> RankedLists:
 
 
 def shard_path(run: Run, shard: Mapping[str, Any]) -> Path:
-    """Where a shard of this run is staged."""
-    return run.directory / "shards" / Surface(shard["surface"]).folder / f"{shard['index']:04d}.npz"
+    """Where a shard of this run is staged; "capped" ones stand apart, so that the cap can be applied again."""
+    folder = "capped" if shard.get("capped") else "shards"
+    return run.directory / folder / Surface(shard["surface"]).folder / f"{shard['index']:04d}.npz"
+
+
+def open_shard(run: Run, shard: Mapping[str, Any]) -> RankedLists:
+    """The lists of a staged shard. Raises ReleaseIncomplete where they are not what was scored."""
+    path = shard_path(run, shard)
+    if not path.is_file() or file_sha256(path) != shard["sha256"]:
+        raise ReleaseIncomplete(
+            f"{path} is missing or differs from what was scored; clear that scoring shard and run on"
+        )
+    return RankedLists.open(path)
 
 
 def file_sha256(path: Path) -> str:

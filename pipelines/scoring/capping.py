@@ -1,0 +1,53 @@
+"""The cap on exposure over a whole batch: applied to scored shards before a release is assembled of them."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from models.nouns.entities import Entities
+from models.nouns.ranked_lists import RankedLists
+from models.nouns.vocabulary import Entity, Surface
+from models.recommend.exposure import above, capped, moved, part_of, places_of_an_item, reach
+from pipelines.run import Run
+from pipelines.scoring.shards import file_sha256, open_shard, shard_path
+
+log = logging.getLogger(__name__)
+
+
+def cap_shards(
+    run: Run, shards: Sequence[Mapping[str, Any]], entities: Mapping[Entity, Entities]
+) -> tuple[list[dict[str, Any]], dict[str, dict[str, Any]]]:
+    """The shards with MATCHBOOK_EXPOSURE_CAP applied, jointly over all shards of a surface, staged beside the scored
+    ones; and by surface {"cap": places of an item, "above": places above it that the lists left no room for, "moved":
+    share of the top tens' places, "uncapped": see `reach`}.
+
+    shards: in order. Where no cap is set they are handed back as they are. Raises ReleaseIncomplete where one is
+    missing or was changed.
+    """
+    if not run.settings.exposure_cap:
+        return [dict(s) for s in shards], {}
+    done, told = [], {}
+    for surface in dict.fromkeys(s["surface"] for s in shards):
+        mine = [s for s in shards if s["surface"] == surface]
+        parts = [open_shard(run, s) for s in mine]
+        lists = RankedLists.concat(parts)
+        items = entities[Surface(surface).item].items_of(Surface(surface))
+        most = places_of_an_item(run.settings.exposure_cap, lists, len(items))
+        found = capped(lists, most)
+        told[surface] = {"cap": most, "above": above(found, most), "moved": moved(found, lists),
+                         "uncapped": reach(lists, items)}
+        bounds = np.concatenate([[0], np.cumsum([len(p) for p in parts])]).tolist()
+        done += [_staged(run, s, part_of(found, a, b)) for s, a, b in zip(mine, bounds, bounds[1:], strict=False)]
+        log.info("exposure capped surface=%s %s", surface, told[surface])
+    return done, told
+
+
+def _staged(run: Run, shard: Mapping[str, Any], lists: RankedLists) -> dict[str, Any]:
+    path = shard_path(run, {**shard, "capped": True})
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lists.save(path)
+    return {**shard, "capped": True, "sha256": file_sha256(path)}

@@ -1,0 +1,62 @@
+"""The cap on exposure in a release: over all shards at once, reported, repeatable."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from models.errors import ReleaseIncomplete
+from models.nouns.catalogue import CATALOGUE, entities_of
+from models.nouns.release import Release
+from models.nouns.vocabulary import Surface
+from pipelines.artifacts import Artifacts
+from pipelines.release.assemble import assemble_release, release_lists
+from pipelines.scoring.shards import shard_path
+
+CAP = 1.2
+
+
+def release_of(town, shards: int, name: str) -> Release:
+    town.settings = replace(town.settings, exposure_cap=CAP, shards=shards, depth=100)
+    run = town.run(name=name)
+    bundles, done = town.score(run)
+    first = assemble_release(run, "planted", bundles, done)
+    assert assemble_release(run, "planted", bundles, done) == first  # the task cleared and run again
+    return Artifacts(town.settings).release(first["release"])
+
+
+def test_no_item_stands_in_more_top_tens_than_the_cap_says_whatever_the_shards(town) -> None:
+    release, again = release_of(town, 6, "cap"), release_of(town, 1, "cap-again")
+    assert release.id == again.id and release.shares == again.shares
+    entities = entities_of(Artifacts(town.settings).latest_bundle(CATALOGUE))
+    folder = town.settings.artifacts / "releases" / release.id
+    for surface in Surface:
+        told = release.shares[surface.value]["exposure"]
+        items = len(entities[surface.item].items_of(surface))
+        tops = [lists.item[lists.row(i)][:10] for lists in release_lists(folder, release, surface)
+                for i in range(len(lists))]
+        count = np.bincount(np.concatenate(tops))
+        places = int(count.sum())
+        assert told["cap"] == max(1, int(np.ceil(CAP * places / items)))
+        assert count.max() == told["most"] <= told["cap"] and told["above"] == 0 < told["moved"]
+        assert told["most"] < told["uncapped"]["most"] and told["coverage"] >= told["uncapped"]["coverage"]
+        assert told["gini"] < told["uncapped"]["gini"]
+
+
+def test_without_a_cap_the_shards_stand_as_scored_and_reach_is_told(town) -> None:
+    release = Artifacts(town.settings).release(town.build())
+
+    assert not any("capped" in s for s in release.shards)
+    assert all(set(share["exposure"]) == {"coverage", "gini", "most"} for share in release.shares.values())
+
+
+def test_a_shard_that_changed_is_not_capped(town) -> None:
+    town.settings = replace(town.settings, exposure_cap=CAP)
+    run = town.run()
+    bundles, done = town.score(run)
+    shard_path(run, done[0]).unlink()
+
+    with pytest.raises(ReleaseIncomplete, match="clear that scoring shard"):
+        assemble_release(run, "planted", bundles, done)
