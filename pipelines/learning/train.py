@@ -15,7 +15,7 @@ from models.nouns.bundle import Bundle
 from models.nouns.catalogue import CATALOGUE, catalogue_bundle
 from models.nouns.entities import Entities
 from models.nouns.interactions import Interactions
-from models.nouns.vocabulary import Entity
+from models.nouns.vocabulary import Entity, InteractionKind
 from models.settings import Settings
 from models.training.activity import Standing, fit_activity
 from models.training.als import fit_als
@@ -52,9 +52,11 @@ class Lesson:
         events = self.snapshot.interactions().before(self.as_of_us)
         return events.where(~self.users.opted_out[events.owner])
 
-    @property
-    def standing(self) -> Standing:
-        return Standing(self.users, self.startups, self.interactions, self.as_of_us)
+    def standing(self, heard: Interactions) -> Standing:
+        """The marketplace at the instant. heard: the events before it that count."""
+        everything = self.snapshot.interactions().before(self.as_of_us)
+        startups = _heard(self.startups, everything.transposed(), heard.transposed())
+        return Standing(_heard(self.users, everything, heard), startups, heard, self.as_of_us)
 
     def profiles(self, entities: Entities) -> Profiles:
         """Text columns; blank for who opted out and for who came after the instant."""
@@ -63,6 +65,13 @@ class Lesson:
         columns: Mapping[str, list[str]] = self.snapshot.profiles(entities.entity, self.as_of_us)
         return {name: [text if tell else "" for text, tell in zip(column, told, strict=True)]
                 for name, column in columns.items()}
+
+
+def _heard(entities: Entities, everything: Interactions, heard: Interactions) -> Entities:
+    """The entities with views counted from `heard` alone where they are no counter of the platform but view events."""
+    counted, told = (np.bincount(e.owner[e.kind == InteractionKind.VIEW.code], minlength=len(entities))
+                     for e in (everything, heard))
+    return replace(entities, views=np.where(entities.views == counted, told, entities.views))
 
 
 #: Instants that demand learns from, as shares of the events after them, and the share that follows each.
@@ -77,10 +86,10 @@ def _activity(lesson: Lesson) -> Bundle:
         if len(at) and cut_us > at[0]:
             until = share - STRETCH
             until_us = int(at[int(len(at) * (1 - until))]) if until > 1e-9 else lesson.as_of_us
-            then = Lesson(lesson.snapshot, lesson.settings, cut_us).standing
             # who has opted out since teaches nothing, not even of the time before (R23)
-            earlier.append((replace(then, interactions=lesson.interactions.before(cut_us)), until_us))
-    return fit_activity(lesson.standing, earlier, lesson.settings)
+            then, heard = Lesson(lesson.snapshot, lesson.settings, cut_us), lesson.interactions.before(cut_us)
+            earlier.append((then.standing(heard), until_us))
+    return fit_activity(lesson.standing(lesson.interactions), earlier, lesson.settings)
 
 
 def _catalogue(lesson: Lesson) -> Bundle:
