@@ -1,0 +1,105 @@
+"""Teaching the learned ranker: planted signals are found, the bytes repeat, too little is refused."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from models.errors import TrainingError
+from models.settings import Settings
+from models.training.learned_ranker import LEARNERS, TaughtRows, teach
+
+LISTS, LENGTH = 150, 20
+NAMES = ("straight", "corner", "noise_a", "noise_b", "constant")
+SETTINGS = Settings(train_threads=1)
+
+
+def planted(seed: int = 0) -> TaughtRows:
+    """Two of twenty are met: those best in `straight`, and in `corner` by how near it is to zero. The rest says
+    nothing."""
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=(LISTS * LENGTH, len(NAMES))).astype(np.float32)
+    x[:, 4] = 7
+    group = np.repeat(np.arange(LISTS), LENGTH)
+    worth = x[:, 0] - 1.5 * np.abs(x[:, 1]) + rng.normal(0, 0.3, len(x))
+    rank = np.lexsort((-worth, group))
+    label = np.zeros(len(x), np.int8)
+    label[rank.reshape(LISTS, LENGTH)[:, :2].ravel()] = 1
+    return TaughtRows(NAMES, x, label, group)
+
+
+def hits(score: np.ndarray, rows: TaughtRows) -> float:
+    """Share of lists' first two places that were met."""
+    best = np.argsort(-score.reshape(LISTS, LENGTH), axis=1)[:, :2]
+    return float(np.take_along_axis(rows.label.reshape(LISTS, LENGTH), best, 1).mean())
+
+
+def test_a_planted_signal_is_found_and_noise_gains_little() -> None:
+    taught, unseen = teach(planted(), SETTINGS), planted(seed=1)
+
+    gain = taught.about["gain"]
+    assert gain["straight"] + gain["corner"] > 0.9 and "constant" not in gain
+    assert max(gain["noise_a"], gain["noise_b"]) < 0.06
+    assert hits(taught.ranker.score(unseen.features), unseen) > 0.7  # chance finds 0.1
+
+
+def test_each_learner_finds_what_it_can() -> None:
+    """The regression cannot see a corner, trees can; their raw scores are put on one scale."""
+    rows = planted()
+    ranker = teach(rows, SETTINGS).ranker
+    raw = [learner.score(rows.features) for learner in ranker.learners]
+
+    assert len(raw) == len(LEARNERS)
+    found = [hits(r, rows) for r in raw]
+    assert all(f > found[0] + 0.1 for f in found[1:]) and found[0] > 0.2
+    for score, centre, spread in zip(raw, ranker.centre, ranker.spread, strict=True):
+        assert ((score - centre) / spread).mean() == pytest.approx(0, abs=1e-4)
+        assert ((score - centre) / spread).std() == pytest.approx(1, abs=1e-4)
+
+
+def test_the_same_bytes_again_and_on_more_threads() -> None:
+    rows = planted()
+    first, again, two = (teach(rows, replace(SETTINGS, train_threads=n)) for n in (1, 1, 2))
+
+    for other in (again, two):
+        assert first.about == other.about and set(first.arrays) == set(other.arrays)
+        assert all(first.arrays[k].tobytes() == other.arrays[k].tobytes() for k in first.arrays)
+
+
+def test_another_seed_is_another_forest() -> None:
+    one, other = (teach(planted(), replace(SETTINGS, seed=seed)) for seed in (1, 2))
+    assert one.arrays["logistic_weight"].tobytes() == other.arrays["logistic_weight"].tobytes()
+    assert one.arrays["binary_value"].tobytes() != other.arrays["binary_value"].tobytes()
+
+
+def test_too_few_positives_are_refused() -> None:
+    """C53."""
+    with pytest.raises(TrainingError, match=r"300 positives .*, 301 needed \(C53\)"):
+        teach(planted(), replace(SETTINGS, ranker_min_positives=301))
+
+
+def test_nothing_but_positives_teaches_no_order() -> None:
+    rows = planted()
+    with pytest.raises((TrainingError, ValueError)):
+        teach(replace(rows, label=np.ones_like(rows.label)), SETTINGS)
+
+
+def test_what_is_told_of_it() -> None:
+    rows = planted()
+    about = teach(rows, SETTINGS).about
+    assert about["features"] == list(NAMES) and about["learners"] == list(LEARNERS)
+    assert (about["rows"], about["positives"], about["lists"]) == (3000, 300, 150)
+    assert sum(about["gain"].values()) == pytest.approx(1, abs=1e-3)
+
+
+def test_rows_without_some_columns() -> None:
+    rows = planted().without(("noise", "const"))
+    assert rows.names == ("straight", "corner") and np.array_equal(rows.features, planted().features[:, :2])
+
+
+def test_rows_that_do_not_fit_together_are_named() -> None:
+    rows = planted()
+    with pytest.raises(TrainingError, match=r"expected 4 features, .*got \(3000, 5\).*teach again"):
+        TaughtRows(NAMES[:4], rows.features, rows.label, rows.group)
