@@ -11,8 +11,9 @@ from models.nouns.owners import Owners
 from models.nouns.ranked_lists import REASONS
 from models.nouns.vocabulary import KIND_WEIGHTS, InteractionKind, Method, Segment, Source
 from models.recipe import Recipe
-from models.recommend import Ranking, rank
+from models.recommend import Ranking, learned_table, rank
 from models.scorers.blending import min_max
+from models.scorers.learned import LearnedRanker
 
 _METHODS, _SEGMENTS = tuple(Method), tuple(Segment)
 
@@ -23,7 +24,7 @@ def explain(recipe: Recipe, owners: Owners, depth: int, shown: int = 20) -> dict
     shown: how many places and candidates to print in full.
     """
     ranking = rank(recipe, owners, depth)
-    lists = ranking.lists
+    lists, told = ranking.lists, _told(recipe, owners, ranking)
     return {
         "surface": recipe.surface.value,
         "interaction_count": int(owners.count[0]),
@@ -34,7 +35,7 @@ def explain(recipe: Recipe, owners: Owners, depth: int, shown: int = 20) -> dict
         "ranker": recipe.ranker.name if recipe.ranker and lists.reranked[0] else None,
         "candidates": len(ranking.candidates.item),
         "barred": int(owners.barred.nnz),
-        "list": [_place(recipe, ranking, i) for i in range(min(shown, len(lists.item)))],
+        "list": [_place(recipe, ranking, told, i) for i in range(min(shown, len(lists.item)))],
     }
 
 
@@ -55,9 +56,9 @@ def explain_item(recipe: Recipe, owners: Owners, depth: int, row: int) -> dict[s
         )
         return {"listed": False, "because": why}
     ranking = rank(recipe, owners, depth)
-    places = np.flatnonzero(ranking.lists.item == row)
+    told, places = _told(recipe, owners, ranking), np.flatnonzero(ranking.lists.item == row)
     if len(places):
-        return {"listed": True, "because": "ranked", **_place(recipe, ranking, int(places[0]))}
+        return {"listed": True, "because": "ranked", **_place(recipe, ranking, told, int(places[0]))}
     found = np.flatnonzero(ranking.candidates.item == position)
     if not len(found):
         return {"listed": False, "because": "not a candidate: no source had it among its best"}
@@ -66,11 +67,22 @@ def explain_item(recipe: Recipe, owners: Owners, depth: int, row: int) -> dict[s
         "listed": False,
         "because": "below the cut",
         "last_score_in_list": round(last, 6),
-        **_candidate(recipe, ranking, int(found[0])),
+        **_candidate(ranking, told, int(found[0])),
     }
 
 
-def _place(recipe: Recipe, ranking: Ranking, i: int) -> dict[str, Any]:
+def _told(recipe: Recipe, owners: Owners, ranking: Ranking) -> dict[str, np.ndarray]:
+    """By name (nnz,) what the ranker is told of every candidate: the learned one's columns, else the seeds' features
+    but diversity, which depends on what is placed."""
+    if isinstance(recipe.ranker, LearnedRanker):
+        names, cells = learned_table(recipe, owners, ranking.candidates, recipe.ranker.names)
+        return dict(zip(names, cells.T, strict=True))
+    item = ranking.candidates.item
+    return {"model_score": ranking.score, "recency": recipe.item_recency[item],
+            "popularity": recipe.item_popularity[item]}
+
+
+def _place(recipe: Recipe, ranking: Ranking, told: Mapping[str, np.ndarray], i: int) -> dict[str, Any]:
     lists = ranking.lists
     row = int(lists.item[i])
     found = np.flatnonzero(ranking.candidates.item == np.searchsorted(recipe.catalogue, row))
@@ -80,21 +92,17 @@ def _place(recipe: Recipe, ranking: Ranking, i: int) -> dict[str, Any]:
         "score": round(float(lists.score[i]), 6),
         "sources": [s.value for s in Source if lists.source[i] & s.bit],
         "reasons": [r for b, r in enumerate(REASONS) if lists.reason[i] & (1 << b)],
-        **(_candidate(recipe, ranking, int(found[0])) if len(found) else {}),
+        **(_candidate(ranking, told, int(found[0])) if len(found) else {}),
     }
 
 
-def _candidate(recipe: Recipe, ranking: Ranking, j: int) -> dict[str, Any]:
-    """Raw and scaled score of every source, and the ranker's features, of candidate j."""
-    candidates, item = ranking.candidates, int(ranking.candidates.item[j])
+def _candidate(ranking: Ranking, told: Mapping[str, np.ndarray], j: int) -> dict[str, Any]:
+    """Raw and scaled score of every source, and what the ranker is told, of candidate j."""
+    candidates = ranking.candidates
     return {
         "raw": {s.value: _number(v[j]) for s, v in candidates.scores.items()},
         "scaled": {s.value: _number(min_max(v, candidates.indptr)[j]) for s, v in candidates.scores.items()},
-        "features": {
-            "model_score": _number(ranking.score[j]),
-            "recency": _number(recipe.item_recency[item]),
-            "popularity": _number(recipe.item_popularity[item]),
-        },
+        "features": {name: _number(column[j]) for name, column in told.items()},
     }
 
 

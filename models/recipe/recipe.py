@@ -179,7 +179,7 @@ def open_recipe(surface: Surface, bundles: Mapping[str, Bundle], settings: Setti
         scorers={s.source: s for s in scorers},
         popular=PopularScorer(popularity),
         blend=Blend(settings, bundles.get("ensemble_v1")),
-        ranker=ranker_of(surface, bundles, settings),
+        ranker=ranker_of(surface, bundles, settings, [s.source for s in scorers]),
         item_recency=recency(items.created_at[rows], as_of_us, settings.recency_days),
         item_popularity=popularity,
         facets={f: items.facets[f][rows] for f in items.facets},

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 from scipy import sparse
@@ -26,15 +26,18 @@ from models.settings import Settings
 ACTIVITY = "activity_v1"
 
 
-def ranker_of(surface: Surface, bundles: Mapping[str, Bundle], settings: Settings) -> Ranker | LearnedRanker | None:
+def ranker_of(
+    surface: Surface, bundles: Mapping[str, Bundle], settings: Settings, sources: Iterable[Source]
+) -> Ranker | LearnedRanker | None:
     """The learned one, else the network, each where it was trained and, unless asked for by name, passed (its config
-    says where); else the rules."""
+    says where); else the rules. sources: those that speak; the learned one needs all that it was taught with."""
     if settings.ranker == "off":
         return None
     union = settings.candidate_sources == "union"
     if union and settings.ranker in ("auto", "learned") and LEARNED in bundles and ACTIVITY in bundles:
         about = bundles[LEARNED].config["surfaces"].get(surface.value)
-        if about is not None and (about["serves"] or settings.ranker == "learned"):
+        passed = about is not None and (about["serves"] or settings.ranker == "learned")
+        if passed and {s for s in Source if f"score_{s}" in about["features"]} <= set(sources):
             return LearnedRanker.of(bundles[LEARNED], surface)
     if settings.ranker in ("auto", "mlp") and "ranker_v1" in bundles:
         bundle = bundles["ranker_v1"]

@@ -5,11 +5,19 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import cache
 
+import numpy as np
+
 from models.nouns.bundle import Bundle
 from models.nouns.catalogue import catalogue_bundle
+from models.nouns.vocabulary import Surface
+from models.recipe import open_recipe
+from models.recommend import learned_table, wide_candidates
+from models.scorers.learned import LEARNED
 from models.settings import Settings
+from models.training.activity import Standing, fit_activity
 from models.training.als import fit_als
 from models.training.content import fit_content
+from models.training.learned_ranker import TaughtRows, teach
 from models.training.neighbours import fit_neighbours
 from models.training.popularity import fit_popularity
 from models.training.towers.two_tower import fit_two_tower
@@ -35,3 +43,29 @@ def planted_bundles() -> dict[str, Bundle]:
         fit_two_tower(events, w.users, w.startups, w.user_profiles, w.startup_profiles, SMALL),
     ]
     return {b.name: replace(b, version="planted") for b in bundles}
+
+
+@cache
+def learned_bundles() -> dict[str, Bundle]:
+    """The same with activity_v1, and a learned ranker that was told on every surface who belongs to whose group."""
+    w, bundles = world(), dict(planted_bundles())
+    events = w.interactions.where(~w.users.opted_out[w.interactions.owner])
+    bundles["activity_v1"] = fit_activity(Standing(w.users, w.startups, events, AS_OF_US), [], SMALL)
+    arrays: dict[str, np.ndarray] = {}
+    about = {}
+    for surface in Surface:
+        taught = teach(taught_rows(surface, bundles), replace(SMALL, ranker_min_positives=10, train_threads=1))
+        arrays |= {f"{surface.folder}-{name}": array for name, array in taught.arrays.items()}
+        about[surface.value] = {**taught.about, "serves": True, "reason": "planted"}
+    return {**bundles, LEARNED: Bundle(LEARNED, {"surfaces": about}, arrays, version="planted")}
+
+
+def taught_rows(surface: Surface, bundles: dict[str, Bundle]) -> TaughtRows:
+    """Every candidate of everybody on a surface; the right answers of the planted world are met."""
+    recipe, w = open_recipe(surface, bundles, SMALL), world()
+    owners = recipe.batch(recipe.owners.owners_of(surface), w.interactions)
+    candidates = wide_candidates(recipe, owners)
+    names, features = learned_table(recipe, owners, candidates)
+    own = w.group(surface.owner)[owners.row][candidates.owner]
+    label = (own == w.group(surface.item)[recipe.catalogue[candidates.item]]).astype(np.int8)
+    return TaughtRows(names, features, label, candidates.owner)
