@@ -11,7 +11,7 @@ from models.nouns.vocabulary import Surface
 from pipelines.learning.train import BASE_BUNDLES
 
 GROUPS = ["prepare", "train", "judge", "score", "release"]
-MODELS = ["catalogue", "content", "popularity", "als", "als_reverse", "two_tower", "item_neighbours",
+MODELS = ["catalogue", "content", "popularity", "activity", "als", "als_reverse", "two_tower", "item_neighbours",
           "item_neighbours_reverse", "graph_filter"]
 
 

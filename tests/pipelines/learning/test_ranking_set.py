@@ -50,7 +50,7 @@ def test_features_are_what_serving_would_compute(made: RankingSet, holdout: Hold
         ranking = rank(recipe, recipe.batch(np.array([owner]), holdout.before), recipe.settings.depth)
         at = np.searchsorted(recipe.catalogue[ranking.candidates.item], mine.item)
         np.testing.assert_array_equal(recipe.catalogue[ranking.candidates.item][at], mine.item)
-        np.testing.assert_allclose(mine.features[:, 0], ranking.model_score[at], atol=1e-6)
+        np.testing.assert_allclose(mine.features[:, 0], ranking.score[at], atol=1e-6)
         np.testing.assert_allclose(mine.features[:, 1], recipe.item_recency[ranking.candidates.item][at])
         np.testing.assert_allclose(mine.features[:, 2], recipe.item_popularity[ranking.candidates.item][at])
     assert part.features[part.label == 0, 0].max() > 0.3  # the seed would say 0.0 here

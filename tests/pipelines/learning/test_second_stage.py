@@ -30,7 +30,8 @@ def ndcg(holdout: Holdout, bundle: Bundle, surface: Surface) -> float:
 
 def test_the_step_stores_a_ranker_and_writes_the_set(learning_run: Run, planted: Snapshot) -> None:
     refs = train_ranker(learning_run, planted.name)
-    assert [r["name"] for r in refs] == ["ranker_v1"] and refs[0]["version"].startswith("20240301T000000Z-")
+    assert [r["name"] for r in refs] == ["ranker_v1", "learned_ranker_v1"]
+    assert all(r["version"].startswith("20240301T000000Z-") for r in refs)
     folder = learning_run.settings.artifacts / "snapshots" / planted.name / "datasets"
     assert {p.name for p in folder.iterdir()} == {"ranker_train.csv", "ranker_train_reverse.csv"}
     bundle = learning_run.artifacts.open_bundle("ranker_v1", refs[0]["version"])
@@ -45,15 +46,17 @@ def test_evaluate_finds_what_training_left(learning_run: Run, planted: Snapshot,
     stage = open_second_stage(learning_run, planted)
     assert stage.refs == refs and stage.ranker is not None and stage.ranker.version == refs[0]["version"]
     assert stage.of_the_seed is not None and stage.of_the_seed.config["recipe"] == "seed"
-    assert len(learning_run.artifacts.stored("bundles/ranker_v1")) == 1  # the seed's is not among them
+    assert stage.learned is not None and stage.learned.version == refs[1]["version"] and stage.judged is not None
+    for name in ("ranker_v1", "learned_ranker_v1"):  # the seed's, and that of before the cut, are not among them
+        assert len(learning_run.artifacts.stored(f"bundles/{name}")) == 1
 
 
 def test_refused_below_a_hundred_positives(learning_run: Run, planted: Snapshot) -> None:
     demanding = replace(learning_run, settings=replace(learning_run.settings, ranker_min_positives=10_000))
-    (ref,) = train_ranker(demanding, planted.name)
-    assert ref["version"] == "" and "positives, 10000 needed (C53)" in ref["reason"]
+    for ref in train_ranker(demanding, planted.name):
+        assert ref["version"] == "" and "10000 needed (C53)" in ref["reason"]
     stage = open_second_stage(demanding, planted)
-    assert stage.ranker is None and stage.of_the_seed is None
+    assert stage.ranker is stage.of_the_seed is stage.learned is stage.judged is None
 
 
 def test_a_trained_ranker_beats_one_of_shuffled_labels(holdout: Holdout) -> None:
@@ -73,7 +76,7 @@ def test_a_ranker_worse_than_the_rules_is_refused(learning_run: Run, planted: Sn
 
     monkeypatch.setattr("pipelines.learning.second_stage.fit_ranker", upside_down)
     other = replace(learning_run, settings=replace(learning_run.settings, ranker_learning_rate=0.02))
-    (ref,) = train_ranker(other, planted.name)
+    ref, _ = train_ranker(other, planted.name)
     assert ref["version"] == "" and "orders worse than the rules" in ref["reason"]
 
 
@@ -89,7 +92,8 @@ def test_a_ranker_serves_where_it_passed(holdout: Holdout) -> None:
 def test_the_learned_blend_is_trained_where_it_is_asked_for(learning_run: Run, planted: Snapshot) -> None:
     learned = replace(learning_run, settings=replace(learning_run.settings, blend="learned"))
     refs = train_ranker(learned, planted.name)
-    assert [r["name"] for r in refs] == ["ensemble_v1", "ranker_v1"] and all(r["version"] for r in refs)
+    assert [r["name"] for r in refs] == ["ensemble_v1", "ranker_v1", "learned_ranker_v1"]
+    assert all(r["version"] for r in refs)
     blend = learned.artifacts.open_bundle("ensemble_v1", refs[0]["version"])
     assert blend.arrays["coefficients"].shape == (4,) and blend.config["inner_cut"]
     assert "ensemble_v1" in open_second_stage(learned, planted).holdout.bundles
@@ -98,5 +102,5 @@ def test_the_learned_blend_is_trained_where_it_is_asked_for(learning_run: Run, p
 def test_nothing_to_hold_out(learning_run: Run, monkeypatch: pytest.MonkeyPatch, planted: Snapshot) -> None:
     none = replace(planted, events=planted.events.slice(0, 0))
     monkeypatch.setattr(Snapshot, "open", classmethod(lambda cls, path: none))
-    (ref,) = train_ranker(learning_run, "empty")
-    assert ref["version"] == "" and "both sides of an inner cut" in ref["reason"]
+    for ref in train_ranker(learning_run, "empty"):
+        assert ref["version"] == "" and "both sides of an inner cut" in ref["reason"]

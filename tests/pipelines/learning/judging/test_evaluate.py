@@ -20,6 +20,7 @@ from pipelines.learning.judging.contenders import contenders, shown
 from pipelines.learning.judging.evaluate import evaluate, served_by, table
 from pipelines.learning.judging.figures import groups, item_facts, judged, measured
 from pipelines.learning.judging.report import report
+from pipelines.learning.second_stage import SecondStage
 from pipelines.run import Run
 from tests.pipelines.learning.market import market
 
@@ -38,7 +39,7 @@ def test_everyone_is_compared_on_every_surface(found: dict[str, Any], learning_r
     for name, surface in found["surfaces"].items():
         als = "als" if name.startswith("startups") else "als_reverse"
         assert {"served", "random", "popular", "content_based", als, "two_tower", "item_neighbours", "route", "rules",
-                "ranker", "ranker_seed_recipe"} <= set(surface["models"])
+                "ranker", "ranker_seed_recipe", "learned"} <= set(surface["models"])
         assert surface["owners"] == surface["models"]["route"]["overall"]["owners"] > 5
     assert json.loads((learning_run.directory / "evaluation.json").read_text()) == json.loads(json.dumps(found))
 
@@ -135,7 +136,24 @@ def test_who_serves_and_why(holdout: Holdout) -> None:
     for bundle, surface, asked, serves in (
             (passed, SURFACE, "auto", "ranker"), (passed, other, "auto", "rules"), (None, SURFACE, "auto", "rules"),
             (passed, other, "mlp", "ranker"), (passed, SURFACE, "rules", "rules"), (passed, SURFACE, "off", "route")):
-        assert served_by(bundle, surface, replace(holdout.settings, ranker=asked))["serves"] == serves
+        stage = SecondStage(replace(holdout, settings=replace(holdout.settings, ranker=asked)), bundle, None, None,
+                            None, [])
+        assert served_by(stage, surface)["serves"] == serves
+
+
+@pytest.mark.parametrize(("passes", "asked", "sources", "serves"), [
+    (True, "auto", "union", "learned"), (False, "auto", "union", "rules"), (False, "learned", "union", "learned"),
+    (True, "rules", "union", "rules"), (True, "auto", "route", "rules"), (True, "off", "union", "route")])
+def test_where_the_learned_ranker_serves(passes: bool, asked: str, sources: str, serves: str,
+                                         holdout: Holdout) -> None:
+    """It needs the union of the sources, must have passed or be asked for, and is judged as it was before the cut."""
+    learned = Bundle("learned_ranker_v1", {"surfaces": {SURFACE.value: {"serves": passes, "reason": "because"}}}, {})
+    settings = replace(holdout.settings, ranker=asked, candidate_sources=sources)
+    stage = SecondStage(replace(holdout, settings=settings), None, None, learned, learned, [])
+    found = served_by(stage, SURFACE)
+    assert found["serves"] == serves and (serves != "learned" or found["reason"] == "because")
+    assert served_by(replace(stage, judged=None), SURFACE)["serves"] != "learned"
+    assert served_by(stage, Surface.STARTUPS_FOR_DEVELOPER)["serves"] != "learned"
 
 
 def test_what_is_judged_as_served_is_served(found: dict[str, Any]) -> None:
