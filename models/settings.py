@@ -56,8 +56,8 @@ class Settings:
     cold_start_threshold: int = _env("COLD_START_THRESHOLD", 5, "from here on ALS (G08)", True, low=0)
     warm_user_threshold: int = _env("WARM_USER_THRESHOLD", 20, "from here on the ensemble (G09)", True, low=0)
 
-    blend: str = _env("MATCHBOOK_BLEND", "weighted", "how the ensemble blends (C08, C16-C18)", True,
-                      ("weighted", "rrf", "learned", "dynamic"))
+    blend: str = _env("MATCHBOOK_BLEND", "auto", "how the ensemble blends (C08, C16-C18); auto: what the inner cut shows to be better than the two weights below", True,
+                      ("auto", "weighted", "rrf", "learned", "dynamic"))
     blend_profile: str = _env("MATCHBOOK_BLEND_PROFILE", "", "named weights; empty: the two below (C11-C14)", True,
                               ("", "collaborative", "balanced", "semantic", "equal"))
     ensemble_als_weight: float = _env("ENSEMBLE_ALS_WEIGHT", 0.6, "weight of ALS (G06)", True, low=0, high=1)

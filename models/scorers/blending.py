@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -55,12 +55,29 @@ def als_weight(settings: Settings, count: np.ndarray) -> np.ndarray:
     return np.full(len(count), fixed, np.float32)
 
 
+def settled(settings: Settings, chosen: Bundle | None) -> Settings:
+    """The settings with `auto` replaced by what the bundle `ensemble_v1` chose; weighted where nothing was chosen, or
+    where profile or weights were asked for."""
+    if settings.blend != "auto":
+        return settings
+    if chosen is None or not free_to_choose(settings):
+        return replace(settings, blend="weighted")
+    return replace(settings, blend=chosen.config["blend"], blend_profile=chosen.config["profile"])
+
+
+def free_to_choose(settings: Settings) -> bool:
+    """Whether `auto` may choose: nobody asked for a profile or for weights of their own."""
+    plain = Settings()
+    asked = ("blend_profile", "ensemble_als_weight", "ensemble_two_tower_weight")
+    return settings.blend == "auto" and all(getattr(settings, f) == getattr(plain, f) for f in asked)
+
+
 @dataclass(frozen=True, eq=False)
 class Blend:
     """The ensemble's way of making one score out of ALS and two-tower, both over the same union (A06, R06).
 
-    learned: the bundle `ensemble_v1` when settings.blend is "learned" and one was fitted (C17), else None: then the
-    weighted blend stands in.
+    learned: the bundle `ensemble_v1`, where there is one: the fitted coefficients of a learned blend (C17) and, where
+    settings.blend is "auto", which blend was chosen at the inner cut. Without it the weighted blend stands in.
     """
 
     settings: Settings
@@ -76,14 +93,15 @@ class Blend:
         age_days: np.ndarray,
     ) -> np.ndarray:
         """(nnz,) float32 in 0..1. als, two_tower: raw scores, NaN counts as lowest. count, age_days: (b,) per owner."""
-        if self.settings.blend == "rrf":
-            k = self.settings.rrf_k
+        settings = settled(self.settings, self.learned)
+        if settings.blend == "rrf":
+            k = settings.rrf_k
             fused = 1 / (k + ranks(als, owner, indptr)) + 1 / (k + ranks(two_tower, owner, indptr))
             return min_max(fused.astype(np.float32), indptr)
         a, t = (np.nan_to_num(min_max(s, indptr)) for s in (als, two_tower))
-        if self.settings.blend == "learned" and self.learned is not None:
+        if settings.blend == "learned" and self.learned is not None and self.learned.arrays:
             return self._probability(a, t, count[owner], age_days[owner])
-        w = als_weight(self.settings, count)[owner]
+        w = als_weight(settings, count)[owner]
         return (w * a + (1 - w) * t).astype(np.float32)
 
     def _probability(self, a: np.ndarray, t: np.ndarray, count: np.ndarray, age_days: np.ndarray) -> np.ndarray:

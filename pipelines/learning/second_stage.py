@@ -15,10 +15,12 @@ from models import metrics
 from models.errors import TooSparse, TrainingError
 from models.nouns.bundle import Bundle, open_bundle, write_bundle
 from models.nouns.vocabulary import Surface
+from models.scorers.blending import free_to_choose
 from models.scorers.learned import LEARNED
-from models.training.blend import BLEND, fit_blend
+from models.training.blend import BLEND
 from models.training.ranker import RANKER, RankingRows, fit_ranker
 from pipelines.data.snapshot import Snapshot
+from pipelines.learning.blend_choice import blend_of
 from pipelines.learning.holdout import Holdout, holdout_place, open_holdout
 from pipelines.learning.judging.contenders import RANKED, RULES, contenders, shown
 from pipelines.learning.learned_stage import train_learned
@@ -39,7 +41,7 @@ _JURY = 1000
 
 @dataclass(frozen=True, eq=False)
 class SecondStage:
-    """holdout: with the learned blend among its bundles, if there is one. ranker, of_the_seed, learned: None where
+    """holdout: with the chosen blend among its bundles, if there is one. ranker, of_the_seed, learned: None where
     refused. judged: the learned ranker as it was before the inner cut. refs: name, version and, for a refused one,
     reason."""
 
@@ -52,8 +54,8 @@ class SecondStage:
 
 
 def train_ranker(run: Run, snapshot_name: str, recipe: str = "honest") -> list[dict[str, str]]:
-    """Fit and store `ranker_v1` and `learned_ranker_v1`, before them `ensemble_v1` where MATCHBOOK_BLEND is learned, and
-    write the ranking set of the network.
+    """Fit and store `ranker_v1` and `learned_ranker_v1`, before them `ensemble_v1` where MATCHBOOK_BLEND is auto or
+    learned, and write the ranking set of the network.
 
     recipe: "honest", or "seed" for the literal features of the seed (R03, R04). Returns a reference each: name and
     version; a refused one has the version "" and a `reason`: then the rules rank, or the weighted blend blends (C53).
@@ -65,7 +67,7 @@ def train_ranker(run: Run, snapshot_name: str, recipe: str = "honest") -> list[d
     except TooSparse as error:
         return [_refused(RANKER, error), _refused(LEARNED, error)]
     refs = []
-    if run.settings.blend == "learned":
+    if run.settings.blend == "learned" or free_to_choose(run.settings):
         holdout, ref = _with_blend(run, holdout)
         refs.append(ref)
     rows = ranking_set(holdout, declined_first=True if recipe == "seed" else None)
@@ -95,11 +97,9 @@ def open_second_stage(run: Run, snapshot: Snapshot) -> SecondStage:
 
 
 def _with_blend(run: Run, holdout: Holdout) -> tuple[Holdout, dict[str, str]]:
-    """The hold-out, with the learned blend among its bundles; fitted on the candidates both models can score (C17)."""
-    rows = ranking_set(holdout)
-    both = np.isfinite(rows.blend).all(axis=1)
+    """The hold-out, with the chosen or learned blend among its bundles."""
     try:
-        bundle = fit_blend(rows.blend[both], rows.label[both], run.settings, _about(run, holdout))
+        bundle = blend_of(holdout, _about(run, holdout))
     except TrainingError as error:
         return holdout, _refused(BLEND, error)
     ref = {"name": BLEND, "version": run.artifacts.store_bundle(bundle, run.slug)}

@@ -1,0 +1,146 @@
+"""Which blend the ensemble uses: measured at the inner cut over owners who judge nothing else, recorded in a bundle.
+
+The weights of the settings (0.6 of ALS, 0.4 of the two-tower) stand unless another blend is better beyond chance.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from models import metrics
+from models.errors import TrainingError
+from models.nouns.bundle import Bundle
+from models.nouns.candidates import Candidates
+from models.nouns.vocabulary import Entity, Method, Source, Surface
+from models.recommend import CHUNK, answering, candidates_of
+from models.routing import route
+from models.scorers.blending import PROFILES, Blend
+from models.settings import Settings
+from models.training.blend import BLEND, fit_blend
+from pipelines.learning.holdout import Holdout, Outcome
+from pipelines.learning.ranking_set import RankingSet, ranking_set
+
+_LOG = logging.getLogger(__name__)
+WEIGHTED, LEARNED_BLEND = "weighted", "learned"
+#: By name the settings of a blend; the profile "balanced" is what the settings' weights are by default.
+BLENDS: Mapping[str, Mapping[str, Any]] = {
+    WEIGHTED: {"blend": WEIGHTED}, **{p: {"blend": WEIGHTED, "blend_profile": p} for p in PROFILES if p != "balanced"},
+    "rrf": {"blend": "rrf"}, "dynamic": {"blend": "dynamic"}}
+#: Hot owners from which on they alone are asked; fewer owners of any count than this are too few to choose by.
+ENOUGH = 100
+_MEMBERS = (Source.ALS, Source.TWO_TOWER)
+_ENSEMBLE = list(Method).index(Method.ENSEMBLE)
+
+
+@dataclass(frozen=True, eq=False)
+class Asked:
+    """NDCG@10 by blend and member, each (n,), of n owners whom both members know. hot: (n,) bool."""
+
+    hot: np.ndarray
+    ndcg: Mapping[str, np.ndarray]
+
+
+def blend_of(holdout: Holdout, about: Mapping[str, Any]) -> Bundle:
+    """The bundle "ensemble_v1": the learned blend where MATCHBOOK_BLEND asks for it, else the choice of `auto`.
+
+    config: blend, profile, reason, and of a choice owners, over ("hot" or "known"), ndcg by blend and member,
+    difference to the weights of the settings. Raises TrainingError where a learned blend is asked for and refused.
+    """
+    rows = ranking_set(holdout)
+    if holdout.settings.blend == LEARNED_BLEND:
+        fitted = _learned(rows, holdout.settings, about)
+        return replace(fitted, config={**fitted.config, "blend": LEARNED_BLEND, "profile": "",
+                                       "reason": "MATCHBOOK_BLEND asks for it"})
+    chosen = choice(_asked(holdout, rows))
+    _LOG.info("blend: %s, because %s", chosen["name"], chosen["reason"])
+    if chosen["blend"] == LEARNED_BLEND:
+        fitted = _learned(rows, holdout.settings, about)
+        return replace(fitted, config={**fitted.config, **chosen})
+    return Bundle(BLEND, {**about, **chosen}, {})
+
+
+def choice(asked: Asked) -> dict[str, Any]:
+    """What `blend_of` records: the blend with the best mean if its paired 95% interval against the settings' weights
+    lies above 0, else those weights; too few owners choose nothing."""
+    over = "hot" if asked.hot.sum() >= ENOUGH else "known"
+    mask = asked.hot if over == "hot" else np.ones(len(asked.hot), bool)
+    owners, stays = int(mask.sum()), {**_named(WEIGHTED), "over": over}
+    if owners < ENOUGH:
+        reason = f"{owners} owners whom both ALS and the two-tower know are too few to choose by, {ENOUGH} needed"
+        return {**stays, "owners": owners, "reason": reason}
+    mean = {name: round(float(value[mask].mean()), 6) for name, value in asked.ndcg.items()}
+    blends = [name for name in mean if name not in _MEMBERS]
+    best = max(blends, key=lambda name: (mean[name], name == WEIGHTED))
+    found = metrics.paired_difference(asked.ndcg[best][mask], asked.ndcg[WEIGHTED][mask])
+    difference = {k: round(v, 6) for k, v in found.items()}
+    told = (f"NDCG@10 of {best} {mean[best]:.4f}, of the settings' weights {mean[WEIGHTED]:.4f} over {owners} {over} "
+            f"owners of the teaching half: difference {difference['mean']:+.4f} "
+            f"[{difference['low']:+.4f}, {difference['high']:+.4f}]")
+    wins = best != WEIGHTED and difference["low"] > 0
+    return {**(_named(best) if wins else stays), "over": over, "owners": owners, "ndcg": mean, "best": best,
+            "difference": difference, "reason": told + ("" if wins else "; the settings' weights stand")}
+
+
+def _named(name: str) -> dict[str, str]:
+    of = {"blend": LEARNED_BLEND} if name == LEARNED_BLEND else BLENDS[name]
+    return {"name": name, "blend": of["blend"], "profile": of.get("blend_profile", "")}
+
+
+def _learned(rows: RankingSet, settings: Settings, about: Mapping[str, Any] | None = None) -> Bundle:
+    """Fitted on the candidates both models can score (C17)."""
+    both = np.isfinite(rows.blend).all(axis=1)
+    return fit_blend(rows.blend[both], rows.label[both], settings, about)
+
+
+def _asked(holdout: Holdout, rows: RankingSet) -> Asked:
+    """Everybody of the teaching half on both surfaces of users. A learned blend is asked about owners that it was not
+    fitted on: two folds, by parity of their row."""
+    plain = {name: Blend(replace(holdout.settings, **{"blend_profile": "", **of})) for name, of in BLENDS.items()}
+    blends = {name: (blend, blend) for name, blend in plain.items()}
+    try:
+        odd, even = (_learned(rows.of(rows.owner % 2 == fold), holdout.settings) for fold in (1, 0))
+    except TrainingError as error:
+        _LOG.info("the learned blend is no choice: %s", error)
+    else:
+        settings = replace(holdout.settings, blend=LEARNED_BLEND)
+        blends[LEARNED_BLEND] = (Blend(settings, odd), Blend(settings, even))
+    parts = [part for s in Surface if s.owner is Entity.USER for part in _of_surface(holdout, s, blends)]
+    names = (*blends, *(s.value for s in _MEMBERS))
+    blank = [Asked(np.zeros(0, bool), {name: np.zeros(0) for name in names})]
+    return Asked(np.concatenate([p.hot for p in parts or blank]),
+                  {name: np.concatenate([p.ndcg[name] for p in parts or blank]) for name in names})
+
+
+def _of_surface(holdout: Holdout, surface: Surface, blends: Mapping[str, tuple[Blend, Blend]]) -> Iterator[Asked]:
+    """Chunk by chunk. blends: by name the one for owners of even rows and the one for owners of odd ones."""
+    recipe = holdout.recipe(surface, "off", "route")
+    recipe = replace(recipe, scorers={s: recipe.scorers[s] for s in _MEMBERS if s in recipe.scorers},
+                     settings=replace(recipe.settings, cold_start_threshold=0, warm_user_threshold=0))
+    if len(recipe.scorers) < len(_MEMBERS) or not recipe.settings.enable_ensemble:
+        return
+    owners, outcome = holdout.owners(recipe, teaching=True)
+    for start in range(0, len(owners), CHUNK):
+        part, truth = owners.part(start, start + CHUNK), outcome.part(start, start + CHUNK)
+        found = candidates_of(recipe, part, int(np.ceil(recipe.settings.depth * recipe.settings.candidate_multiplier)))
+        method = answering(recipe, part, route(surface, part.count, recipe.settings), found)
+        known, age = method == _ENSEMBLE, recipe.age_days(part.row)
+        score: dict[str, np.ndarray] = {s.value: np.nan_to_num(found.scores[s], nan=-np.inf) for s in _MEMBERS}
+        als, tower = (found.scores[s] for s in _MEMBERS)
+        for name, blend in blends.items():
+            even, *odd = (b(als, tower, found.owner, found.indptr, part.count, age)
+                          for b in dict.fromkeys(blend))
+            score[name] = np.where((part.row % 2 == 0)[found.owner], even, odd[0]) if odd else even
+        yield Asked((part.count >= holdout.settings.warm_user_threshold)[known],
+                     {name: _ndcg(found, value, truth)[known] for name, value in score.items()})
+
+
+def _ndcg(found: Candidates, score: np.ndarray, truth: Outcome) -> np.ndarray:
+    """(b,) NDCG@10 of the candidates ordered by a score."""
+    order = np.lexsort((found.item, -score, found.owner))
+    hits = metrics.hits_of(metrics.places(found.indptr, found.item[order]), truth.relevant)
+    return metrics.at_k(hits, np.diff(truth.relevant.indptr))["ndcg"]
