@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from models.errors import TrainingError
-from models.scorers.learned import LearnedRanker
+from models.scorers.learned import EVENTS, EVERYBODY, KNOWN, STRANGERS, Average, LearnedRanker
 from models.settings import Settings
 from models.training.trees import Objective, TreeShape, fit_trees
 
@@ -55,6 +55,10 @@ class TaughtRows:
         """Lists with a positive: the others teach no order."""
         return len(np.unique(self.group[self.label > 0]))
 
+    def where(self, mask: np.ndarray) -> TaughtRows:
+        """The rows of a boolean mask."""
+        return replace(self, features=self.features[mask], label=self.label[mask], group=self.group[mask])
+
     def without(self, prefixes: tuple[str, ...]) -> TaughtRows:
         """The rows without the columns whose names start so."""
         kept = [i for i, name in enumerate(self.names) if not name.startswith(prefixes)]
@@ -63,24 +67,41 @@ class TaughtRows:
 
 @dataclass(frozen=True, eq=False)
 class Taught:
-    """One surface's ranker as arrays without a prefix, and what to tell of it."""
+    """One surface's ranker as arrays `<part>-…`, and what to tell of it."""
 
     arrays: Mapping[str, np.ndarray]
     about: Mapping[str, Any]
 
     @property
     def ranker(self) -> LearnedRanker:
-        return LearnedRanker.assembled(self.about["features"], self.about["learners"], self.arrays)
+        return LearnedRanker.assembled(self.about, self.arrays)
 
 
 def teach(rows: TaughtRows, settings: Settings) -> Taught:
-    """Fit every learner. The same rows and settings give the same bytes.
+    """Fit every learner, for known owners and for strangers apart where both have enough positives.
 
-    Raises TrainingError under `ranker_min_positives` (C53) or where no list has both outcomes.
+    The same rows and settings give the same bytes. Raises TrainingError under `ranker_min_positives` (C53) or where no
+    list has both outcomes.
     """
-    if rows.positives < settings.ranker_min_positives:
-        raise TrainingError(f"{rows.positives} positives among the candidates of earlier cuts, "
-                            f"{settings.ranker_min_positives} needed (C53)")
+    least = settings.ranker_min_positives
+    if rows.positives < least:
+        raise TrainingError(f"{rows.positives} positives among the candidates of earlier cuts, {least} needed (C53)")
+    stranger = rows.features[:, rows.names.index(EVENTS)] == 0
+    parts = {KNOWN: rows.where(~stranger), STRANGERS: rows.where(stranger)}
+    if min(part.positives for part in parts.values()) < least:
+        parts = {EVERYBODY: rows}
+    arrays: dict[str, np.ndarray] = {}
+    told = {}
+    for name, part in parts.items():
+        found, gain = _average(part, settings)
+        arrays |= {f"{name}-{key}": array for key, array in found.items()}
+        told[name] = {"rows": len(part.label), "positives": part.positives, "lists": part.owners_taught, "gain": gain}
+    return Taught(arrays, {"features": list(rows.names), "learners": list(LEARNERS), "rows": len(rows.label),
+                           "positives": rows.positives, "gain": next(iter(told.values()))["gain"], "parts": told})
+
+
+def _average(rows: TaughtRows, settings: Settings) -> tuple[dict[str, np.ndarray], dict[str, float]]:
+    """The arrays of one part, and how much of the trees' gain each column brought."""
     arrays: dict[str, np.ndarray] = {"logistic_weight": _logistic(rows)}
     gain = np.zeros(len(rows.names))
     with ThreadPoolExecutor(settings.train_threads) as pool:  # a forest a thread: LightGBM's own spin when they wait
@@ -90,13 +111,10 @@ def teach(rows: TaughtRows, settings: Settings) -> Taught:
         gain += share / max(float(share.sum()), 1e-9) / len(_FORESTS)
         arrays |= {f"{name}_{key}": array for key, array in fitted.items()}
     arrays |= {"centre": np.zeros(len(LEARNERS)), "spread": np.ones(len(LEARNERS))}
-    plain = LearnedRanker.assembled(list(rows.names), list(LEARNERS), arrays)
-    raw = np.stack([learner.score(rows.features) for learner in plain.learners])
+    raw = np.stack([learner.score(rows.features) for learner in Average.of(LEARNERS, arrays).learners])
     arrays |= {"centre": raw.mean(axis=1).round(6), "spread": np.maximum(raw.std(axis=1), 1e-6).round(6)}
     told = sorted(zip(gain.tolist(), rows.names, strict=True), reverse=True)
-    return Taught(arrays, {
-        "features": list(rows.names), "learners": list(LEARNERS), "rows": len(rows.label), "positives": rows.positives,
-        "lists": rows.owners_taught, "gain": {name: round(g, 4) for g, name in told if g > 0}})
+    return arrays, {name: round(g, 4) for g, name in told if g > 0}
 
 
 def _forest(rows: TaughtRows, settings: Settings, objective: Objective, shape: TreeShape,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from scipy import sparse
@@ -27,9 +27,9 @@ from pipelines.run import Run
 
 _LOG = logging.getLogger(__name__)
 #: Cuts at most, and how many positives of a surface make older ones superfluous.
-CUTS, ENOUGH = 6, 20_000
+CUTS, ENOUGH, STEP = 6, 20_000, 2
 #: Owners of one cut and surface, and candidates without an outcome of one owner, who teach.
-OWNERS, NEGATIVES = 1_500, 60
+OWNERS, NEGATIVES = 2_500, 60
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,7 +75,7 @@ def cuts(interactions: Interactions, share: float, as_of_us: int) -> list[tuple[
     at = np.sort(interactions.at)
     found = []
     for i in range(1, CUTS + 1):
-        back, until = share * i / 2, share * (i / 2 - 1)
+        back, until = share * i / STEP, share * (i / STEP - 1)
         if back >= 1 or not len(at):
             break
         cut_us = int(at[int(len(at) * (1 - back))])
@@ -94,7 +94,7 @@ def rows_until(lessons: Sequence[Lessons], until_us: int) -> TaughtRows:
     rows = TaughtRows(parts[0].names, np.concatenate([x.features for x in parts]), np.concatenate(label),
                       np.concatenate(group))
     told = np.isin(rows.group, rows.group[rows.label > 0])
-    return replace(rows, features=rows.features[told], label=rows.label[told], group=rows.group[told])
+    return rows.where(told)
 
 
 def _lessons(holdout: Holdout, surface: Surface, until_us: int) -> Lessons | None:
