@@ -12,7 +12,8 @@ import pytest
 
 from tests.house.tree import CODE, PACKAGES, ROOT, name, parsed, python
 
-HEAVY = ("airflow", "implicit", "torch", "pandas", "sklearn", "models.training", "pipelines", "pyarrow")
+HEAVY = ("airflow", "implicit", "torch", "lightgbm", "matplotlib", "pandas", "sklearn", "models.training", "pipelines",
+         "pyarrow")
 
 
 def imported(path: Path) -> set[str]:
