@@ -21,14 +21,16 @@ class Route:
 
 
 def route(surface: Surface, count: np.ndarray, settings: Settings) -> Route:
-    """Users: content below 5, ALS below 20, then the ensemble. Startups: content below 5, then reverse ALS (R24).
+    """Users: content below 5, ALS below 20, then the ensemble. Startups: content below 5, then reverse ALS; from 20 on
+    the ensemble too where MATCHBOOK_FOUNDER_ENSEMBLE is on (R24, docs/decisions/founder-ensemble.md).
 
     count: (b,) int32 interaction counts (R09). The thresholds are COLD_START_THRESHOLD and WARM_USER_THRESHOLD.
     """
     segment = (count >= settings.cold_start_threshold).astype(np.uint8) + (count >= settings.warm_user_threshold)
     by_segment = (Method.CONTENT_BASED, Method.ALS, Method.ENSEMBLE)
     if surface.owner is Entity.STARTUP:
-        by_segment = (Method.CONTENT_BASED, Method.ALS_REVERSE, Method.ALS_REVERSE)
+        hot = Method.ENSEMBLE if settings.founder_ensemble else Method.ALS_REVERSE
+        by_segment = (Method.CONTENT_BASED, Method.ALS_REVERSE, hot)
     table = np.array([_CODE[m] for m in by_segment], np.uint8)
     return Route(table[segment], segment)
 
@@ -40,7 +42,7 @@ def chain(surface: Surface, first: Method, settings: Settings) -> tuple[Method, 
     popular, in the same order: the threshold says when they are the better choice, not when they know nothing.
     """
     forward = surface.owner is Entity.USER
-    ladder = [Method.ENSEMBLE, Method.ALS] if forward else [Method.ALS_REVERSE]
+    ladder = [Method.ENSEMBLE, Method.ALS if forward else Method.ALS_REVERSE]
     ladder += [Method.TWO_TOWER, Method.CONTENT_BASED]
     after = ladder[ladder.index(first) :]
     if first is Method.CONTENT_BASED:

@@ -62,6 +62,7 @@ class Settings:
                               ("", "collaborative", "balanced", "semantic", "equal"))
     ensemble_als_weight: float = _env("ENSEMBLE_ALS_WEIGHT", 0.6, "weight of ALS (G06)", True, low=0, high=1)
     ensemble_two_tower_weight: float = _env("ENSEMBLE_TWO_TOWER_WEIGHT", 0.4, "weight of the two-tower (G07)", True, low=0, high=1)
+    founder_ensemble: bool = _env("MATCHBOOK_FOUNDER_ENSEMBLE", False, "hot startups get the ensemble of reverse ALS and two-tower (R24)", True)
     rrf_k: int = _env("MATCHBOOK_RRF_K", 60, "constant of reciprocal rank fusion (C16)", True, low=1)
 
     depth: int = _env("MATCHBOOK_DEPTH", 100, "places of a stored list", True, low=1, high=1000)

@@ -42,10 +42,12 @@ class HeldRelease:
         parts = self.release.parts
         return str(parts[part]["generated_at"]) if part < len(parts) else self.release.generated_at
 
-    def versions(self, method: Method) -> str:
+    def versions(self, method: Method, surface: Surface) -> str:
         """`als_v1/20130405T000001Z-3fa92c1b`, several joined by " + "."""
-        there = self.release.bundles
-        return " + ".join(f"{name}/{there[name]}" for name in _BUNDLES[method] if name in there)
+        there, names = self.release.bundles, _BUNDLES[method]
+        if method is Method.ENSEMBLE and surface.owner is Entity.STARTUP:
+            names = ("als_reverse_v1", *names[1:])
+        return " + ".join(f"{name}/{there[name]}" for name in names if name in there)
 
 
 class Releases:

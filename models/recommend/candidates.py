@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -10,7 +10,7 @@ from models.errors import BundleNotFound
 from models.features.table import table
 from models.nouns.candidates import Candidates, Proposal, indptr_of
 from models.nouns.owners import Owners
-from models.nouns.vocabulary import Method, Source
+from models.nouns.vocabulary import Entity, Method, Source, Surface
 from models.recipe import Recipe
 from models.routing import Route, chain, route
 from models.scorers import Scorer
@@ -25,6 +25,13 @@ _PARTS = {
     Method.TWO_TOWER: (Source.TWO_TOWER,),
     Method.ENSEMBLE: (Source.ALS, Source.TWO_TOWER),
 }
+#: Of startups, where MATCHBOOK_FOUNDER_ENSEMBLE routes them so (R24).
+_FOUNDERS = {**_PARTS, Method.ENSEMBLE: (Source.ALS_REVERSE, Source.TWO_TOWER)}
+
+
+def parts_of(surface: Surface) -> Mapping[Method, tuple[Source, ...]]:
+    """By method the sources whose scores it is made of."""
+    return _PARTS if surface.owner is Entity.USER else _FOUNDERS
 
 
 def candidates_of(recipe: Recipe, owners: Owners, k: int) -> Candidates:
@@ -72,11 +79,11 @@ def _completed(source: Source, scorer: Scorer, owners: Owners, union: Candidates
 def answering(recipe: Recipe, owners: Owners, routed: Route, candidates: Candidates) -> np.ndarray:
     """(b,) uint8 the first method of each owner's chain that has a score for any of its candidates (B06, B08)."""
     knows = {s: _any(~np.isnan(score), candidates.indptr) for s, score in candidates.scores.items()}
-    nobody = np.zeros(len(owners), bool)
+    nobody, parts = np.zeros(len(owners), bool), parts_of(recipe.surface)
     method = np.full(len(owners), CODE[Method.POPULAR], np.uint8)
     for first in np.unique(routed.method):
         for m in reversed(chain(recipe.surface, tuple(Method)[first], recipe.settings)[:-1]):
-            able = np.logical_and.reduce([knows.get(s, nobody) for s in _PARTS[m]])
+            able = np.logical_and.reduce([knows.get(s, nobody) for s in parts[m]])
             method[(routed.method == first) & able & ~owners.opted_out] = CODE[m]
     return method
 
@@ -99,7 +106,8 @@ def kept(recipe: Recipe, candidates: Candidates, method: np.ndarray) -> Candidat
     """The candidates a second stage may draw on: all of them, or the answering method's own where that is asked for."""
     if _ranks_union(recipe):
         return candidates
-    own = np.array([sum(s.bit for s in _PARTS.get(m, ())) for m in Method], np.uint8)
+    parts = parts_of(recipe.surface)
+    own = np.array([sum(s.bit for s in parts.get(m, ())) for m in Method], np.uint8)
     keep = (candidates.proposed & own[method][candidates.owner]) > 0
     return candidates.where(keep)
 
@@ -118,7 +126,7 @@ def model_score_of(recipe: Recipe, owners: Owners, candidates: Candidates, metho
     total, heard = np.zeros(len(candidates.item), np.float32), np.zeros(len(candidates.item), np.float32)
     for source, raw in candidates.scores.items():
         scaled = min_max(raw, candidates.indptr)
-        if blended is not None and source in _PARTS[Method.ENSEMBLE]:
+        if blended is not None and source in parts_of(recipe.surface)[Method.ENSEMBLE]:
             scaled = np.where(hot, blended, scaled)
         heard += ~np.isnan(scaled)
         total += np.nan_to_num(scaled)
@@ -140,14 +148,14 @@ def _base_score(recipe: Recipe, owners: Owners, candidates: Candidates, method: 
         if m is Method.ENSEMBLE:
             score = _blended(recipe, owners, candidates)
         else:
-            score = np.nan_to_num(min_max(candidates.scores[_PARTS[m][0]], candidates.indptr))
+            score = np.nan_to_num(min_max(candidates.scores[parts_of(recipe.surface)[m][0]], candidates.indptr))
         result = np.where(mine == code, score, result)
     return result
 
 
 def _blended(recipe: Recipe, owners: Owners, candidates: Candidates) -> np.ndarray:
     """(nnz,) float32: the ensemble's score, of use where both its halves know the owner."""
-    als, two_tower = (candidates.scores[s] for s in _PARTS[Method.ENSEMBLE])
+    als, two_tower = (candidates.scores[s] for s in parts_of(recipe.surface)[Method.ENSEMBLE])
     age_days = recipe.age_days(owners.row)
     return recipe.blend(als, two_tower, candidates.owner, candidates.indptr, owners.count, age_days)
 

@@ -44,7 +44,7 @@ def body(answer: Answer, query: Query, stale_hours: float, now: datetime | None 
         "scores": {i["id"]: i["score"] for i in items},
         "method_used": listing.method.value,
         "route": listing.route.value,
-        "model_version": held.versions(listing.method),
+        "model_version": held.versions(listing.method, answer.surface),
         "interaction_count": listing.count,
         "reranked": listing.reranked,
         "generated_at": answer.generated_at,

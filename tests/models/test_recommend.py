@@ -223,3 +223,22 @@ def test_the_blend_matters_to_hot_users_and_to_nobody_else(ranker: str, changes:
     hot = [METHODS[m] is Method.ENSEMBLE for m in plain.method]
     assert any(changed)
     assert not any(c and not h for c, h in zip(changed, hot, strict=True))
+
+
+@pytest.mark.parametrize("ranker", ["rules", "off"])
+def test_hot_startups_get_the_ensemble_where_it_is_asked_for_and_nobody_else_does(ranker: str) -> None:
+    """R24: of reverse ALS and the two-tower read backwards."""
+    surface = Surface.DEVELOPERS_FOR_STARTUP
+    owners = everybody(recipe_of(surface))
+    plain = recommend(recipe_of(surface, ranker=ranker, warm_user_threshold=9), owners, DEPTH)
+    asked = recipe_of(surface, ranker=ranker, warm_user_threshold=9, founder_ensemble=True)
+    other = recommend(asked, owners, DEPTH)
+
+    hot = owners.count >= 9
+    assert hot.any() and not hot.all()
+    assert {METHODS[m] for m in other.route[hot]} == {Method.ENSEMBLE}
+    blended = hot & (plain.method == METHODS.index(Method.ALS_REVERSE))
+    assert blended.any() and {METHODS[m] for m in other.method[blended]} == {Method.ENSEMBLE}
+    for i in np.flatnonzero(~hot):
+        assert np.array_equal(plain.item[plain.row(i)], other.item[other.row(i)])
+    assert any(not np.array_equal(plain.score[plain.row(i)], other.score[other.row(i)]) for i in np.flatnonzero(hot))

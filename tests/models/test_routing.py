@@ -62,3 +62,15 @@ def test_of_a_cold_owner_without_words_the_others_are_asked_before_popular() -> 
         "content_based", "als", "two_tower", "popular"]
     assert [m.value for m in chain(BACK, Method.CONTENT_BASED, Settings())] == [
         "content_based", "als_reverse", "two_tower", "popular"]
+
+
+def test_hot_startups_get_the_ensemble_where_it_is_asked_for() -> None:
+    """R24: a setting; the default is what was measured (docs/decisions/founder-ensemble.md)."""
+    asked = Settings(founder_ensemble=True)
+    routed = route(BACK, np.array([4, 5, 19, 20]), asked).method
+
+    assert [METHODS[m].value for m in routed] == ["content_based", "als_reverse", "als_reverse", "ensemble"]
+    assert [m.value for m in chain(BACK, Method.ENSEMBLE, asked)] == [
+        "ensemble", "als_reverse", "two_tower", "content_based", "popular"]
+    assert chain(BACK, Method.ENSEMBLE, Settings(founder_ensemble=True, enable_ensemble=False))[0] is Method.ALS_REVERSE
+    assert Method.ENSEMBLE not in chain(BACK, Method.CONTENT_BASED, asked)
