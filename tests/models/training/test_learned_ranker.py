@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 
 from models.errors import TrainingError
+from models.scorers.learned import EVENTS, EVERYBODY, KNOWN, STRANGERS
 from models.settings import Settings
 from models.training.learned_ranker import LEARNERS, TaughtRows, teach
 
 LISTS, LENGTH = 150, 20
-NAMES = ("straight", "corner", "noise_a", "noise_b", "constant")
+NAMES = ("straight", "corner", "noise_a", "noise_b", EVENTS)
 SETTINGS = Settings(train_threads=1)
 
 
@@ -40,7 +41,7 @@ def test_a_planted_signal_is_found_and_noise_gains_little() -> None:
     taught, unseen = teach(planted(), SETTINGS), planted(seed=1)
 
     gain = taught.about["gain"]
-    assert gain["straight"] + gain["corner"] > 0.9 and "constant" not in gain
+    assert gain["straight"] + gain["corner"] > 0.9 and EVENTS not in gain
     assert max(gain["noise_a"], gain["noise_b"]) < 0.06
     assert hits(taught.ranker.score(unseen.features), unseen) > 0.7  # chance finds 0.1
 
@@ -49,12 +50,13 @@ def test_each_learner_finds_what_it_can() -> None:
     """The regression cannot see a corner, trees can; their raw scores are put on one scale."""
     rows = planted()
     ranker = teach(rows, SETTINGS).ranker
-    raw = [learner.score(rows.features) for learner in ranker.learners]
+    average = ranker.parts[EVERYBODY]
+    raw = [learner.score(rows.features) for learner in average.learners]
 
     assert len(raw) == len(LEARNERS)
     found = [hits(r, rows) for r in raw]
     assert all(f > found[0] + 0.1 for f in found[1:]) and found[0] > 0.2
-    for score, centre, spread in zip(raw, ranker.centre, ranker.spread, strict=True):
+    for score, centre, spread in zip(raw, average.centre, average.spread, strict=True):
         assert ((score - centre) / spread).mean() == pytest.approx(0, abs=1e-4)
         assert ((score - centre) / spread).std() == pytest.approx(1, abs=1e-4)
 
@@ -70,8 +72,8 @@ def test_the_same_bytes_again_and_on_more_threads() -> None:
 
 def test_another_seed_is_another_forest() -> None:
     one, other = (teach(planted(), replace(SETTINGS, seed=seed)) for seed in (1, 2))
-    assert one.arrays["logistic_weight"].tobytes() == other.arrays["logistic_weight"].tobytes()
-    assert one.arrays["binary_value"].tobytes() != other.arrays["binary_value"].tobytes()
+    assert one.arrays["everybody-logistic_weight"].tobytes() == other.arrays["everybody-logistic_weight"].tobytes()
+    assert one.arrays["everybody-binary_value"].tobytes() != other.arrays["everybody-binary_value"].tobytes()
 
 
 def test_too_few_positives_are_refused() -> None:
@@ -90,12 +92,32 @@ def test_what_is_told_of_it() -> None:
     rows = planted()
     about = teach(rows, SETTINGS).about
     assert about["features"] == list(NAMES) and about["learners"] == list(LEARNERS)
-    assert (about["rows"], about["positives"], about["lists"]) == (3000, 300, 150)
+    assert (about["rows"], about["positives"]) == (3000, 300) and set(about["parts"]) == {EVERYBODY}
+    assert (about["parts"][EVERYBODY]["rows"], about["parts"][EVERYBODY]["lists"]) == (3000, 150)
     assert sum(about["gain"].values()) == pytest.approx(1, abs=1e-3)
 
 
+def test_strangers_are_taught_apart_where_there_are_enough() -> None:
+    """What makes the known choose makes strangers turn away; each part learns its own."""
+    known, other = planted(), planted(seed=2)
+    strange = other.features.copy()
+    strange[:, 0] *= -1
+    strange[:, 4] = 0
+    rows = TaughtRows(NAMES, np.concatenate([known.features, strange]), np.concatenate([known.label, other.label]),
+                      np.concatenate([known.group, other.group + LISTS]))
+
+    taught = teach(rows, SETTINGS)
+
+    assert {name: part["positives"] for name, part in taught.about["parts"].items()} == {KNOWN: 300, STRANGERS: 300}
+    assert taught.arrays["known-logistic_weight"][0] > 0 > taught.arrays["strangers-logistic_weight"][0]
+    score = taught.ranker.score(rows.features)
+    half = LISTS * LENGTH
+    assert hits(score[:half], known) > 0.7 and hits(score[half:], other) > 0.7
+    assert set(teach(rows, replace(SETTINGS, ranker_min_positives=301)).about["parts"]) == {EVERYBODY}
+
+
 def test_rows_without_some_columns() -> None:
-    rows = planted().without(("noise", "const"))
+    rows = planted().without(("noise", EVENTS))
     assert rows.names == ("straight", "corner") and np.array_equal(rows.features, planted().features[:, :2])
 
 
