@@ -65,7 +65,7 @@ MODELS = {
     "catalogue": ("catalogue_v1", "Everybody who can be in a list, with the facts that filters and features need."),
     "content": ("content_v1", "Content-based: texts, skills and categories in one space, for whoever did little yet."),
     "popularity": ("popularity_v1", "What is popular and what is trending: the last resort, and a ranker's feature."),
-    "activity": ("activity_v1", "How busy and how wanted everybody is, and the demand to expect: for the learned ranker."),
+    "activity": ("activity_v1", "How busy and how wanted everybody is, and the demand to expect: for the ranker."),
     "als": ("als_v1", "ALS, users to startups: what those who acted alike went on to."),
     "als_reverse": ("als_reverse_v1", "ALS, startups to users, trained on its own for the founders' surfaces."),
     "two_tower": ("two_tower_v1", "Two-tower network over features: the semantic half of the ensemble."),

@@ -221,7 +221,8 @@ def batch_of_one(recipe: Recipe, owner: str, record: OwnerRecord) -> Owners:
     barred = (seen.pairs() + events.disliked()).tolil()
     barred[0, own[own >= 0]] = True
     return recipe.stranger(record.count(recipe.surface.owner), events.csr()[:, recipe.catalogue].tocsr(),
-                           barred.tocsr()[:, recipe.catalogue].tocsr(), text_of(record.profile), record.opted_out, row, events)
+                           barred.tocsr()[:, recipe.catalogue].tocsr(), text_of(record.profile), record.opted_out, row,
+                           events)
 
 
 def _answer(found: LiveList) -> LiveAnswer:

@@ -26,7 +26,8 @@ class TreeShape:
 
     trees: at most so many. leaves: most of one tree, 2..64. learning_rate: share of each tree's step that is taken.
     min_leaf: fewest rows of a leaf. l2: added to a leaf's curvature, so that leaves of few rows say less. truncation:
-    places of the list that lambdarank sets right. columns: share of the features that a tree may use. bins: thresholds tried a feature. patience: with a validation set, trees without a gain before it ends.
+    places of the list that lambdarank sets right. columns: share of the features that a tree may use. bins: thresholds
+    tried a feature. patience: with a validation set, trees without a gain before it ends.
     """
 
     trees: int = 120
@@ -125,8 +126,8 @@ def _parameters(objective: Objective, shape: TreeShape, seed: int, threads: int)
     chosen: dict[str, Any] = {
         "objective": objective, "num_leaves": shape.leaves, "learning_rate": shape.learning_rate,
         "min_data_in_leaf": shape.min_leaf, "lambda_l2": shape.l2, "seed": seed, "num_threads": threads,
-        "feature_fraction": shape.columns, "deterministic": True, "force_row_wise": True, "feature_pre_filter": False, "max_bin": shape.bins,
-        "verbosity": -1}
+        "feature_fraction": shape.columns, "deterministic": True, "force_row_wise": True, "feature_pre_filter": False,
+        "max_bin": shape.bins, "verbosity": -1}
     if objective == "lambdarank":
         chosen |= {"lambdarank_truncation_level": shape.truncation, "label_gain": [0, 1], "metric": "ndcg",
                    "eval_at": [shape.truncation]}

@@ -1,4 +1,4 @@
-"""The learned ranker of a build: taught on earlier cuts, judged at the inner cut, then taught again with all there is."""
+"""The learned ranker of a build: taught on earlier cuts, judged at the inner cut, then taught again by all of it."""
 
 from __future__ import annotations
 
@@ -52,7 +52,8 @@ def train_learned(run: Run, snapshot: Snapshot, holdout: Holdout, about: Mapping
     return LearnedStage(served, judged, "" if served is not None else reasons)
 
 
-def _taught(lessons: Mapping[Surface, Sequence[Lessons]], until_us: int, settings: Settings) -> dict[Surface, Taught | str]:
+def _taught(lessons: Mapping[Surface, Sequence[Lessons]], until_us: int,
+            settings: Settings) -> dict[Surface, Taught | str]:
     """By surface what was taught by the cuts and outcomes before an instant, or why nothing was."""
     found: dict[Surface, Taught | str] = {}
     for surface, those in lessons.items():
