@@ -39,8 +39,11 @@ def register(steps: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
     rows.add_argument("--neg-ratio", type=_whole, help="negatives a positive; default: MATCHBOOK_RANKER_NEGATIVES")
     rows.add_argument("--recipe", choices=_RECIPES, default="honest")
     rows.set_defaults(run=_ranking_set, needs_servers=False)
-    judge = steps.add_parser("evaluate", help="judge every model by what happened after an inner cut; writes a report with figures")
+    told = "judge every model by what happened after an inner cut; writes a report with figures"
+    judge = steps.add_parser("evaluate", help=told)
     judge.add_argument("--json", action="store_true", help="all figures as JSON instead of the table")
+    told = "also teach the learned ranker again without each of its ingredients: a dozen times the work"
+    judge.add_argument("--leave-out", action="store_true", help=told)
     judge.set_defaults(run=_evaluate, needs_servers=False)
 
 
@@ -81,7 +84,7 @@ def _ranking_set(settings: Settings, args: argparse.Namespace) -> int:
 
 def _evaluate(settings: Settings, args: argparse.Namespace) -> int:
     run, snapshot = newest_run(settings)
-    found = evaluate(run, snapshot)
+    found = evaluate(run, snapshot, args.leave_out)
     sys.stderr.write(f"report with figures: {run.directory / REPORT}\n")
     sys.stdout.write(json.dumps(found, indent=1) + "\n" if args.json else table(found))
     return 0

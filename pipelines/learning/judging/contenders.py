@@ -23,7 +23,7 @@ from pipelines.learning.holdout import Holdout
 #: (b,) owners to (b, K) catalogue positions, -1 behind the end of a short list. The number seeds what is random.
 Contender = Callable[[Owners, int], np.ndarray]
 ROUTE, RULES, RANKED, SEEDS, POPULAR, RANDOM = "route", "rules", "ranker", "ranker_seed_recipe", "popular", "random"
-TAUGHT = "learned"
+TAUGHT, CAPPED = "learned", "capped"
 
 
 def contenders(holdout: Holdout, surface: Surface, ranker: Bundle | None,
@@ -32,15 +32,22 @@ def contenders(holdout: Holdout, surface: Surface, ranker: Bundle | None,
     sources ranked by the rules, by the network, by the one of the seed's literal recipe, and by the learned ranker.
 
     learned: taught only by what had happened before the cut."""
+    recipe = holdout.recipe(surface)
+    alone: dict[str, Contender] = {s.value: _alone(scorer.propose) for s, scorer in recipe.scorers.items()}
+    listed = {name: _lists(r) for name, r in recipes(holdout, surface, ranker, of_the_seed, learned).items()}
+    chance = {RANDOM: _random(recipe), POPULAR: _alone(recipe.popular.propose)}
+    return {**chance, **alone, **listed}
+
+
+def recipes(holdout: Holdout, surface: Surface, ranker: Bundle | None,
+            of_the_seed: Bundle | None, learned: Bundle | None = None) -> dict[str, Recipe]:
+    """By name the recipe of every contender that makes lists by one: ROUTE, RULES, RANKED, SEEDS, TAUGHT."""
     recipe, base = holdout.recipe(surface), holdout.recipe(surface, "off", "route")
     ranked: dict[str, Ranker | LearnedRanker | None] = {RULES: recipe.ranker}
     if learned is not None and surface.value in learned.config["surfaces"]:
         ranked[TAUGHT] = LearnedRanker.of(learned, surface)
     ranked |= {name: MlpRanker.of(b) for name, b in ((RANKED, ranker), (SEEDS, of_the_seed)) if b is not None}
-    alone: dict[str, Contender] = {s.value: _alone(scorer.propose) for s, scorer in recipe.scorers.items()}
-    listed = {name: _lists(replace(recipe, ranker=r)) for name, r in ranked.items()}
-    chance = {RANDOM: _random(recipe), POPULAR: _alone(recipe.popular.propose)}
-    return {**chance, **alone, ROUTE: _lists(base), **listed}
+    return {ROUTE: base, **{name: replace(recipe, ranker=r) for name, r in ranked.items()}}
 
 
 def shown(those: Mapping[str, Contender], owners: Owners, threads: int) -> dict[str, np.ndarray]:

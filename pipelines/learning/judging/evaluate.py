@@ -7,16 +7,25 @@ hold-out: none of them taught the ranker.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from models import metrics
 from models.errors import TooSparse
+from models.nouns.ranked_lists import RankedLists
 from models.nouns.vocabulary import Entity, Source, Surface
+from models.recipe import Recipe
+from models.recipe.sources import ACTIVITY
+from models.recommend.exposure import capped, places_of_an_item
+from models.scorers.blending import free_to_choose, settled
+from models.training.blend import BLEND
 from pipelines.data.snapshot import Snapshot
-from pipelines.learning.judging.contenders import RANKED, ROUTE, RULES, TAUGHT, contenders, shown
+from pipelines.learning.holdout import open_cut
+from pipelines.learning.judging.ablation import left_out
+from pipelines.learning.judging.contenders import CAPPED, RANKED, ROUTE, RULES, TAUGHT, contenders, recipes, shown
+from pipelines.learning.judging.exposure import calibrated, caps, tops
 from pipelines.learning.judging.figures import (
     ACCURACY,
     SERVED,
@@ -29,22 +38,28 @@ from pipelines.learning.judging.figures import (
     measured,
 )
 from pipelines.learning.judging.report import report
-from pipelines.learning.leaks import check_leaks
+from pipelines.learning.leaks import check_labels, check_leaks
 from pipelines.learning.second_stage import SecondStage, open_second_stage
+from pipelines.learning.teaching import Lessons, cuts, lessons_of
 from pipelines.run import Run
+from pipelines.scoring.shards import score_owners
 
 _LOG = logging.getLogger(__name__)
 #: What `evaluate` leaves in the directory of its run.
 FIGURES, TABLE, REPORT = "evaluation.json", "evaluation.md", "evaluation.html"
+#: Columns shown of those that trees gained most by.
+TOP = 20
 #: Where a trained model keeps the loss of each epoch, and what was watched to tell when to stop.
 _WATCHED = ("held_out_gain", "validation_loss", "watched_loss")
 
 
-def evaluate(run: Run, snapshot_name: str) -> dict[str, Any]:
+def evaluate(run: Run, snapshot_name: str, leave_out: bool = False) -> dict[str, Any]:
     """Judge every contender on every surface; the same as JSON, Markdown and HTML is left in the run's directory.
 
-    {"cut", "sizes", "settings", "leaks", "training", "surfaces": {surface: {"owners", "pairs", "catalogue", "choice",
-    "claims", "models": see `judged`}}, …}. Raises LeakFound where a base model knows anything from the cut on.
+    {"cut", "sizes", "settings", "leaks", "training", "blend", "gain", "surfaces": {surface: {"owners", "pairs",
+    "catalogue", "choice", "claims", "calibration", "exposure", "ablation", "models": see `judged`}}, …}.
+    leave_out: fill "ablation", which teaches the ranker again for every ingredient. Raises LeakFound where a base model
+    knows anything from its cut on, or the judged ranker anything from the cut that judges it.
     """
     snapshot = Snapshot.open(run.settings.artifacts / "snapshots" / snapshot_name)
     about = {"snapshot": snapshot_name, "as_of": run.as_of.isoformat(), "k": metrics.K,
@@ -55,9 +70,11 @@ def evaluate(run: Run, snapshot_name: str) -> dict[str, Any]:
         _LOG.warning("nothing to judge the models by: %s", error)
         found: dict[str, Any] = {**about, "reason": str(error), "surfaces": {}}
     else:
-        leaks = check_leaks(snapshot, stage.holdout.settings, stage.holdout.cut_us, stage.holdout.bundles)
+        leaks = _checked(run, snapshot, stage)
+        lessons = lessons_of(run, snapshot) if leave_out else {}
         found = {**about, "cut": stage.holdout.cut, "second_stage": stage.refs, "leaks": leaks,
-                 "training": training_curves(stage), "surfaces": {s.value: _surface(stage, s) for s in Surface}}
+                 "training": training_curves(stage), "blend": _blend(stage), "gain": gains(stage),
+                 "surfaces": {s.value: _surface(stage, s, lessons.get(s, ())) for s in Surface}}
     run.artifacts.write_json(run.directory / FIGURES, found)
     (run.directory / TABLE).write_text(table(found))
     (run.directory / REPORT).write_text(report(found))
@@ -79,9 +96,9 @@ def served_by(stage: SecondStage, surface: Surface) -> dict[str, str]:
     ranker, settings = stage.ranker, stage.holdout.settings
     about = {} if stage.learned is None else stage.learned.config["surfaces"].get(surface.value, {})
     judged = stage.judged is not None and surface.value in stage.judged.config["surfaces"]
-    if judged and settings.candidate_sources == "union" and settings.ranker in ("auto", "learned"):
-        if settings.ranker == "learned" or about.get("serves"):
-            return {"serves": TAUGHT, "reason": str(about.get("reason", "MATCHBOOK_RANKER asks for it"))}
+    asked = settings.ranker == "learned" or (settings.ranker == "auto" and bool(about.get("serves")))
+    if judged and asked and settings.candidate_sources == "union":
+        return {"serves": TAUGHT, "reason": str(about.get("reason", "MATCHBOOK_RANKER asks for it"))}
     if settings.ranker == "off":
         return {"serves": ROUTE, "reason": "MATCHBOOK_RANKER is off"}
     if settings.ranker == "rules":
@@ -95,11 +112,13 @@ def served_by(stage: SecondStage, surface: Surface) -> dict[str, str]:
     return {"serves": RULES, "reason": "the trained ranker did not pass against the rules on this surface"}
 
 
-def claims(each: PerOwner, masks: Mapping[str, np.ndarray], surface: Surface) -> dict[str, Any]:
-    """What the seeds promised and what is so here: "ensemble" over its best member for hot users (I05), "diversity"
-    and "age_days" of the ranked lists against those of the route alone (I09, I21); left out where undefined."""
-    hot = masks.get("hot") if surface.owner is Entity.USER else None
-    members = (Source.ALS.value, Source.TWO_TOWER.value)
+def claims(each: PerOwner, masks: Mapping[str, np.ndarray], surface: Surface,
+           founders: bool = False) -> dict[str, Any]:
+    """What the seeds promised and what is so here: "ensemble" over its best member for hot users (I05), and hot
+    startups where `founders` get it too, "diversity" and "age_days" of the ranked lists against those of the route
+    alone (I09, I21); left out where undefined."""
+    hot = masks.get("hot") if surface.owner is Entity.USER or founders else None
+    members = (Source.ALS.value if surface.owner is Entity.USER else Source.ALS_REVERSE.value, Source.TWO_TOWER.value)
     found = {"ensemble": None if hot is None else ensemble_gain(each, hot, ROUTE, members),
              "diversity": changed(each, "diversity", SERVED, ROUTE),
              "age_days": changed(each, "age_days", SERVED, ROUTE)}
@@ -117,22 +136,89 @@ def training_curves(stage: SecondStage) -> dict[str, dict[str, list[float]]]:
     return found
 
 
-def _surface(stage: SecondStage, surface: Surface) -> dict[str, Any]:
-    recipe = stage.holdout.recipe(surface)
-    owners, outcome = stage.holdout.owners(recipe, teaching=False)
+def gains(stage: SecondStage) -> dict[str, dict[str, float]]:
+    """By surface, and by side of the demand, the TOP columns that its trees gained most by, as shares of all gain."""
+    learned = stage.learned or stage.judged
+    surfaces = learned.config["surfaces"] if learned is not None else {}
+    found = {name: about["gain"] for name, about in surfaces.items() if about.get("gain")}
+    activity = stage.holdout.bundles[ACTIVITY].config if ACTIVITY in stage.holdout.bundles else {}
+    for side in Entity:
+        gain = activity.get(f"{side}_demand", {}).get("gain") or {}
+        if gain:
+            found[f"demand for {side}s"] = {name: value / sum(gain.values()) for name, value in gain.items()}
+    return {name: {k: round(v, 4) for k, v in sorted(gain.items(), key=lambda x: (-x[1], x[0]))[:TOP]}
+            for name, gain in found.items()}
+
+
+def _checked(run: Run, snapshot: Snapshot, stage: SecondStage) -> list[str]:
+    """Every leak check, in words: the inner cut's models fitted again, those of the rolling cuts by what they say and
+    know, and the instants of what taught the judged ranker."""
+    settings = stage.holdout.settings
+    told = check_leaks(snapshot, settings, stage.holdout.cut_us, stage.holdout.bundles)
+    rolling = 0
+    for cut_us, until_us in cuts(snapshot.interactions(), settings.holdout_share, snapshot.as_of_us):
+        if stage.judged is None or cut_us >= stage.holdout.cut_us:
+            continue
+        try:
+            check_leaks(snapshot, settings, cut_us, open_cut(run, snapshot, cut_us, until_us).bundles, refit=())
+        except TooSparse:
+            continue
+        rolling += 1
+    told += [f"models of {rolling} earlier cuts count and know nothing of what came after theirs"] if rolling else []
+    surfaces = stage.judged.config["surfaces"] if stage.judged is not None else {}
+    taught = {s: about["newest_us"] for s, about in surfaces.items() if "newest_us" in about}
+    for surface, newest_us in taught.items():
+        check_labels(f"the judged ranker of {surface}", newest_us, stage.holdout.cut_us)
+    return told + ([f"what taught the judged ranker lies before the cut, on {len(taught)} surfaces"] if taught else [])
+
+
+def _blend(stage: SecondStage) -> dict[str, Any]:
+    """Which blend the ensemble uses, why, and the figures it was chosen by."""
+    settings, chosen = stage.holdout.settings, stage.holdout.bundles.get(BLEND)
+    if chosen is not None and "blend" in chosen.config:
+        told = ("blend", "profile", "reason", "owners", "over", "ndcg", "difference", "best")
+        return {k: chosen.config[k] for k in told if k in chosen.config}
+    asked = settings.blend != "auto" or not free_to_choose(settings)
+    return {"blend": settled(settings, None).blend, "profile": settings.blend_profile,
+            "reason": "the settings ask for it" if asked else "there was nothing to choose by"}
+
+
+def _surface(stage: SecondStage, surface: Surface, lessons: Sequence[Lessons] = ()) -> dict[str, Any]:
+    holdout = stage.holdout
+    recipe = holdout.recipe(surface)
+    owners, outcome = holdout.owners(recipe, teaching=False)
     size = {"owners": len(owners), "pairs": int(outcome.relevant.nnz), "catalogue": len(recipe.catalogue)}
     if not len(owners):
         return {**size, "models": {}}
-    those = contenders(stage.holdout, surface, stage.ranker, stage.of_the_seed, stage.judged)
-    lists = shown(those, owners, stage.holdout.settings.threads)
-    choice = served_by(stage, surface)
-    lists = {SERVED: lists[choice["serves"]], **lists}
-    masks, items = groups(recipe, owners), item_facts(recipe, stage.holdout.before)
+    choice, second = served_by(stage, surface), (stage.ranker, stage.of_the_seed, stage.judged)
+    full = score_owners(recipes(holdout, surface, *second)[choice["serves"]], owners)
+    those = contenders(holdout, surface, *second)
+    those.pop(choice["serves"])  # its lists are `full`
+    lists = {SERVED: tops(full, recipe.catalogue), choice["serves"]: tops(full, recipe.catalogue)}
+    lists |= shown(those, owners, holdout.settings.threads)
+    served, choice = _capped(full, recipe, choice)
+    if served is not full:
+        lists |= dict.fromkeys((SERVED, CAPPED), tops(served, recipe.catalogue))
+    masks, items = groups(recipe, owners), item_facts(recipe, holdout.before)
     each = measured(lists, outcome, items)
     models = judged(lists, each, masks, len(items))
-    candidates = {name: models[name]["overall"]["ndcg"]["mean"] for name in (ROUTE, RULES, RANKED, TAUGHT) if name in models}
-    return {**size, "choice": {**choice, "candidates": candidates}, "claims": claims(each, masks, surface),
-            "models": models}
+    ranked = (ROUTE, RULES, RANKED, TAUGHT, CAPPED)
+    candidates = {name: models[name]["overall"]["ndcg"]["mean"] for name in ranked if name in models}
+    return {**size, "choice": {**choice, "candidates": candidates},
+            "claims": claims(each, masks, surface, holdout.settings.founder_ensemble),
+            "calibration": calibrated(served, recipe.catalogue, outcome),
+            "exposure": caps(full, recipe.catalogue, outcome),
+            "ablation": left_out(holdout, surface, lessons, owners, outcome) if lessons else {}, "models": models}
+
+
+def _capped(full: RankedLists, recipe: Recipe, choice: dict[str, str]) -> tuple[RankedLists, dict[str, str]]:
+    """What owners are given, and why: the lists with MATCHBOOK_EXPOSURE_CAP applied over all judged owners."""
+    multiple = recipe.settings.exposure_cap
+    if not multiple:
+        return full, choice
+    served = capped(full, places_of_an_item(multiple, full, len(recipe.catalogue)))
+    shares = f"no item in more than {multiple:g} times its share of top tens"
+    return served, {"serves": CAPPED, "reason": f"{choice['serves']} ({choice['reason']}), with {shares}"}
 
 
 def _surface_table(name: str, surface: Mapping[str, Any]) -> list[str]:

@@ -14,9 +14,11 @@ from pipelines.learning.judging.figures import SERVED
 from pipelines.learning.judging.protocol import PROTOCOL
 from pipelines.learning.judging.tables import (
     METRICS,
+    blend_of,
     cell,
     claims_of,
     expectations_of,
+    exposure_of,
     facts,
     figures_of,
     grid,
@@ -55,7 +57,8 @@ def report(evaluation: Mapping[str, Any]) -> str:
     parts = [_head(evaluation), _in_short(evaluation, surfaces)]
     said = _segments(evaluation.get("settings") or {})
     parts += [_surface(name, surface, f"s{i}", said) for i, (name, surface) in enumerate(surfaces.items())]
-    parts += [_training(evaluation.get("training") or {}), _expectations(surfaces), _trust(evaluation)]
+    parts += [_gains(evaluation.get("gain") or {}), _training(evaluation.get("training") or {}),
+              _expectations(surfaces), _trust(evaluation)]
     title = f"Evaluation of {evaluation['snapshot']}"
     return (f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
             '<meta name="viewport" content="width=device-width,initial-scale=1">'
@@ -84,6 +87,8 @@ def _in_short(evaluation: Mapping[str, Any], surfaces: Mapping[str, Any]) -> str
     refused = "".join(f"<p>{escape(r['name'])} was refused: {escape(r['reason'])}</p>"
                       for r in evaluation.get("second_stage", []) if not r["version"])
     nobody = [name for name, s in evaluation["surfaces"].items() if not s["models"]]
+    blend = evaluation.get("blend") or {}
+    refused += f"<p>The ensemble's blend: {escape(blend_of(blend))}</p>" if blend else ""
     refused += f"<p>No owner to judge by: {escape(', '.join(nobody))}.</p>" if nobody else ""
     return (grid("In short: ten places for every owner, judged by what they first met after the cut", head, rows)
             + refused + "<p class=note>Brackets are 95% intervals, by drawing owners again. An owner counts when "
@@ -107,7 +112,8 @@ def _surface(name: str, surface: Mapping[str, Any], key: str, said: str) -> str:
              _accuracy(name, models, names, groups, key, said), _reach(name, models, names, key)]
     told = "".join(f"<li>{escape(text)}</li>" for text in claims_of(surface.get("claims") or {}))
     parts += [f"<h3>Promised, and so here</h3><ul>{told}</ul>"] if told else []
-    parts += [_ablation(surface.get("ablation") or {}, key), _calibration(surface.get("calibration") or [], key)]
+    parts += [_ablation(surface.get("ablation") or {}, key), exposure_of(surface.get("exposure") or []),
+              _calibration(surface.get("calibration") or [], key)]
     tables = "".join(figures_of(group, models, names) for group in groups)
     return "".join(parts) + f"<details><summary>All numbers</summary>{tables}</details></section>"
 
@@ -170,6 +176,18 @@ def _calibration(bins: Sequence[Mapping[str, float]], key: str) -> str:
                       f"Share that came true by score: {low:.4f} in the lowest bin, {high:.4f} in the highest.",
                       "Scores order a list, they are no probabilities: the line should rise, not follow a diagonal.")
             + grid("Scores and what came true", ["mean score", "came true", "pairs"], rows))
+
+
+def _gains(gains: Mapping[str, Mapping[str, float]]) -> str:
+    """What the trees gained most by, a picture a surface."""
+    parts = []
+    for i, (name, gain) in enumerate(gains.items()):
+        names = sorted(gain, key=lambda n: (-gain[n], n))
+        label = f"Share of the trees' gain by column, {name}; most: {', '.join(names[:3])}."
+        svg = plots.bars({"share of the gain": gain}, names)
+        parts.append(f"<h3>{escape(name)}</h3>"
+                     + _figure(svg, f"g{i}", label, "How much the trees' loss fell at splits by this column."))
+    return f"<section><h2>What the learned ranker looks at</h2>{''.join(parts)}</section>" if parts else ""
 
 
 def _training(curves: Mapping[str, Mapping[str, Sequence[float]]]) -> str:

@@ -85,6 +85,27 @@ def claims_of(claims: Mapping[str, Any]) -> list[str]:
     return found
 
 
+def blend_of(blend: Mapping[str, Any]) -> str:
+    """Which blend the ensemble uses and why."""
+    name = " ".join(str(blend[k]) for k in ("blend", "profile") if blend.get(k))
+    ndcg = ", ".join(f"{k} {cell(v)}" for k, v in (blend.get("ndcg") or {}).items())
+    return f"{name}, because {blend['reason']}." + (f" NDCG@10 of each: {ndcg}." if ndcg else "")
+
+
+def exposure_of(rows: Sequence[Mapping[str, Any]]) -> str:
+    """What caps on exposure would cost and gain."""
+    if not rows:
+        return ""
+    cells = [["no cap" if not r["multiple"] else f"{r['multiple']:g} x", f"{r['most']:,}", f"{r['above']:,}",
+              f"{r['moved']:.1%}", cell(r["ndcg"]), cell(r["against_uncapped"]), cell(r["coverage"], 3),
+              cell(r["gini"], 3)] for r in rows]
+    head = ["cap", "most places of an item", "places above the cap", "places changed", "NDCG@10", "NDCG less no cap",
+            "coverage", "Gini"]
+    note = ("Over the judged owners together. A cap is a multiple of the mean exposure (MATCHBOOK_EXPOSURE_CAP); "
+            "places above it are those that the lists left no room for.")
+    return f"<h3>What a cap on exposure would cost</h3>{grid('Caps on exposure', head, cells)}<p class=note>{note}</p>"
+
+
 def expectations_of(surfaces: Mapping[str, Any]) -> str:
     """I06-I08 beside what ALS reaches here; empty where it was judged nowhere."""
     rows = []
