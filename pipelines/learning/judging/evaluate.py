@@ -164,12 +164,13 @@ def _checked(run: Run, snapshot: Snapshot, stage: SecondStage) -> list[str]:
         except TooSparse:
             continue
         rolling += 1
-    told += [f"models of {rolling} earlier cuts count and know nothing of what came after theirs"] if rolling else []
+    more = [f"models of {rolling} earlier cuts count and know nothing of what came after theirs"] if rolling else []
     surfaces = stage.judged.config["surfaces"] if stage.judged is not None else {}
     taught = {s: about["newest_us"] for s, about in surfaces.items() if "newest_us" in about}
     for surface, newest_us in taught.items():
         check_labels(f"the judged ranker of {surface}", newest_us, stage.holdout.cut_us)
-    return told + ([f"what taught the judged ranker lies before the cut, on {len(taught)} surfaces"] if taught else [])
+    more += [f"what taught the judged ranker lies before the cut, on {len(taught)} surfaces"] if taught else []
+    return [*told[:-1], *more, told[-1]]
 
 
 def _blend(stage: SecondStage) -> dict[str, Any]:
