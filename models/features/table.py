@@ -18,6 +18,7 @@ from models.nouns.candidates import Candidates
 from models.nouns.owners import Owners
 from models.nouns.vocabulary import Source
 from models.scorers import Scorer
+from models.scorers.blending import log_rank
 
 #: Half-lives, in shares of all events, of the histories that neighbours are asked with again.
 FADING = (0.02, 0.1)
@@ -96,16 +97,3 @@ def faded(owners: Owners, half_life: float) -> sparse.csr_matrix:
         return sparse.csr_matrix(owners.history.shape, dtype=np.float32)
     weight = np.exp2(-owners.age.data / np.float32(half_life)).astype(np.float32)
     return sparse.csr_matrix((weight, owners.age.indices, owners.age.indptr), shape=owners.age.shape)
-
-
-def log_rank(score: np.ndarray, indptr: np.ndarray) -> np.ndarray:
-    """(nnz,) float32 ln of the rank from 1 within an owner's candidates, best first, ties by place, NaN last."""
-    length = np.diff(indptr)
-    width = int(length.max(initial=0))
-    present = np.arange(width) < length[:, None]
-    cells = np.full(present.shape, np.inf, np.float32)
-    cells[present] = -np.nan_to_num(score, nan=-3e38)
-    order = np.argsort(cells, axis=1, kind="stable")
-    rank = np.empty(order.shape, np.float32)
-    np.put_along_axis(rank, order, np.log(np.arange(1, width + 1, dtype=np.float32))[None, :], 1)
-    return rank[present]

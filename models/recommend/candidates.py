@@ -57,7 +57,7 @@ def learned_table(recipe: Recipe, owners: Owners, candidates: Candidates,
 
 def learned_scores(recipe: Recipe, ranker: LearnedRanker, owners: Owners, candidates: Candidates) -> np.ndarray:
     """(nnz,) float32 in 0..1: the learned ranker's score of every candidate."""
-    return ranker.score(learned_table(recipe, owners, candidates, ranker.names)[1])
+    return ranker.score_lists(learned_table(recipe, owners, candidates, ranker.names)[1], candidates.indptr)
 
 
 def _union(recipe: Recipe, owners: Owners, k: int, more: Sequence[tuple[Source, Proposal]]) -> Candidates:

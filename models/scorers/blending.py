@@ -114,3 +114,16 @@ class Blend:
 def learned_features(als: np.ndarray, two_tower: np.ndarray, count: np.ndarray, age_days: np.ndarray) -> np.ndarray:
     """(n, 4) float32 inputs of the learned blend: both scaled scores, log1p of interactions and account age (C17)."""
     return np.stack([als, two_tower, np.log1p(count), np.log1p(np.maximum(age_days, 0))], axis=1).astype(np.float32)
+
+
+def log_rank(score: np.ndarray, indptr: np.ndarray) -> np.ndarray:
+    """(nnz,) float32 ln of the rank from 1 within an owner's candidates, best first, ties by place, NaN last."""
+    length = np.diff(indptr)
+    width = int(length.max(initial=0))
+    present = np.arange(width) < length[:, None]
+    cells = np.full(present.shape, np.inf, np.float32)
+    cells[present] = -np.nan_to_num(score, nan=-3e38)
+    order = np.argsort(cells, axis=1, kind="stable")
+    rank = np.empty(order.shape, np.float32)
+    np.put_along_axis(rank, order, np.log(np.arange(1, width + 1, dtype=np.float32))[None, :], 1)
+    return rank[present]
