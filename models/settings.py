@@ -69,8 +69,8 @@ class Settings:
     candidate_multiplier: float = _env("MATCHBOOK_CANDIDATE_MULTIPLIER", 2.0, "candidates per source and place (C10, C52)", True, low=1, high=10)
     candidate_sources: str = _env("MATCHBOOK_CANDIDATE_SOURCES", "union", "whom the ranker may draw on", True, ("union", "route"))
     views_are_seen: bool = _env("MATCHBOOK_VIEWS_ARE_SEEN", True, "a viewed pair counts as seen", True)
-    stage_known: str = _env("MATCHBOOK_STAGE_KNOWN", "always", "first_event: blank until a startup's first event (stage is its first round's)", True,
-                            ("always", "first_event"))
+    stage_known: str = _env("MATCHBOOK_STAGE_KNOWN", "auto", "first_event: blank until a startup's first event (stage is its first round's); auto: as the rows tell", True,
+                            ("auto", "always", "first_event"))
 
     ranker: str = _env("MATCHBOOK_RANKER", "auto", "auto: the learned one where it passes, else the network (mlp), else rules", True,
                        ("auto", "learned", "mlp", "rules", "off"))

@@ -136,6 +136,18 @@ class Snapshot:
         return words
 
     @cached_property
+    def stage_known(self) -> str:
+        """Since when a stage is known: "always", or from the "first_event".
+
+        The setting's word; where that is auto, the rows tell: a platform on which nobody without an event has a stage
+        takes it from the first round, and before it the stage would be the future."""
+        asked = str(self.manifest["settings"].get("stage_known", "always"))
+        if asked != "auto":
+            return asked
+        met = np.bincount(self._interactions.item, minlength=len(self.startups)) > 0
+        return "always" if (_words(self.startups["stage"])[~met] != "").any() else "first_event"
+
+    @cached_property
     def _interactions(self) -> Interactions:
         user, startup, kind, at = (self.events[c].to_numpy() for c in ("user", "startup", "kind", "at"))
         return Interactions(self.user_ids, self.startup_ids, user, startup, kind, at)
@@ -192,7 +204,7 @@ class Snapshot:
 
     def _stage(self, instant: int) -> np.ndarray:
         stage = _words(self.startups["stage"])
-        if self.manifest["settings"].get("stage_known", "always") == "always":
+        if self.stage_known == "always":
             return stage
         met = self._interactions.before(instant).item
         return np.where(np.bincount(met, minlength=len(stage)) > 0, stage, "")

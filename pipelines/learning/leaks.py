@@ -72,10 +72,11 @@ def truncated(snapshot: Snapshot, cut_us: int) -> Snapshot:
     startups = _put(startups, "views", pc.if_else(counted, startups["views"], None))
     there = _arrived(startups, events["startup"].to_numpy(), cut_us) | _positive(startups["views"])
     startups = _told(startups, STARTUP_TEXT, there)
-    if snapshot.manifest["settings"].get("stage_known", "always") != "always":
+    if snapshot.stage_known != "always":
         met = np.isin(np.arange(len(startups)), events["startup"].to_numpy())
         startups = _told(startups, ("stage",), met)
-    manifest = {**snapshot.manifest, "as_of": _iso(cut_us)}
+    settings = {**snapshot.manifest["settings"], "stage_known": snapshot.stage_known}
+    manifest = {**snapshot.manifest, "as_of": _iso(cut_us), "settings": settings}
     return replace(snapshot, name=f"{snapshot.name}-truncated", manifest=manifest, users=users, startups=startups,
                    events=events)
 

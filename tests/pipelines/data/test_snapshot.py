@@ -159,6 +159,13 @@ def test_a_stage_may_be_kept_blank_until_the_first_event() -> None:
     ]
 
 
+def test_where_only_startups_with_events_have_a_stage_it_is_taken_for_the_first_rounds() -> None:
+    auto, unmet = {"stage_known": "auto"}, EVENTS[EVENTS["startup_id"] == EVENTS["startup_id"].iloc[0]]
+    assert Snapshot.of(USERS, STARTUPS, EVENTS, AS_OF, settings=auto).stage_known == "first_event"
+    assert Snapshot.of(USERS, STARTUPS, unmet, AS_OF, settings=auto).stage_known == "always"
+    assert Snapshot.of(USERS, STARTUPS.assign(stage=""), unmet, AS_OF, settings=auto).stage_known == "first_event"
+
+
 def test_the_time_after_the_cutoff_is_refused(snapshot: Snapshot) -> None:
     with pytest.raises(DataError, match="knows nothing from"):
         snapshot.entities(Entity.USER, us(AS_OF) + 1)
