@@ -67,7 +67,7 @@ def test_evaluate_says_where_the_report_lies(options: list[str], home: Path, mon
                                              capsys: pytest.CaptureFixture[str]) -> None:
     run = Run("learn", parse_instant("2024-03-01"), Settings(home=home))
     monkeypatch.setattr(learn, "newest_run", lambda settings: (run, "snapshot"))
-    monkeypatch.setattr(learn, "evaluate", lambda run, snapshot: {"reason": "too few events", "surfaces": {}})
+    monkeypatch.setattr(learn, "evaluate", lambda run, snapshot, *_: {"reason": "too few events", "surfaces": {}})
     assert main(["evaluate", *options]) == 0
     out, err = capsys.readouterr()
     assert str(run.directory / "evaluation.html") in err and "too few events" in out
