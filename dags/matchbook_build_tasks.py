@@ -119,7 +119,7 @@ def evaluate(build: Ref) -> Ref:
     run = opened(build)
     report = evaluate(run, build["snapshot"])
     log.info("%s", table(report))
-    return {"report": str(run.directory / "evaluation.md"), "cut": report.get("cut"), "note": report.get("reason")}
+    return {"report": str(run.directory / "evaluation.html"), "cut": report.get("cut"), "note": report.get("reason")}
 
 
 @task(multiple_outputs=False, outlets=[BUNDLES], execution_timeout=SHORT)

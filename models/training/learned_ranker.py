@@ -36,12 +36,14 @@ class TaughtRows:
     """Candidates of earlier instants with their outcome.
 
     names: (f,) columns. features: (n, f) float32, finite. label: (n,) 0 or 1. group: (n,) int, one list of one owner.
+    newest_us: when the newest pair labelled 1 met, microseconds since 1970 UTC.
     """
 
     names: tuple[str, ...]
     features: np.ndarray
     label: np.ndarray
     group: np.ndarray
+    newest_us: int = 0
 
     def __post_init__(self) -> None:
         if self.features.shape != (len(self.label), len(self.names)) or len(self.group) != len(self.label):
@@ -56,6 +58,11 @@ class TaughtRows:
     def owners_taught(self) -> int:
         """Lists with a positive: the others teach no order."""
         return len(np.unique(self.group[self.label > 0]))
+
+    @property
+    def orders(self) -> bool:
+        """Whether any list has both outcomes."""
+        return bool(np.isin(self.group[self.label > 0], self.group[self.label == 0]).any())
 
     def where(self, mask: np.ndarray) -> TaughtRows:
         """The rows of a boolean mask."""
@@ -98,8 +105,10 @@ def teach(rows: TaughtRows, settings: Settings) -> Taught:
         raise TrainingError(f"{rows.positives} positives among the candidates of earlier cuts, {least} needed (C53)")
     stranger = rows.features[:, rows.names.index(EVENTS)] == 0
     parts = {KNOWN: rows.where(~stranger), STRANGERS: rows.where(stranger)}
-    if min(part.positives for part in parts.values()) < least:
+    if min(part.positives for part in parts.values()) < least or not all(part.orders for part in parts.values()):
         parts = {EVERYBODY: rows}
+    if not rows.orders:
+        raise TrainingError("no list has both a candidate that was met and one that was not: there is no order to learn")
     arrays: dict[str, np.ndarray] = {}
     told = {}
     for name, part in parts.items():
@@ -108,7 +117,7 @@ def teach(rows: TaughtRows, settings: Settings) -> Taught:
         arrays |= {f"{name}-{key}": array for key, array in found.items()}
         told[name] = {"rows": len(part.label), "positives": part.positives, "lists": part.owners_taught, "gain": gain}
     return Taught(arrays, {"features": list(rows.names), "learners": list(LEARNERS), "rows": len(rows.label),
-                           "positives": rows.positives, "gain": next(iter(told.values()))["gain"], "parts": told})
+                           "positives": rows.positives, "newest_us": rows.newest_us, "gain": next(iter(told.values()))["gain"], "parts": told})
 
 
 def _average(rows: TaughtRows, settings: Settings) -> tuple[dict[str, np.ndarray], dict[str, float]]:

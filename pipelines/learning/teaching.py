@@ -28,8 +28,8 @@ from pipelines.run import Run
 _LOG = logging.getLogger(__name__)
 #: Cuts at most, and how many positives of a surface make older ones superfluous.
 CUTS, ENOUGH, STEP = 6, 20_000, 2
-#: Owners of one cut and surface, and candidates without an outcome of one owner, who teach.
-OWNERS, NEGATIVES = 2_500, 60
+#: Owners of one cut and surface who teach, and candidates of one owner who teach whatever came of them.
+OWNERS, NEGATIVES = 1_500, 60
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,7 +37,8 @@ class Lessons:
     """Sampled candidates of one cut and surface.
 
     names: (f,). features: (n, f) float32. met_us: (n,) int64 when the pair first met after the cut, 0 never.
-    owner: (n,) int32 entity rows. cut_us: the cut.
+    owner: (n,) int32 entity rows. cut_us: the cut. drawn: (n,) bool, sampled whatever came of it: of the others, which
+    stand here because they met, an instant before that may not know; None: all were drawn.
     """
 
     names: tuple[str, ...]
@@ -45,6 +46,12 @@ class Lessons:
     met_us: np.ndarray
     owner: np.ndarray
     cut_us: int
+    drawn: np.ndarray | None = None
+
+    def until(self, until_us: int) -> tuple[np.ndarray, np.ndarray]:
+        """(n,) bool, which rows an instant may know, and (n,) bool, which of all had met by then."""
+        met = (self.met_us > 0) & (self.met_us < until_us)
+        return (np.ones(len(met), bool) if self.drawn is None else met | self.drawn), met
 
     def positive(self, until_us: int) -> int:
         return int(((self.met_us > 0) & (self.met_us < until_us)).sum())
@@ -89,12 +96,15 @@ def rows_until(lessons: Sequence[Lessons], until_us: int) -> TaughtRows:
     parts = [x for x in lessons if x.cut_us < until_us and x.positive(until_us)]
     if not parts:
         raise TrainingError("no candidate of an earlier cut was met by its owner: there is nothing to be taught by")
-    label = [((x.met_us > 0) & (x.met_us < until_us)).astype(np.int8) for x in parts]
-    group = [x.owner.astype(np.int64) + (i << 32) for i, x in enumerate(parts)]
-    rows = TaughtRows(parts[0].names, np.concatenate([x.features for x in parts]), np.concatenate(label),
-                      np.concatenate(group))
-    told = np.isin(rows.group, rows.group[rows.label > 0])
-    return rows.where(told)
+    label, group, features, newest_us = [], [], [], 0
+    for i, x in enumerate(parts):
+        known, met = x.until(until_us)
+        told = known & np.isin(x.owner, x.owner[met])  # a list in which nothing was met teaches no order
+        label.append(met[told].astype(np.int8))
+        group.append(x.owner[told].astype(np.int64) + (i << 32))
+        features.append(x.features[told])
+        newest_us = max(newest_us, int(x.met_us[met].max()))
+    return TaughtRows(parts[0].names, np.concatenate(features), np.concatenate(label), np.concatenate(group), newest_us)
 
 
 def _lessons(holdout: Holdout, surface: Surface, until_us: int) -> Lessons | None:
@@ -107,23 +117,24 @@ def _lessons(holdout: Holdout, surface: Surface, until_us: int) -> Lessons | Non
     parts = list(_chunks(holdout, recipe, owners, outcome, _Meetings.of(holdout, recipe, until_us)))
     if not parts:
         return None
-    features, met, owner = (np.concatenate([p[i] for p in parts]) for i in (1, 2, 3))
-    return Lessons(parts[0][0], features, met, owner, holdout.cut_us)
+    features, met, owner, drawn = (np.concatenate([p[i] for p in parts]) for i in (1, 2, 3, 4))
+    return Lessons(parts[0][0], features, met, owner, holdout.cut_us, drawn)
 
 
 def _chunks(holdout: Holdout, recipe: Recipe, owners: Owners, outcome: Outcome,
-            meetings: _Meetings) -> Iterator[tuple[tuple[str, ...], np.ndarray, np.ndarray, np.ndarray]]:
-    """Names, features, times and owners of the sampled candidates, chunk by chunk."""
+            meetings: _Meetings) -> Iterator[tuple[tuple[str, ...], np.ndarray, np.ndarray, np.ndarray, np.ndarray]]:
+    """Names, features, times and owners of the sampled candidates, and which were drawn, chunk by chunk."""
     for start in range(0, len(owners), CHUNK):
         part, relevant = owners.part(start, start + CHUNK), outcome.part(start, start + CHUNK).relevant
         candidates = wide_candidates(recipe, part)
         hit = _hits(relevant, candidates)
         rng = np.random.default_rng((holdout.settings.seed, list(Surface).index(recipe.surface), start))
-        sampled = hit | _drawn(candidates.owner, ~hit, rng)
+        drawn = _drawn(candidates.owner, rng)
+        sampled = hit | drawn
         names, features = learned_table(recipe, part, candidates)
         row = part.row[candidates.owner[sampled]]
         met = np.where(hit[sampled], meetings.first(row, recipe.catalogue[candidates.item[sampled]]), 0)
-        yield names, np.ascontiguousarray(features[sampled]), met, row
+        yield names, np.ascontiguousarray(features[sampled]), met, row, drawn[sampled]
 
 
 def _hits(relevant: sparse.csr_matrix, candidates: Candidates) -> np.ndarray:
@@ -132,12 +143,12 @@ def _hits(relevant: sparse.csr_matrix, candidates: Candidates) -> np.ndarray:
     return np.asarray(relevant[candidates.owner, candidates.item], bool).ravel()
 
 
-def _drawn(owner: np.ndarray, free: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """(nnz,) bool: NEGATIVES of the free candidates of each owner, drawn at random; owners ascend."""
-    order = np.lexsort((rng.random(len(owner)), ~free, owner))
+def _drawn(owner: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """(nnz,) bool: NEGATIVES of the candidates of each owner, drawn at random; owners ascend."""
+    order = np.lexsort((rng.random(len(owner)), owner))
     place = np.empty(len(owner), np.int64)
     place[order] = np.arange(len(owner)) - np.searchsorted(owner, owner)
-    return free & (place < NEGATIVES)
+    return place < NEGATIVES
 
 
 @dataclass(frozen=True, eq=False)

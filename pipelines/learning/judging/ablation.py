@@ -60,7 +60,7 @@ def left_out(holdout: Holdout, surface: Surface, lessons: Sequence[Lessons], own
     except TrainingError as error:
         _LOG.info("nothing to leave out on %s: %s", surface, error)
         return {}
-    check_labels(f"the learned ranker of {surface}", newest(lessons, holdout.cut_us, rows.positives), holdout.cut_us)
+    check_labels(f"the learned ranker of {surface}", rows.newest_us, holdout.cut_us)
     recipe = holdout.recipe(surface)
     reference = _ndcg(recipe, whole, owners, outcome)
     found: dict[str, Mapping[str, float | None]] = {}
@@ -70,12 +70,6 @@ def left_out(holdout: Holdout, surface: Surface, lessons: Sequence[Lessons], own
         found[name] = {k: None if np.isnan(v) else round(v, 6) for k, v in difference.items()}
         _LOG.info("%s without %s: NDCG@10 %s", surface, name, found[name])
     return found
-
-
-def newest(lessons: Sequence[Lessons], cut_us: int, positives: int) -> int:
-    """The instant of the newest meeting that taught: the oldest `positives` meetings of the cuts before an instant."""
-    met = np.sort(np.concatenate([x.met_us[x.met_us > 0] for x in lessons if x.cut_us < cut_us]))
-    return int(met[min(positives, len(met)) - 1]) if positives and len(met) else 0
 
 
 def _ndcg(recipe: Recipe, ranker: LearnedRanker, owners: Owners, outcome: Outcome) -> np.ndarray:

@@ -18,12 +18,12 @@ from models.training.learned_ranker import TaughtRows
 from pipelines.data.snapshot import Snapshot
 from pipelines.learning.holdout import Holdout, Outcome
 from pipelines.learning.judging import ablation
-from pipelines.learning.judging.ablation import groups, left_out, newest
+from pipelines.learning.judging.ablation import groups, left_out
 from pipelines.learning.judging.exposure import CAPS, calibrated, caps, tops
 from pipelines.learning.judging.figures import ACCURACY
 from pipelines.learning.judging.report import report
 from pipelines.learning.leaks import check_labels, check_leaks
-from pipelines.learning.teaching import Lessons
+from pipelines.learning.teaching import Lessons, rows_until
 from pipelines.scoring.shards import score_owners
 
 SURFACE = Surface.STARTUPS_FOR_INVESTOR
@@ -92,9 +92,9 @@ def test_what_taught_after_the_cut_is_a_leak(holdout: Holdout) -> None:
     cut = holdout.cut_us
     met = np.array([0, cut - 5, cut + 5])
     lessons = [Lessons(("a",), np.ones((3, 1), np.float32), met, np.zeros(3, np.int32), cut - 9)]
-    assert newest(lessons, cut, 1) == cut - 5
+    assert rows_until(lessons, cut).newest_us == cut - 5
     with pytest.raises(LeakFound, match="was taught by an event"):
-        check_labels("ranker", newest(lessons, cut, 2), cut)
+        check_labels("ranker", rows_until(lessons, cut + 9).newest_us, cut)
 
 
 def test_the_page_tells_of_caps_blend_and_gains(judged: tuple[RankedLists, np.ndarray, Outcome]) -> None:
