@@ -108,7 +108,7 @@ def teach(rows: TaughtRows, settings: Settings) -> Taught:
     if min(part.positives for part in parts.values()) < least or not all(part.orders for part in parts.values()):
         parts = {EVERYBODY: rows}
     if not rows.orders:
-        raise TrainingError("no list has both a candidate that was met and one that was not: there is no order to learn")
+        raise TrainingError("no list has both a candidate that was met and one that was not: nothing teaches an order")
     arrays: dict[str, np.ndarray] = {}
     told = {}
     for name, part in parts.items():
@@ -116,8 +116,10 @@ def teach(rows: TaughtRows, settings: Settings) -> Taught:
         found, gain = _average(part, settings)
         arrays |= {f"{name}-{key}": array for key, array in found.items()}
         told[name] = {"rows": len(part.label), "positives": part.positives, "lists": part.owners_taught, "gain": gain}
-    return Taught(arrays, {"features": list(rows.names), "learners": list(LEARNERS), "rows": len(rows.label),
-                           "positives": rows.positives, "newest_us": rows.newest_us, "gain": next(iter(told.values()))["gain"], "parts": told})
+    first = next(iter(told.values()))
+    return Taught(arrays, {
+        "features": list(rows.names), "learners": list(LEARNERS), "rows": len(rows.label), "positives": rows.positives,
+        "newest_us": rows.newest_us, "gain": first["gain"], "parts": told})
 
 
 def _average(rows: TaughtRows, settings: Settings) -> tuple[dict[str, np.ndarray], dict[str, float]]:
