@@ -20,7 +20,7 @@ from models.nouns.owners import Owners
 class Evidence:
     """Facts of every catalogue position and of the surface's owners, from the bundle "activity_v1".
 
-    facts: (m, f) float32 in the order of `fact_names`. demand: (m,) float32 expected new partners. recent: (m,) events
+    facts: (f, m) float32 in the order of `fact_names`. demand: (m,) float32 expected new partners. recent: (m,) events
     of late. facets, places: how owner and item fit.
     """
 
@@ -38,9 +38,9 @@ class Evidence:
         kind = items.entity.value
         if not np.array_equal(activity.maps[kind].ids, items.ids.ids):
             raise BundleCorrupt(f"activity_v1 and catalogue_v1 know other {kind}s: of two snapshots; train again")
-        names, facts = tuple(activity.config["facts"]), activity.arrays[f"{kind}_facts"][catalogue]
+        names, facts = tuple(activity.config["facts"]), np.ascontiguousarray(activity.arrays[f"{kind}_facts"][catalogue].T)
         return cls(EventClock(activity.arrays["clock_instant"], activity.arrays["clock_share"]), names, facts,
-                   activity.arrays[f"{kind}_demand"][catalogue], facts[:, names.index("heat_0.03")],
+                   activity.arrays[f"{kind}_demand"][catalogue], facts[names.index("heat_0.03")],
                    tuple(affinities(activity, owners, items, catalogue)), Places.of(owners, items, catalogue))
 
 

@@ -50,7 +50,7 @@ def columns(evidence: Evidence, scorers: Mapping[Source, Scorer], owners: Owners
     yield from _with_demand(evidence, candidates)
     yield from _fading(scorers, owners, candidates)
     for i, name in enumerate(evidence.fact_names):
-        yield f"item_{name}", evidence.facts[item, i]
+        yield f"item_{name}", evidence.facts[i].take(item)
     for facet in evidence.facets:
         lift, met = facet.columns(owners, owner, item)
         yield f"lift_{facet.name}", lift

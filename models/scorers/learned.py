@@ -107,7 +107,7 @@ class LearnedRanker:
         rank = np.rint(np.exp(log_rank(self.first_look(features), indptr)))
         chosen = rank <= LOOKED_AT
         score = np.zeros(len(rank), np.float32)
-        score[chosen] = self.score(features[chosen])
+        score[chosen] = self.score(features.T[:, chosen].T)  # column by column, as they lie
         if chosen.all():
             return score
         length = np.diff(indptr)
