@@ -74,6 +74,7 @@ class Settings:
 
     ranker: str = _env("MATCHBOOK_RANKER", "auto", "auto: the learned one where it passes, else the network (mlp), else rules", True,
                        ("auto", "learned", "mlp", "rules", "off"))
+    ranker_cuts: int = _env("MATCHBOOK_RANKER_CUTS", 6, "earlier cuts that teach the learned ranker, base models refitted before each", True, low=0, high=24)
     ranker_candidates: int = _env("MATCHBOOK_RANKER_CANDIDATES", 100, "candidates a source names for the learned ranker", True, low=10, high=1000)
     diversity_weight: float = _env("MATCHBOOK_DIVERSITY_WEIGHT", 0.0, "learned ranker: likeness to what is placed above costs so much score", True, low=0, high=1)
     rule_model_weight: float = _env("MATCHBOOK_RULE_MODEL_WEIGHT", 0.5, "rule score: model score (C36, G11)", True, low=0)

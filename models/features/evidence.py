@@ -38,7 +38,8 @@ class Evidence:
         kind = items.entity.value
         if not np.array_equal(activity.maps[kind].ids, items.ids.ids):
             raise BundleCorrupt(f"activity_v1 and catalogue_v1 know other {kind}s: of two snapshots; train again")
-        names, facts = tuple(activity.config["facts"]), np.ascontiguousarray(activity.arrays[f"{kind}_facts"][catalogue].T)
+        names = tuple(activity.config["facts"])
+        facts = np.ascontiguousarray(activity.arrays[f"{kind}_facts"][catalogue].T)
         return cls(EventClock(activity.arrays["clock_instant"], activity.arrays["clock_share"]), names, facts,
                    activity.arrays[f"{kind}_demand"][catalogue], facts[names.index("heat_0.03")],
                    tuple(affinities(activity, owners, items, catalogue)), Places.of(owners, items, catalogue))

@@ -26,8 +26,8 @@ from pipelines.learning.holdout import Holdout, Outcome, inner_cut, open_cut
 from pipelines.run import Run
 
 _LOG = logging.getLogger(__name__)
-#: Cuts at most, and how many positives of a surface make older ones superfluous.
-CUTS, ENOUGH, STEP = 6, 20_000, 2
+#: So many positives of a surface make older cuts superfluous.
+ENOUGH = 20_000
 #: Owners of one cut and surface who teach, and candidates of one owner who teach whatever came of them.
 OWNERS, NEGATIVES = 1_500, 60
 
@@ -60,7 +60,8 @@ class Lessons:
 def lessons_of(run: Run, snapshot: Snapshot) -> dict[Surface, list[Lessons]]:
     """By surface the lessons of every cut, newest first; surfaces without any are left out."""
     found: dict[Surface, list[Lessons]] = {s: [] for s in Surface}
-    for cut_us, until_us in cuts(snapshot.interactions(), run.settings.holdout_share, snapshot.as_of_us):
+    interactions, settings = snapshot.interactions(), run.settings
+    for cut_us, until_us in cuts(interactions, settings.holdout_share, snapshot.as_of_us, settings.ranker_cuts):
         try:
             holdout = open_cut(run, snapshot, cut_us, until_us)
         except TooSparse as error:
@@ -70,19 +71,20 @@ def lessons_of(run: Run, snapshot: Snapshot) -> dict[Surface, list[Lessons]]:
             lessons = _lessons(holdout, surface, until_us)
             if lessons is not None:
                 found[surface].append(lessons)
-        judged = inner_cut(snapshot.interactions(), run.settings.holdout_share)
+        judged = inner_cut(interactions, settings.holdout_share)
         older = [sum(x.positive(judged) for x in those if x.cut_us < judged) for those in found.values() if those]
         if older and min(older) >= ENOUGH:
             break
     return {surface: those for surface, those in found.items() if those}
 
 
-def cuts(interactions: Interactions, share: float, as_of_us: int) -> list[tuple[int, int]]:
-    """(cut, until) in microseconds, newest first: every half `share` of the events, each followed for a whole one."""
+def cuts(interactions: Interactions, share: float, as_of_us: int, most: int) -> list[tuple[int, int]]:
+    """(cut, until) in microseconds, newest first, `most` of them: every half `share` of the events, each followed for a
+    whole one."""
     at = np.sort(interactions.at)
     found = []
-    for i in range(1, CUTS + 1):
-        back, until = share * i / STEP, share * (i / STEP - 1)
+    for i in range(1, most + 1):
+        back, until = share * i / 2, share * (i / 2 - 1)
         if back >= 1 or not len(at):
             break
         cut_us = int(at[int(len(at) * (1 - back))])

@@ -49,7 +49,8 @@ def rows(people: int = 120, startups: int = 150, events: int = 4200,
 def small(**changed: object) -> Settings:
     """Settings that fit every model in a blink."""
     tiny = {"als_factors": 8, "als_iterations": 5, "two_tower_epochs": 1, "two_tower_dimensions": 8,
-            "content_dimensions": 8, "depth": 20, "threads": 1, "train_threads": 1, "blend": "weighted"}
+            "content_dimensions": 8, "depth": 20, "threads": 1, "train_threads": 1, "blend": "weighted",
+            "ranker_cuts": 4}
     return replace(Settings(), **{**tiny, **changed})  # type: ignore[arg-type]
 
 

@@ -29,7 +29,7 @@ def in_days(found: list[tuple[int, int]]) -> list[tuple[int, int]]:
 
 def test_cuts_by_hand() -> None:
     """A share of 0.2 is twenty events: every cut is followed for twenty days, or to the end."""
-    found = in_days(cuts(DAILY, 0.2, 100 * DAY_US))
+    found = in_days(cuts(DAILY, 0.2, 100 * DAY_US, 6))
 
     assert {(90, 100), (80, 100), (70, 90), (60, 80), (50, 70)} <= set(found)
     assert all(abs(until - min(cut + 20, 100)) <= 1 for cut, until in found)  # a share of events is rounded
@@ -38,13 +38,13 @@ def test_cuts_by_hand() -> None:
 
 def test_the_cut_that_judges_is_one_of_them() -> None:
     for share in (0.1, 0.2, 0.3):
-        assert inner_cut(DAILY, share) in [cut for cut, _ in cuts(DAILY, share, 100 * DAY_US)]
+        assert inner_cut(DAILY, share) in [cut for cut, _ in cuts(DAILY, share, 100 * DAY_US, 6)]
 
 
 def test_there_is_something_before_every_cut() -> None:
-    assert min(cut for cut, _ in cuts(DAILY, 0.9, 100 * DAY_US)) > 0
-    assert cuts(DAILY.where(DAILY.at < 0), 0.2, 100 * DAY_US) == []
-    assert cuts(DAILY.where(DAILY.at == 0), 0.2, 100 * DAY_US) == []
+    assert min(cut for cut, _ in cuts(DAILY, 0.9, 100 * DAY_US, 6)) > 0
+    assert cuts(DAILY.where(DAILY.at < 0), 0.2, 100 * DAY_US, 6) == []
+    assert cuts(DAILY.where(DAILY.at == 0), 0.2, 100 * DAY_US, 6) == []
 
 
 def lesson(cut: int, owner: list[int], met: list[int]) -> Lessons:
