@@ -113,9 +113,9 @@ class Holdout:
         chosen = np.sort(rows[(mark & np.uint64(1)).astype(bool) == teaching])
         return self.batch(recipe, chosen), mine.over(chosen, recipe.catalogue)
 
-    def everybody(self, recipe: Recipe) -> tuple[Owners, Outcome]:
-        """Both halves: for what is taught at this cut and judged at a later one."""
-        rows = np.sort(self._drawn(recipe)[0])
+    def everybody(self, recipe: Recipe, most: int) -> tuple[Owners, Outcome]:
+        """Both halves, `most` owners at most: for what is taught at this cut and judged at a later one."""
+        rows = np.sort(self._drawn(recipe)[0][:most])
         return self.batch(recipe, rows), self.seen_from(recipe.surface).over(rows, recipe.catalogue)
 
     def batch(self, recipe: Recipe, rows: np.ndarray) -> Owners:

@@ -53,6 +53,14 @@ class Lessons:
         met = (self.met_us > 0) & (self.met_us < until_us)
         return (np.ones(len(met), bool) if self.drawn is None else met | self.drawn), met
 
+    def columns(self, names: Sequence[str]) -> np.ndarray:
+        """(n, len(names)) float32 features by name, 0 where a model was still too sparse at this cut to have a say."""
+        if tuple(names) == self.names:
+            return self.features
+        place = {name: i for i, name in enumerate(self.names)}
+        blank = np.zeros(len(self.features), np.float32)
+        return np.stack([self.features[:, place[n]] if n in place else blank for n in names], axis=1)
+
     def positive(self, until_us: int) -> int:
         return int(((self.met_us > 0) & (self.met_us < until_us)).sum())
 
@@ -94,7 +102,9 @@ def cuts(interactions: Interactions, share: float, as_of_us: int, most: int) -> 
 
 
 def rows_until(lessons: Sequence[Lessons], until_us: int) -> TaughtRows:
-    """What was known before an instant: cuts and outcomes before it. Raises TrainingError where there is none."""
+    """What was known before an instant: cuts and outcomes before it, columns as at the newest of these cuts.
+
+    Raises TrainingError where there is none."""
     parts = [x for x in lessons if x.cut_us < until_us and x.positive(until_us)]
     if not parts:
         raise TrainingError("no candidate of an earlier cut was met by its owner: there is nothing to be taught by")
@@ -104,7 +114,7 @@ def rows_until(lessons: Sequence[Lessons], until_us: int) -> TaughtRows:
         told = known & np.isin(x.owner, x.owner[met])  # a list in which nothing was met teaches no order
         label.append(met[told].astype(np.int8))
         group.append(x.owner[told].astype(np.int64) + (i << 32))
-        features.append(x.features[told])
+        features.append(x.columns(parts[0].names)[told])
         newest_us = max(newest_us, int(x.met_us[met].max()))
     return TaughtRows(parts[0].names, np.concatenate(features), np.concatenate(label), np.concatenate(group), newest_us)
 
@@ -114,8 +124,7 @@ def _lessons(holdout: Holdout, surface: Surface, until_us: int) -> Lessons | Non
     recipe = holdout.recipe(surface)
     if recipe.evidence is None:
         return None
-    owners, outcome = holdout.everybody(recipe)
-    owners, outcome = owners.part(0, OWNERS), outcome.part(0, OWNERS)
+    owners, outcome = holdout.everybody(recipe, OWNERS)
     parts = list(_chunks(holdout, recipe, owners, outcome, _Meetings.of(holdout, recipe, until_us)))
     if not parts:
         return None

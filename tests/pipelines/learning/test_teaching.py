@@ -137,3 +137,13 @@ def test_nothing_of_the_judged_cut_teaches_the_judged_ranker(holdout: Holdout, t
         newest = lessons.met_us[(lessons.met_us > 0) & (lessons.met_us < middle)]
         assert rows.positives == len(newest)
         check_labels("learned_ranker_v1", int(newest.max()), middle)
+
+
+def test_a_model_that_was_too_sparse_at_an_older_cut_has_no_say_there() -> None:
+    newer = Lessons(("a", "b"), np.array([[1, 2], [3, 4]], np.float32), np.array([0, 9]), np.zeros(2, np.int32), 5)
+    older = Lessons(("b", "c"), np.array([[5, 6], [7, 8]], np.float32), np.array([0, 4]), np.zeros(2, np.int32), 3)
+    rows = rows_until([newer, older], 10)
+    assert rows.names == ("a", "b")
+    assert rows.features.tolist() == [[1, 2], [3, 4], [0, 5], [0, 7]]
+    assert rows.label.tolist() == [0, 1, 0, 1]
+    assert rows.newest_us == 9
