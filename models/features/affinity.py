@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from scipy import sparse
@@ -24,7 +25,7 @@ PRIOR, DUST, FLOOR = 5.0, 1e-3, 0.05
 
 @dataclass(frozen=True, eq=False)
 class FacetAffinity:
-    """One facet on one surface. owner_code: (owners,) or item_code: (m,) int32 values of the startups, blank the last.
+    """One facet on one surface. code: int32 values of the startups, blank the last: (m,) items, or (owners,).
 
     values: how many there are, blank included. share: (values,). met: (values, m) csr, where the items are people: how
     many startups of each value each has met; None where the owners are people: their history says it. met_all: (m,).
@@ -37,13 +38,17 @@ class FacetAffinity:
     met: sparse.csr_matrix | None
     met_all: np.ndarray | None
 
+    @cached_property
+    def _one_hot(self) -> sparse.csr_matrix:
+        """(m, values) float32: 1 at each item's value."""
+        n = len(self.code)
+        return sparse.csr_matrix((np.ones(n, np.float32), self.code, np.arange(n + 1)), shape=(n, self.values))
+
     def columns(self, owners: Owners, owner: np.ndarray, item: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """(n,) float32 lift and ln(1 + met of this value) of pairs (owner of the batch, catalogue position)."""
         if self.met is None or self.met_all is None:
             liked = owners.history > 0
-            one_hot = sparse.csr_matrix((np.ones(len(self.code), np.float32), self.code,
-                                         np.arange(len(self.code) + 1)), shape=(len(self.code), self.values))
-            met = np.asarray((liked.astype(np.float32) @ one_hot).todense())
+            met = np.asarray((liked.astype(np.float32) @ self._one_hot).todense())
             value = self.code[item]
             count, total = met[owner, value], np.diff(liked.indptr).astype(np.float32)[owner]
         else:

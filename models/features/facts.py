@@ -76,7 +76,7 @@ def _own(items: Entities, events: Interactions, clock: EventClock, now_us: int) 
 def _partners(events: Interactions, clock: EventClock) -> dict[str, np.ndarray]:
     """Who met the item: how active they are, and how lately."""
     pairs = events.pairs().tocoo()
-    n, busy = events.pairs().shape[0], np.log1p(_count(events.item, len(events.items)))
+    n, busy = pairs.shape[0], np.log1p(_count(events.item, len(events.items)))
     lately = last_age(events.transposed(), clock)
     count = np.maximum(_count(pairs.row, n), 1)
     most = np.zeros(n)

@@ -1,6 +1,6 @@
 """What a set of lists is worth: accuracy, reach and spread, of each owner and of all, and how sure that is."""
 
-from models.metrics.accuracy import K, at_k, hits_of, places
+from models.metrics.accuracy import K, at_k, hits_of, ndcg_of, places
 from models.metrics.calibration import reliability
 from models.metrics.intervals import bootstrap, paired_difference, summary
 from models.metrics.lists import ItemFacts, as_a_whole, per_owner
@@ -28,6 +28,7 @@ __all__ = [
     "gini",
     "hits_of",
     "mean_over_shown",
+    "ndcg_of",
     "paired_difference",
     "per_owner",
     "places",

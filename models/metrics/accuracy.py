@@ -39,6 +39,11 @@ def hits_of(shown: np.ndarray, truth: sparse.csr_matrix) -> np.ndarray:
     return np.asarray((shown >= 0) & ~repeated(shown) & _contains(keys, wanted))
 
 
+def ndcg_of(shown: np.ndarray, truth: sparse.csr_matrix) -> np.ndarray:
+    """(b,) NDCG of each owner's places: shown (b, k) as `places` gives them, truth (b, items) the relevant pairs."""
+    return at_k(hits_of(shown, truth), np.diff(truth.indptr))["ndcg"]
+
+
 def at_k(hits: np.ndarray, relevant: np.ndarray, k: int = K) -> dict[str, np.ndarray]:
     """Precision, recall, NDCG and average precision, each (b,) float64 in 0..1.
 

@@ -58,37 +58,19 @@ def scorers_of(
     forward = surface.owner is Entity.USER
     found: list[Scorer] = []
     if "content_v1" in bundles:
-        b = bundles["content_v1"]
-        mine, known = aligned(b, f"{owners.entity}_vectors", owners.entity.value, owners.ids)
-        theirs, shown = aligned(b, f"{items.entity}_vectors", items.entity.value, items.ids)
-        found.append(
-            ContentScorer(
-                Source.CONTENT_BASED,
-                mine,
-                known & mine.any(axis=1),
-                theirs[rows],
-                (shown & theirs.any(axis=1))[rows],
-                b.arrays["tokens"],
-                b.arrays["token_vectors"],
-            )
-        )
+        b, order = bundles["content_v1"], (owners.entity.value, items.entity.value)
+        sides = _sides(b, order, "vectors", owners, items, rows)
+        found.append(ContentScorer(Source.CONTENT_BASED, *sides, b.arrays["tokens"], b.arrays["token_vectors"]))
     als = "als_v1" if forward else "als_reverse_v1"
     if settings.enable_als and als in bundles:
-        found.append(
-            _factors(Source.ALS if forward else Source.ALS_REVERSE, bundles[als], ("user", "item"), owners, items, rows)
-        )
+        source = Source.ALS if forward else Source.ALS_REVERSE
+        found.append(FactorScorer(source, *_sides(bundles[als], ("user", "item"), "factors", owners, items, rows)))
     if settings.enable_two_tower and "two_tower_v1" in bundles:
         b, order = bundles["two_tower_v1"], ("user", "item") if forward else ("item", "user")
-        if "tokens" in b.arrays:
-            mine, known = aligned(b, f"{order[0]}_factors", order[0], owners.ids)
-            theirs, shown = aligned(b, f"{order[1]}_factors", order[1], items.ids)
-            found.append(
-                TowerScorer(
-                    surface, b, mine, known & mine.any(axis=1), theirs[rows], (shown & theirs.any(axis=1))[rows]
-                )
-            )
-        else:  # trained before strangers' words were stored
-            found.append(_factors(Source.TWO_TOWER, b, order, owners, items, rows))
+        sides = _sides(b, order, "factors", owners, items, rows)
+        # without tokens: trained before strangers' words were stored
+        told = "tokens" in b.arrays
+        found.append(TowerScorer(surface, b, *sides) if told else FactorScorer(Source.TWO_TOWER, *sides))
     neighbours = "item_neighbours_v1" if forward else "item_neighbours_reverse_v1"
     if neighbours in bundles:
         found.append(NeighbourScorer(_similarity(bundles[neighbours], items.ids, rows)))
@@ -106,15 +88,15 @@ def wanted_of(scorers: Sequence[Scorer], evidence: Evidence) -> Iterator[tuple[S
             yield scorer.source, scorer.times(evidence.demand)
 
 
-def _factors(
-    source: Source, bundle: Bundle, order: tuple[str, str], owners: Entities, items: Entities, rows: np.ndarray
-) -> FactorScorer:
-    mine, known = aligned(bundle, f"{order[0]}_factors", order[0], owners.ids)
-    theirs, shown = aligned(bundle, f"{order[1]}_factors", order[1], items.ids)
-    # a row of zeros is somebody of whom nothing was learned: the model abstains for them
-    return FactorScorer(
-        source, mine, known & mine.any(axis=1), np.ascontiguousarray(theirs[rows]), (shown & theirs.any(axis=1))[rows]
-    )
+def _sides(
+    bundle: Bundle, order: tuple[str, str], kind: str, owners: Entities, items: Entities, rows: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Owner vectors and who is known, item vectors and which are known over the catalogue, as a FactorScorer takes
+    them. order: the bundle's names of owners and items. A row of zeros is somebody of whom nothing was learned: the
+    model abstains for them."""
+    mine, known = aligned(bundle, f"{order[0]}_{kind}", order[0], owners.ids)
+    theirs, shown = aligned(bundle, f"{order[1]}_{kind}", order[1], items.ids)
+    return mine, known & mine.any(axis=1), theirs[rows], (shown & theirs.any(axis=1))[rows]
 
 
 def aligned(bundle: Bundle, array: str, ids: str, wanted: IdMap) -> tuple[np.ndarray, np.ndarray]:

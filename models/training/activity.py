@@ -19,6 +19,7 @@ from models.features.regions import coded
 from models.nouns.bundle import Bundle
 from models.nouns.entities import Entities
 from models.nouns.interactions import Interactions
+from models.scorers.trees import Trees
 from models.settings import Settings
 from models.training.trees import TreeShape, fit_trees
 
@@ -100,8 +101,6 @@ def _demand(entities: Entities, facts: dict[str, np.ndarray], taught: Sequence[t
                           threads=1)
     except TrainingError as error:
         return recent, {"by": "recent events", "pairs": int(label.sum()), "reason": str(error)}
-    from models.scorers.trees import Trees
-
     raw = Trees.of(trees).score(np.stack(list(facts.values()), axis=1))
     gain = sorted(zip(trees["gain"].tolist(), facts, strict=True), reverse=True)[:10]
     return np.exp(np.clip(raw, -12, 6)).astype(np.float32), {

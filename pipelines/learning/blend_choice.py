@@ -142,5 +142,4 @@ def _of_surface(holdout: Holdout, surface: Surface, blends: Mapping[str, tuple[B
 def _ndcg(found: Candidates, score: np.ndarray, truth: Outcome) -> np.ndarray:
     """(b,) NDCG@10 of the candidates ordered by a score."""
     order = np.lexsort((found.item, -score, found.owner))
-    hits = metrics.hits_of(metrics.places(found.indptr, found.item[order]), truth.relevant)
-    return metrics.at_k(hits, np.diff(truth.relevant.indptr))["ndcg"]
+    return metrics.ndcg_of(metrics.places(found.indptr, found.item[order]), truth.relevant)

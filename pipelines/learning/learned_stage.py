@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from models import metrics
 from models.errors import TrainingError
 from models.nouns.bundle import Bundle
 from models.nouns.vocabulary import Surface
@@ -18,7 +17,7 @@ from models.settings import Settings
 from models.training.learned_ranker import Taught, teach
 from pipelines.data.snapshot import Snapshot
 from pipelines.learning.holdout import Holdout
-from pipelines.learning.judging.contenders import POPULAR, RULES, TAUGHT, contenders, shown
+from pipelines.learning.judging.contenders import POPULAR, RULES, TAUGHT, contenders, mean_ndcg
 from pipelines.learning.teaching import Lessons, lessons_of, rows_until
 from pipelines.run import Run
 
@@ -90,8 +89,7 @@ def _verdict(holdout: Holdout, surface: Surface, judged: Bundle | None) -> dict[
         return {"serves": False, "reason": "nobody to judge it by", "judged": {}}
     truth = outcome.relevant[jury]
     those = contenders(holdout, surface, None, None, judged)
-    found = {name: round(float(metrics.at_k(metrics.hits_of(places, truth), np.diff(truth.indptr))["ndcg"].mean()), 6)
-             for name, places in shown(those, owners.take(jury), holdout.settings.threads).items()}
+    found = mean_ndcg(those, owners.take(jury), truth, holdout.settings.threads)
     best, bar = max(((n, v) for n, v in found.items() if n in (*(s.value for s in recipe.scorers), POPULAR, RULES)),
                     key=lambda x: x[1])
     serves = found[TAUGHT] > 0 and found[TAUGHT] >= PASSES_AT * bar

@@ -137,8 +137,8 @@ def _of_chunk(recipe: Recipe, owners: Owners, outcome: Outcome, each: int, decli
     """The sampled candidates of some owners."""
     ranking = rank(recipe, owners, recipe.settings.depth)
     found, score = ranking.candidates, ranking.score
-    weight = _cells(outcome.engaged, found.owner, found.item)
-    first = (_cells(outcome.declined, found.owner, found.item) > 0) & declined_first
+    weight = cells(outcome.engaged, found.owner, found.item)
+    first = (cells(outcome.declined, found.owner, found.item) > 0) & declined_first
     kept = sampled(found.owner, weight > 0, first, each, rng)
     kept &= (ranking.method != _POPULAR)[found.owner]  # the ranker never sees these lists
     diversity = base_diversity(recipe, found.indptr, found.item, score)
@@ -184,7 +184,7 @@ def sampled(owner: np.ndarray, positive: np.ndarray, first: np.ndarray, each: in
     return np.asarray(positive | (place - start < wanted[owner]))
 
 
-def _cells(matrix: sparse.csr_matrix, row: np.ndarray, column: np.ndarray) -> np.ndarray:
+def cells(matrix: sparse.csr_matrix, row: np.ndarray, column: np.ndarray) -> np.ndarray:
     """(n,) float32 values of these cells, 0 where none is stored."""
     if not len(row):
         return np.zeros(0, np.float32)

@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 
-from models import metrics
 from models.errors import TooSparse, TrainingError
 from models.nouns.bundle import Bundle, open_bundle, write_bundle
 from models.nouns.vocabulary import Surface
@@ -22,7 +21,7 @@ from models.training.ranker import RANKER, RankingRows, fit_ranker
 from pipelines.data.snapshot import Snapshot
 from pipelines.learning.blend_choice import blend_of
 from pipelines.learning.holdout import Holdout, holdout_place, open_holdout
-from pipelines.learning.judging.contenders import RANKED, RULES, contenders, shown
+from pipelines.learning.judging.contenders import RANKED, RULES, contenders, mean_ndcg
 from pipelines.learning.learned_stage import train_learned
 from pipelines.learning.ranking_set import RankingSet, ranking_set
 from pipelines.run import Run
@@ -145,10 +144,8 @@ def _ndcg(holdout: Holdout, surface: Surface, bundle: Bundle) -> dict[str, float
     if not len(jury):
         return {"owners": 0, RANKED: 0.0, RULES: 0.0}
     both = {n: c for n, c in contenders(holdout, surface, bundle, None).items() if n in (RANKED, RULES)}
-    truth = outcome.relevant[jury]
-    found = {name: metrics.at_k(metrics.hits_of(places, truth), np.diff(truth.indptr))["ndcg"].mean()
-             for name, places in shown(both, owners.take(jury), holdout.settings.threads).items()}
-    return {"owners": len(jury), **{name: round(float(value), 6) for name, value in found.items()}}
+    found = mean_ndcg(both, owners.take(jury), outcome.relevant[jury], holdout.settings.threads)
+    return {"owners": len(jury), **found}
 
 
 def _of_the_seed(run: Run, holdout: Holdout, rows: RankingSet) -> Bundle | None:

@@ -11,10 +11,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import sparse
 
 from models.errors import TooSparse, TrainingError
-from models.nouns.candidates import Candidates
 from models.nouns.interactions import Interactions
 from models.nouns.owners import Owners
 from models.nouns.vocabulary import Entity, Surface
@@ -23,6 +21,7 @@ from models.recommend import CHUNK, learned_table, wide_candidates
 from models.training.learned_ranker import TaughtRows
 from pipelines.data.snapshot import Snapshot
 from pipelines.learning.holdout import Holdout, Outcome, inner_cut, open_cut
+from pipelines.learning.ranking_set import cells
 from pipelines.run import Run
 
 _LOG = logging.getLogger(__name__)
@@ -50,7 +49,7 @@ class Lessons:
 
     def until(self, until_us: int) -> tuple[np.ndarray, np.ndarray]:
         """(n,) bool, which rows an instant may know, and (n,) bool, which of all had met by then."""
-        met = (self.met_us > 0) & (self.met_us < until_us)
+        met = self._met(until_us)
         return (np.ones(len(met), bool) if self.drawn is None else met | self.drawn), met
 
     def columns(self, names: Sequence[str]) -> np.ndarray:
@@ -62,13 +61,17 @@ class Lessons:
         return np.stack([self.features[:, place[n]] if n in place else blank for n in names], axis=1)
 
     def positive(self, until_us: int) -> int:
-        return int(((self.met_us > 0) & (self.met_us < until_us)).sum())
+        return int(self._met(until_us).sum())
+
+    def _met(self, until_us: int) -> np.ndarray:
+        return (self.met_us > 0) & (self.met_us < until_us)
 
 
 def lessons_of(run: Run, snapshot: Snapshot) -> dict[Surface, list[Lessons]]:
     """By surface the lessons of every cut, newest first; surfaces without any are left out."""
     found: dict[Surface, list[Lessons]] = {s: [] for s in Surface}
     interactions, settings = snapshot.interactions(), run.settings
+    judged = inner_cut(interactions, settings.holdout_share)
     for cut_us, until_us in cuts(interactions, settings.holdout_share, snapshot.as_of_us, settings.ranker_cuts):
         try:
             holdout = open_cut(run, snapshot, cut_us, until_us)
@@ -79,7 +82,6 @@ def lessons_of(run: Run, snapshot: Snapshot) -> dict[Surface, list[Lessons]]:
             lessons = _lessons(holdout, surface, until_us)
             if lessons is not None:
                 found[surface].append(lessons)
-        judged = inner_cut(interactions, settings.holdout_share)
         older = [sum(x.positive(judged) for x in those if x.cut_us < judged) for those in found.values() if those]
         if older and min(older) >= ENOUGH:
             break
@@ -138,7 +140,7 @@ def _chunks(holdout: Holdout, recipe: Recipe, owners: Owners, outcome: Outcome,
     for start in range(0, len(owners), CHUNK):
         part, relevant = owners.part(start, start + CHUNK), outcome.part(start, start + CHUNK).relevant
         candidates = wide_candidates(recipe, part)
-        hit = _hits(relevant, candidates)
+        hit = cells(relevant, candidates.owner, candidates.item) > 0
         rng = np.random.default_rng((holdout.settings.seed, list(Surface).index(recipe.surface), start))
         drawn = _drawn(candidates.owner, rng)
         sampled = hit | drawn
@@ -146,12 +148,6 @@ def _chunks(holdout: Holdout, recipe: Recipe, owners: Owners, outcome: Outcome,
         row = part.row[candidates.owner[sampled]]
         met = np.where(hit[sampled], meetings.first(row, recipe.catalogue[candidates.item[sampled]]), 0)
         yield names, np.ascontiguousarray(features[sampled]), met, row, drawn[sampled]
-
-
-def _hits(relevant: sparse.csr_matrix, candidates: Candidates) -> np.ndarray:
-    if not len(candidates.item):
-        return np.zeros(0, bool)
-    return np.asarray(relevant[candidates.owner, candidates.item], bool).ravel()
 
 
 def _drawn(owner: np.ndarray, rng: np.random.Generator) -> np.ndarray:

@@ -74,5 +74,4 @@ def left_out(holdout: Holdout, surface: Surface, lessons: Sequence[Lessons], own
 
 def _ndcg(recipe: Recipe, ranker: LearnedRanker, owners: Owners, outcome: Outcome) -> np.ndarray:
     lists = score_owners(replace(recipe, ranker=ranker), owners)
-    hits = metrics.hits_of(tops(lists, recipe.catalogue), outcome.relevant)
-    return metrics.at_k(hits, np.diff(outcome.relevant.indptr))["ndcg"]
+    return metrics.ndcg_of(tops(lists, recipe.catalogue), outcome.relevant)

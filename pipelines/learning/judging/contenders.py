@@ -7,9 +7,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
+from scipy import sparse
 from threadpoolctl import threadpool_limits
 
-from models.metrics import K, places
+from models.metrics import K, ndcg_of, places
 from models.nouns.bundle import Bundle
 from models.nouns.candidates import Proposal
 from models.nouns.owners import Owners
@@ -61,6 +62,13 @@ def shown(those: Mapping[str, Contender], owners: Owners, threads: int) -> dict[
     with threadpool_limits(1), ThreadPoolExecutor(threads) as pool:
         done = list(pool.map(chunk, starts))
     return {name: np.concatenate([d[name] for d in done]) for name in those}
+
+
+def mean_ndcg(those: Mapping[str, Contender], owners: Owners, truth: sparse.csr_matrix,
+              threads: int) -> dict[str, float]:
+    """By name mean NDCG@10 over these owners, rounded; truth: (owners, items) relevant pairs of the same owners."""
+    return {name: round(float(ndcg_of(lists, truth).mean()), 6)
+            for name, lists in shown(those, owners, threads).items()}
 
 
 def _alone(propose: Callable[[Owners, int], Proposal]) -> Contender:

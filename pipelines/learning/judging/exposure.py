@@ -51,5 +51,4 @@ def calibrated(lists: RankedLists, catalogue: np.ndarray, outcome: Outcome) -> l
 
 
 def _ndcg(lists: RankedLists, catalogue: np.ndarray, outcome: Outcome) -> np.ndarray:
-    hits = metrics.hits_of(tops(lists, catalogue), outcome.relevant)
-    return metrics.at_k(hits, np.diff(outcome.relevant.indptr))["ndcg"]
+    return metrics.ndcg_of(tops(lists, catalogue), outcome.relevant)
