@@ -37,6 +37,7 @@ from pipelines.artifacts import Artifacts
 from pipelines.local.airflow_process import child_environment
 from pipelines.local.servers import servers
 from pipelines.release.publish import publish_release
+from pipelines.release.store import store_release
 
 ROOT = Path(__file__).parent.parent
 USERS, STARTUPS, PLACES = 20_000, 5_000, 100
@@ -196,29 +197,21 @@ def publish(settings: Settings) -> list[str]:
         catalogue_bundle(everybody[Entity.USER], everybody[Entity.STARTUP], {"as_of_us": 1_714_528_800_000_000}),
         Bundle("popularity_v1", {}, popularity, maps),
     ]
-    release = Release(
-        id=f"{slug}-00000000",
+    draft = Release(
+        id="",
         as_of="2024-05-01T02:00:00+00:00",
         generated_at="2024-05-01T02:00:00+00:00",
         digest="",
         snapshot="",
         bundles={b.name: artifacts.store_bundle(b, slug) for b in bundles},
-        lists={s.value: len(everybody[s.owner].owners_of(s)) for s in Surface},
-        shards=[{"surface": s.value, "index": 0} for s in Surface],
+        lists={},
+        shards=[],
         settings=settings.recorded(),
     )
-
-    def fill(directory: Path) -> None:
-        for s in Surface:
-            folder = directory / s.folder
-            folder.mkdir(parents=True)
-            items = everybody[s.item].items_of(s)
-            random_lists(rng, everybody[s.owner].owners_of(s), items).save(folder / "0000.npz")
-            random_lists(rng, np.array([-1]), items).save(folder / "popular.npz")
-        (directory / "manifest.json").write_text(release.to_json())
-
-    artifacts.place("releases", release.id, fill)
-    publish_release(settings, release.id)
+    items = {s: everybody[s.item].items_of(s) for s in Surface}
+    lists = {s: [random_lists(rng, everybody[s.owner].owners_of(s), items[s])] for s in Surface}
+    popular = {s: random_lists(rng, np.array([-1]), items[s]) for s in Surface}
+    publish_release(settings, store_release(artifacts, draft, slug, lists, popular).id)
     users = everybody[Entity.USER]
     return users.ids.ids[users.owners_of(SURFACE)][:2000].tolist()
 

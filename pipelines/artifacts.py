@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import uuid
 from collections.abc import Callable
@@ -12,6 +13,7 @@ from typing import Any
 from models.errors import BundleNotFound, ReleaseNotFound
 from models.nouns.bundle import Bundle, open_bundle, write_bundle
 from models.nouns.release import Release
+from models.nouns.release_files import MANIFEST
 from models.settings import Settings
 
 
@@ -64,9 +66,13 @@ class Artifacts:
             )
         return open_bundle(name, versions[-1])
 
+    def directory(self, release: str) -> Path:
+        """Where a release lies, or would."""
+        return self.root / "releases" / release
+
     def release(self, name: str) -> Release:
         """The manifest of a stored release. Raises ReleaseNotFound, naming what there is."""
-        path = self.root / "releases" / name / "manifest.json"
+        path = self.directory(name) / MANIFEST
         if not path.is_file():
             there = ", ".join(p.name for p in self.stored("releases")) or "none"
             raise ReleaseNotFound(f"no release {name!r}; stored are: {there}")
@@ -80,5 +86,11 @@ class Artifacts:
         """Replace a small JSON file atomically."""
         path.parent.mkdir(parents=True, exist_ok=True)
         aside = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
-        aside.write_text(json.dumps(value, indent=1, sort_keys=True))
+        write_private(aside, json.dumps(value, indent=1, sort_keys=True))
         aside.rename(path)
+
+
+def write_private(path: Path, text: str) -> None:
+    """Write a file that only its owner can read (L03)."""
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as f:
+        f.write(text)

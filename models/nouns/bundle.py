@@ -97,7 +97,7 @@ def open_bundle(name: str, directory: Path) -> Bundle:
         )
     manifest = _manifest(path)
     for file, sha in manifest["sha256"].items():
-        if not (directory / file).is_file() or _sha(directory / file) != sha:
+        if not (directory / file).is_file() or sha256_of(directory / file) != sha:
             raise BundleCorrupt(
                 f"{directory / file} differs from its manifest (truncated, tampered with or missing); "
                 "roll back to another release or train again"
@@ -126,7 +126,7 @@ def _ids(path: Path) -> IdMap:
 def _write_array(path: Path, array: np.ndarray) -> str:
     np.save(path, np.ascontiguousarray(array), allow_pickle=False)
     path.chmod(0o600)
-    return _sha(path)
+    return sha256_of(path)
 
 
 def _write(path: Path, body: bytes) -> str:
@@ -135,6 +135,7 @@ def _write(path: Path, body: bytes) -> str:
     return hashlib.sha256(body).hexdigest()
 
 
-def _sha(path: Path) -> str:
+def sha256_of(path: Path) -> str:
+    """Hex digest of a file."""
     with path.open("rb") as f:
         return hashlib.file_digest(f, "sha256").hexdigest()

@@ -24,6 +24,7 @@ from tqdm import tqdm
 
 import sql
 from models.errors import EmptySnapshot
+from models.nouns.bundle import sha256_of
 from models.nouns.id_map import unpack_ids
 from models.nouns.vocabulary import Entity, InteractionKind
 from pipelines.data.checks import Census, Rejected
@@ -33,7 +34,7 @@ from pipelines.data.columns.parts import EventRows, Parts
 from pipelines.data.columns.people import People
 from pipelines.data.contract import check_contract
 from pipelines.data.counts import store_counts
-from pipelines.data.snapshot import Snapshot, sha256_of
+from pipelines.data.snapshot import Snapshot
 from pipelines.postgres import engine, transaction
 from pipelines.run import Run
 

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from models.errors import DataError
+from models.nouns.bundle import sha256_of
 from models.nouns.entities import FACETS, UNKNOWN_TIME, Entities
 from models.nouns.id_map import IdMap
 from models.nouns.interactions import Interactions
@@ -224,12 +224,6 @@ def read_manifest(path: Path) -> dict[str, Any]:
             f"{path} has format {manifest['format']}, this version reads {FORMAT}; export it again with --fresh (M07)"
         )
     return dict(manifest)
-
-
-def sha256_of(path: Path) -> str:
-    """Hex digest of a file."""
-    with path.open("rb") as f:
-        return hashlib.file_digest(f, "sha256").hexdigest()
 
 
 def _us(instant: str) -> int:
