@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from models.errors import BundleNotFound, ReleaseNotFound
+from models.errors import BundleNotFound, ReleaseIncomplete, ReleaseNotFound
 from models.nouns.bundle import Bundle, open_bundle, write_bundle
 from models.nouns.release import Release
 from models.nouns.release_files import MANIFEST
@@ -71,12 +71,15 @@ class Artifacts:
         return self.root / "releases" / release
 
     def release(self, name: str) -> Release:
-        """The manifest of a stored release. Raises ReleaseNotFound, naming what there is."""
+        """The manifest of a stored release. Raises ReleaseNotFound, naming what there is, ReleaseIncomplete."""
         path = self.directory(name) / MANIFEST
         if not path.is_file():
             there = ", ".join(p.name for p in self.stored("releases")) or "none"
             raise ReleaseNotFound(f"no release {name!r}; stored are: {there}")
-        return Release.from_json(path.read_bytes())
+        release = Release.from_json(path.read_bytes())
+        if release.id != name:
+            raise ReleaseIncomplete(f"{path} is that of {release.id}; build this cutoff again, or promote another")
+        return release
 
     def releases(self) -> list[Release]:
         """Every stored release, oldest cutoff first."""
