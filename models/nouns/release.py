@@ -142,6 +142,20 @@ class Keys:
     def count(self, entity: Entity, owner: str) -> str:
         return f"{self.namespace}:count:{entity}:{owner}"
 
+    def since(self, entity: Entity, owner: str) -> str:
+        return f"{self.namespace}:since:{entity}:{owner}"
+
+    def hidden(self, entity: Entity) -> str:
+        return f"{self.namespace}:hidden:{entity}"
+
+    @property
+    def hidden_version(self) -> str:
+        return f"{self.namespace}:hidden:version"
+
+    @property
+    def events(self) -> str:
+        return f"{self.namespace}:events"
+
     def of_release(self, release: str) -> list[str]:
         """All keys that a release owns: no key is ever found by scanning."""
         return [
