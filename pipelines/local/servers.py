@@ -25,7 +25,7 @@ from pipelines.local import places, postgres_server, redis_server
 from pipelines.local.places import Place
 from pipelines.local.processes import Started
 
-OURS = ("artifacts", "rejected", "sample", "airflow", "logs", "pictures", "postgres", "redis", "binaries",
+OURS = ("artifacts", "erasure", "rejected", "sample", "airflow", "logs", "pictures", "postgres", "redis", "binaries",
         "valkey-server", "running.json", places.RECORD, "servers.json", "servers.users", "servers.lock")
 ATTEMPTS = 3  # another process may take a free port between our looking and our listening
 
