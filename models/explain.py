@@ -109,11 +109,11 @@ def _candidate(ranking: Ranking, told: Mapping[str, np.ndarray], j: int) -> dict
 def _not_shown(recipe: Recipe, row: int) -> str:
     if row < 0:
         return "unknown at the cutoff: it came later, or the id is wrong"
-    facts: Mapping[str, bool] = {
-        "withdrawn, opted out, or not there yet at the cutoff": not bool(recipe.items.listed[row]),
-        f"not a {recipe.surface.role}": bool(recipe.items.listed[row]),
-    }
-    return next(text for text, holds in facts.items() if holds)
+    if recipe.items.listed[row]:
+        return f"not a {recipe.surface.role}"
+    if recipe.items.opted_out[row]:
+        return "opted out"
+    return "not there yet at the cutoff" if recipe.items.created_at[row] >= recipe.as_of_us else "withdrawn"
 
 
 def _number(value: float) -> float | None:

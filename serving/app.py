@@ -20,6 +20,8 @@ from serving.http.routes import list_routes
 from serving.lists import ListReader
 from serving.live import LiveRecommender
 from serving.loading import load_from_files, load_release
+from serving.page.insight import Insight
+from serving.page.routes import page_routes
 from serving.postgres import Database
 from serving.releases import Releases
 
@@ -61,6 +63,7 @@ def create_app(settings: Settings, lists: ListReader | None = None, live: LiveRe
     access.attach(app)
     app.register_blueprint(list_routes(settings, lists))
     app.register_blueprint(health_routes(settings, cache, database, releases, live))
+    app.register_blueprint(page_routes(Insight(cache, database, lists, live)))
     app.add_url_rule("/metrics", "metrics", access.metrics)
     described = document()
     app.add_url_rule("/openapi.json", "openapi", lambda: jsonify(described))

@@ -41,6 +41,10 @@ class Cache:
         """The values of keys, in one round trip."""
         return list(self._ask(lambda r: r.mget(keys))) if keys else []
 
+    def listed(self, key: str) -> list[str]:
+        """The entries of a list."""
+        return [entry.decode() for entry in self._ask(lambda r: r.lrange(key, 0, -1))]
+
     def field(self, key: str, field: bytes) -> bytes | None:
         """One field of a hash: the whole of a hit."""
         found: bytes | None = self._ask(lambda r: r.hget(key, field))

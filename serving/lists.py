@@ -89,6 +89,11 @@ class ListReader:
             answers |= self._missing(held, surface, missing, trouble)
         return [answers[o] for o in owners]
 
+    def stored(self, held: HeldRelease, surface: Surface, owner: str) -> StoredList | None:
+        """The list a release has for an owner, as published. Raises ServiceError, ReleaseIncomplete."""
+        value = self._cache.field(self._cache.keys.lists(held.id, surface), UUID(owner).bytes)
+        return None if value is None else decode_list(value)
+
     def popular(self, surface: Surface) -> Answer:
         """The popular list of a surface (F06), held in process."""
         held = self.releases.held

@@ -6,7 +6,7 @@ import math
 import os
 import socket
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -74,6 +74,19 @@ class Database:
                            np.array([str(e.item) for e in events], "<U36"),
                            np.array([_CODES[e.kind] for e in events], np.int8),
                            np.array([e.at_us for e in events], np.int64), own)
+
+    def find(self, entity: Entity, word: str, roles: Sequence[str], most: int) -> list[tuple[str, str, str | None]]:
+        """(id, name, role) of those whose name holds the word, any case, or whose id begins with it."""
+        escaped = word.lower().replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+        of_role = {"roles": list(roles)} if entity is Entity.USER else {}
+        with self._connection() as connection:
+            found = _rows(connection, f"owner/find_{entity}", word=escaped, most=most, **of_role)
+        return [(str(r.id), r.name, r.role) for r in found]
+
+    def names(self, entity: Entity, ids: Sequence[str]) -> dict[str, str]:
+        """What each of these ids is called; unknown ones are left out."""
+        with self._connection() as connection:
+            return {str(r.id): r.name for r in _rows(connection, f"owner/{entity}_names", ids=list(ids))}
 
     def ping(self) -> None:
         """Ask for a sign of life."""
