@@ -8,6 +8,7 @@ from models.nouns.entities import FACETS
 from models.nouns.vocabulary import Entity, Method, Source, Surface
 from serving.http.query import EXCLUDE_MOST, LIMIT_DEFAULT, LIMIT_MOST, OFFSET_MOST, OWNERS_MOST
 from serving.http.routes import PREFIX
+from serving.page.described import paths as page_paths
 
 UUID_PATTERN = "^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$"
 Schema = dict[str, Any]
@@ -22,7 +23,7 @@ def document() -> Schema:
         "openapi": "3.1.0",
         "info": {"title": "Matchbook reader", "version": "1",
                  "description": "Ranked lists of who should meet whom, stored by every build, or computed live."},
-        "paths": paths | _other_paths(),
+        "paths": paths | _other_paths() | page_paths({s: _owner(s) for s in Surface}, _ERRORS),
         "components": {"schemas": _schemas(), "parameters": _parameters(), "responses": _responses()},
     }
 
@@ -30,8 +31,7 @@ def document() -> Schema:
 def _surface_paths(surface: Surface) -> Schema:
     at, schema = f"{PREFIX}/{surface}", _list_name(surface)
     query = [_ref("parameters", p) for p in ("limit", "offset", *FACETS, "exclude")]
-    owner = {"name": "owner", "in": "path", "required": True, "description": f"id of the {surface.owner}",
-             "schema": {"type": "string", "pattern": UUID_PATTERN}}
+    owner = _owner(surface)
     ids = {"type": "object", "required": ["ids"], "properties": {"ids": {
         "type": "array", "minItems": 1, "maxItems": OWNERS_MOST, "items": {"type": "string", "pattern": UUID_PATTERN}}}}
     many = {"type": "object", "required": ["lists"], "additionalProperties": False, "properties": {
@@ -45,6 +45,11 @@ def _surface_paths(surface: Surface) -> Schema:
                                 "responses": {"200": {"description": "by id", "content": _json(many)}} | _ERRORS
                                 | {"413": _ref("responses", "Refused")}}},
     }
+
+
+def _owner(surface: Surface) -> Schema:
+    return {"name": "owner", "in": "path", "required": True, "description": f"id of the {surface.owner}",
+            "schema": {"type": "string", "pattern": UUID_PATTERN}}
 
 
 def _other_paths() -> Schema:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from models.errors import MatchbookError, RequestError, ServiceError
-from models.explain import explain, explain_item
+from models.explain import explain, explain_item, not_shown
 from models.nouns.catalogue import ItemTable
 from models.nouns.owners import Owners
 from models.nouns.release import StoredList
@@ -107,11 +107,12 @@ class Insight:
             return {"because": "the platform does not know this owner, so popular answers, and the item is not in it"}
         if answer.reason:
             return {"because": answer.reason}
-        met = _met(record, item)
-        if met:
-            return {"because": f"they have met: {met[0]['kind']} on {met[0]['at']}", "events": met}
+        if nobodys := not_shown(recipe, row):
+            return {"because": nobodys}
         if item in record.own:
             return {"because": "it is their own startup" if surface.item is Entity.STARTUP else "it is their founder"}
+        if met := _met(record, item):
+            return {"because": f"they have met: {met[0]['kind']} on {met[0]['at']}", "events": met}
         owners: Owners = batch_of_one(recipe, owner, record)
         about = explain_item(recipe, owners, recipe.settings.depth, row)
         if about.pop("listed"):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from flask import Blueprint, Response, jsonify, request, send_from_directory
+from flask import Blueprint, Response, jsonify, request
 
 from models.errors import RequestError
 from models.nouns.vocabulary import Surface
@@ -13,21 +13,23 @@ from serving.http.query import read_id
 from serving.page.insight import Insight
 
 _HERE = Path(__file__).parent
-FILES = ("page.css", "page.js")
-WORD_MOST = 80
+#: By file the address and the media type.
+FILES = {"index.html": ("/", "text/html"), "page.css": ("/page.css", "text/css"),
+         "page.js": ("/page.js", "text/javascript")}
+WORD_LEAST, WORD_MOST = 2, 80
 
 
 def page_routes(insight: Insight) -> Blueprint:
     """The page, its two files, and JSON about releases, names, lists and missing items."""
     routes = Blueprint("page", __name__)
+    contents = {name: (_HERE / name).read_bytes() for name in FILES}
 
-    @routes.get("/")
-    def index() -> Response:
-        """The page for people."""
-        return send_from_directory(_HERE, "index.html")
+    def file(name: str) -> Response:
+        """The page itself, its style or its script."""
+        return Response(contents[name], mimetype=FILES[name][1])
 
-    for file in FILES:
-        routes.add_url_rule(f"/{file}", "file", _file, defaults={"name": file})
+    for name, (rule, _) in FILES.items():
+        routes.add_url_rule(rule, "file", file, defaults={"name": name})
 
     @routes.get("/api/releases")
     def releases() -> Response:
@@ -62,13 +64,9 @@ def page_routes(insight: Insight) -> Blueprint:
     return routes
 
 
-def _file(name: str) -> Response:
-    """The page's style or script."""
-    return send_from_directory(_HERE, name)
-
-
 def _word(text: str) -> str:
     word = " ".join(text.split()).lower()
-    if not 2 <= len(word) <= WORD_MOST:
-        raise RequestError("malformed_q", f"q: a word of 2 to {WORD_MOST} characters", text, "type a little more")
+    if not WORD_LEAST <= len(word) <= WORD_MOST or "\0" in word:
+        raise RequestError("malformed_q", f"q: a word of {WORD_LEAST} to {WORD_MOST} characters", text,
+                           "type a little more")
     return word

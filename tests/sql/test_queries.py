@@ -19,7 +19,8 @@ from pipelines.postgres import copy_out, engine, rows, transaction
 USER, STARTUP = UUID(int=1), UUID(int=2)
 VALUES: dict[str, Any] = {
     "as_of": datetime(2024, 1, 1, tzinfo=UTC), "since": datetime(2023, 1, 1, tzinfo=UTC), "kinds": ["view", "like"],
-    "owner": USER, "user_id": USER, "startup_id": STARTUP}
+    "owner": USER, "user_id": USER, "startup_id": STARTUP, "ids": [USER, STARTUP], "word": "a", "roles": ["investor"],
+    "most": 5}
 
 
 _ID = "('00000000-0000-0000-0000-' || lpad(to_hex({}), 12, '0'))::uuid"
@@ -71,7 +72,7 @@ def db(settings: Settings) -> Engine:
 
 @pytest.mark.parametrize("name", sql.names())
 def test_the_head_names_the_parameters(name: str) -> None:
-    said = re.findall(r"\b([a-z_]+) (?:timestamptz|uuid|text\[\])", sql.header(name)["Parameters"])
+    said = re.findall(r"\b([a-z_]+) (?:timestamptz|uuid|uuid\[\]|text|text\[\]|int)\b", sql.header(name)["Parameters"])
     assert set(said) == set(parameters(name))
 
 
