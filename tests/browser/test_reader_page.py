@@ -47,8 +47,8 @@ def test_a_list_and_a_missing_startup_are_explained(browser: Chromium, up: Setti
         browser.ask("document.getElementById('item').value = ''")
         browser.type_into("#item", item)
         browser.ask("document.querySelector('#why button').click()")
-        browser.wait_for(lambda text: "is in the list, at place 2" in text if item == expected[1]
-                         else "is not in the list: " in text)
+        sentence = "is in the list, at place 2" if item == expected[1] else "is not in the list: "
+        browser.wait_for(lambda text, sentence=sentence: sentence in text)
     browser.picture(up.home / "pictures" / "page-why.png")
     assert browser.ask("document.getElementById('trouble').hidden")
 
