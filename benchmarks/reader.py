@@ -18,6 +18,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from urllib.request import urlopen
 
@@ -37,6 +38,8 @@ from pipelines.artifacts import Artifacts
 from pipelines.local.airflow_process import child_environment
 from pipelines.local.servers import servers
 from pipelines.release.publish import publish_release
+from pipelines.release.store import store_release
+from pipelines.run import microseconds
 
 ROOT = Path(__file__).parent.parent
 USERS, STARTUPS, PLACES = 20_000, 5_000, 100
@@ -186,41 +189,41 @@ def resident(master: int) -> int:
 
 def publish(settings: Settings) -> list[str]:
     """Publish a release of random lists; gives the developers' ids."""
-    rng, artifacts, slug = np.random.default_rng(0), Artifacts(settings), "20240501T020000Z"
-    kinds = {Entity.USER: USERS, Entity.STARTUP: STARTUPS}
+    release, everybody = random_release(settings, np.random.default_rng(0), "20240501T020000Z", USERS, STARTUPS)
+    publish_release(settings, release.id)
+    users = everybody[Entity.USER]
+    return users.ids.ids[users.owners_of(SURFACE)][:2000].tolist()
+
+
+def random_release(
+    settings: Settings, rng: np.random.Generator, slug: str, users: int, startups: int
+) -> tuple[Release, dict[Entity, Entities]]:
+    """Store a release of random lists for a cutoff; gives it and everybody in it."""
+    artifacts, kinds = Artifacts(settings), {Entity.USER: users, Entity.STARTUP: startups}
     everybody = {e: entities(rng, e, n) for e, n in kinds.items()}
     columns = [(e, k) for e in kinds for k in ("popularity", "trending")]
     popularity = {f"{e}_{k}": rng.random(kinds[e], dtype=np.float32) for e, k in columns}
     maps = {e.value: x.ids for e, x in everybody.items()}
+    as_of = datetime.strptime(slug, "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
     bundles = [
-        catalogue_bundle(everybody[Entity.USER], everybody[Entity.STARTUP], {"as_of_us": 1_714_528_800_000_000}),
+        catalogue_bundle(everybody[Entity.USER], everybody[Entity.STARTUP], {"as_of_us": microseconds(as_of)}),
         Bundle("popularity_v1", {}, popularity, maps),
     ]
-    release = Release(
-        id=f"{slug}-00000000",
-        as_of="2024-05-01T02:00:00+00:00",
-        generated_at="2024-05-01T02:00:00+00:00",
+    draft = Release(
+        id="",
+        as_of=as_of.isoformat(),
+        generated_at=as_of.isoformat(),
         digest="",
         snapshot="",
         bundles={b.name: artifacts.store_bundle(b, slug) for b in bundles},
-        lists={s.value: len(everybody[s.owner].owners_of(s)) for s in Surface},
-        shards=[{"surface": s.value, "index": 0} for s in Surface],
+        lists={},
+        shards=[],
         settings=settings.recorded(),
     )
-
-    def fill(directory: Path) -> None:
-        for s in Surface:
-            folder = directory / s.folder
-            folder.mkdir(parents=True)
-            items = everybody[s.item].items_of(s)
-            random_lists(rng, everybody[s.owner].owners_of(s), items).save(folder / "0000.npz")
-            random_lists(rng, np.array([-1]), items).save(folder / "popular.npz")
-        (directory / "manifest.json").write_text(release.to_json())
-
-    artifacts.place("releases", release.id, fill)
-    publish_release(settings, release.id)
-    users = everybody[Entity.USER]
-    return users.ids.ids[users.owners_of(SURFACE)][:2000].tolist()
+    items = {s: everybody[s.item].items_of(s) for s in Surface}
+    lists = {s: [random_lists(rng, everybody[s.owner].owners_of(s), items[s])] for s in Surface}
+    popular = {s: random_lists(rng, np.array([-1]), items[s]) for s in Surface}
+    return store_release(artifacts, draft, slug, lists, popular), everybody
 
 
 def entities(rng: np.random.Generator, entity: Entity, n: int) -> Entities:

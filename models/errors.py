@@ -13,7 +13,8 @@ MatchbookError
 │   └── TooSparse            too few events for this model (P01, P02); a build goes on without it
 ├── ReleaseError             lists cannot be published or read
 │   ├── ReleaseIncomplete    counts or checksums differ; the pointer is not moved
-│   └── ReleaseNotFound      no release of that name, or none is live yet
+│   ├── ReleaseNotFound      no release of that name, or none is live yet
+│   └── ReleaseTooBig        Redis has no room for it; nothing was written
 ├── RequestError             a request to the reader is malformed: answered 400 with what was expected
 └── ServiceError             PostgreSQL, Redis or Airflow does not answer or could not be started
 
@@ -78,6 +79,10 @@ class ReleaseIncomplete(ReleaseError):
 
 class ReleaseNotFound(ReleaseError):
     """No release of that name, or none is live yet."""
+
+
+class ReleaseTooBig(ReleaseError):
+    """Redis has no room for a release; nothing was written."""
 
 
 class RequestError(MatchbookError):

@@ -136,6 +136,7 @@ class Settings:
     train_threads: int = _env("MATCHBOOK_TRAIN_THREADS", 2, "threads of training; pinned, recorded", True, low=1, high=256)
     rejected_share: float = _env("MATCHBOOK_REJECTED_SHARE", 0.05, "more broken rows than this stop the run", low=0, high=1)
     keep_releases: int = _env("MATCHBOOK_KEEP_RELEASES", 3, "builds kept in Redis, the live one included (M05)", low=1, high=50)
+    redis_budget_mb: int = _env("MATCHBOOK_REDIS_BUDGET_MB", 0, "memory that Redis may use; 0: its maxmemory, else 80% of its machine", low=0)
     keep_artifacts: int = _env("MATCHBOOK_KEEP_ARTIFACTS", 14, "releases, snapshots and bundles kept as files", low=3)
     release_ttl_hours: float = _env("MATCHBOOK_RELEASE_TTL_HOURS", 240.0, "stored lists expire, several intervals (R01)", low=1)
     stale_hours: float = _env("MATCHBOOK_STALE_HOURS", 36.0, "answers say stale from this age on", low=1)

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from models.errors import BundleNotFound, ReleaseNotFound
+from models.errors import BundleNotFound, ReleaseIncomplete, ReleaseNotFound
 from models.nouns.bundle import Bundle, open_bundle, write_bundle
 from models.nouns.release import Release
+from models.nouns.release_files import MANIFEST
 from models.settings import Settings
 
 
@@ -64,13 +66,20 @@ class Artifacts:
             )
         return open_bundle(name, versions[-1])
 
+    def directory(self, release: str) -> Path:
+        """Where a release lies, or would."""
+        return self.root / "releases" / release
+
     def release(self, name: str) -> Release:
-        """The manifest of a stored release. Raises ReleaseNotFound, naming what there is."""
-        path = self.root / "releases" / name / "manifest.json"
+        """The manifest of a stored release. Raises ReleaseNotFound, naming what there is, ReleaseIncomplete."""
+        path = self.directory(name) / MANIFEST
         if not path.is_file():
             there = ", ".join(p.name for p in self.stored("releases")) or "none"
             raise ReleaseNotFound(f"no release {name!r}; stored are: {there}")
-        return Release.from_json(path.read_bytes())
+        release = Release.from_json(path.read_bytes())
+        if release.id != name:
+            raise ReleaseIncomplete(f"{path} is that of {release.id}; build this cutoff again, or promote another")
+        return release
 
     def releases(self) -> list[Release]:
         """Every stored release, oldest cutoff first."""
@@ -80,5 +89,11 @@ class Artifacts:
         """Replace a small JSON file atomically."""
         path.parent.mkdir(parents=True, exist_ok=True)
         aside = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
-        aside.write_text(json.dumps(value, indent=1, sort_keys=True))
+        write_private(aside, json.dumps(value, indent=1, sort_keys=True))
         aside.rename(path)
+
+
+def write_private(path: Path, text: str) -> None:
+    """Write a file that only its owner can read (L03)."""
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as f:
+        f.write(text)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from models.errors import ReleaseIncomplete, ReleaseNotFound
 from models.nouns.bundle import open_bundle
 from models.nouns.catalogue import CATALOGUE, ItemTable, decode_items, encode_items, entities_of
-from models.nouns.ranked_lists import RankedLists
 from models.nouns.release import POPULAR_FIELD, Release, StoredList, decode_list, encode_lists
+from models.nouns.release_files import MANIFEST, popular_list
 from models.nouns.vocabulary import Entity, Surface
 from models.settings import Settings
 from serving.cache import Cache
@@ -28,7 +28,7 @@ def load_release(cache: Cache, name: str) -> HeldRelease:
 def load_from_files(settings: Settings) -> HeldRelease:
     """The newest cutoff in the artefact store. Raises ReleaseNotFound, ReleaseIncomplete, BundleError, OSError."""
     folder = settings.artifacts / "releases"
-    stored = sorted(p for p in folder.glob("*/manifest.json") if not p.parent.name.startswith("."))
+    stored = sorted(p for p in folder.glob(f"*/{MANIFEST}") if not p.parent.name.startswith("."))
     if not stored:
         raise ReleaseNotFound(f"Redis is down and no release is stored in {folder}; run `python -m pipelines build`")
     release = Release.from_json(stored[-1].read_bytes())
@@ -36,6 +36,5 @@ def load_from_files(settings: Settings) -> HeldRelease:
     items: dict[Entity, ItemTable] = {e: decode_items(encode_items(x)) for e, x in entities_of(catalogue).items()}
     popular: dict[Surface, StoredList] = {}
     for surface in map(Surface, release.lists):
-        lists = RankedLists.open(stored[-1].parent / surface.folder / "popular.npz")
-        popular[surface] = decode_list(encode_lists(lists)[0])
+        popular[surface] = decode_list(encode_lists(popular_list(stored[-1].parent, release, surface))[0])
     return HeldRelease(release, items, popular)

@@ -5,16 +5,19 @@
     ├── als_v1_user_factors.npy     one file an array (D13-D21)
     └── als_v1_user_mapping.json    one file an IdMap: {"ids": [...]}, row number = place
 
-No pickle (D12, R12). Files are readable by their owner only (L03). This file is the only one that knows the
-format; `pipelines` writes it, `serving` reads it.
+No pickle (D12, R12). Files are readable by their owner only (L03): what anybody may write is refused when it is opened,
+what others may read is said in the log. This file is the only one that knows the format; `pipelines` writes it,
+`serving` reads it.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
-from collections.abc import Mapping
+import stat
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -26,6 +29,7 @@ from models.errors import BundleCorrupt, BundleNotFound
 from models.nouns.id_map import IdMap
 
 FORMAT = 1
+_LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,7 +91,7 @@ def open_bundle(name: str, directory: Path) -> Bundle:
     """Read and verify a bundle.
 
     Raises BundleNotFound where there is none, BundleCorrupt where a file is missing, truncated, changed since it
-    was written, or of a format this code does not know.
+    was written, of a format this code does not know, or where anybody on the machine may write it.
     """
     path = directory / f"{name}_config.json"
     if not path.is_file():
@@ -96,27 +100,50 @@ def open_bundle(name: str, directory: Path) -> Bundle:
             "train it (`python -m pipelines build`) or list what exists (`python -m pipelines check`)"
         )
     manifest = _manifest(path)
+    _check_modes([directory, path, *(directory / file for file in manifest["sha256"])])
     for file, sha in manifest["sha256"].items():
-        if not (directory / file).is_file() or _sha(directory / file) != sha:
+        if not (directory / file).is_file() or sha256_of(directory / file) != sha:
             raise BundleCorrupt(
                 f"{directory / file} differs from its manifest (truncated, tampered with or missing); "
                 "roll back to another release or train again"
             )
-    arrays = {k: np.load(directory / f"{name}_{k}.npy", allow_pickle=False) for k in manifest["arrays"]}
-    maps = {k: _ids(directory / f"{name}_{k}_mapping.json") for k in manifest["maps"]}
-    extra = {k: (directory / k).read_bytes() for k in manifest["files"]}
-    return Bundle(name, manifest["config"], arrays, maps, extra, directory.name)
+    try:
+        arrays = {k: np.load(directory / f"{name}_{k}.npy", allow_pickle=False) for k in manifest["arrays"]}
+        maps = {k: _ids(directory / f"{name}_{k}_mapping.json") for k in manifest["maps"]}
+        extra = {k: (directory / k).read_bytes() for k in manifest["files"]}
+    except (OSError, ValueError, KeyError) as error:
+        raise BundleCorrupt(f"{path} names what is not there ({error}); roll back or train again") from error
+    bundle = Bundle(name, manifest["config"], arrays, maps, extra, directory.name)
+    if bundle.digest() != manifest["digest"]:
+        raise BundleCorrupt(f"{path} was changed since it was written; roll back to another release or train again")
+    return bundle
 
 
 def _manifest(path: Path) -> dict[str, Any]:
     try:
         manifest = json.loads(path.read_bytes())
         known = manifest["format"] == FORMAT
+        missing = {"digest", "config", "arrays", "maps", "files", "sha256"} - set(manifest)
+        if known and missing:
+            raise ValueError(f"it lacks {', '.join(sorted(missing))}")
     except (ValueError, KeyError, TypeError) as error:
-        raise BundleCorrupt(f"{path} is no bundle manifest: {error}") from error
+        raise BundleCorrupt(f"{path} is no bundle manifest ({error}); roll back or train again") from error
     if not known:
         raise BundleCorrupt(f"{path} has format {manifest['format']}, this version reads {FORMAT}; train again (M07)")
     return dict(manifest)
+
+
+def _check_modes(paths: Sequence[Path]) -> None:
+    """Raises BundleCorrupt where anybody may write; says once where others may read."""
+    modes = {p: p.stat().st_mode for p in paths if p.exists()}
+    for path, mode in modes.items():
+        if mode & stat.S_IWOTH:
+            raise BundleCorrupt(
+                f"{path} may be written by anybody on this machine (mode {stat.filemode(mode)}), so nobody can vouch "
+                f"for it; `chmod -R go-w {paths[0]}` once you know that it is yours, or train again"
+            )
+    if any(mode & (stat.S_IRGRP | stat.S_IROTH) for p, mode in modes.items() if p != paths[0]):
+        _LOG.warning("files of %s may be read by others than their owner; `chmod -R go= %s` (L03)", paths[0], paths[0])
 
 
 def _ids(path: Path) -> IdMap:
@@ -126,7 +153,7 @@ def _ids(path: Path) -> IdMap:
 def _write_array(path: Path, array: np.ndarray) -> str:
     np.save(path, np.ascontiguousarray(array), allow_pickle=False)
     path.chmod(0o600)
-    return _sha(path)
+    return sha256_of(path)
 
 
 def _write(path: Path, body: bytes) -> str:
@@ -135,6 +162,7 @@ def _write(path: Path, body: bytes) -> str:
     return hashlib.sha256(body).hexdigest()
 
 
-def _sha(path: Path) -> str:
+def sha256_of(path: Path) -> str:
+    """Hex digest of a file."""
     with path.open("rb") as f:
         return hashlib.file_digest(f, "sha256").hexdigest()

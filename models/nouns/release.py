@@ -2,6 +2,8 @@
 
     <ns>:current                        id of the live release; the one pointer, moved by one SET
     <ns>:history                        list of the ids that were live before, newest first
+    <ns>:publisher, <ns>:fence          the lease of the one publisher at a time, and the newest token handed out
+    <ns>:loading                        set of the ids whose keys may be there though they are neither live nor history
     <ns>:release:<id>:manifest          JSON, see Release
     <ns>:release:<id>:<surface>         hash: owner's 16 id bytes -> encoded list; field * holds the popular list
     <ns>:release:<id>:items:<entity>    npz: ids and facets behind the item numbers of the lists
@@ -15,6 +17,7 @@ n source bits uint8, n reason bits uint8: 8 bytes a place.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import struct
 from collections.abc import Mapping, Sequence
@@ -43,7 +46,9 @@ class Release:
     id: "<cutoff slug>-<first 8 of digest>". as_of, generated_at: ISO 8601 UTC. digest: sha256 over all encoded
     lists, surface by surface, owners ascending; it does not depend on shards or on when it was made.
     bundles: name -> version. lists: surface -> number of owners. parts: the builds its lists came from (a refresh
-    adds one); the header of a list names its part.
+    adds one); the header of a list names its part. files: path -> sha256 of every file with lists. list_bytes: of all
+    encoded lists. erased: marks of the people taken out since it was built, each the name of a receipt; they count in
+    the digest. replaces: the release whose place it takes, if any.
     """
 
     id: str
@@ -58,17 +63,37 @@ class Release:
     shares: Mapping[str, Any] = field(default_factory=dict)
     parts: Sequence[Mapping[str, str]] = field(default_factory=list)
     code_version: str = ""
+    files: Mapping[str, str] = field(default_factory=dict)
+    list_bytes: int = 0
+    erased: Sequence[str] = field(default_factory=list)
+    replaces: str = ""
 
     def to_json(self) -> str:
-        return json.dumps(asdict(self), indent=1, sort_keys=True)
+        """With a checksum of the rest under "sha256"."""
+        fields = asdict(self)
+        return json.dumps({**fields, "sha256": _sha256(fields)}, indent=1, sort_keys=True)
 
     @classmethod
     def from_json(cls, text: str | bytes) -> Release:
-        """Raises ReleaseIncomplete where a field is missing."""
+        """Raises ReleaseIncomplete where a field is missing or anything differs from what was written."""
         try:
-            return cls(**json.loads(text))
-        except (ValueError, TypeError) as error:
-            raise ReleaseIncomplete(f"not a release manifest: {error}") from error
+            fields = json.loads(text)
+            written = fields.pop("sha256")
+            release = cls(**fields)
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            raise ReleaseIncomplete(
+                f"not a release manifest ({type(error).__name__}: {error}); build this cutoff again, or promote another"
+            ) from error
+        if written != _sha256(fields):
+            raise ReleaseIncomplete(
+                f"the manifest of release {release.id} was changed since it was written; build this cutoff again, "
+                "or promote another release"
+            )
+        return release
+
+
+def _sha256(fields: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -87,8 +112,17 @@ class Keys:
 
     @property
     def publisher(self) -> str:
-        """The lease of the one publisher at a time."""
+        """The lease of the one publisher at a time: its token."""
         return f"{self.namespace}:publisher"
+
+    @property
+    def fence(self) -> str:
+        """The newest token handed out to a publisher; whoever has an older one can write nothing."""
+        return f"{self.namespace}:fence"
+
+    @property
+    def loading(self) -> str:
+        return f"{self.namespace}:loading"
 
     def manifest(self, release: str) -> str:
         return f"{self.namespace}:release:{release}:manifest"

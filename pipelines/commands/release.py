@@ -17,6 +17,7 @@ from models.explain import explain, explain_item
 from models.nouns.catalogue import CATALOGUE, entities_of
 from models.nouns.ranked_lists import RankedLists
 from models.nouns.release import Release
+from models.nouns.release_files import popular_list, release_lists
 from models.nouns.vocabulary import Method, Source, Surface
 from models.recipe import open_bundles, open_recipe
 from models.scorers.content import text_of
@@ -26,7 +27,6 @@ from pipelines.data.contract import check_contract
 from pipelines.data.snapshot import Snapshot
 from pipelines.learning.train import BASE_BUNDLES, SELDOM
 from pipelines.postgres import engine, migrate
-from pipelines.release.assemble import popular_list, release_lists
 from pipelines.release.history import list_releases, promote, release_of, rollback
 from pipelines.scoring.shards import score_owners
 
@@ -40,9 +40,11 @@ def register(steps: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
     )
     forward = steps.add_parser("promote", help="make a stored release live, whatever its cutoff")
     forward.add_argument("release")
-    forward.set_defaults(run=lambda settings, args: _print(promote(settings, args.release)))
+    forward.add_argument("--dry-run", action="store_true", help="only say what would happen, and whether there is room")
+    forward.set_defaults(run=lambda settings, args: _print(promote(settings, args.release, dry_run=args.dry_run)))
     back = steps.add_parser("rollback", help="make the build that was live before this one live again")
-    back.set_defaults(run=lambda settings, args: _print(rollback(settings)))
+    back.add_argument("--dry-run", action="store_true", help="only say what would happen, and whether there is room")
+    back.set_defaults(run=lambda settings, args: _print(rollback(settings, args.dry_run)))
     lists = steps.add_parser("lists", help="one JSON line per owner of a surface")
     lists.add_argument("--surface", required=True, choices=SURFACES)
     lists.add_argument("--release", help="default: the live one")
@@ -68,7 +70,7 @@ def _releases(settings: Settings, args: argparse.Namespace) -> None:
 
 def _lists(settings: Settings, args: argparse.Namespace) -> None:
     surface, release = Surface(args.surface), release_of(settings, args.release)
-    directory = settings.artifacts / "releases" / release.id
+    directory = Artifacts(settings).directory(release.id)
     entities = entities_of(Artifacts(settings).open_bundle(CATALOGUE, release.bundles[CATALOGUE]))
     items = entities[surface.item].ids.ids
     if args.profiles:
@@ -77,7 +79,7 @@ def _lists(settings: Settings, args: argparse.Namespace) -> None:
     else:
         for shard in release_lists(directory, release, surface):
             _write(shard, entities[surface.owner].ids.ids[shard.owner], items, args.depth)
-    _write(popular_list(directory, surface), np.array(["*"]), items, args.depth)
+    _write(popular_list(directory, release, surface), np.array(["*"]), items, args.depth)
 
 
 def from_profiles(settings: Settings, release: Release, surface: Surface, path: Path) -> tuple[np.ndarray, RankedLists]:

@@ -5,7 +5,6 @@ Memory grows with people (about 25 bytes each) and with the events of a 64th of 
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import os
@@ -24,8 +23,10 @@ from tqdm import tqdm
 
 import sql
 from models.errors import EmptySnapshot
+from models.nouns.bundle import sha256_of
 from models.nouns.id_map import unpack_ids
 from models.nouns.vocabulary import Entity, InteractionKind
+from pipelines.artifacts import write_private
 from pipelines.data.checks import Census, Rejected
 from pipelines.data.columns.copied import EventCells, copy_events, copy_tables, instants, rows_of
 from pipelines.data.columns.layout import FILES, FORMAT, INSTANT, INTERACTIONS, MANIFEST, STARTUPS, USERS, RowGroups
@@ -33,7 +34,7 @@ from pipelines.data.columns.parts import EventRows, Parts
 from pipelines.data.columns.people import People
 from pipelines.data.contract import check_contract
 from pipelines.data.counts import store_counts
-from pipelines.data.snapshot import Snapshot, sha256_of
+from pipelines.data.snapshot import Snapshot, digest_of
 from pipelines.postgres import engine, transaction
 from pipelines.run import Run
 
@@ -215,26 +216,21 @@ def _kept_on_error(path: Path, kept: Path) -> Iterator[None]:
 
 def _place(run: Run, staging: Path, facts: dict[str, Any]) -> str:
     """Write the manifest and rename everything into place; returns the name."""
-    sha = {file: sha256_of(staging / file) for file in FILES}
-    settings = run.settings.recorded()
-    shaping = {file: digest for file, digest in sha.items() if file != "rejected.parquet"}
-    digest = hashlib.sha256(json.dumps([FORMAT, shaping, settings], sort_keys=True).encode()).hexdigest()
     manifest = {
         "format": FORMAT,
         "as_of": run.as_of.isoformat(),
         "slug": run.slug,
-        "digest": digest,
-        "settings": settings,
+        "settings": run.settings.recorded(),
         **facts,
         "profiles_as_of": "export time",
-        "sha256": sha,
+        "sha256": {file: sha256_of(staging / file) for file in FILES},
         "created_at": datetime.fromtimestamp((staging / "users.parquet").stat().st_mtime, UTC).isoformat(
             timespec="seconds"
         ),
     }
-    with os.fdopen(os.open(staging / MANIFEST, os.O_WRONLY | os.O_CREAT, 0o600), "w") as f:
-        json.dump(manifest, f, indent=1, sort_keys=True)
-    path = run.artifacts.place("snapshots", f"{run.slug}-{digest[:8]}", lambda aside: _move(staging, aside))
+    manifest["digest"] = digest_of(manifest)
+    write_private(staging / MANIFEST, json.dumps(manifest, indent=1, sort_keys=True))
+    path = run.artifacts.place("snapshots", f"{run.slug}-{manifest['digest'][:8]}", lambda aside: _move(staging, aside))
     os.utime(path / MANIFEST)  # an older export of the same content becomes the newest of its cutoff again
     logger.info("snapshot %s: %s", path.name, ", ".join(f"{n} {what}" for what, n in facts["counts"].items()))
     return path.name

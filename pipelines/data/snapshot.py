@@ -20,6 +20,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from models.errors import DataError
+from models.nouns.bundle import sha256_of
 from models.nouns.entities import FACETS, UNKNOWN_TIME, Entities
 from models.nouns.id_map import IdMap
 from models.nouns.interactions import Interactions
@@ -215,6 +216,7 @@ def read_manifest(path: Path) -> dict[str, Any]:
     try:
         manifest = json.loads((path / MANIFEST).read_bytes())
         known = manifest["format"] == FORMAT
+        changed = known and manifest["digest"] != digest_of(manifest)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(
             f"expected a snapshot in {path}, found no readable {MANIFEST} ({error}); run `python -m pipelines export`"
@@ -223,13 +225,19 @@ def read_manifest(path: Path) -> dict[str, Any]:
         raise DataError(
             f"{path} has format {manifest['format']}, this version reads {FORMAT}; export it again with --fresh (M07)"
         )
+    if changed:
+        raise DataError(
+            f"{path / MANIFEST} was changed since it was written; "
+            "export it again with `python -m pipelines export --fresh`"
+        )
     return dict(manifest)
 
 
-def sha256_of(path: Path) -> str:
-    """Hex digest of a file."""
-    with path.open("rb") as f:
-        return hashlib.file_digest(f, "sha256").hexdigest()
+def digest_of(manifest: Mapping[str, Any]) -> str:
+    """Over users, startups, interactions and settings, and the marks of those who were erased since (`erased`)."""
+    shaping = {file: sha for file, sha in manifest["sha256"].items() if file != "rejected.parquet"}
+    parts = [manifest["format"], shaping, manifest["settings"], *manifest.get("erased", [])]
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
 def _us(instant: str) -> int:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import shutil
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -18,11 +17,13 @@ from models.errors import ReleaseIncomplete
 from models.nouns.catalogue import CATALOGUE, entities_of
 from models.nouns.entities import Entities
 from models.nouns.ranked_lists import RankedLists
-from models.nouns.release import Release, encode_lists
+from models.nouns.release import Release
+from models.nouns.release_files import ReleaseDigest, popular_file, shard_file
 from models.nouns.vocabulary import Entity, Method, Source, Surface
 from models.recipe import open_bundles, open_recipe
 from models.recommend import recommend
 from models.recommend.exposure import reach
+from pipelines.release.store import add_lists, place_release
 from pipelines.run import Run
 from pipelines.scoring.capping import cap_shards
 from pipelines.scoring.shards import open_shard, shard_path
@@ -46,11 +47,13 @@ def assemble_release(
     """
     entities = entities_of(run.artifacts.open_bundle(CATALOGUE, bundles[CATALOGUE]))
     ordered, capped = cap_shards(run, sorted(shards, key=lambda s: (s["surface"], s["index"])), entities)
-    digest, lists, shares = hashlib.sha256(), {}, {}
+    digest, lists, shares, size = ReleaseDigest(), {}, {}, 0
     for surface in (s for s in Surface if surfaces is None or s.value in surfaces):
         mine = [s for s in ordered if s["surface"] == surface.value]
-        lists[surface.value], shares[surface.value] = _verified(run, surface, mine, entities, digest)
-        shares[surface.value]["exposure"] |= capped.get(surface.value, {})
+        parts = _verified(run, surface, mine, entities)
+        lists[surface.value], shares[surface.value] = sum(map(len, parts)), _shares(parts)
+        shares[surface.value]["exposure"] = _reach(parts, entities, surface) | capped.get(surface.value, {})
+        size += add_lists(digest, surface, parts)
     name = f"{run.slug}-{digest.hexdigest()[:8]}"
     release = Release(
         id=name,
@@ -64,22 +67,11 @@ def assemble_release(
         settings=run.settings.recorded(),
         shares=shares,
         code_version=metadata_version(),
+        list_bytes=size,
     )
-    run.artifacts.place("releases", name, lambda directory: _fill(directory, run, release))
-    log.info("release assembled id=%s lists=%s", name, lists)
+    place_release(run.artifacts, release, lambda directory: _fill(directory, run, release))
+    log.info("release assembled id=%s lists=%s bytes_per_list=%.1f", name, lists, size / max(sum(lists.values()), 1))
     return {"release": name, "digest": release.digest, "lists": lists}
-
-
-def release_lists(directory: Path, release: Release, surface: Surface) -> Iterable[RankedLists]:
-    """The stored shards of one surface, in owner order."""
-    for shard in release.shards:
-        if shard["surface"] == surface.value:
-            yield RankedLists.open(directory / surface.folder / f"{shard['index']:04d}.npz")
-
-
-def popular_list(directory: Path, surface: Surface) -> RankedLists:
-    """The one list of a release for owners who have none of their own."""
-    return RankedLists.open(directory / surface.folder / "popular.npz")
 
 
 def metadata_version() -> str:
@@ -92,9 +84,8 @@ def _verified(
     surface: Surface,
     shards: Sequence[Mapping[str, Any]],
     entities: Mapping[Entity, Entities],
-    digest: hashlib._Hash,
-) -> tuple[int, dict[str, Any]]:
-    """Check one surface's shards and add their lists to the digest; returns how many lists, and who made them."""
+) -> list[RankedLists]:
+    """The lists of one surface's shards, checked."""
     owners = entities[surface.owner].owners_of(surface)
     parts = [open_shard(run, s) for s in shards]
     made = np.concatenate([p.owner for p in parts]) if parts else np.zeros(0, np.int32)
@@ -104,13 +95,13 @@ def _verified(
             f"{surface}: expected a list for each of {len(owners)} owners in order, got {len(made)} lists, "
             f"{len(missing)} owners without one; clear the scoring task that failed and assemble again"
         )
-    digest.update(surface.value.encode())
     for p in parts:
         _check_unique(surface, p)
-        for value in encode_lists(p):
-            digest.update(value)
-    exposure = reach(RankedLists.concat(parts), entities[surface.item].items_of(surface)) if parts else {}
-    return len(made), {**_shares(parts), "exposure": exposure}
+    return parts
+
+
+def _reach(parts: Sequence[RankedLists], entities: Mapping[Entity, Entities], surface: Surface) -> dict[str, Any]:
+    return reach(RankedLists.concat(parts), entities[surface.item].items_of(surface)) if parts else {}
 
 
 def _check_unique(surface: Surface, lists: RankedLists) -> None:
@@ -143,13 +134,11 @@ def _shares(parts: Sequence[RankedLists]) -> dict[str, Any]:
 def _fill(directory: Path, run: Run, release: Release) -> None:
     bundles = open_bundles(run.settings.artifacts, release.bundles, run.settings)
     for surface in map(Surface, release.lists):
-        folder = directory / surface.folder
-        folder.mkdir(parents=True)
+        (directory / surface.folder).mkdir(mode=0o700)
         for shard in (s for s in release.shards if s["surface"] == surface.value):
-            shutil.copyfile(shard_path(run, shard), folder / f"{shard['index']:04d}.npz")
+            shutil.copy(shard_path(run, shard), directory / shard_file(surface, shard["index"]))
         recipe = open_recipe(surface, bundles, run.settings)
         nothing = sparse.csr_matrix((1, len(recipe.catalogue)), dtype=np.float32)
         recommend(
             recipe, recipe.stranger(0, nothing, nothing.astype(bool), "", opted_out=True), run.settings.depth
-        ).save(folder / "popular.npz")
-    (directory / "manifest.json").write_text(release.to_json())
+        ).save(directory / popular_file(surface))

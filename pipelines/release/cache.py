@@ -26,6 +26,11 @@ def wrapped(doing: str) -> Iterator[None]:
     try:
         yield
     except redis.RedisError as error:
+        if "FENCED" in str(error):
+            raise ServiceError(
+                f"another publisher took over while this one, {doing}, was paused; nothing of this one became "
+                "visible, run it again"
+            ) from error
         raise ServiceError(
             f"Redis failed while {doing}: {error}; nothing became visible, run it again once Redis answers"
         ) from error

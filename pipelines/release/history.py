@@ -11,8 +11,11 @@ from models.errors import ReleaseNotFound
 from models.nouns.release import Keys, Release
 from models.settings import Settings
 from pipelines.artifacts import Artifacts
+from pipelines.release.budget import room_for
 from pipelines.release.cache import connect, text, wrapped
-from pipelines.release.publish import lease, make_live
+from pipelines.release.lease import lease
+from pipelines.release.load import Loadable
+from pipelines.release.publish import make_live, newer_live
 
 log = logging.getLogger(__name__)
 _RUN_DAYS = 3
@@ -41,13 +44,16 @@ def list_releases(settings: Settings) -> list[dict[str, Any]]:
     ]
 
 
-def promote(settings: Settings, release: str) -> dict[str, Any]:
-    """Load a stored release into Redis if it is not there, then make it live, whatever its cutoff."""
-    manifest = Artifacts(settings).release(release)
-    return _make_live(settings, manifest, "promoted by hand")
+def promote(settings: Settings, release: str, force: bool = True, dry_run: bool = False) -> dict[str, Any]:
+    """Load a stored release into Redis if it is not there, then make it live.
+
+    force: whatever its cutoff; else a live release with a newer one stays. dry_run: open and measure only. Returns
+    what `publish_release` does.
+    """
+    return _make_live(settings, release, "promoted by hand", force, dry_run)
 
 
-def rollback(settings: Settings) -> dict[str, Any]:
+def rollback(settings: Settings, dry_run: bool = False) -> dict[str, Any]:
     """Make the build that was live before this one live again. Raises ReleaseNotFound where there is none."""
     history = _history(settings)
     if not history:
@@ -55,7 +61,7 @@ def rollback(settings: Settings) -> dict[str, Any]:
             "no earlier release to go back to; `python -m pipelines releases` lists what is stored, "
             "`promote` makes any of them live"
         )
-    return _make_live(settings, Artifacts(settings).release(history[0]), "rolled back")
+    return _make_live(settings, history[0], "rolled back", True, dry_run)
 
 
 def retire(settings: Settings) -> dict[str, list[str]]:
@@ -78,12 +84,22 @@ def retire(settings: Settings) -> dict[str, list[str]]:
     return {kind: names for kind, names in gone.items() if names}
 
 
-def _make_live(settings: Settings, manifest: Release, reason: str) -> dict[str, Any]:
+def _make_live(settings: Settings, release: str, reason: str, force: bool, dry_run: bool) -> dict[str, Any]:
+    loadable = Loadable.open(Artifacts(settings), release)
     with wrapped("making a release live"):
         client, keys = connect(settings), Keys(settings.namespace)
-        with lease(client, keys) as token:
-            log.warning("release made live id=%s reason=%s", manifest.id, reason)
-            return make_live(settings, client, keys, manifest, token, reason)
+        with lease(client, keys) as held:
+            newer = newer_live(client, keys, loadable.manifest)
+            if newer and not force:
+                reason = f"{newer} with a newer cutoff is live and was not forced to step back"
+            elif dry_run:
+                reason = f"a dry run: {release} would be {reason}" + (f", newer cutoff: {newer}" if newer else "")
+            else:
+                log.warning("release made live id=%s reason=%s newer=%s", release, reason, newer)
+                return make_live(settings, held, loadable, reason)
+            previous = text(client.get(keys.current))
+            return {"published": False, "release": release, "previous": previous, "reason": reason,
+                    **room_for(settings, client, loadable.manifest)}
 
 
 def _history(settings: Settings) -> list[str]:

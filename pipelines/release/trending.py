@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import redis
 
 from models.nouns.catalogue import CATALOGUE, entities_of
 from models.nouns.entities import Entities
@@ -22,18 +21,17 @@ from models.training.popularity import trending
 from pipelines.artifacts import Artifacts
 from pipelines.postgres import copy_out, engine, newest_event
 from pipelines.release.cache import connect, wrapped
+from pipelines.release.lease import Lease, lease
 from pipelines.run import microseconds, parse_instant
 
 log = logging.getLogger(__name__)
 
 
-def store_trending(settings: Settings, client: redis.Redis, keys: Keys, manifest: Release) -> None:
+def store_trending(settings: Settings, held: Lease, manifest: Release, entities: Mapping[Entity, Entities]) -> None:
     """The trending lists of a release's own cutoff, from its popularity bundle, where no newer ones are stored."""
-    artifacts = Artifacts(settings)
-    entities = entities_of(artifacts.open_bundle(CATALOGUE, manifest.bundles[CATALOGUE]))
-    arrays = artifacts.open_bundle("popularity_v1", manifest.bundles["popularity_v1"]).arrays
+    arrays = Artifacts(settings).open_bundle("popularity_v1", manifest.bundles["popularity_v1"]).arrays
     heat = {e: arrays[f"{e}_trending"] for e in Entity}
-    _store(settings, client, keys, entities, heat, microseconds(parse_instant(manifest.as_of)))
+    _store(settings, held, entities, heat, microseconds(parse_instant(manifest.as_of)))
 
 
 def refresh_trending(settings: Settings, as_of: datetime) -> dict[str, Any]:
@@ -56,7 +54,8 @@ def refresh_trending(settings: Settings, as_of: datetime) -> dict[str, Any]:
             Entity.USER: trending(events, end_us, settings),
             Entity.STARTUP: trending(events.transposed(), end_us, settings),
         }
-        _store(settings, client, keys, entities, heat, end_us)
+        with lease(client, keys) as held:
+            _store(settings, held, entities, heat, end_us)
     log.info("trending refreshed release=%s as_of=%s events=%s", manifest.id, end.isoformat(), len(events))
     return {"release": manifest.id, "as_of": end.isoformat(), "events": len(events)}
 
@@ -74,19 +73,19 @@ def hottest(items: Entities, surface: Surface, heat: np.ndarray, depth: int, mad
 
 def _store(
     settings: Settings,
-    client: redis.Redis,
-    keys: Keys,
+    held: Lease,
     entities: Mapping[Entity, Entities],
     heat: Mapping[Entity, np.ndarray],
     made_us: int,
 ) -> None:
-    """Replace what is not newer, all surfaces at once."""
-    pipe = client.pipeline(transaction=True)
+    """Replace what is not newer, all surfaces at once; the lease keeps others from replacing it in between."""
+    pipe, keys = held.client.pipeline(transaction=True), held.keys
     for surface in Surface:
-        stored = client.get(keys.trending(surface))
+        stored = held.client.get(keys.trending(surface))
         if not isinstance(stored, bytes) or TrendingList.decode(stored).made_us <= made_us:
             listing = hottest(entities[surface.item], surface, heat[surface.item], settings.depth, made_us)
-            pipe.set(keys.trending(surface), listing.encode(), ex=int(settings.release_ttl_hours * 3600))
+            ttl_s = int(settings.release_ttl_hours * 3600)
+            held.write("SET", [keys.trending(surface)], listing.encode(), "EX", ttl_s, pipe=pipe)
     pipe.execute()
 
 

@@ -8,12 +8,13 @@ from typing import Any
 
 import numpy as np
 
+from models.nouns.bundle import sha256_of
 from models.nouns.entities import Entities
 from models.nouns.ranked_lists import RankedLists
 from models.nouns.vocabulary import Entity, Surface
 from models.recommend.exposure import above, capped, moved, part_of, places_of_an_item, reach
 from pipelines.run import Run
-from pipelines.scoring.shards import file_sha256, open_shard, shard_path
+from pipelines.scoring.shards import open_shard, shard_path
 
 log = logging.getLogger(__name__)
 
@@ -50,4 +51,4 @@ def _staged(run: Run, shard: Mapping[str, Any], lists: RankedLists) -> dict[str,
     path = shard_path(run, {**shard, "capped": True})
     path.parent.mkdir(parents=True, exist_ok=True)
     lists.save(path)
-    return {**shard, "capped": True, "sha256": file_sha256(path)}
+    return {**shard, "capped": True, "sha256": sha256_of(path)}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +13,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from models.errors import DataError, ReleaseIncomplete
+from models.nouns.bundle import sha256_of
 from models.nouns.catalogue import CATALOGUE, entities_of
 from models.nouns.owners import Owners
 from models.nouns.ranked_lists import RankedLists
@@ -68,7 +68,7 @@ def score_shard(run: Run, shard: Mapping[str, Any]) -> dict[str, Any]:
     log.info(
         "shard scored surface=%s index=%s owners=%s places=%s", surface, shard["index"], len(lists), len(lists.item)
     )
-    return {"surface": surface.value, "index": shard["index"], "owners": len(lists), "sha256": file_sha256(path)}
+    return {"surface": surface.value, "index": shard["index"], "owners": len(lists), "sha256": sha256_of(path)}
 
 
 def score_owners(recipe: Recipe, owners: Owners) -> RankedLists:
@@ -92,14 +92,8 @@ def shard_path(run: Run, shard: Mapping[str, Any]) -> Path:
 def open_shard(run: Run, shard: Mapping[str, Any]) -> RankedLists:
     """The lists of a staged shard. Raises ReleaseIncomplete where they are not what was scored."""
     path = shard_path(run, shard)
-    if not path.is_file() or file_sha256(path) != shard["sha256"]:
+    if not path.is_file() or sha256_of(path) != shard["sha256"]:
         raise ReleaseIncomplete(
             f"{path} is missing or differs from what was scored; clear that scoring shard and run on"
         )
     return RankedLists.open(path)
-
-
-def file_sha256(path: Path) -> str:
-    """Hex sha256 of a file."""
-    with path.open("rb") as f:
-        return hashlib.file_digest(f, "sha256").hexdigest()

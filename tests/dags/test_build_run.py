@@ -14,11 +14,11 @@ import redis
 
 from models.nouns.ranked_lists import RankedLists
 from models.nouns.release import encode_lists
+from models.nouns.release_files import release_lists
 from models.nouns.vocabulary import Surface
 from models.settings import Settings
 from pipelines.artifacts import Artifacts
 from pipelines.data.load import import_folder
-from pipelines.release.assemble import release_lists
 from pipelines.release.history import current_release, list_releases
 from tests.tiny_marketplace import AFTER_ALL, NEWEST, write_tiny_marketplace
 

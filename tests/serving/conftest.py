@@ -6,7 +6,6 @@ import io
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
-from pathlib import Path
 
 import numpy as np
 import psycopg2
@@ -29,6 +28,7 @@ from models.training.neighbours import fit_neighbours
 from models.training.popularity import fit_popularity
 from pipelines.artifacts import Artifacts
 from pipelines.release.publish import publish_release
+from pipelines.release.store import store_release
 from serving.app import Reader, create_app
 from tests.planted.world import AS_OF_US, World, world
 
@@ -94,29 +94,19 @@ def publish(
         artifacts = Artifacts(settings)
         slug = f"202004{day:02d}T000000Z"
         versions = {name: artifacts.store_bundle(b, "20200410T000000Z") for name, b in bundles.items()}
-        name = f"{slug}-{'b' if backwards else 'f'}0000000"
-        lists = {s: _backwards(own) if backwards else own for s, (own, _) in scored.items()}
-        release = Release(
-            id=name,
+        lists = {s: [_backwards(own) if backwards else own] for s, (own, _) in scored.items()}
+        draft = Release(
+            id="",
             as_of=f"2020-04-{day:02d}T00:00:00+00:00",
             digest="",
             snapshot="",
             bundles=versions,
             generated_at=(generated or datetime.now(UTC)).isoformat(timespec="seconds"),
-            lists={s.value: len(lists[s]) for s in Surface},
-            shards=[{"surface": s.value, "index": 0} for s in Surface],
+            lists={},
+            shards=[],
             settings=settings.recorded(),
         )
-
-        def fill(directory: Path) -> None:
-            for s in Surface:
-                folder = directory / s.folder
-                folder.mkdir(parents=True)
-                lists[s].save(folder / "0000.npz")
-                scored[s][1].save(folder / "popular.npz")
-            (directory / "manifest.json").write_text(release.to_json())
-
-        artifacts.place("releases", name, fill)
+        name = store_release(artifacts, draft, slug, lists, {s: scored[s][1] for s in Surface}).id
         publish_release(settings, name, force=True)
         return name
 

@@ -62,6 +62,43 @@ def test_a_damaged_file_is_refused(tmp_path: Path, file: str, harm: str) -> None
         open_bundle("als_v1", tmp_path)
 
 
+@pytest.mark.parametrize("harm", ["another factor", "another name of an array", "a part left out"])
+def test_a_manifest_that_says_something_else_is_refused(tmp_path: Path, harm: str) -> None:
+    write_bundle(example(), tmp_path)
+    path = tmp_path / "als_v1_config.json"
+    manifest = json.loads(path.read_bytes())
+    if harm == "another factor":
+        manifest["config"]["factors"] = 3
+    elif harm == "another name of an array":
+        manifest["arrays"] = ["item_factors"]
+    else:
+        manifest.pop("maps")
+    path.write_text(json.dumps(manifest))
+
+    with pytest.raises(BundleCorrupt, match=r"als_v1_config\.json"):
+        open_bundle("als_v1", tmp_path)
+
+
+@pytest.mark.parametrize("name", ["als_v1_user_factors.npy", "als_v1_config.json", ""])
+def test_what_anybody_may_write_is_refused(tmp_path: Path, name: str) -> None:
+    """L03."""
+    write_bundle(example(), tmp_path)
+    (tmp_path / name).chmod(0o777)
+
+    with pytest.raises(BundleCorrupt, match="may be written by anybody"):
+        open_bundle("als_v1", tmp_path)
+
+
+def test_what_others_may_read_is_said_and_opened(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """L03: a checkout or a copy has the modes of its umask; nothing wrong can come of reading it."""
+    write_bundle(example(), tmp_path)
+    open_bundle("als_v1", tmp_path)
+    assert not caplog.records
+    (tmp_path / "als_v1_user_mapping.json").chmod(0o644)
+    open_bundle("als_v1", tmp_path)
+    assert "chmod -R go=" in caplog.text
+
+
 def test_no_bundle_and_no_manifest_and_another_format(tmp_path: Path) -> None:
     with pytest.raises(BundleNotFound, match="als_v1"):
         open_bundle("als_v1", tmp_path)

@@ -10,9 +10,10 @@ import pytest
 from models.errors import ReleaseIncomplete
 from models.nouns.catalogue import CATALOGUE, entities_of
 from models.nouns.release import Release
+from models.nouns.release_files import release_lists
 from models.nouns.vocabulary import Surface
 from pipelines.artifacts import Artifacts
-from pipelines.release.assemble import assemble_release, release_lists
+from pipelines.release.assemble import assemble_release
 from pipelines.scoring.shards import shard_path
 
 CAP = 1.2

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import redis
 
+import pipelines.release.lease as leases
 from models.errors import DataError, ReleaseIncomplete, ReleaseNotFound, ServiceError
 from models.nouns.catalogue import CATALOGUE, decode_items, entities_of
 from models.nouns.release import POPULAR_FIELD, Keys, Release, TrendingList, decode_list
@@ -16,7 +17,8 @@ from models.nouns.vocabulary import Entity, Method, Surface
 from pipelines.artifacts import Artifacts
 from pipelines.release.assemble import assemble_release
 from pipelines.release.history import current_release, list_releases, promote, retire, rollback
-from pipelines.release.publish import lease, publish_release
+from pipelines.release.lease import lease
+from pipelines.release.publish import publish_release
 from pipelines.scoring.shards import plan_shards, score_shard, shard_path
 
 
@@ -133,7 +135,8 @@ def test_a_release_of_some_surfaces_is_never_published(town) -> None:
         plan_shards(run, "planted", bundles, ["startups/for-everyone"])
 
 
-def test_one_publisher_at_a_time(town) -> None:
+def test_one_publisher_at_a_time(town, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(leases, "LEASE_S", 0.5)
     release = town.build()
     client, keys = client_of(town), Keys(town.settings.namespace)
     with lease(client, keys), pytest.raises(ServiceError, match="another publish"):
