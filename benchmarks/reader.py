@@ -198,9 +198,9 @@ def publish(settings: Settings) -> list[str]:
 def random_release(
     settings: Settings, rng: np.random.Generator, slug: str, users: int, startups: int
 ) -> tuple[Release, dict[Entity, Entities]]:
-    """Store a release of random lists for a cutoff; gives it and everybody in it."""
+    """Store a release of random lists for a cutoff; gives it and everybody in it, the same for the same numbers."""
     artifacts, kinds = Artifacts(settings), {Entity.USER: users, Entity.STARTUP: startups}
-    everybody = {e: entities(rng, e, n) for e, n in kinds.items()}
+    everybody = {e: entities(np.random.default_rng(n), e, n) for e, n in kinds.items()}
     columns = [(e, k) for e in kinds for k in ("popularity", "trending")]
     popularity = {f"{e}_{k}": rng.random(kinds[e], dtype=np.float32) for e, k in columns}
     maps = {e.value: x.ids for e, x in everybody.items()}
