@@ -12,7 +12,8 @@ from werkzeug.exceptions import HTTPException
 
 from models.errors import MatchbookError, ReleaseNotFound, RequestError, ServiceError
 from models.settings import Settings
-from serving.cache import Cache
+from serving.doors.cache import Cache
+from serving.doors.postgres import Database
 from serving.http.access import Access
 from serving.http.health import health_routes
 from serving.http.openapi import document
@@ -20,7 +21,6 @@ from serving.http.routes import list_routes
 from serving.lists import ListReader
 from serving.live import LiveRecommender
 from serving.loading import load_from_files, load_release
-from serving.postgres import Database
 from serving.releases import Releases
 
 log = logging.getLogger("matchbook.reader")

@@ -16,7 +16,7 @@ from models.nouns.release import StoredList, TrendingList, decode_list
 from models.nouns.vocabulary import Entity, Method, Role, Source, Surface
 from models.routing import route
 from models.settings import Settings
-from serving.cache import Cache
+from serving.doors.cache import Cache
 from serving.releases import HeldRelease, Releases, instant
 
 log = logging.getLogger("matchbook.reader")

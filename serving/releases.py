@@ -12,7 +12,7 @@ from models.errors import MatchbookError, ReleaseNotFound, ServiceError
 from models.nouns.catalogue import ItemTable
 from models.nouns.release import Release, StoredList
 from models.nouns.vocabulary import Entity, Method, Surface
-from serving.cache import Cache
+from serving.doors.cache import Cache
 
 log = logging.getLogger("matchbook.reader")
 

@@ -13,7 +13,7 @@ from redis.retry import Retry
 from models.errors import SettingsError
 from models.nouns.release import Keys
 from models.settings import Settings
-from serving.breaker import Breaker
+from serving.doors.breaker import Breaker
 
 
 class Cache:
