@@ -92,10 +92,10 @@ def _met(settings: Settings, start: datetime, now: datetime) -> Iterator[Met]:
 
 def _streamed(database: Engine, query: str, window: dict[str, datetime]) -> Iterator[dict[str, str]]:
     """The rows of a query as text, by way of a file: however many, at constant memory."""
-    with tempfile.TemporaryFile() as sink:
+    with tempfile.TemporaryFile() as sink, io.TextIOWrapper(sink, encoding="utf-8", newline="") as lines:
         copy_out(database, query, window, sink)
         sink.seek(0)
-        yield from csv.DictReader(io.TextIOWrapper(sink, encoding="utf-8", newline=""))
+        yield from csv.DictReader(lines)
 
 
 def _write(client: redis.Redis, keys: Keys, settings: Settings, met: Iterable[Met]) -> int:
