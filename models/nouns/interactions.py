@@ -146,7 +146,7 @@ class Event:
             raise MalformedEvent("event", f"an object with {', '.join(_FIELDS)}", given, "send one object an event")
         unknown = sorted(set(given) - set(_FIELDS))
         if unknown:
-            raise MalformedEvent(str(unknown[0]), "no other field than " + ", ".join(_FIELDS), given[unknown[0]],
+            raise MalformedEvent(unknown[0][:40], "no other field than " + ", ".join(_FIELDS), given[unknown[0]],
                                  "leave it out")
         event_id = given.get("event_id")
         if not isinstance(event_id, str) or not _EVENT_ID.fullmatch(event_id):

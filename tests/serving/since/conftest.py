@@ -39,7 +39,7 @@ def post(app: Flask, *events: Body) -> None:
 
 
 def within_a_second(true: Callable[[], bool]) -> None:
-    """The promise is a second from the change to the answer; the watcher's own period is that long, so two are given."""
+    """The watcher looks once a second: more than two mean that it does not."""
     end = time.monotonic() + 2.5
     while not true():
         assert time.monotonic() < end
