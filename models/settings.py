@@ -146,6 +146,8 @@ class Settings:
     live_budget_s: float = _env("MATCHBOOK_LIVE_BUDGET_S", 0.5, "the reader's patience with a list computed live", low=0.01)
     live_workers: int = _env("MATCHBOOK_LIVE_WORKERS", 2, "lists computed live at once by one process", low=1, high=64)
     reader_threads: int = _env("MATCHBOOK_READER_THREADS", 4, "threads of one process of the reader", low=1, high=64)
+    rate_limit: int = _env("MATCHBOOK_RATE_LIMIT", 600_000, "requests a minute and caller; 0: any number", low=0)
+    events_waiting_most: int = _env("MATCHBOOK_EVENTS_WAITING_MOST", 200_000, "posted events that wait for the drain; beyond it no more are taken", low=1)
     pseudonym_key: Secret = _env("MATCHBOOK_PSEUDONYM_KEY", Secret(""), "hides owners' ids in the access log (L06)")
     redis_timeout_s: float = _env("MATCHBOOK_REDIS_TIMEOUT_S", 0.25, "the reader's patience with Redis", low=0.01)
     database_timeout_s: float = _env("MATCHBOOK_DATABASE_TIMEOUT_S", 1.0, "the reader's patience with PostgreSQL", low=0.01)

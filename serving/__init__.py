@@ -3,6 +3,6 @@
 app        assembles the parts; wsgi is the process, processes how gunicorn runs it
 releases   the release that answers, followed by a watcher; loading reads one from Redis or, in need, from files
 lists      finds one owner's list; live computes a missing one
-cache      the door to Redis; postgres the door to PostgreSQL; breaker the pause after a failure
+doors/     to Redis and to PostgreSQL, and the pause after a failure
 http/      what the outside sees: routes, query, present, health, access (log and metrics), openapi
 """

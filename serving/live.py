@@ -29,9 +29,9 @@ from models.recipe import Recipe, open_bundles, open_recipe
 from models.recommend import recommend
 from models.scorers.content import text_of
 from models.settings import Settings
-from serving.cache import Cache
+from serving.doors.cache import Cache
+from serving.doors.postgres import Database, OwnerRecord
 from serving.lists import LiveAnswer
-from serving.postgres import Database, OwnerRecord
 from serving.releases import HeldRelease, instant
 
 log = logging.getLogger("matchbook.reader")

@@ -9,7 +9,7 @@ from models.nouns.release import POPULAR_FIELD, Release, StoredList, decode_list
 from models.nouns.release_files import MANIFEST, popular_list
 from models.nouns.vocabulary import Entity, Surface
 from models.settings import Settings
-from serving.cache import Cache
+from serving.doors.cache import Cache
 from serving.releases import HeldRelease
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -9,6 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from models.errors import DataError
+
+_ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.IGNORECASE)
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,6 +52,11 @@ class IdMap:
     def from_packed(cls, packed: np.ndarray) -> IdMap:
         """The inverse of `packed`."""
         return cls(unpack_ids(packed))
+
+
+def is_id(text: str) -> bool:
+    """Whether a text is a UUID in its usual form, with four dashes, in any case of letters."""
+    return _ID.fullmatch(text) is not None
 
 
 def pack_ids(ids: np.ndarray) -> np.ndarray:

@@ -10,6 +10,13 @@
     <ns>:trending:<surface>             encoded ids and scores, refreshed between builds, see TrendingList
     <ns>:live:<id>:<surface>:<owner>    a list computed live, short lived, see LiveList
     <ns>:count:<entity>:<id>            an interaction count in decimal, short lived (H03)
+    <ns>:since:<entity>:<id>            hash: 16 id bytes of whom or what this owner met since the build, or owns -> see
+                                        `since_value`; both sides of an event are written, lives as long as lists do
+    <ns>:hidden:<entity>                set of 16 id bytes: withdrawn startups, people who opted out
+    <ns>:hidden:version                 grows when one of those sets has changed
+    <ns>:events                         stream of posted events, read by the consumer group `drain`, see Event.entry
+    <ns>:drain                          hash: what the drain has done and read so far, for the next one and for metrics
+    <ns>:rate:<caller>:<minute>         how often a caller has asked within a minute
 
 One list (format 1, little endian): header (12 bytes), then n items uint32, n scores uint16 (score * 65535),
 n source bits uint8, n reason bits uint8: 8 bytes a place.
@@ -33,6 +40,9 @@ from models.nouns.vocabulary import Entity, Method, Surface
 
 LIST_FORMAT = 1
 POPULAR_FIELD = b"*"
+DRAIN_GROUP = "drain"
+OWN = 255  # in place of the code of a kind: not met, but the owner's own
+_SINCE = struct.Struct("<Bq")  # EventKind.code or OWN, microseconds since 1970 UTC
 _HEADER = struct.Struct("<BBBBIHH")  # format, method, route, reranked, interaction count, places, part
 _PLACE_BYTES = 8
 _LIVE = struct.Struct("<BBq")  # format, known, made at (microseconds); the list follows, unless there is none
@@ -142,6 +152,27 @@ class Keys:
     def count(self, entity: Entity, owner: str) -> str:
         return f"{self.namespace}:count:{entity}:{owner}"
 
+    def since(self, entity: Entity, owner: str) -> str:
+        return f"{self.namespace}:since:{entity}:{owner}"
+
+    def hidden(self, entity: Entity) -> str:
+        return f"{self.namespace}:hidden:{entity}"
+
+    @property
+    def hidden_version(self) -> str:
+        return f"{self.namespace}:hidden:version"
+
+    @property
+    def events(self) -> str:
+        return f"{self.namespace}:events"
+
+    @property
+    def drain(self) -> str:
+        return f"{self.namespace}:drain"
+
+    def rate(self, caller: str, minute: int) -> str:
+        return f"{self.namespace}:rate:{caller}:{minute}"
+
     def of_release(self, release: str) -> list[str]:
         """All keys that a release owns: no key is ever found by scanning."""
         return [
@@ -149,6 +180,17 @@ class Keys:
             *(self.items(release, e) for e in Entity),
             *(self.lists(release, s) for s in Surface),
         ]
+
+
+def since_value(code: int, at_us: int) -> bytes:
+    """What a since hash holds of a pair: EventKind.code or OWN, and when."""
+    return _SINCE.pack(code, at_us)
+
+
+def since_meaning(value: bytes) -> tuple[int, int]:
+    """The inverse: (code, microseconds)."""
+    code, at_us = _SINCE.unpack(value)
+    return code, at_us
 
 
 @dataclass(frozen=True, eq=False)

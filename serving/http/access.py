@@ -24,6 +24,7 @@ from prometheus_client.multiprocess import MultiProcessCollector
 
 from models.nouns.vocabulary import Entity
 from models.settings import Settings
+from serving.http.events import Waiting
 from serving.lists import Answer
 from serving.releases import Releases, age_hours
 
@@ -32,6 +33,7 @@ log = logging.getLogger("matchbook.access")
 REQUESTS = Counter("matchbook_requests", "Answers with a status, all routes", ["endpoint", "status"])
 LISTS = Counter("matchbook_lists", "Lists handed out", ["surface", "route", "method", "source", "release"])
 DEGRADED = Counter("matchbook_degraded_lists", "Lists handed out while something was down", ["surface"])
+LEFT_OUT = Counter("matchbook_left_out_places", "Places of stored lists not handed out: met since, or hidden", ["why"])
 SECONDS = Histogram("matchbook_request_seconds", "Time to answer; alert above 0.5 (J03)", ["endpoint"],
                     buckets=(.001, .002, .005, .01, .02, .05, .1, .2, .5, 1, 2))
 AGE = Gauge("matchbook_release_age_seconds", "Age of the release that answers", multiprocess_mode="mostrecent")
@@ -46,8 +48,8 @@ def _child(metric: Any, *labels: object) -> Any:
 class Access:
     """Watches every request of an app. Routes leave what they answered with `answered`."""
 
-    def __init__(self, settings: Settings, releases: Releases) -> None:
-        self._settings, self._releases = settings, releases
+    def __init__(self, settings: Settings, releases: Releases, waiting: Waiting) -> None:
+        self._settings, self._releases, self._waiting = settings, releases, waiting
         self._key = (settings.pseudonym_key.reveal() or settings.namespace).encode()[:64]
 
     def attach(self, app: Flask) -> None:
@@ -67,7 +69,7 @@ class Access:
         if getattr(values.ValueClass, "_multiprocess", False):
             registry = CollectorRegistry()
             MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
-        return Response(generate_latest(registry), content_type=CONTENT_TYPE_LATEST)
+        return Response(generate_latest(registry) + self._waiting.numbers(), content_type=CONTENT_TYPE_LATEST)
 
     def _begin(self) -> None:
         g.started, g.answers = time.perf_counter(), ()
@@ -82,6 +84,9 @@ class Access:
             _child(LISTS, a.surface, a.listing.route, a.listing.method, a.source, a.held.id).inc()
             if a.trouble:
                 DEGRADED.labels(a.surface).inc()
+            if a.met or a.hidden:
+                _child(LEFT_OUT, "met").inc(a.met)
+                _child(LEFT_OUT, "hidden").inc(a.hidden)
         if log.isEnabledFor(logging.INFO):
             log.info("%s", self._line(endpoint, answers, response, 1000 * seconds))
         return response

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from models.nouns.entities import FACETS
-from models.nouns.vocabulary import Entity, Method, Source, Surface
+from models.nouns.vocabulary import Entity, EventKind, Method, Source, Surface
+from serving.http.events import EVENTS_MOST
 from serving.http.query import EXCLUDE_MOST, LIMIT_DEFAULT, LIMIT_MOST, OFFSET_MOST, OWNERS_MOST
 from serving.http.routes import PREFIX
 from serving.page.described import paths as page_paths
@@ -59,6 +60,7 @@ def _other_paths() -> Schema:
             "ready": {"type": "boolean"}, "release": {"type": ["string", "null"]}}})}
     live = {"type": "object", "required": ["live"], "properties": {"live": {"const": True}}}
     return {
+        "/api/events": {"post": _taking()},
         "/health": {"get": {"summary": "The truth about this process and its servers", "responses": {
             "200": health, "503": health}}},
         "/health/live": {"get": {"summary": "The process answers", "responses": {
@@ -69,6 +71,17 @@ def _other_paths() -> Schema:
         "/openapi.json": {"get": {"summary": "This document", "responses": {
             "200": {"description": "OpenAPI 3.1", "content": _json({"type": "object"})}}}},
     }
+
+
+def _taking() -> Schema:
+    """The operation that takes events, all or none."""
+    events = {"type": "object", "required": ["events"], "properties": {"events": {
+        "type": "array", "minItems": 1, "maxItems": EVENTS_MOST, "items": _ref("schemas", "Event")}}}
+    taken = _closed({"accepted": {"type": "integer", "minimum": 1}})
+    return {"summary": "What people did, kept once per event id", "requestBody": {
+        "required": True, "content": _json(events)}, "responses": {
+            "202": {"description": "all were taken", "content": _json(taken)},
+            **_ERRORS, "413": _ref("responses", "Refused"), "503": _ref("responses", "NotTaken")}}
 
 
 def _operation(summary: str, schema: str, parameters: list[Schema]) -> Schema:
@@ -83,12 +96,22 @@ def _schemas() -> Schema:
                          "reasons": {"type": "array", "items": {"type": "string"}},
                          "sources": {"type": "array", "items": {"enum": [s.value for s in Source]}}}),
         **{_list_name(s): _list_schema(s.item) for s in Surface},
+        "Event": _event(),
         "Error": _closed({"error": error}),
         "Health": {"type": "object", "required": ["status", "database_connected", "redis_connected", "release"],
                    "properties": {"status": {"enum": ["healthy", "degraded", "unhealthy"]},
                                   "database_connected": {"type": "boolean"}, "redis_connected": {"type": "boolean"},
                                   "release": {"type": ["string", "null"]}, "troubles": {"type": "object"}}},
     }
+
+
+def _event() -> Schema:
+    uuid = {"type": "string", "pattern": UUID_PATTERN}
+    return {"type": "object", "required": ["event_id", "user_id", "startup_id", "type"], "additionalProperties": False,
+            "properties": {"event_id": {"type": "string", "pattern": "^[!-~]{1,128}$"}, "user_id": uuid,
+                           "startup_id": uuid, "type": {"enum": [k.value for k in EventKind]},
+                           "at": {"type": ["string", "null"], "format": "date-time",
+                                  "description": "since 1970, not in the future; left out: the time of receipt"}}}
 
 
 def _list_schema(item: Entity) -> Schema:
@@ -118,8 +141,12 @@ def _parameters() -> Schema:
 
 def _responses() -> Schema:
     about = {"Malformed": "an id or a parameter is malformed", "Refused": "the body is too large",
+             "TooMany": "the caller has asked more often in this minute than it may",
+             "NotTaken": "not one of the events was taken; the same may be sent again",
              "Unavailable": "there has never been a release to answer from"}
-    return {name: {"description": text, "content": _json(_ref("schemas", "Error"))} for name, text in about.items()}
+    later = {"Retry-After": {"description": "seconds", "schema": {"type": "integer"}}}
+    return {name: {"description": text, "content": _json(_ref("schemas", "Error"))}
+            | ({"headers": later} if name in ("TooMany", "NotTaken") else {}) for name, text in about.items()}
 
 
 def _list_name(surface: Surface) -> str:
@@ -146,4 +173,5 @@ def _ref(kind: str, name: str) -> Schema:
     return {"$ref": f"#/components/{kind}/{name}"}
 
 
-_ERRORS: Schema = {"400": _ref("responses", "Malformed"), "503": _ref("responses", "Unavailable")}
+_ERRORS: Schema = {"400": _ref("responses", "Malformed"), "429": _ref("responses", "TooMany"),
+                   "503": _ref("responses", "Unavailable")}

@@ -16,11 +16,11 @@ from models.nouns.owners import Owners
 from models.nouns.release import StoredList
 from models.nouns.vocabulary import Entity, InteractionKind, Surface
 from models.recipe import Recipe
-from serving.cache import Cache
+from serving.doors.cache import Cache
+from serving.doors.postgres import Database, OwnerRecord
 from serving.lists import Answer, ListReader
 from serving.live import LiveRecommender, batch_of_one
 from serving.loading import load_release
-from serving.postgres import Database, OwnerRecord
 from serving.releases import HeldRelease, instant
 
 FOUND_MOST = 20

@@ -6,6 +6,7 @@ import io
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
+from urllib.parse import urlsplit
 
 import numpy as np
 import psycopg2
@@ -21,7 +22,7 @@ from models.nouns.release import Release
 from models.nouns.vocabulary import InteractionKind, Role, Surface
 from models.recipe import Recipe, open_recipe
 from models.recommend import recommend
-from models.settings import Settings
+from models.settings import Secret, Settings
 from models.training.als import fit_als
 from models.training.content import fit_content
 from models.training.neighbours import fit_neighbours
@@ -31,6 +32,7 @@ from pipelines.release.publish import publish_release
 from pipelines.release.store import store_release
 from serving.app import Reader, create_app
 from tests.planted.world import AS_OF_US, World, world
+from tests.serving.proxy import Proxy, Wires
 
 SMALL = {"als_factors": 8, "als_iterations": 5, "enable_two_tower": False, "content_dimensions": 8, "depth": 20}
 Publish = Callable[..., str]
@@ -205,3 +207,18 @@ def company(planted: World) -> Callable[[int], str]:
     return lambda part: str(
         planted.startups.ids.ids[np.flatnonzero((planted.startup_part == part) & (planted.startup_group == 0))[0]]
     )
+
+
+@pytest.fixture
+def wires(settings: Settings) -> Iterator[Wires]:
+    proxies = {}
+    for name in ("redis_url", "database_url"):
+        parts = urlsplit(getattr(settings, name).reveal())
+        proxy = proxies[name] = Proxy(parts.hostname or "", parts.port or 0)
+        place = f"{parts.netloc.rpartition('@')[0]}@127.0.0.1:{proxy.port}"
+        settings = replace(settings, **{name: Secret(parts._replace(netloc=place).geturl())})
+    settings = replace(settings, redis_timeout_s=0.2, database_timeout_s=0.5, live_budget_s=1.0)
+    yield Wires(settings, proxies["redis_url"], proxies["database_url"])
+    for proxy in proxies.values():
+        proxy.frozen = False
+        proxy.down()

@@ -19,8 +19,8 @@ from models.nouns.release import Keys, LiveList
 from models.nouns.vocabulary import Entity, Role, Surface
 from models.settings import Settings
 from serving.app import Reader
+from serving.doors.postgres import OwnerRecord
 from serving.live import batch_of_one
-from serving.postgres import OwnerRecord
 from tests.planted.world import World
 
 SURFACE = Surface.STARTUPS_FOR_DEVELOPER

@@ -62,6 +62,9 @@ def test_real_answers_are_as_described(start: Start, publish: Publish, rows: str
             check("GET", f"{at}/trending", f"{at}/trending?offset=5")
             check("POST", f"{at}/many", f"{at}/many", json={"ids": [mine, str(uuid.uuid4())]})
             check("POST", f"{at}/many", f"{at}/many", data="{", content_type="text/plain")
+        event = {"event_id": str(uuid.uuid4()), "user_id": person(Role.INVESTOR, 4), "startup_id": company(4)}
+        for kind in ("apply", "nonsense"):
+            check("POST", "/api/events", "/api/events", json={"events": [event | {"type": kind}]})
         check("GET", "/health", "/health")
         check("GET", "/health/ready", "/health/ready")
         check("GET", "/health/live", "/health/live")

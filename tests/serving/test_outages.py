@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable
 from typing import Any
-from urllib.parse import urlsplit
 
 import pytest
 import redis
@@ -15,39 +13,15 @@ from flask import Flask
 
 from models.nouns.release import Keys
 from models.nouns.vocabulary import Role, Surface
-from models.settings import Secret, Settings
+from models.settings import Settings
 from pipelines.artifacts import Artifacts
-from tests.serving.proxy import Proxy
+from tests.serving.proxy import Wires
 
 SURFACE = Surface.STARTUPS_FOR_DEVELOPER
 Publish = Callable[..., str]
 Start = Callable[..., Flask]
 PATIENCE_S = 3.0  # far above all time-outs below, far below a hang
 Person = Callable[[Role, int], str]
-
-
-@dataclass
-class Wires:
-    """The two servers behind proxies, and settings that go through them."""
-
-    settings: Settings
-    redis: Proxy
-    postgres: Proxy
-
-
-@pytest.fixture
-def wires(settings: Settings) -> Iterator[Wires]:
-    proxies = {}
-    for name in ("redis_url", "database_url"):
-        parts = urlsplit(getattr(settings, name).reveal())
-        proxy = proxies[name] = Proxy(parts.hostname or "", parts.port or 0)
-        place = f"{parts.netloc.rpartition('@')[0]}@127.0.0.1:{proxy.port}"
-        settings = replace(settings, **{name: Secret(parts._replace(netloc=place).geturl())})
-    settings = replace(settings, redis_timeout_s=0.2, database_timeout_s=0.5, live_budget_s=1.0)
-    yield Wires(settings, proxies["redis_url"], proxies["database_url"])
-    for proxy in proxies.values():
-        proxy.frozen = False
-        proxy.down()
 
 
 def ask(app: Flask, owner: str, surface: Surface = SURFACE) -> dict[str, Any]:

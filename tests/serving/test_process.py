@@ -40,7 +40,7 @@ HEAVY = (
 
 def test_the_reader_imports_nothing_heavy() -> None:
     program = (
-        "import sys, serving.app, serving.live, serving.postgres; "
+        "import sys, serving.app, serving.live, serving.doors.postgres; "
         f"print([m for m in sys.modules if m.startswith({HEAVY!r})])"
     )
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)

@@ -21,7 +21,7 @@ import sql
 from models.errors import ServiceError
 from models.nouns.vocabulary import Entity, InteractionKind
 from models.settings import Settings
-from serving.breaker import Breaker
+from serving.doors.breaker import Breaker
 
 _KINDS = [k.value for k in InteractionKind]
 _CODES = {k.value: k.code for k in InteractionKind}
