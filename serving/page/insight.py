@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
+from uuid import UUID
 
 import numpy as np
 
@@ -13,8 +14,8 @@ from models.errors import MatchbookError, RequestError, ServiceError
 from models.explain import explain, explain_item, not_shown
 from models.nouns.catalogue import ItemTable
 from models.nouns.owners import Owners
-from models.nouns.release import StoredList
-from models.nouns.vocabulary import Entity, InteractionKind, Surface
+from models.nouns.release import OWN, StoredList, since_meaning
+from models.nouns.vocabulary import Entity, EventKind, InteractionKind, Surface
 from models.recipe import Recipe
 from serving.doors.cache import Cache
 from serving.doors.postgres import Database, OwnerRecord
@@ -109,15 +110,30 @@ class Insight:
             return {"because": answer.reason}
         if nobodys := not_shown(recipe, row):
             return {"because": nobodys}
+        if self._lists.hidden.holds(surface.item, item):
+            return {"because": "withdrawn since the build" if surface.item is Entity.STARTUP else
+                    "opted out since the build"}
         if item in record.own:
             return {"because": "it is their own startup" if surface.item is Entity.STARTUP else "it is their founder"}
         if met := _met(record, item):
             return {"because": f"they have met: {met[0]['kind']} on {met[0]['at']}", "events": met}
+        if since := self._since(surface, owner, item):
+            return {"because": since}
         owners: Owners = batch_of_one(recipe, owner, record)
         about = explain_item(recipe, owners, recipe.settings.depth, row)
         if about.pop("listed"):
             about["because"] = self._ranked_now(about, recipe)
         return about
+
+    def _since(self, surface: Surface, owner: str, item: str) -> str:
+        """What was posted of the pair since the build and is not in PostgreSQL yet, or never will be there."""
+        value = self._cache.field(self._cache.keys.since(surface.owner, owner), UUID(item).bytes)
+        if value is None:
+            return ""
+        code, at_us = since_meaning(value)
+        if code == OWN:
+            return "it is their own startup" if surface.item is Entity.STARTUP else "it is their founder"
+        return f"they have met since the build: {tuple(EventKind)[code]} on {instant(at_us)}"
 
     def _ranked_now(self, about: dict[str, Any], recipe: Recipe) -> str:
         if recipe.settings.exposure_cap and about["rank"] <= 10:

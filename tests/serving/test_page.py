@@ -90,6 +90,15 @@ def test_a_missing_item_is_explained(client: FlaskClient, execute: Execute, plan
     assert "does not know this owner" in str(why(client, nobody, company(1))["because"])
 
 
+def test_what_was_posted_since_the_build_is_told(client: FlaskClient, person: Person) -> None:
+    owner = person(Role.DEVELOPER, 4)
+    dismissed = shown(client, owner)[0]
+    event = {"event_id": "e1", "user_id": owner, "startup_id": dismissed, "type": "dismiss"}
+    answer = client.post("/api/events", json={"events": [event]})
+    assert answer.status_code < 300, answer.text
+    assert str(why(client, owner, dismissed)["because"]).startswith("they have met since the build: dismiss on ")
+
+
 def test_own_and_below_the_cut_are_told_apart(start: Start, publish: Publish, rows: str, settings: Settings,
                                               planted: World) -> None:
     publish()
