@@ -159,7 +159,7 @@ class ListReader:
     def _since(self, answer: Answer, found: Found) -> tuple[Sequence[bytes], str]:
         """Whom or what the owner met since, and what was wrong, empty if nothing; whoever met very many costs a second
         round trip, for the items of this list only."""
-        if not isinstance(found.since, int):
+        if found.since is not None:
             return found.since, ""
         items = packed_items(answer.listing, answer.held.items[answer.surface.item].ids)
         try:

@@ -6,6 +6,7 @@ import hashlib
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,35 +23,23 @@ from models.nouns.vocabulary import Entity, Surface
 from models.settings import Settings
 from serving.doors.breaker import Breaker
 
-SINCE_MOST = 1000  # fields of a since hash that a hit brings along; beyond it the list's own items are asked for
+SINCE_MOST = 2000  # slots of a since hash that a hit looks through: all, unless somebody met about a thousand and more
 MINUTE_S = 60
 FULL_S = 60  # the drain runs every minute
+Command = tuple[str | bytes | int, ...]
 
 
-class _Script:
-    """A script that Redis runs as one command, sent as its hash where Redis knows it."""
-
-    def __init__(self, name: str) -> None:
-        self.text = (Path(__file__).parent / name).read_text()
-        self.sha = hashlib.sha1(self.text.encode(), usedforsecurity=False).hexdigest()
-
-    def run(self, client: redis.Redis, keys: Sequence[str], values: Sequence[Any]) -> Any:
-        try:
-            return client.evalsha(self.sha, len(keys), *keys, *values)
-        except redis.exceptions.NoScriptError:  # the first time, and after a restart
-            return client.eval(self.text, len(keys), *keys, *values)
-
-
-_HIT, _POST = _Script("hit.lua"), _Script("post.lua")
+_POST = (Path(__file__).parent / "post.lua").read_text()
+_POST_SHA = hashlib.sha1(_POST.encode(), usedforsecurity=False).hexdigest()
 
 
 @dataclass(frozen=True)
 class Found:
     """What Redis holds of one owner. stored: the encoded list, if any. since: 16 id bytes of whom or what the owner met
-    since the build; where they are too many to be sent, only their number."""
+    since the build; None where they are too many to be sent along."""
 
     stored: bytes | None
-    since: Sequence[bytes] | int
+    since: Sequence[bytes] | None
 
 
 class Cache:
@@ -101,31 +90,31 @@ class Cache:
 
         Raises TooManyRequests.
         """
-        since = [self.keys.since(surface.owner, o) for o in owners]
-        keys = [self._rate(caller), self.keys.lists(release, surface), *since]
-        values = [*self._limit(), SINCE_MOST, *(UUID(o).bytes for o in owners)]
-        admitted, *found = self._ask(lambda r: _HIT.run(r, keys, values))
-        if not admitted:
-            raise self._too_many()
-        return [Found(*pair) for pair in zip(found[::2], found[1::2], strict=True)]
+        count = self._counting(caller)
+        fields = [UUID(o).bytes for o in owners]
+        since = [("HSCAN", self.keys.since(surface.owner, o), 0, "COUNT", SINCE_MOST) for o in owners]
+        answers = self._together([*count, ("HMGET", self.keys.lists(release, surface), *fields), *since])
+        self._admit(answers[: len(count)])
+        refused = [a for a in answers[len(count):] if isinstance(a, redis.ResponseError)]
+        if refused:
+            raise ServiceError(f"Redis refuses to read lists: {refused[0]}")
+        lists, *scans = answers[len(count):]
+        return [Found(stored, pairs[::2] if cursor == b"0" else None)
+                for stored, (cursor, pairs) in zip(lists, scans, strict=True)]
 
     def admit(self, caller: str) -> None:
         """Count a request that asks nothing else of Redis. Raises TooManyRequests; lets it pass while Redis is down."""
-        if not self._settings.rate_limit:
-            return
-        try:
-            admitted, = self._ask(lambda r: _HIT.run(r, [self._rate(caller), ""], [*self._limit(), 0]))
-        except ServiceError:
-            return
-        if not admitted:
-            raise self._too_many()
+        count = self._counting(caller)
+        if count:
+            with suppress(ServiceError):
+                self._admit(self._together(count))
 
     def post(self, caller: str, events: Sequence[Event]) -> None:
         """Take events, all or none, in one round trip. Raises TooManyRequests, EventsNotTaken."""
         settings = self._settings
         most = settings.events_waiting_most
         keys: list[str] = [self._rate(caller), self.keys.events]
-        values: list[Any] = [*self._limit(), most, int(settings.release_ttl_hours * 3600)]
+        values: list[Any] = [settings.rate_limit, 2 * MINUTE_S, most, int(settings.release_ttl_hours * 3600)]
         for e in events:
             hidden = since_value(e.kind.code, e.at_us) if e.kind.hides(settings.views_are_seen) else b""
             keys += [self.keys.since(Entity.USER, e.user), self.keys.since(Entity.STARTUP, e.startup)]
@@ -133,7 +122,9 @@ class Cache:
 
         def take(r: redis.Redis) -> Any:
             try:
-                return _POST.run(r, keys, values)
+                return r.evalsha(_POST_SHA, len(keys), *keys, *values)
+            except redis.exceptions.NoScriptError:  # the first time, and after a restart
+                return r.eval(_POST, len(keys), *keys, *values)
             except redis.ResponseError as error:  # it answers, but takes nothing: full, or a replica; reading goes on
                 raise ServiceError(f"Redis takes no events: {error}") from error
 
@@ -184,11 +175,31 @@ class Cache:
     def _rate(self, caller: str) -> str:
         return self.keys.rate(caller, int(time.time()) // MINUTE_S)
 
-    def _limit(self) -> list[int]:
-        return [self._settings.rate_limit, 2 * MINUTE_S]
+    def _counting(self, caller: str) -> list[Command]:
+        """The commands that count a request; none without a limit."""
+        key = self._rate(caller)
+        return [("INCR", key), ("EXPIRE", key, 2 * MINUTE_S)] if self._settings.rate_limit else []
+
+    def _admit(self, counted: Sequence[Any]) -> None:
+        """Raises TooManyRequests. A Redis that is full or read-only counts nothing and still hands out lists."""
+        if counted and isinstance(counted[0], int) and counted[0] > self._settings.rate_limit:
+            raise self._too_many()
 
     def _too_many(self) -> TooManyRequests:
         return TooManyRequests(self._settings.rate_limit, MINUTE_S - int(time.time()) % MINUTE_S)
+
+    def _together(self, commands: Sequence[Command]) -> list[Any]:
+        """The answers to several commands sent at once, in one round trip; what Redis refused is the error itself.
+
+        Sent past the client's own pipeline, which costs three times as much (docs/decisions/reader/).
+        """
+        def talk(r: redis.Redis) -> list[Any]:
+            try:
+                return _exchange(r.connection, commands)
+            except redis.ConnectionError:  # a restart of the server left it dead
+                return _exchange(r.connection, commands)
+        answers: list[Any] = self._ask(talk)
+        return answers
 
     def _ask(self, question: Callable[[redis.Redis], Any]) -> Any:
         with self.breaker.guard(redis.RedisError, OSError):
@@ -196,3 +207,20 @@ class Cache:
             if client is None:
                 client = self._mine.client = redis.Redis(connection_pool=self._pool, single_connection_client=True)
             return question(client)
+
+
+def _exchange(connection: Any, commands: Sequence[Command]) -> list[Any]:
+    """Send commands and read as many answers; a connection on which answers may be left unread is given up."""
+    try:
+        connection.send_packed_command(connection.pack_commands(commands))
+        return [_answer(connection) for _ in commands]
+    except BaseException:
+        connection.disconnect()
+        raise
+
+
+def _answer(connection: Any) -> Any:
+    try:
+        return connection.read_response()
+    except redis.ResponseError as error:  # the answers behind it are still to be read
+        return error

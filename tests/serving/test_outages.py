@@ -225,3 +225,48 @@ def test_a_model_that_cannot_be_opened_leaves_the_next_of_the_chain(
     )
     assert "als_v1" in health(app)[1]["troubles"]["models"]
     assert any("model not loaded: als_v1" in r.message for r in caplog.records)
+
+
+def test_a_restart_of_redis_between_two_requests_goes_unnoticed(
+    start: Start, publish: Publish, rows: str, wires: Wires, person: Person
+) -> None:
+    publish()
+    app, owner = start(wires.settings), person(Role.DEVELOPER, 4)
+    stored = ask(app, owner)
+    app.extensions["matchbook"].releases.stop()  # its look at Redis would notice first
+    wires.redis.down()
+    wires.redis.up()
+    assert ask(app, owner) == stored
+
+
+def test_answers_that_came_too_late_are_nobody_elses(
+    start: Start, publish: Publish, rows: str, wires: Wires, person: Person
+) -> None:
+    """What Redis still says on a connection that was given up is never read as the answer to the next question."""
+    publish()
+    app, one, other = start(wires.settings), person(Role.DEVELOPER, 4), person(Role.DEVELOPER, 9)
+    stored = [ask(app, one), ask(app, other)]
+    for _ in range(3):
+        wires.redis.frozen = True
+        assert ask(app, one)["degraded"] is True
+        wires.redis.frozen = False
+        until(lambda: ask(app, other)["degraded"] is False)
+        assert [ask(app, one), ask(app, other)] == stored
+
+
+def test_keys_of_another_type_do_not_mix_up_answers(
+    start: Start, publish: Publish, rows: str, settings: Settings, person: Person
+) -> None:
+    release = publish()
+    app, owner, keys = start(), person(Role.DEVELOPER, 4), Keys(settings.namespace)
+    stored = ask(app, owner)
+    with redis.Redis.from_url(settings.redis_url.reveal()) as client:
+        for minute in range(2):
+            client.set(keys.rate("open", int(time.time()) // 60 + minute), "no number")
+        assert ask(app, owner) == stored
+        client.rename(keys.lists(release, SURFACE), "aside")
+        client.set(keys.lists(release, SURFACE), "no hash")
+        body = ask(app, owner)
+        assert (body["source"], body["degraded"], list(body["scores"])) == ("live", True, list(stored["scores"]))
+        client.rename("aside", keys.lists(release, SURFACE))
+    assert ask(app, owner) == stored
