@@ -53,7 +53,8 @@ def promote(**context: Any) -> Ref:
 
 @dag(dag_id="promote_release", schedule=None, catchup=False, start_date=datetime(2010, 1, 1, tzinfo=UTC),
      is_paused_upon_creation=False, max_active_runs=1, dagrun_timeout=timedelta(hours=1), default_args=DEFAULTS,
-     params=PARAMS, tags=["matchbook", "by hand"], doc_md=__doc__, description="Roll back, or make any stored release live")
+     params=PARAMS, tags=["matchbook", "by hand"], doc_md=__doc__,
+     description="Roll back, or make any stored release live")
 def promote_release() -> None:
     promote()
 

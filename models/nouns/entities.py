@@ -64,7 +64,7 @@ class Entities:
 
     def owners_of(self, surface: Surface) -> np.ndarray:
         """(m,) int32 ascending rows that own a list on this surface: users of the role, or every startup."""
-        mine = np.ones(len(self), bool) if surface.owner is Entity.STARTUP else self._has(surface.role)
+        mine = ~self.ids.blank if surface.owner is Entity.STARTUP else self._has(surface.role)
         return np.flatnonzero(mine).astype(np.int32)
 
     def _has(self, role: Role) -> np.ndarray:

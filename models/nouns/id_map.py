@@ -6,12 +6,14 @@ import re
 import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
 from models.errors import DataError
 
 _ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.IGNORECASE)
+_NIL = str(uuid.UUID(int=0))  # no platform gives it to anybody: it stands for a blank row
 
 
 @dataclass(frozen=True, eq=False)
@@ -19,13 +21,15 @@ class IdMap:
     """Sorted unique UUID strings; the row number of an id is its place in `ids`.
 
     ids: (n,) array of dtype U36, lower case, ascending. Because ids ascend, breaking a tie by row number
-    breaks it by id. An IdMap is never renumbered: another set of ids is another IdMap.
+    breaks it by id. An IdMap is never renumbered: another set of ids is another IdMap. Who was erased leaves a blank
+    row: it keeps its number and no id finds it.
     """
 
     ids: np.ndarray
 
     def __post_init__(self) -> None:
-        if self.ids.dtype != np.dtype("<U36") or (len(self.ids) > 1 and not (self.ids[:-1] < self.ids[1:]).all()):
+        there = self._there[0]
+        if self.ids.dtype != np.dtype("<U36") or (len(there) > 1 and not (there[:-1] < there[1:]).all()):
             raise DataError(f"ids must be a sorted array of unique U36 strings, got {self.ids.dtype} x {len(self.ids)}")
 
     @classmethod
@@ -39,13 +43,31 @@ class IdMap:
     def rows_of(self, ids: np.ndarray | Iterable[str]) -> np.ndarray:
         """(m,) int32 row of each id, -1 where it is unknown."""
         wanted = np.asarray(ids if isinstance(ids, np.ndarray) else list(ids), dtype="<U36")
-        if not len(self.ids):
+        there, rows = self._there
+        if not len(there):
             return np.full(len(wanted), -1, np.int32)
-        place = np.minimum(np.searchsorted(self.ids, wanted), len(self.ids) - 1)
-        return np.where(self.ids[place] == wanted, place, -1).astype(np.int32)
+        place = np.minimum(np.searchsorted(there, wanted), len(there) - 1)
+        return np.where(there[place] == wanted, rows[place], -1).astype(np.int32)
+
+    def without(self, row: int) -> IdMap:
+        """The same rows, this one blank."""
+        ids = self.ids.copy()
+        ids[row] = ""
+        return IdMap(ids)
+
+    @property
+    def blank(self) -> np.ndarray:
+        """(n,) bool, rows of those who were erased."""
+        return np.asarray(self.ids == "")
+
+    @cached_property
+    def _there(self) -> tuple[np.ndarray, np.ndarray]:
+        """The ids that are not blank, and their rows."""
+        rows = np.flatnonzero(~self.blank)
+        return (self.ids if len(rows) == len(self.ids) else self.ids[rows]), rows
 
     def packed(self) -> np.ndarray:
-        """(n, 16) uint8: the UUIDs' bytes, for storage and as Redis fields."""
+        """(n, 16) uint8: the UUIDs' bytes, for storage and as Redis fields; a blank row is all zeros."""
         return pack_ids(self.ids)
 
     @classmethod
@@ -60,13 +82,13 @@ def is_id(text: str) -> bool:
 
 
 def pack_ids(ids: np.ndarray) -> np.ndarray:
-    """(n, 16) uint8 bytes of n UUID strings."""
-    text = "".join(ids.tolist()).replace("-", "")
+    """(n, 16) uint8 bytes of n UUID strings, zeros for a blank one."""
+    text = "".join(i or _NIL for i in ids.tolist()).replace("-", "")
     return np.frombuffer(bytes.fromhex(text), np.uint8).reshape(-1, 16)
 
 
 def unpack_ids(packed: np.ndarray) -> np.ndarray:
-    """(n,) U36 strings of (n, 16) uint8 bytes."""
+    """(n,) U36 strings of (n, 16) uint8 bytes, blank for zeros."""
     raw = np.ascontiguousarray(packed, np.uint8).tobytes()
     strings = [str(uuid.UUID(bytes=raw[i : i + 16])) for i in range(0, len(raw), 16)]
-    return np.array(strings, dtype="<U36")
+    return np.array(["" if s == _NIL else s for s in strings], dtype="<U36")

@@ -24,7 +24,7 @@ from tqdm import tqdm
 import sql
 from models.errors import EmptySnapshot
 from models.nouns.bundle import sha256_of
-from models.nouns.id_map import unpack_ids
+from models.nouns.id_map import pack_ids, unpack_ids
 from models.nouns.vocabulary import Entity, InteractionKind
 from pipelines.artifacts import write_private
 from pipelines.data.checks import Census, Rejected
@@ -35,6 +35,7 @@ from pipelines.data.columns.people import People
 from pipelines.data.contract import check_contract
 from pipelines.data.counts import store_counts
 from pipelines.data.snapshot import Snapshot, digest_of
+from pipelines.erasure.rows import erased_of
 from pipelines.postgres import engine, transaction
 from pipelines.run import Run
 
@@ -104,6 +105,7 @@ class _Export:
         with transaction(
             source.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
         ) as connection:
+            self.erased = erased_of(connection)
             self.users = self._people(connection, "users", USERS)
             self.startups = self._people(connection, "startups", STARTUPS)
             self._events(connection)
@@ -113,7 +115,7 @@ class _Export:
 
     def _people(self, connection: Connection, name: str, schema: pa.Schema) -> People:
         with People(
-            f"matchbook_{name}", self.staging / f"{name}.parquet", schema, self.run.as_of_us, self.rejected
+            f"matchbook_{name}", self.staging / f"{name}.parquet", schema, self.run.as_of_us, self.rejected, self.erased
         ) as people:
             copy_tables(connection, name, self.params, people.take)
         return people
@@ -130,6 +132,7 @@ class _Export:
         user, startup = rows_of(events.user, self.known_users), rows_of(events.startup, self.known_startups)
         whole = events.kind >= 0
         self.broken += int((~whole).sum())
+        whole &= ~self._of_erased(events, user, startup)
         for mask, reason in (
             (whole & (user < 0), "unknown user"),
             (whole & (user >= 0) & (startup < 0), "unknown startup"),
@@ -146,7 +149,17 @@ class _Export:
         good = whole & (user >= 0) & (startup >= 0)
         self.parts.add(user[good], startup[good], events.kind[good], events.at[good])
 
+    def _of_erased(self, events: EventCells, user: np.ndarray, startup: np.ndarray) -> np.ndarray:
+        """(n,) bool: events of people who were erased; only unknown ones need to be looked up."""
+        found = np.zeros(len(events.kind), bool)
+        for ids, rows in ((events.user, user), (events.startup, startup)):
+            unknown = np.flatnonzero(rows < 0)
+            found[unknown] |= self.erased.mask(ids[unknown].view(np.uint8).reshape(-1, 16))
+        return found
+
     def _set_aside_broken(self, table: pa.Table) -> None:
+        for column in ("user_id", "startup_id"):
+            table = table.filter(pa.array(~self.erased.mask(pack_ids(table[column].to_numpy().astype("<U36")))))
         self.rejected.add(
             EVENTS,
             len(table),

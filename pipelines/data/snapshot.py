@@ -157,7 +157,7 @@ class Snapshot:
         n, created = len(self.users), _times(self.users["created_at"], UNKNOWN_TIME)
         views, others = _totals(events, n)
         opted_out = _times(self.users["opted_out_at"], NEVER) < instant
-        there = (created < instant) | (views + others > 0)
+        there = ((created < instant) | (views + others > 0)) & ~self.user_ids.blank
         facets, labels = _facets({"location": _words(self.users["location"])}, n)
         return Entities(
             Entity.USER,
@@ -177,7 +177,7 @@ class Snapshot:
     def _startups_at(self, events: Interactions, instant: int) -> Entities:
         n, created = len(self.startups), _times(self.startups["created_at"], UNKNOWN_TIME)
         viewed, others = _totals(events, n)
-        there = (created < instant) | (viewed + others > 0)
+        there = ((created < instant) | (viewed + others > 0)) & ~self.startup_ids.blank
         withdrawn = _times(self.startups["withdrawn_at"], NEVER) < instant
         words = {f: _words(self.startups[f]) for f in FACETS} | {"stage": self._stage(instant)}
         facets, labels = _facets(words, n)

@@ -23,6 +23,9 @@ from models.nouns.vocabulary import Entity, Method, Source, Surface
 from models.recipe import open_bundles, open_recipe
 from models.recommend import recommend
 from models.recommend.exposure import reach
+from pipelines.erasure.person import returned
+from pipelines.erasure.rows import erased_of
+from pipelines.postgres import engine, transaction
 from pipelines.release.store import add_lists, place_release
 from pipelines.run import Run
 from pipelines.scoring.capping import cap_shards
@@ -46,6 +49,7 @@ def assemble_release(
     stored then.
     """
     entities = entities_of(run.artifacts.open_bundle(CATALOGUE, bundles[CATALOGUE]))
+    _check_erased(run, entities)
     ordered, capped = cap_shards(run, sorted(shards, key=lambda s: (s["surface"], s["index"])), entities)
     digest, lists, shares, size = ReleaseDigest(), {}, {}, 0
     for surface in (s for s in Surface if surfaces is None or s.value in surfaces):
@@ -77,6 +81,17 @@ def assemble_release(
 def metadata_version() -> str:
     """Version of the code and of the libraries that shape the numbers."""
     return " ".join(f"{name}={metadata.version(name)}" for name in ("numpy", "scipy", "implicit", "torch"))
+
+
+def _check_erased(run: Run, entities: Mapping[Entity, Entities]) -> None:
+    """Raises ReleaseIncomplete where somebody was erased since the snapshot was taken."""
+    with transaction(engine(run.settings)) as connection:
+        erased = erased_of(connection)
+    back = returned(erased, *(e.ids for e in entities.values()))
+    if back:
+        raise ReleaseIncomplete(
+            f"{len(back)} of the people in this build were erased since it began; nothing was stored, start it again"
+        )
 
 
 def _verified(

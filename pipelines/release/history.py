@@ -11,6 +11,7 @@ from models.errors import ReleaseNotFound
 from models.nouns.release import Keys, Release
 from models.settings import Settings
 from pipelines.artifacts import Artifacts
+from pipelines.erasure.erase import erase_returned
 from pipelines.release.budget import room_for
 from pipelines.release.cache import connect, text, wrapped
 from pipelines.release.lease import lease
@@ -67,8 +68,10 @@ def rollback(settings: Settings, dry_run: bool = False) -> dict[str, Any]:
 def retire(settings: Settings) -> dict[str, list[str]]:
     """Delete releases beyond `keep_artifacts`, then snapshots and bundles that no kept release names, and old staging.
 
-    What is live or was live before it is never deleted.
+    What is live or was live before it is never deleted. Who was erased and came back with a build that was under way
+    then is erased again, before.
     """
+    erase_returned(settings)
     artifacts = Artifacts(settings)
     releases = artifacts.releases()
     safe = {current_release(settings), *_history(settings)}

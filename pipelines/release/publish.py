@@ -93,7 +93,7 @@ def drop_unfinished(held: Lease, keep: str = "") -> list[str]:
     names = sorted(text(v) for v in held.client.smembers(held.keys.loading))
     left = [name for name in names if name != keep]
     for name in left:
-        _retire(held, name)
+        retire(held, name)
     return left
 
 
@@ -102,11 +102,11 @@ def retire_loaded(settings: Settings, held: Lease) -> list[str]:
     before = [text(v) for v in held.client.lrange(held.keys.history, 0, -1)]
     old = before[settings.keep_releases - 1 :]
     for name in old:
-        _retire(held, name)
+        retire(held, name)
     return old
 
 
-def _retire(held: Lease, release: str) -> None:
+def retire(held: Lease, release: str) -> None:
     keys = held.keys
     held.script("retire", [keys.current, keys.history, keys.loading, *keys.of_release(release)], release)
 

@@ -13,17 +13,22 @@ from models.nouns.id_map import pack_ids
 from pipelines.data.checks import Rejected
 from pipelines.data.columns.copied import id_array, typed
 from pipelines.data.columns.layout import RowGroups
+from pipelines.erasure.person import Erased
 
 
 class People:
     """Rows of `users` or `startups`, ascending by id, as they are copied out; a context manager around its first file.
+    Whoever was erased is left out, as anybody's founder, too.
 
     view: the contract view they come from. known: their ids, for looking up events. born: bool, created before the
     cutoff or at an unknown time.
     """
 
-    def __init__(self, view: str, path: Path, schema: pa.Schema, as_of_us: int, rejected: Rejected) -> None:
+    def __init__(
+        self, view: str, path: Path, schema: pa.Schema, as_of_us: int, rejected: Rejected, erased: Erased
+    ) -> None:
         self.view, self._schema, self._as_of_us, self._rejected = view, schema, as_of_us, rejected
+        self._erased = erased
         self._all = path.with_suffix(".all")
         self._path, self._groups, self._last = path, RowGroups(self._all, schema), ""
         self._ids: list[np.ndarray] = []
@@ -38,13 +43,14 @@ class People:
 
     def take(self, table: pa.Table) -> None:
         """The next rows, as text. A row without an id, or with that of the row before, is set aside."""
+        table = self._without_erased(table)
         ids = table[self._schema.names[0]].to_numpy()
         again = ids == np.concatenate([np.array([self._last], object), ids[:-1]])
         for mask, reason in ((ids == "", "no id"), (again & (ids != ""), "repeated id")):
             self._rejected.add(
                 self.view, int(mask.sum()), **{self._schema.names[0]: pa.array(ids[mask], pa.string())}, reason=reason
             )
-        self._last = ids[-1]
+        self._last = ids[-1] if len(ids) else self._last
         self._keep(typed(table.filter(pa.array(~again & (ids != ""))), self._schema))
 
     @property
@@ -64,6 +70,18 @@ class People:
                 start += len(batch)
         self._all.unlink()
         return groups.rows
+
+    def _without_erased(self, table: pa.Table) -> pa.Table:
+        if not self._erased.marks:
+            return table
+        table = table.filter(pa.array(~self._gone(table[self._schema.names[0]])))
+        if "founder_id" not in table.column_names:
+            return table
+        founders = pc.if_else(pa.array(self._gone(table["founder_id"])), "", table["founder_id"])
+        return table.set_column(table.column_names.index("founder_id"), "founder_id", founders)
+
+    def _gone(self, ids: pa.ChunkedArray) -> np.ndarray:
+        return self._erased.mask(pack_ids(ids.to_numpy().astype("<U36")))
 
     def _keep(self, table: pa.Table) -> None:
         if len(table):

@@ -1,0 +1,49 @@
+"""### Take a person out of everything that Matchbook keeps
+
+Trigger this DAG with the id of a user (or of a startup) who wants to be forgotten. Their events, counts and rejected
+rows, their rows in every snapshot, bundle and stored release, their lists and their place in everybody else's lists,
+and every small key about them in Redis go. What held them is rewritten as a successor with a new digest, the old is
+deleted; readers go over to the successor of the live release in one move.
+
+The task leaves a **receipt** below `MATCHBOOK_HOME/erasure`: what was removed where, and what replaced what. It names
+the person by a keyed hash only. Run it again whenever you like: what is done already is passed over, and an erasure
+that was cut off goes on.
+
+**The platform's own tables are not Matchbook's**: erase the person there, too. While they still stand there, exports
+and the reader pass them over. **Delete this run afterwards**: Airflow keeps its parameter, the id. **A build that was
+under way** may fail, or bring the person back into its own files: `retire_old_artifacts` takes them out again.
+
+**When the task is red**, its log says what is left where, or which server did not answer: run it again.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from airflow.sdk import Param, dag, task
+from matchbook_task_rules import DEFAULTS, PUBLISH, Ref, settings_here
+
+PARAMS = {
+    "person": Param(type="string", pattern=r"^\s*[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}\s*$",
+                    title="Person", description="The id of a user or startup, a UUID."),
+}
+
+
+@task(multiple_outputs=False, pool=PUBLISH, execution_timeout=timedelta(hours=4))
+def erase(**context: Any) -> Ref:
+    """Erase the person everywhere, search for what is left, and return the receipt."""
+    from pipelines.erasure.erase import erase
+
+    return erase(settings_here(), context["params"]["person"])
+
+
+@dag(dag_id="erase_person", schedule=None, catchup=False, start_date=datetime(2010, 1, 1, tzinfo=UTC),
+     is_paused_upon_creation=False, max_active_runs=1, dagrun_timeout=timedelta(hours=6), default_args=DEFAULTS,
+     params=PARAMS, tags=["matchbook", "by hand"], doc_md=__doc__,
+     description="Take a person out of everything that Matchbook keeps")
+def erase_person() -> None:
+    erase()
+
+
+erase_person()

@@ -1,0 +1,113 @@
+"""Redis's part: successors take the places of loaded releases, and every small key forgets the person."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from itertools import islice
+from typing import Any
+
+from models.errors import ReleaseTooBig
+from models.nouns.release import TrendingList
+from models.nouns.vocabulary import Entity, Surface
+from models.settings import Settings
+from pipelines.artifacts import Artifacts
+from pipelines.erasure.person import Person
+from pipelines.release.cache import text
+from pipelines.release.lease import Lease
+from pipelines.release.load import Loadable, load
+from pipelines.release.publish import retire, switch
+
+log = logging.getLogger(__name__)
+
+
+def replace_loaded(settings: Settings, held: Lease, successors: Mapping[str, str]) -> int:
+    """Load the successors of loaded releases and put each into the place of its predecessor, the live one atomically:
+    readers see one or the other. The predecessors' keys stay for `drop_unfinished`. Returns how many were replaced.
+
+    Where there is no room for the successor of a release that is not live, it is only taken out: it can be promoted.
+    """
+    live = text(held.client.get(held.keys.current))
+    before = [text(v) for v in held.client.lrange(held.keys.history, 0, -1)]
+    there = [name for name in (live, *before) if name in successors]
+    for name in there:
+        loadable = Loadable.open(Artifacts(settings), successors[name])
+        try:
+            load(settings, held, loadable)
+        except ReleaseTooBig as error:
+            if name == live:
+                raise
+            log.warning("%s is taken out of Redis, its successor is stored only: %s", name, error)
+            retire(held, name)
+        else:
+            switch(held, loadable.manifest, replaces=name)
+    return len(there)
+
+
+def forget_keys(held: Lease, person: Person, releases: Iterable[str]) -> dict[str, int]:
+    """Every key about the person, and their place in others'; returns how many of what.
+
+    releases: for which lists may have been computed live.
+    """
+    keys = held.keys
+    own = [keys.live(r, s, person.id) for r in releases for s in Surface]
+    own += [keys.count(e, person.id) for e in Entity]
+    return {
+        "live lists and counts": int(held.write("UNLINK", own)),
+        "since hashes": _forget_since(held, person),
+        "hidden sets": _forget_hidden(held, person),
+        "trending lists": sum(_forget_trending(held, person, s) for s in Surface),
+        "waiting events": _forget_events(held, person),
+    }
+
+
+def forget_fields(held: Lease, person: Person, releases: Iterable[str]) -> int:
+    """The person's own lists in releases that readers may still hold for some seconds."""
+    hashes = [held.keys.lists(r, s) for r in releases for s in Surface]
+    return sum(int(held.write("HDEL", [h], person.packed)) for h in hashes)
+
+
+def _forget_since(held: Lease, person: Person) -> int:
+    """The person's own hashes, and their field in everybody else's. All are looked at: the person's own may have
+    expired before those of the others, and then nothing names them."""
+    removed = int(held.write("UNLINK", [held.keys.since(e, person.id) for e in Entity]))
+    names = (text(key) for key in held.client.scan_iter(f"{held.keys.namespace}:since:*", 1000))
+    while part := list(islice(names, 1000)):
+        pipe = held.client.pipeline(transaction=False)
+        for name in part:
+            held.write("HDEL", [name], person.packed, pipe=pipe)
+        removed += sum(pipe.execute())
+    return removed
+
+
+def _forget_hidden(held: Lease, person: Person) -> int:
+    removed = sum(int(held.write("SREM", [held.keys.hidden(e)], person.packed)) for e in Entity)
+    if removed:
+        held.write("INCR", [held.keys.hidden_version])
+    return removed
+
+
+def _forget_trending(held: Lease, person: Person, surface: Surface) -> int:
+    key = held.keys.trending(surface)
+    stored = held.client.get(key)
+    listing = TrendingList.decode(stored) if isinstance(stored, bytes) else None
+    if listing is None or person.id not in listing.ids:
+        return 0
+    kept = listing.ids != person.id
+    held.write("SET", [key], replace(listing, ids=listing.ids[kept], score=listing.score[kept]).encode(), "KEEPTTL")
+    return 1
+
+
+def _forget_events(held: Lease, person: Person) -> int:
+    """Posted events that were not drained yet."""
+    entries: Any = held.client.xrange(held.keys.events)
+    mine = [entry for entry, fields in entries if any(person.within(v) for v in fields.values())]
+    return int(held.write("XDEL", [held.keys.events], *mine)) if mine else 0
+
+
+def all_releases(settings: Settings, held: Lease) -> set[str]:
+    """Every release that is stored, loaded, or was until a moment ago."""
+    client, keys = held.client, held.keys
+    loaded = [client.get(keys.current), *client.lrange(keys.history, 0, -1), *client.smembers(keys.loading)]
+    return {p.name for p in Artifacts(settings).stored("releases")} | {text(v) for v in loaded if v}

@@ -1,0 +1,44 @@
+"""PostgreSQL's part: the tombstone that keeps exports and the reader from knowing a person again, and our own rows."""
+
+from __future__ import annotations
+
+from sqlalchemy import Connection, text
+
+import sql
+from models.settings import Settings
+from pipelines.erasure.person import Erased, Person, normal_id
+from pipelines.postgres import engine, transaction
+
+_FOLDER = "erasure"
+_DELETES = "delete_"
+
+
+def person_of(settings: Settings, given: str) -> Person:
+    """The person of an id, whether anybody knows it or not. Raises DataError where it is no id."""
+    known = normal_id(given)
+    with transaction(engine(settings)) as connection:
+        return Person(known, str(connection.scalar(text(sql.load("mark", _FOLDER)), {"id": known})))
+
+
+def erase_rows(settings: Settings, person: Person) -> dict[str, int]:
+    """Set the tombstone and delete what is ours, in one transaction; returns how many rows of what."""
+    scripts = [name.rpartition("/")[2].removesuffix(".sql") for name, _ in sql.scripts(_FOLDER)]
+    with transaction(engine(settings)) as connection:
+        connection.execute(text(sql.load("tombstone", _FOLDER)), {"id": person.id})
+        return {
+            name.removeprefix(_DELETES): connection.execute(text(sql.load(name, _FOLDER)), {"id": person.id}).rowcount
+            for name in scripts
+            if name.startswith(_DELETES)
+        }
+
+
+def stands_on_platform(settings: Settings, person: Person) -> bool:
+    """Whether the platform's own tables still name the person."""
+    with transaction(engine(settings)) as connection:
+        return bool(connection.scalar(text(sql.load("standing", _FOLDER)), {"id": person.id}))
+
+
+def erased_of(connection: Connection) -> Erased:
+    """Everybody who was erased."""
+    found = connection.execute(text(sql.load("known", _FOLDER))).one()
+    return Erased(bytes(found.key), frozenset(found.marks))

@@ -1,0 +1,2 @@
+-- Their interaction count.
+DELETE FROM matchbook_interaction_counts WHERE id = CAST(:id AS uuid)

@@ -1,0 +1,2 @@
+-- The keyed hash of an id.
+SELECT matchbook_mark(CAST(:id AS uuid))

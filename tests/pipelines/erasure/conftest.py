@@ -1,0 +1,201 @@
+"""A marketplace built twice for real, a person in every corner of it, and eyes for every corner."""
+
+from __future__ import annotations
+
+import csv
+import shutil
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import numpy as np
+import psycopg2
+import pytest
+import redis
+
+import pipelines.erasure.erase as erasing
+from models.nouns.catalogue import CATALOGUE, entities_of
+from models.nouns.release import POPULAR_FIELD, Keys, decode_list
+from models.nouns.vocabulary import Entity, Surface
+from models.settings import Secret, Settings
+from pipelines.artifacts import Artifacts
+from pipelines.commands.build import run_build
+from pipelines.data.load import import_folder
+from pipelines.postgres import engine
+from pipelines.release.history import current_release, promote
+from tests.tiny_marketplace import AFTER_ALL, identity, write_tiny_marketplace
+
+SMALL = {"als_factors": 4, "als_iterations": 3, "two_tower_epochs": 1, "two_tower_dimensions": 8,
+         "content_dimensions": 8, "ranker_epochs": 1, "ranker_min_positives": 5, "shards": 5, "depth": 10,
+         "graph_filter_min_pairs": 0.0, "views_are_seen": False, "ranker_cuts": 1}
+MOULD = "erasure_mould"
+#: A hot developer with events everywhere, founder of a startup, in a place where nobody else is.
+PERSON = identity("user", 23)
+
+
+@dataclass(frozen=True, eq=False)
+class City:
+    """The settings, both releases, and what Redis says."""
+
+    settings: Settings
+    older: str
+    live: str
+
+    @property
+    def client(self) -> redis.Redis:
+        return redis.Redis.from_url(self.settings.redis_url.reveal())
+
+    @property
+    def keys(self) -> Keys:
+        return Keys(self.settings.namespace)
+
+    def execute(self, statement: str, *values: object) -> list[tuple[Any, ...]]:
+        connection = psycopg2.connect(self.settings.database_url.reveal())
+        with connection, connection.cursor() as cursor:
+            cursor.execute(statement, values)
+            found = cursor.fetchall() if cursor.description else []
+        connection.close()
+        return found
+
+    def lists(self, release: str | None = None) -> dict[tuple[str, str], list[tuple[str, bytes]]]:
+        """(surface, owner or *) -> (id, score, source and reason bytes) of every place, as Redis has them."""
+        name = release or str(current_release(self.settings))
+        catalogue = Artifacts(self.settings).open_bundle(
+            CATALOGUE, Artifacts(self.settings).release(name).bundles[CATALOGUE]
+        )
+        entities, found = entities_of(catalogue), {}
+        for surface in Surface:
+            ids = entities[surface.item].ids.ids
+            for field, value in self.client.hgetall(self.keys.lists(name, surface)).items():
+                places = decode_list(value)
+                cells = zip(places.score, places.source, places.reason, strict=True)
+                owner = "*" if field == POPULAR_FIELD else str(UUID(bytes=field))
+                found[surface.value, owner] = [
+                    (str(ids[i]), np.array(c).tobytes()) for i, c in zip(places.item, cells, strict=True)
+                ]
+        return found
+
+
+@pytest.fixture(scope="session")
+def mould(server_settings: Settings, template_database: str, tmp_path_factory: pytest.TempPathFactory) -> City:
+    """Two stored releases; every test gets a copy of the home and of the database."""
+    home = tmp_path_factory.mktemp("mould")
+    settings = replace(server_settings, **SMALL, home=home, database_url=_database(server_settings, MOULD))
+    _create(server_settings, MOULD, template_database)
+    import_folder(settings, _folder(home / "data"))
+    older, live = (
+        run_build(settings, as_of=AFTER_ALL - timedelta(days=d), publish=False)["release"] for d in (7, 0)
+    )
+    engine(settings).dispose()  # a database in use cannot be copied
+    return City(settings, older, live)
+
+
+@pytest.fixture
+def city(settings: Settings, mould: City, monkeypatch: pytest.MonkeyPatch) -> Iterator[City]:
+    monkeypatch.setattr(erasing, "FOLLOW_S", 0.0)
+    name = f"city_{uuid.uuid4().hex[:8]}"
+    _create(settings, name, MOULD)
+    shutil.copytree(mould.settings.artifacts, settings.artifacts)
+    settings = replace(settings, **SMALL, database_url=_database(settings, name))
+    for release in (mould.older, mould.live):
+        promote(settings, release)
+    yield City(settings, mould.older, mould.live)
+    engine(settings).dispose()
+    _run(settings, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def _database(settings: Settings, name: str) -> Secret:
+    return Secret(f"{settings.database_url.reveal().rpartition('/')[0]}/{name}")
+
+
+def _create(settings: Settings, name: str, template: str) -> None:
+    _run(settings, f"CREATE DATABASE {name} TEMPLATE {template}")
+
+
+def _run(settings: Settings, statement: str) -> None:
+    connection = psycopg2.connect(_database(settings, "postgres").reveal())
+    connection.autocommit = True
+    with connection.cursor() as cursor:
+        cursor.execute(statement)
+    connection.close()
+
+
+def _folder(path: Path) -> Path:
+    """The tiny marketplace, the person a founder in a place of their own."""
+    write_tiny_marketplace(path)
+    for file, change in (("users", _moved), ("startups", _founded)):
+        with (path / f"{file}.csv").open(newline="") as f:
+            rows = [change(row) for row in csv.DictReader(f)]
+        with (path / f"{file}.csv").open("w", newline="") as f:
+            table = csv.DictWriter(f, list(rows[0]))
+            table.writeheader()
+            table.writerows(rows)
+    return path
+
+
+def _moved(row: dict[str, str]) -> dict[str, str]:
+    return row | {"location": "Tinyville"} if row["user_id"] == PERSON else row
+
+
+def _founded(row: dict[str, str]) -> dict[str, str]:
+    return row | {"founder_id": PERSON} if row["startup_id"] == identity("startup", 1) else row
+
+
+@pytest.fixture
+def planted(city: City) -> City:
+    """Traces of the person wherever the reader, imports, builds and logs leave them."""
+    settings, client, keys = city.settings, city.client, city.keys
+    startup, packed = identity("startup", 4), UUID(PERSON).bytes
+    city.execute("INSERT INTO matchbook_events (event_id, user_id, startup_id, type, at) VALUES "
+                 "('e1', %s, %s, 'dismiss', '2024-04-01'), ('e2', %s, %s, 'like', '2024-04-02')",
+                 PERSON, startup, PERSON, identity("startup", 6))
+    city.execute("INSERT INTO matchbook_rejected_rows VALUES ('x.csv', 3, 'why', %s)", f"{PERSON.upper()},x")
+    for surface in Surface:
+        client.set(keys.live(city.live, surface, PERSON), b"x", ex=600)
+        client.set(keys.live(city.older, surface, PERSON), b"x", ex=600)
+    client.set(keys.count(Entity.USER, PERSON), b"7", ex=600)
+    for other in (startup, identity("startup", 6)):
+        client.hset(keys.since(Entity.USER, PERSON), UUID(other).bytes, b"\x02" + bytes(8))
+        for met in (packed, b"n" * 16):
+            client.hset(keys.since(Entity.STARTUP, other), met, b"\x02" + bytes(8))
+    # the person's own hash has expired before that of the other side: nothing names this one any more
+    client.hset(keys.since(Entity.STARTUP, identity("startup", 13)), packed, b"\x00" + bytes(8))
+    client.sadd(keys.hidden(Entity.USER), packed, b"n" * 16)
+    client.set(keys.hidden_version, 5)
+    client.xadd(keys.events, {"event_id": "e3", "user_id": PERSON, "startup_id": startup, "type": "like"})
+    client.xadd(keys.events, {"event_id": "e4", "user_id": identity("user", 8), "startup_id": startup, "type": "like"})
+    _leave_files(settings)
+    return city
+
+
+def _leave_files(settings: Settings) -> None:
+    for folder, text in (("rejected", f"file,line\nusers.csv,{PERSON}\nusers.csv,somebody else\n"),
+                         ("logs", f"owner {PERSON} asked\n"), ("airflow/logs", f"id={PERSON.replace('-', '')}!\n")):
+        (settings.home / folder).mkdir(parents=True, exist_ok=True)
+        (settings.home / folder / "a.csv").write_text(text)
+    run = settings.artifacts / "runs" / "of-yesterday"
+    run.mkdir()
+    np.savez_compressed(run / "staged.npz", ids=np.array([PERSON]))
+
+
+@pytest.fixture
+def traces() -> Callable[[City], list[str]]:
+    """Where the person stands, looked for with other eyes than those of the product: raw bytes, keys and rows."""
+
+    def look(city: City) -> list[str]:
+        forms = [UUID(PERSON).bytes, PERSON.encode(), PERSON.encode("utf-32-le"), PERSON.replace("-", "").encode()]
+        files = [p for p in city.settings.home.rglob("*") if p.is_file()]
+        found = [str(p) for p in files if any(f in p.read_bytes() for f in forms)]
+        for key in city.client.scan_iter(f"{city.settings.namespace}:*"):
+            content = key + (city.client.dump(key) or b"")
+            found += [str(key)] if any(f in content for f in forms) else []
+        for table in ("events", "interaction_counts", "rejected_rows", "erased"):
+            rows = city.execute(f"SELECT t::text FROM matchbook_{table} AS t")
+            found += [f"{table}: {row}" for (row,) in rows if PERSON in row.lower()]
+        return found
+
+    return look
