@@ -14,7 +14,11 @@ MatchbookError
 ├── ReleaseError             lists cannot be published or read
 │   ├── ReleaseIncomplete    counts or checksums differ; the pointer is not moved
 │   └── ReleaseNotFound      no release of that name, or none is live yet
-├── RequestError             a request to the reader is malformed: answered 400 with what was expected
+├── RequestError             a request to the reader is refused; malformed ones are answered 400
+│   ├── NotIdentified        401: no API key, or not one that is held
+│   ├── NotAllowed           403: the key's scopes do not reach this far
+│   ├── BodyTooLarge         413
+│   └── UrlTooLong           414
 └── ServiceError             PostgreSQL, Redis or Airflow does not answer or could not be started
 
 A message says what was expected, what came, where, and what to do next. Foreign errors are wrapped once,
@@ -81,11 +85,37 @@ class ReleaseNotFound(ReleaseError):
 
 
 class RequestError(MatchbookError):
-    """A request to the reader is malformed. code: a stable word for programs; the rest is for people."""
+    """A request to the reader is refused. code: a stable word for programs; the rest is for people."""
+
+    status = 400
 
     def __init__(self, code: str, expected: str, got: str, hint: str) -> None:
         super().__init__(f"expected {expected}, got {got!r}; {hint}")
         self.code, self.expected, self.got, self.hint = code, expected, got, hint
+
+
+class NotIdentified(RequestError):
+    """No API key came with the request, or one that is not held, or has expired."""
+
+    status = 401
+
+
+class NotAllowed(RequestError):
+    """The key is known, but its scopes do not reach this far."""
+
+    status = 403
+
+
+class BodyTooLarge(RequestError):
+    """The request brings more than is read."""
+
+    status = 413
+
+
+class UrlTooLong(RequestError):
+    """The address of the request is longer than is read."""
+
+    status = 414
 
 
 class ServiceError(MatchbookError):
