@@ -145,7 +145,7 @@ class Settings:
     live_ttl_s: int = _env("MATCHBOOK_LIVE_TTL_S", 1800, "a list computed live is kept (H05)", low=1)
     count_ttl_s: int = _env("MATCHBOOK_COUNT_TTL_S", 300, "an interaction count is kept (H03)", low=1)
     unknown_ttl_s: int = _env("MATCHBOOK_UNKNOWN_TTL_S", 30, "an id that the platform does not know is remembered", low=1)
-    live_budget_s: float = _env("MATCHBOOK_LIVE_BUDGET_S", 0.5, "the reader's patience with a list computed live", low=0.01)
+    live_budget_s: float = _env("MATCHBOOK_LIVE_BUDGET_S", 0.2, "the reader's patience with a list computed live", low=0.01)
     live_workers: int = _env("MATCHBOOK_LIVE_WORKERS", 2, "lists computed live at once by one process", low=1, high=64)
     reader_threads: int = _env("MATCHBOOK_READER_THREADS", 4, "threads of one process of the reader", low=1, high=64)
     pseudonym_key: Secret = _env("MATCHBOOK_PSEUDONYM_KEY", Secret(""), "hides owners' ids in the access log (L06)")

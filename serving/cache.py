@@ -15,6 +15,14 @@ from models.nouns.release import Keys
 from models.settings import Settings
 from serving.breaker import Breaker
 
+#: What has another token by now is somebody else's.
+_GIVE_UP = """
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+if ARGV[2] == '' then return redis.call('DEL', KEYS[1]) end
+redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
+return 1
+"""
+
 
 class Cache:
     """Every question the reader asks of Redis. Each raises ServiceError where it does not answer in time."""
@@ -50,6 +58,15 @@ class Cache:
         """Several fields of a hash, in one round trip."""
         return list(self._ask(lambda r: r.hmget(key, list(fields)))) if fields else []
 
+    def lengths(self, keys: Sequence[str]) -> list[int]:
+        """How many fields each of these hashes has, in one round trip."""
+        def read(r: redis.Redis) -> list[int]:
+            pipeline = r.pipeline(transaction=False)
+            for key in keys:
+                pipeline.hlen(key)
+            return list(pipeline.execute())
+        return list(self._ask(read))
+
     def store(self, entries: Sequence[tuple[str, bytes, int]]) -> None:
         """Write (key, value, seconds to live) entries, in one round trip."""
         def write(r: redis.Redis) -> None:
@@ -58,6 +75,21 @@ class Cache:
                 pipeline.set(key, value, ex=ttl_s)
             pipeline.execute()
         self._ask(write)
+
+    def claim(self, key: str, token: bytes, ttl_ms: int) -> bytes | None:
+        """Write a short lived token where the key is free, in one round trip; None where it was, else what it holds."""
+        def write(r: redis.Redis) -> bytes | None:
+            pipeline = r.pipeline()
+            pipeline.set(key, token, nx=True, px=ttl_ms)
+            pipeline.get(key)
+            mine, holds = pipeline.execute()
+            return None if mine else holds or b"gone"
+        found: bytes | None = self._ask(write)
+        return found
+
+    def give_up(self, key: str, token: bytes, instead: bytes = b"", ttl_ms: int = 0) -> None:
+        """Free a key that holds this token, or leave something else in its place for a while."""
+        self._ask(lambda r: r.eval(_GIVE_UP, 1, key, token, instead, ttl_ms))
 
     def ping(self) -> None:
         """Ask for a sign of life."""

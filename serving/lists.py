@@ -14,7 +14,7 @@ from models.errors import MatchbookError, ReleaseIncomplete, ServiceError
 from models.nouns.id_map import IdMap
 from models.nouns.release import StoredList, TrendingList, decode_list
 from models.nouns.vocabulary import Entity, Method, Role, Source, Surface
-from models.routing import route
+from models.routing import may_be_routed_otherwise, route
 from models.settings import Settings
 from serving.cache import Cache
 from serving.releases import HeldRelease, Releases, instant
@@ -57,9 +57,12 @@ class LiveAnswer:
 class Live(Protocol):
     """The live fallback, as the reader sees it."""
 
-    def answers(self, held: HeldRelease, surface: Surface,
-                owners: Sequence[str]) -> tuple[Mapping[str, LiveAnswer], str]:
-        """What could be computed within the budget, and what was down, empty if nothing."""
+    def answers(self, held: HeldRelease, surface: Surface, owners: Sequence[str],
+                met: Mapping[str, int]) -> tuple[Mapping[str, LiveAnswer], str]:
+        """What could be computed within the budget, and what was down, empty if nothing.
+
+        met: how many an owner may have met since the build, 0 where nothing is known.
+        """
         ...
 
     def count(self, held: HeldRelease, surface: Surface, owner: str) -> int:
@@ -84,9 +87,11 @@ class ListReader:
         trouble = trouble or self.releases.trouble
         answers = {o: Answer(surface, o, held, stored, "cache", True, held.generated_at(stored.part), trouble)
                    for o, stored in found.items()}
-        missing = [o for o in owners if o not in found]
+        missing, met = [o for o in owners if o not in found], self._met(surface, owners)
         if missing:
-            answers |= self._missing(held, surface, missing, trouble)
+            answers |= self._missing(held, surface, missing, met, trouble)
+        if met:
+            answers |= self._outgrown(held, surface, {o: answers[o] for o in found}, met)
         return [answers[o] for o in owners]
 
     def popular(self, surface: Surface) -> Answer:
@@ -125,7 +130,30 @@ class ListReader:
         except ServiceError as error:
             return {}, str(error)
 
-    def _missing(self, held: HeldRelease, surface: Surface, owners: Sequence[str], trouble: str) -> dict[str, Answer]:
+    def _met(self, surface: Surface, owners: Sequence[str]) -> dict[str, int]:
+        """How many each of these owners has met since the build, at most; who met nobody is left out."""
+        try:
+            counts = self._cache.lengths([self._cache.keys.since(surface.owner, o) for o in owners])
+        except ServiceError:
+            return {}
+        return {o: n for o, n in zip(owners, counts, strict=True) if n}
+
+    def _outgrown(self, held: HeldRelease, surface: Surface, stored: Mapping[str, Answer],
+                  met: Mapping[str, int]) -> dict[str, Answer]:
+        """Live lists in place of stored ones whose owners may be routed otherwise by now; the stored one, marked, where
+        there is none in time."""
+        settings = self._settings.with_recorded(held.release.settings)
+        behind = [o for o, a in stored.items()
+                  if may_be_routed_otherwise(surface, a.listing.count, met.get(o, 0), settings)]
+        live, trouble = self._live.answers(held, surface, behind, met)
+        answers = {o: replace(stored[o], trouble=stored[o].trouble or trouble) for o in behind}
+        for o, found in live.items():
+            if found.listing is not None:
+                answers[o] = self._from_live(held, surface, o, found, stored[o].trouble)
+        return answers
+
+    def _missing(self, held: HeldRelease, surface: Surface, owners: Sequence[str], met: Mapping[str, int],
+                 trouble: str) -> dict[str, Answer]:
         """Lists that are not stored: of people of another role, of newcomers, expired ones, all while Redis is down."""
         places = held.items[surface.owner].ids.rows_of(owners).tolist()
         rows = dict(zip(owners, places, strict=True))
@@ -134,7 +162,7 @@ class ListReader:
         if expected and not trouble:
             self.releases.look_soon()  # a list that should be there is not: has the release been retired or expired?
             trouble = f"lists of release {held.id} are missing from Redis"
-        live, live_trouble = self._live.answers(held, surface, [o for o in owners if o not in others])
+        live, live_trouble = self._live.answers(held, surface, [o for o in owners if o not in others], met)
         trouble = trouble or live_trouble
         answers = {o: self._other_role(held, surface, o, trouble) for o in others}
         for o in owners:

@@ -12,6 +12,7 @@ from models.nouns.bundle import Bundle
 from models.nouns.entities import Entities
 from models.nouns.id_map import IdMap
 from models.nouns.vocabulary import Entity, Source, Surface
+from models.recipe.folding import AlsFold, Fold, TowerFold
 from models.scorers import Scorer
 from models.scorers.content import ContentScorer
 from models.scorers.factors import FactorScorer
@@ -76,6 +77,22 @@ def scorers_of(
         found.append(NeighbourScorer(_similarity(bundles[neighbours], items.ids, rows)))
     if forward and "graph_filter_v1" in bundles:
         found.append(NeighbourScorer(_similarity(bundles["graph_filter_v1"], items.ids, rows), Source.GRAPH_FILTER))
+    return found
+
+
+def folds_of(surface: Surface, bundles: Mapping[str, Bundle], scorers: Sequence[Scorer], owners: Entities,
+             items: Entities) -> dict[Source, Fold]:
+    """By source how it takes in what an owner did since; startups have no history in the two-tower."""
+    found: dict[Source, Fold] = {}
+    for scorer in scorers:
+        if scorer.source in (Source.ALS, Source.ALS_REVERSE):
+            found[scorer.source] = AlsFold(bundles[f"{scorer.source}_v1"], items.ids)
+        if isinstance(scorer, TowerScorer) and surface.owner is Entity.USER:
+            b = bundles["two_tower_v1"]
+            if "history_vectors" in b.arrays:  # else trained before they were stored
+                lengths, history = (aligned(b, kind, side, e.ids)[0] for kind, side, e in (
+                    ("user_lengths", "user", owners), ("history_vectors", "item", items)))
+                found[scorer.source] = TowerFold(scorer, lengths, history, int(b.config["history"]))
     return found
 
 
