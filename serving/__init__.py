@@ -2,7 +2,8 @@
 
 app        assembles the parts; wsgi is the process, processes how gunicorn runs it
 releases   the release that answers, followed by a watcher; loading reads one from Redis or, in need, from files
-lists      finds one owner's list; live computes a missing one
+lists      finds one owner's list; live/ computes one that is missing or behind its owner
 cache      the door to Redis; postgres the door to PostgreSQL; breaker the pause after a failure
-http/      what the outside sees: routes, query, present, health, access (log and metrics), openapi
+http/      what the outside sees: callers, caps and headers, routes, query, present, health, access (log and metrics),
+           openapi
 """

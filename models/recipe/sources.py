@@ -117,7 +117,11 @@ def _sides(
 
 
 def aligned(bundle: Bundle, array: str, ids: str, wanted: IdMap) -> tuple[np.ndarray, np.ndarray]:
-    """The rows of an array in the order of `wanted`, zero where the bundle does not know the id; and which it knows."""
+    """The rows of an array in the order of `wanted`, zero where the bundle does not know the id; and which it knows.
+
+    A bundle that knows just these ids gives its own array, not a copy for every surface."""
+    if np.array_equal(bundle.maps[ids].ids, wanted.ids):
+        return np.asarray(bundle.arrays[array], np.float32), np.ones(len(wanted), bool)
     place = bundle.maps[ids].rows_of(wanted.ids)
     known = place >= 0
     values = np.asarray(bundle.arrays[array], np.float32)

@@ -76,18 +76,20 @@ class LiveRecommender:
         if not owners:
             return {}, ""
         deadline, trouble = time.monotonic() + self._settings.live_budget_s, ""
-        found = self._kept(held, surface, owners, met)
+        kept = self._kept(held, surface, owners)
+        found = self._current(held, surface, kept, met)
         pending = [o for o in owners if o not in found]
         while pending:
-            computed, elsewhere, wrong = self._computed(held, surface, pending, met, deadline)
+            computed, pending, wrong = self._computed(held, surface, pending, met, deadline)
             found, trouble = found | computed, trouble or wrong
-            if elsewhere and time.monotonic() + POLL_S > deadline:
+            if pending and time.monotonic() + POLL_S > deadline:
                 trouble = self._late()
                 break
-            time.sleep(POLL_S if elsewhere else 0)
-            found |= self._kept(held, surface, elsewhere, met)
-            pending = [o for o in elsewhere if o not in found]
-        return {o: _answer(f) for o, f in found.items()}, trouble or self.trouble(held)[1]
+            if pending:
+                time.sleep(POLL_S)
+                found |= self._current(held, surface, self._kept(held, surface, pending), met)
+                pending = [o for o in pending if o not in found]
+        return {o: _answer(f) for o, f in (kept | found).items()}, trouble or self.trouble(held)[1]
 
     def count(self, held: HeldRelease, surface: Surface, owner: str) -> int:
         """The count kept by an earlier computation (H03), else that of the cutoff, else 0; never a database read."""
@@ -108,23 +110,23 @@ class LiveRecommender:
         self.flights.close()
         self._opener.shutdown(wait=False, cancel_futures=True)
 
-    def _kept(self, held: HeldRelease, surface: Surface, owners: Sequence[str],
-              met: Mapping[str, int]) -> dict[str, LiveList]:
-        """What Redis has of earlier computations and is not behind its owner."""
+    def _kept(self, held: HeldRelease, surface: Surface, owners: Sequence[str]) -> dict[str, LiveList]:
+        """What Redis has of earlier computations."""
         try:
             values = self._cache.get_many([self._cache.keys.live(held.id, surface, o) for o in owners])
-            found = {o: LiveList.decode(v) for o, v in zip(owners, values, strict=True) if v is not None}
+            return {o: LiveList.decode(v) for o, v in zip(owners, values, strict=True) if v is not None}
         except MatchbookError as error:
             log.debug("no live lists from Redis: %s", error)
             return {}
-        return {o: f for o, f in found.items() if not self._is_behind(held, surface, f, met.get(o, 0))}
 
-    def _is_behind(self, held: HeldRelease, surface: Surface, found: LiveList, met: int) -> bool:
-        """Whether the owner may be routed otherwise by now; asked again only when PostgreSQL can have heard of it."""
-        if not met or not found.value or time.time() - found.made_us / 1e6 < AGAIN_S:
-            return False
-        settings = self._settings.with_recorded(held.release.settings)
-        return may_be_routed_otherwise(surface, decode_list(found.value).count, met, settings)
+    def _current(self, held: HeldRelease, surface: Surface, kept: Mapping[str, LiveList],
+                 met: Mapping[str, int]) -> dict[str, LiveList]:
+        """Those whose owners are not routed otherwise by now; younger ones PostgreSQL could not better yet."""
+        if not any(met.get(o) for o in kept):
+            return dict(kept)
+        settings, latest_us = self._settings.with_recorded(held.release.settings), 1e6 * (time.time() - AGAIN_S)
+        return {o: f for o, f in kept.items() if f.made_us > latest_us or not f.value or not may_be_routed_otherwise(
+            surface, decode_list(f.value).count, met.get(o, 0), settings)}
 
     def _computed(self, held: HeldRelease, surface: Surface, owners: Sequence[str], met: Mapping[str, int],
                   deadline: float) -> tuple[dict[str, LiveList], list[str], str]:
@@ -154,8 +156,8 @@ class LiveRecommender:
 
     def _compute(self, held: HeldRelease, surface: Surface, owner: str, met: int) -> LiveList:
         """Read the owner, run the recipe, keep the result. Raises ServiceError."""
-        if kept := self._kept(held, surface, [owner], {owner: met}):
-            return kept[owner]  # another process finished between the look and the start
+        if found := self._current(held, surface, self._kept(held, surface, [owner]), {owner: met}):
+            return found[owner]  # another process finished between the look and the start
         with SECONDS.labels(surface).time():
             return self._computed_now(held, surface, owner)
 

@@ -115,6 +115,23 @@ def test_a_live_list_that_is_behind_its_owner_is_made_again_once_a_minute(
     assert ask(app, newcomer)["route"] == "als"
 
 
+def test_a_live_list_that_is_behind_answers_where_no_newer_comes(
+    start: Start, publish: Publish, rows: str, execute: Execute, act: Act, settings: Settings,
+    monkeypatch: pytest.MonkeyPatch
+) -> None:
+    release, newcomer = publish(), str(uuid.uuid4())
+    execute("INSERT INTO users (id, role, interests) VALUES (%s, 'developer', 'games')", newcomer)
+    app, key = start(), Keys(settings.namespace).live(release, SURFACE, newcomer)
+    before = ask(app, newcomer)
+    act(newcomer, group=0, first=0, n=5)
+    with redis.Redis.from_url(settings.redis_url.reveal()) as client:
+        kept = LiveList.decode(client.get(key))
+        client.set(key, replace(kept, made_us=kept.made_us - 61_000_000).encode(), ex=600)
+    monkeypatch.setattr(app.extensions["matchbook"].database, "owner", lambda *_: 1 / 0)
+    body = ask(app, newcomer)
+    assert (body["scores"], body["degraded"], body["source"]) == (before["scores"], True, "live")
+
+
 def test_several_at_once_are_each_answered_by_where_they_stand(start: Start, publish: Publish, cold: str, act: Act,
                                                                person: Callable[[Role, int], str]) -> None:
     publish()
