@@ -17,6 +17,10 @@ MatchbookError
 │   ├── ReleaseNotFound      no release of that name, or none is live yet
 │   └── ReleaseTooBig        Redis has no room for it; nothing was written
 ├── RequestError             a request to the reader is refused; malformed ones are answered 400
+│   ├── NotIdentified        401: no API key, or not one that is held
+│   ├── NotAllowed           403: the key's scopes do not reach this far
+│   ├── BodyTooLarge         413
+│   ├── UrlTooLong           414
 │   ├── TooManyRequests      429: the caller has asked more often in this minute than it may
 │   └── EventsNotTaken       503: the events of a request cannot be kept now, not one of them was
 └── ServiceError             PostgreSQL, Redis or Airflow does not answer or could not be started
@@ -108,6 +112,30 @@ class RequestError(MatchbookError):
     def __init__(self, code: str, expected: str, got: str, hint: str) -> None:
         super().__init__(f"expected {expected}, got {got!r}; {hint}")
         self.code, self.expected, self.got, self.hint = code, expected, got, hint
+
+
+class NotIdentified(RequestError):
+    """No API key came with the request, or one that is not held, or has expired."""
+
+    status = 401
+
+
+class NotAllowed(RequestError):
+    """The key is known, but its scopes do not reach this far."""
+
+    status = 403
+
+
+class BodyTooLarge(RequestError):
+    """The request brings more than is read."""
+
+    status = 413
+
+
+class UrlTooLong(RequestError):
+    """The address of the request is longer than is read."""
+
+    status = 414
 
 
 class TooManyRequests(RequestError):

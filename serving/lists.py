@@ -15,7 +15,7 @@ from models.errors import MatchbookError, ReleaseIncomplete, ServiceError
 from models.nouns.id_map import IdMap
 from models.nouns.release import StoredList, TrendingList, decode_list
 from models.nouns.vocabulary import Entity, Method, Role, Source, Surface
-from models.routing import route
+from models.routing import may_be_routed_otherwise, route
 from models.settings import Settings
 from serving.doors.cache import Cache, Found
 from serving.releases import HeldRelease, Releases, instant
@@ -64,9 +64,12 @@ class LiveAnswer:
 class Live(Protocol):
     """The live fallback, as the reader sees it."""
 
-    def answers(self, held: HeldRelease, surface: Surface,
-                owners: Sequence[str]) -> tuple[Mapping[str, LiveAnswer], str]:
-        """What could be computed within the budget, and what was down, empty if nothing."""
+    def answers(self, held: HeldRelease, surface: Surface, owners: Sequence[str],
+                met: Mapping[str, int]) -> tuple[Mapping[str, LiveAnswer], str]:
+        """What could be computed within the budget, and what was down, empty if nothing.
+
+        met: how many an owner may have met since the build, 0 where nothing is known.
+        """
         ...
 
     def count(self, held: HeldRelease, surface: Surface, owner: str) -> int:
@@ -98,9 +101,11 @@ class ListReader:
         impersonal = {o for o in owners if surface.owner is Entity.USER and self.hidden.holds(Entity.USER, o)}
         answers = {o: Answer(surface, o, held, listing, "cache", True, held.generated_at(listing.part), trouble)
                    for o, listing in stored.items() if o not in impersonal or listing.method is Method.POPULAR}
-        missing = [o for o in owners if o not in answers]
+        missing, met = [o for o in owners if o not in answers], {o: f.met for o, f in found.items() if f.met}
+        if met:
+            answers |= self._outgrown(held, surface, {o: a for o, a in answers.items() if o not in impersonal}, met)
         if missing:
-            answers |= self._missing(held, surface, missing, impersonal, trouble)
+            answers |= self._missing(held, surface, missing, impersonal, met, trouble)
         return [self._filtered(answers[o], found.get(o)) for o in owners]
 
     def stored(self, held: HeldRelease, surface: Surface, owner: str) -> StoredList | None:
@@ -168,8 +173,22 @@ class ListReader:
             return (), str(error)
         return [item for item, value in zip(items, met, strict=True) if value is not None], ""
 
+    def _outgrown(self, held: HeldRelease, surface: Surface, stored: Mapping[str, Answer],
+                  met: Mapping[str, int]) -> dict[str, Answer]:
+        """Live lists in place of stored ones whose owners may be routed otherwise by now; the stored one, marked, where
+        there is none in time."""
+        settings = self._settings.with_recorded(held.release.settings)
+        behind = [o for o, a in stored.items()
+                  if may_be_routed_otherwise(surface, a.listing.count, met.get(o, 0), settings)]
+        live, trouble = self._live.answers(held, surface, behind, met)
+        answers = {o: replace(stored[o], trouble=stored[o].trouble or trouble) for o in behind}
+        for o, found in live.items():
+            if found.listing is not None:
+                answers[o] = self._from_live(held, surface, o, found, stored[o].trouble)
+        return answers
+
     def _missing(self, held: HeldRelease, surface: Surface, owners: Sequence[str], impersonal: AbstractSet[str],
-                 trouble: str) -> dict[str, Answer]:
+                 met: Mapping[str, int], trouble: str) -> dict[str, Answer]:
         """Lists that are not stored: of people of another role, of newcomers, expired ones, all while Redis is down.
 
         impersonal: who opted out since the build, whose stored list is not for them any more (R23).
@@ -181,7 +200,7 @@ class ListReader:
         if expected and not trouble:
             self.releases.look_soon()  # a list that should be there is not: has the release been retired or expired?
             trouble = f"lists of release {held.id} are missing from Redis"
-        live, live_trouble = self._live.answers(held, surface, [o for o in owners if o not in others])
+        live, live_trouble = self._live.answers(held, surface, [o for o in owners if o not in others], met)
         trouble = trouble or live_trouble
         answers = {o: self._other_role(held, surface, o, trouble) for o in others}
         for o in owners:

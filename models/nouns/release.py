@@ -9,6 +9,8 @@
     <ns>:release:<id>:items:<entity>    npz: ids and facets behind the item numbers of the lists
     <ns>:trending:<surface>             encoded ids and scores, refreshed between builds, see TrendingList
     <ns>:live:<id>:<surface>:<owner>    a list computed live, short lived, see LiveList
+    <ns>:since:<entity>:<id>            hash: 16 id bytes of whom or what this owner met since the build
+    <ns>:flight:<id>:<surface>:<owner>  who is computing that list now, or that it failed a moment ago; very short lived
     <ns>:count:<entity>:<id>            an interaction count in decimal, short lived (H03)
     <ns>:since:<entity>:<id>            hash: 16 id bytes of whom or what this owner met since the build, or owns -> see
                                         `since_value`; both sides of an event are written, lives as long as lists do
@@ -148,6 +150,9 @@ class Keys:
 
     def live(self, release: str, surface: Surface, owner: str) -> str:
         return f"{self.namespace}:live:{release}:{surface}:{owner}"
+
+    def flight(self, release: str, surface: Surface, owner: str) -> str:
+        return f"{self.namespace}:flight:{release}:{surface}:{owner}"
 
     def count(self, entity: Entity, owner: str) -> str:
         return f"{self.namespace}:count:{entity}:{owner}"

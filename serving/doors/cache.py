@@ -29,6 +29,13 @@ FULL_S = 60  # the drain runs every minute
 Command = tuple[str | bytes | int, ...]
 
 
+#: What has another token by now is somebody else's.
+_GIVE_UP = """
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+if ARGV[2] == '' then return redis.call('DEL', KEYS[1]) end
+redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
+return 1
+"""
 _POST = (Path(__file__).parent / "post.lua").read_text()
 _POST_SHA = hashlib.sha1(_POST.encode(), usedforsecurity=False).hexdigest()
 
@@ -40,6 +47,11 @@ class Found:
 
     stored: bytes | None
     since: Sequence[bytes] | None
+
+    @property
+    def met(self) -> int:
+        """How many that is, at least."""
+        return SINCE_MOST // 2 if self.since is None else len(self.since)
 
 
 class Cache:
@@ -164,6 +176,21 @@ class Cache:
                 pipeline.set(key, value, ex=ttl_s)
             pipeline.execute()
         self._ask(write)
+
+    def claim(self, key: str, token: bytes, ttl_ms: int) -> bytes | None:
+        """Write a short lived token where the key is free, in one round trip; None where it was, else what it holds."""
+        def write(r: redis.Redis) -> bytes | None:
+            pipeline = r.pipeline()
+            pipeline.set(key, token, nx=True, px=ttl_ms)
+            pipeline.get(key)
+            mine, holds = pipeline.execute()
+            return None if mine else holds or b"gone"
+        found: bytes | None = self._ask(write)
+        return found
+
+    def give_up(self, key: str, token: bytes, instead: bytes = b"", ttl_ms: int = 0) -> None:
+        """Free a key that holds this token, or leave something else in its place for a while."""
+        self._ask(lambda r: r.eval(_GIVE_UP, 1, key, token, instead, ttl_ms))
 
     def ping(self) -> None:
         """Ask for a sign of life."""

@@ -24,6 +24,7 @@ from prometheus_client.multiprocess import MultiProcessCollector
 
 from models.nouns.vocabulary import Entity
 from models.settings import Settings
+from serving.http.callers import NOBODY
 from serving.http.events import Waiting
 from serving.lists import Answer
 from serving.releases import Releases, age_hours
@@ -72,7 +73,7 @@ class Access:
         return Response(generate_latest(registry) + self._waiting.numbers(), content_type=CONTENT_TYPE_LATEST)
 
     def _begin(self) -> None:
-        g.started, g.answers = time.perf_counter(), ()
+        g.started, g.answers, g.caller = time.perf_counter(), (), NOBODY
 
     def _end(self, response: Response) -> Response:
         seconds = time.perf_counter() - g.started
@@ -92,10 +93,12 @@ class Access:
         return response
 
     def _line(self, endpoint: str, answers: Sequence[Answer], response: Response, ms: float) -> str:
-        head = f"endpoint={endpoint} status={response.status_code} ms={ms:.2f}"
-        if len(answers) != 1:
-            return f"{head} lists={len(answers)}" if answers else head
+        head = f"endpoint={endpoint} status={response.status_code} ms={ms:.2f} caller={g.caller}"
+        if not answers:
+            return head
         a = answers[0]
+        if len(answers) > 1:
+            return f"{head} surface={a.surface} lists={len(answers)} release={a.held.id}"
         owner = f' owner={self.pseudonym(a.owner)} count={a.listing.count} why="{self._why(a)}"' if a.owner else ""
         trouble = f' trouble="{a.trouble}"' if a.trouble else ""
         return (f"{head} surface={a.surface}{owner} route={a.listing.route} method={a.listing.method} "

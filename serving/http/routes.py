@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from typing import Any
 
 from flask import Blueprint, Response, g, request
 
 from models.nouns.vocabulary import Surface
 from models.settings import Settings
+from serving.http.headers import list_response
 from serving.http.present import body
 from serving.http.query import Query, read_id, read_owners, read_query
 from serving.lists import OPEN, Answer, ListReader
@@ -23,7 +23,7 @@ def list_routes(settings: Settings, lists: ListReader) -> Blueprint:
 
     def present(answer: Answer, query: Query) -> Response:
         g.answers = (answer,)
-        return _json(body(answer, query, settings.stale_hours))
+        return list_response(_ENCODE(body(answer, query, settings.stale_hours)), answer)
 
     def one(surface: Surface, owner: str) -> Response:
         """The list of one owner."""
@@ -34,7 +34,8 @@ def list_routes(settings: Settings, lists: ListReader) -> Blueprint:
         """The lists of several owners, all of one release."""
         query, owners = read_query(request.args), read_owners(request.get_json(silent=True))
         g.answers = lists.many(surface, owners, caller())
-        return _json({"lists": {a.owner: body(a, query, settings.stale_hours) for a in g.answers}})
+        found = {"lists": {a.owner: body(a, query, settings.stale_hours) for a in g.answers}}
+        return Response(_ENCODE(found), mimetype="application/json")
 
     def popular(surface: Surface) -> Response:
         """What is popular on the surface, the same for everyone."""
@@ -58,7 +59,3 @@ def list_routes(settings: Settings, lists: ListReader) -> Blueprint:
 def caller() -> str:
     """The public id of the key that asks."""
     return str(g.get("caller", OPEN))
-
-
-def _json(value: dict[str, Any]) -> Response:
-    return Response(_ENCODE(value), mimetype="application/json")

@@ -2,43 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from models.nouns.vocabulary import Surface
 from serving.page.routes import FILES, WORD_LEAST, WORD_MOST
 
 Schema = dict[str, Any]
+Operation = Callable[..., Schema]
 _TEXT: Schema = {"type": "string"}
 _PLACE: Schema = {"type": ["integer", "null"], "minimum": 1}
 
 
-def paths(owner: Schema, errors: Schema) -> Schema:
+def paths(owner: Mapping[Surface, Schema], plain: Operation, asked: Operation) -> Schema:
     """The paths below `/api/find`, `/api/explain`, `/api/compare`, `/api/releases`, the page and its files.
 
-    owner: by surface, the parameter that names an owner. errors: what may be answered instead, by status."""
-    found: Schema = {rule: {"get": _file(f"{name}, of the page for people", kind)}
-                     for name, (rule, kind) in FILES.items()}
-    found["/api/releases"] = {"get": _asked("The releases in Redis, the live one first", _releases(), [], errors)}
+    owner: the parameter that names an owner. plain, asked: describe an operation without and with an answer in JSON."""
+    found: Schema = {rule: plain("file", f"{name}, of the page for people", {"200": {
+        "description": "the file", "content": {kind: {"schema": _TEXT}}}}) for name, (rule, kind) in FILES.items()}
+    found["/api/releases"] = asked("releases", "The releases in Redis, the live one first", _releases(), [])
     for s in Surface:
         for side in ("owners", "items"):
-            found[f"/api/find/{s}/{side}"] = {"get": _asked(f"{s}: {side} by a word of their name", _found(),
-                                                          [_query("q", _word())], errors)}
+            found[f"/api/find/{s}/{side}"] = asked("find", f"{s}: {side} by a word of their name", _found(),
+                                                   [_query("q", _word())])
         item = _query("item", owner[s]["schema"], "why this item is or is not in the list", required=False)
-        found[f"/api/explain/{s}/{{owner}}"] = {"get": _asked(
-            f"{s}: how a list comes about", {"type": "object"}, [owner[s], item], errors)}
-        found[f"/api/compare/{s}/{{owner}}"] = {"get": _asked(
-            f"{s}: the list of the live release beside another's", _compared(), [owner[s], _query("release", _TEXT)],
-            errors)}
+        found[f"/api/explain/{s}/{{owner}}"] = asked("explain", f"{s}: how a list comes about", {"type": "object"},
+                                                     [owner[s], item])
+        found[f"/api/compare/{s}/{{owner}}"] = asked("compare", f"{s}: the list of the live release beside another's",
+                                                     _compared(), [owner[s], _query("release", _TEXT)])
     return found
-
-
-def _file(summary: str, kind: str) -> Schema:
-    return {"summary": summary, "responses": {"200": {"description": "the file", "content": {kind: {"schema": _TEXT}}}}}
-
-
-def _asked(summary: str, schema: Schema, parameters: list[Schema], errors: Schema) -> Schema:
-    answer = {"description": "for the page", "content": {"application/json": {"schema": schema}}}
-    return {"summary": summary, "parameters": parameters, "responses": {"200": answer} | errors}
 
 
 def _query(name: str, schema: Schema, about: str = "", required: bool = True) -> Schema:

@@ -52,13 +52,13 @@ class Insight:
         found = self._database.find(entity, word, roles, FOUND_MOST)
         return [{"id": i, "name": name, "role": role} for i, name, role in found]
 
-    def told(self, surface: Surface, owner: str) -> dict[str, Any]:
+    def told(self, surface: Surface, owner: str, caller: str) -> dict[str, Any]:
         """How the list of an owner comes about: route, candidates, and of every place its scores by model.
 
         "known": false for an id that the platform does not know: then popular answers and there is nothing to tell.
         """
         held, recipe, record = self._asked(surface, owner)
-        answer = self._lists.one(surface, owner)
+        answer = self._lists.one(surface, owner, caller)
         shown = _ids(answer.listing, held.items[surface.item])
         about: dict[str, Any] = {"owner": owner, "release": held.id, "as_of": held.release.as_of, "known": False}
         if record is not None:
@@ -67,10 +67,10 @@ class Insight:
         named = {*shown, *(place["id"] for place in about.get("list", ()))}
         return about | {"names": self._names(surface.item, named) | self._names(surface.owner, [owner])}
 
-    def why(self, surface: Surface, owner: str, item: str) -> dict[str, Any]:
+    def why(self, surface: Surface, owner: str, item: str, caller: str) -> dict[str, Any]:
         """Whether an item stands in an owner's list, at which place, and if not, `because` of what, in words."""
         held, recipe, record = self._asked(surface, owner)
-        answer = self._lists.one(surface, owner)
+        answer = self._lists.one(surface, owner, caller)
         places = np.flatnonzero(_ids(answer.listing, held.items[surface.item]) == item)
         about: dict[str, Any] = {"item": item, "names": self._names(surface.item, [item]), "release": held.id}
         if len(places):

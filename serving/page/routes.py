@@ -10,6 +10,7 @@ from flask import Blueprint, Response, jsonify, request
 from models.errors import RequestError
 from models.nouns.vocabulary import Surface
 from serving.http.query import read_id
+from serving.http.routes import caller
 from serving.page.insight import Insight
 
 _HERE = Path(__file__).parent
@@ -44,8 +45,8 @@ def page_routes(insight: Insight) -> Blueprint:
     def explained(surface: Surface, owner: str) -> Response:
         """How an owner's list comes about; with `item`, why it is or is not there."""
         owner, item = read_id(owner), request.args.get("item")
-        told: dict[str, Any] = insight.told(surface, owner) if item is None else \
-            insight.why(surface, owner, read_id(item, "item"))
+        told: dict[str, Any] = insight.told(surface, owner, caller()) if item is None else \
+            insight.why(surface, owner, read_id(item, "item"), caller())
         return jsonify(told)
 
     def compared(surface: Surface, owner: str) -> Response:

@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 import io
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import numpy as np
@@ -34,6 +41,7 @@ from serving.app import Reader, create_app
 from tests.planted.world import AS_OF_US, World, world
 from tests.serving.proxy import Proxy, Wires
 
+ROOT = Path(__file__).parents[2]
 SMALL = {"als_factors": 8, "als_iterations": 5, "enable_two_tower": False, "content_dimensions": 8, "depth": 20}
 Publish = Callable[..., str]
 
@@ -191,6 +199,51 @@ def start(settings: Settings) -> Iterator[Callable[..., Flask]]:
     yield begin
     for app in apps:
         app.extensions["matchbook"].close()
+
+
+@pytest.fixture
+def gunicorn(settings: Settings) -> Iterator[Callable[..., int]]:
+    """Start the reader as it runs, `gunicorn(VARIABLE=value)`; gives its port. Ends it, which must go quietly."""
+    running: list[tuple[subprocess.Popen[bytes], Path]] = []
+
+    def begin(**variables: str) -> int:
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            port = int(free.getsockname()[1])
+        env = {
+            "PATH": "/usr/bin:/bin",
+            "MATCHBOOK_HOME": str(settings.home),
+            "MATCHBOOK_NAMESPACE": settings.namespace,
+            "DATABASE_URL": settings.database_url.reveal(),
+            "REDIS_URL": settings.redis_url.reveal(),
+            "MATCHBOOK_READER_PORT": str(port),
+            "MATCHBOOK_READER_WORKERS": "2",
+        }
+        command = [sys.executable, "-m", "gunicorn", "-c", "python:serving.processes", "serving.wsgi:app"]
+        settings.home.mkdir(parents=True, exist_ok=True)
+        log = settings.home / f"reader-{port}.log"
+        with log.open("w") as sink:
+            process = subprocess.Popen(command, cwd=ROOT, env=env | variables, stdout=sink, stderr=sink)
+        running.append((process, log))
+        _until_ready(port, process, log)
+        return port
+
+    yield begin
+    for process, log in running:
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=20) == 0
+        assert "Traceback" not in log.read_text()
+
+
+def _until_ready(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
+    end = time.monotonic() + 60
+    while True:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/health/ready", timeout=10):
+                return
+        except OSError:
+            assert process.poll() is None, log.read_text()
+            assert time.monotonic() < end, log.read_text()
+            time.sleep(0.1)
 
 
 @pytest.fixture
