@@ -9,7 +9,6 @@
     <ns>:release:<id>:items:<entity>    npz: ids and facets behind the item numbers of the lists
     <ns>:trending:<surface>             encoded ids and scores, refreshed between builds, see TrendingList
     <ns>:live:<id>:<surface>:<owner>    a list computed live, short lived, see LiveList
-    <ns>:since:<entity>:<id>            hash: 16 id bytes of whom or what this owner met since the build
     <ns>:flight:<id>:<surface>:<owner>  who is computing that list now, or that it failed a moment ago; very short lived
     <ns>:count:<entity>:<id>            an interaction count in decimal, short lived (H03)
     <ns>:since:<entity>:<id>            hash: 16 id bytes of whom or what this owner met since the build, or owns -> see

@@ -129,7 +129,8 @@ def test_a_live_list_that_is_behind_answers_where_no_newer_comes(
         client.set(key, replace(kept, made_us=kept.made_us - 61_000_000).encode(), ex=600)
     monkeypatch.setattr(app.extensions["matchbook"].database, "owner", lambda *_: 1 / 0)
     body = ask(app, newcomer)
-    assert (body["scores"], body["degraded"], body["source"]) == (before["scores"], True, "live")
+    assert len(body["scores"].items() & before["scores"].items()) >= 5  # of ten places, less the five met since
+    assert (body["degraded"], body["source"]) == (True, "live")
 
 
 def test_several_at_once_are_each_answered_by_where_they_stand(start: Start, publish: Publish, cold: str, act: Act,
