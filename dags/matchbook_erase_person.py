@@ -33,7 +33,7 @@ PARAMS = {
 @task(multiple_outputs=False, pool=PUBLISH, execution_timeout=timedelta(hours=4))
 def erase(**context: Any) -> Ref:
     """Erase the person everywhere, search for what is left, and return the receipt."""
-    from pipelines.erasure.erase import erase
+    from pipelines.data.erasure.erase import erase
 
     return erase(settings_here(), context["params"]["person"])
 

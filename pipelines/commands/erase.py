@@ -6,8 +6,8 @@ import argparse
 import json
 
 from models.settings import Settings
-from pipelines.erasure.erase import erase, left
-from pipelines.erasure.rows import person_of
+from pipelines.data.erasure.erase import erase, left
+from pipelines.data.erasure.rows import person_of
 from pipelines.postgres import engine, migrate
 
 

@@ -27,15 +27,15 @@ from models.nouns.bundle import sha256_of
 from models.nouns.id_map import pack_ids, unpack_ids
 from models.nouns.vocabulary import Entity, InteractionKind
 from pipelines.artifacts import write_private
-from pipelines.data.checks import Census, Rejected
+from pipelines.data.columns.checks import Census, Rejected
 from pipelines.data.columns.copied import EventCells, copy_events, copy_tables, instants, rows_of
 from pipelines.data.columns.layout import FILES, FORMAT, INSTANT, INTERACTIONS, MANIFEST, STARTUPS, USERS, RowGroups
 from pipelines.data.columns.parts import EventRows, Parts
 from pipelines.data.columns.people import People
 from pipelines.data.contract import check_contract
 from pipelines.data.counts import store_counts
+from pipelines.data.erasure.rows import erased_of
 from pipelines.data.snapshot import Snapshot, digest_of
-from pipelines.erasure.rows import erased_of
 from pipelines.postgres import engine, transaction
 from pipelines.run import Run
 

@@ -23,8 +23,8 @@ from models.nouns.vocabulary import Entity, Method, Source, Surface
 from models.recipe import open_bundles, open_recipe
 from models.recommend import recommend
 from models.recommend.exposure import reach
-from pipelines.erasure.person import returned
-from pipelines.erasure.rows import erased_of
+from pipelines.data.erasure.person import returned
+from pipelines.data.erasure.rows import erased_of
 from pipelines.postgres import engine, transaction
 from pipelines.release.store import add_lists, place_release
 from pipelines.run import Run

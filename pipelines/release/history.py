@@ -11,7 +11,7 @@ from models.errors import ReleaseNotFound
 from models.nouns.release import Keys, Release
 from models.settings import Settings
 from pipelines.artifacts import Artifacts
-from pipelines.erasure.erase import erase_returned
+from pipelines.data.erasure.erase import erase_returned
 from pipelines.release.budget import room_for
 from pipelines.release.cache import connect, text, wrapped
 from pipelines.release.lease import lease

@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 
 from models.errors import DataError
 from models.nouns.vocabulary import InteractionKind
-from pipelines.data.checks import in_order, repeated
+from pipelines.data.columns.checks import in_order, repeated
 from pipelines.data.columns.layout import INSTANT, INTERACTIONS
 
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pipelines.data.checks import in_order, repeated
+from pipelines.data.columns.checks import in_order, repeated
 
 PARTS = 64
 _EVENT = np.dtype([("user", "<i4"), ("startup", "<i4"), ("kind", "i1"), ("at", "<i8")])

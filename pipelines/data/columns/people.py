@@ -10,10 +10,10 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from models.nouns.id_map import pack_ids
-from pipelines.data.checks import Rejected
+from pipelines.data.columns.checks import Rejected
 from pipelines.data.columns.copied import id_array, typed
 from pipelines.data.columns.layout import RowGroups
-from pipelines.erasure.person import Erased
+from pipelines.data.erasure.person import Erased
 
 
 class People:

@@ -13,7 +13,7 @@ from models.nouns.release import TrendingList
 from models.nouns.vocabulary import Entity, Surface
 from models.settings import Settings
 from pipelines.artifacts import Artifacts
-from pipelines.erasure.person import Person
+from pipelines.data.erasure.person import Person
 from pipelines.release.cache import text
 from pipelines.release.lease import Lease
 from pipelines.release.load import Loadable, load

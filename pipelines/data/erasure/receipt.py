@@ -9,7 +9,7 @@ from typing import Any
 
 from models.settings import Settings
 from pipelines.artifacts import Artifacts
-from pipelines.erasure.person import Person
+from pipelines.data.erasure.person import Person
 
 #: Below MATCHBOOK_HOME.
 FOLDER = "erasure"

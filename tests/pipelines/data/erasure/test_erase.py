@@ -17,13 +17,13 @@ from models.nouns.release import TrendingList
 from models.nouns.vocabulary import Entity, Surface
 from pipelines.artifacts import Artifacts
 from pipelines.commands.build import run_build
+from pipelines.data.erasure.erase import erase, erase_returned, left
+from pipelines.data.erasure.receipt import FOLDER
+from pipelines.data.erasure.rows import person_of
 from pipelines.data.snapshot import Snapshot
-from pipelines.erasure.erase import erase, erase_returned, left
-from pipelines.erasure.receipt import FOLDER
-from pipelines.erasure.rows import person_of
 from pipelines.release.history import current_release, promote, retire, rollback
 from serving.app import create_app
-from tests.pipelines.erasure.conftest import PERSON
+from tests.pipelines.data.erasure.conftest import PERSON
 from tests.tiny_marketplace import AFTER_ALL, identity
 
 

@@ -19,7 +19,7 @@ import redis
 
 from models.nouns.release import Keys
 from models.settings import Settings
-from pipelines.erasure.person import Person
+from pipelines.data.erasure.person import Person
 from pipelines.release.cache import text
 
 _ZIP, _GZIP, _PARQUET = b"PK\x03\x04", b"\x1f\x8b", b"PAR1"

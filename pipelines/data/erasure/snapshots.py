@@ -19,11 +19,11 @@ import pyarrow.parquet as pq
 from models.errors import TooSparse
 from models.nouns.bundle import sha256_of
 from pipelines.artifacts import Artifacts, write_private
-from pipelines.data.checks import Census
+from pipelines.data.columns.checks import Census
 from pipelines.data.columns.layout import FILES, INTERACTIONS, MANIFEST, REJECTED, STARTUPS, USERS, RowGroups
 from pipelines.data.datasets import FOLDER, write_sets
+from pipelines.data.erasure.person import Person
 from pipelines.data.snapshot import Snapshot, digest_of
-from pipelines.erasure.person import Person
 
 
 def rewrite_snapshots(artifacts: Artifacts, person: Person) -> dict[str, str]:

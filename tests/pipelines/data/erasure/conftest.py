@@ -17,7 +17,7 @@ import psycopg2
 import pytest
 import redis
 
-import pipelines.erasure.erase as erasing
+import pipelines.data.erasure.erase as erasing
 from models.nouns.catalogue import CATALOGUE, entities_of
 from models.nouns.release import POPULAR_FIELD, Keys, decode_list
 from models.nouns.vocabulary import Entity, Surface

@@ -10,7 +10,7 @@ from models.nouns.release import Release
 from models.nouns.release_files import popular_list, release_lists
 from models.nouns.vocabulary import Entity, Surface
 from pipelines.artifacts import Artifacts
-from pipelines.erasure.person import Person
+from pipelines.data.erasure.person import Person
 from pipelines.release.store import store_release
 
 

@@ -6,7 +6,7 @@ from sqlalchemy import Connection, text
 
 import sql
 from models.settings import Settings
-from pipelines.erasure.person import Erased, Person, normal_id
+from pipelines.data.erasure.person import Erased, Person, normal_id
 from pipelines.postgres import engine, transaction
 
 _FOLDER = "erasure"

@@ -14,7 +14,7 @@ from models.nouns.id_map import IdMap
 from models.training.towers.forget import forget
 from models.training.towers.two_tower import NAME as TWO_TOWER
 from pipelines.artifacts import Artifacts
-from pipelines.erasure.person import Person
+from pipelines.data.erasure.person import Person
 
 #: What "unknown" is in a column of the catalogue; 0 (or False) everywhere else.
 _UNKNOWN = {"role": -1, "founder": -1, "created_at": UNKNOWN_TIME, **dict.fromkeys(FACETS, -1)}
