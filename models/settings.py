@@ -41,6 +41,7 @@ class Settings:
 
     home: Path = _env("MATCHBOOK_HOME", Path(".matchbook"), "all state: databases, artefacts, logs")
     database_url: Secret = _env("DATABASE_URL", Secret(""), "your PostgreSQL; empty: an embedded one is started")
+    reader_database_url: Secret = _env("MATCHBOOK_READER_DATABASE_URL", Secret(""), "a read replica for the reader's questions (N06); empty: DATABASE_URL")
     redis_url: Secret = _env("REDIS_URL", Secret(""), "your Redis; empty: an embedded one is started")
     namespace: str = _env("MATCHBOOK_NAMESPACE", "matchbook", "first part of every Redis key")
     reader_host: str = _env("MATCHBOOK_READER_HOST", "127.0.0.1", "address the reader listens on")
@@ -212,8 +213,17 @@ class Settings:
     @property
     def sqlalchemy_url(self) -> str:
         """DATABASE_URL with the driver spelt out: a bare postgresql:// means another driver to SQLAlchemy 2.1."""
-        scheme, _, rest = self.database_url.reveal().partition("://")
-        return f"postgresql+psycopg2://{rest}" if scheme.split("+")[0] in ("postgresql", "postgres") else self.database_url.reveal()
+        return _with_driver(self.database_url.reveal())
+
+    @property
+    def reader_sqlalchemy_url(self) -> str:
+        """The same of the database that the reader asks: a replica where one is named (N06)."""
+        return _with_driver(self.reader_database_url.reveal() or self.database_url.reveal())
+
+
+def _with_driver(url: str) -> str:
+    scheme, _, rest = url.partition("://")
+    return f"postgresql+psycopg2://{rest}" if scheme.split("+")[0] in ("postgresql", "postgres") else url
 
 
 def _cast(f: Any, text: str) -> Any:

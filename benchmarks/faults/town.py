@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from sqlalchemy import text
 
-from benchmarks.reader import gunicorn, random_release
+from benchmarks.serving.reader import gunicorn, random_release
 from models.nouns.ranked_lists import RankedLists
 from models.nouns.vocabulary import Entity, Surface
 from models.settings import Settings

@@ -54,7 +54,7 @@ class Database:
     def __init__(self, settings: Settings) -> None:
         self.breaker = Breaker("PostgreSQL")
         self._patience_s = settings.database_timeout_s
-        self._engine = _engine(settings) if settings.database_url.reveal() else None
+        self._engine = _engine(settings) if settings.reader_sqlalchemy_url else None
 
     def owner(self, entity: Entity, owner: str, as_of: datetime) -> OwnerRecord | None:
         """Everything about one owner before an instant; None where the platform does not know the id."""
@@ -109,7 +109,7 @@ class Database:
 def _engine(settings: Settings) -> Engine:
     patience_s = settings.database_timeout_s
     return create_engine(
-        settings.sqlalchemy_url, pool_size=settings.live_workers, max_overflow=2, pool_timeout=patience_s,
+        settings.reader_sqlalchemy_url, pool_size=settings.live_workers, max_overflow=2, pool_timeout=patience_s,
         pool_pre_ping=True, isolation_level="AUTOCOMMIT",
         connect_args={"connect_timeout": max(1, math.ceil(patience_s)), "application_name": "matchbook-reader",
                       "options": f"-c statement_timeout={int(patience_s * 1000)} -c default_transaction_read_only=on"})

@@ -16,7 +16,7 @@ from sqlalchemy import text
 from models.nouns.interactions import Event
 from models.nouns.ranked_lists import RankedLists
 from models.nouns.release import Keys, encode_lists
-from models.nouns.release_files import release_lists
+from models.nouns.release.files import release_lists
 from models.nouns.vocabulary import EventKind, Surface
 from models.settings import Settings
 from pipelines.artifacts import Artifacts

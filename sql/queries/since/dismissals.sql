@@ -5,4 +5,4 @@
 -- Index: idx_matchbook_events_at
 SELECT user_id, startup_id, type AS interaction_type, at AS occurred_at
 FROM matchbook_events
-WHERE at >= :since AND at < :as_of AND type = 'dismiss'
+WHERE at >= :since AND at < :as_of AND type = 'dismiss' AND NOT matchbook_was_erased(user_id)

@@ -5,4 +5,4 @@
 -- Index: idx_user_interactions_created_at
 SELECT user_id, startup_id, interaction_type, occurred_at
 FROM matchbook_interactions
-WHERE occurred_at >= :since AND occurred_at < :as_of
+WHERE occurred_at >= :since AND occurred_at < :as_of AND NOT matchbook_was_erased(user_id)

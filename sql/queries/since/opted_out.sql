@@ -6,4 +6,5 @@
 -- Note: whoever is hidden and not known to the platform any more is not in the answer: they stay hidden
 SELECT user_id AS id, coalesce(opted_out_at <= :as_of, false) AS hidden
 FROM matchbook_users
-WHERE (opted_out_at > :since AND opted_out_at <= :as_of) OR user_id = ANY(CAST(:held AS uuid[]))
+WHERE ((opted_out_at > :since AND opted_out_at <= :as_of) OR user_id = ANY(CAST(:held AS uuid[])))
+  AND NOT matchbook_was_erased(user_id)

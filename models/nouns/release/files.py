@@ -16,7 +16,7 @@ from pathlib import Path
 from models.errors import ReleaseIncomplete
 from models.nouns.bundle import sha256_of
 from models.nouns.ranked_lists import RankedLists
-from models.nouns.release import Release
+from models.nouns.release.manifest import Release
 from models.nouns.vocabulary import Surface
 
 MANIFEST = "manifest.json"

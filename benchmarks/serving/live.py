@@ -1,4 +1,4 @@
-"""`python -m benchmarks.live [SIZE]`: lists computed live, one after the other, and 500 who miss one list at once.
+"""`python -m benchmarks.serving.live [SIZE]`: lists computed live, one after the other, and 500 who miss one list at once.
 
 A generated marketplace with every base model really trained; the learned ranker was taught on a small one, because what
 it costs to ask depends on its trees and not on who taught it. Newcomers have somebody's profile and 0 to 24 events; the
@@ -28,7 +28,7 @@ import psycopg2
 import redis
 from threadpoolctl import threadpool_limits
 
-from benchmarks.reader import gunicorn, resident
+from benchmarks.serving.reader import gunicorn, resident
 from benchmarks.run import SIZES, Bench
 from benchmarks.steps import settings_of
 from models.nouns.catalogue import CATALOGUE, encode_items, entities_of
@@ -56,7 +56,7 @@ _LIKE = "INSERT INTO user_interactions VALUES (%s, %s, 'like', CAST(%s AS timest
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.live", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.serving.live", description=__doc__)
     parser.add_argument("size", nargs="?", default="20k", choices=list(SIZES))
     parser.add_argument("--keep", type=Path, help="a folder to prepare in, or to use as it was left, and leave behind")
     args = parser.parse_args()

@@ -1,4 +1,4 @@
-"""`python -m benchmarks.publisher_kills [--kills N] [--stops N] [--seed S]`: publishers killed at unkind moments.
+"""`python -m benchmarks.faults.publishers [--kills N] [--stops N] [--seed S]`: publishers killed at unkind moments.
 
 A publisher is a process of its own. It is killed (SIGKILL) at a random instant of its work, or stopped (SIGSTOP) until
 another one has published and then let go on (SIGCONT), while a thread reads what the pointer names: one script call
@@ -28,7 +28,7 @@ import numpy as np
 import redis
 
 import pipelines.release.lease as leases
-from benchmarks.reader import random_release
+from benchmarks.serving.reader import random_release
 from models.errors import MatchbookError
 from models.nouns.release import POPULAR_FIELD, Keys, encode_lists
 from models.nouns.vocabulary import Surface
@@ -265,7 +265,7 @@ def _lists(settings: Settings, release: str) -> dict[Surface, dict[bytes, bytes]
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.publisher_kills", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.faults.publishers", description=__doc__)
     parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--stops", type=int, default=20)
     parser.add_argument("--seed", type=int, default=0)

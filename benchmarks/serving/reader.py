@@ -1,4 +1,4 @@
-"""`python -m benchmarks.reader`: the reader under gunicorn, beside a bare Flask route under the same and Redis itself.
+"""`python -m benchmarks.serving.reader`: the reader under gunicorn, beside a bare Flask route under the same and Redis itself.
 
 All ways take turns in every round; medians over the rounds are printed, and ratios, because machines differ. One
 process with 16 connections that are kept open asks as fast as it is answered; on two cores it is a third of the load.
@@ -41,14 +41,14 @@ from pipelines.release.publish import publish_release
 from pipelines.release.store import store_release
 from pipelines.run import microseconds
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 USERS, STARTUPS, PLACES = 20_000, 5_000, 100
 CONNECTIONS = 16
 SURFACE = Surface.STARTUPS_FOR_DEVELOPER
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.reader", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.serving.reader", description=__doc__)
     parser.add_argument("--seconds", type=float, default=4, help="of every measurement")
     parser.add_argument("--rounds", type=int, default=3)
     args = parser.parse_args()
@@ -63,7 +63,7 @@ def main() -> int:
 def compare(settings: Settings, owners: list[str], seconds: float, rounds: int) -> str:
     """The table, in Markdown."""
     quiet = replace(settings, log_level="WARNING")
-    ours, constant = "serving.wsgi:app", "benchmarks.bare_route:app"
+    ours, constant = "serving.wsgi:app", "benchmarks.serving.bare_route:app"
     with (
         gunicorn(settings, ours) as (reader, master),
         gunicorn(quiet, ours) as (silent, _),

@@ -1,4 +1,4 @@
-"""Publishers killed and stopped at random moments; the long run is `python -m benchmarks.publisher_kills`."""
+"""Publishers killed and stopped at random moments; the long run is `python -m benchmarks.faults.publishers`."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from collections.abc import Iterator
 import pytest
 
 import pipelines.release.lease as leases
-from benchmarks import publisher_kills
-from benchmarks.publisher_kills import Outcome, Town, run
+from benchmarks.faults import publishers
+from benchmarks.faults.publishers import Outcome, Town, run
 from models.settings import Settings
 from pipelines.release.lease import Lease
 
@@ -39,7 +39,7 @@ def test_the_run_notices_what_it_is_there_for(town: Town) -> None:
     client.delete(keys.manifest(live))
     assert town.keys_off() == (1, 1)
 
-    reading = publisher_kills.Reading(town, outcome)
+    reading = publishers.Reading(town, outcome)
     reading.start()
     while outcome.reads < 20 and reading.is_alive():
         time.sleep(0.01)
