@@ -1,4 +1,4 @@
-"""`python -m benchmarks.serving.live [SIZE]`: lists computed live, one after the other, and 500 who miss one list at once.
+"""`python -m benchmarks.serving.live [SIZE]`: lists computed live, one by one, and 500 who miss one list at once.
 
 A generated marketplace with every base model really trained; the learned ranker was taught on a small one, because what
 it costs to ask depends on its trees and not on who taught it. Newcomers have somebody's profile and 0 to 24 events; the
@@ -28,8 +28,8 @@ import psycopg2
 import redis
 from threadpoolctl import threadpool_limits
 
-from benchmarks.serving.reader import gunicorn, resident
 from benchmarks.run import SIZES, Bench
+from benchmarks.serving.reader import gunicorn, resident
 from benchmarks.steps import settings_of
 from models.nouns.catalogue import CATALOGUE, encode_items, entities_of
 from models.nouns.release import POPULAR_FIELD, Keys, Release, encode_lists

@@ -1,4 +1,4 @@
-"""`python -m benchmarks.serving.reader`: the reader under gunicorn, beside a bare Flask route under the same and Redis itself.
+"""`python -m benchmarks.serving.reader`: the reader under gunicorn, a bare Flask route under the same, Redis itself.
 
 All ways take turns in every round; medians over the rounds are printed, and ratios, because machines differ. One
 process with 16 connections that are kept open asks as fast as it is answered; on two cores it is a third of the load.
