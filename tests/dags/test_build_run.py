@@ -116,6 +116,8 @@ def test_from_rows_to_live_lists_then_older_and_partial_builds_that_stay_stored(
     assert [(r["release"], r["state"]) for r in list_releases(marketplace)] == [
         (live["release"], "live"), (returned(older, "release.assemble")["release"], "stored")]
 
+    promoted_older_only_by_force_and_back(marketplace, run_dag, kept_aside["release"], live["release"])
+
     part = run_dag(as_of=AFTER_ALL.isoformat(), surfaces=["startups/for-investor"])
     assert part.state == "success", states(part)
     assert "only some surfaces" in returned(part, "release.publish")["reason"]
@@ -124,6 +126,17 @@ def test_from_rows_to_live_lists_then_older_and_partial_builds_that_stay_stored(
     same = [stored_lists(marketplace, r["release"], Surface.STARTUPS_FOR_INVESTOR) for r in (partial, live)]
     assert len(same[0]) == 9 and same[0] == same[1]  # the same cutoff gives the same bytes
     assert current_release(marketplace) == live["release"]
+
+
+def promoted_older_only_by_force_and_back(settings: Settings, run_dag: Build, older: str, live: str) -> None:
+    """The operator's DAG: a dry run, an older release without force, with it, and back to the one before."""
+    for given, reason in (({"dry_run": True, "force": True}, "a dry run"), ({}, "newer cutoff")):
+        kept = run_dag("promote_release", release=older, **given)
+        assert states(kept) == {"promote": "skipped"} and reason in returned(kept, "promote")["reason"]
+        assert current_release(settings) == live
+    assert states(run_dag("promote_release", release=older, force=True)) == {"promote": "success"}
+    assert current_release(settings) == older
+    assert returned(run_dag("promote_release"), "promote")["release"] == live == current_release(settings)
 
 
 def test_a_scheduled_run_without_news_says_so_and_publishes_nothing(marketplace: Settings, run_dag: Build) -> None:
@@ -173,3 +186,12 @@ def test_there_is_nothing_to_retire_in_an_empty_house(marketplace: Settings, run
     run = run_dag("retire_old_artifacts")
     assert states(run) == {"retire": "success"}
     assert returned(run, "retire") == {}
+
+
+def test_a_person_whom_nobody_knows_is_erased_and_named_nowhere(marketplace: Settings, run_dag: Build) -> None:
+    person = "0f0e0d0c-0b0a-4908-8706-050403020100"
+    run = run_dag("erase_person", person=person)
+    assert states(run) == {"erase": "success"}
+    receipt = returned(run, "erase")
+    assert receipt["left"] == [] and person not in json.dumps(receipt)
+    assert (marketplace.home / "erasure" / f"{receipt['mark']}.json").is_file()
