@@ -22,7 +22,7 @@ from prometheus_client import (
 )
 from prometheus_client.multiprocess import MultiProcessCollector
 
-from models.nouns.vocabulary import Entity
+from models.nouns.vocabulary import Entity, Surface
 from models.settings import Settings
 from serving.http.callers import NOBODY
 from serving.http.events import Waiting
@@ -52,6 +52,9 @@ class Access:
     def __init__(self, settings: Settings, releases: Releases, waiting: Waiting) -> None:
         self._settings, self._releases, self._waiting = settings, releases, waiting
         self._key = (settings.pseudonym_key.reveal() or settings.namespace).encode()[:64]
+
+        for surface in Surface:
+            DEGRADED.labels(surface)  # told from the start: a rate needs a 0 to begin with
 
     def attach(self, app: Flask) -> None:
         app.before_request(self._begin)
