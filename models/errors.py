@@ -3,6 +3,7 @@
 MatchbookError
 ├── SettingsError            at start: names the variable, the value, the rule
 ├── DataError                a row, a file or a table breaks a promise
+│   ├── MalformedEvent       an event breaks a promise, and which of its fields does
 │   ├── ContractError        a contract view lacks a column or has another type
 │   ├── EmptySnapshot        nothing to learn from before the cutoff (P01)
 │   └── LeakFound            a model knows something from after the cut that judges it: the run stops, nothing is built
@@ -15,7 +16,13 @@ MatchbookError
 │   ├── ReleaseIncomplete    counts or checksums differ; the pointer is not moved
 │   ├── ReleaseNotFound      no release of that name, or none is live yet
 │   └── ReleaseTooBig        Redis has no room for it; nothing was written
-├── RequestError             a request to the reader is malformed: answered 400 with what was expected
+├── RequestError             a request to the reader is refused; malformed ones are answered 400
+│   ├── NotIdentified        401: no API key, or not one that is held
+│   ├── NotAllowed           403: the key's scopes do not reach this far
+│   ├── BodyTooLarge         413
+│   ├── UrlTooLong           414
+│   ├── TooManyRequests      429: the caller has asked more often in this minute than it may
+│   └── EventsNotTaken       503: the events of a request cannot be kept now, not one of them was
 └── ServiceError             PostgreSQL, Redis or Airflow does not answer or could not be started
 
 A message says what was expected, what came, where, and what to do next. Foreign errors are wrapped once,
@@ -35,6 +42,14 @@ class SettingsError(MatchbookError):
 
 class DataError(MatchbookError):
     """A row, a file or a table breaks a promise."""
+
+
+class MalformedEvent(DataError):
+    """An event breaks a promise: what its field was expected to be, what came, and what to do."""
+
+    def __init__(self, field: str, expected: str, got: object, hint: str) -> None:
+        super().__init__(f"{field}: expected {expected}, got {got!r}; {hint}")
+        self.field, self.expected, self.got, self.hint = field, expected, str(got), hint
 
 
 class ContractError(DataError):
@@ -86,11 +101,64 @@ class ReleaseTooBig(ReleaseError):
 
 
 class RequestError(MatchbookError):
-    """A request to the reader is malformed. code: a stable word for programs; the rest is for people."""
+    """A request to the reader is refused. code: a stable word for programs; the rest is for people.
+
+    retry_after_s: after how many seconds the same request may succeed; 0 where it never will.
+    """
+
+    status = 400
+    retry_after_s = 0
 
     def __init__(self, code: str, expected: str, got: str, hint: str) -> None:
         super().__init__(f"expected {expected}, got {got!r}; {hint}")
         self.code, self.expected, self.got, self.hint = code, expected, got, hint
+
+
+class NotIdentified(RequestError):
+    """No API key came with the request, or one that is not held, or has expired."""
+
+    status = 401
+
+
+class NotAllowed(RequestError):
+    """The key is known, but its scopes do not reach this far."""
+
+    status = 403
+
+
+class BodyTooLarge(RequestError):
+    """The request brings more than is read."""
+
+    status = 413
+
+
+class UrlTooLong(RequestError):
+    """The address of the request is longer than is read."""
+
+    status = 414
+
+
+class TooManyRequests(RequestError):
+    """The caller has asked more often within the minute than it may."""
+
+    status = 429
+
+    def __init__(self, limit: int, retry_after_s: int) -> None:
+        super().__init__("too_many_requests", f"at most {limit} requests a minute", "more",
+                         f"ask again in {retry_after_s} s, ask for several owners at once with POST .../many, or raise "
+                         "MATCHBOOK_RATE_LIMIT")
+        self.retry_after_s = retry_after_s
+
+
+class EventsNotTaken(RequestError):
+    """The events of a request cannot be kept now; not one of them was."""
+
+    status = 503
+
+    def __init__(self, code: str, expected: str, got: str, retry_after_s: int) -> None:
+        super().__init__(code, expected, got, f"send all of them again in {retry_after_s} s: the same event ids may "
+                         "come any number of times and count once")
+        self.retry_after_s = retry_after_s
 
 
 class ServiceError(MatchbookError):

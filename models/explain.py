@@ -41,10 +41,9 @@ def explain(recipe: Recipe, owners: Owners, depth: int, shown: int = 20) -> dict
 
 def explain_item(recipe: Recipe, owners: Owners, depth: int, row: int) -> dict[str, Any]:
     """Why the item of this entity row (-1 unknown) is or is not in the owner's list: a `because` with its figures."""
-    position = int(np.searchsorted(recipe.catalogue, row)) if row >= 0 else -1
-    listed = row >= 0 and position < len(recipe.catalogue) and recipe.catalogue[position] == row
-    if not listed:
-        return {"listed": False, "because": _not_shown(recipe, row)}
+    if why := not_shown(recipe, row):
+        return {"listed": False, "because": why}
+    position = int(np.searchsorted(recipe.catalogue, row))
     if position in owners.barred.indices:
         liked = float(owners.history[0, position])
         why = (
@@ -106,14 +105,17 @@ def _candidate(ranking: Ranking, told: Mapping[str, np.ndarray], j: int) -> dict
     }
 
 
-def _not_shown(recipe: Recipe, row: int) -> str:
+def not_shown(recipe: Recipe, row: int) -> str:
+    """Why the item of this entity row (-1 unknown) stands in nobody's list on this surface; empty where it may."""
     if row < 0:
         return "unknown at the cutoff: it came later, or the id is wrong"
-    facts: Mapping[str, bool] = {
-        "withdrawn, opted out, or not there yet at the cutoff": not bool(recipe.items.listed[row]),
-        f"not a {recipe.surface.role}": bool(recipe.items.listed[row]),
-    }
-    return next(text for text, holds in facts.items() if holds)
+    if row in recipe.catalogue:
+        return ""
+    if recipe.items.listed[row]:
+        return f"not a {recipe.surface.role}"
+    if recipe.items.opted_out[row]:
+        return "opted out"
+    return "not there yet at the cutoff" if recipe.items.created_at[row] >= recipe.as_of_us else "withdrawn"
 
 
 def _number(value: float) -> float | None:

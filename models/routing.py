@@ -35,6 +35,14 @@ def route(surface: Surface, count: np.ndarray, settings: Settings) -> Route:
     return Route(table[segment], segment)
 
 
+def may_be_routed_otherwise(surface: Surface, count: int, more: int, settings: Settings) -> bool:
+    """Whether an owner who was routed by `count` is past a threshold with up to `more` interactions since."""
+    thresholds = [settings.cold_start_threshold]
+    if surface.owner is Entity.USER or settings.founder_ensemble:
+        thresholds.append(settings.warm_user_threshold)
+    return any(count < threshold <= count + more for threshold in thresholds)
+
+
 def chain(surface: Surface, first: Method, settings: Settings) -> tuple[Method, ...]:
     """The methods to try in order, from the routed one to popular (B08, R08); switched-off ones are left out.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import ipaddress
 import json
 import os
 from collections.abc import Mapping
@@ -40,11 +41,14 @@ class Settings:
 
     home: Path = _env("MATCHBOOK_HOME", Path(".matchbook"), "all state: databases, artefacts, logs")
     database_url: Secret = _env("DATABASE_URL", Secret(""), "your PostgreSQL; empty: an embedded one is started")
+    reader_database_url: Secret = _env("MATCHBOOK_READER_DATABASE_URL", Secret(""), "a read replica for the reader's questions (N06); empty: DATABASE_URL")
     redis_url: Secret = _env("REDIS_URL", Secret(""), "your Redis; empty: an embedded one is started")
     namespace: str = _env("MATCHBOOK_NAMESPACE", "matchbook", "first part of every Redis key")
     reader_host: str = _env("MATCHBOOK_READER_HOST", "127.0.0.1", "address the reader listens on")
     reader_port: int = _env("MATCHBOOK_READER_PORT", 5000, "port of the reader (R10)", low=1, high=65535)
     reader_workers: int = _env("MATCHBOOK_READER_WORKERS", 2, "processes of the reader", low=1, high=64)
+    api_keys: str = _env("MATCHBOOK_API_KEYS", "auto", "whether the reader asks for a key; auto: where it listens beyond loopback", choices=("auto", "on", "off"))
+    api_keys_path: str = _env("MATCHBOOK_API_KEYS_FILE", "", "the file of API keys, hashed; empty: api-keys.json in MATCHBOOK_HOME")
     airflow_port: int = _env("MATCHBOOK_AIRFLOW_PORT", 8080, "port of the Airflow UI, on 127.0.0.1", low=1, high=65535)
     log_level: str = _env("MATCHBOOK_LOG_LEVEL", "INFO", "level of the logs", choices=("DEBUG", "INFO", "WARNING", "ERROR"))
 
@@ -143,9 +147,11 @@ class Settings:
     live_ttl_s: int = _env("MATCHBOOK_LIVE_TTL_S", 1800, "a list computed live is kept (H05)", low=1)
     count_ttl_s: int = _env("MATCHBOOK_COUNT_TTL_S", 300, "an interaction count is kept (H03)", low=1)
     unknown_ttl_s: int = _env("MATCHBOOK_UNKNOWN_TTL_S", 30, "an id that the platform does not know is remembered", low=1)
-    live_budget_s: float = _env("MATCHBOOK_LIVE_BUDGET_S", 0.5, "the reader's patience with a list computed live", low=0.01)
+    live_budget_s: float = _env("MATCHBOOK_LIVE_BUDGET_S", 0.2, "the reader's patience with a list computed live", low=0.01)
     live_workers: int = _env("MATCHBOOK_LIVE_WORKERS", 2, "lists computed live at once by one process", low=1, high=64)
     reader_threads: int = _env("MATCHBOOK_READER_THREADS", 4, "threads of one process of the reader", low=1, high=64)
+    rate_limit: int = _env("MATCHBOOK_RATE_LIMIT", 600_000, "requests a minute and caller; 0: any number", low=0)
+    events_waiting_most: int = _env("MATCHBOOK_EVENTS_WAITING_MOST", 200_000, "posted events that wait for the drain; beyond it no more are taken", low=1)
     pseudonym_key: Secret = _env("MATCHBOOK_PSEUDONYM_KEY", Secret(""), "hides owners' ids in the access log (L06)")
     redis_timeout_s: float = _env("MATCHBOOK_REDIS_TIMEOUT_S", 0.25, "the reader's patience with Redis", low=0.01)
     database_timeout_s: float = _env("MATCHBOOK_DATABASE_TIMEOUT_S", 1.0, "the reader's patience with PostgreSQL", low=0.01)
@@ -195,10 +201,29 @@ class Settings:
         return self.home / "artifacts"
 
     @property
+    def api_keys_file(self) -> Path:
+        """The file of API keys, see models/nouns/api_keys.py."""
+        return Path(self.api_keys_path).expanduser().absolute() if self.api_keys_path else self.home / "api-keys.json"
+
+    @property
+    def asks_for_keys(self) -> bool:
+        """Whether the reader wants an API key of whoever asks."""
+        return self.api_keys == "on" or (self.api_keys == "auto" and not _is_loopback(self.reader_host))
+
+    @property
     def sqlalchemy_url(self) -> str:
         """DATABASE_URL with the driver spelt out: a bare postgresql:// means another driver to SQLAlchemy 2.1."""
-        scheme, _, rest = self.database_url.reveal().partition("://")
-        return f"postgresql+psycopg2://{rest}" if scheme.split("+")[0] in ("postgresql", "postgres") else self.database_url.reveal()
+        return _with_driver(self.database_url.reveal())
+
+    @property
+    def reader_sqlalchemy_url(self) -> str:
+        """The same of the database that the reader asks: a replica where one is named (N06)."""
+        return _with_driver(self.reader_database_url.reveal() or self.database_url.reveal())
+
+
+def _with_driver(url: str) -> str:
+    scheme, _, rest = url.partition("://")
+    return f"postgresql+psycopg2://{rest}" if scheme.split("+")[0] in ("postgresql", "postgres") else url
 
 
 def _cast(f: Any, text: str) -> Any:
@@ -213,6 +238,13 @@ def _cast(f: Any, text: str) -> Any:
     if (low is not None and not value >= low) or (high is not None and not value <= high):
         raise SettingsError(f"{name} must lie in {low}..{'' if high is None else high}, got {text!r}")
     return value
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host == "localhost"  # any other name may lead anywhere
 
 
 def _boolean(text: str) -> bool:

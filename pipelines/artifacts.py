@@ -13,7 +13,7 @@ from typing import Any
 from models.errors import BundleNotFound, ReleaseIncomplete, ReleaseNotFound
 from models.nouns.bundle import Bundle, open_bundle, write_bundle
 from models.nouns.release import Release
-from models.nouns.release_files import MANIFEST
+from models.nouns.release.files import MANIFEST
 from models.settings import Settings
 
 

@@ -2,7 +2,10 @@
 
 app        assembles the parts; wsgi is the process, processes how gunicorn runs it
 releases   the release that answers, followed by a watcher; loading reads one from Redis or, in need, from files
-lists      finds one owner's list; live computes a missing one
-cache      the door to Redis; postgres the door to PostgreSQL; breaker the pause after a failure
-http/      what the outside sees: routes, query, present, health, access (log and metrics), openapi
+lists      finds one owner's list; live/ computes one that is missing or behind its owner
+since/     what is left out when a list is handed out
+doors/     to Redis and to PostgreSQL, and the pause after a failure
+http/      what the outside sees: callers, caps and headers, routes, query, present, events, health, access (log and
+           metrics), openapi
+page/      the page for people, and what only it asks
 """

@@ -10,22 +10,27 @@ from typing import Any
 from flask import Flask, Response, jsonify, request
 from werkzeug.exceptions import HTTPException
 
-from models.errors import MatchbookError, ReleaseNotFound, RequestError, ServiceError
+from models.errors import MatchbookError, NotIdentified, ReleaseNotFound, RequestError, ServiceError
 from models.settings import Settings
-from serving.cache import Cache
+from serving.doors.cache import Cache
+from serving.doors.postgres import Database
 from serving.http.access import Access
+from serving.http.callers import HEADER, Callers
+from serving.http.caps import cap_requests
+from serving.http.events import Waiting, event_routes
+from serving.http.headers import attach_headers
 from serving.http.health import health_routes
 from serving.http.openapi import document
 from serving.http.routes import list_routes
 from serving.lists import ListReader
 from serving.live import LiveRecommender
 from serving.loading import load_from_files, load_release
-from serving.postgres import Database
+from serving.page.insight import Insight
+from serving.page.routes import page_routes
 from serving.releases import Releases
+from serving.since.hidden import Hidden
 
 log = logging.getLogger("matchbook.reader")
-
-BODY_MOST = 64 * 1024
 
 
 @dataclass(frozen=True)
@@ -52,21 +57,26 @@ def create_app(settings: Settings, lists: ListReader | None = None, live: LiveRe
     live = live or LiveRecommender(settings, cache, database)
     if lists is None:
         releases = Releases(cache, partial(load_release, cache), partial(load_from_files, settings))
-        lists = ListReader(settings, cache, releases, live)
+        lists = ListReader(settings, cache, releases, live, Hidden(cache))
     releases = lists.releases
     app = Flask(__name__, static_folder=None)
-    app.config["MAX_CONTENT_LENGTH"] = BODY_MOST
     app.extensions["matchbook"] = Reader(cache, database, releases, live, lists)
-    access = Access(settings, releases)
-    access.attach(app)
+    access = Access(settings, releases, Waiting(cache))
+    access.attach(app)  # first, so that it sees refused requests too
+    attach_headers(app)
+    Callers(settings).attach(app)
+    cap_requests(app)
     app.register_blueprint(list_routes(settings, lists))
+    app.register_blueprint(event_routes(cache))
     app.register_blueprint(health_routes(settings, cache, database, releases, live))
+    app.register_blueprint(page_routes(Insight(cache, database, lists, live)))
     app.add_url_rule("/metrics", "metrics", access.metrics)
-    described = document()
+    described = document(settings.asks_for_keys)
     app.add_url_rule("/openapi.json", "openapi", lambda: jsonify(described))
     _map_errors(app)
     _log_rule(settings)
     releases.listeners.append(live.follow)
+    releases.beside.append(lists.hidden.follow)
     releases.start()
     return app
 
@@ -74,7 +84,12 @@ def create_app(settings: Settings, lists: ListReader | None = None, live: LiveRe
 def _map_errors(app: Flask) -> None:
     @app.errorhandler(RequestError)
     def malformed(error: RequestError) -> tuple[Response, int]:
-        return _error(400, error.code, error.expected, error.got[:200], error.hint)
+        response, status = _error(error.status, error.code, error.expected, error.got[:200], error.hint)
+        if error.retry_after_s:
+            response.headers["Retry-After"] = str(error.retry_after_s)
+        if isinstance(error, NotIdentified):
+            response.headers["WWW-Authenticate"] = f'ApiKey realm="matchbook", header="{HEADER}"'
+        return response, status
 
     @app.errorhandler(ReleaseNotFound)
     def no_release(error: ReleaseNotFound) -> tuple[Response, int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from typing import Protocol
 from uuid import UUID
@@ -14,14 +15,17 @@ from models.errors import MatchbookError, ReleaseIncomplete, ServiceError
 from models.nouns.id_map import IdMap
 from models.nouns.release import StoredList, TrendingList, decode_list
 from models.nouns.vocabulary import Entity, Method, Role, Source, Surface
-from models.routing import route
+from models.routing import may_be_routed_otherwise, route
 from models.settings import Settings
-from serving.cache import Cache
+from serving.doors.cache import Cache, Found
 from serving.releases import HeldRelease, Releases, instant
+from serving.since.filters import met_places, packed_items, without
+from serving.since.hidden import Hidden
 
 log = logging.getLogger("matchbook.reader")
 
 _METHODS = tuple(Method)
+OPEN = "open"  # the caller where no keys are asked for
 NOBODY = StoredList(Method.POPULAR, Method.POPULAR, False, 0, 0, np.zeros(0, np.uint32), np.zeros(0, np.float32),
                     np.zeros(0, np.uint8), np.zeros(0, np.uint8))
 
@@ -32,6 +36,7 @@ class Answer:
 
     owner: its id, empty for popular and trending lists. source: "cache" as published, "live" computed since.
     trouble: what was down on the way, empty if nothing. reason: why the list is empty, where it is for a reason.
+    met, hidden: places left out, as the owner met them since the list was made, or as they are withdrawn or opted out.
     """
 
     surface: Surface
@@ -43,6 +48,8 @@ class Answer:
     generated_at: str
     trouble: str = ""
     reason: str = ""
+    met: int = 0
+    hidden: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,9 +64,12 @@ class LiveAnswer:
 class Live(Protocol):
     """The live fallback, as the reader sees it."""
 
-    def answers(self, held: HeldRelease, surface: Surface,
-                owners: Sequence[str]) -> tuple[Mapping[str, LiveAnswer], str]:
-        """What could be computed within the budget, and what was down, empty if nothing."""
+    def answers(self, held: HeldRelease, surface: Surface, owners: Sequence[str],
+                met: Mapping[str, int]) -> tuple[Mapping[str, LiveAnswer], str]:
+        """What could be computed within the budget, and what was down, empty if nothing.
+
+        met: how many an owner may have met since the build, 0 where nothing is known.
+        """
         ...
 
     def count(self, held: HeldRelease, surface: Surface, owner: str) -> int:
@@ -68,81 +78,138 @@ class Live(Protocol):
 
 
 class ListReader:
-    """Finds lists. The release is resolved once per call; a hit is one round trip to Redis and no database."""
+    """Finds lists. The release is resolved once per call; a hit is one round trip to Redis and no database.
 
-    def __init__(self, settings: Settings, cache: Cache, releases: Releases, live: Live) -> None:
+    Whatever a list's origin, what the owner met since and whoever is hidden is left out of it. Every method raises
+    ReleaseNotFound where there has never been a release, and TooManyRequests where the caller asks too often.
+    """
+
+    def __init__(self, settings: Settings, cache: Cache, releases: Releases, live: Live, hidden: Hidden) -> None:
         self._settings, self._cache, self.releases, self._live = settings, cache, releases, live
+        self.hidden = hidden
 
-    def one(self, surface: Surface, owner: str) -> Answer:
-        """The list of one owner. Raises ReleaseNotFound where there has never been a release."""
-        return self.many(surface, [owner])[0]
+    def one(self, surface: Surface, owner: str, caller: str = OPEN) -> Answer:
+        """The list of one owner."""
+        return self.many(surface, [owner], caller)[0]
 
-    def many(self, surface: Surface, owners: Sequence[str]) -> list[Answer]:
+    def many(self, surface: Surface, owners: Sequence[str], caller: str = OPEN) -> list[Answer]:
         """The lists of several owners, all of one release, in the order asked."""
         held = self.releases.held
-        found, trouble = self._stored(held, surface, owners)
-        trouble = trouble or self.releases.trouble
-        answers = {o: Answer(surface, o, held, stored, "cache", True, held.generated_at(stored.part), trouble)
-                   for o, stored in found.items()}
-        missing = [o for o in owners if o not in found]
+        found, trouble = self._found(held, surface, owners, caller)
+        stored, broken = _decoded(held, surface, found)
+        trouble = trouble or broken or self.releases.trouble
+        impersonal = {o for o in owners if surface.owner is Entity.USER and self.hidden.holds(Entity.USER, o)}
+        answers = {o: Answer(surface, o, held, listing, "cache", True, held.generated_at(listing.part), trouble)
+                   for o, listing in stored.items() if o not in impersonal or listing.method is Method.POPULAR}
+        missing, met = [o for o in owners if o not in answers], {o: f.met for o, f in found.items() if f.met}
+        if met:
+            answers |= self._outgrown(held, surface, {o: a for o, a in answers.items() if o not in impersonal}, met)
         if missing:
-            answers |= self._missing(held, surface, missing, trouble)
-        return [answers[o] for o in owners]
+            answers |= self._missing(held, surface, missing, impersonal, met, trouble)
+        return [self._filtered(answers[o], found.get(o)) for o in owners]
 
-    def popular(self, surface: Surface) -> Answer:
+    def stored(self, held: HeldRelease, surface: Surface, owner: str) -> StoredList | None:
+        """The list a release has for an owner, as published. Raises ServiceError, ReleaseIncomplete."""
+        value = self._cache.field(self._cache.keys.lists(held.id, surface), UUID(owner).bytes)
+        return None if value is None else decode_list(value)
+
+    def popular(self, surface: Surface, caller: str = OPEN) -> Answer:
         """The popular list of a surface (F06), held in process."""
+        self._cache.admit(caller)
+        return self._filtered(self._popular(surface))
+
+    def trending(self, surface: Surface, caller: str = OPEN) -> Answer:
+        """What moves between builds (F06); the popular list where nothing is trending or Redis is down."""
+        self._cache.admit(caller)
+        popular = self._popular(surface)
+        try:
+            value = self._cache.get(self._cache.keys.trending(surface))
+            found = TrendingList.decode(value) if value else None
+        except MatchbookError as error:
+            return self._filtered(replace(popular, trouble=str(error)))
+        if found is None or not len(found.ids):
+            return self._filtered(popular)
+        listing = _listed(found, popular.held.items[surface.item].ids)
+        return self._filtered(replace(popular, listing=listing, generated_at=instant(found.made_us)))
+
+    def _popular(self, surface: Surface) -> Answer:
         held = self.releases.held
         listing = replace(held.popular.get(surface, NOBODY), route=Method.POPULAR)
         made = held.generated_at(listing.part)
         return Answer(surface, "", held, listing, "cache", False, made, self.releases.trouble)
 
-    def trending(self, surface: Surface) -> Answer:
-        """What moves between builds (F06); the popular list where nothing is trending or Redis is down."""
-        popular = self.popular(surface)
+    def _found(self, held: HeldRelease, surface: Surface, owners: Sequence[str],
+               caller: str) -> tuple[dict[str, Found], str]:
+        """What Redis holds of these owners, and what was wrong, empty if nothing."""
         try:
-            value = self._cache.get(self._cache.keys.trending(surface))
-            found = TrendingList.decode(value) if value else None
-        except MatchbookError as error:
-            return replace(popular, trouble=str(error))
-        if found is None or not len(found.ids):
-            return popular
-        listing = _listed(found, popular.held.items[surface.item].ids)
-        return replace(popular, listing=listing, generated_at=instant(found.made_us))
-
-    def _stored(self, held: HeldRelease, surface: Surface,
-                owners: Sequence[str]) -> tuple[dict[str, StoredList], str]:
-        """The published lists of these owners, and what was wrong, empty if nothing."""
-        key = self._cache.keys.lists(held.id, surface)
-        try:
-            if len(owners) == 1:
-                values = [self._cache.field(key, UUID(owners[0]).bytes)]
-            else:
-                values = self._cache.fields(key, [UUID(o).bytes for o in owners])
-            return {o: decode_list(v) for o, v in zip(owners, values, strict=True) if v is not None}, ""
-        except ReleaseIncomplete as error:
-            log.error("a list of release %s on %s cannot be read: %s", held.id, surface, error)
-            return {}, str(error)
+            return dict(zip(owners, self._cache.hits(caller, held.id, surface, owners), strict=True)), ""
         except ServiceError as error:
             return {}, str(error)
 
-    def _missing(self, held: HeldRelease, surface: Surface, owners: Sequence[str], trouble: str) -> dict[str, Answer]:
-        """Lists that are not stored: of people of another role, of newcomers, expired ones, all while Redis is down."""
+    def _filtered(self, answer: Answer, found: Found | None = None) -> Answer:
+        """The answer without what is not to be shown; in the usual case there is nothing of the kind."""
+        listing, entity = answer.listing, answer.surface.item
+        mask = self.hidden.mask(answer.held, entity)
+        since, trouble = self._since(answer, found) if found is not None else ((), "")
+        if trouble:
+            answer = replace(answer, trouble=answer.trouble or trouble)
+        if mask is None and not since:
+            return answer
+        hidden = np.zeros(len(listing.item), bool) if mask is None else mask[listing.item]
+        met = met_places(listing, answer.held.items[entity].ids, since) & ~hidden
+        if not (hidden | met).any():
+            return answer
+        return replace(answer, listing=without(listing, hidden | met), met=int(met.sum()), hidden=int(hidden.sum()))
+
+    def _since(self, answer: Answer, found: Found) -> tuple[Sequence[bytes], str]:
+        """Whom or what the owner met since, and what was wrong, empty if nothing; whoever met very many costs a second
+        round trip, for the items of this list only."""
+        if found.since is not None:
+            return found.since, ""
+        items = packed_items(answer.listing, answer.held.items[answer.surface.item].ids)
+        try:
+            met = self._cache.fields(self._cache.keys.since(answer.surface.owner, answer.owner), items)
+        except ServiceError as error:
+            return (), str(error)
+        return [item for item, value in zip(items, met, strict=True) if value is not None], ""
+
+    def _outgrown(self, held: HeldRelease, surface: Surface, stored: Mapping[str, Answer],
+                  met: Mapping[str, int]) -> dict[str, Answer]:
+        """Live lists in place of stored ones whose owners may be routed otherwise by now; the stored one, marked, where
+        there is none in time."""
+        settings = self._settings.with_recorded(held.release.settings)
+        behind = [o for o, a in stored.items()
+                  if may_be_routed_otherwise(surface, a.listing.count, met.get(o, 0), settings)]
+        live, trouble = self._live.answers(held, surface, behind, met)
+        answers = {o: replace(stored[o], trouble=stored[o].trouble or trouble) for o in behind}
+        for o, found in live.items():
+            if found.listing is not None:
+                answers[o] = self._from_live(held, surface, o, found, stored[o].trouble)
+        return answers
+
+    def _missing(self, held: HeldRelease, surface: Surface, owners: Sequence[str], impersonal: AbstractSet[str],
+                 met: Mapping[str, int], trouble: str) -> dict[str, Answer]:
+        """Lists that are not stored: of people of another role, of newcomers, expired ones, all while Redis is down.
+
+        impersonal: who opted out since the build, whose stored list is not for them any more (R23).
+        """
         places = held.items[surface.owner].ids.rows_of(owners).tolist()
         rows = dict(zip(owners, places, strict=True))
         others = [o for o, row in rows.items() if row >= 0 and self._of_another_role(held, surface, row)]
-        expected = [o for o, row in rows.items() if row >= 0 and o not in others]
+        expected = any(row >= 0 and o not in others and o not in impersonal for o, row in rows.items())
         if expected and not trouble:
             self.releases.look_soon()  # a list that should be there is not: has the release been retired or expired?
             trouble = f"lists of release {held.id} are missing from Redis"
-        live, live_trouble = self._live.answers(held, surface, [o for o in owners if o not in others])
+        live, live_trouble = self._live.answers(held, surface, [o for o in owners if o not in others], met)
         trouble = trouble or live_trouble
         answers = {o: self._other_role(held, surface, o, trouble) for o in others}
         for o in owners:
-            if o in live:
+            if o in live and (o not in impersonal or _is_impersonal(live[o])):
                 answers[o] = self._from_live(held, surface, o, live[o], trouble)
             elif o not in answers:
                 count = self._live.count(held, surface, o)
-                answers[o] = self._popular_for(held, surface, o, rows[o] >= 0, count, trouble or "no live list in time")
+                late = "" if o in live else "no live list in time"
+                answers[o] = self._popular_for(held, surface, o, rows[o] >= 0, count, trouble or late)
         return answers
 
     def _from_live(self, held: HeldRelease, surface: Surface, owner: str, found: LiveAnswer, trouble: str) -> Answer:
@@ -167,6 +234,24 @@ class ListReader:
     def _of_another_role(self, held: HeldRelease, surface: Surface, row: int) -> bool:
         table = held.items[surface.owner]
         return surface.owner is Entity.USER and int(table.role[row]) != tuple(Role).index(surface.role)
+
+
+def _decoded(held: HeldRelease, surface: Surface, found: Mapping[str, Found]) -> tuple[dict[str, StoredList], str]:
+    """The stored lists of these owners, and what was wrong, empty if nothing."""
+    lists, trouble = dict[str, StoredList](), ""
+    for owner, hit in found.items():
+        try:
+            if hit.stored is not None:
+                lists[owner] = decode_list(hit.stored)
+        except ReleaseIncomplete as error:
+            trouble = str(error)
+            log.error("a list of release %s on %s cannot be read: %s", held.id, surface, error)
+    return lists, trouble
+
+
+def _is_impersonal(found: LiveAnswer) -> bool:
+    """Whether a live answer is for whoever opted out: one that was kept from before may be personal."""
+    return found.listing is None or found.listing.method is Method.POPULAR
 
 
 def _listed(trending: TrendingList, ids: IdMap) -> StoredList:

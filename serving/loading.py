@@ -6,10 +6,10 @@ from models.errors import ReleaseIncomplete, ReleaseNotFound
 from models.nouns.bundle import open_bundle
 from models.nouns.catalogue import CATALOGUE, ItemTable, decode_items, encode_items, entities_of
 from models.nouns.release import POPULAR_FIELD, Release, StoredList, decode_list, encode_lists
-from models.nouns.release_files import MANIFEST, popular_list
+from models.nouns.release.files import MANIFEST, popular_list
 from models.nouns.vocabulary import Entity, Surface
 from models.settings import Settings
-from serving.cache import Cache
+from serving.doors.cache import Cache
 from serving.releases import HeldRelease
 
 

@@ -18,6 +18,7 @@ threads = _settings.reader_threads
 timeout = 30
 graceful_timeout = 10
 keepalive = 5
+limit_request_line = 8190  # the most there is: 200 excluded ids are longer than the usual 4,094
 proc_name = "matchbook-reader"
 loglevel = "warning"
 control_socket_disable = True  # it would be opened in the home directory

@@ -12,7 +12,7 @@ from models.errors import MatchbookError, ReleaseNotFound, ServiceError
 from models.nouns.catalogue import ItemTable
 from models.nouns.release import Release, StoredList
 from models.nouns.vocabulary import Entity, Method, Surface
-from serving.cache import Cache
+from serving.doors.cache import Cache
 
 log = logging.getLogger("matchbook.reader")
 
@@ -54,7 +54,8 @@ class Releases:
     """Holds the live release and follows the pointer.
 
     A new release is loaded aside, off the request path, and taken over by one assignment; requests that began with
-    the old one finish with it. `listeners` are told of each release taken over, e.g. to open its models.
+    the old one finish with it. `listeners` are told of each release taken over, e.g. to open its models; `beside` is
+    called whenever the pointer has been looked at, to follow what else may move.
     """
 
     def __init__(self, cache: Cache, load: Callable[[str], HeldRelease],
@@ -65,11 +66,12 @@ class Releases:
         self._one_at_a_time = threading.Lock()
         self.trouble = ""
         self.listeners: list[Callable[[HeldRelease], None]] = []
+        self.beside: list[Callable[[], None]] = []
         self._watcher = threading.Thread(target=self._watch, name="release-watcher", daemon=True)
 
     def start(self) -> None:
         """Take over what is live now, if it can be, and follow the pointer from here on."""
-        self.follow()
+        self._look()
         self._watcher.start()
 
     def stop(self) -> None:
@@ -132,6 +134,11 @@ class Releases:
                     trouble or "the pointer can be followed again")
         self.trouble = trouble
 
+    def _look(self) -> None:
+        self.follow()
+        for look in self.beside:
+            look()
+
     def _watch(self) -> None:
         while not self._stop.is_set():
             self._wake.wait(WATCH_S)
@@ -139,7 +146,7 @@ class Releases:
             if self._stop.is_set():
                 return
             try:
-                self.follow()
+                self._look()
             except Exception:  # the watcher must outlive whatever a listener does
                 log.exception("following the release failed")
 

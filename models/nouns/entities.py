@@ -50,6 +50,13 @@ class Entities:
     def __len__(self) -> int:
         return len(self.ids)
 
+    @property
+    def all_met(self) -> bool:
+        """Whether everybody listed has an interaction. Such a marketplace was chosen by it: at an earlier instant, who
+        had none yet was sure to get one, or would not be here, which teaches nothing about now. Leave them out there.
+        """
+        return bool(self.count[self.listed].all())
+
     def items_of(self, surface: Surface) -> np.ndarray:
         """(m,) int32 ascending rows that may stand in this surface's lists."""
         shown = self.listed if surface.item is Entity.STARTUP else self.listed & self._has(surface.role)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ import numpy as np
 
 from models.errors import DataError
 
+_ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.IGNORECASE)
 _NIL = str(uuid.UUID(int=0))  # no platform gives it to anybody: it stands for a blank row
 
 
@@ -72,6 +74,11 @@ class IdMap:
     def from_packed(cls, packed: np.ndarray) -> IdMap:
         """The inverse of `packed`."""
         return cls(unpack_ids(packed))
+
+
+def is_id(text: str) -> bool:
+    """Whether a text is a UUID in its usual form, with four dashes, in any case of letters."""
+    return _ID.fullmatch(text) is not None
 
 
 def pack_ids(ids: np.ndarray) -> np.ndarray:

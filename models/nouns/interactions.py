@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import numpy as np
 from scipy import sparse
 
-from models.errors import DataError
-from models.nouns.id_map import IdMap
-from models.nouns.vocabulary import EXPLICIT_KINDS, KIND_WEIGHTS, InteractionKind
+from models.errors import DataError, MalformedEvent
+from models.nouns.id_map import IdMap, is_id
+from models.nouns.vocabulary import EXPLICIT_KINDS, KIND_WEIGHTS, EventKind, InteractionKind
 
 DAY_US = 86_400_000_000
+AHEAD = timedelta(minutes=5)  # a client's clock may run ahead of ours; its time zone may not
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_EVENT_ID = re.compile(r"[!-~]{1,128}")
+_FIELDS = ("event_id", "user_id", "startup_id", "type", "at")
 _EXPLICIT = np.isin(np.arange(len(InteractionKind)), [k.code for k in EXPLICIT_KINDS])
 
 
@@ -113,3 +121,77 @@ class Interactions:
         matrix = sparse.coo_matrix((data, (owner, item)), shape=shape).tocsr()
         matrix.sort_indices()
         return matrix
+
+
+@dataclass(frozen=True)
+class Event:
+    """One event as the reader is told of it. event_id: whoever sends it again sends the same; it counts once.
+
+    user, startup: ids, lower case. at: UTC.
+    """
+
+    event_id: str
+    user: str
+    startup: str
+    kind: EventKind
+    at: datetime
+
+    @classmethod
+    def read(cls, given: Any, received: datetime) -> Event:
+        """From the fields of a request or of the stream; `at` may be missing: then it is when it was received.
+
+        Raises MalformedEvent naming the first field that is wrong.
+        """
+        if not isinstance(given, Mapping):
+            raise MalformedEvent("event", f"an object with {', '.join(_FIELDS)}", given, "send one object an event")
+        unknown = sorted(set(given) - set(_FIELDS))
+        if unknown:
+            raise MalformedEvent(unknown[0][:40], "no other field than " + ", ".join(_FIELDS), given[unknown[0]],
+                                 "leave it out")
+        event_id = given.get("event_id")
+        if not isinstance(event_id, str) or not _EVENT_ID.fullmatch(event_id):
+            raise MalformedEvent("event_id", "1 to 128 visible ASCII characters", event_id,
+                                 "give every event an id of its own, e.g. a UUID, and send the same again on a retry")
+        user, startup = _id_of(given, "user_id"), _id_of(given, "startup_id")
+        return cls(event_id, user, startup, _kind_of(given), _at(given, received))
+
+    def entry(self) -> dict[str, str]:
+        """The fields of its entry in the stream; `read` takes them."""
+        return {"event_id": self.event_id, "user_id": self.user, "startup_id": self.startup, "type": self.kind.value,
+                "at": self.at.isoformat()}
+
+    @property
+    def at_us(self) -> int:
+        """Microseconds since 1970 UTC."""
+        return (self.at - _EPOCH) // timedelta(microseconds=1)
+
+
+def _id_of(given: Mapping[str, Any], field: str) -> str:
+    value = given.get(field)
+    if not isinstance(value, str) or not is_id(value):
+        raise MalformedEvent(field, "a UUID such as 3f2b8c1e-9d4a-4c57-8e21-0b6f5d9a7c10", value,
+                             "send the platform's id, with its four dashes")
+    return value.lower()
+
+
+def _kind_of(given: Mapping[str, Any]) -> EventKind:
+    value = given.get("type")
+    if not isinstance(value, str) or value not in set(EventKind):
+        raise MalformedEvent("type", f"one of {', '.join(EventKind)}", value, "docs/api.md says what each does")
+    return EventKind(value)
+
+
+def _at(given: Mapping[str, Any], received: datetime) -> datetime:
+    """Raises MalformedEvent also for an instant before 1970 or in the future."""
+    value = given.get("at")
+    if value is None:
+        return received
+    hint = "send when it happened, in UTC, or leave it out for the time of receipt"
+    try:
+        at = datetime.fromisoformat(value)
+        at = (at if at.tzinfo else at.replace(tzinfo=UTC)).astimezone(UTC)
+    except (TypeError, ValueError, OverflowError):
+        raise MalformedEvent("at", "an ISO 8601 instant such as 2024-05-01T14:03:00Z", value, hint) from None
+    if not _EPOCH <= at <= received + AHEAD:
+        raise MalformedEvent("at", f"an instant since 1970 and before {(received + AHEAD).isoformat()}", value, hint)
+    return at

@@ -101,6 +101,29 @@ class InteractionKind(StrEnum):
         return list(InteractionKind).index(self)
 
 
+class EventKind(StrEnum):
+    """What the reader is told of: the platform's seven types, with the codes of InteractionKind, what was shown, and
+    what was waved away; those two filter and measure only. Stored by position: append only."""
+
+    VIEW = "view"
+    CLICK = "click"
+    LIKE = "like"
+    DISLIKE = "dislike"
+    FAVORITE = "favorite"
+    APPLY = "apply"
+    INTEREST = "interest"
+    IMPRESSION = "impression"
+    DISMISS = "dismiss"
+
+    @property
+    def code(self) -> int:
+        return list(EventKind).index(self)
+
+    def hides(self, views_are_seen: bool) -> bool:
+        """Whether the two are not shown to each other again."""
+        return self is not EventKind.IMPRESSION and (views_are_seen or self is not EventKind.VIEW)
+
+
 #: Weight of one event by `InteractionKind.code` (C01-C07).
 KIND_WEIGHTS = np.array([0.5, 1.0, 2.0, -1.0, 2.5, 3.0, 3.5], dtype=np.float32)
 

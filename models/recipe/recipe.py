@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -18,9 +18,11 @@ from models.nouns.entities import Entities
 from models.nouns.interactions import Interactions
 from models.nouns.owners import Owners
 from models.nouns.vocabulary import Entity, InteractionKind, Source, Surface
-from models.recipe.sources import ACTIVITY, aligned, ranker_of, scorers_of, wanted_of
+from models.recipe.folding import Fold
+from models.recipe.sources import ACTIVITY, aligned, folds_of, ranker_of, scorers_of, wanted_of
 from models.scorers import Scorer
 from models.scorers.blending import Blend
+from models.scorers.factors import FactorScorer
 from models.scorers.learned import LearnedRanker
 from models.scorers.popularity import PopularScorer
 from models.scorers.ranker import Ranker
@@ -38,7 +40,7 @@ class Recipe:
     that has a bundle and is switched on. item_recency, item_popularity: (m,) float32. facets: (m,) codes by FACETS.
     ranker: None when the ranker is off. as_of_us: the cutoff of the catalogue. evidence: what the learned ranker is
     told besides the scores; None without the bundle "activity_v1". wanted: further proposals for it, in a source's
-    name: what is in demand, and what both a source and demand speak for.
+    name: what is in demand, and what both a source and demand speak for. folds: how a source takes in what came since.
     """
 
     surface: Surface
@@ -56,6 +58,7 @@ class Recipe:
     as_of_us: int
     evidence: Evidence | None = None
     wanted: tuple[tuple[Source, Scorer], ...] = ()
+    folds: Mapping[Source, Fold] = field(default_factory=dict)
 
     def batch(self, rows: np.ndarray, interactions: Interactions, text: Sequence[str] | None = None) -> Owners:
         """The owners of these entity rows. interactions: users x startups before the cutoff, by entity rows.
@@ -93,6 +96,21 @@ class Recipe:
         return Owners(
             np.array([row], np.int32), np.array([count], np.int32), np.array([opted_out]), history, barred, (text,), age
         )
+
+    def folded(self, owners: Owners, events: Interactions) -> Recipe:
+        """This recipe for a batch of one who did something that the models were not taught.
+
+        events: all there are of the owner, one owner x all items. Of whom the models know everything, it is itself.
+        """
+        if not len(events) or (owners.row[0] >= 0 and int(events.at.max()) < self.as_of_us):
+            return self
+        scorers = dict(self.scorers)
+        for source, fold in self.folds.items():
+            vector = fold.vector(owners, events, self.as_of_us)
+            scorer = scorers[source]
+            if vector is not None and isinstance(scorer, FactorScorer):
+                scorers[source] = scorer.of_one(vector)
+        return replace(self, scorers=scorers)
 
     def strangers(self, texts: Sequence[str]) -> Owners:
         """A batch of people (or startups) of whom nothing is told but the words of their profiles."""
@@ -186,6 +204,7 @@ def open_recipe(surface: Surface, bundles: Mapping[str, Bundle], settings: Setti
         as_of_us=as_of_us,
         evidence=evidence,
         wanted=() if evidence is None else tuple(wanted_of(scorers, evidence)),
+        folds=folds_of(surface, bundles, scorers, owners, items),
     )
 
 

@@ -12,6 +12,7 @@ from models.nouns.bundle import Bundle
 from models.nouns.entities import Entities
 from models.nouns.id_map import IdMap
 from models.nouns.vocabulary import Entity, Source, Surface
+from models.recipe.folding import AlsFold, Fold, TowerFold
 from models.scorers import Scorer
 from models.scorers.content import ContentScorer
 from models.scorers.factors import FactorScorer
@@ -79,6 +80,22 @@ def scorers_of(
     return found
 
 
+def folds_of(surface: Surface, bundles: Mapping[str, Bundle], scorers: Sequence[Scorer], owners: Entities,
+             items: Entities) -> dict[Source, Fold]:
+    """By source how it takes in what an owner did since; startups have no history in the two-tower."""
+    found: dict[Source, Fold] = {}
+    for scorer in scorers:
+        if scorer.source in (Source.ALS, Source.ALS_REVERSE):
+            found[scorer.source] = AlsFold(bundles[f"{scorer.source}_v1"], items.ids)
+        if isinstance(scorer, TowerScorer) and surface.owner is Entity.USER:
+            b = bundles["two_tower_v1"]
+            if "history_vectors" in b.arrays:  # else trained before they were stored
+                lengths, history = (aligned(b, kind, side, e.ids)[0] for kind, side, e in (
+                    ("user_lengths", "user", owners), ("history_vectors", "item", items)))
+                found[scorer.source] = TowerFold(scorer, lengths, history, int(b.config["history"]))
+    return found
+
+
 def wanted_of(scorers: Sequence[Scorer], evidence: Evidence) -> Iterator[tuple[Source, Scorer]]:
     """What is in demand, busy of late, or both in demand and close by content or neighbours."""
     yield Source.POPULAR, PopularScorer(evidence.demand)
@@ -100,7 +117,11 @@ def _sides(
 
 
 def aligned(bundle: Bundle, array: str, ids: str, wanted: IdMap) -> tuple[np.ndarray, np.ndarray]:
-    """The rows of an array in the order of `wanted`, zero where the bundle does not know the id; and which it knows."""
+    """The rows of an array in the order of `wanted`, zero where the bundle does not know the id; and which it knows.
+
+    A bundle that knows just these ids gives its own array, not a copy for every surface."""
+    if np.array_equal(bundle.maps[ids].ids, wanted.ids):
+        return np.asarray(bundle.arrays[array], np.float32), np.ones(len(wanted), bool)
     place = bundle.maps[ids].rows_of(wanted.ids)
     known = place >= 0
     values = np.asarray(bundle.arrays[array], np.float32)

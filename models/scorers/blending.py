@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from models.nouns.bundle import Bundle
+from models.scorers.ranker import best_first
 from models.settings import Settings
 
 #: ALS weight of the named profiles (C11-C14); the two-tower has the rest.
@@ -121,9 +122,8 @@ def log_rank(score: np.ndarray, indptr: np.ndarray) -> np.ndarray:
     length = np.diff(indptr)
     width = int(length.max(initial=0))
     present = np.arange(width) < length[:, None]
-    cells = np.full(present.shape, np.inf, np.float32)
-    cells[present] = -np.nan_to_num(score, nan=-3e38)
-    order = np.argsort(cells, axis=1, kind="stable")
-    rank = np.empty(order.shape, np.float32)
-    np.put_along_axis(rank, order, np.log(np.arange(1, width + 1, dtype=np.float32))[None, :], 1)
+    cells = np.full(present.shape, -np.inf, np.float32)
+    cells[present] = np.nan_to_num(score, nan=-3e38)
+    rank = np.empty(present.shape, np.float32)
+    np.put_along_axis(rank, best_first(cells), np.log(np.arange(1, width + 1, dtype=np.float32))[None, :], 1)
     return rank[present]

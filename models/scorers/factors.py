@@ -32,6 +32,7 @@ class FactorScorer:
         self._place = np.where(item_known, np.cumsum(item_known) - 1, -1)  # of a catalogue position among known items
         if not (np.isfinite(self._owner_vectors[self._known]).all() and np.isfinite(item_vectors[self._items]).all()):
             raise BundleCorrupt(f"expected finite vectors for {source}, got NaN or infinity; train this model again")
+        self._one: np.ndarray | None = None
         self._make = make
         self._product = make(np.ascontiguousarray(item_vectors, np.float32)[self._items])
 
@@ -47,6 +48,17 @@ class FactorScorer:
         vectors = self._product.vectors * np.asarray(weight, np.float32)[self._items, None]
         other._product = self._make(vectors)
         return other
+
+    def of_one(self, vector: np.ndarray) -> Self:
+        """The same source for batches of one, whose vector this is: (d,) float32."""
+        other = copy.copy(self)
+        other._one = np.asarray(vector, np.float32)[None]
+        return other
+
+    def trained(self, owners: Owners) -> np.ndarray | None:
+        """(d,) float32 the learned vector of a batch of one, None where the model has not learned the owner."""
+        vectors, known = FactorScorer._vectors(self, owners)
+        return vectors[0] if known[0] else None
 
     def propose(self, owners: Owners, k: int) -> Proposal:
         """See `Scorer.propose`."""
@@ -73,6 +85,8 @@ class FactorScorer:
 
     def _vectors(self, owners: Owners) -> tuple[np.ndarray, np.ndarray]:
         """(b, d) float32 vectors and (b,) bool: who of the batch is known; the vectors of the others mean nothing."""
+        if self._one is not None:
+            return self._one, np.ones(1, bool)
         if not len(self._known):
             return np.zeros((len(owners), self._product.vectors.shape[1]), np.float32), np.zeros(len(owners), bool)
         row = np.maximum(owners.row, 0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import threading
 from collections.abc import Iterator
 
@@ -37,12 +38,17 @@ class NeighbourScorer:
         self._items = similarity.shape[0]
         self._width = self._items + -self._items % WIDTH
         self._chunk = max(16, min(_ROWS, _CHUNK_CELLS // max(1, self._width)))
+        self._weight: np.ndarray | None = None
         self._scratch = Scratch()
         self._last = _Last()
 
     def times(self, weight: np.ndarray) -> NeighbourScorer:
-        """A source whose scores are this one's times the item's weight: (m,) float32 over the catalogue."""
-        return NeighbourScorer(self._similarity @ sparse.diags(np.asarray(weight, np.float32)), self.source)
+        """A source whose scores are this one's times the item's weight: (m,) float32 over the catalogue.
+
+        It shares the similarities, and the product that either of the two has just made."""
+        other = copy.copy(self)
+        other._weight = np.asarray(weight, np.float32)
+        return other
 
     def propose(self, owners: Owners, k: int) -> Proposal:
         """See `Scorer.propose`."""
@@ -86,5 +92,6 @@ class NeighbourScorer:
         out = self._scratch.array("scores", (product.shape[0], self._width), np.float32)
         out[:] = 0
         rows = np.repeat(np.arange(product.shape[0], dtype=np.int64) * self._width, np.diff(product.indptr))
-        out.ravel()[rows + product.indices] = product.data
+        weight = 1 if self._weight is None else self._weight[product.indices]
+        out.ravel()[rows + product.indices] = product.data * weight
         return out

@@ -65,8 +65,8 @@ class Float32Product:
     lowest = np.float32(-np.inf)
 
     def __init__(self, vectors: np.ndarray) -> None:
-        self.vectors = np.ascontiguousarray(vectors, np.float32)
-        self._columns = padded(self.vectors).T.copy()
+        whole = padded(np.ascontiguousarray(vectors, np.float32))
+        self.vectors, self._columns = whole[: len(vectors)], whole.T  # two views of the same numbers
         self._norm = longest(self.vectors)
         self._scratch = Scratch()
         self.chunk = max(16, min(256, _BUFFER // max(1, self._columns.shape[1])))

@@ -35,15 +35,22 @@ class TowerScorer(ContentScorer):
         self._most = int(bundle.config["words"])
         self._said = [role_word(surface.role)] if person else []
 
+    def words_vector(self, text: str) -> np.ndarray:
+        """(d,) float32 what the tower adds up for the words of a text and the role, even where they say nothing."""
+        place = self._rarest(self._read_text(text))
+        return self._token_vectors[place].mean(axis=0) if len(place) else np.zeros_like(self._product.vectors[0])
+
     def _words(self, text: str) -> list[str]:
-        """The rarest of the known words, ties by name: as `models.training.towers.inputs.words_of` has it."""
-        words = np.unique(np.array(text.split(), str))
-        told = self._read(words)
-        if not len(told):
-            return []
+        told = self._read_text(text)
+        return list(self._tokens[self._rarest(told)]) if len(told) else []
+
+    def _rarest(self, told: np.ndarray) -> np.ndarray:
+        """Places of the rarest words, ties by name: as `models.training.towers.inputs.words_of` has it."""
         place = np.unique(np.append(told, self._read(np.array(self._said, str))))
-        rarest = place[np.lexsort((place, -self._rarity[place]))][: self._most]
-        return list(self._tokens[rarest])
+        return place[np.lexsort((place, -self._rarity[place]))][: self._most]
+
+    def _read_text(self, text: str) -> np.ndarray:
+        return self._read(np.unique(np.array(text.split(), str)))
 
     def _read(self, words: np.ndarray) -> np.ndarray:
         """Places of those words that the tower knows."""

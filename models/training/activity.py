@@ -65,8 +65,8 @@ def fit_activity(now: Standing, earlier: Sequence[tuple[Standing, int]], setting
     for side, (entities, events) in enumerate(now.sides):
         name, facts = entities.entity.value, item_facts(entities, events, clock, now.as_of_us)
         arrays[f"{name}_facts"] = np.stack(list(facts.values()), axis=1)
-        taught = [_taught(then, side, until, events) for then, until in earlier]
-        arrays[f"{name}_demand"], config[f"{name}_demand"] = _demand(entities, facts, taught, settings)
+        taught = [_taught(then, side, until, events, entities.all_met) for then, until in earlier]
+        arrays[f"{name}_demand"], config[f"{name}_demand"] = _demand(facts, taught, settings)
         config["facts"] = list(facts)
     met = now.interactions.csr(damping="binary") > 0
     for facet, (codes, values) in coded(now.startups).items():
@@ -74,26 +74,24 @@ def fit_activity(now: Standing, earlier: Sequence[tuple[Standing, int]], setting
     return Bundle(NAME, config, arrays, {"user": now.users.ids, "startup": now.startups.ids})
 
 
-def _taught(then: Standing, side: int, until_us: int, events: Interactions) -> tuple[np.ndarray, np.ndarray]:
+def _taught(then: Standing, side: int, until_us: int, events: Interactions,
+            all_met: bool) -> tuple[np.ndarray, np.ndarray]:
     """Facts (m, f) of everybody who could be shown then, and (m,) how many new partners each had found by until_us.
 
-    events: of this side, with what came after."""
+    events: of this side, with what came after. all_met: whether everybody listed has been met by now."""
     entities, before = then.sides[side]
     facts = np.stack(list(item_facts(entities, before, then.clock, then.as_of_us).values()), axis=1)
     new = np.diff(events.before(until_us).pairs().indptr) - np.diff(before.pairs().indptr)
-    return facts[entities.listed], np.minimum(new, MOST)[entities.listed]
+    shown = entities.listed & (entities.count > 0) if all_met else entities.listed
+    return facts[shown], np.minimum(new, MOST)[shown]
 
 
-def _demand(entities: Entities, facts: dict[str, np.ndarray], taught: Sequence[tuple[np.ndarray, np.ndarray]],
+def _demand(facts: dict[str, np.ndarray], taught: Sequence[tuple[np.ndarray, np.ndarray]],
             settings: Settings) -> tuple[np.ndarray, dict[str, object]]:
     """(n,) float32 expected new partners, and how that was learned."""
     recent = (np.expm1(facts["heat_0.1"]) / 100).astype(np.float32)
     features = np.concatenate([f for f, _ in taught]) if taught else np.zeros((0, len(facts)), np.float32)
     label = np.concatenate([y for _, y in taught]) if taught else np.zeros(0)
-    if not (facts["met"] == 0)[entities.listed].any():
-        # everybody has been met: who had not been then was sure to be, which teaches nothing about now
-        met = features[:, list(facts).index("met")] > 0
-        features, label = features[met], label[met]
     if label.sum() < ENOUGH:
         return recent, {"by": "recent events", "pairs": int(label.sum())}
     try:

@@ -16,6 +16,7 @@ from models.errors import TooSparse, TrainingError
 from models.nouns.bundle import Bundle
 from models.nouns.id_map import IdMap
 from models.nouns.interactions import DAY_US, Interactions
+from models.recipe.folding import lifted
 from models.settings import Settings
 
 #: Fewer events than this are too little for good factors (C59): trained all the same, with a note in the config.
@@ -38,7 +39,7 @@ def fit_als(name: str, interactions: Interactions, settings: Settings) -> Bundle
     _check_finite(user_factors, item_factors, settings)
     liked = confidences > 0
     owners, items = liked.getnnz(axis=1) > 0, liked.getnnz(axis=0) > 0
-    return Bundle(name, _config(confidences, len(interactions), settings),
+    return Bundle(name, _config(confidences, interactions, settings),
                   {"user_factors": user_factors[owners], "item_factors": item_factors[items]},
                   {"user": IdMap(interactions.owners.ids[owners]), "item": IdMap(interactions.items.ids[items])})
 
@@ -62,8 +63,7 @@ def _confidences(interactions: Interactions, settings: Settings) -> sparse.csr_m
     enough = interactions.counts() >= settings.als_min_interactions
     kept = interactions.where(enough[interactions.owner])
     matrix = faded(kept, settings.als_half_life_share, settings.als_damping)
-    lowest = np.float32(1.0 / settings.als_alpha)
-    matrix.data = np.sign(matrix.data) * np.maximum(np.abs(matrix.data), lowest)
+    matrix = lifted(matrix, settings.als_alpha)
     _check_dense_enough(matrix, settings)
     return matrix
 
@@ -73,11 +73,16 @@ def faded(interactions: Interactions, share: float, damping: str) -> sparse.csr_
 
     Faded weights are not exact: they are summed in one order, so that the order of the rows makes no difference.
     """
-    span = float(np.ptp(interactions.at)) if len(interactions) else 0.0
-    if not (share > 0 and span > 0):
+    half_life = half_life_days(interactions, share)
+    if not half_life:
         return interactions.csr(damping=damping)
     order = np.lexsort((interactions.kind, interactions.at, interactions.item, interactions.owner))
-    return interactions.where(order).csr(half_life_days=share * span / DAY_US, damping=damping)
+    return interactions.where(order).csr(half_life_days=half_life, damping=damping)
+
+
+def half_life_days(interactions: Interactions, share: float) -> float:
+    """Days after which a weight counts half, for a share of the time that the events span; 0: never."""
+    return share * float(np.ptp(interactions.at)) / DAY_US if len(interactions) else 0.0
 
 
 def _check_dense_enough(matrix: sparse.csr_matrix, settings: Settings) -> None:
@@ -118,12 +123,15 @@ def _diverged(settings: Settings) -> TrainingError:
                          "MATCHBOOK_ALS_REGULARIZATION or lower MATCHBOOK_ALS_ALPHA")
 
 
-def _config(confidences: sparse.csr_matrix, rows: int, settings: Settings) -> dict[str, object]:
+def _config(confidences: sparse.csr_matrix, interactions: Interactions, settings: Settings) -> dict[str, object]:
+    rows = len(interactions)
     config: dict[str, object] = {
         "factors": settings.als_factors, "regularization": settings.als_regularization,
         "iterations": settings.als_iterations, "alpha": settings.als_alpha, "seed": settings.seed,
         "min_interactions": settings.als_min_interactions, "damping": settings.als_damping,
-        "half_life_share": settings.als_half_life_share, "rows": rows, "pairs": int(confidences.nnz),
+        "half_life_share": settings.als_half_life_share,
+        "half_life_days": half_life_days(interactions, settings.als_half_life_share),
+        "rows": rows, "pairs": int(confidences.nnz),
         "density": round(confidences.nnz / max(confidences.shape[0] * confidences.shape[1], 1), 8)}
     if rows < ENOUGH:
         config["note"] = f"fitted on {rows} interactions; fewer than {ENOUGH} is too little for good factors (C59)"

@@ -17,7 +17,7 @@ from models.explain import explain, explain_item
 from models.nouns.catalogue import CATALOGUE, entities_of
 from models.nouns.ranked_lists import RankedLists
 from models.nouns.release import Release
-from models.nouns.release_files import popular_list, release_lists
+from models.nouns.release.files import popular_list, release_lists
 from models.nouns.vocabulary import Method, Source, Surface
 from models.recipe import open_bundles, open_recipe
 from models.scorers.content import text_of

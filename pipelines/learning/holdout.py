@@ -179,15 +179,13 @@ def open_cut(run: Run, snapshot: Snapshot, cut_us: int, until_us: int | None = N
 
 
 def _as_chosen_now(catalogue: Bundle, snapshot: Snapshot) -> Bundle:
-    """The catalogue of a cut without what nobody had met by then, where everything that may be shown now has been met.
+    """The catalogue of a cut without what nobody had met by then, where everything listed now has been met.
 
-    A marketplace that lists only what somebody has met was chosen by it: at an earlier cut, what had not been met yet
-    was sure to be, or it would not be there, and would teach that the unknown is everybody's next.
+    Otherwise a catalogue that holds only what has been met teaches that the unknown is everybody's next.
     """
     arrays = dict(catalogue.arrays)
     for entity in Entity:
-        now = snapshot.entities(entity)
-        if now.count[now.listed].all():
+        if snapshot.entities(entity).all_met:
             arrays[f"{entity}_listed"] = arrays[f"{entity}_listed"] & (arrays[f"{entity}_count"] > 0)
     return replace(catalogue, arrays=arrays)
 

@@ -25,8 +25,9 @@ from pipelines.local import places, postgres_server, redis_server
 from pipelines.local.places import Place
 from pipelines.local.processes import Started
 
-OURS = ("artifacts", "erasure", "rejected", "sample", "airflow", "logs", "pictures", "postgres", "redis", "binaries",
-        "valkey-server", "running.json", places.RECORD, "servers.json", "servers.users", "servers.lock")
+OURS = ("artifacts", "erasure", "rejected", "sample", "airflow", "logs", "pictures", "postgres", "redis",
+        "binaries", "valkey-server", "running.json", places.RECORD, "servers.json", "servers.users", "servers.lock",
+        "api-keys.json", "api-keys.lock")
 ATTEMPTS = 3  # another process may take a free port between our looking and our listening
 
 

@@ -193,11 +193,15 @@ def _wait_until_served(ready: Settings, patience_s: float = 30.0) -> None:
 
 def _say_where(ready: Settings, api: AirflowApi) -> None:
     say(f"\nReader:  {reader_address(ready)}\nAirflow: {api.address}  (user admin, password {admin_password(ready)})\n")
+    expected, header = http.client.OK, ""
+    if ready.asks_for_keys:
+        expected, header = http.client.UNAUTHORIZED, " -H 'X-API-Key: <key>'"
+        say("The reader asks for API keys; `python -m pipelines keys add NAME` makes one\n")
     for surface, owner in marketplace.examples(ready):
         url = f"{reader_address(ready)}/api/recommendations/{surface}/{owner}"
-        if _status(url) != http.client.OK:
+        if _status(url) != expected:
             raise ServiceError(f"the reader did not answer {url}; look into {ready.home / 'logs' / 'reader.log'}")
-        say(f"curl '{url}?limit=5'")
+        say(f"curl '{url}?limit=5'{header}")
 
 
 def _stay(running: Running, healthy: bool) -> int:

@@ -18,7 +18,7 @@ from models.nouns.catalogue import CATALOGUE, entities_of
 from models.nouns.entities import Entities
 from models.nouns.ranked_lists import RankedLists
 from models.nouns.release import Release
-from models.nouns.release_files import ReleaseDigest, popular_file, shard_file
+from models.nouns.release.files import ReleaseDigest, popular_file, shard_file
 from models.nouns.vocabulary import Entity, Method, Source, Surface
 from models.recipe import open_bundles, open_recipe
 from models.recommend import recommend

@@ -15,7 +15,7 @@ from models.nouns.catalogue import CATALOGUE, encode_items, entities_of
 from models.nouns.entities import Entities
 from models.nouns.ranked_lists import RankedLists
 from models.nouns.release import POPULAR_FIELD, Release, encode_lists
-from models.nouns.release_files import ReleaseDigest, popular_list, release_lists
+from models.nouns.release.files import ReleaseDigest, popular_list, release_lists
 from models.nouns.vocabulary import Entity, Surface
 from models.settings import Settings
 from pipelines.artifacts import Artifacts

@@ -9,7 +9,7 @@ from pathlib import Path
 from models.nouns.bundle import sha256_of
 from models.nouns.ranked_lists import RankedLists
 from models.nouns.release import Release, encode_lists
-from models.nouns.release_files import MANIFEST, ReleaseDigest, popular_file, shard_file
+from models.nouns.release.files import MANIFEST, ReleaseDigest, popular_file, shard_file
 from models.nouns.vocabulary import Surface
 from pipelines.artifacts import Artifacts, write_private
 

@@ -93,7 +93,7 @@ def recent(settings: Settings, entities: dict[Entity, Entities], as_of: datetime
     """The events of the window among those whom the release knows, users as owners."""
     sink = io.BytesIO()
     since = as_of - timedelta(days=settings.trending_days)
-    copy_out(engine(settings), "recent_interactions", {"since": since, "as_of": as_of}, sink)
+    copy_out(engine(settings), "since/interactions", {"since": since, "as_of": as_of}, sink)
     sink.seek(0)
     frame = pd.read_csv(sink, dtype=str, keep_default_na=False)
     users, startups = entities[Entity.USER].ids, entities[Entity.STARTUP].ids

@@ -22,8 +22,10 @@ from prometheus_client import (
 )
 from prometheus_client.multiprocess import MultiProcessCollector
 
-from models.nouns.vocabulary import Entity
+from models.nouns.vocabulary import Entity, Surface
 from models.settings import Settings
+from serving.http.callers import NOBODY
+from serving.http.events import Waiting
 from serving.lists import Answer
 from serving.releases import Releases, age_hours
 
@@ -32,6 +34,7 @@ log = logging.getLogger("matchbook.access")
 REQUESTS = Counter("matchbook_requests", "Answers with a status, all routes", ["endpoint", "status"])
 LISTS = Counter("matchbook_lists", "Lists handed out", ["surface", "route", "method", "source", "release"])
 DEGRADED = Counter("matchbook_degraded_lists", "Lists handed out while something was down", ["surface"])
+LEFT_OUT = Counter("matchbook_left_out_places", "Places of stored lists not handed out: met since, or hidden", ["why"])
 SECONDS = Histogram("matchbook_request_seconds", "Time to answer; alert above 0.5 (J03)", ["endpoint"],
                     buckets=(.001, .002, .005, .01, .02, .05, .1, .2, .5, 1, 2))
 AGE = Gauge("matchbook_release_age_seconds", "Age of the release that answers", multiprocess_mode="mostrecent")
@@ -46,9 +49,12 @@ def _child(metric: Any, *labels: object) -> Any:
 class Access:
     """Watches every request of an app. Routes leave what they answered with `answered`."""
 
-    def __init__(self, settings: Settings, releases: Releases) -> None:
-        self._settings, self._releases = settings, releases
+    def __init__(self, settings: Settings, releases: Releases, waiting: Waiting) -> None:
+        self._settings, self._releases, self._waiting = settings, releases, waiting
         self._key = (settings.pseudonym_key.reveal() or settings.namespace).encode()[:64]
+
+        for surface in Surface:
+            DEGRADED.labels(surface)  # told from the start: a rate needs a 0 to begin with
 
     def attach(self, app: Flask) -> None:
         app.before_request(self._begin)
@@ -67,10 +73,10 @@ class Access:
         if getattr(values.ValueClass, "_multiprocess", False):
             registry = CollectorRegistry()
             MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
-        return Response(generate_latest(registry), content_type=CONTENT_TYPE_LATEST)
+        return Response(generate_latest(registry) + self._waiting.numbers(), content_type=CONTENT_TYPE_LATEST)
 
     def _begin(self) -> None:
-        g.started, g.answers = time.perf_counter(), ()
+        g.started, g.answers, g.caller = time.perf_counter(), (), NOBODY
 
     def _end(self, response: Response) -> Response:
         seconds = time.perf_counter() - g.started
@@ -82,15 +88,20 @@ class Access:
             _child(LISTS, a.surface, a.listing.route, a.listing.method, a.source, a.held.id).inc()
             if a.trouble:
                 DEGRADED.labels(a.surface).inc()
+            if a.met or a.hidden:
+                _child(LEFT_OUT, "met").inc(a.met)
+                _child(LEFT_OUT, "hidden").inc(a.hidden)
         if log.isEnabledFor(logging.INFO):
             log.info("%s", self._line(endpoint, answers, response, 1000 * seconds))
         return response
 
     def _line(self, endpoint: str, answers: Sequence[Answer], response: Response, ms: float) -> str:
-        head = f"endpoint={endpoint} status={response.status_code} ms={ms:.2f}"
-        if len(answers) != 1:
-            return f"{head} lists={len(answers)}" if answers else head
+        head = f"endpoint={endpoint} status={response.status_code} ms={ms:.2f} caller={g.caller}"
+        if not answers:
+            return head
         a = answers[0]
+        if len(answers) > 1:
+            return f"{head} surface={a.surface} lists={len(answers)} release={a.held.id}"
         owner = f' owner={self.pseudonym(a.owner)} count={a.listing.count} why="{self._why(a)}"' if a.owner else ""
         trouble = f' trouble="{a.trouble}"' if a.trouble else ""
         return (f"{head} surface={a.surface}{owner} route={a.listing.route} method={a.listing.method} "

@@ -9,9 +9,9 @@ from flask import Blueprint, Response, jsonify
 
 from models.errors import ServiceError
 from models.settings import Settings
-from serving.cache import Cache
+from serving.doors.cache import Cache
+from serving.doors.postgres import Database
 from serving.live import LiveRecommender
-from serving.postgres import Database
 from serving.releases import HeldRelease, Releases, age_hours
 
 

@@ -5,46 +5,58 @@ from __future__ import annotations
 from typing import Any
 
 from models.nouns.entities import FACETS
-from models.nouns.vocabulary import Entity, Method, Source, Surface
+from models.nouns.vocabulary import Entity, EventKind, Method, Source, Surface
+from serving.http.callers import HEADER, NEEDS
+from serving.http.caps import BODY_MOST, URL_MOST
+from serving.http.events import EVENTS_MOST
 from serving.http.query import EXCLUDE_MOST, LIMIT_DEFAULT, LIMIT_MOST, OFFSET_MOST, OWNERS_MOST
 from serving.http.routes import PREFIX
+from serving.page.described import paths as page_paths
 
 UUID_PATTERN = "^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$"
 Schema = dict[str, Any]
 
 
-def document() -> Schema:
-    """The OpenAPI 3.1 document."""
+def document(asks_for_keys: bool = True) -> Schema:
+    """The OpenAPI 3.1 document of a reader that does, or does not, ask for API keys."""
     paths: Schema = {}
     for surface in Surface:
         paths |= _surface_paths(surface)
+    paths |= _other_paths() | page_paths({s: _owner(s) for s in Surface}, _plain, _asked)
+    if not asks_for_keys:
+        for operation in (o for path in paths.values() for o in path.values()):
+            operation["security"] = []
     return {
         "openapi": "3.1.0",
         "info": {"title": "Matchbook reader", "version": "1",
                  "description": "Ranked lists of who should meet whom, stored by every build, or computed live."},
-        "paths": paths | _other_paths(),
-        "components": {"schemas": _schemas(), "parameters": _parameters(), "responses": _responses()},
+        "paths": paths,
+        "components": {"schemas": _schemas(), "parameters": _parameters(), "responses": _responses(),
+                       "securitySchemes": {"key": {"type": "apiKey", "in": "header", "name": HEADER}}},
     }
 
 
 def _surface_paths(surface: Surface) -> Schema:
     at, schema = f"{PREFIX}/{surface}", _list_name(surface)
     query = [_ref("parameters", p) for p in ("limit", "offset", *FACETS, "exclude")]
-    owner = {"name": "owner", "in": "path", "required": True, "description": f"id of the {surface.owner}",
-             "schema": {"type": "string", "pattern": UUID_PATTERN}}
+    owner = _owner(surface)
     ids = {"type": "object", "required": ["ids"], "properties": {"ids": {
         "type": "array", "minItems": 1, "maxItems": OWNERS_MOST, "items": {"type": "string", "pattern": UUID_PATTERN}}}}
     many = {"type": "object", "required": ["lists"], "additionalProperties": False, "properties": {
         "lists": {"type": "object", "additionalProperties": _ref("schemas", schema)}}}
     return {
-        f"{at}/{{owner}}": {"get": _operation(f"{surface}: the list of one {surface.owner}", schema, [owner, *query])},
-        f"{at}/popular": {"get": _operation(f"{surface}: popular, the same for everyone", schema, query)},
-        f"{at}/trending": {"get": _operation(f"{surface}: moving now, the same for everyone", schema, query)},
+        f"{at}/{{owner}}": _get("one", f"{surface}: the list of one {surface.owner}", schema, [owner, *query]),
+        f"{at}/popular": _get("popular", f"{surface}: popular, the same for everyone", schema, query),
+        f"{at}/trending": _get("trending", f"{surface}: moving now, the same for everyone", schema, query),
         f"{at}/many": {"post": {"summary": f"{surface}: the lists of several, all of one release", "parameters": query,
-                                "requestBody": {"required": True, "content": _json(ids)},
-                                "responses": {"200": {"description": "by id", "content": _json(many)}} | _ERRORS
-                                | {"413": _ref("responses", "Refused")}}},
+                                "requestBody": {"required": True, "content": _json(ids)}, "security": _needs("many"),
+                                "responses": {"200": {"description": "by id", "content": _json(many)}} | _ERRORS}},
     }
+
+
+def _owner(surface: Surface) -> Schema:
+    return {"name": "owner", "in": "path", "required": True, "description": f"id of the {surface.owner}",
+            "schema": {"type": "string", "pattern": UUID_PATTERN}}
 
 
 def _other_paths() -> Schema:
@@ -54,21 +66,56 @@ def _other_paths() -> Schema:
             "ready": {"type": "boolean"}, "release": {"type": ["string", "null"]}}})}
     live = {"type": "object", "required": ["live"], "properties": {"live": {"const": True}}}
     return {
-        "/health": {"get": {"summary": "The truth about this process and its servers", "responses": {
-            "200": health, "503": health}}},
-        "/health/live": {"get": {"summary": "The process answers", "responses": {
-            "200": {"description": "it does", "content": _json(live)}}}},
-        "/health/ready": {"get": {"summary": "Lists can be handed out", "responses": {"200": ready, "503": ready}}},
-        "/metrics": {"get": {"summary": "Numbers for Prometheus", "responses": {
-            "200": {"description": "text format", "content": {"text/plain": {"schema": {"type": "string"}}}}}}},
-        "/openapi.json": {"get": {"summary": "This document", "responses": {
-            "200": {"description": "OpenAPI 3.1", "content": _json({"type": "object"})}}}},
+        "/api/events": {"post": _taking()},
+        "/health": _plain("health", "The truth about this process and its servers", {"200": health, "503": health}),
+        "/health/live": _plain("alive", "The process answers", {
+            "200": {"description": "it does", "content": _json(live)}}),
+        "/health/ready": _plain("ready", "Lists can be handed out", {"200": ready, "503": ready}),
+        "/metrics": _plain("metrics", "Numbers for Prometheus", {
+            "200": {"description": "text format", "content": {"text/plain": {"schema": {"type": "string"}}}}}),
+        "/openapi.json": _plain("openapi", "This document", {
+            "200": {"description": "OpenAPI 3.1", "content": _json({"type": "object"})}}),
     }
 
 
-def _operation(summary: str, schema: str, parameters: list[Schema]) -> Schema:
-    return {"summary": summary, "parameters": parameters, "responses": {
-        "200": {"description": "a list", "content": _json(_ref("schemas", schema))}} | _ERRORS}
+def _taking() -> Schema:
+    """The operation that takes events, all or none."""
+    events = {"type": "object", "required": ["events"], "properties": {"events": {
+        "type": "array", "minItems": 1, "maxItems": EVENTS_MOST, "items": _ref("schemas", "Event")}}}
+    taken = _closed({"accepted": {"type": "integer", "minimum": 1}})
+    return {"summary": "What people did, kept once per event id", "security": _needs("events"), "requestBody": {
+        "required": True, "content": _json(events)}, "responses": {
+            "202": {"description": "all were taken", "content": _json(taken)},
+            **_ERRORS, "503": _ref("responses", "NotTaken")}}
+
+
+def _get(endpoint: str, summary: str, schema: str, parameters: list[Schema]) -> Schema:
+    tag = {"ETag": {"description": "of this body; a list that may not be kept has none", "schema": {"type": "string"}}}
+    found = {"description": "a list", "content": _json(_ref("schemas", schema)), "headers": tag}
+    return {"get": {"summary": summary, "parameters": [*parameters, _ref("parameters", "If-None-Match")],
+                    "security": _needs(endpoint),
+                    "responses": {"200": found, "304": {"description": "the body has not changed"}} | _ERRORS}}
+
+
+def _asked(endpoint: str, summary: str, schema: Schema, parameters: list[Schema]) -> Schema:
+    """An operation of the page."""
+    found = {"description": "for the page", "content": _json(schema)}
+    return {"get": {"summary": summary, "parameters": parameters, "security": _needs(endpoint),
+                    "responses": {"200": found} | _ERRORS}}
+
+
+def _plain(endpoint: str, summary: str, responses: Schema) -> Schema:
+    """An operation that takes nothing but, where the endpoint asks for one, a key."""
+    security = _needs(endpoint)
+    without = {*responses, "429", "503", *(() if security else _KEYS)}
+    refused = {s: r for s, r in _ERRORS.items() if s not in without}
+    return {"get": {"summary": summary, "security": security, "responses": responses | refused}}
+
+
+def _needs(endpoint: str) -> list[Schema]:
+    """The security requirement of an endpoint: a key with the scope, or none."""
+    scope = NEEDS[endpoint]
+    return [{"key": [scope.value]}] if scope else []
 
 
 def _schemas() -> Schema:
@@ -78,12 +125,22 @@ def _schemas() -> Schema:
                          "reasons": {"type": "array", "items": {"type": "string"}},
                          "sources": {"type": "array", "items": {"enum": [s.value for s in Source]}}}),
         **{_list_name(s): _list_schema(s.item) for s in Surface},
+        "Event": _event(),
         "Error": _closed({"error": error}),
         "Health": {"type": "object", "required": ["status", "database_connected", "redis_connected", "release"],
                    "properties": {"status": {"enum": ["healthy", "degraded", "unhealthy"]},
                                   "database_connected": {"type": "boolean"}, "redis_connected": {"type": "boolean"},
                                   "release": {"type": ["string", "null"]}, "troubles": {"type": "object"}}},
     }
+
+
+def _event() -> Schema:
+    uuid = {"type": "string", "pattern": UUID_PATTERN}
+    return {"type": "object", "required": ["event_id", "user_id", "startup_id", "type"], "additionalProperties": False,
+            "properties": {"event_id": {"type": "string", "pattern": "^[!-~]{1,128}$"}, "user_id": uuid,
+                           "startup_id": uuid, "type": {"enum": [k.value for k in EventKind]},
+                           "at": {"type": ["string", "null"], "format": "date-time",
+                                  "description": "since 1970, not in the future; left out: the time of receipt"}}}
 
 
 def _list_schema(item: Entity) -> Schema:
@@ -108,13 +165,22 @@ def _parameters() -> Schema:
         "offset": query("offset", _whole(0, OFFSET_MOST, 0), "places to skip"),
         **{f: query(f, several, f"only items of this {f}, in any case; repeated: any of them") for f in FACETS},
         "exclude": query("exclude", {"type": "string"}, f"up to {EXCLUDE_MOST} ids to leave out, with commas between"),
+        "If-None-Match": {"name": "If-None-Match", "in": "header", "required": False, "schema": {"type": "string"},
+                          "description": "the ETag of an earlier answer: 304 where nothing has changed"},
     }
 
 
 def _responses() -> Schema:
-    about = {"Malformed": "an id or a parameter is malformed", "Refused": "the body is too large",
+    about = {"Malformed": "an id or a parameter is malformed, or there are too many values",
+             "NotIdentified": "no API key, or not one that is held", "NotAllowed": "the key lacks the scope",
+             "BodyTooLarge": f"the body is longer than {BODY_MOST} bytes",
+             "UrlTooLong": f"the address is longer than {URL_MOST} characters",
+             "TooMany": "the caller has asked more often in this minute than it may",
+             "NotTaken": "not one of the events was taken; the same may be sent again",
              "Unavailable": "there has never been a release to answer from"}
-    return {name: {"description": text, "content": _json(_ref("schemas", "Error"))} for name, text in about.items()}
+    later = {"Retry-After": {"description": "seconds", "schema": {"type": "integer"}}}
+    return {name: {"description": text, "content": _json(_ref("schemas", "Error"))}
+            | ({"headers": later} if name in ("TooMany", "NotTaken") else {}) for name, text in about.items()}
 
 
 def _list_name(surface: Surface) -> str:
@@ -141,4 +207,7 @@ def _ref(kind: str, name: str) -> Schema:
     return {"$ref": f"#/components/{kind}/{name}"}
 
 
-_ERRORS: Schema = {"400": _ref("responses", "Malformed"), "503": _ref("responses", "Unavailable")}
+_KEYS = {"401": "NotIdentified", "403": "NotAllowed"}
+_ERRORS: Schema = {status: _ref("responses", name) for status, name in (
+    ("400", "Malformed"), *_KEYS.items(), ("413", "BodyTooLarge"), ("414", "UrlTooLong"),
+    ("429", "TooMany"), ("503", "Unavailable"))}

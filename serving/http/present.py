@@ -105,15 +105,25 @@ def _why_short(answer: Answer, query: Query, total: int, shown: int) -> str | No
     if shown == query.limit:
         return None
     if total > query.offset:
-        return "the list ends here"
+        return "the list ends here" + _left_out(answer)
     if not len(answer.listing.item):
         return _why_empty(answer)
     if query.filtered and not total:
-        return f"none of the {len(answer.listing.item)} stored places passes the filters"
-    return f"the list has {total} places, all before the offset"
+        return f"none of the {len(answer.listing.item)} stored places passes the filters" + _left_out(answer)
+    return f"the list has {total} places, all before the offset" + _left_out(answer)
+
+
+def _left_out(answer: Answer) -> str:
+    """What was left out of the stored list, to go on with; empty where nothing was."""
+    gone = "withdrawn" if answer.surface.item is Entity.STARTUP else "opted out"
+    said = [f"{answer.met} met or dismissed since it was made"] * (answer.met > 0)
+    said += [f"{answer.hidden} {gone}"] * (answer.hidden > 0)
+    return f"; left out: {', '.join(said)}" if said else ""
 
 
 def _why_empty(answer: Answer) -> str:
+    if answer.met or answer.hidden:
+        return "nothing of the list is left" + _left_out(answer)
     if answer.held.popular.get(answer.surface) is None or not len(answer.held.popular[answer.surface].item):
         return f"there is no {_noun(answer.surface)} yet who could be shown" if answer.surface.item is Entity.USER \
             else "there is no startup yet that could be shown"

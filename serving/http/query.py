@@ -11,12 +11,12 @@ from werkzeug.datastructures import MultiDict
 
 from models.errors import RequestError
 from models.nouns.entities import FACETS
+from models.nouns.id_map import is_id
 
 LIMIT_DEFAULT, LIMIT_MOST = 10, 100
 OFFSET_MOST = 10_000
 EXCLUDE_MOST = 200
 OWNERS_MOST = 100
-_ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.IGNORECASE)
 _NUMBER = re.compile(r"[0-9]{1,6}")
 
 
@@ -46,7 +46,7 @@ def read_query(given: MultiDict[str, str]) -> Query:
 
 def read_id(text: str, what: str = "id") -> str:
     """A UUID in its canonical form, lower case. Raises RequestError."""
-    if not _ID.fullmatch(text):
+    if not is_id(text):
         raise RequestError("malformed_id", f"{what}: a UUID such as 3f2b8c1e-9d4a-4c57-8e21-0b6f5d9a7c10", text,
                            "send the platform's id of the user or startup, with its four dashes")
     return text.lower()

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
-from typing import Any
 
 from flask import Blueprint, Response, g, request
 
 from models.nouns.vocabulary import Surface
 from models.settings import Settings
+from serving.http.headers import list_response
 from serving.http.present import body
 from serving.http.query import Query, read_id, read_owners, read_query
-from serving.lists import Answer, ListReader
+from serving.lists import OPEN, Answer, ListReader
 
 PREFIX = "/api/recommendations"
 _ENCODE = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
@@ -23,28 +23,29 @@ def list_routes(settings: Settings, lists: ListReader) -> Blueprint:
 
     def present(answer: Answer, query: Query) -> Response:
         g.answers = (answer,)
-        return _json(body(answer, query, settings.stale_hours))
+        return list_response(_ENCODE(body(answer, query, settings.stale_hours)), answer)
 
     def one(surface: Surface, owner: str) -> Response:
         """The list of one owner."""
         owner, query = read_id(owner), read_query(request.args)
-        return present(lists.one(surface, owner), query)
+        return present(lists.one(surface, owner, caller()), query)
 
     def many(surface: Surface) -> Response:
         """The lists of several owners, all of one release."""
         query, owners = read_query(request.args), read_owners(request.get_json(silent=True))
-        g.answers = lists.many(surface, owners)
-        return _json({"lists": {a.owner: body(a, query, settings.stale_hours) for a in g.answers}})
+        g.answers = lists.many(surface, owners, caller())
+        found = {"lists": {a.owner: body(a, query, settings.stale_hours) for a in g.answers}}
+        return Response(_ENCODE(found), mimetype="application/json")
 
     def popular(surface: Surface) -> Response:
         """What is popular on the surface, the same for everyone."""
         query = read_query(request.args)
-        return present(lists.popular(surface), query)
+        return present(lists.popular(surface, caller()), query)
 
     def trending(surface: Surface) -> Response:
         """What is moving on the surface now, the same for everyone."""
         query = read_query(request.args)
-        return present(lists.trending(surface), query)
+        return present(lists.trending(surface, caller()), query)
 
     for surface in Surface:
         at = {"surface": surface}
@@ -55,5 +56,6 @@ def list_routes(settings: Settings, lists: ListReader) -> Blueprint:
     return routes
 
 
-def _json(value: dict[str, Any]) -> Response:
-    return Response(_ENCODE(value), mimetype="application/json")
+def caller() -> str:
+    """The public id of the key that asks."""
+    return str(g.get("caller", OPEN))

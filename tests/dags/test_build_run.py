@@ -11,16 +11,19 @@ from unittest.mock import patch
 
 import pytest
 import redis
+from sqlalchemy import text
 
+from models.nouns.interactions import Event
 from models.nouns.ranked_lists import RankedLists
-from models.nouns.release import encode_lists
-from models.nouns.release_files import release_lists
-from models.nouns.vocabulary import Surface
+from models.nouns.release import Keys, encode_lists
+from models.nouns.release.files import release_lists
+from models.nouns.vocabulary import EventKind, Surface
 from models.settings import Settings
 from pipelines.artifacts import Artifacts
 from pipelines.data.load import import_folder
+from pipelines.postgres import engine, transaction
 from pipelines.release.history import current_release, list_releases
-from tests.tiny_marketplace import AFTER_ALL, NEWEST, write_tiny_marketplace
+from tests.tiny_marketplace import AFTER_ALL, NEWEST, identity, write_tiny_marketplace
 
 SMALL = {"MATCHBOOK_ALS_FACTORS": "4", "MATCHBOOK_ALS_ITERATIONS": "3", "MATCHBOOK_TWO_TOWER_EPOCHS": "1",
          "MATCHBOOK_TWO_TOWER_DIMENSIONS": "8", "MATCHBOOK_CONTENT_DIMENSIONS": "8", "MATCHBOOK_RANKER_EPOCHS": "1",
@@ -164,6 +167,19 @@ def test_trending_lists_wait_for_a_release(marketplace: Settings, run_dag: Build
     run = run_dag("refresh_trending")
     assert states(run) == {"refresh": "skipped"}
     assert "build_recommendations comes first" in returned(run, "refresh")["reason"]
+
+
+def test_a_drain_keeps_what_waits_and_is_done_where_nothing_does(marketplace: Settings, run_dag: Build) -> None:
+    event = Event("e", identity("user", 7), identity("startup", 3), EventKind.APPLY, NEWEST)
+    with redis.Redis.from_url(marketplace.redis_url.reveal()) as client:
+        client.xadd(Keys(marketplace.namespace).events, event.entry())
+    run = run_dag("drain_events", kind="scheduled", interval=(NEWEST, NEWEST + timedelta(minutes=1)))
+    assert states(run) == {"drain": "success"}
+    assert returned(run, "drain")["new"] == 1
+    with transaction(engine(marketplace)) as connection:
+        assert connection.scalar(text("SELECT type FROM matchbook_events")) == "apply"
+    again = run_dag("drain_events")
+    assert (states(again), returned(again, "drain")["drained"]) == ({"drain": "success"}, 0)
 
 
 def test_there_is_nothing_to_retire_in_an_empty_house(marketplace: Settings, run_dag: Build) -> None:

@@ -30,7 +30,7 @@ def test_the_schema_would_notice_a_mistake() -> None:
 
 def test_every_part_of_the_system_is_there() -> None:
     assert set(SERVICES) == {"postgres", "redis", "prepare", "airflow-api-server", "airflow-scheduler",
-                             "airflow-dag-processor", "airflow-triggerer", "reader"}
+                             "airflow-dag-processor", "airflow-triggerer", "reader", "reader-2", "balancer"}
 
 
 def test_every_variable_must_be_given_and_the_example_gives_none() -> None:

@@ -3,9 +3,17 @@
 from __future__ import annotations
 
 import io
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
+from urllib.parse import urlsplit
 
 import numpy as np
 import psycopg2
@@ -21,7 +29,7 @@ from models.nouns.release import Release
 from models.nouns.vocabulary import InteractionKind, Role, Surface
 from models.recipe import Recipe, open_recipe
 from models.recommend import recommend
-from models.settings import Settings
+from models.settings import Secret, Settings
 from models.training.als import fit_als
 from models.training.content import fit_content
 from models.training.neighbours import fit_neighbours
@@ -31,7 +39,9 @@ from pipelines.release.publish import publish_release
 from pipelines.release.store import store_release
 from serving.app import Reader, create_app
 from tests.planted.world import AS_OF_US, World, world
+from tests.serving.proxy import Proxy, Wires
 
+ROOT = Path(__file__).parents[2]
 SMALL = {"als_factors": 8, "als_iterations": 5, "enable_two_tower": False, "content_dimensions": 8, "depth": 20}
 Publish = Callable[..., str]
 
@@ -192,6 +202,51 @@ def start(settings: Settings) -> Iterator[Callable[..., Flask]]:
 
 
 @pytest.fixture
+def gunicorn(settings: Settings) -> Iterator[Callable[..., int]]:
+    """Start the reader as it runs, `gunicorn(VARIABLE=value)`; gives its port. Ends it, which must go quietly."""
+    running: list[tuple[subprocess.Popen[bytes], Path]] = []
+
+    def begin(**variables: str) -> int:
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            port = int(free.getsockname()[1])
+        env = {
+            "PATH": "/usr/bin:/bin",
+            "MATCHBOOK_HOME": str(settings.home),
+            "MATCHBOOK_NAMESPACE": settings.namespace,
+            "DATABASE_URL": settings.database_url.reveal(),
+            "REDIS_URL": settings.redis_url.reveal(),
+            "MATCHBOOK_READER_PORT": str(port),
+            "MATCHBOOK_READER_WORKERS": "2",
+        }
+        command = [sys.executable, "-m", "gunicorn", "-c", "python:serving.processes", "serving.wsgi:app"]
+        settings.home.mkdir(parents=True, exist_ok=True)
+        log = settings.home / f"reader-{port}.log"
+        with log.open("w") as sink:
+            process = subprocess.Popen(command, cwd=ROOT, env=env | variables, stdout=sink, stderr=sink)
+        running.append((process, log))
+        _until_ready(port, process, log)
+        return port
+
+    yield begin
+    for process, log in running:
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=20) == 0
+        assert "Traceback" not in log.read_text()
+
+
+def _until_ready(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
+    end = time.monotonic() + 60
+    while True:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/health/ready", timeout=10):
+                return
+        except OSError:
+            assert process.poll() is None, log.read_text()
+            assert time.monotonic() < end, log.read_text()
+            time.sleep(0.1)
+
+
+@pytest.fixture
 def person(planted: World) -> Callable[[Role, int], str]:
     """A planted user's id by role and part, of group 0: 0 acted once, 1 never, 4 is warm, 9 hot, 3 opted out."""
     return lambda role, part: str(
@@ -205,3 +260,18 @@ def company(planted: World) -> Callable[[int], str]:
     return lambda part: str(
         planted.startups.ids.ids[np.flatnonzero((planted.startup_part == part) & (planted.startup_group == 0))[0]]
     )
+
+
+@pytest.fixture
+def wires(settings: Settings) -> Iterator[Wires]:
+    proxies = {}
+    for name in ("redis_url", "database_url"):
+        parts = urlsplit(getattr(settings, name).reveal())
+        proxy = proxies[name] = Proxy(parts.hostname or "", parts.port or 0)
+        place = f"{parts.netloc.rpartition('@')[0]}@127.0.0.1:{proxy.port}"
+        settings = replace(settings, **{name: Secret(parts._replace(netloc=place).geturl())})
+    settings = replace(settings, redis_timeout_s=0.2, database_timeout_s=0.5, live_budget_s=1.0)
+    yield Wires(settings, proxies["redis_url"], proxies["database_url"])
+    for proxy in proxies.values():
+        proxy.frozen = False
+        proxy.down()

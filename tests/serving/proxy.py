@@ -6,16 +6,21 @@ import contextlib
 import socket
 import threading
 import time
+from dataclasses import dataclass
+
+from models.settings import Settings
 
 
 class Proxy:
     """Forwards 127.0.0.1:`port` to a target. `down()` refuses and cuts, `up()` serves again, `frozen` holds every byte
-    back while connections stay open, `delay_s` is waited before each piece of an answer."""
+    back while connections stay open, `delay_s` is waited before each piece of an answer; `asked` counts the pieces that
+    clients sent: one a round trip, as long as each waits for its answer."""
 
     def __init__(self, host: str, port: int) -> None:
         self._target = (host, port)
         self.delay_s = 0.0
         self.frozen = False
+        self.asked = 0
         self._open: list[socket.socket] = []
         self._listener = self._listen(0)
         self.port: int = self._listener.getsockname()[1]
@@ -62,7 +67,17 @@ class Proxy:
                     time.sleep(0.01)
                 if answer and self.delay_s:
                     time.sleep(self.delay_s)
+                self.asked += not answer
                 sink.sendall(data)
         for s in (source, sink):
             with contextlib.suppress(OSError):
                 s.shutdown(socket.SHUT_RDWR)
+
+
+@dataclass
+class Wires:
+    """The two servers behind proxies, and settings that go through them."""
+
+    settings: Settings
+    redis: Proxy
+    postgres: Proxy

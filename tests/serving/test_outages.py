@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
-from urllib.parse import urlsplit
 
 import pytest
 import redis
@@ -15,39 +14,15 @@ from flask import Flask
 
 from models.nouns.release import Keys
 from models.nouns.vocabulary import Role, Surface
-from models.settings import Secret, Settings
+from models.settings import Settings
 from pipelines.artifacts import Artifacts
-from tests.serving.proxy import Proxy
+from tests.serving.proxy import Wires
 
 SURFACE = Surface.STARTUPS_FOR_DEVELOPER
 Publish = Callable[..., str]
 Start = Callable[..., Flask]
 PATIENCE_S = 3.0  # far above all time-outs below, far below a hang
 Person = Callable[[Role, int], str]
-
-
-@dataclass
-class Wires:
-    """The two servers behind proxies, and settings that go through them."""
-
-    settings: Settings
-    redis: Proxy
-    postgres: Proxy
-
-
-@pytest.fixture
-def wires(settings: Settings) -> Iterator[Wires]:
-    proxies = {}
-    for name in ("redis_url", "database_url"):
-        parts = urlsplit(getattr(settings, name).reveal())
-        proxy = proxies[name] = Proxy(parts.hostname or "", parts.port or 0)
-        place = f"{parts.netloc.rpartition('@')[0]}@127.0.0.1:{proxy.port}"
-        settings = replace(settings, **{name: Secret(parts._replace(netloc=place).geturl())})
-    settings = replace(settings, redis_timeout_s=0.2, database_timeout_s=0.5, live_budget_s=1.0)
-    yield Wires(settings, proxies["redis_url"], proxies["database_url"])
-    for proxy in proxies.values():
-        proxy.frozen = False
-        proxy.down()
 
 
 def ask(app: Flask, owner: str, surface: Surface = SURFACE) -> dict[str, Any]:
@@ -68,6 +43,17 @@ def until(true: Callable[[], bool], seconds: float = 15.0) -> None:
 def health(app: Flask, tail: str = "") -> tuple[int, dict[str, Any]]:
     answer = app.test_client().get(f"/health{tail}")
     return answer.status_code, answer.get_json()
+
+
+def test_the_reader_asks_a_replica_where_one_is_named(start: Start, publish: Publish, rows: str, wires: Wires,
+                                                     settings: Settings) -> None:
+    """N06: what is named is asked, and nothing else."""
+    publish()
+    replica = replace(settings, reader_database_url=wires.settings.database_url)
+    app = start(replica)
+    assert ask(app, str(uuid.uuid4()))["degraded"] is False
+    wires.postgres.down()
+    assert ask(app, str(uuid.uuid4()))["degraded"] is True
 
 
 @pytest.mark.parametrize("failure", ["down", "frozen", "slow"])
@@ -251,3 +237,48 @@ def test_a_model_that_cannot_be_opened_leaves_the_next_of_the_chain(
     )
     assert "als_v1" in health(app)[1]["troubles"]["models"]
     assert any("model not loaded: als_v1" in r.message for r in caplog.records)
+
+
+def test_a_restart_of_redis_between_two_requests_goes_unnoticed(
+    start: Start, publish: Publish, rows: str, wires: Wires, person: Person
+) -> None:
+    publish()
+    app, owner = start(wires.settings), person(Role.DEVELOPER, 4)
+    stored = ask(app, owner)
+    app.extensions["matchbook"].releases.stop()  # its look at Redis would notice first
+    wires.redis.down()
+    wires.redis.up()
+    assert ask(app, owner) == stored
+
+
+def test_answers_that_came_too_late_are_nobody_elses(
+    start: Start, publish: Publish, rows: str, wires: Wires, person: Person
+) -> None:
+    """What Redis still says on a connection that was given up is never read as the answer to the next question."""
+    publish()
+    app, one, other = start(wires.settings), person(Role.DEVELOPER, 4), person(Role.DEVELOPER, 9)
+    stored = [ask(app, one), ask(app, other)]
+    for _ in range(3):
+        wires.redis.frozen = True
+        assert ask(app, one)["degraded"] is True
+        wires.redis.frozen = False
+        until(lambda: ask(app, other)["degraded"] is False)
+        assert [ask(app, one), ask(app, other)] == stored
+
+
+def test_keys_of_another_type_do_not_mix_up_answers(
+    start: Start, publish: Publish, rows: str, settings: Settings, person: Person
+) -> None:
+    release = publish()
+    app, owner, keys = start(), person(Role.DEVELOPER, 4), Keys(settings.namespace)
+    stored = ask(app, owner)
+    with redis.Redis.from_url(settings.redis_url.reveal()) as client:
+        for minute in range(2):
+            client.set(keys.rate("open", int(time.time()) // 60 + minute), "no number")
+        assert ask(app, owner) == stored
+        client.rename(keys.lists(release, SURFACE), "aside")
+        client.set(keys.lists(release, SURFACE), "no hash")
+        body = ask(app, owner)
+        assert (body["source"], body["degraded"], list(body["scores"])) == ("live", True, list(stored["scores"]))
+        client.rename("aside", keys.lists(release, SURFACE))
+    assert ask(app, owner) == stored

@@ -5,11 +5,8 @@ from __future__ import annotations
 import json
 import logging
 import re
-import signal
-import socket
 import subprocess
 import sys
-import time
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
@@ -18,7 +15,6 @@ import pytest
 from flask import Flask
 
 from models.nouns.vocabulary import Role, Surface
-from models.settings import Settings
 
 SURFACE = Surface.STARTUPS_FOR_DEVELOPER
 Person = Callable[[Role, int], str]
@@ -40,7 +36,7 @@ HEAVY = (
 
 def test_the_reader_imports_nothing_heavy() -> None:
     program = (
-        "import sys, serving.app, serving.live, serving.postgres; "
+        "import sys, serving.app, serving.live, serving.doors.postgres; "
         f"print([m for m in sys.modules if m.startswith({HEAVY!r})])"
     )
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
@@ -71,11 +67,12 @@ def test_one_line_per_request_names_the_owner_only_by_a_pseudonym(
     lines = [r.getMessage() for r in caplog.records if r.name == "matchbook.access"]
     assert len(lines) == 2
     said = (
-        rf'endpoint=one status=200 ms=[\d.]+ surface={SURFACE} owner=[0-9a-f]{{12}} count=\d+ why="5 <= \d+ < 20" '
+        rf"endpoint=one status=200 ms=[\d.]+ caller=open surface={SURFACE} owner=[0-9a-f]{{12}} count=\d+ "
+        rf'why="5 <= \d+ < 20" '
         rf"route=als method=als source=cache places=20 release={release}"
     )
     assert re.fullmatch(said, lines[0])
-    assert re.fullmatch(r"endpoint=one status=400 ms=[\d.]+", lines[1])
+    assert re.fullmatch(r"endpoint=one status=400 ms=[\d.]+ caller=open", lines[1])
     assert owner not in caplog.text
 
 
@@ -116,51 +113,15 @@ def test_health_has_the_documented_shape(start: Start, publish: Publish, rows: s
 
 
 def test_gunicorn_runs_it_with_two_processes_that_count_together(
-    publish: Publish, rows: str, settings: Settings, person: Person
+    publish: Publish, rows: str, gunicorn: Callable[..., int], person: Person
 ) -> None:
     publish()
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    env = {
-        "PATH": "/usr/bin:/bin",
-        "MATCHBOOK_HOME": str(settings.home),
-        "MATCHBOOK_NAMESPACE": settings.namespace,
-        "DATABASE_URL": settings.database_url.reveal(),
-        "REDIS_URL": settings.redis_url.reveal(),
-        "MATCHBOOK_READER_PORT": str(port),
-        "MATCHBOOK_READER_WORKERS": "2",
-    }
-    command = [sys.executable, "-m", "gunicorn", "-c", "python:serving.processes", "serving.wsgi:app"]
-    log = settings.home / "reader.log"
-    with log.open("w") as sink:
-        process = subprocess.Popen(command, cwd=ROOT, env=env, stdout=sink, stderr=sink)
-    try:
-        _until_ready(port, process, log)
-        owner = person(Role.DEVELOPER, 4)
-        for _ in range(10):
-            assert _get(port, f"/api/recommendations/{SURFACE}/{owner}")["source"] == "cache"
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:
-            counted = re.findall(
-                r'^matchbook_lists_total\{.*source="cache".*\} ([\d.]+)$', answer.read().decode(), re.M
-            )
-        assert [float(c) for c in counted] == [10.0]
-    finally:
-        process.send_signal(signal.SIGTERM)
-        process.wait(timeout=20)
-    assert process.returncode == 0
-    assert "Traceback" not in log.read_text()
-
-
-def _until_ready(port: int, process: subprocess.Popen, log: Path) -> None:
-    end = time.monotonic() + 60
-    while True:
-        try:
-            assert _get(port, "/health/ready")["ready"]
-            return
-        except OSError:
-            assert process.poll() is None, log.read_text()
-            assert time.monotonic() < end, log.read_text()
-            time.sleep(0.1)
+    port, owner = gunicorn(), person(Role.DEVELOPER, 4)
+    for _ in range(10):
+        assert _get(port, f"/api/recommendations/{SURFACE}/{owner}")["source"] == "cache"
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:
+        counted = re.findall(r'^matchbook_lists_total\{.*source="cache".*\} ([\d.]+)$', answer.read().decode(), re.M)
+    assert [float(c) for c in counted] == [10.0]
 
 
 def _get(port: int, path: str) -> dict:

@@ -19,7 +19,8 @@ from pipelines.postgres import copy_out, engine, rows, transaction
 USER, STARTUP = UUID(int=1), UUID(int=2)
 VALUES: dict[str, Any] = {
     "as_of": datetime(2024, 1, 1, tzinfo=UTC), "since": datetime(2023, 1, 1, tzinfo=UTC), "kinds": ["view", "like"],
-    "owner": USER, "user_id": USER, "startup_id": STARTUP}
+    "held": [USER, STARTUP], "owner": USER, "user_id": USER, "startup_id": STARTUP, "ids": [USER, STARTUP],
+    "word": "a", "roles": ["investor"], "most": 5}
 
 
 _ID = "('00000000-0000-0000-0000-' || lpad(to_hex({}), 12, '0'))::uuid"
@@ -71,7 +72,7 @@ def db(settings: Settings) -> Engine:
 
 @pytest.mark.parametrize("name", sql.names())
 def test_the_head_names_the_parameters(name: str) -> None:
-    said = re.findall(r"\b([a-z_]+) (?:timestamptz|uuid|text\[\])", sql.header(name)["Parameters"])
+    said = re.findall(r"\b([a-z_]+) (?:timestamptz|uuid|uuid\[\]|text|text\[\]|int)\b", sql.header(name)["Parameters"])
     assert set(said) == set(parameters(name))
 
 
@@ -144,7 +145,7 @@ def test_an_event_of_both_tables_counts_once_and_an_impression_never(db: Engine)
             "INSERT INTO matchbook_events (event_id, user_id, startup_id, type, at) VALUES "
             "('a', :u, :s, 'like', '2023-05-01'), ('b', :u, :s, 'like', '2023-05-02'), "
             "('c', :u, :s, 'like', '2023-05-02'), "
-            "('d', :u, :s, 'impression', '2023-05-03'), ('e', :u, :s, 'dismissal', '2023-05-03')"),
+            "('d', :u, :s, 'impression', '2023-05-03'), ('e', :u, :s, 'dismiss', '2023-05-03')"),
             {"u": USER, "s": STARTUP})
     found = rows(db, "interactions", as_of=VALUES["as_of"])
     assert sorted((r.interaction_type, r.occurred_at.day) for r in found) == [("like", 1), ("like", 2)]

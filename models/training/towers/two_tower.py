@@ -24,7 +24,17 @@ from models.nouns.entities import Entities
 from models.nouns.interactions import Interactions
 from models.settings import Settings
 from models.training.content import Profiles
-from models.training.towers.inputs import WORDS, Late, Pairs, TowerInputs, Words, inputs_of, words_of
+from models.training.towers.forward import (
+    history_table,
+    lengths,
+    on_device,
+    people_of,
+    startups_of,
+    table,
+    towers_of,
+    vectors,
+)
+from models.training.towers.inputs import HISTORY, WORDS, Late, Pairs, TowerInputs, Words, inputs_of, words_of
 
 if TYPE_CHECKING:
     import torch
@@ -43,7 +53,8 @@ def fit_two_tower(interactions: Interactions, users: Entities, startups: Entitie
 
     Everybody has a row; a row of zeros = neither id nor word nor history: unknown. The score of a pair is the dot
     product of its rows. For those who came since: tokens (t,) ascending, rarity (t,), token_vectors of people and
-    startup_token_vectors (t, d); a stranger is the normalised mean of the rarest `words` (config) of theirs.
+    startup_token_vectors (t, d); a stranger is the normalised mean of the rarest `words` (config) of theirs. For those
+    who did more since: user_lengths (n,) and history_vectors (startups, d), see `models.recipe.folding.TowerFold`.
     The last tenth of the events tells the best number of epochs, then the towers are trained anew on everything for
     so long. Same rows, settings and kind of processor: same bytes. Raises TooSparse under two pairs of interest,
     TrainingError where the loss is not finite.
@@ -58,27 +69,17 @@ def fit_two_tower(interactions: Interactions, users: Entities, startups: Entitie
         epochs = watched.best_epoch if watched else settings.two_tower_epochs
         inputs = inputs_of(interactions, pairs, words)
         final = _train(inputs, pairs, None, settings, epochs)
-        user_factors, item_factors = _vectors(final.towers, _on_device(inputs, settings))
+        tensors = on_device(inputs, settings)
+        user_factors, item_factors = vectors(final.towers, tensors)
+        said = {"user_lengths": lengths(final.towers, tensors), "history_vectors": history_table(final.towers, tensors)}
     config = _config(interactions, pairs, inputs, settings) | {
         "epochs": epochs, "loss": final.losses, "watched_loss": watched.losses if watched else [],
         "held_out_gain": watched.held_out if watched else []}
     arrays = {"user_factors": user_factors, "item_factors": item_factors, "tokens": words.tokens,
-              "rarity": words.rarity, "token_vectors": _table(final.towers, "user_words"),
-              "startup_token_vectors": _table(final.towers, "item_words")}
+              "rarity": words.rarity, "token_vectors": table(final.towers, "user_words"),
+              "startup_token_vectors": table(final.towers, "item_words"), **said}
     return Bundle(NAME, config, arrays, {"user": users.ids, "item": startups.ids},
                   {f"{NAME}_best.pth": _file(final.towers)})
-
-
-def towers_of(users: int, items: int, terms: int, dimensions: int) -> torch.nn.ModuleDict:
-    """Embedding tables, place 0 being nothing; the state dict of two_tower_v1_best.pth."""
-    from torch import nn
-
-    def table(rows: int) -> nn.EmbeddingBag:
-        return nn.EmbeddingBag(rows + 1, dimensions, mode="mean", padding_idx=0)
-
-    return nn.ModuleDict({
-        "user_id": table(users), "user_words": table(terms), "item_id": table(items), "item_words": table(terms),
-        "history": nn.Linear(dimensions, dimensions, bias=False)})
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,7 +112,7 @@ def _train(inputs: TowerInputs, pairs: Pairs, late: Late | None, settings: Setti
 
     sizes = len(inputs.user_id), len(inputs.item_id), inputs.terms, settings.two_tower_dimensions
     towers = _seeded(towers_of(*sizes), settings)
-    tensors = _on_device(inputs, settings)
+    tensors = on_device(inputs, settings)
     optimiser = torch.optim.Adam(towers.parameters(), lr=settings.two_tower_learning_rate, fused=True)
     rng = np.random.default_rng(settings.seed)
     losses: list[float] = []
@@ -157,8 +158,8 @@ def _loss(towers: torch.nn.ModuleDict, tensors: dict[str, torch.Tensor], user: t
 
     history = tensors["history"][user]
     history = torch.where(history == item[:, None] + 1, 0, history)  # what is to be guessed is not told
-    people = _people(towers, tensors, user, history, dropped[0])
-    startups = _startups(towers, tensors, item, dropped[1])
+    people = people_of(towers, tensors, user, history, dropped[0])
+    startups = startups_of(towers, tensors, item, dropped[1])
     scores = people @ startups.T / TEMPERATURE
     forward = (scores - tensors["item_share"][item]).masked_fill_(_repeats(item), -1e9)
     backward = (scores.T - tensors["user_share"][user]).masked_fill_(_repeats(user), -1e9)
@@ -182,47 +183,8 @@ def _hard(towers: torch.nn.ModuleDict, tensors: dict[str, torch.Tensor], people:
     disliked = tensors["disliked"][user]
     row, place = torch.nonzero(disliked, as_tuple=True)
     item = disliked[row, place].long() - 1
-    scores = (people[row] * _startups(towers, tensors, item, None)).sum(1) / TEMPERATURE - tensors["item_share"][item]
+    scores = (people[row] * startups_of(towers, tensors, item, None)).sum(1) / TEMPERATURE - tensors["item_share"][item]
     return torch.full(disliked.shape, -1e9, device=user.device).index_put((row, place), scores)
-
-
-def _people(towers: torch.nn.ModuleDict, tensors: dict[str, torch.Tensor], user: torch.Tensor, history: torch.Tensor,
-            dropped: torch.Tensor | None) -> torch.Tensor:
-    """(b, d) unit vectors, zero where there is nothing to go by."""
-    import torch
-
-    own = tensors["user_id"][user][:, None]
-    own = own if dropped is None else own.masked_fill(dropped[:, None], 0)
-    words = towers["user_words"](tensors["user_words"][user])
-    total = towers["user_id"](own) + words + towers["history"](towers["item_id"](history))
-    return torch.nn.functional.normalize(total, dim=1)
-
-
-def _startups(towers: torch.nn.ModuleDict, tensors: dict[str, torch.Tensor], item: torch.Tensor,
-              dropped: torch.Tensor | None) -> torch.Tensor:
-    """(b, d) unit vectors, zero where there is nothing to go by."""
-    import torch
-
-    own = tensors["item_id"][item][:, None]
-    own = own if dropped is None else own.masked_fill(dropped[:, None], 0)
-    total = towers["item_id"](own) + towers["item_words"](tensors["item_words"][item])
-    return torch.nn.functional.normalize(total, dim=1)
-
-
-def _vectors(towers: torch.nn.ModuleDict, tensors: dict[str, torch.Tensor]) -> tuple[np.ndarray, np.ndarray]:
-    """Vectors of everybody, in chunks."""
-    import torch
-
-    with torch.no_grad():
-        users, items = (torch.arange(len(tensors[ids]), device=tensors[ids].device) for ids in ("user_id", "item_id"))
-        people = [_people(towers, tensors, rows, tensors["history"][rows], None) for rows in torch.split(users, 8192)]
-        startups = [_startups(towers, tensors, rows, None) for rows in torch.split(items, 8192)]
-        return torch.cat(people).cpu().numpy(), torch.cat(startups).cpu().numpy()
-
-
-def _table(towers: torch.nn.ModuleDict, name: str) -> np.ndarray:
-    """(terms, d) float32 what each word says; the place of nothing is left out."""
-    return np.array(towers.state_dict()[f"{name}.weight"].cpu().numpy()[1:], np.float32)
 
 
 def _held_out_gain(towers: torch.nn.ModuleDict, tensors: dict[str, torch.Tensor], late: Late) -> float:
@@ -230,7 +192,7 @@ def _held_out_gain(towers: torch.nn.ModuleDict, tensors: dict[str, torch.Tensor]
 
     A ranking measure because the cross entropy of unmet startups rises long before the lists get worse.
     """
-    people, startups = _vectors(towers, tensors)
+    people, startups = vectors(towers, tensors)
     unmet = tensors["item_id"].cpu().numpy() == 0
     total = 0.0
     for rows in np.array_split(np.arange(len(late.user)), max(len(late.user) // 256, 1)):
@@ -253,13 +215,6 @@ def _seeded(towers: torch.nn.ModuleDict, settings: Settings) -> torch.nn.ModuleD
             else:
                 weight.normal_(0.0, 0.05, generator=generator)[0] = 0.0
     return towers.to(settings.device)
-
-
-def _on_device(inputs: TowerInputs, settings: Settings) -> dict[str, torch.Tensor]:
-    import torch
-
-    return {name: torch.from_numpy(array).to(settings.device)
-            for name, array in vars(inputs).items() if isinstance(array, np.ndarray)}
 
 
 @contextmanager
@@ -293,5 +248,5 @@ def _config(interactions: Interactions, pairs: Pairs, inputs: TowerInputs, setti
             "dimensions": settings.two_tower_dimensions, "batch": settings.two_tower_batch, "device": settings.device,
             "learning_rate": settings.two_tower_learning_rate, "max_epochs": settings.two_tower_epochs,
             "rows_per_epoch": settings.two_tower_rows, "half_life_share": settings.two_tower_half_life_share,
-            "temperature": TEMPERATURE, "id_dropout": ID_DROPOUT, "words": WORDS,
+            "temperature": TEMPERATURE, "id_dropout": ID_DROPOUT, "words": WORDS, "history": HISTORY,
             "known_users": int((inputs.user_id > 0).sum()), "known_startups": int((inputs.item_id > 0).sum())}

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from models.nouns.catalogue import CATALOGUE
 from models.nouns.release import Release
-from models.nouns.release_files import popular_list, release_lists
+from models.nouns.release.files import popular_list, release_lists
 from models.nouns.vocabulary import Entity, Surface
 from pipelines.artifacts import Artifacts
 from pipelines.data.erasure.person import Person

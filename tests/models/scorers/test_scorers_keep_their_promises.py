@@ -20,8 +20,8 @@ from models.scorers.factors import FactorScorer
 from models.scorers.neighbours import NeighbourScorer
 from models.scorers.popularity import PopularScorer
 from models.scorers.tower import TowerScorer
+from models.training.towers import forward
 from models.training.towers import inputs as tower_inputs
-from models.training.towers import two_tower
 from models.training.towers.inputs import WORDS as WORDS_READ
 from models.training.towers.inputs import Pairs, inputs_of, words_of
 from tests.contracts import ScorerContract, every_scorer, lists_of
@@ -160,10 +160,10 @@ class TestTower(ScorerContract):
         words = words_of(w.users, w.user_profiles, w.startup_profiles, PLANTED)
         inputs = inputs_of(w.interactions, Pairs.of(w.interactions, PLANTED), words)
         unmet = replace(inputs, user_id=0 * inputs.user_id, item_id=0 * inputs.item_id, history=0 * inputs.history)
-        towers = two_tower.towers_of(len(w.users), len(w.startups), inputs.terms, PLANTED.two_tower_dimensions)
+        towers = forward.towers_of(len(w.users), len(w.startups), inputs.terms, PLANTED.two_tower_dimensions)
         file = io.BytesIO(bundle.files["two_tower_v1_best.pth"])
         towers.load_state_dict(torch.load(file, weights_only=True))
-        people, startups = two_tower._vectors(towers, two_tower._on_device(unmet, PLANTED))
+        people, startups = forward.vectors(towers, forward.on_device(unmet, PLANTED))
         for surface, profiles, expected in ((SURFACE, w.user_profiles, people),
                                             (Surface.DEVELOPERS_FOR_STARTUP, w.startup_profiles, startups)):
             rows = np.flatnonzero((w.users.role == 0) & ~w.users.opted_out) if surface is SURFACE else np.arange(36)

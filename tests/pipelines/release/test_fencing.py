@@ -13,7 +13,7 @@ import pytest
 import redis
 
 import pipelines.release.lease as leases
-from benchmarks.publisher_kills import content
+from benchmarks.faults.publishers import content
 from models.errors import ReleaseIncomplete, ReleaseTooBig, ServiceError
 from models.nouns.release import POPULAR_FIELD, Keys
 from models.nouns.vocabulary import Entity, Surface

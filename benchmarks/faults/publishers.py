@@ -1,0 +1,285 @@
+"""`python -m benchmarks.faults.publishers [--kills N] [--stops N] [--seed S]`: publishers killed at unkind moments.
+
+A publisher is a process of its own. It is killed (SIGKILL) at a random instant of its work, or stopped (SIGSTOP) until
+another one has published and then let go on (SIGCONT), while a thread reads what the pointer names: one script call
+that sees a single instant. Then the next publish must work and leave no key that no release owns.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import multiprocessing
+import os
+import random
+import signal
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import redis
+
+import pipelines.release.lease as leases
+from benchmarks.serving.reader import random_release
+from models.errors import MatchbookError
+from models.nouns.release import POPULAR_FIELD, Keys, encode_lists
+from models.nouns.vocabulary import Surface
+from models.settings import Secret, Settings
+from pipelines.artifacts import Artifacts
+from pipelines.local.servers import servers
+from pipelines.release.cache import connect, text
+from pipelines.release.history import promote
+from pipelines.release.load import Loadable
+
+USERS, STARTUPS, RELEASES = 2000, 500, 5
+#: Shorter than the real lease, so that hundreds of kills do not take hours.
+LEASE_S = 0.5
+#: What one instant looks like: the pointer, whether manifest and item tables are there, the lists of each surface, and
+#: one list of each. ARGV: the namespace, and a field for each surface, its name before it.
+_LOOK = """
+local release = redis.call('GET', ARGV[1] .. ':current')
+local own = ARGV[1] .. ':release:' .. release .. ':'
+local found = {release, redis.call('EXISTS', own .. 'manifest', own .. 'items:user', own .. 'items:startup')}
+for i = 2, #ARGV, 2 do
+  found[#found + 1] = redis.call('HLEN', own .. ARGV[i])
+  found[#found + 1] = redis.call('HGET', own .. ARGV[i], ARGV[i + 1])
+end
+return found
+"""
+
+
+@dataclass
+class Outcome:
+    """What was counted; everything but `reads`, `kills`, `stops` and the moments must stay 0."""
+
+    kills: int = 0
+    stops: int = 0
+    moments: Counter[str] = field(default_factory=Counter)
+    reads: int = 0
+    partial: int = 0
+    mixed: int = 0
+    next_failed: int = 0
+    keys_left: int = 0
+    keys_missing: int = 0
+    late_writes: int = 0
+    waits_s: list[float] = field(default_factory=list)
+
+    def table(self) -> str:
+        waits = sorted(self.waits_s) or [0.0]
+        moments = ", ".join(f"{n} {what}" for what, n in sorted(self.moments.items()))
+        rows = {
+            f"publishers killed ({moments})": self.kills,
+            "publishers stopped, and let go on after another had published": self.stops,
+            "reads": self.reads,
+            "reads that saw a release which was not whole": self.partial,
+            "reads that saw a list of another release": self.mixed,
+            "publishes after a kill or stop that failed": self.next_failed,
+            "keys left that no release owns": self.keys_left,
+            "keys of kept releases missing": self.keys_missing,
+            "changes by a late publisher": self.late_writes,
+            "seconds of the publish after a kill: median, most": f"{waits[len(waits) // 2]:.2f}, {waits[-1]:.2f}",
+        }
+        return "\n".join(["| | |", "|---|---|", *(f"| {name} | {value} |" for name, value in rows.items())])
+
+
+class Town:
+    """Releases to publish, what each of them must look like, and the publisher processes."""
+
+    def __init__(self, settings: Settings, seed: int, users: int = USERS, startups: int = STARTUPS) -> None:
+        leases.LEASE_S = LEASE_S
+        self.settings, self.rng = settings, random.Random(seed)
+        self.client, self.keys = connect(settings), Keys(settings.namespace)
+        numbers = np.random.default_rng(seed)
+        self.releases = [
+            random_release(settings, numbers, f"202405{day:02d}T020000Z", users, startups)[0].id
+            for day in range(1, RELEASES + 1)
+        ]
+        self.lists = {r: _lists(settings, r) for r in self.releases}
+        promote(settings, self.releases[0])
+        self._processes = multiprocessing.get_context("forkserver")
+        self._processes.set_forkserver_preload([__name__])
+        self.seconds = min(self._timed() for _ in range(3))
+
+    def other(self) -> str:
+        """A release that has to be loaded."""
+        there = {text(self.client.get(self.keys.current)), *map(text, self.client.lrange(self.keys.history, 0, -1))}
+        return self.rng.choice([r for r in self.releases if r not in there])
+
+    def publisher(self, release: str) -> Any:
+        """A process that has just been let in, on its way to making a release live."""
+        process = self._processes.Process(target=_publish, args=[self.settings, release])
+        process.start()
+        while process.is_alive() and not self.client.exists(self.keys.publisher):
+            time.sleep(0.0002)
+        return process
+
+    def keys_off(self) -> tuple[int, int]:
+        """Keys that nobody owns, and keys that are missing."""
+        kept = [text(self.client.get(self.keys.current)), *map(text, self.client.lrange(self.keys.history, 0, -1))]
+        owned = {self.keys.current, self.keys.history, self.keys.fence, *map(self.keys.trending, Surface)}
+        owned |= {key for release in kept for key in self.keys.of_release(release)}
+        there = {text(key) for key in self.client.scan_iter(f"{self.settings.namespace}:*", 1000)}
+        return len(there - owned), len(owned - there)
+
+    def picture(self) -> dict[bytes, Any]:
+        """Every key with its content, but for the lease's own two."""
+        own = {self.keys.publisher.encode(), self.keys.fence.encode()}
+        return {k: content(self.client, k) for k in self.client.scan_iter(f"{self.settings.namespace}:*", 1000)
+                if k not in own}
+
+    def _timed(self) -> float:
+        """Seconds from being let in to the end, undisturbed."""
+        process, start = self.publisher(self.other()), time.perf_counter()
+        process.join()
+        return time.perf_counter() - start
+
+
+def content(client: redis.Redis, key: bytes) -> Any:
+    """What a key holds. Not its DUMP: that of a hash changes while the server moves its fields to a larger table."""
+    return client.hgetall(key) if client.type(key) == b"hash" else client.dump(key)
+
+
+class Reading(threading.Thread):
+    """Reads what the pointer names until it is stopped."""
+
+    def __init__(self, town: Town, outcome: Outcome) -> None:
+        super().__init__(name="reading", daemon=True)
+        self.town, self.outcome, self.stop = town, outcome, threading.Event()
+        self.failed: list[BaseException] = []
+        self.last = text(town.client.get(town.keys.current))
+
+    def run(self) -> None:
+        look = connect(self.town.settings).register_script(_LOOK)
+        choose = random.Random(1)
+        fields = {r: {s: list(lists[s]) for s in Surface} for r, lists in self.town.lists.items()}
+        try:
+            while not self.stop.is_set():
+                asked = {s: choose.choice(fields[self.last][s]) for s in Surface}
+                words = [word for pair in asked.items() for word in pair]
+                time.sleep(0.0005)  # the publishers have but two cores, too
+                self._check(look(args=[self.town.settings.namespace, *words]), asked)
+        except redis.RedisError as error:
+            self.failed.append(error)
+
+    def _check(self, found: list[Any], asked: Mapping[Surface, bytes]) -> None:
+        release, tables, *rest = found
+        self.last = text(release)
+        expected = self.town.lists[self.last]
+        counts = all(n == len(expected[s]) for s, n in zip(Surface, rest[::2], strict=True))
+        values = [(expected[s].get(asked[s]), value) for s, value in zip(Surface, rest[1::2], strict=True)]
+        self.outcome.reads += 1
+        self.outcome.partial += not (tables == 3 and counts)
+        self.outcome.mixed += any(wanted != value for wanted, value in values)
+
+
+def run(town: Town, kills: int, stops: int) -> Outcome:
+    """Kill and stop publishers; what must not happen is counted, nothing is raised."""
+    outcome = Outcome()
+    reading = Reading(town, outcome)
+    reading.start()
+    for _ in range(kills):
+        _kill(town, outcome)
+    for _ in range(stops):
+        _stop(town, outcome)
+    reading.stop.set()
+    reading.join()
+    outcome.next_failed += len(reading.failed)
+    return outcome
+
+
+def _kill(town: Town, outcome: Outcome) -> None:
+    release = town.other()
+    process = town.publisher(release)
+    time.sleep(town.rng.uniform(0, 1.2 * town.seconds))
+    _signal(process, signal.SIGKILL)
+    process.join()
+    outcome.kills += 1
+    outcome.moments[_moment(town, release)] += 1
+    start = time.perf_counter()
+    _next(town, outcome)
+    outcome.waits_s.append(time.perf_counter() - start)
+
+
+def _moment(town: Town, release: str) -> str:
+    if text(town.client.get(town.keys.current)) == release:
+        return "after the switch"
+    return "while it loaded" if town.client.sismember(town.keys.loading, release) else "before its first byte"
+
+
+def _stop(town: Town, outcome: Outcome) -> None:
+    """A publisher of the very release that the other one makes live, or of another one."""
+    release = town.other()
+    process = town.publisher(release)
+    time.sleep(town.rng.uniform(0, 1.2 * town.seconds))
+    _signal(process, signal.SIGSTOP)
+    outcome.stops += 1
+    _next(town, outcome, release if town.rng.random() < 0.5 else None)
+    before = town.picture()
+    _signal(process, signal.SIGCONT)
+    process.join()
+    outcome.late_writes += town.picture() != before
+
+
+def _signal(process: Any, number: signal.Signals) -> None:
+    with suppress(ProcessLookupError):  # it was done just before
+        os.kill(process.pid, number)
+
+
+def _next(town: Town, outcome: Outcome, release: str | None = None) -> None:
+    try:
+        promote(town.settings, release or town.other())
+    except MatchbookError as error:
+        sys.stderr.write(f"the next publish failed: {error}\n")
+        outcome.next_failed += 1
+    left, missing = town.keys_off()
+    outcome.keys_left += left
+    outcome.keys_missing += missing
+
+
+def _publish(settings: Settings, release: str) -> None:
+    """The publisher's process."""
+    leases.LEASE_S = LEASE_S
+    logging.basicConfig(level=logging.CRITICAL)
+    try:
+        promote(settings, release)
+    except MatchbookError:  # let in too late: expected of one that was stopped
+        raise SystemExit(1) from None
+
+
+def _lists(settings: Settings, release: str) -> dict[Surface, dict[bytes, bytes]]:
+    """What the hashes of a release must hold."""
+    found = Loadable.open(Artifacts(settings), release)
+    lists = {s: {POPULAR_FIELD: found.popular(s)} for s in Surface}
+    for s in Surface:
+        for fields, shard in found.shards(s):
+            lists[s] |= dict(zip(fields, encode_lists(shard), strict=True))
+    return lists
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.faults.publishers", description=__doc__)
+    parser.add_argument("--kills", type=int, default=200)
+    parser.add_argument("--stops", type=int, default=20)
+    parser.add_argument("--seed", type=int, default=0)
+    args = parser.parse_args()
+    logging.basicConfig(level=logging.ERROR)
+    with tempfile.TemporaryDirectory(prefix="matchbook-bench-") as home:
+        Path(home).chmod(0o755)
+        unused = Settings(home=Path(home) / "home", database_url=Secret("postgresql://nobody@127.0.0.1:1/none"))
+        with servers(unused) as settings:
+            outcome = run(Town(replace(settings, keep_releases=3), args.seed), args.kills, args.stops)
+    sys.stdout.write(outcome.table() + "\n")
+    clean = (outcome.partial, outcome.mixed, outcome.next_failed, outcome.keys_left, outcome.keys_missing)
+    return int(any(clean) or outcome.late_writes > 0)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

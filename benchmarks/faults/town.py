@@ -1,0 +1,142 @@
+"""A small marketplace of random lists for fault runs: releases, a reader under gunicorn, and clients that check."""
+
+from __future__ import annotations
+
+import socket
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from sqlalchemy import text
+
+from benchmarks.serving.reader import gunicorn, random_release
+from models.nouns.ranked_lists import RankedLists
+from models.nouns.vocabulary import Entity, Surface
+from models.settings import Settings
+from pipelines.artifacts import Artifacts
+from pipelines.local.servers import start_servers, stop_servers
+from pipelines.postgres import engine, migrate, transaction
+from pipelines.release.history import promote
+
+SURFACE = Surface.STARTUPS_FOR_DEVELOPER
+USERS, STARTUPS = 2000, 500
+PATIENCE_S = 10.0  # an answer that takes longer is hung: every time-out of the reader is far below
+Lists = dict[str, tuple[str, ...]]
+
+
+@dataclass(frozen=True)
+class Town:
+    """home: settings that start servers; settings: with their addresses. releases: by id, owner -> first ten items."""
+
+    home: Settings
+    settings: Settings
+    port: int
+    releases: dict[str, Lists]
+
+    @property
+    def owners(self) -> list[str]:
+        """Owners that every release has a list for."""
+        return sorted(next(iter(self.releases.values())))
+
+
+@contextmanager
+def town(seed: int, releases: int = 1) -> Iterator[Town]:
+    """A marketplace with published releases of the same people, and a reader in front of it."""
+    with tempfile.TemporaryDirectory(prefix="matchbook-faults-") as folder:
+        Path(folder).chmod(0o755)
+        home = Settings(home=Path(folder) / "home")
+        settings = start_servers(home)
+        try:
+            migrate(engine(settings))
+            made = [_stored(settings, seed, day) for day in range(1, releases + 1)]
+            _move_in(settings, made[0][1])
+            promote(settings, made[0][0])
+            with gunicorn(settings, "serving.wsgi:app") as (port, _):
+                yield Town(home, settings, port, dict(made))
+        finally:
+            stop_servers(home)
+
+
+def _move_in(settings: Settings, lists: Lists) -> None:
+    """The people and startups of the lists as rows of the platform, for the page and for the live fallback."""
+    of_ids = "FROM unnest(CAST(:ids AS text[])) AS id"
+    startups = sorted({item for items in lists.values() for item in items})
+    with transaction(engine(settings)) as connection:
+        users = f"INSERT INTO users (id, role, name) SELECT CAST(id AS uuid), 'developer', 'Abel ' || id {of_ids}"
+        connection.execute(text(users), {"ids": sorted(lists)})
+        connection.execute(text(f"INSERT INTO startups (id, name) SELECT CAST(id AS uuid), 'Cable ' || id {of_ids}"),
+                           {"ids": startups})
+
+
+def _stored(settings: Settings, seed: int, day: int) -> tuple[str, Lists]:
+    slug = f"202405{day:02d}T020000Z"
+    release, everybody = random_release(settings, np.random.default_rng([seed, day]), slug, USERS, STARTUPS)
+    users, startups = everybody[Entity.USER].ids.ids, everybody[Entity.STARTUP].ids.ids
+    lists = RankedLists.open(Artifacts(settings).root / "releases" / release.id / SURFACE.folder / "0000.npz")
+    first = {str(users[owner]): tuple(startups[lists.item[a : a + 10]].tolist())
+             for owner, a in zip(lists.owner.tolist(), lists.indptr[:-1].tolist(), strict=True)}
+    return release.id, first
+
+
+class Client:
+    """One kept connection to a reader, opened anew whenever it breaks."""
+
+    def __init__(self, port: int) -> None:
+        self._port, self._wire = port, None
+
+    def ask(self, request: bytes) -> tuple[int, bytes, float]:
+        """Status, body and seconds; status 0 where the connection broke, -1 where nothing came in PATIENCE_S."""
+        start = time.perf_counter()
+        try:
+            if self._wire is None:
+                self._wire = socket.create_connection(("127.0.0.1", self._port), PATIENCE_S)
+                self._wire.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            self._wire.sendall(request)
+            status, body, keep = _answer(self._wire)
+        except TimeoutError:
+            status, body, keep = -1, b"", False
+        except OSError:
+            status, body, keep = 0, b"", False
+        if not keep:
+            self.close()
+        return status, body, time.perf_counter() - start
+
+    def close(self) -> None:
+        with suppress(OSError):
+            if self._wire is not None:
+                self._wire.close()
+        self._wire = None
+
+
+def get(path: str) -> bytes:
+    """The bytes of a GET."""
+    return f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode()
+
+
+def list_of(owner: str) -> bytes:
+    """The bytes that ask for an owner's list."""
+    return get(f"/api/recommendations/{SURFACE}/{owner}")
+
+
+def _answer(wire: socket.socket) -> tuple[int, bytes, bool]:
+    """Status, body, and whether the connection may be used again. Raises OSError where it broke."""
+    received = b""
+    while b"\r\n\r\n" not in received:
+        received += _more(wire)
+    head, _, body = received.partition(b"\r\n\r\n")
+    headers = {k.lower(): v.strip() for k, _, v in (line.partition(b":") for line in head.split(b"\r\n")[1:])}
+    length = int(headers.get(b"content-length", b"0"))
+    while len(body) < length:
+        body += _more(wire)
+    return int(head.split(b" ", 2)[1]), body, headers.get(b"connection", b"").lower() != b"close"
+
+
+def _more(wire: socket.socket) -> bytes:
+    received = wire.recv(65536)
+    if not received:
+        raise ConnectionError("the reader closed the connection")
+    return received

@@ -1,0 +1,1 @@
+"""The reader measured: under gunicorn beside a bare route, and its live lists."""

@@ -1,0 +1,215 @@
+"""`python -m benchmarks.serving.live [SIZE]`: lists computed live, one by one, and 500 who miss one list at once.
+
+A generated marketplace with every base model really trained; the learned ranker was taught on a small one, because what
+it costs to ask depends on its trees and not on who taught it. Newcomers have somebody's profile and 0 to 24 events; the
+known ones have done one thing since the build. A release without lists makes everybody a miss.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import shutil
+import sys
+import tempfile
+import time
+import uuid
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+from urllib.request import urlopen
+
+import numpy as np
+import psycopg2
+import redis
+from threadpoolctl import threadpool_limits
+
+from benchmarks.run import SIZES, Bench
+from benchmarks.serving.reader import gunicorn, resident
+from benchmarks.steps import settings_of
+from models.nouns.catalogue import CATALOGUE, encode_items, entities_of
+from models.nouns.release import POPULAR_FIELD, Keys, Release, encode_lists
+from models.nouns.vocabulary import Entity, Role, Surface
+from models.recipe import open_bundles, open_recipe
+from models.recommend import recommend
+from models.scorers.learned import LEARNED
+from models.settings import Settings
+from pipelines.learning.train import BASE_BUNDLES
+from pipelines.local.servers import remove_home, servers
+from serving.app import Reader, create_app
+
+TAUGHT_ON = "2k"
+OWNERS, AT_ONCE = 300, 500
+SURFACES = (Surface.STARTUPS_FOR_DEVELOPER, Surface.STARTUPS_FOR_INVESTOR, Surface.DEVELOPERS_FOR_STARTUP)
+_TOLD = "SELECT CAST(%s AS uuid), role, headline, skills, interests, location FROM users WHERE id = %s"
+_NEWCOMER = f"INSERT INTO users (id, role, headline, skills, interests, location) {_TOLD}"
+_EVENTS = """
+INSERT INTO user_interactions (user_id, startup_id, interaction_type, created_at)
+SELECT CAST(%s AS uuid), startup_id, interaction_type,
+       CAST(%s AS timestamptz) + row_number() OVER (ORDER BY created_at) * interval '1 second'
+FROM user_interactions WHERE user_id = %s ORDER BY created_at DESC LIMIT %s"""
+_LIKE = "INSERT INTO user_interactions VALUES (%s, %s, 'like', CAST(%s AS timestamptz) + interval '1 minute')"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.serving.live", description=__doc__)
+    parser.add_argument("size", nargs="?", default="20k", choices=list(SIZES))
+    parser.add_argument("--keep", type=Path, help="a folder to prepare in, or to use as it was left, and leave behind")
+    args = parser.parse_args()
+    root = (args.keep or Path(tempfile.mkdtemp(prefix="matchbook-bench-"))).absolute()
+    try:
+        for size in (TAUGHT_ON, args.size):
+            prepare(root / size, size, with_ranker=size == TAUGHT_ON)
+        with servers(settings_of(root / args.size)) as settings:
+            settings = replace(settings, ranker="learned")
+            as_of = publish(settings, learned(root / TAUGHT_ON, settings))
+            sys.stdout.write(measure(settings, args.size, as_of) + "\n")
+    finally:
+        if args.keep is None:
+            for size in {TAUGHT_ON, args.size}:
+                remove_home(settings_of(root / size))
+            shutil.rmtree(root, ignore_errors=True)
+    return 0
+
+
+def prepare(home: Path, size: str, with_ranker: bool) -> None:
+    """Rows in a database and every base model, unless they are there."""
+    if (home / "live.json").exists():
+        return
+    home.mkdir(parents=True, exist_ok=True)
+    home.chmod(0o755)
+    bench = Bench(home)
+    with servers(settings_of(home)):
+        bench.step("generate", "generate", *map(str, SIZES[size]))
+        bench.step("import", "load")
+        snapshot = bench.step("export", "export")["snapshot"]
+        found = {n: bench.step(f"train {n}", "train", n, snapshot)["version"] for n in BASE_BUNDLES}
+        found |= bench.step("train rankers", "rankers", snapshot)["bundles"] if with_ranker else {}
+    (home / "live.json").write_text(json.dumps({name: version for name, version in found.items() if version}))
+
+
+def learned(taught: Path, settings: Settings) -> dict[str, str]:
+    """The versions of a home, with the learned ranker of another one put beside them."""
+    versions: dict[str, str] = json.loads((settings.home / "live.json").read_text())
+    version = json.loads((taught / "live.json").read_text())[LEARNED]
+    place = Path("artifacts") / "bundles" / LEARNED / version
+    shutil.copytree(taught / place, settings.home / place, dirs_exist_ok=True)
+    return versions | {LEARNED: version}
+
+
+def publish(settings: Settings, versions: dict[str, str]) -> str:
+    """A release of popular lists alone, put where readers look; gives its cutoff."""
+    bundles = open_bundles(settings.artifacts, versions, settings)
+    entities, as_of = entities_of(bundles[CATALOGUE]), str(bundles[CATALOGUE].config["as_of"])
+    release = Release(id=f"live-{uuid.uuid4().hex[:8]}", as_of=as_of, generated_at=as_of, digest="", snapshot="",
+                      bundles=versions, lists=dict.fromkeys(Surface, 0), shards=[], settings=settings.recorded())
+    keys = Keys(settings.namespace)
+    with redis.Redis.from_url(settings.redis_url.reveal()) as client:
+        for entity, rows in entities.items():
+            client.set(keys.items(release.id, entity), encode_items(rows))
+        for surface in Surface:
+            recipe = open_recipe(surface, bundles, replace(settings, ranker="rules"))
+            popular = encode_lists(recommend(recipe, recipe.strangers([""]), settings.depth))[0]
+            client.hset(keys.lists(release.id, surface), POPULAR_FIELD, popular)
+        client.set(keys.manifest(release.id), release.to_json())
+        client.set(keys.current, release.id)
+    return as_of
+
+
+def measure(settings: Settings, size: str, as_of: str) -> str:
+    """The tables, in Markdown."""
+    rng, url = np.random.default_rng(0), settings.database_url.reveal()
+    with closing(psycopg2.connect(url)) as connection, connection, connection.cursor() as cursor:
+        groups = {(surface, who): some(cursor, rng, as_of, surface, who) for surface in SURFACES
+                  for who in ("newcomers", "known, one event since")}
+        one = newcomer(cursor, rng, as_of, SURFACES[0], 6)
+    patient = create_app(replace(settings, live_budget_s=30.0, database_timeout_s=30.0))
+    reader: Reader = patient.extensions["matchbook"]
+    reader.live.recipes(reader.releases.held, patience_s=600)
+    lines = ["| owners | surface | p50 ms | p95 ms | p99 ms | most ms | CPU p50 ms | CPU p95 ms |",
+             "|---|---|---|---|---|---|---|---|"]
+    with threadpool_limits(1, "blas"):  # as in the reader, where models/__init__.py comes before NumPy
+        for (surface, who), owners in groups.items():
+            took, cpu = 1000 * np.array([seconds(reader, surface, o) for o in owners]).T
+            cells = [f"{x:.0f}" for x in (*np.percentile(took, (50, 95, 99)), max(took), *np.percentile(cpu, (50, 95)))]
+            lines.append(f"| {OWNERS} {who} | {surface} | {' | '.join(cells)} |")
+    reader.close()
+    users, startups = SIZES[size]
+    return "\n".join([f"{users:,} users, {startups:,} startups", "", *lines, "", at_once(settings, one)])
+
+
+def some(cursor: Any, rng: np.random.Generator, as_of: str, surface: Surface, who: str) -> list[str]:
+    """Owners of a group, each with something that no model was taught."""
+    if who == "newcomers" and surface.owner is Entity.USER:
+        return [newcomer(cursor, rng, as_of, surface, n % 25) for n in range(OWNERS)]
+    people, startups = ids(cursor, "users", surface.role), ids(cursor, "startups")
+    owners = rng.choice(people if surface.owner is Entity.USER else startups, OWNERS, replace=False).tolist()
+    if who == "newcomers":
+        return [new_startup(cursor, o) for o in owners]
+    for owner, other in zip(owners, rng.choice(startups if surface.owner is Entity.USER else people, OWNERS),
+                            strict=True):
+        pair = (owner, str(other)) if surface.owner is Entity.USER else (str(other), owner)
+        cursor.execute(_LIKE, (*pair, as_of))
+    return owners
+
+
+def newcomer(cursor: Any, rng: np.random.Generator, as_of: str, surface: Surface, events: int) -> str:
+    """Somebody with another one's profile and newest events."""
+    like, owner = str(rng.choice(ids(cursor, "users", surface.role))), str(uuid.uuid4())
+    cursor.execute(_NEWCOMER, (owner, like))
+    cursor.execute(_EVENTS, (owner, as_of, like, events))
+    return owner
+
+
+def new_startup(cursor: Any, like: str) -> str:
+    """A startup with another one's profile that nobody has met."""
+    told, owner = "category, field, type, tags, stage, location, description", str(uuid.uuid4())
+    cursor.execute(f"INSERT INTO startups (id, {told}) SELECT CAST(%s AS uuid), {told} FROM startups WHERE id = %s",
+                   (owner, like))
+    return owner
+
+
+@cache
+def ids(cursor: Any, table: str, role: Role | None = None) -> np.ndarray:
+    cursor.execute(f"SELECT id FROM {table}" + (" WHERE role = %s" if role else ""), (role,) if role else ())
+    return np.array(sorted(row[0] for row in cursor.fetchall()))
+
+
+def seconds(reader: Reader, surface: Surface, owner: str) -> tuple[float, float]:
+    """Of one list by the clock, and of the processor."""
+    started, busy = time.perf_counter(), time.process_time()
+    found, trouble = reader.live.answers(reader.releases.held, surface, [owner])
+    if owner not in found or found[owner].listing is None:
+        raise RuntimeError(f"no live list of {owner} on {surface}: {trouble}")
+    return time.perf_counter() - started, time.process_time() - busy
+
+
+def at_once(settings: Settings, owner: str) -> str:
+    """Many who miss the list of one owner at the same moment, with the usual budget and two processes."""
+    with gunicorn(settings, "serving.wsgi:app") as (port, master):
+        time.sleep(30)  # the models of both processes are open by then
+        address = f"http://127.0.0.1:{port}"
+
+        def ask(_: int) -> dict[str, Any]:
+            with urlopen(f"{address}/api/recommendations/{SURFACES[0]}/{owner}", timeout=60) as answer:
+                return dict(json.load(answer))
+
+        started = time.perf_counter()
+        with ThreadPoolExecutor(AT_ONCE) as pool:
+            bodies = list(pool.map(ask, range(AT_ONCE)))
+        took = time.perf_counter() - started
+        with urlopen(f"{address}/metrics", timeout=60) as answer:
+            counted = re.findall(r"^matchbook_live_seconds_count\{.*\} ([\d.]+)$", answer.read().decode(), re.M)
+        memory = resident(master)
+    live = sum(b["source"] == "live" for b in bodies)
+    return (f"{AT_ONCE} at once, two processes: {sum(map(float, counted)):.0f} computation, {live} live lists, "
+            f"{AT_ONCE - live} answered by the next level of the chain; all answered after {took:.1f} s. "
+            f"Resident memory of a worker with all models open: {memory} MB.")
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,270 @@
+"""`python -m benchmarks.serving.reader`: the reader under gunicorn, a bare Flask route under the same, Redis itself.
+
+All ways take turns in every round; medians over the rounds are printed, and ratios, because machines differ. One
+process with 16 connections that are kept open asks as fast as it is answered; on two cores it is a third of the load.
+"""
+
+from __future__ import annotations
+
+import argparse
+import selectors
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from urllib.request import urlopen
+
+import numpy as np
+import redis
+
+from models.nouns.bundle import Bundle
+from models.nouns.candidates import indptr_of
+from models.nouns.catalogue import catalogue_bundle
+from models.nouns.entities import FACETS, Entities
+from models.nouns.id_map import IdMap
+from models.nouns.ranked_lists import RankedLists
+from models.nouns.release import Keys, Release
+from models.nouns.vocabulary import Entity, Method, Source, Surface
+from models.settings import Settings
+from pipelines.artifacts import Artifacts
+from pipelines.local.airflow_process import child_environment
+from pipelines.local.servers import servers
+from pipelines.release.publish import publish_release
+from pipelines.release.store import store_release
+from pipelines.run import microseconds
+
+ROOT = Path(__file__).parents[2]
+USERS, STARTUPS, PLACES = 20_000, 5_000, 100
+CONNECTIONS = 16
+SURFACE = Surface.STARTUPS_FOR_DEVELOPER
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.serving.reader", description=__doc__)
+    parser.add_argument("--seconds", type=float, default=4, help="of every measurement")
+    parser.add_argument("--rounds", type=int, default=3)
+    args = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="matchbook-bench-") as home:
+        Path(home).chmod(0o755)
+        with servers(Settings(home=Path(home) / "home")) as settings:
+            owners = publish(settings)
+            sys.stdout.write(compare(settings, owners, args.seconds, args.rounds) + "\n")
+    return 0
+
+
+def compare(settings: Settings, owners: list[str], seconds: float, rounds: int) -> str:
+    """The table, in Markdown."""
+    quiet = replace(settings, log_level="WARNING")
+    ours, constant = "serving.wsgi:app", "benchmarks.serving.bare_route:app"
+    with (
+        gunicorn(settings, ours) as (reader, master),
+        gunicorn(quiet, ours) as (silent, _),
+        gunicorn(settings, constant) as (plain, _),
+    ):
+        paths = [f"/api/recommendations/{SURFACE}/{o}" for o in owners]
+        ways: dict[str, Callable[[], list[float]]] = {
+            "bare Flask route, 3.3 KB": lambda: load(plain, ["/"], seconds),
+            "a list (10 places), log and metrics on": lambda: load(reader, paths, seconds),
+            "the same, no access log": lambda: load(silent, paths, seconds),
+            "a list of 100 places": lambda: load(reader, [f"{p}?limit=100" for p in paths], seconds),
+            "filtered by category": lambda: load(reader, [f"{p}?category=category 3" for p in paths], seconds),
+            "HGET of redis-py, one connection": lambda: hget(settings, owners, seconds),
+        }
+        found: dict[str, list[list[float]]] = {name: [] for name in ways}
+        for way in ways.values():
+            way()  # warm up
+        for _ in range(rounds):
+            for name, way in ways.items():
+                found[name].append(way())
+        memory = resident(master)
+    sizes = f"{USERS:,} users and {STARTUPS:,} startups"
+    return f"{table(found, seconds)}\n\nResident memory of a worker, {sizes}, without factor models: {memory} MB."
+
+
+def table(found: dict[str, list[list[float]]], seconds: float) -> str:
+    lines = ["| | requests/s | of bare | p50 ms | p95 ms | p99 ms |", "|---|---|---|---|---|---|"]
+    rate = {name: statistics.median(len(r) / seconds for r in rounds) for name, rounds in found.items()}
+    for name, rounds in found.items():
+        at = [statistics.median(float(np.percentile(r, q)) for r in rounds) * 1000 for q in (50, 95, 99)]
+        lines.append(
+            f"| {name} | {rate[name]:,.0f} | {rate[name] / next(iter(rate.values())):.0%} | "
+            + " | ".join(f"{x:.2f}" for x in at)
+            + " |"
+        )
+    return "\n".join(lines)
+
+
+def load(port: int, paths: list[str], seconds: float) -> list[float]:
+    """Seconds of every answer that came within the time. Raises RuntimeError on any status but 200."""
+    asked = [f"GET {p.replace(' ', '%20')} HTTP/1.1\r\nHost: x\r\n\r\n".encode() for p in paths]
+    chooser, took, n = selectors.DefaultSelector(), [], 0
+    for _ in range(CONNECTIONS):
+        wire = socket.create_connection(("127.0.0.1", port))
+        wire.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        chooser.register(wire, selectors.EVENT_READ, [time.perf_counter(), b""])
+        wire.sendall(asked[(n := n + 1) % len(asked)])
+    end = time.perf_counter() + seconds
+    while time.perf_counter() < end:
+        for key, _ in chooser.select(1):
+            state, wire = key.data, key.fileobj
+            state[1] += wire.recv(65536)
+            if complete(state[1]):
+                now = time.perf_counter()
+                took.append(now - state[0])
+                state[:] = [now, b""]
+                wire.sendall(asked[(n := n + 1) % len(asked)])
+    for key in list(chooser.get_map().values()):
+        key.fileobj.close()
+    if not took:
+        raise RuntimeError(f"nothing was answered within {seconds} s: {paths[0]}")
+    return took
+
+
+def complete(answer: bytes) -> bool:
+    """Whether an answer has come as a whole."""
+    head, there, rest = answer.partition(b"\r\n\r\n")
+    if not there:
+        return False
+    if not head.startswith(b"HTTP/1.1 200"):
+        raise RuntimeError(answer.decode())
+    return len(rest) >= int(head.lower().partition(b"content-length: ")[2].split(b"\r\n")[0])
+
+
+def hget(settings: Settings, owners: list[str], seconds: float) -> list[float]:
+    """Seconds of every HGET of a stored list."""
+    took, fields = [], [uuid.UUID(o).bytes for o in owners]
+    with redis.Redis.from_url(settings.redis_url.reveal()) as client:
+        keys = Keys(settings.namespace)
+        key = keys.lists(client.get(keys.current).decode(), SURFACE)
+        end = now = time.perf_counter()
+        end += seconds
+        while now < end:
+            before = now
+            client.hget(key, fields[len(took) % len(fields)])
+            now = time.perf_counter()
+            took.append(now - before)
+    return took
+
+
+@contextmanager
+def gunicorn(settings: Settings, app: str) -> Iterator[tuple[int, int]]:
+    """gunicorn as `make up` runs it, two processes of four threads; gives its port and process id."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = int(free.getsockname()[1])
+    command = [sys.executable, "-m", "gunicorn", "-c", "python:serving.processes", app]
+    own = {"MATCHBOOK_READER_PORT": str(port), "MATCHBOOK_LOG_LEVEL": settings.log_level}
+    environment = child_environment(settings) | own
+    log = settings.home / f"{port}.log"
+    with log.open("w") as sink:
+        process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=sink, stderr=sink)
+    try:
+        for _ in range(600):
+            try:
+                urlopen(f"http://127.0.0.1:{port}/health/live", timeout=5).close()
+                break
+            except OSError:
+                if process.poll() is not None:
+                    raise RuntimeError(log.read_text()) from None
+                time.sleep(0.1)
+        yield port, process.pid
+    finally:
+        process.terminate()
+        process.wait(timeout=30)
+
+
+def resident(master: int) -> int:
+    """MB of the largest worker of a gunicorn."""
+    workers = Path(f"/proc/{master}/task/{master}/children").read_text().split()
+    lines = [line for w in workers for line in Path(f"/proc/{w}/status").read_text().splitlines()]
+    return max(int(line.split()[1]) for line in lines if line.startswith("VmRSS")) // 1024
+
+
+def publish(settings: Settings) -> list[str]:
+    """Publish a release of random lists; gives the developers' ids."""
+    release, everybody = random_release(settings, np.random.default_rng(0), "20240501T020000Z", USERS, STARTUPS)
+    publish_release(settings, release.id)
+    users = everybody[Entity.USER]
+    return users.ids.ids[users.owners_of(SURFACE)][:2000].tolist()
+
+
+def random_release(
+    settings: Settings, rng: np.random.Generator, slug: str, users: int, startups: int
+) -> tuple[Release, dict[Entity, Entities]]:
+    """Store a release of random lists for a cutoff; gives it and everybody in it, the same for the same numbers."""
+    artifacts, kinds = Artifacts(settings), {Entity.USER: users, Entity.STARTUP: startups}
+    everybody = {e: entities(np.random.default_rng(n), e, n) for e, n in kinds.items()}
+    columns = [(e, k) for e in kinds for k in ("popularity", "trending")]
+    popularity = {f"{e}_{k}": rng.random(kinds[e], dtype=np.float32) for e, k in columns}
+    maps = {e.value: x.ids for e, x in everybody.items()}
+    as_of = datetime.strptime(slug, "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
+    bundles = [
+        catalogue_bundle(everybody[Entity.USER], everybody[Entity.STARTUP], {"as_of_us": microseconds(as_of)}),
+        Bundle("popularity_v1", {}, popularity, maps),
+    ]
+    draft = Release(
+        id="",
+        as_of=as_of.isoformat(),
+        generated_at=as_of.isoformat(),
+        digest="",
+        snapshot="",
+        bundles={b.name: artifacts.store_bundle(b, slug) for b in bundles},
+        lists={},
+        shards=[],
+        settings=settings.recorded(),
+    )
+    items = {s: everybody[s.item].items_of(s) for s in Surface}
+    lists = {s: [random_lists(rng, everybody[s.owner].owners_of(s), items[s])] for s in Surface}
+    popular = {s: random_lists(rng, np.array([-1]), items[s]) for s in Surface}
+    return store_release(artifacts, draft, slug, lists, popular), everybody
+
+
+def entities(rng: np.random.Generator, entity: Entity, n: int) -> Entities:
+    ids = IdMap.of(str(uuid.UUID(bytes=rng.bytes(16), version=4)) for _ in range(n))
+    role = rng.integers(0, 2, n).astype(np.int8) if entity is Entity.USER else np.full(n, -1, np.int8)
+    zeros = np.zeros(n, np.int64)
+    codes = {f: rng.integers(0, 20, n).astype(np.int32) for f in FACETS}
+    labels = {f: tuple(f"{f} {i}" for i in range(20)) for f in FACETS}
+    return Entities(
+        entity,
+        ids,
+        role,
+        np.ones(n, bool),
+        np.zeros(n, bool),
+        np.full(n, -1, np.int32),
+        zeros + 1_700_000_000_000_000,
+        zeros,
+        zeros,
+        zeros.astype(np.int32),
+        codes,
+        labels,
+    )
+
+
+def random_lists(rng: np.random.Generator, owners: np.ndarray, items: np.ndarray) -> RankedLists:
+    b, n = len(owners), len(owners) * PLACES
+    item = (rng.integers(0, len(items), b)[:, None] + np.arange(PLACES) * 7) % len(items)
+    ensemble = np.full(b, list(Method).index(Method.ENSEMBLE), np.uint8)
+    return RankedLists(
+        owners.astype(np.int32),
+        ensemble,
+        ensemble,
+        np.full(b, 25, np.int32),
+        np.ones(b, bool),
+        indptr_of(np.full(b, PLACES)),
+        items[item.ravel()].astype(np.int32),
+        np.tile(np.linspace(1, 0, PLACES, dtype=np.float32), b),
+        np.full(n, Source.ALS.bit | Source.TWO_TOWER.bit, np.uint8),
+        rng.integers(0, 4, n).astype(np.uint8),
+    )
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,39 @@
+"""### What people do now, kept and acted on, every minute
+
+Events that the platform posts to the reader (`POST /api/events`) wait in a stream in Redis. This DAG moves them into
+the table `matchbook_events`, where the next build finds them. An event is deleted from the stream only once it is
+committed, and is kept once however often it was sent, so a run may fail, be repeated or be killed at any moment.
+
+The same task reads what is new in the platform's own tables: interactions that never came through the reader, startups
+that were withdrawn or changed hands, people who opted out. Answers leave them out from then on, without a new build.
+
+The return value says how many events were `drained`, how many of them were `new`, how many entries were `set_aside`
+because they are no events (table `matchbook_rejected_events`), and how many pairs (`met`) and ids (`hidden`, `shown`)
+changed the filters. The reader's `/metrics` tells how many events wait, and for how long the oldest does.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from airflow.sdk import CronDataIntervalTimetable, dag, task
+from matchbook_task_rules import DEFAULTS, Ref, settings_here
+
+
+@task(multiple_outputs=False, execution_timeout=timedelta(minutes=20))
+def drain() -> Ref:
+    """Keep what waits in the stream, then bring the filters of answers up to date with the platform's rows."""
+    from pipelines.release.since.drain import drain_events
+
+    return drain_events(settings_here())
+
+
+@dag(dag_id="drain_events", schedule=CronDataIntervalTimetable("* * * * *", timezone="UTC"), catchup=False,
+     start_date=datetime(2010, 1, 1, tzinfo=UTC), max_active_runs=1, dagrun_timeout=timedelta(minutes=30),
+     default_args=DEFAULTS, tags=["matchbook", "every minute"], doc_md=__doc__,
+     description="Keep posted events in PostgreSQL, bring the filters of answers up to date")
+def drain_posted_events() -> None:
+    drain()
+
+
+drain_posted_events()

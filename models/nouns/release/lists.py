@@ -1,0 +1,144 @@
+"""The bytes of lists in Redis.
+
+One list (format 1, little endian): header (12 bytes), then n items uint32, n scores uint16 (score * 65535),
+n source bits uint8, n reason bits uint8: 8 bytes a place.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+
+import numpy as np
+
+from models.errors import ReleaseIncomplete
+from models.nouns.id_map import pack_ids, unpack_ids
+from models.nouns.ranked_lists import RankedLists
+from models.nouns.vocabulary import Method
+
+LIST_FORMAT = 1
+_HEADER = struct.Struct("<BBBBIHH")  # format, method, route, reranked, interaction count, places, part
+_PLACE_BYTES = 8
+_LIVE = struct.Struct("<BBq")  # format, known, made at (microseconds); the list follows, unless there is none
+_TRENDING = struct.Struct("<BHq")  # format, places, made at (microseconds); n x 16 id bytes and n scores uint16 follow
+
+
+@dataclass(frozen=True, eq=False)
+class StoredList:
+    """One decoded list; columns as in RankedLists."""
+
+    method: Method
+    route: Method
+    reranked: bool
+    count: int
+    part: int
+    item: np.ndarray
+    score: np.ndarray
+    source: np.ndarray
+    reason: np.ndarray
+
+
+def encode_lists(lists: RankedLists, part: int = 0) -> list[bytes]:
+    """One value a list, in the order of `lists`."""
+    item = lists.item.astype("<u4").tobytes()
+    score = np.rint(np.clip(lists.score, 0, 1) * 65535).astype("<u2").tobytes()
+    source, reason = lists.source.tobytes(), lists.reason.tobytes()
+    bounds = lists.indptr.tolist()
+    heads = zip(
+        lists.method.tolist(),
+        lists.route.tolist(),
+        lists.reranked.tolist(),
+        lists.count.tolist(),
+        bounds[:-1],
+        bounds[1:],
+        strict=True,
+    )
+    return [
+        _HEADER.pack(LIST_FORMAT, m, r, k, c, b - a, part)
+        + item[4 * a : 4 * b]
+        + score[2 * a : 2 * b]
+        + source[a:b]
+        + reason[a:b]
+        for m, r, k, c, a, b in heads
+    ]
+
+
+def decode_list(value: bytes) -> StoredList:
+    """The inverse for one list. Raises ReleaseIncomplete on another format or a wrong length."""
+    if len(value) < _HEADER.size or value[0] != LIST_FORMAT:
+        raise ReleaseIncomplete(
+            f"expected a stored list of format {LIST_FORMAT}, got {value[:1].hex() or 'nothing'}; publish again"
+        )
+    _, method, route, reranked, count, n, part = _HEADER.unpack_from(value)
+    if len(value) != _HEADER.size + n * _PLACE_BYTES:
+        raise ReleaseIncomplete(
+            f"a stored list of {n} places must have {_HEADER.size + n * _PLACE_BYTES} bytes, got {len(value)}"
+        )
+    at = _HEADER.size
+    methods = tuple(Method)
+    return StoredList(
+        methods[method],
+        methods[route],
+        bool(reranked),
+        count,
+        part,
+        np.frombuffer(value, "<u4", n, at),
+        np.frombuffer(value, "<u2", n, at + 4 * n) / np.float32(65535),
+        np.frombuffer(value, np.uint8, n, at + 6 * n),
+        np.frombuffer(value, np.uint8, n, at + 7 * n),
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class LiveList:
+    """What the live fallback found. value: an encoded list, empty for whoever has none on the surface.
+
+    known: the platform knows the owner (who may have another role). made_us: microseconds since 1970 UTC.
+    """
+
+    value: bytes
+    known: bool
+    made_us: int
+
+    def encode(self) -> bytes:
+        return _LIVE.pack(LIST_FORMAT, self.known, self.made_us) + self.value
+
+    @classmethod
+    def decode(cls, stored: bytes) -> LiveList:
+        """Raises ReleaseIncomplete on another format."""
+        if len(stored) < _LIVE.size or stored[0] != LIST_FORMAT:
+            raise ReleaseIncomplete(
+                f"expected a live list of format {LIST_FORMAT}, got {stored[:1].hex() or 'nothing'}"
+            )
+        _, known, made_us = _LIVE.unpack_from(stored)
+        return cls(stored[_LIVE.size :], bool(known), made_us)
+
+
+@dataclass(frozen=True, eq=False)
+class TrendingList:
+    """What moves on a surface now; outliving releases, it names ids. ids: (n,) U36, best first; score: (n,) 0..1."""
+
+    ids: np.ndarray
+    score: np.ndarray
+    made_us: int
+
+    def encode(self) -> bytes:
+        score = np.rint(np.clip(self.score, 0, 1) * 65535).astype("<u2")
+        return _TRENDING.pack(LIST_FORMAT, len(self.ids), self.made_us) + pack_ids(self.ids).tobytes() + score.tobytes()
+
+    @classmethod
+    def decode(cls, stored: bytes) -> TrendingList:
+        """Raises ReleaseIncomplete on another format or a wrong length."""
+        if len(stored) < _TRENDING.size or stored[0] != LIST_FORMAT:
+            raise ReleaseIncomplete(
+                f"expected a trending list of format {LIST_FORMAT}, got {stored[:1].hex() or 'nothing'}"
+            )
+        _, n, made_us = _TRENDING.unpack_from(stored)
+        if len(stored) != _TRENDING.size + 18 * n:
+            raise ReleaseIncomplete(
+                f"a trending list of {n} places must have {_TRENDING.size + 18 * n} bytes, got {len(stored)}"
+            )
+        packed = np.frombuffer(stored, np.uint8, 16 * n, _TRENDING.size).reshape(-1, 16)
+        return cls(
+            unpack_ids(packed), np.frombuffer(stored, "<u2", n, _TRENDING.size + 16 * n) / np.float32(65535), made_us
+        )

@@ -1,0 +1,6 @@
+"""What happens between two builds: posted events on their way to PostgreSQL, and the small keys that answers are
+filtered by.
+
+drain      the stream of posted events into matchbook_events
+refresh    the platform's own rows into since hashes and hidden sets
+"""

@@ -1,0 +1,157 @@
+"""Posted events from the stream into matchbook_events: each kept once, each deleted from the stream only when kept."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import socket
+import uuid
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import redis
+from sqlalchemy import Engine, text
+
+import sql
+from models.errors import DataError, MalformedEvent
+from models.nouns.interactions import Event
+from models.nouns.release import DRAIN_GROUP, Keys
+from models.settings import Settings
+from pipelines.postgres import engine, transaction
+from pipelines.release.cache import connect, wrapped
+from pipelines.release.since.refresh import refresh_since
+
+log = logging.getLogger(__name__)
+
+BATCH = 1000
+CLAIM_AFTER_S = 60.0  # whoever has held entries for so long without keeping them is dead
+CONSUMER_GONE_MS = 3_600_000  # longer than any drain may run
+Entry = tuple[bytes, dict[bytes, bytes]]
+
+
+def drain_events(settings: Settings, full: bool = False, claim_after_s: float = CLAIM_AFTER_S) -> dict[str, Any]:
+    """Keep what waits in the stream, then bring the filter keys up to date with the platform's own rows.
+
+    full: read everything since the live release's cutoff, not only what is new. Returns {drained, new, set_aside} and
+    what `refresh_since` returns. Raises ServiceError where a server does not answer: what was not kept is still in the
+    stream, and the next drain takes it.
+    """
+    with wrapped("draining the posted events"):
+        client, keys = connect(settings), Keys(settings.namespace)
+        done = {"drained": 0, "new": 0, "set_aside": 0}
+        _begin_group(client, keys)
+        consumer = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:6]}"
+        for entries in _batches(client, keys, consumer, claim_after_s):
+            new, set_aside = _keep(engine(settings), entries)
+            _acknowledge(client, keys, [entry for entry, _ in entries], set_aside)
+            done["drained"] += len(entries) - set_aside
+            done["new"], done["set_aside"] = done["new"] + new, done["set_aside"] + set_aside
+        _end_consumers(client, keys, consumer)
+        log.info("events drained %s", done)
+        return done | refresh_since(settings, client, keys, full)
+
+
+@dataclass(frozen=True)
+class _Aside:
+    """An entry that is no event."""
+
+    entry: str
+    reason: str
+    content: str
+
+
+def _begin_group(client: redis.Redis, keys: Keys) -> None:
+    try:
+        client.xgroup_create(keys.events, DRAIN_GROUP, id="0", mkstream=True)
+    except redis.ResponseError as error:
+        if "BUSYGROUP" not in str(error):
+            raise
+
+
+def _batches(client: redis.Redis, keys: Keys, consumer: str, claim_after_s: float) -> Iterator[list[Entry]]:
+    """First what a drain that died had taken and not kept, then what is new."""
+    cursor: Any = "0-0"
+    while True:
+        cursor, entries, *_ = client.xautoclaim(keys.events, DRAIN_GROUP, consumer, int(1000 * claim_after_s),
+                                                start_id=cursor, count=BATCH)
+        if entries:
+            log.warning("%d events were taken by a drain that did not keep them", len(entries))
+            yield entries
+        if cursor in (b"0-0", "0-0"):
+            break
+    while True:
+        answer: Any = client.xreadgroup(DRAIN_GROUP, consumer, {keys.events: ">"}, count=BATCH)
+        entries = answer[0][1] if answer else []
+        if entries:
+            yield entries
+        if len(entries) < BATCH:
+            return
+
+
+def _keep(database: Engine, entries: Sequence[Entry]) -> tuple[int, int]:
+    """Commit the entries: (events that were not kept before, entries set aside). Raises ServiceError."""
+    events, aside = _read(entries)
+    try:
+        return _store(database, events, aside), len(aside)
+    except DataError:  # PostgreSQL refuses one of them: find out which
+        log.warning("a batch of %d events is refused as a whole and is kept one by one", len(events))
+    new = 0
+    for event in events:
+        try:
+            new += _store(database, [event], [])
+        except DataError as error:
+            aside.append(_Aside(event["entry"], str(error), json.dumps(event)))
+    _store(database, [], aside)
+    return new, len(aside)
+
+
+def _read(entries: Sequence[Entry]) -> tuple[list[dict[str, str]], list[_Aside]]:
+    """The events as columns by name, and what is none."""
+    events, aside = [], []
+    for entry, fields in entries:
+        name = entry.decode()
+        given = {k.decode(errors="replace"): v.decode(errors="replace") for k, v in fields.items()}
+        received = datetime.fromtimestamp(int(name.split("-")[0]) / 1000, UTC)
+        try:
+            event = Event.read(given, received).entry()
+        except MalformedEvent as error:
+            aside.append(_Aside(name, str(error), json.dumps(given)))
+        else:
+            events.append({**event, "entry": name, "received_at": received.isoformat()})
+    return events, aside
+
+
+def _store(database: Engine, events: Sequence[dict[str, str]], aside: Sequence[_Aside]) -> int:
+    """One transaction; returns how many of the events were not kept before."""
+    columns = ("event_id", "user_id", "startup_id", "type", "at", "received_at")
+    with transaction(database) as connection:
+        kept = connection.execute(text(sql.load("keep_events", "staging")),
+                                  {c: [e[c] for e in events] for c in columns}).rowcount
+        if aside:
+            log.error("set aside: %d entries, the first: %s", len(aside), aside[0])
+            connection.execute(text(sql.load("set_events_aside", "staging")),
+                               {c: [getattr(a, c).replace("\x00", "�") for a in aside]
+                                for c in ("entry", "reason", "content")})
+    return int(kept)
+
+
+def _acknowledge(client: redis.Redis, keys: Keys, entries: Sequence[bytes], set_aside: int) -> None:
+    """What is committed leaves the stream; only now, so that a drain that dies before loses nothing."""
+    pipe = client.pipeline(transaction=True)
+    pipe.xack(keys.events, DRAIN_GROUP, *entries)
+    pipe.xdel(keys.events, *entries)
+    pipe.hincrby(keys.drain, "drained", len(entries) - set_aside)
+    pipe.hincrby(keys.drain, "set_aside", set_aside)
+    pipe.execute()
+
+
+def _end_consumers(client: redis.Redis, keys: Keys, consumer: str) -> None:
+    """Forget this consumer, which holds nothing any more, and those of drains that died long ago."""
+    there: Any = client.xinfo_consumers(keys.events, DRAIN_GROUP)
+    for other in there:
+        gone = other["idle"] > CONSUMER_GONE_MS or other["name"].decode() == consumer
+        if gone and not other["pending"]:
+            client.xgroup_delconsumer(keys.events, DRAIN_GROUP, other["name"])

@@ -1,0 +1,253 @@
+"""The door to Redis: one connection a thread, a time-out on every wait, one error for whatever goes wrong."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from models.errors import EventsNotTaken, ServiceError, SettingsError, TooManyRequests
+from models.nouns.interactions import Event
+from models.nouns.release import Keys, since_value
+from models.nouns.vocabulary import Entity, Surface
+from models.settings import Settings
+from serving.doors.breaker import Breaker
+
+SINCE_MOST = 2000  # slots of a since hash that a hit looks through: all, unless somebody met about a thousand and more
+MINUTE_S = 60
+FULL_S = 60  # the drain runs every minute
+Command = tuple[str | bytes | int, ...]
+
+
+#: What has another token by now is somebody else's.
+_GIVE_UP = """
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+if ARGV[2] == '' then return redis.call('DEL', KEYS[1]) end
+redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
+return 1
+"""
+_POST = (Path(__file__).parent / "post.lua").read_text()
+_POST_SHA = hashlib.sha1(_POST.encode(), usedforsecurity=False).hexdigest()
+
+
+@dataclass(frozen=True)
+class Found:
+    """What Redis holds of one owner. stored: the encoded list, if any. since: 16 id bytes of whom or what the owner met
+    since the build; None where they are too many to be sent along."""
+
+    stored: bytes | None
+    since: Sequence[bytes] | None
+
+    @property
+    def met(self) -> int:
+        """How many that is, at least."""
+        return SINCE_MOST // 2 if self.since is None else len(self.since)
+
+
+class Cache:
+    """Every question the reader asks of Redis. Each raises ServiceError where it does not answer in time."""
+
+    def __init__(self, settings: Settings) -> None:
+        if not settings.redis_url.reveal():
+            raise SettingsError("REDIS_URL must name the Redis that holds the lists, e.g. redis://127.0.0.1:6379/0; "
+                                "`make up` starts one and fills it in")
+        self.keys = Keys(settings.namespace)
+        self.breaker = Breaker("Redis")
+        self._settings = settings
+        patience = settings.redis_timeout_s
+        # one retry, for a connection that a restart of the server left dead; never one after a time-out
+        self._pool = redis.ConnectionPool.from_url(
+            settings.redis_url.reveal(), socket_timeout=patience, socket_connect_timeout=patience,
+            retry=Retry(NoBackoff(), 1, supported_errors=(redis.ConnectionError,)))
+        self._mine = threading.local()  # taking a connection out of the pool and back costs a third of a GET
+
+    def get(self, key: str) -> bytes | None:
+        """The value of a key."""
+        found: bytes | None = self._ask(lambda r: r.get(key))
+        return found
+
+    def get_many(self, keys: Sequence[str]) -> list[bytes | None]:
+        """The values of keys, in one round trip."""
+        return list(self._ask(lambda r: r.mget(keys))) if keys else []
+
+    def listed(self, key: str) -> list[str]:
+        """The entries of a list."""
+        return [entry.decode() for entry in self._ask(lambda r: r.lrange(key, 0, -1))]
+
+    def field(self, key: str, field: bytes) -> bytes | None:
+        """One field of a hash."""
+        found: bytes | None = self._ask(lambda r: r.hget(key, field))
+        return found
+
+    def fields(self, key: str, fields: Sequence[bytes]) -> list[bytes | None]:
+        """Several fields of a hash, in one round trip."""
+        return list(self._ask(lambda r: r.hmget(key, list(fields)))) if fields else []
+
+    def whole(self, key: str) -> Mapping[bytes, bytes]:
+        """All of a small hash."""
+        return dict(self._ask(lambda r: r.hgetall(key)))
+
+    def hits(self, caller: str, release: str, surface: Surface, owners: Sequence[str]) -> list[Found]:
+        """What a release and its since hashes hold of these owners, in one round trip that also counts the request.
+
+        Raises TooManyRequests.
+        """
+        count = self._counting(caller)
+        fields = [UUID(o).bytes for o in owners]
+        since = [("HSCAN", self.keys.since(surface.owner, o), 0, "COUNT", SINCE_MOST) for o in owners]
+        answers = self._together([*count, ("HMGET", self.keys.lists(release, surface), *fields), *since])
+        self._admit(answers[: len(count)])
+        refused = [a for a in answers[len(count):] if isinstance(a, redis.ResponseError)]
+        if refused:
+            raise ServiceError(f"Redis refuses to read lists: {refused[0]}")
+        lists, *scans = answers[len(count):]
+        return [Found(stored, pairs[::2] if cursor == b"0" else None)
+                for stored, (cursor, pairs) in zip(lists, scans, strict=True)]
+
+    def admit(self, caller: str) -> None:
+        """Count a request that asks nothing else of Redis. Raises TooManyRequests; lets it pass while Redis is down."""
+        count = self._counting(caller)
+        if count:
+            with suppress(ServiceError):
+                self._admit(self._together(count))
+
+    def post(self, caller: str, events: Sequence[Event]) -> None:
+        """Take events, all or none, in one round trip. Raises TooManyRequests, EventsNotTaken."""
+        settings = self._settings
+        most = settings.events_waiting_most
+        keys: list[str] = [self._rate(caller), self.keys.events]
+        values: list[Any] = [settings.rate_limit, 2 * MINUTE_S, most, int(settings.release_ttl_hours * 3600)]
+        for e in events:
+            hidden = since_value(e.kind.code, e.at_us) if e.kind.hides(settings.views_are_seen) else b""
+            keys += [self.keys.since(Entity.USER, e.user), self.keys.since(Entity.STARTUP, e.startup)]
+            values += [*e.entry().values(), UUID(e.user).bytes, UUID(e.startup).bytes, hidden]
+
+        def take(r: redis.Redis) -> Any:
+            try:
+                return r.evalsha(_POST_SHA, len(keys), *keys, *values)
+            except redis.exceptions.NoScriptError:  # the first time, and after a restart
+                return r.eval(_POST, len(keys), *keys, *values)
+            except redis.ResponseError as error:  # it answers, but takes nothing: full, or a replica; reading goes on
+                raise ServiceError(f"Redis takes no events: {error}") from error
+
+        said = self._ask(take)
+        if said == b"rate":
+            raise self._too_many()
+        if said == b"full":
+            raise EventsNotTaken("events_full", f"at most {most} events waiting for the drain", "as many", FULL_S)
+
+    def hidden(self) -> dict[Entity, frozenset[bytes]]:
+        """The hidden ids of both kinds, in one round trip."""
+        def read(r: redis.Redis) -> list[set[bytes]]:
+            pipeline = r.pipeline(transaction=False)
+            for entity in Entity:
+                pipeline.smembers(self.keys.hidden(entity))
+            return list(pipeline.execute())
+        return {e: frozenset(ids) for e, ids in zip(Entity, self._ask(read), strict=True)}
+
+    def waiting(self) -> tuple[int, float]:
+        """How many events wait in the stream, and for how many seconds the oldest does; in one round trip."""
+        def read(r: redis.Redis) -> tuple[int, list[tuple[bytes, Any]], tuple[int, int]]:
+            pipeline = r.pipeline(transaction=False)
+            pipeline.xlen(self.keys.events)
+            pipeline.xrange(self.keys.events, count=1)
+            pipeline.time()
+            length, oldest, now = pipeline.execute()
+            return length, oldest, now
+        length, oldest, (seconds, micros) = self._ask(read)
+        since = int(oldest[0][0].split(b"-")[0]) / 1000 if oldest else seconds + micros / 1e6
+        return length, max(0.0, seconds + micros / 1e6 - since)
+
+    def store(self, entries: Sequence[tuple[str, bytes, int]]) -> None:
+        """Write (key, value, seconds to live) entries, in one round trip."""
+        def write(r: redis.Redis) -> None:
+            pipeline = r.pipeline(transaction=False)
+            for key, value, ttl_s in entries:
+                pipeline.set(key, value, ex=ttl_s)
+            pipeline.execute()
+        self._ask(write)
+
+    def claim(self, key: str, token: bytes, ttl_ms: int) -> bytes | None:
+        """Write a short lived token where the key is free, in one round trip; None where it was, else what it holds."""
+        def write(r: redis.Redis) -> bytes | None:
+            pipeline = r.pipeline()
+            pipeline.set(key, token, nx=True, px=ttl_ms)
+            pipeline.get(key)
+            mine, holds = pipeline.execute()
+            return None if mine else holds or b"gone"
+        found: bytes | None = self._ask(write)
+        return found
+
+    def give_up(self, key: str, token: bytes, instead: bytes = b"", ttl_ms: int = 0) -> None:
+        """Free a key that holds this token, or leave something else in its place for a while."""
+        self._ask(lambda r: r.eval(_GIVE_UP, 1, key, token, instead, ttl_ms))
+
+    def ping(self) -> None:
+        """Ask for a sign of life."""
+        self._ask(lambda r: r.ping())
+
+    def close(self) -> None:
+        self._pool.disconnect()
+
+    def _rate(self, caller: str) -> str:
+        return self.keys.rate(caller, int(time.time()) // MINUTE_S)
+
+    def _counting(self, caller: str) -> list[Command]:
+        """The commands that count a request; none without a limit."""
+        key = self._rate(caller)
+        return [("INCR", key), ("EXPIRE", key, 2 * MINUTE_S)] if self._settings.rate_limit else []
+
+    def _admit(self, counted: Sequence[Any]) -> None:
+        """Raises TooManyRequests. A Redis that is full or read-only counts nothing and still hands out lists."""
+        if counted and isinstance(counted[0], int) and counted[0] > self._settings.rate_limit:
+            raise self._too_many()
+
+    def _too_many(self) -> TooManyRequests:
+        return TooManyRequests(self._settings.rate_limit, MINUTE_S - int(time.time()) % MINUTE_S)
+
+    def _together(self, commands: Sequence[Command]) -> list[Any]:
+        """The answers to several commands sent at once, in one round trip; what Redis refused is the error itself.
+
+        Sent past the client's own pipeline, which costs three times as much (docs/decisions/reader/).
+        """
+        def talk(r: redis.Redis) -> list[Any]:
+            try:
+                return _exchange(r.connection, commands)
+            except redis.ConnectionError:  # a restart of the server left it dead
+                return _exchange(r.connection, commands)
+        answers: list[Any] = self._ask(talk)
+        return answers
+
+    def _ask(self, question: Callable[[redis.Redis], Any]) -> Any:
+        with self.breaker.guard(redis.RedisError, OSError):
+            client = getattr(self._mine, "client", None)
+            if client is None:
+                client = self._mine.client = redis.Redis(connection_pool=self._pool, single_connection_client=True)
+            return question(client)
+
+
+def _exchange(connection: Any, commands: Sequence[Command]) -> list[Any]:
+    """Send commands and read as many answers; a connection on which answers may be left unread is given up."""
+    try:
+        connection.send_packed_command(connection.pack_commands(commands))
+        return [_answer(connection) for _ in commands]
+    except BaseException:
+        connection.disconnect()
+        raise
+
+
+def _answer(connection: Any) -> Any:
+    try:
+        return connection.read_response()
+    except redis.ResponseError as error:  # the answers behind it are still to be read
+        return error

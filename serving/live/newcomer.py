@@ -1,0 +1,46 @@
+"""One owner as the recipe sees them, with everything that happened since the cutoff."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from models.nouns.id_map import IdMap
+from models.nouns.interactions import Interactions
+from models.nouns.owners import Owners
+from models.nouns.ranked_lists import RankedLists
+from models.nouns.vocabulary import InteractionKind
+from models.recipe import Recipe
+from models.recommend import recommend
+from models.scorers.content import text_of
+from serving.doors.postgres import OwnerRecord
+
+
+def list_of_one(recipe: Recipe, owner: str, record: OwnerRecord) -> RankedLists:
+    """The list of one owner, what they did since the build folded into the models."""
+    events = _events(recipe, owner, record)
+    owners = _batch(recipe, owner, record, events)
+    return recommend(recipe.folded(owners, events), owners, recipe.settings.depth)
+
+
+def batch_of_one(recipe: Recipe, owner: str, record: OwnerRecord) -> Owners:
+    """The owner as the recipe sees one in a batch, but with everything that happened since the cutoff."""
+    return _batch(recipe, owner, record, _events(recipe, owner, record))
+
+
+def _events(recipe: Recipe, owner: str, record: OwnerRecord) -> Interactions:
+    """What the owner did with whom or what the release knows."""
+    place = recipe.items.ids.rows_of(record.item)
+    there = place >= 0
+    return Interactions(IdMap.of([owner]), recipe.items.ids, np.zeros(int(there.sum()), np.int32), place[there],
+                        record.kind[there], record.at[there])
+
+
+def _batch(recipe: Recipe, owner: str, record: OwnerRecord, events: Interactions) -> Owners:
+    row = int(recipe.owners.ids.rows_of([owner])[0])
+    seen = events if recipe.settings.views_are_seen else events.where(events.kind != InteractionKind.VIEW.code)
+    own = recipe.items.ids.rows_of(record.own)
+    barred = (seen.pairs() + events.disliked()).tolil()
+    barred[0, own[own >= 0]] = True
+    return recipe.stranger(record.count(recipe.surface.owner), events.csr()[:, recipe.catalogue].tocsr(),
+                           barred.tocsr()[:, recipe.catalogue].tocsr(), text_of(record.profile), record.opted_out, row,
+                           events)

@@ -1,0 +1,52 @@
+"""The models of one release, opened for every surface."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from models.errors import BundleError, MatchbookError
+from models.nouns.bundle import Bundle
+from models.nouns.vocabulary import Surface
+from models.recipe import Recipe, open_bundles, open_recipe
+from models.settings import Settings
+from serving.releases import HeldRelease
+
+log = logging.getLogger("matchbook.reader")
+
+
+@dataclass(frozen=True, eq=False)
+class Recipes:
+    """The models of one release. trouble: what of it could not be opened, empty if nothing."""
+
+    release: str
+    by_surface: Mapping[Surface, Recipe] = field(default_factory=dict)
+    trouble: str = ""
+
+
+def open_recipes(settings: Settings, held: HeldRelease) -> Recipes:
+    """Open the bundles of a release and align them for every surface; what cannot be opened is left out and said.
+
+    Never raises: without the catalogue or popularity there are no recipes, and the popular list answers (P09, B09).
+    """
+    started = time.perf_counter()
+    recorded = replace(settings.with_recorded(held.release.settings), als_model_path=settings.als_model_path,
+                       two_tower_model_path=settings.two_tower_model_path)  # a pin is the reader's own (M04)
+    bundles: dict[str, Bundle] = {}
+    troubles = []
+    for name, version in held.release.bundles.items():
+        try:
+            bundles |= open_bundles(settings.artifacts, {name: version}, recorded)
+            log.info("model loaded: %s %s", name, bundles[name].version)
+        except (BundleError, OSError) as error:
+            troubles.append(str(error))
+            log.error("model not loaded: %s %s: %s", name, version, error)
+    try:
+        recipes = {s: open_recipe(s, bundles, recorded) for s in Surface}
+    except (MatchbookError, LookupError, ValueError) as error:
+        log.error("no list can be computed live from release %s: %s", held.id, error, exc_info=not troubles)
+        return Recipes(held.id, trouble="; ".join(troubles) or f"the models of release {held.id} do not fit together")
+    log.info("models of release %s are open after %.2f s", held.id, time.perf_counter() - started)
+    return Recipes(held.id, recipes, "; ".join(troubles))

@@ -1,0 +1,200 @@
+"""Lists of owners that a release has none for, or whose list is behind them: kept from before or computed now.
+
+Whoever waits longer than the budget is answered by the next level of the chain, while the computation goes on and is
+found in Redis by the next request.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import time
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from datetime import UTC, datetime
+from functools import partial
+from types import MappingProxyType
+
+from prometheus_client import Histogram
+
+from models.errors import MatchbookError, ServiceError
+from models.nouns.release import LiveList, decode_list, encode_lists
+from models.nouns.vocabulary import Surface
+from models.recipe import Recipe
+from models.routing import may_be_routed_otherwise
+from models.settings import Settings
+from serving.doors.cache import Cache
+from serving.doors.postgres import Database
+from serving.lists import LiveAnswer
+from serving.live.flights import Flights
+from serving.live.newcomer import list_of_one
+from serving.live.recipes import Recipes, open_recipes
+from serving.releases import HeldRelease, instant
+
+log = logging.getLogger("matchbook.reader")
+
+POLL_S = 0.01  # how often it is looked whether another process has finished
+#: A kept list whose owner may have crossed a threshold since is computed again, but not more often than this.
+AGAIN_S = 60.0
+SECONDS = Histogram("matchbook_live_seconds", "Time to compute a list live, reading the owner included", ["surface"],
+                    buckets=(.01, .02, .05, .1, .15, .2, .3, .5, 1, 2))
+
+
+class LiveRecommender:
+    """Computes lists of owners that a release has none for."""
+
+    def __init__(self, settings: Settings, cache: Cache, database: Database) -> None:
+        self._settings, self._cache, self._database = settings, cache, database
+        self.flights = Flights(cache, settings.live_workers)
+        self._opener = ThreadPoolExecutor(1, "recipes")
+        self._opening: tuple[str, Future[Recipes]] | None = None
+
+    def follow(self, held: HeldRelease) -> None:
+        """Open the models of a release in the background, once; those of the release before are let go (A17)."""
+        self._opening = (held.id, self._opener.submit(open_recipes, self._settings, held))
+
+    def recipes(self, held: HeldRelease, patience_s: float = 0.0) -> Recipes:
+        """The opened models of a release. Raises ServiceError while they are being opened."""
+        release, opening = self._opening or ("", None)
+        if opening is None or release != held.id:
+            raise ServiceError(f"the models of release {held.id} are not open any more")
+        try:
+            return opening.result(timeout=patience_s)
+        except TimeoutError as error:
+            raise ServiceError(f"the models of release {held.id} are still being opened") from error
+
+    def trouble(self, held: HeldRelease) -> tuple[bool, str]:
+        """Whether the models of a release are open, and what of them could not be opened, empty if nothing."""
+        release, opening = self._opening or ("", None)
+        if opening is None or release != held.id or not opening.done():
+            return False, ""
+        return True, opening.result().trouble
+
+    def answers(self, held: HeldRelease, surface: Surface, owners: Sequence[str],
+                met: Mapping[str, int] = MappingProxyType({})) -> tuple[Mapping[str, LiveAnswer], str]:
+        """What is kept from before or could be computed within the budget, and what was down, empty if nothing."""
+        if not owners:
+            return {}, ""
+        deadline, trouble = time.monotonic() + self._settings.live_budget_s, ""
+        kept = self._kept(held, surface, owners)
+        found = self._current(held, surface, kept, met)
+        pending = [o for o in owners if o not in found]
+        while pending:
+            computed, pending, wrong = self._computed(held, surface, pending, met, deadline)
+            found, trouble = found | computed, trouble or wrong
+            if pending and time.monotonic() + POLL_S > deadline:
+                trouble = self._late()
+                break
+            if pending:
+                time.sleep(POLL_S)
+                found |= self._current(held, surface, self._kept(held, surface, pending), met)
+                pending = [o for o in pending if o not in found]
+        return {o: _answer(f) for o, f in (kept | found).items()}, trouble or self.trouble(held)[1]
+
+    def count(self, held: HeldRelease, surface: Surface, owner: str) -> int:
+        """The count kept by an earlier computation (H03), else that of the cutoff, else 0; never a database read."""
+        try:
+            kept = self._cache.get(self._cache.keys.count(surface.owner, owner))
+            if kept is not None:
+                return int(kept)
+        except ServiceError:
+            pass  # Redis is down; the count of the cutoff will do
+        try:
+            owners = self.recipes(held).by_surface[surface].owners
+        except (ServiceError, KeyError):
+            return 0
+        row = int(owners.ids.rows_of([owner])[0])
+        return int(owners.count[row]) if row >= 0 else 0
+
+    def close(self) -> None:
+        self.flights.close()
+        self._opener.shutdown(wait=False, cancel_futures=True)
+
+    def _kept(self, held: HeldRelease, surface: Surface, owners: Sequence[str]) -> dict[str, LiveList]:
+        """What Redis has of earlier computations."""
+        try:
+            values = self._cache.get_many([self._cache.keys.live(held.id, surface, o) for o in owners])
+            return {o: LiveList.decode(v) for o, v in zip(owners, values, strict=True) if v is not None}
+        except MatchbookError as error:
+            log.debug("no live lists from Redis: %s", error)
+            return {}
+
+    def _current(self, held: HeldRelease, surface: Surface, kept: Mapping[str, LiveList],
+                 met: Mapping[str, int]) -> dict[str, LiveList]:
+        """Those whose owners are not routed otherwise by now; younger ones PostgreSQL could not better yet."""
+        if not any(met.get(o) for o in kept):
+            return dict(kept)
+        settings, latest_us = self._settings.with_recorded(held.release.settings), 1e6 * (time.time() - AGAIN_S)
+        return {o: f for o, f in kept.items() if f.made_us > latest_us or not f.value or not may_be_routed_otherwise(
+            surface, decode_list(f.value).count, met.get(o, 0), settings)}
+
+    def _computed(self, held: HeldRelease, surface: Surface, owners: Sequence[str], met: Mapping[str, int],
+                  deadline: float) -> tuple[dict[str, LiveList], list[str], str]:
+        """What was computed here until the deadline, of whom another process is computing, and what went wrong."""
+        flights: dict[str, Future[LiveList | None]] = {}
+        found, elsewhere, trouble = dict[str, LiveList](), list[str](), ""
+        for owner in owners:
+            try:
+                flights[owner] = self.flights.join(self._cache.keys.flight(held.id, surface, owner),
+                                                   partial(self._compute, held, surface, owner, met.get(owner, 0)))
+            except ServiceError as error:
+                trouble = str(error)
+        wait(flights.values(), timeout=max(0.0, deadline - time.monotonic()))
+        for owner, flight in flights.items():
+            if not flight.done():
+                trouble = self._late()
+            elif (wrong := flight.exception()) is not None:
+                trouble = str(wrong)
+            elif (mine := flight.result()) is None:
+                elsewhere.append(owner)
+            else:
+                found[owner] = mine
+        return found, elsewhere, trouble
+
+    def _late(self) -> str:
+        return f"a live list took longer than {self._settings.live_budget_s:g} s"
+
+    def _compute(self, held: HeldRelease, surface: Surface, owner: str, met: int) -> LiveList:
+        """Read the owner, run the recipe, keep the result. Raises ServiceError."""
+        if found := self._current(held, surface, self._kept(held, surface, [owner]), {owner: met}):
+            return found[owner]  # another process finished between the look and the start
+        with SECONDS.labels(surface).time():
+            return self._computed_now(held, surface, owner)
+
+    def _computed_now(self, held: HeldRelease, surface: Surface, owner: str) -> LiveList:
+        started = time.perf_counter()
+        now = datetime.now(UTC)
+        record = self._database.owner(surface.owner, owner, now)
+        value, count = b"", 0
+        if record is not None:
+            count = record.count(surface.owner)
+            if record.role is None or record.role == surface.role.value:
+                value = encode_lists(list_of_one(self._recipe(held, surface), owner, record))[0]
+        found = LiveList(value, record is not None, int(now.timestamp() * 1e6))
+        self._keep(held, surface, owner, found, count)
+        log.info("live list release=%s surface=%s known=%s count=%d ms=%.1f", held.id, surface, found.known, count,
+                 1000 * (time.perf_counter() - started))
+        return found
+
+    def _recipe(self, held: HeldRelease, surface: Surface) -> Recipe:
+        recipes = self.recipes(held, patience_s=self._settings.live_budget_s)
+        if surface not in recipes.by_surface:
+            raise ServiceError(recipes.trouble)
+        return recipes.by_surface[surface]
+
+    def _keep(self, held: HeldRelease, surface: Surface, owner: str, found: LiveList, count: int) -> None:
+        """Store with the live TTL, shortened at random so that what was computed together does not expire together."""
+        ttl = self._settings.live_ttl_s if found.known else self._settings.unknown_ttl_s
+        keys = self._cache.keys
+        ttl = max(1, round(ttl * random.uniform(0.8, 1)))  # noqa: S311 - spreads expiry, hides nothing
+        entries = [(keys.live(held.id, surface, owner), found.encode(), ttl)]
+        if found.known:
+            entries.append((keys.count(surface.owner, owner), str(count).encode(), self._settings.count_ttl_s))
+        try:
+            self._cache.store(entries)
+        except ServiceError as error:
+            log.debug("a live list is not kept: %s", error)
+
+
+def _answer(found: LiveList) -> LiveAnswer:
+    return LiveAnswer(decode_list(found.value) if found.value else None, found.known, instant(found.made_us))

@@ -1,0 +1,171 @@
+"""Why this list, and why not that item: one owner's answer taken apart, with names, for the page at `/`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from functools import lru_cache
+from typing import Any
+from uuid import UUID
+
+import numpy as np
+
+from models.errors import MatchbookError, RequestError, ServiceError
+from models.explain import explain, explain_item, not_shown
+from models.nouns.catalogue import ItemTable
+from models.nouns.owners import Owners
+from models.nouns.release import OWN, StoredList, since_meaning
+from models.nouns.vocabulary import Entity, EventKind, InteractionKind, Surface
+from models.recipe import Recipe
+from serving.doors.cache import Cache
+from serving.doors.postgres import Database, OwnerRecord
+from serving.lists import Answer, ListReader
+from serving.live import LiveRecommender, batch_of_one
+from serving.loading import load_release
+from serving.releases import HeldRelease, instant
+
+FOUND_MOST = 20
+COMPARED = 20  # places of either list that are set side by side
+_OPENING_S = 5.0  # a person waits for models that are just being opened; a program is never asked to
+_KINDS = tuple(InteractionKind)
+
+
+class Insight:
+    """The page's questions. Each raises ServiceError where PostgreSQL, Redis or the models must answer and do not."""
+
+    def __init__(self, cache: Cache, database: Database, lists: ListReader, live: LiveRecommender) -> None:
+        self._cache, self._database, self._lists, self._live = cache, database, lists, live
+        self._loaded = lru_cache(maxsize=2)(self._load)
+
+    def releases(self) -> dict[str, Any]:
+        """The live release and those that were live before it, newest first, each with its cutoff and shares."""
+        live = self._lists.releases.held
+        before = [name for name in self._cache.listed(self._cache.keys.history) if name != live.id]
+        found = [live, *(self._loaded(name) for name in before)]
+        return {"live": live.id, "releases": [
+            {"release": r.id, "as_of": r.release.as_of, "generated_at": r.release.generated_at,
+             "lists": dict(r.release.lists), "shares": dict(r.release.shares)} for r in found]}
+
+    def find(self, surface: Surface, entity: Entity, word: str) -> list[dict[str, Any]]:
+        """Up to FOUND_MOST owners or items of a surface whose name holds the word, or whose id begins with it."""
+        roles = [surface.role.value] if entity is Entity.USER else []
+        found = self._database.find(entity, word, roles, FOUND_MOST)
+        return [{"id": i, "name": name, "role": role} for i, name, role in found]
+
+    def told(self, surface: Surface, owner: str, caller: str) -> dict[str, Any]:
+        """How the list of an owner comes about: route, candidates, and of every place its scores by model.
+
+        "known": false for an id that the platform does not know: then popular answers and there is nothing to tell.
+        """
+        held, recipe, record = self._asked(surface, owner)
+        answer = self._lists.one(surface, owner, caller)
+        shown = _ids(answer.listing, held.items[surface.item])
+        about: dict[str, Any] = {"owner": owner, "release": held.id, "as_of": held.release.as_of, "known": False}
+        if record is not None:
+            owners = batch_of_one(recipe, owner, record)
+            about |= explain(recipe, owners, recipe.settings.depth, recipe.settings.depth) | {"known": True}
+        named = {*shown, *(place["id"] for place in about.get("list", ()))}
+        return about | {"names": self._names(surface.item, named) | self._names(surface.owner, [owner])}
+
+    def why(self, surface: Surface, owner: str, item: str, caller: str) -> dict[str, Any]:
+        """Whether an item stands in an owner's list, at which place, and if not, `because` of what, in words."""
+        held, recipe, record = self._asked(surface, owner)
+        answer = self._lists.one(surface, owner, caller)
+        places = np.flatnonzero(_ids(answer.listing, held.items[surface.item]) == item)
+        about: dict[str, Any] = {"item": item, "names": self._names(surface.item, [item]), "release": held.id}
+        if len(places):
+            return about | {"listed": True, "place": int(places[0]) + 1, "because": "it is in the stored list"}
+        return about | {"listed": False} | self._missing(held, recipe, owner, record, item, answer, about["names"])
+
+    def compared(self, surface: Surface, owner: str, release: str) -> dict[str, Any]:
+        """The owner's stored list of the live release beside that of another one in Redis, place by place.
+
+        Raises RequestError where that release is not in Redis."""
+        now, then = self._lists.releases.held, self._loaded(release)
+        lists = [self._stored(held, surface, owner) for held in (now, then)]
+        place = [{item: i + 1 for i, item in enumerate(ids)} for ids in lists]
+        shown = sorted({*lists[0][:COMPARED], *lists[1][:COMPARED]},
+                       key=lambda item: (place[0].get(item, 10_000), place[1].get(item, 10_000)))
+        names, top = self._names(surface.item, shown), [set(ids[:10]) for ids in lists]
+        return {"now": now.id, "then": then.id, "overlap_at_10": len(top[0] & top[1]),
+                "items": [{"id": i, "name": names.get(i, ""), "now": place[0].get(i), "then": place[1].get(i)}
+                          for i in shown]}
+
+    def _asked(self, surface: Surface, owner: str) -> tuple[HeldRelease, Recipe, OwnerRecord | None]:
+        held = self._lists.releases.held
+        recipes = self._live.recipes(held, patience_s=_OPENING_S)
+        if surface not in recipes.by_surface:
+            raise ServiceError(recipes.trouble)
+        return held, recipes.by_surface[surface], self._database.owner(surface.owner, owner, datetime.now(UTC))
+
+    def _missing(self, held: HeldRelease, recipe: Recipe, owner: str, record: OwnerRecord | None, item: str,
+                 answer: Answer, names: dict[str, str]) -> dict[str, Any]:
+        surface, row = recipe.surface, int(recipe.items.ids.rows_of([item])[0])
+        if row < 0:
+            return {"because": f"it came after this release's cutoff, {held.release.as_of}; the next build can list it"
+                    if item in names else "the platform does not know this id"}
+        if record is None:
+            return {"because": "the platform does not know this owner, so popular answers, and the item is not in it"}
+        if answer.reason:
+            return {"because": answer.reason}
+        if nobodys := not_shown(recipe, row):
+            return {"because": nobodys}
+        if self._lists.hidden.holds(surface.item, item):
+            return {"because": "withdrawn since the build" if surface.item is Entity.STARTUP else
+                    "opted out since the build"}
+        if item in record.own:
+            return {"because": "it is their own startup" if surface.item is Entity.STARTUP else "it is their founder"}
+        if met := _met(record, item):
+            return {"because": f"they have met: {met[0]['kind']} on {met[0]['at']}", "events": met}
+        if since := self._since(surface, owner, item):
+            return {"because": since}
+        owners: Owners = batch_of_one(recipe, owner, record)
+        about = explain_item(recipe, owners, recipe.settings.depth, row)
+        if about.pop("listed"):
+            about["because"] = self._ranked_now(about, recipe)
+        return about
+
+    def _since(self, surface: Surface, owner: str, item: str) -> str:
+        """What was posted of the pair since the build and is not in PostgreSQL yet, or never will be there."""
+        value = self._cache.field(self._cache.keys.since(surface.owner, owner), UUID(item).bytes)
+        if value is None:
+            return ""
+        code, at_us = since_meaning(value)
+        if code == OWN:
+            return "it is their own startup" if surface.item is Entity.STARTUP else "it is their founder"
+        return f"they have met since the build: {tuple(EventKind)[code]} on {instant(at_us)}"
+
+    def _ranked_now(self, about: dict[str, Any], recipe: Recipe) -> str:
+        if recipe.settings.exposure_cap and about["rank"] <= 10:
+            return f"capped: it would stand at place {about['rank']}, but stands in enough lists already"
+        return (f"not in the stored list, which is as of the cutoff; with what happened since it would stand at place "
+                f"{about['rank']}")
+
+    def _stored(self, held: HeldRelease, surface: Surface, owner: str) -> list[str]:
+        """Ids of a release's own list, best first; empty where it has none for this owner."""
+        listing = self._lists.stored(held, surface, owner)
+        return [] if listing is None else _ids(listing, held.items[surface.item]).tolist()
+
+    def _names(self, entity: Entity, ids: Iterable[str]) -> dict[str, str]:
+        return self._database.names(entity, sorted(ids))
+
+    def _load(self, name: str) -> HeldRelease:
+        try:
+            return load_release(self._cache, name)
+        except ServiceError:
+            raise
+        except MatchbookError as error:
+            raise RequestError("unknown_release", "release: an id of /api/releases", name,
+                               f"it is not in Redis as a whole ({error})") from error
+
+
+def _ids(listing: StoredList, table: ItemTable) -> np.ndarray:
+    """(n,) U36 of a list's places."""
+    return np.asarray(table.ids.ids[listing.item])
+
+
+def _met(record: OwnerRecord, item: str) -> list[dict[str, str]]:
+    """Every event of the owner with the item, newest first; a dislike says more than what came after it."""
+    rows: Sequence[int] = np.flatnonzero(record.item == item).tolist()
+    ordered = sorted(rows, key=lambda i: (record.kind[i] == InteractionKind.DISLIKE.code, record.at[i]), reverse=True)
+    return [{"kind": _KINDS[record.kind[i]].value, "at": instant(int(record.at[i]))} for i in ordered]

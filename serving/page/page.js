@@ -1,0 +1,248 @@
+// The page: asks the reader what any caller may ask, and says it in words. No library, no build step.
+"use strict";
+
+const $ = (id) => document.getElementById(id);
+const UUID = /^[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}$/i;
+const MODELS = { content_based: "content", als: "ALS", als_reverse: "ALS, reverse", two_tower: "two-tower",
+  item_neighbours: "neighbours", graph_filter: "graph filter", popular: "popular" };
+const chosen = { owner: null, item: null };  // {id, name}
+let turn = 0;  // answers of an earlier question are dropped
+
+class Refused extends Error {
+  constructor(status, told) { super(told); this.status = status; }
+}
+
+async function ask(path) {
+  const key = sessionStorage.getItem("matchbook-key");
+  const answer = await fetch(path, { headers: key ? { "X-API-Key": key } : {} });
+  const body = await answer.json().catch(() => null);
+  if (answer.ok) return body;
+  const error = body && body.error;
+  throw new Refused(answer.status, error ? `Expected ${error.expected}; got ${error.got}. ${error.hint}` :
+    `The reader answered ${answer.status}.`);
+}
+
+function element(tag, text, attributes = {}) {
+  const made = document.createElement(tag);
+  if (text !== undefined && text !== null) made.textContent = text;
+  for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
+  return made;
+}
+
+function trouble(error) {
+  $("trouble").hidden = !error;
+  $("trouble").textContent = error ? error.message : "";
+  $("key-form").hidden = !(error && (error.status === 401 || error.status === 403));
+}
+
+const surface = () => $("surface").value;
+const when = (iso) => iso.replace("T", " ").replace(/(\.\d+)?(\+00:00|Z)$/, " UTC");
+const named = (names, id) => (names && names[id]) || "";
+
+function who(name, id) {
+  const cell = element("td");
+  if (name) cell.append(element("span", name, { class: "name" }));
+  cell.append(element("span", id, { class: "id" }));
+  return cell;
+}
+
+// ---- finding people and startups by name
+
+function finder(input, list, side, remember) {
+  let found = [], at = -1, waiting = 0;
+  const close = () => { list.hidden = true; input.setAttribute("aria-expanded", "false"); at = -1; };
+  const take = (one) => { remember(one); input.value = one.name || one.id; close(); };
+  const mark = (next) => {
+    const options = [...list.children];
+    if (!options.length) return;
+    at = (next + options.length) % options.length;
+    options.forEach((o, i) => o.setAttribute("aria-selected", String(i === at)));
+    input.setAttribute("aria-activedescendant", options[at].id);
+    options[at].scrollIntoView({ block: "nearest" });
+  };
+  const look = async () => {
+    const word = input.value.trim();
+    remember(UUID.test(word) ? { id: word.toLowerCase(), name: "" } : null);
+    if (word.length < 2) return close();
+    try {
+      found = (await ask(`/api/find/${surface()}/${side}?q=${encodeURIComponent(word)}`)).found;
+      if (word !== input.value.trim()) return;
+      trouble(null);
+    } catch (error) { close(); return trouble(error); }
+    list.replaceChildren(...found.map((one, i) => {
+      const option = element("li", one.name || "(no name)", { role: "option", id: `${list.id}-${i}`, "aria-selected": "false" });
+      option.append(element("small", [one.role, one.id.slice(0, 8)].filter(Boolean).join(" · ")));
+      option.addEventListener("mousedown", (event) => { event.preventDefault(); take(one); });
+      return option;
+    }));
+    list.hidden = !found.length;
+    input.setAttribute("aria-expanded", String(found.length > 0));
+    if (found.length) mark(0);
+  };
+  input.addEventListener("input", () => { clearTimeout(waiting); waiting = setTimeout(look, 150); });
+  input.addEventListener("blur", close);
+  input.addEventListener("keydown", (event) => {
+    if (event.key === "ArrowDown") { event.preventDefault(); mark(at + 1); }
+    if (event.key === "ArrowUp") { event.preventDefault(); mark(at - 1); }
+    if (event.key === "Escape") close();
+    if (event.key === "Enter" && !list.hidden && at >= 0) { event.preventDefault(); take(found[at]); }
+  });
+}
+
+// ---- the list
+
+function facts(answer) {
+  const told = [["method", answer.method_used], ["route", answer.route], ["interactions", answer.interaction_count],
+    ["ranked", answer.reranked ? "yes" : "no"], ["from", answer.source === "live" ? "computed live" : "the release"],
+    ["made", when(answer.generated_at)], ["models", answer.model_version || "none"]];
+  if (!answer.known) told.push(["known", "no: a stranger gets the popular list"]);
+  if (answer.stale) told.push(["stale", "yes"]);
+  if (answer.degraded) told.push(["degraded", "yes: something is down"]);
+  $("facts").replaceChildren(...told.map(([name, value]) => {
+    const pair = element("div");
+    pair.append(element("dt", name), element("dd", value));
+    return pair;
+  }));
+}
+
+function models(scaled) {
+  const grid = element("div", null, { class: "models" });
+  for (const [source, score] of Object.entries(scaled || {})) {
+    if (score === null) continue;
+    const name = MODELS[source] || source;
+    grid.append(element("span", name), element("meter", null, { min: 0, max: 1, value: score, "aria-label": `${name} ${score}` }),
+      element("span", score.toFixed(2)));
+  }
+  return grid;
+}
+
+function rows(answer, told) {
+  const items = answer.startups || answer.users;
+  const by = Object.fromEntries(((told && told.list) || []).map((place) => [place.id, place]));
+  $("list").tBodies[0].replaceChildren(...items.map((item, i) => {
+    const row = element("tr");
+    row.append(element("td", i + 1, { class: "number" }), who(named(told && told.names, item.id), item.id),
+      element("td", item.score.toFixed(3), { class: "number" }), element("td", item.reasons.join("; ")));
+    const cell = element("td");
+    cell.append(by[item.id] ? models(by[item.id].scaled) : element("span", told ? "not ranked now" : "…", { class: "hint" }));
+    row.append(cell);
+    return row;
+  }));
+  $("ended").textContent = answer.reason || (answer.short ? "The list is shorter than asked for." : "");
+}
+
+async function show() {
+  const mine = ++turn, owner = chosen.owner;
+  if (!owner) return trouble(new Refused(0, "Pick somebody: type two letters of a name and choose, or paste an id."));
+  for (const part of ["answer", "missing", "compare"]) $(part).hidden = true;
+  $("because").replaceChildren();
+  sides(null);
+  trouble(null);
+  location.hash = `${surface()}/${owner.id}`;
+  let answer;
+  try { answer = await ask(`/api/recommendations/${surface()}/${owner.id}?limit=${$("limit").value}`); }
+  catch (error) { return mine === turn && trouble(error); }
+  if (mine !== turn) return;
+  title(owner);
+  facts(answer);
+  rows(answer, null);
+  for (const part of ["answer", "missing", "compare"]) $(part).hidden = false;
+  $("answer-title").focus();
+  try {
+    const told = await ask(`/api/explain/${surface()}/${owner.id}`);
+    if (mine !== turn) return;
+    title({ id: owner.id, name: owner.name || named(told.names, owner.id) });
+    rows(answer, told);
+  } catch (error) { if (mine === turn) trouble(error); }
+}
+
+function title(owner) {
+  $("answer-title").textContent = `${surface().split("/")[0]} for ${owner.name || owner.id}`;
+}
+
+// ---- why not
+
+async function why() {
+  const item = chosen.item, mine = turn;
+  if (!item) return trouble(new Refused(0, "Pick whom you expected: type two letters of a name and choose, or paste an id."));
+  trouble(null);
+  let told;
+  try { told = await ask(`/api/explain/${surface()}/${chosen.owner.id}?item=${item.id}`); }
+  catch (error) { return trouble(error); }
+  if (mine !== turn) return;
+  const name = named(told.names, item.id) || item.name || item.id;
+  const sentence = told.listed ? `${name} is in the list, at place ${told.place}.` : `${name} is not in the list: ${told.because}.`;
+  const parts = [element("p", sentence, { class: "sentence" })];
+  if (told.events && told.events.length > 1)
+    parts.push(element("p", `All they did: ${told.events.map((e) => `${e.kind} on ${when(e.at)}`).join(", ")}.`));
+  if (told.last_score_in_list !== undefined)
+    parts.push(element("p", `The last place of the list has a score of ${told.last_score_in_list.toFixed(3)}. What each model says of ${name}:`));
+  if (told.scaled) parts.push(models(told.scaled));
+  $("because").replaceChildren(...parts);
+}
+
+// ---- two releases
+
+function sides(told) {
+  const region = $("sides").parentElement;
+  region.hidden = !told;
+  const none = $("other").options.length ? "" : "There is no other release in Redis yet.";
+  $("overlap").textContent = told ? `${told.overlap_at_10} of the first ten places are the same.` : none;
+  $("sides").tBodies[0].replaceChildren(...((told && told.items) || []).map((item) => {
+    const row = element("tr");
+    const moved = item.now && item.then ? item.then - item.now : null;
+    const word = moved === null ? (item.now ? "new" : "gone") : moved > 0 ? `↑ ${moved}` : moved < 0 ? `↓ ${-moved}` : "same";
+    row.append(who(item.name, item.id), element("td", item.now || "–", { class: "number" }),
+      element("td", item.then || "–", { class: "number" }), element("td", word, { class: "number" }));
+    return row;
+  }));
+}
+
+async function compare() {
+  const mine = turn;
+  trouble(null);
+  try {
+    const told = await ask(`/api/compare/${surface()}/${chosen.owner.id}?release=${encodeURIComponent($("other").value)}`);
+    if (mine === turn) sides(told);
+  } catch (error) { trouble(error); }
+}
+
+async function releases() {
+  try {
+    const told = await ask("/api/releases");
+    const live = told.releases[0];
+    const lists = Object.values(live.lists).reduce((sum, n) => sum + n, 0);
+    $("release").textContent = `Live: ${live.release}, as of ${when(live.as_of)}, ${lists.toLocaleString("en")} lists`;
+    const others = told.releases.slice(1);
+    $("other").replaceChildren(...others.map((r) => element("option", `${r.release}, as of ${when(r.as_of)}`, { value: r.release })));
+    $("against").hidden = !others.length;
+    sides(null);
+  } catch (error) {
+    $("release").textContent = "No release could be read.";
+    trouble(error);
+  }
+}
+
+function form(id, act) {
+  $(id).addEventListener("submit", (event) => { event.preventDefault(); act(); });
+}
+
+finder($("owner"), $("owner-found"), "owners", (one) => { chosen.owner = one; });
+finder($("item"), $("item-found"), "items", (one) => { chosen.item = one; });
+$("surface").addEventListener("change", () => {
+  chosen.owner = chosen.item = null;
+  $("owner").value = $("item").value = "";
+});
+form("ask", show);
+form("why", why);
+form("against", compare);
+form("key-form", () => { sessionStorage.setItem("matchbook-key", $("key").value.trim()); $("key").value = ""; trouble(null); releases(); });
+
+releases();
+const linked = location.hash.slice(1).match(/^([a-z]+\/for-[a-z]+)\/([0-9a-f-]{36})$/);
+if (linked) {
+  $("surface").value = linked[1];
+  $("owner").value = linked[2];
+  chosen.owner = { id: linked[2], name: "" };
+  show();
+}

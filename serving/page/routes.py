@@ -1,0 +1,73 @@
+"""`/` and what its script asks for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from flask import Blueprint, Response, jsonify, request
+
+from models.errors import RequestError
+from models.nouns.vocabulary import Surface
+from serving.http.query import read_id
+from serving.http.routes import caller
+from serving.page.insight import Insight
+
+_HERE = Path(__file__).parent
+#: By file the address and the media type.
+FILES = {"index.html": ("/", "text/html"), "page.css": ("/page.css", "text/css"),
+         "page.js": ("/page.js", "text/javascript")}
+WORD_LEAST, WORD_MOST = 2, 80
+
+
+def page_routes(insight: Insight) -> Blueprint:
+    """The page, its two files, and JSON about releases, names, lists and missing items."""
+    routes = Blueprint("page", __name__)
+    contents = {name: (_HERE / name).read_bytes() for name in FILES}
+
+    def file(name: str) -> Response:
+        """The page itself, its style or its script."""
+        return Response(contents[name], mimetype=FILES[name][1])
+
+    for name, (rule, _) in FILES.items():
+        routes.add_url_rule(rule, "file", file, defaults={"name": name})
+
+    @routes.get("/api/releases")
+    def releases() -> Response:
+        """The releases in Redis, the live one first."""
+        return jsonify(insight.releases())
+
+    def find(surface: Surface, side: str) -> Response:
+        """Owners or items of a surface by a word of their name, or the beginning of their id."""
+        entity = surface.owner if side == "owners" else surface.item
+        return jsonify({"found": insight.find(surface, entity, _word(request.args.get("q", "")))})
+
+    def explained(surface: Surface, owner: str) -> Response:
+        """How an owner's list comes about; with `item`, why it is or is not there."""
+        owner, item = read_id(owner), request.args.get("item")
+        told: dict[str, Any] = insight.told(surface, owner, caller()) if item is None else \
+            insight.why(surface, owner, read_id(item, "item"), caller())
+        return jsonify(told)
+
+    def compared(surface: Surface, owner: str) -> Response:
+        """An owner's list in the live release and in another."""
+        release = request.args.get("release", "")
+        if not release:
+            raise RequestError("malformed_release", "release: an id of /api/releases", release, "name one of them")
+        return jsonify(insight.compared(surface, read_id(owner), release))
+
+    for surface in Surface:
+        at = {"surface": surface}
+        for side in ("owners", "items"):
+            routes.add_url_rule(f"/api/find/{surface}/{side}", "find", find, defaults=at | {"side": side})
+        routes.add_url_rule(f"/api/explain/{surface}/<owner>", "explain", explained, defaults=at)
+        routes.add_url_rule(f"/api/compare/{surface}/<owner>", "compare", compared, defaults=at)
+    return routes
+
+
+def _word(text: str) -> str:
+    word = " ".join(text.split()).lower()
+    if not WORD_LEAST <= len(word) <= WORD_MOST or "\0" in word:
+        raise RequestError("malformed_q", f"q: a word of {WORD_LEAST} to {WORD_MOST} characters", text,
+                           "type a little more")
+    return word

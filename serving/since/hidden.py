@@ -1,0 +1,67 @@
+"""Withdrawn startups and people who opted out: held in process, so that they stay hidden while Redis is down."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from uuid import UUID
+
+import numpy as np
+
+from models.errors import ServiceError
+from models.nouns.id_map import unpack_ids
+from models.nouns.vocabulary import Entity
+from serving.doors.cache import Cache
+from serving.releases import HeldRelease
+
+log = logging.getLogger("matchbook.reader")
+
+
+@dataclass(frozen=True, eq=False)
+class _Sets:
+    """The sets of one version. masks: by kind the release and, of each of its rows, whether it is hidden."""
+
+    version: bytes = b""
+    ids: Mapping[Entity, frozenset[bytes]] = field(default_factory=lambda: dict.fromkeys(Entity, frozenset()))
+    masks: dict[Entity, tuple[str, np.ndarray]] = field(default_factory=dict)
+
+
+class Hidden:
+    """Holds the hidden ids of both kinds and follows their version. Taken over by one assignment, as releases are."""
+
+    def __init__(self, cache: Cache) -> None:
+        self._cache = cache
+        self._sets = _Sets()
+
+    def follow(self) -> None:
+        """Look at the version once and take over what changed; on any failure what is held stays."""
+        try:
+            version = self._cache.get(self._cache.keys.hidden_version)
+            if version is None or version == self._sets.version:  # a Redis that lost its data un-hides nobody
+                return
+            sets = _Sets(version, self._cache.hidden())
+        except ServiceError as error:
+            log.debug("the hidden sets cannot be followed: %s", error)
+            return
+        self._sets = sets
+        log.info("hidden: %d startups, %d people", len(sets.ids[Entity.STARTUP]), len(sets.ids[Entity.USER]))
+
+    def holds(self, entity: Entity, id: str) -> bool:
+        """Whether this one is hidden: a withdrawn startup, or somebody who opted out."""
+        ids = self._sets.ids[entity]
+        return bool(ids) and UUID(id).bytes in ids
+
+    def mask(self, held: HeldRelease, entity: Entity) -> np.ndarray | None:
+        """(n,) bool of a release's rows: hidden; None where nobody is. Found once per release and version."""
+        sets = self._sets
+        if not sets.ids[entity]:
+            return None
+        release, mask = sets.masks.get(entity, ("", np.zeros(0, bool)))
+        if release != held.id:
+            mask = np.zeros(len(held.items[entity].ids), bool)
+            packed = np.frombuffer(b"".join(sets.ids[entity]), np.uint8).reshape(-1, 16)
+            rows = held.items[entity].ids.rows_of(unpack_ids(packed))
+            mask[rows[rows >= 0]] = True
+            sets.masks[entity] = (held.id, mask)
+        return mask

@@ -1,0 +1,50 @@
+"""Generated requests against the described API: whatever is sent, the answer is one that /openapi.json tells of."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import schemathesis
+from flask import Flask
+from hypothesis import HealthCheck, Phase, given
+from hypothesis import settings as effort
+from schemathesis.checks import not_a_server_error
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+)
+
+Publish, Start = Callable[..., str], Callable[..., Flask]
+CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
+MODES = (schemathesis.GenerationMode.POSITIVE, schemathesis.GenerationMode.NEGATIVE)
+EXAMPLES = 15  # of each operation and mode; a soak run asks for more
+
+
+def test_every_answer_is_as_described(start: Start, publish: Publish, rows: str) -> None:
+    publish()
+    schema = schemathesis.openapi.from_wsgi("/openapi.json", start())
+    asked = 0
+    for found in schema.get_all_operations():
+        operation = found.ok()
+        for mode in MODES:
+            asked += fuzz(operation, mode)
+    assert asked > 300
+
+
+def fuzz(operation: Any, mode: Any) -> int:
+    """Generated calls of one operation; gives how many."""
+    calls = 0
+
+    @effort(max_examples=EXAMPLES, derandomize=True, database=None, deadline=None, phases=[Phase.generate],
+            suppress_health_check=list(HealthCheck))
+    @given(case=operation.as_strategy(generation_mode=mode))
+    def one(case: Any) -> None:
+        nonlocal calls
+        calls += 1
+        case.call_and_validate(checks=CHECKS)
+
+    if mode is MODES[0] or operation.query or operation.path_parameters or operation.body:
+        one()
+    return calls
