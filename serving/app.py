@@ -69,13 +69,14 @@ def create_app(settings: Settings, lists: ListReader | None = None, live: LiveRe
     app.register_blueprint(list_routes(settings, lists))
     app.register_blueprint(event_routes(cache))
     app.register_blueprint(health_routes(settings, cache, database, releases, live))
-    app.register_blueprint(page_routes(Insight(cache, database, lists, live)))
+    insight = Insight(cache, database, lists, live)
+    app.register_blueprint(page_routes(insight))
     app.add_url_rule("/metrics", "metrics", access.metrics)
     described = document(settings.asks_for_keys)
     app.add_url_rule("/openapi.json", "openapi", lambda: jsonify(described))
     _map_errors(app)
     _log_rule(settings)
-    releases.listeners.append(live.follow)
+    releases.listeners += [live.follow, insight.forget]
     releases.beside.append(lists.hidden.follow)
     releases.start()
     return app

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
-from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
 import numpy as np
 
-from models.errors import MatchbookError, RequestError, ServiceError
+from models.errors import RequestError, ServiceError
 from models.explain import explain, explain_item, not_shown
 from models.nouns.catalogue import ItemTable
 from models.nouns.owners import Owners
@@ -35,13 +34,12 @@ class Insight:
 
     def __init__(self, cache: Cache, database: Database, lists: ListReader, live: LiveRecommender) -> None:
         self._cache, self._database, self._lists, self._live = cache, database, lists, live
-        self._loaded = lru_cache(maxsize=2)(self._load)
+        self._opened: dict[str, HeldRelease] = {}
 
     def releases(self) -> dict[str, Any]:
         """The live release and those that were live before it, newest first, each with its cutoff and shares."""
         live = self._lists.releases.held
-        before = [name for name in self._cache.listed(self._cache.keys.history) if name != live.id]
-        found = [live, *(self._loaded(name) for name in before)]
+        found = [live, *self._before().values()]
         return {"live": live.id, "releases": [
             {"release": r.id, "as_of": r.release.as_of, "generated_at": r.release.generated_at,
              "lists": dict(r.release.lists), "shares": dict(r.release.shares)} for r in found]}
@@ -81,7 +79,11 @@ class Insight:
         """The owner's stored list of the live release beside that of another one in Redis, place by place.
 
         Raises RequestError where that release is not in Redis."""
-        now, then = self._lists.releases.held, self._loaded(release)
+        now, before = self._lists.releases.held, self._before()
+        if release not in before:
+            raise RequestError("unknown_release", "release: another than the live one, of /api/releases", release,
+                               "`python -m pipelines releases` says which are stored; promoting one loads it")
+        then = before[release]
         lists = [self._stored(held, surface, owner) for held in (now, then)]
         place = [{item: i + 1 for i, item in enumerate(ids)} for ids in lists]
         shown = sorted({*lists[0][:COMPARED], *lists[1][:COMPARED]},
@@ -149,14 +151,16 @@ class Insight:
     def _names(self, entity: Entity, ids: Iterable[str]) -> dict[str, str]:
         return self._database.names(entity, sorted(ids))
 
-    def _load(self, name: str) -> HeldRelease:
-        try:
-            return load_release(self._cache, name)
-        except ServiceError:
-            raise
-        except MatchbookError as error:
-            raise RequestError("unknown_release", "release: an id of /api/releases", name,
-                               f"it is not in Redis as a whole ({error})") from error
+    def _before(self) -> dict[str, HeldRelease]:
+        """The releases in Redis that were live before, newest first; what is there no more is let go here, too."""
+        live = self._lists.releases.held.id
+        names = [name for name in self._cache.listed(self._cache.keys.history) if name != live]
+        self._opened = {name: self._opened.get(name) or load_release(self._cache, name) for name in names}
+        return self._opened
+
+    def forget(self, _: HeldRelease) -> None:
+        """Another release is live: an erasure may have put successors into the place of all."""
+        self._opened = {}
 
 
 def _ids(listing: StoredList, table: ItemTable) -> np.ndarray:
