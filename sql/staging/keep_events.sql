@@ -5,5 +5,5 @@ SELECT event_id, user_id, startup_id, type, at, received_at
 FROM unnest(CAST(:event_id AS text[]), CAST(:user_id AS uuid[]), CAST(:startup_id AS uuid[]), CAST(:type AS text[]),
             CAST(:at AS timestamptz[]), CAST(:received_at AS timestamptz[]))
      AS posted (event_id, user_id, startup_id, type, at, received_at)
-WHERE NOT matchbook_was_erased(user_id)
+WHERE NOT matchbook_was_erased(user_id) AND NOT matchbook_was_erased(startup_id)
 ON CONFLICT (event_id) DO NOTHING

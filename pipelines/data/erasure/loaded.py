@@ -51,7 +51,7 @@ def forget_keys(held: Lease, person: Person, releases: Iterable[str]) -> dict[st
     releases: for which lists may have been computed live.
     """
     keys = held.keys
-    own = [keys.live(r, s, person.id) for r in releases for s in Surface]
+    own = [key(r, s, person.id) for key in (keys.live, keys.flight) for r in releases for s in Surface]
     own += [keys.count(e, person.id) for e in Entity]
     return {
         "live lists and counts": int(held.write("UNLINK", own)),

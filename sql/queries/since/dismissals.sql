@@ -6,3 +6,4 @@
 SELECT user_id, startup_id, type AS interaction_type, at AS occurred_at
 FROM matchbook_events
 WHERE at >= :since AND at < :as_of AND type = 'dismiss' AND NOT matchbook_was_erased(user_id)
+  AND NOT matchbook_was_erased(startup_id)

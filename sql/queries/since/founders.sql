@@ -6,4 +6,4 @@
 SELECT founder_id AS user_id, startup_id
 FROM matchbook_startups
 WHERE founder_id IS NOT NULL AND (created_at >= :since OR updated_at >= :since)
-  AND NOT matchbook_was_erased(founder_id)
+  AND NOT matchbook_was_erased(founder_id) AND NOT matchbook_was_erased(startup_id)

@@ -6,3 +6,4 @@
 SELECT user_id, startup_id, interaction_type, occurred_at
 FROM matchbook_interactions
 WHERE occurred_at >= :since AND occurred_at < :as_of AND NOT matchbook_was_erased(user_id)
+  AND NOT matchbook_was_erased(startup_id)

@@ -6,4 +6,5 @@
 -- Note: a hidden startup that the platform knows no longer is not in the answer: it stays hidden
 SELECT startup_id AS id, coalesce(withdrawn_at <= :as_of, false) AS hidden
 FROM matchbook_startups
-WHERE (withdrawn_at > :since AND withdrawn_at <= :as_of) OR startup_id = ANY(CAST(:held AS uuid[]))
+WHERE ((withdrawn_at > :since AND withdrawn_at <= :as_of) OR startup_id = ANY(CAST(:held AS uuid[])))
+  AND NOT matchbook_was_erased(startup_id)

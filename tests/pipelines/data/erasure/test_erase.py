@@ -22,6 +22,7 @@ from pipelines.data.erasure.receipt import FOLDER
 from pipelines.data.erasure.rows import person_of
 from pipelines.data.snapshot import Snapshot
 from pipelines.release.history import current_release, promote, retire, rollback
+from pipelines.release.since.drain import drain_events
 from serving.app import create_app
 from tests.pipelines.data.erasure.conftest import PERSON
 from tests.tiny_marketplace import AFTER_ALL, identity
@@ -186,6 +187,25 @@ def test_a_startup_can_be_erased_too(city) -> None:
     after = city.lists()
     assert receipt["left"] == [] and all(owner != startup for _, owner in after)
     assert after == {key: [p for p in places if p[0] != startup] for key, places in before.items() if key[1] != startup}
+
+
+@pytest.mark.parametrize("gone", [PERSON, identity("startup", 1)], ids=["person", "startup"])
+def test_neither_posted_events_nor_the_platforms_rows_bring_them_back(city, gone: str) -> None:
+    """They stand on the platform as before, withdrawn or opted out even, and a client goes on posting about them."""
+    erase(city.settings, gone)
+    city.execute("UPDATE users SET opted_out_at = now() - interval '1 hour' WHERE id = %s", gone)
+    city.execute("UPDATE startups SET withdrawn_at = now() - interval '1 hour', updated_at = now() WHERE id = %s", gone)
+    city.execute("INSERT INTO user_interactions SELECT user_id, startup_id, 'like', now() - interval '1 minute' "
+                 "FROM user_interactions WHERE user_id = %s OR startup_id = %s", gone, gone)
+    other = (PERSON, identity("startup", 5)) if gone == PERSON else (identity("user", 8), gone)
+    for event, (user, startup) in {"e1": other, "e2": (identity("user", 8), identity("startup", 5))}.items():
+        city.client.xadd(city.keys.events, {
+            "event_id": event, "user_id": user, "startup_id": startup, "type": "like", "at": "2024-05-01T00:00:00Z"})
+
+    drain_events(city.settings, full=True)
+
+    assert left(city.settings, person_of(city.settings, gone)) == []
+    assert city.execute("SELECT event_id FROM matchbook_events") == [("e2",)]
 
 
 def test_an_id_that_nobody_knows_leaves_a_receipt_and_no_id_is_refused(city) -> None:
