@@ -62,7 +62,6 @@ function finder(input, list, side, remember) {
   };
   const look = async () => {
     const word = input.value.trim();
-    remember(UUID.test(word) ? { id: word.toLowerCase(), name: "" } : null);
     if (word.length < 2) return close();
     try {
       found = (await ask(`/api/find/${surface()}/${side}?q=${encodeURIComponent(word)}`)).found;
@@ -79,7 +78,12 @@ function finder(input, list, side, remember) {
     input.setAttribute("aria-expanded", String(found.length > 0));
     if (found.length) mark(0);
   };
-  input.addEventListener("input", () => { clearTimeout(waiting); waiting = setTimeout(look, 150); });
+  input.addEventListener("input", () => {
+    const word = input.value.trim();
+    remember(UUID.test(word) ? { id: word.toLowerCase(), name: "" } : null);  // at once: Enter may follow right away
+    clearTimeout(waiting);
+    waiting = setTimeout(look, 150);
+  });
   input.addEventListener("blur", close);
   input.addEventListener("keydown", (event) => {
     if (event.key === "ArrowDown") { event.preventDefault(); mark(at + 1); }
