@@ -62,7 +62,7 @@ function finder(input, list, side, remember) {
   };
   const look = async () => {
     const word = input.value.trim();
-    if (word.length < 2) return close();
+    if (word.length < 2 || UUID.test(word)) return close();
     try {
       found = (await ask(`/api/find/${surface()}/${side}?q=${encodeURIComponent(word)}`)).found;
       if (word !== input.value.trim()) return;
@@ -85,6 +85,7 @@ function finder(input, list, side, remember) {
     waiting = setTimeout(look, 150);
   });
   input.addEventListener("blur", close);
+  input.form.addEventListener("submit", () => { clearTimeout(waiting); close(); });
   input.addEventListener("keydown", (event) => {
     if (event.key === "ArrowDown") { event.preventDefault(); mark(at + 1); }
     if (event.key === "ArrowUp") { event.preventDefault(); mark(at - 1); }
