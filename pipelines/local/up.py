@@ -192,7 +192,8 @@ def _wait_until_served(ready: Settings, patience_s: float = 30.0) -> None:
 
 
 def _say_where(ready: Settings, api: AirflowApi) -> None:
-    say(f"\nReader:  {reader_address(ready)}  (a page for people; the API below)\nAirflow: {api.address}  (user admin, password {admin_password(ready)})\n")
+    say(f"\nReader:  {reader_address(ready)}  (a page for people, and the API)\n"
+        f"Airflow: {api.address}  (user admin, password {admin_password(ready)})\n")
     expected, header = http.client.OK, ""
     if ready.asks_for_keys:
         expected, header = http.client.UNAUTHORIZED, " -H 'X-API-Key: <key>'"
