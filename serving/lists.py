@@ -26,6 +26,8 @@ log = logging.getLogger("matchbook.reader")
 
 _METHODS = tuple(Method)
 OPEN = "open"  # the caller where no keys are asked for
+#: What somebody is who is hidden from everybody.
+HIDDEN = {Entity.STARTUP: "withdrawn", Entity.USER: "opted out"}
 NOBODY = StoredList(Method.POPULAR, Method.POPULAR, False, 0, 0, np.zeros(0, np.uint32), np.zeros(0, np.float32),
                     np.zeros(0, np.uint8), np.zeros(0, np.uint8))
 

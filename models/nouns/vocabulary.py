@@ -85,8 +85,16 @@ class Segment(StrEnum):
     HOT = "hot"
 
 
-class InteractionKind(StrEnum):
-    """The seven event types of the platform. Stored by position: append only."""
+class Kind(StrEnum):
+    """A kind of event. Stored by position: append only."""
+
+    @property
+    def code(self) -> int:
+        return list(type(self)).index(self)
+
+
+class InteractionKind(Kind):
+    """The seven event types of the platform."""
 
     VIEW = "view"
     CLICK = "click"
@@ -96,14 +104,10 @@ class InteractionKind(StrEnum):
     APPLY = "apply"
     INTEREST = "interest"
 
-    @property
-    def code(self) -> int:
-        return list(InteractionKind).index(self)
 
-
-class EventKind(StrEnum):
+class EventKind(Kind):
     """What the reader is told of: the platform's seven types, with the codes of InteractionKind, what was shown, and
-    what was waved away; those two filter and measure only. Stored by position: append only."""
+    what was waved away; those two filter and measure only."""
 
     VIEW = "view"
     CLICK = "click"
@@ -114,10 +118,6 @@ class EventKind(StrEnum):
     INTEREST = "interest"
     IMPRESSION = "impression"
     DISMISS = "dismiss"
-
-    @property
-    def code(self) -> int:
-        return list(EventKind).index(self)
 
     def hides(self, views_are_seen: bool) -> bool:
         """Whether the two are not shown to each other again."""

@@ -52,7 +52,6 @@ class Access:
     def __init__(self, settings: Settings, releases: Releases, waiting: Waiting) -> None:
         self._settings, self._releases, self._waiting = settings, releases, waiting
         self._key = (settings.pseudonym_key.reveal() or settings.namespace).encode()[:64]
-
         for surface in Surface:
             DEGRADED.labels(surface)  # told from the start: a rate needs a 0 to begin with
 

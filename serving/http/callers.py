@@ -13,11 +13,12 @@ from flask import Flask, g, request
 from models.errors import MatchbookError, NotAllowed, NotIdentified, SettingsError
 from models.nouns.api_keys import ApiKey, Scope, decode_keys, key_of
 from models.settings import Settings
+from serving.lists import OPEN
 
 log = logging.getLogger("matchbook.reader")
 
 HEADER = "X-API-Key"
-OPEN, NOBODY = "open", "none"  # whoever asks while keys are off; who has not shown a key
+NOBODY = "none"  # the caller who has not shown a key
 #: What an endpoint asks for, by its name; None: no key. An endpoint that is not listed needs the scope admin.
 NEEDS: Mapping[str, Scope | None] = {
     "alive": None, "ready": None, "openapi": None, "file": None,  # the page is no secret, what it asks for is

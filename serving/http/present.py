@@ -14,7 +14,7 @@ from models.nouns.entities import FACETS
 from models.nouns.ranked_lists import REASONS
 from models.nouns.vocabulary import Entity, Source, Surface
 from serving.http.query import Query
-from serving.lists import Answer
+from serving.lists import HIDDEN, Answer
 from serving.releases import age_hours
 
 #: What a source says for an item, to a user about a startup and to a founder about a person (A21).
@@ -115,9 +115,8 @@ def _why_short(answer: Answer, query: Query, total: int, shown: int) -> str | No
 
 def _left_out(answer: Answer) -> str:
     """What was left out of the stored list, to go on with; empty where nothing was."""
-    gone = "withdrawn" if answer.surface.item is Entity.STARTUP else "opted out"
     said = [f"{answer.met} met or dismissed since it was made"] * (answer.met > 0)
-    said += [f"{answer.hidden} {gone}"] * (answer.hidden > 0)
+    said += [f"{answer.hidden} {HIDDEN[answer.surface.item]}"] * (answer.hidden > 0)
     return f"; left out: {', '.join(said)}" if said else ""
 
 

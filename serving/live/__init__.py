@@ -6,7 +6,7 @@ recipes       the models of the release that answers, opened in the background
 newcomer      one owner as the recipe sees them: everything done so far, folded into the models
 """
 
-from serving.live.newcomer import batch_of_one
+from serving.live.newcomer import folded_for
 from serving.live.recommender import LiveRecommender
 
-__all__ = ["LiveRecommender", "batch_of_one"]
+__all__ = ["LiveRecommender", "folded_for"]

@@ -17,14 +17,15 @@ from serving.doors.postgres import OwnerRecord
 
 def list_of_one(recipe: Recipe, owner: str, record: OwnerRecord) -> RankedLists:
     """The list of one owner, what they did since the build folded into the models."""
+    folded, owners = folded_for(recipe, owner, record)
+    return recommend(folded, owners, recipe.settings.depth)
+
+
+def folded_for(recipe: Recipe, owner: str, record: OwnerRecord) -> tuple[Recipe, Owners]:
+    """The recipe and the owner as a batch of one, both with everything that happened since the cutoff."""
     events = _events(recipe, owner, record)
     owners = _batch(recipe, owner, record, events)
-    return recommend(recipe.folded(owners, events), owners, recipe.settings.depth)
-
-
-def batch_of_one(recipe: Recipe, owner: str, record: OwnerRecord) -> Owners:
-    """The owner as the recipe sees one in a batch, but with everything that happened since the cutoff."""
-    return _batch(recipe, owner, record, _events(recipe, owner, record))
+    return recipe.folded(owners, events), owners
 
 
 def _events(recipe: Recipe, owner: str, record: OwnerRecord) -> Interactions:

@@ -63,6 +63,13 @@ class LiveRecommender:
         except TimeoutError as error:
             raise ServiceError(f"the models of release {held.id} are still being opened") from error
 
+    def recipe(self, held: HeldRelease, surface: Surface, patience_s: float) -> Recipe:
+        """The models of one surface. Raises ServiceError while they are being opened, or where they could not be."""
+        recipes = self.recipes(held, patience_s)
+        if surface not in recipes.by_surface:
+            raise ServiceError(recipes.trouble)
+        return recipes.by_surface[surface]
+
     def trouble(self, held: HeldRelease) -> tuple[bool, str]:
         """Whether the models of a release are open, and what of them could not be opened, empty if nothing."""
         release, opening = self._opening or ("", None)
@@ -169,18 +176,13 @@ class LiveRecommender:
         if record is not None:
             count = record.count(surface.owner)
             if record.role is None or record.role == surface.role.value:
-                value = encode_lists(list_of_one(self._recipe(held, surface), owner, record))[0]
+                recipe = self.recipe(held, surface, self._settings.live_budget_s)
+                value = encode_lists(list_of_one(recipe, owner, record))[0]
         found = LiveList(value, record is not None, int(now.timestamp() * 1e6))
         self._keep(held, surface, owner, found, count)
         log.info("live list release=%s surface=%s known=%s count=%d ms=%.1f", held.id, surface, found.known, count,
                  1000 * (time.perf_counter() - started))
         return found
-
-    def _recipe(self, held: HeldRelease, surface: Surface) -> Recipe:
-        recipes = self.recipes(held, patience_s=self._settings.live_budget_s)
-        if surface not in recipes.by_surface:
-            raise ServiceError(recipes.trouble)
-        return recipes.by_surface[surface]
 
     def _keep(self, held: HeldRelease, surface: Surface, owner: str, found: LiveList, count: int) -> None:
         """Store with the live TTL, shortened at random so that what was computed together does not expire together."""

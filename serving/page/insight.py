@@ -9,17 +9,16 @@ from uuid import UUID
 
 import numpy as np
 
-from models.errors import RequestError, ServiceError
+from models.errors import RequestError
 from models.explain import explain, explain_item, not_shown
 from models.nouns.catalogue import ItemTable
-from models.nouns.owners import Owners
 from models.nouns.release import OWN, StoredList, since_meaning
 from models.nouns.vocabulary import Entity, EventKind, InteractionKind, Surface
 from models.recipe import Recipe
 from serving.doors.cache import Cache
 from serving.doors.postgres import Database, OwnerRecord
-from serving.lists import Answer, ListReader
-from serving.live import LiveRecommender, batch_of_one
+from serving.lists import HIDDEN, Answer, ListReader
+from serving.live import LiveRecommender, folded_for
 from serving.loading import load_release
 from serving.releases import HeldRelease, instant
 
@@ -27,6 +26,7 @@ FOUND_MOST = 20
 COMPARED = 20  # places of either list that are set side by side
 _OPENING_S = 5.0  # a person waits for models that are just being opened; a program is never asked to
 _KINDS = tuple(InteractionKind)
+_OWN = {Entity.STARTUP: "it is their own startup", Entity.USER: "it is their founder"}
 
 
 class Insight:
@@ -60,8 +60,8 @@ class Insight:
         shown = _ids(answer.listing, held.items[surface.item])
         about: dict[str, Any] = {"owner": owner, "release": held.id, "as_of": held.release.as_of, "known": False}
         if record is not None:
-            owners = batch_of_one(recipe, owner, record)
-            about |= explain(recipe, owners, recipe.settings.depth, recipe.settings.depth) | {"known": True}
+            folded, owners = folded_for(recipe, owner, record)
+            about |= explain(folded, owners, recipe.settings.depth, recipe.settings.depth) | {"known": True}
         named = {*shown, *(place["id"] for place in about.get("list", ()))}
         return about | {"names": self._names(surface.item, named) | self._names(surface.owner, [owner])}
 
@@ -95,10 +95,8 @@ class Insight:
 
     def _asked(self, surface: Surface, owner: str) -> tuple[HeldRelease, Recipe, OwnerRecord | None]:
         held = self._lists.releases.held
-        recipes = self._live.recipes(held, patience_s=_OPENING_S)
-        if surface not in recipes.by_surface:
-            raise ServiceError(recipes.trouble)
-        return held, recipes.by_surface[surface], self._database.owner(surface.owner, owner, datetime.now(UTC))
+        recipe = self._live.recipe(held, surface, _OPENING_S)
+        return held, recipe, self._database.owner(surface.owner, owner, datetime.now(UTC))
 
     def _missing(self, held: HeldRelease, recipe: Recipe, owner: str, record: OwnerRecord | None, item: str,
                  answer: Answer, names: dict[str, str]) -> dict[str, Any]:
@@ -113,16 +111,15 @@ class Insight:
         if nobodys := not_shown(recipe, row):
             return {"because": nobodys}
         if self._lists.hidden.holds(surface.item, item):
-            return {"because": "withdrawn since the build" if surface.item is Entity.STARTUP else
-                    "opted out since the build"}
+            return {"because": f"{HIDDEN[surface.item]} since the build"}
         if item in record.own:
-            return {"because": "it is their own startup" if surface.item is Entity.STARTUP else "it is their founder"}
+            return {"because": _OWN[surface.item]}
         if met := _met(record, item):
             return {"because": f"they have met: {met[0]['kind']} on {met[0]['at']}", "events": met}
         if since := self._since(surface, owner, item):
             return {"because": since}
-        owners: Owners = batch_of_one(recipe, owner, record)
-        about = explain_item(recipe, owners, recipe.settings.depth, row)
+        folded, owners = folded_for(recipe, owner, record)
+        about = explain_item(folded, owners, recipe.settings.depth, row)
         if about.pop("listed"):
             about["because"] = self._ranked_now(about, recipe)
         return about
@@ -134,7 +131,7 @@ class Insight:
             return ""
         code, at_us = since_meaning(value)
         if code == OWN:
-            return "it is their own startup" if surface.item is Entity.STARTUP else "it is their founder"
+            return _OWN[surface.item]
         return f"they have met since the build: {tuple(EventKind)[code]} on {instant(at_us)}"
 
     def _ranked_now(self, about: dict[str, Any], recipe: Recipe) -> str:

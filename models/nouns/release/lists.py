@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -65,11 +66,7 @@ def encode_lists(lists: RankedLists, part: int = 0) -> list[bytes]:
 
 def decode_list(value: bytes) -> StoredList:
     """The inverse for one list. Raises ReleaseIncomplete on another format or a wrong length."""
-    if len(value) < _HEADER.size or value[0] != LIST_FORMAT:
-        raise ReleaseIncomplete(
-            f"expected a stored list of format {LIST_FORMAT}, got {value[:1].hex() or 'nothing'}; publish again"
-        )
-    _, method, route, reranked, count, n, part = _HEADER.unpack_from(value)
+    method, route, reranked, count, n, part = _opened(_HEADER, value, "stored", "; publish again")
     if len(value) != _HEADER.size + n * _PLACE_BYTES:
         raise ReleaseIncomplete(
             f"a stored list of {n} places must have {_HEADER.size + n * _PLACE_BYTES} bytes, got {len(value)}"
@@ -89,6 +86,15 @@ def decode_list(value: bytes) -> StoredList:
     )
 
 
+def _opened(header: struct.Struct, stored: bytes, what: str, hint: str = "") -> tuple[Any, ...]:
+    """The fields of a header behind the format. Raises ReleaseIncomplete on another format."""
+    if len(stored) < header.size or stored[0] != LIST_FORMAT:
+        raise ReleaseIncomplete(
+            f"expected a {what} list of format {LIST_FORMAT}, got {stored[:1].hex() or 'nothing'}{hint}"
+        )
+    return header.unpack_from(stored)[1:]
+
+
 @dataclass(frozen=True, eq=False)
 class LiveList:
     """What the live fallback found. value: an encoded list, empty for whoever has none on the surface.
@@ -106,11 +112,7 @@ class LiveList:
     @classmethod
     def decode(cls, stored: bytes) -> LiveList:
         """Raises ReleaseIncomplete on another format."""
-        if len(stored) < _LIVE.size or stored[0] != LIST_FORMAT:
-            raise ReleaseIncomplete(
-                f"expected a live list of format {LIST_FORMAT}, got {stored[:1].hex() or 'nothing'}"
-            )
-        _, known, made_us = _LIVE.unpack_from(stored)
+        known, made_us = _opened(_LIVE, stored, "live")
         return cls(stored[_LIVE.size :], bool(known), made_us)
 
 
@@ -129,11 +131,7 @@ class TrendingList:
     @classmethod
     def decode(cls, stored: bytes) -> TrendingList:
         """Raises ReleaseIncomplete on another format or a wrong length."""
-        if len(stored) < _TRENDING.size or stored[0] != LIST_FORMAT:
-            raise ReleaseIncomplete(
-                f"expected a trending list of format {LIST_FORMAT}, got {stored[:1].hex() or 'nothing'}"
-            )
-        _, n, made_us = _TRENDING.unpack_from(stored)
+        n, made_us = _opened(_TRENDING, stored, "trending")
         if len(stored) != _TRENDING.size + 18 * n:
             raise ReleaseIncomplete(
                 f"a trending list of {n} places must have {_TRENDING.size + 18 * n} bytes, got {len(stored)}"

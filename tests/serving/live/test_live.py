@@ -20,7 +20,7 @@ from models.nouns.vocabulary import Entity, Role, Surface
 from models.settings import Settings
 from serving.app import Reader
 from serving.doors.postgres import OwnerRecord
-from serving.live import batch_of_one
+from serving.live import folded_for
 from tests.planted.world import World
 
 SURFACE = Surface.STARTUPS_FOR_DEVELOPER
@@ -199,7 +199,7 @@ def test_a_batch_of_one_from_rows_is_the_batch_of_the_snapshot(
         owner = str(recipe.owners.ids.ids[row])
         record = reader(app).database.owner(surface.owner, owner, datetime.now(UTC))
         assert record is not None
-        one, batch = batch_of_one(recipe, owner, record), recipe.batch(np.array([row]), planted.interactions)
+        one, batch = folded_for(recipe, owner, record)[1], recipe.batch(np.array([row]), planted.interactions)
         assert (one.row[0], one.count[0], one.opted_out[0]) == (batch.row[0], batch.count[0], batch.opted_out[0])
         np.testing.assert_allclose(one.history.toarray(), batch.history.toarray(), rtol=1e-6)
         assert (one.barred.toarray() == batch.barred.toarray()).all()
