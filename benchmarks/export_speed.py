@@ -26,7 +26,7 @@ from models.settings import Settings
 from pipelines.data.export import export_snapshot
 from pipelines.local.servers import servers
 from pipelines.postgres import copy_statement, engine, migrate, transaction
-from pipelines.run import Run
+from pipelines.runs.run import Run
 
 AS_OF = datetime(2024, 6, 1, tzinfo=UTC)
 _DRAW = (

@@ -25,7 +25,7 @@ from models.recipe import Recipe, open_bundles, open_recipe
 from models.scorers.top_k import Float32Product, top_k
 from pipelines.data.snapshot import Snapshot
 from pipelines.release.cache import connect
-from pipelines.run import Run
+from pipelines.runs.run import Run
 from pipelines.scoring.accelerate import BFloat16Product, accelerated
 from pipelines.scoring.shards import score_owners
 

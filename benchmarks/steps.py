@@ -17,7 +17,7 @@ from typing import Any
 from models.errors import MatchbookError
 from models.settings import Secret, Settings
 from pipelines.local.servers import running_settings
-from pipelines.run import Run
+from pipelines.runs.run import Run
 
 RUN = "benchmark"
 

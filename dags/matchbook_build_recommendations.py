@@ -32,7 +32,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from airflow.sdk import CronDataIntervalTimetable, Param, dag, task_group
-from matchbook_build_tasks import (
+from matchbook_tasks.build import (
     assemble,
     choose_bundles,
     choose_cutoff,
@@ -47,7 +47,7 @@ from matchbook_build_tasks import (
     take_snapshot,
     write_datasets,
 )
-from matchbook_task_rules import AS_OF, DEFAULTS, SURFACES
+from matchbook_tasks.rules import AS_OF, DEFAULTS, SURFACES
 
 PARAMS = {
     "as_of": AS_OF,

@@ -17,7 +17,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 from airflow.sdk import CronDataIntervalTimetable, dag, task
-from matchbook_task_rules import DEFAULTS, Ref, settings_here
+from matchbook_tasks.rules import DEFAULTS, Ref, settings_here
 
 
 @task(multiple_outputs=False, execution_timeout=timedelta(minutes=20))

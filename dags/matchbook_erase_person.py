@@ -22,7 +22,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from airflow.sdk import Param, dag, task
-from matchbook_task_rules import DEFAULTS, PUBLISH, Ref, settings_here
+from matchbook_tasks.rules import DEFAULTS, PUBLISH, Ref, settings_here
 
 PARAMS = {
     "person": Param(type="string", pattern=r"^\s*[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}\s*$",

@@ -24,7 +24,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from airflow.sdk import Param, dag, task
-from matchbook_task_rules import DEFAULTS, LIVE, PUBLISH, Ref, settings_here, skip_because
+from matchbook_tasks.rules import DEFAULTS, LIVE, PUBLISH, Ref, settings_here, skip_because
 
 PARAMS = {
     "release": Param("previous", type="string", minLength=1, title="Release",

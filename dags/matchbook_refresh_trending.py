@@ -15,7 +15,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from airflow.sdk import CronDataIntervalTimetable, dag, task
-from matchbook_task_rules import AS_OF, DEFAULTS, PUBLISH, Ref, settings_here, skip_because, times_of
+from matchbook_tasks.rules import AS_OF, DEFAULTS, PUBLISH, Ref, settings_here, skip_because, times_of
 
 log = logging.getLogger(__name__)
 
@@ -23,8 +23,8 @@ log = logging.getLogger(__name__)
 @task(multiple_outputs=False, pool=PUBLISH, execution_timeout=timedelta(minutes=20))
 def refresh(**context: Any) -> Ref:
     """Count the newest events and replace the trending list of every surface."""
-    from pipelines.cutoff import cutoff_of
     from pipelines.release.trending import refresh_trending
+    from pipelines.runs.cutoff import cutoff_of
 
     cutoff = cutoff_of(times_of(context))
     log.info("cutoff %s: %s", cutoff.at.isoformat(), cutoff.because)

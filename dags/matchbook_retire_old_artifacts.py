@@ -12,7 +12,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 from airflow.sdk import CronDataIntervalTimetable, dag, task
-from matchbook_task_rules import DEFAULTS, PUBLISH, Ref, settings_here
+from matchbook_tasks.rules import DEFAULTS, PUBLISH, Ref, settings_here
 
 
 @task(multiple_outputs=False, pool=PUBLISH)

@@ -103,7 +103,7 @@ def copy_rows(connection: Connection, table: str, columns: Sequence[str], source
 
 def newest_event(engine: Engine) -> datetime | None:
     """When the newest event happened, or None without any."""
-    found = rows(engine, "newest_event", as_of="infinity")[0].newest
+    found = rows(engine, "events/newest", as_of="infinity")[0].newest
     return found if isinstance(found, datetime) else None
 
 

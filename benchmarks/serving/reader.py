@@ -39,7 +39,7 @@ from pipelines.local.airflow_process import child_environment
 from pipelines.local.servers import servers
 from pipelines.release.publish import publish_release
 from pipelines.release.store import store_release
-from pipelines.run import microseconds
+from pipelines.runs.run import microseconds
 
 ROOT = Path(__file__).parents[2]
 USERS, STARTUPS, PLACES = 20_000, 5_000, 100

@@ -6,7 +6,7 @@ import argparse
 from datetime import datetime
 
 from models.errors import DataError
-from pipelines.run import parse_instant
+from pipelines.runs.run import parse_instant
 
 
 def instant(text: str) -> datetime:

@@ -19,13 +19,13 @@ from pipelines.commands import instant
 from pipelines.data.contract import check_contract
 from pipelines.data.datasets import write_datasets
 from pipelines.data.export import export_snapshot
-from pipelines.learning.judging.evaluate import evaluate
+from pipelines.judging.evaluate import evaluate
 from pipelines.learning.second_stage import train_ranker
 from pipelines.learning.train import BASE_BUNDLES, train
 from pipelines.postgres import engine, migrate, newest_event
 from pipelines.release.assemble import assemble_release
 from pipelines.release.publish import publish_release
-from pipelines.run import Run, parse_instant, slug_of
+from pipelines.runs.run import Run, parse_instant, slug_of
 from pipelines.scoring.shards import plan_shards, score_shard
 
 log = logging.getLogger(__name__)

@@ -16,7 +16,7 @@ from pipelines.data.datasets import FOLDER, write_sets
 from pipelines.data.export import export_snapshot
 from pipelines.data.snapshot import Snapshot
 from pipelines.postgres import engine, migrate
-from pipelines.run import Run
+from pipelines.runs.run import Run
 
 
 def register(steps: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

@@ -14,11 +14,11 @@ from models.settings import Settings
 from models.training.ranker import RANKER, fit_ranker
 from pipelines.artifacts import Artifacts
 from pipelines.data.snapshot import Snapshot, read_manifest
+from pipelines.judging.evaluate import REPORT, evaluate, table
 from pipelines.learning.holdout import open_holdout
-from pipelines.learning.judging.evaluate import REPORT, evaluate, table
 from pipelines.learning.ranking_set import ranking_set, read_rows
 from pipelines.learning.second_stage import train_ranker
-from pipelines.run import Run, parse_instant
+from pipelines.runs.run import Run, parse_instant
 
 _RECIPES = ("honest", "seed")
 

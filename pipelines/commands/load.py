@@ -9,7 +9,7 @@ from pathlib import Path
 from models.settings import Settings
 from pipelines.data.load import import_folder
 from pipelines.data.sample import ENDS, EVENTS_PER_USER, write_sample
-from pipelines.run import parse_instant
+from pipelines.runs.run import parse_instant
 
 log = logging.getLogger(__name__)
 

@@ -17,7 +17,7 @@ from pipelines.commands import instant
 from pipelines.data.snapshot import Snapshot
 from pipelines.learning.split_test import split_test
 from pipelines.learning.train import fit
-from pipelines.run import parse_instant, slug_of
+from pipelines.runs.run import parse_instant, slug_of
 
 #: Option -> (variable whose setting it replaces for this one run, what it is).
 _ALS = {"factors": ("MATCHBOOK_ALS_FACTORS", "length of a vector (C21)"),

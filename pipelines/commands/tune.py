@@ -15,7 +15,7 @@ from models.settings import Settings
 from pipelines.artifacts import Artifacts
 from pipelines.data.snapshot import Snapshot
 from pipelines.learning.tune import GRIDS, tune
-from pipelines.run import TUNING
+from pipelines.runs.run import TUNING
 
 
 def register(steps: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

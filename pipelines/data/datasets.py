@@ -35,7 +35,7 @@ from models.nouns.id_map import IdMap
 from models.nouns.interactions import Interactions
 from models.nouns.vocabulary import KIND_WEIGHTS, Entity, InteractionKind, Role
 from pipelines.data.snapshot import Snapshot
-from pipelines.run import Run
+from pipelines.runs.run import Run
 
 logger = logging.getLogger(__name__)
 FOLDER = "datasets"

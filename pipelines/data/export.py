@@ -37,7 +37,7 @@ from pipelines.data.counts import store_counts
 from pipelines.data.erasure.rows import erased_of
 from pipelines.data.snapshot import Snapshot, digest_of
 from pipelines.postgres import engine, transaction
-from pipelines.run import Run
+from pipelines.runs.run import Run
 
 logger = logging.getLogger(__name__)
 EVENTS = "matchbook_interactions"
@@ -93,7 +93,7 @@ class _Export:
         self._check(kept)
         counts = dict(zip(("users", "startups", "interactions"), kept.values(), strict=True))
         return {
-            "counts": {**counts, "rejected": self.rejected.by_reason.total(), "later_interactions": self.later},
+            "counts": {**counts, "rejected": self.rejected.by_reason.total(), "events/later": self.later},
             "rejected": dict(self.rejected.by_reason),
             **census.facts(),
         }
@@ -110,8 +110,8 @@ class _Export:
             self.startups = self._people(connection, "startups", STARTUPS)
             self._events(connection)
             if self.broken:
-                copy_tables(connection, "interactions_broken", self.params, self._set_aside_broken)
-            self.later = connection.scalar(text(sql.load("later_interactions")), self.params) or 0
+                copy_tables(connection, "events/broken", self.params, self._set_aside_broken)
+            self.later = connection.scalar(text(sql.load("events/later")), self.params) or 0
 
     def _people(self, connection: Connection, name: str, schema: pa.Schema) -> People:
         with People(

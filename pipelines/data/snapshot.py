@@ -27,7 +27,7 @@ from models.nouns.interactions import Interactions
 from models.nouns.vocabulary import Entity, InteractionKind, Role
 from pipelines.data.columns.frames import events_table, people_table
 from pipelines.data.columns.layout import FILES, FORMAT, MANIFEST, STARTUP_TEXT, STARTUPS, USER_TEXT, USERS
-from pipelines.run import EPOCH, parse_instant
+from pipelines.runs.run import EPOCH, parse_instant
 
 NEVER = np.iinfo(np.int64).max
 _TEXT = {Entity.USER: USER_TEXT, Entity.STARTUP: STARTUP_TEXT}

@@ -28,7 +28,7 @@ from models.scorers.content import text_of
 from models.settings import Settings
 from pipelines.data.snapshot import Snapshot
 from pipelines.learning.train import BASE_BUNDLES, fit
-from pipelines.run import EPOCH, Run, slug_of
+from pipelines.runs.run import EPOCH, Run, slug_of
 
 _LOG = logging.getLogger(__name__)
 #: Settings by their first word that no base model reads.

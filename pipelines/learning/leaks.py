@@ -23,7 +23,7 @@ from models.settings import Settings
 from pipelines.data.columns.layout import STARTUP_TEXT, USER_TEXT
 from pipelines.data.snapshot import Snapshot
 from pipelines.learning.train import BASE_BUNDLES, Lesson, fit
-from pipelines.run import EPOCH
+from pipelines.runs.run import EPOCH
 
 #: Base models that are fitted again in every run: quick, and between them they read every table.
 QUICK = ("popularity_v1", "activity_v1", "content_v1")

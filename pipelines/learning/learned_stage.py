@@ -16,10 +16,10 @@ from models.scorers.learned import LEARNED
 from models.settings import Settings
 from models.training.learned_ranker import Taught, teach
 from pipelines.data.snapshot import Snapshot
+from pipelines.judging.contenders import POPULAR, RULES, TAUGHT, contenders, mean_ndcg
 from pipelines.learning.holdout import Holdout
-from pipelines.learning.judging.contenders import POPULAR, RULES, TAUGHT, contenders, mean_ndcg
 from pipelines.learning.teaching import Lessons, lessons_of, rows_until
-from pipelines.run import Run
+from pipelines.runs.run import Run
 
 _LOG = logging.getLogger(__name__)
 #: It serves a surface where it reaches this share of the best single model's NDCG@10, or of the rules'. Lenient: on a

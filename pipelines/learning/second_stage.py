@@ -19,12 +19,12 @@ from models.scorers.learned import LEARNED
 from models.training.blend import BLEND
 from models.training.ranker import RANKER, RankingRows, fit_ranker
 from pipelines.data.snapshot import Snapshot
+from pipelines.judging.contenders import RANKED, RULES, contenders, mean_ndcg
 from pipelines.learning.blend_choice import blend_of
 from pipelines.learning.holdout import Holdout, holdout_place, open_holdout
-from pipelines.learning.judging.contenders import RANKED, RULES, contenders, mean_ndcg
 from pipelines.learning.learned_stage import train_learned
 from pipelines.learning.ranking_set import RankingSet, ranking_set
-from pipelines.run import Run
+from pipelines.runs.run import Run
 
 _LOG = logging.getLogger(__name__)
 #: The ranker of the seed's literal recipe: fitted to be compared with, never stored among the bundles (R03, R04).

@@ -17,7 +17,7 @@ from models.settings import Settings
 from pipelines.data.snapshot import Snapshot
 from pipelines.learning.holdout import Outcome, hashed, inner_cut, outcome_of
 from pipelines.learning.train import fit
-from pipelines.run import EPOCH
+from pipelines.runs.run import EPOCH
 
 
 def surfaces_of(name: str, both: bool = False) -> tuple[Surface, ...]:

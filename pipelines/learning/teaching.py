@@ -22,7 +22,7 @@ from models.training.learned_ranker import TaughtRows
 from pipelines.data.snapshot import Snapshot
 from pipelines.learning.holdout import Holdout, Outcome, inner_cut, open_cut
 from pipelines.learning.ranking_set import cells
-from pipelines.run import Run
+from pipelines.runs.run import Run
 
 _LOG = logging.getLogger(__name__)
 #: So many positives of a surface make older cuts superfluous.

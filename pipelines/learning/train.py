@@ -25,7 +25,7 @@ from models.training.neighbours import fit_neighbours
 from models.training.popularity import fit_popularity
 from models.training.towers.two_tower import fit_two_tower
 from pipelines.data.snapshot import Snapshot
-from pipelines.run import EPOCH, Run
+from pipelines.runs.run import EPOCH, Run
 
 _LOG = logging.getLogger(__name__)
 

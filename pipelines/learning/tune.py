@@ -22,7 +22,7 @@ from models.settings import Settings
 from pipelines.artifacts import Artifacts
 from pipelines.data.snapshot import Snapshot
 from pipelines.learning.split_test import Split, surfaces_of
-from pipelines.run import TUNING
+from pipelines.runs.run import TUNING
 
 Values = dict[str, Any]
 

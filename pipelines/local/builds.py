@@ -28,7 +28,7 @@ FAILED, AIRFLOWS_OWN = "Task failed with exception", ("Retry policy decision",)
 def prepare_dags(api: AirflowApi, alive: Callable[[], None], patience_s: float = 120.0) -> None:
     """Wait for Airflow and for our DAG, and make the pools that it names. Raises ServiceError."""
     api.wait_until_healthy(alive)
-    api.make_pools(json.loads((CHECKOUT / "dags" / "matchbook_pools.json").read_text()))
+    api.make_pools(json.loads((CHECKOUT / "dags" / "matchbook_tasks" / "pools.json").read_text()))
     deadline = time.monotonic() + patience_s
     while not api.dag_known(DAG):
         alive()

@@ -24,7 +24,7 @@ from pipelines.local.processes import Started, stop_together, tail
 from pipelines.local.reader_process import reader_address, start_reader, wait_for_reader
 from pipelines.local.servers import port_is_free, remove_home, start_servers, stop_servers
 from pipelines.release.history import current_release, release_of
-from pipelines.run import parse_instant
+from pipelines.runs.run import parse_instant
 
 WATCH_S = 1.0
 SCHEDULER, AHEAD_S = "airflow-scheduler", 4.0

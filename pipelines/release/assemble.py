@@ -27,7 +27,7 @@ from pipelines.data.erasure.person import returned
 from pipelines.data.erasure.rows import erased_of
 from pipelines.postgres import engine, transaction
 from pipelines.release.store import add_lists, place_release
-from pipelines.run import Run
+from pipelines.runs.run import Run
 from pipelines.scoring.capping import cap_shards
 from pipelines.scoring.shards import open_shard, shard_path
 

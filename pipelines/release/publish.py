@@ -19,7 +19,7 @@ from pipelines.release.cache import connect, text, wrapped
 from pipelines.release.lease import Lease, lease
 from pipelines.release.load import Loadable, load
 from pipelines.release.trending import store_trending
-from pipelines.run import parse_instant
+from pipelines.runs.run import parse_instant
 
 log = logging.getLogger(__name__)
 #: Below the artefact root: one JSON line for each release that became live, and why.

@@ -22,7 +22,7 @@ from pipelines.artifacts import Artifacts
 from pipelines.postgres import copy_out, engine, newest_event
 from pipelines.release.cache import connect, wrapped
 from pipelines.release.lease import Lease, lease
-from pipelines.run import microseconds, parse_instant
+from pipelines.runs.run import microseconds, parse_instant
 
 log = logging.getLogger(__name__)
 

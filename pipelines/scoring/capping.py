@@ -13,7 +13,7 @@ from models.nouns.entities import Entities
 from models.nouns.ranked_lists import RankedLists
 from models.nouns.vocabulary import Entity, Surface
 from models.recommend.exposure import above, capped, moved, part_of, places_of_an_item, reach
-from pipelines.run import Run
+from pipelines.runs.run import Run
 from pipelines.scoring.shards import open_shard, shard_path
 
 log = logging.getLogger(__name__)

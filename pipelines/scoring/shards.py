@@ -21,7 +21,7 @@ from models.nouns.vocabulary import Surface
 from models.recipe import Recipe, open_bundles, open_recipe
 from models.recommend import CHUNK, recommend
 from pipelines.data.snapshot import Snapshot
-from pipelines.run import Run
+from pipelines.runs.run import Run
 from pipelines.scoring.accelerate import accelerated
 
 log = logging.getLogger(__name__)

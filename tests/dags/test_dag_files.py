@@ -68,7 +68,7 @@ def test_every_task_is_tried_again_and_ends_in_bounded_time(dags: dict[str, Any]
 
 
 def test_every_pool_that_a_task_names_is_made_by_the_pools_file(dags: dict[str, Any]) -> None:
-    made = json.loads((DAGS / "matchbook_pools.json").read_text())
+    made = json.loads((DAGS / "matchbook_tasks" / "pools.json").read_text())
     used = {task.pool for dag in dags.values() for task in dag.tasks} - {"default_pool"}
     assert used == set(made)
     assert {name: pool["slots"] for name, pool in made.items()} == {

@@ -16,7 +16,7 @@ from models.errors import ContractError, DataError, EmptySnapshot, MatchbookErro
                                    MatchbookError("x")])
 def test_what_would_fail_again_is_not_tried_again(error: Exception) -> None:
     from airflow.sdk import RetryAction
-    from matchbook_task_rules import TRIES
+    from matchbook_tasks.rules import TRIES
 
     assert TRIES.evaluate(error, 1, 2).action is RetryAction.FAIL
 
@@ -24,14 +24,14 @@ def test_what_would_fail_again_is_not_tried_again(error: Exception) -> None:
 @pytest.mark.parametrize("error", [ServiceError("x"), ConnectionError("x"), MemoryError(), OSError("x")])
 def test_what_may_pass_is_tried_again(error: Exception) -> None:
     from airflow.sdk import RetryAction
-    from matchbook_task_rules import TRIES
+    from matchbook_tasks.rules import TRIES
 
     assert TRIES.evaluate(error, 1, 2).action is RetryAction.DEFAULT
 
 
 @given(st.text(min_size=1, max_size=250))
 def test_a_run_id_becomes_a_name_that_is_safe_on_every_disk(run_id: str) -> None:
-    from matchbook_task_rules import directory_of
+    from matchbook_tasks.rules import directory_of
 
     name = directory_of(run_id)
     assert re.fullmatch(r"[A-Za-z0-9_-]{8,100}", name)
@@ -40,7 +40,7 @@ def test_a_run_id_becomes_a_name_that_is_safe_on_every_disk(run_id: str) -> None
 
 @pytest.mark.parametrize("run_id", ["..", "/", "a/../../b", "manual__2024-05-01T00:00:00+00:00"])
 def test_different_run_ids_never_share_a_directory(run_id: str) -> None:
-    from matchbook_task_rules import directory_of
+    from matchbook_tasks.rules import directory_of
 
     assert directory_of(run_id) == directory_of(run_id)
     assert directory_of(run_id) != directory_of(run_id.replace("+", "-") + " ")

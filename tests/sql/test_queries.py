@@ -97,7 +97,7 @@ def test_a_query_is_bound_to_the_contract_views_only() -> None:
 
 
 def test_an_unknown_query_names_the_known_ones() -> None:
-    with pytest.raises(KeyError, match="newest_event"):
+    with pytest.raises(KeyError, match="example_owners"):
         sql.load("oldest_event")
 
 

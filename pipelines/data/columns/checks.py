@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 from models.errors import DataError
 from models.nouns.vocabulary import InteractionKind
 from pipelines.data.columns.layout import REJECTED, RowGroups
-from pipelines.run import EPOCH
+from pipelines.runs.run import EPOCH
 
 DAY_US = 86_400_000_000
 #: 1970-01-05, the first Monday, as a number of days.

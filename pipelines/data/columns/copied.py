@@ -19,7 +19,7 @@ from pipelines.postgres import copy_answer
 #: Bytes that are read before they are looked at; with their columns about 30 MB stay in memory.
 PIECE = 8 << 20
 
-#: One row of `interactions_coded` in PostgreSQL's binary format: the number of cells, then each cell behind its width.
+#: One row of `events/coded` in PostgreSQL's binary format: the number of cells, then each cell behind its width.
 _ROW = np.dtype(
     [
         ("cells", ">i2"),
@@ -50,10 +50,10 @@ class EventCells(NamedTuple):
 
 
 def copy_events(connection: Connection, params: Mapping[str, Any], take: Callable[[EventCells], None]) -> None:
-    """Give every row of `interactions_coded` to `take`, at constant memory. Raises DataError for other cells."""
+    """Give every row of `events/coded` to `take`, at constant memory. Raises DataError for other cells."""
     pieces = _EventPieces(take)
     with io.BufferedWriter(pieces, PIECE) as sink:
-        copy_answer(connection, "interactions_coded", params, cast(IO[bytes], sink), "binary")
+        copy_answer(connection, "events/coded", params, cast(IO[bytes], sink), "binary")
     pieces.finish()
 
 

@@ -24,7 +24,7 @@ from models.nouns.release import OWN, Keys, Release, since_value
 from models.nouns.vocabulary import Entity, EventKind
 from models.settings import Settings
 from pipelines.postgres import copy_out, engine, rows
-from pipelines.run import EPOCH, microseconds, parse_instant
+from pipelines.runs.run import EPOCH, microseconds, parse_instant
 
 log = logging.getLogger(__name__)
 

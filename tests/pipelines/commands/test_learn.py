@@ -16,7 +16,7 @@ from models.settings import Settings
 from pipelines.__main__ import main
 from pipelines.commands import learn
 from pipelines.learning.ranking_set import COLUMNS
-from pipelines.run import Run, parse_instant
+from pipelines.runs.run import Run, parse_instant
 
 
 @pytest.fixture(autouse=True)

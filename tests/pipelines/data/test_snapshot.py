@@ -10,7 +10,7 @@ from models.errors import DataError
 from models.nouns.entities import UNKNOWN_TIME
 from models.nouns.vocabulary import Entity, InteractionKind, Surface
 from pipelines.data.snapshot import Snapshot
-from pipelines.run import EPOCH, parse_instant
+from pipelines.runs.run import EPOCH, parse_instant
 
 ANA, BEN, CY = (f"0000000{i}-0000-4000-8000-000000000000" for i in "123")
 ACME, BOLT, CORE = (f"a000000{i}-0000-4000-8000-000000000000" for i in "123")

@@ -11,7 +11,7 @@ import pytest
 
 from pipelines.data.snapshot import Snapshot
 from pipelines.learning.holdout import Holdout, open_holdout
-from pipelines.run import Run, parse_instant
+from pipelines.runs.run import Run, parse_instant
 from tests.pipelines.learning.market import AS_OF, market, small
 
 

@@ -13,7 +13,7 @@ from models.nouns.vocabulary import Entity, InteractionKind, Surface
 from pipelines.data.snapshot import Snapshot
 from pipelines.learning.holdout import Holdout, hashed, inner_cut, open_holdout, outcome_of
 from pipelines.learning.train import SELDOM
-from pipelines.run import Run
+from pipelines.runs.run import Run
 from tests.pipelines.learning.market import AS_OF, ids, rows, small
 
 VIEW, LIKE, DISLIKE, APPLY = (InteractionKind(k).code for k in ("view", "like", "dislike", "apply"))

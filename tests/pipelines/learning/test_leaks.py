@@ -18,12 +18,12 @@ from models.training.als import fit_als
 from models.training.content import fit_content
 from models.training.popularity import fit_popularity
 from pipelines.data.snapshot import Snapshot
+from pipelines.judging import evaluate as judging
 from pipelines.learning import train
-from pipelines.learning.judging import evaluate as judging
 from pipelines.learning.leaks import check_labels, check_leaks, truncated
 from pipelines.learning.second_stage import SecondStage, open_second_stage
 from pipelines.learning.train import BASE_BUNDLES, Lesson, fit
-from pipelines.run import Run, microseconds, parse_instant
+from pipelines.runs.run import Run, microseconds, parse_instant
 from tests.pipelines.learning.market import AS_OF, rows, small
 
 CUT = microseconds(parse_instant("2024-02-17"))

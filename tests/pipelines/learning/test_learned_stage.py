@@ -19,7 +19,7 @@ from pipelines.learning import learned_stage
 from pipelines.learning.holdout import Holdout, open_holdout
 from pipelines.learning.learned_stage import LearnedStage, train_learned
 from pipelines.learning.teaching import Lessons, lessons_of
-from pipelines.run import Run
+from pipelines.runs.run import Run
 from tests.pipelines.learning.market import market
 
 LESSONS = dict[Surface, list[Lessons]]

@@ -14,11 +14,11 @@ from models.recipe import open_recipe
 from models.scorers.ranker import MlpRanker, RuleRanker
 from models.training.ranker import RankingRows, fit_ranker
 from pipelines.data.snapshot import Snapshot
+from pipelines.judging.contenders import RANKED, contenders, shown
 from pipelines.learning.holdout import Holdout
-from pipelines.learning.judging.contenders import RANKED, contenders, shown
 from pipelines.learning.ranking_set import ranking_set
 from pipelines.learning.second_stage import open_second_stage, train_ranker
-from pipelines.run import Run
+from pipelines.runs.run import Run
 
 
 def ndcg(holdout: Holdout, bundle: Bundle, surface: Surface) -> float:

@@ -16,7 +16,7 @@ from pipelines.data.snapshot import Snapshot
 from pipelines.learning.holdout import inner_cut, outcome_of
 from pipelines.learning.split_test import split_test
 from pipelines.learning.train import BASE_BUNDLES, fit, train
-from pipelines.run import EPOCH, Run, parse_instant
+from pipelines.runs.run import EPOCH, Run, parse_instant
 from tests.pipelines.learning.market import AS_OF, rows, small
 
 CUT = "2024-02-10T00:00:00+00:00"

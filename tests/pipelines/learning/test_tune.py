@@ -15,7 +15,7 @@ from models.training.als import own_settings
 from pipelines.__main__ import main
 from pipelines.data.snapshot import Snapshot
 from pipelines.learning.tune import GRIDS, Trial, Trials, grid_of, next_values, start_of, summary, tune
-from pipelines.run import TUNING, Run, parse_instant
+from pipelines.runs.run import TUNING, Run, parse_instant
 from tests.pipelines.learning.market import AS_OF, small
 
 MODELS = ("als_v1", "item_neighbours_v1")

@@ -12,7 +12,7 @@ import pipelines.scoring.shards as shards
 from models.nouns.interactions import Interactions
 from models.settings import Settings
 from pipelines.release.assemble import assemble_release
-from pipelines.run import EPOCH, Run
+from pipelines.runs.run import EPOCH, Run
 from tests.planted.bundles import SMALL, planted_bundles
 from tests.planted.world import AS_OF_US, world
 

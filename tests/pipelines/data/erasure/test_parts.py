@@ -25,7 +25,7 @@ from pipelines.data.export import export_snapshot
 from pipelines.data.load import import_folder
 from pipelines.data.snapshot import Snapshot
 from pipelines.postgres import engine, rows, transaction
-from pipelines.run import Run
+from pipelines.runs.run import Run
 from tests.tiny_marketplace import AFTER_ALL, identity, write_tiny_marketplace
 
 PERSON = Person(identity("user", 23), "mark")

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.errors import DataError, SettingsError
-from pipelines.cutoff import RunTimes, cutoff_of, nothing_new
+from pipelines.runs.cutoff import RunTimes, cutoff_of, nothing_new
 
 DUE = datetime(2024, 5, 2, 2, tzinfo=UTC)
 DAY = timedelta(days=1)

@@ -8,11 +8,11 @@ from html import escape
 from typing import Any
 
 from models.nouns.vocabulary import Surface
-from pipelines.learning.judging import plots
-from pipelines.learning.judging.contenders import POPULAR, RANDOM
-from pipelines.learning.judging.figures import SERVED
-from pipelines.learning.judging.protocol import PROTOCOL
-from pipelines.learning.judging.tables import (
+from pipelines.judging.contenders import POPULAR, RANDOM
+from pipelines.judging.figures import SERVED
+from pipelines.judging.protocol import PROTOCOL
+from pipelines.judging.report import plots
+from pipelines.judging.report.tables import (
     METRICS,
     blend_of,
     cell,

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from pipelines.learning.judging import plots
-from pipelines.learning.judging.report import report
-from pipelines.learning.judging.tables import cell, claims_of, grid, verdict
+from pipelines.judging.report import plots
+from pipelines.judging.report.report import report
+from pipelines.judging.report.tables import cell, claims_of, grid, verdict
 
 VOID = {"meta", "br", "img", "hr", "path", "use"}
 

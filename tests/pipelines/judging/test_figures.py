@@ -9,10 +9,9 @@ from models import metrics
 from models.metrics import ItemFacts
 from models.nouns.interactions import DAY_US
 from models.nouns.vocabulary import Entity, Surface
-from pipelines.learning.holdout import Holdout
-from pipelines.learning.judging.contenders import RANDOM, contenders, shown
-from pipelines.learning.judging.evaluate import claims
-from pipelines.learning.judging.figures import (
+from pipelines.judging.contenders import RANDOM, contenders, shown
+from pipelines.judging.evaluate import claims
+from pipelines.judging.figures import (
     SERVED,
     changed,
     ensemble_gain,
@@ -21,6 +20,7 @@ from pipelines.learning.judging.figures import (
     judged,
     measured,
 )
+from pipelines.learning.holdout import Holdout
 
 
 @pytest.mark.parametrize("surface", [Surface.STARTUPS_FOR_INVESTOR, Surface.DEVELOPERS_FOR_STARTUP])

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from models.errors import SettingsError
-from pipelines.run import parse_instant
+from pipelines.runs.run import parse_instant
 
 AHEAD = timedelta(days=1)  # a client's clock or time zone may run ahead of ours; a mistyped year runs further
 

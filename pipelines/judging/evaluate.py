@@ -22,11 +22,10 @@ from models.recommend.exposure import capped, places_of_an_item
 from models.scorers.blending import free_to_choose, settled
 from models.training.blend import BLEND
 from pipelines.data.snapshot import Snapshot
-from pipelines.learning.holdout import open_cut
-from pipelines.learning.judging.ablation import left_out
-from pipelines.learning.judging.contenders import CAPPED, RANKED, ROUTE, RULES, TAUGHT, contenders, recipes, shown
-from pipelines.learning.judging.exposure import calibrated, caps, tops
-from pipelines.learning.judging.figures import (
+from pipelines.judging.ablation import left_out
+from pipelines.judging.contenders import CAPPED, RANKED, ROUTE, RULES, TAUGHT, contenders, recipes, shown
+from pipelines.judging.exposure import calibrated, caps, tops
+from pipelines.judging.figures import (
     ACCURACY,
     SERVED,
     PerOwner,
@@ -37,11 +36,12 @@ from pipelines.learning.judging.figures import (
     judged,
     measured,
 )
-from pipelines.learning.judging.report import report
+from pipelines.judging.report.report import report
+from pipelines.learning.holdout import open_cut
 from pipelines.learning.leaks import check_labels, check_leaks
 from pipelines.learning.second_stage import SecondStage, open_second_stage
 from pipelines.learning.teaching import Lessons, cuts, lessons_of
-from pipelines.run import Run
+from pipelines.runs.run import Run
 from pipelines.scoring.shards import score_owners
 
 _LOG = logging.getLogger(__name__)

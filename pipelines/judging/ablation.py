@@ -16,8 +16,8 @@ from models.nouns.vocabulary import Surface
 from models.recipe import Recipe
 from models.scorers.learned import LearnedRanker
 from models.training.learned_ranker import teach
+from pipelines.judging.exposure import tops
 from pipelines.learning.holdout import Holdout, Outcome
-from pipelines.learning.judging.exposure import tops
 from pipelines.learning.leaks import check_labels
 from pipelines.learning.teaching import Lessons, rows_until
 from pipelines.scoring.shards import score_owners

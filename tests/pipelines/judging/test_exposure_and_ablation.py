@@ -16,12 +16,12 @@ from models.nouns.vocabulary import Surface
 from models.settings import Settings
 from models.training.learned_ranker import TaughtRows
 from pipelines.data.snapshot import Snapshot
+from pipelines.judging import ablation
+from pipelines.judging.ablation import groups, left_out
+from pipelines.judging.exposure import CAPS, calibrated, caps, tops
+from pipelines.judging.figures import ACCURACY
+from pipelines.judging.report.report import report
 from pipelines.learning.holdout import Holdout, Outcome
-from pipelines.learning.judging import ablation
-from pipelines.learning.judging.ablation import groups, left_out
-from pipelines.learning.judging.exposure import CAPS, calibrated, caps, tops
-from pipelines.learning.judging.figures import ACCURACY
-from pipelines.learning.judging.report import report
 from pipelines.learning.leaks import check_labels, check_leaks
 from pipelines.learning.teaching import Lessons, rows_until
 from pipelines.scoring.shards import score_owners
@@ -111,7 +111,7 @@ def test_the_page_tells_of_caps_blend_and_gains(judged: tuple[RankedLists, np.nd
 
 
 def test_a_cap_that_is_set_is_what_owners_are_given(holdout: Holdout) -> None:
-    from pipelines.learning.judging.evaluate import _surface
+    from pipelines.judging.evaluate import _surface
     from pipelines.learning.second_stage import SecondStage
 
     tight = replace(holdout, settings=replace(holdout.settings, exposure_cap=1.5))
@@ -123,7 +123,7 @@ def test_a_cap_that_is_set_is_what_owners_are_given(holdout: Holdout) -> None:
 
 
 def test_gains_and_the_blend_are_read_from_the_bundles(holdout: Holdout) -> None:
-    from pipelines.learning.judging.evaluate import _blend, gains
+    from pipelines.judging.evaluate import _blend, gains
     from pipelines.learning.second_stage import SecondStage
 
     gain = {f"c{i:02d}": 0.1 for i in range(30)}

@@ -3,7 +3,7 @@
 -- Columns: user_id uuid, startup_id uuid, kind smallint, occurred_at timestamptz; none is ever null
 -- Order: none: sorting belongs to the reader, who needs ids as numbers anyway
 -- Index: idx_user_interactions_created_at
--- Note: kind is the place in kinds, counted from 1; 0 marks a row that `interactions_broken` gives in its own words: an
+-- Note: kind is the place in kinds, counted from 1; 0 marks a row that `events/broken` gives in its own words: an
 -- unknown type, no user, no startup or no time. Cells of one width are read by the million without a look at each.
 SELECT coalesce(user_id, CAST('00000000-0000-0000-0000-000000000000' AS uuid)) AS user_id,
        coalesce(startup_id, CAST('00000000-0000-0000-0000-000000000000' AS uuid)) AS startup_id,

@@ -14,8 +14,8 @@ from airflow.sdk.exceptions import AirflowSkipException
 
 if TYPE_CHECKING:
     from models.settings import Settings
-    from pipelines.cutoff import RunTimes
-    from pipelines.run import Run
+    from pipelines.runs.cutoff import RunTimes
+    from pipelines.runs.run import Run
 
 log = logging.getLogger(__name__)
 Ref = dict[str, Any]  # what tasks hand on: names, versions and counts, never data
@@ -27,7 +27,7 @@ AS_OF = Param(None, type=["null", "string"], format="date-time", title="As of",
               description="What was known before this instant counts; empty: the run's own time. In UTC unless it "
                           "names a zone. Not for backfills: each of their intervals has its own end.")
 
-# Their slots: matchbook_pools.json, which `make up` and the init service of docker-compose.yml import.
+# Their slots: pools.json, which `make up` and the init service of docker-compose.yml import.
 TRAINING, SCORING, PUBLISH = "matchbook_training", "matchbook_scoring", "matchbook_publish"
 
 SNAPSHOT = Asset(name="matchbook_snapshot", uri="matchbook://snapshots")
@@ -71,14 +71,14 @@ def settings_here() -> Settings:
 
 def opened(build: Mapping[str, Any]) -> Run:
     """The build that `choose_cutoff` began, opened from its reference."""
-    from pipelines.run import Run
+    from pipelines.runs.run import Run
 
     return Run.open(settings_here(), build["run"])
 
 
 def times_of(context: Mapping[str, Any]) -> RunTimes:
     """What Airflow knows about the run at hand, for the one function that decides its cutoff."""
-    from pipelines.cutoff import RunTimes
+    from pipelines.runs.cutoff import RunTimes
 
     run = context["dag_run"]
     return RunTimes(kind_of(context), run.run_after, run.logical_date, run.data_interval_end,

@@ -15,13 +15,13 @@ from models.nouns.bundle import Bundle
 from models.nouns.vocabulary import Surface
 from models.recommend import recommend
 from pipelines.data.snapshot import Snapshot
+from pipelines.judging.contenders import contenders, shown
+from pipelines.judging.evaluate import evaluate, served_by, table
+from pipelines.judging.figures import groups, item_facts, judged, measured
+from pipelines.judging.report.report import report
 from pipelines.learning.holdout import Holdout, Outcome
-from pipelines.learning.judging.contenders import contenders, shown
-from pipelines.learning.judging.evaluate import evaluate, served_by, table
-from pipelines.learning.judging.figures import groups, item_facts, judged, measured
-from pipelines.learning.judging.report import report
 from pipelines.learning.second_stage import SecondStage
-from pipelines.run import Run
+from pipelines.runs.run import Run
 from tests.pipelines.learning.market import market
 
 SURFACE = Surface.STARTUPS_FOR_INVESTOR

@@ -11,7 +11,8 @@ from datetime import timedelta
 from typing import Any
 
 from airflow.sdk import task
-from matchbook_task_rules import (
+
+from matchbook_tasks.rules import (
     BUNDLES,
     LIVE,
     PUBLISH,
@@ -37,8 +38,8 @@ LONG, SHORT = timedelta(hours=4), timedelta(minutes=30)
 @task(multiple_outputs=False, execution_timeout=SHORT)
 def choose_cutoff(**context: Any) -> Ref:
     """Fix the instant before which this build may know anything, and begin the build."""
-    from pipelines.cutoff import cutoff_of
-    from pipelines.run import Run
+    from pipelines.runs.cutoff import cutoff_of
+    from pipelines.runs.run import Run
 
     cutoff, fresh = cutoff_of(times_of(context)), bool(context["params"]["fresh"])
     run = Run.start(settings_here(), directory_of(context["run_id"]), cutoff.at, fresh=fresh)
@@ -49,8 +50,8 @@ def choose_cutoff(**context: Any) -> Ref:
 @task(multiple_outputs=False, execution_timeout=SHORT)
 def look_for_new_data(**context: Any) -> Ref:
     """End a scheduled run here, neither building nor publishing, when nothing has come in for a whole interval."""
-    from pipelines.cutoff import nothing_new
     from pipelines.postgres import engine, newest_event
+    from pipelines.runs.cutoff import nothing_new
 
     newest, run = newest_event(engine(settings_here())), context["dag_run"]
     found = {"newest": newest.isoformat() if newest else None}
@@ -114,7 +115,7 @@ def fit_ranker(build: Ref) -> list[Ref]:
 @task(multiple_outputs=False, pool=TRAINING, execution_timeout=LONG)
 def evaluate(build: Ref) -> Ref:
     """Measure every model on the hidden events, beside popular and random lists, for each surface and segment."""
-    from pipelines.learning.judging.evaluate import evaluate, table
+    from pipelines.judging.evaluate import evaluate, table
 
     run = opened(build)
     report = evaluate(run, build["snapshot"])

@@ -19,8 +19,8 @@ from models.nouns.vocabulary import Entity, Surface
 from models.recipe import Recipe, open_recipe
 from models.recommend import recommend
 from pipelines.data.snapshot import Snapshot
+from pipelines.judging.figures import groups, item_facts, judged, measured
 from pipelines.learning.holdout import inner_cut, outcome_of
-from pipelines.learning.judging.figures import groups, item_facts, judged, measured
 from pipelines.learning.train import fit
 from tests.pipelines.learning.market import AS_OF, ids, rows, small
 

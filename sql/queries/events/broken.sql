@@ -2,7 +2,7 @@
 -- Parameters: as_of timestamptz, the cutoff; kinds text[], the known event types
 -- Columns: user_id, startup_id, interaction_type, occurred_at, reason
 -- Order: reason, user_id, startup_id, occurred_at, interaction_type
--- Index: none: asked only where `interactions_coded` met such a row
+-- Index: none: asked only where `events/coded` met such a row
 -- Note: what an event lacks first, in the order of the cases, is its reason
 SELECT user_id, startup_id, interaction_type, occurred_at, reason
 FROM (SELECT user_id, startup_id, CAST(interaction_type AS text) AS interaction_type, occurred_at,

@@ -1,0 +1,1 @@
+"""A run: its cutoff, its settings, where its files lie."""
