@@ -51,6 +51,7 @@ class Settings:
     api_keys: str = _env("MATCHBOOK_API_KEYS", "auto", "whether the reader asks for a key; auto: where it listens beyond loopback", choices=("auto", "on", "off"))
     api_keys_path: str = _env("MATCHBOOK_API_KEYS_FILE", "", "the file of API keys, hashed; empty: api-keys.json in MATCHBOOK_HOME")
     airflow_port: int = _env("MATCHBOOK_AIRFLOW_PORT", 8080, "port of the Airflow UI, on 127.0.0.1", low=1, high=65535)
+    executor: str = _env("MATCHBOOK_EXECUTOR", "local", "who runs Airflow's tasks: the scheduler's machine, or Celery workers on any", choices=("local", "celery"))
     log_level: str = _env("MATCHBOOK_LOG_LEVEL", "INFO", "level of the logs", choices=("DEBUG", "INFO", "WARNING", "ERROR"))
 
     enable_als: bool = _env("ENABLE_ALS", True, "use ALS, both directions (G01)", True)
