@@ -13,7 +13,7 @@ import os
 import secrets
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -46,9 +46,13 @@ def start_airflow(settings: Settings) -> dict[str, Started]:
     """Migrate the metadata and start the components; `settings` hold both servers' addresses. Raises ServiceError."""
     env = airflow_environment(settings)
     _migrate(settings, env)
-    airflow, logs = _program("airflow"), settings.home / "logs"
-    return {name: start([airflow, *words], logs / f"{name}.log", env, CHECKOUT, group=True)
-            for name, words in (COMPONENTS | (WORKER if settings.executor == "celery" else {})).items()}
+    wanted = COMPONENTS | (WORKER if settings.executor == "celery" else {})
+    return {name: start_component(settings, name, words, env) for name, words in wanted.items()}
+
+
+def start_component(settings: Settings, name: str, words: Sequence[str], env: Mapping[str, str]) -> Started:
+    """Start one process of Airflow, in a group of its own."""
+    return start([_program("airflow"), *words], settings.home / "logs" / f"{name}.log", env, CHECKOUT, group=True)
 
 
 def airflow_environment(settings: Settings) -> dict[str, str]:

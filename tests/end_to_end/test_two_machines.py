@@ -1,4 +1,4 @@
-"""More than one machine: Celery workers with homes of their own share PostgreSQL, Redis and the artefact store alone."""
+"""More than one machine: Celery workers with homes of their own share PostgreSQL, Redis and the artefacts alone."""
 
 from __future__ import annotations
 
@@ -13,13 +13,11 @@ import pytest
 
 from pipelines.artifacts import Artifacts
 from pipelines.local.airflow_process import CHECKOUT, shared_environment
-from pipelines.local.builds import DAG, begin, follow
-from pipelines.local.processes import Started, start, stop_together
+from pipelines.local.builds import begin, follow
+from pipelines.local.processes import start, stop_together
 from pipelines.release.history import current_release
 from tests.end_to_end.conftest import House, furnished_house
 from tests.tiny_marketplace import AFTER_ALL
-
-SHARDS = "score.score_shard"
 
 
 @pytest.fixture(scope="module")
@@ -37,8 +35,8 @@ def other(house: House, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pa
     told = {**shared_environment(house.settings), "MATCHBOOK_HOME": str(home)}
     mine = {k: v for k, v in os.environ.items() if not k.startswith(("AIRFLOW", "MATCHBOOK_"))}
     kept = {k: v for k, v in os.environ.items() if k.startswith("MATCHBOOK_")}  # the same settings as the first
-    words = [sys.executable, "-m", "pipelines", "airflow", "celery", "worker", "--skip-serve-logs", "--concurrency", "1",
-             "--celery-hostname", "other@%h"]
+    words = [sys.executable, "-m", "pipelines", "airflow", "celery", "worker", "--skip-serve-logs",
+             "--concurrency", "1", "--celery-hostname", "other@%h"]
     worker = {"other": start(words, home / "logs" / "worker.log", {**mine, **kept, **told}, CHECKOUT, group=True)}
     yield home
     stop_together(worker)
@@ -49,8 +47,8 @@ def tasks_run_in(home: Path) -> set[str]:
     return {p.name.removeprefix("task_id=") for p in (home / "airflow" / "logs").rglob("task_id=*")}
 
 
-def lists_elsewhere(house: House, home: Path) -> Path:
-    """The digest that one machine makes of the same cutoff, alone and without Airflow."""
+def built_alone(house: House, home: Path) -> Path:
+    """The release that one machine makes of the same cutoff, with neither Airflow nor a storage."""
     env = {k: v for k, v in os.environ.items() if k not in ("MATCHBOOK_ARTIFACTS", "MATCHBOOK_EXECUTOR")}
     alone = {**env, "MATCHBOOK_HOME": str(home), "MATCHBOOK_NAMESPACE": "alone",
              "DATABASE_URL": house.settings.database_url.reveal(), "REDIS_URL": house.settings.redis_url.reveal()}
@@ -70,4 +68,4 @@ def test_a_build_is_shared_by_two_workers_and_makes_the_same_lists(
     assert len(one) > 3 and len(two) > 3, f"the work was not shared: {one} | {two}"
     live = current_release(house.settings)
     assert live is not None and Artifacts(house.settings).directory(live).is_dir()
-    assert lists_elsewhere(house, tmp_path / "alone").name == live
+    assert built_alone(house, tmp_path / "alone").name == live
