@@ -67,8 +67,8 @@ def find_changes(settings: Settings, release: Release, as_of: datetime) -> Chang
     everybody = extended(users, new_users)
     entities = {Entity.USER: everybody, Entity.STARTUP: extended(startups, new_startups, everybody)}
     entities = {e: _with_the_gone(settings, known, built, as_of) for e, known in entities.items()}
-    snapshot = Snapshot.open(settings.artifacts / "snapshots" / release.snapshot)
-    events, unknown = _events(snapshot.interactions(), frame, entities)
+    before_events = Snapshot.open(settings.artifacts / "snapshots" / release.snapshot).interactions()
+    events, unknown = _events(before_events, frame, entities)
     sides = {Entity.USER: events, Entity.STARTUP: events.transposed()}
     entities = {e: _counted(entities[e], side, len(before[e])) for e, side in sides.items()}
     fresh_us = microseconds(max(built, parse_instant(release.as_of) - LATE))
@@ -78,6 +78,14 @@ def find_changes(settings: Settings, release: Release, as_of: datetime) -> Chang
                     unknown, built)
     text = {e: texts_of_later(database, known, as_of) for e, known in entities.items()}
     return Changes(entities, events, again, {Entity.USER: new_users, Entity.STARTUP: new_startups}, text, unknown)
+
+
+def known_events(settings: Settings, release: Release, entities: Mapping[Entity, Entities]) -> Interactions:
+    """All events that a stored release knows, by its own rows, users as owners: of its snapshot, and of the platform's
+    rows since where it is a refresh."""
+    built = parse_instant(release.built)
+    before = Snapshot.open(settings.artifacts / "snapshots" / release.snapshot).interactions()
+    return _events(before, _rows_since(settings, built, parse_instant(release.as_of)), entities)[0]
 
 
 def _rows_since(settings: Settings, since: datetime, as_of: datetime) -> pd.DataFrame:
