@@ -78,7 +78,7 @@ class Town:
         return startup
 
     def joined(self, user: str, role: str = "developer", after: timedelta = timedelta(minutes=2), **words: str) -> str:
-        words = {"headline": "Gaming unity", "skills": "unity", "interests": "Gaming;pixel", "location": "Oslo", **words}
+        words = {"headline": "Gaming unity", "skills": "unity", "interests": "Gaming;pixel", **words}
         names = ", ".join(words)
         self.execute(f"INSERT INTO users (id, role, created_at, {names}) VALUES (:id, :r, :at, :{', :'.join(words)})",
                      id=user, r=role, at=AFTER_ALL + after, **words)
