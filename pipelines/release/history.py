@@ -76,8 +76,8 @@ def retire(settings: Settings) -> dict[str, list[str]]:
     erase_returned(settings)
     artifacts = Artifacts(settings)
     releases = artifacts.releases()
-    safe = {current_release(settings), *_history(settings)}
-    kept = [r for r in releases if r.id in safe | _worth_keeping(releases, settings.keep_artifacts)]
+    safe = {current_release(settings), *_history(settings)} | _worth_keeping(releases, settings.keep_artifacts)
+    kept = [r for r in releases if r.id in safe]
     gone = {
         "releases": _drop(artifacts, "releases", {r.id for r in kept}),
         "snapshots": _drop(artifacts, "snapshots", {r.snapshot for r in kept}, settings.keep_artifacts),

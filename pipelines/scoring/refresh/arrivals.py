@@ -43,7 +43,7 @@ def arrivals(database: Engine, known: Entities, met: Iterable[str], since: datet
     name = f"{known.entity}s"
     born = [str(row.id) for row in rows(database, f"since/born_{name}", since=since, as_of=as_of)]
     asked = np.unique(np.array([*born, *met], "<U36"))
-    unknown = asked[known.ids.rows_of(asked) < 0].tolist()
+    unknown = asked[(known.ids.rows_of(asked) < 0) & (asked != "")].tolist()
     found = rows(database, f"since/{name}", ids=unknown, as_of=as_of) if unknown else []
     return [_arrival(known.entity, dict(row._mapping)) for row in found]
 

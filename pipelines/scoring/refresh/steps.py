@@ -14,6 +14,7 @@ import numpy as np
 from models.errors import ReleaseIncomplete
 from models.nouns.bundle import sha256_of
 from models.nouns.catalogue import CATALOGUE, entities_of
+from models.nouns.id_map import IdMap
 from models.nouns.interactions import Interactions
 from models.nouns.ranked_lists import RankedLists
 from models.nouns.vocabulary import Entity, Surface
@@ -115,11 +116,13 @@ def _stage(run: Run, changes: Changes, known: Mapping[str, int]) -> None:
     with path.open("wb") as file:
         np.savez(file, allow_pickle=False, **columns)
     path.chmod(0o600)
-    words = {e.value: {int(i): changes.text[e][i] for i in np.flatnonzero(changes.text[e] != "")} for e in Entity}
+    # by id: an erasure finds the staging that holds somebody's words, and removes it
+    words = {e.value: dict(zip(changes.entities[e].ids.ids[told].tolist(), changes.text[e][told].tolist(), strict=True))
+             for e in Entity for told in [changes.text[e] != ""]}
     run.artifacts.write_json(run.directory / "words.json", words)
 
 
-def _staged(run: Run, ids: Mapping[Entity, Any]) -> Again:
+def _staged(run: Run, ids: Mapping[Entity, IdMap]) -> Again:
     words = json.loads((run.directory / "words.json").read_text())
     with np.load(run.directory / "changes.npz", allow_pickle=False) as z:
         events = Interactions(ids[Entity.USER], ids[Entity.STARTUP], z["owner"], z["item"], z["kind"], z["at"])
@@ -127,8 +130,7 @@ def _staged(run: Run, ids: Mapping[Entity, Any]) -> Again:
         known = {e: int(z[f"{e}_known"]) for e in Entity}
     text = {e: np.full(len(ids[e]), "", object) for e in Entity}
     for e in Entity:
-        for row, said in words[e.value].items():
-            text[e][int(row)] = said
+        text[e][ids[e].rows_of(list(words[e.value]))] = list(words[e.value].values())
     return Again(rows, events, text, known)
 
 

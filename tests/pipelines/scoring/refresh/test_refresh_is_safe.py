@@ -93,9 +93,12 @@ def test_a_person_who_came_since_is_erased_from_a_refresh_as_from_a_build(town: 
     town.met(CAME, identity("startup", 0))
     refreshed = town.refresh(1)["release"]
     assert UUID(CAME).bytes in town.raw(DEVELOPERS)
+    staging = town.settings.artifacts / "runs"
+    assert any("unity" in p.read_text() for p in staging.glob("refresh-*/words.json"))
     receipt = erase(town.settings, CAME)
     assert receipt["left"] == [] and town.live != refreshed
     assert UUID(CAME).bytes not in town.raw(DEVELOPERS)
+    assert not list(staging.glob("refresh-*/words.json"))
     users = town.entities()[Entity.USER].ids
     assert users.later == 1 and users.blank[-1] and users.rows_of([CAME]).tolist() == [-1]
     town.met(identity("user", 7), identity("startup", 4), timedelta(hours=1, minutes=5))
