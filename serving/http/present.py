@@ -50,7 +50,7 @@ def body(answer: Answer, query: Query, stale_hours: float, now: datetime | None 
         "generated_at": answer.generated_at,
         "release": held.id,
         "source": answer.source,
-        "stale": age_hours(held.generated_at(listing.part), now) > stale_hours,
+        "stale": age_hours(held.release.generated_at, now) > stale_hours,
         "degraded": bool(answer.trouble),
         "known": answer.known,
         "total": len(places),
