@@ -16,6 +16,8 @@ from models.nouns.entities import FACETS
 #: What speaks for an item besides its sources: a facet shared with the owner, then its own standing. Stored as the
 #: bit `1 << position`: append only, eight at most.
 REASONS = (*FACETS, "new", "popular")
+#: The columns that have a value a place; the others have one a list.
+PLACES = ("item", "score", "source", "reason")
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,6 +61,15 @@ class RankedLists:
         """The places of list i."""
         return slice(int(self.indptr[i]), int(self.indptr[i + 1]))
 
+    def take(self, order: np.ndarray) -> RankedLists:
+        """The lists of these numbers, in this order."""
+        length = np.diff(self.indptr)[order]
+        indptr = indptr_of(length)
+        places = np.repeat(self.indptr[:-1][order] - indptr[:-1], length) + np.arange(indptr[-1])
+        columns = {f.name: getattr(self, f.name)[places if f.name in PLACES else order]
+                   for f in fields(self) if f.name != "indptr"}
+        return RankedLists(indptr=indptr, **columns)
+
     def without(self, owner: int, item: int) -> RankedLists:
         """No list of this owner, and this item in no list; entity rows, -1 for none. All other lists stay as they are,
         byte by byte."""
@@ -66,7 +77,7 @@ class RankedLists:
         kept = (self.owner != owner) | (self.owner < 0)
         places = kept[of_list] & ((self.item != item) | (item < 0))
         columns = {
-            f.name: getattr(self, f.name)[places if f.name in ("item", "score", "source", "reason") else kept]
+            f.name: getattr(self, f.name)[places if f.name in PLACES else kept]
             for f in fields(self)
             if f.name != "indptr"
         }
