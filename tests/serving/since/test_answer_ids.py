@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -19,6 +19,7 @@ from models.nouns.vocabulary import Method, Role, Surface
 from models.recipe.experiments import Experiment
 from models.settings import Secret, Settings
 from pipelines.data.erasure.rows import erase_rows, person_of
+from pipelines.judging.earnings.measure import keep_measured
 from pipelines.release.since.drain import drain_events
 from serving.app import Reader
 from tests.planted.world import World
@@ -161,6 +162,26 @@ def test_the_answer_names_the_arm_that_the_hash_draws(
     for surface, owner in ((SURFACE, "popular"), (SURFACE, str(UUID(int=5))), (SURFACE, investor),
                            (Surface.STARTUPS_FOR_INVESTOR, investor)):
         assert ask(app, surface, owner, limit=1)["arm"] is None, (surface, owner)
+
+
+def test_what_answers_earned_is_told_to_prometheus(
+    settings: Settings, start: Start, publish: Publish, person: Person
+) -> None:
+    """J01-J10, J17: by method, route, surface, release and arm; nothing before it was ever counted."""
+    publish(experiments=[EXPERIMENT | {"share": 1.0}])
+    app, owner = start(), person(Role.DEVELOPER, 9)
+    assert "matchbook_earned" not in app.test_client().get("/metrics").text
+    body = ask(app, SURFACE, owner)
+    post(app, *(event(owner, item, "impression", answer_id=body["answer_id"]) for item in ids(body)[:4]),
+         event(owner, ids(body)[0], "click", answer_id=body["answer_id"]))
+    drain_events(settings)
+    keep_measured(settings, datetime.now(UTC) + timedelta(minutes=1))
+    told = app.test_client().get("/metrics").text
+    assert f'matchbook_earned_impressions{{by="arm",name="ranker/{body["arm"]}"}} 4.0' in told
+    method = body["method_used"]
+    assert f'matchbook_earned_rate{{bound="value",by="method",name="{method}",rate="click_through"}} 0.25' in told
+    assert f'matchbook_earned_rate{{bound="high",by="surface",name="{SURFACE}",rate="conversion"}} 1.0' in told
+    assert "matchbook_experiment_sample_ratio_p{" in told and 'by="day"' not in told
 
 
 def test_a_list_computed_live_is_made_by_the_arm_of_its_owner(
