@@ -40,6 +40,7 @@ class Settings:
     """Every setting with its variable, default and meaning; build with `from_env`, pass it down as a value."""
 
     home: Path = _env("MATCHBOOK_HOME", Path(".matchbook"), "all state: databases, artefacts, logs")
+    artifacts_place: str = _env("MATCHBOOK_ARTIFACTS", "", "where snapshots, bundles and releases are stored: a directory that every machine sees, or an fsspec URL such as s3://bucket/matchbook; empty: in MATCHBOOK_HOME")
     database_url: Secret = _env("DATABASE_URL", Secret(""), "your PostgreSQL; empty: an embedded one is started")
     reader_database_url: Secret = _env("MATCHBOOK_READER_DATABASE_URL", Secret(""), "a read replica for the reader's questions (N06); empty: DATABASE_URL")
     redis_url: Secret = _env("REDIS_URL", Secret(""), "your Redis; empty: an embedded one is started")
@@ -50,6 +51,7 @@ class Settings:
     api_keys: str = _env("MATCHBOOK_API_KEYS", "auto", "whether the reader asks for a key; auto: where it listens beyond loopback", choices=("auto", "on", "off"))
     api_keys_path: str = _env("MATCHBOOK_API_KEYS_FILE", "", "the file of API keys, hashed; empty: api-keys.json in MATCHBOOK_HOME")
     airflow_port: int = _env("MATCHBOOK_AIRFLOW_PORT", 8080, "port of the Airflow UI, on 127.0.0.1", low=1, high=65535)
+    executor: str = _env("MATCHBOOK_EXECUTOR", "local", "who runs Airflow's tasks: the scheduler's machine, or Celery workers on any", choices=("local", "celery"))
     log_level: str = _env("MATCHBOOK_LOG_LEVEL", "INFO", "level of the logs", choices=("DEBUG", "INFO", "WARNING", "ERROR"))
 
     enable_als: bool = _env("ENABLE_ALS", True, "use ALS, both directions (G01)", True)
@@ -203,8 +205,15 @@ class Settings:
 
     @property
     def artifacts(self) -> Path:
-        """Where snapshots, bundles and releases live."""
-        return self.home / "artifacts"
+        """The directory of snapshots, bundles and releases: the store itself, or this machine's copy of it."""
+        place = self.artifacts_place.removeprefix("file://")
+        return Path(place).expanduser().absolute() if place and "://" not in place else self.home / "artifacts"
+
+    @property
+    def artifacts_url(self) -> str:
+        """The object storage behind the directory of artefacts; empty where that directory is the store."""
+        place = self.artifacts_place
+        return place if "://" in place and not place.startswith("file://") else ""
 
     @property
     def answer_key_file(self) -> Path:

@@ -6,6 +6,7 @@ import io
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 from zipfile import BadZipFile
 
@@ -56,6 +57,15 @@ class ItemTable:
     facets: Mapping[str, np.ndarray]
     labels: Mapping[str, tuple[str, ...]]
     role: np.ndarray
+
+    @cached_property
+    def codes(self) -> Mapping[str, Mapping[str, list[int]]]:
+        """By facet, by label in folded case: the codes that mean it."""
+        found: dict[str, dict[str, list[int]]] = {f: {} for f in self.labels}
+        for facet, labels in self.labels.items():
+            for code, label in enumerate(labels):
+                found[facet].setdefault(label.casefold(), []).append(code)
+        return found
 
 
 def encode_items(entities: Entities) -> bytes:

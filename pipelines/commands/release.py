@@ -13,7 +13,6 @@ import numpy as np
 import pandas as pd
 
 from models.errors import BundleError, DataError
-from models.explain import explain, explain_item
 from models.nouns.catalogue import CATALOGUE, entities_of
 from models.nouns.ranked_lists import RankedLists
 from models.nouns.release import Release
@@ -21,6 +20,7 @@ from models.nouns.release.files import popular_list, release_lists
 from models.nouns.vocabulary import Method, Source, Surface
 from models.recipe import open_bundles, open_recipe, under
 from models.recipe.experiments import arm_on, experiments_of
+from models.recommend.explain import explain, explain_item
 from models.scorers.content import text_of
 from models.settings import Settings
 from pipelines.artifacts import Artifacts

@@ -27,6 +27,7 @@ from pipelines.data.erasure.person import returned
 from pipelines.data.erasure.rows import erased_of
 from pipelines.postgres import engine, transaction
 from pipelines.release.store import add_lists, place_release
+from pipelines.runs.code import code_digest
 from pipelines.runs.run import Run
 from pipelines.scoring.arms import told_of
 from pipelines.scoring.capping import cap_shards
@@ -46,9 +47,10 @@ def assemble_release(
 
     shards: what `score_shard` returned. surfaces: those that were planned, all by default; a release of some can be
     inspected and is never published. MATCHBOOK_EXPOSURE_CAP is applied here, over all shards at once. Raises
-    ReleaseIncomplete where one is missing, was changed since, leaves an owner out, or repeats an item: nothing is
-    stored then.
+    ReleaseIncomplete where one is missing, was changed since, leaves an owner out, repeats an item, or was made by
+    other code than the rest: nothing is stored then.
     """
+    _check_code(shards)
     entities = entities_of(run.artifacts.open_bundle(CATALOGUE, bundles[CATALOGUE]))
     _check_erased(run, entities)
     ordered, capped = cap_shards(run, sorted(shards, key=lambda s: (s["surface"], s["index"])), entities)
@@ -82,7 +84,18 @@ def assemble_release(
 
 def metadata_version() -> str:
     """Version of the code and of the libraries that shape the numbers."""
-    return " ".join(f"{name}={metadata.version(name)}" for name in ("numpy", "scipy", "implicit", "torch"))
+    libraries = (f"{name}={metadata.version(name)}" for name in ("numpy", "scipy", "implicit", "torch"))
+    return " ".join([f"matchbook={code_digest()}", *libraries])
+
+
+def _check_code(shards: Sequence[Mapping[str, Any]]) -> None:
+    """Raises ReleaseIncomplete where the code was changed between two shards, such as before some were cleared."""
+    made_by = sorted({str(s["code"]) for s in shards if "code" in s})
+    if len(made_by) > 1:
+        raise ReleaseIncomplete(
+            f"the shards were scored by different code ({', '.join(made_by)}): it was changed in mid-run; clear the "
+            "whole group `score`, so that one code makes every list, and run on"
+        )
 
 
 def _check_erased(run: Run, entities: Mapping[Entity, Entities]) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import shutil
 import time
 from typing import Any
 
@@ -116,7 +115,7 @@ def _drop(artifacts: Artifacts, kind: str, kept: set[str], spare: int = 0) -> li
     newest = {p.name for p in stored[len(stored) - spare :]} if spare else set()
     old = [p for p in stored if p.name not in kept | newest]
     for path in old:
-        shutil.rmtree(path)
+        artifacts.remove(kind, path.name)
     return [p.name for p in old]
 
 
@@ -124,7 +123,7 @@ def _drop_runs(artifacts: Artifacts) -> list[str]:
     limit = time.time() - _RUN_DAYS * 86_400  # the age of a staging folder is the disk's business, not a cutoff
     old = [p for p in artifacts.stored("runs") if p.stat().st_mtime < limit]
     for path in old:
-        shutil.rmtree(path)
+        artifacts.remove("runs", path.name)
     return [p.name for p in old]
 
 
