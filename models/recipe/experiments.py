@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import re
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
@@ -227,7 +228,7 @@ def _name(at: str, given: Any) -> None:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def _expect(holds: bool, at: str, expected: str, got: Any, hint: str = "docs/experiments.md shows a file") -> None:

@@ -12,7 +12,7 @@ from models.errors import MatchbookError
 from models.recipe.experiments import read_experiments
 from models.settings import Settings
 from pipelines.commands import instant
-from pipelines.judging.earnings.measure import keep_measured, measure
+from pipelines.judging.earnings.measure import keep, measure
 from pipelines.postgres import engine, migrate
 from pipelines.release.history import release_of
 
@@ -57,9 +57,9 @@ def _show(settings: Settings, args: argparse.Namespace) -> None:
 def _measure(settings: Settings, args: argparse.Namespace) -> None:
     migrate(engine(settings))
     as_of = args.as_of or datetime.now(UTC)  # noqa: TID251 - what is measured is what people did until now
-    if args.keep:
-        keep_measured(settings, as_of)
     found = measure(settings, as_of)
+    if args.keep:
+        keep(settings, found)
     print(json.dumps(found, indent=1) if args.json else _table(found))
 
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Any
 
+from models.errors import MatchbookError
 from models.nouns.release import Keys, Release
 from models.settings import Settings
 from pipelines.artifacts import Artifacts
@@ -32,7 +34,7 @@ def measure(settings: Settings, as_of: datetime) -> dict[str, Any]:
     since = as_of - timedelta(days=settings.measured_days)
     ledger = read_ledger(settings, since, as_of)
     groups = {kind: by(ledger, kind) for kind in BY}
-    known = editions_of(Artifacts(settings).releases())
+    known = editions_of(_stored(settings))
     compared = experiments(ledger, known)
     return {
         "made_at": as_of.isoformat(),
@@ -52,10 +54,14 @@ def keep_measured(settings: Settings, as_of: datetime) -> dict[str, Any]:
 
     Returns {kept, made_at, impressions, answers, experiments: names of those whose arms are not as large as drawn}.
     """
-    found = measure(settings, as_of)
+    return keep(settings, measure(settings, as_of))
+
+
+def keep(settings: Settings, found: dict[str, Any]) -> dict[str, Any]:
+    """Keep what `measure` found; see `keep_measured`."""
     path = settings.artifacts / EARNINGS
     before = json.loads(path.read_text())["made_at"] if path.is_file() else None
-    kept = before is None or parse_instant(before) <= as_of
+    kept = before is None or parse_instant(before) <= parse_instant(found["made_at"])
     if kept:
         Artifacts(settings).write_json(path, found)
         with wrapped("keeping what answers earned"):
@@ -67,6 +73,16 @@ def keep_measured(settings: Settings, as_of: datetime) -> dict[str, Any]:
             "impressions": found["all"]["impressions"], "uneven": uneven}
     log.info("earnings measured %s", done)
     return done
+
+
+def _stored(settings: Settings) -> Iterator[Release]:
+    """Every stored release that can be read; one that cannot keeps nobody from being measured."""
+    artifacts = Artifacts(settings)
+    for path in artifacts.stored("releases"):
+        try:
+            yield artifacts.release(path.name)
+        except MatchbookError as error:
+            log.warning("what release %s says of experiments is not known: %s", path.name, error)
 
 
 def _live(settings: Settings) -> Release | None:
