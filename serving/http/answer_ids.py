@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from contextlib import suppress
 from datetime import UTC, datetime
 
@@ -14,6 +15,7 @@ from serving.lists import Answer
 
 log = logging.getLogger("matchbook.reader")
 DAY_S = 86_400
+LOOK_S = 10.0  # so often it is looked whether the key is there by now
 
 
 class AnswerIds:
@@ -22,11 +24,13 @@ class AnswerIds:
     def __init__(self, settings: Settings) -> None:
         secret = settings.answer_key.reveal()
         self._key, self._path = key_from(secret) if secret else b"", settings.answer_key_file
+        self._look_at = 0.0
 
     @property
     def key(self) -> bytes:
         """Empty while the file is neither there nor can be made here."""
-        if not self._key:
+        if not self._key and time.monotonic() >= self._look_at:
+            self._look_at = time.monotonic() + LOOK_S
             try:
                 self._key = kept_key(self._path)
             except OSError as error:
