@@ -137,6 +137,7 @@ class Settings:
     holdout_share: float = _env("MATCHBOOK_HOLDOUT_SHARE", 0.2, "last share of events held out (C25)", True, low=0.01, high=0.9)
     holdout_owners: int = _env("MATCHBOOK_HOLDOUT_OWNERS", 4000, "owners of a surface who teach and judge the ranker", True, low=2)
     seed: int = _env("MATCHBOOK_SEED", 42, "of all randomness", True, low=0)
+    experiments: str = _env("MATCHBOOK_EXPERIMENTS", "", "JSON file of experiments, whose content is recorded with a build; empty: none (O01, M08)", True)
 
     shards: int = _env("MATCHBOOK_SHARDS", 8, "scoring tasks of a build", low=1, high=1000)
     threads: int = _env("MATCHBOOK_THREADS", 2, "threads of one scoring task", low=1, high=256)
@@ -162,6 +163,9 @@ class Settings:
     reader_threads: int = _env("MATCHBOOK_READER_THREADS", 4, "threads of one process of the reader", low=1, high=64)
     rate_limit: int = _env("MATCHBOOK_RATE_LIMIT", 600_000, "requests a minute and caller; 0: any number", low=0)
     events_waiting_most: int = _env("MATCHBOOK_EVENTS_WAITING_MOST", 200_000, "posted events that wait for the drain; beyond it no more are taken", low=1)
+    answer_key: Secret = _env("MATCHBOOK_ANSWER_KEY", Secret(""), "signs the ids of answers, the same for all readers; empty: the file answer-key in MATCHBOOK_HOME, made when it is missing")
+    attribution_days: float = _env("MATCHBOOK_ATTRIBUTION_DAYS", 7.0, "so long after it was shown what somebody does counts for an answer", low=0.01, high=90)
+    measured_days: float = _env("MATCHBOOK_MEASURED_DAYS", 28.0, "days that the figures of answers look back", low=1, high=366)
     pseudonym_key: Secret = _env("MATCHBOOK_PSEUDONYM_KEY", Secret(""), "hides owners' ids in the access log (L06)")
     redis_timeout_s: float = _env("MATCHBOOK_REDIS_TIMEOUT_S", 0.25, "the reader's patience with Redis", low=0.01)
     database_timeout_s: float = _env("MATCHBOOK_DATABASE_TIMEOUT_S", 1.0, "the reader's patience with PostgreSQL", low=0.01)
@@ -178,6 +182,8 @@ class Settings:
             if name.startswith(PREFIX) and name not in known:
                 raise SettingsError(f"{name} is no setting of Matchbook; README.md lists them all (was it misspelt?)")
         values = {f.name: _cast(f, given[name]) for name, f in known.items() if given.get(name, "") != ""}
+        if values.get("experiments"):
+            values["experiments"] = _content(Path(values["experiments"]).expanduser())
         settings = cls(**values, given=frozenset(values))
         return replace(settings, home=settings.home.expanduser().absolute())
 
@@ -218,6 +224,11 @@ class Settings:
         return place if "://" in place and not place.startswith("file://") else ""
 
     @property
+    def answer_key_file(self) -> Path:
+        """The file of the key that signs the ids of answers, where no setting names one."""
+        return self.home / "answer-key"
+
+    @property
     def api_keys_file(self) -> Path:
         """The file of API keys, see models/nouns/api_keys.py."""
         return Path(self.api_keys_path).expanduser().absolute() if self.api_keys_path else self.home / "api-keys.json"
@@ -241,6 +252,23 @@ class Settings:
 def _with_driver(url: str) -> str:
     scheme, _, rest = url.partition("://")
     return f"postgresql+psycopg2://{rest}" if scheme.split("+")[0] in ("postgresql", "postgres") else url
+
+
+def value_of(name: str, text: str) -> Any:
+    """The value of a field as text, checked as a variable's is. Raises SettingsError."""
+    return _cast(Settings.__dataclass_fields__[name], text)
+
+
+def _content(path: Path) -> str:
+    """What a JSON file of experiments says, in one spelling; models/recipe/experiments.py knows what it means."""
+    try:
+        found = json.loads(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise SettingsError(f"MATCHBOOK_EXPERIMENTS must name a JSON file of experiments, {path} is none: {error}") from error
+    if not isinstance(found, list):
+        raise SettingsError(f"MATCHBOOK_EXPERIMENTS: {path} must hold a JSON list of experiments, got "
+                            f"{type(found).__name__}; docs/experiments.md shows one")
+    return json.dumps(found, sort_keys=True) if found else ""
 
 
 def _cast(f: Any, text: str) -> Any:

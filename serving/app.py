@@ -15,6 +15,7 @@ from models.settings import Settings
 from serving.doors.cache import Cache
 from serving.doors.postgres import Database
 from serving.http.access import Access
+from serving.http.answer_ids import AnswerIds
 from serving.http.callers import HEADER, Callers
 from serving.http.caps import cap_requests
 from serving.http.events import Waiting, event_routes
@@ -66,8 +67,9 @@ def create_app(settings: Settings, lists: ListReader | None = None, live: LiveRe
     attach_headers(app)
     Callers(settings).attach(app)
     cap_requests(app)
-    app.register_blueprint(list_routes(settings, lists))
-    app.register_blueprint(event_routes(cache))
+    ids = AnswerIds(settings)
+    app.register_blueprint(list_routes(settings, lists, ids))
+    app.register_blueprint(event_routes(cache, ids))
     app.register_blueprint(health_routes(settings, cache, database, releases, live))
     insight = Insight(cache, database, lists, live)
     app.register_blueprint(page_routes(insight))

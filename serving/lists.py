@@ -15,6 +15,7 @@ from models.errors import MatchbookError, ReleaseIncomplete, ServiceError
 from models.nouns.id_map import IdMap
 from models.nouns.release import StoredList, TrendingList, decode_list
 from models.nouns.vocabulary import Entity, Method, Role, Source, Surface
+from models.recipe.experiments import Arm, Experiment
 from models.routing import may_be_routed_otherwise, route
 from models.settings import Settings
 from serving.doors.cache import Cache, Found
@@ -39,6 +40,7 @@ class Answer:
     owner: its id, empty for popular and trending lists. source: "cache" as published, "live" computed since.
     trouble: what was down on the way, empty if nothing. reason: why the list is empty, where it is for a reason.
     met, hidden: places left out, as the owner met them since the list was made, or as they are withdrawn or opted out.
+    arm: the experiment that the owner takes part in and their arm of it.
     """
 
     surface: Surface
@@ -52,6 +54,7 @@ class Answer:
     reason: str = ""
     met: int = 0
     hidden: int = 0
+    arm: tuple[Experiment, Arm] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,7 +111,11 @@ class ListReader:
             answers |= self._outgrown(held, surface, {o: a for o, a in answers.items() if o not in impersonal}, met)
         if missing:
             answers |= self._missing(held, surface, missing, impersonal, met, trouble)
-        return [self._filtered(answers[o], found.get(o)) for o in owners]
+        answered = [self._filtered(answers[o], found.get(o)) for o in owners]
+        if not held.experiments:
+            return answered
+        return [a if a.owner in impersonal or not a.known or a.reason else replace(a, arm=held.arm(surface, a.owner))
+                for a in answered]
 
     def stored(self, held: HeldRelease, surface: Surface, owner: str) -> StoredList | None:
         """The list a release has for an owner, as published. Raises ServiceError, ReleaseIncomplete."""
@@ -179,9 +186,9 @@ class ListReader:
                   met: Mapping[str, int]) -> dict[str, Answer]:
         """Live lists in place of stored ones whose owners may be routed otherwise by now; the stored one, marked, where
         there is none in time."""
-        settings = self._settings.with_recorded(held.release.settings)
-        behind = [o for o, a in stored.items()
-                  if may_be_routed_otherwise(surface, a.listing.count, met.get(o, 0), settings)]
+        recorded = self._settings.with_recorded(held.release.settings)
+        behind = [o for o, a in stored.items() if may_be_routed_otherwise(
+            surface, a.listing.count, met.get(o, 0), held.settings_of(surface, o, recorded))]
         live, trouble = self._live.answers(held, surface, behind, met)
         answers = {o: replace(stored[o], trouble=stored[o].trouble or trouble) for o in behind}
         for o, found in live.items():
@@ -224,7 +231,7 @@ class ListReader:
     def _popular_for(self, held: HeldRelease, surface: Surface, owner: str, known: bool, count: int,
                      trouble: str) -> Answer:
         """The popular list, marked; the route still says what the count alone would have led to."""
-        settings = self._settings.with_recorded(held.release.settings)
+        settings = held.settings_of(surface, owner, self._settings.with_recorded(held.release.settings))
         routed = _METHODS[int(route(surface, np.array([count], np.int32), settings).method[0])]
         listing = replace(held.popular.get(surface, NOBODY), route=routed, count=count)
         return Answer(surface, owner, held, listing, "cache", known, held.generated_at(listing.part), trouble)

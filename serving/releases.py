@@ -7,11 +7,14 @@ import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cached_property
 
 from models.errors import MatchbookError, ReleaseNotFound, ServiceError
 from models.nouns.catalogue import ItemTable
 from models.nouns.release import Release, StoredList
 from models.nouns.vocabulary import Entity, Method, Surface
+from models.recipe.experiments import Arm, Experiment, arm_on, experiments_of
+from models.settings import Settings
 from serving.doors.cache import Cache
 
 log = logging.getLogger("matchbook.reader")
@@ -36,6 +39,20 @@ class HeldRelease:
     @property
     def id(self) -> str:
         return self.release.id
+
+    @cached_property
+    def experiments(self) -> tuple[Experiment, ...]:
+        """Those that its lists were made with."""
+        return experiments_of(self.release.experiments)
+
+    def arm(self, surface: Surface, owner: str) -> tuple[Experiment, Arm] | None:
+        """The experiment that an owner takes part in and their arm, None outside all."""
+        return arm_on(self.experiments, surface, owner) if self.experiments else None
+
+    def settings_of(self, surface: Surface, owner: str, recorded: Settings) -> Settings:
+        """What the owner's list is made with: the release's settings, under those of the owner's arm."""
+        found = self.arm(surface, owner)
+        return recorded if found is None else found[1].of(recorded)
 
     def generated_at(self, part: int = 0) -> str:
         """When a list was made: that of its part, since a refresh adds lists to a build."""

@@ -19,7 +19,9 @@ DAY_US = 86_400_000_000
 AHEAD = timedelta(minutes=5)  # a client's clock may run ahead of ours; its time zone may not
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _EVENT_ID = re.compile(r"[!-~]{1,128}")
-_FIELDS = ("event_id", "user_id", "startup_id", "type", "at")
+_FIELDS = ("event_id", "user_id", "startup_id", "type", "at", "answer_id", "position")
+_ANSWER_ID = re.compile(r"[A-Za-z0-9_-]{30,240}")
+POSITION_MOST = 1000
 _EXPLICIT = np.isin(np.arange(len(InteractionKind)), [k.code for k in EXPLICIT_KINDS])
 
 
@@ -133,7 +135,8 @@ class Interactions:
 class Event:
     """One event as the reader is told of it. event_id: whoever sends it again sends the same; it counts once.
 
-    user, startup: ids, lower case. at: UTC.
+    user, startup: ids, lower case. at: UTC. answer_id: of the answer that showed the one to the other, empty where none
+    is told. position: the place in that list, from 1; 0 where none is told.
     """
 
     event_id: str
@@ -141,6 +144,8 @@ class Event:
     startup: str
     kind: EventKind
     at: datetime
+    answer_id: str = ""
+    position: int = 0
 
     @classmethod
     def read(cls, given: Any, received: datetime) -> Event:
@@ -159,12 +164,21 @@ class Event:
             raise MalformedEvent("event_id", "1 to 128 visible ASCII characters", event_id,
                                  "give every event an id of its own, e.g. a UUID, and send the same again on a retry")
         user, startup = _id_of(given, "user_id"), _id_of(given, "startup_id")
-        return cls(event_id, user, startup, _kind_of(given), _at(given, received))
+        kind, at = _kind_of(given), _at(given, received)
+        return cls(event_id, user, startup, kind, at, _answer_id(given), _position(given))
 
     def entry(self) -> dict[str, str]:
-        """The fields of its entry in the stream; `read` takes them."""
-        return {"event_id": self.event_id, "user_id": self.user, "startup_id": self.startup, "type": self.kind.value,
-                "at": self.at.isoformat()}
+        """The fields of its entry in the stream; `of_entry` takes them."""
+        entry = {"event_id": self.event_id, "user_id": self.user, "startup_id": self.startup, "type": self.kind.value,
+                 "at": self.at.isoformat()}
+        told = {"answer_id": self.answer_id, "position": str(self.position or "")}
+        return entry | {name: value for name, value in told.items() if value}
+
+    @classmethod
+    def of_entry(cls, entry: Mapping[str, str], received: datetime) -> Event:
+        """The inverse, from the texts of the stream. Raises MalformedEvent."""
+        position = entry.get("position", "")
+        return cls.read(dict(entry) | ({"position": int(position)} if position.isdecimal() else {}), received)
 
     @property
     def at_us(self) -> int:
@@ -185,6 +199,25 @@ def _kind_of(given: Mapping[str, Any]) -> EventKind:
     if not isinstance(value, str) or value not in set(EventKind):
         raise MalformedEvent("type", f"one of {', '.join(EventKind)}", value, "docs/api.md says what each does")
     return EventKind(value)
+
+
+def _answer_id(given: Mapping[str, Any]) -> str:
+    value = given.get("answer_id")
+    if value is None:
+        return ""
+    if not isinstance(value, str) or not _ANSWER_ID.fullmatch(value):
+        raise MalformedEvent("answer_id", "the answer_id of an answer", value, "send it as it came, or leave it out")
+    return value
+
+
+def _position(given: Mapping[str, Any]) -> int:
+    value = given.get("position")
+    if value is None:
+        return 0
+    if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= POSITION_MOST:
+        raise MalformedEvent("position", f"a whole number from 1 to {POSITION_MOST}", value,
+                             "send the place in the list, from 1, or leave it out")
+    return value
 
 
 def _at(given: Mapping[str, Any], received: datetime) -> datetime:

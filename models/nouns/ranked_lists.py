@@ -16,7 +16,8 @@ from models.nouns.entities import FACETS
 #: What speaks for an item besides its sources: a facet shared with the owner, then its own standing. Stored as the
 #: bit `1 << position`: append only, eight at most.
 REASONS = (*FACETS, "new", "popular")
-_PER_PLACE = ("item", "score", "source", "reason")
+#: The columns that have a value a place; the others have one a list.
+PLACES = ("item", "score", "source", "reason")
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,7 +71,7 @@ class RankedLists:
         length = np.diff(self.indptr)[which]
         indptr = indptr_of(length)
         places = np.arange(int(indptr[-1])) + np.repeat(self.indptr[which] - indptr[:-1], length)
-        columns = {f.name: getattr(self, f.name)[places if f.name in _PER_PLACE else which]
+        columns = {f.name: getattr(self, f.name)[places if f.name in PLACES else which]
                    for f in fields(self) if f.name != "indptr"}
         return RankedLists(indptr=indptr, **columns)
 
@@ -81,7 +82,7 @@ class RankedLists:
         kept = (self.owner != owner) | (self.owner < 0)
         places = kept[of_list] & ((self.item != item) | (item < 0))
         columns = {
-            f.name: getattr(self, f.name)[places if f.name in _PER_PLACE else kept]
+            f.name: getattr(self, f.name)[places if f.name in PLACES else kept]
             for f in fields(self)
             if f.name != "indptr"
         }

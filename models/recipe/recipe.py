@@ -19,7 +19,7 @@ from models.nouns.interactions import Interactions
 from models.nouns.owners import Owners
 from models.nouns.vocabulary import Entity, InteractionKind, Source, Surface
 from models.recipe.folding import Fold
-from models.recipe.sources import ACTIVITY, aligned, folds_of, ranker_of, scorers_of, wanted_of
+from models.recipe.sources import ACTIVITY, aligned, folds_of, heard, ranker_of, scorers_of, wanted_of
 from models.scorers import Scorer
 from models.scorers.blending import Blend
 from models.scorers.factors import FactorScorer
@@ -228,6 +228,27 @@ def open_recipe(surface: Surface, bundles: Mapping[str, Bundle], settings: Setti
         evidence=evidence,
         wanted=() if evidence is None else tuple(wanted_of(scorers, evidence)),
         folds=folds_of(surface, bundles, scorers, owners, items),
+    )
+
+
+def under(recipe: Recipe, bundles: Mapping[str, Bundle], settings: Settings) -> Recipe:
+    """The recipe of the same models under other settings, of those that act after training: an arm of an experiment.
+
+    It shares every array, and the learned ranker where nothing speaks against that: another arm costs no memory.
+    """
+    scorers = {source: scorer for source, scorer in recipe.scorers.items() if heard(source, settings)}
+    deciding = ("ranker", "candidate_sources")
+    same = len(scorers) == len(recipe.scorers) and all(
+        getattr(settings, f) == getattr(recipe.settings, f) for f in deciding)
+    kept = same and isinstance(recipe.ranker, LearnedRanker)
+    return replace(
+        recipe,
+        settings=settings,
+        scorers=scorers,
+        folds={source: fold for source, fold in recipe.folds.items() if source in scorers},
+        blend=Blend(settings, bundles.get("ensemble_v1")),
+        ranker=recipe.ranker if kept else ranker_of(recipe.surface, bundles, settings, list(scorers)),
+        item_recency=recency(recipe.items.created_at[recipe.catalogue], recipe.as_of_us, settings.recency_days),
     )
 
 

@@ -63,10 +63,10 @@ def scorers_of(
         sides = _sides(b, order, "vectors", owners, items, rows)
         found.append(ContentScorer(Source.CONTENT_BASED, *sides, b.arrays["tokens"], b.arrays["token_vectors"]))
     als = "als_v1" if forward else "als_reverse_v1"
-    if settings.enable_als and als in bundles:
-        source = Source.ALS if forward else Source.ALS_REVERSE
+    source = Source.ALS if forward else Source.ALS_REVERSE
+    if heard(source, settings) and als in bundles:
         found.append(FactorScorer(source, *_sides(bundles[als], ("user", "item"), "factors", owners, items, rows)))
-    if settings.enable_two_tower and "two_tower_v1" in bundles:
+    if heard(Source.TWO_TOWER, settings) and "two_tower_v1" in bundles:
         b, order = bundles["two_tower_v1"], ("user", "item") if forward else ("item", "user")
         sides = _sides(b, order, "factors", owners, items, rows)
         # without tokens: trained before strangers' words were stored
@@ -78,6 +78,13 @@ def scorers_of(
     if forward and "graph_filter_v1" in bundles:
         found.append(NeighbourScorer(_similarity(bundles["graph_filter_v1"], items.ids, rows), Source.GRAPH_FILTER))
     return found
+
+
+def heard(source: Source, settings: Settings) -> bool:
+    """Whether a source that has a bundle may speak (G01, G02)."""
+    if source in (Source.ALS, Source.ALS_REVERSE):
+        return settings.enable_als
+    return settings.enable_two_tower or source is not Source.TWO_TOWER
 
 
 def folds_of(surface: Surface, bundles: Mapping[str, Bundle], scorers: Sequence[Scorer], owners: Entities,

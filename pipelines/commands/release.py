@@ -19,7 +19,8 @@ from models.nouns.ranked_lists import RankedLists
 from models.nouns.release import Release
 from models.nouns.release.files import popular_list, release_lists
 from models.nouns.vocabulary import Entity, Method, Source, Surface
-from models.recipe import Recipe, open_bundles, open_recipe
+from models.recipe import Recipe, open_bundles, open_recipe, under
+from models.recipe.experiments import arm_on, experiments_of
 from models.recommend.explain import explain, explain_item
 from models.scorers.content import text_of
 from models.settings import Settings
@@ -120,15 +121,21 @@ def _write(lists: RankedLists, owners: np.ndarray, items: np.ndarray, depth: int
 def _explain(settings: Settings, args: argparse.Namespace) -> None:
     surface, release = Surface(args.surface), release_of(settings, args.release)
     recorded = settings.with_recorded(release.settings)
-    recipe = open_recipe(surface, open_bundles(settings.artifacts, release.bundles, recorded), recorded)
+    bundles = open_bundles(settings.artifacts, release.bundles, recorded)
+    recipe = open_recipe(surface, bundles, recorded)
     row = int(recipe.owners.ids.rows_of([args.owner.lower()])[0])
     if row < 0 or row not in recipe.owners.owners_of(surface):
         raise DataError(
             f"{args.owner} owns no list on {surface} in release {release.id}: unknown at its cutoff, or another role; "
             "the reader answers such an owner live, or with the popular list"
         )
+    arm = arm_on(experiments_of(release.experiments), surface, args.owner.lower())
+    if arm is not None:
+        recorded = arm[1].of(recorded)
+        recipe = under(recipe, bundles, recorded)
     recipe, owners = _owner_of(settings, release, recipe, row)
-    about = {"owner": args.owner, "release": release.id, **explain(recipe, owners, recorded.depth)}
+    about = {"owner": args.owner, "release": release.id, "experiment": arm[0].name if arm else None,
+             "arm": arm[1].name if arm else None, **explain(recipe, owners, recorded.depth)}
     if args.item:
         item = int(recipe.items.ids.rows_of([args.item.lower()])[0])
         about = {k: v for k, v in about.items() if k != "list"} | {

@@ -29,6 +29,7 @@ from pipelines.postgres import engine, transaction
 from pipelines.release.store import add_lists, place_release
 from pipelines.runs.code import code_digest
 from pipelines.runs.run import Run
+from pipelines.scoring.arms import told_of
 from pipelines.scoring.capping import cap_shards
 from pipelines.scoring.shards import open_shard, shard_path
 
@@ -74,6 +75,7 @@ def assemble_release(
         shares=shares,
         code_version=metadata_version(),
         list_bytes=size,
+        experiments=told_of(run, snapshot, bundles),
     )
     place_release(run.artifacts, release, lambda directory: _fill(directory, run, release))
     log.info("release assembled id=%s lists=%s bytes_per_list=%.1f", name, lists, size / max(sum(lists.values()), 1))

@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from models.errors import DataError
+from models.recipe.experiments import read_experiments
 from models.settings import Settings
 from pipelines.artifacts import Artifacts
 
@@ -72,6 +73,7 @@ class Run:
             run = cls(run_id, as_of, settings.with_recorded(recorded))
         else:
             run = cls(run_id, as_of, _tuned(settings))
+        read_experiments(run.settings)  # what is wrong in the file ends a build before anything is read
         return run._noted(fresh=fresh)
 
     @classmethod

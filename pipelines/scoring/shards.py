@@ -13,7 +13,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from models.errors import DataError, ReleaseIncomplete
-from models.nouns.bundle import sha256_of
+from models.nouns.bundle import Bundle, sha256_of
 from models.nouns.catalogue import CATALOGUE, entities_of
 from models.nouns.owners import Owners
 from models.nouns.ranked_lists import RankedLists
@@ -24,6 +24,7 @@ from pipelines.data.snapshot import Snapshot
 from pipelines.runs.code import code_digest
 from pipelines.runs.run import Run
 from pipelines.scoring.accelerate import accelerated
+from pipelines.scoring.arms import by_arm, scored_by_arm
 
 log = logging.getLogger(__name__)
 
@@ -61,10 +62,11 @@ def score_shard(run: Run, shard: Mapping[str, Any]) -> dict[str, Any]:
 
     Again gives the same bytes, as long as the code is the same."""
     surface = Surface(shard["surface"])
-    recipe = open_recipe(surface, open_bundles(run.settings.artifacts, shard["bundles"], run.settings), run.settings)
+    bundles = open_bundles(run.settings.artifacts, shard["bundles"], run.settings)
+    recipe = open_recipe(surface, bundles, run.settings)
     interactions = Snapshot.open(run.settings.artifacts / "snapshots" / shard["snapshot"]).interactions()
     rows = recipe.owners.owners_of(surface)[shard["start"] : shard["stop"]]
-    lists = score_owners(accelerated(recipe, len(rows)), recipe.batch(rows, interactions))
+    lists = score_arms(accelerated(recipe, len(rows)), bundles, recipe.batch(rows, interactions))
     path = shard_path(run, shard)
     path.parent.mkdir(parents=True, exist_ok=True)
     lists.save(path)
@@ -73,6 +75,12 @@ def score_shard(run: Run, shard: Mapping[str, Any]) -> dict[str, Any]:
     )
     return {"surface": surface.value, "index": shard["index"], "owners": len(lists), "sha256": sha256_of(path),
             "code": code_digest()}
+
+
+def score_arms(recipe: Recipe, bundles: Mapping[str, Bundle], owners: Owners) -> RankedLists:
+    """Every owner's list by the recipe of their arm (O01, M08); of owners without an arm as if there were none."""
+    recipes = by_arm(recipe, bundles, owners)
+    return scored_by_arm(recipes, [score_owners(own, owners.take(mine)) for own, mine in recipes])
 
 
 def score_owners(recipe: Recipe, owners: Owners) -> RankedLists:

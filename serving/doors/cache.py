@@ -130,7 +130,8 @@ class Cache:
         for e in events:
             hidden = since_value(e.kind.code, e.at_us) if e.kind.hides(settings.views_are_seen) else b""
             keys += [self.keys.since(Entity.USER, e.user), self.keys.since(Entity.STARTUP, e.startup)]
-            values += [*e.entry().values(), UUID(e.user).bytes, UUID(e.startup).bytes, hidden]
+            fields = [part for pair in e.entry().items() for part in pair]
+            values += [UUID(e.user).bytes, UUID(e.startup).bytes, hidden, len(fields), *fields]
 
         def take(r: redis.Redis) -> Any:
             try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from models.nouns.entities import FACETS
+from models.nouns.interactions import POSITION_MOST
 from models.nouns.vocabulary import Entity, EventKind, Method, Source, Surface
 from serving.http.callers import HEADER, NEEDS
 from serving.http.caps import BODY_MOST, URL_MOST
@@ -140,7 +141,11 @@ def _event() -> Schema:
             "properties": {"event_id": {"type": "string", "pattern": "^[!-~]{1,128}$"}, "user_id": uuid,
                            "startup_id": uuid, "type": {"enum": [k.value for k in EventKind]},
                            "at": {"type": ["string", "null"], "format": "date-time",
-                                  "description": "since 1970, not in the future; left out: the time of receipt"}}}
+                                  "description": "since 1970, not in the future; left out: the time of receipt"},
+                           "answer_id": {"type": ["string", "null"], "pattern": "^[A-Za-z0-9_-]{30,240}$",
+                                         "description": "of the answer that showed the one to the other"},
+                           "position": {"type": ["integer", "null"], "minimum": 1, "maximum": POSITION_MOST,
+                                        "description": "the place in that list, from 1"}}}
 
 
 def _list_schema(item: Entity) -> Schema:
@@ -152,7 +157,8 @@ def _list_schema(item: Entity) -> Schema:
         "method_used": method, "route": method, "model_version": text, "interaction_count": number, "reranked": flag,
         "generated_at": {"type": "string", "format": "date-time"}, "release": text,
         "source": {"enum": ["cache", "live"]}, "stale": flag, "degraded": flag, "known": flag,
-        "total": number, "short": flag, "reason": {"type": ["string", "null"]}})
+        "total": number, "short": flag, **{f: {"type": ["string", "null"]}
+                                           for f in ("reason", "answer_id", "experiment", "arm")}})
 
 
 def _parameters() -> Schema:

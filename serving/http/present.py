@@ -13,6 +13,7 @@ from models.nouns.catalogue import ItemTable
 from models.nouns.entities import FACETS
 from models.nouns.ranked_lists import REASONS
 from models.nouns.vocabulary import Entity, Source, Surface
+from serving.http.answer_ids import AnswerIds
 from serving.http.query import Query
 from serving.lists import HIDDEN, Answer
 from serving.releases import age_hours
@@ -33,7 +34,8 @@ _STANDING = {"new": ("new on the platform", "new on the platform"),
              "popular": ("popular on the platform", "active on the platform")}
 
 
-def body(answer: Answer, query: Query, stale_hours: float, now: datetime | None = None) -> dict[str, Any]:
+def body(answer: Answer, query: Query, stale_hours: float, ids: AnswerIds,
+         now: datetime | None = None) -> dict[str, Any]:
     """The JSON body of one list: the documented fields, cut to the query; never padded, a short list says so."""
     listing, held = answer.listing, answer.held
     places = _wanted(answer, query, held.items[answer.surface.item])
@@ -56,6 +58,9 @@ def body(answer: Answer, query: Query, stale_hours: float, now: datetime | None 
         "total": len(places),
         "short": len(cut) < query.limit,
         "reason": _why_short(answer, query, len(places), len(cut)),
+        "answer_id": ids.of(answer, now),
+        "experiment": answer.arm[0].name if answer.arm else None,
+        "arm": answer.arm[1].name if answer.arm else None,
     }
 
 

@@ -8,6 +8,7 @@ from flask import Blueprint, Response, g, request
 
 from models.nouns.vocabulary import Surface
 from models.settings import Settings
+from serving.http.answer_ids import AnswerIds
 from serving.http.headers import list_response
 from serving.http.present import body
 from serving.http.query import Query, read_id, read_owners, read_query
@@ -17,13 +18,13 @@ PREFIX = "/api/recommendations"
 _ENCODE = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
-def list_routes(settings: Settings, lists: ListReader) -> Blueprint:
+def list_routes(settings: Settings, lists: ListReader, ids: AnswerIds) -> Blueprint:
     """The routes over a reader of lists."""
     routes = Blueprint("lists", __name__, url_prefix=PREFIX)
 
     def present(answer: Answer, query: Query) -> Response:
         g.answers = (answer,)
-        return list_response(_ENCODE(body(answer, query, settings.stale_hours)), answer)
+        return list_response(_ENCODE(body(answer, query, settings.stale_hours, ids)), answer)
 
     def one(surface: Surface, owner: str) -> Response:
         """The list of one owner."""
@@ -34,7 +35,7 @@ def list_routes(settings: Settings, lists: ListReader) -> Blueprint:
         """The lists of several owners, all of one release."""
         query, owners = read_query(request.args), read_owners(request.get_json(silent=True))
         g.answers = lists.many(surface, owners, caller())
-        found = {"lists": {a.owner: body(a, query, settings.stale_hours) for a in g.answers}}
+        found = {"lists": {a.owner: body(a, query, settings.stale_hours, ids) for a in g.answers}}
         return Response(_ENCODE(found), mimetype="application/json")
 
     def popular(surface: Surface) -> Response:

@@ -10,7 +10,8 @@ from dataclasses import dataclass, field, replace
 from models.errors import BundleError, MatchbookError, ServiceError
 from models.nouns.bundle import Bundle
 from models.nouns.vocabulary import Surface
-from models.recipe import Recipe, open_bundles, open_recipe
+from models.recipe import Recipe, open_bundles, open_recipe, under
+from models.recipe.experiments import arms_on
 from models.settings import Settings
 from models.store import bring
 from serving.releases import HeldRelease
@@ -20,11 +21,13 @@ log = logging.getLogger("matchbook.reader")
 
 @dataclass(frozen=True, eq=False)
 class Recipes:
-    """The models of one release. trouble: what of it could not be opened, empty if nothing."""
+    """The models of one release. trouble: what of it could not be opened, empty if nothing. arms: by surface,
+    experiment and arm the recipe of its owners."""
 
     release: str
     by_surface: Mapping[Surface, Recipe] = field(default_factory=dict)
     trouble: str = ""
+    arms: Mapping[tuple[Surface, str, str], Recipe] = field(default_factory=dict)
 
 
 def open_recipes(settings: Settings, held: HeldRelease) -> Recipes:
@@ -50,5 +53,7 @@ def open_recipes(settings: Settings, held: HeldRelease) -> Recipes:
     except (MatchbookError, LookupError, ValueError) as error:
         log.error("no list can be computed live from release %s: %s", held.id, error, exc_info=not troubles)
         return Recipes(held.id, trouble="; ".join(troubles) or f"the models of release {held.id} do not fit together")
+    arms = {(s, e.name, arm.name): under(recipes[s], bundles, arm.of(recorded))
+            for s in Surface for e, arm in arms_on(held.experiments, s)}
     log.info("models of release %s are open after %.2f s", held.id, time.perf_counter() - started)
-    return Recipes(held.id, recipes, "; ".join(troubles))
+    return Recipes(held.id, recipes, "; ".join(troubles), arms)

@@ -63,12 +63,13 @@ class LiveRecommender:
         except TimeoutError as error:
             raise ServiceError(f"the models of release {held.id} are still being opened") from error
 
-    def recipe(self, held: HeldRelease, surface: Surface, patience_s: float) -> Recipe:
-        """The models of one surface. Raises ServiceError while they are being opened, or where they could not be."""
-        recipes = self.recipes(held, patience_s)
+    def recipe(self, held: HeldRelease, surface: Surface, owner: str, patience_s: float) -> Recipe:
+        """The models of one surface, as an owner's arm has them. Raises ServiceError while they are being opened, or
+        where they could not be."""
+        recipes, found = self.recipes(held, patience_s), held.arm(surface, owner)
         if surface not in recipes.by_surface:
             raise ServiceError(recipes.trouble)
-        return recipes.by_surface[surface]
+        return recipes.arms[surface, found[0].name, found[1].name] if found else recipes.by_surface[surface]
 
     def trouble(self, held: HeldRelease) -> tuple[bool, str]:
         """Whether the models of a release are open, and what of them could not be opened, empty if nothing."""
@@ -131,9 +132,9 @@ class LiveRecommender:
         """Those whose owners are not routed otherwise by now; younger ones PostgreSQL could not better yet."""
         if not any(met.get(o) for o in kept):
             return dict(kept)
-        settings, latest_us = self._settings.with_recorded(held.release.settings), 1e6 * (time.time() - AGAIN_S)
+        recorded, latest_us = self._settings.with_recorded(held.release.settings), 1e6 * (time.time() - AGAIN_S)
         return {o: f for o, f in kept.items() if f.made_us > latest_us or not f.value or not may_be_routed_otherwise(
-            surface, decode_list(f.value).count, met.get(o, 0), settings)}
+            surface, decode_list(f.value).count, met.get(o, 0), held.settings_of(surface, o, recorded))}
 
     def _computed(self, held: HeldRelease, surface: Surface, owners: Sequence[str], met: Mapping[str, int],
                   deadline: float) -> tuple[dict[str, LiveList], list[str], str]:
@@ -176,7 +177,7 @@ class LiveRecommender:
         if record is not None:
             count = record.count(surface.owner)
             if record.role is None or record.role == surface.role.value:
-                recipe = self.recipe(held, surface, self._settings.live_budget_s)
+                recipe = self.recipe(held, surface, owner, self._settings.live_budget_s)
                 value = encode_lists(list_of_one(recipe, owner, record))[0]
         found = LiveList(value, record is not None, int(now.timestamp() * 1e6))
         self._keep(held, surface, owner, found, count)

@@ -95,7 +95,7 @@ class Insight:
 
     def _asked(self, surface: Surface, owner: str) -> tuple[HeldRelease, Recipe, OwnerRecord | None]:
         held = self._lists.releases.held
-        recipe = self._live.recipe(held, surface, _OPENING_S)
+        recipe = self._live.recipe(held, surface, owner, _OPENING_S)
         return held, recipe, self._database.owner(surface.owner, owner, datetime.now(UTC))
 
     def _missing(self, held: HeldRelease, recipe: Recipe, owner: str, record: OwnerRecord | None, item: str,

@@ -16,13 +16,15 @@ from sqlalchemy import text
 from models.nouns.interactions import Event
 from models.nouns.ranked_lists import RankedLists
 from models.nouns.release import Keys, encode_lists
+from models.nouns.release.answers import ShownAnswer
 from models.nouns.release.files import release_lists
-from models.nouns.vocabulary import EventKind, Surface
+from models.nouns.vocabulary import EventKind, Method, Surface
 from models.settings import Settings
 from pipelines.artifacts import Artifacts
 from pipelines.data.load import import_folder
 from pipelines.postgres import engine, transaction
 from pipelines.release.history import current_release, list_releases
+from pipelines.runs.run import EPOCH
 from tests.tiny_marketplace import AFTER_ALL, NEWEST, identity, write_tiny_marketplace
 
 SMALL = {"MATCHBOOK_ALS_FACTORS": "4", "MATCHBOOK_ALS_ITERATIONS": "3", "MATCHBOOK_TWO_TOWER_EPOCHS": "1",
@@ -180,6 +182,26 @@ def test_a_drain_keeps_what_waits_and_is_done_where_nothing_does(marketplace: Se
         assert connection.scalar(text("SELECT type FROM matchbook_events")) == "apply"
     again = run_dag("drain_events")
     assert (states(again), returned(again, "drain")["drained"]) == ({"drain": "success"}, 0)
+
+
+def test_what_was_shown_is_measured_as_of_the_end_of_the_hour(marketplace: Settings, run_dag: Build) -> None:
+    hour = (NEWEST, NEWEST + timedelta(hours=1))
+    run = run_dag("measure_answers", kind="scheduled", interval=hour)
+    assert states(run) == {"measure": "skipped"}
+    assert "no impression came back with the id of an answer" in returned(run, "measure")["reason"]
+    shown = ShownAnswer(Surface.STARTUPS_FOR_DEVELOPER, Method.ALS, Method.ALS, "r", (NEWEST - EPOCH).days)
+    answer = shown.spell(identity("user", 7), b"k" * 32)
+    with redis.Redis.from_url(marketplace.redis_url.reveal()) as client:
+        for kind in (EventKind.IMPRESSION, EventKind.CLICK):
+            event = Event(kind.value, identity("user", 7), identity("startup", 3), kind, NEWEST, answer, 1)
+            client.xadd(Keys(marketplace.namespace).events, event.entry())
+    assert states(run_dag("drain_events")) == {"drain": "success"}
+    run = run_dag("measure_answers", kind="scheduled", interval=(hour[0] + timedelta(hours=1), hour[1] + DAY))
+    assert states(run) == {"measure": "success"}
+    found = returned(run, "measure")
+    assert (found["impressions"], found["kept"], found["made_at"]) == (1, True, (hour[1] + DAY).isoformat())
+    (method,) = json.loads((marketplace.artifacts / "earnings.json").read_text())["by"]["method"]
+    assert (method["name"], method["clicked"]) == ("als", 1)
 
 
 def test_there_is_nothing_to_retire_in_an_empty_house(marketplace: Settings, run_dag: Build) -> None:

@@ -9,10 +9,11 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import numpy as np
@@ -98,9 +99,11 @@ def settings(settings: Settings) -> Settings:
 def publish(
     settings: Settings, bundles: dict[str, Bundle], scored: dict[Surface, tuple[RankedLists, RankedLists]]
 ) -> Publish:
-    """Publish a release of the planted world: `publish(day=10, backwards=False)` returns its id."""
+    """Publish a release of the planted world: `publish(day=10, backwards=False)` returns its id. experiments: what its
+    manifest tells; the stored lists are nobody's arm."""
 
-    def make(day: int = 10, backwards: bool = False, generated: datetime | None = None) -> str:
+    def make(day: int = 10, backwards: bool = False, generated: datetime | None = None,
+             experiments: Sequence[Mapping[str, Any]] = ()) -> str:
         artifacts = Artifacts(settings)
         slug = f"202004{day:02d}T000000Z"
         versions = {name: artifacts.store_bundle(b, "20200410T000000Z") for name, b in bundles.items()}
@@ -115,6 +118,7 @@ def publish(
             lists={},
             shards=[],
             settings=settings.recorded(),
+            experiments=list(experiments),
         )
         name = store_release(artifacts, draft, slug, lists, {s: scored[s][1] for s in Surface}).id
         publish_release(settings, name, force=True)

@@ -33,6 +33,9 @@ FIELDS = [
     "total",
     "short",
     "reason",
+    "answer_id",
+    "experiment",
+    "arm",
 ]
 Start, Publish, Person = Callable[..., Flask], Callable[..., str], Callable[[Role, int], str]
 STRANGER = "ffffffff-ffff-4fff-bfff-ffffffffffff"

@@ -14,6 +14,8 @@ from models.nouns.id_map import IdMap
 from models.nouns.ranked_lists import REASONS
 from models.nouns.release import Release, StoredList
 from models.nouns.vocabulary import Entity, Method, Source, Surface
+from models.settings import Secret, Settings
+from serving.http.answer_ids import AnswerIds
 from serving.http.present import body
 from serving.http.query import Query
 from serving.lists import NOBODY, Answer
@@ -21,6 +23,8 @@ from serving.releases import HeldRelease
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "reader_answer_1.json"
 NOW = datetime(2024, 5, 2, 2, 0, tzinfo=UTC)
+OWNER = "0000000a-0000-4000-8000-000000000000"
+IDS = AnswerIds(Settings(answer_key=Secret("for this test alone")))
 STARTUPS = IdMap.of(f"0000000{n}-0000-4000-8000-000000000000" for n in range(4))
 
 
@@ -47,7 +51,7 @@ def held(**changes: object) -> HeldRelease:
 
 def answer(listing: StoredList, **changes: object) -> Answer:
     return Answer(
-        Surface.STARTUPS_FOR_DEVELOPER, "x", held(), listing, "cache", True, held().generated_at(), **changes
+        Surface.STARTUPS_FOR_DEVELOPER, OWNER, held(), listing, "cache", True, held().generated_at(), **changes
     )
 
 
@@ -64,18 +68,18 @@ LISTING = StoredList(
 
 
 def test_the_body_is_the_golden_one() -> None:
-    found = body(answer(LISTING), Query(limit=5), stale_hours=36, now=NOW)
+    found = body(answer(LISTING), Query(limit=5), 36, IDS, NOW)
     assert json.dumps(found, indent=1) + "\n" == GOLDEN.read_text()
 
 
 def test_a_list_is_stale_from_the_stated_age_on() -> None:
-    assert not body(answer(LISTING), Query(), 23.9, NOW)["stale"]
-    assert body(answer(LISTING), Query(), 23.8, NOW)["stale"]
+    assert not body(answer(LISTING), Query(), 23.9, IDS, NOW)["stale"]
+    assert body(answer(LISTING), Query(), 23.8, IDS, NOW)["stale"]
 
 
 def test_an_empty_surface_says_so() -> None:
-    assert body(answer(NOBODY), Query(), 36, NOW)["reason"] == "there is no startup yet that could be shown"
+    assert body(answer(NOBODY), Query(), 36, IDS, NOW)["reason"] == "there is no startup yet that could be shown"
 
 
 def test_trouble_is_said_as_degraded() -> None:
-    assert body(answer(LISTING, trouble="Redis does not answer"), Query(), 36, NOW)["degraded"] is True
+    assert body(answer(LISTING, trouble="Redis does not answer"), Query(), 36, IDS, NOW)["degraded"] is True

@@ -17,6 +17,7 @@
     <ns>:hidden:version                 grows when one of those sets has changed
     <ns>:events                         stream of posted events, read by the consumer group `drain`, see Event.entry
     <ns>:drain                          hash: what the drain has done and read so far, for the next one and for metrics
+    <ns>:earnings                       JSON, what answers earned of late, for metrics (docs/experiments.md)
     <ns>:rate:<caller>:<minute>         how often a caller has asked within a minute
 """
 
@@ -99,6 +100,10 @@ class Keys:
     @property
     def drain(self) -> str:
         return f"{self.namespace}:drain"
+
+    @property
+    def earnings(self) -> str:
+        return f"{self.namespace}:earnings"
 
     def rate(self, caller: str, minute: int) -> str:
         return f"{self.namespace}:rate:{caller}:{minute}"

@@ -20,8 +20,9 @@ class Release:
     bundles: name -> version. lists: surface -> number of owners. parts: where its lists came from, {as_of,
     generated_at}: the build, whose name is "release", then each refresh that added lists; the header of a list names
     its part. A build itself has none. files: path -> sha256 of every file with lists. list_bytes: of all encoded lists.
-    erased: marks of the people taken out since it was built, each the name of a receipt; they count in
-    the digest. replaces: the release whose place it takes, if any.
+    erased: marks of the people taken out since it was built, each the name of a receipt; they count in the digest.
+    replaces: the release whose place it takes, if any. experiments: as models/recipe/experiments.py has them, in whose
+    arms its lists were made; with the edition and, of each arm by surface, its owners and what it moved.
     """
 
     id: str
@@ -40,6 +41,7 @@ class Release:
     list_bytes: int = 0
     erased: Sequence[str] = field(default_factory=list)
     replaces: str = ""
+    experiments: Sequence[Mapping[str, Any]] = field(default_factory=list)
 
     @property
     def built(self) -> str:

@@ -7,18 +7,19 @@ import logging
 import os
 import socket
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import redis
 from sqlalchemy import Engine, text
 
 import sql
-from models.errors import DataError, MalformedEvent
+from models.errors import DataError
 from models.nouns.interactions import Event
 from models.nouns.release import DRAIN_GROUP, Keys
+from models.nouns.release.answers import ShownAnswer
 from models.settings import Settings
 from pipelines.postgres import engine, transaction
 from pipelines.release.cache import connect, wrapped
@@ -52,6 +53,16 @@ def drain_events(settings: Settings, full: bool = False, claim_after_s: float = 
         _end_consumers(client, keys, consumer)
         log.info("events drained %s", done)
         return done | refresh_since(settings, client, keys, full)
+
+
+@dataclass(frozen=True)
+class _Kept:
+    """An event of the stream: what its answer id says, the name of its entry, when the reader took it."""
+
+    event: Event
+    shown: ShownAnswer | None
+    entry: str
+    received: datetime
 
 
 @dataclass(frozen=True)
@@ -103,39 +114,67 @@ def _keep(database: Engine, entries: Sequence[Entry]) -> tuple[int, int]:
         try:
             new += _store(database, [event], [])
         except DataError as error:
-            aside.append(_Aside(event["entry"], str(error), json.dumps(event)))
+            aside.append(_Aside(event.entry, str(error), json.dumps(event.event.entry())))
     _store(database, [], aside)
     return new, len(aside)
 
 
-def _read(entries: Sequence[Entry]) -> tuple[list[dict[str, str]], list[_Aside]]:
-    """The events as columns by name, and what is none."""
-    events, aside = [], []
+def _read(entries: Sequence[Entry]) -> tuple[list[_Kept], list[_Aside]]:
+    """The events, and what is none."""
+    events, aside = list[_Kept](), list[_Aside]()
     for entry, fields in entries:
         name = entry.decode()
         given = {k.decode(errors="replace"): v.decode(errors="replace") for k, v in fields.items()}
         received = datetime.fromtimestamp(int(name.split("-")[0]) / 1000, UTC)
         try:
-            event = Event.read(given, received).entry()
-        except MalformedEvent as error:
+            event = Event.of_entry(given, received)
+            shown = ShownAnswer.read(event.answer_id) if event.answer_id else None
+        except DataError as error:
             aside.append(_Aside(name, str(error), json.dumps(given)))
         else:
-            events.append({**event, "entry": name, "received_at": received.isoformat()})
+            events.append(_Kept(event, shown, name, received))
     return events, aside
 
 
-def _store(database: Engine, events: Sequence[dict[str, str]], aside: Sequence[_Aside]) -> int:
+def _store(database: Engine, events: Sequence[_Kept], aside: Sequence[_Aside]) -> int:
     """One transaction; returns how many of the events were not kept before."""
-    columns = ("event_id", "user_id", "startup_id", "type", "at", "received_at")
+    answers = {e.event.answer_id: e.shown for e in events if e.shown is not None}
     with transaction(database) as connection:
-        kept = connection.execute(text(sql.load("keep_events", "staging")),
-                                  {c: [e[c] for e in events] for c in columns}).rowcount
+        kept = connection.execute(text(sql.load("keep_events", "staging")), _columns(events)).rowcount
+        if answers:
+            connection.execute(text(sql.load("keep_answers", "staging")), _answers(answers))
         if aside:
             log.error("set aside: %d entries, the first: %s", len(aside), aside[0])
             connection.execute(text(sql.load("set_events_aside", "staging")),
                                {c: [getattr(a, c).replace("\x00", "�") for a in aside]
                                 for c in ("entry", "reason", "content")})
     return int(kept)
+
+
+def _columns(events: Sequence[_Kept]) -> dict[str, list[Any]]:
+    """The columns of matchbook_events."""
+    return {
+        "event_id": [e.event.event_id for e in events],
+        "user_id": [e.event.user for e in events],
+        "startup_id": [e.event.startup for e in events],
+        "type": [e.event.kind.value for e in events],
+        "at": [e.event.at for e in events],
+        "received_at": [e.received for e in events],
+        "answer_id": [e.event.answer_id or None for e in events],
+        "position": [e.event.position or None for e in events],
+    }
+
+
+def _answers(answers: Mapping[str, ShownAnswer]) -> dict[str, list[Any]]:
+    """The columns of matchbook_answers."""
+    shown = list(answers.values())
+    return {
+        "answer_id": list(answers),
+        **{c: [getattr(s, c).value for s in shown] for c in ("surface", "method", "route")},
+        **{c: [getattr(s, c) for s in shown] for c in ("release", "live")},
+        **{c: [getattr(s, c) or None for s in shown] for c in ("experiment", "edition", "arm")},
+        "day": [date(1970, 1, 1) + timedelta(days=s.day) for s in shown],
+    }
 
 
 def _acknowledge(client: redis.Redis, keys: Keys, entries: Sequence[bytes], set_aside: int) -> None:

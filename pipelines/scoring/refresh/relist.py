@@ -7,13 +7,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from models.nouns.bundle import Bundle
 from models.nouns.interactions import Interactions
 from models.nouns.ranked_lists import RankedLists
 from models.nouns.vocabulary import Entity, Source
 from models.recipe import Recipe
 from models.recommend import CHUNK
 from pipelines.scoring.accelerate import accelerated
-from pipelines.scoring.shards import score_owners
+from pipelines.scoring.shards import score_arms
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,8 +29,9 @@ class Again:
     known: Mapping[Entity, int]
 
 
-def lists_again(recipe: Recipe, again: Again, reach: int) -> tuple[RankedLists, int]:
-    """The new lists of a surface, owners ascending, and how many of them are of owners whom only newcomers concern.
+def lists_again(recipe: Recipe, bundles: Mapping[str, Bundle], again: Again, reach: int) -> tuple[RankedLists, int]:
+    """The new lists of a surface, owners ascending, each by its owner's arm as in a build, and how many of them are of
+    owners whom only newcomers concern.
 
     reach: a newcomer enters the list of an owner who did nothing where content places it among the `reach` best; 0:
     nowhere.
@@ -44,7 +46,7 @@ def lists_again(recipe: Recipe, again: Again, reach: int) -> tuple[RankedLists, 
     owners = recipe.batch(rows, again.events, again.text[side][rows].tolist())
     events = again.events if side is Entity.USER else again.events.transposed()
     caught_up = recipe.caught_up(owners, events.where(np.isin(events.owner, rows)))
-    return score_owners(accelerated(caught_up, len(rows)), owners), reached
+    return score_arms(accelerated(caught_up, len(rows)), bundles, owners), reached
 
 
 def _close_to_newcomers(recipe: Recipe, rows: np.ndarray, again: Again, reach: int) -> np.ndarray:

@@ -69,7 +69,7 @@ def make_lists(settings: Settings, ref: Mapping[str, Any]) -> Ref:
     made = {}
     for surface in Surface:
         recipe = open_recipe(surface, bundles, run.settings)
-        lists, reached = lists_again(recipe, again, settings.refresh_reach)
+        lists, reached = lists_again(recipe, bundles, again, settings.refresh_reach)
         path = _lists_file(run, surface)
         path.parent.mkdir(parents=True, exist_ok=True)
         lists.save(path)

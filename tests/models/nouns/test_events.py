@@ -41,9 +41,10 @@ def test_the_seven_have_the_codes_of_the_platform_and_no_kind_is_own() -> None:
 
 @given(st.builds(Event, st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=1, max_size=128),
                  st.uuids().map(str), st.uuids().map(str), st.sampled_from(EventKind),
-                 st.integers(0, int((NOW + AHEAD).timestamp())).map(lambda s: datetime.fromtimestamp(s, UTC))))
+                 st.integers(0, int((NOW + AHEAD).timestamp())).map(lambda s: datetime.fromtimestamp(s, UTC)),
+                 st.just("") | st.from_regex("[A-Za-z0-9_-]{30,240}", fullmatch=True), st.integers(0, 1000)))
 def test_an_entry_is_read_back(event: Event) -> None:
-    assert Event.read(event.entry(), NOW) == event
+    assert Event.of_entry(event.entry(), NOW) == event
 
 
 @given(ANYTHING | st.fixed_dictionaries({}, optional=dict.fromkeys(EVENT.entry(), ANYTHING)))

@@ -8,6 +8,7 @@ from datetime import timedelta
 
 import pytest
 
+import pipelines.scoring.arms as arms
 import pipelines.scoring.shards as shards
 from models.nouns.interactions import Interactions
 from models.settings import Settings
@@ -62,5 +63,6 @@ class Town:
 
 @pytest.fixture
 def town(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Town:
-    monkeypatch.setattr(shards, "Snapshot", PlantedSnapshot)
+    for module in (shards, arms):
+        monkeypatch.setattr(module, "Snapshot", PlantedSnapshot)
     return Town(settings)

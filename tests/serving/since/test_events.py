@@ -62,7 +62,10 @@ MALFORMED: list[tuple[Any, str]] = [
     ({"type": "stare"}, "type"), ({"type": "Click"}, "type"), ({"type": None}, "type"), ({"type": ["click"]}, "type"),
     ({"at": "yesterday"}, "at"), ({"at": 1714572000}, "at"), ({"at": ""}, "at"), ({"at": "2024-13-01"}, "at"),
     ({"at": "1969-12-31T23:59:59Z"}, "at"), ({"at": later(hours=20)}, "at"),
-    ({"at": "9999-12-31T23:59:59-10:00"}, "at"), ({"weight": 3}, "weight")]
+    ({"at": "9999-12-31T23:59:59-10:00"}, "at"), ({"weight": 3}, "weight"), ({"position": 0}, "position"),
+    ({"position": "1"}, "position"), ({"position": 1001}, "position"), ({"position": True}, "position"),
+    ({"answer_id": ""}, "answer_id"), ({"answer_id": "x" * 29}, "answer_id"), ({"answer_id": 7}, "answer_id"),
+    ({"answer_id": "A" * 60}, "answer_id")]
 
 
 def test_one_malformed_event_is_named_by_its_place_and_none_is_taken(

@@ -39,7 +39,7 @@ def test_an_event_is_kept_with_all_its_columns(settings: Settings, client: redis
                                       "hidden": 0, "shown": 0}
     received = datetime(2024, 5, 1, 14, 3, 5, 123_000, tzinfo=UTC)
     assert sql("SELECT * FROM matchbook_events") == [
-        (event.event_id, uuid.UUID(event.user), uuid.UUID(event.startup), "dismiss", AT, received)]
+        (event.event_id, uuid.UUID(event.user), uuid.UUID(event.startup), "dismiss", AT, received, None, None)]
     assert client.xlen(keys.events) == 0
 
 

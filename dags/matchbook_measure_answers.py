@@ -1,0 +1,51 @@
+"""### What answers earned, once an hour
+
+Every answer of the reader has an id, and what comes back with it (impressions, clicks, applications, opinions) stands
+in PostgreSQL. This DAG joins both for the last `MATCHBOOK_MEASURED_DAYS` days and counts: click-through, conversion,
+application, satisfaction, the age of what was shown, the share of each route, of each method, surface, release and arm
+of an experiment, with intervals over owners; and whether the arms are as large as they were drawn.
+
+The figures go into `earnings.json` in the artefact store, from where the next build's report takes them, and into the
+reader's `/metrics`. Nothing is changed by them, and counting an hour again gives the same; figures of an older hour
+never replace newer ones. The return value says how many answers and impressions there were, and which experiments are
+`uneven`: trust no difference of those before it is known why.
+
+The cutoff follows the rule of `build_recommendations`: the end of the hour of a scheduled run, else the parameter
+`as_of`, else the run's own time.
+"""
+
+from __future__ import annotations
+
+import logging
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from airflow.sdk import CronDataIntervalTimetable, dag, task
+from matchbook_tasks.rules import AS_OF, DEFAULTS, Ref, settings_here, skip_because, times_of
+
+log = logging.getLogger(__name__)
+
+
+@task(multiple_outputs=False, execution_timeout=timedelta(minutes=30))
+def measure(**context: Any) -> Ref:
+    """Count what answers earned, for the report and for metrics; pink while nothing has been shown to anybody."""
+    from pipelines.judging.earnings.measure import keep_measured
+    from pipelines.runs.cutoff import cutoff_of
+
+    cutoff = cutoff_of(times_of(context))
+    log.info("cutoff %s: %s", cutoff.at.isoformat(), cutoff.because)
+    done = keep_measured(settings_here(), cutoff.at)
+    if not done["impressions"]:
+        skip_because("no impression came back with the id of an answer; docs/experiments.md says how", done, context)
+    return done
+
+
+@dag(dag_id="measure_answers", schedule=CronDataIntervalTimetable("15 * * * *", timezone="UTC"), catchup=False,
+     start_date=datetime(2010, 1, 1, tzinfo=UTC), max_active_runs=1, dagrun_timeout=timedelta(hours=1),
+     default_args=DEFAULTS, params={"as_of": AS_OF}, tags=["matchbook", "hourly"], doc_md=__doc__,
+     description="Count what answers earned: clicks, applications, opinions, by method, release and arm")
+def measure_shown_answers() -> None:
+    measure()
+
+
+measure_shown_answers()

@@ -1,0 +1,134 @@
+"""The id of an answer: a signed note of what was shown, so that whatever comes of it can be told without a write.
+
+Format 1: base64url without padding of
+
+    format, surface | method << 2 | live << 5 | anyone << 6, route   one byte each
+    day                                                              uint16, days since 1970 UTC, big endian
+    edition                                                          2 bytes, zero outside an experiment
+    release, experiment, arm                                         each one byte of length and so many of ASCII
+    signature                                                        12 bytes
+
+The signature is a keyed hash of all before it and of the owner's 16 id bytes: it binds the answer to its owner, and
+nobody can read the owner from it. The same list has the same id for a day, so what was shown is counted once a day.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import os
+import re
+import secrets
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+from uuid import UUID
+
+from models.errors import DataError
+from models.nouns.vocabulary import Entity, Method, Surface
+
+ANSWER_FORMAT = 1
+SPELT = re.compile(r"[A-Za-z0-9_-]{30,240}")
+_HEAD = struct.Struct(">BBBH2s")
+_SIGNATURE = 12
+_SURFACES, _METHODS = tuple(Surface), tuple(Method)
+_LIVE, _ANYONE = 1 << 5, 1 << 6
+
+
+@dataclass(frozen=True)
+class ShownAnswer:
+    """What the id of an answer says. day: days since 1970 UTC. live: computed since the build. anyone: a popular or
+    trending list, made for nobody. experiment, edition, arm: empty outside every experiment."""
+
+    surface: Surface
+    method: Method
+    route: Method
+    release: str
+    day: int
+    live: bool = False
+    anyone: bool = False
+    experiment: str = ""
+    edition: str = ""
+    arm: str = ""
+
+    def spell(self, owner: str, key: bytes) -> str:
+        """The id of this answer to an owner. key: 16 to 64 secret bytes."""
+        bits = _SURFACES.index(self.surface) | _METHODS.index(self.method) << 2 | self.live * _LIVE
+        head = _HEAD.pack(ANSWER_FORMAT, bits | self.anyone * _ANYONE, _METHODS.index(self.route), self.day,
+                          bytes.fromhex(self.edition or "0000"))
+        words = b"".join(bytes([len(w)]) + w.encode() for w in (self.release, self.experiment, self.arm))
+        note = head + words
+        return base64.urlsafe_b64encode(note + _signature(note, self._bound(owner), key)).rstrip(b"=").decode()
+
+    @classmethod
+    def read(cls, spelt: str) -> ShownAnswer:
+        """What an id says; whether it is ours only `was_given` knows. Raises DataError on anything but format 1."""
+        note = _opened(spelt)[0]
+        try:
+            _, bits, route, day, edition = _HEAD.unpack_from(note)
+            release, experiment, arm = _words(note[_HEAD.size :])
+            return cls(_SURFACES[bits & 3], _METHODS[bits >> 2 & 7], _METHODS[route], release, day, bool(bits & _LIVE),
+                       bool(bits & _ANYONE), experiment, edition.hex() if experiment else "", arm)
+        except (struct.error, IndexError, ValueError) as error:
+            raise DataError(f"expected the id of an answer, got {spelt[:40]!r}") from error
+
+    def was_given(self, spelt: str, user: str, startup: str, key: bytes) -> bool:
+        """Whether this, read from `spelt`, was signed with the key for the owner among the two."""
+        note, signature = _opened(spelt)
+        owner = user if self.surface.owner is Entity.USER else startup
+        return hmac.compare_digest(signature, _signature(note, self._bound(owner), key))
+
+    def _bound(self, owner: str) -> bytes:
+        return b"" if self.anyone else UUID(owner).bytes
+
+
+def _opened(spelt: str) -> tuple[bytes, bytes]:
+    """The note and the signature of an id. Raises DataError."""
+    if not SPELT.fullmatch(spelt):
+        raise DataError(f"expected the id of an answer, got {spelt[:40]!r}")
+    try:
+        whole = base64.urlsafe_b64decode(spelt + "=" * (-len(spelt) % 4))
+    except ValueError as error:
+        raise DataError(f"expected the id of an answer, got {spelt[:40]!r}") from error
+    if base64.urlsafe_b64encode(whole).rstrip(b"=").decode() != spelt:  # one answer, one spelling: each counts once
+        raise DataError(f"expected the id of an answer as it was given, got {spelt[:40]!r}")
+    if whole[0] != ANSWER_FORMAT:
+        raise DataError(f"expected the id of an answer of format {ANSWER_FORMAT}, got {whole[0]}")
+    return whole[:-_SIGNATURE], whole[-_SIGNATURE:]
+
+
+def _words(rest: bytes) -> list[str]:
+    """Three words. Raises ValueError where there are more or fewer."""
+    found = []
+    while rest:
+        found.append(rest[1 : 1 + rest[0]].decode("ascii"))
+        rest = rest[1 + rest[0] :]
+    if len(found) != 3:
+        raise ValueError(f"{len(found)} words")
+    return found
+
+
+def _signature(note: bytes, owner: bytes, key: bytes) -> bytes:
+    return hashlib.blake2b(owner + note, digest_size=_SIGNATURE, key=key, person=b"matchbook-answer").digest()
+
+
+def kept_key(path: Path) -> bytes:
+    """The key that signs, from its file; made there, for its owner alone, where it is missing. Raises OSError."""
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        aside = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+        with os.fdopen(os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+            file.write(secrets.token_hex(32))
+        try:
+            os.link(aside, path)  # of two that make one at once, the first is right for both
+        except FileExistsError:
+            pass
+        finally:
+            aside.unlink()
+    return key_from(path.read_text())
+
+
+def key_from(secret: str) -> bytes:
+    """32 bytes of a secret of any length."""
+    return hashlib.blake2b(secret.strip().encode(), digest_size=32).digest()

@@ -1,0 +1,6 @@
+-- What the ids of answers to this person (or startup) say: nothing that names them, but of no use any more. Before the
+-- events are deleted, which alone say whose answers they were.
+DELETE FROM matchbook_answers a
+USING matchbook_events e
+WHERE e.answer_id = a.answer_id
+  AND CAST(:id AS uuid) = CASE WHEN a.surface LIKE 'startups/%' THEN e.user_id ELSE e.startup_id END
