@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 Context = Mapping[str, Any]
-_REASONS = {"timed_out": "it took longer than it may (dagrun_timeout)",
+_REASONS = {"task_failure": "a task of it failed",
+            "timed_out": "it took longer than it may (dagrun_timeout)",
             "all_tasks_deadlocked": "no task of it can begin any more"}
 _began: list[Beginning] = []  # a task's process runs one task
 
@@ -54,26 +55,26 @@ def task_failed(context: Context) -> None:
     said = str(error).splitlines()[0] if str(error or "") else "its process was ended, or never began"
     about = {"task": ti.task_id, "index": ti.map_index, "error": cause}
     says = f"{ti.dag_id}, task {ti.task_id} failed: {cause}: {said}"
-    _tell(context, "task_failed", says, (cause,), ti.log_url, about)
+    _tell(context, "task_failed", says, cause, ti.log_url, about)
 
 
 def run_failed(context: Context) -> None:
-    """Tell of a run that failed otherwise: it took too long, or could not begin. A task that failed was told of."""
+    """Tell of a run that failed in any other way: it took too long, or a task of it was killed and could not tell."""
     reason = str(context.get("reason") or "failed")
-    if reason != "task_failure":
-        says = f"{_dag_of(context)}, run {context['run_id']} failed: {_REASONS.get(reason, reason)}"
-        _tell(context, "run_failed", says, (reason,), run_address(context), {"reason": reason})
+    says = f"{_dag_of(context)}, run {context['run_id']} failed: {_REASONS.get(reason, reason)}"
+    _tell(context, "run_failed", says, "" if reason == "task_failure" else reason, run_address(context),
+          {"reason": reason})
 
 
 def gate_asks(context: Context, reasons: Sequence[str]) -> None:
     """Tell that a person has to decide whether a release goes live."""
     says = f"{_dag_of(context)} asks whether its release may go live: {'; '.join(reasons)}"
-    _tell(context, "gate_asks", says, (), run_address(context), {"reasons": list(reasons)})
+    _tell(context, "gate_asks", says, "gate", run_address(context), {"reasons": list(reasons)})
 
 
 def late(release: str, says: str) -> None:
     """Tell that the live lists are too old: once for each release."""
-    _send("late", says, (release,), conf.get("api", "base_url", fallback=""), {"release": release})
+    _send("late", says, ("late", release), conf.get("api", "base_url", fallback=""), {"release": release})
 
 
 def run_address(context: Context) -> str:
@@ -88,21 +89,27 @@ CALLBACKS: dict[str, Any] = {
 }
 
 
-def _tell(context: Context, what: str, says: str, cause: tuple[str, ...], link: str, about: dict[str, Any]) -> None:
-    """Once a run, once more where it was cleared; of a schedule that comes round quickly once an hour."""
+def _tell(context: Context, what: str, says: str, cause: str, link: str, about: dict[str, Any]) -> None:
+    """Once a run and cause, once more where the run was cleared; of a schedule that comes round quickly once an hour.
+
+    cause: "" for a run that failed because a task did, which needs no telling where the task told."""
     run, dag = context.get("dag_run"), _dag_of(context)
     which = context["run_id"]
     if run is not None:
         scheduled = str(getattr(run.run_type, "value", run.run_type)) == "scheduled"
         which = f"{run.run_after:%Y-%m-%dT%H}" if scheduled else f"{which} {getattr(run, 'clear_number', 0) or 0}"
-    _send(what, says, (dag, which, *cause), link, {"dag": dag, "run": context["run_id"], **about})
+    failed = (dag, which)
+    part_of = failed if what == "task_failed" else ()
+    matter = (*failed, cause) if cause else failed
+    _send(what, says, matter, link, {"dag": dag, "run": context["run_id"], **about}, part_of)
 
 
-def _send(what: str, says: str, matter: tuple[str, ...], link: str, about: dict[str, Any]) -> None:
+def _send(what: str, says: str, matter: tuple[str, ...], link: str, about: dict[str, Any],
+          part_of: tuple[str, ...] = ()) -> None:
     from models.settings import Settings
     from pipelines.runs.notices import Notice, tell
 
-    tell(Settings.from_env(), Notice(what, says, matter, link, about))
+    tell(Settings.from_env(), Notice(what, says, matter, link, part_of, about))
 
 
 def _dag_of(context: Context) -> str:

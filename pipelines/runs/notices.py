@@ -34,12 +34,14 @@ _ID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 @dataclass(frozen=True)
 class Notice:
     """what: the kind of matter, a word. says: a sentence for people. matter: what is told once, however often it comes
-    up. link: where to look. about: further facts for programs."""
+    up. part_of: a larger matter that needs no telling once this was told. link: where to look. about: further facts
+    for programs."""
 
     what: str
     says: str
     matter: tuple[str, ...]
     link: str = ""
+    part_of: tuple[str, ...] = ()
     about: dict[str, Any] = field(default_factory=dict)
 
     def body(self) -> dict[str, Any]:
@@ -57,8 +59,10 @@ def tell(settings: Settings, notice: Notice) -> bool:
         if not url or not _first_time(settings, notice):
             return False
         if _posted(url, json.dumps(body).encode()):
+            if notice.part_of:
+                _mark(settings, notice.part_of).touch(mode=0o600)
             return True
-        _mark(settings, notice).unlink(missing_ok=True)  # nobody heard it: the next one may try again
+        _mark(settings, notice.matter).unlink(missing_ok=True)  # nobody heard it: the next one may try again
     except OSError as error:
         log.warning("a notice was not sent: %s", error)
     return False
@@ -88,13 +92,13 @@ def _post(url: str, body: bytes) -> str:
         return f"{type(error).__name__}: {getattr(error, 'reason', '')}".replace(url, "***")
 
 
-def _mark(settings: Settings, notice: Notice) -> Path:
-    told = settings.home / "logs" / "told"
-    return told / hashlib.sha256("\n".join((notice.what, *notice.matter)).encode()).hexdigest()[:24]
+def _mark(settings: Settings, matter: tuple[str, ...]) -> Path:
+    """The empty file that says that a matter was told."""
+    return settings.home / "logs" / "told" / hashlib.sha256("\n".join(matter).encode()).hexdigest()[:24]
 
 
 def _first_time(settings: Settings, notice: Notice) -> bool:
-    mark = _mark(settings, notice)
+    mark = _mark(settings, notice.matter)
     mark.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     for old in mark.parent.iterdir():
         if old.stat().st_mtime < time.time() - _KEPT_S:

@@ -49,25 +49,25 @@ def write_report(run: Run, release: str, snapshot: str) -> dict[str, Any]:
 
 def gathered(run: Run, release: str, snapshot: str) -> dict[str, Any]:
     """What report.json holds; see docs/airflow/reports.md."""
-    manifest, gate = run.artifacts.release(release), _read(run.directory / GATE)
-    before = _read(_folder(run.settings.artifacts, release) / FIGURES) or {}
+    manifest, gate = run.artifacts.release(release), read_json(run.directory / GATE)
+    before = read_json(_folder(run.settings.artifacts, release) / FIGURES) or {}
     return {
         "format": FORMAT, "release": release, "as_of": manifest.as_of, "generated_at": manifest.generated_at,
         "snapshot": snapshot, "run": run.id, "runs": [*(r for r in before.get("runs", []) if r != run.id), run.id],
         "code_version": manifest.code_version, "bundles": dict(manifest.bundles),
         "lists": {"lists": dict(manifest.lists), "shares": dict(manifest.shares), "bytes": manifest.list_bytes},
         "live_shares": _shares(run.artifacts, (gate or {}).get("champion")), "gate": gate,
-        "evaluation": _read(run.directory / EVALUATION), "data": data_facts(run, snapshot),
-        "earnings": _read(run.settings.artifacts / EARNINGS), "steps": steps_of(run.directory)}
+        "evaluation": read_json(run.directory / EVALUATION), "data": data_facts(run, snapshot),
+        "earnings": read_json(run.settings.artifacts / EARNINGS), "steps": steps_of(run.directory)}
 
 
 def bring_up_to_date(artifacts: Path, directory: Path) -> bool:
     """Put what later steps found (the gate's answer, their time and memory) into a run's report; False where the run
     has none yet. artifacts: their root. directory: the run's staging."""
-    told, path = _read(directory / FIGURES), directory / PAGE
+    told, path = read_json(directory / FIGURES), directory / PAGE
     if told is None or not path.is_file():
         return False
-    told |= {"gate": _read(directory / GATE), "steps": steps_of(directory)}
+    told |= {"gate": read_json(directory / GATE), "steps": steps_of(directory)}
     text = exchanged(path.read_text(), "verdict", verdict_of(told["gate"]))
     _place(artifacts, directory, told, exchanged(text, "spent", spent_of(told["steps"])))
     return True
@@ -84,15 +84,19 @@ def page_of_run(settings: Settings, run: str) -> str | None:
 
 def page_of_release(settings: Settings, release: str) -> str | None:
     """The page of a release; None where none is kept."""
-    there = {path.name: path for path in Artifacts(settings).stored(REPORTS)}
-    path = there.get(release, Path("-")) / PAGE
+    path = _stored(settings, release) / PAGE
     return path.read_text() if path.is_file() else None
+
+
+def figures_of_release(settings: Settings, release: str) -> dict[str, Any] | None:
+    """The same as JSON."""
+    return read_json(_stored(settings, release) / FIGURES)
 
 
 def reports(settings: Settings) -> Iterator[dict[str, Any]]:
     """Every report that is kept, as report.json has it, newest cutoff first."""
     for path in reversed(Artifacts(settings).stored(REPORTS)):
-        told = _read(path / FIGURES)
+        told = read_json(path / FIGURES)
         if told is not None:
             yield told
 
@@ -119,6 +123,11 @@ def _folder(artifacts: Path, release: str) -> Path:
     return artifacts / REPORTS / release
 
 
+def _stored(settings: Settings, release: str) -> Path:
+    """The folder of a release's report among those that there are; whatever else is asked for is not there."""
+    return {path.name: path for path in Artifacts(settings).stored(REPORTS)}.get(release, Path("-"))
+
+
 def _shares(artifacts: Artifacts, release: str | None) -> dict[str, Any]:
     try:
         return dict(artifacts.release(release).shares) if release else {}
@@ -126,7 +135,7 @@ def _shares(artifacts: Artifacts, release: str | None) -> dict[str, Any]:
         return {}
 
 
-def _read(path: Path) -> dict[str, Any] | None:
+def read_json(path: Path) -> dict[str, Any] | None:
     """A JSON object; None where there is none, or none that can be read."""
     try:
         found = json.loads(path.read_bytes())

@@ -23,11 +23,12 @@ def heading(name: str) -> str:
 def grid(caption: str, head: Sequence[str], rows: Iterable[Sequence[str]], marked: str = "", says: bool = False) -> str:
     """A table whose first column names the row; cells are text, not HTML. marked: the row that stands out. says: the
     last column is a sentence."""
-    kinds = [""] * (len(head) - 1) + [' class="says"' if says else ""]
-    top = "".join(f'<th scope="col"{kind}>{escape(cell)}</th>' for kind, cell in zip(kinds, head, strict=True))
+    last = ' class="says"' if says else ""
+    top = "".join(f'<th scope="col"{last if i == len(head) else ""}>{escape(cell)}</th>'
+                  for i, cell in enumerate(head, 1))
     lines = []
     for first, *rest in rows:
-        cells = "".join(f"<td{kind}>{escape(cell)}</td>" for kind, cell in zip(kinds[1:], rest, strict=True))
+        cells = "".join(f"<td{last if i == len(rest) else ''}>{escape(cell)}</td>" for i, cell in enumerate(rest, 1))
         kind = ' class="marked"' if first == marked else ""
         lines.append(f'<tr{kind}><th scope="row">{escape(first)}</th>{cells}</tr>')
     return (f'<div class="scroll" tabindex="0" role="region" aria-label="{escape(caption)}"><table>'
