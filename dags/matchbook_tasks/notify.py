@@ -35,17 +35,19 @@ def step_ends(context: Context) -> None:
     is written already learns of it, and of what the gate was answered."""
     from matchbook_tasks.rules import directory_of
     from models.settings import Settings
+    from pipelines.runs.mirror import push
     from pipelines.runs.steps import note
 
-    ti, artifacts = context["ti"], Settings.from_env().artifacts
-    directory = artifacts / "runs" / directory_of(context["run_id"])
-    if not _began or not (directory / "run.json").is_file():
+    ti, settings, began = context["ti"], Settings.from_env(), _began.pop() if _began else None
+    directory = settings.artifacts / "runs" / directory_of(context["run_id"])
+    if began is None or not (directory / "run.json").is_file():
         return
-    note(directory, _began.pop().measured(ti.task_id, None if ti.map_index < 0 else ti.map_index))
+    note(directory, began.measured(ti.task_id, None if ti.map_index < 0 else ti.map_index))
     if (directory / "report.json").is_file():
         from pipelines.judging.report.kept import bring_up_to_date
 
-        bring_up_to_date(artifacts, directory)
+        bring_up_to_date(settings.artifacts, directory)
+    push(settings, directory.name)
 
 
 def task_failed(context: Context) -> None:

@@ -8,7 +8,6 @@ its release when the staging of its run is gone.
 from __future__ import annotations
 
 import json
-import shutil
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -106,7 +105,7 @@ def retire_reports(artifacts: Artifacts, kept: Iterable[str]) -> list[str]:
     builds = {release.rsplit("-", 1)[0] for release in kept}
     old = [path for path in artifacts.stored(REPORTS) if path.name.rsplit("-", 1)[0] not in builds]
     for path in old:
-        shutil.rmtree(path)
+        artifacts.remove(REPORTS, path.name)
     return [path.name for path in old]
 
 
