@@ -84,8 +84,8 @@ def _post(url: str, body: bytes) -> str:
     """Empty where the server took it, else why not; never the address, which is a secret."""
     if not url.startswith(("http://", "https://")):
         return "expected an address that begins with http:// or https://"
-    request = urllib.request.Request(url, body, {"Content-Type": "application/json"}, method="POST")  # noqa: S310
     try:
+        request = urllib.request.Request(url, body, {"Content-Type": "application/json"}, method="POST")  # noqa: S310
         with urllib.request.urlopen(request, timeout=PATIENCE_S) as answer:  # noqa: S310 the scheme is looked at above
             return "" if answer.status < HTTPStatus.MULTIPLE_CHOICES else f"status {answer.status}"
     except (OSError, HTTPException, ValueError) as error:

@@ -14,7 +14,7 @@ from pipelines.learning.train import BASE_BUNDLES, SELDOM
 from pipelines.local.reader_process import reader_address
 
 _REBUILD = ("`python -m pipelines check` names every file; build the cutoff again (`python -m pipelines build`), go "
-            "back (`python -m pipelines rollback`), or where the message says that anybody may write it, take that right "
+            "back (`python -m pipelines rollback`), or where the message says that anybody may write it, end that "
             "away (`chmod -R go-w`)")
 _HALF = ("train the missing half: switch ENABLE_ALS, ENABLE_TWO_TOWER and ENABLE_ENSEMBLE on, then `python -m "
          "pipelines build`; until then the half that is there answers")

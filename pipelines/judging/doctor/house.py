@@ -48,8 +48,8 @@ def _silent(patient: Patient) -> list[str]:
 
 def disk_space(patient: Patient) -> Diagnosis:
     """Whether another build has room on the disk of the artefacts."""
-    cure = ("free some space; MATCHBOOK_KEEP_ARTIFACTS says how many builds are kept, `retire_old_artifacts` deletes the "
-            "others")
+    cure = ("free some space; MATCHBOOK_KEEP_ARTIFACTS says how many builds are kept, `retire_old_artifacts` deletes "
+            "the others")
     folder = patient.settings.artifacts if patient.settings.artifacts.exists() else patient.settings.home
     if not folder.exists():
         return unknown("disk", "The disk is nearly full", f"{folder} is not there yet", cure)
