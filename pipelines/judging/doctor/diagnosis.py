@@ -17,7 +17,7 @@ from models.nouns.release import Release
 from models.settings import Settings
 from pipelines.artifacts import Artifacts
 from pipelines.data.snapshot import read_manifest
-from pipelines.judging.report.kept import reports
+from pipelines.judging.report.kept import build_of, reports
 from pipelines.release.history import current_release
 
 
@@ -83,9 +83,10 @@ class Patient:
 
     @cached_property
     def report(self) -> Mapping[str, Any]:
-        """What was measured: report.json of the release, else of the newest build; empty without any."""
+        """What was measured: report.json of the release, or of the build that it refreshes, else of the newest build;
+        empty without any."""
         found = list(reports(self.settings))
-        mine = [told for told in found if self.release is not None and told["release"] == self.release.id]
+        mine = [told for told in found if self.release is not None and told["release"] == build_of(self.release)]
         return (mine or found or [{}])[0]
 
     @property

@@ -9,8 +9,9 @@ from typing import Any
 from models.errors import MatchbookError
 from models.nouns.vocabulary import Surface
 from models.settings import Settings
+from pipelines.artifacts import Artifacts
 from pipelines.judging.figures import SERVED
-from pipelines.judging.report.kept import GATE, page_of_run, read_json, reports
+from pipelines.judging.report.kept import GATE, build_of, page_of_run, read_json, reports
 from pipelines.judging.report.page import page
 from pipelines.judging.report.spent import spent_of
 from pipelines.judging.report.tables import cell
@@ -66,9 +67,10 @@ def _served(surface: Mapping[str, Any]) -> str:
 
 
 def _live(settings: Settings) -> str | None:
-    """The live release; None where none is, or where Redis does not say."""
+    """The build that is live, refreshed or not; None where none is, or where Redis does not say."""
     ready = running_settings(settings)
     try:
-        return current_release(ready) if ready is not None else None
+        live = current_release(ready) if ready is not None else None
+        return build_of(Artifacts(settings).release(live)) if live else None
     except MatchbookError:
         return None
