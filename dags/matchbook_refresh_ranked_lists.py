@@ -25,6 +25,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 from airflow.sdk import CronDataIntervalTimetable, Param, dag
+from matchbook_tasks.notify import run_failed
 from matchbook_tasks.refresh import look_for_changes, make_lists, merge, publish
 from matchbook_tasks.rules import AS_OF, DEFAULTS
 
@@ -34,7 +35,7 @@ PARAMS = {"as_of": AS_OF,
 
 @dag(dag_id="refresh_ranked_lists", schedule=CronDataIntervalTimetable("10 * * * *", timezone="UTC"), catchup=False,
      start_date=datetime(2010, 1, 1, tzinfo=UTC), max_active_runs=1, dagrun_timeout=timedelta(hours=2),
-     default_args=DEFAULTS, params=PARAMS, tags=["matchbook", "hourly"], doc_md=__doc__,
+     default_args=DEFAULTS, on_failure_callback=run_failed, params=PARAMS, tags=["matchbook", "hourly"], doc_md=__doc__,
      description="New lists for whoever did something or came since the live release; all others stay")
 def refresh_ranked_lists() -> None:
     changes = look_for_changes()

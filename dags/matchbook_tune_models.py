@@ -25,6 +25,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 from airflow.sdk import Param, dag
+from matchbook_tasks.notify import run_failed
 from matchbook_tasks.rules import DEFAULTS
 from matchbook_tasks.tune import draw_points, keep_best, step_from_best, try_point
 
@@ -41,7 +42,7 @@ PARAMS = {
 
 @dag(dag_id="tune_models", schedule=None, catchup=False, start_date=datetime(2010, 1, 1, tzinfo=UTC),
      is_paused_upon_creation=False, max_active_runs=1, dagrun_timeout=timedelta(hours=12), default_args=DEFAULTS,
-     params=PARAMS, tags=["matchbook", "by hand"], doc_md=__doc__,
+     on_failure_callback=run_failed, params=PARAMS, tags=["matchbook", "by hand"], doc_md=__doc__,
      description="Search the models' settings within a budget; the next build takes over what is surely better")
 def tune_models() -> None:
     drawn = try_point.override(task_id="try_drawn_points").expand(point=draw_points())

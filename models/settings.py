@@ -154,6 +154,8 @@ class Settings:
     refresh_reach: int = _env("MATCHBOOK_REFRESH_REACH", 10, "somebody new may enter the list of an owner who did nothing, where content places them among so many; 0: nowhere", low=0, high=1000)
     refresh_popular_share: float = _env("MATCHBOOK_REFRESH_POPULAR_SHARE", 0.2, "a refresh that takes more of its owners' own lists away than this stops", low=0, high=1)
     release_ttl_hours: float = _env("MATCHBOOK_RELEASE_TTL_HOURS", 240.0, "stored lists expire, several intervals (R01)", low=1)
+    late_hours: float = _env("MATCHBOOK_LATE_HOURS", 36.0, "live lists older than this are told of; 0: never", low=0)
+    webhook_url: Secret = _env("MATCHBOOK_WEBHOOK_URL", Secret(""), "where failures, late lists and open questions are posted as JSON; empty: logged only")
     stale_hours: float = _env("MATCHBOOK_STALE_HOURS", 36.0, "answers say stale from this age of the release on, built or refreshed", low=1)
     live_ttl_s: int = _env("MATCHBOOK_LIVE_TTL_S", 1800, "a list computed live is kept (H05)", low=1)
     count_ttl_s: int = _env("MATCHBOOK_COUNT_TTL_S", 300, "an interaction count is kept (H03)", low=1)

@@ -166,6 +166,18 @@ def assemble(build: Ref, shards: Sequence[Ref], **context: Any) -> Ref:
     return release
 
 
+@task(multiple_outputs=False, execution_timeout=SHORT)
+def write_report(build: Ref, release: Ref, **context: Any) -> Ref:
+    """Write the report of the build, page and JSON, for the tab "Report" of this run: before anybody decides."""
+    from matchbook_tasks.notify import gate_asks
+    from pipelines.judging.report.kept import write_report
+
+    told = write_report(opened(build), release["release"], build["snapshot"])
+    if told["verdict"] == "ask" and kind_of(context) != "backfill":
+        gate_asks(context, told["reasons"])
+    return told
+
+
 @task(multiple_outputs=False, pool=PUBLISH, outlets=[LIVE])
 def publish(release: Ref, **context: Any) -> Ref:
     """Load the release into Redis and switch the readers over in one move; skipped, with the reason, or done."""

@@ -12,6 +12,7 @@ from models.nouns.release import Keys, Release
 from models.settings import Settings
 from pipelines.artifacts import Artifacts
 from pipelines.data.erasure.erase import erase_returned
+from pipelines.judging.report.kept import retire_reports
 from pipelines.release.budget import room_for
 from pipelines.release.cache import connect, text, wrapped
 from pipelines.release.lease import lease
@@ -66,8 +67,8 @@ def rollback(settings: Settings, dry_run: bool = False) -> dict[str, Any]:
 
 
 def retire(settings: Settings) -> dict[str, list[str]]:
-    """Delete builds beyond `keep_artifacts` and all but the last refresh of each, then snapshots and bundles that no
-    kept release names, and old staging.
+    """Delete builds beyond `keep_artifacts`, with their reports, and all but the last refresh of each, then snapshots
+    and bundles that no kept release names, and old staging.
 
     What is live or was live before it is never deleted. Who was erased and came back with a build that was under way
     then is erased again, before.
@@ -84,6 +85,7 @@ def retire(settings: Settings) -> dict[str, list[str]]:
     for folder in sorted((artifacts.root / "bundles").glob("*")):
         kind = f"bundles/{folder.name}"
         gone[kind] = _drop(artifacts, kind, {r.bundles.get(folder.name, "") for r in kept}, settings.keep_artifacts)
+    gone["reports"] = retire_reports(artifacts, (r.id for r in kept))
     gone["runs"] = _drop_runs(artifacts)
     return {kind: names for kind, names in gone.items() if names}
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
+import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -31,6 +33,12 @@ def parse_instant(text: str) -> datetime:
 def slug_of(as_of: datetime) -> str:
     """`20130405T000001Z`, with microseconds only where there are any; slugs of equal form sort by time."""
     return as_of.strftime("%Y%m%dT%H%M%S") + (f".{as_of.microsecond:06d}" if as_of.microsecond else "") + "Z"
+
+
+def directory_of(run_id: str) -> str:
+    """A name for a run's staging directory: readable, safe on every disk, different for different run ids."""
+    readable = re.sub(r"[^A-Za-z0-9_]+", "-", run_id)[:80].strip("-")
+    return f"{readable}-{hashlib.sha256(run_id.encode()).hexdigest()[:8]}"
 
 
 def microseconds(instant: datetime) -> int:
