@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from models.errors import TooSparse, TrainingError
+from models.errors import BundleError, TooSparse, TrainingError
 from models.metrics import paired_difference
 from models.nouns.bundle import Bundle, open_bundle, write_bundle
 from models.settings import Settings
@@ -232,14 +232,15 @@ def _judged(split: Split, model: str, chosen: Settings, halves: Path) -> np.ndar
 
 def _half(split: Split, name: str, settings: Settings, directory: Path) -> Bundle:
     """A half of the ensemble as it is set, fitted once for all weights."""
-    if not directory.is_dir():
-        bundle, aside = split.fitted(name, settings), directory.with_name(f".{name}.{uuid.uuid4().hex[:8]}")
-        aside.mkdir(parents=True, mode=0o700)
-        write_bundle(bundle, aside)
-        with suppress(OSError):  # a task beside this one was first, with the same model
-            aside.rename(directory)
-        shutil.rmtree(aside, ignore_errors=True)
-    return open_bundle(name, directory)
+    with suppress(BundleError):  # it is not there yet, or not as a whole
+        return open_bundle(name, directory)
+    bundle, aside = split.fitted(name, settings), directory.with_name(f".{name}.{uuid.uuid4().hex[:8]}")
+    aside.mkdir(parents=True, mode=0o700)
+    write_bundle(bundle, aside)
+    with suppress(OSError):  # a task beside this one was first, with the same model
+        aside.rename(directory)
+    shutil.rmtree(aside, ignore_errors=True)
+    return bundle
 
 
 def steps(values: Values, grid: Mapping[str, tuple[Any, ...]]) -> list[Values]:
