@@ -32,8 +32,8 @@ def reports_app() -> Any:
     of_run = Depends(requires_access_dag("GET", DagAccessEntity.RUN))
     of_builds = Depends(requires_access_dag("GET", DagAccessEntity.RUN, BUILD))
 
-    def page(text: str, status: int = 200) -> Any:
-        return HTMLResponse(text, status, HEADERS)
+    def page(text: str) -> Any:
+        return HTMLResponse(text, headers=HEADERS)
 
     @app.get("/runs/{dag_id}/{run_id:path}", response_model=None, dependencies=[of_run])
     def run(dag_id: str, run_id: str) -> Any:

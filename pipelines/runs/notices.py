@@ -45,9 +45,11 @@ class Notice:
     about: dict[str, Any] = field(default_factory=dict)
 
     def body(self) -> dict[str, Any]:
-        says = _ID.sub("(id)", self.says)[:_MOST]
-        return {"text": f"Matchbook: {says}" + (f"\n{self.link}" if self.link else ""), "what": self.what,
-                "says": says, "link": self.link, **self.about}
+        says = self.says[:_MOST]
+        found = {"text": f"Matchbook: {says}" + (f"\n{self.link}" if self.link else ""), "what": self.what,
+                 "says": says, "link": self.link, **self.about}
+        told: dict[str, Any] = json.loads(_ID.sub("(id)", json.dumps(found)))
+        return told
 
 
 def tell(settings: Settings, notice: Notice) -> bool:

@@ -84,7 +84,8 @@ def test_what_nobody_took_is_tried_again(here: Settings, listener: Listener) -> 
 
 
 def test_no_id_of_a_person_leaves_and_long_messages_are_cut(here: Settings, listener: Listener) -> None:
-    assert tell(here, Notice("task_failed", f"{PERSON} is not there" + "x" * 9999, ("a",)))
+    about = {"reasons": [f"{PERSON} has no list"]}
+    assert tell(here, Notice("task_failed", f"{PERSON} is not there" + "x" * 9999, ("a",), about=about))
     assert PERSON not in json.dumps(listener.taken) and len(listener.taken[0]["says"]) < 2000
 
 
