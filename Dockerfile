@@ -29,6 +29,7 @@ USER 10001:10001
 ENV PYTHONPATH=/opt/matchbook \
     MATCHBOOK_HOME=/var/lib/matchbook \
     AIRFLOW_HOME=/var/lib/airflow \
-    AIRFLOW__CORE__DAGS_FOLDER=/opt/matchbook/dags
+    AIRFLOW__CORE__DAGS_FOLDER=/opt/matchbook/dags \
+    AIRFLOW__CORE__PLUGINS_FOLDER=/opt/matchbook/dags/matchbook_plugins
 
 CMD ["gunicorn", "-c", "python:serving.processes", "serving.wsgi:app"]

@@ -9,7 +9,7 @@ ranked list for every user and every startup, and makes all lists visible at onc
 | `train` | one task a model, all from the same snapshot | **bundles**: trained models, each with a version |
 | `judge` | hide the newest events and see who would have predicted them; train the ranker | a report, the ranker |
 | `score` | everybody's list, one mapped task for each share of the owners | **shards** of lists |
-| `release` | check that every list is there, store them together, switch the readers over | a **release** |
+| `release` | check that every list is there, store and report, switch the readers over | a **release**, a **report** |
 
 **The cutoff** is the end of the day that a scheduled or backfilled run covers; else the parameter `as_of`; else the
 run's own time.
@@ -46,7 +46,9 @@ from matchbook_tasks.build import (
     score_shard,
     take_snapshot,
     write_datasets,
+    write_report,
 )
+from matchbook_tasks.notify import run_failed
 from matchbook_tasks.rules import AS_OF, DEFAULTS, SURFACES
 
 PARAMS = {
@@ -104,12 +106,14 @@ def score(build: Any) -> Any:
 
 @task_group(tooltip="Check, store and switch")
 def release(build: Any, shards: Any) -> None:
-    publish(assemble(build, shards))
+    stored = assemble(build, shards)
+    write_report(build, stored) >> publish(stored)
 
 
 @dag(dag_id="build_recommendations", schedule=CronDataIntervalTimetable("0 2 * * *", timezone="UTC"), catchup=False,
      start_date=datetime(2010, 1, 1, tzinfo=UTC), max_active_runs=1, dagrun_timeout=timedelta(hours=12),
-     default_args=DEFAULTS, params=PARAMS, tags=["matchbook", "daily"], doc_md=__doc__,
+     default_args=DEFAULTS,
+     on_failure_callback=run_failed, params=PARAMS, tags=["matchbook", "daily"], doc_md=__doc__,
      description="Train every model, make everybody's list, switch the readers over")
 def build_recommendations() -> None:
     snapshot = prepare()

@@ -17,6 +17,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 from airflow.sdk import CronDataIntervalTimetable, dag, task
+from matchbook_tasks.notify import run_failed
 from matchbook_tasks.rules import DEFAULTS, Ref, settings_here
 
 
@@ -30,7 +31,7 @@ def drain() -> Ref:
 
 @dag(dag_id="drain_events", schedule=CronDataIntervalTimetable("* * * * *", timezone="UTC"), catchup=False,
      start_date=datetime(2010, 1, 1, tzinfo=UTC), max_active_runs=1, dagrun_timeout=timedelta(minutes=30),
-     default_args=DEFAULTS, tags=["matchbook", "every minute"], doc_md=__doc__,
+     default_args=DEFAULTS, on_failure_callback=run_failed, tags=["matchbook", "every minute"], doc_md=__doc__,
      description="Keep posted events in PostgreSQL, bring the filters of answers up to date")
 def drain_posted_events() -> None:
     drain()

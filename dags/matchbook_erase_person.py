@@ -22,6 +22,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from airflow.sdk import Param, dag, task
+from matchbook_tasks.notify import run_failed
 from matchbook_tasks.rules import DEFAULTS, PUBLISH, Ref, settings_here
 
 PARAMS = {
@@ -40,7 +41,7 @@ def erase(**context: Any) -> Ref:
 
 @dag(dag_id="erase_person", schedule=None, catchup=False, start_date=datetime(2010, 1, 1, tzinfo=UTC),
      is_paused_upon_creation=False, max_active_runs=1, dagrun_timeout=timedelta(hours=6), default_args=DEFAULTS,
-     params=PARAMS, tags=["matchbook", "by hand"], doc_md=__doc__,
+     on_failure_callback=run_failed, params=PARAMS, tags=["matchbook", "by hand"], doc_md=__doc__,
      description="Take a person out of everything that Matchbook keeps")
 def erase_person() -> None:
     erase()

@@ -24,6 +24,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from airflow.sdk import Param, dag, task
+from matchbook_tasks.notify import run_failed
 from matchbook_tasks.rules import DEFAULTS, LIVE, PUBLISH, Ref, settings_here, skip_because
 
 PARAMS = {
@@ -53,7 +54,7 @@ def promote(**context: Any) -> Ref:
 
 @dag(dag_id="promote_release", schedule=None, catchup=False, start_date=datetime(2010, 1, 1, tzinfo=UTC),
      is_paused_upon_creation=False, max_active_runs=1, dagrun_timeout=timedelta(hours=1), default_args=DEFAULTS,
-     params=PARAMS, tags=["matchbook", "by hand"], doc_md=__doc__,
+     on_failure_callback=run_failed, params=PARAMS, tags=["matchbook", "by hand"], doc_md=__doc__,
      description="Roll back, or make any stored release live")
 def promote_release() -> None:
     promote()

@@ -6,6 +6,9 @@ trending list of every surface; everybody's own list stays as the live release h
 Nothing is done, and the task is pink, while no release is live. The cutoff follows the rule of
 `build_recommendations`: the end of the hour of a scheduled run, else the parameter `as_of`, else the run's own time. A
 list is only ever replaced by one that knows more: running an old hour again changes nothing.
+
+The second task, `look_at_age`, tells of lists that are older than `MATCHBOOK_LATE_HOURS`: once for each release, in its
+log and to `MATCHBOOK_WEBHOOK_URL`, whatever became of the builds.
 """
 
 from __future__ import annotations
@@ -15,6 +18,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from airflow.sdk import CronDataIntervalTimetable, dag, task
+from matchbook_tasks.notify import run_failed
 from matchbook_tasks.rules import AS_OF, DEFAULTS, PUBLISH, Ref, settings_here, skip_because, times_of
 
 log = logging.getLogger(__name__)
@@ -34,12 +38,28 @@ def refresh(**context: Any) -> Ref:
     return done
 
 
+@task(multiple_outputs=False, execution_timeout=timedelta(minutes=5))
+def look_at_age(**context: Any) -> Ref:
+    """Say how old the live lists are, and tell of it where they are late."""
+    from matchbook_tasks.notify import late
+
+    from pipelines.runs.cutoff import cutoff_of
+    from pipelines.runs.late import age_of_lists
+
+    age = age_of_lists(settings_here(), cutoff_of(times_of(context)).at)
+    if age.late:
+        late(str(age.release), age.late)
+    return age.to_json()
+
+
 @dag(dag_id="refresh_trending", schedule=CronDataIntervalTimetable("0 * * * *", timezone="UTC"), catchup=False,
      start_date=datetime(2010, 1, 1, tzinfo=UTC), max_active_runs=1, dagrun_timeout=timedelta(hours=1),
-     default_args=DEFAULTS, params={"as_of": AS_OF}, tags=["matchbook", "hourly"], doc_md=__doc__,
+     default_args=DEFAULTS,
+     on_failure_callback=run_failed, params={"as_of": AS_OF}, tags=["matchbook", "hourly"], doc_md=__doc__,
      description="Replace the trending lists between two builds")
 def refresh_trending_lists() -> None:
     refresh()
+    look_at_age()
 
 
 refresh_trending_lists()

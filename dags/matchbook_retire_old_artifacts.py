@@ -12,6 +12,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 from airflow.sdk import CronDataIntervalTimetable, dag, task
+from matchbook_tasks.notify import run_failed
 from matchbook_tasks.rules import DEFAULTS, PUBLISH, Ref, settings_here
 
 
@@ -25,7 +26,7 @@ def retire() -> Ref:
 
 @dag(dag_id="retire_old_artifacts", schedule=CronDataIntervalTimetable("0 5 * * *", timezone="UTC"), catchup=False,
      start_date=datetime(2010, 1, 1, tzinfo=UTC), max_active_runs=1, dagrun_timeout=timedelta(hours=2),
-     default_args=DEFAULTS, tags=["matchbook", "daily"], doc_md=__doc__,
+     default_args=DEFAULTS, on_failure_callback=run_failed, tags=["matchbook", "daily"], doc_md=__doc__,
      description="Delete old snapshots, bundles, releases and staging")
 def retire_old_artifacts() -> None:
     retire()

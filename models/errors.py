@@ -14,6 +14,7 @@ MatchbookError
 │   └── TooSparse            too few events for this model (P01, P02); a build goes on without it
 ├── ReleaseError             lists cannot be published or read
 │   ├── ReleaseIncomplete    counts or checksums differ; the pointer is not moved
+│   ├── GateClosed           a release is worse than, or too unlike, the live one: it is stored, not published
 │   ├── ReleaseNotFound      no release of that name, or none is live yet
 │   └── ReleaseTooBig        Redis has no room for it; nothing was written
 ├── RequestError             a request to the reader is refused; malformed ones are answered 400
@@ -98,6 +99,10 @@ class ReleaseNotFound(ReleaseError):
 
 class ReleaseTooBig(ReleaseError):
     """Redis has no room for a release; nothing was written."""
+
+
+class GateClosed(ReleaseError):
+    """A release is worse than the live one, or too unlike it; it is stored, and what is live stays."""
 
 
 class RequestError(MatchbookError):

@@ -15,16 +15,14 @@ import random
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
-
-import psutil
 
 from benchmarks.faults import harm
 from models.settings import Settings
@@ -75,8 +73,10 @@ class Strike:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a run under a fault ended. told: what the UI says of tasks that did not go through at the first try."""
+    """How a run under a fault ended. done: what the fault did. told: what the UI says of tasks that did not go through
+    at the first try."""
 
+    done: str
     state: str
     told: list[str]
     release: str | None
@@ -98,7 +98,8 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
     names, wrong = args.names or list(FAULTS), 0
-    sys.stdout.write("| fault | run | tried again or failed, and what is said | release | s |\n|---|---|---|---|---|\n")
+    head = ("fault", "what it did", "run", "tried again or failed, and what is said", "release", "s")
+    sys.stdout.write(f"| {' | '.join(head)} |\n|{'---|' * len(head)}\n")
     with place(args.users) as found:
         for day, name in enumerate(names):
             outcome = suffered(found, name, ENDS - timedelta(days=day), random.Random(args.seed + day))
@@ -112,7 +113,7 @@ def row(name: str, outcome: Outcome) -> str:
     """A line of the table."""
     release = "none" if outcome.release is None else "right" if outcome.right else f"WRONG: {outcome.release}"
     said = "; ".join(outcome.told) or "nothing"
-    return f"| {name} | {outcome.state} | {said} | {release} | {outcome.seconds:.0f} |\n"
+    return f"| {name} | {outcome.done} | {outcome.state} | {said} | {release} | {outcome.seconds:.0f} |\n"
 
 
 @contextmanager
@@ -140,15 +141,15 @@ def place(users: int) -> Iterator[Place]:
 def suffered(found: Place, name: str, as_of: datetime, rng: random.Random) -> Outcome:
     """Build a cutoff while the fault strikes; the release is compared with one that is made in peace afterwards."""
     started, run = time.monotonic(), f"{name.replace(' ', '_')}_{as_of:%Y%m%d}"
-    striking = threading.Thread(target=FAULTS[name], args=(Strike(found, run, as_of, rng),))
-    striking.start()
-    trigger(found, run, as_of)
-    state = ended(found, run)
-    striking.join()
+    with ThreadPoolExecutor(1) as pool:
+        striking = pool.submit(FAULTS[name], Strike(found, run, as_of, rng))
+        trigger(found, run, as_of)
+        state = ended(found, run)
+        done = striking.result()
     seconds = time.monotonic() - started
     release = released(found, as_of)
     left = connect(found.settings).scard(f"{found.settings.namespace}:loading")
-    return Outcome(state, told(found, run), release, in_peace(found, as_of), int(left), seconds)  # type: ignore[arg-type]
+    return Outcome(done, state, told(found, run), release, in_peace(found, as_of), int(left), seconds)  # type: ignore[arg-type]
 
 
 def trigger(found: Place, run: str, as_of: datetime) -> None:
@@ -203,45 +204,46 @@ def in_peace(found: Place, as_of: datetime) -> str:
         return next(p.name for p in (Path(home) / "artifacts" / "releases").iterdir())
 
 
-def _killed_shard(strike: Strike) -> None:
+def _killed_shard(strike: Strike) -> str:
     task = strike.until_running("score.score_shard")
-    time.sleep(strike.rng.uniform(0.5, 2.5))
-    if task.get("pid") and psutil.pid_exists(task["pid"]):
-        psutil.Process(task["pid"]).kill()
+    time.sleep(strike.rng.uniform(0, 1))
+    return harm.kill(int(task["pid"] or 0))
 
 
-def _killed_scheduler(strike: Strike) -> None:
-    strike.until_running(strike.rng.choice(["train.two_tower", "judge.evaluate", "score.score_shard"]))
+def _killed_scheduler(strike: Strike) -> str:
+    at = strike.rng.choice(["train.two_tower", "judge.evaluate", "score.score_shard"])
+    strike.until_running(at)
     place = strike.place
     harm.restart_component(place.settings, place.airflow, "airflow-scheduler", strike.rng.uniform(0, 2))
+    return f"while {at} ran"
 
 
-def _cut_export(strike: Strike) -> None:
-    harm.cut_export(strike.place.settings, strike.rng.uniform(0, 1))
+def _cut_export(strike: Strike) -> str:
+    return harm.cut_export(strike.place.settings, strike.rng.uniform(0, 1))
 
 
-def _killed_redis(strike: Strike) -> None:
-    harm.kill_redis_while_loading(strike.place.home, strike.place.settings)
+def _killed_redis(strike: Strike) -> str:
+    return harm.kill_redis_while_loading(strike.place.home, strike.place.settings)
 
 
-def _full_disk(strike: Strike) -> None:
+def _full_disk(strike: Strike) -> str:
     def noticed() -> bool:
         tasks = strike.place.api.task_instances(DAG, strike.run)
         return any(t["task_id"] == "train.als" and t["state"] in ("up_for_retry", "failed") for t in tasks)
 
-    harm.fill_disk(strike.place.settings.artifacts / "bundles" / "als_v1", noticed)
+    return harm.fill_disk(strike.place.settings.artifacts / "bundles" / "als_v1", noticed)
 
 
-def _two_at_once(strike: Strike) -> None:
+def _two_at_once(strike: Strike) -> str:
     trigger(strike.place, f"{strike.run}_too", strike.as_of)
     words = [sys.executable, "-m", "pipelines", "build", "--as-of", strike.as_of.isoformat()]
     env = {**os.environ, "MATCHBOOK_HOME": str(strike.place.settings.home)}
-    subprocess.run(words, cwd=CHECKOUT, env=env, capture_output=True)
-    ended(strike.place, f"{strike.run}_too")
+    status = subprocess.run(words, cwd=CHECKOUT, env=env, capture_output=True).returncode
+    return f"second run: {ended(strike.place, f'{strike.run}_too')}, command line: {status}"
 
 
-FAULTS: dict[str, Callable[[Strike], object]] = {
-    "nothing": lambda _: None,
+FAULTS: dict[str, Callable[[Strike], str]] = {
+    "nothing": lambda _: "nothing",
     "scoring task killed": _killed_shard,
     "scheduler killed and started again": _killed_scheduler,
     "PostgreSQL cut during the export": _cut_export,

@@ -37,10 +37,20 @@ def restart_component(settings: Settings, airflow: dict[str, Started], name: str
     airflow[name] = start_component(settings, name, COMPONENTS[name], airflow_environment(settings))
 
 
-def cut_export(settings: Settings, hold_s: float) -> None:
+def kill(pid: int) -> str:
+    """Kill one process; says whether it was there."""
+    try:
+        name = " ".join(psutil.Process(pid).cmdline())[:60]
+        psutil.Process(pid).kill()
+    except psutil.NoSuchProcess:
+        return f"process {pid} had ended"
+    return f"killed {pid} ({name})"
+
+
+def cut_export(settings: Settings, hold_s: float) -> str:
     """Hold the platform's users until the export waits for them, then end its connection from PostgreSQL's side."""
     url = "postgresql://" + settings.database_url.reveal().partition("://")[2]
-    holder, killer = psycopg2.connect(url), psycopg2.connect(url)
+    holder, killer, ended = psycopg2.connect(url), psycopg2.connect(url), 0
     killer.autocommit = True
     with holder.cursor() as hold, killer.cursor() as kill:
         hold.execute("LOCK TABLE users IN ACCESS EXCLUSIVE MODE")
@@ -53,14 +63,16 @@ def cut_export(settings: Settings, hold_s: float) -> None:
                 time.sleep(hold_s)
                 for pid in waiting:
                     kill.execute("SELECT pg_terminate_backend(%s)", (pid,))
+                ended = len(waiting)
                 break
             time.sleep(0.05)
         holder.rollback()
     holder.close()
     killer.close()
+    return f"ended {ended} connections"
 
 
-def kill_redis_while_loading(home: Settings, settings: Settings) -> None:
+def kill_redis_while_loading(home: Settings, settings: Settings) -> str:
     """Kill Redis the moment a publisher has begun to load a release, and start it again."""
     client, loading = connect(settings), f"{settings.namespace}:loading"
     pid = int(client.info("server")["process_id"])  # type: ignore[index]
@@ -70,14 +82,15 @@ def kill_redis_while_loading(home: Settings, settings: Settings) -> None:
             psutil.Process(pid).kill()
             time.sleep(2)
             start_servers(home)
-            return
+            return "killed for 2 s"
         time.sleep(0.0005)
+    return "never saw a release being loaded"
 
 
-def fill_disk(folder: Path, noticed: Callable[[], bool]) -> None:
+def fill_disk(folder: Path, noticed: Callable[[], bool]) -> str:
     """Put a disk of a few kilobytes in place of a folder until somebody has noticed. Needs root."""
     if os.geteuid() != 0:
-        return
+        return "nothing: mounting needs root"
     folder.mkdir(parents=True, exist_ok=True)
     subprocess.run(["mount", "-t", "tmpfs", "-o", SMALL_DISK, "tmpfs", str(folder)], check=True)
     try:
@@ -86,3 +99,4 @@ def fill_disk(folder: Path, noticed: Callable[[], bool]) -> None:
             time.sleep(0.2)
     finally:
         subprocess.run(["umount", "--lazy", str(folder)], check=True)
+    return "64 KiB until the task had failed"

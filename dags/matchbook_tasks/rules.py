@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
-import re
 from collections.abc import Mapping
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import Asset, ExceptionRetryPolicy, Param, RetryAction, RetryRule
 from airflow.sdk.exceptions import AirflowSkipException
+
+from matchbook_tasks.notify import CALLBACKS
 
 if TYPE_CHECKING:
     from models.settings import Settings
@@ -62,13 +62,15 @@ DEFAULTS: dict[str, Any] = {
     "max_retry_delay": timedelta(minutes=10), "retry_policy": TRIES, "execution_timeout": timedelta(hours=1),
     "weight_rule": "absolute",  # where tasks wait for one slot, they come in the order of the pipeline
     "pre_execute": bring_in, "post_execute": carry_out,
+    **CALLBACKS,
 }
 
 
 def directory_of(run_id: str) -> str:
-    """A name for a run's staging directory: readable, safe on every disk, different for different run ids."""
-    readable = re.sub(r"[^A-Za-z0-9_]+", "-", run_id)[:80].strip("-")
-    return f"{readable}-{hashlib.sha256(run_id.encode()).hexdigest()[:8]}"
+    """The name of a run's staging directory."""
+    from pipelines.runs.run import directory_of
+
+    return directory_of(run_id)
 
 
 def settings_here() -> Settings:

@@ -73,6 +73,8 @@ def encode_items(entities: Entities) -> bytes:
     buffer = io.BytesIO()
     labels = json.dumps({f: list(entities.labels[f]) for f in FACETS}).encode()
     columns = {"ids": entities.ids.packed(), "role": entities.role, "labels": np.frombuffer(labels, np.uint8)}
+    if entities.ids.later:
+        columns["later"] = np.array(entities.ids.later, np.int64)
     np.savez_compressed(buffer, allow_pickle=False, **columns, **entities.facets)
     return buffer.getvalue()
 
@@ -82,6 +84,7 @@ def decode_items(value: bytes) -> ItemTable:
     try:
         with np.load(io.BytesIO(value), allow_pickle=False) as z:
             labels = {f: tuple(t) for f, t in json.loads(z["labels"].tobytes()).items()}
-            return ItemTable(IdMap.from_packed(z["ids"]), {f: z[f] for f in FACETS}, labels, z["role"])
+            ids = IdMap.from_packed(z["ids"], int(z["later"]) if "later" in z else 0)
+            return ItemTable(ids, {f: z[f] for f in FACETS}, labels, z["role"])
     except (ValueError, KeyError, OSError, BadZipFile) as error:
         raise ReleaseIncomplete(f"the release's item table cannot be read ({error}); publish it again") from error

@@ -7,7 +7,7 @@ import json
 import logging
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
@@ -20,12 +20,14 @@ from pipelines.data.contract import check_contract
 from pipelines.data.datasets import write_datasets
 from pipelines.data.export import export_snapshot
 from pipelines.judging.evaluate import evaluate
+from pipelines.judging.report.kept import bring_up_to_date, write_report
 from pipelines.learning.second_stage import train_ranker
 from pipelines.learning.train import BASE_BUNDLES, train
 from pipelines.postgres import engine, migrate, newest_event
 from pipelines.release.assemble import assemble_release
 from pipelines.release.publish import publish_release
 from pipelines.runs.run import Run, parse_instant, slug_of
+from pipelines.runs.steps import step
 from pipelines.scoring.shards import plan_shards, score_shard
 
 log = logging.getLogger(__name__)
@@ -65,12 +67,12 @@ def run_build(
     check_contract(engine(settings))
     run = Run.start(settings, f"build-{uuid.uuid4().hex[:12]}", as_of or default_cutoff(settings), fresh)
     seconds: dict[str, float] = {}
-    snapshot = _timed(seconds, "export", lambda: export_snapshot(run, fresh))["snapshot"]
-    _timed(seconds, "datasets", lambda: write_datasets(run, snapshot))
-    refs = [_timed(seconds, name, partial(train, run, name, snapshot)) for name in BASE_BUNDLES]
-    refs += _timed(seconds, "rankers", lambda: train_ranker(run, snapshot))
+    snapshot = _timed(run, seconds, "export", lambda: export_snapshot(run, fresh))["snapshot"]
+    _timed(run, seconds, "datasets", lambda: write_datasets(run, snapshot))
+    refs = [_timed(run, seconds, name, partial(train, run, name, snapshot)) for name in BASE_BUNDLES]
+    refs += _timed(run, seconds, "rankers", lambda: train_ranker(run, snapshot))
     bundles = {r["name"]: r["version"] for r in refs if r["version"]}
-    _timed(seconds, "evaluate", lambda: evaluate(run, snapshot))
+    _timed(run, seconds, "evaluate", lambda: evaluate(run, snapshot))
     return _released(run, snapshot, bundles, force, publish, seconds)
 
 
@@ -83,9 +85,9 @@ def score_newest(settings: Settings) -> dict[str, Any]:
     manifest = json.loads((snapshots[-1] / "manifest.json").read_text())
     run = Run.start(settings, f"score-{uuid.uuid4().hex[:12]}", parse_instant(manifest["as_of"]), fresh=True)
     names = [p.name for p in sorted((artifacts.root / "bundles").glob("*"))]
-    bundles = {
-        name: artifacts.stored(f"bundles/{name}")[-1].name for name in names if artifacts.stored(f"bundles/{name}")
-    }
+    before = f"{run.slug}~"  # a refresh's bundles know people who came after the snapshot
+    stored = {name: [p.name for p in artifacts.stored(f"bundles/{name}") if p.name < before] for name in names}
+    bundles = {name: versions[-1] for name, versions in stored.items() if versions}
     return _released(run, snapshots[-1].name, bundles, False, False, {})
 
 
@@ -104,18 +106,22 @@ def _released(
     run: Run, snapshot: str, bundles: Mapping[str, str], force: bool, publish: bool, seconds: dict[str, float]
 ) -> dict[str, Any]:
     shards = plan_shards(run, snapshot, bundles)
-    done = _timed(seconds, "score", lambda: [score_shard(run, s) for s in shards])
-    release = _timed(seconds, "assemble", lambda: assemble_release(run, snapshot, bundles, done))
-    result = {**release, "as_of": run.as_of.isoformat(), "cutoff": slug_of(run.as_of), "seconds": seconds}
+    done = _timed(run, seconds, "score", lambda: [score_shard(run, s) for s in shards])
+    release = _timed(run, seconds, "assemble", lambda: assemble_release(run, snapshot, bundles, done))
+    told = _timed(run, seconds, "report", lambda: write_report(run, release["release"], snapshot))
+    result = {**release, "as_of": run.as_of.isoformat(), "cutoff": slug_of(run.as_of), "report": told["report"],
+              "seconds": seconds}
     if publish:
-        result |= _timed(seconds, "publish", lambda: publish_release(run.settings, release["release"], force))
+        result |= _timed(run, seconds, "publish", lambda: publish_release(run.settings, release["release"], force))
     return result
 
 
-def _timed(seconds: dict[str, float], name: str, step: Any) -> Any:
+def _timed(run: Run, seconds: dict[str, float], name: str, work: Callable[[], Any]) -> Any:
     start = time.perf_counter()
     log.info("%s started", name)
-    result = step()
+    with step(run.directory, name):
+        result = work()
+    bring_up_to_date(run.settings.artifacts, run.directory)
     seconds[name] = round(time.perf_counter() - start, 2)
     log.info("%s done in %s s", name, seconds[name])
     return result

@@ -14,21 +14,24 @@ import pandas as pd
 
 from models.errors import BundleError, DataError
 from models.nouns.catalogue import CATALOGUE, entities_of
+from models.nouns.owners import Owners
 from models.nouns.ranked_lists import RankedLists
 from models.nouns.release import Release
 from models.nouns.release.files import popular_list, release_lists
-from models.nouns.vocabulary import Method, Source, Surface
-from models.recipe import open_bundles, open_recipe, under
+from models.nouns.vocabulary import Entity, Method, Source, Surface
+from models.recipe import Recipe, open_bundles, open_recipe, under
 from models.recipe.experiments import arm_on, experiments_of
 from models.recommend.explain import explain, explain_item
 from models.scorers.content import text_of
 from models.settings import Settings
 from pipelines.artifacts import Artifacts
 from pipelines.data.contract import check_contract
-from pipelines.data.snapshot import Snapshot
 from pipelines.learning.train import BASE_BUNDLES, SELDOM
 from pipelines.postgres import engine, migrate
 from pipelines.release.history import list_releases, promote, release_of, rollback
+from pipelines.runs.run import parse_instant
+from pipelines.scoring.refresh.arrivals import texts_of_later
+from pipelines.scoring.refresh.changes import known_events
 from pipelines.scoring.shards import score_owners
 
 SURFACES = [s.value for s in Surface]
@@ -130,8 +133,7 @@ def _explain(settings: Settings, args: argparse.Namespace) -> None:
     if arm is not None:
         recorded = arm[1].of(recorded)
         recipe = under(recipe, bundles, recorded)
-    snapshot = Snapshot.open(settings.artifacts / "snapshots" / release.snapshot)
-    owners = recipe.batch(np.array([row], np.int32), snapshot.interactions())
+    recipe, owners = _owner_of(settings, release, recipe, row)
     about = {"owner": args.owner, "release": release.id, "experiment": arm[0].name if arm else None,
              "arm": arm[1].name if arm else None, **explain(recipe, owners, recorded.depth)}
     if args.item:
@@ -141,6 +143,16 @@ def _explain(settings: Settings, args: argparse.Namespace) -> None:
             **explain_item(recipe, owners, recorded.depth, item),
         }
     _print(about)
+
+
+def _owner_of(settings: Settings, release: Release, recipe: Recipe, row: int) -> tuple[Recipe, Owners]:
+    """The recipe and the owner as the release's list was made; in a refresh with what they did since the build."""
+    sides = {e.entity: e for e in (recipe.owners, recipe.items)}
+    events = known_events(settings, release, sides)
+    text = texts_of_later(engine(settings), recipe.owners, parse_instant(release.as_of))[[row]]
+    owners = recipe.batch(np.array([row], np.int32), events, text.tolist())
+    events = events if recipe.surface.owner is Entity.USER else events.transposed()
+    return recipe.caught_up(owners, events.where(events.owner == row)), owners
 
 
 def _check(settings: Settings, args: argparse.Namespace) -> int:

@@ -76,6 +76,7 @@ def _own_environment(settings: Settings, given: Mapping[str, str]) -> dict[str, 
     return _workers_environment(settings, metadata) | {
         "AIRFLOW_HOME": str(home),
         "AIRFLOW__CORE__DAGS_FOLDER": str(CHECKOUT / "dags"),
+        "AIRFLOW__CORE__PLUGINS_FOLDER": str(CHECKOUT / "dags" / "matchbook_plugins"),
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
         "AIRFLOW__CORE__PARALLELISM": "4",  # it forks that many idle workers
         "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "True",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Sequence
 from typing import Any
 
 from models.errors import ReleaseNotFound
@@ -11,6 +12,7 @@ from models.nouns.release import Keys, Release
 from models.settings import Settings
 from pipelines.artifacts import Artifacts
 from pipelines.data.erasure.erase import erase_returned
+from pipelines.judging.report.kept import retire_reports
 from pipelines.release.budget import room_for
 from pipelines.release.cache import connect, text, wrapped
 from pipelines.release.lease import lease
@@ -65,7 +67,8 @@ def rollback(settings: Settings, dry_run: bool = False) -> dict[str, Any]:
 
 
 def retire(settings: Settings) -> dict[str, list[str]]:
-    """Delete releases beyond `keep_artifacts`, then snapshots and bundles that no kept release names, and old staging.
+    """Delete builds beyond `keep_artifacts`, with their reports, and all but the last refresh of each, then snapshots
+    and bundles that no kept release names, and old staging.
 
     What is live or was live before it is never deleted. Who was erased and came back with a build that was under way
     then is erased again, before.
@@ -73,8 +76,8 @@ def retire(settings: Settings) -> dict[str, list[str]]:
     erase_returned(settings)
     artifacts = Artifacts(settings)
     releases = artifacts.releases()
-    safe = {current_release(settings), *_history(settings)}
-    kept = [r for i, r in enumerate(reversed(releases)) if i < settings.keep_artifacts or r.id in safe]
+    safe = {current_release(settings), *_history(settings)} | _worth_keeping(releases, settings.keep_artifacts)
+    kept = [r for r in releases if r.id in safe]
     gone = {
         "releases": _drop(artifacts, "releases", {r.id for r in kept}),
         "snapshots": _drop(artifacts, "snapshots", {r.snapshot for r in kept}, settings.keep_artifacts),
@@ -82,8 +85,16 @@ def retire(settings: Settings) -> dict[str, list[str]]:
     for folder in sorted((artifacts.root / "bundles").glob("*")):
         kind = f"bundles/{folder.name}"
         gone[kind] = _drop(artifacts, kind, {r.bundles.get(folder.name, "") for r in kept}, settings.keep_artifacts)
+    gone["reports"] = retire_reports(artifacts, (r.id for r in kept))
     gone["runs"] = _drop_runs(artifacts)
     return {kind: names for kind, names in gone.items() if names}
+
+
+def _worth_keeping(releases: Sequence[Release], most: int) -> set[str]:
+    """The newest builds, and of each the newest refresh: hourly refreshes push no build out. releases: oldest first."""
+    builds = [r for r in releases if not r.parts][-most:]
+    refreshed = {r.built: r.id for r in releases if r.parts}
+    return {b.id for b in builds} | {refreshed[b.as_of] for b in builds if b.as_of in refreshed}
 
 
 def _make_live(settings: Settings, release: str, reason: str, force: bool, dry_run: bool) -> dict[str, Any]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
+import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -31,6 +33,12 @@ def parse_instant(text: str) -> datetime:
 def slug_of(as_of: datetime) -> str:
     """`20130405T000001Z`, with microseconds only where there are any; slugs of equal form sort by time."""
     return as_of.strftime("%Y%m%dT%H%M%S") + (f".{as_of.microsecond:06d}" if as_of.microsecond else "") + "Z"
+
+
+def directory_of(run_id: str) -> str:
+    """A name for a run's staging directory: readable, safe on every disk, different for different run ids."""
+    readable = re.sub(r"[^A-Za-z0-9_]+", "-", run_id)[:80].strip("-")
+    return f"{readable}-{hashlib.sha256(run_id.encode()).hexdigest()[:8]}"
 
 
 def microseconds(instant: datetime) -> int:
@@ -74,11 +82,13 @@ class Run:
         else:
             run = cls(run_id, as_of, _tuned(settings))
         read_experiments(run.settings)  # what is wrong in the file ends a build before anything is read
-        run.artifacts.write_json(
-            run.directory / "run.json",
-            {"id": run_id, "as_of": as_of.isoformat(), "fresh": fresh, "settings": run.settings.recorded()},
-        )
-        return run
+        return run._noted(fresh=fresh)
+
+    @classmethod
+    def refreshing(cls, settings: Settings, run_id: str, as_of: datetime, release: str) -> Run:
+        """Begin a refresh of a stored release, with its settings. Raises ReleaseNotFound, ReleaseIncomplete."""
+        recorded = Artifacts(settings).release(release).settings
+        return cls(run_id, as_of, settings.with_recorded(recorded))._noted(refreshes=release)
 
     @classmethod
     def open(cls, settings: Settings, run_id: str) -> Run:
@@ -88,6 +98,11 @@ class Run:
             raise DataError(f"no run {run_id!r} was started here ({path} is missing); start the build again")
         note = json.loads(path.read_text())
         return cls(run_id, parse_instant(note["as_of"]), settings.with_recorded(note["settings"]))
+
+    def _noted(self, **more: object) -> Run:
+        about = {"id": self.id, "as_of": self.as_of.isoformat(), "settings": self.settings.recorded(), **more}
+        self.artifacts.write_json(self.directory / "run.json", about)
+        return self
 
     @property
     def artifacts(self) -> Artifacts:

@@ -48,6 +48,13 @@ def test_nothing_is_published_before_every_shard_was_checked(build: Any) -> None
     assert build.get_task("release.publish").downstream_task_ids == set()
 
 
+def test_the_report_is_written_before_lists_go_live(build: Any) -> None:
+    report = build.get_task("release.write_report")
+    assert "release.assemble" in report.upstream_task_ids
+    after = {t.task_id for t in report.get_flat_relatives(upstream=False)}
+    assert "release.publish" in after
+
+
 def test_a_day_without_news_stops_before_anything_is_copied_or_trained(build: Any) -> None:
     after = {t.task_id for t in build.get_task("prepare.look_for_new_data").get_flat_relatives(upstream=False)}
     assert after == {t.task_id for t in build.tasks} - {"prepare.choose_cutoff", "prepare.look_for_new_data"}

@@ -22,6 +22,7 @@ from models.nouns.vocabulary import EventKind, Method, Surface
 from models.settings import Settings
 from pipelines.artifacts import Artifacts
 from pipelines.data.load import import_folder
+from pipelines.judging.report.shelf import page_of
 from pipelines.postgres import engine, transaction
 from pipelines.release.history import current_release, list_releases
 from pipelines.runs.run import EPOCH
@@ -102,6 +103,7 @@ def test_from_rows_to_live_lists_then_older_and_partial_builds_that_stay_stored(
     assert live["lists"] == {"startups/for-developer": 27, "startups/for-investor": 9,
                              "developers/for-startup": 15, "investors/for-startup": 15}
     assert returned(first, "release.publish")["published"] is True
+    the_report_tells_of_every_step(marketplace, first, live["release"])
     assert {ti.rendered_map_index for ti in first.get_task_instances() if ti.map_index >= 0} >= {
         "startups/for-developer 1", "startups/for-investor 1", "developers/for-startup 1", "investors/for-startup 1"}
     assert current_release(marketplace) == live["release"]
@@ -128,6 +130,17 @@ def test_from_rows_to_live_lists_then_older_and_partial_builds_that_stay_stored(
     same = [stored_lists(marketplace, r["release"], Surface.STARTUPS_FOR_INVESTOR) for r in (partial, live)]
     assert len(same[0]) == 9 and same[0] == same[1]  # the same cutoff gives the same bytes
     assert current_release(marketplace) == live["release"]
+
+
+def the_report_tells_of_every_step(settings: Settings, run: Any, release: str) -> None:
+    """Kept with the release and brought up to date after it was written: the last steps are in it."""
+    told = json.loads((settings.artifacts / "reports" / release / "report.json").read_text())
+    assert returned(run, "release.write_report")["release"] == told["release"] == release
+    ran = {(ti.task_id, None if ti.map_index < 0 else ti.map_index) for ti in run.get_task_instances()}
+    assert {(line["step"], line["index"]) for line in told["steps"]} == ran
+    assert told["lists"]["lists"]["investors/for-startup"] == 15 and told["data"]["counts"]["interactions"] > 0
+    page = page_of(settings, "build_recommendations", run.run_id)
+    assert "release.publish" in page and f"<dd>{release}</dd>" in page
 
 
 def promoted_older_only_by_force_and_back(settings: Settings, run_dag: Build, older: str, live: str) -> None:
@@ -167,8 +180,9 @@ def test_a_run_that_cannot_have_a_cutoff_fails_at_once_and_is_not_tried_again(
 
 def test_trending_lists_wait_for_a_release(marketplace: Settings, run_dag: Build) -> None:
     run = run_dag("refresh_trending")
-    assert states(run) == {"refresh": "skipped"}
+    assert states(run) == {"refresh": "skipped", "look_at_age": "success"}
     assert "build_recommendations comes first" in returned(run, "refresh")["reason"]
+    assert returned(run, "look_at_age")["release"] is None
 
 
 def test_a_drain_keeps_what_waits_and_is_done_where_nothing_does(marketplace: Settings, run_dag: Build) -> None:

@@ -17,7 +17,7 @@ DAGS = CHECKOUT / "dags"
 FILES = sorted(p.name for p in DAGS.glob("matchbook_*.py"))
 HEAVY = ("torch", "implicit", "pandas", "sklearn", "numpy", "scipy", "pyarrow", "redis", "psycopg2", "pipelines")
 EXPECTED = {"build_recommendations", "drain_events", "erase_person", "measure_answers", "promote_release",
-            "refresh_trending", "retire_old_artifacts"}
+            "refresh_ranked_lists", "refresh_trending", "retire_old_artifacts", "tune_models"}
 
 
 def test_the_folder_holds_these_dags_and_no_others(dags: dict[str, Any]) -> None:
@@ -65,6 +65,23 @@ def test_every_task_is_tried_again_and_ends_in_bounded_time(dags: dict[str, Any]
         assert task.retries >= 1 and task.retry_exponential_backoff > 1, task.task_id
         assert task.execution_timeout and task.execution_timeout <= timedelta(hours=4), task.task_id
         assert task.retry_policy is not None, task.task_id
+
+
+@pytest.mark.parametrize("name", sorted(EXPECTED))
+def test_what_fails_is_told_of_and_every_step_is_measured(dags: dict[str, Any], name: str) -> None:
+    from matchbook_tasks.notify import run_failed, step_begins, step_ends, task_failed
+
+    assert dags[name].on_failure_callback == run_failed
+    for task in dags[name].tasks:
+        assert callbacks(task.on_execute_callback) == [step_begins], task.task_id
+        assert callbacks(task.on_failure_callback) == [step_ends, task_failed], task.task_id
+        for given in (task.on_success_callback, task.on_skipped_callback, task.on_retry_callback):
+            assert callbacks(given) == [step_ends], task.task_id
+
+
+def callbacks(given: Any) -> list[Any]:
+    """A mapped task has them as they were given, others as a list."""
+    return list(given) if isinstance(given, list | tuple) else [given]
 
 
 def test_every_pool_that_a_task_names_is_made_by_the_pools_file(dags: dict[str, Any]) -> None:

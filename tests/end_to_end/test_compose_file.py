@@ -86,5 +86,6 @@ def test_the_image_runs_the_code_that_it_copies() -> None:
     dockerfile = (CHECKOUT / "Dockerfile").read_text()
     copied = re.findall(r"^COPY (\w+) \1$", dockerfile, re.MULTILINE)
     assert sorted(copied) == ["dags", "models", "pipelines", "serving", "sql"]
+    assert "AIRFLOW__CORE__PLUGINS_FOLDER=/opt/matchbook/dags/matchbook_plugins" in dockerfile
     assert re.search(r"^USER 10001:10001$", dockerfile, re.MULTILINE)
     assert not re.search(r"^FROM .*:latest|^FROM [^:]+$", dockerfile, re.MULTILINE)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Mapping, Sequence
+from datetime import date
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -95,6 +96,18 @@ def calibration(bins: Sequence[Mapping[str, float]]) -> str:
     ax.plot(score, rate, color=BLUE, linewidth=1.4)
     ax.scatter(score, rate, s=[20 + 80 * c / most for c in count], color=BLUE)
     ax.set(xlabel="mean score", ylabel="share that came true", ylim=(0, max(rate, default=0) * 1.15 or 1))
+    return _svg(figure)
+
+
+def weeks(per_week: Mapping[str, int]) -> str:
+    """Events a week as a line over time; keys are Mondays, ISO 8601, ascending."""
+    figure, (ax,) = _figure(1, 2.4, widest=8.0)
+    days = [date.fromisoformat(week).toordinal() for week in per_week]
+    ax.plot(days, list(per_week.values()), color=BLUE, linewidth=1.6)
+    ticks = days[:: max(1, len(days) // 6)]
+    ax.set_xticks(ticks, [date.fromordinal(day).isoformat() for day in ticks])
+    ax.set_ylim(bottom=0)
+    _titled(ax, "events a week")
     return _svg(figure)
 
 

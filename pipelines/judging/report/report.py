@@ -12,6 +12,11 @@ from pipelines.judging.contenders import POPULAR, RANDOM
 from pipelines.judging.figures import SERVED
 from pipelines.judging.protocol import PROTOCOL
 from pipelines.judging.report import plots
+from pipelines.judging.report.data import data_of
+from pipelines.judging.report.earned import earned_of
+from pipelines.judging.report.page import figure, movable, page
+from pipelines.judging.report.released import lists_of
+from pipelines.judging.report.spent import spent_of
 from pipelines.judging.report.tables import (
     METRICS,
     blend_of,
@@ -24,45 +29,61 @@ from pipelines.judging.report.tables import (
     grid,
     heading,
 )
+from pipelines.judging.report.verdict import verdict_of
 
 _PLAIN = (RANDOM, POPULAR)
 #: Shown as bars: whom the lists reach, and what they are like.
 _BARS = ("coverage", "gini", "novelty", "diversity", "age_days", "fresh")
 _GROUPS = ("overall", "known", "none", "cold", "warm", "hot")
-_STYLE = """
-:root{color-scheme:light}
-body{font:16px/1.5 system-ui,sans-serif;color:#222;background:#fff;margin:0 auto;
-padding:1rem 1.5rem 4rem;max-width:72rem}
-h1{font-size:1.7rem;margin:.5rem 0}
-h2{font-size:1.35rem;margin:2.5rem 0 .5rem;border-top:2px solid #ddd;padding-top:1rem}
-h3{font-size:1.05rem;margin:1.5rem 0 .25rem}p,li{max-width:50rem}a{color:#005a8e}
-figure{margin:1rem 0;overflow-x:auto}figcaption,.note{color:#555;font-size:.9rem;max-width:50rem}
-.scroll{overflow-x:auto;margin:.75rem 0}
-table{border-collapse:collapse;font-size:.85rem;font-variant-numeric:tabular-nums}
-caption{text-align:left;white-space:nowrap;font-weight:600;padding:.25rem 0}
-th,td{padding:.2rem .6rem;border-bottom:1px solid #e3e3e3}
-th{text-align:left;font-weight:500;white-space:nowrap}thead th{vertical-align:bottom;white-space:normal;font-weight:600}
-td{text-align:right;white-space:nowrap}tr.marked{background:#e8f1f8}tr.marked th{font-weight:700}
-dl{display:grid;grid-template-columns:max-content 1fr;gap:.1rem 1rem;font-size:.9rem}
-dt{color:#555}dd{margin:0;overflow-wrap:anywhere}
-summary{cursor:pointer;padding:.25rem 0}nav ul{padding-left:1.2rem;margin:.25rem 0}
-"""
 
 
 def report(evaluation: Mapping[str, Any]) -> str:
-    """The page, from the evaluation (as in evaluation.json) alone; what it does not hold is left out."""
+    """The page of an evaluation (as in evaluation.json) alone; what it does not hold is left out."""
     evaluation = json.loads(json.dumps(evaluation, sort_keys=True))  # the page does not depend on the order of keys
+    sections = [_head(evaluation), movable("models", "".join(judgement(evaluation))), trust(evaluation)]
+    return page(f"Evaluation of {evaluation['snapshot']}", sections)
+
+
+def build_report(told: Mapping[str, Any], drawn: str | None = None) -> str:
+    """The page of a whole build, from what `kept.py` gathered (and keeps as report.json); absent parts are left out.
+
+    drawn: the section "models" of the evaluation's own page, where it is there already: drawing takes seconds."""
+    told = json.loads(json.dumps(told, sort_keys=True))
+    evaluation, facts_of_release = told.get("evaluation") or {}, told.get("lists") or {}
+    parts = {"verdict": movable("verdict", verdict_of(told.get("gate"))),
+             "lists": lists_of(facts_of_release.get("lists") or {}, facts_of_release.get("shares") or {},
+                               told.get("live_shares") or {}),
+             "models": _models(evaluation, drawn), "data": data_of(told.get("data") or {}),
+             "earned": earned_of(told.get("earnings")),
+             "spent": movable("spent", spent_of(told.get("steps") or ())),
+             "trust": trust(evaluation) if evaluation else ""}
+    names = {"verdict": "May it go live?", "lists": "Everybody's lists", "models": "What the models are worth",
+             "data": "Data", "earned": "What answers earned", "spent": "Time and memory"}
+    links = "".join(f'<li><a href="#{name}">{title}</a></li>' for name, title in names.items() if parts[name])
+    about = {title: str(told[key]) for title, key in (
+        ("release", "release"), ("cutoff", "as_of"), ("made", "generated_at"), ("snapshot", "snapshot"),
+        ("run", "run")) if told.get(key)}
+    head = f"<h1>Build of {escape(str(told['as_of']))}</h1>{facts(about)}<nav><ul>{links}</ul></nav>"
+    return page(f"Build {told['release']}", [head, *parts.values()])
+
+
+def _models(evaluation: Mapping[str, Any], drawn: str | None) -> str:
+    if not evaluation:
+        return ""
+    cut = f"<p>Judged by what happened from {escape(str(evaluation['cut']))} on.</p>" if evaluation.get("cut") else ""
+    drawn = drawn or "".join(judgement(evaluation))
+    return f'<h2 id="models">What the models are worth</h2>{cut}{drawn}'
+
+
+def judgement(evaluation: Mapping[str, Any]) -> list[str]:
+    """What the models are worth: the sections of an evaluation, keys in any fixed order."""
     known = [name for name in Surface if name in evaluation["surfaces"]]
     surfaces = {str(name): s for name in known if (s := evaluation["surfaces"][name])["models"]}
-    parts = [_head(evaluation), _in_short(evaluation, surfaces)]
     said = _segments(evaluation.get("settings") or {})
+    parts = [_in_short(evaluation, surfaces)]
     parts += [_surface(name, surface, f"s{i}", said) for i, (name, surface) in enumerate(surfaces.items())]
-    parts += [_gains(evaluation.get("gain") or {}), _training(evaluation.get("training") or {}),
-              _expectations(surfaces), _trust(evaluation)]
-    title = f"Evaluation of {evaluation['snapshot']}"
-    return (f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
-            '<meta name="viewport" content="width=device-width,initial-scale=1">'
-            f"<style>{_STYLE}</style></head><body><main>{''.join(parts)}</main></body></html>\n")
+    return [*parts, _gains(evaluation.get("gain") or {}), _training(evaluation.get("training") or {}),
+            _expectations(surfaces)]
 
 
 def _head(evaluation: Mapping[str, Any]) -> str:
@@ -136,7 +157,7 @@ def _accuracy(name: str, models: Mapping[str, Any], names: Sequence[str], groups
              *(cell(models[m][g]["ndcg"]) for g in groups)] for m in names]
     head = ["method", f"overall, {heading('against_served')}", *groups]
     return ("<h3>Accuracy</h3>"
-            + _figure(svg, f"{key}a", f"NDCG@10 of each method by segment on {name}. Served: {best}.",
+            + figure(svg, f"{key}a", f"NDCG@10 of each method by segment on {name}. Served: {best}.",
                       f"NDCG@10 with 95% intervals; owners in brackets. Blue is what owners are given. {said}.")
             + grid("NDCG@10 by segment", head, rows, SERVED))
 
@@ -150,7 +171,7 @@ def _reach(name: str, models: Mapping[str, Any], names: Sequence[str], key: str)
     note = ("Coverage: share of the catalogue that anybody is shown. Gini of exposure: 0 all items alike, 1 one item "
             "takes everything. Novelty: how few had met what is shown. Diversity: share of a list's pairs that differ "
             "in category. Age: of what is shown, at the cut.")
-    return "<h3>Exposure and spread</h3>" + _figure(
+    return "<h3>Exposure and spread</h3>" + figure(
         plots.bars(panels, names, SERVED, _PLAIN), f"{key}b", f"Reach and spread on {name}. Served: {served}.", note)
 
 
@@ -161,7 +182,7 @@ def _ablation(effects: Mapping[str, Mapping[str, float | None]], key: str) -> st
     svg = plots.dots({"change of NDCG@10 without it": effects}, names, zero=True)
     rows = [[n, cell(effects[n])] for n in names]
     return ("<h3>What each ingredient brings</h3>"
-            + _figure(svg, f"{key}c", f"Change of NDCG@10 when an ingredient is left out; most lost: {names[0]}.",
+            + figure(svg, f"{key}c", f"Change of NDCG@10 when an ingredient is left out; most lost: {names[0]}.",
                       "Left of the line: leaving it out costs. Over the line: it makes no difference that shows.")
             + grid("Paired difference of NDCG@10 when left out", ["ingredient", "difference"], rows))
 
@@ -172,7 +193,7 @@ def _calibration(bins: Sequence[Mapping[str, float]], key: str) -> str:
     rows = [[f"{b['score']:.4f}", f"{b['rate']:.4f}", f"{b['count']:,}"] for b in bins]
     low, high = bins[0]["rate"], bins[-1]["rate"]
     return ("<h3>Do higher scores come true more often?</h3>"
-            + _figure(plots.calibration(bins), f"{key}d",
+            + figure(plots.calibration(bins), f"{key}d",
                       f"Share that came true by score: {low:.4f} in the lowest bin, {high:.4f} in the highest.",
                       "Scores order a list, they are no probabilities: the line should rise, not follow a diagonal.")
             + grid("Scores and what came true", ["mean score", "came true", "pairs"], rows))
@@ -186,7 +207,7 @@ def _gains(gains: Mapping[str, Mapping[str, float]]) -> str:
         label = f"Share of the trees' gain by column, {name}; most: {', '.join(names[:3])}."
         svg = plots.bars({"share of the gain": gain}, names)
         parts.append(f"<h3>{escape(name)}</h3>"
-                     + _figure(svg, f"g{i}", label, "How much the trees' loss fell at splits by this column."))
+                     + figure(svg, f"g{i}", label, "How much the trees' loss fell at splits by this column."))
     return f"<section><h2>What the learned ranker looks at</h2>{''.join(parts)}</section>" if parts else ""
 
 
@@ -196,7 +217,7 @@ def _training(curves: Mapping[str, Mapping[str, Sequence[float]]]) -> str:
         return ""
     ends = {name: (c["loss"][0], c["loss"][-1]) for name, c in curves.items() if c.get("loss")}
     told = "; ".join(f"{name}: loss from {first:.4g} to {last:.4g}" for name, (first, last) in ends.items())
-    return "<section><h2>Training</h2>" + _figure(
+    return "<section><h2>Training</h2>" + figure(
         plots.curves(curves), "t", f"Training curves. {told}.",
         "Black: mean loss of an epoch. Blue: what was held out to tell when to stop.") + "</section>"
 
@@ -207,7 +228,8 @@ def _expectations(surfaces: Mapping[str, Any]) -> str:
     return f"<section><h2>Expectations</h2><p>{note}</p>{told}</section>" if told else ""
 
 
-def _trust(evaluation: Mapping[str, Any]) -> str:
+def trust(evaluation: Mapping[str, Any]) -> str:
+    """By which rules it was judged, which leaks were looked for, and the settings."""
     rules = "".join(f"<li>{escape(text)}</li>" for text in PROTOCOL)
     found = f"<h2>How it was judged</h2><ul>{rules}</ul>" if evaluation["surfaces"] else ""
     leaks = "".join(f"<li>{escape(text)}</li>" for text in evaluation.get("leaks", []))
@@ -215,8 +237,3 @@ def _trust(evaluation: Mapping[str, Any]) -> str:
     settings = {k: str(v) for k, v in (evaluation.get("settings") or {}).items()}
     found += f"<h2>Settings</h2><details><summary>All</summary>{facts(settings)}</details>" if settings else ""
     return f"<section>{found}</section>" if found else ""
-
-
-def _figure(svg: str, key: str, label: str, caption: str) -> str:
-    return (f"<figure>{plots.embedded(svg, key, escape(label, quote=True))}"
-            f"<figcaption>{escape(caption)}</figcaption></figure>")

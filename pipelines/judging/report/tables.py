@@ -20,12 +20,15 @@ def heading(name: str) -> str:
     return METRICS[name][0] + ("@10" if name in ACCURACY else "")
 
 
-def grid(caption: str, head: Sequence[str], rows: Iterable[Sequence[str]], marked: str = "") -> str:
-    """A table whose first column names the row; cells are text, not HTML. marked: the row that stands out."""
-    top = "".join(f'<th scope="col">{escape(cell)}</th>' for cell in head)
+def grid(caption: str, head: Sequence[str], rows: Iterable[Sequence[str]], marked: str = "", says: bool = False) -> str:
+    """A table whose first column names the row; cells are text, not HTML. marked: the row that stands out. says: the
+    last column is a sentence."""
+    last = ' class="says"' if says else ""
+    top = "".join(f'<th scope="col"{last if i == len(head) else ""}>{escape(cell)}</th>'
+                  for i, cell in enumerate(head, 1))
     lines = []
     for first, *rest in rows:
-        cells = "".join(f"<td>{escape(cell)}</td>" for cell in rest)
+        cells = "".join(f"<td{last if i == len(rest) else ''}>{escape(cell)}</td>" for i, cell in enumerate(rest, 1))
         kind = ' class="marked"' if first == marked else ""
         lines.append(f'<tr{kind}><th scope="row">{escape(first)}</th>{cells}</tr>')
     return (f'<div class="scroll" tabindex="0" role="region" aria-label="{escape(caption)}"><table>'

@@ -56,6 +56,7 @@ def test_it_answers_on_this_machine_only_and_tasks_find_it_there(own: Settings) 
     env = airflow_environment(own)
     assert env["AIRFLOW__API__HOST"] == "127.0.0.1" and env["AIRFLOW__API__PORT"] == "18123"
     assert env["AIRFLOW__API__BASE_URL"] == "http://127.0.0.1:18123"
+    assert (Path(env["AIRFLOW__CORE__PLUGINS_FOLDER"]) / "matchbook_reports.py").is_file()
     assert Path(env["AIRFLOW__CORE__DAGS_FOLDER"]).is_dir() and Path(env["AIRFLOW_HOME"]).is_relative_to(own.home)
     drop_metadata(own)
 

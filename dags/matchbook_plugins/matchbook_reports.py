@@ -1,0 +1,94 @@
+"""The reports of builds in Airflow's own UI: a tab on the page of a run, a page with all of them in the menu.
+
+Files are read, nothing is written. Who may see the runs of a DAG in Airflow may see its reports, by the same session.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Any
+from urllib.parse import quote
+
+from airflow.plugins_manager import AirflowPlugin
+
+PREFIX = "/matchbook"
+BUILD = "build_recommendations"
+#: A page of ours loads nothing, runs nothing, and stands in frames of Airflow only.
+HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; "
+                               "form-action 'none'; frame-ancestors 'self'",
+    "X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer", "Cache-Control": "no-store"}
+
+
+def reports_app() -> Any:
+    """The pages below PREFIX; whoever is not logged in is sent to Airflow's log-in."""
+    from airflow.api_fastapi.app import get_auth_manager
+    from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessEntity
+    from airflow.api_fastapi.core_api.security import requires_access_dag
+    from fastapi import Depends, FastAPI, HTTPException
+    from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse
+
+    app = FastAPI(title="Matchbook reports", docs_url=None, redoc_url=None, openapi_url=None)
+    of_run = Depends(requires_access_dag("GET", DagAccessEntity.RUN))
+    of_builds = Depends(requires_access_dag("GET", DagAccessEntity.RUN, BUILD))
+
+    def page(text: str, status: int = 200) -> Any:
+        return HTMLResponse(text, status, HEADERS)
+
+    @app.get("/runs/{dag_id}/{run_id:path}", response_model=None, dependencies=[of_run])
+    def run(dag_id: str, run_id: str) -> Any:
+        from pipelines.judging.report.shelf import page_of
+
+        return page(page_of(_settings(), dag_id, run_id))
+
+    @app.get("/reports", response_model=None, dependencies=[of_builds])
+    def shelf() -> Any:
+        from pipelines.judging.report.shelf import shelf_page
+
+        return page(shelf_page(_settings()))
+
+    @app.get("/reports/{release}", response_model=None, dependencies=[of_builds])
+    def report(release: str) -> Any:
+        from pipelines.judging.report.kept import page_of_release
+
+        found = page_of_release(_settings(), release)
+        if found is None:
+            raise HTTPException(404, f"no report of {release} is kept")
+        return page(found)
+
+    @app.get("/reports/{release}/report.json", response_model=None, dependencies=[of_builds])
+    def figures(release: str) -> Any:
+        from pipelines.judging.report.kept import figures_of_release
+
+        found = figures_of_release(_settings(), release)
+        if found is None:
+            raise HTTPException(404, f"no report of {release} is kept")
+        return JSONResponse(found, headers=HEADERS)
+
+    @app.exception_handler(401)
+    def log_in(request: Any, _: Exception) -> Any:
+        return RedirectResponse(f"{get_auth_manager().get_url_login()}?next={quote(str(request.url))}", 307)
+
+    return app
+
+
+def _settings() -> Any:
+    from models.settings import Settings
+
+    return Settings.from_env()
+
+
+class MatchbookReports(AirflowPlugin):
+    """What Airflow asks of a plugin; the pages are made when the API server asks for them, not in every task."""
+
+    name = "matchbook_reports"
+    external_views = [  # noqa: RUF012  Airflow reads lists
+        {"name": "Report", "href": f"{PREFIX}/runs/{{DAG_ID}}/{{RUN_ID}}", "destination": "dag_run",
+         "url_route": "matchbook_report"},
+        {"name": "Build reports", "href": f"{PREFIX}/reports", "destination": "nav", "category": "browse",
+         "url_route": "matchbook_reports"},
+    ]
+
+    @cached_property
+    def fastapi_apps(self) -> list[dict[str, Any]]:
+        return [{"app": reports_app(), "url_prefix": PREFIX, "name": "Matchbook reports"}]

@@ -1,0 +1,149 @@
+"""The report of a build on disk: written before anybody is asked, brought up to date by every later step, kept with
+its release when the staging of its run is gone.
+
+    runs/<run>/report.html, report.json             in the run's staging
+    reports/<release>/report.html, report.json      the same, until the release is retired
+"""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from models.errors import ReleaseError
+from models.nouns.release import Release
+from models.settings import Settings
+from pipelines.artifacts import Artifacts, write_private
+from pipelines.judging.report.data import data_facts
+from pipelines.judging.report.page import exchanged, section
+from pipelines.judging.report.report import build_report
+from pipelines.judging.report.spent import spent_of
+from pipelines.judging.report.verdict import verdict_of
+from pipelines.runs.run import Run
+from pipelines.runs.steps import steps_of
+
+REPORTS, PAGE, FIGURES = "reports", "report.html", "report.json"
+#: What other steps leave: the gate and the evaluation in the run's staging, the ledger below the artefact root.
+GATE, EARNINGS = "gate.json", "earnings.json"
+EVALUATION, EVALUATION_PAGE = "evaluation.json", "evaluation.html"
+#: Layout of report.json.
+FORMAT = 1
+
+
+def write_report(run: Run, release: str, snapshot: str) -> dict[str, Any]:
+    """Gather everything that is known of a build, write page and JSON; returns {report, release, verdict, reasons}.
+
+    release, snapshot: names of what the build stored. What another step did not leave is absent from both files.
+    Raises ReleaseNotFound, DataError where what the build is made of is not there.
+    """
+    told, drawn = gathered(run, release, snapshot), run.directory / EVALUATION_PAGE
+    models = section(drawn.read_text(), "models") if drawn.is_file() else None
+    _place(run.settings.artifacts, run.directory, told, build_report(told, models))
+    gate = told["gate"] or {}
+    return {"report": str(_folder(run.settings.artifacts, release) / PAGE), "release": release,
+            "verdict": gate.get("verdict"), "reasons": list(gate.get("reasons") or ())}
+
+
+def gathered(run: Run, release: str, snapshot: str) -> dict[str, Any]:
+    """What report.json holds; see docs/airflow/reports.md."""
+    manifest, gate = run.artifacts.release(release), read_json(run.directory / GATE)
+    before = read_json(_folder(run.settings.artifacts, release) / FIGURES) or {}
+    return {
+        "format": FORMAT, "release": release, "as_of": manifest.as_of, "generated_at": manifest.generated_at,
+        "snapshot": snapshot, "run": run.id, "runs": [*(r for r in before.get("runs", []) if r != run.id), run.id],
+        "code_version": manifest.code_version, "bundles": dict(manifest.bundles),
+        "lists": {"lists": dict(manifest.lists), "shares": dict(manifest.shares), "bytes": manifest.list_bytes},
+        "live_shares": _shares(run.artifacts, (gate or {}).get("champion")), "gate": gate,
+        "evaluation": read_json(run.directory / EVALUATION), "data": data_facts(run, snapshot),
+        "earnings": read_json(run.settings.artifacts / EARNINGS), "steps": steps_of(run.directory)}
+
+
+def bring_up_to_date(artifacts: Path, directory: Path) -> bool:
+    """Put what later steps found (the gate's answer, their time and memory) into a run's report; False where the run
+    has none yet. artifacts: their root. directory: the run's staging."""
+    told, path = read_json(directory / FIGURES), directory / PAGE
+    if told is None or not path.is_file():
+        return False
+    told |= {"gate": read_json(directory / GATE), "steps": steps_of(directory)}
+    text = exchanged(path.read_text(), "verdict", verdict_of(told["gate"]))
+    _place(artifacts, directory, told, exchanged(text, "spent", spent_of(told["steps"])))
+    return True
+
+
+def page_of_run(settings: Settings, run: str) -> str | None:
+    """The page of a run, by the name of its staging directory; None where it left none, or its release was retired."""
+    path = settings.artifacts / "runs" / run / PAGE
+    if not path.is_file():
+        mine = (told["release"] for told in reports(settings) if run in told.get("runs", ()))
+        path = _folder(settings.artifacts, next(mine, "-")) / PAGE
+    return path.read_text() if path.is_file() else None
+
+
+def page_of_release(settings: Settings, release: str) -> str | None:
+    """The page of a release; None where none is kept."""
+    path = _stored(settings, release) / PAGE
+    return path.read_text() if path.is_file() else None
+
+
+def figures_of_release(settings: Settings, release: str) -> dict[str, Any] | None:
+    """The same as JSON."""
+    return read_json(_stored(settings, release) / FIGURES)
+
+
+def reports(settings: Settings) -> Iterator[dict[str, Any]]:
+    """Every report that is kept, as report.json has it, newest cutoff first."""
+    for path in reversed(Artifacts(settings).stored(REPORTS)):
+        told = read_json(path / FIGURES)
+        if told is not None:
+            yield told
+
+
+def build_of(release: Release) -> str:
+    """The build that a release is, or refreshes: whose report tells of it."""
+    return str(release.parts[0].get("release", release.id)) if release.parts else release.id
+
+
+def retire_reports(artifacts: Artifacts, kept: Iterable[str]) -> list[str]:
+    """Remove the reports of releases that are gone; what replaced a release after an erasure keeps its report."""
+    builds = {release.rsplit("-", 1)[0] for release in kept}
+    old = [path for path in artifacts.stored(REPORTS) if path.name.rsplit("-", 1)[0] not in builds]
+    for path in old:
+        artifacts.remove(REPORTS, path.name)
+    return [path.name for path in old]
+
+
+def _place(artifacts: Path, directory: Path, told: Mapping[str, Any], text: str) -> None:
+    for folder in (directory, _folder(artifacts, told["release"])):
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, content in ((PAGE, text), (FIGURES, json.dumps(told, indent=1, sort_keys=True))):
+            aside = folder / f".{name}.{uuid.uuid4().hex[:8]}"
+            write_private(aside, content)
+            aside.rename(folder / name)
+
+
+def _folder(artifacts: Path, release: str) -> Path:
+    return artifacts / REPORTS / release
+
+
+def _stored(settings: Settings, release: str) -> Path:
+    """The folder of a release's report among those that there are; whatever else is asked for is not there."""
+    return {path.name: path for path in Artifacts(settings).stored(REPORTS)}.get(release, Path("-"))
+
+
+def _shares(artifacts: Artifacts, release: str | None) -> dict[str, Any]:
+    try:
+        return dict(artifacts.release(release).shares) if release else {}
+    except ReleaseError:
+        return {}
+
+
+def read_json(path: Path) -> dict[str, Any] | None:
+    """A JSON object; None where there is none, or none that can be read."""
+    try:
+        found = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return None
+    return found if isinstance(found, dict) else None
