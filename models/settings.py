@@ -185,7 +185,7 @@ class Settings:
                 raise SettingsError(f"{name} is no setting of Matchbook; README.md lists them all (was it misspelt?)")
         values = {f.name: _cast(f, given[name]) for name, f in known.items() if given.get(name, "") != ""}
         if values.get("experiments"):
-            values["experiments"] = _content(Path(values["experiments"]).expanduser())
+            values["experiments"] = _content(Path(values["experiments"]).expanduser().absolute())
         settings = cls(**values, given=frozenset(values))
         return replace(settings, home=settings.home.expanduser().absolute())
 

@@ -66,7 +66,8 @@ def _measure(settings: Settings, args: argparse.Namespace) -> None:
 def _table(found: dict[str, Any]) -> str:
     """The figures as lines: a group's name, counts, and each rate in percent with its interval."""
     lines = [f"answers shown from {found['since']} to {found['made_at']}, "
-             f"acts within {found['attribution_days']:g} days of it"]
+             f"acts within {found['attribution_days']:g} days of it; {found['unshown_acts']} acts on what nobody said "
+             "was shown"]
     names = ("click_through", "conversion", "application", "satisfaction", "precision_at_10")
     titles = "".join(f"{n.replace('_', ' '):>24}" for n in names)
     lines.append(f"{'':34}{'owners':>8}{'shown':>9}{titles}{'age':>8}")

@@ -25,6 +25,7 @@ class AnswerIds:
         secret = settings.answer_key.reveal()
         self._key, self._path = key_from(secret) if secret else b"", settings.answer_key_file
         self._look_at = 0.0
+        _ = self.key  # before the first requests come, which may be several at once
 
     @property
     def key(self) -> bytes:

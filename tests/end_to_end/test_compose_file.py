@@ -15,7 +15,7 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 TEXT = (CHECKOUT / "docker-compose.yml").read_text()
 COMPOSE: dict[str, Any] = yaml.safe_load(TEXT)
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
-OPTIONAL = ("AIRFLOW_EXECUTOR", "MATCHBOOK_ARTIFACTS")
+OPTIONAL = ("AIRFLOW_EXECUTOR", "MATCHBOOK_ARTIFACTS", "MATCHBOOK_EXPERIMENTS")
 SCHEMA = json.loads((Path(__file__).parent / "compose-spec" / "compose-spec.json").read_text())
 
 

@@ -35,6 +35,12 @@ def read_ledger(settings: Settings, since: datetime, as_of: datetime) -> pd.Data
     return found.astype(dict.fromkeys(KINDS, "str"))
 
 
+def unshown_acts(settings: Settings, since: datetime, as_of: datetime) -> int:
+    """Acts that name an answer of which nobody said that it showed the item: they count nowhere, and many of them mean
+    that a client forgets its impressions."""
+    return int(rows(engine(settings), "ledger/unshown", since=since, as_of=as_of)[0].acts)
+
+
 def daily_interactions(settings: Settings, since: datetime, as_of: datetime) -> list[dict[str, Any]]:
     """Of each day with any: {day, interactions, people} (J04)."""
     return [{"day": r.day.isoformat(), "interactions": r.interactions, "people": r.people}

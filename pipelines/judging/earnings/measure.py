@@ -15,7 +15,7 @@ from pipelines.artifacts import Artifacts
 from pipelines.judging.earnings.arms import editions_of, experiments
 from pipelines.judging.earnings.expected import expected
 from pipelines.judging.earnings.figures import BY, by, figures
-from pipelines.judging.earnings.ledger import daily_interactions, read_ledger
+from pipelines.judging.earnings.ledger import daily_interactions, read_ledger, unshown_acts
 from pipelines.release.cache import connect, text, wrapped
 from pipelines.runs.run import parse_instant
 
@@ -28,8 +28,8 @@ EARNINGS = "earnings.json"
 def measure(settings: Settings, as_of: datetime) -> dict[str, Any]:
     """The figures of the MATCHBOOK_MEASURED_DAYS before an instant; again gives the same. Nothing is kept.
 
-    Returns {made_at (the instant), since, window_days, attribution_days, all, by: {method, route, surface, release,
-    arm, day}, experiments, interactions, expected}. Raises ServiceError, ContractError.
+    Returns {made_at (the instant), since, window_days, attribution_days, all, unshown_acts, by: {method, route,
+    surface, release, arm, day}, experiments, interactions, expected}. Raises ServiceError, ContractError.
     """
     since = as_of - timedelta(days=settings.measured_days)
     ledger = read_ledger(settings, since, as_of)
@@ -42,6 +42,7 @@ def measure(settings: Settings, as_of: datetime) -> dict[str, Any]:
         "window_days": settings.measured_days,
         "attribution_days": settings.attribution_days,
         "all": figures(ledger, float(ledger["answers"].sum())),
+        "unshown_acts": unshown_acts(settings, since, as_of),
         "by": groups,
         "experiments": compared,
         "interactions": daily_interactions(settings, since, as_of),

@@ -151,6 +151,7 @@ def test_an_act_on_what_was_never_shown_counts_nowhere(settings: Settings, ledge
     ledger.event(1, 1, "click", 1)
     ledger.platform(2, 1, "click", 1)
     assert counts(settings, "clicked") == (1, 1)
+    assert measure(settings, AS_OF)["unshown_acts"] == 1
 
 
 def test_the_last_opinion_is_the_one_that_counts(settings: Settings, ledger: Ledger) -> None:
