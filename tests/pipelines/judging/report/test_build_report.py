@@ -99,6 +99,11 @@ def test_each_verdict_in_words(given: dict[str, Any], words: str) -> None:
 
 
 def test_a_ledger_that_says_more_or_nothing_is_shown_as_it_is() -> None:
+    rate = {"value": 0.25, "low": 0.2, "high": 0.3, "trials": 40, "owners": 9}
+    told = earned_of({"by": {"arm": [{"name": "ranker/on", "click_through": rate}]}, "experiments": [{
+        "name": "ranker", "sample_ratio": {"p": 0.4, "says": "the arms are as large as they were drawn"},
+        "differences": [{"arm": "on", "rate": "click_through", "says": "on has the higher click through"}]}]})
+    assert "0.2500 [0.2000, 0.3000]" in told and "as large as they were drawn" in told and "on has the higher" in told
     assert earned_of(None) == "" and "No answer was followed up yet" in earned_of({"by": {}})
     text = earned_of({"by": {"day": [{"day": "monday", "sure": True, "note": None}]}})
     assert "By day" in text and ">yes<" in text and ">–<" in text
