@@ -62,10 +62,8 @@ class Settings:
     cold_start_threshold: int = _env("COLD_START_THRESHOLD", 5, "from here on ALS (G08)", True, low=0)
     warm_user_threshold: int = _env("WARM_USER_THRESHOLD", 20, "from here on the ensemble (G09)", True, low=0)
 
-    blend: str = _env("MATCHBOOK_BLEND", "auto", "how the ensemble blends (C08, C16-C18); auto: what the inner cut shows to be better than the two weights below", True,
-                      ("auto", "weighted", "rrf", "learned", "dynamic"))
-    blend_profile: str = _env("MATCHBOOK_BLEND_PROFILE", "", "named weights; empty: the two below (C11-C14)", True,
-                              ("", "collaborative", "balanced", "semantic", "equal"))
+    blend: str = _env("MATCHBOOK_BLEND", "auto", "how the ensemble blends (C08, C16-C18); auto: what the inner cut shows to be better than the two weights below", True, ("auto", "weighted", "rrf", "learned", "dynamic"))
+    blend_profile: str = _env("MATCHBOOK_BLEND_PROFILE", "", "named weights; empty: the two below (C11-C14)", True, ("", "collaborative", "balanced", "semantic", "equal"))
     ensemble_als_weight: float = _env("ENSEMBLE_ALS_WEIGHT", 0.6, "weight of ALS (G06)", True, low=0, high=1)
     ensemble_two_tower_weight: float = _env("ENSEMBLE_TWO_TOWER_WEIGHT", 0.4, "weight of the two-tower (G07)", True, low=0, high=1)
     founder_ensemble: bool = _env("MATCHBOOK_FOUNDER_ENSEMBLE", False, "hot startups get the ensemble of reverse ALS and two-tower (R24)", True)
@@ -75,11 +73,9 @@ class Settings:
     candidate_multiplier: float = _env("MATCHBOOK_CANDIDATE_MULTIPLIER", 2.0, "candidates per source and place (C10, C52)", True, low=1, high=10)
     candidate_sources: str = _env("MATCHBOOK_CANDIDATE_SOURCES", "union", "whom the ranker may draw on", True, ("union", "route"))
     views_are_seen: bool = _env("MATCHBOOK_VIEWS_ARE_SEEN", True, "a viewed pair counts as seen", True)
-    stage_known: str = _env("MATCHBOOK_STAGE_KNOWN", "auto", "first_event: blank until a startup's first event (stage is its first round's); auto: as the rows tell", True,
-                            ("auto", "always", "first_event"))
+    stage_known: str = _env("MATCHBOOK_STAGE_KNOWN", "auto", "first_event: blank until a startup's first event (stage is its first round's); auto: as the rows tell", True, ("auto", "always", "first_event"))
 
-    ranker: str = _env("MATCHBOOK_RANKER", "auto", "auto: the learned one where it passes, else the network (mlp), else rules", True,
-                       ("auto", "learned", "mlp", "rules", "off"))
+    ranker: str = _env("MATCHBOOK_RANKER", "auto", "auto: the learned one where it passes, else the network (mlp), else rules", True, ("auto", "learned", "mlp", "rules", "off"))
     ranker_cuts: int = _env("MATCHBOOK_RANKER_CUTS", 6, "earlier cuts that teach the learned ranker, base models refitted before each", True, low=0, high=24)
     ranker_candidates: int = _env("MATCHBOOK_RANKER_CANDIDATES", 100, "candidates a source names for the learned ranker", True, low=10, high=1000)
     diversity_weight: float = _env("MATCHBOOK_DIVERSITY_WEIGHT", 0.0, "learned ranker: likeness to what is placed above costs so much score", True, low=0, high=1)

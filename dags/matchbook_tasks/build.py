@@ -172,8 +172,9 @@ def write_report(build: Ref, release: Ref, **context: Any) -> Ref:
     from matchbook_tasks.notify import gate_asks
     from pipelines.judging.report.kept import write_report
 
-    told = write_report(opened(build), release["release"], build["snapshot"])
-    if told["verdict"] == "ask" and kind_of(context) != "backfill":
+    told, params = write_report(opened(build), release["release"], build["snapshot"]), context["params"]
+    asked = params["publish"] and not params["force"] and kind_of(context) != "backfill"
+    if told["verdict"] == "ask" and asked:
         gate_asks(context, told["reasons"])
     return told
 
