@@ -21,6 +21,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from airflow.sdk import CronDataIntervalTimetable, dag, task
+from matchbook_tasks.notify import run_failed
 from matchbook_tasks.rules import AS_OF, DEFAULTS, Ref, settings_here, skip_because, times_of
 
 log = logging.getLogger(__name__)
@@ -42,8 +43,8 @@ def measure(**context: Any) -> Ref:
 
 @dag(dag_id="measure_answers", schedule=CronDataIntervalTimetable("15 * * * *", timezone="UTC"), catchup=False,
      start_date=datetime(2010, 1, 1, tzinfo=UTC), max_active_runs=1, dagrun_timeout=timedelta(hours=1),
-     default_args=DEFAULTS, params={"as_of": AS_OF}, tags=["matchbook", "hourly"], doc_md=__doc__,
-     description="Count what answers earned: clicks, applications, opinions, by method, release and arm")
+     default_args=DEFAULTS, on_failure_callback=run_failed, params={"as_of": AS_OF}, tags=["matchbook", "hourly"],
+     doc_md=__doc__, description="Count what answers earned: clicks, applications, opinions, by method and by arm")
 def measure_shown_answers() -> None:
     measure()
 

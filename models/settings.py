@@ -222,11 +222,6 @@ class Settings:
         return place if "://" in place and not place.startswith("file://") else ""
 
     @property
-    def answer_key_file(self) -> Path:
-        """The file of the key that signs the ids of answers, where no setting names one."""
-        return self.home / "answer-key"
-
-    @property
     def api_keys_file(self) -> Path:
         """The file of API keys, see models/nouns/api_keys.py."""
         return Path(self.api_keys_path).expanduser().absolute() if self.api_keys_path else self.home / "api-keys.json"
@@ -260,12 +255,12 @@ def value_of(name: str, text: str) -> Any:
 def _content(path: Path) -> str:
     """What a JSON file of experiments says, in one spelling; models/recipe/experiments.py knows what it means."""
     try:
-        found = json.loads(path.read_bytes())
+        found: list[Any] = json.loads(path.read_bytes())
+        if not isinstance(found, list):
+            raise ValueError(f"it holds no list but {type(found).__name__}")
     except (OSError, ValueError) as error:
-        raise SettingsError(f"MATCHBOOK_EXPERIMENTS must name a JSON file of experiments, {path} is none: {error}") from error
-    if not isinstance(found, list):
-        raise SettingsError(f"MATCHBOOK_EXPERIMENTS: {path} must hold a JSON list of experiments, got "
-                            f"{type(found).__name__}; docs/experiments.md shows one")
+        raise SettingsError(f"MATCHBOOK_EXPERIMENTS must name a JSON list as docs/experiments.md has it, {path} is none: "
+                            f"{error}") from error
     return json.dumps(found, sort_keys=True) if found else ""
 
 

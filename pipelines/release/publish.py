@@ -54,7 +54,7 @@ def publish_release(settings: Settings, release: str, force: bool = False) -> di
 def make_live(settings: Settings, held: Lease, loadable: Loadable, reason: str) -> dict[str, Any]:
     """Load, verify and switch, the lease being held; then drop what is no longer kept."""
     if not settings.answer_key:
-        kept_key(settings.answer_key_file)  # here, as a reader may have no right to write
+        kept_key(settings.home)  # here, as a reader may have no right to write
     name, previous = loadable.manifest.id, text(held.client.get(held.keys.current))
     drop_unfinished(held, keep=name)
     loaded = load(settings, held, loadable)

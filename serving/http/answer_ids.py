@@ -23,7 +23,7 @@ class AnswerIds:
 
     def __init__(self, settings: Settings) -> None:
         secret = settings.answer_key.reveal()
-        self._key, self._path = key_from(secret) if secret else b"", settings.answer_key_file
+        self._key, self._home = key_from(secret) if secret else b"", settings.home
         self._look_at = 0.0
         _ = self.key  # before the first requests come, which may be several at once
 
@@ -33,9 +33,9 @@ class AnswerIds:
         if not self._key and time.monotonic() >= self._look_at:
             self._look_at = time.monotonic() + LOOK_S
             try:
-                self._key = kept_key(self._path)
+                self._key = kept_key(self._home)
             except OSError as error:
-                log.error("answers carry no id: %s can neither be read nor made: %s", self._path, error)
+                log.error("answers carry no id, as there is no key that signs them: %s", error)
         return self._key
 
     def of(self, answer: Answer, now: datetime | None = None) -> str | None:

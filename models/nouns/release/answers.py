@@ -113,8 +113,10 @@ def _signature(note: bytes, owner: bytes, key: bytes) -> bytes:
     return hashlib.blake2b(owner + note, digest_size=_SIGNATURE, key=key, person=b"matchbook-answer").digest()
 
 
-def kept_key(path: Path) -> bytes:
-    """The key that signs, from its file; made there, for its owner alone, where it is missing. Raises OSError."""
+def kept_key(home: Path) -> bytes:
+    """The key that signs, from the file answer-key of MATCHBOOK_HOME; made there, for its owner alone, where it is
+    missing. Raises OSError."""
+    path = home / "answer-key"
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         aside = path.with_name(f".{path.name}.{secrets.token_hex(4)}")

@@ -85,9 +85,10 @@ def test_whatever_comes_is_read_or_refused(spelt: str) -> None:
 
 
 def test_a_key_is_made_once_for_its_owner_alone(tmp_path: Path) -> None:
-    path = tmp_path / "home" / "answer-key"
+    home = tmp_path / "home"
+    path = home / "answer-key"
     with ThreadPoolExecutor(8) as pool:
-        keys = set(pool.map(lambda _: kept_key(path), range(16)))
+        keys = set(pool.map(lambda _: kept_key(home), range(16)))
     assert len(keys) == 1 and len(keys.pop()) == 32
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    assert [p.name for p in path.parent.iterdir()] == ["answer-key"]
+    assert [p.name for p in home.iterdir()] == ["answer-key"]
