@@ -1,0 +1,40 @@
+"""What was decided without a person looking on, and why: one JSON line each, appended, never rewritten."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from models.settings import Settings
+
+#: Below the artefact root.
+LOG = "decisions.jsonl"
+
+
+def decided(settings: Settings, what: str, verdict: str, reasons: Sequence[str], **more: Any) -> None:
+    """Append {"at", "what", "verdict", "reasons", …}. what: "gate", "approval", "retrain", "refresh" …"""
+    at = datetime.now(UTC).isoformat(timespec="seconds")  # noqa: TID251 when it was decided; no list depends on it
+    line = json.dumps({"at": at, "what": what, "verdict": verdict, "reasons": list(reasons), **more}, sort_keys=True)
+    settings.artifacts.mkdir(mode=0o700, parents=True, exist_ok=True)
+    handle = os.open(settings.artifacts / LOG, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    with os.fdopen(handle, "w") as f:
+        f.write(line + "\n")
+
+
+def decisions(settings: Settings, most: int = 100) -> list[dict[str, Any]]:
+    """The last `most` decisions, newest first; a line that was cut off by a crash is passed over."""
+    path = settings.artifacts / LOG
+    if not path.is_file():
+        return []
+    found: list[dict[str, Any]] = []
+    for line in reversed(path.read_text().splitlines()):
+        if len(found) == most:
+            break
+        try:
+            found.append(json.loads(line))
+        except ValueError:
+            continue
+    return found
