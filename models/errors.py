@@ -6,6 +6,7 @@ MatchbookError
 │   ├── MalformedEvent       an event breaks a promise, and which of its fields does
 │   ├── ContractError        a contract view lacks a column or has another type
 │   ├── EmptySnapshot        nothing to learn from before the cutoff (P01)
+│   ├── SnapshotShrunk       rows that an earlier snapshot holds are gone from the platform: nothing is trained
 │   └── LeakFound            a model knows something from after the cut that judges it: the run stops, nothing is built
 ├── BundleError              a trained model cannot be used
 │   ├── BundleNotFound       no such directory (P03)
@@ -15,6 +16,7 @@ MatchbookError
 ├── ReleaseError             lists cannot be published or read
 │   ├── ReleaseIncomplete    counts or checksums differ; the pointer is not moved
 │   ├── ReleaseNotFound      no release of that name, or none is live yet
+│   ├── GateClosed           a release is worse than, or too unlike, the live one: it is stored, not published
 │   └── ReleaseTooBig        Redis has no room for it; nothing was written
 ├── RequestError             a request to the reader is refused; malformed ones are answered 400
 │   ├── NotIdentified        401: no API key, or not one that is held
@@ -60,6 +62,10 @@ class EmptySnapshot(DataError):
     """Nothing to learn from before the cutoff."""
 
 
+class SnapshotShrunk(DataError):
+    """Rows that an earlier snapshot holds are gone from the platform; nothing was stored or trained."""
+
+
 class LeakFound(DataError):
     """A model knows something from after the cut that judges it; its figures would be worth nothing."""
 
@@ -94,6 +100,10 @@ class ReleaseIncomplete(ReleaseError):
 
 class ReleaseNotFound(ReleaseError):
     """No release of that name, or none is live yet."""
+
+
+class GateClosed(ReleaseError):
+    """A release is worse than the live one, or too unlike it; it is stored, and what is live stays."""
 
 
 class ReleaseTooBig(ReleaseError):
