@@ -35,6 +35,25 @@ class Secret(str):
         return str.__str__(self)
 
 
+class Limits(str):
+    """Two numbers such as "0.25/0.5": beyond the first a person is asked, beyond the second a release is stopped."""
+
+    def __new__(cls, text: str) -> Limits:
+        """Raises ValueError unless both are from 0 on and ascend."""
+        ask, stop = (float(part) for part in text.split("/"))
+        if not 0 <= ask <= stop:
+            raise ValueError(text)
+        return super().__new__(cls, text)
+
+    @property
+    def ask(self) -> float:
+        return float(self.split("/")[0])
+
+    @property
+    def stop(self) -> float:
+        return float(self.split("/")[1])
+
+
 @dataclass(frozen=True)
 class Settings:
     """Every setting with its variable, default and meaning; build with `from_env`, pass it down as a value."""
@@ -146,13 +165,13 @@ class Settings:
     gate_gain: float = _env("MATCHBOOK_GATE_GAIN", 2.0, "a surely greater gain, as a share of NDCG@10, is too good to go live unasked", low=0.01)
     gate_chance: float = _env("MATCHBOOK_GATE_CHANCE", 0.02, "chance that luck alone makes any of a night's comparisons of accuracy look sure", low=0.0001, high=0.5)
     gate_min_owners: int = _env("MATCHBOOK_GATE_MIN_OWNERS", 50, "fewer owners of a surface or segment tell nothing", low=2)
-    gate_coverage: str = _env("MATCHBOOK_GATE_COVERAGE", "0.25/0.5", "share of the live coverage that is lost: beyond the first a person is asked, beyond the second it is stopped; so for all that follow")
-    gate_overlap: str = _env("MATCHBOOK_GATE_OVERLAP", "0.7/0.95", "share of everybody's first ten that is replaced")
-    gate_rbo: str = _env("MATCHBOOK_GATE_RBO", "0.7/0.95", "1 - rank-biased overlap with the live lists")
-    gate_routes: str = _env("MATCHBOOK_GATE_ROUTES", "0.15/0.4", "share of owners by which the mix of routes or methods differs")
-    gate_popular: str = _env("MATCHBOOK_GATE_POPULAR", "0.1/0.3", "rise of the share of owners who are given the popular list")
-    gate_gini: str = _env("MATCHBOOK_GATE_GINI", "0.1/0.3", "rise of the Gini index of exposure in the first ten")
-    gate_gone: str = _env("MATCHBOOK_GATE_GONE", "0.05/0.2", "share of the owners with a live list who would have none")
+    gate_coverage: Limits = _env("MATCHBOOK_GATE_COVERAGE", Limits("0.25/0.5"), "share of the live coverage that is lost: beyond the first a person is asked, beyond the second it is stopped; so for all that follow")
+    gate_overlap: Limits = _env("MATCHBOOK_GATE_OVERLAP", Limits("0.7/0.95"), "share of everybody's first ten that is replaced")
+    gate_rbo: Limits = _env("MATCHBOOK_GATE_RBO", Limits("0.7/0.95"), "1 - rank-biased overlap with the live lists")
+    gate_routes: Limits = _env("MATCHBOOK_GATE_ROUTES", Limits("0.15/0.4"), "share of owners by which the mix of routes or methods differs")
+    gate_popular: Limits = _env("MATCHBOOK_GATE_POPULAR", Limits("0.1/0.3"), "rise of the share of owners who are given the popular list")
+    gate_gini: Limits = _env("MATCHBOOK_GATE_GINI", Limits("0.1/0.3"), "rise of the Gini index of exposure in the first ten")
+    gate_gone: Limits = _env("MATCHBOOK_GATE_GONE", Limits("0.05/0.2"), "share of the owners with a live list who would have none")
     gate_shrunk: float = _env("MATCHBOOK_GATE_SHRUNK", 0.1, "share of an earlier snapshot's rows that may be gone; beyond it nothing is trained", low=0, high=1)
     keep_releases: int = _env("MATCHBOOK_KEEP_RELEASES", 3, "builds kept in Redis, the live one included (M05)", low=1, high=50)
     redis_budget_mb: int = _env("MATCHBOOK_REDIS_BUDGET_MB", 0, "memory that Redis may use; 0: its maxmemory, else 80% of its machine", low=0)

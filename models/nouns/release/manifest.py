@@ -20,7 +20,8 @@ class Release:
     bundles: name -> version. lists: surface -> number of owners. parts: the builds its lists came from (a refresh
     adds one); the header of a list names its part. files: path -> sha256 of every file with lists. list_bytes: of all
     encoded lists. erased: marks of the people taken out since it was built, each the name of a receipt; they count in
-    the digest. replaces: the release whose place it takes, if any.
+    the digest. replaces: the release whose place it takes, if any. judged: name -> version of the models before its
+    inner cut, by which the next build judges it; empty where nothing was held out.
     """
 
     id: str
@@ -39,6 +40,7 @@ class Release:
     list_bytes: int = 0
     erased: Sequence[str] = field(default_factory=list)
     replaces: str = ""
+    judged: Mapping[str, str] = field(default_factory=dict)
 
     def to_json(self) -> str:
         """With a checksum of the rest under "sha256"."""
