@@ -170,7 +170,7 @@ class Settings:
     gate_rbo: Limits = _env("MATCHBOOK_GATE_RBO", Limits("0.7/0.95"), "1 - rank-biased overlap with the live lists")
     gate_routes: Limits = _env("MATCHBOOK_GATE_ROUTES", Limits("0.15/0.4"), "share of owners by which the mix of routes or methods differs")
     gate_popular: Limits = _env("MATCHBOOK_GATE_POPULAR", Limits("0.1/0.3"), "rise of the share of owners who are given the popular list")
-    gate_gini: Limits = _env("MATCHBOOK_GATE_GINI", Limits("0.1/0.3"), "rise of the Gini index of exposure in the first ten")
+    gate_gini: Limits = _env("MATCHBOOK_GATE_GINI", Limits("0.2/0.35"), "rise of the Gini index of exposure in the first ten")
     gate_gone: Limits = _env("MATCHBOOK_GATE_GONE", Limits("0.05/0.2"), "share of the owners with a live list who would have none")
     gate_shrunk: float = _env("MATCHBOOK_GATE_SHRUNK", 0.1, "share of an earlier snapshot's rows that may be gone; beyond it nothing is trained", low=0, high=1)
     keep_releases: int = _env("MATCHBOOK_KEEP_RELEASES", 3, "builds kept in Redis, the live one included (M05)", low=1, high=50)

@@ -16,8 +16,8 @@ _GATES = 10_000
 
 
 def compared(settings: Settings, first: Release, second: Release) -> dict[str, Any]:
-    """{"releases": [about, about], "surfaces": see `differences`, "bundles", "settings": {name: [first, second]} of what
-    differs, "ndcg": {surface: [first, second]} as reported with each release, "gate": [verdict, verdict]}."""
+    """{"releases": [about, about], "surfaces": see `differences`, "bundles" and "settings": {name: [first, second]} of
+    what differs, "ndcg": {surface: [first, second]} as reported with each, "gate": [verdict, verdict]}."""
     both, artifacts = (first, second), Artifacts(settings)
     reported = [_reported(artifacts, r.id) for r in both]
     surfaces = sorted({*reported[0], *reported[1]})
