@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from datetime import timedelta
 from typing import Any
+from urllib.parse import quote
 
 from airflow.providers.standard.operators.hitl import HITLOperator
 from airflow.sdk import BaseOperator, conf, task
 
 from matchbook_tasks.rules import SURFACES, Ref, kind_of, opened
 
-#: A person decides, but not about days that a backfill covers, nor in `airflow dags test`, which waits for nobody.
+#: Who starts the runs of `airflow dags test`, which waits for nobody.
 _UNATTENDED = "dag_test"
+#: The route of the tab with the report (dags/matchbook_plugins).
+_REPORT = "matchbook_report"
 
 
 @task(multiple_outputs=False, execution_timeout=timedelta(hours=1))
@@ -68,6 +71,7 @@ def _case(context: Any) -> Any:
 
 
 def _report_of(context: Any) -> str:
-    """The page of this run in the UI where its report stands."""
+    """The tab of this run in the UI where its report stands."""
     run = context["dag_run"]
-    return f"{conf.get('api', 'base_url').rstrip('/')}/dags/{run.dag_id}/runs/{run.run_id}"
+    page = f"dags/{run.dag_id}/runs/{quote(run.run_id)}/plugin/{_REPORT}"
+    return f"{conf.get('api', 'base_url').rstrip('/')}/{page}"
