@@ -165,7 +165,7 @@ class Settings:
     gate_gain: float = _env("MATCHBOOK_GATE_GAIN", 2.0, "a surely greater gain, as a share of NDCG@10, is too good to go live unasked", low=0.01)
     gate_chance: float = _env("MATCHBOOK_GATE_CHANCE", 0.02, "chance that luck alone makes any of a night's comparisons of accuracy look sure", low=0.0001, high=0.5)
     gate_min_owners: int = _env("MATCHBOOK_GATE_MIN_OWNERS", 50, "fewer owners of a surface or segment tell nothing", low=2)
-    gate_coverage: Limits = _env("MATCHBOOK_GATE_COVERAGE", Limits("0.25/0.5"), "share of the live coverage that is lost: beyond the first a person is asked, beyond the second it is stopped; so for all that follow")
+    gate_coverage: Limits = _env("MATCHBOOK_GATE_COVERAGE", Limits("0.4/0.6"), "share of the live coverage that is lost: beyond the first a person is asked, beyond the second it is stopped; so for all that follow")
     gate_overlap: Limits = _env("MATCHBOOK_GATE_OVERLAP", Limits("0.7/0.95"), "share of everybody's first ten that is replaced")
     gate_rbo: Limits = _env("MATCHBOOK_GATE_RBO", Limits("0.7/0.95"), "1 - rank-biased overlap with the live lists")
     gate_routes: Limits = _env("MATCHBOOK_GATE_ROUTES", Limits("0.15/0.4"), "share of owners by which the mix of routes or methods differs")

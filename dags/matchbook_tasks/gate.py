@@ -73,5 +73,5 @@ def _case(context: Any) -> Any:
 def _report_of(context: Any) -> str:
     """The tab of this run in the UI where its report stands."""
     run = context["dag_run"]
-    page = f"dags/{run.dag_id}/runs/{quote(run.run_id)}/plugin/{_REPORT}"
-    return f"{conf.get('api', 'base_url').rstrip('/')}/{page}"
+    page = f"dags/{run.dag_id}/runs/{quote(run.run_id, safe='')}/plugin/{_REPORT}"
+    return f"{conf.get('api', 'base_url', fallback='').rstrip('/')}/{page}"

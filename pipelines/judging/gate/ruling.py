@@ -10,7 +10,7 @@ from typing import Any
 
 from models.errors import DataError, GateClosed
 from models.settings import Settings
-from pipelines.judging.gate.checks import ASK, GO, STOP
+from pipelines.judging.gate.checks import GO, STOP
 from pipelines.runs.decisions import decided
 from pipelines.runs.run import Run
 
@@ -37,9 +37,11 @@ class Case:
 def rule(run: Run, case: Case) -> bool:
     """Write down the answer where none is needed from a person; whether one must be asked.
 
-    Raises GateClosed where the release is stopped.
+    An earlier answer does not count any more: whoever clears the task wants it decided anew. Raises GateClosed where
+    the release is stopped.
     """
-    gate = read_gate(run)
+    gate = {**read_gate(run), "answer": None}
+    run.artifacts.write_json(run.directory / GATE, gate)
     verdict = gate["verdict"]
     if verdict == GO or not case.published:
         return False
@@ -51,9 +53,11 @@ def rule(run: Run, case: Case) -> bool:
         raise GateClosed(closed(gate))
     elif case.backfill:
         settle(run, PUBLISH, "backfill")
-    elif not case.attended:
+    elif case.attended:
+        return True
+    else:
         settle(run, run.settings.gate_default, "MATCHBOOK_GATE_DEFAULT")
-    return verdict == ASK and read_gate(run)["answer"] is None
+    return False
 
 
 def settle(run: Run, chosen: str, by: str) -> dict[str, Any]:
