@@ -72,9 +72,10 @@ def against_live(found: Mapping[Surface, Accuracy], settings: Settings) -> Itera
             yield _too_few("accuracy", surface, group, len(pair[0]))
             continue
         level = _level(settings, sum((g == OVERALL) == (group == OVERALL) for _, g in told))
-        yield _loss("accuracy", surface, group, pair, "the live release", level, settings)
+        d = paired_difference(*pair, times=DRAWS, level=level)
+        yield _loss("accuracy", surface, group, pair, d, "the live release", settings)
         if group == OVERALL:
-            yield from _gain(surface, pair, level, settings)
+            yield from _gain(surface, pair, d, settings)
 
 
 def above_floor(found: Mapping[Surface, Accuracy], settings: Settings) -> Iterator[Check]:
@@ -82,8 +83,8 @@ def above_floor(found: Mapping[Surface, Accuracy], settings: Settings) -> Iterat
     told = [s for s, a in found.items() if len(a.new) >= settings.gate_min_owners]
     for surface, a in found.items():
         if surface in told:
-            level = _level(settings, len(told))
-            yield _loss("floor", surface, OVERALL, (a.new, a.popular), "popular lists", level, settings)
+            d = paired_difference(a.new, a.popular, times=DRAWS, level=_level(settings, len(told)))
+            yield _loss("floor", surface, OVERALL, (a.new, a.popular), d, "popular lists", settings)
         else:
             yield _too_few("floor", surface, OVERALL, len(a.new))
 
@@ -107,9 +108,9 @@ def _level(settings: Settings, comparisons: int) -> float:
     return 1 - settings.gate_chance / 2 / max(comparisons, 1)
 
 
-def _loss(name: str, surface: Surface, group: str, pair: tuple[np.ndarray, np.ndarray], other: str, level: float,
-          settings: Settings) -> Check:
-    d, theirs = paired_difference(*pair, times=DRAWS, level=level), float(pair[1].mean())
+def _loss(name: str, surface: Surface, group: str, pair: tuple[np.ndarray, np.ndarray], d: Mapping[str, float],
+          other: str, settings: Settings) -> Check:
+    theirs = float(pair[1].mean())
     limit = -settings.gate_loss * theirs
     verdict = STOP if d["high"] < limit else ASK if d["high"] < 0 and d["mean"] < limit else GO
     judged = {STOP: f"surely worse by more than {settings.gate_loss:.0%}",
@@ -119,8 +120,9 @@ def _loss(name: str, surface: Surface, group: str, pair: tuple[np.ndarray, np.nd
     return _compared(name, surface, group, d, limit, verdict, says)
 
 
-def _gain(surface: Surface, pair: tuple[np.ndarray, np.ndarray], level: float, settings: Settings) -> Iterator[Check]:
-    d, theirs = paired_difference(*pair, times=DRAWS, level=level), float(pair[1].mean())
+def _gain(surface: Surface, pair: tuple[np.ndarray, np.ndarray], d: Mapping[str, float],
+          settings: Settings) -> Iterator[Check]:
+    theirs = float(pair[1].mean())
     limit = settings.gate_gain * theirs
     if theirs and d["low"] > limit:
         says = (f"{surface}, {OVERALL}: NDCG@10 {pair[0].mean():.4f} against {theirs:.4f} of the live release is too "
