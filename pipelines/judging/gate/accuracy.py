@@ -7,7 +7,7 @@ cut, a little earlier; what an owner did since then is barred and counts as hist
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -37,23 +37,30 @@ class Accuracy:
     masks: Mapping[str, np.ndarray]
 
 
-def accuracy(holdout: Holdout, new: Judged, live: Judged | None) -> dict[Surface, Accuracy]:
-    """Every surface that has an owner to judge by. holdout: of the new build."""
+def accuracy(holdout: Holdout, new: Judged) -> dict[Surface, Accuracy]:
+    """Every surface that has an owner to judge by, the live release left out. holdout: of the new build."""
     found = {}
     for surface in Surface:
         recipe = new.recipe(surface, holdout.bundles[CATALOGUE])
         owners, outcome = holdout.owners(recipe, teaching=False)
         if not len(owners):
             continue
-        theirs = None
-        if live is not None:
-            other = live.recipe(surface, holdout.bundles[CATALOGUE])
-            theirs = _ndcg(other, holdout.batch(other, owners.row), recipe.catalogue, outcome)
         popular = recipe.popular.propose(owners, K)
         masks = {name: mask for name, mask in groups(recipe, owners).items() if name != "known"}
         found[surface] = Accuracy(_ndcg(recipe, owners, recipe.catalogue, outcome),
-                                  ndcg_of(places(popular.indptr, popular.item), outcome.relevant), theirs, masks)
+                                  ndcg_of(places(popular.indptr, popular.item), outcome.relevant), None, masks)
     return found
+
+
+def with_live(found: Mapping[Surface, Accuracy], holdout: Holdout, new: Judged,
+              live: Judged) -> dict[Surface, Accuracy]:
+    """The same with what the live release's models would have shown to the same owners, out of the same catalogue."""
+    both = {}
+    for surface, a in found.items():
+        recipe, other = (side.recipe(surface, holdout.bundles[CATALOGUE]) for side in (new, live))
+        owners, outcome = holdout.owners(recipe, teaching=False)
+        both[surface] = replace(a, live=_ndcg(other, holdout.batch(other, owners.row), recipe.catalogue, outcome))
+    return both
 
 
 def _ndcg(recipe: Recipe, owners: Owners, catalogue: np.ndarray, outcome: Outcome) -> np.ndarray:

@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from models.errors import BundleError, ReleaseError, TooSparse
+from models.errors import BundleError, MatchbookError, ReleaseError, TooSparse
 from models.nouns.release import Release
 from models.nouns.vocabulary import Surface
 from models.settings import Settings
 from pipelines.artifacts import Artifacts
 from pipelines.data.snapshot import Snapshot
-from pipelines.judging.gate.accuracy import Accuracy, accuracy
+from pipelines.judging.gate.accuracy import Accuracy, accuracy, with_live
 from pipelines.judging.gate.checks import ASK, GO, STOP, Check, above_floor, against_live, like_live, worst
 from pipelines.judging.gate.judged import Judged, open_judged
 from pipelines.judging.gate.lists import differences
@@ -29,6 +29,8 @@ _LOG = logging.getLogger(__name__)
 _DAY_S, _DAY_US = 86_400, 86_400_000_000
 #: Reasons that go from task to task; all of them stand in gate.json.
 _TOLD = 12
+#: What models of an earlier version raise in code that has moved on: no reason to hold up every later build.
+_UNFIT = (MatchbookError, KeyError, ValueError, IndexError, TypeError, AttributeError)
 
 
 def weigh(run: Run, snapshot: str, release: str, kind: str = "manual") -> dict[str, Any]:
@@ -85,18 +87,17 @@ def _judged(run: Run, snapshot: str, new: Release, live: Release | None,
     except TooSparse as error:
         notes.append(f"accuracy is not judged: {error}")
         return {}, {}
-    theirs = None if live is None else _theirs(run, live, holdout, notes)
-    cuts: dict[str, Any] = {"cut": holdout.cut}
-    if theirs is not None:
-        cuts["older_days"] = round((holdout.cut_us - theirs.cut_us) / _DAY_US, 3)
     mine = open_judged(run, new.judged)
+    found, cuts = accuracy(holdout, mine), {"cut": holdout.cut}
+    theirs = None if live is None else _theirs(run, live, holdout, notes)
+    if theirs is None:
+        return found, cuts
     try:
-        return accuracy(holdout, mine, theirs), cuts
-    except BundleError as error:
-        if theirs is None:
-            raise
-        notes.append(f"the live release's models cannot be asked, so it is not judged: {error}")
-        return accuracy(holdout, mine, None), cuts
+        found = with_live(found, holdout, mine, theirs)
+    except _UNFIT as error:
+        notes.append(f"the models of the live release do not fit this version, so it is not judged: {error!r}")
+        return found, cuts
+    return found, {**cuts, "older_days": round((holdout.cut_us - theirs.cut_us) / _DAY_US, 3)}
 
 
 def _theirs(run: Run, live: Release, holdout: Holdout, notes: list[str]) -> Judged | None:
@@ -106,7 +107,7 @@ def _theirs(run: Run, live: Release, holdout: Holdout, notes: list[str]) -> Judg
         return None
     try:
         found = open_judged(run, live.judged, live)
-    except BundleError as error:
+    except (BundleError, KeyError) as error:
         notes.append(f"the models that judged {live.id} cannot be opened, so it is not judged: {error}")
         return None
     if found.cut_us > holdout.cut_us:

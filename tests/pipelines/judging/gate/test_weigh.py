@@ -10,6 +10,7 @@ import pytest
 from models.errors import GateClosed
 from models.settings import Limits
 from pipelines.artifacts import Artifacts
+from pipelines.judging.gate import weigh as weighing
 from pipelines.judging.gate.compared import compared, table
 from pipelines.judging.gate.ruling import Case, held, question, read_gate, rule
 from pipelines.judging.gate.weigh import weigh
@@ -35,6 +36,17 @@ def test_a_good_release_goes_and_what_it_was_held_against_is_written_down(nights
     last = decisions(nights.settings)[0]
     assert (last["what"], last["verdict"], last["release"]) == ("gate", "go", found["release"])
     assert len(json.dumps(found)) < 5000
+
+
+def test_models_that_do_not_fit_newer_code_do_not_hold_it_up(nights: Nights, monkeypatch: pytest.MonkeyPatch) -> None:
+    def moved_on(*given: object) -> None:
+        raise KeyError("a feature of last year")
+
+    monkeypatch.setattr(weighing, "with_live", moved_on)
+    run, found = nights.weighed(NEXT)
+    gate = read_gate(run)
+    assert found["verdict"] == "go" and "a feature of last year" in gate["notes"][0]
+    assert {"floor", "rbo"} <= {c["name"] for c in gate["checks"]} and "older_days" not in gate
 
 
 def test_models_trained_on_noise_are_stopped_by_what_they_foretell(
