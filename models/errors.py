@@ -102,12 +102,12 @@ class ReleaseNotFound(ReleaseError):
     """No release of that name, or none is live yet."""
 
 
-class GateClosed(ReleaseError):
-    """A release is worse than the live one, or too unlike it; it is stored, and what is live stays."""
-
-
 class ReleaseTooBig(ReleaseError):
     """Redis has no room for a release; nothing was written."""
+
+
+class GateClosed(ReleaseError):
+    """A release is worse than the live one, or too unlike it; it is stored, and what is live stays."""
 
 
 class RequestError(MatchbookError):

@@ -59,6 +59,7 @@ class Settings:
     """Every setting with its variable, default and meaning; build with `from_env`, pass it down as a value."""
 
     home: Path = _env("MATCHBOOK_HOME", Path(".matchbook"), "all state: databases, artefacts, logs")
+    artifacts_place: str = _env("MATCHBOOK_ARTIFACTS", "", "where snapshots, bundles and releases are stored: a directory that every machine sees, or an fsspec URL such as s3://bucket/matchbook; empty: in MATCHBOOK_HOME")
     database_url: Secret = _env("DATABASE_URL", Secret(""), "your PostgreSQL; empty: an embedded one is started")
     reader_database_url: Secret = _env("MATCHBOOK_READER_DATABASE_URL", Secret(""), "a read replica for the reader's questions (N06); empty: DATABASE_URL")
     redis_url: Secret = _env("REDIS_URL", Secret(""), "your Redis; empty: an embedded one is started")
@@ -69,6 +70,7 @@ class Settings:
     api_keys: str = _env("MATCHBOOK_API_KEYS", "auto", "whether the reader asks for a key; auto: where it listens beyond loopback", choices=("auto", "on", "off"))
     api_keys_path: str = _env("MATCHBOOK_API_KEYS_FILE", "", "the file of API keys, hashed; empty: api-keys.json in MATCHBOOK_HOME")
     airflow_port: int = _env("MATCHBOOK_AIRFLOW_PORT", 8080, "port of the Airflow UI, on 127.0.0.1", low=1, high=65535)
+    executor: str = _env("MATCHBOOK_EXECUTOR", "local", "who runs Airflow's tasks: the scheduler's machine, or Celery workers on any", choices=("local", "celery"))
     log_level: str = _env("MATCHBOOK_LOG_LEVEL", "INFO", "level of the logs", choices=("DEBUG", "INFO", "WARNING", "ERROR"))
 
     enable_als: bool = _env("ENABLE_ALS", True, "use ALS, both directions (G01)", True)
@@ -118,6 +120,7 @@ class Settings:
     als_half_life_share: float = _env("MATCHBOOK_ALS_HALF_LIFE_SHARE", 0.0, "weights halve over this share of the data's span; 0: never", True, low=0)
     als_reverse_factors: int = _env("MATCHBOOK_ALS_REVERSE_FACTORS", 64, "of reverse ALS; -1: as ALS, here and below", True, low=-1, high=1024)
     als_reverse_regularization: float = _env("MATCHBOOK_ALS_REVERSE_REGULARIZATION", 10.0, "of reverse ALS", True, low=-1)
+    als_reverse_iterations: int = _env("MATCHBOOK_ALS_REVERSE_ITERATIONS", -1, "of reverse ALS", True, low=-1, high=500)
     als_reverse_alpha: float = _env("MATCHBOOK_ALS_REVERSE_ALPHA", -1.0, "of reverse ALS", True, low=-1)
     als_reverse_damping: str = _env("MATCHBOOK_ALS_REVERSE_DAMPING", "log", "of reverse ALS; empty: as ALS", True, ("", "none", "log", "binary"))
     als_reverse_half_life_share: float = _env("MATCHBOOK_ALS_REVERSE_HALF_LIFE_SHARE", 0.5, "of reverse ALS", True, low=-1)
@@ -175,9 +178,16 @@ class Settings:
     gate_shrunk: float = _env("MATCHBOOK_GATE_SHRUNK", 0.1, "share of an earlier snapshot's rows that may be gone; beyond it nothing is trained", low=0, high=1)
     keep_releases: int = _env("MATCHBOOK_KEEP_RELEASES", 3, "builds kept in Redis, the live one included (M05)", low=1, high=50)
     redis_budget_mb: int = _env("MATCHBOOK_REDIS_BUDGET_MB", 0, "memory that Redis may use; 0: its maxmemory, else 80% of its machine", low=0)
-    keep_artifacts: int = _env("MATCHBOOK_KEEP_ARTIFACTS", 14, "releases, snapshots and bundles kept as files", low=3)
+    keep_artifacts: int = _env("MATCHBOOK_KEEP_ARTIFACTS", 14, "builds, snapshots and bundles kept as files", low=3)
+    retrain: str = _env("MATCHBOOK_RETRAIN", "auto", "when a scheduled run builds; auto: weekly, every two weeks or monthly by activity, at once after a leap (K01-K09); always: every day", choices=("auto", "always"))
+    retrain_busy: int = _env("MATCHBOOK_RETRAIN_BUSY", 1000, "more interactions a week than this: built weekly (K01)", low=1)
+    retrain_quiet: int = _env("MATCHBOOK_RETRAIN_QUIET", 100, "fewer interactions a week than this: built monthly (K03)", low=0)
+    retrain_growth: float = _env("MATCHBOOK_RETRAIN_GROWTH", 0.2, "so many more people or startups than at the last build: built at once (K05)", low=0.01)
+    retrain_drift: float = _env("MATCHBOOK_RETRAIN_DRIFT", 0.1, "share of people who are routed otherwise than at the last build: built at once", low=0.01, high=1)
+    refresh_reach: int = _env("MATCHBOOK_REFRESH_REACH", 10, "somebody new may enter the list of an owner who did nothing, where content places them among so many; 0: nowhere", low=0, high=1000)
+    refresh_popular_share: float = _env("MATCHBOOK_REFRESH_POPULAR_SHARE", 0.2, "a refresh that takes more of its owners' own lists away than this stops", low=0, high=1)
     release_ttl_hours: float = _env("MATCHBOOK_RELEASE_TTL_HOURS", 240.0, "stored lists expire, several intervals (R01)", low=1)
-    stale_hours: float = _env("MATCHBOOK_STALE_HOURS", 36.0, "answers say stale from this age on", low=1)
+    stale_hours: float = _env("MATCHBOOK_STALE_HOURS", 36.0, "answers say stale from this age of the release on, built or refreshed", low=1)
     live_ttl_s: int = _env("MATCHBOOK_LIVE_TTL_S", 1800, "a list computed live is kept (H05)", low=1)
     count_ttl_s: int = _env("MATCHBOOK_COUNT_TTL_S", 300, "an interaction count is kept (H03)", low=1)
     unknown_ttl_s: int = _env("MATCHBOOK_UNKNOWN_TTL_S", 30, "an id that the platform does not know is remembered", low=1)
@@ -231,8 +241,15 @@ class Settings:
 
     @property
     def artifacts(self) -> Path:
-        """Where snapshots, bundles and releases live."""
-        return self.home / "artifacts"
+        """The directory of snapshots, bundles and releases: the store itself, or this machine's copy of it."""
+        place = self.artifacts_place.removeprefix("file://")
+        return Path(place).expanduser().absolute() if place and "://" not in place else self.home / "artifacts"
+
+    @property
+    def artifacts_url(self) -> str:
+        """The object storage behind the directory of artefacts; empty where that directory is the store."""
+        place = self.artifacts_place
+        return place if "://" in place and not place.startswith("file://") else ""
 
     @property
     def api_keys_file(self) -> Path:

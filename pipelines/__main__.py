@@ -17,6 +17,7 @@ from models.errors import MatchbookError
 from models.settings import Settings
 from pipelines import commands
 from pipelines.local.servers import servers
+from pipelines.runs.mirror import EVERY, pull, push
 
 
 def parser() -> argparse.ArgumentParser:
@@ -39,7 +40,10 @@ def main(argv: Sequence[str] | None = None) -> int:
             level=settings.log_level, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s %(message)s"
         )
         with servers(settings) if getattr(args, "needs_servers", True) else nullcontext(settings) as ready:
-            return int(args.run(ready, args) or 0)
+            pull(ready, EVERY)
+            done = int(args.run(ready, args) or 0)
+            push(ready, EVERY)
+            return done
     except MatchbookError as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
         return 1

@@ -15,6 +15,7 @@ from models.nouns.bundle import Bundle, open_bundle, write_bundle
 from models.nouns.release import Release
 from models.nouns.release.files import MANIFEST
 from models.settings import Settings
+from pipelines.runs import mirror
 
 #: Kinds of trained models: those that lists are made with, and those that a build was judged by.
 BUNDLES, HOLDOUTS = "bundles", "holdouts"
@@ -24,7 +25,7 @@ class Artifacts:
     """The artefact store of one MATCHBOOK_HOME."""
 
     def __init__(self, settings: Settings) -> None:
-        self.root = settings.artifacts
+        self.root, self._settings = settings.artifacts, settings
 
     def stored(self, kind: str) -> list[Path]:
         """Every finished directory of a kind ("snapshots", "releases", "bundles/als_v1"), oldest cutoff first."""
@@ -34,11 +35,23 @@ class Artifacts:
         )
 
     def place(self, kind: str, name: str, fill: Callable[[Path], None]) -> Path:
-        """Run `fill` on an empty directory aside, then rename it to kind/name; what is there stays (same content)."""
+        """Run `fill` on an empty directory aside, then rename it to kind/name; what is there stays (same content).
+
+        Where the store is object storage, it is stored there before this returns.
+        """
         target = self.root / kind / name
-        if target.exists():
-            return target
-        aside = target.parent / f".{name}.{uuid.uuid4().hex[:8]}"
+        if not target.exists():
+            mirror.begin(self._settings, f"{kind}/{name}")
+            self._fill(target, fill)
+        mirror.store(self._settings, f"{kind}/{name}")
+        return target
+
+    def remove(self, kind: str, name: str) -> None:
+        """Remove a stored directory, wherever the store is."""
+        mirror.remove(self._settings, f"{kind}/{name}")
+
+    def _fill(self, target: Path, fill: Callable[[Path], None]) -> None:
+        aside = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}")
         aside.mkdir(parents=True, mode=0o700)
         try:
             fill(aside)
@@ -48,7 +61,6 @@ class Artifacts:
                 raise
         finally:
             shutil.rmtree(aside, ignore_errors=True)
-        return target
 
     def store_bundle(self, bundle: Bundle, slug: str, kind: str = BUNDLES) -> str:
         """Write a bundle; returns its version, the same for the same content. kind: BUNDLES or HOLDOUTS."""

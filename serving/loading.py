@@ -26,7 +26,7 @@ def load_release(cache: Cache, name: str) -> HeldRelease:
 
 
 def load_from_files(settings: Settings) -> HeldRelease:
-    """The newest cutoff in the artefact store. Raises ReleaseNotFound, ReleaseIncomplete, BundleError, OSError."""
+    """The newest cutoff stored on this machine. Raises ReleaseNotFound, ReleaseIncomplete, BundleError, OSError."""
     folder = settings.artifacts / "releases"
     stored = sorted(p for p in folder.glob(f"*/{MANIFEST}") if not p.parent.name.startswith("."))
     if not stored:

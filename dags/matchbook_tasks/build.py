@@ -49,16 +49,24 @@ def choose_cutoff(**context: Any) -> Ref:
 
 @task(multiple_outputs=False, execution_timeout=SHORT)
 def look_for_new_data(**context: Any) -> Ref:
-    """End a scheduled run here, neither building nor publishing, when nothing has come in for a whole interval."""
+    """End a scheduled run here, neither building nor publishing, when nothing has come in for a whole interval, or no
+    build is due by the activity and the age of the live one (K01-K09)."""
     from pipelines.postgres import engine, newest_event
     from pipelines.runs.cutoff import nothing_new
+    from pipelines.runs.retrain import retrain
 
-    newest, run = newest_event(engine(settings_here())), context["dag_run"]
+    settings, run = settings_here(), context["dag_run"]
+    newest = newest_event(engine(settings))
     found = {"newest": newest.isoformat() if newest else None}
     if kind_of(context) == "scheduled":
         reason = nothing_new(run.data_interval_end, newest, run.data_interval_end - run.data_interval_start)
         if reason:
             skip_because(reason, found, context)
+        decision, facts = retrain(settings, run.data_interval_end)
+        if not decision.due:
+            skip_because(decision.reason, {**found, "facts": facts}, context)
+        found |= {"due": decision.reason, "facts": facts}
+        log.info("%s", decision.reason)
     return found
 
 

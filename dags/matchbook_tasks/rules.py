@@ -35,6 +35,21 @@ BUNDLES = Asset(name="matchbook_bundles", uri="matchbook://bundles")
 RELEASE = Asset(name="matchbook_release", uri="matchbook://releases")
 LIVE = Asset(name="matchbook_live_lists", uri="matchbook://live")
 
+
+def bring_in(context: Any) -> None:
+    """Before a task: fetch what others stored, where the store is object storage (MATCHBOOK_ARTIFACTS)."""
+    from pipelines.runs.mirror import pull
+
+    pull(settings_here(), directory_of(context["run_id"]))
+
+
+def carry_out(context: Any, result: Any = None) -> None:  # noqa: ARG001 - Airflow hands it on
+    """After a task: store what it left in staging; a task whose work could not be stored has failed."""
+    from pipelines.runs.mirror import push
+
+    push(settings_here(), directory_of(context["run_id"]))
+
+
 # A server may answer in a minute. What the data or the settings got wrong is as wrong the second time.
 TRIES = ExceptionRetryPolicy(rules=[
     RetryRule(["models.errors.ServiceError", "models.errors.ReleaseIncomplete"], RetryAction.DEFAULT,
@@ -46,6 +61,7 @@ DEFAULTS: dict[str, Any] = {
     "owner": "matchbook", "retries": 2, "retry_delay": timedelta(seconds=30), "retry_exponential_backoff": 2.0,
     "max_retry_delay": timedelta(minutes=10), "retry_policy": TRIES, "execution_timeout": timedelta(hours=1),
     "weight_rule": "absolute",  # where tasks wait for one slot, they come in the order of the pipeline
+    "pre_execute": bring_in, "post_execute": carry_out,
 }
 
 

@@ -3,7 +3,7 @@
     als_v1/20130405T000001Z-3fa92c1b/
     ├── als_v1_config.json          the manifest (D17)
     ├── als_v1_user_factors.npy     one file an array (D13-D21)
-    └── als_v1_user_mapping.json    one file an IdMap: {"ids": [...]}, row number = place
+    └── als_v1_user_mapping.json    one file an IdMap: {"ids": [...]}, row number = place; "later": rows appended since
 
 No pickle (D12, R12). Files are readable by their owner only (L03): what anybody may write is refused when it is opened,
 what others may read is said in the log. This file is the only one that knows the format; `pipelines` writes it,
@@ -70,7 +70,7 @@ def write_bundle(bundle: Bundle, directory: Path) -> None:
     for key, array in sorted(bundle.arrays.items()):
         files[f"{bundle.name}_{key}.npy"] = _write_array(directory / f"{bundle.name}_{key}.npy", array)
     for key, ids in sorted(bundle.maps.items()):
-        body = json.dumps({"ids": ids.ids.tolist()}).encode()
+        body = json.dumps({"ids": ids.ids.tolist()} | ({"later": ids.later} if ids.later else {})).encode()
         files[f"{bundle.name}_{key}_mapping.json"] = _write(directory / f"{bundle.name}_{key}_mapping.json", body)
     for key, body in sorted(bundle.files.items()):
         files[key] = _write(directory / key, body)
@@ -147,7 +147,8 @@ def _check_modes(paths: Sequence[Path]) -> None:
 
 
 def _ids(path: Path) -> IdMap:
-    return IdMap(np.array(json.loads(path.read_bytes())["ids"], dtype="<U36"))
+    stored = json.loads(path.read_bytes())
+    return IdMap(np.array(stored["ids"], dtype="<U36"), int(stored.get("later", 0)))
 
 
 def _write_array(path: Path, array: np.ndarray) -> str:

@@ -6,6 +6,7 @@ import io
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 from zipfile import BadZipFile
 
@@ -57,12 +58,23 @@ class ItemTable:
     labels: Mapping[str, tuple[str, ...]]
     role: np.ndarray
 
+    @cached_property
+    def codes(self) -> Mapping[str, Mapping[str, list[int]]]:
+        """By facet, by label in folded case: the codes that mean it."""
+        found: dict[str, dict[str, list[int]]] = {f: {} for f in self.labels}
+        for facet, labels in self.labels.items():
+            for code, label in enumerate(labels):
+                found[facet].setdefault(label.casefold(), []).append(code)
+        return found
+
 
 def encode_items(entities: Entities) -> bytes:
     """The bytes stored under `Keys.items`."""
     buffer = io.BytesIO()
     labels = json.dumps({f: list(entities.labels[f]) for f in FACETS}).encode()
     columns = {"ids": entities.ids.packed(), "role": entities.role, "labels": np.frombuffer(labels, np.uint8)}
+    if entities.ids.later:
+        columns["later"] = np.array(entities.ids.later, np.int64)
     np.savez_compressed(buffer, allow_pickle=False, **columns, **entities.facets)
     return buffer.getvalue()
 
@@ -72,6 +84,7 @@ def decode_items(value: bytes) -> ItemTable:
     try:
         with np.load(io.BytesIO(value), allow_pickle=False) as z:
             labels = {f: tuple(t) for f, t in json.loads(z["labels"].tobytes()).items()}
-            return ItemTable(IdMap.from_packed(z["ids"]), {f: z[f] for f in FACETS}, labels, z["role"])
+            ids = IdMap.from_packed(z["ids"], int(z["later"]) if "later" in z else 0)
+            return ItemTable(ids, {f: z[f] for f in FACETS}, labels, z["role"])
     except (ValueError, KeyError, OSError, BadZipFile) as error:
         raise ReleaseIncomplete(f"the release's item table cannot be read ({error}); publish it again") from error

@@ -22,14 +22,18 @@ class IdMap:
 
     ids: (n,) array of dtype U36, lower case, ascending. Because ids ascend, breaking a tie by row number
     breaks it by id. An IdMap is never renumbered: another set of ids is another IdMap. Who was erased leaves a blank
-    row: it keeps its number and no id finds it.
+    row: it keeps its number and no id finds it. later: how many rows at the end were appended to a map that was in use
+    already; each batch of them ascends, so the numbers of all others stay what they were.
     """
 
     ids: np.ndarray
+    later: int = 0
 
     def __post_init__(self) -> None:
-        there = self._there[0]
-        if self.ids.dtype != np.dtype("<U36") or (len(there) > 1 and not (there[:-1] < there[1:]).all()):
+        first, there = self.ids[: len(self.ids) - self.later], self._there[0]
+        first = first[first != ""]
+        if (self.ids.dtype != np.dtype("<U36") or not 0 <= self.later <= len(self.ids)
+                or not (first[:-1] < first[1:]).all() or not (there[:-1] < there[1:]).all()):
             raise DataError(f"ids must be a sorted array of unique U36 strings, got {self.ids.dtype} x {len(self.ids)}")
 
     @classmethod
@@ -53,7 +57,12 @@ class IdMap:
         """The same rows, this one blank."""
         ids = self.ids.copy()
         ids[row] = ""
-        return IdMap(ids)
+        return IdMap(ids, self.later)
+
+    def extended(self, ids: np.ndarray | Iterable[str]) -> IdMap:
+        """The same rows, and those of further ids behind them. Raises DataError where one of them is known."""
+        more = IdMap.of(ids).ids
+        return IdMap(np.concatenate([self.ids, more]), self.later + len(more))
 
     @property
     def blank(self) -> np.ndarray:
@@ -62,18 +71,20 @@ class IdMap:
 
     @cached_property
     def _there(self) -> tuple[np.ndarray, np.ndarray]:
-        """The ids that are not blank, and their rows."""
+        """The ids that are not blank, ascending, and their rows."""
         rows = np.flatnonzero(~self.blank)
-        return (self.ids if len(rows) == len(self.ids) else self.ids[rows]), rows
+        if self.later:
+            rows = rows[np.argsort(self.ids[rows], kind="stable")]
+        return (self.ids if len(rows) == len(self.ids) and not self.later else self.ids[rows]), rows
 
     def packed(self) -> np.ndarray:
         """(n, 16) uint8: the UUIDs' bytes, for storage and as Redis fields; a blank row is all zeros."""
         return pack_ids(self.ids)
 
     @classmethod
-    def from_packed(cls, packed: np.ndarray) -> IdMap:
+    def from_packed(cls, packed: np.ndarray, later: int = 0) -> IdMap:
         """The inverse of `packed`."""
-        return cls(unpack_ids(packed))
+        return cls(unpack_ids(packed), later)
 
 
 def is_id(text: str) -> bool:

@@ -59,6 +59,12 @@ class Interactions:
         """The events of a boolean mask; ids keep their numbers."""
         return replace(self, owner=self.owner[mask], item=self.item[mask], kind=self.kind[mask], at=self.at[mask])
 
+    def of_one(self, owner: int, events: np.ndarray) -> Interactions:
+        """These events, all of one owner, who is alone in it: (1, items)."""
+        owners = IdMap(self.owners.ids[owner : owner + 1])
+        nobody = np.zeros(len(events), np.int32)
+        return Interactions(owners, self.items, nobody, self.item[events], self.kind[events], self.at[events])
+
     def before(self, instant_us: int) -> Interactions:
         """The events strictly before an instant."""
         return self.where(self.at < instant_us)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from zipfile import BadZipFile
 
@@ -16,6 +16,7 @@ from models.nouns.entities import FACETS
 #: What speaks for an item besides its sources: a facet shared with the owner, then its own standing. Stored as the
 #: bit `1 << position`: append only, eight at most.
 REASONS = (*FACETS, "new", "popular")
+_PER_PLACE = ("item", "score", "source", "reason")
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,7 +26,8 @@ class RankedLists:
     owner: (b,) int32 entity row, -1 a stranger. method, route: (b,) uint8 places in `Method`.
     count: (b,) int32 interaction count. reranked: (b,) bool. indptr: (b + 1,) int64.
     item: (nnz,) int32 entity rows, unique within a list. score: (nnz,) float32 in 0..1, descending within a list.
-    source: (nnz,) uint8 `Source` bits. reason: (nnz,) uint8 bits by REASONS.
+    source: (nnz,) uint8 `Source` bits. reason: (nnz,) uint8 bits by REASONS. part: (b,) uint16 which part of the
+    release each list comes from (see Release.parts), the first where nothing is said.
     """
 
     owner: np.ndarray
@@ -38,14 +40,18 @@ class RankedLists:
     score: np.ndarray
     source: np.ndarray
     reason: np.ndarray
+    part: np.ndarray = field(default_factory=lambda: np.zeros(0, np.uint16))
 
     def __post_init__(self) -> None:
+        if not len(self.part):
+            object.__setattr__(self, "part", np.zeros(len(self.owner), np.uint16))
         per_owner = {
             len(self.owner),
             len(self.method),
             len(self.route),
             len(self.count),
             len(self.reranked),
+            len(self.part),
             len(self.indptr) - 1,
         }
         per_place = {int(self.indptr[-1]), len(self.item), len(self.score), len(self.source), len(self.reason)}
@@ -59,6 +65,15 @@ class RankedLists:
         """The places of list i."""
         return slice(int(self.indptr[i]), int(self.indptr[i + 1]))
 
+    def take(self, which: np.ndarray) -> RankedLists:
+        """The lists of these places, in this order."""
+        length = np.diff(self.indptr)[which]
+        indptr = indptr_of(length)
+        places = np.arange(int(indptr[-1])) + np.repeat(self.indptr[which] - indptr[:-1], length)
+        columns = {f.name: getattr(self, f.name)[places if f.name in _PER_PLACE else which]
+                   for f in fields(self) if f.name != "indptr"}
+        return RankedLists(indptr=indptr, **columns)
+
     def without(self, owner: int, item: int) -> RankedLists:
         """No list of this owner, and this item in no list; entity rows, -1 for none. All other lists stay as they are,
         byte by byte."""
@@ -66,7 +81,7 @@ class RankedLists:
         kept = (self.owner != owner) | (self.owner < 0)
         places = kept[of_list] & ((self.item != item) | (item < 0))
         columns = {
-            f.name: getattr(self, f.name)[places if f.name in ("item", "score", "source", "reason") else kept]
+            f.name: getattr(self, f.name)[places if f.name in _PER_PLACE else kept]
             for f in fields(self)
             if f.name != "indptr"
         }
@@ -82,8 +97,11 @@ class RankedLists:
 
     def save(self, path: Path) -> None:
         """Write every column into one .npz; equal lists give equal bytes."""
+        columns = {c.name: getattr(self, c.name) for c in fields(self)}
+        if not self.part.any():
+            del columns["part"]
         with path.open("wb") as f:
-            np.savez(f, **{c.name: getattr(self, c.name) for c in fields(self)})
+            np.savez(f, **columns)
         path.chmod(0o600)
 
     @classmethod
@@ -91,6 +109,6 @@ class RankedLists:
         """The inverse of `save`."""
         try:
             with path.open("rb") as f, np.load(f, allow_pickle=False) as z:
-                return cls(**{c.name: z[c.name] for c in fields(cls)})
+                return cls(**{c.name: z[c.name] for c in fields(cls) if c.name != "part" or "part" in z})
         except (OSError, ValueError, KeyError, BadZipFile) as error:
             raise ReleaseIncomplete(f"{path} holds no ranked lists ({error}); score this shard again") from error

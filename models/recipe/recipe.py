@@ -112,6 +112,29 @@ class Recipe:
                 scorers[source] = scorer.of_one(vector)
         return replace(self, scorers=scorers)
 
+    def caught_up(self, owners: Owners, events: Interactions) -> Recipe:
+        """`folded` for a batch of owners who all have a row: what each did since stands in the vector of that row.
+
+        events: all there are of them, every entity row of an owner x all items. Each owner costs a small system of
+        equations of their own."""
+        order = np.argsort(events.owner, kind="stable")
+        bounds = np.searchsorted(events.owner[order], np.stack([owners.row, owners.row + 1]))
+        found: dict[Source, list[tuple[int, np.ndarray]]] = {source: [] for source in self.folds}
+        for place, row in enumerate(owners.row.tolist()):
+            mine = events.of_one(row, order[bounds[0, place] : bounds[1, place]])
+            if len(mine) and int(mine.at.max()) >= self.as_of_us:
+                for source, fold in self.folds.items():
+                    vector = fold.vector(owners.part(place, place + 1), mine, self.as_of_us)
+                    if vector is not None:
+                        found[source].append((row, vector))
+        scorers = dict(self.scorers)
+        for source, changed in found.items():
+            scorer = scorers[source]
+            if changed and isinstance(scorer, FactorScorer):
+                rows, vectors = zip(*changed, strict=True)
+                scorers[source] = scorer.of_rows(np.array(rows), np.stack(vectors))
+        return replace(self, scorers=scorers)
+
     def strangers(self, texts: Sequence[str]) -> Owners:
         """A batch of people (or startups) of whom nothing is told but the words of their profiles."""
         n, nothing = len(texts), sparse.csr_matrix((len(texts), len(self.catalogue)), dtype=np.float32)

@@ -56,10 +56,7 @@ def capped(lists: RankedLists, most: int) -> RankedLists:
 
 def part_of(lists: RankedLists, start: int, stop: int) -> RankedLists:
     """The lists start..stop-1."""
-    cells = slice(int(lists.indptr[start]), int(lists.indptr[stop]))
-    return RankedLists(indptr=lists.indptr[start : stop + 1] - lists.indptr[start],
-                       **{c: getattr(lists, c)[start:stop] for c in ("owner", "method", "route", "count", "reranked")},
-                       **{c: getattr(lists, c)[cells] for c in ("item", "score", "source", "reason")})
+    return lists.take(np.arange(start, stop))
 
 
 def reach(lists: RankedLists, catalogue: np.ndarray) -> dict[str, float]:

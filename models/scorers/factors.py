@@ -55,6 +55,13 @@ class FactorScorer:
         other._one = np.asarray(vector, np.float32)[None]
         return other
 
+    def of_rows(self, rows: np.ndarray, vectors: np.ndarray) -> Self:
+        """The same source, these owners known by other vectors. rows: (r,) entity rows; vectors: (r, d) float32."""
+        other = copy.copy(self)
+        other._owner_vectors, other._known = self._owner_vectors.copy(), self._known.copy()
+        other._owner_vectors[rows], other._known[rows] = vectors, True
+        return other
+
     def trained(self, owners: Owners) -> np.ndarray | None:
         """(d,) float32 the learned vector of a batch of one, None where the model has not learned the owner."""
         vectors, known = FactorScorer._vectors(self, owners)

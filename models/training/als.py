@@ -22,7 +22,7 @@ from models.settings import Settings
 #: Fewer events than this are too little for good factors (C59): trained all the same, with a note in the config.
 ENOUGH = 1000
 #: What reverse ALS may have of its own.
-REVERSE = ("factors", "regularization", "alpha", "damping", "half_life_share")
+REVERSE = ("factors", "regularization", "iterations", "alpha", "damping", "half_life_share")
 
 
 def fit_als(name: str, interactions: Interactions, settings: Settings) -> Bundle:

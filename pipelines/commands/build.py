@@ -85,9 +85,9 @@ def score_newest(settings: Settings) -> dict[str, Any]:
     manifest = json.loads((snapshots[-1] / "manifest.json").read_text())
     run = Run.start(settings, f"score-{uuid.uuid4().hex[:12]}", parse_instant(manifest["as_of"]), fresh=True)
     names = [p.name for p in sorted((artifacts.root / "bundles").glob("*"))]
-    bundles = {
-        name: artifacts.stored(f"bundles/{name}")[-1].name for name in names if artifacts.stored(f"bundles/{name}")
-    }
+    before = f"{run.slug}~"  # a refresh's bundles know people who came after the snapshot
+    stored = {name: [p.name for p in artifacts.stored(f"bundles/{name}") if p.name < before] for name in names}
+    bundles = {name: versions[-1] for name, versions in stored.items() if versions}
     return _released(run, snapshots[-1].name, bundles, False, False, {})
 
 

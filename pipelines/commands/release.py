@@ -13,21 +13,24 @@ import numpy as np
 import pandas as pd
 
 from models.errors import BundleError, DataError
-from models.explain import explain, explain_item
 from models.nouns.catalogue import CATALOGUE, entities_of
+from models.nouns.owners import Owners
 from models.nouns.ranked_lists import RankedLists
 from models.nouns.release import Release
 from models.nouns.release.files import popular_list, release_lists
-from models.nouns.vocabulary import Method, Source, Surface
-from models.recipe import open_bundles, open_recipe
+from models.nouns.vocabulary import Entity, Method, Source, Surface
+from models.recipe import Recipe, open_bundles, open_recipe
+from models.recommend.explain import explain, explain_item
 from models.scorers.content import text_of
 from models.settings import Settings
 from pipelines.artifacts import Artifacts
 from pipelines.data.contract import check_contract
-from pipelines.data.snapshot import Snapshot
 from pipelines.learning.train import BASE_BUNDLES, SELDOM
 from pipelines.postgres import engine, migrate
 from pipelines.release.history import list_releases, promote, release_of, rollback
+from pipelines.runs.run import parse_instant
+from pipelines.scoring.refresh.arrivals import texts_of_later
+from pipelines.scoring.refresh.changes import known_events
 from pipelines.scoring.shards import score_owners
 
 SURFACES = [s.value for s in Surface]
@@ -124,8 +127,7 @@ def _explain(settings: Settings, args: argparse.Namespace) -> None:
             f"{args.owner} owns no list on {surface} in release {release.id}: unknown at its cutoff, or another role; "
             "the reader answers such an owner live, or with the popular list"
         )
-    snapshot = Snapshot.open(settings.artifacts / "snapshots" / release.snapshot)
-    owners = recipe.batch(np.array([row], np.int32), snapshot.interactions())
+    recipe, owners = _owner_of(settings, release, recipe, row)
     about = {"owner": args.owner, "release": release.id, **explain(recipe, owners, recorded.depth)}
     if args.item:
         item = int(recipe.items.ids.rows_of([args.item.lower()])[0])
@@ -134,6 +136,16 @@ def _explain(settings: Settings, args: argparse.Namespace) -> None:
             **explain_item(recipe, owners, recorded.depth, item),
         }
     _print(about)
+
+
+def _owner_of(settings: Settings, release: Release, recipe: Recipe, row: int) -> tuple[Recipe, Owners]:
+    """The recipe and the owner as the release's list was made; in a refresh with what they did since the build."""
+    sides = {e.entity: e for e in (recipe.owners, recipe.items)}
+    events = known_events(settings, release, sides)
+    text = texts_of_later(engine(settings), recipe.owners, parse_instant(release.as_of))[[row]]
+    owners = recipe.batch(np.array([row], np.int32), events, text.tolist())
+    events = events if recipe.surface.owner is Entity.USER else events.transposed()
+    return recipe.caught_up(owners, events.where(events.owner == row)), owners
 
 
 def _check(settings: Settings, args: argparse.Namespace) -> int:

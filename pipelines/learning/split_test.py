@@ -7,12 +7,14 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 
 import numpy as np
+from scipy import sparse
 
-from models.metrics import K, at_k, bootstrap, hits_of, places
+from models.metrics import K, at_k, bootstrap, hits_of, ndcg_of, places
 from models.nouns.bundle import Bundle
 from models.nouns.interactions import Interactions
 from models.nouns.vocabulary import Entity, Surface
-from models.recipe import REQUIRED, open_recipe
+from models.recipe import REQUIRED, Recipe, open_recipe
+from models.recommend import recommend
 from models.settings import Settings
 from pipelines.data.snapshot import Snapshot
 from pipelines.learning.holdout import Outcome, hashed, inner_cut, outcome_of
@@ -70,15 +72,33 @@ class Split:
         settings = replace(settings, enable_als=True, enable_two_tower=True, ranker="rules")
         recipe = open_recipe(surface, {**self.facts, bundle.name: bundle}, settings)
         (scorer,) = recipe.scorers.values()
-        mine = self.outcome if surface.owner is Entity.USER else self.outcome.transposed()
-        rows = recipe.owners.owners_of(surface)
-        rows = rows[~recipe.owners.opted_out[rows]]
-        rows = rows[np.diff(mine.over(rows, recipe.catalogue).relevant.indptr) > 0]
-        rows = np.sort(rows[np.argsort(hashed(recipe.owners.ids, rows))][: settings.holdout_owners])
-        relevant = mine.over(rows, recipe.catalogue).relevant
+        rows, relevant = self._asked(recipe, settings)
         proposal = scorer.propose(recipe.batch(rows, self.before), K)
         figures = at_k(hits_of(places(proposal.indptr, proposal.item), relevant), np.diff(relevant.indptr))
         return {**figures, "known": np.diff(proposal.indptr) > 0}
+
+    def blended(self, als: Bundle, two_tower: Bundle, settings: Settings) -> np.ndarray:
+        """(owners,) float64 NDCG at K on the surfaces of people, of lists that the ensemble makes alone with the two
+        weights of the settings; whom one half does not know the other answers."""
+        alone = replace(settings, enable_als=True, enable_two_tower=True, enable_ensemble=True, ranker="off",
+                        candidate_sources="route", blend="weighted", cold_start_threshold=0, warm_user_threshold=0)
+        found = []
+        for surface in surfaces_of(two_tower.name):
+            recipe = open_recipe(surface, {**self.facts, als.name: als, two_tower.name: two_tower}, alone)
+            rows, relevant = self._asked(recipe, settings)
+            lists = recommend(recipe, recipe.batch(rows, self.before), K)
+            item = np.searchsorted(recipe.catalogue, lists.item).astype(np.int32)
+            found.append(ndcg_of(places(lists.indptr, item), relevant))
+        return np.concatenate(found)
+
+    def _asked(self, recipe: Recipe, settings: Settings) -> tuple[np.ndarray, sparse.csr_matrix]:
+        """Rows of the owners that judge on a surface, and what each met first after the cut, over the catalogue."""
+        mine = self.outcome if recipe.surface.owner is Entity.USER else self.outcome.transposed()
+        rows = recipe.owners.owners_of(recipe.surface)
+        rows = rows[~recipe.owners.opted_out[rows]]
+        rows = rows[np.diff(mine.over(rows, recipe.catalogue).relevant.indptr) > 0]
+        rows = np.sort(rows[np.argsort(hashed(recipe.owners.ids, rows))][: settings.holdout_owners])
+        return rows, mine.over(rows, recipe.catalogue).relevant
 
 
 def split_test(name: str, snapshot: Snapshot, settings: Settings, share: float) -> dict[str, object]:

@@ -8,8 +8,12 @@ winner replaces the start only where the 95% interval of the paired difference o
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import time
+import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +22,7 @@ import numpy as np
 
 from models.errors import TooSparse, TrainingError
 from models.metrics import paired_difference
+from models.nouns.bundle import Bundle, open_bundle, write_bundle
 from models.settings import Settings
 from pipelines.artifacts import Artifacts
 from pipelines.data.snapshot import Snapshot
@@ -28,20 +33,23 @@ Values = dict[str, Any]
 
 _SHARES = (0.0, 0.03, 0.1, 0.25, 0.5, 1.0)
 _ALS: dict[str, tuple[Any, ...]] = {
-    "factors": (32, 64, 128, 256), "alpha": (1.0, 3.0, 10.0, 40.0, 100.0),
-    "regularization": (0.01, 0.1, 1.0, 3.0, 10.0), "damping": ("none", "log", "binary"), "half_life_share": _SHARES}
-#: Model -> setting -> what is tried for it, neighbours standing side by side.
+    "factors": (32, 64, 128, 256), "alpha": (1.0, 3.0, 10.0, 40.0, 100.0), "iterations": (15, 20, 30),
+    "regularization": (0.01, 0.05, 0.1, 1.0, 3.0, 10.0), "damping": ("none", "log", "binary"),
+    "half_life_share": _SHARES}
+#: Model -> setting -> what is tried for it, neighbours standing side by side (C30; the ensemble: C11-C14, O01).
 GRIDS: dict[str, dict[str, tuple[Any, ...]]] = {
     "als_v1": {f"als_{word}": grid for word, grid in _ALS.items()},
     "als_reverse_v1": {f"als_reverse_{word}": grid for word, grid in _ALS.items()},
     "item_neighbours_v1": {"neighbours": (50, 200, 1000), "neighbours_half_life_share": _SHARES},
     "item_neighbours_reverse_v1": {"neighbours_reverse_half_life_share": _SHARES},
     "two_tower_v1": {"two_tower_dimensions": (32, 64, 128), "two_tower_learning_rate": (0.001, 0.003, 0.01),
-                     "two_tower_half_life_share": _SHARES},
+                     "two_tower_half_life_share": _SHARES, "two_tower_epochs": (5, 10, 20)},
     "graph_filter_v1": {"graph_filter_rank": (64, 128, 256, 512), "graph_filter_weight": (0.0, 0.03, 0.1, 0.3, 1.0),
                         "graph_filter_exponent": (0.3, 0.4, 0.5), "graph_filter_sharpening": (0.0, 0.5, 1.5)},
     "content_v1": {"content_dimensions": (48, 96, 192, 300)},
+    "ensemble_v1": {"ensemble_als_weight": (0.3, 0.4, 0.5, 0.6, 0.7)},
 }
+_ENSEMBLE, _HALVES = "ensemble_v1", ("als_v1", "two_tower_v1")
 #: Trials of a model that are drawn from the whole grid before steps from the best take turns with further draws.
 DRAWN = 8
 #: The best trials of a model that are held against the start.
@@ -70,6 +78,11 @@ class Trials:
 
     path: Path
 
+    @classmethod
+    def of(cls, settings: Settings, snapshot: str) -> Trials:
+        """Where those of a snapshot and of what is set lie."""
+        return cls(settings.artifacts / "tuning" / f"{snapshot}-{settings.digest()}" / "trials.jsonl")
+
     def __iter__(self) -> Iterator[Trial]:
         lines = self.path.read_text().splitlines() if self.path.is_file() else []
         for line in lines:
@@ -84,8 +97,11 @@ class Trials:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         note = {"model": trial.model, "values": trial.values, "seconds": round(trial.seconds, 3),
                 "ndcg": np.rint(trial.ndcg * _SCALE).astype(int).tolist()}
-        with self.path.open("a") as file:
-            file.write(json.dumps(note) + "\n")
+        handle = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        try:
+            os.write(handle, f"{json.dumps(note)}\n".encode())  # in one piece: tasks side by side add to one file
+        finally:
+            os.close(handle)
 
 
 def tune(settings: Settings, snapshot: Snapshot, seconds: float | None = None, trials: int | None = None,
@@ -97,9 +113,9 @@ def tune(settings: Settings, snapshot: Snapshot, seconds: float | None = None, t
     inner cut.
     """
     split = Split.of(snapshot, settings, settings.holdout_share)
-    store = Trials(settings.artifacts / "tuning" / f"{snapshot.name}-{settings.digest()}" / "trials.jsonl")
+    store = Trials.of(settings, snapshot.name)
     done = list(store)
-    active = [m for m in models if grid_of(m, settings) and _switched_on(m, settings)]
+    active = searched(models, settings)
     began, tried = time.perf_counter(), 0
     while active:
         passed = time.perf_counter() - began
@@ -110,8 +126,7 @@ def tune(settings: Settings, snapshot: Snapshot, seconds: float | None = None, t
         if values is None:
             active.remove(model)
             continue
-        trial = _tried(split, model, values, settings)
-        store.add(trial)
+        trial = trial_of(split, model, values, settings, store)
         done, tried = [*done, trial], tried + 1
         if progress is not None:
             progress(tried if seconds is None else time.perf_counter() - began, f"{model} {trial.mean:.4f}")
@@ -120,8 +135,15 @@ def tune(settings: Settings, snapshot: Snapshot, seconds: float | None = None, t
     return found
 
 
+def searched(models: Sequence[str], settings: Settings) -> list[str]:
+    """Those that are switched on and have a setting that nobody chose."""
+    return [m for m in models if grid_of(m, settings) and _switched_on(m, settings)]
+
+
 def grid_of(model: str, settings: Settings) -> dict[str, tuple[Any, ...]]:
     """The grid of a model, without the settings that somebody chose."""
+    if model == _ENSEMBLE and not settings.free("ensemble_two_tower_weight"):
+        return {}
     return {name: grid for name, grid in GRIDS[model].items() if settings.free(name)}
 
 
@@ -136,18 +158,18 @@ def next_values(model: str, done: Sequence[Trial], settings: Settings) -> Values
     cannot be fitted, for want of data say."""
     start, grid = start_of(model, settings), grid_of(model, settings)
     mine = [t for t in done if t.model == model]
-    tried = {_key(t.values): t for t in mine}
-    if _key(start) not in tried:
+    tried = {key(t.values): t for t in mine}
+    if key(start) not in tried:
         return start
-    if not len(tried[_key(start)].ndcg):
+    if not len(tried[key(start)].ndcg):
         return None
     rng = np.random.default_rng([settings.seed, *model.encode(), len(mine)])
-    near = [v for v in _steps(max(mine, key=lambda t: t.mean).values, grid) if _key(v) not in tried]
+    near = [v for v in steps(max(mine, key=lambda t: t.mean).values, grid) if key(v) not in tried]
     if near and len(mine) > DRAWN and len(mine) % 2:
         return near[int(rng.integers(len(near)))]
     for _ in range(100):
         drawn = {name: values[int(rng.integers(len(values)))] for name, values in grid.items()}
-        if _key(drawn) not in tried:
+        if key(drawn) not in tried:
             return drawn
     return near[int(rng.integers(len(near)))] if near else None
 
@@ -159,7 +181,7 @@ def summary(done: Sequence[Trial], settings: Settings, snapshot: str, cut: str) 
     taken: Values = {}
     for model, verdict in judged.items():
         if verdict["adopted"]:
-            taken |= verdict["best"]["values"]
+            taken |= whole(verdict["best"]["values"])
         elif "reverse" in model:  # else it would follow what the forward one takes over
             taken |= verdict["start"]["values"]
     return {"snapshot": snapshot, "cut": cut, "measure": "NDCG@10", "settings": taken, "models": judged}
@@ -167,7 +189,7 @@ def summary(done: Sequence[Trial], settings: Settings, snapshot: str, cut: str) 
 
 def _verdict(trials: Sequence[Trial], start: Values) -> dict[str, Any]:
     """Empty where the start was not tried or could not be fitted."""
-    first = next((t for t in trials if _key(t.values) == _key(start) and len(t.ndcg)), None)
+    first = next((t for t in trials if key(t.values) == key(start) and len(t.ndcg)), None)
     if first is None:
         return {}
     comparable = [t for t in trials if len(t.ndcg) == len(first.ndcg) and t is not first]
@@ -181,19 +203,46 @@ def _verdict(trials: Sequence[Trial], start: Values) -> dict[str, Any]:
             "gain": {name: round(value, 6) for name, value in gain.items()}, "adopted": bool(beyond)}
 
 
-def _tried(split: Split, model: str, values: Values, settings: Settings) -> Trial:
-    """Fit and judge; what cannot be fitted has no figures."""
+def whole(values: Mapping[str, Any]) -> Values:
+    """The settings that these values stand for: the two weights of the ensemble are one choice, they add up to 1."""
+    als = values.get("ensemble_als_weight")
+    return {**values, **({} if als is None else {"ensemble_two_tower_weight": round(1 - als, 6)})}
+
+
+def trial_of(split: Split, model: str, values: Values, settings: Settings, store: Trials) -> Trial:
+    """Fit, judge and add to the trials; what cannot be fitted has no figures."""
     began = time.perf_counter()
-    chosen = replace(settings, **values)
+    chosen = replace(settings, **whole(values))
     try:
-        both = model in ("two_tower_v1", "content_v1")
-        ndcg = split.judged(split.fitted(model, chosen), chosen, surfaces_of(model, both))["ndcg"]
+        ndcg = _judged(split, model, chosen, store.path.parent / "halves")
     except (TooSparse, TrainingError):
         ndcg = np.zeros(0)
-    return Trial(model, values, ndcg, time.perf_counter() - began)
+    trial = Trial(model, values, ndcg, time.perf_counter() - began)
+    store.add(trial)
+    return trial
 
 
-def _steps(values: Values, grid: Mapping[str, tuple[Any, ...]]) -> list[Values]:
+def _judged(split: Split, model: str, chosen: Settings, halves: Path) -> np.ndarray:
+    if model == _ENSEMBLE:
+        als, two_tower = (_half(split, name, chosen, halves / name) for name in _HALVES)
+        return split.blended(als, two_tower, chosen)
+    both = model in ("two_tower_v1", "content_v1")
+    return np.asarray(split.judged(split.fitted(model, chosen), chosen, surfaces_of(model, both))["ndcg"])
+
+
+def _half(split: Split, name: str, settings: Settings, directory: Path) -> Bundle:
+    """A half of the ensemble as it is set, fitted once for all weights."""
+    if not directory.is_dir():
+        bundle, aside = split.fitted(name, settings), directory.with_name(f".{name}.{uuid.uuid4().hex[:8]}")
+        aside.mkdir(parents=True, mode=0o700)
+        write_bundle(bundle, aside)
+        with suppress(OSError):  # a task beside this one was first, with the same model
+            aside.rename(directory)
+        shutil.rmtree(aside, ignore_errors=True)
+    return open_bundle(name, directory)
+
+
+def steps(values: Values, grid: Mapping[str, tuple[Any, ...]]) -> list[Values]:
     """Every point one step away in one setting; a value beside the grid steps to the next ones within it."""
     found = []
     for name, options in grid.items():
@@ -208,8 +257,11 @@ def _spent(model: str, done: Sequence[Trial], by_count: bool) -> float:
 
 
 def _switched_on(model: str, settings: Settings) -> bool:
-    return settings.enable_als if model.startswith("als") else settings.enable_two_tower or model != "two_tower_v1"
+    switches = {"als_v1": settings.enable_als, "als_reverse_v1": settings.enable_als,
+                "two_tower_v1": settings.enable_two_tower,
+                _ENSEMBLE: settings.enable_als and settings.enable_two_tower and settings.enable_ensemble}
+    return switches.get(model, True)
 
 
-def _key(values: Mapping[str, Any]) -> str:
+def key(values: Mapping[str, Any]) -> str:
     return json.dumps({n: v if isinstance(v, str) else float(v) for n, v in values.items()}, sort_keys=True)

@@ -13,14 +13,14 @@ import os
 import secrets
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import psycopg2
 from sqlalchemy import make_url
 
-from models.errors import ServiceError
+from models.errors import ServiceError, SettingsError
 from models.settings import Secret, Settings
 from pipelines.local.processes import Started, start, tail
 from pipelines.local.servers import running_settings
@@ -28,6 +28,11 @@ from pipelines.local.servers import running_settings
 CHECKOUT = Path(__file__).resolve().parents[2]
 COMPONENTS = {"airflow-api-server": ("api-server",), "airflow-scheduler": ("scheduler", "--skip-serve-logs"),
               "airflow-dag-processor": ("dag-processor",), "airflow-triggerer": ("triggerer", "--skip-serve-logs")}
+WORKER = {"airflow-worker": ("celery", "worker", "--skip-serve-logs", "--concurrency", "2")}
+#: What a worker on another machine must be given as it is here.
+SHARED = ("DATABASE_URL", "REDIS_URL", "MATCHBOOK_NAMESPACE", "MATCHBOOK_ARTIFACTS", "MATCHBOOK_EXECUTOR",
+          "AIRFLOW__CORE__FERNET_KEY", "AIRFLOW__API_AUTH__JWT_SECRET", "AIRFLOW__API__SECRET_KEY",
+          "AIRFLOW__API__BASE_URL", "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN")
 OUR_COMMENT = "Matchbook: Airflow's metadata"
 NO_LOG_SERVER = "1"  # a port on which nothing listens: logs lie on the disk
 
@@ -41,19 +46,37 @@ def start_airflow(settings: Settings) -> dict[str, Started]:
     """Migrate the metadata and start the components; `settings` hold both servers' addresses. Raises ServiceError."""
     env = airflow_environment(settings)
     _migrate(settings, env)
-    airflow, logs = _program("airflow"), settings.home / "logs"
-    return {name: start([airflow, *words], logs / f"{name}.log", env, CHECKOUT, group=True)
-            for name, words in COMPONENTS.items()}
+    wanted = COMPONENTS | (WORKER if settings.executor == "celery" else {})
+    return {name: start_component(settings, name, words, env) for name, words in wanted.items()}
+
+
+def start_component(settings: Settings, name: str, words: Sequence[str], env: Mapping[str, str]) -> Started:
+    """Start one process of Airflow, in a group of its own."""
+    return start([_program("airflow"), *words], settings.home / "logs" / f"{name}.log", env, CHECKOUT, group=True)
 
 
 def airflow_environment(settings: Settings) -> dict[str, str]:
-    """The whole environment of Airflow's processes and of the tasks that they start."""
+    """The whole environment of Airflow's processes and of the tasks that they start.
+
+    What the environment sets of Airflow by itself stands: a worker on another machine is told where its scheduler is.
+    """
+    given = {name: value for name, value in os.environ.items() if name.startswith("AIRFLOW__")}
+    return child_environment(settings) | _own_environment(settings, given) | given
+
+
+def shared_environment(settings: Settings) -> dict[str, str]:
+    """What a worker on another machine must be given, secrets among it."""
+    mine = airflow_environment(settings)
+    return {name: mine[name] for name in SHARED if mine.get(name)}
+
+
+def _own_environment(settings: Settings, given: Mapping[str, str]) -> dict[str, str]:
     home, kept = settings.home / "airflow", _kept_secrets(settings)
-    return child_environment(settings) | {
+    metadata = given.get("AIRFLOW__DATABASE__SQL_ALCHEMY_CONN") or _metadata_url(settings)
+    return _workers_environment(settings, metadata) | {
         "AIRFLOW_HOME": str(home),
         "AIRFLOW__CORE__DAGS_FOLDER": str(CHECKOUT / "dags"),
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
-        "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
         "AIRFLOW__CORE__PARALLELISM": "4",  # it forks that many idle workers
         "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "True",
         "AIRFLOW__CORE__FERNET_KEY": kept["fernet_key"],
@@ -67,12 +90,28 @@ def airflow_environment(settings: Settings) -> dict[str, str]:
         "AIRFLOW__API__WORKERS": "1",
         "AIRFLOW__API__SECRET_KEY": kept["secret_key"],
         "AIRFLOW__API_AUTH__JWT_SECRET": kept["jwt_secret"],
-        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": _metadata_url(settings),
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": metadata,
         "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.1",
         "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "30",
         "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": NO_LOG_SERVER,
         "AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT": NO_LOG_SERVER,
         "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
+    }
+
+
+def _workers_environment(settings: Settings, metadata: str) -> dict[str, str]:
+    """Who runs the tasks: forks of the scheduler, or Celery workers on any machine, with our Redis as their broker."""
+    if settings.executor == "local":
+        return {"AIRFLOW__CORE__EXECUTOR": "LocalExecutor"}
+    if metadata.startswith("sqlite"):
+        raise SettingsError("MATCHBOOK_EXECUTOR=celery needs Airflow's metadata in PostgreSQL, and DATABASE_URL's user "
+                            "may not create a database for it; set AIRFLOW__DATABASE__SQL_ALCHEMY_CONN")
+    return {
+        "AIRFLOW__CORE__EXECUTOR": "CeleryExecutor",
+        "AIRFLOW__CELERY__BROKER_URL": settings.redis_url.reveal(),
+        "AIRFLOW__CELERY__RESULT_BACKEND": f"db+{metadata}",
+        "AIRFLOW__CELERY_BROKER_TRANSPORT_OPTIONS__GLOBAL_KEYPREFIX": f"{settings.namespace}-tasks:",
+        "AIRFLOW__CELERY_BROKER_TRANSPORT_OPTIONS__VISIBILITY_TIMEOUT": "21600",  # longer than any task may run
     }
 
 

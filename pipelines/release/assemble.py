@@ -28,6 +28,7 @@ from pipelines.data.erasure.rows import erased_of
 from pipelines.judging.gate.kept import judged_of
 from pipelines.postgres import engine, transaction
 from pipelines.release.store import add_lists, place_release
+from pipelines.runs.code import code_digest
 from pipelines.runs.run import Run
 from pipelines.scoring.capping import cap_shards
 from pipelines.scoring.shards import open_shard, shard_path
@@ -46,18 +47,19 @@ def assemble_release(
 
     shards: what `score_shard` returned. surfaces: those that were planned, all by default; a release of some can be
     inspected and is never published. MATCHBOOK_EXPOSURE_CAP is applied here, over all shards at once. Raises
-    ReleaseIncomplete where one is missing, was changed since, leaves an owner out, or repeats an item: nothing is
-    stored then.
+    ReleaseIncomplete where one is missing, was changed since, leaves an owner out, repeats an item, or was made by
+    other code than the rest: nothing is stored then.
     """
+    _check_code(shards)
     entities = entities_of(run.artifacts.open_bundle(CATALOGUE, bundles[CATALOGUE]))
-    _check_erased(run, entities)
+    check_erased(run, entities)
     ordered, capped = cap_shards(run, sorted(shards, key=lambda s: (s["surface"], s["index"])), entities)
     digest, lists, shares, size = ReleaseDigest(), {}, {}, 0
     for surface in (s for s in Surface if surfaces is None or s.value in surfaces):
         mine = [s for s in ordered if s["surface"] == surface.value]
         parts = _verified(run, surface, mine, entities)
-        lists[surface.value], shares[surface.value] = sum(map(len, parts)), _shares(parts)
-        shares[surface.value]["exposure"] = _reach(parts, entities, surface) | capped.get(surface.value, {})
+        lists[surface.value], shares[surface.value] = sum(map(len, parts)), shares_of(parts)
+        shares[surface.value]["exposure"] = reach_of(parts, entities, surface) | capped.get(surface.value, {})
         size += add_lists(digest, surface, parts)
     name = f"{run.slug}-{digest.hexdigest()[:8]}"
     release = Release(
@@ -82,10 +84,21 @@ def assemble_release(
 
 def metadata_version() -> str:
     """Version of the code and of the libraries that shape the numbers."""
-    return " ".join(f"{name}={metadata.version(name)}" for name in ("numpy", "scipy", "implicit", "torch"))
+    libraries = (f"{name}={metadata.version(name)}" for name in ("numpy", "scipy", "implicit", "torch"))
+    return " ".join([f"matchbook={code_digest()}", *libraries])
 
 
-def _check_erased(run: Run, entities: Mapping[Entity, Entities]) -> None:
+def _check_code(shards: Sequence[Mapping[str, Any]]) -> None:
+    """Raises ReleaseIncomplete where the code was changed between two shards, such as before some were cleared."""
+    made_by = sorted({str(s["code"]) for s in shards if "code" in s})
+    if len(made_by) > 1:
+        raise ReleaseIncomplete(
+            f"the shards were scored by different code ({', '.join(made_by)}): it was changed in mid-run; clear the "
+            "whole group `score`, so that one code makes every list, and run on"
+        )
+
+
+def check_erased(run: Run, entities: Mapping[Entity, Entities]) -> None:
     """Raises ReleaseIncomplete where somebody was erased since the snapshot was taken."""
     with transaction(engine(run.settings)) as connection:
         erased = erased_of(connection)
@@ -113,15 +126,17 @@ def _verified(
             f"{len(missing)} owners without one; clear the scoring task that failed and assemble again"
         )
     for p in parts:
-        _check_unique(surface, p)
+        check_unique(surface, p)
     return parts
 
 
-def _reach(parts: Sequence[RankedLists], entities: Mapping[Entity, Entities], surface: Surface) -> dict[str, Any]:
+def reach_of(parts: Sequence[RankedLists], entities: Mapping[Entity, Entities], surface: Surface) -> dict[str, Any]:
+    """See `models.recommend.exposure.reach`; nothing without lists."""
     return reach(RankedLists.concat(parts), entities[surface.item].items_of(surface)) if parts else {}
 
 
-def _check_unique(surface: Surface, lists: RankedLists) -> None:
+def check_unique(surface: Surface, lists: RankedLists) -> None:
+    """Raises ReleaseIncomplete where an item stands twice in a list."""
     owner = np.repeat(np.arange(len(lists), dtype=np.int64), np.diff(lists.indptr))
     if len(np.unique(owner * (int(lists.item.max(initial=0)) + 1) + lists.item)) != len(lists.item):
         raise ReleaseIncomplete(
@@ -129,7 +144,7 @@ def _check_unique(surface: Surface, lists: RankedLists) -> None:
         )
 
 
-def _shares(parts: Sequence[RankedLists]) -> dict[str, Any]:
+def shares_of(parts: Sequence[RankedLists]) -> dict[str, Any]:
     """Share of lists by method and by route, and of places by source: every release reports them."""
     total = max(sum(len(p) for p in parts), 1)
     places = max(sum(len(p.item) for p in parts), 1)

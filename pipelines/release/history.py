@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-import shutil
 import time
+from collections.abc import Sequence
 from typing import Any
 
 from models.errors import ReleaseNotFound
@@ -66,7 +66,8 @@ def rollback(settings: Settings, dry_run: bool = False) -> dict[str, Any]:
 
 
 def retire(settings: Settings) -> dict[str, list[str]]:
-    """Delete releases beyond `keep_artifacts`, then snapshots and bundles that no kept release names, and old staging.
+    """Delete builds beyond `keep_artifacts` and all but the last refresh of each, then snapshots and bundles that no
+    kept release names, and old staging.
 
     What is live or was live before it is never deleted. Who was erased and came back with a build that was under way
     then is erased again, before.
@@ -74,8 +75,8 @@ def retire(settings: Settings) -> dict[str, list[str]]:
     erase_returned(settings)
     artifacts = Artifacts(settings)
     releases = artifacts.releases()
-    safe = {current_release(settings), *_history(settings)}
-    kept = [r for i, r in enumerate(reversed(releases)) if i < settings.keep_artifacts or r.id in safe]
+    safe = {current_release(settings), *_history(settings)} | _worth_keeping(releases, settings.keep_artifacts)
+    kept = [r for r in releases if r.id in safe]
     gone = {
         "releases": _drop(artifacts, "releases", {r.id for r in kept}),
         "snapshots": _drop(artifacts, "snapshots", {r.snapshot for r in kept}, settings.keep_artifacts),
@@ -86,6 +87,13 @@ def retire(settings: Settings) -> dict[str, list[str]]:
             gone[kind] = _drop(artifacts, kind, {n.get(folder.name, "") for n in named}, settings.keep_artifacts)
     gone["runs"] = _drop_runs(artifacts)
     return {kind: names for kind, names in gone.items() if names}
+
+
+def _worth_keeping(releases: Sequence[Release], most: int) -> set[str]:
+    """The newest builds, and of each the newest refresh: hourly refreshes push no build out. releases: oldest first."""
+    builds = [r for r in releases if not r.parts][-most:]
+    refreshed = {r.built: r.id for r in releases if r.parts}
+    return {b.id for b in builds} | {refreshed[b.as_of] for b in builds if b.as_of in refreshed}
 
 
 def _make_live(settings: Settings, release: str, reason: str, force: bool, dry_run: bool) -> dict[str, Any]:
@@ -117,7 +125,7 @@ def _drop(artifacts: Artifacts, kind: str, kept: set[str], spare: int = 0) -> li
     newest = {p.name for p in stored[len(stored) - spare :]} if spare else set()
     old = [p for p in stored if p.name not in kept | newest]
     for path in old:
-        shutil.rmtree(path)
+        artifacts.remove(kind, path.name)
     return [p.name for p in old]
 
 
@@ -125,7 +133,7 @@ def _drop_runs(artifacts: Artifacts) -> list[str]:
     limit = time.time() - _RUN_DAYS * 86_400  # the age of a staging folder is the disk's business, not a cutoff
     old = [p for p in artifacts.stored("runs") if p.stat().st_mtime < limit]
     for path in old:
-        shutil.rmtree(path)
+        artifacts.remove("runs", path.name)
     return [p.name for p in old]
 
 

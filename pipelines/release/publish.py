@@ -58,19 +58,19 @@ def make_live(settings: Settings, held: Lease, loadable: Loadable, reason: str) 
     switch(held, loadable.manifest)
     store_trending(settings, held, loadable.manifest, loadable.entities)
     done = {"published": True, "release": name, "previous": previous, "reason": reason, **loaded}
-    _note(settings, done)
+    note_publish(settings, done)
     log.info("release published %s retired=%s", done, retire_loaded(settings, held))
     return done
 
 
 def newer_live(client: redis.Redis, keys: Keys, manifest: Release) -> str | None:
-    """The id of the live release when its cutoff is newer than this one's."""
+    """The id of the live release when it comes of a build with a newer cutoff than this one's."""
     current = text(client.get(keys.current))
     stored = client.get(keys.manifest(current)) if current else None
     if not stored:
         return None
     live = Release.from_json(stored)
-    return live.id if parse_instant(live.as_of) > parse_instant(manifest.as_of) else None
+    return live.id if parse_instant(live.built) > parse_instant(manifest.built) else None
 
 
 def switch(held: Lease, manifest: Release, replaces: str = "") -> None:
@@ -111,7 +111,7 @@ def retire(held: Lease, release: str) -> None:
     held.script("retire", [keys.current, keys.history, keys.loading, *keys.of_release(release)], release)
 
 
-def _note(settings: Settings, done: dict[str, Any]) -> None:
+def note_publish(settings: Settings, done: dict[str, Any]) -> None:
     """Append to the log of publishes."""
     at = datetime.now(UTC).isoformat(timespec="seconds")  # noqa: TID251 when it happened; no list depends on it
     path = settings.artifacts / LOG

@@ -72,11 +72,13 @@ class Run:
             run = cls(run_id, as_of, settings.with_recorded(recorded))
         else:
             run = cls(run_id, as_of, _tuned(settings))
-        run.artifacts.write_json(
-            run.directory / "run.json",
-            {"id": run_id, "as_of": as_of.isoformat(), "fresh": fresh, "settings": run.settings.recorded()},
-        )
-        return run
+        return run._noted(fresh=fresh)
+
+    @classmethod
+    def refreshing(cls, settings: Settings, run_id: str, as_of: datetime, release: str) -> Run:
+        """Begin a refresh of a stored release, with its settings. Raises ReleaseNotFound, ReleaseIncomplete."""
+        recorded = Artifacts(settings).release(release).settings
+        return cls(run_id, as_of, settings.with_recorded(recorded))._noted(refreshes=release)
 
     @classmethod
     def open(cls, settings: Settings, run_id: str) -> Run:
@@ -86,6 +88,11 @@ class Run:
             raise DataError(f"no run {run_id!r} was started here ({path} is missing); start the build again")
         note = json.loads(path.read_text())
         return cls(run_id, parse_instant(note["as_of"]), settings.with_recorded(note["settings"]))
+
+    def _noted(self, **more: object) -> Run:
+        about = {"id": self.id, "as_of": self.as_of.isoformat(), "settings": self.settings.recorded(), **more}
+        self.artifacts.write_json(self.directory / "run.json", about)
+        return self
 
     @property
     def artifacts(self) -> Artifacts:

@@ -21,6 +21,7 @@ from models.nouns.vocabulary import Surface
 from models.recipe import Recipe, open_bundles, open_recipe
 from models.recommend import CHUNK, recommend
 from pipelines.data.snapshot import Snapshot
+from pipelines.runs.code import code_digest
 from pipelines.runs.run import Run
 from pipelines.scoring.accelerate import accelerated
 
@@ -56,7 +57,9 @@ def plan_shards(
 
 
 def score_shard(run: Run, shard: Mapping[str, Any]) -> dict[str, Any]:
-    """Score one shard into the run's staging; returns {surface, index, owners, sha256}. Again gives the same bytes."""
+    """Score one shard into the run's staging; returns {surface, index, owners, sha256, code}.
+
+    Again gives the same bytes, as long as the code is the same."""
     surface = Surface(shard["surface"])
     recipe = open_recipe(surface, open_bundles(run.settings.artifacts, shard["bundles"], run.settings), run.settings)
     interactions = Snapshot.open(run.settings.artifacts / "snapshots" / shard["snapshot"]).interactions()
@@ -68,7 +71,8 @@ def score_shard(run: Run, shard: Mapping[str, Any]) -> dict[str, Any]:
     log.info(
         "shard scored surface=%s index=%s owners=%s places=%s", surface, shard["index"], len(lists), len(lists.item)
     )
-    return {"surface": surface.value, "index": shard["index"], "owners": len(lists), "sha256": sha256_of(path)}
+    return {"surface": surface.value, "index": shard["index"], "owners": len(lists), "sha256": sha256_of(path),
+            "code": code_digest()}
 
 
 def score_owners(recipe: Recipe, owners: Owners) -> RankedLists:

@@ -67,7 +67,7 @@ class Access:
         """All numbers in the format of Prometheus, over all processes of this reader."""
         held = self._releases.current
         if held is not None:
-            AGE.set(3600 * age_hours(held.generated_at()))
+            AGE.set(3600 * age_hours(held.release.generated_at))
         registry = REGISTRY
         if getattr(values.ValueClass, "_multiprocess", False):
             registry = CollectorRegistry()

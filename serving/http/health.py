@@ -64,6 +64,6 @@ def _pinned(settings: Settings) -> dict[str, str]:
 def _release(held: HeldRelease | None, settings: Settings) -> dict[str, Any]:
     if held is None:
         return {"release": None}
-    age = age_hours(held.generated_at())
-    return {"release": held.id, "as_of": held.release.as_of, "generated_at": held.generated_at(),
+    age = age_hours(held.release.generated_at)
+    return {"release": held.id, "as_of": held.release.as_of, "generated_at": held.release.generated_at,
             "age_hours": round(age, 2), "stale": age > settings.stale_hours, "models": dict(held.release.bundles)}

@@ -50,7 +50,7 @@ def body(answer: Answer, query: Query, stale_hours: float, now: datetime | None 
         "generated_at": answer.generated_at,
         "release": held.id,
         "source": answer.source,
-        "stale": age_hours(held.generated_at(listing.part), now) > stale_hours,
+        "stale": age_hours(held.release.generated_at, now) > stale_hours,
         "degraded": bool(answer.trouble),
         "known": answer.known,
         "total": len(places),
@@ -66,8 +66,9 @@ def _wanted(answer: Answer, query: Query, table: ItemTable) -> np.ndarray:
         return np.arange(len(item))
     keep = np.ones(len(item), bool)
     for facet, values in query.facets.items():
-        codes = [i for i, label in enumerate(table.labels[facet]) if label.casefold() in values]
-        keep &= np.isin(table.facets[facet][item], codes)
+        wanted = np.zeros(len(table.labels[facet]) + 1, bool)  # the last place is that of a blank, code -1
+        wanted[[code for value in values for code in table.codes[facet].get(value, ())]] = True
+        keep &= wanted[table.facets[facet][item]]
     if query.exclude:
         keep &= ~np.isin(item, table.ids.rows_of(sorted(query.exclude)))
     return np.flatnonzero(keep)

@@ -7,11 +7,12 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from models.errors import BundleError, MatchbookError
+from models.errors import BundleError, MatchbookError, ServiceError
 from models.nouns.bundle import Bundle
 from models.nouns.vocabulary import Surface
 from models.recipe import Recipe, open_bundles, open_recipe
 from models.settings import Settings
+from models.store import bring
 from serving.releases import HeldRelease
 
 log = logging.getLogger("matchbook.reader")
@@ -38,9 +39,10 @@ def open_recipes(settings: Settings, held: HeldRelease) -> Recipes:
     troubles = []
     for name, version in held.release.bundles.items():
         try:
+            bring(settings, f"bundles/{name}/{version}")
             bundles |= open_bundles(settings.artifacts, {name: version}, recorded)
             log.info("model loaded: %s %s", name, bundles[name].version)
-        except (BundleError, OSError) as error:
+        except (BundleError, ServiceError, OSError) as error:
             troubles.append(str(error))
             log.error("model not loaded: %s %s: %s", name, version, error)
     try:

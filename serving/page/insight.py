@@ -10,11 +10,11 @@ from uuid import UUID
 import numpy as np
 
 from models.errors import RequestError
-from models.explain import explain, explain_item, not_shown
 from models.nouns.catalogue import ItemTable
 from models.nouns.release import OWN, StoredList, since_meaning
 from models.nouns.vocabulary import Entity, EventKind, InteractionKind, Surface
 from models.recipe import Recipe
+from models.recommend.explain import explain, explain_item, not_shown
 from serving.doors.cache import Cache
 from serving.doors.postgres import Database, OwnerRecord
 from serving.lists import HIDDEN, Answer, ListReader

@@ -69,10 +69,15 @@ class House:
 @pytest.fixture(scope="module")
 def house() -> Iterator[House]:
     """The tiny marketplace loaded, Airflow healthy with its pools, the reader up; nothing built yet."""
+    yield from furnished_house({})
+
+
+def furnished_house(more: dict[str, str]) -> Iterator[House]:
+    """The same with these settings besides."""
     home = Path(tempfile.mkdtemp(prefix="matchbook-house-"))
     home.chmod(0o755)  # as root the servers run as an unprivileged account, which must pass through
     reader, airflow = free_ports(2)
-    given = {**SMALL, "MATCHBOOK_READER_PORT": str(reader), "MATCHBOOK_AIRFLOW_PORT": str(airflow)}
+    given = {**SMALL, **more, "MATCHBOOK_READER_PORT": str(reader), "MATCHBOOK_AIRFLOW_PORT": str(airflow)}
     with pytest.MonkeyPatch.context() as environment:
         for name in [n for n in os.environ if n.startswith(("AIRFLOW", "MATCHBOOK_"))]:
             environment.delenv(name)

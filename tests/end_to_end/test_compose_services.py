@@ -25,11 +25,12 @@ from tests.end_to_end.conftest import free_ports
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 SERVICES: dict[str, dict[str, Any]] = yaml.safe_load((CHECKOUT / "docker-compose.yml").read_text())["services"]
-LONG_RUNNING = ["airflow-api-server", "airflow-scheduler", "airflow-dag-processor", "airflow-triggerer", "reader"]
+LONG_RUNNING = ["airflow-api-server", "airflow-scheduler", "airflow-dag-processor", "airflow-triggerer",
+                "airflow-worker", "reader"]
 SECRET = "5" * 64
 GIVEN = {"POSTGRES_PASSWORD": SECRET, "REDIS_PASSWORD": SECRET, "AIRFLOW_ADMIN_PASSWORD": "letmein",
          "AIRFLOW_FERNET_KEY": "c2l4dGVlbiBieXRlcyB4IHR3byBtYWtlcyAzMiEhISE=", "AIRFLOW_SECRET_KEY": SECRET,
-         "AIRFLOW_JWT_SECRET": SECRET}
+         "AIRFLOW_JWT_SECRET": SECRET, "AIRFLOW_EXECUTOR": "CeleryExecutor"}  # so that the worker has something to do
 
 
 @dataclass
@@ -46,7 +47,8 @@ class Natively:
 
     def text(self, text: str) -> str:
         """As compose fills in variables, then with this machine's addresses."""
-        filled = re.sub(r"(?<!\$)\$\{(\w+):\?[^}]*\}", lambda found: GIVEN[found[1]], str(text)).replace("$$", "$")
+        filled = re.sub(r"(?<!\$)\$\{(\w+):[?-]([^}]*)\}", lambda found: GIVEN.get(found[1], found[2]), str(text))
+        filled = filled.replace("$$", "$")
         for there, here in self.replaced.items():
             filled = filled.replace(there, here)
         return filled

@@ -39,7 +39,7 @@ class StoredList:
     reason: np.ndarray
 
 
-def encode_lists(lists: RankedLists, part: int = 0) -> list[bytes]:
+def encode_lists(lists: RankedLists) -> list[bytes]:
     """One value a list, in the order of `lists`."""
     item = lists.item.astype("<u4").tobytes()
     score = np.rint(np.clip(lists.score, 0, 1) * 65535).astype("<u2").tobytes()
@@ -50,6 +50,7 @@ def encode_lists(lists: RankedLists, part: int = 0) -> list[bytes]:
         lists.route.tolist(),
         lists.reranked.tolist(),
         lists.count.tolist(),
+        lists.part.tolist(),
         bounds[:-1],
         bounds[1:],
         strict=True,
@@ -60,7 +61,7 @@ def encode_lists(lists: RankedLists, part: int = 0) -> list[bytes]:
         + score[2 * a : 2 * b]
         + source[a:b]
         + reason[a:b]
-        for m, r, k, c, a, b in heads
+        for m, r, k, c, part, a, b in heads
     ]
 
 

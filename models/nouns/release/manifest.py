@@ -17,9 +17,10 @@ class Release:
 
     id: "<cutoff slug>-<first 8 of digest>". as_of, generated_at: ISO 8601 UTC. digest: sha256 over all encoded
     lists, surface by surface, owners ascending; it does not depend on shards or on when it was made.
-    bundles: name -> version. lists: surface -> number of owners. parts: the builds its lists came from (a refresh
-    adds one); the header of a list names its part. files: path -> sha256 of every file with lists. list_bytes: of all
-    encoded lists. erased: marks of the people taken out since it was built, each the name of a receipt; they count in
+    bundles: name -> version. lists: surface -> number of owners. parts: where its lists came from, {as_of,
+    generated_at}: the build, whose name is "release", then each refresh that added lists; the header of a list names
+    its part. A build itself has none. files: path -> sha256 of every file with lists. list_bytes: of all encoded lists.
+    erased: marks of the people taken out since it was built, each the name of a receipt; they count in
     the digest. replaces: the release whose place it takes, if any. judged: name -> version of the models before its
     inner cut, by which the next build judges it; empty where nothing was held out.
     """
@@ -41,6 +42,12 @@ class Release:
     erased: Sequence[str] = field(default_factory=list)
     replaces: str = ""
     judged: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def built(self) -> str:
+        """The cutoff of the build behind it, ISO 8601: what its models were taught. Which release may replace which
+        is decided by it: a refresh knows more of some owners, but no more than the next build."""
+        return str(self.parts[0]["as_of"]) if self.parts else self.as_of
 
     def to_json(self) -> str:
         """With a checksum of the rest under "sha256"."""

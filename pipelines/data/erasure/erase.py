@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import csv
 import logging
-import shutil
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -36,6 +35,7 @@ from pipelines.postgres import engine, transaction
 from pipelines.release.cache import connect, wrapped
 from pipelines.release.lease import Lease, lease
 from pipelines.release.publish import drop_unfinished
+from pipelines.runs.mirror import EVERY, pull
 
 log = logging.getLogger(__name__)
 #: Readers follow the pointer within a second; after this nobody asks for a replaced release any more.
@@ -49,6 +49,7 @@ def erase(settings: Settings, given: str) -> dict[str, Any]:
     Raises DataError where it is no id, or where something still holds it at the end; ServiceError; ReleaseTooBig where
     Redis has no room for the live release's successor.
     """
+    pull(settings, EVERY)
     person = person_of(settings, given)
     receipt = Receipt(settings, person)
     receipt.removed(erase_rows(settings, person))
@@ -117,18 +118,18 @@ def _rewrite_redis(
 def _delete(settings: Settings, successors: Mapping[str, str]) -> int:
     """Delete what was replaced: releases first, so that what is left of an erasure cut off here can still be read."""
     old = sorted(successors, key=lambda name: not name.startswith(_RELEASES))
-    there = [path for path in (settings.artifacts / name for name in old) if path.is_dir()]
-    for path in there:
-        shutil.rmtree(path)
+    there = [name for name in old if (settings.artifacts / name).is_dir()]
+    for kind, _, name in (path.rpartition("/") for path in there):
+        Artifacts(settings).remove(kind, name)
     return len(there)
 
 
 def _delete_names(settings: Settings, person: Person) -> dict[str, int]:
     """Staging of builds, reports of imports and logs, as far as they name the person."""
     runs = settings.artifacts / "runs"
-    named = {runs / p.relative_to(runs).parts[0] for p in files_with(runs, person)}
-    for path in named:
-        shutil.rmtree(path)
+    named = {p.relative_to(runs).parts[0] for p in files_with(runs, person)}
+    for name in named:
+        Artifacts(settings).remove("runs", name)
     reports = files_with(settings.home / "rejected", person)
     logs = [p for folder in ("logs", "airflow/logs") for p in files_with(settings.home / folder, person)]
     return {

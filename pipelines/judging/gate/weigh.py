@@ -40,7 +40,7 @@ def weigh(run: Run, snapshot: str, release: str, kind: str = "manual") -> dict[s
     """
     new = run.artifacts.release(release)
     live, notes = _champion(run.settings)
-    older = live is not None and parse_instant(live.as_of) > parse_instant(new.as_of)
+    older = live is not None and parse_instant(live.built) > parse_instant(new.built)
     again = live is not None and live.id == new.id
     found, cuts = _judged(run, snapshot, new, None if older or again else live, notes)
     checks = [*above_floor(found, run.settings), *against_live(found, run.settings)]
@@ -123,7 +123,7 @@ def _told_only(check: Check) -> Check:
 
 
 def _days(live: Release, new: Release) -> float:
-    return abs((parse_instant(new.as_of) - parse_instant(live.as_of)).total_seconds()) / _DAY_S
+    return abs((parse_instant(new.built) - parse_instant(live.built)).total_seconds()) / _DAY_S
 
 
 def _reasons(verdict: str, checks: list[Check], live: Release | None) -> list[str]:

@@ -57,7 +57,7 @@ def refresh_since(settings: Settings, client: redis.Redis, keys: Keys, full: boo
     seconds, micros = client.time()
     now, note = EPOCH + timedelta(seconds=seconds, microseconds=micros), _noted(client, keys)
     full = full or note.get("release") != release.id or now - _instant(note["full"]) > ALL_AGAIN
-    start = parse_instant(release.as_of) if full else _instant(note["until"]) - LATE
+    start = parse_instant(release.built) if full else _instant(note["until"]) - LATE
     met = _write(client, keys, settings, _met(settings.with_recorded(release.settings), start, now))
     hidden, shown = _refresh_hidden(engine(settings), client, keys, "-infinity" if full else start, now, full)
     until = microseconds(now)

@@ -88,6 +88,16 @@ def test_a_failed_shard_blocks_the_release(town, harm: str) -> None:
     assert Artifacts(town.settings).releases() == []
 
 
+def test_shards_of_different_code_never_stand_in_one_release(town) -> None:
+    """The code was changed between a clear and the run after it: nothing is stored, and the cure is said."""
+    run = town.run()
+    bundles, done = town.score(run)
+    assert len({s["code"] for s in done}) == 1
+    with pytest.raises(ReleaseIncomplete, match=r"different code .* clear the whole group `score`"):
+        assemble_release(run, "planted", bundles, [{**done[0], "code": "0123456789ab"}, *done[1:]])
+    assert run.artifacts.releases() == []
+
+
 def test_an_older_cutoff_is_stored_and_not_live_unless_forced(town) -> None:
     newer, older = town.build(days=1), town.build(days=0)
     publish_release(town.settings, newer)

@@ -61,18 +61,18 @@ def test_killed_after_any_stage_and_run_again_it_completes(
 def test_killed_between_two_deletions_it_completes(
     city: City, traces: Callable[[City], list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    remove, count = erasing.shutil.rmtree, [0]
+    remove, count = Artifacts.remove, [0]
 
-    def twice(path: Any, *words: Any, **more: Any) -> None:
-        count[0] += "runs" not in str(path)
+    def twice(artifacts: Artifacts, kind: str, name: str) -> None:
+        count[0] += kind != "runs"
         if count[0] == 4:
             raise Killed
-        remove(path, *words, **more)
+        remove(artifacts, kind, name)
 
-    monkeypatch.setattr(erasing.shutil, "rmtree", twice)
+    monkeypatch.setattr(Artifacts, "remove", twice)
     with pytest.raises(Killed):
         erase(city.settings, PERSON)
-    monkeypatch.setattr(erasing.shutil, "rmtree", remove)
+    monkeypatch.setattr(Artifacts, "remove", remove)
     assert traces(city) != []
     assert erase(city.settings, PERSON)["left"] == [] and traces(city) == []
 

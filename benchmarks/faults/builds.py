@@ -1,0 +1,257 @@
+"""`python -m benchmarks.faults.builds [NAME …] [--users N] [--seed S]`: what happens to a build when its world breaks.
+
+A real Airflow with its scheduler, a sample marketplace, and one fault at a chosen moment of a build: a scoring task
+killed, the scheduler killed and started again, PostgreSQL's connection cut during the export, Redis killed while a
+release is loaded, the disk full while a model is stored (as root: a small tmpfs), two builds at once. Printed for
+each: how the run ended, which tasks were tried again or failed and what the UI says of them, and whether the release
+is the one that an undisturbed build of the same cutoff makes. Exit status 1 where one is wrong, or left half-loaded.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import random
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from benchmarks.faults import harm
+from models.settings import Settings
+from pipelines.data.load import import_folder
+from pipelines.data.sample import ENDS, write_sample
+from pipelines.local.airflow_api import AirflowApi
+from pipelines.local.airflow_process import CHECKOUT, address, admin_password, start_airflow
+from pipelines.local.builds import DAG, prepare_dags
+from pipelines.local.processes import Started, stop_together
+from pipelines.local.servers import remove_home, servers
+from pipelines.postgres import engine, migrate
+from pipelines.release.cache import connect
+
+SMALL = {"MATCHBOOK_ALS_FACTORS": "16", "MATCHBOOK_ALS_ITERATIONS": "5", "MATCHBOOK_TWO_TOWER_EPOCHS": "2",
+         "MATCHBOOK_RANKER_EPOCHS": "2", "MATCHBOOK_RANKER_CUTS": "0", "MATCHBOOK_SHARDS": "4"}
+PATIENCE_S = 900.0
+
+
+@dataclass(frozen=True)
+class Place:
+    """A running Matchbook. home: settings that start servers; settings: with their addresses."""
+
+    home: Settings
+    settings: Settings
+    api: AirflowApi
+    airflow: dict[str, Started]
+
+
+@dataclass(frozen=True)
+class Strike:
+    """A fault that is to strike a run."""
+
+    place: Place
+    run: str
+    as_of: datetime
+    rng: random.Random
+
+    def until_running(self, task: str) -> Mapping[str, Any]:
+        """The first running instance of a task, waited for."""
+        deadline = time.monotonic() + PATIENCE_S
+        while time.monotonic() < deadline:
+            for instance in self.place.api.task_instances(DAG, self.run):
+                if instance["task_id"] == task and instance["state"] == "running":
+                    return instance
+            time.sleep(0.05)
+        raise TimeoutError(f"{task} of {self.run} never ran")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run under a fault ended. done: what the fault did. told: what the UI says of tasks that did not go through
+    at the first try."""
+
+    done: str
+    state: str
+    told: list[str]
+    release: str | None
+    expected: str
+    left: int
+    seconds: float
+
+    @property
+    def right(self) -> bool:
+        """The right release, or none."""
+        return self.release in (None, self.expected) and not self.left
+
+
+def main() -> int:
+    """Every fault, or those that are named."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.faults.builds", description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(FAULTS)}; all by default")
+    parser.add_argument("--users", type=int, default=400)
+    parser.add_argument("--seed", type=int, default=0)
+    args = parser.parse_args()
+    names, wrong = args.names or list(FAULTS), 0
+    head = ("fault", "what it did", "run", "tried again or failed, and what is said", "release", "s")
+    sys.stdout.write(f"| {' | '.join(head)} |\n|{'---|' * len(head)}\n")
+    with place(args.users) as found:
+        for day, name in enumerate(names):
+            outcome = suffered(found, name, ENDS - timedelta(days=day), random.Random(args.seed + day))
+            wrong += not outcome.right
+            sys.stdout.write(row(name, outcome))
+            sys.stdout.flush()
+    return int(wrong > 0)
+
+
+def row(name: str, outcome: Outcome) -> str:
+    """A line of the table."""
+    release = "none" if outcome.release is None else "right" if outcome.right else f"WRONG: {outcome.release}"
+    said = "; ".join(outcome.told) or "nothing"
+    return f"| {name} | {outcome.done} | {outcome.state} | {said} | {release} | {outcome.seconds:.0f} |\n"
+
+
+@contextmanager
+def place(users: int) -> Iterator[Place]:
+    """PostgreSQL, Redis and Airflow with a sample marketplace; gone at the end."""
+    folder = Path(tempfile.mkdtemp(prefix="matchbook-builds-"))
+    folder.chmod(0o755)
+    os.environ.update(SMALL)
+    home = replace(Settings.from_env(), home=folder / "home", airflow_port=harm.free_port())
+    with servers(home) as settings:
+        migrate(engine(settings))
+        write_sample(folder / "data", users=users, startups=users // 4)
+        import_folder(settings, folder / "data")
+        airflow = start_airflow(settings)
+        try:
+            api = AirflowApi(address(settings), admin_password(settings))
+            prepare_dags(api, lambda: None)
+            api.unpause(DAG)
+            yield Place(home, settings, api, airflow)
+        finally:
+            stop_together(airflow)
+    remove_home(home)
+
+
+def suffered(found: Place, name: str, as_of: datetime, rng: random.Random) -> Outcome:
+    """Build a cutoff while the fault strikes; the release is compared with one that is made in peace afterwards."""
+    started, run = time.monotonic(), f"{name.replace(' ', '_')}_{as_of:%Y%m%d}"
+    with ThreadPoolExecutor(1) as pool:
+        striking = pool.submit(FAULTS[name], Strike(found, run, as_of, rng))
+        trigger(found, run, as_of)
+        state = ended(found, run)
+        done = striking.result()
+    seconds = time.monotonic() - started
+    release = released(found, as_of)
+    left = connect(found.settings).scard(f"{found.settings.namespace}:loading")
+    return Outcome(done, state, told(found, run), release, in_peace(found, as_of), int(left), seconds)  # type: ignore[arg-type]
+
+
+def trigger(found: Place, run: str, as_of: datetime) -> None:
+    """Start a build as an operator does."""
+    conf = {"as_of": as_of.isoformat(), "force": True}  # every cutoff here is older than the one before
+    found.api.trigger(DAG, run, as_of.isoformat(), conf)
+
+
+def ended(found: Place, run: str) -> str:
+    """The state in which a run ended; "hung" after PATIENCE_S."""
+    deadline = time.monotonic() + PATIENCE_S
+    while time.monotonic() < deadline:
+        try:
+            state = found.api.run_state(DAG, run)
+        except Exception:  # noqa: BLE001 the API server has lost its database for a moment, as planned
+            state = ""
+        if state in ("success", "failed"):
+            return state
+        time.sleep(0.5)
+    return "hung"
+
+
+def told(found: Place, run: str) -> list[str]:
+    """Every task that took more than one try or failed: its state and the last words of a failed try."""
+    lines = []
+    for task in found.api.task_instances(DAG, run):
+        if task["try_number"] > 1 or task["state"] == "failed":
+            failed = {**task, "try_number": 1}
+            lines_of = "\n".join(found.api.log_of(DAG, run, failed)).splitlines()
+            words = [w for w in lines_of if "Error" in w or "kill" in w]
+            said = f" ({words[-1].strip()[:160]})" if words else ""
+            lines.append(f"{task['task_id']} {task['state']} at try {task['try_number']}{said}")
+    return lines
+
+
+def released(found: Place, as_of: datetime) -> str | None:
+    """The live release where it is of this cutoff."""
+    live = connect(found.settings).get(f"{found.settings.namespace}:current")
+    name = live.decode() if isinstance(live, bytes) else None
+    return name if name and name.startswith(as_of.strftime("%Y%m%dT%H%M%S")) else None
+
+
+def in_peace(found: Place, as_of: datetime) -> str:
+    """The name of the release that a build of the same cutoff makes alone, in a home of its own."""
+    with tempfile.TemporaryDirectory(prefix="matchbook-peace-") as home:
+        env = {**os.environ, "MATCHBOOK_HOME": home, "MATCHBOOK_NAMESPACE": "peace",
+               "DATABASE_URL": found.settings.database_url.reveal(), "REDIS_URL": found.settings.redis_url.reveal()}
+        words = [sys.executable, "-m", "pipelines", "build", "--as-of", as_of.isoformat()]
+        done = subprocess.run(words, cwd=CHECKOUT, env=env, capture_output=True, text=True)
+        if done.returncode:
+            raise RuntimeError(done.stderr[-2000:])
+        return next(p.name for p in (Path(home) / "artifacts" / "releases").iterdir())
+
+
+def _killed_shard(strike: Strike) -> str:
+    task = strike.until_running("score.score_shard")
+    time.sleep(strike.rng.uniform(0, 1))
+    return harm.kill(int(task["pid"] or 0))
+
+
+def _killed_scheduler(strike: Strike) -> str:
+    at = strike.rng.choice(["train.two_tower", "judge.evaluate", "score.score_shard"])
+    strike.until_running(at)
+    place = strike.place
+    harm.restart_component(place.settings, place.airflow, "airflow-scheduler", strike.rng.uniform(0, 2))
+    return f"while {at} ran"
+
+
+def _cut_export(strike: Strike) -> str:
+    return harm.cut_export(strike.place.settings, strike.rng.uniform(0, 1))
+
+
+def _killed_redis(strike: Strike) -> str:
+    return harm.kill_redis_while_loading(strike.place.home, strike.place.settings)
+
+
+def _full_disk(strike: Strike) -> str:
+    def noticed() -> bool:
+        tasks = strike.place.api.task_instances(DAG, strike.run)
+        return any(t["task_id"] == "train.als" and t["state"] in ("up_for_retry", "failed") for t in tasks)
+
+    return harm.fill_disk(strike.place.settings.artifacts / "bundles" / "als_v1", noticed)
+
+
+def _two_at_once(strike: Strike) -> str:
+    trigger(strike.place, f"{strike.run}_too", strike.as_of)
+    words = [sys.executable, "-m", "pipelines", "build", "--as-of", strike.as_of.isoformat()]
+    env = {**os.environ, "MATCHBOOK_HOME": str(strike.place.settings.home)}
+    status = subprocess.run(words, cwd=CHECKOUT, env=env, capture_output=True).returncode
+    return f"second run: {ended(strike.place, f'{strike.run}_too')}, command line: {status}"
+
+
+FAULTS: dict[str, Callable[[Strike], str]] = {
+    "nothing": lambda _: "nothing",
+    "scoring task killed": _killed_shard,
+    "scheduler killed and started again": _killed_scheduler,
+    "PostgreSQL cut during the export": _cut_export,
+    "Redis killed while loading": _killed_redis,
+    "disk full while storing a model": _full_disk,
+    "two builds at once": _two_at_once,
+}
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,80 @@
+"""The tasks of refresh_ranked_lists: each calls one step of `pipelines/scoring/refresh/steps.py`."""
+
+from __future__ import annotations
+
+import logging
+from datetime import timedelta
+from typing import Any
+
+from airflow.sdk import task
+
+from matchbook_tasks.rules import (
+    LIVE,
+    PUBLISH,
+    RELEASE,
+    SCORING,
+    Ref,
+    directory_of,
+    settings_here,
+    skip_because,
+    times_of,
+)
+
+log = logging.getLogger(__name__)
+SHORT = timedelta(minutes=30)
+
+
+@task(multiple_outputs=False, execution_timeout=SHORT)
+def look_for_changes(**context: Any) -> Ref:
+    """Read what the live release does not know: new interactions, people and startups; pink where nothing is."""
+    from pipelines.runs.cutoff import cutoff_of
+    from pipelines.scoring.refresh.steps import look_for_changes
+
+    cutoff = cutoff_of(times_of(context))
+    log.info("cutoff %s: %s", cutoff.at.isoformat(), cutoff.because)
+    found = look_for_changes(settings_here(), directory_of(context["run_id"]), cutoff.at)
+    if found["reason"]:
+        _decided("skip", found["reason"], found)
+        skip_because(found["reason"], found, context)
+    return found
+
+
+@task(multiple_outputs=False, pool=SCORING, execution_timeout=timedelta(hours=1))
+def make_lists(changes: Ref) -> Ref:
+    """Make the lists of everybody whom the changes concern, with the models of the live release."""
+    from pipelines.scoring.refresh.steps import make_lists
+
+    return make_lists(settings_here(), changes)
+
+
+@task(multiple_outputs=False, outlets=[RELEASE], execution_timeout=SHORT)
+def merge(changes: Ref, lists: Ref, **context: Any) -> Ref:
+    """Store the new lists and all others, carried over byte for byte, as one release; nobody may be without a list."""
+    from pipelines.scoring.refresh.steps import merge
+
+    release = merge(settings_here(), changes, lists)
+    context["outlet_events"][RELEASE].extra = {**release, "as_of": changes["as_of"]}
+    return release
+
+
+@task(multiple_outputs=False, pool=PUBLISH, outlets=[LIVE], execution_timeout=SHORT)
+def publish(release: Ref, **context: Any) -> Ref:
+    """Put the release into the place of the one that it refreshes; pink where another build went live meanwhile."""
+    from pipelines.scoring.refresh.live import publish_refresh
+
+    if context["params"]["publish"]:
+        done = publish_refresh(settings_here(), release["release"])
+    else:
+        done = {**release, "published": False, "reason": f"this was a dry run: {release['release']} is stored only"}
+    _decided("publish" if done["published"] else "skip", done["reason"], release)
+    if not done["published"]:
+        skip_because(done["reason"], done, context)
+    context["outlet_events"][LIVE].extra = done
+    return done
+
+
+def _decided(verdict: str, reason: str, about: Ref) -> None:
+    from pipelines.runs.decisions import decided
+
+    decided(settings_here(), "refresh", verdict, [reason],
+            **{k: about[k] for k in ("release", "refreshes", "as_of") if k in about})

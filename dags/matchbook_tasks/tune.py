@@ -1,0 +1,62 @@
+"""The tasks of tune_models: each calls one step of `pipelines/learning/tune_rounds.py`."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any
+
+from airflow.sdk import task
+
+from matchbook_tasks.rules import TRAINING, Ref, settings_here, skip_because
+
+log = logging.getLogger(__name__)
+SHORT, LONG = timedelta(minutes=30), timedelta(hours=4)
+POINT_NAME = "{{ task.op_kwargs['point']['model'] }} {{ task.op_kwargs['point']['index'] + 1 }}"
+#: Of all trials so many are drawn from the whole grid; the rest are steps from the best of them.
+DRAWN = 0.7
+
+
+@task(multiple_outputs=False, execution_timeout=SHORT)
+def draw_points(**context: Any) -> list[Ref]:
+    """Choose points of every model's grid that were not tried yet; the first of a model is what is set now."""
+    from pipelines.learning.tune_rounds import plan_round
+
+    params = context["params"]
+    return plan_round(settings_here(), max(1, round(DRAWN * params["trials"])), params["models"])
+
+
+@task(multiple_outputs=False, execution_timeout=SHORT, trigger_rule="none_failed")
+def step_from_best(**context: Any) -> list[Ref]:
+    """Choose points one step away from the best of each model so far."""
+    from pipelines.learning.tune_rounds import plan_round
+
+    params = context["params"]
+    drawn = max(1, round(DRAWN * params["trials"]))
+    return plan_round(settings_here(), max(0, params["trials"] - drawn), params["models"], near=True)
+
+
+@task(multiple_outputs=False, pool=TRAINING, execution_timeout=LONG, map_index_template=POINT_NAME,
+      doc_md="Fit one model with these values before the inner cut, judge it by what came after; pink once time is up.")
+def try_point(point: Ref, **context: Any) -> Ref:
+    from pipelines.learning.tune_rounds import try_point
+
+    minutes, began = context["params"]["minutes"], context["ti"].start_date - context["dag_run"].start_date
+    if began > timedelta(minutes=minutes):
+        skip_because(f"the budget of {minutes} minutes was spent before this trial", point, context)
+    return try_point(settings_here(), point)
+
+
+@task(multiple_outputs=False, execution_timeout=SHORT, trigger_rule="none_failed")
+def keep_best(**context: Any) -> Ref:
+    """Hold the best of each model against what is set, over owners in pairs; what is surely better goes to the next
+    build. Every trial stands in this task's log."""
+    from pipelines.commands.tune import table
+    from pipelines.learning.tune_rounds import keep_best, trials_table
+
+    found = keep_best(settings_here(), {k: context["params"][k] for k in ("trials", "minutes", "models")})
+    trials: Sequence[Ref] = found.pop("trials")
+    log.info("%s", trials_table(trials))
+    log.info("%s", table(found))
+    return {**found, "trials": trials[:100]}

@@ -1,0 +1,53 @@
+"""### Search better settings for the models, within a budget
+
+Every trial fits one model with other values on what came before the **inner cut** (`MATCHBOOK_HOLDOUT_SHARE` of the
+newest events lie after it) and judges it by NDCG@10 over everybody who first met something after it. The graph shows
+two rounds: points drawn from the grids, then steps from the best of them.
+
+| model | what is searched |
+|---|---|
+| ALS, both directions | factors x regularization x iterations x alpha, damping, half-life (C30) |
+| two-tower | dimensions, learning rate, epochs, half-life |
+| ensemble | the weight of ALS against the two-tower: 0.3 to 0.7 |
+| neighbours, graph filter, content | their own |
+
+**Only what is surely better is kept**: where the 95% interval of the paired gain over the present settings lies above
+0. It stands in `artifacts/tuning.json`, with the budget, and **the next build of a new cutoff takes it over** (so does
+one that is triggered with `fresh`). A variable in the environment always wins. Remove the file to go back.
+
+**The budget** is both: `trials` at most, and no trial begins after `minutes`; those that were left are pink. **Trigger
+it again to go on**: what was tried on the same snapshot with the same settings is not tried again. A cleared trial
+returns its figures at once. The log of `keep_best` lists every trial; its return value has the best of each model.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from airflow.sdk import Param, dag
+from matchbook_tasks.rules import DEFAULTS
+from matchbook_tasks.tune import draw_points, keep_best, step_from_best, try_point
+
+MODELS = ["als_v1", "als_reverse_v1", "two_tower_v1", "ensemble_v1", "item_neighbours_v1",
+          "item_neighbours_reverse_v1", "content_v1", "graph_filter_v1"]
+PARAMS = {
+    "trials": Param(40, type="integer", minimum=1, maximum=500, title="Trials", description="Fits at most, all told."),
+    "minutes": Param(60, type="number", exclusiveMinimum=0, maximum=600, title="Minutes",
+                     description="No trial begins after so long."),
+    "models": Param(MODELS, type="array", items={"type": "string", "enum": MODELS}, examples=MODELS, minItems=1,
+                    uniqueItems=True, title="Models", description="Whose settings are searched."),
+}
+
+
+@dag(dag_id="tune_models", schedule=None, catchup=False, start_date=datetime(2010, 1, 1, tzinfo=UTC),
+     is_paused_upon_creation=False, max_active_runs=1, dagrun_timeout=timedelta(hours=12), default_args=DEFAULTS,
+     params=PARAMS, tags=["matchbook", "by hand"], doc_md=__doc__,
+     description="Search the models' settings within a budget; the next build takes over what is surely better")
+def tune_models() -> None:
+    drawn = try_point.override(task_id="try_drawn_points").expand(point=draw_points())
+    near = step_from_best()
+    drawn >> near
+    try_point.override(task_id="try_steps").expand(point=near) >> keep_best()
+
+
+tune_models()

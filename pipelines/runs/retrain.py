@@ -1,0 +1,164 @@
+"""When a scheduled run builds: decided every day from what is stored, so that operators can see why (K01-K09, R13).
+
+The seeds ask for weekly, two-weekly and monthly builds by activity, and for one at once when interactions have doubled
+or many people or startups came. One rule holds them together (docs/decisions/builds/when-to-retrain.md): the activity
+of the last week sets the rhythm, and a leap since the last build breaks it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+import numpy as np
+
+from models.errors import BundleError, DataError, ReleaseError
+from models.nouns.release import Release
+from models.nouns.vocabulary import Entity, Method, Surface
+from models.routing import route
+from models.settings import Settings
+from pipelines.artifacts import Artifacts
+from pipelines.data.snapshot import Snapshot
+from pipelines.postgres import engine, rows
+from pipelines.release.history import current_release
+from pipelines.runs.decisions import decided
+from pipelines.runs.run import parse_instant
+
+WEEK = timedelta(days=7)
+WEEKLY, TWO_WEEKLY, MONTHLY = 7, 14, 30
+#: A build that was triggered by hand in the middle of a day does not shift the rhythm by one.
+SLACK = timedelta(hours=12)
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What the decision rests on. built: the cutoff of the live build, ISO 8601; None where there is none.
+
+    age_days: from that cutoff to the run's. week, active_days: interactions of the last seven days, and on how many of
+    them there were any. interactions, users, startups: how many there were at the build, and are now. drift: the share
+    of people by which the mix of routes differs from the build's; None where its snapshot is gone.
+    """
+
+    built: str | None = None
+    age_days: float = 0.0
+    week: int = 0
+    active_days: int = 0
+    interactions: tuple[int, int] = (0, 0)
+    users: tuple[int, int] = (0, 0)
+    startups: tuple[int, int] = (0, 0)
+    drift: float | None = None
+
+
+@dataclass(frozen=True)
+class Decision:
+    """Whether a build is due, how often it is at this activity, and why in a sentence."""
+
+    due: bool
+    every_days: int
+    reason: str
+
+
+def decide(facts: Facts, settings: Settings) -> Decision:
+    """The rule, pure: no clock, no server."""
+    every, rhythm = _rhythm(facts, settings)
+    if settings.retrain == "always":
+        return Decision(True, 1, "a build is due every day: MATCHBOOK_RETRAIN=always")
+    if facts.built is None:
+        return Decision(True, every, "no build is live yet")
+    leap = _leap(facts, settings)
+    if leap:
+        return Decision(True, every, f"{leap} since the live build of {facts.built}: it is due before its time")
+    age = f"the live build's cutoff, {facts.built}, is {facts.age_days:.1f} days old"
+    if facts.age_days + SLACK / timedelta(days=1) >= every:
+        return Decision(True, every, f"{age}, and a build is due {rhythm}")
+    drift = "unknown" if facts.drift is None else f"{facts.drift:.1%}"
+    return Decision(False, every, (
+        f"no build is due: {age}, one is due {rhythm}; since then interactions {_times(facts.interactions)}, people "
+        f"{_times(facts.users)}, startups {_times(facts.startups)}, mix of routes moved by {drift}. Trigger a run to "
+        "build now; MATCHBOOK_RETRAIN=always builds every day"))
+
+
+def retrain(settings: Settings, as_of: datetime) -> tuple[Decision, dict[str, Any]]:
+    """The decision for the scheduled run of this cutoff and the facts behind it, both kept with the other decisions."""
+    facts = facts_of(settings, as_of)
+    found = decide(facts, settings)
+    told = asdict(facts)
+    decided(settings, "retrain", "build" if found.due else "skip", [found.reason], as_of=as_of.isoformat(),
+            every_days=found.every_days, facts=told)
+    return found, told
+
+
+def facts_of(settings: Settings, as_of: datetime) -> Facts:
+    """Read from PostgreSQL and the live release. Raises ServiceError."""
+    live = current_release(settings)
+    try:
+        release = Artifacts(settings).release(live) if live else None
+        snapshot = Snapshot.open(settings.artifacts / "snapshots" / release.snapshot) if release else None
+    except (ReleaseError, BundleError, DataError):
+        release = snapshot = None  # nobody can say what the live lists were made of: a build is due
+    if release is None or snapshot is None:
+        return Facts()
+    built, database = parse_instant(release.built), engine(settings)
+    (activity,) = rows(database, "retrain/activity", as_of=as_of, week=as_of - WEEK, built=built)
+    (people,) = rows(database, "retrain/people", as_of=as_of)
+    counts = snapshot.manifest["counts"]
+    return Facts(
+        built=release.built, age_days=round((as_of - built) / timedelta(days=1), 3),
+        week=int(activity.week), active_days=int(activity.days),
+        interactions=(int(counts["interactions"]), int(counts["interactions"]) + int(activity.since)),
+        users=(int(counts["users"]), max(int(people.users), int(counts["users"]))),
+        startups=(int(counts["startups"]), max(int(people.startups), int(counts["startups"]))),
+        drift=_drift(settings, release, snapshot, as_of, int(people.users)))
+
+
+def _rhythm(facts: Facts, settings: Settings) -> tuple[int, str]:
+    """Days between two builds at this activity, and why: K01, K04, K09; K02; K03, K06."""
+    said = f"at {facts.week} interactions in the last week"
+    if facts.week > settings.retrain_busy:
+        return WEEKLY, f"weekly {said} (more than {settings.retrain_busy})"
+    if facts.week >= settings.retrain_quiet and facts.active_days == WEEK.days:
+        return WEEKLY, f"weekly {said}, some on every day"
+    if facts.week >= settings.retrain_quiet:
+        return TWO_WEEKLY, f"every two weeks {said} ({settings.retrain_quiet} to {settings.retrain_busy})"
+    return MONTHLY, f"monthly {said} (fewer than {settings.retrain_quiet})"
+
+
+def _leap(facts: Facts, settings: Settings) -> str:
+    """What grew or shifted so much that a build cannot wait (K05, K07), empty if nothing."""
+    if facts.interactions[1] >= 2 * max(facts.interactions[0], 1):
+        return f"interactions have doubled ({facts.interactions[0]} to {facts.interactions[1]})"
+    for word, (then, now) in (("people", facts.users), ("startups", facts.startups)):
+        if now - then > settings.retrain_growth * max(then, 1):
+            return f"{word} grew by more than {settings.retrain_growth:.0%} ({then} to {now})"
+    if facts.drift is not None and facts.drift > settings.retrain_drift:
+        return f"the mix of routes moved by {facts.drift:.1%} (more than {settings.retrain_drift:.0%})"
+    return ""
+
+
+def _drift(settings: Settings, release: Release, snapshot: Snapshot, as_of: datetime, people: int) -> float | None:
+    """Half the sum of differences between the shares of the routes of people at the build and now. Who came since and
+    did nothing is cold."""
+    users = snapshot.entities(Entity.USER)
+    mine = users.role >= 0
+    if not mine.any():
+        return None
+    found = rows(engine(settings), "retrain/busy_users", since=parse_instant(release.built), as_of=as_of)
+    row, more = users.ids.rows_of([str(r.id) for r in found]), np.array([r.interactions for r in found], np.int64)
+    now = users.count.astype(np.int64)
+    np.add.at(now, row[row >= 0], more[row >= 0])
+    silent = max(people - len(users) - int((row < 0).sum()), 0)
+    after = np.concatenate([now[mine], more[row < 0], np.zeros(silent, np.int64)])
+    recorded = settings.with_recorded(release.settings)
+    before, after_ = (_mix(counts, recorded) for counts in (users.count[mine], after))
+    return round(float(np.abs(before - after_).sum() / 2), 4)
+
+
+def _mix(counts: np.ndarray, settings: Settings) -> np.ndarray:
+    """(methods,) share of each route among people of these interaction counts."""
+    method = route(Surface.STARTUPS_FOR_DEVELOPER, counts, settings).method
+    return np.bincount(method, minlength=len(Method)) / max(len(method), 1)
+
+
+def _times(then_now: tuple[int, int]) -> str:
+    return f"x{then_now[1] / max(then_now[0], 1):.2f}"

@@ -1,0 +1,94 @@
+"""Who came to the platform since a release, and everybody with them, in rows that go on where the old ones end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+from sqlalchemy import Engine
+
+from models.nouns.entities import FACETS, UNKNOWN_TIME, Entities
+from models.nouns.vocabulary import Entity, Role
+from models.scorers.content import text_of
+from pipelines.postgres import rows
+from pipelines.runs.run import microseconds
+
+_ROLES = [r.value for r in Role]
+
+
+@dataclass(frozen=True)
+class Arrival:
+    """Somebody new. role: place in `Role`, -1 for startups and people of other roles. gone: opted out or withdrawn.
+
+    text: the tokens of the profile. founder: an id, blank where unknown. facets: words by FACETS.
+    """
+
+    id: str
+    role: int
+    created_us: int
+    gone: bool
+    text: str
+    founder: str
+    facets: Mapping[str, str]
+
+
+def arrivals(database: Engine, known: Entities, met: Iterable[str], since: datetime, as_of: datetime) -> list[Arrival]:
+    """Everybody of a kind that is not known, ascending by id: entered since, at an unknown time, or met by now.
+
+    met: ids that events name. Who is on no table of the platform is left out.
+    """
+    name = f"{known.entity}s"
+    born = [str(row.id) for row in rows(database, f"since/born_{name}", since=since, as_of=as_of)]
+    asked = np.unique(np.array([*born, *met], "<U36"))
+    unknown = asked[(known.ids.rows_of(asked) < 0) & (asked != "")].tolist()
+    found = rows(database, f"since/{name}", ids=unknown, as_of=as_of) if unknown else []
+    return [_arrival(known.entity, dict(row._mapping)) for row in found]
+
+
+def extended(before: Entities, new: Sequence[Arrival], users: Entities | None = None) -> Entities:
+    """Everybody, those who came since behind the others; their counts are 0 still. users: whose rows founders are."""
+    ids = before.ids.extended([a.id for a in new]) if new else before.ids
+    facets, labels = {}, {}
+    for facet in FACETS:
+        words = [a.facets.get(facet, "") for a in new]
+        labels[facet] = (*before.labels[facet], *sorted(set(words) - {"", *before.labels[facet]}))
+        place = {"": -1, **{word: code for code, word in enumerate(labels[facet]) if word}}
+        facets[facet] = _behind(before.facets[facet], [place[word] for word in words])
+    founder = users.ids.rows_of([a.founder for a in new]) if users is not None and new else np.full(len(new), -1)
+    zeros, people = [0] * len(new), before.entity is Entity.USER
+    return replace(
+        before, ids=ids, facets=facets, labels=labels,
+        role=_behind(before.role, [a.role for a in new]),
+        listed=_behind(before.listed, [not a.gone for a in new]),
+        opted_out=_behind(before.opted_out, [people and a.gone for a in new]),
+        founder=_behind(before.founder, founder.tolist()),
+        created_at=_behind(before.created_at, [a.created_us for a in new]),
+        views=_behind(before.views, zeros), interactions=_behind(before.interactions, zeros),
+        count=_behind(before.count, zeros))
+
+
+def texts_of_later(database: Engine, known: Entities, as_of: datetime) -> np.ndarray:
+    """(n,) str objects: the tokens of the profiles of whoever came since the build, blank for all others."""
+    text = np.full(len(known), "", object)
+    later = known.ids.ids[len(known) - known.ids.later :]
+    later = later[later != ""].tolist()
+    for row in rows(database, f"since/{known.entity}s", ids=later, as_of=as_of) if later else []:
+        arrival = _arrival(known.entity, dict(row._mapping))
+        text[known.ids.rows_of([arrival.id])] = arrival.text
+    return text
+
+
+def _arrival(entity: Entity, row: Mapping[str, Any]) -> Arrival:
+    words = {name: value for name, value in row.items() if isinstance(value, str)}
+    role = words.pop("role", "").strip().lower()
+    created = UNKNOWN_TIME if row["created_at"] is None else microseconds(row["created_at"])
+    facets = {"location": words.get("location", "")} if entity is Entity.USER else {f: words.get(f, "") for f in FACETS}
+    return Arrival(str(row["id"]), _ROLES.index(role) if role in _ROLES else -1, created, bool(row["gone"]),
+                   text_of(words), str(row.get("founder_id") or ""), facets)
+
+
+def _behind(column: np.ndarray, more: Sequence[Any]) -> np.ndarray:
+    return np.concatenate([column, np.array(more, column.dtype)])

@@ -1,0 +1,164 @@
+"""Artefacts in object storage (MATCHBOOK_ARTIFACTS): two machines with homes of their own see the same store."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from models.errors import ServiceError
+from models.settings import Settings
+from models.store import COMPLETE, WHOLE, Storage, bring
+from pipelines.artifacts import Artifacts
+from pipelines.runs.mirror import EVERY, pull, push
+
+KIND, NAME = "bundles/als_v1", "20240501T000000Z-0123abcd"
+
+
+@pytest.fixture(params=["memory", "local"])
+def machines(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Settings, Settings]]:
+    """Two homes, one storage: one kind knows no directories, the other is a disk treated as a storage."""
+    url = f"memory://{uuid.uuid4().hex}" if request.param == "memory" else f"local://{tmp_path}/storage"
+    yield tuple(Settings.from_env({"MATCHBOOK_HOME": str(tmp_path / home), "MATCHBOOK_ARTIFACTS": url})
+                for home in ("one", "other"))
+
+
+def placed(settings: Settings, kind: str = KIND, name: str = NAME) -> Path:
+    def fill(directory: Path) -> None:
+        (directory / "deep").mkdir()
+        (directory / "a.json").write_text('{"a": 1}')
+        (directory / "deep" / "b.npy").write_bytes(bytes(range(256)))
+
+    return Artifacts(settings).place(kind, name, fill)
+
+
+def test_what_one_machine_stores_the_other_has_before_its_next_step(machines: tuple[Settings, Settings]) -> None:
+    one, other = machines
+    mine = placed(one)
+    assert not (other.artifacts / KIND).exists()
+    pull(other)
+    theirs = other.artifacts / KIND / NAME
+    files = sorted(p.relative_to(mine) for p in mine.rglob("*") if p.is_file())
+    assert files == sorted(p.relative_to(theirs) for p in theirs.rglob("*") if p.is_file())
+    assert all((mine / f).read_bytes() == (theirs / f).read_bytes() for f in files)
+    assert [p.name for p in Artifacts(other).stored(KIND)] == [NAME]
+
+
+def test_a_reader_fetches_only_what_it_names(machines: tuple[Settings, Settings]) -> None:
+    one, other = machines
+    placed(one)
+    placed(one, "snapshots", "s-1")
+    bring(other, f"{KIND}/{NAME}")
+    assert (other.artifacts / KIND / NAME / "a.json").is_file() and not (other.artifacts / "snapshots").exists()
+
+
+def test_what_was_not_stored_to_its_end_is_not_there(machines: tuple[Settings, Settings]) -> None:
+    one, other = machines
+    placed(one)
+    storage = Storage.of(one)
+    assert storage is not None
+    storage.filesystem.rm(storage.place(f"{WHOLE}/{KIND}/{NAME}/{COMPLETE}"))
+    pull(other)
+    bring(other, f"{KIND}/{NAME}")
+    assert not (other.artifacts / KIND / NAME).exists()
+
+
+def test_a_file_that_is_not_what_was_stored_is_refused_and_nothing_is_left(machines: tuple[Settings, Settings]) -> None:
+    one, other = machines
+    placed(one)
+    storage = Storage.of(one)
+    assert storage is not None
+    storage.filesystem.pipe_file(storage.place(f"{WHOLE}/{KIND}/{NAME}/a.json"), b'{"a": 2}')
+    with pytest.raises(ServiceError, match="sha256 differs"):
+        pull(other)
+    assert not (other.artifacts / KIND / NAME).exists()
+    assert not [p for p in (other.artifacts / KIND).iterdir() if p.name.startswith(".")]
+
+
+def test_what_is_removed_on_one_machine_goes_from_the_other(machines: tuple[Settings, Settings]) -> None:
+    """Retirement and erasure reach every copy."""
+    one, other = machines
+    placed(one)
+    placed(one, KIND, "kept")
+    pull(other)
+    Artifacts(one).remove(KIND, NAME)
+    assert [p.name for p in Artifacts(one).stored(KIND)] == ["kept"]
+    pull(other)
+    assert [p.name for p in Artifacts(other).stored(KIND)] == ["kept"]
+
+
+def test_both_may_store_the_same(machines: tuple[Settings, Settings]) -> None:
+    one, other = machines
+    first, second = placed(one), placed(other)
+    pull(one)
+    pull(other)
+    assert (first / "a.json").read_text() == (second / "a.json").read_text()
+
+
+def test_staging_of_a_run_travels_with_the_run_and_no_other(machines: tuple[Settings, Settings]) -> None:
+    one, other = machines
+    for run in ("mine", "another"):
+        Artifacts(one).write_json(one.artifacts / "runs" / run / "run.json", {"id": run})
+        push(one, run)
+    placed(one, "runs/mine/holdout", "als_v1")
+    pull(other, "mine")
+    assert json.loads((other.artifacts / "runs" / "mine" / "run.json").read_text()) == {"id": "mine"}
+    assert (other.artifacts / "runs" / "mine" / "holdout" / "als_v1" / "a.json").is_file()
+    assert not (other.artifacts / "runs" / "another").exists()
+    shard = other.artifacts / "runs" / "mine" / "shards" / "0001.npz"
+    shard.parent.mkdir()
+    shard.write_bytes(b"lists")
+    push(other, "mine")
+    pull(one, "mine")
+    assert (one.artifacts / "runs" / "mine" / "shards" / "0001.npz").read_bytes() == b"lists"
+    shard.write_bytes(b"lists, scored again")
+    push(other, "mine")
+    pull(one, EVERY)
+    assert (one.artifacts / "runs" / "mine" / "shards" / "0001.npz").read_bytes() == b"lists, scored again"
+
+
+def test_a_run_that_was_retired_elsewhere_goes(machines: tuple[Settings, Settings]) -> None:
+    one, other = machines
+    Artifacts(one).write_json(one.artifacts / "runs" / "old" / "run.json", {})
+    push(one, "old")
+    pull(other, "old")
+    Artifacts(one).remove("runs", "old")
+    pull(other)
+    assert not (other.artifacts / "runs" / "old" / "run.json").exists()
+
+
+def test_lines_that_two_machines_add_are_all_kept(machines: tuple[Settings, Settings]) -> None:
+    one, other = machines
+    for settings, line in ((one, "first"), (other, "second")):
+        settings.artifacts.mkdir(parents=True, exist_ok=True)
+        with (settings.artifacts / "publishes.jsonl").open("a") as f:
+            f.write(f"{line}\n")
+        push(settings)
+    pull(one)
+    for settings in machines:
+        assert (settings.artifacts / "publishes.jsonl").read_text().splitlines() == ["first", "second"]
+    push(one)
+    pull(other)
+    assert (other.artifacts / "publishes.jsonl").read_text().splitlines() == ["first", "second"]
+
+
+def test_a_storage_that_does_not_answer_is_named(machines: tuple[Settings, Settings]) -> None:
+    away = replace(machines[0], artifacts_place="nosuchprotocol://bucket")
+    with pytest.raises(ServiceError, match="nosuchprotocol"):
+        pull(away)
+
+
+@pytest.mark.parametrize(("place", "where"), [("", "home/artifacts"), ("{}/shared", "shared"),
+                                              ("file://{}/shared", "shared")])
+def test_a_directory_that_all_see_is_the_store_itself(tmp_path: Path, place: str, where: str) -> None:
+    settings = Settings.from_env({"MATCHBOOK_HOME": str(tmp_path / "home"),
+                                  "MATCHBOOK_ARTIFACTS": place.format(tmp_path)})
+    assert settings.artifacts == tmp_path / where and settings.artifacts_url == ""
+    assert placed(settings).is_relative_to(tmp_path / where)
+    pull(settings)
+    push(settings)
+    assert not (tmp_path / where / ".stored").exists()

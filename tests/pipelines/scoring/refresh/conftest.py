@@ -1,0 +1,164 @@
+"""The tiny marketplace with one live build; each test changes its own copy of the platform and refreshes."""
+
+from __future__ import annotations
+
+import shutil
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import pytest
+import redis
+from sqlalchemy import text
+
+import pipelines.data.erasure.erase as erasing
+from models.nouns.catalogue import CATALOGUE, entities_of
+from models.nouns.entities import Entities
+from models.nouns.release import POPULAR_FIELD, Keys, Release, StoredList, decode_list
+from models.nouns.vocabulary import Entity, Surface
+from models.settings import Secret, Settings
+from pipelines.artifacts import Artifacts
+from pipelines.data.export import export_snapshot
+from pipelines.data.load import import_folder
+from pipelines.learning.train import BASE_BUNDLES, train
+from pipelines.postgres import engine, transaction
+from pipelines.release.assemble import assemble_release
+from pipelines.release.history import current_release, promote
+from pipelines.runs.run import Run
+from pipelines.scoring.refresh.steps import refresh
+from pipelines.scoring.shards import plan_shards, score_shard
+from tests.tiny_marketplace import AFTER_ALL, write_tiny_marketplace
+
+SMALL = {"als_factors": 4, "als_iterations": 3, "two_tower_epochs": 1, "two_tower_dimensions": 8,
+         "content_dimensions": 8, "shards": 5, "depth": 12, "ranker": "rules"}
+MOULD = "refresh_mould"
+HOUR = timedelta(hours=1)
+
+
+@dataclass(frozen=True, eq=False)
+class Town:
+    """A platform that goes on, and what Redis says of it. built: the release that was live first."""
+
+    settings: Settings
+    built: str
+
+    @property
+    def client(self) -> redis.Redis:
+        return redis.Redis.from_url(self.settings.redis_url.reveal())
+
+    @property
+    def keys(self) -> Keys:
+        return Keys(self.settings.namespace)
+
+    @property
+    def live(self) -> str:
+        return str(current_release(self.settings))
+
+    @property
+    def history(self) -> list[str]:
+        return [v.decode() for v in self.client.lrange(self.keys.history, 0, -1)]
+
+    def execute(self, statement: str, **values: Any) -> None:
+        with transaction(engine(self.settings)) as connection:
+            connection.execute(text(statement), values)
+
+    def met(self, user: str, startup: str, after: timedelta = timedelta(minutes=1), kind: str = "like") -> None:
+        self.execute("INSERT INTO user_interactions VALUES (:u, :s, :k, :at)", u=user, s=startup, k=kind,
+                     at=AFTER_ALL + after)
+
+    def opened(self, startup: str, after: timedelta = timedelta(minutes=2), **words: str) -> str:
+        words = {"category": "Gaming", "field": "unity", "tags": "unity;pixel", "description": "unity and pixel",
+                 "location": "Oslo", **words}
+        names = ", ".join(words)
+        self.execute(f"INSERT INTO startups (id, created_at, {names}) VALUES (:id, :at, :{', :'.join(words)})",
+                     id=startup, at=AFTER_ALL + after, **words)
+        return startup
+
+    def joined(self, user: str, role: str = "developer", after: timedelta = timedelta(minutes=2), **words: str) -> str:
+        words = {"headline": "Gaming unity", "skills": "unity", "interests": "Gaming;pixel", **words}
+        names = ", ".join(words)
+        self.execute(f"INSERT INTO users (id, role, created_at, {names}) VALUES (:id, :r, :at, :{', :'.join(words)})",
+                     id=user, r=role, at=AFTER_ALL + after, **words)
+        return user
+
+    def refresh(self, hours: float = 1.0, **given: Any) -> dict[str, Any]:
+        return refresh(self.settings, f"refresh-{uuid.uuid4().hex[:8]}", self.at(hours), **given)
+
+    def at(self, hours: float) -> datetime:
+        return AFTER_ALL + hours * HOUR
+
+    def release(self, name: str | None = None) -> Release:
+        return Artifacts(self.settings).release(name or self.live)
+
+    def entities(self, name: str | None = None) -> dict[Entity, Entities]:
+        version = self.release(name).bundles[CATALOGUE]
+        return entities_of(Artifacts(self.settings).open_bundle(CATALOGUE, version))
+
+    def raw(self, surface: Surface, name: str | None = None) -> dict[bytes, bytes]:
+        return dict(self.client.hgetall(self.keys.lists(name or self.live, surface)))
+
+    def listing(self, surface: Surface, owner: str) -> StoredList:
+        """The live list of an owner."""
+        return decode_list(self.raw(surface)[UUID(owner).bytes])
+
+    def items(self, surface: Surface, owner: str) -> list[str]:
+        ids = self.entities()[surface.item].ids.ids
+        return [str(i) for i in ids[self.listing(surface, owner).item]]
+
+    def listing_ids(self, surface: Surface, item: str) -> set[str]:
+        """Owners whose live list holds an item."""
+        owners = [str(UUID(bytes=f)) for f in self.raw(surface) if f != POPULAR_FIELD]
+        return {o for o in owners if item in self.items(surface, o)}
+
+    def build(self, hours: float) -> str:
+        """Another build, stored."""
+        return built(self.settings, self.at(hours))
+
+
+def built(settings: Settings, as_of: datetime) -> str:
+    """A build without its judging and teaching, stored."""
+    run = Run.start(settings, f"build-{uuid.uuid4().hex[:8]}", as_of)
+    snapshot = export_snapshot(run)["snapshot"]
+    refs = [train(run, name, snapshot) for name in BASE_BUNDLES]
+    bundles = {r["name"]: r["version"] for r in refs if r["version"]}
+    shards = [score_shard(run, s) for s in plan_shards(run, snapshot, bundles)]
+    return str(assemble_release(run, snapshot, bundles, shards)["release"])
+
+
+@pytest.fixture(scope="session")
+def mould(server_settings: Settings, template_database: str, tmp_path_factory: pytest.TempPathFactory) -> Town:
+    """One stored build; every test gets a copy of the home and of the database."""
+    home = tmp_path_factory.mktemp("refresh-mould")
+    _on(server_settings, f"CREATE DATABASE {MOULD} TEMPLATE {template_database}")
+    settings = replace(server_settings, **SMALL, home=home, database_url=_database(server_settings, MOULD))
+    import_folder(settings, write_tiny_marketplace(home / "data"))
+    name = built(settings, AFTER_ALL)
+    engine(settings).dispose()  # a database in use cannot be copied
+    return Town(settings, name)
+
+
+@pytest.fixture
+def town(settings: Settings, mould: Town, monkeypatch: pytest.MonkeyPatch) -> Iterator[Town]:
+    monkeypatch.setattr(erasing, "FOLLOW_S", 0.0)
+    name = f"town_{uuid.uuid4().hex[:8]}"
+    _on(settings, f"CREATE DATABASE {name} TEMPLATE {MOULD}")
+    shutil.copytree(mould.settings.artifacts, settings.artifacts)
+    mine = replace(settings, **SMALL, database_url=_database(settings, name))
+    promote(mine, mould.built)
+    yield Town(mine, mould.built)
+    engine(mine).dispose()
+    _on(settings, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def _database(settings: Settings, name: str) -> Secret:
+    return Secret(f"{settings.database_url.reveal().rpartition('/')[0]}/{name}")
+
+
+def _on(settings: Settings, statement: str) -> None:
+    outside = engine(replace(settings, database_url=_database(settings, "postgres")))
+    with outside.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
+        connection.execute(text(statement))
+    outside.dispose()
