@@ -36,7 +36,7 @@ class Nights:
         self.settings, self.patch = settings, patch
         self.snapshots: dict[str, Snapshot] = {}
         patch.setattr(Snapshot, "open", classmethod(lambda cls, path: self.snapshots[Path(path).name]))
-        patch.setattr(assemble, "_check_erased", lambda run, entities: None)
+        patch.setattr(assemble, "check_erased", lambda run, entities: None)
 
     def build(self, as_of: str, left_out: tuple[str, ...] = (), **changed: object) -> tuple[Run, str]:
         """(run, release) of a cutoff. left_out: models that scoring is not given; changed: settings of this build."""

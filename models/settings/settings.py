@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from models.errors import SettingsError
+from models.settings.kinds import Limits, Secret, cast
 
 PREFIX = "MATCHBOOK_"
 
@@ -21,37 +22,6 @@ def _env(name: str, default: Any, about: str, shapes: bool = False, choices: tup
     """A field read from an environment variable; `shapes` marks what changes the lists and is recorded with them."""
     return field(default=default, metadata={"env": name, "about": about, "shapes": shapes, "choices": choices,
                                             "low": low, "high": high})
-
-
-class Secret(str):
-    """A string that prints as stars."""
-
-    def __repr__(self) -> str:
-        return "'***'"
-
-    __str__ = __repr__
-
-    def reveal(self) -> str:
-        return str.__str__(self)
-
-
-class Limits(str):
-    """Two numbers such as "0.25/0.5": beyond the first a person is asked, beyond the second a release is stopped."""
-
-    def __new__(cls, text: str) -> Limits:
-        """Raises ValueError unless both are from 0 on and ascend."""
-        ask, stop = (float(part) for part in text.split("/"))
-        if not 0 <= ask <= stop:
-            raise ValueError(text)
-        return super().__new__(cls, text)
-
-    @property
-    def ask(self) -> float:
-        return float(self.split("/")[0])
-
-    @property
-    def stop(self) -> float:
-        return float(self.split("/")[1])
 
 
 @dataclass(frozen=True)
@@ -211,7 +181,7 @@ class Settings:
         for name in given:
             if name.startswith(PREFIX) and name not in known:
                 raise SettingsError(f"{name} is no setting of Matchbook; README.md lists them all (was it misspelt?)")
-        values = {f.name: _cast(f, given[name]) for name, f in known.items() if given.get(name, "") != ""}
+        values = {f.name: cast(f, given[name]) for name, f in known.items() if given.get(name, "") != ""}
         settings = cls(**values, given=frozenset(values))
         return replace(settings, home=settings.home.expanduser().absolute())
 
@@ -277,30 +247,8 @@ def _with_driver(url: str) -> str:
     return f"postgresql+psycopg2://{rest}" if scheme.split("+")[0] in ("postgresql", "postgres") else url
 
 
-def _cast(f: Any, text: str) -> Any:
-    name, kind = f.metadata["env"], type(f.default)
-    try:
-        value = _boolean(text) if kind is bool else kind(text)
-    except ValueError as error:
-        raise SettingsError(f"{name} must be {kind.__name__}, got {text!r}; default {f.default!r}") from error
-    choices, low, high = f.metadata["choices"], f.metadata["low"], f.metadata["high"]
-    if choices and value not in choices:
-        raise SettingsError(f"{name} must be one of {', '.join(c or 'empty' for c in choices)}, got {text!r}")
-    if (low is not None and not value >= low) or (high is not None and not value <= high):
-        raise SettingsError(f"{name} must lie in {low}..{'' if high is None else high}, got {text!r}")
-    return value
-
-
 def _is_loopback(host: str) -> bool:
     try:
         return ipaddress.ip_address(host.strip("[]")).is_loopback
     except ValueError:
         return host == "localhost"  # any other name may lead anywhere
-
-
-def _boolean(text: str) -> bool:
-    if text.lower() in ("1", "true", "yes", "on"):
-        return True
-    if text.lower() in ("0", "false", "no", "off"):
-        return False
-    raise ValueError(text)
