@@ -7,7 +7,7 @@ most (Bonferroni 1936). Half of that chance is shared by the comparisons over al
 those of single segments: there are many of them, and they are small.
 
 Lists. Shares of all owners or items are no samples; they are held against limits written "ask/stop". How much lists
-differ grows with the days between two cutoffs: beyond FAR days such a difference asks and never stops.
+differ grows with the days between two cutoffs: beyond FAR days such a difference asks where else it would stop.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ VERDICTS = (GO, ASK, STOP)
 OVERALL = "overall"
 #: Draws of owners: enough for the tails of intervals as wide as these.
 DRAWS = 10_000
-#: Days between two cutoffs from which on lists may differ as they like without being stopped.
+#: Days between two cutoffs from which on nearly all lists may differ, and a person is asked only where all do.
 FAR = 3.0
 #: By check: the setting with its limits, what is measured in words, and whether it grows with the time between cutoffs.
 _LISTS = {
@@ -138,12 +138,13 @@ def _compared(name: str, surface: Surface, group: str, d: Mapping[str, float], l
 
 
 def _limited(name: str, surface: str, value: float | None, limits: Limits, words: str,
-             never_stops: bool) -> Check:
+             far: bool) -> Check:
     ask, stop = limits.ask, limits.stop
     if value is None:
         return Check(name, surface, None, None, None, None, ask, GO, f"{surface}: {name} is undefined")
-    verdict = STOP if value > stop and not never_stops else ASK if value > ask else GO
-    limit = stop if verdict == STOP else ask
+    beyond = 2 if value > stop else 1 if value > ask else 0
+    verdict = (GO, GO, ASK)[beyond] if far else (GO, ASK, STOP)[beyond]
+    limit = stop if far or verdict == STOP else ask
     says = f"{surface}: {value:.3f} {words}; " + ("within" if verdict == GO else "beyond") + f" {limit:g}"
     return Check(name, surface, None, round(value, 6), None, None, limit, verdict, says)
 

@@ -78,7 +78,9 @@ def test_every_limit_of_the_lists(changed: dict[str, object], verdict: str) -> N
     assert worst(list(like_live({"startups/for-developer": small}, Settings(), days=1))) == GO
 
 
-def test_lists_of_days_far_apart_may_differ_but_not_fail() -> None:
+def test_lists_of_days_far_apart_may_differ_and_are_never_stopped_for_it() -> None:
+    some = {**SAME, "overlap_at_10": 0.2, "rbo": 0.15, "route_distance": 0.3}
+    assert worst(list(like_live({"startups/for-developer": some}, Settings(), days=9))) == GO
     other = {**SAME, "overlap_at_10": 0.0, "rbo": 0.0, "route_distance": 0.9}
     assert worst(list(like_live({"startups/for-developer": other}, Settings(), days=9))) == ASK
     popular = {**other, "popular_share": [0.0, 1.0]}
