@@ -56,7 +56,8 @@ def check_shrunk(run: Run, staged: Path, force: bool = False) -> None:
         raise SnapshotShrunk(
             f"{reason}. Nothing was stored or trained, the live lists stay. See whether the platform's tables are "
             "whole and the views matchbook_users, matchbook_startups and matchbook_interactions read the right ones, "
-            "then clear this task; where the rows were deleted on purpose, start the build with `force`")
+            "then clear this task; where the rows were deleted on purpose, start the build with `force` or set "
+            "MATCHBOOK_GATE_SHRUNK to 1")
     _LOG.warning("forced: %s", reason)
 
 
