@@ -9,17 +9,21 @@ ranked list for every user and every startup, and makes all lists visible at onc
 | `train` | one task a model, all from the same snapshot | **bundles**: trained models, each with a version |
 | `judge` | hide the newest events and see who would have predicted them; train the ranker | a report, the ranker |
 | `score` | everybody's list, one mapped task for each share of the owners | **shards** of lists |
-| `release` | check that every list is there, store and report, switch the readers over | a **release**, a **report** |
+| `release` | check that every list is there, weigh, report, switch the readers over | a **release**, a **report** |
 
 **The cutoff** is the end of the day that a scheduled or backfilled run covers; else the parameter `as_of`; else the
 run's own time.
 
 **To build as of a date**: Trigger, fill in `as_of`. **To look without publishing** (a dry run): switch `publish` off.
-**To rebuild past days**: Trigger, Backfill. A backfill stores its releases and leaves the live lists alone;
-`python -m pipelines releases` lists them, `python -m pipelines promote <release>` makes one live.
+**To rebuild past days**: Trigger, Backfill. In whatever order the days are built, the newest cutoff ends up live; the
+others are stored: `python -m pipelines compare <release> <release>` shows how two of them differ.
 
 **Publishing only moves forward**: a release with an older cutoff than the live one is stored, and `publish` is skipped
 with the reason in its log, unless the run was given `force`.
+
+**The gate** holds a release against the live one on the same hidden events, and their lists against each other. Where
+it is surely worse, or nearly all lists changed, `gate` is red and nothing goes live. Where that is not clear it waits:
+open *Required Actions*, read why, choose `publish` or `hold`. A backfill asks nobody, and neither does the first build.
 
 **When a task is red**, the error in its log says what was expected, what came and what to do next; mend that, clear the
 task, and the run goes on from there. A cleared shard makes the same lists again.
@@ -48,6 +52,7 @@ from matchbook_tasks.build import (
     write_datasets,
     write_report,
 )
+from matchbook_tasks.gate import gate, weigh
 from matchbook_tasks.notify import run_failed
 from matchbook_tasks.rules import AS_OF, DEFAULTS, SURFACES
 
@@ -58,7 +63,8 @@ PARAMS = {
         uniqueItems=True, title="Surfaces", description="Make lists for these. Fewer than all four: stored only."),
     "publish": Param(True, type="boolean", title="Publish", description="Off: a dry run; stored, not made live."),
     "force": Param(False, type="boolean", title="Force",
-                   description="Make it live even where a newer cutoff is live, or from a backfill. It is logged."),
+                   description="Make it live even where a newer cutoff is live, the gate says no, or rows that were "
+                               "there before are gone. It is logged."),
     "fresh": Param(False, type="boolean", title="Fresh",
                    description="Read rows and settings anew, even where this cutoff was built before."),
 }
@@ -104,16 +110,16 @@ def score(build: Any) -> Any:
     return score_shard.partial(build=build).expand(shard=plan_shards(build))
 
 
-@task_group(tooltip="Check, store and switch")
+@task_group(tooltip="Check, store, weigh and switch")
 def release(build: Any, shards: Any) -> None:
     stored = assemble(build, shards)
-    write_report(build, stored) >> publish(stored)
+    weighed = weigh(build, stored)
+    weighed >> write_report(build, stored) >> gate(weighed) >> publish(weighed)
 
 
 @dag(dag_id="build_recommendations", schedule=CronDataIntervalTimetable("0 2 * * *", timezone="UTC"), catchup=False,
-     start_date=datetime(2010, 1, 1, tzinfo=UTC), max_active_runs=1, dagrun_timeout=timedelta(hours=12),
-     default_args=DEFAULTS,
-     on_failure_callback=run_failed, params=PARAMS, tags=["matchbook", "daily"], doc_md=__doc__,
+     start_date=datetime(2010, 1, 1, tzinfo=UTC), max_active_runs=1, dagrun_timeout=timedelta(hours=36),
+     default_args=DEFAULTS, on_failure_callback=run_failed, params=PARAMS, tags=["matchbook", "daily"], doc_md=__doc__,
      description="Train every model, make everybody's list, switch the readers over")
 def build_recommendations() -> None:
     snapshot = prepare()

@@ -6,6 +6,7 @@ MatchbookError
 │   ├── MalformedEvent       an event breaks a promise, and which of its fields does
 │   ├── ContractError        a contract view lacks a column or has another type
 │   ├── EmptySnapshot        nothing to learn from before the cutoff (P01)
+│   ├── SnapshotShrunk       rows that an earlier snapshot holds are gone from the platform: nothing is trained
 │   └── LeakFound            a model knows something from after the cut that judges it: the run stops, nothing is built
 ├── BundleError              a trained model cannot be used
 │   ├── BundleNotFound       no such directory (P03)
@@ -14,8 +15,8 @@ MatchbookError
 │   └── TooSparse            too few events for this model (P01, P02); a build goes on without it
 ├── ReleaseError             lists cannot be published or read
 │   ├── ReleaseIncomplete    counts or checksums differ; the pointer is not moved
-│   ├── GateClosed           a release is worse than, or too unlike, the live one: it is stored, not published
 │   ├── ReleaseNotFound      no release of that name, or none is live yet
+│   ├── GateClosed           a release is worse than, or too unlike, the live one: it is stored, not published
 │   └── ReleaseTooBig        Redis has no room for it; nothing was written
 ├── RequestError             a request to the reader is refused; malformed ones are answered 400
 │   ├── NotIdentified        401: no API key, or not one that is held
@@ -59,6 +60,10 @@ class ContractError(DataError):
 
 class EmptySnapshot(DataError):
     """Nothing to learn from before the cutoff."""
+
+
+class SnapshotShrunk(DataError):
+    """Rows that an earlier snapshot holds are gone from the platform; nothing was stored or trained."""
 
 
 class LeakFound(DataError):

@@ -17,6 +17,9 @@ from models.nouns.release.files import MANIFEST
 from models.settings import Settings
 from pipelines.runs import mirror
 
+#: Kinds of trained models: those that lists are made with, and those that a build was judged by.
+BUNDLES, HOLDOUTS = "bundles", "holdouts"
+
 
 class Artifacts:
     """The artefact store of one MATCHBOOK_HOME."""
@@ -59,15 +62,15 @@ class Artifacts:
         finally:
             shutil.rmtree(aside, ignore_errors=True)
 
-    def store_bundle(self, bundle: Bundle, slug: str) -> str:
-        """Write a bundle; returns its version, the same for the same content."""
+    def store_bundle(self, bundle: Bundle, slug: str, kind: str = BUNDLES) -> str:
+        """Write a bundle; returns its version, the same for the same content. kind: BUNDLES or HOLDOUTS."""
         version = f"{slug}-{bundle.digest()[:8]}"
-        self.place(f"bundles/{bundle.name}", version, lambda directory: write_bundle(bundle, directory))
+        self.place(f"{kind}/{bundle.name}", version, lambda directory: write_bundle(bundle, directory))
         return version
 
-    def open_bundle(self, name: str, version: str) -> Bundle:
+    def open_bundle(self, name: str, version: str, kind: str = BUNDLES) -> Bundle:
         """Read and verify one stored bundle."""
-        return open_bundle(name, self.root / "bundles" / name / version)
+        return open_bundle(name, self.root / kind / name / version)
 
     def latest_bundle(self, name: str) -> Bundle:
         """The bundle of the newest cutoff. Raises BundleNotFound."""

@@ -75,7 +75,7 @@ def take_snapshot(build: Ref, **context: Any) -> Ref:
     """Copy the rows before the cutoff out of PostgreSQL, checked: what breaks a promise is set aside and counted."""
     from pipelines.data.export import export_snapshot
 
-    snapshot = export_snapshot(opened(build), fresh=build["fresh"])
+    snapshot = export_snapshot(opened(build), fresh=build["fresh"], force=context["params"]["force"])
     context["outlet_events"][SNAPSHOT].extra = {**snapshot, "as_of": build["as_of"]}
     return {**build, **snapshot}
 
@@ -172,21 +172,22 @@ def write_report(build: Ref, release: Ref, **context: Any) -> Ref:
     from matchbook_tasks.notify import gate_asks
     from pipelines.judging.report.kept import write_report
 
-    told = write_report(opened(build), release["release"], build["snapshot"])
-    if told["verdict"] == "ask" and kind_of(context) != "backfill":
+    told, params = write_report(opened(build), release["release"], build["snapshot"]), context["params"]
+    asked = params["publish"] and not params["force"] and kind_of(context) != "backfill"
+    if told["verdict"] == "ask" and asked:
         gate_asks(context, told["reasons"])
     return told
 
 
 @task(multiple_outputs=False, pool=PUBLISH, outlets=[LIVE])
-def publish(release: Ref, **context: Any) -> Ref:
+def publish(weighed: Ref, **context: Any) -> Ref:
     """Load the release into Redis and switch the readers over in one move; skipped, with the reason, or done."""
     from pipelines.release.publish import publish_release
 
-    params, name = context["params"], release["release"]
-    held = _held_back(kind_of(context), params, name)
-    if held:
-        skip_because(held, {"published": False, "release": name}, context)
+    params, name = context["params"], weighed["release"]
+    held_back = _held_back(params, weighed)
+    if held_back:
+        skip_because(held_back, {"published": False, "release": name}, context)
     done = publish_release(settings_here(), name, force=params["force"])
     if not done["published"]:
         skip_because(done["reason"], done, context)
@@ -194,13 +195,13 @@ def publish(release: Ref, **context: Any) -> Ref:
     return done
 
 
-def _held_back(kind: str, params: Ref, release: str) -> str | None:
+def _held_back(params: Ref, weighed: Ref) -> str | None:
     """Why a run's release is stored only, whatever its cutoff; None where it may go live."""
+    from pipelines.judging.gate.ruling import held
+
+    release = weighed["release"]
     if set(params["surfaces"]) != set(SURFACES):
         return f"only some surfaces were built: {release} is stored for inspection and cannot go live"
-    promote = f"{release} is stored, `python -m pipelines promote {release}` makes it live"
     if not params["publish"]:
-        return f"this was a dry run: {promote}"
-    if kind == "backfill" and not params["force"]:
-        return f"a backfill leaves the live release alone: {promote}"
-    return None
+        return (f"this was a dry run: {release} is stored, `python -m pipelines promote {release}` makes it live")
+    return held(opened(weighed))

@@ -13,8 +13,9 @@ import numpy as np
 _DRAWS = 4_000_000
 
 
-def bootstrap(values: np.ndarray, times: int = 1000, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """95% interval of the mean over owners, by resampling owners: (low, high), each (columns,).
+def bootstrap(values: np.ndarray, times: int = 1000, seed: int = 0,
+              level: float = 0.95) -> tuple[np.ndarray, np.ndarray]:
+    """Interval of the mean over owners, 95% by default, by resampling owners: (low, high), each (columns,).
 
     values: (owners,) or (owners, columns). All columns see the same resamples, so columns of one call are paired.
     NaN where there are fewer than two owners.
@@ -26,14 +27,15 @@ def bootstrap(values: np.ndarray, times: int = 1000, seed: int = 0) -> tuple[np.
     rng = np.random.default_rng(seed)
     block = max(1, _DRAWS // n)
     means = [_resampled(table, rng.integers(0, n, (min(block, times - at), n))) for at in range(0, times, block)]
-    low, high = np.quantile(np.concatenate(means), (0.025, 0.975), axis=0)
+    low, high = np.quantile(np.concatenate(means), ((1 - level) / 2, (1 + level) / 2), axis=0)
     return low, high
 
 
-def paired_difference(values: np.ndarray, other: np.ndarray, times: int = 1000, seed: int = 0) -> dict[str, float]:
-    """Mean of values - other over the same owners, with its 95% interval: {"mean", "low", "high"}."""
+def paired_difference(values: np.ndarray, other: np.ndarray, times: int = 1000, seed: int = 0,
+                      level: float = 0.95) -> dict[str, float]:
+    """Mean of values - other over the same owners, with its interval, 95% by default: {"mean", "low", "high"}."""
     difference = np.asarray(values, float) - np.asarray(other, float)
-    low, high = bootstrap(difference, times, seed)
+    low, high = bootstrap(difference, times, seed, level)
     mean = float(difference.mean()) if len(difference) else float("nan")
     return {"mean": mean, "low": float(low[0]), "high": float(high[0])}
 

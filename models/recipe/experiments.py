@@ -23,7 +23,8 @@ import numpy as np
 
 from models.errors import SettingsError
 from models.nouns.vocabulary import Surface
-from models.settings import Settings, value_of
+from models.settings import Settings
+from models.settings.settings import value_of
 
 #: What acts after the models are trained, so that arms of one release may differ in it.
 AFTER_TRAINING = frozenset({

@@ -20,6 +20,8 @@ from pipelines.data.contract import check_contract
 from pipelines.data.datasets import write_datasets
 from pipelines.data.export import export_snapshot
 from pipelines.judging.evaluate import evaluate
+from pipelines.judging.gate.ruling import Case, held, rule
+from pipelines.judging.gate.weigh import weigh
 from pipelines.judging.report.kept import bring_up_to_date, write_report
 from pipelines.learning.second_stage import train_ranker
 from pipelines.learning.train import BASE_BUNDLES, train
@@ -42,7 +44,7 @@ def register(steps: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
     build.add_argument(
         "--fresh", action="store_true", help="read rows and settings again although this cutoff was built before"
     )
-    build.add_argument("--force", action="store_true", help="make it live even over a newer cutoff")
+    build.add_argument("--force", action="store_true", help="make it live over a newer cutoff or what the gate says")
     build.add_argument("--no-publish", action="store_true", help="store the release without making it live")
     build.set_defaults(
         run=lambda settings, args: _print(run_build(settings, args.as_of, args.fresh, args.force, not args.no_publish))
@@ -67,7 +69,7 @@ def run_build(
     check_contract(engine(settings))
     run = Run.start(settings, f"build-{uuid.uuid4().hex[:12]}", as_of or default_cutoff(settings), fresh)
     seconds: dict[str, float] = {}
-    snapshot = _timed(run, seconds, "export", lambda: export_snapshot(run, fresh))["snapshot"]
+    snapshot = _timed(run, seconds, "export", lambda: export_snapshot(run, fresh, force))["snapshot"]
     _timed(run, seconds, "datasets", lambda: write_datasets(run, snapshot))
     refs = [_timed(run, seconds, name, partial(train, run, name, snapshot)) for name in BASE_BUNDLES]
     refs += _timed(run, seconds, "rankers", lambda: train_ranker(run, snapshot))
@@ -108,10 +110,15 @@ def _released(
     shards = plan_shards(run, snapshot, bundles)
     done = _timed(run, seconds, "score", lambda: [score_shard(run, s) for s in shards])
     release = _timed(run, seconds, "assemble", lambda: assemble_release(run, snapshot, bundles, done))
+    weighed = _timed(run, seconds, "weigh", lambda: weigh(run, snapshot, release["release"], "command"))
     told = _timed(run, seconds, "report", lambda: write_report(run, release["release"], snapshot))
-    result = {**release, "as_of": run.as_of.isoformat(), "cutoff": slug_of(run.as_of), "report": told["report"],
-              "seconds": seconds}
+    result = {**release, "as_of": run.as_of.isoformat(), "cutoff": slug_of(run.as_of), "gate": weighed["verdict"],
+              "report": told["report"], "seconds": seconds}
     if publish:
+        rule(run, Case(force=force, attended=False))
+        held_back = held(run)
+        if held_back:
+            return {**result, "published": False, "reason": held_back}
         result |= _timed(run, seconds, "publish", lambda: publish_release(run.settings, release["release"], force))
     return result
 

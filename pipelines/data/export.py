@@ -32,6 +32,7 @@ from pipelines.data.columns.copied import EventCells, copy_events, copy_tables, 
 from pipelines.data.columns.layout import FILES, FORMAT, INSTANT, INTERACTIONS, MANIFEST, STARTUPS, USERS, RowGroups
 from pipelines.data.columns.parts import EventRows, Parts
 from pipelines.data.columns.people import People
+from pipelines.data.columns.shrunk import check_shrunk
 from pipelines.data.contract import check_contract
 from pipelines.data.counts import store_counts
 from pipelines.data.erasure.rows import erased_of
@@ -44,27 +45,30 @@ EVENTS = "matchbook_interactions"
 _KINDS = np.array([k.value for k in InteractionKind], dtype=object)
 
 
-def export_snapshot(run: Run, fresh: bool = False) -> dict[str, str]:
+def export_snapshot(run: Run, fresh: bool = False, force: bool = False) -> dict[str, str]:
     """Store the snapshot of the run's cutoff and return {"snapshot": name}; one stored before is taken unless `fresh`.
 
     Everybody's interaction count at the cutoff goes back to the database, so that later counts need not scan (N07).
     Safe beside writers (one repeatable-read transaction) and to kill at any time: nothing is visible before the last
     rename. Raises EmptySnapshot without an event before the cutoff (P01), DataError above MATCHBOOK_REJECTED_SHARE,
-    ContractError where a view breaks its contract.
+    ContractError where a view breaks its contract, SnapshotShrunk where rows of an earlier snapshot are gone (unless
+    `force`).
     """
     stored = None if fresh else run.stored_snapshot()
-    name = stored.name if stored is not None else _exported(run)
+    name = stored.name if stored is not None else _exported(run, force)
     snapshot = Snapshot.open(run.settings.artifacts / "snapshots" / name)
     store_counts(engine(run.settings), run.as_of, *(snapshot.entities(e) for e in Entity))
     return {"snapshot": name}
 
 
-def _exported(run: Run) -> str:
+def _exported(run: Run, force: bool) -> str:
     """The name of a snapshot made now."""
     staging = run.directory / f"snapshot-{uuid.uuid4().hex[:8]}"
     staging.mkdir(parents=True, mode=0o700)
     try:
-        return _place(run, staging, _Export(run, staging).facts())
+        manifest = _manifest(run, staging, _Export(run, staging).facts())
+        check_shrunk(run, staging, force)
+        return _place(run, staging, manifest)
     finally:
         shutil.rmtree(staging, ignore_errors=True)
 
@@ -93,7 +97,7 @@ class _Export:
         self._check(kept)
         counts = dict(zip(("users", "startups", "interactions"), kept.values(), strict=True))
         return {
-            "counts": {**counts, "rejected": self.rejected.by_reason.total(), "events/later": self.later},
+            "counts": {**counts, "rejected": self.rejected.by_reason.total(), "later_interactions": self.later},
             "rejected": dict(self.rejected.by_reason),
             **census.facts(),
         }
@@ -227,8 +231,8 @@ def _kept_on_error(path: Path, kept: Path) -> Iterator[None]:
         raise
 
 
-def _place(run: Run, staging: Path, facts: dict[str, Any]) -> str:
-    """Write the manifest and rename everything into place; returns the name."""
+def _manifest(run: Run, staging: Path, facts: dict[str, Any]) -> dict[str, Any]:
+    """Write the manifest beside the files; returns it."""
     manifest = {
         "format": FORMAT,
         "as_of": run.as_of.isoformat(),
@@ -243,9 +247,14 @@ def _place(run: Run, staging: Path, facts: dict[str, Any]) -> str:
     }
     manifest["digest"] = digest_of(manifest)
     write_private(staging / MANIFEST, json.dumps(manifest, indent=1, sort_keys=True))
+    return manifest
+
+
+def _place(run: Run, staging: Path, manifest: dict[str, Any]) -> str:
+    """Rename everything into place; returns the name."""
     path = run.artifacts.place("snapshots", f"{run.slug}-{manifest['digest'][:8]}", lambda aside: _move(staging, aside))
     os.utime(path / MANIFEST)  # an older export of the same content becomes the newest of its cutoff again
-    logger.info("snapshot %s: %s", path.name, ", ".join(f"{n} {what}" for what, n in facts["counts"].items()))
+    logger.info("snapshot %s: %s", path.name, ", ".join(f"{n} {what}" for what, n in manifest["counts"].items()))
     return path.name
 
 

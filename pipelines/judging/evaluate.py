@@ -36,6 +36,7 @@ from pipelines.judging.figures import (
     judged,
     measured,
 )
+from pipelines.judging.gate.judged import keep_judged
 from pipelines.judging.report.report import report
 from pipelines.learning.holdout import open_cut
 from pipelines.learning.leaks import check_labels, check_leaks
@@ -71,6 +72,7 @@ def evaluate(run: Run, snapshot_name: str, leave_out: bool = False) -> dict[str,
         found: dict[str, Any] = {**about, "reason": str(error), "surfaces": {}}
     else:
         leaks = _checked(run, snapshot, stage)
+        keep_judged(run, stage)
         lessons = lessons_of(run, snapshot) if leave_out else {}
         found = {**about, "cut": stage.holdout.cut, "second_stage": stage.refs, "leaks": leaks,
                  "training": training_curves(stage), "blend": _blend(stage), "gain": gains(stage),

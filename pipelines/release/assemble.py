@@ -25,6 +25,7 @@ from models.recommend import recommend
 from models.recommend.exposure import reach
 from pipelines.data.erasure.person import returned
 from pipelines.data.erasure.rows import erased_of
+from pipelines.judging.gate.kept import judged_of
 from pipelines.postgres import engine, transaction
 from pipelines.release.store import add_lists, place_release
 from pipelines.runs.code import code_digest
@@ -76,6 +77,7 @@ def assemble_release(
         code_version=metadata_version(),
         list_bytes=size,
         experiments=told_of(run, snapshot, bundles),
+        judged=judged_of(run),
     )
     place_release(run.artifacts, release, lambda directory: _fill(directory, run, release))
     log.info("release assembled id=%s lists=%s bytes_per_list=%.1f", name, lists, size / max(sum(lists.values()), 1))

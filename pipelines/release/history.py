@@ -10,7 +10,7 @@ from typing import Any
 from models.errors import ReleaseNotFound
 from models.nouns.release import Keys, Release
 from models.settings import Settings
-from pipelines.artifacts import Artifacts
+from pipelines.artifacts import BUNDLES, HOLDOUTS, Artifacts
 from pipelines.data.erasure.erase import erase_returned
 from pipelines.judging.report.kept import retire_reports
 from pipelines.release.budget import room_for
@@ -82,9 +82,10 @@ def retire(settings: Settings) -> dict[str, list[str]]:
         "releases": _drop(artifacts, "releases", {r.id for r in kept}),
         "snapshots": _drop(artifacts, "snapshots", {r.snapshot for r in kept}, settings.keep_artifacts),
     }
-    for folder in sorted((artifacts.root / "bundles").glob("*")):
-        kind = f"bundles/{folder.name}"
-        gone[kind] = _drop(artifacts, kind, {r.bundles.get(folder.name, "") for r in kept}, settings.keep_artifacts)
+    for store, named in ((BUNDLES, [r.bundles for r in kept]), (HOLDOUTS, [r.judged for r in kept])):
+        for folder in sorted((artifacts.root / store).glob("*")):
+            kind = f"{store}/{folder.name}"
+            gone[kind] = _drop(artifacts, kind, {n.get(folder.name, "") for n in named}, settings.keep_artifacts)
     gone["reports"] = retire_reports(artifacts, (r.id for r in kept))
     gone["runs"] = _drop_runs(artifacts)
     return {kind: names for kind, names in gone.items() if names}

@@ -50,6 +50,8 @@ def read_dags() -> Callable[[], dict[str, Any]]:
     from airflow.dag_processing.dagbag import DagBag
 
     def read() -> dict[str, Any]:
+        for name in [n for n in sys.modules if n.startswith("matchbook_tasks")]:
+            del sys.modules[name]  # a run leaves its parameters in the Param objects that DAGs share
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)  # Airflow reads .airflowignore with a renamed class
             bag = DagBag(DAGS)

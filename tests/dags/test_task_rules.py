@@ -9,11 +9,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.errors import ContractError, DataError, EmptySnapshot, MatchbookError, ServiceError, SettingsError
+from models.errors import (
+    ContractError,
+    DataError,
+    EmptySnapshot,
+    GateClosed,
+    MatchbookError,
+    ServiceError,
+    SettingsError,
+    SnapshotShrunk,
+)
 
 
 @pytest.mark.parametrize("error", [DataError("x"), SettingsError("x"), ContractError("x"), EmptySnapshot("x"),
-                                   MatchbookError("x")])
+                                   MatchbookError("x"), GateClosed("x"), SnapshotShrunk("x")])
 def test_what_would_fail_again_is_not_tried_again(error: Exception) -> None:
     from airflow.sdk import RetryAction
     from matchbook_tasks.rules import TRIES

@@ -22,7 +22,8 @@ class Release:
     its part. A build itself has none. files: path -> sha256 of every file with lists. list_bytes: of all encoded lists.
     erased: marks of the people taken out since it was built, each the name of a receipt; they count in the digest.
     replaces: the release whose place it takes, if any. experiments: as models/recipe/experiments.py has them, in whose
-    arms its lists were made; with the edition and, of each arm by surface, its owners and what it moved.
+    arms its lists were made; with the edition and, of each arm by surface, its owners and what it moved. judged: name
+    -> version of the models before its inner cut, by which the next build judges it; empty where nothing was held out.
     """
 
     id: str
@@ -42,6 +43,7 @@ class Release:
     erased: Sequence[str] = field(default_factory=list)
     replaces: str = ""
     experiments: Sequence[Mapping[str, Any]] = field(default_factory=list)
+    judged: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def built(self) -> str:

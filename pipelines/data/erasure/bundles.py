@@ -13,7 +13,7 @@ from models.nouns.entities import FACETS, UNKNOWN_TIME
 from models.nouns.id_map import IdMap
 from models.training.towers.forget import forget
 from models.training.towers.two_tower import NAME as TWO_TOWER
-from pipelines.artifacts import Artifacts
+from pipelines.artifacts import BUNDLES, HOLDOUTS, Artifacts
 from pipelines.data.erasure.person import Person
 
 #: What "unknown" is in a column of the catalogue; 0 (or False) everywhere else.
@@ -21,14 +21,15 @@ _UNKNOWN = {"role": -1, "founder": -1, "created_at": UNKNOWN_TIME, **dict.fromke
 
 
 def rewrite_bundles(artifacts: Artifacts, person: Person) -> dict[str, str]:
-    """Store a successor of every bundle that knows the person; returns "bundles/name/version" -> its successor."""
+    """Store a successor of every bundle that knows the person; returns "kind/name/version" -> its successor."""
     successors = {}
-    for folder in sorted((artifacts.root / "bundles").glob("*")):
-        for path in artifacts.stored(f"bundles/{folder.name}"):
-            found = without(artifacts.open_bundle(folder.name, path.name), person)
-            if found is not None:
-                version = artifacts.store_bundle(found, path.name.rsplit("-", 1)[0])
-                successors[f"bundles/{folder.name}/{path.name}"] = f"bundles/{folder.name}/{version}"
+    for kind in (BUNDLES, HOLDOUTS):
+        for folder in sorted((artifacts.root / kind).glob("*")):
+            for path in artifacts.stored(f"{kind}/{folder.name}"):
+                found = without(artifacts.open_bundle(folder.name, path.name, kind), person)
+                if found is not None:
+                    version = artifacts.store_bundle(found, path.name.rsplit("-", 1)[0], kind)
+                    successors[f"{kind}/{folder.name}/{path.name}"] = f"{kind}/{folder.name}/{version}"
     return successors
 
 

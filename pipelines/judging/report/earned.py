@@ -1,6 +1,8 @@
 """What answers earned: the figures of the ledger beside those of the hold-out, whatever it has kept.
 
-Reads earnings.json: {"made_at", "window_days", "by": {"method": [record…], …}, "experiments": [record…]}.
+Reads earnings.json as `pipelines/judging/earnings` writes it: {"made_at", "window_days", "all", "by": {"method":
+[record…], …}, "experiments": [record…], "interactions": [record…], "expected": [record…]}. A figure with an interval is
+{"value" (or "mean"), "low", "high", …}.
 """
 
 from __future__ import annotations
@@ -11,10 +13,12 @@ from typing import Any
 
 from pipelines.judging.report.tables import cell, grid
 
-_ORDER = ("method", "surface", "release", "arm")
-#: The columns that stand first where they are there, in this order.
-_COLUMNS = ("name", "share", "owners", "impressions", "click_through", "conversion", "application", "satisfaction",
-            "precision_at_10", "feedback", "age_days", "answers", "clicked", "converted", "applied")
+_ORDER = ("method", "route", "surface", "release", "arm", "day")
+#: What names a record; it stands in the first column.
+_NAMES = ("name", "arm", "day", "id")
+_NOTE = ("Brackets are 95% intervals, owners as units. A rate is out of impressions; satisfaction is likes out of "
+         "likes and dislikes. Conversion counts applications and expressed interest, application the first alone "
+         "(R16).")
 
 
 def earned_of(earnings: Mapping[str, Any] | None) -> str:
@@ -23,38 +27,43 @@ def earned_of(earnings: Mapping[str, Any] | None) -> str:
         return ""
     by = earnings.get("by") or {}
     names = [*(n for n in _ORDER if n in by), *(n for n in by if n not in _ORDER)]
-    tables = "".join(_records(f"By {name}", by[name], name) for name in names)
-    tables += _records("Experiments", earnings.get("experiments") or (), "name")
-    tables += "".join(map(_compared, earnings.get("experiments") or ()))
-    tables += _records("What the guides hope for", earnings.get("expected") or (), "id")
+    parts = [_records("All answers", [{"name": "all", **(earnings.get("all") or {})}] if earnings.get("all") else ())]
+    parts += [_records(f"By {name}", by[name]) for name in names]
+    parts += [_experiment(record) for record in earnings.get("experiments") or ()]
+    parts += [_records("What was hoped for", earnings.get("expected") or ()),
+              _records("Interactions a day", earnings.get("interactions") or ())]
     window = earnings.get("window_days")
-    over = f", over {window} days" if window else ""
-    told = f"<p>As of {escape(str(earnings.get('made_at', '')))}{escape(over)}; brackets are 95% intervals.</p>"
-    empty = "" if tables else "<p>No answer was followed up yet.</p>"
-    return f'<section><h2 id="earned">What answers earned</h2>{told}{tables}{empty}</section>'
+    told = f"As of {earnings.get('made_at', '')}" + (f", over {window} days" if window else "") + "."
+    tables = "".join(parts) or "<p>No answer was followed up yet.</p>"
+    return (f'<section><h2 id="earned">What answers earned</h2><p>{escape(told)}</p>{tables}'
+            f"<p class=note>{escape(_NOTE)}</p></section>")
 
 
-def _compared(experiment: Mapping[str, Any]) -> str:
-    """What an experiment's arms came to: whether they are as large as drawn, and each difference, in words."""
-    differences = experiment.get("differences") or ()
-    said = [experiment["sample_ratio"]["says"]] if "sample_ratio" in experiment else []
-    rows = [[d["arm"], d["rate"].replace("_", " "), d["says"]] for d in differences]
-    note = "".join(f"<p>{escape(str(experiment.get('name', '')))}: {escape(s)}.</p>" for s in said)
-    return note + (grid(f"Arms of {experiment.get('name', '')}", ["arm", "rate", "against the first"], rows, says=True)
-                   if rows else "")
+def _experiment(record: Mapping[str, Any]) -> str:
+    """One experiment: its arms, whether they are as large as they were drawn, and how they differ."""
+    ratio = record.get("sample_ratio") or {}
+    days = f", {record['since']} to {record['until']}" if record.get("since") else ""
+    says = [text for text in (str(ratio.get("says", "")), *(str(d.get("says", "")) for d in
+                                                            record.get("differences") or ())) if text]
+    told = "".join(f"<li>{escape(text)}</li>" for text in says)
+    return (f"<h3>Experiment {escape(str(record.get('name', '')))}{escape(days)}</h3>"
+            f"{_records('Arms', record.get('arms') or ())}{f'<ul>{told}</ul>' if told else ''}")
 
 
-def _records(caption: str, records: Sequence[Mapping[str, Any]], first: str) -> str:
+def _records(caption: str, records: Sequence[Mapping[str, Any]]) -> str:
     """A table with a column for whatever figure any record has; what is itself made of records stays in the JSON."""
     keys = list(dict.fromkeys(k for record in records for k, v in record.items() if not _nested(v)))
-    known = ("name", first, *_COLUMNS)
-    keys.sort(key=lambda k: known.index(k) if k in known else len(known))
+    keys.sort(key=lambda k: _NAMES.index(k) if k in _NAMES else len(_NAMES))
     rows = [[_word(record.get(k)) for k in keys] for record in records]
     return grid(caption, [k.replace("_", " ") for k in keys], rows) if rows and keys else ""
 
 
 def _nested(value: Any) -> bool:
-    return isinstance(value, list | tuple) or (isinstance(value, Mapping) and not {"mean", "value"} & set(value))
+    return isinstance(value, list | tuple) or (isinstance(value, Mapping) and not _is_figure(value))
+
+
+def _is_figure(value: Mapping[str, Any]) -> bool:
+    return "mean" in value or "value" in value
 
 
 def _word(value: Any) -> str:
@@ -62,6 +71,6 @@ def _word(value: Any) -> str:
         return "yes" if value else "no"
     if isinstance(value, int):
         return f"{value:,}"
-    if isinstance(value, Mapping) and "value" in value:  # a rate, see models/metrics/rates.py
-        return cell({**value, "mean": value["value"]})
-    return cell(value) if value is None or isinstance(value, float | Mapping) else str(value)
+    if isinstance(value, Mapping):
+        return cell({"mean": value.get("mean", value.get("value")), "low": value.get("low"), "high": value.get("high")})
+    return cell(value) if value is None or isinstance(value, float) else str(value)

@@ -19,6 +19,8 @@ _COLUMNS = {"overlap_at_10": ("overlap at 10", 3), "rbo": ("rank-biased overlap"
             "popular_share": ("on popular: live, new", 4), "route_distance": ("routes moved", 4),
             "gini": ("Gini of exposure: live, new", 3), "coverage": ("coverage: live, new", 3)}
 
+_WORTH = {"ndcg": "NDCG@10 of the live release's models", "new": "of the new ones", "popular": "of popular lists"}
+
 
 def verdict_of(gate: Mapping[str, Any] | None) -> str:
     """The section; says so where no gate was asked."""
@@ -27,8 +29,9 @@ def verdict_of(gate: Mapping[str, Any] | None) -> str:
         return f"{head}<p>No gate was asked about this release.</p></section>"
     verdict = str(gate.get("verdict", ""))
     reasons = "".join(f"<li>{escape(str(reason))}</li>" for reason in gate.get("reasons") or ())
+    notes = "".join(f"<p class=note>{escape(str(note))}</p>" for note in gate.get("notes") or ())
     told = (f'<div class="verdict {escape(verdict, quote=True)}"><p><strong>{escape(_SAYS.get(verdict, verdict))}'
-            f"</strong></p>{f'<ul>{reasons}</ul>' if reasons else ''}{_answer(gate.get('answer'))}</div>")
+            f"</strong></p>{f'<ul>{reasons}</ul>' if reasons else ''}{_answer(gate.get('answer'))}</div>{notes}")
     return f"{head}{told}{_against(gate)}{_checks(gate.get('checks') or ())}</section>"
 
 
@@ -47,14 +50,16 @@ def _against(gate: Mapping[str, Any]) -> str:
     rows = [[surface, *(_pair(said.get(key), _COLUMNS[key][1]) for key in used)] for surface, said in lists.items()]
     table = grid("The lists against the live ones", ["surface", *(_COLUMNS[k][0] for k in used)], rows) if used else ""
     worth = _worth(gate.get("champion_figures") or {})
-    return f"<p>Against the live release {escape(str(champion))}.</p>{table}{worth}"
+    days = gate.get("older_days")
+    apart = "" if days is None else f" Its models were taught up to {days:,.1f} days before the cut that judges both."
+    return f"<p>Against the live release {escape(str(champion))}.{apart}</p>{table}{worth}"
 
 
 def _worth(figures: Mapping[str, Mapping[str, Any]]) -> str:
-    """What the live release's models reach on the same hold-out, whatever figures the gate kept."""
+    """What the live release's models, the new ones and popular lists reach on the same hold-out."""
     keys = list(dict.fromkeys(k for said in figures.values() for k, v in said.items() if _is_figure(v)))
     rows = [[surface, *(_pair(said.get(k), 4) for k in keys)] for surface, said in figures.items()]
-    return grid("The live release on the same hold-out", ["surface", *keys], rows) if keys else ""
+    return grid("On the same hold-out", ["surface", *(_WORTH.get(k, k) for k in keys)], rows) if keys else ""
 
 
 def _checks(checks: Sequence[Mapping[str, Any]]) -> str:

@@ -85,7 +85,7 @@ def test_a_marketplace_worked_out_by_hand(market: Settings) -> None:
 def test_the_manifest_says_what_there_is(market: Settings) -> None:
     manifest = dict(exported(market).manifest)
     assert manifest["counts"] == {
-        "users": 2, "startups": 2, "interactions": 6, "rejected": 0, "events/later": 2}  # fmt: skip
+        "users": 2, "startups": 2, "interactions": 6, "rejected": 0, "later_interactions": 2}  # fmt: skip
     assert manifest["events_per_week"] == {
         "1969-07-14": 1, "1999-12-27": 1, "2024-01-01": 2, "2024-01-29": 1, "2024-02-26": 1}  # fmt: skip
     assert (manifest["oldest_event"], manifest["newest_event"]) == (
@@ -164,7 +164,7 @@ def test_broken_rows_are_counted_by_reason_and_set_aside_whole(market: Settings)
                "duplicate": 2}  # fmt: skip
     assert snapshot.manifest["rejected"] == reasons
     assert snapshot.manifest["counts"]["interactions"] == 6
-    assert snapshot.manifest["counts"]["events/later"] == 4  # infinity and a poke of next year among them
+    assert snapshot.manifest["counts"]["later_interactions"] == 4  # infinity and a poke of next year among them
     rows = pq.read_table(market.artifacts / "snapshots" / snapshot.name / "rejected.parquet").to_pylist()
     assert len(rows) == sum(reasons.values())
     stray = next(r for r in rows if r["reason"] == "unknown startup")

@@ -11,10 +11,11 @@ import redis
 
 import pipelines.release.lease as leases
 from models.errors import DataError, ReleaseIncomplete, ReleaseNotFound, ServiceError
+from models.nouns.bundle import Bundle
 from models.nouns.catalogue import CATALOGUE, decode_items, entities_of
 from models.nouns.release import POPULAR_FIELD, Keys, Release, TrendingList, decode_list
 from models.nouns.vocabulary import Entity, Method, Surface
-from pipelines.artifacts import Artifacts
+from pipelines.artifacts import HOLDOUTS, Artifacts
 from pipelines.release.assemble import assemble_release
 from pipelines.release.history import current_release, list_releases, promote, retire, rollback
 from pipelines.release.lease import lease
@@ -204,10 +205,14 @@ def test_retiring_keeps_what_is_live_and_what_kept_releases_name(town) -> None:
     releases = [town.build(days=d) for d in range(5)]
     publish_release(town.settings, releases[0])
     town.settings = replace(town.settings, keep_artifacts=3)
+    judges = Artifacts(town.settings)
+    for name in ("a", "b", "c", "d"):  # no release names them: the newest three stay for a build under way
+        judges.store_bundle(Bundle("als_v1", {"name": name}, {}), f"2020010{ord(name) - 96}T000000Z", HOLDOUTS)
 
     gone = retire(town.settings)
 
     assert gone["releases"] == [releases[1]]
+    assert [name[:8] for name in gone["holdouts/als_v1"]] == ["20200101"]
     kept = {r.id for r in Artifacts(town.settings).releases()}
     assert kept == {releases[0], *releases[2:]}
     for release in Artifacts(town.settings).releases():

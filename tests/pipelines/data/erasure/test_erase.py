@@ -15,7 +15,7 @@ from models.errors import DataError, ReleaseNotFound
 from models.nouns.catalogue import CATALOGUE, decode_items
 from models.nouns.release import TrendingList
 from models.nouns.vocabulary import Entity, Surface
-from pipelines.artifacts import Artifacts
+from pipelines.artifacts import HOLDOUTS, Artifacts
 from pipelines.commands.build import run_build
 from pipelines.data.erasure.erase import erase, erase_returned, left
 from pipelines.data.erasure.receipt import FOLDER
@@ -90,6 +90,8 @@ def test_the_row_keeps_its_number_and_says_nothing(city) -> None:
     assert table.ids.ids[row] == "" and table.role[row] == -1 and table.ids.rows_of([PERSON]).tolist() == [-1]
     als = artifacts.open_bundle("als_v1", release.bundles["als_v1"])
     assert not als.arrays["user_factors"][als.maps["user"].ids == ""].any()
+    judge = artifacts.open_bundle("als_v1", release.judged["als_v1"], HOLDOUTS)
+    assert PERSON not in judge.maps["user"].ids and judge.config["erased"]
 
 
 def test_the_snapshot_has_a_blank_row_and_none_of_the_events(city) -> None:

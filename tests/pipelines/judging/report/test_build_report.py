@@ -33,7 +33,9 @@ def gate(**more: Any) -> dict[str, Any]:
                        "popular_share": [0.009, 0.012], "gini": [0.47, 0.48], "coverage": [0.97, 0.96]}}
     return {"verdict": "ask", "release": "r", "champion": "live-1", "as_of": "2024", "kind": "manual",
             "reasons": ["NDCG@10 fell <a little>"], "checks": checks, "lists": lists, "answer": None,
-            "champion_figures": {SURFACE: {"ndcg": {"mean": 0.21, "low": 0.18, "high": 0.24}, "owners": 66}}, **more}
+            "notes": ["accuracy is not judged: too few"], "older_days": 1.5,
+            "champion_figures": {SURFACE: {"owners": 66, "ndcg": {"mean": 0.21, "low": 0.18, "high": 0.24}, "new": 0.2,
+                                           "popular": 0.1}}, **more}
 
 
 def told() -> dict[str, Any]:
@@ -42,9 +44,15 @@ def told() -> dict[str, Any]:
     data = {"counts": {"users": 1500, "startups": 20, "interactions": 9000, "rejected": 3, "events/later": 7},
             "rejected": {"unknown type": 3}, "events_by_kind": {"view": 9000}, "limits": ["profiles are <new>"],
             "events_per_week": {"2024-01-01": 4, "2024-01-08": 9}, "late": {"against": "s-1", "came": 5, "went": 2}}
-    earnings = {"made_at": "2024-05-01", "window_days": 14, "experiments": [{"name": "blend", "p": 0.4, "arms": [1]}],
-                "by": {"method": [{"impressions": 1200, "method": "als", "ctr": {"mean": 0.033, "low": 0.02,
-                                                                                "high": 0.045}}]}}
+    rate = {"value": 0.033, "low": 0.02, "high": 0.045, "trials": 1200, "owners": 80}
+    arms = [{"name": "half", "owners": 40, "weight": 1.0, "settings": {"ensemble_als_weight": 0.5}}]
+    earnings = {"made_at": "2024-05-01", "window_days": 14, "all": {"impressions": 1200, "click_through": rate},
+                "by": {"method": [{"impressions": 1200, "name": "als", "click_through": rate}]},
+                "experiments": [{"name": "blend", "since": "2024-04-01", "until": "2024-04-20", "arms": arms,
+                                 "sample_ratio": {"even": True, "says": "as large as drawn"},
+                                 "differences": [{"arm": "half", "says": "no difference <yet>"}]}],
+                "interactions": [{"day": "2024-04-01", "interactions": 70}],
+                "expected": [{"id": "I13", "says": "conversion above 10%", "value": 0.02, "met": False}]}
     steps = [{"step": "score", "index": i, "wall_s": 2.0, "cpu_s": 1.5, "peak_mb": 100.0 + i, "at": "2024"}
              for i in range(2)]
     return {"release": "20240501T000000Z-ab", "as_of": "2024-05-01T00:00:00+00:00", "snapshot": "s-2", "run": "run-1",
@@ -73,6 +81,8 @@ def test_every_section_says_what_it_holds() -> None:
                   "1,335", "0.0090, 0.0120", "worse, perhaps by &lt;chance&gt;", "[-0.0450, 0.0020]",
                   "Checks passed: 1", "0.2100 [0.1800, 0.2400]", "75.0% (70.0%)", "0.900 (0.800)", "unknown type",
                   "5 events came late, 2 went", "profiles are &lt;new&gt;", "0.0330 [0.0200, 0.0450]", "1,200",
+                  "Experiment blend, 2024-04-01 to 2024-04-20", "as large as drawn", "no difference &lt;yet&gt;",
+                  "conversion above 10%", "judged: too few", "up to 1.5 days before", "of popular lists",
                   "score × 2", "4.0 s of work in 2 steps, at most 101 MB"):
         assert words in text, words
     assert not _Balanced(text).open and "<script" not in text

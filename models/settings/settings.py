@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from models.errors import SettingsError
+from models.settings.kinds import Limits, Secret, cast
 
 PREFIX = "MATCHBOOK_"
 
@@ -21,18 +22,6 @@ def _env(name: str, default: Any, about: str, shapes: bool = False, choices: tup
     """A field read from an environment variable; `shapes` marks what changes the lists and is recorded with them."""
     return field(default=default, metadata={"env": name, "about": about, "shapes": shapes, "choices": choices,
                                             "low": low, "high": high})
-
-
-class Secret(str):
-    """A string that prints as stars."""
-
-    def __repr__(self) -> str:
-        return "'***'"
-
-    __str__ = __repr__
-
-    def reveal(self) -> str:
-        return str.__str__(self)
 
 
 @dataclass(frozen=True)
@@ -62,10 +51,8 @@ class Settings:
     cold_start_threshold: int = _env("COLD_START_THRESHOLD", 5, "from here on ALS (G08)", True, low=0)
     warm_user_threshold: int = _env("WARM_USER_THRESHOLD", 20, "from here on the ensemble (G09)", True, low=0)
 
-    blend: str = _env("MATCHBOOK_BLEND", "auto", "how the ensemble blends (C08, C16-C18); auto: what the inner cut shows to be better than the two weights below", True,
-                      ("auto", "weighted", "rrf", "learned", "dynamic"))
-    blend_profile: str = _env("MATCHBOOK_BLEND_PROFILE", "", "named weights; empty: the two below (C11-C14)", True,
-                              ("", "collaborative", "balanced", "semantic", "equal"))
+    blend: str = _env("MATCHBOOK_BLEND", "auto", "how the ensemble blends (C08, C16-C18); auto: what the inner cut shows to be better than the two weights below", True, ("auto", "weighted", "rrf", "learned", "dynamic"))
+    blend_profile: str = _env("MATCHBOOK_BLEND_PROFILE", "", "named weights; empty: the two below (C11-C14)", True, ("", "collaborative", "balanced", "semantic", "equal"))
     ensemble_als_weight: float = _env("ENSEMBLE_ALS_WEIGHT", 0.6, "weight of ALS (G06)", True, low=0, high=1)
     ensemble_two_tower_weight: float = _env("ENSEMBLE_TWO_TOWER_WEIGHT", 0.4, "weight of the two-tower (G07)", True, low=0, high=1)
     founder_ensemble: bool = _env("MATCHBOOK_FOUNDER_ENSEMBLE", False, "hot startups get the ensemble of reverse ALS and two-tower (R24)", True)
@@ -75,11 +62,9 @@ class Settings:
     candidate_multiplier: float = _env("MATCHBOOK_CANDIDATE_MULTIPLIER", 2.0, "candidates per source and place (C10, C52)", True, low=1, high=10)
     candidate_sources: str = _env("MATCHBOOK_CANDIDATE_SOURCES", "union", "whom the ranker may draw on", True, ("union", "route"))
     views_are_seen: bool = _env("MATCHBOOK_VIEWS_ARE_SEEN", True, "a viewed pair counts as seen", True)
-    stage_known: str = _env("MATCHBOOK_STAGE_KNOWN", "auto", "first_event: blank until a startup's first event (stage is its first round's); auto: as the rows tell", True,
-                            ("auto", "always", "first_event"))
+    stage_known: str = _env("MATCHBOOK_STAGE_KNOWN", "auto", "first_event: blank until a startup's first event (stage is its first round's); auto: as the rows tell", True, ("auto", "always", "first_event"))
 
-    ranker: str = _env("MATCHBOOK_RANKER", "auto", "auto: the learned one where it passes, else the network (mlp), else rules", True,
-                       ("auto", "learned", "mlp", "rules", "off"))
+    ranker: str = _env("MATCHBOOK_RANKER", "auto", "auto: the learned one where it passes, else the network (mlp), else rules", True, ("auto", "learned", "mlp", "rules", "off"))
     ranker_cuts: int = _env("MATCHBOOK_RANKER_CUTS", 6, "earlier cuts that teach the learned ranker, base models refitted before each", True, low=0, high=24)
     ranker_candidates: int = _env("MATCHBOOK_RANKER_CANDIDATES", 100, "candidates a source names for the learned ranker", True, low=10, high=1000)
     diversity_weight: float = _env("MATCHBOOK_DIVERSITY_WEIGHT", 0.0, "learned ranker: likeness to what is placed above costs so much score", True, low=0, high=1)
@@ -143,6 +128,21 @@ class Settings:
     threads: int = _env("MATCHBOOK_THREADS", 2, "threads of one scoring task", low=1, high=256)
     train_threads: int = _env("MATCHBOOK_TRAIN_THREADS", 2, "threads of training; pinned, recorded", True, low=1, high=256)
     rejected_share: float = _env("MATCHBOOK_REJECTED_SHARE", 0.05, "more broken rows than this stop the run", low=0, high=1)
+    gate: str = _env("MATCHBOOK_GATE", "on", "whether a release is weighed against the live one before it goes live; off: it is weighed, written down and published", choices=("on", "off"))
+    gate_default: str = _env("MATCHBOOK_GATE_DEFAULT", "hold", "what happens to a release in the grey zone when nobody answers", choices=("hold", "publish"))
+    gate_timeout_hours: float = _env("MATCHBOOK_GATE_TIMEOUT_HOURS", 12.0, "a person has so long to answer", low=0.001, high=24)
+    gate_loss: float = _env("MATCHBOOK_GATE_LOSS", 0.05, "share of NDCG@10 that may be lost", low=0, high=1)
+    gate_gain: float = _env("MATCHBOOK_GATE_GAIN", 2.0, "a surely greater gain, as a share of NDCG@10, is too good to go live unasked", low=0.01)
+    gate_chance: float = _env("MATCHBOOK_GATE_CHANCE", 0.02, "chance that luck alone makes any of a night's comparisons of accuracy look sure", low=0.0001, high=0.5)
+    gate_min_owners: int = _env("MATCHBOOK_GATE_MIN_OWNERS", 50, "fewer owners of a surface or segment tell nothing", low=2)
+    gate_coverage: Limits = _env("MATCHBOOK_GATE_COVERAGE", Limits("0.4/0.6"), "share of the live coverage that is lost: beyond the first a person is asked, beyond the second it is stopped; so for all that follow")
+    gate_overlap: Limits = _env("MATCHBOOK_GATE_OVERLAP", Limits("0.7/0.95"), "share of everybody's first ten that is replaced")
+    gate_rbo: Limits = _env("MATCHBOOK_GATE_RBO", Limits("0.7/0.95"), "1 - rank-biased overlap with the live lists")
+    gate_routes: Limits = _env("MATCHBOOK_GATE_ROUTES", Limits("0.15/0.4"), "share of owners by which the mix of routes or methods differs")
+    gate_popular: Limits = _env("MATCHBOOK_GATE_POPULAR", Limits("0.1/0.3"), "rise of the share of owners who are given the popular list")
+    gate_gini: Limits = _env("MATCHBOOK_GATE_GINI", Limits("0.2/0.35"), "rise of the Gini index of exposure in the first ten")
+    gate_gone: Limits = _env("MATCHBOOK_GATE_GONE", Limits("0.05/0.2"), "share of the owners with a live list who would have none")
+    gate_shrunk: float = _env("MATCHBOOK_GATE_SHRUNK", 0.1, "share of an earlier snapshot's rows that may be gone; beyond it nothing is trained", low=0, high=1)
     keep_releases: int = _env("MATCHBOOK_KEEP_RELEASES", 3, "builds kept in Redis, the live one included (M05)", low=1, high=50)
     redis_budget_mb: int = _env("MATCHBOOK_REDIS_BUDGET_MB", 0, "memory that Redis may use; 0: its maxmemory, else 80% of its machine", low=0)
     keep_artifacts: int = _env("MATCHBOOK_KEEP_ARTIFACTS", 14, "builds, snapshots and bundles kept as files", low=3)
@@ -183,7 +183,7 @@ class Settings:
         for name in given:
             if name.startswith(PREFIX) and name not in known:
                 raise SettingsError(f"{name} is no setting of Matchbook; README.md lists them all (was it misspelt?)")
-        values = {f.name: _cast(f, given[name]) for name, f in known.items() if given.get(name, "") != ""}
+        values = {f.name: cast(f, given[name]) for name, f in known.items() if given.get(name, "") != ""}
         if values.get("experiments"):
             values["experiments"] = _content(Path(values["experiments"]).expanduser().absolute())
         settings = cls(**values, given=frozenset(values))
@@ -253,7 +253,7 @@ def _with_driver(url: str) -> str:
 
 def value_of(name: str, text: str) -> Any:
     """The value of a field as text, checked as a variable's is. Raises SettingsError."""
-    return _cast(Settings.__dataclass_fields__[name], text)
+    return cast(Settings.__dataclass_fields__[name], text)
 
 
 def _content(path: Path) -> str:
@@ -268,30 +268,8 @@ def _content(path: Path) -> str:
     return json.dumps(found, sort_keys=True) if found else ""
 
 
-def _cast(f: Any, text: str) -> Any:
-    name, kind = f.metadata["env"], type(f.default)
-    try:
-        value = _boolean(text) if kind is bool else kind(text)
-    except ValueError as error:
-        raise SettingsError(f"{name} must be {kind.__name__}, got {text!r}; default {f.default!r}") from error
-    choices, low, high = f.metadata["choices"], f.metadata["low"], f.metadata["high"]
-    if choices and value not in choices:
-        raise SettingsError(f"{name} must be one of {', '.join(c or 'empty' for c in choices)}, got {text!r}")
-    if (low is not None and not value >= low) or (high is not None and not value <= high):
-        raise SettingsError(f"{name} must lie in {low}..{'' if high is None else high}, got {text!r}")
-    return value
-
-
 def _is_loopback(host: str) -> bool:
     try:
         return ipaddress.ip_address(host.strip("[]")).is_loopback
     except ValueError:
         return host == "localhost"  # any other name may lead anywhere
-
-
-def _boolean(text: str) -> bool:
-    if text.lower() in ("1", "true", "yes", "on"):
-        return True
-    if text.lower() in ("0", "false", "no", "off"):
-        return False
-    raise ValueError(text)

@@ -1,0 +1,77 @@
+"""The gate of build_recommendations: a release is weighed, and where the scales do not say clearly a person decides."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+from urllib.parse import quote
+
+from airflow.providers.standard.operators.hitl import HITLOperator
+from airflow.sdk import BaseOperator, conf, task
+
+from matchbook_tasks.rules import SURFACES, Ref, kind_of, opened
+
+#: Who starts the runs of `airflow dags test`, which waits for nobody.
+_UNATTENDED = "dag_test"
+#: The route of the tab with the report (dags/matchbook_plugins).
+_REPORT = "matchbook_report"
+
+
+@task(multiple_outputs=False, execution_timeout=timedelta(hours=1))
+def weigh(build: Ref, release: Ref, **context: Any) -> Ref:
+    """Hold the release against the live one and against popular lists; writes gate.json, returns the verdict."""
+    from pipelines.judging.gate.weigh import weigh
+
+    return weigh(opened(build), build["snapshot"], release["release"], kind_of(context))
+
+
+class Gate(HITLOperator):
+    """Go: on at once. Stop: red, with the reasons. Else: wait for a person, who chooses publish or hold; without an
+    answer in time MATCHBOOK_GATE_DEFAULT counts. What was decided, by whom and why stands in gate.json."""
+
+    template_fields = (*HITLOperator.template_fields, "weighed")
+
+    def __init__(self, *, weighed: Any, **kwargs: Any) -> None:
+        super().__init__(subject="Publish the new release?", options=["publish", "hold"], defaults=["hold"],
+                         response_timeout=timedelta(hours=12), **kwargs)
+        self.weighed = weighed
+
+    def execute(self, context: Any) -> Any:
+        """Waits only where a person must be asked. Raises GateClosed."""
+        from pipelines.judging.gate.ruling import question, read_gate, rule
+
+        run = opened(self.weighed)
+        if not rule(run, _case(context)):
+            return read_gate(run)["answer"]
+        self.subject, self.body = question(read_gate(run), run.settings, _report_of(context))
+        self.defaults = [run.settings.gate_default]
+        self.response_timeout = timedelta(hours=run.settings.gate_timeout_hours)
+        return super().execute(context)
+
+    def execute_complete(self, context: Any, event: dict[str, Any]) -> Any:
+        """Writes down who answered what."""
+        from pipelines.judging.gate.ruling import settle
+
+        chosen = super().execute_complete(context, event)["chosen_options"][0]
+        user = event.get("responded_by_user")
+        return settle(opened(self.weighed), chosen, user["name"] if user else "time-out")
+
+
+def gate(weighed: Any) -> BaseOperator:
+    """The task."""
+    return Gate(task_id="gate", weighed=weighed, doc_md=Gate.__doc__)
+
+
+def _case(context: Any) -> Any:
+    from pipelines.judging.gate.ruling import Case
+
+    params, run = context["params"], context["dag_run"]
+    return Case(published=params["publish"] and set(params["surfaces"]) == set(SURFACES), force=params["force"],
+                backfill=kind_of(context) == "backfill", attended=run.triggering_user_name != _UNATTENDED)
+
+
+def _report_of(context: Any) -> str:
+    """The tab of this run in the UI where its report stands."""
+    run = context["dag_run"]
+    page = f"dags/{run.dag_id}/runs/{quote(run.run_id, safe='')}/plugin/{_REPORT}"
+    return f"{conf.get('api', 'base_url', fallback='').rstrip('/')}/{page}"

@@ -1,0 +1,61 @@
+"""What a setting may be besides a plain value, and how its text becomes one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from models.errors import SettingsError
+
+
+class Secret(str):
+    """A string that prints as stars."""
+
+    def __repr__(self) -> str:
+        return "'***'"
+
+    __str__ = __repr__
+
+    def reveal(self) -> str:
+        return str.__str__(self)
+
+
+class Limits(str):
+    """Two numbers such as "0.25/0.5": beyond the first a person is asked, beyond the second a release is stopped."""
+
+    def __new__(cls, text: str) -> Limits:
+        """Raises ValueError unless both are from 0 on and ascend."""
+        ask, stop = (float(part) for part in text.split("/"))
+        if not 0 <= ask <= stop:
+            raise ValueError(text)
+        return super().__new__(cls, text)
+
+    @property
+    def ask(self) -> float:
+        return float(self.split("/")[0])
+
+    @property
+    def stop(self) -> float:
+        return float(self.split("/")[1])
+
+
+def cast(f: Any, text: str) -> Any:
+    """The value of a field of `Settings` by the text of its variable. Raises SettingsError naming variable and rule."""
+    name, kind = f.metadata["env"], type(f.default)
+    try:
+        value = _boolean(text) if kind is bool else kind(text)
+    except ValueError as error:
+        raise SettingsError(f"{name} must be {kind.__name__}, got {text!r}; default {f.default!r}") from error
+    choices, low, high = f.metadata["choices"], f.metadata["low"], f.metadata["high"]
+    if choices and value not in choices:
+        raise SettingsError(f"{name} must be one of {', '.join(c or 'empty' for c in choices)}, got {text!r}")
+    if (low is not None and not value >= low) or (high is not None and not value <= high):
+        raise SettingsError(f"{name} must lie in {low}..{'' if high is None else high}, got {text!r}")
+    return value
+
+
+def _boolean(text: str) -> bool:
+    if text.lower() in ("1", "true", "yes", "on"):
+        return True
+    if text.lower() in ("0", "false", "no", "off"):
+        return False
+    raise ValueError(text)

@@ -1,0 +1,168 @@
+"""From figures to verdicts: what goes, what a person is asked about, what is stopped, each with a sentence.
+
+Accuracy. A comparison stops a release where the whole interval of the paired difference lies beyond the loss that is
+tolerated, and asks where the interval lies below zero and the mean beyond that loss. A night makes some twenty such
+comparisons, so each has a wider interval than 95 %: together they look sure by luck alone with MATCHBOOK_GATE_CHANCE at
+most (Bonferroni 1936). Half of that chance is shared by the comparisons over all owners of a surface, the other half by
+those of single segments: there are many of them, and they are small.
+
+Lists. Shares of all owners or items are no samples; they are held against limits written "ask/stop". How much lists
+differ grows with the days between two cutoffs: beyond FAR days such a difference asks where else it would stop.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from models.metrics import paired_difference
+from models.nouns.vocabulary import Surface
+from models.settings import Limits, Settings
+from pipelines.judging.gate.accuracy import Accuracy
+
+GO, ASK, STOP = "go", "ask", "stop"
+VERDICTS = (GO, ASK, STOP)
+OVERALL = "overall"
+#: Draws of owners: enough for the tails of intervals as wide as these.
+DRAWS = 10_000
+#: Days between two cutoffs from which on nearly all lists may differ, and a person is asked only where all do.
+FAR = 3.0
+#: By check: the setting with its limits, what is measured in words, and whether it grows with the time between cutoffs.
+_LISTS = {
+    "overlap_at_10": ("gate_overlap", "of everybody's first ten are replaced", True),
+    "rbo": ("gate_rbo", "is what the lists lack in rank-biased overlap", True),
+    "route_distance": ("gate_routes", "of the owners changed route or method, on balance", True),
+    "popular_share": ("gate_popular", "more of the owners are given the popular list", False),
+    "gini": ("gate_gini", "is how much more unequal items are shown (Gini)", False),
+    "coverage": ("gate_coverage", "of the catalogue that the live lists show is shown no more", False),
+    "gone_owners": ("gate_gone", "of the owners with a live list would have none", False),
+}
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing that was looked at. value, low, high, limit: see gate.json in docs/airflow/gate.md."""
+
+    name: str
+    surface: str | None
+    segment: str | None
+    value: float | None
+    low: float | None
+    high: float | None
+    limit: float | None
+    verdict: str
+    says: str
+
+
+def worst(checks: Sequence[Check]) -> str:
+    """The verdict over all of them."""
+    return VERDICTS[max((VERDICTS.index(c.verdict) for c in checks), default=0)]
+
+
+def against_live(found: Mapping[Surface, Accuracy], settings: Settings) -> Iterator[Check]:
+    """NDCG@10 against the live release's models, by surface and segment, and gains that are too good."""
+    pairs = {(s, group): (a.new[mask], a.live[mask]) for s, a in found.items() if a.live is not None
+             for group, mask in a.masks.items()}
+    told = [key for key, pair in pairs.items() if len(pair[0]) >= settings.gate_min_owners]
+    for (surface, group), pair in pairs.items():
+        if (surface, group) not in told:
+            yield _too_few("accuracy", surface, group, len(pair[0]))
+            continue
+        level = _level(settings, sum((g == OVERALL) == (group == OVERALL) for _, g in told))
+        d = paired_difference(*pair, times=DRAWS, level=level)
+        yield _loss("accuracy", surface, group, pair, d, "the live release", settings)
+        if group == OVERALL:
+            yield from _gain(surface, pair, d, settings)
+
+
+def above_floor(found: Mapping[Surface, Accuracy], settings: Settings) -> Iterator[Check]:
+    """NDCG@10 against popular lists, over all owners of each surface."""
+    told = [s for s, a in found.items() if len(a.new) >= settings.gate_min_owners]
+    for surface, a in found.items():
+        if surface in told:
+            d = paired_difference(a.new, a.popular, times=DRAWS, level=_level(settings, len(told)))
+            yield _loss("floor", surface, OVERALL, (a.new, a.popular), d, "popular lists", settings)
+        else:
+            yield _too_few("floor", surface, OVERALL, len(a.new))
+
+
+def like_live(lists: Mapping[str, Mapping[str, Any]], settings: Settings, days: float) -> Iterator[Check]:
+    """Every limit on the difference of lists. lists: see `differences`. days: between the two cutoffs."""
+    for surface, d in lists.items():
+        if d["owners"] + d["gone_owners"] < settings.gate_min_owners:
+            yield _too_few("lists", Surface(surface), OVERALL, d["owners"] + d["gone_owners"])
+            continue
+        values = {"overlap_at_10": _lack(d["overlap_at_10"]), "rbo": _lack(d["rbo"]),
+                  "route_distance": d["route_distance"], "popular_share": _rise(d["popular_share"]),
+                  "gini": _rise(d["gini"]), "coverage": _loss_of(d["coverage"]),
+                  "gone_owners": d["gone_owners"] / max(d["owners"] + d["gone_owners"], 1)}
+        for name, value in values.items():
+            field, words, drifts = _LISTS[name]
+            yield _limited(name, surface, value, getattr(settings, field), words, drifts and days > FAR)
+
+
+def _level(settings: Settings, comparisons: int) -> float:
+    return 1 - settings.gate_chance / 2 / max(comparisons, 1)
+
+
+def _loss(name: str, surface: Surface, group: str, pair: tuple[np.ndarray, np.ndarray], d: Mapping[str, float],
+          other: str, settings: Settings) -> Check:
+    theirs = float(pair[1].mean())
+    limit = -settings.gate_loss * theirs
+    verdict = STOP if d["high"] < limit else ASK if d["high"] < 0 and d["mean"] < limit else GO
+    judged = {STOP: f"surely worse by more than {settings.gate_loss:.0%}",
+              ASK: f"worse, by more than {settings.gate_loss:.0%} as it seems", GO: "no loss that counts"}[verdict]
+    says = (f"{surface}, {group}: NDCG@10 {pair[0].mean():.4f} against {theirs:.4f} of {other}, {d['mean']:+.4f} "
+            f"[{d['low']:+.4f}, {d['high']:+.4f}] over {len(pair[0])} owners: {judged}")
+    return _compared(name, surface, group, d, limit, verdict, says)
+
+
+def _gain(surface: Surface, pair: tuple[np.ndarray, np.ndarray], d: Mapping[str, float],
+          settings: Settings) -> Iterator[Check]:
+    theirs = float(pair[1].mean())
+    limit = settings.gate_gain * theirs
+    if theirs and d["low"] > limit:
+        says = (f"{surface}, {OVERALL}: NDCG@10 {pair[0].mean():.4f} against {theirs:.4f} of the live release is too "
+                f"good to be believed unseen (more than {1 + settings.gate_gain:g} times as good): a leak, or a live "
+                "release that was broken?")
+        yield _compared("gain", surface, OVERALL, d, limit, ASK, says)
+
+
+def _compared(name: str, surface: Surface, group: str, d: Mapping[str, float], limit: float, verdict: str,
+              says: str) -> Check:
+    mean, low, high = (round(d[k], 6) for k in ("mean", "low", "high"))
+    return Check(name, surface.value, group, mean, low, high, round(limit, 6), verdict, says)
+
+
+def _limited(name: str, surface: str, value: float | None, limits: Limits, words: str,
+             far: bool) -> Check:
+    ask, stop = limits.ask, limits.stop
+    if value is None:
+        return Check(name, surface, None, None, None, None, ask, GO, f"{surface}: {name} is undefined")
+    beyond = 2 if value > stop else 1 if value > ask else 0
+    verdict = (GO, GO, ASK)[beyond] if far else (GO, ASK, STOP)[beyond]
+    limit = stop if far or verdict == STOP else ask
+    says = f"{surface}: {value:.3f} {words}; " + ("within" if verdict == GO else "beyond") + f" {limit:g}"
+    return Check(name, surface, None, round(value, 6), None, None, limit, verdict, says)
+
+
+def _too_few(name: str, surface: Surface, group: str, owners: int) -> Check:
+    says = f"{surface}, {group}: {owners} owners are too few to tell anything"
+    return Check(name, surface.value, group, None, None, None, None, GO, says)
+
+
+def _lack(value: float | None) -> float | None:
+    return None if value is None else 1 - value
+
+
+def _rise(pair: Sequence[float | None]) -> float | None:
+    live, new = pair
+    return None if live is None or new is None else new - live
+
+
+def _loss_of(pair: Sequence[float | None]) -> float | None:
+    live, new = pair
+    return None if not live or new is None else 1 - new / live

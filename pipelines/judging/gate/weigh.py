@@ -1,0 +1,143 @@
+"""Hold a stored release against the live one and the floor, and write down what that says: runs/<run>/gate.json."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from typing import Any
+
+import numpy as np
+
+from models.errors import BundleError, MatchbookError, ReleaseError, TooSparse
+from models.nouns.release import Release
+from models.nouns.vocabulary import Surface
+from models.settings import Settings
+from pipelines.artifacts import Artifacts
+from pipelines.data.snapshot import Snapshot
+from pipelines.judging.gate.accuracy import Accuracy, accuracy, with_live
+from pipelines.judging.gate.checks import ASK, GO, STOP, Check, above_floor, against_live, like_live, worst
+from pipelines.judging.gate.judged import Judged, open_judged
+from pipelines.judging.gate.lists import differences
+from pipelines.judging.gate.ruling import GATE
+from pipelines.learning.holdout import Holdout, open_holdout
+from pipelines.release.history import current_release
+from pipelines.runs.decisions import decided
+from pipelines.runs.run import Run, parse_instant
+
+_LOG = logging.getLogger(__name__)
+_DAY_S, _DAY_US = 86_400, 86_400_000_000
+#: Reasons that go from task to task; all of them stand in gate.json.
+_TOLD = 12
+#: What models of an earlier version raise in code that has moved on: no reason to hold up every later build.
+_UNFIT = (MatchbookError, KeyError, ValueError, IndexError, TypeError, AttributeError)
+
+
+def weigh(run: Run, snapshot: str, release: str, kind: str = "manual") -> dict[str, Any]:
+    """Write gate.json (docs/airflow/gate.md says what stands in it) and a line among the decisions.
+
+    kind: what started the run. Returns {run, release, champion, verdict, reasons (the first)}. Raises ReleaseNotFound.
+    """
+    new = run.artifacts.release(release)
+    live, notes = _champion(run.settings)
+    older = live is not None and parse_instant(live.built) > parse_instant(new.built)
+    again = live is not None and live.id == new.id
+    found, cuts = _judged(run, snapshot, new, None if older or again else live, notes)
+    checks = [*above_floor(found, run.settings), *against_live(found, run.settings)]
+    lists = {} if live is None or again else differences(run.artifacts, live, new)
+    if live is None:
+        checks = [_told_only(c) if c.verdict == ASK else c for c in checks]
+    elif older or again:
+        checks = [_told_only(c) for c in checks]
+        notes.append("it is live already: this build made the same lists again" if again else
+                     f"{live.id} with a newer cutoff is live: this one is stored for comparison")
+    else:
+        checks += like_live(lists, run.settings, _days(live, new))
+    verdict = worst(checks)
+    gate = {"verdict": verdict, "release": new.id, "champion": None if live is None else live.id, "as_of": new.as_of,
+            "kind": kind, "reasons": _reasons(verdict, checks, live), "notes": notes, "older": older, **cuts,
+            "checks": [asdict(c) for c in checks], "champion_figures": _figures(found), "lists": lists, "answer": None}
+    run.artifacts.write_json(run.directory / GATE, gate)
+    told = {k: gate[k] for k in ("release", "champion", "verdict")}
+    decided(run.settings, "gate", verdict, [*gate["reasons"], *notes], run=run.id, kind=kind, release=new.id,
+            champion=told["champion"])
+    _LOG.info("gate: %s; %s", verdict, "; ".join([*gate["reasons"], *notes]))
+    return {"run": run.id, **told, "reasons": gate["reasons"][:_TOLD]}
+
+
+def _champion(settings: Settings) -> tuple[Release | None, list[str]]:
+    """The live release, and what is to be said where there is none that can be read."""
+    name = current_release(settings)
+    if name is None:
+        return None, ["no release is live: only the floor counts"]
+    try:
+        return Artifacts(settings).release(name), []
+    except ReleaseError as error:
+        return None, [f"the live release cannot be read, so only the floor counts: {error}"]
+
+
+def _judged(run: Run, snapshot: str, new: Release, live: Release | None,
+            notes: list[str]) -> tuple[dict[Surface, Accuracy], dict[str, Any]]:
+    """NDCG of every judged owner, and the cuts; empty, with a note, where there is nothing to judge by."""
+    if not new.judged:
+        notes.append("nothing was held out: accuracy is not judged")
+        return {}, {}
+    try:
+        holdout = open_holdout(run, Snapshot.open(run.settings.artifacts / "snapshots" / snapshot))
+    except TooSparse as error:
+        notes.append(f"accuracy is not judged: {error}")
+        return {}, {}
+    mine = open_judged(run, new.judged)
+    found, cuts = accuracy(holdout, mine), {"cut": holdout.cut}
+    theirs = None if live is None else _theirs(run, live, holdout, notes)
+    if theirs is None:
+        return found, cuts
+    try:
+        found = with_live(found, holdout, mine, theirs)
+    except _UNFIT as error:
+        notes.append(f"the models of the live release do not fit this version, so it is not judged: {error!r}")
+        return found, cuts
+    return found, {**cuts, "older_days": round((holdout.cut_us - theirs.cut_us) / _DAY_US, 3)}
+
+
+def _theirs(run: Run, live: Release, holdout: Holdout, notes: list[str]) -> Judged | None:
+    """The live release's models, where they are kept and know nothing of what judges them."""
+    if not live.judged:
+        notes.append(f"the models that judged {live.id} were not kept: accuracy is held against the floor only")
+        return None
+    try:
+        found = open_judged(run, live.judged, live)
+    except (BundleError, KeyError) as error:
+        notes.append(f"the models that judged {live.id} cannot be opened, so it is not judged: {error}")
+        return None
+    if found.cut_us > holdout.cut_us:
+        notes.append(f"the models that judged {live.id} know what came after the cut {holdout.cut}: it is not judged "
+                     "(was MATCHBOOK_HOLDOUT_SHARE changed?)")
+        return None
+    return found
+
+
+def _told_only(check: Check) -> Check:
+    """What a check says, without a say in the verdict."""
+    return replace(check, verdict=GO)
+
+
+def _days(live: Release, new: Release) -> float:
+    return abs((parse_instant(new.built) - parse_instant(live.built)).total_seconds()) / _DAY_S
+
+
+def _reasons(verdict: str, checks: list[Check], live: Release | None) -> list[str]:
+    """What speaks against it, the graver first; or that nothing does."""
+    against = [c.says for v in (STOP, ASK) for c in checks if c.verdict == v]
+    held = "the floor" if live is None else f"the floor and {live.id}"
+    judged = sum(c.value is not None for c in checks)
+    return against if verdict != GO else [f"nothing speaks against it: {judged} checks against {held}"]
+
+
+def _figures(found: Mapping[Surface, Accuracy]) -> dict[str, Any]:
+    """By surface mean NDCG@10 of the live release's models, the new one's and popular lists, over the same owners."""
+    def mean(values: np.ndarray | None) -> float | None:
+        return None if values is None else round(float(values.mean()), 6)
+
+    return {s.value: {"owners": len(a.new), "ndcg": mean(a.live), "new": mean(a.new), "popular": mean(a.popular)}
+            for s, a in found.items()}

@@ -1,0 +1,96 @@
+"""Rows that an earlier snapshot holds must still be there: half of them gone stops a build before it trains."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+
+from models.errors import DataError, SnapshotShrunk
+from models.settings import Settings
+from pipelines.data.columns.shrunk import gone
+from pipelines.data.erasure.erase import erase
+from pipelines.data.export import export_snapshot
+from pipelines.data.load import import_folder
+from pipelines.data.snapshot import Snapshot
+from pipelines.postgres import engine, transaction
+from pipelines.runs.decisions import decisions
+from pipelines.runs.run import Run
+from tests.pipelines.learning.market import market, rows
+from tests.tiny_marketplace import AFTER_ALL, identity, write_tiny_marketplace
+
+NIGHT = timedelta(days=1)
+
+
+@pytest.fixture
+def platform(settings: Settings, tmp_path: Path) -> Settings:
+    """The tiny marketplace, of which last night's snapshot is stored."""
+    import_folder(settings, write_tiny_marketplace(tmp_path / "data"))
+    export_snapshot(Run.start(settings, "last-night", AFTER_ALL))
+    return settings
+
+
+def tonight(settings: Settings, force: bool = False) -> str:
+    return export_snapshot(Run.start(settings, "tonight", AFTER_ALL + NIGHT), force=force)["snapshot"]
+
+
+def forget(settings: Settings, statement: str) -> None:
+    with transaction(engine(settings)) as connection:
+        connection.execute(text(statement))
+
+
+def stored(settings: Settings) -> list[str]:
+    return sorted(p.name for p in (settings.artifacts / "snapshots").iterdir())
+
+
+def test_half_of_the_rows_missing_stops_it_and_nothing_is_stored_until_they_are_back(platform: Settings) -> None:
+    before = stored(platform)
+    forget(platform, "CREATE TABLE lost AS SELECT * FROM user_interactions WHERE ctid::text ~ '[02468].$'")
+    forget(platform, "DELETE FROM user_interactions WHERE ctid::text ~ '[02468].$'")
+    for _ in range(2):  # tried again, it stops again: the shrunken one is nobody's measure
+        with pytest.raises(SnapshotShrunk, match=r"of \d+ interactions \(\d\d%\).*are gone.*`force`") as stopped:
+            tonight(platform)
+        assert isinstance(stopped.value, DataError) and stored(platform) == before
+    assert [(d["what"], d["verdict"]) for d in decisions(platform)] == [("snapshot", "stop")] * 2
+    forget(platform, "INSERT INTO user_interactions SELECT * FROM lost")
+    assert len({*before, tonight(platform)}) == 2
+
+
+def test_people_who_vanished_stop_it_and_force_goes_on(platform: Settings) -> None:
+    gone_ids = ", ".join(f"'{identity('user', n)}'" for n in range(20, 36))
+    forget(platform, f"DELETE FROM user_interactions WHERE user_id IN ({gone_ids})")
+    forget(platform, f"DELETE FROM users WHERE id IN ({gone_ids})")
+    with pytest.raises(SnapshotShrunk, match=r"16 of 36 users \(44%\)"):
+        tonight(platform)
+    assert tonight(platform, force=True) in stored(platform)
+    assert decisions(platform)[0]["forced"] is True
+    later = Run.start(platform, "next-night", AFTER_ALL + 2 * NIGHT)
+    assert export_snapshot(later)["snapshot"] in stored(platform)  # what was accepted is the new measure
+
+
+def test_who_was_erased_is_not_missed_nor_a_few_rows(platform: Settings) -> None:
+    erase(platform, identity("user", 35))
+    forget(platform, f"DELETE FROM user_interactions WHERE user_id = '{identity('user', 6)}'")
+    strict = replace(platform, gate_shrunk=0.0)  # user 6 has nine rows
+    assert tonight(strict) in stored(platform)
+
+
+def test_an_older_day_is_not_held_against_a_newer_one(platform: Settings) -> None:
+    forget(platform, "DELETE FROM user_interactions")
+    forget(platform, f"""INSERT INTO user_interactions (user_id, startup_id, interaction_type, created_at)
+                         VALUES ('{identity("user", 6)}', '{identity("startup", 0)}', 'like', '2024-01-05+00')""")
+    assert export_snapshot(Run.start(platform, "backfilled", AFTER_ALL - 90 * NIGHT))["snapshot"] in stored(platform)
+
+
+def test_what_came_since_is_missing_in_neither() -> None:
+    users, startups, events = rows()
+    fewer = market()
+    assert {t: g.gone for t, g in gone(fewer, fewer).items()} == {"users": 0, "startups": 0, "interactions": 0}
+    later = Snapshot.of(users.iloc[3:], startups, events[events.user_id.isin(users.user_id.iloc[3:])], "2024-03-05")
+    found = gone(fewer, later)
+    of_three = int(events.user_id.isin(users.user_id.iloc[:3]).sum())
+    assert (found["users"].gone, found["interactions"].gone) == (3, of_three)
+    assert gone(later, fewer)["interactions"].gone == 0

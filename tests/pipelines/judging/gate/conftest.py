@@ -1,0 +1,91 @@
+"""Nights on a planted marketplace, through the steps of a build, without PostgreSQL: each ends in a stored release."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from models.nouns.bundle import Bundle
+from models.settings import Settings
+from pipelines.data.snapshot import Snapshot
+from pipelines.judging.gate.judged import keep_judged
+from pipelines.judging.gate.weigh import weigh
+from pipelines.learning import train as training
+from pipelines.learning.second_stage import open_second_stage
+from pipelines.learning.train import BASE_BUNDLES, Lesson, train
+from pipelines.release import assemble
+from pipelines.release.assemble import assemble_release
+from pipelines.runs.run import Run, parse_instant
+from pipelines.scoring.shards import plan_shards, score_shard
+from tests.pipelines.learning.market import rows, small
+
+FIRST, NEXT = "2024-02-27", "2024-02-28"
+PERSONAL = tuple(name for name in BASE_BUNDLES if name not in ("catalogue_v1", "popularity_v1", "activity_v1"))
+
+
+class Nights:
+    """Builds of one home; `weighed` says what the gate found of the last one."""
+
+    def __init__(self, settings: Settings, patch: pytest.MonkeyPatch) -> None:
+        self.settings, self.patch = settings, patch
+        self.snapshots: dict[str, Snapshot] = {}
+        patch.setattr(Snapshot, "open", classmethod(lambda cls, path: self.snapshots[Path(path).name]))
+        patch.setattr(assemble, "check_erased", lambda run, entities: None)
+
+    def build(self, as_of: str, left_out: tuple[str, ...] = (), **changed: object) -> tuple[Run, str]:
+        """(run, release) of a cutoff. left_out: models that scoring is not given; changed: settings of this build."""
+        settings = replace(self.settings, **changed)  # type: ignore[arg-type]
+        run = Run.start(settings, f"night-{uuid.uuid4().hex[:8]}", parse_instant(as_of), fresh=True)
+        self.snapshots.setdefault(as_of, Snapshot.of(*rows(), as_of, self.settings.recorded(), as_of))
+        refs = [train(run, name, as_of) for name in BASE_BUNDLES]
+        stage = open_second_stage(run, self.snapshots[as_of])
+        keep_judged(run, stage)
+        versions = {r["name"]: r["version"] for r in [*refs, *stage.refs] if r["version"]}
+        chosen = {name: version for name, version in versions.items() if name not in left_out}
+        done = [score_shard(run, s) for s in plan_shards(run, as_of, chosen)]
+        return run, str(assemble_release(run, as_of, chosen, done)["release"])
+
+    def weighed(self, as_of: str, left_out: tuple[str, ...] = (), **changed: object) -> tuple[Run, dict[str, object]]:
+        run, release = self.build(as_of, left_out, **changed)
+        return run, weigh(run, as_of, release)
+
+    def spoil(self, patch: pytest.MonkeyPatch) -> None:
+        """From here on every personal model learns from shuffled pairs and shuffled profiles."""
+        for name in PERSONAL:
+            patch.setitem(training._FITTERS, name, _noisy(training._FITTERS[name]))
+
+
+def _noisy(fitter):  # type: ignore[no-untyped-def]
+    def fit(lesson: Lesson) -> Bundle:
+        rng, snapshot = np.random.default_rng(7), lesson.snapshot
+        who = rng.permutation(len(snapshot.startups))
+        words = snapshot.startups.take(pa.array(who)).set_column(0, "startup_id", snapshot.startups["startup_id"])
+        met = pa.array(rng.permutation(snapshot.events["startup"].to_numpy()))
+        place = snapshot.events.schema.get_field_index("startup")
+        events = snapshot.events.set_column(place, snapshot.events.schema.field(place), met)
+        return fitter(Lesson(replace(snapshot, startups=words, events=events), lesson.settings, lesson.as_of_us))
+
+    return fit
+
+
+@pytest.fixture(scope="module")
+def nights(server_settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nights]:
+    """A home of its own whose live release is that of the FIRST night."""
+    from pipelines.release.publish import publish_release
+
+    with pytest.MonkeyPatch.context() as patch:
+        settings = small(home=tmp_path_factory.mktemp("nights"), redis_url=server_settings.redis_url, ranker_cuts=0,
+                         ranker_epochs=1, namespace=f"gate-{uuid.uuid4().hex[:8]}", gate_min_owners=20)
+        nights = Nights(settings, patch)
+        run, release = nights.build(FIRST)
+        first = weigh(run, FIRST, release)
+        assert (first["verdict"], first["champion"]) == ("go", None), first
+        publish_release(settings, release)
+        nights.live = release  # type: ignore[attr-defined]
+        yield nights
