@@ -14,8 +14,10 @@ from typing import Any
 from pipelines.judging.report.tables import cell, grid
 
 _ORDER = ("method", "route", "surface", "release", "arm", "day")
-#: What names a record; it stands in the first column.
-_NAMES = ("name", "arm", "day", "id")
+#: The order of columns: what names a record, then counts, then rates; whatever else there is follows, a sentence last.
+_COLUMNS = ("name", "arm", "day", "id", "owners", "answers", "impressions", "share", "clicked", "applied", "converted",
+            "click_through", "conversion", "application", "satisfaction", "feedback", "precision_at_10", "age_days")
+_SENTENCE = "says"
 _NOTE = ("Brackets are 95% intervals, owners as units. A rate is out of impressions; satisfaction is likes out of "
          "likes and dislikes. Conversion counts applications and expressed interest, application the first alone "
          "(R16).")
@@ -53,9 +55,11 @@ def _experiment(record: Mapping[str, Any]) -> str:
 def _records(caption: str, records: Sequence[Mapping[str, Any]]) -> str:
     """A table with a column for whatever figure any record has; what is itself made of records stays in the JSON."""
     keys = list(dict.fromkeys(k for record in records for k, v in record.items() if not _nested(v)))
-    keys.sort(key=lambda k: _NAMES.index(k) if k in _NAMES else len(_NAMES))
+    keys.sort(key=lambda k: (k == _SENTENCE, _COLUMNS.index(k) if k in _COLUMNS else len(_COLUMNS)))
     rows = [[_word(record.get(k)) for k in keys] for record in records]
-    return grid(caption, [k.replace("_", " ") for k in keys], rows) if rows and keys else ""
+    if not rows or not keys:
+        return ""
+    return grid(caption, [k.replace("_", " ") for k in keys], rows, says=keys[-1] == _SENTENCE)
 
 
 def _nested(value: Any) -> bool:
