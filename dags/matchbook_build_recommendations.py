@@ -112,9 +112,8 @@ def score(build: Any) -> Any:
 
 @task_group(tooltip="Check, store, weigh and switch")
 def release(build: Any, shards: Any) -> None:
-    stored = assemble(build, shards)
-    weighed = weigh(build, stored)
-    weighed >> write_report(build, stored) >> gate(weighed) >> publish(weighed)
+    weighed = weigh(build, assemble(build, shards))
+    write_report(build, weighed) >> gate(weighed) >> publish(weighed)
 
 
 @dag(dag_id="build_recommendations", schedule=CronDataIntervalTimetable("0 2 * * *", timezone="UTC"), catchup=False,

@@ -9,6 +9,7 @@ from urllib.parse import quote
 from airflow.providers.standard.operators.hitl import HITLOperator
 from airflow.sdk import BaseOperator, conf, task
 
+from matchbook_tasks.notify import gate_asks
 from matchbook_tasks.rules import SURFACES, Ref, kind_of, opened
 
 #: Who starts the runs of `airflow dags test`, which waits for nobody.
@@ -46,6 +47,7 @@ class Gate(HITLOperator):
         self.subject, self.body = question(read_gate(run), run.settings, _report_of(context))
         self.defaults = [run.settings.gate_default]
         self.response_timeout = timedelta(hours=run.settings.gate_timeout_hours)
+        gate_asks(context, self.weighed["reasons"])
         return super().execute(context)
 
     def execute_complete(self, context: Any, event: dict[str, Any]) -> Any:
