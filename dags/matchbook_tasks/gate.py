@@ -42,12 +42,13 @@ class Gate(HITLOperator):
         from pipelines.judging.gate.ruling import question, read_gate, rule
 
         run = opened(self.weighed)
-        if not rule(run, _case(context)):
-            return read_gate(run)["answer"]
-        self.subject, self.body = question(read_gate(run), run.settings, _report_of(context))
+        asks, found = rule(run, _case(context)), read_gate(run)
+        if not asks:
+            return found["answer"]
+        self.subject, self.body = question(found, run.settings, _report_of(context))
         self.defaults = [run.settings.gate_default]
         self.response_timeout = timedelta(hours=run.settings.gate_timeout_hours)
-        gate_asks(context, self.weighed["reasons"])
+        gate_asks(context, found["reasons"])
         return super().execute(context)
 
     def execute_complete(self, context: Any, event: dict[str, Any]) -> Any:

@@ -51,7 +51,7 @@ def test_nothing_is_published_before_every_shard_was_checked(build: Any) -> None
 
 def test_the_report_is_written_before_lists_go_live(build: Any) -> None:
     report = build.get_task("release.write_report")
-    assert "release.assemble" in report.upstream_task_ids
+    assert "release.weigh" in report.upstream_task_ids
     after = {t.task_id for t in report.get_flat_relatives(upstream=False)}
     assert "release.publish" in after
 
