@@ -51,13 +51,9 @@ def test_nothing_is_published_before_every_shard_was_checked(build: Any) -> None
 
 def test_the_report_is_written_before_lists_go_live(build: Any) -> None:
     report = build.get_task("release.write_report")
-<<<<<<< ours
     assert "release.weigh" in report.upstream_task_ids
-=======
-    assert {"release.weigh"} <= report.upstream_task_ids
->>>>>>> theirs
     after = {t.task_id for t in report.get_flat_relatives(upstream=False)}
-    assert {"release.gate", "release.publish"} <= after
+    assert "release.publish" in after
 
 
 def test_a_day_without_news_stops_before_anything_is_copied_or_trained(build: Any) -> None:
