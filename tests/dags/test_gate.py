@@ -44,7 +44,8 @@ def gate_of(run: Run, verdict: str) -> Any:
 
 
 def context(kind: str = "manual", by: str | None = None, **params: object) -> dict[str, Any]:
-    dag_run = SimpleNamespace(run_type=kind, triggering_user_name=by, dag_id="build_recommendations", run_id="a/b+c")
+    dag_run = SimpleNamespace(run_type=kind, triggering_user_name=by, dag_id="build_recommendations", run_id="a/b+c",
+                              run_after=AFTER_ALL)
     given = {"publish": True, "force": False, "surfaces": [s.value for s in Surface], **params}
     return {"dag_run": dag_run, "params": given, "task_instance": SimpleNamespace(id="1"), "run_id": "a/b+c",
             "dag": SimpleNamespace(dag_id="build_recommendations")}
