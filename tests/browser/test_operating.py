@@ -126,7 +126,7 @@ def test_a_build_with_a_date_then_one_of_its_shards_cleared(operator: Chromium, 
     operator.open(f"{address(up)}/dags/{DAG}/runs/{run}/tasks/{SCORING}/mapped/0")
     operator.wait_for(lambda text: "Logs" in text and SCORING in text)
     click(operator, "document.querySelector('[aria-label=\"Press shift+c to clear\"]')")
-    operator.wait_for(lambda text: "Affected Tasks: 3" in text)
+    operator.wait_for(lambda text: "Affected Tasks: 6" in text)
     click(operator, button("Downstream"))
     operator.wait_for(lambda text: "Affected Tasks: 1" in text)
     operator.picture(up.home / "pictures" / "clear.png")
@@ -134,6 +134,17 @@ def test_a_build_with_a_date_then_one_of_its_shards_cleared(operator: Chromium, 
     until(lambda: tries(api, run)[SCORING, 0] == (2, "success"))
     assert returned(api, run, SCORING, 0) == digest
     assert {number for which, (number, _) in tries(api, run).items() if which != (SCORING, 0)} == {1}
+
+
+def test_the_report_of_a_build_is_one_click_from_its_run(operator: Chromium, up: Settings, api: AirflowApi) -> None:
+    run = max((r for r in runs(api, "manual").values() if r["state"] == "success"), key=lambda r: r["end_date"])
+    operator.open(f"{address(up)}/dags/{DAG}/runs/{run['dag_run_id']}")
+    operator.wait_for(lambda text: "Report" in text and "Task Instances" in text)
+    click(operator, "[...document.querySelectorAll('a')].find(e => e.innerText.trim() === 'Report')")
+    framed = "document.querySelector('iframe')?.contentDocument?.body?.innerText ?? ''"
+    told = until(lambda: (text := operator.ask(framed)) and "May it go live?" in text and text, 60)
+    assert "Everybody's lists" in told and "What the models are worth" in told and "Time and memory" in told
+    operator.picture(up.home / "pictures" / "report.png")
 
 
 def test_a_build_without_a_date_is_as_of_the_present(operator: Chromium, up: Settings, api: AirflowApi) -> None:
