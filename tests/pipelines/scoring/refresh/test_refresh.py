@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
@@ -12,6 +13,8 @@ import pytest
 from models.nouns.release import POPULAR_FIELD, decode_list, encode_lists
 from models.nouns.vocabulary import Entity, Method, Role, Surface
 from models.recipe import open_bundles, open_recipe
+from models.recipe.experiments import arm_on, read_experiments
+from pipelines.release.history import promote
 from serving.doors.postgres import Database
 from serving.live.newcomer import list_of_one
 from tests.pipelines.scoring.refresh.conftest import Town
@@ -159,3 +162,21 @@ def test_who_opts_out_gets_popular_lists_and_a_withdrawn_startup_stands_in_no_ne
     town.execute("UPDATE users SET opted_out_at = NULL WHERE id = :id", id=person)
     town.refresh(2)
     assert town.listing(DEVELOPERS, person).method is not Method.POPULAR
+
+
+def test_a_list_is_made_again_by_its_owners_arm(town: Town) -> None:
+    """M08 between two builds: the ranker stays off for those whose arm has it off."""
+    told = [{"name": "ranker", "salt": "m08", "surfaces": [DEVELOPERS.value], "share": 1,
+             "arms": [{"name": "on", "weight": 1}, {"name": "off", "weight": 1, "settings": {"ranker": "off"}}]}]
+    trial = replace(town, settings=replace(town.settings, experiments=json.dumps(told)))
+    promote(trial.settings, trial.build(2.0))
+    users = trial.entities()[Entity.USER]
+    hot = users.ids.ids[(users.role == list(Role).index(Role.DEVELOPER)) & (users.count >= 5)].tolist()
+    arms = {o: arm_on(read_experiments(trial.settings), DEVELOPERS, str(o))[1].name for o in hot}  # type: ignore[index]
+    owners = [next(o for o in hot if arms[o] == name) for name in ("on", "off")]
+    for n, owner in enumerate(owners):
+        unmet = trial.items(DEVELOPERS, owner)[0]
+        trial.met(owner, unmet, timedelta(hours=2, minutes=n + 1))
+    assert trial.refresh(3.0)["published"]
+    assert [trial.listing(DEVELOPERS, o).part for o in owners] == [1, 1]
+    assert [trial.listing(DEVELOPERS, o).reranked for o in owners] == [True, False]
