@@ -27,7 +27,8 @@ open *Required Actions*, read why, choose `publish` or `hold`. A backfill asks n
 
 **When a task is red**, the error in its log says what was expected, what came and what to do next; mend that, clear the
 task, and the run goes on from there. A cleared shard makes the same lists again.
-**When a scheduled run is pink from `look_for_new_data` on**, nothing had come in since the day before.
+**When a scheduled run is pink from `look_for_new_data` on**, nothing had come in since the day before, or no build is
+due yet: its log says which, and `refresh_ranked_lists` looks after whoever did something meanwhile.
 """
 
 from __future__ import annotations
