@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import text as statement
 
 from models.errors import MatchbookError
-from models.nouns.release import Keys
+from models.nouns.release import Keys, Release
 from pipelines.judging.doctor.diagnosis import Diagnosis, Patient, answered, unknown
 from pipelines.postgres import engine, transaction
 from pipelines.release.budget import MB, budget_of
@@ -95,10 +95,12 @@ def half_loaded(patient: Patient) -> Diagnosis:
         return unknown("loading", title, "Redis does not run here", cure)
     with wrapped("looking for half-loaded keys"):
         client, keys = connect(patient.settings), Keys(patient.settings.namespace)
-        left = sorted(text(v) for v in client.smembers(keys.loading))
+        live = client.get(keys.manifest(text(client.get(keys.current))))
+        refreshed = Release.from_json(live).replaces if isinstance(live, bytes) else ""  # goes with the next publish
+        left = sorted({text(v) for v in client.smembers(keys.loading)} - {refreshed})
         busy = bool(client.exists(keys.publisher))
     figures = {"releases": left, "publisher_at_work": busy}
-    whose = "a publisher is at work" if busy else "left by a publisher that was killed, or replaced"
+    whose = "a publisher is at work" if busy else "left by a publisher that was killed"
     says = f"{', '.join(left)}: {whose}" if left else "none"
     return answered("loading", title, bool(left) and not busy, says, cure, figures)
 
