@@ -75,7 +75,7 @@ def test_what_is_well_and_what_was_planted(built: tuple[Settings, dict[str, Any]
     assert "only" in well["P06"].says and well["P06"].figures["interactions"] < 1000
     assert well["P01"].figures["users"] > 0 and well["P07"].figures["counting"][0]["ms"] >= 0
     assert 0 < well["P05"].figures["surfaces"][SURFACE]["overlap"] <= 1
-    assert well["P09"].state is State.UNKNOWN and well["gate"].state is State.UNKNOWN
+    assert well["P09"].state is State.UNKNOWN and well["gate"].state is State.WELL
 
     plant_figures(settings, done, high=-0.01, serves="rules")
     below = asked(settings)
