@@ -27,7 +27,7 @@ from datetime import UTC, datetime, timedelta
 from airflow.sdk import Param, dag
 from matchbook_tasks.notify import run_failed
 from matchbook_tasks.rules import DEFAULTS
-from matchbook_tasks.tune import draw_points, keep_best, step_from_best, try_point
+from matchbook_tasks.tune import choose_snapshot, draw_points, keep_best, step_from_best, try_point
 
 MODELS = ["als_v1", "als_reverse_v1", "two_tower_v1", "ensemble_v1", "item_neighbours_v1",
           "item_neighbours_reverse_v1", "content_v1", "graph_filter_v1"]
@@ -45,10 +45,11 @@ PARAMS = {
      on_failure_callback=run_failed, params=PARAMS, tags=["matchbook", "by hand"], doc_md=__doc__,
      description="Search the models' settings within a budget; the next build takes over what is surely better")
 def tune_models() -> None:
-    drawn = try_point.override(task_id="try_drawn_points").expand(point=draw_points())
-    near = step_from_best()
+    snapshot = choose_snapshot()
+    drawn = try_point.override(task_id="try_drawn_points").expand(point=draw_points(snapshot))
+    near, best = step_from_best(snapshot), keep_best(snapshot)
     drawn >> near
-    try_point.override(task_id="try_steps").expand(point=near) >> keep_best()
+    try_point.override(task_id="try_steps").expand(point=near) >> best
 
 
 tune_models()

@@ -106,7 +106,7 @@ class ListReader:
         impersonal = {o for o in owners if surface.owner is Entity.USER and self.hidden.holds(Entity.USER, o)}
         answers = {o: Answer(surface, o, held, listing, "cache", True, held.generated_at(listing.part), trouble)
                    for o, listing in stored.items() if o not in impersonal or listing.method is Method.POPULAR}
-        missing, met = [o for o in owners if o not in answers], {o: f.met for o, f in found.items() if f.met}
+        missing, met = [o for o in owners if o not in answers], self._met(held, stored, found)
         if met:
             answers |= self._outgrown(held, surface, {o: a for o, a in answers.items() if o not in impersonal}, met)
         if missing:
@@ -116,6 +116,13 @@ class ListReader:
             return answered
         return [a if a.owner in impersonal or not a.known or a.reason else replace(a, arm=held.arm(surface, a.owner))
                 for a in answered]
+
+    @staticmethod
+    def _met(held: HeldRelease, stored: Mapping[str, StoredList], found: Mapping[str, Found]) -> dict[str, int]:
+        """How many each owner met that their stored list does not count yet; those who met nobody are left out."""
+        from_us = {o: held.known_until_us(stored[o].part if o in stored else None)
+                   for o, f in found.items() if f.since != []}
+        return {o: n for o, us in from_us.items() if (n := found[o].met(us))}
 
     def stored(self, held: HeldRelease, surface: Surface, owner: str) -> StoredList | None:
         """The list a release has for an owner, as published. Raises ServiceError, ReleaseIncomplete."""

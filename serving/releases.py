@@ -54,10 +54,22 @@ class HeldRelease:
         found = self.arm(surface, owner)
         return recorded if found is None else found[1].of(recorded)
 
+    @property
+    def build(self) -> str:
+        """The id of the build behind it: a refresh carries its lists on, so what they earn is the build's."""
+        parts = self.release.parts
+        return str(parts[0]["release"]) if parts else self.release.id
+
     def generated_at(self, part: int = 0) -> str:
         """When a list was made: that of its part, since a refresh adds lists to a build."""
         parts = self.release.parts
         return str(parts[part]["generated_at"]) if part < len(parts) else self.release.generated_at
+
+    def known_until_us(self, part: int | None) -> int:
+        """The cutoff of the lists of a part, of the build where there is none, in microseconds since 1970 UTC."""
+        parts = self.release.parts
+        told = self.release.built if part is None or part >= len(parts) else str(parts[part]["as_of"])
+        return int(datetime.fromisoformat(told).timestamp() * 1e6)
 
     def versions(self, method: Method, surface: Surface) -> str:
         """`als_v1/20130405T000001Z-3fa92c1b`, several joined by " + "."""

@@ -5,6 +5,7 @@ Files are read, nothing is written. Who may see the runs of a DAG in Airflow may
 
 from __future__ import annotations
 
+from contextlib import suppress
 from functools import cached_property
 from typing import Any
 from urllib.parse import quote
@@ -38,8 +39,9 @@ def reports_app() -> Any:
     @app.get("/runs/{dag_id}/{run_id:path}", response_model=None, dependencies=[of_run])
     def run(dag_id: str, run_id: str) -> Any:
         from pipelines.judging.report.shelf import page_of
+        from pipelines.runs.run import directory_of
 
-        return page(page_of(_settings(), dag_id, run_id))
+        return page(page_of(_settings(directory_of(run_id, dag_id)), dag_id, run_id))
 
     @app.get("/reports", response_model=None, dependencies=[of_builds])
     def shelf() -> Any:
@@ -72,10 +74,16 @@ def reports_app() -> Any:
     return app
 
 
-def _settings() -> Any:
+def _settings(run: str = "") -> Any:
+    """The settings, once the reports that other machines stored are here, and the staging of one run."""
+    from models.errors import ServiceError
     from models.settings import Settings
+    from pipelines.runs.mirror import pull_loose
 
-    return Settings.from_env()
+    settings = Settings.from_env()
+    with suppress(ServiceError):  # then what is here is shown
+        pull_loose(settings, run)
+    return settings
 
 
 class MatchbookReports(AirflowPlugin):

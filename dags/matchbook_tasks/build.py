@@ -42,7 +42,7 @@ def choose_cutoff(**context: Any) -> Ref:
     from pipelines.runs.run import Run
 
     cutoff, fresh = cutoff_of(times_of(context)), bool(context["params"]["fresh"])
-    run = Run.start(settings_here(), directory_of(context["run_id"]), cutoff.at, fresh=fresh)
+    run = Run.start(settings_here(), directory_of(context), cutoff.at, fresh=fresh)
     log.info("cutoff %s: %s", run.as_of.isoformat(), cutoff.because)
     return {"run": run.id, "as_of": run.as_of.isoformat(), "because": cutoff.because, "fresh": fresh}
 
@@ -199,4 +199,4 @@ def _held_back(params: Ref, weighed: Ref) -> str | None:
         return f"only some surfaces were built: {release} is stored for inspection and cannot go live"
     if not params["publish"]:
         return (f"this was a dry run: {release} is stored, `python -m pipelines promote {release}` makes it live")
-    return held(opened(weighed))
+    return held(opened(weighed), release)

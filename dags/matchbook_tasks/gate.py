@@ -10,7 +10,7 @@ from airflow.providers.standard.operators.hitl import HITLOperator
 from airflow.sdk import BaseOperator, conf, task
 
 from matchbook_tasks.notify import gate_asks
-from matchbook_tasks.rules import SURFACES, Ref, kind_of, opened
+from matchbook_tasks.rules import SURFACES, Ref, carry_out, kind_of, opened
 
 #: Who starts the runs of `airflow dags test`, which waits for nobody.
 _UNATTENDED = "dag_test"
@@ -39,7 +39,7 @@ class Gate(HITLOperator):
 
     def execute(self, context: Any) -> Any:
         """Waits only where a person must be asked. Raises GateClosed."""
-        from pipelines.judging.gate.ruling import question, read_gate, rule
+        from pipelines.judging.gate.ruling import ask_once, question, read_gate, rule
 
         run = opened(self.weighed)
         asks, found = rule(run, _case(context)), read_gate(run)
@@ -48,6 +48,8 @@ class Gate(HITLOperator):
         self.subject, self.body = question(found, run.settings, _report_of(context))
         self.defaults = [run.settings.gate_default]
         self.response_timeout = timedelta(hours=run.settings.gate_timeout_hours)
+        ask_once(run, self.subject, self.body)
+        carry_out(context)  # Airflow does not call it where a task begins to wait
         gate_asks(context, found["reasons"])
         return super().execute(context)
 
@@ -55,9 +57,11 @@ class Gate(HITLOperator):
         """Writes down who answered what."""
         from pipelines.judging.gate.ruling import settle
 
-        chosen = super().execute_complete(context, event)["chosen_options"][0]
+        chosen, run = super().execute_complete(context, event)["chosen_options"][0], opened(self.weighed)
+        if event.get("timedout"):
+            return settle(run, run.settings.gate_default, "time-out")
         user = event.get("responded_by_user")
-        return settle(opened(self.weighed), chosen, user["name"] if user else "time-out")
+        return settle(run, chosen, user["name"] if user else "time-out")
 
 
 def gate(weighed: Any) -> BaseOperator:

@@ -39,7 +39,7 @@ def step_ends(context: Context) -> None:
     from pipelines.runs.steps import note
 
     ti, settings, began = context["ti"], Settings.from_env(), _began.pop() if _began else None
-    directory = settings.artifacts / "runs" / directory_of(context["run_id"])
+    directory = settings.artifacts / "runs" / directory_of(context)
     if began is None or not (directory / "run.json").is_file():
         return
     note(directory, began.measured(ti.task_id, None if ti.map_index < 0 else ti.map_index))
@@ -99,7 +99,8 @@ def _tell(context: Context, what: str, says: str, cause: str, link: str, about: 
     which = context["run_id"]
     if run is not None:
         scheduled = str(getattr(run.run_type, "value", run.run_type)) == "scheduled"
-        which = f"{run.run_after:%Y-%m-%dT%H}" if scheduled else f"{which} {getattr(run, 'clear_number', 0) or 0}"
+        which = f"{run.run_after:%Y-%m-%dT%H}" if scheduled else which
+        which = f"{which} {getattr(run, 'clear_number', 0) or 0}"
     failed = (dag, which)
     part_of = failed if what == "task_failed" else ()
     matter = (*failed, cause) if cause else failed

@@ -32,7 +32,7 @@ def look_for_changes(**context: Any) -> Ref:
 
     cutoff = cutoff_of(times_of(context))
     log.info("cutoff %s: %s", cutoff.at.isoformat(), cutoff.because)
-    found = look_for_changes(settings_here(), directory_of(context["run_id"]), cutoff.at)
+    found = look_for_changes(settings_here(), directory_of(context), cutoff.at)
     if found["reason"]:
         _decided("skip", found["reason"], found)
         skip_because(found["reason"], found, context)

@@ -40,14 +40,14 @@ def bring_in(context: Any) -> None:
     """Before a task: fetch what others stored, where the store is object storage (MATCHBOOK_ARTIFACTS)."""
     from pipelines.runs.mirror import pull
 
-    pull(settings_here(), directory_of(context["run_id"]))
+    pull(settings_here(), directory_of(context))
 
 
 def carry_out(context: Any, result: Any = None) -> None:  # noqa: ARG001 - Airflow hands it on
     """After a task: store what it left in staging; a task whose work could not be stored has failed."""
     from pipelines.runs.mirror import push
 
-    push(settings_here(), directory_of(context["run_id"]))
+    push(settings_here(), directory_of(context))
 
 
 # A server may answer in a minute. What the data or the settings got wrong is as wrong the second time.
@@ -66,11 +66,11 @@ DEFAULTS: dict[str, Any] = {
 }
 
 
-def directory_of(run_id: str) -> str:
-    """The name of a run's staging directory."""
+def directory_of(context: Mapping[str, Any]) -> str:
+    """The name of the staging directory of a task's run."""
     from pipelines.runs.run import directory_of
 
-    return directory_of(run_id)
+    return directory_of(context["run_id"], context["dag"].dag_id)
 
 
 def settings_here() -> Settings:

@@ -19,22 +19,31 @@ DRAWN = 0.7
 
 
 @task(multiple_outputs=False, execution_timeout=SHORT)
-def draw_points(**context: Any) -> list[Ref]:
+def choose_snapshot() -> str:
+    """Name the newest stored snapshot: all trials of this run are on it, whatever is built meanwhile."""
+    from pipelines.learning.tune_rounds import newest_snapshot
+
+    return newest_snapshot(settings_here())
+
+
+@task(multiple_outputs=False, execution_timeout=SHORT)
+def draw_points(snapshot: str, **context: Any) -> list[Ref]:
     """Choose points of every model's grid that were not tried yet; the first of a model is what is set now."""
     from pipelines.learning.tune_rounds import plan_round
 
     params = context["params"]
-    return plan_round(settings_here(), max(1, round(DRAWN * params["trials"])), params["models"])
+    drawn = max(1, round(DRAWN * params["trials"]))
+    return plan_round(settings_here(), drawn, params["models"], snapshot=snapshot)
 
 
 @task(multiple_outputs=False, execution_timeout=SHORT, trigger_rule="none_failed")
-def step_from_best(**context: Any) -> list[Ref]:
+def step_from_best(snapshot: str, **context: Any) -> list[Ref]:
     """Choose points one step away from the best of each model so far."""
     from pipelines.learning.tune_rounds import plan_round
 
     params = context["params"]
-    drawn = max(1, round(DRAWN * params["trials"]))
-    return plan_round(settings_here(), max(0, params["trials"] - drawn), params["models"], near=True)
+    left = params["trials"] - max(1, round(DRAWN * params["trials"]))
+    return plan_round(settings_here(), max(0, left), params["models"], near=True, snapshot=snapshot)
 
 
 @task(multiple_outputs=False, pool=TRAINING, execution_timeout=LONG, map_index_template=POINT_NAME,
@@ -49,13 +58,14 @@ def try_point(point: Ref, **context: Any) -> Ref:
 
 
 @task(multiple_outputs=False, execution_timeout=SHORT, trigger_rule="none_failed")
-def keep_best(**context: Any) -> Ref:
+def keep_best(snapshot: str, **context: Any) -> Ref:
     """Hold the best of each model against what is set, over owners in pairs; what is surely better goes to the next
     build. Every trial stands in this task's log."""
     from pipelines.commands.tune import table
     from pipelines.learning.tune_rounds import keep_best, trials_table
 
-    found = keep_best(settings_here(), {k: context["params"][k] for k in ("trials", "minutes", "models")})
+    found = keep_best(settings_here(), {k: context["params"][k] for k in ("trials", "minutes", "models")},
+                      snapshot)
     trials: Sequence[Ref] = found.pop("trials")
     log.info("%s", trials_table(trials))
     log.info("%s", table(found))

@@ -90,7 +90,7 @@ def score_newest(settings: Settings) -> dict[str, Any]:
     before = f"{run.slug}~"  # a refresh's bundles know people who came after the snapshot
     stored = {name: [p.name for p in artifacts.stored(f"bundles/{name}") if p.name < before] for name in names}
     bundles = {name: versions[-1] for name, versions in stored.items() if versions}
-    return _released(run, snapshots[-1].name, bundles, False, False, {})
+    return _scored(run, snapshots[-1].name, bundles, {})
 
 
 def default_cutoff(settings: Settings) -> datetime:
@@ -107,20 +107,25 @@ def default_cutoff(settings: Settings) -> datetime:
 def _released(
     run: Run, snapshot: str, bundles: Mapping[str, str], force: bool, publish: bool, seconds: dict[str, float]
 ) -> dict[str, Any]:
-    shards = plan_shards(run, snapshot, bundles)
-    done = _timed(run, seconds, "score", lambda: [score_shard(run, s) for s in shards])
-    release = _timed(run, seconds, "assemble", lambda: assemble_release(run, snapshot, bundles, done))
+    release = _scored(run, snapshot, bundles, seconds)
     weighed = _timed(run, seconds, "weigh", lambda: weigh(run, snapshot, release["release"], "command"))
     told = _timed(run, seconds, "report", lambda: write_report(run, release["release"], snapshot))
-    result = {**release, "as_of": run.as_of.isoformat(), "cutoff": slug_of(run.as_of), "gate": weighed["verdict"],
-              "report": told["report"], "seconds": seconds}
+    result = {**release, "gate": weighed["verdict"], "report": told["report"]}
     if publish:
         rule(run, Case(force=force, attended=False))
-        held_back = held(run)
+        held_back = held(run, release["release"])
         if held_back:
             return {**result, "published": False, "reason": held_back}
         result |= _timed(run, seconds, "publish", lambda: publish_release(run.settings, release["release"], force))
     return result
+
+
+def _scored(run: Run, snapshot: str, bundles: Mapping[str, str], seconds: dict[str, float]) -> dict[str, Any]:
+    """Everybody's list, stored as a release."""
+    shards = plan_shards(run, snapshot, bundles)
+    done = _timed(run, seconds, "score", lambda: [score_shard(run, s) for s in shards])
+    release = _timed(run, seconds, "assemble", lambda: assemble_release(run, snapshot, bundles, done))
+    return {**release, "as_of": run.as_of.isoformat(), "cutoff": slug_of(run.as_of), "seconds": seconds}
 
 
 def _timed(run: Run, seconds: dict[str, float], name: str, work: Callable[[], Any]) -> Any:

@@ -194,7 +194,8 @@ def _verdict(trials: Sequence[Trial], start: Values) -> dict[str, Any]:
         return {}
     comparable = [t for t in trials if len(t.ndcg) == len(first.ndcg) and t is not first]
     finalists = sorted(comparable, key=lambda t: -t.mean)[:FINALISTS]
-    gains = [(t, paired_difference(t.ndcg, first.ndcg)) for t in finalists]
+    level = 1 - 0.05 / max(1, len(comparable))  # the best of many looks good by chance (Bonferroni 1936)
+    gains = [(t, paired_difference(t.ndcg, first.ndcg, times=4000, level=level)) for t in finalists]
     beyond = [(t, gain) for t, gain in gains if gain["low"] > 0]
     best, gain = (beyond or gains or [(first, paired_difference(first.ndcg, first.ndcg))])[0]
     return {"trials": len(trials), "seconds": round(sum(t.seconds for t in trials), 1), "owners": len(first.ndcg),

@@ -73,15 +73,17 @@ def try_point(settings: Settings, point: Mapping[str, Any]) -> Ref:
 def keep_best(settings: Settings, budget: Mapping[str, Any], snapshot: str | None = None) -> Ref:
     """Store `tuning.json`, which the next build takes over, and return it with every trial, the best of a model first.
 
-    A setting is taken over only where the 95% interval of the paired gain lies above 0. budget: recorded as it is, with
-    the number of trials that there are and their seconds. Raises TooSparse without an inner cut.
+    A setting is taken over only where the interval of the paired gain lies above 0, at 95% for all trials of a model
+    together. budget: recorded as it is, with the number of trials that there are and their seconds. Where nothing was
+    tried on the snapshot, what was found before stays. Raises TooSparse without an inner cut.
     """
     name = snapshot or newest_snapshot(settings)
     done = list(Trials.of(settings, name))
     split = Split.of(Snapshot.open(settings.artifacts / "snapshots" / name), settings, settings.holdout_share)
     spent = {"tried": len(done), "seconds": round(sum(t.seconds for t in done), 1)}
     found = {**summary(done, settings, name, split.cut), "budget": {**budget, **spent}}
-    Artifacts(settings).write_json(settings.artifacts / TUNING, found)
+    if done:
+        Artifacts(settings).write_json(settings.artifacts / TUNING, found)
     return {**found, "trials": [_told(t) for t in sorted(done, key=lambda t: (t.model, -t.mean))]}
 
 

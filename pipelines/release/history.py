@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import time
 from collections.abc import Sequence
@@ -17,10 +18,11 @@ from pipelines.release.budget import room_for
 from pipelines.release.cache import connect, text, wrapped
 from pipelines.release.lease import lease
 from pipelines.release.load import Loadable
-from pipelines.release.publish import make_live, newer_live
+from pipelines.release.publish import LOG, make_live, newer_live
 
 log = logging.getLogger(__name__)
 _RUN_DAYS = 3
+_BUSY_S = 2 * 86_400  # a build under way may need what is younger, whatever its cutoff
 
 
 def current_release(settings: Settings) -> str | None:
@@ -28,6 +30,14 @@ def current_release(settings: Settings) -> str | None:
     with wrapped("reading the live release"):
         value = connect(settings).get(Keys(settings.namespace).current)
     return text(value) or None
+
+
+def last_published(settings: Settings) -> str | None:
+    """The release that went live last by the log of publishes, where it is stored still: what was live if Redis has
+    forgotten it."""
+    path, stored = settings.artifacts / LOG, {p.name for p in Artifacts(settings).stored("releases")}
+    told = [json.loads(line)["release"] for line in path.read_text().splitlines()] if path.is_file() else []
+    return next((name for name in reversed(told) if name in stored), None)
 
 
 def list_releases(settings: Settings) -> list[dict[str, Any]]:
@@ -124,8 +134,9 @@ def _history(settings: Settings) -> list[str]:
 def _drop(artifacts: Artifacts, kind: str, kept: set[str], spare: int = 0) -> list[str]:
     """Remove every stored directory of a kind but those named and the newest `spare`."""
     stored = artifacts.stored(kind)
-    newest = {p.name for p in stored[len(stored) - spare :]} if spare else set()
-    old = [p for p in stored if p.name not in kept | newest]
+    newest = {p.name for p in stored[-spare:]} if spare else set()
+    limit = time.time() - _BUSY_S
+    old = [p for p in stored if p.name not in kept | newest and not (spare and p.stat().st_mtime > limit)]
     for path in old:
         artifacts.remove(kind, path.name)
     return [p.name for p in old]

@@ -39,6 +39,9 @@ def publish_release(settings: Settings, release: str, force: bool = False) -> di
         client, keys = connect(settings), Keys(settings.namespace)
         with lease(client, keys) as held:
             newer = newer_live(client, keys, loadable.manifest)
+            if not force and _refreshed(client, keys, release):
+                return {"published": False, "release": release, "previous": text(client.get(keys.current)),
+                        "reason": "a refresh of this very build is live and knows more"}
             if newer and not force:
                 reason = (
                     f"{newer} with a newer cutoff is live; this release is stored, "
@@ -74,6 +77,14 @@ def newer_live(client: redis.Redis, keys: Keys, manifest: Release) -> str | None
         return None
     live = Release.from_json(stored)
     return live.id if parse_instant(live.built) > parse_instant(manifest.built) else None
+
+
+def _refreshed(client: redis.Redis, keys: Keys, release: str) -> bool:
+    """Whether what is live is this build and what came since."""
+    current = text(client.get(keys.current))
+    stored = client.get(keys.manifest(current)) if current else None
+    parts = Release.from_json(stored).parts if stored else ()
+    return bool(parts) and parts[0]["release"] == release
 
 
 def switch(held: Lease, manifest: Release, replaces: str = "") -> None:

@@ -9,7 +9,7 @@ from typing import Any
 from models.settings import Settings
 from pipelines.artifacts import Artifacts
 from pipelines.postgres import engine, newest_event
-from pipelines.release.history import current_release
+from pipelines.release.history import current_release, last_published
 from pipelines.runs.run import parse_instant
 
 _HOUR_S = 3600.0
@@ -39,7 +39,9 @@ def age_of_lists(settings: Settings, at: datetime) -> Age:
     newest = newest_event(engine(settings))
     told = newest.isoformat() if newest else None
     if live is None:
-        return Age(None, None, told, "")
+        before = last_published(settings) if settings.late_hours else None
+        return Age(None, None, told, f"nothing is live in Redis, though {before} was published: it has lost its data; "
+                                     f"`python -m pipelines promote {before}`" if before else "")
     release = Artifacts(settings).release(live)
     hours = round((at - parse_instant(release.generated_at)).total_seconds() / _HOUR_S, 2)
     if not settings.late_hours or hours <= settings.late_hours:

@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from models.errors import ServiceError
 from models.nouns.bundle import sha256_of
 from models.settings import Settings
 from models.store import COMPLETE, HERE, STORED, WHOLE, Storage, answering, mark, marked, unmark
@@ -39,6 +40,14 @@ def pull(settings: Settings, run: str = "") -> None:
     if mirror is not None:
         with mirror.alone():
             mirror.pull(run)
+
+
+def pull_loose(settings: Settings, run: str = "") -> None:
+    """The same of the files that change alone: reports, figures, the staging of one run. Raises ServiceError."""
+    mirror = _Mirror.of(settings)
+    if mirror is not None:
+        with mirror.alone():
+            mirror.pull_loose(run)
 
 
 def push(settings: Settings, run: str = "") -> None:
@@ -118,7 +127,11 @@ class _Mirror:
         for path in sorted(whole):
             if _wanted(path, run):
                 self._storage.bring(self._root, path)
+        self._check_whole(whole)
         self._drop_removed(whole)
+        self.pull_loose(run)
+
+    def pull_loose(self, run: str) -> None:
         loose = self._listing(LOOSE)
         for name, version in loose.items():
             if _wanted(name, run) and self._seen.get(name, [None])[0] != version:
@@ -146,6 +159,13 @@ class _Mirror:
             found: Mapping[str, Mapping[str, Any]] = storage.filesystem.find(base, detail=True)
         return {name[len(base) + 1:]: _version(info) for name, info in found.items()}
 
+    def _check_whole(self, whole: set[str]) -> None:
+        """Raises ServiceError where all of it is gone at once: a share that is not mounted, another bucket."""
+        if not whole and STORED in marked(self._root).values():
+            raise ServiceError(f"the artefact store {self._storage.url} is empty, and this machine knows it otherwise: "
+                               "see whether MATCHBOOK_ARTIFACTS names the right place and it is mounted; where it was "
+                               f"emptied on purpose, remove {self._root}")
+
     def _drop_removed(self, whole: set[str]) -> None:
         for path, state in marked(self._root).items():
             if state == STORED and path not in whole:
@@ -154,9 +174,9 @@ class _Mirror:
                 log.info("removed %s, which %s has no more", path, self._storage.url)
 
     def _fetch(self, name: str, version: str) -> None:
-        file = self._root / name
+        file, more = self._root / name, False
         if name.endswith(".jsonl") and file.is_file():
-            self._join(name, file)
+            more = self._join(name, file)
         else:
             file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             aside = file.with_name(f".{file.name}.fetched")
@@ -164,20 +184,21 @@ class _Mirror:
                 self._storage.filesystem.get_file(self._storage.place(f"{LOOSE}/{name}"), str(aside))
             aside.chmod(0o600)
             aside.rename(file)
-        self._seen[name] = [version, *_state(file)]
+        self._seen[name] = [version] if more else [version, *_state(file)]
 
-    def _join(self, name: str, file: Path) -> None:
-        """The lines of both sides, in the storage's order and then ours."""
+    def _join(self, name: str, file: Path) -> bool:
+        """The lines of both sides, in the storage's order and then ours; whether there are any that it lacks."""
         try:
             with answering(self._storage.url):
                 theirs = self._storage.filesystem.cat_file(self._storage.place(f"{LOOSE}/{name}")).decode().splitlines()
         except FileNotFoundError:
-            return
+            return True
         mine = file.read_text().splitlines()
-        new = [line for line in theirs if line not in set(mine)]
-        if new:
-            known = set(theirs)
-            file.write_text("\n".join([*theirs, *(line for line in mine if line not in known)]) + "\n")
+        known, here = set(theirs), set(mine)
+        more = [line for line in mine if line not in known]
+        if known - here:
+            file.write_text("\n".join([*theirs, *more]) + "\n")
+        return bool(more)
 
     def _forget(self, name: str) -> None:
         """Remove a file that the storage has no more, unless it was changed here since."""

@@ -16,6 +16,8 @@ from models.settings import Settings
 from pipelines.artifacts import Artifacts
 
 _LOG = logging.getLogger(__name__)
+#: The DAG whose runs are builds.
+BUILD = "build_recommendations"
 #: Below the artefact root: what `python -m pipelines tune` found.
 TUNING = "tuning.json"
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -35,8 +37,9 @@ def slug_of(as_of: datetime) -> str:
     return as_of.strftime("%Y%m%dT%H%M%S") + (f".{as_of.microsecond:06d}" if as_of.microsecond else "") + "Z"
 
 
-def directory_of(run_id: str) -> str:
-    """A name for a run's staging directory: readable, safe on every disk, different for different run ids."""
+def directory_of(run_id: str, dag: str = BUILD) -> str:
+    """A name for a run's staging directory: readable, safe on every disk, different for different run ids and DAGs."""
+    run_id = run_id if dag == BUILD else f"{dag} {run_id}"
     readable = re.sub(r"[^A-Za-z0-9_]+", "-", run_id)[:80].strip("-")
     return f"{readable}-{hashlib.sha256(run_id.encode()).hexdigest()[:8]}"
 

@@ -18,7 +18,7 @@ from redis.retry import Retry
 
 from models.errors import EventsNotTaken, ServiceError, SettingsError, TooManyRequests
 from models.nouns.interactions import Event
-from models.nouns.release import Keys, since_value
+from models.nouns.release import OWN, Keys, since_meaning, since_value
 from models.nouns.vocabulary import Entity, Surface
 from models.settings import Settings
 from serving.doors.breaker import Breaker
@@ -47,11 +47,13 @@ class Found:
 
     stored: bytes | None
     since: Sequence[bytes] | None
+    values: Sequence[bytes] = ()
 
-    @property
-    def met(self) -> int:
-        """How many that is, at least."""
-        return SINCE_MOST // 2 if self.since is None else len(self.since)
+    def met(self, from_us: int) -> int:
+        """How many the owner met from an instant on; of those that are not sent along, about how many at least."""
+        if self.since is None:
+            return SINCE_MOST // 2
+        return sum(code != OWN and at >= from_us for code, at in map(since_meaning, self.values))
 
 
 class Cache:
@@ -111,7 +113,7 @@ class Cache:
         if refused:
             raise ServiceError(f"Redis refuses to read lists: {refused[0]}")
         lists, *scans = answers[len(count):]
-        return [Found(stored, pairs[::2] if cursor == b"0" else None)
+        return [Found(stored, pairs[::2] if cursor == b"0" else None, pairs[1::2])
                 for stored, (cursor, pairs) in zip(lists, scans, strict=True)]
 
     def admit(self, caller: str) -> None:

@@ -47,7 +47,7 @@ class AnswerIds:
         if answer.arm is not None:
             experiment, arm = answer.arm
             names = {"experiment": experiment.name, "edition": experiment.edition, "arm": arm.name}
-        shown = ShownAnswer(answer.surface, listing.method, listing.route, answer.held.id, day,
+        shown = ShownAnswer(answer.surface, listing.method, listing.route, answer.held.build, day,
                             answer.source == "live", not answer.owner, **names)
         return shown.spell(answer.owner, self.key)
 

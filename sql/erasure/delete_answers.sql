@@ -4,3 +4,7 @@ DELETE FROM matchbook_answers a
 USING matchbook_events e
 WHERE e.answer_id = a.answer_id
   AND CAST(:id AS uuid) = CASE WHEN a.surface LIKE 'startups/%' THEN e.user_id ELSE e.startup_id END
+  AND NOT EXISTS (
+      SELECT 1 FROM matchbook_events o
+      WHERE o.answer_id = a.answer_id
+        AND CAST(:id AS uuid) <> CASE WHEN a.surface LIKE 'startups/%' THEN o.user_id ELSE o.startup_id END)

@@ -52,13 +52,13 @@ def context(kind: str = "manual", by: str | None = None, **params: object) -> di
 
 
 def test_what_needs_no_person_goes_on_or_stops_at_once(run: Run) -> None:
-    assert gate_of(run, "go").execute(context()) is None and held(run) is None
+    assert gate_of(run, "go").execute(context()) is None and held(run, "new") is None
     with pytest.raises(GateClosed, match=r"new is not published: the lists are others\. It is stored"):
         gate_of(run, "stop").execute(context())
     assert gate_of(run, "stop").execute(context(force=True))["by"] == "force"
     assert gate_of(run, "ask").execute(context("backfill"))["chosen"] == "publish"
     assert gate_of(run, "ask").execute(context(by="dag_test"))["chosen"] == "hold"
-    assert "chose to hold it" in str(held(run))
+    assert "chose to hold it" in str(held(run, "new"))
     for params in ({"publish": False}, {"surfaces": ["startups/for-investor"]}):
         assert gate_of(run, "stop").execute(context(**params)) is None
 
@@ -76,11 +76,11 @@ def test_it_parks_with_the_reasons_and_writes_down_who_answered(run: Run, monkey
     assert (asked["options"], asked["defaults"], parked.value.timeout.total_seconds()) == (
         ["publish", "hold"], ["hold"], 3 * 3600)
     assert "the lists are others" in asked["body"] and "/runs/a%2Fb%2Bc/plugin/matchbook_report" in asked["body"]
-    assert read_gate(run)["answer"] is None and "nobody has answered" in str(held(run))
+    assert read_gate(run)["answer"] is None and "nobody has answered" in str(held(run, "new"))
 
     event = {"chosen_options": ["publish"], "params_input": {}, "responded_at": datetime(2024, 5, 1, tzinfo=UTC)}
     answer = gate.execute_complete(context("scheduled"), {**event, "responded_by_user": {"id": "7", "name": "Ana"}})
-    assert (answer["chosen"], answer["by"]) == ("publish", "Ana") and held(run) is None
+    assert (answer["chosen"], answer["by"]) == ("publish", "Ana") and held(run, "new") is None
     assert (decisions(run.settings)[0]["what"], decisions(run.settings)[0]["by"]) == ("approval", "Ana")
     late = gate.execute_complete(context(), {**event, "chosen_options": ["hold"], "responded_by_user": None})
-    assert late["by"] == "time-out" and "time-out chose to hold it" in str(held(run))
+    assert late["by"] == "time-out" and "time-out chose to hold it" in str(held(run, "new"))

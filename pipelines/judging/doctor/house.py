@@ -110,7 +110,7 @@ def gate_said(patient: Patient) -> Diagnosis:
     title = "The gate holds a release back"
     cure = ("read the report of that build (Airflow, its run, tab Report); answer there where a person is asked, or "
             "make the release live all the same with the parameter `force` or `python -m pipelines promote <release>`")
-    last = _last_decision(patient, "gate")
+    last = _last_decision(patient, "gate", "approval")
     if last is None:
         return unknown("gate", title, "the gate has decided nothing yet", cure)
     reasons = "; ".join(map(str, last.get("reasons") or ()))
@@ -118,13 +118,13 @@ def gate_said(patient: Patient) -> Diagnosis:
     return answered("gate", title, last.get("verdict") in ("stop", "ask", "hold"), says, cure, last)
 
 
-def _last_decision(patient: Patient, what: str) -> dict[str, Any] | None:
+def _last_decision(patient: Patient, *what: str) -> dict[str, Any] | None:
     path = patient.artifacts.root / DECISIONS
     for line in reversed(path.read_text().splitlines() if path.is_file() else []):
         try:
             found = json.loads(line)
         except ValueError:
             continue
-        if isinstance(found, dict) and found.get("what") == what:
+        if isinstance(found, dict) and found.get("what") in what:
             return found
     return None

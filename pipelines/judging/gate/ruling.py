@@ -16,7 +16,7 @@ from pipelines.runs.run import Run
 
 _LOG = logging.getLogger(__name__)
 #: In the directory of a run.
-GATE = "gate.json"
+GATE, ASKED = "gate.json", "asked.json"
 PUBLISH, HOLD = "publish", "hold"
 
 
@@ -43,12 +43,14 @@ def rule(run: Run, case: Case) -> bool:
     gate = {**read_gate(run), "answer": None}
     run.artifacts.write_json(run.directory / GATE, gate)
     verdict = gate["verdict"]
-    if verdict == GO or not case.published:
+    if not case.published or (verdict == GO and not gate.get("older")):
         return False
     if case.force:
         settle(run, PUBLISH, "force")
     elif run.settings.gate == "off":
         settle(run, PUBLISH, "MATCHBOOK_GATE=off")
+    elif verdict == GO:
+        return False  # an older cutoff was only described: `held` keeps it from going live after a rollback
     elif verdict == STOP:
         raise GateClosed(closed(gate))
     elif case.backfill:
@@ -72,13 +74,28 @@ def settle(run: Run, chosen: str, by: str) -> dict[str, Any]:
     return dict(gate["answer"])
 
 
-def held(run: Run) -> str | None:
-    """Why a weighed release may not be published; None where it may, or was never weighed."""
-    if not (run.directory / GATE).is_file():
-        return None
+def ask_once(run: Run, subject: str, body: str) -> None:
+    """Note what a person is asked. Raises GateClosed where this run has asked something else before: Airflow keeps the
+    words of a task's first question, so that one would stand there again, over another release."""
+    path, now = run.directory / ASKED, {"subject": subject, "body": body}
+    if path.is_file() and json.loads(path.read_text()) != now:
+        raise GateClosed("this run has asked another question before, and Airflow would show that one again: read the "
+                         "report of this run, then promote its release, or trigger a new run with the same as_of")
+    run.artifacts.write_json(path, now)
+
+
+def held(run: Run, release: str) -> str | None:
+    """Why a release may not be published; None where it may. Raises DataError where it was never weighed."""
     gate = read_gate(run)
+    if gate["release"] != release:
+        raise DataError(f"{release} was never weighed, {gate['release']} was: clear the task `weigh` of this run")
     answer, name = gate["answer"], gate["release"]
-    if gate["verdict"] == GO or (answer and answer["chosen"] == PUBLISH):
+    if answer and answer["chosen"] == PUBLISH:
+        return None
+    if gate.get("older"):
+        return (f"{name} is stored for comparison: it was only described, as {gate['champion']} with a newer cutoff "
+                f"was live when it was weighed. Clear `weigh` to have it weighed against what is live by now")
+    if gate["verdict"] == GO:
         return None
     who = f"{answer['by']} chose to hold it" if answer else f"the gate says {gate['verdict']} and nobody has answered"
     return (f"{name} is stored and not published: {who} ({_first(gate)}). What is live stays; "

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from models.errors import BundleError, MatchbookError, ReleaseError, TooSparse
+from models.errors import BundleError, MatchbookError, ReleaseError, ServiceError, TooSparse
 from models.nouns.release import Release
 from models.nouns.vocabulary import Surface
 from models.settings import Settings
@@ -21,8 +21,9 @@ from pipelines.judging.gate.judged import Judged, open_judged
 from pipelines.judging.gate.lists import differences
 from pipelines.judging.gate.ruling import GATE
 from pipelines.learning.holdout import Holdout, open_holdout
-from pipelines.release.history import current_release
+from pipelines.release.history import current_release, last_published
 from pipelines.runs.decisions import decided
+from pipelines.runs.mirror import pull
 from pipelines.runs.run import Run, parse_instant
 
 _LOG = logging.getLogger(__name__)
@@ -67,13 +68,18 @@ def weigh(run: Run, snapshot: str, release: str, kind: str = "manual") -> dict[s
 
 def _champion(settings: Settings) -> tuple[Release | None, list[str]]:
     """The live release, and what is to be said where there is none that can be read."""
-    name = current_release(settings)
+    name, notes = current_release(settings), list[str]()
     if name is None:
-        return None, ["no release is live: only the floor counts"]
+        name = last_published(settings)
+        if name is None:
+            return None, ["no release is live: only the floor counts"]
+        notes = [f"nothing is live in Redis, which has lost its data: held against {name}, the last that was published"]
+    pull(settings)  # another machine may have refreshed it just now
     try:
-        return Artifacts(settings).release(name), []
+        return Artifacts(settings).release(name), notes
     except ReleaseError as error:
-        return None, [f"the live release cannot be read, so only the floor counts: {error}"]
+        raise ServiceError(f"the live release {name} cannot be read, so there is nothing to hold the new one against "
+                           f"({error}); clear `weigh` once it is there, or promote a release that is") from error
 
 
 def _judged(run: Run, snapshot: str, new: Release, live: Release | None,

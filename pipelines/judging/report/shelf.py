@@ -24,7 +24,7 @@ from pipelines.runs.steps import steps_of
 
 def page_of(settings: Settings, dag: str, run_id: str) -> str:
     """The report of an Airflow run; while there is none, what its steps have left so far."""
-    name = directory_of(run_id)
+    name = directory_of(run_id, dag)
     return page_of_run(settings, name) or _so_far(settings, dag, run_id, name)
 
 

@@ -114,7 +114,7 @@ def _stage(run: Run, changes: Changes, known: Mapping[str, int]) -> None:
                **{f"{e}_again": changes.again[e] for e in Entity},
                **{f"{e}_known": np.array(known[e.value]) for e in Entity}}
     with path.open("wb") as file:
-        np.savez(file, allow_pickle=False, **columns)
+        np.savez_compressed(file, allow_pickle=False, **columns)
     path.chmod(0o600)
     # by id: an erasure finds the staging that holds somebody's words, and removes it
     words = {e.value: dict(zip(changes.entities[e].ids.ids[told].tolist(), changes.text[e][told].tolist(), strict=True))

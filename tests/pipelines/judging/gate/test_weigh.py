@@ -7,13 +7,15 @@ from typing import Any
 
 import pytest
 
-from models.errors import GateClosed
+from models.errors import DataError, GateClosed
+from models.nouns.release import Keys
 from models.settings import Limits
 from pipelines.artifacts import Artifacts
 from pipelines.judging.gate import weigh as weighing
 from pipelines.judging.gate.compared import compared, table
-from pipelines.judging.gate.ruling import Case, held, question, read_gate, rule
+from pipelines.judging.gate.ruling import Case, ask_once, held, question, read_gate, rule
 from pipelines.judging.gate.weigh import weigh
+from pipelines.release.cache import connect
 from pipelines.release.publish import publish_release
 from pipelines.runs.decisions import decisions
 from pipelines.runs.run import Run
@@ -32,7 +34,7 @@ def test_a_good_release_goes_and_what_it_was_held_against_is_written_down(nights
     assert set(gate["champion_figures"]) == set(gate["lists"]) and 0 < gate["older_days"] < 5
     for figures in gate["champion_figures"].values():
         assert figures["new"] > figures["popular"] and abs(figures["new"] - figures["ndcg"]) < 0.2
-    assert not rule(run, Case()) and held(run) is None and gate["answer"] is None
+    assert not rule(run, Case()) and held(run, found["release"]) is None and gate["answer"] is None
     last = decisions(nights.settings)[0]
     assert (last["what"], last["verdict"], last["release"]) == ("gate", "go", found["release"])
     assert len(json.dumps(found)) < 5000
@@ -57,10 +59,10 @@ def test_models_trained_on_noise_are_stopped_by_what_they_foretell(
     assert found["verdict"] == "stop" and "accuracy" in against(gate, "stop"), gate["reasons"]
     with pytest.raises(GateClosed, match=r"surely worse by more than 5%.*what is live stays.*compare.*`force`"):
         rule(run, Case())
-    assert "nobody has answered" in str(held(run))
+    assert "nobody has answered" in str(held(run, found["release"]))
     with pytest.raises(GateClosed):
         rule(run, Case(backfill=True))
-    assert not rule(run, Case(force=True)) and held(run) is None
+    assert not rule(run, Case(force=True)) and held(run, found["release"]) is None
     assert (decisions(nights.settings)[0]["by"], read_gate(run)["answer"]["chosen"]) == ("force", "publish")
 
 
@@ -79,10 +81,10 @@ def test_another_recipe_is_a_matter_for_a_person(nights: Nights) -> None:
     subject, body = question(read_gate(run), run.settings, "http://localhost/report")
     assert found["release"] in subject and "of everybody's first ten are replaced" in body
     assert "| overlap_at_10 |" in body and "12 hours: hold" in body and "(http://localhost/report)" in body
-    assert rule(run, Case()) is True and "nobody has answered" in str(held(run))
-    assert not rule(run, Case(attended=False)) and "chose to hold it" in str(held(run))
+    assert rule(run, Case()) is True and "nobody has answered" in str(held(run, found["release"]))
+    assert not rule(run, Case(attended=False)) and "chose to hold it" in str(held(run, found["release"]))
     compare_them(nights, found["release"])  # type: ignore[arg-type]
-    assert not rule(weighed_again(nights, run, found), Case(backfill=True)) and held(run) is None
+    assert not rule(weighed_again(nights, run, found), Case(backfill=True)) and held(run, found["release"]) is None
     assert read_gate(run)["answer"]["by"] == "backfill"
 
 
@@ -107,6 +109,7 @@ def test_an_older_cutoff_and_the_live_release_itself_are_only_described(nights: 
     run, found = nights.weighed("2024-02-20", left_out=PERSONAL)
     gate = read_gate(run)
     assert found["verdict"] == "go" and gate["older"] and "stored for comparison" in gate["notes"][-1]
+    assert "stored for comparison" in str(held(run, str(found["release"])))  # whatever is live by then
     assert publish_release(nights.settings, str(found["release"]))["published"] is False
     run, found = nights.weighed(FIRST)
     assert found["release"] == nights.live and "it is live already" in read_gate(run)["notes"][-1]
@@ -122,3 +125,23 @@ def test_a_live_release_whose_models_are_damaged_is_judged_by_its_lists_alone(ni
     gate = read_gate(run)
     assert found["verdict"] == "go" and "accuracy" not in {c["name"] for c in gate["checks"]}
     assert "cannot be opened, so it is not judged" in " ".join(gate["notes"])
+
+
+def test_a_redis_that_forgot_what_is_live_does_not_open_the_gate(nights: Nights) -> None:
+    """The last published release is what counts, or a bad one would go live as if it were the first."""
+    run, found = nights.weighed(NEXT, left_out=PERSONAL)
+    connect(nights.settings).delete(Keys(nights.settings.namespace).current)
+    again = weigh(run, NEXT, str(found["release"]))
+    assert (again["verdict"], again["champion"]) == ("stop", nights.live)
+    assert "has lost its data" in read_gate(run)["notes"][0]
+    with pytest.raises(DataError, match="was never weighed"):
+        held(run, "another")
+
+
+def test_a_run_asks_one_question_only(nights: Nights) -> None:
+    """Airflow shows the words of the first one again, over whatever release a cleared run has made since."""
+    run, _ = nights.weighed(NEXT)
+    ask_once(run, "Publish A?", "because")
+    ask_once(run, "Publish A?", "because")
+    with pytest.raises(GateClosed, match="has asked another question before"):
+        ask_once(run, "Publish B?", "because")
