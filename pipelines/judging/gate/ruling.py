@@ -93,8 +93,8 @@ def held(run: Run, release: str) -> str | None:
     if answer and answer["chosen"] == PUBLISH:
         return None
     if gate.get("older"):
-        return (f"{name} is stored for comparison: {gate['champion']} with a newer cutoff was live when it was weighed. "
-                f"`python -m pipelines promote {name}` makes it live; clear `weigh` to have it weighed again")
+        return (f"{name} is stored for comparison: {gate['champion']} with a newer cutoff was live when it was "
+                f"weighed. `python -m pipelines promote {name}` makes it live; clear `weigh` to have it weighed again")
     if gate["verdict"] == GO:
         return None
     who = f"{answer['by']} chose to hold it" if answer else f"the gate says {gate['verdict']} and nobody has answered"
