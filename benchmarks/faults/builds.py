@@ -18,13 +18,14 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from benchmarks.faults import harm
+from models.errors import ServiceError
 from models.settings import Settings
 from pipelines.data.load import import_folder
 from pipelines.data.sample import ENDS, write_sample
@@ -64,9 +65,10 @@ class Strike:
         """The first running instance of a task, waited for."""
         deadline = time.monotonic() + PATIENCE_S
         while time.monotonic() < deadline:
-            for instance in self.place.api.task_instances(DAG, self.run):
-                if instance["task_id"] == task and instance["state"] == "running":
-                    return instance
+            with suppress(ServiceError):  # the run is not there yet
+                for instance in self.place.api.task_instances(DAG, self.run):
+                    if instance["task_id"] == task and instance["state"] == "running":
+                        return instance
             time.sleep(0.05)
         raise TimeoutError(f"{task} of {self.run} never ran")
 
@@ -164,7 +166,7 @@ def ended(found: Place, run: str) -> str:
     while time.monotonic() < deadline:
         try:
             state = found.api.run_state(DAG, run)
-        except Exception:  # noqa: BLE001 the API server has lost its database for a moment, as planned
+        except ServiceError:  # the API server has lost its database for a moment, as planned
             state = ""
         if state in ("success", "failed"):
             return state
@@ -228,8 +230,10 @@ def _killed_redis(strike: Strike) -> str:
 
 def _full_disk(strike: Strike) -> str:
     def noticed() -> bool:
-        tasks = strike.place.api.task_instances(DAG, strike.run)
-        return any(t["task_id"] == "train.als" and t["state"] in ("up_for_retry", "failed") for t in tasks)
+        with suppress(ServiceError):  # the run is not there yet
+            tasks = strike.place.api.task_instances(DAG, strike.run)
+            return any(t["task_id"] == "train.als" and t["state"] in ("up_for_retry", "failed") for t in tasks)
+        return False
 
     return harm.fill_disk(strike.place.settings.artifacts / "bundles" / "als_v1", noticed)
 
