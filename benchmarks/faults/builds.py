@@ -181,7 +181,7 @@ def told(found: Place, run: str) -> list[str]:
         if task["try_number"] > 1 or task["state"] == "failed":
             failed = {**task, "try_number": 1}
             lines_of = "\n".join(found.api.log_of(DAG, run, failed)).splitlines()
-            words = [w for w in lines_of if "Error" in w or "kill" in w]
+            words = [w for w in lines_of if "Error:" in w or "SIGKILL" in w]
             said = f" ({words[-1].strip()[:160]})" if words else ""
             lines.append(f"{task['task_id']} {task['state']} at try {task['try_number']}{said}")
     return lines
@@ -197,7 +197,7 @@ def released(found: Place, as_of: datetime) -> str | None:
 def in_peace(found: Place, as_of: datetime) -> str:
     """The name of the release that a build of the same cutoff makes alone, in a home of its own."""
     with tempfile.TemporaryDirectory(prefix="matchbook-peace-") as home:
-        env = {**os.environ, "MATCHBOOK_HOME": home, "MATCHBOOK_NAMESPACE": "peace",
+        env = {**os.environ, "MATCHBOOK_HOME": home, "MATCHBOOK_NAMESPACE": f"peace{as_of:%Y%m%d}",
                "DATABASE_URL": found.settings.database_url.reveal(), "REDIS_URL": found.settings.redis_url.reveal()}
         words = [sys.executable, "-m", "pipelines", "build", "--as-of", as_of.isoformat()]
         done = subprocess.run(words, cwd=CHECKOUT, env=env, capture_output=True, text=True)
