@@ -95,7 +95,7 @@ def test_three_days_backfilled_at_once_leave_the_live_release_alone(
     days = [datetime(2024, 4, day, 2, tzinfo=UTC).isoformat() for day in (11, 12, 13)]
     assert sorted(built) == days
     for kept_aside in built.values():
-        assert kept_aside["published"] is False and "with a newer cutoff is live" in kept_aside["reason"]
+        assert kept_aside["published"] is False and "with a newer cutoff was live" in kept_aside["reason"]
     assert current_release(house.settings) == live
     listed = list_releases(house.settings)
     assert [(r["as_of"], r["state"]) for r in listed] == [

@@ -6,13 +6,14 @@ import time
 import uuid
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 import redis
 from flask import Flask
 
-from models.nouns.release import Keys, LiveList
+from models.nouns.release import Keys, LiveList, since_value
 from models.nouns.vocabulary import Entity, Role, Surface
 from models.routing import may_be_routed_otherwise
 from models.settings import Settings
@@ -46,7 +47,8 @@ def act(settings: Settings, execute: Execute, planted: World) -> Act:
         key = Keys(settings.namespace).since(Entity.USER, owner)
         with redis.Redis.from_url(settings.redis_url.reveal()) as client:
             for i, startup in enumerate(startups):
-                client.hset(key, uuid.UUID(startup).bytes, b"\x02" + bytes(8))
+                at = datetime(2020, 5, first + i + 1, tzinfo=UTC)
+                client.hset(key, uuid.UUID(startup).bytes, since_value(2, int(at.timestamp() * 1e6)))
                 if drained:
                     execute("INSERT INTO user_interactions VALUES (%s, %s, 'like', %s)", owner, str(startup),
                             f"2020-05-{first + i + 1:02d}")
