@@ -232,7 +232,8 @@ def _full_disk(strike: Strike) -> str:
     def noticed() -> bool:
         with suppress(ServiceError):  # the run is not there yet
             tasks = strike.place.api.task_instances(DAG, strike.run)
-            return any(t["task_id"] == "train.als" and t["state"] in ("up_for_retry", "failed") for t in tasks)
+            return any(t["task_id"] == "train.als" and t["state"] in ("up_for_retry", "failed", "success")
+                       for t in tasks)
         return False
 
     return harm.fill_disk(strike.place.settings.artifacts / "bundles" / "als_v1", noticed)

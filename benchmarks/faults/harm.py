@@ -19,7 +19,7 @@ from pipelines.local.servers import start_servers
 from pipelines.release.cache import connect
 
 PATIENCE_S = 600.0
-SMALL_DISK = "size=64k"
+SMALL_DISK = "size=8k"
 
 
 def free_port() -> int:
@@ -99,4 +99,4 @@ def fill_disk(folder: Path, noticed: Callable[[], bool]) -> str:
             time.sleep(0.2)
     finally:
         subprocess.run(["umount", "--lazy", str(folder)], check=True)
-    return "64 KiB until the task had failed"
+    return "8 KiB until the task had failed"
