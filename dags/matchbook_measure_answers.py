@@ -16,26 +16,20 @@ The cutoff follows the rule of `build_recommendations`: the end of the hour of a
 
 from __future__ import annotations
 
-import logging
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from airflow.sdk import CronDataIntervalTimetable, dag, task
 from matchbook_tasks.notify import run_failed
-from matchbook_tasks.rules import AS_OF, DEFAULTS, Ref, settings_here, skip_because, times_of
-
-log = logging.getLogger(__name__)
+from matchbook_tasks.rules import AS_OF, DEFAULTS, Ref, cutoff_here, settings_here, skip_because
 
 
 @task(multiple_outputs=False, execution_timeout=timedelta(minutes=30))
 def measure(**context: Any) -> Ref:
     """Count what answers earned, for the report and for metrics; pink while nothing has been shown to anybody."""
     from pipelines.judging.earnings.measure import keep_measured
-    from pipelines.runs.cutoff import cutoff_of
 
-    cutoff = cutoff_of(times_of(context))
-    log.info("cutoff %s: %s", cutoff.at.isoformat(), cutoff.because)
-    done = keep_measured(settings_here(), cutoff.at)
+    done = keep_measured(settings_here(), cutoff_here(context).at)
     if not done["impressions"]:
         skip_because("no impression came back with the id of an answer; docs/experiments.md says how", done, context)
     return done

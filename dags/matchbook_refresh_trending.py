@@ -13,26 +13,20 @@ log and to `MATCHBOOK_WEBHOOK_URL`, whatever became of the builds.
 
 from __future__ import annotations
 
-import logging
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from airflow.sdk import CronDataIntervalTimetable, dag, task
 from matchbook_tasks.notify import run_failed
-from matchbook_tasks.rules import AS_OF, DEFAULTS, PUBLISH, Ref, settings_here, skip_because, times_of
-
-log = logging.getLogger(__name__)
+from matchbook_tasks.rules import AS_OF, DEFAULTS, PUBLISH, Ref, cutoff_here, settings_here, skip_because
 
 
 @task(multiple_outputs=False, pool=PUBLISH, execution_timeout=timedelta(minutes=20))
 def refresh(**context: Any) -> Ref:
     """Count the newest events and replace the trending list of every surface."""
     from pipelines.release.trending import refresh_trending
-    from pipelines.runs.cutoff import cutoff_of
 
-    cutoff = cutoff_of(times_of(context))
-    log.info("cutoff %s: %s", cutoff.at.isoformat(), cutoff.because)
-    done = refresh_trending(settings_here(), cutoff.at)
+    done = refresh_trending(settings_here(), cutoff_here(context).at)
     if done["release"] is None:
         skip_because("no release is live, or there is no event: build_recommendations comes first", done, context)
     return done
@@ -43,10 +37,9 @@ def look_at_age(**context: Any) -> Ref:
     """Say how old the live lists are, and tell of it where they are late."""
     from matchbook_tasks.notify import late
 
-    from pipelines.runs.cutoff import cutoff_of
     from pipelines.runs.late import age_of_lists
 
-    age = age_of_lists(settings_here(), cutoff_of(times_of(context)).at)
+    age = age_of_lists(settings_here(), cutoff_here(context).at)
     if age.late:
         late(str(age.release), age.late)
     return age.to_json()

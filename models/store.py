@@ -94,26 +94,37 @@ class Storage:
 def bring(settings: Settings, *paths: str) -> None:
     """Fetch stored directories that this machine lacks; nothing where the store is a directory. Raises ServiceError."""
     storage = Storage.of(settings)
-    for path in paths if storage is not None else ():
-        storage.bring(settings.artifacts, path)  # type: ignore[union-attr]
+    if storage is not None:
+        for path in paths:
+            storage.bring(settings.artifacts, path)
 
 
 def mark(root: Path, path: str, state: str) -> None:
     """Note of a directory that it is STORED, and goes from here when it goes from the storage, or only HERE yet."""
-    note = root / ".stored" / path.replace("/", "@")
+    note = _note(root, path)
     note.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     note.write_text(state)
 
 
 def unmark(root: Path, path: str) -> None:
     """Forget what was noted."""
-    (root / ".stored" / path.replace("/", "@")).unlink(missing_ok=True)
+    _note(root, path).unlink(missing_ok=True)
+
+
+def is_stored(root: Path, path: str) -> bool:
+    """Whether the storage has a directory, by what was noted of it."""
+    note = _note(root, path)
+    return note.is_file() and note.read_text() == STORED
 
 
 def marked(root: Path) -> dict[str, str]:
     """Every directory that was noted, and what of it."""
     notes = root / ".stored"
     return {p.name.replace("@", "/"): p.read_text() for p in notes.iterdir() if "@" in p.name} if notes.is_dir() else {}
+
+
+def _note(root: Path, path: str) -> Path:
+    return root / ".stored" / path.replace("/", "@")
 
 
 @contextmanager

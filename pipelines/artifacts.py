@@ -108,6 +108,16 @@ class Artifacts:
         aside.rename(path)
 
 
+def append_private(path: Path, line: str) -> None:
+    """Add a line to a file that only its owner can read, in one piece: several processes may do so at once."""
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    try:
+        os.write(handle, f"{line}\n".encode())
+    finally:
+        os.close(handle)
+
+
 def write_private(path: Path, text: str) -> None:
     """Write a file that only its owner can read (L03)."""
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as f:

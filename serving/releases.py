@@ -54,12 +54,6 @@ class HeldRelease:
         found = self.arm(surface, owner)
         return recorded if found is None else found[1].of(recorded)
 
-    @property
-    def build(self) -> str:
-        """The id of the build behind it: a refresh carries its lists on, so what they earn is the build's."""
-        parts = self.release.parts
-        return str(parts[0]["release"]) if parts else self.release.id
-
     def generated_at(self, part: int = 0) -> str:
         """When a list was made: that of its part, since a refresh adds lists to a build."""
         parts = self.release.parts

@@ -22,12 +22,12 @@ from matchbook_tasks.rules import (
     SURFACES,
     TRAINING,
     Ref,
+    cutoff_here,
     directory_of,
     kind_of,
     opened,
     settings_here,
     skip_because,
-    times_of,
 )
 
 log = logging.getLogger(__name__)
@@ -38,12 +38,10 @@ LONG, SHORT = timedelta(hours=4), timedelta(minutes=30)
 @task(multiple_outputs=False, execution_timeout=SHORT)
 def choose_cutoff(**context: Any) -> Ref:
     """Fix the instant before which this build may know anything, and begin the build."""
-    from pipelines.runs.cutoff import cutoff_of
     from pipelines.runs.run import Run
 
-    cutoff, fresh = cutoff_of(times_of(context)), bool(context["params"]["fresh"])
+    cutoff, fresh = cutoff_here(context), bool(context["params"]["fresh"])
     run = Run.start(settings_here(), directory_of(context), cutoff.at, fresh=fresh)
-    log.info("cutoff %s: %s", run.as_of.isoformat(), cutoff.because)
     return {"run": run.id, "as_of": run.as_of.isoformat(), "because": cutoff.because, "fresh": fresh}
 
 

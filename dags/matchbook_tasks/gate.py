@@ -59,7 +59,7 @@ class Gate(HITLOperator):
 
         chosen, run = super().execute_complete(context, event)["chosen_options"][0], opened(self.weighed)
         if event.get("timedout"):
-            return settle(run, run.settings.gate_default, "time-out")
+            chosen = run.settings.gate_default
         user = event.get("responded_by_user")
         return settle(run, chosen, user["name"] if user else "time-out")
 

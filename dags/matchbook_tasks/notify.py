@@ -95,11 +95,12 @@ def _tell(context: Context, what: str, says: str, cause: str, link: str, about: 
     """Once a run and cause, once more where the run was cleared; of a schedule that comes round quickly once an hour.
 
     cause: "" for a run that failed because a task did, which needs no telling where the task told."""
+    from matchbook_tasks.rules import kind_of
+
     run, dag = context.get("dag_run"), _dag_of(context)
     which = context["run_id"]
     if run is not None:
-        scheduled = str(getattr(run.run_type, "value", run.run_type)) == "scheduled"
-        which = f"{run.run_after:%Y-%m-%dT%H}" if scheduled else which
+        which = f"{run.run_after:%Y-%m-%dT%H}" if kind_of(context) == "scheduled" else which
         which = f"{which} {getattr(run, 'clear_number', 0) or 0}"
     failed = (dag, which)
     part_of = failed if what == "task_failed" else ()

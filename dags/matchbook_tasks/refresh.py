@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from datetime import timedelta
 from typing import Any
 
@@ -14,25 +13,21 @@ from matchbook_tasks.rules import (
     RELEASE,
     SCORING,
     Ref,
+    cutoff_here,
     directory_of,
     settings_here,
     skip_because,
-    times_of,
 )
 
-log = logging.getLogger(__name__)
 SHORT = timedelta(minutes=30)
 
 
 @task(multiple_outputs=False, execution_timeout=SHORT)
 def look_for_changes(**context: Any) -> Ref:
     """Read what the live release does not know: new interactions, people and startups; pink where nothing is."""
-    from pipelines.runs.cutoff import cutoff_of
     from pipelines.scoring.refresh.steps import look_for_changes
 
-    cutoff = cutoff_of(times_of(context))
-    log.info("cutoff %s: %s", cutoff.at.isoformat(), cutoff.because)
-    found = look_for_changes(settings_here(), directory_of(context), cutoff.at)
+    found = look_for_changes(settings_here(), directory_of(context), cutoff_here(context).at)
     if found["reason"]:
         _decided("skip", found["reason"], found)
         skip_because(found["reason"], found, context)

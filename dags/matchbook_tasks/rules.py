@@ -14,7 +14,7 @@ from matchbook_tasks.notify import CALLBACKS
 
 if TYPE_CHECKING:
     from models.settings import Settings
-    from pipelines.runs.cutoff import RunTimes
+    from pipelines.runs.cutoff import Cutoff
     from pipelines.runs.run import Run
 
 log = logging.getLogger(__name__)
@@ -94,13 +94,15 @@ def opened(build: Mapping[str, Any]) -> Run:
     return Run.open(settings_here(), build["run"])
 
 
-def times_of(context: Mapping[str, Any]) -> RunTimes:
-    """What Airflow knows about the run at hand, for the one function that decides its cutoff."""
-    from pipelines.runs.cutoff import RunTimes
+def cutoff_here(context: Mapping[str, Any]) -> Cutoff:
+    """The cutoff of the run at hand, by the one function that decides it; said in the log."""
+    from pipelines.runs.cutoff import RunTimes, cutoff_of
 
     run = context["dag_run"]
-    return RunTimes(kind_of(context), run.run_after, run.logical_date, run.data_interval_end,
-                    (run.conf or {}).get("as_of") or context["params"].get("as_of"), run.start_date)
+    cutoff = cutoff_of(RunTimes(kind_of(context), run.run_after, run.logical_date, run.data_interval_end,
+                                (run.conf or {}).get("as_of") or context["params"].get("as_of"), run.start_date))
+    log.info("cutoff %s: %s", cutoff.at.isoformat(), cutoff.because)
+    return cutoff
 
 
 def kind_of(context: Mapping[str, Any]) -> str:

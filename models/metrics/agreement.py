@@ -1,4 +1,4 @@
-"""How much two rankings of the same owners agree: the first ten as sets, and rank-biased overlap.
+"""How much two rankings of the same owners agree: the first ten as sets, rank-biased overlap; and two mixes.
 
 Webber, Moffat and Zobel 2010, "A similarity measure for indefinite rankings", ACM TOIS 28(4). Rankings come as (b, k)
 items, -1 behind the end of a short one, numbered alike on both sides; an item stands once in a ranking.
@@ -10,6 +10,11 @@ import numpy as np
 
 #: Persistence of rank-biased overlap: the first ten places weigh 86 %.
 PERSISTENCE = 0.9
+
+
+def mix_distance(share: np.ndarray, other: np.ndarray) -> float:
+    """Total variation distance of two mixes: the share of owners who would have to change sides, 0..1."""
+    return float(np.abs(share - other).sum() / 2)
 
 
 def overlap(shown: np.ndarray, other: np.ndarray) -> np.ndarray:

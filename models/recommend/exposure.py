@@ -61,8 +61,9 @@ def part_of(lists: RankedLists, start: int, stop: int) -> RankedLists:
 
 def reach(lists: RankedLists, catalogue: np.ndarray) -> dict[str, float]:
     """Of the top tens together: "coverage" of the catalogue, "gini" of exposure, and "most", the places of the item
-    that is shown most. catalogue: (m,) item rows, ascending."""
-    shown = np.searchsorted(catalogue, lists.item[_top(lists)])
+    that is shown most. catalogue: (m,) item rows, ascending; what is shown and not among them does not count."""
+    item = lists.item[_top(lists)]
+    shown = np.searchsorted(catalogue, item[np.isin(item, catalogue)])
     count = np.bincount(shown, minlength=len(catalogue))
     spread = gini(count)
     told = 0.0 if np.isnan(spread) else round(spread, 6)

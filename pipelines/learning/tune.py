@@ -8,7 +8,6 @@ winner replaces the start only where the 95% interval of the paired difference o
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import time
 import uuid
@@ -24,7 +23,7 @@ from models.errors import BundleError, TooSparse, TrainingError
 from models.metrics import paired_difference
 from models.nouns.bundle import Bundle, open_bundle, write_bundle
 from models.settings import Settings
-from pipelines.artifacts import Artifacts
+from pipelines.artifacts import Artifacts, append_private
 from pipelines.data.snapshot import Snapshot
 from pipelines.learning.split_test import Split, surfaces_of
 from pipelines.runs.run import TUNING
@@ -94,14 +93,9 @@ class Trials:
 
     def add(self, trial: Trial) -> None:
         """Append one line and hand it to the disk."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)
         note = {"model": trial.model, "values": trial.values, "seconds": round(trial.seconds, 3),
                 "ndcg": np.rint(trial.ndcg * _SCALE).astype(int).tolist()}
-        handle = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-        try:
-            os.write(handle, f"{json.dumps(note)}\n".encode())  # in one piece: tasks side by side add to one file
-        finally:
-            os.close(handle)
+        append_private(self.path, json.dumps(note))
 
 
 def tune(settings: Settings, snapshot: Snapshot, seconds: float | None = None, trials: int | None = None,

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 import redis
 
 from models.errors import ServiceError
+from models.nouns.release import Keys, Release
 from models.settings import Settings
 
 
@@ -34,6 +35,12 @@ def wrapped(doing: str) -> Iterator[None]:
         raise ServiceError(
             f"Redis failed while {doing}: {error}; nothing became visible, run it again once Redis answers"
         ) from error
+
+
+def live_release(client: redis.Redis, keys: Keys) -> Release | None:
+    """The manifest of what is live, as Redis has it; None where nothing is. The caller wraps Redis errors."""
+    stored = client.get(keys.manifest(text(client.get(keys.current))))
+    return Release.from_json(stored) if isinstance(stored, bytes) else None
 
 
 def text(value: object) -> str:

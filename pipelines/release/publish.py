@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 from datetime import UTC, datetime
 from typing import Any
 
@@ -15,8 +14,8 @@ from models.nouns.release import Keys, Release
 from models.nouns.release.answers import kept_key
 from models.nouns.vocabulary import Surface
 from models.settings import Settings
-from pipelines.artifacts import Artifacts
-from pipelines.release.cache import connect, text, wrapped
+from pipelines.artifacts import Artifacts, append_private
+from pipelines.release.cache import connect, live_release, text, wrapped
 from pipelines.release.lease import Lease, lease
 from pipelines.release.load import Loadable, load
 from pipelines.release.trending import store_trending
@@ -71,20 +70,14 @@ def make_live(settings: Settings, held: Lease, loadable: Loadable, reason: str) 
 
 def newer_live(client: redis.Redis, keys: Keys, manifest: Release) -> str | None:
     """The id of the live release when it comes of a build with a newer cutoff than this one's."""
-    current = text(client.get(keys.current))
-    stored = client.get(keys.manifest(current)) if current else None
-    if not stored:
-        return None
-    live = Release.from_json(stored)
-    return live.id if parse_instant(live.built) > parse_instant(manifest.built) else None
+    live = live_release(client, keys)
+    return live.id if live and parse_instant(live.built) > parse_instant(manifest.built) else None
 
 
 def _refreshed(client: redis.Redis, keys: Keys, release: str) -> bool:
     """Whether what is live is this build and what came since."""
-    current = text(client.get(keys.current))
-    stored = client.get(keys.manifest(current)) if current else None
-    parts = Release.from_json(stored).parts if stored else ()
-    return bool(parts) and parts[0]["release"] == release
+    live = live_release(client, keys)
+    return live is not None and live.id != release and live.build == release
 
 
 def switch(held: Lease, manifest: Release, replaces: str = "") -> None:
@@ -128,6 +121,4 @@ def retire(held: Lease, release: str) -> None:
 def note_publish(settings: Settings, done: dict[str, Any]) -> None:
     """Append to the log of publishes."""
     at = datetime.now(UTC).isoformat(timespec="seconds")  # noqa: TID251 when it happened; no list depends on it
-    path = settings.artifacts / LOG
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "w") as f:
-        f.write(json.dumps({"at": at, **done}) + "\n")
+    append_private(settings.artifacts / LOG, json.dumps({"at": at, **done}))

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 from models.settings import Settings
+from pipelines.artifacts import append_private
 
 #: Below the artefact root.
 LOG = "decisions.jsonl"
@@ -18,10 +18,7 @@ def decided(settings: Settings, what: str, verdict: str, reasons: Sequence[str],
     """Append {"at", "what", "verdict", "reasons", …}. what: "gate", "approval", "retrain", "refresh" …"""
     at = datetime.now(UTC).isoformat(timespec="seconds")  # noqa: TID251 when it was decided; no list depends on it
     line = json.dumps({"at": at, "what": what, "verdict": verdict, "reasons": list(reasons), **more}, sort_keys=True)
-    settings.artifacts.mkdir(mode=0o700, parents=True, exist_ok=True)
-    handle = os.open(settings.artifacts / LOG, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-    with os.fdopen(handle, "w") as f:
-        f.write(line + "\n")
+    append_private(settings.artifacts / LOG, line)
 
 
 def decisions(settings: Settings, most: int = 100) -> list[dict[str, Any]]:

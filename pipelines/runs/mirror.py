@@ -20,7 +20,7 @@ from typing import Any
 from models.errors import ServiceError
 from models.nouns.bundle import sha256_of
 from models.settings import Settings
-from models.store import COMPLETE, HERE, STORED, WHOLE, Storage, answering, mark, marked, unmark
+from models.store import COMPLETE, HERE, STORED, WHOLE, Storage, answering, is_stored, mark, marked, unmark
 
 log = logging.getLogger(__name__)
 LOOSE = "loose"
@@ -67,7 +67,7 @@ def begin(settings: Settings, path: str) -> None:
 def store(settings: Settings, path: str) -> None:
     """Store a finished directory below the artefact root, its `.complete` last. Raises ServiceError."""
     storage, root = Storage.of(settings), settings.artifacts
-    if storage is None or marked(root).get(path) == STORED:
+    if storage is None or is_stored(root, path):
         return
     if storage.contents(path) is None:  # else another machine made the same and was first
         files = {p.relative_to(root / path).as_posix(): p for p in sorted((root / path).rglob("*")) if p.is_file()}

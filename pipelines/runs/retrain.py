@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from models.errors import BundleError, DataError, ReleaseError
+from models.metrics import mix_distance
 from models.nouns.release import Release
 from models.nouns.vocabulary import Entity, Method, Surface
 from models.routing import route
@@ -137,8 +138,7 @@ def _leap(facts: Facts, settings: Settings) -> str:
 
 
 def _drift(settings: Settings, release: Release, snapshot: Snapshot, as_of: datetime, people: int) -> float | None:
-    """Half the sum of differences between the shares of the routes of people at the build and now. Who came since and
-    did nothing is cold."""
+    """How far the mix of people's routes has moved since the build. Who came since and did nothing is cold."""
     users = snapshot.entities(Entity.USER)
     mine = users.role >= 0
     if not mine.any():
@@ -151,7 +151,7 @@ def _drift(settings: Settings, release: Release, snapshot: Snapshot, as_of: date
     after = np.concatenate([now[mine], more[row < 0], np.zeros(silent, np.int64)])
     recorded = settings.with_recorded(release.settings)
     before, after_ = (_mix(counts, recorded) for counts in (users.count[mine], after))
-    return round(float(np.abs(before - after_).sum() / 2), 4)
+    return round(mix_distance(before, after_), 4)
 
 
 def _mix(counts: np.ndarray, settings: Settings) -> np.ndarray:

@@ -21,6 +21,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from pipelines.artifacts import append_private
+
 STEPS = "steps.jsonl"
 _STATUS, _CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 _FORGET_PEAK = "5"
@@ -64,9 +66,7 @@ def step(directory: Path, name: str, index: int | None = None) -> Iterator[None]
 
 def note(directory: Path, line: dict[str, Any]) -> None:
     """Append one line; several processes may do so at once."""
-    directory.mkdir(parents=True, exist_ok=True)
-    with os.fdopen(os.open(directory / STEPS, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "w") as file:
-        file.write(json.dumps(line) + "\n")
+    append_private(directory / STEPS, json.dumps(line))
 
 
 def steps_of(directory: Path) -> list[dict[str, Any]]:

@@ -39,7 +39,9 @@ class AnswerIds:
         return self._key
 
     def of(self, answer: Answer, now: datetime | None = None) -> str | None:
-        """The id of an answer, the same for the same list on the same day (UTC); None without a key."""
+        """The id of an answer, the same for the same list on the same day (UTC); None without a key.
+
+        It names the build: a refresh carries its lists on, so what they earn is the build's."""
         if not self.key:
             return None
         day = int((now or datetime.now(UTC)).timestamp()) // DAY_S
@@ -47,7 +49,7 @@ class AnswerIds:
         if answer.arm is not None:
             experiment, arm = answer.arm
             names = {"experiment": experiment.name, "edition": experiment.edition, "arm": arm.name}
-        shown = ShownAnswer(answer.surface, listing.method, listing.route, answer.held.build, day,
+        shown = ShownAnswer(answer.surface, listing.method, listing.route, answer.held.release.build, day,
                             answer.source == "live", not answer.owner, **names)
         return shown.spell(answer.owner, self.key)
 

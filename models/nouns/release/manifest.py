@@ -51,6 +51,11 @@ class Release:
         is decided by it: a refresh knows more of some owners, but no more than the next build."""
         return str(self.parts[0]["as_of"]) if self.parts else self.as_of
 
+    @property
+    def build(self) -> str:
+        """The id of that build; of a build its own."""
+        return str(self.parts[0].get("release", self.id)) if self.parts else self.id
+
     def to_json(self) -> str:
         """With a checksum of the rest under "sha256"."""
         fields = asdict(self)

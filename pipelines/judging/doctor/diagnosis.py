@@ -8,16 +8,16 @@ from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 from models.errors import BundleError, MatchbookError
-from models.nouns.bundle import Bundle, open_bundle
+from models.nouns.bundle import Bundle
 from models.nouns.release import Release
+from models.recipe import open_bundles
 from models.settings import Settings
 from pipelines.artifacts import Artifacts
 from pipelines.data.snapshot import read_manifest
-from pipelines.judging.report.kept import build_of, reports
+from pipelines.judging.report.kept import reports
 from pipelines.release.history import current_release
 
 
@@ -86,7 +86,7 @@ class Patient:
         """What was measured: report.json of the release, or of the build that it refreshes, else of the newest build;
         empty without any."""
         found = list(reports(self.settings))
-        mine = [told for told in found if self.release is not None and told["release"] == build_of(self.release)]
+        mine = [told for told in found if self.release is not None and told["release"] == self.release.build]
         return (mine or found or [{}])[0]
 
     @property
@@ -97,12 +97,10 @@ class Patient:
     @cached_property
     def bundles(self) -> Mapping[str, Bundle | BundleError]:
         """By name every bundle that the release names, or why it cannot be opened; pinned paths win (M04)."""
-        pins = {"als_v1": self.settings.als_model_path, "two_tower_v1": self.settings.two_tower_model_path}
         found: dict[str, Bundle | BundleError] = {}
         for name, version in (self.release.bundles if self.release is not None else {}).items():
             try:
-                found[name] = (open_bundle(name, Path(pins[name])) if pins.get(name)
-                               else self.artifacts.open_bundle(name, version))
+                found |= open_bundles(self.settings.artifacts, {name: version}, self.settings)
             except BundleError as error:
                 found[name] = error
         return found

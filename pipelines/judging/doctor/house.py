@@ -9,11 +9,11 @@ from typing import Any
 from sqlalchemy import text as statement
 
 from models.errors import MatchbookError
-from models.nouns.release import Keys, Release
+from models.nouns.release import Keys
 from pipelines.judging.doctor.diagnosis import Diagnosis, Patient, answered, unknown
 from pipelines.postgres import engine, transaction
 from pipelines.release.budget import MB, budget_of
-from pipelines.release.cache import connect, text, wrapped
+from pipelines.release.cache import connect, live_release, text, wrapped
 from pipelines.runs.late import age_of_lists
 
 #: Below the artefact root: a line for every automatic decision, and for every release that became live.
@@ -95,9 +95,9 @@ def half_loaded(patient: Patient) -> Diagnosis:
         return unknown("loading", title, "Redis does not run here", cure)
     with wrapped("looking for half-loaded keys"):
         client, keys = connect(patient.settings), Keys(patient.settings.namespace)
-        live = client.get(keys.manifest(text(client.get(keys.current))))
-        refreshed = Release.from_json(live).replaces if isinstance(live, bytes) else ""  # goes with the next publish
-        left = sorted({text(v) for v in client.smembers(keys.loading)} - {refreshed})
+        live = live_release(client, keys)
+        refreshed = {live.replaces} if live else set()  # goes with the next publish
+        left = sorted({text(v) for v in client.smembers(keys.loading)} - refreshed)
         busy = bool(client.exists(keys.publisher))
     figures = {"releases": left, "publisher_at_work": busy}
     whose = "a publisher is at work" if busy else "left by a publisher that was killed"

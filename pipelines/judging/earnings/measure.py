@@ -16,7 +16,7 @@ from pipelines.judging.earnings.arms import editions_of, experiments
 from pipelines.judging.earnings.expected import expected
 from pipelines.judging.earnings.figures import BY, by, figures
 from pipelines.judging.earnings.ledger import daily_interactions, read_ledger, unshown_acts
-from pipelines.release.cache import connect, text, wrapped
+from pipelines.release.cache import connect, live_release, wrapped
 from pipelines.runs.run import parse_instant
 
 log = logging.getLogger(__name__)
@@ -88,9 +88,5 @@ def _stored(settings: Settings) -> Iterator[Release]:
 
 def _live(settings: Settings) -> Release | None:
     """The manifest of the live release, as Redis has it."""
-    keys = Keys(settings.namespace)
     with wrapped("looking for the live release"):
-        client = connect(settings)
-        live = text(client.get(keys.current))
-        manifest = client.get(keys.manifest(live)) if live else None
-    return Release.from_json(manifest) if isinstance(manifest, bytes) else None
+        return live_release(connect(settings), Keys(settings.namespace))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,6 +9,7 @@ from models.nouns.release import Release
 from models.settings import Settings
 from pipelines.artifacts import Artifacts
 from pipelines.judging.gate.lists import differences
+from pipelines.judging.report.kept import figures_of_release
 from pipelines.runs.decisions import decisions
 
 _GATES = 10_000
@@ -18,13 +18,13 @@ _GATES = 10_000
 def compared(settings: Settings, first: Release, second: Release) -> dict[str, Any]:
     """{"releases": [about, about], "surfaces": see `differences`, "bundles" and "settings": {name: [first, second]} of
     what differs, "ndcg": {surface: [first, second]} as reported with each, "gate": [verdict, verdict]}."""
-    both, artifacts = (first, second), Artifacts(settings)
-    reported = [_reported(artifacts, r.id) for r in both]
+    both = (first, second)
+    reported = [_reported(settings, r.id) for r in both]
     surfaces = sorted({*reported[0], *reported[1]})
     return {
         "releases": [{"release": r.id, "as_of": r.as_of, "generated_at": r.generated_at, "digest": r.digest,
                       "snapshot": r.snapshot, "lists": dict(r.lists)} for r in both],
-        "surfaces": differences(artifacts, first, second),
+        "surfaces": differences(Artifacts(settings), first, second),
         "bundles": _unlike(first.bundles, second.bundles),
         "settings": _unlike(first.settings, second.settings),
         "ndcg": {s: [found.get(s) for found in reported] for s in surfaces},
@@ -67,14 +67,13 @@ def _unlike(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, li
     return {k: [first.get(k), second.get(k)] for k in sorted({*first, *second}) if first.get(k) != second.get(k)}
 
 
-def _reported(artifacts: Artifacts, release: str) -> dict[str, float]:
+def _reported(settings: Settings, release: str) -> dict[str, float]:
     """By surface NDCG@10 of what was served, from the report that is kept with a release, if it is."""
-    path = artifacts.root / "reports" / release / "report.json"
+    report = figures_of_release(settings, release) or {}
     try:
-        report = json.loads(path.read_text())
         surfaces = (report.get("evaluation") or report)["surfaces"]
         return {s: a["models"]["served"]["overall"]["ndcg"]["mean"] for s, a in surfaces.items() if a["models"]}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (KeyError, TypeError, AttributeError):
         return {}
 
 

@@ -7,13 +7,14 @@ from typing import Any
 import numpy as np
 
 from models import metrics
-from models.metrics import overlap, places, rank_biased_overlap
+from models.metrics import mix_distance, overlap, places, rank_biased_overlap
 from models.nouns.catalogue import CATALOGUE, entities_of
 from models.nouns.entities import Entities
 from models.nouns.ranked_lists import RankedLists
 from models.nouns.release import Release
 from models.nouns.release.files import release_lists
 from models.nouns.vocabulary import Method, Surface
+from models.recommend.exposure import reach
 from pipelines.artifacts import Artifacts
 
 #: Places that rank-biased overlap looks at: they hold all but 0.1 % of its weight.
@@ -56,11 +57,6 @@ def difference(lists: list[RankedLists], owners: list[Entities], items: list[Ent
     }
 
 
-def mix_distance(share: np.ndarray, other: np.ndarray) -> float:
-    """Total variation distance of two mixes: the share of owners who would have to change sides, 0..1."""
-    return float(np.abs(share - other).sum() / 2)
-
-
 def _lists(artifacts: Artifacts, release: Release, surface: Surface) -> RankedLists:
     return RankedLists.concat(list(release_lists(artifacts.directory(release.id), release, surface)))
 
@@ -79,11 +75,8 @@ def _mix(codes: np.ndarray) -> np.ndarray:
 
 def _spread(lists: RankedLists, items: Entities, surface: Surface) -> dict[str, float | None]:
     """Coverage of the catalogue and Gini of exposure in the first ten; None where nothing is shown."""
-    shown = places(lists.indptr, lists.item)
-    exposure = metrics.exposure(shown, len(items))[items.items_of(surface)]
-    if not exposure.sum():
-        return {"coverage": 0.0, "gini": None}
-    return {"coverage": round(float((exposure > 0).mean()), 6), "gini": round(metrics.gini(exposure), 6)}
+    found = reach(lists, items.items_of(surface))
+    return {"coverage": found["coverage"], "gini": found["gini"] if found["most"] else None}
 
 
 def _mean(values: np.ndarray) -> float | None:

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 from models.errors import ReleaseError
-from models.nouns.release import Release
 from models.settings import Settings
 from pipelines.artifacts import Artifacts, write_private
 from pipelines.judging.report.data import data_facts
@@ -99,11 +98,6 @@ def reports(settings: Settings) -> Iterator[dict[str, Any]]:
         told = read_json(path / FIGURES)
         if told is not None:
             yield told
-
-
-def build_of(release: Release) -> str:
-    """The build that a release is, or refreshes: whose report tells of it."""
-    return str(release.parts[0].get("release", release.id)) if release.parts else release.id
 
 
 def retire_reports(artifacts: Artifacts, kept: Iterable[str]) -> list[str]:

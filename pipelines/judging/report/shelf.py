@@ -11,7 +11,7 @@ from models.nouns.vocabulary import Surface
 from models.settings import Settings
 from pipelines.artifacts import Artifacts
 from pipelines.judging.figures import SERVED
-from pipelines.judging.report.kept import GATE, build_of, page_of_run, read_json, reports
+from pipelines.judging.report.kept import GATE, page_of_run, read_json, reports
 from pipelines.judging.report.page import page
 from pipelines.judging.report.spent import spent_of
 from pipelines.judging.report.tables import cell
@@ -71,6 +71,6 @@ def _live(settings: Settings) -> str | None:
     ready = running_settings(settings)
     try:
         live = current_release(ready) if ready is not None else None
-        return build_of(Artifacts(settings).release(live)) if live else None
+        return Artifacts(settings).release(live).build if live else None
     except MatchbookError:
         return None

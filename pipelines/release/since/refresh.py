@@ -20,10 +20,11 @@ from uuid import UUID
 import redis
 from sqlalchemy import Engine
 
-from models.nouns.release import OWN, Keys, Release, since_value
+from models.nouns.release import OWN, Keys, since_value
 from models.nouns.vocabulary import Entity, EventKind
 from models.settings import Settings
 from pipelines.postgres import copy_out, engine, rows
+from pipelines.release.cache import live_release
 from pipelines.runs.run import EPOCH, microseconds, parse_instant
 
 log = logging.getLogger(__name__)
@@ -49,11 +50,9 @@ def refresh_since(settings: Settings, client: redis.Redis, keys: Keys, full: boo
     Returns {release, full, met, hidden, shown}: pairs that were not known, ids that went into the hidden sets and ids
     that came out. release is None, and nothing is done, while none is live.
     """
-    live: Any = client.get(keys.current)
-    manifest: Any = client.get(keys.manifest(live.decode())) if live else None
-    if manifest is None:
+    release = live_release(client, keys)
+    if release is None:
         return {"release": None, "full": False, "met": 0, "hidden": 0, "shown": 0}
-    release = Release.from_json(manifest)
     seconds, micros = client.time()
     now, note = EPOCH + timedelta(seconds=seconds, microseconds=micros), _noted(client, keys)
     full = full or note.get("release") != release.id or now - _instant(note["full"]) > ALL_AGAIN

@@ -15,11 +15,10 @@ from uuid import UUID
 import numpy as np
 import psycopg2
 import pytest
-import redis
 
 import pipelines.data.erasure.erase as erasing
 from models.nouns.catalogue import CATALOGUE, entities_of
-from models.nouns.release import POPULAR_FIELD, Keys, decode_list
+from models.nouns.release import POPULAR_FIELD, decode_list
 from models.nouns.vocabulary import Entity, Surface
 from models.settings import Secret, Settings
 from pipelines.artifacts import Artifacts
@@ -27,6 +26,7 @@ from pipelines.commands.build import run_build
 from pipelines.data.load import import_folder
 from pipelines.postgres import engine
 from pipelines.release.history import current_release, promote
+from tests.pipelines.published import Published
 from tests.tiny_marketplace import AFTER_ALL, identity, write_tiny_marketplace
 
 SMALL = {"als_factors": 4, "als_iterations": 3, "two_tower_epochs": 1, "two_tower_dimensions": 8,
@@ -38,20 +38,11 @@ PERSON = identity("user", 23)
 
 
 @dataclass(frozen=True, eq=False)
-class City:
+class City(Published):
     """The settings, both releases, and what Redis says."""
 
-    settings: Settings
     older: str
     live: str
-
-    @property
-    def client(self) -> redis.Redis:
-        return redis.Redis.from_url(self.settings.redis_url.reveal())
-
-    @property
-    def keys(self) -> Keys:
-        return Keys(self.settings.namespace)
 
     def execute(self, statement: str, *values: object) -> list[tuple[Any, ...]]:
         connection = psycopg2.connect(self.settings.database_url.reveal())

@@ -16,7 +16,7 @@ from pipelines.artifacts import Artifacts
 from pipelines.commands.build import run_build
 from pipelines.data.load import import_folder
 from pipelines.judging.report import data, kept
-from pipelines.judging.report.kept import bring_up_to_date, build_of, page_of_run, reports, retire_reports
+from pipelines.judging.report.kept import bring_up_to_date, page_of_run, reports, retire_reports
 from pipelines.judging.report.shelf import page_of, shelf_page
 from pipelines.runs.run import Run, directory_of
 from pipelines.runs.steps import note
@@ -59,7 +59,7 @@ def test_the_command_leaves_a_report_that_follows_the_run(built: tuple[Settings,
     assert "live, ask" in shelf_page(settings)
     live = run.artifacts.release(done["release"])
     refreshed = replace(live, id="r", parts=[{"release": live.id, "as_of": live.as_of}, {"as_of": live.as_of}])
-    assert build_of(refreshed) == build_of(live) == live.id
+    assert refreshed.build == live.build == live.id
 
     shutil.rmtree(settings.artifacts / "runs")  # staging goes after three days, the report stays
     assert "hold by ada" in (page_of_run(settings, run.id) or "")

@@ -11,13 +11,12 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-import redis
 from sqlalchemy import text
 
 import pipelines.data.erasure.erase as erasing
 from models.nouns.catalogue import CATALOGUE, entities_of
 from models.nouns.entities import Entities
-from models.nouns.release import POPULAR_FIELD, Keys, Release, StoredList, decode_list
+from models.nouns.release import POPULAR_FIELD, Release, StoredList, decode_list
 from models.nouns.vocabulary import Entity, Surface
 from models.settings import Secret, Settings
 from pipelines.artifacts import Artifacts
@@ -30,6 +29,7 @@ from pipelines.release.history import current_release, promote
 from pipelines.runs.run import Run
 from pipelines.scoring.refresh.steps import refresh
 from pipelines.scoring.shards import plan_shards, score_shard
+from tests.pipelines.published import Published
 from tests.tiny_marketplace import AFTER_ALL, write_tiny_marketplace
 
 SMALL = {"als_factors": 4, "als_iterations": 3, "two_tower_epochs": 1, "two_tower_dimensions": 8,
@@ -39,19 +39,10 @@ HOUR = timedelta(hours=1)
 
 
 @dataclass(frozen=True, eq=False)
-class Town:
+class Town(Published):
     """A platform that goes on, and what Redis says of it. built: the release that was live first."""
 
-    settings: Settings
     built: str
-
-    @property
-    def client(self) -> redis.Redis:
-        return redis.Redis.from_url(self.settings.redis_url.reveal())
-
-    @property
-    def keys(self) -> Keys:
-        return Keys(self.settings.namespace)
 
     @property
     def live(self) -> str:

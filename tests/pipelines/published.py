@@ -1,0 +1,25 @@
+"""A marketplace whose lists are published: its settings, and what Redis says."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import redis
+
+from models.nouns.release import Keys
+from models.settings import Settings
+
+
+@dataclass(frozen=True, eq=False)
+class Published:
+    """What tests of published lists begin with."""
+
+    settings: Settings
+
+    @property
+    def client(self) -> redis.Redis:
+        return redis.Redis.from_url(self.settings.redis_url.reveal())
+
+    @property
+    def keys(self) -> Keys:
+        return Keys(self.settings.namespace)
