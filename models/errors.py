@@ -24,6 +24,7 @@ MatchbookError
 │   ├── BodyTooLarge         413
 │   ├── UrlTooLong           414
 │   ├── TooManyRequests      429: the caller has asked more often in this minute than it may
+│   ├── TooManyEvents        429: the caller has posted more than it may
 │   └── EventsNotTaken       503: the events of a request cannot be kept now, not one of them was
 └── ServiceError             PostgreSQL, Redis or Airflow does not answer or could not be started
 
@@ -157,6 +158,17 @@ class TooManyRequests(RequestError):
         super().__init__("too_many_requests", f"at most {limit} requests a minute", "more",
                          f"ask again in {retry_after_s} s, ask for several owners at once with POST .../many, or raise "
                          "MATCHBOOK_RATE_LIMIT")
+        self.retry_after_s = retry_after_s
+
+
+class TooManyEvents(RequestError):
+    """The caller has posted more events within the minute, or new pairs within the day, than it may."""
+
+    status = 429
+
+    def __init__(self, expected: str, setting: str, retry_after_s: int) -> None:
+        super().__init__("too_many_events", expected, "more", f"send all of them again in {retry_after_s} s, with the "
+                         f"same event ids, or raise {setting}")
         self.retry_after_s = retry_after_s
 
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy import sparse
@@ -22,7 +22,24 @@ _EVENT_ID = re.compile(r"[!-~]{1,128}")
 _FIELDS = ("event_id", "user_id", "startup_id", "type", "at", "answer_id", "position")
 _ANSWER_ID = re.compile(r"[A-Za-z0-9_-]{30,240}")
 POSITION_MOST = 1000
+_POSITION = re.compile(r"[0-9]{1,4}")
+LAST = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
 _EXPLICIT = np.isin(np.arange(len(InteractionKind)), [k.code for k in EXPLICIT_KINDS])
+
+
+class Pairs(NamedTuple):
+    """Pairs of entity rows and when: (n,) int32 owner and item, (n,) int64 microseconds since 1970 UTC."""
+
+    owner: np.ndarray
+    item: np.ndarray
+    at: np.ndarray
+
+    def where(self, mask: np.ndarray) -> Pairs:
+        """The pairs of a boolean mask."""
+        return Pairs(self.owner[mask], self.item[mask], self.at[mask])
+
+
+NO_PAIRS = Pairs(np.zeros(0, np.int32), np.zeros(0, np.int32), np.zeros(0, np.int64))
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,6 +54,9 @@ class Interactions:
     In the matrix of `csr()` a positive cell is summed interest, a negative cell a confident dislike, an absent
     cell "never met" (weakly disliked by ALS). No cell is ever stored as 0, which the solver would read as
     "no opinion" (R07).
+
+    dismissed: pairs of which one was waved away. They travel with the events wherever these go, so that no way to a list
+    forgets them; they are no events: they teach nothing and count for nothing.
     """
 
     owners: IdMap
@@ -45,12 +65,15 @@ class Interactions:
     item: np.ndarray
     kind: np.ndarray
     at: np.ndarray
+    dismissed: Pairs = NO_PAIRS
 
     def __post_init__(self) -> None:
         sizes = {len(self.owner), len(self.item), len(self.kind), len(self.at)}
         if len(sizes) != 1:
             raise DataError(f"owner, item, kind and at must be equally long, got {sorted(sizes)}")
-        for name, rows, ids in (("owner", self.owner, self.owners), ("item", self.item, self.items)):
+        for name, rows, ids in (("owner", self.owner, self.owners), ("item", self.item, self.items),
+                                ("dismissed owner", self.dismissed.owner, self.owners),
+                                ("dismissed item", self.dismissed.item, self.items)):
             if len(rows) and (rows.min() < 0 or rows.max() >= len(ids)):
                 raise DataError(f"{name} rows must lie in 0..{len(ids) - 1}, got {rows.min()}..{rows.max()}")
 
@@ -58,22 +81,26 @@ class Interactions:
         return len(self.owner)
 
     def where(self, mask: np.ndarray) -> Interactions:
-        """The events of a boolean mask; ids keep their numbers."""
+        """The events of a boolean mask; ids keep their numbers, and what was dismissed stays dismissed."""
         return replace(self, owner=self.owner[mask], item=self.item[mask], kind=self.kind[mask], at=self.at[mask])
 
     def of_one(self, owner: int, events: np.ndarray) -> Interactions:
         """These events, all of one owner, who is alone in it: (1, items)."""
         owners = IdMap(self.owners.ids[owner : owner + 1])
         nobody = np.zeros(len(events), np.int32)
-        return Interactions(owners, self.items, nobody, self.item[events], self.kind[events], self.at[events])
+        gone = self.dismissed.where(self.dismissed.owner == owner)
+        return Interactions(owners, self.items, nobody, self.item[events], self.kind[events], self.at[events],
+                            gone._replace(owner=np.zeros(len(gone.at), np.int32)))
 
     def before(self, instant_us: int) -> Interactions:
-        """The events strictly before an instant."""
-        return self.where(self.at < instant_us)
+        """What happened strictly before an instant."""
+        gone = self.dismissed.where(self.dismissed.at < instant_us)
+        return replace(self.where(self.at < instant_us), dismissed=gone)
 
     def transposed(self) -> Interactions:
         """The same events seen from the startups: owners become items."""
-        return Interactions(self.items, self.owners, self.item, self.owner, self.kind, self.at)
+        gone = Pairs(self.dismissed.item, self.dismissed.owner, self.dismissed.at)
+        return Interactions(self.items, self.owners, self.item, self.owner, self.kind, self.at, gone)
 
     def counts(self) -> np.ndarray:
         """(owners,) int32 events per owner: the interaction count of a user (R09)."""
@@ -92,6 +119,12 @@ class Interactions:
         last = self._last_opinions()
         mask = last[self.kind[last] == InteractionKind.DISLIKE.code]
         return self._matrix(self.owner[mask], self.item[mask], np.ones(len(mask), bool))
+
+    def barred(self, views_are_seen: bool) -> sparse.csr_matrix:
+        """(owners, items) bool: pairs that are never to be shown to each other: seen, disliked, dismissed."""
+        seen = self if views_are_seen else self.where(self.kind != InteractionKind.VIEW.code)
+        gone = self._matrix(self.dismissed.owner, self.dismissed.item, np.ones(len(self.dismissed.at), bool))
+        return (seen.pairs() + self.disliked() + gone).tocsr()
 
     def csr(
         self, half_life_days: float | None = None, now_us: int | None = None, damping: str = "none"
@@ -148,10 +181,11 @@ class Event:
     position: int = 0
 
     @classmethod
-    def read(cls, given: Any, received: datetime) -> Event:
+    def read(cls, given: Any, received: datetime, until: datetime | None = None) -> Event:
         """From the fields of a request or of the stream; `at` may be missing: then it is when it was received.
 
-        Raises MalformedEvent naming the first field that is wrong.
+        until: the last instant that is taken for `at`; default AHEAD after it was received. Raises MalformedEvent naming
+        the first field that is wrong.
         """
         if not isinstance(given, Mapping):
             raise MalformedEvent("event", f"an object with {', '.join(_FIELDS)}", given, "send one object an event")
@@ -164,7 +198,7 @@ class Event:
             raise MalformedEvent("event_id", "1 to 128 visible ASCII characters", event_id,
                                  "give every event an id of its own, e.g. a UUID, and send the same again on a retry")
         user, startup = _id_of(given, "user_id"), _id_of(given, "startup_id")
-        kind, at = _kind_of(given), _at(given, received)
+        kind, at = _kind_of(given), _at(given, received, until or received + AHEAD)
         return cls(event_id, user, startup, kind, at, _answer_id(given), _position(given))
 
     def entry(self) -> dict[str, str]:
@@ -176,14 +210,21 @@ class Event:
 
     @classmethod
     def of_entry(cls, entry: Mapping[str, str], received: datetime) -> Event:
-        """The inverse, from the texts of the stream. Raises MalformedEvent."""
+        """The inverse, from the texts of the stream. Raises MalformedEvent, but never for a time in the future: whoever
+        took the event judged its time, by the clock of Redis, and what was taken is kept."""
         position = entry.get("position", "")
-        return cls.read(dict(entry) | ({"position": int(position)} if position.isdecimal() else {}), received)
+        whole = {"position": int(position)} if _POSITION.fullmatch(position) else {}
+        return cls.read(dict(entry) | whole, received, LAST)
 
     @property
     def at_us(self) -> int:
         """Microseconds since 1970 UTC."""
-        return (self.at - _EPOCH) // timedelta(microseconds=1)
+        return instant_us(self.at)
+
+
+def instant_us(at: datetime) -> int:
+    """Microseconds since 1970 UTC."""
+    return (at - _EPOCH) // timedelta(microseconds=1)
 
 
 def _id_of(given: Mapping[str, Any], field: str) -> str:
@@ -220,8 +261,8 @@ def _position(given: Mapping[str, Any]) -> int:
     return value
 
 
-def _at(given: Mapping[str, Any], received: datetime) -> datetime:
-    """Raises MalformedEvent also for an instant before 1970 or in the future."""
+def _at(given: Mapping[str, Any], received: datetime, until: datetime) -> datetime:
+    """Raises MalformedEvent also for an instant before 1970 or after `until`."""
     value = given.get("at")
     if value is None:
         return received
@@ -231,6 +272,6 @@ def _at(given: Mapping[str, Any], received: datetime) -> datetime:
         at = (at if at.tzinfo else at.replace(tzinfo=UTC)).astimezone(UTC)
     except (TypeError, ValueError, OverflowError):
         raise MalformedEvent("at", "an ISO 8601 instant such as 2024-05-01T14:03:00Z", value, hint) from None
-    if not _EPOCH <= at <= received + AHEAD:
-        raise MalformedEvent("at", f"an instant since 1970 and before {(received + AHEAD).isoformat()}", value, hint)
+    if not _EPOCH <= at <= until:
+        raise MalformedEvent("at", f"an instant since 1970 and before {until.isoformat()}", value, hint)
     return at

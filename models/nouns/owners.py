@@ -17,7 +17,7 @@ class Owners:
     row: (b,) int32 row in the release's entities, -1 for a stranger (arrived since, or served from a profile).
     count: (b,) int32 interaction count. opted_out: (b,) bool.
     history: (b, items) float32 csr over the surface's catalogue: what each owner did (see Interactions.csr).
-    barred: (b, items) bool csr over the catalogue: never to be shown (seen, disliked, own).
+    barred: (b, items) bool csr over the catalogue: never to be shown (seen, disliked, dismissed, own).
     text: b profile texts, for strangers only (content-based), or None.
     age: (b, items) float32 csr, by the release's EventClock: how long ago each was last met by interest; None: unknown.
     """

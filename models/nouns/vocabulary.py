@@ -106,8 +106,8 @@ class InteractionKind(Kind):
 
 
 class EventKind(Kind):
-    """What the reader is told of: the platform's seven types, with the codes of InteractionKind, what was shown, and
-    what was waved away; those two filter and measure only."""
+    """What the reader is told of: the platform's seven types, with the codes of InteractionKind, what was shown, what
+    was waved away (those two filter and measure only), and that what was posted of a pair counts no more."""
 
     VIEW = "view"
     CLICK = "click"
@@ -118,10 +118,12 @@ class EventKind(Kind):
     INTEREST = "interest"
     IMPRESSION = "impression"
     DISMISS = "dismiss"
+    RETRACT = "retract"
 
     def hides(self, views_are_seen: bool) -> bool:
         """Whether the two are not shown to each other again."""
-        return self is not EventKind.IMPRESSION and (views_are_seen or self is not EventKind.VIEW)
+        silent = (EventKind.IMPRESSION, EventKind.RETRACT)
+        return self not in silent and (views_are_seen or self is not EventKind.VIEW)
 
 
 #: Weight of one event by `InteractionKind.code` (C01-C07).

@@ -165,9 +165,8 @@ class Recipe:
         return sparse.csr_matrix(cells, shape=(len(mine.owners), len(mine.items)))
 
     def _barred(self, mine: Interactions, rows: np.ndarray) -> sparse.csr_matrix:
-        """Seen pairs (views by setting), dislikes, and what is the owner's own."""
-        seen = mine if self.settings.views_are_seen else mine.where(mine.kind != InteractionKind.VIEW.code)
-        barred = (seen.pairs() + mine.disliked() + self._own())[rows][:, self.catalogue].tocsr()
+        """Seen pairs (views by setting), dislikes, dismissals, and what is the owner's own."""
+        barred = (mine.barred(self.settings.views_are_seen) + self._own())[rows][:, self.catalogue].tocsr()
         barred.sort_indices()
         return barred
 

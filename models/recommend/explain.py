@@ -51,7 +51,7 @@ def explain_item(recipe: Recipe, owners: Owners, depth: int, row: int) -> dict[s
             if liked == KIND_WEIGHTS[InteractionKind.DISLIKE.code]
             else "seen before"
             if liked
-            else "own, or viewed before"
+            else "own, or viewed or dismissed before"
         )
         return {"listed": False, "because": why}
     ranking = rank(recipe, owners, depth)

@@ -29,7 +29,17 @@ from models.nouns.vocabulary import Entity, InteractionKind
 from pipelines.artifacts import write_private
 from pipelines.data.columns.checks import Census, Rejected
 from pipelines.data.columns.copied import EventCells, copy_events, copy_tables, instants, rows_of
-from pipelines.data.columns.layout import FILES, FORMAT, INSTANT, INTERACTIONS, MANIFEST, STARTUPS, USERS, RowGroups
+from pipelines.data.columns.layout import (
+    DISMISSALS,
+    FILES,
+    FORMAT,
+    INSTANT,
+    INTERACTIONS,
+    MANIFEST,
+    STARTUPS,
+    USERS,
+    RowGroups,
+)
 from pipelines.data.columns.parts import EventRows, Parts
 from pipelines.data.columns.people import People
 from pipelines.data.columns.shrunk import check_shrunk
@@ -79,7 +89,8 @@ class _Export:
     def __init__(self, run: Run, staging: Path) -> None:
         self.run, self.staging = run, staging
         self.params = {"as_of": run.as_of, "kinds": _KINDS.tolist()}
-        self.broken = self.later = 0
+        self.broken = self.later = self.strangers = 0
+        self.dismissed: list[np.ndarray] = []
 
     def facts(self) -> dict[str, Any]:
         with Rejected(self.staging / "rejected.parquet") as self.rejected:
@@ -89,16 +100,18 @@ class _Export:
                 self.startups.born | self.parts.met_startups,
             )
             census = self._write_events(there_users, there_startups)
+            dismissals = self._write_dismissals(there_users, there_startups)
             kept = {
                 self.users.view: self.users.write(there_users),
                 self.startups.view: self.startups.write(there_startups),
                 EVENTS: int(census.kinds.sum()),
             }
-        self._check(kept)
-        counts = dict(zip(("users", "startups", "interactions"), kept.values(), strict=True))
+        orphans = self._check(kept)
+        counts = dict(zip(("users", "startups", "interactions"), kept.values(), strict=True)) | {"dismissals": dismissals}
         return {
             "counts": {**counts, "rejected": self.rejected.by_reason.total(), "later_interactions": self.later},
             "rejected": dict(self.rejected.by_reason),
+            "orphans": orphans,
             **census.facts(),
         }
 
@@ -116,6 +129,9 @@ class _Export:
             if self.broken:
                 copy_tables(connection, "events/broken", self.params, self._set_aside_broken)
             self.later = connection.scalar(text(sql.load("events/later")), self.params) or 0
+            if self.rejected.orphans[EVENTS]:
+                self.strangers = connection.scalar(text(sql.load("events/strangers")), self.params) or 0
+            copy_tables(connection, "events/dismissals", self.params, self._take_dismissals)
 
     def _people(self, connection: Connection, name: str, schema: pa.Schema) -> People:
         with People(
@@ -152,6 +168,26 @@ class _Export:
             )
         good = whole & (user >= 0) & (startup >= 0)
         self.parts.add(user[good], startup[good], events.kind[good], events.at[good])
+
+    def _take_dismissals(self, table: pa.Table) -> None:
+        """Keep those of people and startups that are known, as (n, 3) int64 rows."""
+        user, startup = (rows_of(np.ascontiguousarray(pack_ids(table[c].to_numpy().astype("<U36"))).view("V16").ravel(),
+                                 known)
+                         for c, known in (("user_id", self.known_users), ("startup_id", self.known_startups)))
+        found = np.stack([user, startup, instants(table["at"]).cast(pa.int64()).to_numpy()], axis=1).astype(np.int64)
+        self.dismissed.append(found[(user >= 0) & (startup >= 0)])
+
+    def _write_dismissals(self, there_users: np.ndarray, there_startups: np.ndarray) -> int:
+        """Those of whoever stays, by their row numbers, in order; returns how many."""
+        user, startup, at = np.concatenate([np.zeros((0, 3), np.int64), *self.dismissed]).T
+        stay = there_users[user] & there_startups[startup]
+        columns = [(np.cumsum(there) - 1)[rows[stay]] for there, rows in
+                   ((there_users, user), (there_startups, startup))]
+        order = np.lexsort((columns[1], columns[0]))
+        with RowGroups(self.staging / "dismissals.parquet", DISMISSALS) as groups:
+            groups.write(pa.table([pa.array(c[order], f.type) for c, f in
+                                   zip((*columns, at[stay]), DISMISSALS, strict=True)], schema=DISMISSALS))
+        return int(stay.sum())
 
     def _of_erased(self, events: EventCells, user: np.ndarray, startup: np.ndarray) -> np.ndarray:
         """(n,) bool: events of people who were erased; only unknown ones need to be looked up."""
@@ -208,11 +244,13 @@ class _Export:
             reason="duplicate",
         )
 
-    def _check(self, kept: dict[str, int]) -> None:
-        """Raises DataError or EmptySnapshot; what was set aside then stays in the run's directory."""
+    def _check(self, kept: dict[str, int]) -> dict[str, int]:
+        """How many rows are about nobody, by whose they are. Raises DataError or EmptySnapshot; what was set aside then
+        stays in the run's directory."""
         aside = self.run.directory / "rejected.parquet"
         with _kept_on_error(self.staging / "rejected.parquet", aside):
             self.rejected.check(kept, self.run.settings.rejected_share, aside)
+            orphans = self.rejected.check_orphans(EVENTS, kept[EVENTS], self.strangers, self.run.settings.orphan_share)
         if not kept[EVENTS]:
             raise EmptySnapshot(
                 f"expected at least one interaction before {self.run.as_of.isoformat()}, found none ({self.later} "
@@ -220,6 +258,7 @@ class _Export:
                 "`python -m pipelines import <folder>` or `sample`, look whether matchbook_interactions reads the "
                 "right table, or give a later --as-of"
             )
+        return orphans
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -23,10 +23,19 @@ from models.errors import DataError
 from models.nouns.bundle import sha256_of
 from models.nouns.entities import FACETS, UNKNOWN_TIME, Entities
 from models.nouns.id_map import IdMap
-from models.nouns.interactions import Interactions
+from models.nouns.interactions import Interactions, Pairs
 from models.nouns.vocabulary import Entity, InteractionKind, Role
 from pipelines.data.columns.frames import events_table, people_table
-from pipelines.data.columns.layout import FILES, FORMAT, MANIFEST, STARTUP_TEXT, STARTUPS, USER_TEXT, USERS
+from pipelines.data.columns.layout import (
+    DISMISSALS,
+    FORMAT,
+    MANIFEST,
+    READABLE,
+    STARTUP_TEXT,
+    STARTUPS,
+    USER_TEXT,
+    USERS,
+)
 from pipelines.runs.run import EPOCH, parse_instant
 
 NEVER = np.iinfo(np.int64).max
@@ -39,6 +48,7 @@ class Snapshot:
 
     name: `<slug>-<digest8>`. manifest: how it came about (docs/snapshots.md). users, startups, events: the tables of
     `pipelines/data/columns/layout.py`; the row numbers of people are those of every noun made from this snapshot.
+    dismissals: a table of that file as well; none in a snapshot of format 1.
     """
 
     name: str
@@ -46,6 +56,7 @@ class Snapshot:
     users: pa.Table
     startups: pa.Table
     events: pa.Table
+    dismissals: pa.Table = field(default_factory=DISMISSALS.empty_table)
 
     @classmethod
     def open(cls, path: Path) -> Snapshot:
@@ -57,8 +68,9 @@ class Snapshot:
                     f"{path / file} differs from its manifest (truncated, tampered with or missing); "
                     "export it again with `python -m pipelines export --fresh`"
                 )
-        users, startups, events = (pq.read_table(path / f) for f in list(FILES)[:3])
-        return cls(path.name, manifest, users, startups, events)
+        users, startups, events = (pq.read_table(path / f"{t}.parquet") for t in ("users", "startups", "interactions"))
+        more = {"dismissals": pq.read_table(path / f) for f in ("dismissals.parquet",) if f in manifest["sha256"]}
+        return cls(path.name, manifest, users, startups, events, **more)
 
     @classmethod
     def of(
@@ -101,7 +113,8 @@ class Snapshot:
         return _ids(self.startups["startup_id"])
 
     def interactions(self) -> Interactions:
-        """Every checked event before the cutoff: owners are users, items are startups, a duplicate once."""
+        """Every checked event before the cutoff: owners are users, items are startups, a duplicate once. With them the
+        pairs that are dismissed."""
         return self._interactions
 
     def entities(self, entity: Entity, before_us: int | None = None) -> Entities:
@@ -151,7 +164,8 @@ class Snapshot:
     @cached_property
     def _interactions(self) -> Interactions:
         user, startup, kind, at = (self.events[c].to_numpy() for c in ("user", "startup", "kind", "at"))
-        return Interactions(self.user_ids, self.startup_ids, user, startup, kind, at)
+        gone = Pairs(*(self.dismissals[c].to_numpy() for c in ("user", "startup", "at")))
+        return Interactions(self.user_ids, self.startup_ids, user, startup, kind, at, gone)
 
     def _users_at(self, events: Interactions, instant: int) -> Entities:
         n, created = len(self.users), _times(self.users["created_at"], UNKNOWN_TIME)
@@ -215,7 +229,7 @@ def read_manifest(path: Path) -> dict[str, Any]:
     """The manifest of a stored snapshot. Raises DataError."""
     try:
         manifest = json.loads((path / MANIFEST).read_bytes())
-        known = manifest["format"] == FORMAT
+        known = manifest["format"] in READABLE
         changed = known and manifest["digest"] != digest_of(manifest)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(
@@ -223,7 +237,8 @@ def read_manifest(path: Path) -> dict[str, Any]:
         ) from error
     if not known:
         raise DataError(
-            f"{path} has format {manifest['format']}, this version reads {FORMAT}; export it again with --fresh (M07)"
+            f"{path} has format {manifest['format']}, this version reads {', '.join(map(str, READABLE))}; export it "
+            "again with --fresh (M07)"
         )
     if changed:
         raise DataError(
@@ -234,7 +249,7 @@ def read_manifest(path: Path) -> dict[str, Any]:
 
 
 def digest_of(manifest: Mapping[str, Any]) -> str:
-    """Over users, startups, interactions and settings, and the marks of those who were erased since (`erased`)."""
+    """Over all files but what was set aside, the settings, and the marks of those who were erased since (`erased`)."""
     shaping = {file: sha for file, sha in manifest["sha256"].items() if file != "rejected.parquet"}
     parts = [manifest["format"], shaping, manifest["settings"], *manifest.get("erased", [])]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()

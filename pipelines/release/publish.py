@@ -9,7 +9,7 @@ from typing import Any
 
 import redis
 
-from models.errors import ReleaseIncomplete
+from models.errors import DataError, ReleaseIncomplete, ServiceError
 from models.nouns.release import Keys, Release
 from models.nouns.release.answers import kept_key
 from models.nouns.vocabulary import Surface
@@ -18,6 +18,7 @@ from pipelines.artifacts import Artifacts, append_private
 from pipelines.release.cache import connect, live_release, text, wrapped
 from pipelines.release.lease import Lease, lease
 from pipelines.release.load import Loadable, load
+from pipelines.release.since.refresh import fill_since
 from pipelines.release.trending import store_trending
 from pipelines.runs.run import parse_instant
 
@@ -60,12 +61,22 @@ def make_live(settings: Settings, held: Lease, loadable: Loadable, reason: str) 
     name, previous = loadable.manifest.id, text(held.client.get(held.keys.current))
     drop_unfinished(held, keep=name)
     loaded = load(settings, held, loadable)
+    _fill_since(settings, held, loadable.manifest)
     switch(held, loadable.manifest)
     store_trending(settings, held, loadable.manifest, loadable.entities)
     done = {"published": True, "release": name, "previous": previous, "reason": reason, **loaded}
     note_publish(settings, done)
     log.info("release published %s retired=%s", done, retire_loaded(settings, held))
     return done
+
+
+def _fill_since(settings: Settings, held: Lease, manifest: Release) -> None:
+    """What happened since an older cutoff than the live one's is hidden from the first answer on. Without PostgreSQL the
+    release goes live all the same, and the next drain does it."""
+    try:
+        fill_since(settings, held.client, held.keys, manifest)
+    except (ServiceError, DataError) as error:
+        log.warning("what happened since %s is not known to answers before the next drain: %s", manifest.built, error)
 
 
 def newer_live(client: redis.Redis, keys: Keys, manifest: Release) -> str | None:

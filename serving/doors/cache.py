@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -16,15 +17,17 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from models.errors import EventsNotTaken, ServiceError, SettingsError, TooManyRequests
-from models.nouns.interactions import Event
+from models.errors import EventsNotTaken, ServiceError, SettingsError, TooManyEvents, TooManyRequests
+from models.nouns.interactions import Event, instant_us
 from models.nouns.release import OWN, Keys, since_meaning, since_value
-from models.nouns.vocabulary import Entity, Surface
+from models.nouns.vocabulary import Entity, EventKind, Surface
 from models.settings import Settings
 from serving.doors.breaker import Breaker
 
 SINCE_MOST = 2000  # slots of a since hash that a hit looks through: all, unless somebody met about a thousand and more
-MINUTE_S = 60
+MINUTE_S, DAY_S = 60, 86_400
+#: What a new since hash, and a new field of one, take of Redis' memory, measured (docs/benchmarks.md).
+HASH_BYTES, FIELD_BYTES = 200, 80
 FULL_S = 60  # the drain runs every minute
 Command = tuple[str | bytes | int, ...]
 
@@ -123,16 +126,20 @@ class Cache:
             with suppress(ServiceError):
                 self._admit(self._together(count))
 
-    def post(self, caller: str, events: Sequence[Event]) -> None:
-        """Take events, all or none, in one round trip. Raises TooManyRequests, EventsNotTaken."""
-        settings = self._settings
-        most = settings.events_waiting_most
-        keys: list[str] = [self._rate(caller), self.keys.events]
-        values: list[Any] = [settings.rate_limit, 2 * MINUTE_S, most, int(settings.release_ttl_hours * 3600)]
+    def now(self) -> datetime:
+        """The clock of Redis, the one that judges the time of a posted event."""
+        seconds, micros = self._ask(lambda r: r.time())
+        return datetime.fromtimestamp(seconds, UTC).replace(microsecond=micros)
+
+    def post(self, caller: str, events: Sequence[Event], received: datetime) -> None:
+        """Take events, all or none, in one round trip. Raises TooManyRequests, TooManyEvents, EventsNotTaken."""
+        keys = [self._rate(caller), self.keys.events, self.keys.posted(caller, int(time.time()) // MINUTE_S),
+                self.keys.claimed(caller, int(time.time()) // DAY_S)]
+        settings, values = self._settings, self._limits()
         for e in events:
-            hidden = since_value(e.kind.code, e.at_us) if e.kind.hides(settings.views_are_seen) else b""
             keys += [self.keys.since(Entity.USER, e.user), self.keys.since(Entity.STARTUP, e.startup)]
             fields = [part for pair in e.entry().items() for part in pair]
+            hidden = _hidden_by(e, received, settings.views_are_seen)
             values += [UUID(e.user).bytes, UUID(e.startup).bytes, hidden, len(fields), *fields]
 
         def take(r: redis.Redis) -> Any:
@@ -143,9 +150,25 @@ class Cache:
             except redis.ResponseError as error:  # it answers, but takes nothing: full, or a replica; reading goes on
                 raise ServiceError(f"Redis takes no events: {error}") from error
 
-        said = self._ask(take)
+        self._taken(self._ask(take))
+
+    def _limits(self) -> list[Any]:
+        """What comes before the events in the arguments of post.lua."""
+        settings = self._settings
+        return [settings.rate_limit, 2 * MINUTE_S, settings.events_waiting_most, int(settings.release_ttl_hours * 3600),
+                settings.events_rate_limit, settings.events_memory_mb << 20, 2 * DAY_S, HASH_BYTES, FIELD_BYTES]
+
+    def _taken(self, said: bytes) -> None:
+        """What post.lua answered. Raises TooManyRequests, TooManyEvents, EventsNotTaken."""
+        settings, most = self._settings, self._settings.events_waiting_most
         if said == b"rate":
             raise self._too_many()
+        if said == b"events":
+            raise TooManyEvents(f"at most {settings.events_rate_limit} events a minute", "MATCHBOOK_EVENTS_RATE_LIMIT",
+                                MINUTE_S - int(time.time()) % MINUTE_S)
+        if said == b"memory":
+            raise TooManyEvents(f"new pairs of at most {settings.events_memory_mb} MB a day",
+                                "MATCHBOOK_EVENTS_MEMORY_MB", DAY_S - int(time.time()) % DAY_S)
         if said == b"full":
             raise EventsNotTaken("events_full", f"at most {most} events waiting for the drain", "as many", FULL_S)
 
@@ -237,6 +260,13 @@ class Cache:
             if client is None:
                 client = self._mine.client = redis.Redis(connection_pool=self._pool, single_connection_client=True)
             return question(client)
+
+
+def _hidden_by(event: Event, received: datetime, views_are_seen: bool) -> bytes:
+    """What post.lua puts into the since hashes for an event."""
+    if event.kind is EventKind.RETRACT:
+        return b"-"
+    return since_value(event.kind.code, instant_us(received)) if event.kind.hides(views_are_seen) else b""
 
 
 def _exchange(connection: Any, commands: Sequence[Command]) -> list[Any]:

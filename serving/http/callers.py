@@ -85,7 +85,7 @@ class Callers:
         if needed is None:
             return
         key = self._identified(request.environ.get("HTTP_X_API_KEY", ""))  # of HEADER, without building all others
-        g.caller = key.id
+        g.caller, g.key = key.id, key
         if rule is not None and not key.opens(needed):  # what does not exist is no secret to whoever has a key
             raise NotAllowed("scope_missing", f"an API key with the scope {needed}", f"scopes {', '.join(key.scopes)}",
                              f"make one with `python -m pipelines keys add NAME --scope {needed}`")

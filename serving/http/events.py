@@ -5,15 +5,16 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from flask import Blueprint, Response, jsonify, request
+from flask import Blueprint, Response, g, jsonify, request
 from prometheus_client import CollectorRegistry, Counter, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
-from models.errors import EventsNotTaken, MalformedEvent, RequestError, ServiceError
-from models.nouns.interactions import Event
+from models.errors import EventsNotTaken, MalformedEvent, NotAllowed, RequestError, ServiceError
+from models.nouns.api_keys import ApiKey
+from models.nouns.interactions import AHEAD, Event
 from serving.doors.cache import Cache
 from serving.http.answer_ids import AnswerIds
 from serving.http.routes import caller
@@ -35,9 +36,11 @@ def event_routes(cache: Cache, ids: AnswerIds) -> Blueprint:
     def events() -> tuple[Response, int]:
         """Take the events of a request."""
         try:
-            taken = read_events(request.get_json(silent=True), datetime.now(UTC))
+            received = _received(cache)
+            taken = read_events(request.get_json(silent=True), received)
             ids.check(taken)
-            _post(cache, taken)
+            _check_bounds(g.get("key"), taken)
+            _post(cache, taken, received)
         except RequestError as error:
             REFUSED.labels(error.code).inc()
             raise
@@ -49,7 +52,8 @@ def event_routes(cache: Cache, ids: AnswerIds) -> Blueprint:
 
 
 def read_events(body: Any, received: datetime) -> list[Event]:
-    """The events of a request, in order. Raises RequestError naming the first that is malformed by its place."""
+    """The events of a request, in order; those without a time one microsecond after the other. Raises RequestError naming
+    the first that is malformed by its place."""
     given = body.get("events") if isinstance(body, dict) else None
     if not isinstance(given, list) or not 1 <= len(given) <= EVENTS_MOST:
         got = f"{len(given)} events" if isinstance(given, list) else type(body).__name__
@@ -58,17 +62,34 @@ def read_events(body: Any, received: datetime) -> list[Event]:
     events = []
     for i, one in enumerate(given):
         try:
-            events.append(Event.read(one, received))
+            events.append(Event.read(one, received + timedelta(microseconds=i), received + AHEAD))
         except MalformedEvent as error:
             raise RequestError("malformed_event", f"events[{i}].{error.field}: {error.expected}", error.got,
                                f"{error.hint}; no event of this request was taken") from error
     return events
 
 
-def _post(cache: Cache, events: Sequence[Event]) -> None:
+def _received(cache: Cache) -> datetime:
+    """Now, by the clock of Redis, which all readers share; by our own where it does not answer and takes nothing."""
+    try:
+        return cache.now()
+    except ServiceError:
+        return datetime.now(UTC)
+
+
+def _check_bounds(key: ApiKey | None, events: Sequence[Event]) -> None:
+    """Raises NotAllowed naming the first event that the caller's key may not post."""
+    for i, event in enumerate(events if key is not None and key.bound else ()):
+        if key is not None and (field := key.forbids(event.kind, event.user, event.startup)):
+            may = {"type": key.types, "user_id": key.users, "startup_id": key.startups}[field]
+            raise NotAllowed("event_not_allowed", f"events[{i}].{field}: {' or '.join(may)}, as key {key.id} is bound",
+                             event.entry()[field], "send it with another key; no event of this request was taken")
+
+
+def _post(cache: Cache, events: Sequence[Event], received: datetime) -> None:
     """Raises EventsNotTaken also where Redis does not answer."""
     try:
-        cache.post(caller(), events)
+        cache.post(caller(), events, received)
     except ServiceError as error:
         raise EventsNotTaken("events_not_taken", "Redis to keep them for the drain", str(error), RETRY_S) from error
 

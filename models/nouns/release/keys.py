@@ -11,14 +11,17 @@
     <ns>:live:<id>:<surface>:<owner>    a list computed live, short lived, see LiveList
     <ns>:flight:<id>:<surface>:<owner>  who is computing that list now, or that it failed a moment ago; very short lived
     <ns>:count:<entity>:<id>            an interaction count in decimal, short lived (H03)
-    <ns>:since:<entity>:<id>            hash: 16 id bytes of whom or what this owner met since the build, or owns -> see
-                                        `since_value`; both sides of an event are written, lives as long as lists do
+    <ns>:since:<entity>:<id>            hash: 16 id bytes of whom or what this owner met since the oldest loaded build, or
+                                        owns -> see `since_value`; both sides of an event are written, lives as long as
+                                        lists do
     <ns>:hidden:<entity>                set of 16 id bytes: withdrawn startups, people who opted out
     <ns>:hidden:version                 grows when one of those sets has changed
     <ns>:events                         stream of posted events, read by the consumer group `drain`, see Event.entry
     <ns>:drain                          hash: what the drain has done and read so far, for the next one and for metrics
     <ns>:earnings                       JSON, what answers earned of late, for metrics (docs/experiments.md)
     <ns>:rate:<caller>:<minute>         how often a caller has asked within a minute
+    <ns>:posted:<caller>:<minute>       how many events it has posted within a minute
+    <ns>:claimed:<caller>:<day>         about how many bytes of since hashes its events made within a day
 """
 
 from __future__ import annotations
@@ -108,6 +111,12 @@ class Keys:
     def rate(self, caller: str, minute: int) -> str:
         return f"{self.namespace}:rate:{caller}:{minute}"
 
+    def posted(self, caller: str, minute: int) -> str:
+        return f"{self.namespace}:posted:{caller}:{minute}"
+
+    def claimed(self, caller: str, day: int) -> str:
+        return f"{self.namespace}:claimed:{caller}:{day}"
+
     def of_release(self, release: str) -> list[str]:
         """All keys that a release owns: no key is ever found by scanning."""
         return [
@@ -118,7 +127,7 @@ class Keys:
 
 
 def since_value(code: int, at_us: int) -> bytes:
-    """What a since hash holds of a pair: EventKind.code or OWN, and when."""
+    """What a since hash holds of a pair: EventKind.code or OWN, and when it was; of a posted event when it came."""
     return _SINCE.pack(code, at_us)
 
 

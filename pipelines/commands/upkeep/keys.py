@@ -13,7 +13,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from models.errors import DataError
-from models.nouns.api_keys import ApiKey, Scope, decode_keys, encode_keys, new_key
+from models.nouns.api_keys import BOUNDS, ApiKey, Scope, decode_keys, encode_keys, new_key
+from models.nouns.vocabulary import EventKind
 from models.settings import Settings
 
 
@@ -26,6 +27,11 @@ def register(steps: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
     add.add_argument("--scope", action="append", type=Scope, choices=tuple(Scope), dest="scopes",
                      help="may be repeated; default: read. admin opens everything")
     add.add_argument("--days", type=_days, help="until it expires; default: never")
+    add.add_argument("--type", action="append", choices=tuple(EventKind), dest="types", default=[],
+                     help="bind a key of the scope events to events of this type; may be repeated")
+    for side in ("user", "startup"):
+        add.add_argument(f"--{side}", action="append", dest=f"{side}s", metavar="ID", default=[],
+                         help=f"bind it to events of this {side}, or of those whose ids begin so; may be repeated")
     add.set_defaults(run=_add, needs_servers=False)
     verbs.add_parser("list", help="every key, one JSON line each").set_defaults(run=_list, needs_servers=False)
     revoke = verbs.add_parser("revoke", help="end a key at once")
@@ -36,7 +42,9 @@ def register(steps: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
 def _add(settings: Settings, args: argparse.Namespace) -> None:
     now = _now()
     until = now + timedelta(days=args.days) if args.days else None
-    key, spelt = new_key(args.name, args.scopes or [Scope.READ], now, until)
+    bounds = {name: getattr(args, name) for name in BOUNDS}
+    default = Scope.EVENTS if any(bounds.values()) else Scope.READ
+    key, spelt = new_key(args.name, args.scopes or [default], now, until, bounds)
     with _changing(settings.api_keys_file) as keys:
         keys[key.id] = key
     print(json.dumps(_shown(key, now) | {"key": spelt}))
@@ -60,7 +68,8 @@ def _revoke(settings: Settings, args: argparse.Namespace) -> None:
 def _shown(key: ApiKey, now: datetime) -> dict[str, object]:
     """What may be shown of a key, again and again."""
     return {"id": key.id, "name": key.name, "scopes": list(key.scopes), "created_at": key.created_at,
-            "expires_at": key.expires_at, "expired": key.has_expired(now)}
+            "expires_at": key.expires_at, "expired": key.has_expired(now),
+            **({name: list(getattr(key, name)) for name in BOUNDS} if key.bound else {})}
 
 
 def _held(path: Path) -> dict[str, ApiKey]:

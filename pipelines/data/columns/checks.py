@@ -20,6 +20,8 @@ from pipelines.data.columns.layout import REJECTED, RowGroups
 from pipelines.runs.run import EPOCH
 
 DAY_US = 86_400_000_000
+#: Why a whole row is set aside that is about somebody whom the platform does not know.
+ORPHANS = ("unknown user", "unknown startup")
 #: 1970-01-05, the first Monday, as a number of days.
 _MONDAY = 4
 
@@ -40,12 +42,14 @@ def repeated(user: np.ndarray, startup: np.ndarray, at: np.ndarray, kind: np.nda
 class Rejected:
     """The rows that broke a promise, written as they come; a context manager around its file.
 
-    by_reason: how many of each reason. by_view: how many of each contract view.
+    by_reason: how many of each reason. by_view: how many of each contract view. orphans: those of them that are whole,
+    but about people or startups that the platform does not know, as after a deletion; they have a rule of their own.
     """
 
     def __init__(self, path: Path) -> None:
         self.by_reason: Counter[str] = Counter()
         self.by_view: Counter[str] = Counter()
+        self.orphans: Counter[str] = Counter()
         self._groups, self._examples = RowGroups(path, REJECTED), list[str]()
 
     def __enter__(self) -> Rejected:
@@ -63,18 +67,35 @@ class Rejected:
             self.by_view[view] += rows
             for reason in pc.value_counts(table["reason"]).to_pylist():
                 self.by_reason[reason["values"]] += reason["counts"]
-            self._examples += [_shown(row) for row in table.slice(0, 3 - len(self._examples)).to_pylist()]
+                self.orphans[view] += reason["counts"] * (reason["values"] in ORPHANS)
+            broken = table.filter(pc.invert(pc.is_in(table["reason"], pa.array(ORPHANS))))
+            self._examples += [_shown(row) for row in broken.slice(0, 3 - len(self._examples)).to_pylist()]
 
     def check(self, kept: Mapping[str, int], share: float, path: Path) -> None:
-        """Raises DataError where more than `share` of a view's rows were set aside; `path` is where one finds them."""
-        for view, count in self.by_view.items():
+        """Raises DataError where more than `share` of a view's rows are broken; `path` is where one finds them."""
+        for view, total in self.by_view.items():
+            count = total - self.orphans[view]
             if count > share * (count + kept[view]):
-                reasons = ", ".join(f"{n} {reason}" for reason, n in sorted(self.by_reason.items()))
+                told = sorted((r, n) for r, n in self.by_reason.items() if r not in ORPHANS)
+                reasons = ", ".join(f"{n} {reason}" for reason, n in told)
                 raise DataError(
                     f"expected at most {share:.1%} of the rows of {view} to be broken, got {count} of "
                     f"{count + kept[view]} ({reasons}; the first: {'; '.join(self._examples)}). All are in {path}. "
                     "Mend the platform's rows or its view, or, if they may be left out, raise MATCHBOOK_REJECTED_SHARE"
                 )
+
+    def check_orphans(self, view: str, kept: int, strangers: int, share: float) -> dict[str, int]:
+        """By whose they are, how many rows are about people or startups that the platform does not know: the platform's
+        own, and `strangers`, those that were posted to the reader. Raises DataError where more than `share` of the
+        platform's rows are: then the view joins the wrong table."""
+        theirs = max(self.orphans[view] - strangers, 0)
+        if theirs and theirs > share * (theirs + kept):
+            raise DataError(
+                f"{theirs} of {theirs + kept} rows of {view} are about people or startups that matchbook_users and "
+                f"matchbook_startups do not have; expected at most {share:.0%}. See whether the three views name people "
+                "and startups by the same ids; if so many were deleted on purpose, raise MATCHBOOK_ORPHAN_SHARE"
+            )
+        return {"platform": theirs, "posted": self.orphans[view] - theirs}
 
 
 def _column(given: Any, rows: int, kind: pa.DataType) -> pa.Array:

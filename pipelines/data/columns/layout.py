@@ -8,8 +8,10 @@ from types import TracebackType
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-#: Version of the layout below and of the manifest; an unknown one is refused when a snapshot is opened.
-FORMAT = 1
+#: Version of the layout below and of the manifest; an unknown one is refused when a snapshot is opened. What a format has
+#: more than the first may be missing in a snapshot: then nothing is known of it.
+FORMAT = 2
+READABLE = (1, 2)
 MANIFEST = "manifest.json"
 #: Rows of a Parquet row group; fixed, so that the bytes do not depend on how rows arrived.
 GROUP_ROWS = 1 << 16
@@ -47,6 +49,8 @@ STARTUPS = _schema(
 #: One row an event, ascending by user, startup, time, kind: row numbers of the two files above, `InteractionKind.code`,
 #: microseconds since 1970 UTC.
 INTERACTIONS = _schema(user=pa.int32(), startup=pa.int32(), kind=pa.int8(), at=pa.int64())
+#: One row a pair of which one was waved away, since when, ascending; row numbers of the files above.
+DISMISSALS = _schema(user=pa.int32(), startup=pa.int32(), at=pa.int64())
 #: One row for each row of the platform that broke a promise, as it was; what it lacked is null.
 REJECTED = _schema(
     user_id=pa.string(), startup_id=pa.string(), interaction_type=pa.string(), occurred_at=INSTANT, reason=pa.string()
@@ -57,6 +61,7 @@ FILES = {
     "startups.parquet": STARTUPS,
     "interactions.parquet": INTERACTIONS,
     "rejected.parquet": REJECTED,
+    "dismissals.parquet": DISMISSALS,
 }
 
 

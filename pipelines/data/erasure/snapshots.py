@@ -20,7 +20,7 @@ from models.errors import TooSparse
 from models.nouns.bundle import sha256_of
 from pipelines.artifacts import Artifacts, write_private
 from pipelines.data.columns.checks import Census
-from pipelines.data.columns.layout import FILES, INTERACTIONS, MANIFEST, REJECTED, STARTUPS, USERS, RowGroups
+from pipelines.data.columns.layout import FILES, MANIFEST, RowGroups
 from pipelines.data.datasets import FOLDER, write_sets
 from pipelines.data.erasure.person import Person
 from pipelines.data.snapshot import Snapshot, digest_of
@@ -48,15 +48,17 @@ def _rewrite(artifacts: Artifacts, path: Path, snapshot: Snapshot, rejected: pa.
     tables = {
         "users.parquet": _without(snapshot.users, "user_id", person),
         "startups.parquet": _without(snapshot.startups, "startup_id", person),
-        "interactions.parquet": _events(snapshot, person),
+        "interactions.parquet": _others(snapshot, snapshot.events, person),
         "rejected.parquet": rejected.filter(pc.invert(_named(rejected, person))),
+        "dismissals.parquet": _others(snapshot, snapshot.dismissals, person),
     }
+    tables = {file: table for file, table in tables.items() if file in snapshot.manifest["sha256"]}
     staging = artifacts.root / "runs" / f"erasure-{person.mark}"
     manifest = _manifest(staging, tables, snapshot.manifest, person)
     name = f"{path.name.rsplit('-', 1)[0]}-{manifest['digest'][:8]}"
 
     def fill(aside: Path) -> None:
-        for file in FILES:
+        for file in tables:
             (staging / file).rename(aside / file)
         write_private(aside / MANIFEST, json.dumps(manifest, indent=1, sort_keys=True))
         _datasets(path / FOLDER, aside, person)
@@ -73,19 +75,20 @@ def _manifest(
 ) -> dict[str, Any]:
     """Write the tables aside and say what they hold now."""
     staging.mkdir(parents=True, exist_ok=True, mode=0o700)
-    for (file, table), schema in zip(tables.items(), (USERS, STARTUPS, INTERACTIONS, REJECTED), strict=True):
-        with RowGroups(staging / file, schema) as groups:
-            groups.write(table.cast(schema))
+    for file, table in tables.items():
+        with RowGroups(staging / file, FILES[file]) as groups:
+            groups.write(table.cast(FILES[file]))
     events, rejected, census = tables["interactions.parquet"], tables["rejected.parquet"], Census()
     census.add(events["kind"].to_numpy(), events["at"].to_numpy())
     reasons = Counter(rejected["reason"].to_pylist())
     manifest = {
         **before,
         **census.facts(),
-        "counts": {**before["counts"], "interactions": len(events), "rejected": len(rejected)},
+        "counts": {**before["counts"], "interactions": len(events), "rejected": len(rejected),
+                   **{"dismissals": len(tables[f]) for f in ("dismissals.parquet",) if f in tables}},
         "rejected": dict(reasons),
         "erased": [*before.get("erased", []), person.mark],
-        "sha256": {file: sha256_of(staging / file) for file in FILES},
+        "sha256": {file: sha256_of(staging / file) for file in tables},
     }
     return {**manifest, "digest": digest_of(manifest)}
 
@@ -102,10 +105,11 @@ def _without(people: pa.Table, key: str, person: Person) -> pa.Table:
     return pa.table(columns, schema=people.schema)
 
 
-def _events(snapshot: Snapshot, person: Person) -> pa.Table:
+def _others(snapshot: Snapshot, table: pa.Table, person: Person) -> pa.Table:
+    """The rows of a table of pairs that are not about the person."""
     user, startup = (int(ids.rows_of([person.id])[0]) for ids in (snapshot.user_ids, snapshot.startup_ids))
-    mine = (snapshot.events["user"].to_numpy() == user) | (snapshot.events["startup"].to_numpy() == startup)
-    return snapshot.events.filter(pa.array(~np.asarray(mine)))
+    mine = (table["user"].to_numpy() == user) | (table["startup"].to_numpy() == startup)
+    return table.filter(pa.array(~np.asarray(mine)))
 
 
 def _named(rejected: pa.Table, person: Person) -> pa.ChunkedArray:

@@ -17,27 +17,31 @@ from sqlalchemy import Engine, text
 
 import sql
 from models.errors import DataError
-from models.nouns.interactions import Event
+from models.nouns.interactions import AHEAD, Event
 from models.nouns.release import DRAIN_GROUP, Keys
 from models.nouns.release.answers import ShownAnswer
 from models.settings import Settings
 from pipelines.postgres import engine, transaction
 from pipelines.release.cache import connect, wrapped
-from pipelines.release.since.refresh import refresh_since
+from pipelines.release.since.refresh import refresh_since, written_anew
+from pipelines.runs.run import EPOCH
 
 log = logging.getLogger(__name__)
 
 BATCH = 1000
 CLAIM_AFTER_S = 60.0  # whoever has held entries for so long without keeping them is dead
 CONSUMER_GONE_MS = 3_600_000  # longer than any drain may run
-Entry = tuple[bytes, dict[bytes, bytes]]
+ASIDE_MOST = 10_000  # characters of an entry that is set aside
+FAR_US = 253_402_300_799_000_000  # the last second of the year 9999
+Entry = tuple[bytes, dict[bytes, bytes] | None]
+Pair = tuple[str, str]
 
 
 def drain_events(settings: Settings, full: bool = False, claim_after_s: float = CLAIM_AFTER_S) -> dict[str, Any]:
     """Keep what waits in the stream, then bring the filter keys up to date with the platform's own rows.
 
     full: read everything since the live release's cutoff, not only what is new. Returns {drained, new, set_aside} and
-    what `refresh_since` returns. Raises ServiceError where a server does not answer: what was not kept is still in the
+    what `refresh_since` returns. One odd entry, or a stream whose ids ran ahead of the clock, stops nothing. Raises ServiceError where a server does not answer: what was not kept is still in the
     stream, and the next drain takes it.
     """
     with wrapped("draining the posted events"):
@@ -46,11 +50,15 @@ def drain_events(settings: Settings, full: bool = False, claim_after_s: float = 
         _begin_group(client, keys)
         consumer = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:6]}"
         for entries in _batches(client, keys, consumer, claim_after_s):
-            new, set_aside = _keep(engine(settings), entries)
+            events, aside = _read(entries, _now(client))
+            new, retracted = _keep(engine(settings), events, aside)
+            set_aside = len(aside)
+            written_anew(settings, client, keys, retracted, max(e.received for e in events) if events else None)
             _acknowledge(client, keys, [entry for entry, _ in entries], set_aside)
             done["drained"] += len(entries) - set_aside
             done["new"], done["set_aside"] = done["new"] + new, done["set_aside"] + set_aside
         _end_consumers(client, keys, consumer)
+        _set_back(client, keys)
         log.info("events drained %s", done)
         return done | refresh_since(settings, client, keys, full)
 
@@ -74,12 +82,60 @@ class _Aside:
     content: str
 
 
+#: A stream of another kind of key, or one that nothing can be added to any more, is put aside under this name.
+_BROKEN = ":broken"
+#: An empty stream whose last id lies ahead of the clock gives each new entry that time, or takes none at all, and a group
+#: that is ahead of its stream is given nothing more: both begin anew.
+#: KEYS: 1 stream. ARGV: 1 consumer group, 2 milliseconds that it may be ahead. Returns 1 where they did.
+_SET_BACK = """
+local function of(about, name)
+  for i = 1, #about, 2 do
+    if about[i] == name then return tonumber(string.match(about[i + 1], '^%d+')) end
+  end
+  return 0
+end
+local last, delivered = of(redis.call('XINFO', 'STREAM', KEYS[1]), 'last-generated-id'), 0
+for _, group in ipairs(redis.call('XINFO', 'GROUPS', KEYS[1])) do
+  for i = 1, #group, 2 do
+    if group[i] == 'name' and group[i + 1] == ARGV[1] then delivered = of(group, 'last-delivered-id') end
+  end
+end
+if delivered > last then
+  redis.call('XGROUP', 'SETID', KEYS[1], ARGV[1], '0')
+  return 1
+end
+local now = redis.call('TIME')
+if redis.call('XLEN', KEYS[1]) > 0 or last <= now[1] * 1000 + tonumber(ARGV[2]) then return 0 end
+redis.call('DEL', KEYS[1])
+redis.call('XGROUP', 'CREATE', KEYS[1], ARGV[1], '0', 'MKSTREAM')
+return 1
+"""
+
+
 def _begin_group(client: redis.Redis, keys: Keys) -> None:
+    """The stream and its group. What is no stream is put aside under another name: it would stop every drain, and every
+    request that posts."""
     try:
         client.xgroup_create(keys.events, DRAIN_GROUP, id="0", mkstream=True)
     except redis.ResponseError as error:
-        if "BUSYGROUP" not in str(error):
+        if "WRONGTYPE" in str(error):
+            log.error("%s is no stream; it is %s now", keys.events, keys.events + _BROKEN)
+            client.rename(keys.events, keys.events + _BROKEN)
+            client.xgroup_create(keys.events, DRAIN_GROUP, id="0", mkstream=True)
+        elif "BUSYGROUP" not in str(error):
             raise
+    _set_back(client, keys)
+
+
+def _set_back(client: redis.Redis, keys: Keys) -> None:
+    if client.eval(_SET_BACK, 1, keys.events, DRAIN_GROUP, int(AHEAD.total_seconds() * 1000)):
+        log.warning("the stream of events, or its reading, ran ahead of the clock and begins anew")
+
+
+def _now(client: redis.Redis) -> datetime:
+    """The clock of Redis."""
+    seconds, micros = client.time()
+    return datetime.fromtimestamp(seconds, UTC).replace(microsecond=micros)
 
 
 def _batches(client: redis.Redis, keys: Keys, consumer: str, claim_after_s: float) -> Iterator[list[Entry]]:
@@ -102,45 +158,70 @@ def _batches(client: redis.Redis, keys: Keys, consumer: str, claim_after_s: floa
             return
 
 
-def _keep(database: Engine, entries: Sequence[Entry]) -> tuple[int, int]:
-    """Commit the entries: (events that were not kept before, entries set aside). Raises ServiceError."""
-    events, aside = _read(entries)
+def _keep(database: Engine, events: Sequence[_Kept], aside: list[_Aside]) -> tuple[int, list[Pair]]:
+    """Commit the entries: (events that were not kept before, pairs of which something was retracted). Events that
+    PostgreSQL refuses join those set aside. Raises ServiceError."""
     try:
-        return _store(database, events, aside), len(aside)
+        return _store(database, events, aside)
     except DataError:  # PostgreSQL refuses one of them: find out which
         log.warning("a batch of %d events is refused as a whole and is kept one by one", len(events))
-    new = 0
+    new, retracted = 0, list[Pair]()
     for event in events:
         try:
-            new += _store(database, [event], [])
+            more, pairs = _store(database, [event], [])
+            new, retracted = new + more, retracted + pairs
         except DataError as error:
-            aside.append(_Aside(event.entry, str(error), json.dumps(event.event.entry())))
+            aside.append(_aside(event.entry, str(error), event.event.entry()))
     _store(database, [], aside)
-    return new, len(aside)
+    return new, retracted
 
 
-def _read(entries: Sequence[Entry]) -> tuple[list[_Kept], list[_Aside]]:
+def _read(entries: Sequence[Entry], now: datetime) -> tuple[list[_Kept], list[_Aside]]:
     """The events, and what is none."""
     events, aside = list[_Kept](), list[_Aside]()
     for entry, fields in entries:
+        if fields is None:  # it was deleted while a drain held it
+            continue
         name = entry.decode()
         given = {k.decode(errors="replace"): v.decode(errors="replace") for k, v in fields.items()}
-        received = datetime.fromtimestamp(int(name.split("-")[0]) / 1000, UTC)
+        received = _received(name, now)
         try:
             event = Event.of_entry(given, received)
             shown = ShownAnswer.read(event.answer_id) if event.answer_id else None
         except DataError as error:
-            aside.append(_Aside(name, str(error), json.dumps(given)))
+            aside.append(_aside(name, str(error), given))
+        except Exception as error:  # whatever an entry holds, the others are not held up by it
+            log.exception("entry %s cannot be read", name)
+            aside.append(_aside(name, f"{type(error).__name__}: {error}", given))
         else:
             events.append(_Kept(event, shown, name, received))
     return events, aside
 
 
-def _store(database: Engine, events: Sequence[_Kept], aside: Sequence[_Aside]) -> int:
-    """One transaction; returns how many of the events were not kept before."""
+def _received(entry: str, now: datetime) -> datetime:
+    """When the reader took an entry: its id says so, in milliseconds and, of one request, in order. An id that ran ahead
+    of the clock says nothing; then it is now."""
+    milliseconds, _, place = entry.partition("-")
+    us = int(milliseconds) * 1000 + min(int(place), 999)
+    return min(EPOCH + timedelta(microseconds=us), now) if us < FAR_US else now
+
+
+def _aside(entry: str, reason: str, given: Mapping[str, str]) -> _Aside:
+    """However large it is, of an entry so much is kept as tells what it was."""
+    return _Aside(entry, reason[:ASIDE_MOST], json.dumps(given)[:ASIDE_MOST])
+
+
+def _store(database: Engine, events: Sequence[_Kept], aside: Sequence[_Aside]) -> tuple[int, list[Pair]]:
+    """One transaction; returns how many of the events were not kept before, and the pairs of which something was
+    retracted, now or before."""
     answers = {e.event.answer_id: e.shown for e in events if e.shown is not None}
     with transaction(database) as connection:
         kept = connection.execute(text(sql.load("keep_events", "staging")), _columns(events)).rowcount
+        pairs = {"user_id": [e.event.user for e in events], "startup_id": [e.event.startup for e in events]}
+        retracted = [(str(row.user_id), str(row.startup_id)) for row in
+                     connection.execute(text(sql.load("retracted_pairs", "staging")), pairs)]
+        if retracted:
+            connection.execute(text(sql.load("retract", "staging")), pairs)
         if answers:
             connection.execute(text(sql.load("keep_answers", "staging")), _answers(answers))
         if aside:
@@ -148,7 +229,7 @@ def _store(database: Engine, events: Sequence[_Kept], aside: Sequence[_Aside]) -
             connection.execute(text(sql.load("set_events_aside", "staging")),
                                {c: [getattr(a, c).replace("\x00", "�") for a in aside]
                                 for c in ("entry", "reason", "content")})
-    return int(kept)
+    return int(kept), retracted
 
 
 def _columns(events: Sequence[_Kept]) -> dict[str, list[Any]]:
@@ -191,6 +272,6 @@ def _end_consumers(client: redis.Redis, keys: Keys, consumer: str) -> None:
     """Forget this consumer, which holds nothing any more, and those of drains that died long ago."""
     there: Any = client.xinfo_consumers(keys.events, DRAIN_GROUP)
     for other in there:
-        gone = other["idle"] > CONSUMER_GONE_MS or other["name"].decode() == consumer
+        gone = other["idle"] > CONSUMER_GONE_MS or other["name"] == consumer.encode()
         if gone and not other["pending"]:
             client.xgroup_delconsumer(keys.events, DRAIN_GROUP, other["name"])

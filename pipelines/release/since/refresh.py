@@ -3,6 +3,9 @@
 Only what is new is read: rows since the last look, and a quarter of an hour before it for rows that arrive late. All
 that happened since the live release's cutoff is read again when another release went live, when Redis lost its data,
 and once an hour: for rows that arrive later still, and for startups and people that came back.
+
+A release leaves out what was met before its cutoff, so a pair stays in Redis no longer than a loaded release needs it:
+of whoever is read again, what is older goes.
 """
 
 from __future__ import annotations
@@ -11,7 +14,7 @@ import csv
 import io
 import logging
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from itertools import islice
 from typing import Any, NamedTuple
@@ -20,11 +23,11 @@ from uuid import UUID
 import redis
 from sqlalchemy import Engine
 
-from models.nouns.release import OWN, Keys, since_value
+from models.nouns.release import OWN, Keys, Release, since_value
 from models.nouns.vocabulary import Entity, EventKind
 from models.settings import Settings
 from pipelines.postgres import copy_out, engine, rows
-from pipelines.release.cache import live_release
+from pipelines.release.cache import live_release, text
 from pipelines.runs.run import EPOCH, microseconds, parse_instant
 
 log = logging.getLogger(__name__)
@@ -34,6 +37,30 @@ ALL_AGAIN = timedelta(hours=1)
 AHEAD = timedelta(days=1)  # later rows have not happened
 BATCH = 1000
 _HIDDEN = {Entity.USER: "since/opted_out", Entity.STARTUP: "since/withdrawn"}
+
+
+#: Take the fields whose time (see `since_value`) lies before ARGV[1] out of the hashes KEYS.
+_TRIM = """
+for _, key in ipairs(KEYS) do
+  local pairs_of = redis.call('HGETALL', key)
+  for i = 1, #pairs_of, 2 do
+    local value = pairs_of[i + 1]
+    if #value ~= 9 or select(2, struct.unpack('<Bi8', value)) < tonumber(ARGV[1]) then
+      redis.call('HDEL', key, pairs_of[i])
+    end
+  end
+end
+"""
+#: Take a pair out of the hashes of both sides, KEYS, where its time is not after ARGV[3]. ARGV: 1, 2 the fields.
+_FORGET = """
+for i, key in ipairs(KEYS) do
+  local value = redis.call('HGET', key, ARGV[i])
+  if value and #value == 9 then
+    local code, at = struct.unpack('<Bi8', value)
+    if code ~= 255 and at <= tonumber(ARGV[3]) then redis.call('HDEL', key, ARGV[i]) end
+  end
+end
+"""
 
 
 class Met(NamedTuple):
@@ -54,10 +81,11 @@ def refresh_since(settings: Settings, client: redis.Redis, keys: Keys, full: boo
     if release is None:
         return {"release": None, "full": False, "met": 0, "hidden": 0, "shown": 0}
     seconds, micros = client.time()
-    now, note = EPOCH + timedelta(seconds=seconds, microseconds=micros), _noted(client, keys)
-    full = full or note.get("release") != release.id or now - _instant(note["full"]) > ALL_AGAIN
-    start = parse_instant(release.built) if full else _instant(note["until"]) - LATE
-    met = _write(client, keys, settings, _met(settings.with_recorded(release.settings), start, now))
+    now = EPOCH + timedelta(seconds=seconds, microseconds=micros)
+    known = None if full else _known_until(client, keys, release.id, now)
+    full, start = known is None, (known or parse_instant(release.built)) - LATE
+    met = _write(client, keys, settings, _met(settings.with_recorded(release.settings), start, now),
+                 _needed_from(client, keys))
     hidden, shown = _refresh_hidden(engine(settings), client, keys, "-infinity" if full else start, now, full)
     until = microseconds(now)
     client.hset(keys.drain, mapping={"release": release.id, "until": until, **({"full": until} if full else {})})
@@ -66,27 +94,71 @@ def refresh_since(settings: Settings, client: redis.Redis, keys: Keys, full: boo
     return done
 
 
-def _noted(client: redis.Redis, keys: Keys) -> dict[str, str]:
-    found: Any = client.hgetall(keys.drain)
-    return {k.decode(): v.decode() for k, v in found.items()}
+def fill_since(settings: Settings, client: redis.Redis, keys: Keys, release: Release) -> int:
+    """What happened since a release that is about to go live, before anybody is answered from it; returns how many pairs
+    were not known. The caller wraps Redis errors. Raises ServiceError, DataError."""
+    seconds, micros = client.time()
+    now = EPOCH + timedelta(seconds=seconds, microseconds=micros)
+    start = parse_instant(release.built) - LATE
+    return _write(client, keys, settings, _met(settings.with_recorded(release.settings), start, now), 0)
 
 
-def _instant(us: str) -> datetime:
-    return EPOCH + timedelta(microseconds=int(us))
+def written_anew(settings: Settings, client: redis.Redis, keys: Keys, pairs: Sequence[tuple[str, str]],
+                 until: datetime | None) -> None:
+    """Pairs of which something was retracted, as PostgreSQL has them now: what Redis knew of them up to an instant goes,
+    what the platform says of them stays or comes back."""
+    if not pairs or until is None:
+        return
+    pipe = client.pipeline(transaction=False)
+    for user, startup in pairs:
+        names = [keys.since(Entity.USER, user), keys.since(Entity.STARTUP, startup)]
+        pipe.eval(_FORGET, 2, *names, UUID(startup).bytes, UUID(user).bytes, microseconds(until))
+    pipe.execute()
+    release = live_release(client, keys)
+    if release is not None:
+        shaped = settings.with_recorded(release.settings)
+        window = {"users": [u for u, _ in pairs], "startups": [s for _, s in pairs], "as_of": until + AHEAD,
+                  "since": EPOCH + timedelta(microseconds=_needed_from(client, keys))}
+        found = [{k: str(v) for k, v in row._mapping.items()} for row in rows(engine(settings), "since/pairs", **window)]
+        _write(client, keys, settings, _hiding(shaped, found), 0)
+
+
+def _needed_from(client: redis.Redis, keys: Keys) -> int:
+    """Microseconds: what came before is in no loaded release, each of which knows what was met before its cutoff."""
+    names = [text(v) for v in (client.get(keys.current), *client.lrange(keys.history, 0, -1)) if v]
+    manifests: Any = client.mget([keys.manifest(name) for name in names]) if names else []
+    built = [parse_instant(Release.from_json(m).built) for m in manifests if m]
+    return microseconds(min(built) - LATE) if built else 0
+
+
+def _known_until(client: redis.Redis, keys: Keys, release: str, now: datetime) -> datetime | None:
+    """Up to when everything was read for this release, None where all is to be read again: also where the note of the last
+    drain cannot be read, or lies ahead of the clock."""
+    told: list[Any] = client.hmget(keys.drain, "release", "until", "full")
+    try:
+        until, full = (EPOCH + timedelta(microseconds=int(us)) for us in told[1:])
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return until if told[0] == release.encode() and until <= now and now - ALL_AGAIN <= full <= now else None
 
 
 def _met(settings: Settings, start: datetime, now: datetime) -> Iterator[Met]:
     """Pairs that met since, and founders with their startups."""
     window = {"since": start, "as_of": now + AHEAD}
-    for query in ("since/interactions", "since/dismissals"):
-        for row in _streamed(engine(settings), query, window):
-            kind = row["interaction_type"]
-            if kind in set(EventKind) and row["user_id"] and row["startup_id"]:  # the export reports what is neither
-                at_us = microseconds(datetime.fromisoformat(row["occurred_at"]))
-                if EventKind(kind).hides(settings.views_are_seen):
-                    yield Met(row["user_id"], row["startup_id"], since_value(EventKind(kind).code, at_us))
+    for query in ("since/interactions", "since/posted"):
+        yield from _hiding(settings, _streamed(engine(settings), query, window))
     for founded in rows(engine(settings), "since/founders", since=start):
         yield Met(str(founded.user_id), str(founded.startup_id), since_value(OWN, microseconds(now)))
+
+
+def _hiding(settings: Settings, found: Iterable[Mapping[str, str]]) -> Iterator[Met]:
+    """Those of the rows, as text, that hide the two from each other."""
+    for row in found:
+        kind = row["interaction_type"]
+        if kind in set(EventKind) and row["user_id"] and row["startup_id"]:  # the export reports what is neither
+            at_us = microseconds(datetime.fromisoformat(row["occurred_at"]))
+            if EventKind(kind).hides(settings.views_are_seen):
+                yield Met(row["user_id"], row["startup_id"], since_value(EventKind(kind).code, at_us))
 
 
 def _streamed(database: Engine, query: str, window: dict[str, datetime]) -> Iterator[dict[str, str]]:
@@ -97,9 +169,10 @@ def _streamed(database: Engine, query: str, window: dict[str, datetime]) -> Iter
         yield from csv.DictReader(lines)
 
 
-def _write(client: redis.Redis, keys: Keys, settings: Settings, met: Iterable[Met]) -> int:
-    """Into the hashes of both sides; what is known stays as it was, and lives on. Returns how many pairs were not."""
-    ttl_s, new = int(settings.release_ttl_hours * 3600), 0
+def _write(client: redis.Redis, keys: Keys, settings: Settings, met: Iterable[Met], needed_us: int) -> int:
+    """Into the hashes of both sides; what is known stays as it was, and lives on; in a hash that was touched nothing
+    older than `needed_us` stays. Returns how many pairs were not known."""
+    ttl_s, new, touched = int(settings.release_ttl_hours * 3600), 0, set[str]()
     rest = iter(met)
     while part := list(islice(rest, BATCH)):
         pipe = client.pipeline(transaction=False)
@@ -109,8 +182,17 @@ def _write(client: redis.Redis, keys: Keys, settings: Settings, met: Iterable[Me
             pipe.hsetnx(theirs, UUID(user).bytes, value)
             pipe.expire(mine, ttl_s)
             pipe.expire(theirs, ttl_s)
+            touched |= {mine, theirs}
         new += sum(pipe.execute()[::4])
+    _trim(client, touched, needed_us)
     return new
+
+
+def _trim(client: redis.Redis, names: Iterable[str], needed_us: int) -> None:
+    """Take what is older out of these hashes."""
+    rest = iter(names)
+    while needed_us and (part := list(islice(rest, BATCH // 10))):
+        client.eval(_TRIM, len(part), *part, needed_us)
 
 
 def _refresh_hidden(database: Engine, client: redis.Redis, keys: Keys, since: object, now: datetime,

@@ -7,15 +7,17 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from models.nouns.catalogue import CATALOGUE, entities_of
 from models.nouns.entities import Entities
-from models.nouns.interactions import Interactions
+from models.nouns.id_map import IdMap
+from models.nouns.interactions import Interactions, Pairs
 from models.nouns.release import Release
-from models.nouns.vocabulary import Entity, InteractionKind
+from models.nouns.vocabulary import Entity, EventKind, InteractionKind
 from models.settings import Settings
 from pipelines.artifacts import Artifacts
 from pipelines.data.snapshot import Snapshot
@@ -68,11 +70,13 @@ def find_changes(settings: Settings, release: Release, as_of: datetime) -> Chang
     entities = {Entity.USER: everybody, Entity.STARTUP: extended(startups, new_startups, everybody)}
     entities = {e: _with_the_gone(settings, known, built, as_of) for e, known in entities.items()}
     before_events = Snapshot.open(settings.artifacts / "snapshots" / release.snapshot).interactions()
-    events, unknown = _events(before_events, frame, entities)
+    barring = _barring(settings, built, as_of)
+    events, unknown = _events(before_events, frame, entities, barring)
     sides = {Entity.USER: events, Entity.STARTUP: events.transposed()}
     entities = {e: _counted(entities[e], side, len(before[e])) for e, side in sides.items()}
     fresh_us = microseconds(max(built, parse_instant(release.as_of) - LATE))
-    again = {e: _again(before[e], entities[e], side, fresh_us) for e, side in sides.items()}
+    fresh = {e: barring.fresh(x, fresh_us) for e, x in entities.items()}
+    again = {e: _again(before[e], entities[e], side, fresh_us, fresh[e]) for e, side in sides.items()}
     if unknown:
         log.warning("%d events since %s are passed over: unknown people or types; the next build reports them",
                     unknown, built)
@@ -85,29 +89,84 @@ def known_events(settings: Settings, release: Release, entities: Mapping[Entity,
     rows since where it is a refresh."""
     built = parse_instant(release.built)
     before = Snapshot.open(settings.artifacts / "snapshots" / release.snapshot).interactions()
-    return _events(before, _rows_since(settings, built, parse_instant(release.as_of)), entities)[0]
+    as_of = parse_instant(release.as_of)
+    return _events(before, _rows_since(settings, built, as_of), entities, _barring(settings, built, as_of))[0]
+
+
+@dataclass(frozen=True, eq=False)
+class _Barring:
+    """Who is barred from whom by a dismissal now, and of whom something was retracted since the build, as frames of text.
+
+    dismissed: user_id, startup_id, at, told_at. retracted: user_id, startup_id, told_at. stays: all interactions that the
+    platform has of these pairs still."""
+
+    dismissed: pd.DataFrame
+    retracted: pd.DataFrame
+    stays: pd.DataFrame
+
+    def fresh(self, known: Entities, fresh_us: int) -> np.ndarray:
+        """Rows of those of one kind of whom a dismissal or a retraction came from an instant on."""
+        told = pd.concat([f.loc[_us(f["told_at"]) >= fresh_us, f"{known.entity}_id"]
+                          for f in (self.dismissed, self.retracted)])
+        rows = known.ids.rows_of(told.to_numpy(str))
+        return np.unique(rows[rows >= 0])
+
+
+def _barring(settings: Settings, built: datetime, as_of: datetime) -> _Barring:
+    retracted = _frame(settings, "since/retracted", {"since": built - LATE, "as_of": as_of})
+    pairs = {"users": retracted["user_id"].tolist(), "startups": retracted["startup_id"].tolist()}
+    stays = _frame(settings, "since/pairs", {**pairs, "since": "-infinity", "as_of": as_of})
+    return _Barring(_frame(settings, "events/dismissals", {"as_of": as_of}), retracted,
+                    stays[stays["interaction_type"] != EventKind.DISMISS.value])
+
+
+def _us(column: pd.Series) -> np.ndarray:
+    """(n,) int64 microseconds of instants as text."""
+    at = pd.to_datetime(column, utc=True, format="ISO8601")
+    return np.asarray(at.astype("datetime64[us, UTC]").astype("int64").to_numpy())
 
 
 def _rows_since(settings: Settings, since: datetime, as_of: datetime) -> pd.DataFrame:
     """Events of a window as text."""
+    return _frame(settings, "since/interactions", {"since": since, "as_of": as_of})
+
+
+def _frame(settings: Settings, query: str, given: Mapping[str, Any]) -> pd.DataFrame:
+    """The answer of a query as text."""
     sink = io.BytesIO()
-    copy_out(engine(settings), "since/interactions", {"since": since, "as_of": as_of}, sink)
+    copy_out(engine(settings), query, given, sink)
     sink.seek(0)
     return pd.read_csv(sink, dtype=str, keep_default_na=False)
 
 
-def _events(before: Interactions, frame: pd.DataFrame,
-            entities: Mapping[Entity, Entities]) -> tuple[Interactions, int]:
-    """Those of the snapshot and those since, a duplicate once, and how many name nobody or no type that is known."""
+def _events(before: Interactions, frame: pd.DataFrame, entities: Mapping[Entity, Entities],
+            barring: _Barring) -> tuple[Interactions, int]:
+    """Those of the snapshot and those since, a duplicate once, and how many name nobody or no type that is known. Of pairs
+    of which something was retracted since, those alone that the platform still has."""
     users, startups = entities[Entity.USER].ids, entities[Entity.STARTUP].ids
-    owner, item = users.rows_of(frame["user_id"].to_numpy(str)), startups.rows_of(frame["startup_id"].to_numpy(str))
+    gone = _pairs(barring.retracted, users, startups)
+    kept = before.where(~np.isin(_one(before.owner, before.item), _one(*gone)))
+    frame = pd.concat([frame, barring.stays])
+    owner, item = _pairs(frame, users, startups)
     kind = pd.Categorical(frame["interaction_type"], categories=[k.value for k in InteractionKind]).codes
-    at = pd.to_datetime(frame["occurred_at"], utc=True, format="ISO8601").astype("datetime64[us, UTC]").astype("int64")
+    at = _us(frame["occurred_at"])
     known = (owner >= 0) & (item >= 0) & (kind >= 0)
-    since = np.unique(np.stack([owner, item, kind.astype(np.int64), at.to_numpy()], axis=1)[known], axis=0)
+    since = np.unique(np.stack([owner, item, kind.astype(np.int64), at], axis=1)[known], axis=0)
     columns = [np.concatenate([old, new.astype(old.dtype)]) for old, new in
-               zip((before.owner, before.item, before.kind, before.at), since.T, strict=True)]
-    return Interactions(users, startups, *columns), int((~known).sum())
+               zip((kept.owner, kept.item, kept.kind, kept.at), since.T, strict=True)]
+    dismissed = Pairs(*_pairs(barring.dismissed, users, startups), _us(barring.dismissed["at"]))
+    dismissed = dismissed.where((dismissed.owner >= 0) & (dismissed.item >= 0))
+    return Interactions(users, startups, *columns, dismissed), int((~known).sum())
+
+
+def _pairs(frame: pd.DataFrame, users: IdMap, startups: IdMap) -> tuple[np.ndarray, np.ndarray]:
+    """(n,) int32 rows of both sides, -1 where unknown."""
+    return users.rows_of(frame["user_id"].to_numpy(str)), startups.rows_of(frame["startup_id"].to_numpy(str))
+
+
+def _one(owner: np.ndarray, item: np.ndarray) -> np.ndarray:
+    """(n,) int64, one number a pair."""
+    return (owner.astype(np.int64) << 32) | item.astype(np.int64)
 
 
 def _with_the_gone(settings: Settings, known: Entities, since: datetime, as_of: datetime) -> Entities:
@@ -133,11 +192,12 @@ def _counted(entities: Entities, events: Interactions, known: int) -> Entities:
     return replace(entities, count=count, views=views, interactions=interactions)
 
 
-def _again(before: Entities, now: Entities, events: Interactions, fresh_us: int) -> np.ndarray:
-    """Rows of one kind of whom something is known that the release did not know: another count, or an event from
-    `fresh_us` on, as a startup that somebody meets again counts them once."""
+def _again(before: Entities, now: Entities, events: Interactions, fresh_us: int, fresh: np.ndarray) -> np.ndarray:
+    """Rows of one kind of whom something is known that the release did not know: another count, an event from `fresh_us`
+    on, as a startup that somebody meets again counts them once, or a dismissal or retraction (`fresh`)."""
     changed = np.ones(len(now), bool)
     n = len(before)
     changed[:n] = (now.count[:n] != before.count) | (now.opted_out[:n] != before.opted_out)
     changed[events.owner[events.at >= fresh_us]] = True
+    changed[fresh] = True
     return np.flatnonzero(changed & ~now.ids.blank).astype(np.int32)

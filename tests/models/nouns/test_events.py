@@ -36,7 +36,7 @@ def test_what_earlier_versions_wrote_is_still_read() -> None:
 
 def test_the_seven_have_the_codes_of_the_platform_and_no_kind_is_own() -> None:
     assert [k.value for k in EventKind][:7] == [k.value for k in InteractionKind]
-    assert {k.code for k in EventKind} == set(range(9)) and OWN not in {k.code for k in EventKind}
+    assert {k.code for k in EventKind} == set(range(10)) and OWN not in {k.code for k in EventKind}
 
 
 @given(st.builds(Event, st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=1, max_size=128),

@@ -85,7 +85,7 @@ def test_a_marketplace_worked_out_by_hand(market: Settings) -> None:
 def test_the_manifest_says_what_there_is(market: Settings) -> None:
     manifest = dict(exported(market).manifest)
     assert manifest["counts"] == {
-        "users": 2, "startups": 2, "interactions": 6, "rejected": 0, "later_interactions": 2}  # fmt: skip
+        "users": 2, "startups": 2, "interactions": 6, "dismissals": 0, "rejected": 0, "later_interactions": 2}  # fmt: skip
     assert manifest["events_per_week"] == {
         "1969-07-14": 1, "1999-12-27": 1, "2024-01-01": 2, "2024-01-29": 1, "2024-02-26": 1}  # fmt: skip
     assert (manifest["oldest_event"], manifest["newest_event"]) == (
@@ -179,7 +179,7 @@ def test_broken_rows_are_counted_by_reason_and_set_aside_whole(market: Settings)
 def test_too_many_broken_rows_stop_the_run_in_clear_words(market: Settings) -> None:
     execute(market, BROKEN_VIEW)
     with pytest.raises(
-        DataError, match=r"at most 5\.0% of the rows of matchbook_interactions.*got 11 of 17.*2 duplicate"
+        DataError, match=r"at most 5\.0% of the rows of matchbook_interactions.*got 8 of 14 .*2 duplicate"
     ):
         exported(market)
     assert Run.open(market, "r").stored_snapshot() is None

@@ -51,14 +51,14 @@ def test_an_event_makes_the_next_answer_right_on_both_sides(app: Flask, owner: s
 
 @pytest.mark.parametrize("kind", EventKind)
 @pytest.mark.parametrize("views_are_seen", [True, False])
-def test_everything_hides_but_an_impression_and_a_view_where_views_are_not_seen(
+def test_everything_hides_but_an_impression_a_retraction_and_a_view_where_views_are_not_seen(
     start: Start, publish: Publish, settings: Settings, owner: str, kind: EventKind, views_are_seen: bool
 ) -> None:
     publish()
     app = start(replace(settings, views_are_seen=views_are_seen))
     first = ids(ask(app, MINE, owner))[0]
     post(app, event(owner, first, kind.value))
-    hides = kind is not EventKind.IMPRESSION and (views_are_seen or kind is not EventKind.VIEW)
+    hides = kind not in (EventKind.IMPRESSION, EventKind.RETRACT) and (views_are_seen or kind is not EventKind.VIEW)
     assert (first in ids(ask(app, MINE, owner))) is not hides
 
 

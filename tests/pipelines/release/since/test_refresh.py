@@ -79,9 +79,9 @@ def test_another_release_is_read_from_its_own_cutoff(
     sql(MEET, u=USER, s=STARTUP, kind="like", at="2020-04-12")
     assert drain_events(live)["met"] == 0
     rollback(live)
+    assert set(met(client, keys, Entity.USER, USER)) == {STARTUP}  # before anybody is answered from it
     assert drain_events(live) | {"release": ""} == {
-        "drained": 0, "new": 0, "set_aside": 0, "release": "", "full": True, "met": 1, "hidden": 0, "shown": 0}
-    assert set(met(client, keys, Entity.USER, USER)) == {STARTUP}
+        "drained": 0, "new": 0, "set_aside": 0, "release": "", "full": True, "met": 0, "hidden": 0, "shown": 0}
 
 
 def test_a_founder_is_not_shown_what_became_their_own(
