@@ -205,7 +205,8 @@ class ListReader:
 
     def _missing(self, held: HeldRelease, surface: Surface, owners: Sequence[str], impersonal: AbstractSet[str],
                  met: Mapping[str, int], trouble: str) -> dict[str, Answer]:
-        """Lists that are not stored: of people of another role, of newcomers, expired ones, all while Redis is down.
+        """Lists that are not stored: of people of another role, which may have changed since the build, of newcomers,
+        expired ones, all while Redis is down.
 
         impersonal: who opted out since the build, whose stored list is not for them any more (R23).
         """
@@ -216,9 +217,9 @@ class ListReader:
         if expected and not trouble:
             self.releases.look_soon()  # a list that should be there is not: has the release been retired or expired?
             trouble = f"lists of release {held.id} are missing from Redis"
-        live, live_trouble = self._live.answers(held, surface, [o for o in owners if o not in others], met)
+        live, live_trouble = self._live.answers(held, surface, owners, met)
         trouble = trouble or live_trouble
-        answers = {o: self._other_role(held, surface, o, trouble) for o in others}
+        answers = {o: self._other_role(held, surface, o, trouble) for o in others if o not in live}
         for o in owners:
             if o in live and (o not in impersonal or _is_impersonal(live[o])):
                 answers[o] = self._from_live(held, surface, o, live[o], trouble)

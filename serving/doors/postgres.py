@@ -32,7 +32,8 @@ class OwnerRecord:
     """What the platform says of one owner now.
 
     role: of a user, None for a startup. profile: text by CSV column. item: (n,) U36 ids of whom or what the events are
-    about, kind: (n,) int8 codes, at: (n,) int64 microseconds. own: ids that must never be shown to this owner.
+    about, kind: (n,) int8 codes, at: (n,) int64 microseconds. own: ids that must never be shown to this owner. dismissed:
+    ids and when, of whom or what was waved away.
     """
 
     role: str | None
@@ -42,6 +43,7 @@ class OwnerRecord:
     kind: np.ndarray
     at: np.ndarray
     own: tuple[str, ...]
+    dismissed: Mapping[str, int]
 
     def count(self, entity: Entity) -> int:
         """The interaction count (R09): events of a user, different people for a startup."""
@@ -64,6 +66,7 @@ class Database:
             if not found:
                 return None
             events = _rows(connection, f"owner/{entity}_events", owner=owner, as_of=as_of, kinds=_KINDS)
+            dismissed = _rows(connection, f"owner/{entity}_dismissals", owner=owner, as_of=as_of)
             profile = dict(found[0]._mapping)
             if entity is Entity.USER:
                 own = tuple(str(r.startup_id) for r in _rows(connection, "owner/founded", owner=owner))
@@ -73,7 +76,8 @@ class Database:
                            {k: v for k, v in profile.items() if isinstance(v, str)},
                            np.array([str(e.item) for e in events], "<U36"),
                            np.array([_CODES[e.kind] for e in events], np.int8),
-                           np.array([e.at_us for e in events], np.int64), own)
+                           np.array([e.at_us for e in events], np.int64), own,
+                           {str(d.item): d.at_us for d in dismissed})
 
     def find(self, entity: Entity, word: str, roles: Sequence[str], most: int) -> list[tuple[str, str, str | None]]:
         """(id, name, role) of those whose name holds the word, any case, or whose id begins with it."""

@@ -5,10 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from models.nouns.id_map import IdMap
-from models.nouns.interactions import Interactions
+from models.nouns.interactions import Interactions, Pairs
 from models.nouns.owners import Owners
 from models.nouns.ranked_lists import RankedLists
-from models.nouns.vocabulary import InteractionKind
 from models.recipe import Recipe
 from models.recommend import recommend
 from models.scorers.content import text_of
@@ -29,18 +28,19 @@ def folded_for(recipe: Recipe, owner: str, record: OwnerRecord) -> tuple[Recipe,
 
 
 def _events(recipe: Recipe, owner: str, record: OwnerRecord) -> Interactions:
-    """What the owner did with whom or what the release knows."""
+    """What the owner did with whom or what the release knows, and of whom or what they want to see no more."""
     place = recipe.items.ids.rows_of(record.item)
     there = place >= 0
+    gone = recipe.items.ids.rows_of(list(record.dismissed))
+    dismissed = Pairs(np.zeros(len(gone), np.int32), gone, np.array(list(record.dismissed.values()), np.int64))
     return Interactions(IdMap.of([owner]), recipe.items.ids, np.zeros(int(there.sum()), np.int32), place[there],
-                        record.kind[there], record.at[there])
+                        record.kind[there], record.at[there], dismissed.where(gone >= 0))
 
 
 def _batch(recipe: Recipe, owner: str, record: OwnerRecord, events: Interactions) -> Owners:
     row = int(recipe.owners.ids.rows_of([owner])[0])
-    seen = events if recipe.settings.views_are_seen else events.where(events.kind != InteractionKind.VIEW.code)
     own = recipe.items.ids.rows_of(record.own)
-    barred = (seen.pairs() + events.disliked()).tolil()
+    barred = events.barred(recipe.settings.views_are_seen).tolil()
     barred[0, own[own >= 0]] = True
     return recipe.stranger(record.count(recipe.surface.owner), events.csr()[:, recipe.catalogue].tocsr(),
                            barred.tocsr()[:, recipe.catalogue].tocsr(), text_of(record.profile), record.opted_out, row,

@@ -116,6 +116,8 @@ class Insight:
             return {"because": _OWN[surface.item]}
         if met := _met(record, item):
             return {"because": f"they have met: {met[0]['kind']} on {met[0]['at']}", "events": met}
+        if item in record.dismissed:
+            return {"because": f"one was dismissed for the other on {instant(record.dismissed[item])}"}
         if since := self._since(surface, owner, item):
             return {"because": since}
         folded, owners = folded_for(recipe, owner, record)

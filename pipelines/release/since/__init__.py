@@ -2,5 +2,6 @@
 filtered by.
 
 drain      the stream of posted events into matchbook_events
+retention  what was posted long ago and serves nobody any more, deleted
 refresh    the platform's own rows into since hashes and hidden sets
 """

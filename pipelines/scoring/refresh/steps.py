@@ -15,7 +15,7 @@ from models.errors import ReleaseIncomplete
 from models.nouns.bundle import sha256_of
 from models.nouns.catalogue import CATALOGUE, entities_of
 from models.nouns.id_map import IdMap
-from models.nouns.interactions import Interactions
+from models.nouns.interactions import Interactions, Pairs
 from models.nouns.ranked_lists import RankedLists
 from models.nouns.vocabulary import Entity, Surface
 from models.recipe import open_bundles, open_recipe
@@ -111,6 +111,7 @@ def _stage(run: Run, changes: Changes, known: Mapping[str, int]) -> None:
     events, path = changes.events, run.directory / "changes.npz"
     path.parent.mkdir(parents=True, exist_ok=True)
     columns = {"owner": events.owner, "item": events.item, "kind": events.kind, "at": events.at,
+               **{f"dismissed_{name}": column for name, column in events.dismissed._asdict().items()},
                **{f"{e}_again": changes.again[e] for e in Entity},
                **{f"{e}_known": np.array(known[e.value]) for e in Entity}}
     with path.open("wb") as file:
@@ -125,7 +126,8 @@ def _stage(run: Run, changes: Changes, known: Mapping[str, int]) -> None:
 def _staged(run: Run, ids: Mapping[Entity, IdMap]) -> Again:
     words = json.loads((run.directory / "words.json").read_text())
     with np.load(run.directory / "changes.npz", allow_pickle=False) as z:
-        events = Interactions(ids[Entity.USER], ids[Entity.STARTUP], z["owner"], z["item"], z["kind"], z["at"])
+        gone = Pairs(*(z[f"dismissed_{name}"] for name in Pairs._fields))
+        events = Interactions(ids[Entity.USER], ids[Entity.STARTUP], z["owner"], z["item"], z["kind"], z["at"], gone)
         rows = {e: z[f"{e}_again"] for e in Entity}
         known = {e: int(z[f"{e}_known"]) for e in Entity}
     text = {e: np.full(len(ids[e]), "", object) for e in Entity}

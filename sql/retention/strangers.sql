@@ -1,0 +1,6 @@
+-- Posted events that came long ago, of people or startups that the platform does not know: they teach nothing and bar
+-- nobody. What was posted of those whom it knows stays, and what bars them with it.
+DELETE FROM matchbook_events e
+WHERE e.received_at < :strangers_before
+  AND (NOT EXISTS (SELECT 1 FROM matchbook_users u WHERE u.user_id = e.user_id)
+       OR NOT EXISTS (SELECT 1 FROM matchbook_startups s WHERE s.startup_id = e.startup_id))
