@@ -18,7 +18,8 @@ from models.nouns.owners import Owners
 from models.nouns.ranked_lists import RankedLists
 from models.nouns.release import Release
 from models.nouns.release.files import popular_list, release_lists
-from models.nouns.vocabulary import Entity, Method, Source, Surface
+from models.nouns.vocabulary import Entity, Method, Role, Source, Surface
+from models.nouns.words import folded
 from models.recipe import Recipe, open_bundles, open_recipe, under
 from models.recipe.experiments import arm_on, experiments_of
 from models.recommend.explain import explain, explain_item
@@ -96,7 +97,9 @@ def from_profiles(settings: Settings, release: Release, surface: Surface, path: 
         raise DataError(f"{path} must have a column {key}, got {', '.join(table.columns)}")
     recorded = settings.with_recorded(release.settings)
     recipe = open_recipe(surface, open_bundles(settings.artifacts, release.bundles, recorded), recorded)
-    mine = table[table["role"].isin([surface.role.value, ""])] if "role" in table and key == "user_id" else table
+    mine = table
+    if "role" in table and key == "user_id":
+        mine = table[[not folded(word) or Role.of(word) is surface.role for word in table["role"]]]
     owners = recipe.strangers([text_of({str(k): str(v) for k, v in row.items()}) for row in mine.to_dict("records")])
     return mine[key].to_numpy(str), score_owners(recipe, owners)
 
@@ -149,7 +152,7 @@ def _owner_of(settings: Settings, release: Release, recipe: Recipe, row: int) ->
     """The recipe and the owner as the release's list was made; in a refresh with what they did since the build."""
     sides = {e.entity: e for e in (recipe.owners, recipe.items)}
     events = known_events(settings, release, sides)
-    text = texts_of_later(engine(settings), recipe.owners, parse_instant(release.as_of))[[row]]
+    text = texts_of_later(settings, recipe.owners, parse_instant(release.as_of))[[row]]
     owners = recipe.batch(np.array([row], np.int32), events, text.tolist())
     events = events if recipe.surface.owner is Entity.USER else events.transposed()
     return recipe.caught_up(owners, events.where(events.owner == row)), owners

@@ -11,6 +11,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from models.nouns.id_map import NIL
 from models.nouns.vocabulary import InteractionKind
 from pipelines.data.folder.layout import Cell, Column, Layout
 from pipelines.data.folder.rows import Chunk, Reject, texts
@@ -87,6 +88,7 @@ def _typed(column: Column, cell: pa.Array, verdict: Verdict, started: datetime) 
         return _instants(column, cell, verdict, started)
     if column.cell is Cell.ID:
         verdict.against(pc.invert(pc.match_substring_regex(cell, _UUID)), f"{column.name} is no UUID")
+        verdict.against(pc.equal(cell, NIL), f"{column.name} is the nil UUID, which names nobody")
         return pc.ascii_lower(cell)
     if column.cell is Cell.KIND:
         verdict.against(pc.invert(pc.is_in(cell, _KINDS)), "unknown type")
