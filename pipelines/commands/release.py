@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from models.errors import BundleError, DataError
 from models.nouns.catalogue import CATALOGUE, entities_of
@@ -27,6 +26,8 @@ from models.scorers.content import text_of
 from models.settings import Settings
 from pipelines.artifacts import Artifacts
 from pipelines.data.contract import check_contract
+from pipelines.data.folder.layout import STARTUPS, USERS
+from pipelines.data.folder.rows import table_of
 from pipelines.learning.train import BASE_BUNDLES, SELDOM
 from pipelines.postgres import engine, migrate
 from pipelines.release.history import list_releases, promote, release_of, rollback
@@ -91,15 +92,15 @@ def from_profiles(settings: Settings, release: Release, surface: Surface, path: 
     """Lists for the rows of a users.csv (or startups.csv) as owners only, as the live fallback would make them."""
     if not path.is_file():
         raise DataError(f"expected a CSV file with profiles, found none at {path}")
-    table = pd.read_csv(path, dtype=str, keep_default_na=False)
-    key = f"{surface.owner}_id"
+    key, layout = f"{surface.owner}_id", USERS if surface.owner is Entity.USER else STARTUPS
+    table = table_of(path, layout.names).to_pandas()
     if key not in table:
         raise DataError(f"{path} must have a column {key}, got {', '.join(table.columns)}")
     recorded = settings.with_recorded(release.settings)
     recipe = open_recipe(surface, open_bundles(settings.artifacts, release.bundles, recorded), recorded)
     mine = table
     if "role" in table and key == "user_id":
-        mine = table[[not folded(word) or Role.of(word) is surface.role for word in table["role"]]]
+        mine = table[table["role"].map(lambda word: not folded(word) or Role.of(word) is surface.role).astype(bool)]
     owners = recipe.strangers([text_of({str(k): str(v) for k, v in row.items()}) for row in mine.to_dict("records")])
     return mine[key].to_numpy(str), score_owners(recipe, owners)
 
