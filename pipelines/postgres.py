@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import lru_cache
 from typing import IO, Any, Protocol
 
@@ -101,9 +101,10 @@ def copy_rows(connection: Connection, table: str, columns: Sequence[str], source
         return int(cursor.rowcount)
 
 
-def newest_event(engine: Engine) -> datetime | None:
-    """When the newest event happened, or None without any."""
-    found = rows(engine, "events/newest", as_of="infinity")[0].newest
+def newest_event(settings: Settings) -> datetime | None:
+    """When the newest plausible event happened, or None without any. A row of tomorrow has not happened."""
+    now = datetime.now(UTC)  # noqa: TID251 what the platform says of later is an error
+    found = rows(engine(settings), "events/newest", earliest=settings.earliest_at, as_of=now)[0].newest
     return found if isinstance(found, datetime) else None
 
 

@@ -49,12 +49,12 @@ def choose_cutoff(**context: Any) -> Ref:
 def look_for_new_data(**context: Any) -> Ref:
     """End a scheduled run here, neither building nor publishing, when nothing has come in for a whole interval, or no
     build is due by the activity and the age of the live one (K01-K09)."""
-    from pipelines.postgres import engine, newest_event
+    from pipelines.postgres import newest_event
     from pipelines.runs.cutoff import nothing_new
     from pipelines.runs.retrain import retrain
 
     settings, run = settings_here(), context["dag_run"]
-    newest = newest_event(engine(settings))
+    newest = newest_event(settings)
     found = {"newest": newest.isoformat() if newest else None}
     if kind_of(context) == "scheduled":
         reason = nothing_new(run.data_interval_end, newest, run.data_interval_end - run.data_interval_start)

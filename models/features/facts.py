@@ -23,6 +23,8 @@ HALF_LIVES = (0.003, 0.01, 0.03, 0.1)
 RECENT = 0.05
 #: Age of what never happened, beyond 1 = before the first event; and its logarithm of days.
 NEVER, NEVER_DAYS = 1.2, 12.0
+#: 0001-01-01 in days since 1970.
+_YEAR_1 = -719_162
 
 
 def item_facts(items: Entities, events: Interactions, clock: EventClock, now_us: int) -> dict[str, np.ndarray]:
@@ -51,7 +53,7 @@ def _own(items: Entities, events: Interactions, clock: EventClock, now_us: int) 
     np.maximum.at(last, item, events.at)
     met = count > 0
     first, last = np.where(met, first, now_us), np.where(met, last, now_us)
-    rounds = _count(np.unique(item.astype(np.int64) << 32 | events.at // DAY_US) >> 32, n)
+    rounds = _count(np.unique(item.astype(np.int64) << 32 | _day(events.at)) >> 32, n)
     born = items.created_at != UNKNOWN_TIME
     age = clock.age(events.at)
     yield "met", met
@@ -104,6 +106,11 @@ def _momentum(items: Entities, events: Interactions, clock: EventClock) -> dict[
 
 def _count(rows: np.ndarray, n: int) -> np.ndarray:
     return np.bincount(rows, minlength=n)
+
+
+def _day(at: np.ndarray) -> np.ndarray:
+    """(n,) int64 days since the year 1: from 0 to below 2**32 for every time that a calendar has."""
+    return at // DAY_US - _YEAR_1
 
 
 def _log_days(at: np.ndarray, now_us: int) -> np.ndarray:

@@ -14,7 +14,7 @@ from scipy import sparse
 from models.features.regions import PLACES
 from models.nouns.entities import Entities
 from models.nouns.owners import Owners
-from models.scorers.content import tokens_of
+from models.nouns.words import places
 
 #: How many of the last parts of an item's location must be the owner's too; 0: all of them.
 LEVELS = {"location": 0, **PLACES}
@@ -71,8 +71,7 @@ class Places:
 
 def _parts(location: str) -> list[str]:
     """The parts of a place in their order, as `tokens_of` writes them."""
-    found = [tokens_of({"location": part}) for part in location.split(",")]
-    return [tokens[0].removeprefix("location:") for tokens in found if tokens]
+    return [part.replace(" ", "_") for part in places(location)]
 
 
 def _incidence(rows: list[list[str]], part: dict[str, int]) -> sparse.csr_matrix:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from models.nouns.entities import FACETS, Entities
+from models.nouns.words import folded, places
 
 #: What affinity and momentum look at: the facets, and two coarser places made of the location's last parts.
 PLACES = {"region": 2, "country": 1}
@@ -19,8 +20,8 @@ def there(entities: Entities) -> np.ndarray:
 
 
 def coded(entities: Entities) -> dict[str, tuple[np.ndarray, tuple[str, ...]]]:
-    """By name of AFFINITIES: (n,) int32 codes, -1 blank or not there yet, and the text of each code, ascending: only
-    what somebody who is there says, so that the numbers do not tell what is to come."""
+    """By name of AFFINITIES: (n,) int32 codes, -1 blank or not there yet, and the folded text of each code, ascending:
+    only what somebody who is there says, so that the numbers do not tell what is to come."""
     here, found = there(entities), {}
     for name in AFFINITIES:
         codes, labels = _raw(entities, name)
@@ -31,20 +32,25 @@ def coded(entities: Entities) -> dict[str, tuple[np.ndarray, tuple[str, ...]]]:
 
 
 def codes_in(values: Sequence[str], entities: Entities, name: str) -> np.ndarray:
-    """(n,) int32 places in `values` of everybody's value of one of AFFINITIES, -1 where blank or not among them."""
-    return _in_codes_of(values, *_raw(entities, name))
+    """(n,) int32 places in `values` of everybody's value of one of AFFINITIES, -1 where blank or not among them.
+
+    values: as `coded` gave them, or spelled otherwise, as versions before this one stored them."""
+    return _in_codes_of([_compared(name, value) for value in values], *_raw(entities, name))
 
 
 def within(location: str, parts: int) -> str:
-    """The last `parts` comma-separated parts of a place, in small letters."""
-    return ", ".join(p.strip() for p in location.split(",")[-parts:]).casefold()
+    """The last parts of a place, folded."""
+    return ", ".join(places(location)[-parts:])
 
 
 def _raw(entities: Entities, name: str) -> tuple[np.ndarray, tuple[str, ...]]:
     """Codes as the entities number them, and a text a code; two codes may share one."""
-    if name in FACETS:
-        return entities.facets[name], entities.labels[name]
-    return entities.facets["location"], tuple(within(text, PLACES[name]) for text in entities.labels["location"])
+    facet = name if name in FACETS else "location"
+    return entities.facets[facet], tuple(_compared(name, text) for text in entities.labels[facet])
+
+
+def _compared(name: str, text: str) -> str:
+    return folded(text) if name in FACETS else within(text, PLACES[name])
 
 
 def _in_codes_of(values: Sequence[str], codes: np.ndarray, labels: Sequence[str]) -> np.ndarray:

@@ -17,6 +17,7 @@ from models.nouns.bundle import Bundle
 from models.nouns.entities import FACETS, Entities
 from models.nouns.id_map import IdMap
 from models.nouns.vocabulary import Entity
+from models.nouns.words import folded
 
 CATALOGUE = "catalogue_v1"
 _COLUMNS = ("role", "listed", "opted_out", "founder", "created_at", "views", "interactions", "count")
@@ -60,11 +61,11 @@ class ItemTable:
 
     @cached_property
     def codes(self) -> Mapping[str, Mapping[str, list[int]]]:
-        """By facet, by label in folded case: the codes that mean it."""
+        """By facet, by folded label: the codes that mean it."""
         found: dict[str, dict[str, list[int]]] = {f: {} for f in self.labels}
         for facet, labels in self.labels.items():
             for code, label in enumerate(labels):
-                found[facet].setdefault(label.casefold(), []).append(code)
+                found[facet].setdefault(folded(label), []).append(code)
         return found
 
 

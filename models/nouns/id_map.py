@@ -13,7 +13,8 @@ import numpy as np
 from models.errors import DataError
 
 _ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.IGNORECASE)
-_NIL = str(uuid.UUID(int=0))  # no platform gives it to anybody: it stands for a blank row
+#: It names nobody (RFC 9562, 5.9): rows with it are set aside, and its bytes stand for a blank row.
+NIL = str(uuid.UUID(int=0))
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,6 +36,8 @@ class IdMap:
         if (self.ids.dtype != np.dtype("<U36") or not 0 <= self.later <= len(self.ids)
                 or not (first[:-1] < first[1:]).all() or not (there[:-1] < there[1:]).all()):
             raise DataError(f"ids must be a sorted array of unique U36 strings, got {self.ids.dtype} x {len(self.ids)}")
+        if len(there) and there[0] == NIL:
+            raise DataError(f"expected ids that name somebody, got the nil UUID {NIL}; leave its rows out")
 
     @classmethod
     def of(cls, ids: Iterable[str]) -> IdMap:
@@ -94,7 +97,7 @@ def is_id(text: str) -> bool:
 
 def pack_ids(ids: np.ndarray) -> np.ndarray:
     """(n, 16) uint8 bytes of n UUID strings, zeros for a blank one."""
-    text = "".join(i or _NIL for i in ids.tolist()).replace("-", "")
+    text = "".join(i or NIL for i in ids.tolist()).replace("-", "")
     return np.frombuffer(bytes.fromhex(text), np.uint8).reshape(-1, 16)
 
 
@@ -102,4 +105,4 @@ def unpack_ids(packed: np.ndarray) -> np.ndarray:
     """(n,) U36 strings of (n, 16) uint8 bytes, blank for zeros."""
     raw = np.ascontiguousarray(packed, np.uint8).tobytes()
     strings = [str(uuid.UUID(bytes=raw[i : i + 16])) for i in range(0, len(raw), 16)]
-    return np.array(["" if s == _NIL else s for s in strings], dtype="<U36")
+    return np.array(["" if s == NIL else s for s in strings], dtype="<U36")

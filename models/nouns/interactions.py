@@ -12,7 +12,8 @@ import numpy as np
 from scipy import sparse
 
 from models.errors import DataError, MalformedEvent
-from models.nouns.id_map import IdMap, is_id
+from models.nouns.id_map import NIL, IdMap, is_id
+from models.nouns.span import Span, faded
 from models.nouns.vocabulary import EXPLICIT_KINDS, KIND_WEIGHTS, EventKind, InteractionKind
 
 DAY_US = 86_400_000_000
@@ -131,14 +132,15 @@ class Interactions:
     ) -> sparse.csr_matrix:
         """(owners, items) float32 weights.
 
-        Positive events add up (KIND_WEIGHTS, each halved every `half_life_days` before `now_us`); a pair whose
+        Positive events add up (KIND_WEIGHTS, each halved every `half_life_days` before `now_us`, by default the end of
+        their `Span`); a pair whose
         last explicit opinion is a dislike is the dislike's weight alone. damping: "none", "log" (log1p of the
         sum) or "binary" (1.0), applied to positive cells.
         """
         weight = KIND_WEIGHTS[self.kind]
         if half_life_days and len(self):
-            newest = int(self.at.max()) if now_us is None else now_us
-            weight = weight * np.exp2((self.at - newest) / (half_life_days * DAY_US)).astype(np.float32)
+            newest = Span.of(self.at).newest_us if now_us is None else now_us
+            weight = weight * faded(self.at, newest, half_life_days * DAY_US).astype(np.float32)
         positive = self.kind != InteractionKind.DISLIKE.code
         summed = self._matrix(self.owner[positive], self.item[positive], weight[positive])
         if damping != "none":
@@ -229,7 +231,7 @@ def instant_us(at: datetime) -> int:
 
 def _id_of(given: Mapping[str, Any], field: str) -> str:
     value = given.get(field)
-    if not isinstance(value, str) or not is_id(value):
+    if not isinstance(value, str) or not is_id(value) or value == NIL:
         raise MalformedEvent(field, "a UUID such as 3f2b8c1e-9d4a-4c57-8e21-0b6f5d9a7c10", value,
                              "send the platform's id, with its four dashes")
     return value.lower()

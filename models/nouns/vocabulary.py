@@ -6,6 +6,8 @@ from enum import StrEnum
 
 import numpy as np
 
+from models.nouns.words import folded
+
 
 class Entity(StrEnum):
     """What an id names."""
@@ -19,6 +21,14 @@ class Role(StrEnum):
 
     DEVELOPER = "developer"
     INVESTOR = "investor"
+
+    @classmethod
+    def of(cls, text: str) -> Role | None:
+        """The role that a platform's word means, however it is written; None for any other word."""
+        return _ROLES.get(folded(text))
+
+
+_ROLES = {role.value: role for role in Role}
 
 
 class Surface(StrEnum):

@@ -47,7 +47,8 @@ class AlsFold:
         """See `Fold.vector`."""
         config = self._config
         half_life = float(config.get("half_life_days", 0.0))
-        weights = lifted(events.csr(half_life or None, as_of_us, str(config["damping"])), float(config["alpha"]))
+        now_us = int(config.get("faded_from_us", as_of_us))  # as the factors were taught
+        weights = lifted(events.csr(half_life or None, now_us, str(config["damping"])), float(config["alpha"]))
         place = self._place[weights.indices]
         confidence = float(config["alpha"]) * weights.data[place >= 0].astype(np.float64)
         if len(events) < int(config["min_interactions"]) or not (confidence > 0).any():

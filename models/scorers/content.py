@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
 from models.nouns.owners import Owners
 from models.nouns.vocabulary import Source
+from models.nouns.words import is_unspaced, places, values, words
 from models.scorers.factors import FactorScorer
 from models.scorers.top_k import Float32Product, Product
 
@@ -20,7 +20,6 @@ PLACES = {"location": "location", "stage": "stage"}
 #: Read word by word. Names are left out: a person's name must not sway whom they meet.
 PROSE = ("headline", "description")
 
-_WORD = re.compile(r"[^\W_]+(?:[+#]+)?")
 _STOP = frozenset(re.findall("[a-z]+", """a an and are as at be by for from has in into is it its of on or our that the
     their this to we who with you your"""))
 
@@ -33,13 +32,13 @@ def tokens_of(profile: Mapping[str, str]) -> list[str]:
     """
     found: set[str] = set()
     for column, space in TOPICS.items():
-        for words in _values(profile.get(column) or "", r"[;,|]"):
-            found.add(f"{space}:{'_'.join(words)}")
-            found.update(w for w in words if _tells(w))
+        for value in values(profile.get(column) or ""):
+            found.add(f"{space}:{value.replace(' ', '_')}")
+            found.update(w for w in words(value) if _tells(w))
     for column, space in PLACES.items():
-        found.update(f"{space}:{'_'.join(words)}" for words in _values(profile.get(column) or "", r"[;,|/]"))
+        found.update(f"{space}:{place.replace(' ', '_')}" for place in places(profile.get(column) or ""))
     for column in PROSE:
-        found.update(w for w in _words(profile.get(column) or "") if _tells(w))
+        found.update(w for w in words(profile.get(column) or "") if _tells(w))
     return sorted(found)
 
 
@@ -94,14 +93,5 @@ class ContentScorer(FactorScorer):
         return text.split()
 
 
-def _values(text: str, separators: str) -> list[list[str]]:
-    """The words of each value of a list such as "ai; machine learning"; empty values are left out."""
-    return [words for part in re.split(separators, text) if (words := _words(part))]
-
-
-def _words(text: str) -> list[str]:
-    return _WORD.findall(unicodedata.normalize("NFKC", text).casefold())
-
-
 def _tells(word: str) -> bool:
-    return len(word) > 1 and word not in _STOP
+    return (len(word) > 1 or is_unspaced(word)) and word not in _STOP

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 from models.errors import SettingsError
@@ -36,6 +37,24 @@ class Limits(str):
     @property
     def stop(self) -> float:
         return float(self.split("/")[1])
+
+
+class Instant(str):
+    """An ISO 8601 instant or date, UTC where no zone is given."""
+
+    def __new__(cls, text: str) -> Instant:
+        """Raises ValueError for anything else."""
+        found = super().__new__(cls, text)
+        _ = found.at
+        return found
+
+    @property
+    def at(self) -> datetime:
+        found = datetime.fromisoformat(self)
+        try:
+            return (found if found.tzinfo else found.replace(tzinfo=UTC)).astimezone(UTC)
+        except OverflowError as error:
+            raise ValueError(self) from error
 
 
 def cast(f: Any, text: str) -> Any:

@@ -8,11 +8,12 @@ import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from models.errors import SettingsError
-from models.settings.kinds import Limits, Secret, cast
+from models.settings.kinds import Instant, Limits, Secret, cast
 
 PREFIX = "MATCHBOOK_"
 
@@ -62,6 +63,7 @@ class Settings:
     candidate_multiplier: float = _env("MATCHBOOK_CANDIDATE_MULTIPLIER", 2.0, "candidates per source and place (C10, C52)", True, low=1, high=10)
     candidate_sources: str = _env("MATCHBOOK_CANDIDATE_SOURCES", "union", "whom the ranker may draw on", True, ("union", "route"))
     views_are_seen: bool = _env("MATCHBOOK_VIEWS_ARE_SEEN", True, "a viewed pair counts as seen", True)
+    earliest: Instant = _env("MATCHBOOK_EARLIEST", Instant("1990-01-01"), "no event can be older: it is set aside, and an older birth or edit counts as blank", True)
     stage_known: str = _env("MATCHBOOK_STAGE_KNOWN", "auto", "first_event: blank until a startup's first event (stage is its first round's); auto: as the rows tell", True, ("auto", "always", "first_event"))
 
     ranker: str = _env("MATCHBOOK_RANKER", "auto", "auto: the learned one where it passes, else the network (mlp), else rules", True, ("auto", "learned", "mlp", "rules", "off"))
@@ -212,6 +214,11 @@ class Settings:
         """These settings, with what tuning found for the fields that nobody chose; unknown names are passed over."""
         known = {f.name for f in fields(self) if f.metadata["shapes"]}
         return replace(self, **{k: v for k, v in tuned.items() if k in known and self.free(k)})
+
+    @property
+    def earliest_at(self) -> datetime:
+        """The first plausible instant."""
+        return Instant(self.earliest).at
 
     def digest(self) -> str:
         """Eight hex digits over `recorded()`."""

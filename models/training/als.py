@@ -16,6 +16,7 @@ from models.errors import TooSparse, TrainingError
 from models.nouns.bundle import Bundle
 from models.nouns.id_map import IdMap
 from models.nouns.interactions import DAY_US, Interactions
+from models.nouns.span import Span
 from models.recipe.folding import lifted
 from models.settings import Settings
 
@@ -69,7 +70,7 @@ def _confidences(interactions: Interactions, settings: Settings) -> sparse.csr_m
 
 
 def faded(interactions: Interactions, share: float, damping: str) -> sparse.csr_matrix:
-    """`Interactions.csr` with a half-life given as a share of the time the events span; 0: nothing fades.
+    """`Interactions.csr` with a half-life given as a share of the events' `Span`; 0: nothing fades.
 
     Faded weights are not exact: they are summed in one order, so that the order of the rows makes no difference.
     """
@@ -81,8 +82,8 @@ def faded(interactions: Interactions, share: float, damping: str) -> sparse.csr_
 
 
 def half_life_days(interactions: Interactions, share: float) -> float:
-    """Days after which a weight counts half, for a share of the time that the events span; 0: never."""
-    return share * float(np.ptp(interactions.at)) / DAY_US if len(interactions) else 0.0
+    """Days after which a weight counts half, for a share of the events' `Span`; 0: never."""
+    return share * Span.of(interactions.at).length_us / DAY_US
 
 
 def _check_dense_enough(matrix: sparse.csr_matrix, settings: Settings) -> None:
@@ -131,6 +132,7 @@ def _config(confidences: sparse.csr_matrix, interactions: Interactions, settings
         "min_interactions": settings.als_min_interactions, "damping": settings.als_damping,
         "half_life_share": settings.als_half_life_share,
         "half_life_days": half_life_days(interactions, settings.als_half_life_share),
+        "faded_from_us": Span.of(interactions.at).newest_us,
         "rows": rows, "pairs": int(confidences.nnz),
         "density": round(confidences.nnz / max(confidences.shape[0] * confidences.shape[1], 1), 8)}
     if rows < ENOUGH:

@@ -19,6 +19,7 @@ from models.errors import TooSparse
 from models.nouns.bundle import Bundle
 from models.nouns.candidates import indptr_of
 from models.nouns.interactions import Interactions
+from models.nouns.span import Span
 from models.settings import Settings
 from models.training.neighbours import last_seen
 
@@ -67,12 +68,12 @@ def fit_graph_filter(name: str, interactions: Interactions, settings: Settings) 
 def _meetings(interactions: Interactions, settings: Settings) -> tuple[sparse.csr_matrix, np.ndarray]:
     """(owners, items) float32, 1 where there is interest; and (items,) float32 how fresh the meetings of each are."""
     liked = (interactions.csr(damping="binary") > 0).astype(np.float32)
-    span, share = float(np.ptp(interactions.at)) if len(interactions) else 0.0, settings.neighbours_half_life_share
-    if not (share > 0 and span > 0 and liked.nnz):
+    share = settings.neighbours_half_life_share
+    if not (share > 0 and liked.nnz):
         return liked, np.ones(liked.shape[1], np.float32)
     owner = np.repeat(np.arange(liked.shape[0]), np.diff(liked.indptr))
     last = last_seen(interactions, owner, liked.indices)
-    fade = np.exp2((last - last.max()) / (share * span))
+    fade = Span.of(interactions.at).fading(last, share)
     total = np.bincount(liked.indices, fade, minlength=liked.shape[1])
     return liked, (total / np.maximum(liked.getnnz(axis=0), 1)).astype(np.float32)
 

@@ -19,6 +19,7 @@ from models.errors import TooSparse
 from models.nouns.bundle import Bundle
 from models.nouns.candidates import indptr_of
 from models.nouns.interactions import Interactions
+from models.nouns.span import Span
 from models.settings import Settings
 
 #: Multiplications of one block: bounds what a block of the items x items product can hold (12 bytes each at worst).
@@ -72,8 +73,7 @@ def _columns(interactions: Interactions, settings: Settings,
     owner, item, last = owner[kept], liked.indices[kept], last[kept]
     weight = np.bincount(owner, minlength=liked.shape[0])[owner] ** -0.25
     length = np.sqrt(np.bincount(item, weight * weight, minlength=liked.shape[1]))
-    span = float(np.ptp(interactions.at)) if len(interactions) else 0.0
-    fade = np.exp2((last - last.max()) / (share * span)) if share > 0 and span > 0 and len(last) else np.float64(1.0)
+    fade = Span.of(interactions.at).fading(last, share)
     plain, faded = (_matrix(w / length[item], owner, item, liked.shape) for w in (weight, weight * fade))
     return plain, faded
 

@@ -8,7 +8,7 @@ import logging
 import time
 import uuid
 from collections.abc import Callable, Mapping
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import partial
 from typing import Any
 
@@ -28,6 +28,7 @@ from pipelines.learning.train import BASE_BUNDLES, train
 from pipelines.postgres import engine, migrate, newest_event
 from pipelines.release.assemble import assemble_release
 from pipelines.release.publish import publish_release
+from pipelines.runs.cutoff import just_after, passed
 from pipelines.runs.run import Run, parse_instant, slug_of
 from pipelines.runs.steps import step
 from pipelines.scoring.shards import plan_shards, score_shard
@@ -67,7 +68,8 @@ def run_build(
     """Every step in order; returns what the last one did, with the seconds of each."""
     migrate(engine(settings))
     check_contract(engine(settings))
-    run = Run.start(settings, f"build-{uuid.uuid4().hex[:12]}", as_of or default_cutoff(settings), fresh)
+    cutoff = passed(as_of) if as_of else default_cutoff(settings)
+    run = Run.start(settings, f"build-{uuid.uuid4().hex[:12]}", cutoff, fresh)
     seconds: dict[str, float] = {}
     snapshot = _timed(run, seconds, "export", lambda: export_snapshot(run, fresh, force))["snapshot"]
     _timed(run, seconds, "datasets", lambda: write_datasets(run, snapshot))
@@ -94,14 +96,14 @@ def score_newest(settings: Settings) -> dict[str, Any]:
 
 
 def default_cutoff(settings: Settings) -> datetime:
-    """The newest event plus one second. Raises EmptySnapshot without any event (P01)."""
-    newest = newest_event(engine(settings))
+    """The newest plausible event plus one second, never after now. Raises EmptySnapshot without any event (P01)."""
+    newest = newest_event(settings)
     if newest is None:
         raise EmptySnapshot(
             "there is no interaction to learn from; import some (`python -m pipelines import FOLDER`) "
             "or make a sample (`python -m pipelines sample`)"
         )
-    return newest + timedelta(seconds=1)
+    return just_after(newest)
 
 
 def _released(

@@ -16,6 +16,7 @@ from pipelines.data.datasets import FOLDER, write_sets
 from pipelines.data.export import export_snapshot
 from pipelines.data.snapshot import Snapshot
 from pipelines.postgres import engine, migrate
+from pipelines.runs.cutoff import passed
 from pipelines.runs.run import Run
 
 
@@ -33,7 +34,8 @@ def register(steps: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
 
 def _export(settings: Settings, args: argparse.Namespace) -> None:
     migrate(engine(settings))
-    run = Run.start(settings, f"export-{uuid.uuid4().hex[:12]}", args.as_of or default_cutoff(settings), args.fresh)
+    as_of = passed(args.as_of) if args.as_of else default_cutoff(settings)
+    run = Run.start(settings, f"export-{uuid.uuid4().hex[:12]}", as_of, args.fresh)
     snapshot = Snapshot.open(settings.artifacts / "snapshots" / export_snapshot(run, args.fresh)["snapshot"])
     usual = run.settings.als_min_interactions
     least = usual if args.min_interactions is None else args.min_interactions

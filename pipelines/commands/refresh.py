@@ -5,12 +5,13 @@ from __future__ import annotations
 import argparse
 import json
 import uuid
-from datetime import datetime, timedelta
+from datetime import UTC, datetime
 
 from models.errors import EmptySnapshot
 from models.settings import Settings
 from pipelines.commands import instant
 from pipelines.postgres import engine, migrate, newest_event, rows
+from pipelines.runs.cutoff import just_after, passed
 from pipelines.runs.decisions import decided
 from pipelines.scoring.refresh.steps import refresh
 
@@ -25,16 +26,18 @@ def register(steps: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
 
 def _refresh(settings: Settings, args: argparse.Namespace) -> None:
     migrate(engine(settings))
-    done = refresh(settings, f"refresh-{uuid.uuid4().hex[:12]}", args.as_of or _newest(settings), not args.no_publish)
+    as_of = passed(args.as_of) if args.as_of else _newest(settings)
+    done = refresh(settings, f"refresh-{uuid.uuid4().hex[:12]}", as_of, not args.no_publish)
     decided(settings, "refresh", "publish" if done["published"] else "skip", [done["reason"]],
             release=done.get("release"), refreshes=done.get("refreshes"))
     print(json.dumps(done, indent=1))
 
 
 def _newest(settings: Settings) -> datetime:
-    """A second after the newest event or arrival. Raises EmptySnapshot where there is neither."""
-    arrived = rows(engine(settings), "since/newest_arrival", as_of="infinity")[0].newest
-    found = [at for at in (newest_event(engine(settings)), arrived) if isinstance(at, datetime)]
+    """A second after the newest plausible event or arrival, never after now. Raises EmptySnapshot without either."""
+    now = datetime.now(UTC)  # noqa: TID251 who comes later has not come
+    arrived = rows(engine(settings), "since/newest_arrival", earliest=settings.earliest_at, as_of=now)[0].newest
+    found = [at for at in (newest_event(settings), arrived) if isinstance(at, datetime)]
     if not found:
         raise EmptySnapshot("there is nobody and no interaction, so there is no cutoff; give one with --as-of")
-    return max(found) + timedelta(seconds=1)
+    return just_after(max(found))

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from models.errors import BundleError, DataError
 from models.nouns.catalogue import CATALOGUE, entities_of
@@ -18,7 +17,8 @@ from models.nouns.owners import Owners
 from models.nouns.ranked_lists import RankedLists
 from models.nouns.release import Release
 from models.nouns.release.files import popular_list, release_lists
-from models.nouns.vocabulary import Entity, Method, Source, Surface
+from models.nouns.vocabulary import Entity, Method, Role, Source, Surface
+from models.nouns.words import folded
 from models.recipe import Recipe, open_bundles, open_recipe, under
 from models.recipe.experiments import arm_on, experiments_of
 from models.recommend.explain import explain, explain_item
@@ -26,6 +26,8 @@ from models.scorers.content import text_of
 from models.settings import Settings
 from pipelines.artifacts import Artifacts
 from pipelines.data.contract import check_contract
+from pipelines.data.folder.layout import STARTUPS, USERS
+from pipelines.data.folder.rows import table_of
 from pipelines.learning.train import BASE_BUNDLES, SELDOM
 from pipelines.postgres import engine, migrate
 from pipelines.release.history import list_releases, promote, release_of, rollback
@@ -90,13 +92,15 @@ def from_profiles(settings: Settings, release: Release, surface: Surface, path: 
     """Lists for the rows of a users.csv (or startups.csv) as owners only, as the live fallback would make them."""
     if not path.is_file():
         raise DataError(f"expected a CSV file with profiles, found none at {path}")
-    table = pd.read_csv(path, dtype=str, keep_default_na=False)
-    key = f"{surface.owner}_id"
+    key, layout = f"{surface.owner}_id", USERS if surface.owner is Entity.USER else STARTUPS
+    table = table_of(path, layout.names).to_pandas()
     if key not in table:
         raise DataError(f"{path} must have a column {key}, got {', '.join(table.columns)}")
     recorded = settings.with_recorded(release.settings)
     recipe = open_recipe(surface, open_bundles(settings.artifacts, release.bundles, recorded), recorded)
-    mine = table[table["role"].isin([surface.role.value, ""])] if "role" in table and key == "user_id" else table
+    mine = table
+    if "role" in table and key == "user_id":
+        mine = table[table["role"].map(lambda word: not folded(word) or Role.of(word) is surface.role).astype(bool)]
     owners = recipe.strangers([text_of({str(k): str(v) for k, v in row.items()}) for row in mine.to_dict("records")])
     return mine[key].to_numpy(str), score_owners(recipe, owners)
 
@@ -149,7 +153,7 @@ def _owner_of(settings: Settings, release: Release, recipe: Recipe, row: int) ->
     """The recipe and the owner as the release's list was made; in a refresh with what they did since the build."""
     sides = {e.entity: e for e in (recipe.owners, recipe.items)}
     events = known_events(settings, release, sides)
-    text = texts_of_later(engine(settings), recipe.owners, parse_instant(release.as_of))[[row]]
+    text = texts_of_later(settings, recipe.owners, parse_instant(release.as_of))[[row]]
     owners = recipe.batch(np.array([row], np.int32), events, text.tolist())
     events = events if recipe.surface.owner is Entity.USER else events.transposed()
     return recipe.caught_up(owners, events.where(events.owner == row)), owners

@@ -16,20 +16,24 @@ from sqlalchemy import Engine, text
 
 from models.nouns.entities import Entities
 from models.nouns.vocabulary import Entity, InteractionKind
+from models.settings import Settings
 from pipelines.postgres import copy_rows, rows, transaction
 
+#: Before this nothing is plausible where no setting says otherwise.
+EARLIEST = Settings().earliest_at
 KINDS = [kind.value for kind in InteractionKind]
 
 
 def store_counts(engine: Engine, as_of: datetime, *entities: Entities) -> bool:
-    """Store everybody's count at a cutoff, in one transaction; False, and no change, where a later cutoff is stored.
+    """Store everybody's count at a cutoff, in one transaction; False, and no change, where a later one is stored that
+    has passed.
 
     The counts are those of the build, so the lists' routes and a later count agree.
     """
     with transaction(engine) as connection:
         connection.execute(text("LOCK TABLE matchbook_counted IN SHARE ROW EXCLUSIVE MODE"))
         stored = connection.scalar(text("SELECT as_of FROM matchbook_counted"))
-        if stored is not None and stored > as_of:
+        if stored is not None and as_of < stored <= connection.scalar(text("SELECT CURRENT_TIMESTAMP")):
             return False
         connection.execute(text("DELETE FROM matchbook_interaction_counts"))
         for everybody in entities:
@@ -40,9 +44,10 @@ def store_counts(engine: Engine, as_of: datetime, *entities: Entities) -> bool:
     return True
 
 
-def interaction_count(engine: Engine, entity: Entity, id: UUID, as_of: datetime) -> int:
+def interaction_count(engine: Engine, entity: Entity, id: UUID, as_of: datetime,
+                      earliest: datetime = EARLIEST) -> int:
     """Events of a user (duplicates once) or different users of a startup before an instant; 0 for a stranger."""
-    found = rows(engine, f"counts/{entity}", **{f"{entity}_id": id}, as_of=as_of, kinds=KINDS)
+    found = rows(engine, f"counts/{entity}", **{f"{entity}_id": id}, as_of=as_of, kinds=KINDS, earliest=earliest)
     return int(found[0].interactions)
 
 

@@ -48,7 +48,7 @@ from pipelines.data.counts import store_counts
 from pipelines.data.erasure.rows import erased_of
 from pipelines.data.snapshot import Snapshot, digest_of
 from pipelines.postgres import engine, transaction
-from pipelines.runs.run import Run
+from pipelines.runs.run import Run, microseconds
 
 logger = logging.getLogger(__name__)
 EVENTS = "matchbook_interactions"
@@ -91,6 +91,7 @@ class _Export:
         self.params = {"as_of": run.as_of, "kinds": _KINDS.tolist()}
         self.broken = self.later = self.strangers = 0
         self.dismissed: list[np.ndarray] = []
+        self.earliest_us = microseconds(run.settings.earliest_at)
 
     def facts(self) -> dict[str, Any]:
         with Rejected(self.staging / "rejected.parquet") as self.rejected:
@@ -135,7 +136,8 @@ class _Export:
 
     def _people(self, connection: Connection, name: str, schema: pa.Schema) -> People:
         with People(
-            f"matchbook_{name}", self.staging / f"{name}.parquet", schema, self.run.as_of_us, self.rejected, self.erased
+            f"matchbook_{name}", self.staging / f"{name}.parquet", schema, self.run.as_of_us, self.earliest_us,
+            self.rejected, self.erased,
         ) as people:
             copy_tables(connection, name, self.params, people.take)
         return people
@@ -153,7 +155,10 @@ class _Export:
         whole = events.kind >= 0
         self.broken += int((~whole).sum())
         whole &= ~self._of_erased(events, user, startup)
+        early = whole & (events.at < self.earliest_us)
+        whole &= ~early
         for mask, reason in (
+            (early, f"before {self.run.settings.earliest}"),
             (whole & (user < 0), "unknown user"),
             (whole & (user >= 0) & (startup < 0), "unknown startup"),
         ):

@@ -17,6 +17,7 @@ from models.errors import DataError
 from models.settings import Settings
 from pipelines import postgres
 from pipelines.data.folder.layout import INTERACTIONS, LAYOUTS, file_of, folder_digest
+from pipelines.data.folder.plain import plain
 from pipelines.data.folder.rows import header_of, opened
 from pipelines.data.folder.transfer import REPORT_COLUMNS, Transfer
 
@@ -81,17 +82,20 @@ def _noted(connection: Connection) -> Loaded | None:
 
 def _check_headers(folder: Path) -> None:
     """Raises DataError for the first file that is missing or empty, then for all missing columns at once."""
-    missing: list[str] = []
+    missing, found = list[str](), list[str]()
     for layout in LAYOUTS:
         path = file_of(folder, layout)
         with opened(path) as (stream, _):
-            header = header_of(stream, path)
-            if layout is not INTERACTIONS and not stream.readline().strip():
+            text_ = plain(stream, path)
+            header = header_of(text_, path, layout.names).names
+            if layout is not INTERACTIONS and not any(line.strip() for line in text_):
                 raise DataError(f"{path} has a header and no row below it; there would be nobody to match")
-        missing += [f"{path.name} lacks the column {name}" for name in layout.required if name not in header]
+        lacking = [f"{path.name} lacks the column {name}" for name in layout.required if name not in header]
+        missing += lacking
+        found += [f"{path.name} has {', '.join(header)[:200]}"] * bool(lacking)
     if missing:
-        raise DataError(f"{folder}: {', '.join(missing)}; the first line of a file names its columns, "
-                        "see docs/platform-data.md")
+        raise DataError(f"{folder}: {', '.join(missing)} ({'; '.join(found)}); the first line of a file names its "
+                        "columns, see docs/platform-data.md")
 
 
 def _check_room(connection: Connection, folder: Path, before: Loaded | None) -> None:

@@ -25,6 +25,7 @@ from models.nouns.entities import FACETS, UNKNOWN_TIME, Entities
 from models.nouns.id_map import IdMap
 from models.nouns.interactions import Interactions, Pairs
 from models.nouns.vocabulary import Entity, InteractionKind, Role
+from models.nouns.words import folded, most_frequent_spellings
 from pipelines.data.columns.frames import events_table, people_table
 from pipelines.data.columns.layout import (
     DISMISSALS,
@@ -275,10 +276,11 @@ def _times(column: pa.ChunkedArray, blank: int) -> np.ndarray:
 
 
 def _roles(column: pa.ChunkedArray) -> np.ndarray:
-    """(n,) int8 place in Role, -1 for every other word; capitals and spaces around it do not matter."""
-    words = pc.utf8_lower(pc.utf8_trim_whitespace(pc.fill_null(column, "")))
-    place = pc.index_in(words, value_set=pa.array([r.value for r in Role]))
-    return np.asarray(pc.fill_null(place, -1).to_numpy(), np.int8)
+    """(n,) int8 place in Role, -1 for every other word."""
+    written = pc.dictionary_encode(pc.fill_null(column, "").combine_chunks())
+    places = {None: -1} | {role: i for i, role in enumerate(Role)}
+    place = [places[Role.of(word)] for word in written.dictionary.to_pylist()]
+    return np.array(place or [-1], np.int8)[written.indices.to_numpy()]
 
 
 def _totals(events: Interactions, n: int) -> tuple[np.ndarray, np.ndarray]:
@@ -289,11 +291,14 @@ def _totals(events: Interactions, n: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _facets(words: Mapping[str, np.ndarray], n: int) -> tuple[dict[str, np.ndarray], dict[str, tuple[str, ...]]]:
-    """Codes by facet, -1 blank, and the sorted words behind them; a facet that is not given is blank."""
+    """Codes by facet, -1 blank, one for all spellings of a word, and the most frequent of them, in the order of the
+    folded words; a facet that is not given is blank."""
     codes, labels = {}, {}
     for facet in FACETS:
-        column = words.get(facet, np.full(n, "", object))
-        known = pd.Index(column[column != ""]).unique().sort_values()
-        codes[facet] = known.get_indexer(column).astype(np.int32)
-        labels[facet] = tuple(known)
+        place, written = pd.factorize(words.get(facet, np.full(n, "", object)))
+        told = list(zip(written.tolist(), np.bincount(place, minlength=len(written)).tolist(), strict=True))
+        shown = dict(sorted(most_frequent_spellings(told).items()))
+        code = {word: i for i, word in enumerate(shown)}
+        codes[facet] = np.array([code.get(folded(text), -1) for text, _ in told] or [-1], np.int32)[place]
+        labels[facet] = tuple(shown.values())
     return codes, labels

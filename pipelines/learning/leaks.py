@@ -19,6 +19,7 @@ from models.nouns.bundle import Bundle
 from models.nouns.catalogue import CATALOGUE, entities_of
 from models.nouns.entities import FACETS, Entities
 from models.nouns.vocabulary import Entity
+from models.nouns.words import folded
 from models.settings import Settings
 from pipelines.data.columns.layout import STARTUP_TEXT, USER_TEXT
 from pipelines.data.snapshot import Snapshot
@@ -158,8 +159,9 @@ def _rows(past: Snapshot) -> int:
 
 
 def _words(entities: Entities, facet: str) -> np.ndarray:
-    """(n,) the text of a facet: its codes may be numbered otherwise where other words are known."""
-    return np.array(["", *entities.labels[facet]], object)[entities.facets[facet] + 1]
+    """(n,) the text of a facet, folded: its codes may be numbered, and it may be spelled, otherwise where other words
+    are known."""
+    return np.array(["", *map(folded, entities.labels[facet])], object)[entities.facets[facet] + 1]
 
 
 def _before(table: pa.Table, column: str, cut_us: int) -> pa.Table:

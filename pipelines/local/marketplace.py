@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 
 from sqlalchemy import Engine
@@ -13,6 +13,7 @@ from pipelines.data.contract import check_contract
 from pipelines.data.load import import_folder, loaded_folder
 from pipelines.data.sample import write_sample
 from pipelines.postgres import engine, migrate, newest_event, rows
+from pipelines.runs.cutoff import just_after
 
 SAMPLE_USERS, SAMPLE_STARTUPS = 2_000, 500
 SHOWN = 3
@@ -38,12 +39,12 @@ def prepare(settings: Settings, folder: Path | None) -> str:
 
 def newest(settings: Settings) -> datetime | None:
     """When the newest event happened."""
-    return newest_event(engine(settings))
+    return newest_event(settings)
 
 
 def cutoff(newest: datetime | None) -> datetime | None:
     """The cutoff of a first build: everything that is known, however old; None without any event."""
-    return None if newest is None else newest + timedelta(seconds=1)
+    return None if newest is None else just_after(newest)
 
 
 def examples(settings: Settings) -> list[tuple[str, str]]:

@@ -80,9 +80,12 @@ def _fill_since(settings: Settings, held: Lease, manifest: Release) -> None:
 
 
 def newer_live(client: redis.Redis, keys: Keys, manifest: Release) -> str | None:
-    """The id of the live release when it comes of a build with a newer cutoff than this one's."""
+    """The id of the live release when it comes of a build with a newer cutoff than this one's; a cutoff that has not
+    come yet, of a row with an impossible time, stands in nobody's way."""
     live = live_release(client, keys)
-    return live.id if live and parse_instant(live.built) > parse_instant(manifest.built) else None
+    if live is None or parse_instant(live.built) > datetime.now(UTC):  # noqa: TID251 what has not happened
+        return None
+    return live.id if parse_instant(live.built) > parse_instant(manifest.built) else None
 
 
 def _refreshed(client: redis.Redis, keys: Keys, release: str) -> bool:

@@ -43,7 +43,7 @@ def refresh_trending(settings: Settings, as_of: datetime) -> dict[str, Any]:
     with wrapped("refreshing the trending lists"):
         client, keys = connect(settings), Keys(settings.namespace)
         live = client.get(keys.current)
-        newest = newest_event(engine(settings))
+        newest = newest_event(settings)
         if not isinstance(live, bytes) or newest is None:
             return {"release": None, "as_of": as_of.isoformat(), "events": 0}
         end = min(as_of, newest + timedelta(seconds=1))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
 from models.errors import SettingsError
@@ -44,6 +44,22 @@ class RunTimes:
         return self.run_type in ("scheduled", "backfill")
 
 
+def just_after(newest: datetime) -> datetime:
+    """The cutoff that takes in everything up to this instant: a second after it, never after now."""
+    return min(newest + timedelta(seconds=1), datetime.now(UTC))  # noqa: TID251 nothing later has happened
+
+
+def passed(as_of: datetime, now: datetime | None = None) -> datetime:
+    """A cutoff that somebody gave; one that is hardly ahead becomes `now`, by default the clock's. Raises
+    SettingsError for one further in the future."""
+    now = now or datetime.now(UTC)  # noqa: TID251 only to refuse what has not come
+    if as_of > now + AHEAD:
+        raise SettingsError(
+            f"as_of={as_of.isoformat()} lies in the future of this run ({now.isoformat()}): its release would "
+            "stand in the way of every later one, as an older cutoff never replaces a newer; give one that has passed")
+    return min(as_of, now)
+
+
 def cutoff_of(run: RunTimes) -> Cutoff:
     """The end of a scheduled or backfilled interval, else `as_of`, else the run's own time.
 
@@ -53,7 +69,8 @@ def cutoff_of(run: RunTimes) -> Cutoff:
     if run.timetabled:
         return _end_of_interval(run)
     if run.as_of:
-        return Cutoff(_passed(parse_instant(run.as_of), run), "the parameter as_of")
+        now = max(run.run_after, run.started or run.run_after)
+        return Cutoff(passed(parse_instant(run.as_of), now), "the parameter as_of")
     if run.logical_date:
         return Cutoff(run.logical_date, "the date this run was given")
     return Cutoff(run.run_after, "the run's own time, as it was given no date")
@@ -70,15 +87,6 @@ def _end_of_interval(run: RunTimes) -> Cutoff:
                             "give the DAG a timetable with data intervals")
     word = "backfilled" if run.run_type == "backfill" else "scheduled"
     return Cutoff(run.data_interval_end, f"the end of the {word} interval")
-
-
-def _passed(as_of: datetime, run: RunTimes) -> datetime:
-    now = max(run.run_after, run.started or run.run_after)
-    if as_of > now + AHEAD:
-        raise SettingsError(
-            f"as_of={as_of.isoformat()} lies in the future of this run ({now.isoformat()}): its release would "
-            "stand in the way of every later one, as an older cutoff never replaces a newer; give one that has passed")
-    return as_of
 
 
 def nothing_new(as_of: datetime, newest: datetime | None, interval: timedelta) -> str | None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from models.settings import Settings
 from pipelines.artifacts import Artifacts
-from pipelines.postgres import engine, newest_event
+from pipelines.postgres import newest_event
 from pipelines.release.history import current_release, last_published
 from pipelines.runs.run import parse_instant
 
@@ -36,7 +36,7 @@ def age_of_lists(settings: Settings, at: datetime) -> Age:
     lists need not be made again, but then something is wrong with what delivers the events: `late` says which it is.
     """
     live = current_release(settings)
-    newest = newest_event(engine(settings))
+    newest = newest_event(settings)
     told = newest.isoformat() if newest else None
     if live is None:
         before = last_published(settings) if settings.late_hours else None

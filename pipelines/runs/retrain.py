@@ -8,7 +8,7 @@ of the last week sets the rhythm, and a leap since the last build breaks it.
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import numpy as np
@@ -71,6 +71,8 @@ def decide(facts: Facts, settings: Settings) -> Decision:
     if leap:
         return Decision(True, every, f"{leap} since the live build of {facts.built}: it is due before its time")
     age = f"the live build's cutoff, {facts.built}, is {facts.age_days:.1f} days old"
+    if facts.age_days < 0:
+        age = f"the live build's cutoff, {facts.built}, lies {-facts.age_days:.1f} days after this run's"
     if facts.age_days + SLACK / timedelta(days=1) >= every:
         return Decision(True, every, f"{age}, and a build is due {rhythm}")
     drift = "unknown" if facts.drift is None else f"{facts.drift:.1%}"
@@ -91,7 +93,7 @@ def retrain(settings: Settings, as_of: datetime) -> tuple[Decision, dict[str, An
 
 
 def facts_of(settings: Settings, as_of: datetime) -> Facts:
-    """Read from PostgreSQL and the live release. Raises ServiceError."""
+    """Read from PostgreSQL and the live release; a live cutoff after now counts as none. Raises ServiceError."""
     live = current_release(settings)
     try:
         release = Artifacts(settings).release(live) if live else None
@@ -101,6 +103,8 @@ def facts_of(settings: Settings, as_of: datetime) -> Facts:
     if release is None or snapshot is None:
         return Facts()
     built, database = parse_instant(release.built), engine(settings)
+    if built > datetime.now(UTC):  # noqa: TID251 a cutoff that has not come says nothing of what is live
+        return Facts()
     (activity,) = rows(database, "retrain/activity", as_of=as_of, week=as_of - WEEK, built=built)
     (people,) = rows(database, "retrain/people", as_of=as_of)
     counts = snapshot.manifest["counts"]

@@ -19,7 +19,8 @@ from sqlalchemy.exc import SQLAlchemyError
 
 import sql
 from models.errors import ServiceError
-from models.nouns.vocabulary import Entity, InteractionKind
+from models.nouns.id_map import NIL
+from models.nouns.vocabulary import Entity, InteractionKind, Role
 from models.settings import Settings
 from serving.doors.breaker import Breaker
 
@@ -31,12 +32,12 @@ _CODES = {k.value: k.code for k in InteractionKind}
 class OwnerRecord:
     """What the platform says of one owner now.
 
-    role: of a user, None for a startup. profile: text by CSV column. item: (n,) U36 ids of whom or what the events are
-    about, kind: (n,) int8 codes, at: (n,) int64 microseconds. own: ids that must never be shown to this owner. dismissed:
-    ids and when, of whom or what was waved away.
+    role: of a user, None for a startup and for people of other roles. profile: text by CSV column. item: (n,) U36 ids
+    of whom or what the events are about, kind: (n,) int8 codes, at: (n,) int64 microseconds. own: ids that must never
+    be shown to this owner. dismissed: ids and when, of whom or what was waved away.
     """
 
-    role: str | None
+    role: Role | None
     opted_out: bool
     profile: Mapping[str, str]
     item: np.ndarray
@@ -55,24 +56,27 @@ class Database:
 
     def __init__(self, settings: Settings) -> None:
         self.breaker = Breaker("PostgreSQL")
-        self._patience_s = settings.database_timeout_s
+        self._patience_s, self._earliest = settings.database_timeout_s, settings.earliest_at
         self._engine = _engine(settings) if settings.reader_sqlalchemy_url else None
 
     def owner(self, entity: Entity, owner: str, as_of: datetime) -> OwnerRecord | None:
-        """Everything about one owner before an instant; None where the platform does not know the id."""
+        """Everything about one owner before an instant; None where the platform does not know the id, or it is nil."""
+        if owner == NIL:
+            return None
         with self._connection() as connection:
             known = {"as_of": as_of} if entity is Entity.USER else {}
             found = _rows(connection, f"owner/{entity}", owner=owner, **known)
             if not found:
                 return None
-            events = _rows(connection, f"owner/{entity}_events", owner=owner, as_of=as_of, kinds=_KINDS)
+            events = _rows(connection, f"owner/{entity}_events", owner=owner, as_of=as_of,
+                           earliest=self._earliest, kinds=_KINDS)
             dismissed = _rows(connection, f"owner/{entity}_dismissals", owner=owner, as_of=as_of)
             profile = dict(found[0]._mapping)
             if entity is Entity.USER:
                 own = tuple(str(r.startup_id) for r in _rows(connection, "owner/founded", owner=owner))
             else:
                 own = (str(profile["founder_id"]),) if profile["founder_id"] else ()
-        return OwnerRecord(profile.pop("role", None), bool(profile.pop("opted_out", False)),
+        return OwnerRecord(Role.of(profile.pop("role", None) or ""), bool(profile.pop("opted_out", False)),
                            {k: v for k, v in profile.items() if isinstance(v, str)},
                            np.array([str(e.item) for e in events], "<U36"),
                            np.array([_CODES[e.kind] for e in events], np.int8),
@@ -85,7 +89,7 @@ class Database:
         of_role = {"roles": list(roles)} if entity is Entity.USER else {}
         with self._connection() as connection:
             found = _rows(connection, f"owner/find_{entity}", word=escaped, most=most, **of_role)
-        return [(str(r.id), r.name, r.role) for r in found]
+        return [(str(r.id), r.name, Role.of(r.role or "") or r.role) for r in found]
 
     def names(self, entity: Entity, ids: Sequence[str]) -> dict[str, str]:
         """What each of these ids is called; unknown ones are left out."""

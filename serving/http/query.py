@@ -12,6 +12,7 @@ from werkzeug.datastructures import MultiDict
 from models.errors import RequestError
 from models.nouns.entities import FACETS
 from models.nouns.id_map import is_id
+from models.nouns.words import folded
 
 LIMIT_DEFAULT, LIMIT_MOST = 10, 100
 OFFSET_MOST = 10_000
@@ -22,7 +23,7 @@ _NUMBER = re.compile(r"[0-9]{1,6}")
 
 @dataclass(frozen=True)
 class Query:
-    """Which places of a list are wanted. facets: by facet the wanted values, case folded; several mean any of them."""
+    """Which places of a list are wanted. facets: by facet the wanted values, folded; several mean any of them."""
 
     limit: int = LIMIT_DEFAULT
     offset: int = 0
@@ -39,7 +40,7 @@ def read_query(given: MultiDict[str, str]) -> Query:
     """The query parameters of a request. Raises RequestError; parameters that mean nothing here are ignored."""
     if not given:
         return Query()
-    facets = {f: tuple(v.strip().casefold() for v in given.getlist(f) if v.strip()) for f in FACETS if f in given}
+    facets = {f: tuple(v for v in map(folded, given.getlist(f)) if v) for f in FACETS if f in given}
     return Query(_number(given, "limit", LIMIT_DEFAULT, 1, LIMIT_MOST), _number(given, "offset", 0, 0, OFFSET_MOST),
                  {f: values for f, values in facets.items() if values}, _exclude(given.get("exclude", "")))
 

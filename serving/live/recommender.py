@@ -19,7 +19,7 @@ from prometheus_client import Histogram
 
 from models.errors import MatchbookError, ServiceError
 from models.nouns.release import LiveList, decode_list, encode_lists
-from models.nouns.vocabulary import Surface
+from models.nouns.vocabulary import Entity, Surface
 from models.recipe import Recipe
 from models.routing import may_be_routed_otherwise
 from models.settings import Settings
@@ -176,7 +176,7 @@ class LiveRecommender:
         value, count = b"", 0
         if record is not None:
             count = record.count(surface.owner)
-            if record.role is None or record.role == surface.role.value:
+            if surface.owner is Entity.STARTUP or record.role is surface.role:
                 recipe = self.recipe(held, surface, owner, self._settings.live_budget_s)
                 value = encode_lists(list_of_one(recipe, owner, record))[0]
         found = LiveList(value, record is not None, int(now.timestamp() * 1e6))

@@ -5,7 +5,7 @@
 -- Index: matchbook_interaction_counts_pkey
 WITH people AS (
     SELECT DISTINCT ON (u.role) u.role, u.user_id, coalesce(c.interactions, 0) AS interactions
-    FROM matchbook_users AS u
+    FROM (SELECT user_id, btrim(lower(normalize(role, NFKC))) AS role, opted_out_at FROM matchbook_users) AS u
     LEFT JOIN matchbook_interaction_counts AS c ON c.entity = 'user' AND c.id = u.user_id
     WHERE u.role IN ('developer', 'investor') AND u.opted_out_at IS NULL
     ORDER BY u.role, interactions DESC, u.user_id

@@ -1,5 +1,6 @@
 -- Events of a data folder before their duplicates are known; `line` says where each stood, `at` is in microseconds
--- since 1970, which is written and compared several times faster than an instant as text.
+-- since 1970, which is written and compared several times faster than an instant as text; `whole_day` where the file
+-- tells no time of day.
 SET LOCAL work_mem = '128MB';
 
 SET LOCAL maintenance_work_mem = '256MB';
@@ -9,5 +10,6 @@ CREATE TEMPORARY TABLE staged_interactions (
     user_id uuid NOT NULL,
     startup_id uuid NOT NULL,
     interaction_type text NOT NULL,
-    at bigint NOT NULL
+    at bigint NOT NULL,
+    whole_day boolean NOT NULL
 ) ON COMMIT DROP

@@ -77,7 +77,7 @@ def test_weights_fade_as_in_training() -> None:
     """An owner of the training set, folded in with what training knew, has the very weights it was solved with."""
     w, settings = world(), replace(SMALL, als_half_life_share=0.3, als_damping="log")
     bundle = fit_als("als_v1", w.interactions, settings)
-    newest = int(w.interactions.at.max())
+    newest = bundle.config["faded_from_us"]
     row = int(np.argmax(w.users.count))
     mine = w.interactions.where(w.interactions.owner == row)
     trained = faded(w.interactions, 0.3, "log")[row]

@@ -19,7 +19,9 @@ from pipelines.postgres import copy_out, engine, rows, transaction
 USER, STARTUP = UUID(int=1), UUID(int=2)
 VALUES: dict[str, Any] = {
     "as_of": datetime(2024, 1, 1, tzinfo=UTC), "since": datetime(2023, 1, 1, tzinfo=UTC), "kinds": ["view", "like"],
-    "held": [USER, STARTUP], "users": [USER], "startups": [STARTUP], "owner": USER, "user_id": USER, "startup_id": STARTUP, "ids": [USER, STARTUP],
+    "held": [USER, STARTUP], "users": [USER], "startups": [STARTUP], "owner": USER, "user_id": USER,
+    "startup_id": STARTUP, "ids": [USER, STARTUP],
+    "earliest": datetime(1990, 1, 1, tzinfo=UTC),
     "word": "a", "roles": ["investor"], "most": 5, "attribution_s": 604_800, "same_act_s": 300,
     "week": datetime(2023, 12, 25, tzinfo=UTC), "built": datetime(2023, 12, 20, tzinfo=UTC)}
 

@@ -59,12 +59,14 @@ class Rejected:
     def __exit__(self, *error: Any) -> None:
         self._groups.__exit__(*error)
 
-    def add(self, view: str, rows: int, **columns: Any) -> None:
-        """Set aside rows of a view; columns of `REJECTED` as arrays or one value for all, `reason` among them."""
+    def add(self, view: str, rows: int, lost: bool = True, **columns: Any) -> None:
+        """Set aside rows of a view; columns of `REJECTED` as arrays or one value for all, `reason` among them.
+
+        lost: False for rows that are kept without a value: they are told of, and never stop a run."""
         if rows:
             table = pa.table([_column(columns.get(f.name), rows, f.type) for f in REJECTED], schema=REJECTED)
             self._groups.write(table)
-            self.by_view[view] += rows
+            self.by_view[view] += rows * lost
             for reason in pc.value_counts(table["reason"]).to_pylist():
                 self.by_reason[reason["values"]] += reason["counts"]
                 self.orphans[view] += reason["counts"] * (reason["values"] in ORPHANS)

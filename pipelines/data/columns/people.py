@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from models.nouns.id_map import pack_ids
+from models.nouns.id_map import NIL, pack_ids
 from pipelines.data.columns.checks import Rejected
 from pipelines.data.columns.copied import id_array, typed
 from pipelines.data.columns.layout import RowGroups
@@ -21,14 +21,16 @@ class People:
     Whoever was erased is left out, as anybody's founder, too.
 
     view: the contract view they come from. known: their ids, for looking up events. born: bool, created before the
-    cutoff or at an unknown time.
+    cutoff or at an unknown time. A birth or an edit before the first plausible instant is told of and counts as blank;
+    an opt-out or a withdrawal counts whatever its age.
     """
 
     def __init__(
-        self, view: str, path: Path, schema: pa.Schema, as_of_us: int, rejected: Rejected, erased: Erased
+        self, view: str, path: Path, schema: pa.Schema, as_of_us: int, earliest_us: int, rejected: Rejected,
+        erased: Erased,
     ) -> None:
         self.view, self._schema, self._as_of_us, self._rejected = view, schema, as_of_us, rejected
-        self._erased = erased
+        self._erased, self._earliest_us = erased, earliest_us
         self._all = path.with_suffix(".all")
         self._path, self._groups, self._last = path, RowGroups(self._all, schema), ""
         self._ids: list[np.ndarray] = []
@@ -42,16 +44,17 @@ class People:
         self._groups.__exit__(*error)  # type: ignore[arg-type]
 
     def take(self, table: pa.Table) -> None:
-        """The next rows, as text. A row without an id, or with that of the row before, is set aside."""
+        """The next rows, as text. A row without an id, of the nil UUID, or of the row before, is set aside."""
         table = self._without_erased(table)
         ids = table[self._schema.names[0]].to_numpy()
         again = ids == np.concatenate([np.array([self._last], object), ids[:-1]])
-        for mask, reason in ((ids == "", "no id"), (again & (ids != ""), "repeated id")):
+        nobody = (ids == "") | (ids == NIL)
+        for mask, reason in ((nobody, "no id"), (again & ~nobody, "repeated id")):
             self._rejected.add(
                 self.view, int(mask.sum()), **{self._schema.names[0]: pa.array(ids[mask], pa.string())}, reason=reason
             )
         self._last = ids[-1] if len(ids) else self._last
-        self._keep(typed(table.filter(pa.array(~again & (ids != ""))), self._schema))
+        self._keep(typed(table.filter(pa.array(~again & ~nobody)), self._schema))
 
     @property
     def known(self) -> pa.FixedSizeBinaryArray:
@@ -83,8 +86,19 @@ class People:
     def _gone(self, ids: pa.ChunkedArray) -> np.ndarray:
         return self._erased.mask(pack_ids(ids.to_numpy().astype("<U36")))
 
+    def _plausible(self, table: pa.Table) -> pa.Table:
+        for column in ("created_at", "updated_at"):
+            early = pc.fill_null(pc.less(table[column].cast(pa.int64()), self._earliest_us), False)
+            odd = table.filter(early)
+            self._rejected.add(self.view, len(odd), lost=False, **{self._schema.names[0]: odd[self._schema.names[0]]},
+                               occurred_at=odd[column], reason=f"{column} is too old, taken as blank")
+            table = table.set_column(table.schema.get_field_index(column), table.schema.field(column),
+                                     pc.if_else(early, None, table[column]))
+        return table
+
     def _keep(self, table: pa.Table) -> None:
         if len(table):
+            table = self._plausible(table)
             self._groups.write(table)
             packed = pack_ids(table[self._schema.names[0]].to_numpy().astype("<U36"))
             self._ids.append(np.ascontiguousarray(packed).view("V16").ravel())

@@ -10,7 +10,7 @@ from uuid import UUID
 import numpy as np
 
 from models.errors import DataError
-from models.nouns.id_map import IdMap
+from models.nouns.id_map import NIL, IdMap
 
 
 @dataclass(frozen=True)
@@ -45,9 +45,12 @@ class Person:
 def normal_id(given: str) -> str:
     """The id as tables hold it. Raises DataError."""
     try:
-        return str(UUID(given.strip()))
+        found = str(UUID(given.strip()))
     except ValueError as error:
         raise DataError(f"expected the id of a person, a UUID such as {UUID(int=1)}, got {given!r}") from error
+    if found == NIL:
+        raise DataError(f"the nil UUID {NIL} names nobody, so there is nobody to erase")
+    return found
 
 
 @dataclass(frozen=True)

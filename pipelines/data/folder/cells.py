@@ -11,12 +11,16 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from models.nouns.id_map import NIL
 from models.nouns.vocabulary import InteractionKind
 from pipelines.data.folder.layout import Cell, Column, Layout
 from pipelines.data.folder.rows import Chunk, Reject, texts
 
 _UUID = "^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$"
 _ISO = r"^[0-9]{4}-?[0-9]{2}-?[0-9]{2}([T ][0-9]{2}(:?[0-9]{2}){0,2}([.,][0-9]{1,9})?(Z|[+-][0-9]{2}(:?[0-9]{2})?)?)?$"
+_DAY = "^[0-9]{4}-?[0-9]{2}-?[0-9]{2}$"
+#: Whether only the day of an event is told.
+WHOLE_DAY = "whole_day"
 _COUNT = "^[0-9]{1,18}$"
 _KINDS = pa.array([kind.value for kind in InteractionKind])
 _TIME = pa.timestamp("us", "UTC")
@@ -40,7 +44,10 @@ def check(chunk: Chunk, layout: Layout, started: datetime, also: Also) -> Checke
     typed: dict[str, pa.Array] = {"line": pa.array(chunk.lines)}
     for column in layout.columns:
         if column.name in chunk.cells.column_names:
-            typed[column.target] = _typed(column, chunk.cells[column.name].combine_chunks(), verdict, started)
+            cell = chunk.cells[column.name].combine_chunks()
+            typed[column.target] = _typed(column, cell, verdict, started)
+            if column.cell is Cell.EVENT:
+                typed[WHOLE_DAY] = pc.match_substring_regex(cell, _DAY)
     also(typed, verdict)
     return verdict.over(pa.table(typed))
 
@@ -83,10 +90,11 @@ def _typed(column: Column, cell: pa.Array, verdict: Verdict, started: datetime) 
     if column.required:
         verdict.against(blank, f"no {column.name}")
     cell = pc.if_else(blank, pa.scalar(None, pa.string()), cell)
-    if column.cell in (Cell.PAST, Cell.INSTANT):
+    if column.cell in (Cell.PAST, Cell.EVENT, Cell.INSTANT):
         return _instants(column, cell, verdict, started)
     if column.cell is Cell.ID:
         verdict.against(pc.invert(pc.match_substring_regex(cell, _UUID)), f"{column.name} is no UUID")
+        verdict.against(pc.equal(cell, NIL), f"{column.name} is the nil UUID, which names nobody")
         return pc.ascii_lower(cell)
     if column.cell is Cell.KIND:
         verdict.against(pc.invert(pc.is_in(cell, _KINDS)), "unknown type")
@@ -101,7 +109,7 @@ def _instants(column: Column, cell: pa.Array, verdict: Verdict, started: datetim
     except pa.ArrowInvalid:  # a form that Arrow does not read, or nonsense: slower, but cell by cell
         at = _instants_one_by_one(cell)
     verdict.against(pc.and_(pc.is_null(at), pc.is_valid(cell)), f"{column.name} is no ISO 8601 instant")
-    if column.cell is Cell.PAST:
+    if column.cell is not Cell.INSTANT:
         verdict.against(pc.greater(at, pa.scalar(started, _TIME)), f"{column.name} lies in the future")
     return at
 

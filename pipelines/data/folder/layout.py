@@ -17,6 +17,7 @@ class Cell(Enum):
     ID = auto()
     TEXT = auto()
     PAST = auto()  # an instant that has happened: later than the import's start is an error
+    EVENT = auto()  # PAST, of which perhaps only the day is told
     INSTANT = auto()  # an instant that may be planned
     COUNT = auto()
     KIND = auto()  # one of the seven event types
@@ -49,6 +50,11 @@ class Layout:
         return f"{self.name}.csv"
 
     @property
+    def names(self) -> list[str]:
+        """Of every column, required or not."""
+        return [c.name for c in self.columns]
+
+    @property
     def required(self) -> list[str]:
         return [c.name for c in self.columns if c.required]
 
@@ -70,7 +76,7 @@ STARTUPS = Layout("startups", "startups", (
 
 INTERACTIONS = Layout("interactions", "user_interactions", (
     Column("user_id", Cell.ID, True), Column("startup_id", Cell.ID, True),
-    Column("interaction_type", Cell.KIND, True), Column("occurred_at", Cell.PAST, True, "created_at")))
+    Column("interaction_type", Cell.KIND, True), Column("occurred_at", Cell.EVENT, True, "created_at")))
 
 LAYOUTS = (USERS, STARTUPS, INTERACTIONS)
 

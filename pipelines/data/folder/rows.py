@@ -11,13 +11,14 @@ from __future__ import annotations
 import csv
 import gzip
 import io
+import re
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import chain, islice
 from pathlib import Path
-from typing import IO
+from typing import IO, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -25,12 +26,21 @@ import pyarrow.compute as pc
 import pyarrow.csv
 
 from models.errors import DataError
+from models.nouns.words import folded
+from pipelines.data.folder.plain import plain
 
 BLOCK_BYTES = 1 << 24
+#: A cell may have so many characters, a header so many bytes.
+CELL_MOST, HEADER_MOST = 1 << 24, 1 << 20
+csv.field_size_limit(CELL_MOST)
+SEPARATORS = ",;\t|"
+#: Excel names the separator in a line of its own above the header.
+_EXCEL = re.compile(r'"?sep=.?"?\s*$', re.IGNORECASE)
 CHUNK_ROWS = 1 << 15
 UTF8 = "not UTF-8"
 NUL = "a NUL character"
 OPEN_QUOTE = "a quote is left open or misplaced"
+TOO_LONG = f"a quote is left open, or a cell has more than {CELL_MOST} characters"
 
 
 @dataclass(frozen=True)
@@ -62,32 +72,79 @@ def opened(path: Path) -> Iterator[tuple[IO[bytes], Callable[[], int]]]:
         raise DataError(f"{path} cannot be read ({error}); write it again, as UTF-8 CSV, plain or gzip") from error
 
 
-def header_of(stream: IO[bytes], path: Path) -> list[str]:
-    """The names in the first line. Raises DataError for an empty file or a name that occurs twice."""
-    line = stream.readline().decode("utf-8-sig", "replace").strip("\r\n")
-    if not line.strip():
-        raise DataError(f"{path} is empty; expected a header line and rows below it")
-    names = [name.strip() for name in next(csv.reader([line]))]
+class Header(NamedTuple):
+    """names: of the columns, in order. separator: between cells. below: the line after it, counted from 1."""
+
+    names: list[str]
+    separator: str
+    below: int
+
+
+def header_of(stream: IO[bytes], path: Path, known: Collection[str]) -> Header:
+    """The first line that is not blank, read with the separator that shows most of the known columns. A known name
+    counts however it is written; a column without a name gets one. Raises DataError for an empty file, a first line
+    that is too long, or a name that occurs twice."""
+    line, number = "", 0
+    while not line.strip() or _EXCEL.match(line):
+        number += 1
+        read = stream.readline(HEADER_MOST)
+        if not read:
+            raise DataError(f"{path} is empty; expected a header line and rows below it")
+        if len(read) == HEADER_MOST and not read.endswith(b"\n"):
+            raise DataError(f"expected {path} to begin with the names of its columns, got a line of {HEADER_MOST} bytes"
+                            " or more; write it again, as UTF-8 CSV")
+        line = read.decode("utf-8", "replace").rstrip("\n")
+    found = {separator: _names(line, separator, known) for separator in SEPARATORS}
+    separator = max(SEPARATORS, key=lambda s: len(set(found[s]) & set(known)))
+    names = found[separator]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise DataError(f"{path} names a column twice: {', '.join(twice)}")
-    return names
+    return Header(names, separator, number + 1)
 
 
-def chunks(stream: IO[bytes], names: Sequence[str]) -> Iterator[Chunk]:
-    """Every row below the header, in order."""
-    line = 2
+def _names(line: str, separator: str, known: Collection[str]) -> list[str]:
+    written = [name.strip() for name in next(csv.reader([line.rstrip(separator + " ")], delimiter=separator))]
+    meant = [folded(name).replace(" ", "_") for name in written]
+    return [m if m in known else name or f"column {i}"
+            for i, (name, m) in enumerate(zip(written, meant, strict=True), 1)]
+
+
+def told(stream: IO[bytes], header: Header) -> Iterator[Chunk]:
+    """Every row below the header that says anything."""
+    for chunk in chunks(stream, header.names, header.separator, header.below):
+        blank = np.ones(len(chunk.lines), bool)
+        for column in chunk.cells.columns:
+            blank &= pc.equal(pc.utf8_trim_whitespace(column), "").to_numpy()
+            if not blank.any():
+                break
+        yield replace(chunk, lines=chunk.lines[~blank], cells=chunk.cells.filter(pa.array(~blank))) \
+            if blank.any() else chunk
+
+
+def table_of(path: Path, known: Collection[str]) -> pa.Table:
+    """A whole file as columns of text; a row that cannot be read is left out. For files of moderate size. Raises
+    DataError."""
+    with opened(path) as (stream, _):
+        text = plain(stream, path)
+        header = header_of(text, path, known)
+        empty = pa.table({name: pa.array([], pa.string()) for name in header.names})
+        return pa.concat_tables([empty, *(chunk.cells for chunk in told(text, header))])
+
+
+def chunks(stream: IO[bytes], names: Sequence[str], separator: str = ",", line: int = 2) -> Iterator[Chunk]:
+    """Every row below the header, in order; `line` is the first."""
     while block := stream.read(BLOCK_BYTES):
         block += stream.readline()
         if b'"' in block:
-            yield from _by_line(chain(io.BytesIO(block), stream), names, line)
+            yield from _by_line(chain(io.BytesIO(block), stream), names, line, separator)
             return
-        whole = _by_block(block, names, line)
-        yield from [whole] if whole is not None else _by_line(iter(io.BytesIO(block)), names, line)
+        whole = _by_block(block, names, line, separator)
+        yield from [whole] if whole is not None else _by_line(iter(io.BytesIO(block)), names, line, separator)
         line += _lines_of(block)
 
 
-def _by_block(block: bytes, names: Sequence[str], first: int) -> Chunk | None:
+def _by_block(block: bytes, names: Sequence[str], first: int, separator: str) -> Chunk | None:
     """The block's rows, one a line, or None where it holds anything but plain rows."""
     if b"\0" in block or block.count(b"\r") != block.count(b"\r\n"):
         return None
@@ -96,7 +153,7 @@ def _by_block(block: bytes, names: Sequence[str], first: int) -> Chunk | None:
         cells = pa.csv.read_csv(
             pa.BufferReader(block),
             pa.csv.ReadOptions(column_names=list(names), use_threads=False, block_size=len(block) + 1),
-            pa.csv.ParseOptions(quote_char=False, ignore_empty_lines=False),
+            pa.csv.ParseOptions(delimiter=separator, quote_char=False, ignore_empty_lines=False),
             pa.csv.ConvertOptions(column_types=text, strings_can_be_null=False))
     except pa.ArrowInvalid:
         return None
@@ -138,9 +195,9 @@ class _Lines:
         return reject
 
 
-def _by_line(raw: Iterator[bytes], names: Sequence[str], first: int) -> Iterator[Chunk]:
+def _by_line(raw: Iterator[bytes], names: Sequence[str], first: int, separator: str) -> Iterator[Chunk]:
     lines = _Lines(_split(raw), first)
-    while taken := list(islice(_records(lines, len(names)), CHUNK_ROWS)):
+    while taken := list(islice(_records(lines, len(names), separator), CHUNK_ROWS)):
         rows = [(line, row) for line, row, _ in taken if row is not None]
         rejects = [reject for _, _, reject in taken if reject is not None]
         yield _encoded(rows, names, rejects)
@@ -152,19 +209,19 @@ def _split(raw: Iterator[bytes]) -> Iterator[bytes]:
         yield from line.splitlines(keepends=True) if b"\r" in line else (line,)
 
 
-def _records(lines: _Lines, width: int) -> Iterator[tuple[int, list[str] | None, Reject | None]]:
-    reader = csv.reader(lines, strict=True)
+def _records(lines: _Lines, width: int, separator: str) -> Iterator[tuple[int, list[str] | None, Reject | None]]:
+    reader = csv.reader(lines, strict=True, delimiter=separator)
     while True:
         try:
             row = next(reader)
         except StopIteration:
             return
-        except csv.Error:
-            yield 0, None, lines.give_up(OPEN_QUOTE)
+        except csv.Error as error:
+            yield 0, None, lines.give_up(TOO_LONG if "field limit" in str(error) else OPEN_QUOTE)
             continue
-        if len(row) == width:
-            yield lines.commit(), row, None
-        elif not row:
+        if len(row) == width or (len(row) > width and any(row[:width]) and not any(row[width:])):
+            yield lines.commit(), row[:width], None
+        elif not any(cell.strip() for cell in row):
             lines.commit()
         else:
             yield 0, None, lines.give_up(f"{len(row)} cells where the header has {width}")

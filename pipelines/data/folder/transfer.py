@@ -21,7 +21,8 @@ import sql
 from pipelines.data.folder.cells import Also, Verdict, check
 from pipelines.data.folder.known import Ids
 from pipelines.data.folder.layout import INTERACTIONS, LAYOUTS, STARTUPS, USERS, Layout, file_of
-from pipelines.data.folder.rows import Reject, chunks, header_of, opened
+from pipelines.data.folder.plain import plain
+from pipelines.data.folder.rows import Header, Reject, header_of, opened, told
 from pipelines.postgres import copy_rows, copy_statement
 
 REPORT_COLUMNS = ("file", "line", "reason", "content")
@@ -58,6 +59,7 @@ class Transfer:
         """Events pass through a staging table, where the database finds what stands there twice."""
         self._do("begin")
         staged = self._file(INTERACTIONS, "staged_interactions", self._know_both, _staged)
+        self._do("spread")
         repeated = copy_statement(self._connection, sql.load("duplicates", "staging"), {}, self._report)
         if repeated:
             self.rejected["interactions.csv: duplicate event"] += repeated
@@ -82,18 +84,19 @@ class Transfer:
         """Copy the good rows of one file into a table as they are read; returns how many."""
         path = file_of(self._folder, layout)
         with opened(path) as (stream, position):
-            header = header_of(stream, path)
-            good = map(shaped, self._good_rows(layout, header, stream, position, also))
+            text = plain(stream, path)
+            header = header_of(text, path, layout.names)
+            good = map(shaped, self._good_rows(layout, header, text, position, also))
             first = next(good, None)
             if first is None:
                 return 0
             pieces = map(_as_csv, chain([first], good))
             return copy_rows(self._connection, table, first.column_names, _Stream(pieces))
 
-    def _good_rows(self, layout: Layout, header: Sequence[str], stream: IO[bytes], position: Callable[[], int],
+    def _good_rows(self, layout: Layout, header: Header, stream: IO[bytes], position: Callable[[], int],
                    also: Also) -> Iterator[pa.Table]:
         read = 0
-        for chunk in chunks(stream, header):
+        for chunk in told(stream, header):
             checked = check(chunk, layout, self._started, also)
             self._set_aside(layout.file, checked.rejects)
             self._bar.update(position() - read)

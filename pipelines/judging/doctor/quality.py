@@ -15,7 +15,7 @@ from models.nouns.vocabulary import Entity, Source, Surface
 from pipelines.judging.contenders import POPULAR
 from pipelines.judging.doctor.diagnosis import Diagnosis, Patient, answered, unknown
 from pipelines.judging.figures import SERVED
-from pipelines.postgres import engine, newest_event
+from pipelines.postgres import newest_event
 from pipelines.runs.run import parse_instant
 
 _BLEND = ("leave MATCHBOOK_BLEND=auto and name no weights, so that every build takes what is better at the inner cut; "
@@ -130,7 +130,7 @@ def _overlap(patient: Patient, release: Release | None, surface: str) -> float |
 def _newest(patient: Patient) -> datetime | None:
     """The platform's newest event, else that of the snapshot."""
     if patient.running:
-        return newest_event(engine(patient.settings))
+        return newest_event(patient.settings)
     newest = patient.snapshot.get("newest_event")
     return parse_instant(newest) if newest else None
 

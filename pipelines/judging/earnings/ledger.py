@@ -26,7 +26,7 @@ def read_ledger(settings: Settings, since: datetime, as_of: datetime) -> pd.Data
     Nothing that names anybody leaves the database.
     """
     bound = {"since": since, "as_of": as_of, "attribution_s": int(settings.attribution_days * 86_400),
-             "same_act_s": int(SAME_ACT.total_seconds())}
+             "same_act_s": int(SAME_ACT.total_seconds()), "earliest": settings.earliest_at}
     with tempfile.TemporaryFile() as sink:
         copy_out(engine(settings), "ledger/shown", bound, sink)
         sink.seek(0)

@@ -8,15 +8,15 @@ from datetime import datetime
 from typing import Any
 
 import numpy as np
-from sqlalchemy import Engine
 
 from models.nouns.entities import FACETS, UNKNOWN_TIME, Entities
+from models.nouns.id_map import NIL
 from models.nouns.vocabulary import Entity, Role
+from models.nouns.words import folded, most_frequent_spellings
 from models.scorers.content import text_of
-from pipelines.postgres import rows
+from models.settings import Settings
+from pipelines.postgres import engine, rows
 from pipelines.runs.run import microseconds
-
-_ROLES = [r.value for r in Role]
 
 
 @dataclass(frozen=True)
@@ -35,16 +35,18 @@ class Arrival:
     facets: Mapping[str, str]
 
 
-def arrivals(database: Engine, known: Entities, met: Iterable[str], since: datetime, as_of: datetime) -> list[Arrival]:
+def arrivals(
+    settings: Settings, known: Entities, met: Iterable[str], since: datetime, as_of: datetime
+) -> list[Arrival]:
     """Everybody of a kind that is not known, ascending by id: entered since, at an unknown time, or met by now.
 
     met: ids that events name. Who is on no table of the platform is left out.
     """
-    name = f"{known.entity}s"
-    born = [str(row.id) for row in rows(database, f"since/born_{name}", since=since, as_of=as_of)]
+    name, database, earliest = f"{known.entity}s", engine(settings), settings.earliest_at
+    born = [str(r.id) for r in rows(database, f"since/born_{name}", since=since, as_of=as_of, earliest=earliest)]
     asked = np.unique(np.array([*born, *met], "<U36"))
-    unknown = asked[(known.ids.rows_of(asked) < 0) & (asked != "")].tolist()
-    found = rows(database, f"since/{name}", ids=unknown, as_of=as_of) if unknown else []
+    unknown = asked[(known.ids.rows_of(asked) < 0) & (asked != "") & (asked != NIL)].tolist()
+    found = rows(database, f"since/{name}", ids=unknown, as_of=as_of, earliest=earliest) if unknown else []
     return [_arrival(known.entity, dict(row._mapping)) for row in found]
 
 
@@ -54,9 +56,11 @@ def extended(before: Entities, new: Sequence[Arrival], users: Entities | None = 
     facets, labels = {}, {}
     for facet in FACETS:
         words = [a.facets.get(facet, "") for a in new]
-        labels[facet] = (*before.labels[facet], *sorted(set(words) - {"", *before.labels[facet]}))
-        place = {"": -1, **{word: code for code, word in enumerate(labels[facet]) if word}}
-        facets[facet] = _behind(before.facets[facet], [place[word] for word in words])
+        known = {folded(label) for label in before.labels[facet]}
+        shown = most_frequent_spellings((word, 1) for word in words)
+        labels[facet] = (*before.labels[facet], *(shown[word] for word in sorted(shown) if word not in known))
+        place = {folded(label): code for code, label in enumerate(labels[facet])} | {"": -1}
+        facets[facet] = _behind(before.facets[facet], [place[folded(word)] for word in words])
     founder = users.ids.rows_of([a.founder for a in new]) if users is not None and new else np.full(len(new), -1)
     zeros, people = [0] * len(new), before.entity is Entity.USER
     return replace(
@@ -70,12 +74,14 @@ def extended(before: Entities, new: Sequence[Arrival], users: Entities | None = 
         count=_behind(before.count, zeros))
 
 
-def texts_of_later(database: Engine, known: Entities, as_of: datetime) -> np.ndarray:
+def texts_of_later(settings: Settings, known: Entities, as_of: datetime) -> np.ndarray:
     """(n,) str objects: the tokens of the profiles of whoever came since the build, blank for all others."""
     text = np.full(len(known), "", object)
     later = known.ids.ids[len(known) - known.ids.later :]
     later = later[later != ""].tolist()
-    for row in rows(database, f"since/{known.entity}s", ids=later, as_of=as_of) if later else []:
+    found = rows(engine(settings), f"since/{known.entity}s", ids=later, as_of=as_of,
+                 earliest=settings.earliest_at) if later else []
+    for row in found:
         arrival = _arrival(known.entity, dict(row._mapping))
         text[known.ids.rows_of([arrival.id])] = arrival.text
     return text
@@ -83,10 +89,10 @@ def texts_of_later(database: Engine, known: Entities, as_of: datetime) -> np.nda
 
 def _arrival(entity: Entity, row: Mapping[str, Any]) -> Arrival:
     words = {name: value for name, value in row.items() if isinstance(value, str)}
-    role = words.pop("role", "").strip().lower()
+    role = Role.of(words.pop("role", ""))
     created = UNKNOWN_TIME if row["created_at"] is None else microseconds(row["created_at"])
     facets = {"location": words.get("location", "")} if entity is Entity.USER else {f: words.get(f, "") for f in FACETS}
-    return Arrival(str(row["id"]), _ROLES.index(role) if role in _ROLES else -1, created, bool(row["gone"]),
+    return Arrival(str(row["id"]), -1 if role is None else list(Role).index(role), created, bool(row["gone"]),
                    text_of(words), str(row.get("founder_id") or ""), facets)
 
 

@@ -60,12 +60,12 @@ def find_changes(settings: Settings, release: Release, as_of: datetime) -> Chang
     Events are read from the cutoff of the build on: its models were not taught them, an earlier refresh or not.
     Raises DataError, BundleError, ServiceError.
     """
-    database, built = engine(settings), parse_instant(release.built)
+    built = parse_instant(release.built)
     before = entities_of(Artifacts(settings).open_bundle(CATALOGUE, release.bundles[CATALOGUE]))
     frame = _rows_since(settings, built, as_of)
     users, startups = before[Entity.USER], before[Entity.STARTUP]
-    new_users = arrivals(database, users, frame["user_id"].unique(), built, as_of)
-    new_startups = arrivals(database, startups, frame["startup_id"].unique(), built, as_of)
+    new_users = arrivals(settings, users, frame["user_id"].unique(), built, as_of)
+    new_startups = arrivals(settings, startups, frame["startup_id"].unique(), built, as_of)
     everybody = extended(users, new_users)
     entities = {Entity.USER: everybody, Entity.STARTUP: extended(startups, new_startups, everybody)}
     entities = {e: _with_the_gone(settings, known, built, as_of) for e, known in entities.items()}
@@ -80,7 +80,7 @@ def find_changes(settings: Settings, release: Release, as_of: datetime) -> Chang
     if unknown:
         log.warning("%d events since %s are passed over: unknown people or types; the next build reports them",
                     unknown, built)
-    text = {e: texts_of_later(database, known, as_of) for e, known in entities.items()}
+    text = {e: texts_of_later(settings, known, as_of) for e, known in entities.items()}
     return Changes(entities, events, again, {Entity.USER: new_users, Entity.STARTUP: new_startups}, text, unknown)
 
 

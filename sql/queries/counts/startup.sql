@@ -1,8 +1,8 @@
 -- Question: how many different users met a startup before a cutoff (R09)?
--- Parameters: startup_id uuid, as_of timestamptz, kinds text[] (the event types that count)
+-- Parameters: startup_id uuid, as_of timestamptz, earliest timestamptz (older events are not plausible), kinds text[] (the event types that count)
 -- Columns: interactions
 -- Order: one row
--- Index: idx_user_interactions_startup_at, idx_user_interactions_startup_user
+-- Index: idx_user_interactions_startup_at
 -- Note: what was counted at an earlier cutoff is not read again (N07): only those who came since then and never
 -- before are added.
 WITH counted AS (SELECT as_of FROM matchbook_counted WHERE as_of <= :as_of)
@@ -12,8 +12,9 @@ SELECT coalesce((SELECT c.interactions FROM matchbook_interaction_counts c, coun
         FROM (SELECT DISTINCT i.user_id
               FROM matchbook_interactions i
               WHERE i.startup_id = :startup_id AND i.interaction_type = ANY(:kinds) AND i.occurred_at < :as_of
-                AND i.occurred_at >= coalesce((SELECT as_of FROM counted), '-infinity')) AS fresh
+                AND i.occurred_at >= coalesce((SELECT as_of FROM counted), :earliest)) AS fresh
         WHERE NOT EXISTS (SELECT 1 FROM matchbook_interactions o
                           WHERE o.startup_id = :startup_id AND o.user_id = fresh.user_id
                             AND o.interaction_type = ANY(:kinds)
+                            AND o.occurred_at >= :earliest
                             AND o.occurred_at < (SELECT as_of FROM counted))) AS interactions

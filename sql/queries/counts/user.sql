@@ -1,5 +1,5 @@
 -- Question: how many events does a user have before a cutoff, duplicates once (R09)?
--- Parameters: user_id uuid, as_of timestamptz, kinds text[] (the event types that count)
+-- Parameters: user_id uuid, as_of timestamptz, earliest timestamptz (older events are not plausible), kinds text[] (the event types that count)
 -- Columns: interactions
 -- Order: one row
 -- Index: idx_user_interactions_user_id
@@ -12,4 +12,4 @@ SELECT coalesce((SELECT c.interactions FROM matchbook_interaction_counts c, coun
         FROM (SELECT DISTINCT i.startup_id, i.interaction_type, i.occurred_at
               FROM matchbook_interactions i
               WHERE i.user_id = :user_id AND i.interaction_type = ANY(:kinds) AND i.occurred_at < :as_of
-                AND i.occurred_at >= coalesce((SELECT as_of FROM counted), '-infinity')) AS fresh) AS interactions
+                AND i.occurred_at >= coalesce((SELECT as_of FROM counted), :earliest)) AS fresh) AS interactions

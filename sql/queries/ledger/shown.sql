@@ -1,6 +1,7 @@
 -- Question: what was shown in answers of one kind to one owner, and what came of it?
 -- Parameters: since timestamptz, as_of timestamptz: shown and done between; attribution_s int, so many seconds after it
--- was shown an act counts; same_act_s int, acts of a pair and type so close are one, told twice
+-- was shown an act counts; same_act_s int, acts of a pair and type so close are one, told twice; earliest timestamptz, an
+-- older birth counts as unknown
 -- Columns: surface, method, route, release, experiment, edition, arm, day, owner bigint (a hash of the id), answers,
 -- impressions, clicked, applied, converted, liked, disliked, engaged, top (impressions in the first ten), top_engaged,
 -- aged (impressions of items whose age is known), age_days (the sum of their ages)
@@ -54,11 +55,13 @@ WITH impression AS (
            coalesce(o.disliked_at >= o.liked_at AND o.disliked_at > '-infinity', false) AS disliked,
            coalesce(o.clicked OR o.converted OR o.favored OR o.liked_at > o.disliked_at, false) AS engaged,
            coalesce(s.position, 1) <= 10 AS top,
-           extract(epoch FROM s.at - CASE WHEN s.to_person THEN c.created_at ELSE p.created_at END) / 86400 AS age_days
+           extract(epoch FROM s.at - born.at) / 86400 AS age_days
     FROM shown s
     LEFT JOIN outcome o ON o.answer_id = s.answer_id AND o.user_id = s.user_id AND o.startup_id = s.startup_id
     LEFT JOIN matchbook_startups c ON s.to_person AND c.startup_id = s.startup_id
     LEFT JOIN matchbook_users p ON NOT s.to_person AND p.user_id = s.user_id
+    LEFT JOIN LATERAL (SELECT CASE WHEN s.to_person THEN c.created_at ELSE p.created_at END AS at) AS born
+           ON born.at >= :earliest AND born.at <= s.at
 )
 SELECT surface, method, route, release, experiment, edition, arm, day,
        hashtextextended(CAST(CASE WHEN to_person THEN user_id ELSE startup_id END AS text), 0) AS owner,

@@ -17,6 +17,7 @@ from sqlalchemy import Connection, text
 from models.errors import ContractError, DataError, EmptySnapshot
 from models.nouns.vocabulary import Entity
 from models.settings import Settings
+from models.settings.kinds import Instant
 from pipelines.data.columns import layout
 from pipelines.data.export import export_snapshot
 from pipelines.data.snapshot import Snapshot
@@ -55,7 +56,7 @@ def market(settings: Settings) -> Settings:
             ('{ANA}', '{BOLT}', 'favorite', '2024-02-02 02:02:02+00'),
             ('{BEN}', '{ACME}', 'interest', '2024-03-01+00'), ('{CY}', '{ACME}', 'view', '2024-07-01+00')""",
     )
-    return settings
+    return replace(settings, earliest=Instant("1960-01-01"))
 
 
 def exported(settings: Settings, run_id: str = "r", as_of: str = "2024-03-01", fresh: bool = False) -> Snapshot:

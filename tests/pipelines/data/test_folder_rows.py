@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from pipelines.data.folder import rows as reader
 from pipelines.data.folder.cells import Verdict
 from pipelines.data.folder.known import Ids
-from pipelines.data.folder.rows import OPEN_QUOTE, Chunk, chunks
+from pipelines.data.folder.rows import OPEN_QUOTE, TOO_LONG, Chunk, chunks
 
 NAMES = ("a", "b", "c")
 ODD_ENDS = "\x0b\x0c\x1c\x1d\x1e\x85\u2028\u2029"  # line ends to Python, not to CSV
@@ -64,9 +64,14 @@ def test_an_open_quote_that_a_later_one_closes_does_not_swallow_rows() -> None:
     assert [c[0] for c in cells] == ["2", "3", "4"] and rejected == [(2, "4 cells where the header has 3")]
 
 
-def test_a_row_of_a_gigantic_cell_is_set_aside() -> None:
-    cells, _, rejected = read(b'1,"' + b"x" * 200_000 + b'",c\n2,b,c\n')
-    assert [c[0] for c in cells] == ["2"] and rejected == [(2, OPEN_QUOTE)]
+def test_a_long_cell_is_read_and_one_beyond_the_limit_is_set_aside(monkeypatch: pytest.MonkeyPatch) -> None:
+    body = b'1,"' + b"x" * 200_000 + b'",c\n2,b,c\n'
+    cells, _, rejected = read(body)
+    assert [c[0] for c in cells] == ["1", "2"] and rejected == []
+    limit = csv.field_size_limit(100_000)
+    cells, _, rejected = read(body)
+    csv.field_size_limit(limit)
+    assert [c[0] for c in cells] == ["2"] and rejected == [(2, TOO_LONG)]
 
 
 def test_an_id_is_taken_once_across_chunks_and_a_bad_row_takes_none() -> None:

@@ -79,7 +79,7 @@ def test_every_column_arrives(settings: Settings, tmp_path: Path) -> None:
     assert asked(settings, "SELECT description, category, field, type, tags, stage, founder_id::text, "
                            "created_at::text, views, withdrawn_at::text FROM matchbook_startups") == [
         (None, "c", "f", "t", "x;y", "seed", U, "2024-01-01 00:00:00.123456+00", 12, "2999-01-01 00:00:00+00")]
-    assert newest_event(engine(settings)) is None
+    assert newest_event(settings) is None
 
 
 @pytest.mark.parametrize("end", ["\n", "\r\n"])
