@@ -70,7 +70,7 @@ class Lessons:
 def lessons_of(run: Run, snapshot: Snapshot) -> dict[Surface, list[Lessons]]:
     """By surface the lessons of every cut, newest first; surfaces without any are left out."""
     found: dict[Surface, list[Lessons]] = {s: [] for s in Surface}
-    interactions, settings = snapshot.interactions(), run.settings
+    interactions, settings = snapshot.heard, run.settings
     judged = inner_cut(interactions, settings.holdout_share)
     for cut_us, until_us in cuts(interactions, settings.holdout_share, snapshot.as_of_us, settings.ranker_cuts):
         try:
@@ -168,7 +168,7 @@ class _Meetings:
 
     @classmethod
     def of(cls, holdout: Holdout, recipe: Recipe, until_us: int) -> _Meetings:
-        events = holdout.snapshot.interactions()
+        events = holdout.snapshot.heard
         events = events.where((events.at >= holdout.cut_us) & (events.at < until_us))
         events = events if recipe.surface.owner is Entity.USER else events.transposed()
         key = events.owner.astype(np.int64) * len(recipe.items) + events.item

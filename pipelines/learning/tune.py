@@ -222,7 +222,7 @@ def _judged(split: Split, model: str, chosen: Settings, halves: Path) -> np.ndar
         als, two_tower = (_half(split, name, chosen, halves / name) for name in _HALVES)
         return split.blended(als, two_tower, chosen)
     both = model in ("two_tower_v1", "content_v1")
-    return np.asarray(split.judged(split.fitted(model, chosen), chosen, surfaces_of(model, both))["ndcg"])
+    return np.asarray(split.judged(split.fitted(model, chosen), chosen, surfaces_of(model, both), choosing=True)["ndcg"])
 
 
 def _half(split: Split, name: str, settings: Settings, directory: Path) -> Bundle:
