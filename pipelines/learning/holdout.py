@@ -49,6 +49,11 @@ class Outcome:
     engaged: sparse.csr_matrix
     declined: sparse.csr_matrix
 
+    @property
+    def met(self) -> sparse.csr_matrix:
+        """bool: every new pair, the disliked ones too."""
+        return _sorted(self.relevant + (self.declined > 0))
+
     def transposed(self) -> Outcome:
         """The same seen from the startups."""
         return Outcome(*(m.T.tocsr() for m in (self.relevant, self.engaged, self.declined)))
@@ -110,12 +115,13 @@ class Holdout:
         those who report and judge the release, never both. Who has opted out by the build's cutoff is in neither. Up to `holdout_owners` in both halves together,
         drawn by a hash of the id, so that large marketplaces stay within bounds."""
         mine = self.seen_from(recipe.surface)
-        chosen = np.sort(of_half(recipe.owners.ids, self._drawn(recipe), teaching))
+        chosen = np.sort(of_half(recipe.owners.ids, self._drawn(recipe, mine.relevant), teaching))
         return self.batch(recipe, chosen), mine.over(chosen, recipe.catalogue)
 
     def everybody(self, recipe: Recipe, most: int) -> tuple[Owners, Outcome]:
-        """Both halves, `most` owners at most: for what is taught at this cut and judged at a later one."""
-        rows = np.sort(self._drawn(recipe)[:most])
+        """Both halves of those who met somebody new, `most` owners at most: for what is taught at this cut and judged at
+        a later one, which may not know yet who will be disliked."""
+        rows = np.sort(self._drawn(recipe, self.seen_from(recipe.surface).met)[:most])
         return self.batch(recipe, rows), self.seen_from(recipe.surface).over(rows, recipe.catalogue)
 
     def batch(self, recipe: Recipe, rows: np.ndarray) -> Owners:
@@ -128,12 +134,12 @@ class Holdout:
                 for row, came in zip(rows.tolist(), late.tolist(), strict=True)]
         return recipe.batch(rows, self.before, told)
 
-    def _drawn(self, recipe: Recipe) -> np.ndarray:
-        """Rows of up to `holdout_owners` owners with an outcome in the catalogue, in the order of their hash."""
-        mine = self.seen_from(recipe.surface)
+    def _drawn(self, recipe: Recipe, came: sparse.csr_matrix) -> np.ndarray:
+        """Rows of up to `holdout_owners` owners with an outcome of these (owners, items) in the catalogue, in the order
+        of their hash."""
         rows = recipe.owners.owners_of(recipe.surface)
         rows = rows[~recipe.owners.opted_out[rows]]
-        rows = rows[np.diff(_sorted(mine.relevant[rows][:, recipe.catalogue]).indptr) > 0]
+        rows = rows[np.diff(_sorted(came[rows][:, recipe.catalogue]).indptr) > 0]
         return rows[np.argsort(hashed(recipe.owners.ids, rows))][: self.settings.holdout_owners]
 
 
