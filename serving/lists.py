@@ -105,7 +105,7 @@ class ListReader:
         trouble = trouble or broken or self.releases.trouble
         impersonal = {o for o in owners if surface.owner is Entity.USER and self.hidden.holds(Entity.USER, o)}
         answers = {o: Answer(surface, o, held, listing, "cache", True, held.generated_at(listing.part), trouble)
-                   for o, listing in stored.items() if o not in impersonal or listing.method is Method.POPULAR}
+                   for o, listing in stored.items() if o not in impersonal or listing.impersonal}
         missing, met = [o for o in owners if o not in answers], self._met(held, stored, found)
         if met:
             answers |= self._outgrown(held, surface, {o: a for o, a in answers.items() if o not in impersonal}, met)
@@ -268,7 +268,7 @@ def _decoded(held: HeldRelease, surface: Surface, found: Mapping[str, Found]) ->
 
 def _is_impersonal(found: LiveAnswer) -> bool:
     """Whether a live answer is for whoever opted out: one that was kept from before may be personal."""
-    return found.listing is None or found.listing.method is Method.POPULAR
+    return found.listing is None or found.listing.impersonal
 
 
 def _listed(trending: TrendingList, ids: IdMap) -> StoredList:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import sparse
 
 from models.errors import DataError
+from models.nouns.candidates import indptr_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,6 +56,17 @@ class Owners:
             None if self.age is None else self.age[start:stop],
         )
 
+    def impersonal(self) -> Owners:
+        """The batch in which whoever opted out is a stranger without a profile: no history, no words (R23, L07).
+
+        What is barred stays: it only keeps items away. So does the count, which the route follows."""
+        if not self.opted_out.any():
+            return self
+        told = ~self.opted_out
+        text = None if self.text is None else tuple(t if tell else "" for t, tell in zip(self.text, told, strict=True))
+        age = None if self.age is None else _of_rows(self.age, told)
+        return replace(self, history=_of_rows(self.history, told), text=text, age=age)
+
     def take(self, which: np.ndarray) -> Owners:
         """The owners of these places, in this order."""
         text = None if self.text is None else tuple(self.text[i] for i in which.tolist())
@@ -67,3 +79,12 @@ class Owners:
             text,
             None if self.age is None else self.age[which],
         )
+
+
+def _of_rows(matrix: sparse.csr_matrix, kept: np.ndarray) -> sparse.csr_matrix:
+    """The csr matrix with every row empty that is not kept, (b,) bool."""
+    length = np.diff(matrix.indptr)
+    stored = np.repeat(kept, length)
+    return sparse.csr_matrix(
+        (matrix.data[stored], matrix.indices[stored], indptr_of(np.where(kept, length, 0))), shape=matrix.shape
+    )

@@ -148,9 +148,9 @@ class Recipe:
         )
 
     def age_days(self, rows: np.ndarray) -> np.ndarray:
-        """(b,) float32 days since each owner was created, 0 where unknown."""
+        """(b,) float32 days since each owner was created, 0 where unknown and for whoever came after the cutoff."""
         created = np.where(rows >= 0, self.owners.created_at[rows], self.as_of_us)
-        days = (self.as_of_us - np.maximum(created, 0)) / 86_400e6
+        days = np.maximum(self.as_of_us - np.maximum(created, 0), 0) / 86_400e6
         return np.where(created > 0, days, 0).astype(np.float32)
 
     def _age(self, mine: Interactions) -> sparse.csr_matrix:

@@ -57,7 +57,10 @@ def recommend(recipe: Recipe, owners: Owners, depth: int) -> RankedLists:
 
 
 def rank(recipe: Recipe, owners: Owners, depth: int) -> Ranking:
-    """The recipe for one chunk of owners, with everything that `explain` wants to show."""
+    """The recipe for one chunk of owners, with everything that `explain` wants to show.
+
+    Whoever opted out is answered as a stranger without a profile, less what is barred for them (R23)."""
+    owners = owners.impersonal()
     routed = route(recipe.surface, owners.count, recipe.settings)
     if isinstance(recipe.ranker, LearnedRanker):
         candidates = wide_candidates(recipe, owners)

@@ -118,8 +118,10 @@ def place(
     """Order a rectangle of candidates greedily.
 
     base: (b, w) float32 scores with neutral diversity, -inf marks the ragged end. facets: (b, w) codes of
-    DIVERSITY_FACETS. Each of the first `places` is given to the candidate that scores best `again` with diversity
-    measured against those already placed (C51); the rest follows by its base score.
+    DIVERSITY_FACETS. The first place is given by the base score, as nothing is placed to compare with; each of the
+    others of the first `places` to the candidate that scores best `again` with diversity measured against those
+    already placed (C51); the rest follows by its base score. `base_diversity` (pipelines/learning/ranking_set.py)
+    teaches the same.
     Returns order (b, min(depth, w)) int64 columns, best first, ties by column, and score (same shape) float32 that
     never rises along a list; columns that are not present come last with score -inf.
     """
@@ -159,7 +161,8 @@ def _greedy(
     shared = np.zeros(free.shape, np.float32)
     chosen, chosen_score = np.empty((len(base), places), np.int64), np.empty((len(base), places), np.float32)
     for p in range(places):
-        score = np.where(free, score_of(1 - shared / (max(p, 1) * len(DIVERSITY_FACETS))), -np.inf)
+        told = score_of(1 - shared / (p * len(DIVERSITY_FACETS))) if p else np.take_along_axis(base, pool, 1)
+        score = np.where(free, told, -np.inf)
         best = score.argmax(axis=1)
         chosen[:, p], chosen_score[:, p] = pool[row, best], score[row, best]
         free[row, best] = False

@@ -6,6 +6,7 @@ import argparse
 import json
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -102,7 +103,8 @@ def from_profiles(settings: Settings, release: Release, surface: Surface, path: 
     if "role" in table and key == "user_id":
         mine = table[table["role"].map(lambda word: not folded(word) or Role.of(word) is surface.role).astype(bool)]
     owners = recipe.strangers([text_of({str(k): str(v) for k, v in row.items()}) for row in mine.to_dict("records")])
-    return mine[key].to_numpy(str), score_owners(recipe, owners)
+    out = (mine["opted_out_at"].str.strip() != "").to_numpy() if "opted_out_at" in mine else owners.opted_out
+    return mine[key].to_numpy(str), score_owners(recipe, replace(owners, opted_out=out))
 
 
 def _write(lists: RankedLists, owners: np.ndarray, items: np.ndarray, depth: int | None) -> None:

@@ -91,8 +91,7 @@ def read_matrix(folder: Path, reverse: bool = False) -> tuple[sparse.csr_matrix,
 
 def _taught(snapshot: Snapshot, min_interactions: int) -> Interactions:
     """The events of people who want to be learnt from and did enough."""
-    users, events = snapshot.entities(Entity.USER), snapshot.interactions()
-    allowed = events.where(~users.opted_out[events.owner])
+    allowed = snapshot.heard
     enough = allowed.counts() >= min_interactions
     kept = allowed.where(enough[allowed.owner])
     if len(allowed) and not len(kept):

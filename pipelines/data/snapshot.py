@@ -115,8 +115,20 @@ class Snapshot:
 
     def interactions(self) -> Interactions:
         """Every checked event before the cutoff: owners are users, items are startups, a duplicate once. With them the
-        pairs that are dismissed."""
+        pairs that are dismissed.
+
+        What makes lists reads these; what learns or judges reads `heard`."""
         return self._interactions
+
+    @cached_property
+    def silent(self) -> np.ndarray:
+        """(users,) bool: opted out by the cutoff. They teach and judge nothing, not even of the time before (R23)."""
+        return _times(self.users["opted_out_at"], NEVER) < self.as_of_us
+
+    @cached_property
+    def heard(self) -> Interactions:
+        """The events of all others: what may teach and judge."""
+        return self._interactions.where(~self.silent[self._interactions.owner])
 
     def entities(self, entity: Entity, before_us: int | None = None) -> Entities:
         """Everybody of a kind as they stood just before an instant, microseconds since 1970 UTC; default the cutoff.

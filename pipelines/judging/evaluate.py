@@ -158,7 +158,7 @@ def _checked(run: Run, snapshot: Snapshot, stage: SecondStage) -> list[str]:
     settings = stage.holdout.settings
     told = check_leaks(snapshot, settings, stage.holdout.cut_us, stage.holdout.bundles)
     rolling = 0
-    for cut_us, until_us in cuts(snapshot.interactions(), settings.holdout_share, snapshot.as_of_us,
+    for cut_us, until_us in cuts(snapshot.heard, settings.holdout_share, snapshot.as_of_us,
                                  settings.ranker_cuts):
         if stage.judged is None or cut_us >= stage.holdout.cut_us:
             continue

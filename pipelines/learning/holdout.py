@@ -49,6 +49,11 @@ class Outcome:
     engaged: sparse.csr_matrix
     declined: sparse.csr_matrix
 
+    @property
+    def met(self) -> sparse.csr_matrix:
+        """bool: every new pair, the disliked ones too."""
+        return _sorted(self.relevant + (self.declined > 0))
+
     def transposed(self) -> Outcome:
         """The same seen from the startups."""
         return Outcome(*(m.T.tocsr() for m in (self.relevant, self.engaged, self.declined)))
@@ -80,7 +85,8 @@ class Holdout:
     """One inner cut of a snapshot.
 
     cut_us: the cut, microseconds since 1970 UTC. bundles: base models of the rows before it, never published.
-    before: users x startups, strictly before the cut. outcome: the same orientation.
+    before: users x startups, strictly before the cut. outcome: the same orientation. Both without those who have opted
+    out by the snapshot's cutoff.
     """
 
     cut_us: int
@@ -105,17 +111,17 @@ class Holdout:
         return self.outcome if surface.owner is Entity.USER else self.outcome.transposed()
 
     def owners(self, recipe: Recipe, teaching: bool) -> tuple[Owners, Outcome]:
-        """One half of the surface's owners with an outcome in the catalogue, ascending: those who teach the ranker or
-        those who judge it, never both. Who opted out is in neither. Up to `holdout_owners` in both halves together,
+        """One half of the surface's owners with an outcome in the catalogue, ascending: those who teach and choose, or
+        those who report and judge the release, never both. Who has opted out by the build's cutoff is in neither. Up to `holdout_owners` in both halves together,
         drawn by a hash of the id, so that large marketplaces stay within bounds."""
         mine = self.seen_from(recipe.surface)
-        rows, mark = self._drawn(recipe)
-        chosen = np.sort(rows[(mark & np.uint64(1)).astype(bool) == teaching])
+        chosen = np.sort(of_half(recipe.owners.ids, self._drawn(recipe, mine.relevant), teaching))
         return self.batch(recipe, chosen), mine.over(chosen, recipe.catalogue)
 
     def everybody(self, recipe: Recipe, most: int) -> tuple[Owners, Outcome]:
-        """Both halves, `most` owners at most: for what is taught at this cut and judged at a later one."""
-        rows = np.sort(self._drawn(recipe)[0][:most])
+        """Both halves of those who met somebody new, `most` owners at most: for what is taught at this cut and judged at
+        a later one, which may not know yet who will be disliked."""
+        rows = np.sort(self._drawn(recipe, self.seen_from(recipe.surface).met)[:most])
         return self.batch(recipe, rows), self.seen_from(recipe.surface).over(rows, recipe.catalogue)
 
     def batch(self, recipe: Recipe, rows: np.ndarray) -> Owners:
@@ -128,15 +134,13 @@ class Holdout:
                 for row, came in zip(rows.tolist(), late.tolist(), strict=True)]
         return recipe.batch(rows, self.before, told)
 
-    def _drawn(self, recipe: Recipe) -> tuple[np.ndarray, np.ndarray]:
-        """Rows and marks of up to `holdout_owners` owners with an outcome in the catalogue."""
-        mine = self.seen_from(recipe.surface)
+    def _drawn(self, recipe: Recipe, came: sparse.csr_matrix) -> np.ndarray:
+        """Rows of up to `holdout_owners` owners with an outcome of these (owners, items) in the catalogue, in the order
+        of their hash."""
         rows = recipe.owners.owners_of(recipe.surface)
         rows = rows[~recipe.owners.opted_out[rows]]
-        rows = rows[np.diff(_sorted(mine.relevant[rows][:, recipe.catalogue]).indptr) > 0]
-        mark = hashed(recipe.owners.ids, rows)
-        order = np.argsort(mark)[: self.settings.holdout_owners]
-        return rows[order], mark[order]
+        rows = rows[np.diff(_sorted(came[rows][:, recipe.catalogue]).indptr) > 0]
+        return rows[np.argsort(hashed(recipe.owners.ids, rows))][: self.settings.holdout_owners]
 
 
 def hashed(ids: IdMap, rows: np.ndarray) -> np.ndarray:
@@ -146,6 +150,15 @@ def hashed(ids: IdMap, rows: np.ndarray) -> np.ndarray:
     for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
         x = (x ^ (x >> np.uint64(shift))) * np.uint64(factor)
     return np.asarray(x ^ (x >> np.uint64(31)))
+
+
+def of_half(ids: IdMap, rows: np.ndarray, choosing: bool, most: int | None = None) -> np.ndarray:
+    """Those of these rows, up to `most` by their hash, whose owners teach and choose, or those who report: never both,
+    so that no figure is better because it was chosen by."""
+    mark = hashed(ids, rows)
+    order = np.argsort(mark)
+    order = order[(mark[order] & np.uint64(1)).astype(bool) == choosing]
+    return rows[order][:most]
 
 
 def inner_cut(interactions: Interactions, share: float) -> int:
@@ -160,12 +173,12 @@ def inner_cut(interactions: Interactions, share: float) -> int:
 
 def open_holdout(run: Run, snapshot: Snapshot) -> Holdout:
     """The inner cut of a build; its base models are fitted once and kept in the run's staging. Raises TooSparse."""
-    return open_cut(run, snapshot, inner_cut(snapshot.interactions(), run.settings.holdout_share))
+    return open_cut(run, snapshot, inner_cut(snapshot.heard, run.settings.holdout_share))
 
 
 def open_cut(run: Run, snapshot: Snapshot, cut_us: int, until_us: int | None = None) -> Holdout:
     """Any cut, and what came of it before `until_us` (the snapshot's own cutoff by default). Raises TooSparse."""
-    interactions, settings, bundles = snapshot.interactions(), run.settings, {}
+    interactions, settings, bundles = snapshot.heard, run.settings, {}
     for name in BASE_BUNDLES:
         try:
             bundles[name] = _fitted(run, snapshot, name, cut_us)

@@ -21,7 +21,7 @@ from models.nouns.entities import FACETS, Entities
 from models.nouns.vocabulary import Entity
 from models.nouns.words import folded
 from models.settings import Settings
-from pipelines.data.columns.layout import STARTUP_TEXT, USER_TEXT
+from pipelines.data.columns.layout import INSTANT, STARTUP_TEXT, USER_TEXT
 from pipelines.data.snapshot import Snapshot
 from pipelines.learning.train import BASE_BUNDLES, Lesson, fit
 from pipelines.runs.run import EPOCH
@@ -64,11 +64,13 @@ def check_labels(name: str, newest_us: int, cut_us: int) -> None:
 def truncated(snapshot: Snapshot, cut_us: int) -> Snapshot:
     """The snapshot as if the world had ended at an instant; row numbers stay.
 
-    Later events are dropped. Later opt-outs, withdrawals and view counters, role and words of who had not arrived, and
-    stages before the first event where the setting `stage_known` says so are blank.
+    Later events are dropped. Later withdrawals and view counters, role and words of who had not arrived, and stages
+    before the first event where the setting `stage_known` says so are blank. A later opt-out is the one thing of the
+    future that is heeded: whoever is out by the cutoff is out at every cut (R23), here a moment before it.
     """
     events = snapshot.events.filter(pc.less(snapshot.events["at"], cut_us))
-    users = _before(snapshot.users, "opted_out_at", cut_us)
+    out = pc.min_element_wise(snapshot.users["opted_out_at"].cast(pa.int64()), cut_us - 1, skip_nulls=False)
+    users = _put(snapshot.users, "opted_out_at", out.cast(INSTANT))
     users = _told(users, ("role", *USER_TEXT), _arrived(users, events["user"].to_numpy(), cut_us))
     startups = _before(snapshot.startups, "withdrawn_at", cut_us)
     counted = pc.fill_null(pc.less(startups["updated_at"].cast(pa.int64()), cut_us), False)

@@ -154,8 +154,8 @@ def _of_chunk(recipe: Recipe, owners: Owners, outcome: Outcome, each: int, decli
 
 
 def base_diversity(recipe: Recipe, indptr: np.ndarray, item: np.ndarray, score: np.ndarray) -> np.ndarray:
-    """(nnz,) float32 diversity of each candidate against those above it in the base order, at most `diversity_places`
-    of them, as the greedy placing measures it; the first has the neutral value (C51, R04)."""
+    """(nnz,) float32 diversity of each candidate against those above it in the base order, as the greedy placing
+    measures it (`models.scorers.ranker.place`): neutral for the first, and from `diversity_places` on (C50, C51, R04)."""
     length, places = np.diff(indptr), recipe.settings.diversity_places
     owner = np.repeat(np.arange(len(length)), length)
     order = np.lexsort((item, -score, owner))
@@ -166,8 +166,8 @@ def base_diversity(recipe: Recipe, indptr: np.ndarray, item: np.ndarray, score: 
         for place in range(min(places, int(length.max(initial=0)))):
             above = code[np.minimum(indptr[owner] + place, len(code) - 1)]
             shared += (position > place) & (code == above) & (code >= 0)
-    compared = np.minimum(position, places)
-    value = np.where(compared > 0, 1 - shared / (np.maximum(compared, 1) * len(DIVERSITY_FACETS)), NEUTRAL_DIVERSITY)
+    compared = (np.clip(position, 1, None) * len(DIVERSITY_FACETS)).astype(np.float32)
+    value = np.where((position > 0) & (position < places), 1 - shared / compared, np.float32(NEUTRAL_DIVERSITY))
     diversity = np.empty(len(item), np.float32)
     diversity[order] = value
     return diversity

@@ -17,7 +17,7 @@ from models.recipe import REQUIRED, Recipe, open_recipe
 from models.recommend import recommend
 from models.settings import Settings
 from pipelines.data.snapshot import Snapshot
-from pipelines.learning.holdout import Outcome, hashed, inner_cut, outcome_of
+from pipelines.learning.holdout import Outcome, inner_cut, of_half, outcome_of
 from pipelines.learning.train import fit
 from pipelines.runs.run import EPOCH
 
@@ -44,7 +44,7 @@ class Split:
     @classmethod
     def of(cls, snapshot: Snapshot, settings: Settings, share: float) -> Split:
         """The cut that leaves the last `share` of the events after it. Raises TooSparse where one side is empty."""
-        interactions = snapshot.interactions()
+        interactions = snapshot.heard
         cut_us = inner_cut(interactions, share)
         facts = {name: fit(name, snapshot, settings, cut_us) for name in REQUIRED}
         return cls(snapshot, cut_us, interactions.before(cut_us), outcome_of(interactions, cut_us), facts)
@@ -58,46 +58,48 @@ class Split:
         """The model before the cut. Raises TooSparse and TrainingError."""
         return fit(name, self.snapshot, settings, self.cut_us)
 
-    def judged(self, bundle: Bundle, settings: Settings, surfaces: Sequence[Surface]) -> dict[str, np.ndarray]:
-        """precision, recall, ndcg, map at K of every owner of these surfaces who first met something after the cut.
+    def judged(self, bundle: Bundle, settings: Settings, surfaces: Sequence[Surface],
+               choosing: bool) -> dict[str, np.ndarray]:
+        """precision, recall, ndcg, map at K of the owners of these surfaces who first met something after the cut: of
+        the half that chooses settings, or of the half that reports how good they are.
 
         Each (owners,) float64, the same owners in the same order for every model (`holdout_owners` of a surface at
         most); an owner the model does not know has 0, and `known` (owners,) bool is False. What they had met before is
         left out of their lists, a disliked item is no hit, and everything listed at the cut may be shown.
         """
-        found = [self._on(surface, bundle, settings) for surface in surfaces]
+        found = [self._on(surface, bundle, settings, choosing) for surface in surfaces]
         return {name: np.concatenate([f[name] for f in found]) for name in found[0]}
 
-    def _on(self, surface: Surface, bundle: Bundle, settings: Settings) -> dict[str, np.ndarray]:
+    def _on(self, surface: Surface, bundle: Bundle, settings: Settings, choosing: bool) -> dict[str, np.ndarray]:
         settings = replace(settings, enable_als=True, enable_two_tower=True, ranker="rules")
         recipe = open_recipe(surface, {**self.facts, bundle.name: bundle}, settings)
         (scorer,) = recipe.scorers.values()
-        rows, relevant = self._asked(recipe, settings)
+        rows, relevant = self._asked(recipe, settings, choosing)
         proposal = scorer.propose(recipe.batch(rows, self.before), K)
         figures = at_k(hits_of(places(proposal.indptr, proposal.item), relevant), np.diff(relevant.indptr))
         return {**figures, "known": np.diff(proposal.indptr) > 0}
 
     def blended(self, als: Bundle, two_tower: Bundle, settings: Settings) -> np.ndarray:
-        """(owners,) float64 NDCG at K on the surfaces of people, of lists that the ensemble makes alone with the two
+        """(choosing owners,) float64 NDCG at K on the surfaces of people, of lists that the ensemble makes alone with the two
         weights of the settings; whom one half does not know the other answers."""
         alone = replace(settings, enable_als=True, enable_two_tower=True, enable_ensemble=True, ranker="off",
                         candidate_sources="route", blend="weighted", cold_start_threshold=0, warm_user_threshold=0)
         found = []
         for surface in surfaces_of(two_tower.name):
             recipe = open_recipe(surface, {**self.facts, als.name: als, two_tower.name: two_tower}, alone)
-            rows, relevant = self._asked(recipe, settings)
+            rows, relevant = self._asked(recipe, settings, choosing=True)
             lists = recommend(recipe, recipe.batch(rows, self.before), K)
             item = np.searchsorted(recipe.catalogue, lists.item).astype(np.int32)
             found.append(ndcg_of(places(lists.indptr, item), relevant))
         return np.concatenate(found)
 
-    def _asked(self, recipe: Recipe, settings: Settings) -> tuple[np.ndarray, sparse.csr_matrix]:
-        """Rows of the owners that judge on a surface, and what each met first after the cut, over the catalogue."""
+    def _asked(self, recipe: Recipe, settings: Settings, choosing: bool) -> tuple[np.ndarray, sparse.csr_matrix]:
+        """Rows of one half of a surface's owners, and what each met first after the cut, over the catalogue."""
         mine = self.outcome if recipe.surface.owner is Entity.USER else self.outcome.transposed()
         rows = recipe.owners.owners_of(recipe.surface)
         rows = rows[~recipe.owners.opted_out[rows]]
         rows = rows[np.diff(mine.over(rows, recipe.catalogue).relevant.indptr) > 0]
-        rows = np.sort(rows[np.argsort(hashed(recipe.owners.ids, rows))][: settings.holdout_owners])
+        rows = np.sort(of_half(recipe.owners.ids, rows, choosing, settings.holdout_owners))
         return rows, mine.over(rows, recipe.catalogue).relevant
 
 
@@ -108,7 +110,7 @@ def split_test(name: str, snapshot: Snapshot, settings: Settings, share: float) 
     TooSparse where one side of the cut is empty.
     """
     split = Split.of(snapshot, settings, share)
-    figures = split.judged(split.fitted(name, settings), settings, surfaces_of(name))
+    figures = split.judged(split.fitted(name, settings), settings, surfaces_of(name), choosing=False)
     known = figures["known"]
     low, high = bootstrap(figures["ndcg"][known])
     return {"cut": split.cut, "owners": int(known.sum()), f"Precision@{K}": _mean(figures["precision"][known]),

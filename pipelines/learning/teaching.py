@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from models.errors import TooSparse, TrainingError
+from models.nouns.candidates import indptr_of
 from models.nouns.interactions import Interactions
 from models.nouns.owners import Owners
-from models.nouns.vocabulary import Entity, Surface
+from models.nouns.vocabulary import EXPLICIT_KINDS, Entity, InteractionKind, Surface
 from models.recipe import Recipe
 from models.recommend import CHUNK, learned_table, wide_candidates
 from models.training.learned_ranker import TaughtRows
@@ -29,6 +30,26 @@ _LOG = logging.getLogger(__name__)
 ENOUGH = 20_000
 #: Owners of one cut and surface who teach, and candidates of one owner who teach whatever came of them.
 OWNERS, NEGATIVES = 1_500, 60
+_EXPLICIT = np.isin(np.arange(len(InteractionKind)), [k.code for k in EXPLICIT_KINDS])
+
+
+@dataclass(frozen=True, eq=False)
+class Opinions:
+    """Explicit events of sampled pairs, by row and then by time. row: (k,) of Lessons. at: (k,) microseconds.
+    dislike: (k,) bool."""
+
+    row: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
+    at: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
+    dislike: np.ndarray = field(default_factory=lambda: np.zeros(0, bool))
+
+    def disliked(self, until_us: int, rows: int) -> np.ndarray:
+        """(rows,) bool: the last opinion before an instant is a dislike (R07). What is said later is not known then."""
+        early = np.flatnonzero(self.at < until_us)
+        row = self.row[early]
+        last = early[np.append(row[1:] != row[:-1], np.ones(min(len(row), 1), bool))]
+        found = np.zeros(rows, bool)
+        found[self.row[last]] = self.dislike[last]
+        return found
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,7 +58,8 @@ class Lessons:
 
     names: (f,). features: (n, f) float32. met_us: (n,) int64 when the pair first met after the cut, 0 never.
     owner: (n,) int32 entity rows. cut_us: the cut. drawn: (n,) bool, sampled whatever came of it: of the others, which
-    stand here because they met, an instant before that may not know; None: all were drawn.
+    stand here because they met, an instant before that may not know; None: all were drawn. opinions: what was said of
+    the pairs after the cut.
     """
 
     names: tuple[str, ...]
@@ -46,9 +68,11 @@ class Lessons:
     owner: np.ndarray
     cut_us: int
     drawn: np.ndarray | None = None
+    opinions: Opinions = field(default_factory=Opinions)
 
     def until(self, until_us: int) -> tuple[np.ndarray, np.ndarray]:
-        """(n,) bool, which rows an instant may know, and (n,) bool, which of all had met by then."""
+        """(n,) bool, which rows an instant may know, and (n,) bool, which of all had met by then, and were not disliked
+        by then."""
         met = self._met(until_us)
         return (np.ones(len(met), bool) if self.drawn is None else met | self.drawn), met
 
@@ -64,13 +88,13 @@ class Lessons:
         return int(self._met(until_us).sum())
 
     def _met(self, until_us: int) -> np.ndarray:
-        return (self.met_us > 0) & (self.met_us < until_us)
+        return (self.met_us > 0) & (self.met_us < until_us) & ~self.opinions.disliked(until_us, len(self.met_us))
 
 
 def lessons_of(run: Run, snapshot: Snapshot) -> dict[Surface, list[Lessons]]:
     """By surface the lessons of every cut, newest first; surfaces without any are left out."""
     found: dict[Surface, list[Lessons]] = {s: [] for s in Surface}
-    interactions, settings = snapshot.interactions(), run.settings
+    interactions, settings = snapshot.heard, run.settings
     judged = inner_cut(interactions, settings.holdout_share)
     for cut_us, until_us in cuts(interactions, settings.holdout_share, snapshot.as_of_us, settings.ranker_cuts):
         try:
@@ -127,27 +151,31 @@ def _lessons(holdout: Holdout, surface: Surface, until_us: int) -> Lessons | Non
     if recipe.evidence is None:
         return None
     owners, outcome = holdout.everybody(recipe, OWNERS)
-    parts = list(_chunks(holdout, recipe, owners, outcome, _Meetings.of(holdout, recipe, until_us)))
+    parts = list(_chunks(holdout, recipe, owners, outcome))
     if not parts:
         return None
-    features, met, owner, drawn = (np.concatenate([p[i] for p in parts]) for i in (1, 2, 3, 4))
-    return Lessons(parts[0][0], features, met, owner, holdout.cut_us, drawn)
+    names = parts[0][0]
+    features, owner, item, hit, drawn = (np.concatenate([p[i] for p in parts]) for i in range(1, 6))
+    meetings = _Meetings.of(holdout, recipe, until_us)
+    met = np.where(hit, meetings.first(owner, item), 0)
+    return Lessons(names, features, met, owner, holdout.cut_us, drawn, meetings.opinions(owner, item, hit))
 
 
-def _chunks(holdout: Holdout, recipe: Recipe, owners: Owners, outcome: Outcome,
-            meetings: _Meetings) -> Iterator[tuple[tuple[str, ...], np.ndarray, np.ndarray, np.ndarray, np.ndarray]]:
-    """Names, features, times and owners of the sampled candidates, and which were drawn, chunk by chunk."""
+def _chunks(holdout: Holdout, recipe: Recipe, owners: Owners, outcome: Outcome) -> Iterator[
+        tuple[tuple[str, ...], np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]]:
+    """Names, features, owners and items of the sampled candidates, which met, and which were drawn, chunk by chunk.
+
+    All that met stand here, disliked or not: what an instant made of it by then, `Lessons.until` says."""
     for start in range(0, len(owners), CHUNK):
-        part, relevant = owners.part(start, start + CHUNK), outcome.part(start, start + CHUNK).relevant
+        part, came = owners.part(start, start + CHUNK), outcome.part(start, start + CHUNK)
         candidates = wide_candidates(recipe, part)
-        hit = cells(relevant, candidates.owner, candidates.item) > 0
+        hit = cells(came.met, candidates.owner, candidates.item) > 0
         rng = np.random.default_rng((holdout.settings.seed, list(Surface).index(recipe.surface), start))
         drawn = _drawn(candidates.owner, rng)
         sampled = hit | drawn
         names, features = learned_table(recipe, part, candidates)
-        row = part.row[candidates.owner[sampled]]
-        met = np.where(hit[sampled], meetings.first(row, recipe.catalogue[candidates.item[sampled]]), 0)
-        yield names, np.ascontiguousarray(features[sampled]), met, row, drawn[sampled]
+        yield (names, np.ascontiguousarray(features[sampled]), part.row[candidates.owner[sampled]],
+               recipe.catalogue[candidates.item[sampled]], hit[sampled], drawn[sampled])
 
 
 def _drawn(owner: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -160,23 +188,34 @@ def _drawn(owner: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 @dataclass(frozen=True, eq=False)
 class _Meetings:
-    """When the pairs of a surface first met at or after a cut. key: (p,) ascending owner x items + item; at: (p,)."""
+    """The events of a surface from a cut to an instant. key: (p,) ascending owner x items + item of every event; at,
+    kind: (p,); of one pair by time."""
 
     key: np.ndarray
     at: np.ndarray
+    kind: np.ndarray
     items: int
 
     @classmethod
     def of(cls, holdout: Holdout, recipe: Recipe, until_us: int) -> _Meetings:
-        events = holdout.snapshot.interactions()
+        events = holdout.snapshot.heard
         events = events.where((events.at >= holdout.cut_us) & (events.at < until_us))
         events = events if recipe.surface.owner is Entity.USER else events.transposed()
         key = events.owner.astype(np.int64) * len(recipe.items) + events.item
-        order = np.lexsort((events.at, key))
-        key, first = np.unique(key[order], return_index=True)
-        return cls(key, events.at[order][first], len(recipe.items))
+        order = np.lexsort((events.kind, events.at, key))
+        return cls(key[order], events.at[order], events.kind[order], len(recipe.items))
 
     def first(self, owner: np.ndarray, item: np.ndarray) -> np.ndarray:
-        """(n,) int64 of pairs of entity rows, of use where they did meet."""
+        """(n,) int64 when pairs of entity rows first met, of use where they did meet."""
         wanted = owner.astype(np.int64) * self.items + item
         return self.at[np.minimum(np.searchsorted(self.key, wanted), len(self.key) - 1)] if len(self.key) else wanted
+
+    def opinions(self, owner: np.ndarray, item: np.ndarray, met: np.ndarray) -> Opinions:
+        """What was said of those of the pairs that met."""
+        wanted = owner.astype(np.int64) * self.items + item
+        start, stop = (np.searchsorted(self.key, wanted, side) for side in ("left", "right"))
+        length = np.where(met, stop - start, 0)
+        row = np.repeat(np.arange(len(wanted)), length)
+        event = np.arange(len(row)) - np.repeat(indptr_of(length)[:-1] - start, length)
+        said = _EXPLICIT[self.kind[event]]
+        return Opinions(row[said], self.at[event[said]], self.kind[event[said]] == InteractionKind.DISLIKE.code)

@@ -32,7 +32,7 @@ _LOG = logging.getLogger(__name__)
 
 @dataclass(frozen=True, eq=False)
 class Lesson:
-    """What a model may learn from: a snapshot before an instant, without the people who opted out (R23)."""
+    """What a model may learn from: a snapshot before an instant, without those who have opted out by its cutoff (R23)."""
 
     snapshot: Snapshot
     settings: Settings
@@ -40,7 +40,9 @@ class Lesson:
 
     @cached_property
     def users(self) -> Entities:
-        return self.snapshot.entities(Entity.USER, self.as_of_us)
+        """Whoever has opted out by the snapshot's cutoff is out at the instant too."""
+        then, silent = self.snapshot.entities(Entity.USER, self.as_of_us), self.snapshot.silent
+        return replace(then, listed=then.listed & ~silent, opted_out=silent)
 
     @cached_property
     def startups(self) -> Entities:
@@ -49,12 +51,12 @@ class Lesson:
     @cached_property
     def interactions(self) -> Interactions:
         """Events before the instant of people who did not opt out, owners = users."""
-        events = self.snapshot.interactions().before(self.as_of_us)
-        return events.where(~self.users.opted_out[events.owner])
+        return self.snapshot.heard.before(self.as_of_us)
 
-    def standing(self, heard: Interactions) -> Standing:
-        """The marketplace at the instant. heard: the events before it that count."""
-        everything = self.snapshot.interactions().before(self.as_of_us)
+    @cached_property
+    def standing(self) -> Standing:
+        """The marketplace at the instant, as those tell who did not opt out."""
+        everything, heard = self.snapshot.interactions().before(self.as_of_us), self.interactions
         startups = _heard(self.startups, everything.transposed(), heard.transposed())
         return Standing(_heard(self.users, everything, heard), startups, heard, self.as_of_us)
 
@@ -86,10 +88,8 @@ def _activity(lesson: Lesson) -> Bundle:
         if len(at) and cut_us > at[0]:
             until = share - STRETCH
             until_us = int(at[int(len(at) * (1 - until))]) if until > 1e-9 else lesson.as_of_us
-            # who has opted out since teaches nothing, not even of the time before (R23)
-            then, heard = Lesson(lesson.snapshot, lesson.settings, cut_us), lesson.interactions.before(cut_us)
-            earlier.append((then.standing(heard), until_us))
-    return fit_activity(lesson.standing(lesson.interactions), earlier, lesson.settings)
+            earlier.append((Lesson(lesson.snapshot, lesson.settings, cut_us).standing, until_us))
+    return fit_activity(lesson.standing, earlier, lesson.settings)
 
 
 def _catalogue(lesson: Lesson) -> Bundle:
@@ -109,7 +109,8 @@ def _two_tower(lesson: Lesson) -> Bundle:
 
 _FITTERS: dict[str, Callable[[Lesson], Bundle]] = {
     CATALOGUE: _catalogue,
-    "popularity_v1": lambda x: fit_popularity(x.users, x.startups, x.interactions, x.as_of_us, x.settings),
+    "popularity_v1": lambda x: fit_popularity(x.standing.users, x.standing.startups, x.interactions, x.as_of_us,
+                                              x.settings),
     "activity_v1": _activity,
     "content_v1": _content,
     "als_v1": lambda x: fit_als("als_v1", x.interactions, x.settings),

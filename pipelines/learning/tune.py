@@ -80,7 +80,8 @@ class Trials:
     @classmethod
     def of(cls, settings: Settings, snapshot: str) -> Trials:
         """Where those of a snapshot and of what is set lie."""
-        return cls(settings.artifacts / "tuning" / f"{snapshot}-{settings.digest()}" / "trials.jsonl")
+        # "half": earlier versions asked all owners, whose figures cannot be compared with those of one half
+        return cls(settings.artifacts / "tuning" / f"{snapshot}-{settings.digest()}-half" / "trials.jsonl")
 
     def __iter__(self) -> Iterator[Trial]:
         lines = self.path.read_text().splitlines() if self.path.is_file() else []
@@ -222,7 +223,8 @@ def _judged(split: Split, model: str, chosen: Settings, halves: Path) -> np.ndar
         als, two_tower = (_half(split, name, chosen, halves / name) for name in _HALVES)
         return split.blended(als, two_tower, chosen)
     both = model in ("two_tower_v1", "content_v1")
-    return np.asarray(split.judged(split.fitted(model, chosen), chosen, surfaces_of(model, both))["ndcg"])
+    found = split.judged(split.fitted(model, chosen), chosen, surfaces_of(model, both), choosing=True)
+    return np.asarray(found["ndcg"])
 
 
 def _half(split: Split, name: str, settings: Settings, directory: Path) -> Bundle:

@@ -107,4 +107,5 @@ def recent(settings: Settings, entities: dict[Entity, Entities], as_of: datetime
         .to_numpy()
     )
     known = (owner >= 0) & (item >= 0) & (kind >= 0)
+    known &= ~entities[Entity.USER].opted_out[owner]  # as in a build: their acts move nothing (R23)
     return Interactions(users, startups, owner[known], item[known], kind[known].astype(np.int8), at[known])

@@ -131,6 +131,7 @@ def test_who_opted_out_gets_the_popular_list(start: Start, publish: Publish, row
     body = ask(start(), Surface.STARTUPS_FOR_DEVELOPER, person(Role.DEVELOPER, 3))
     assert (body["method_used"], body["known"], body["route"], body["source"]) == ("popular", True, "als", "cache")
     assert len(body["startups"]) == 10
+    assert not [r for s in body["startups"] for r in s["reasons"] if "you engaged with" in r or "your profile" in r]
 
 
 @pytest.mark.parametrize(("age", "stale"), [(timedelta(hours=35), False), (timedelta(hours=37), True)])

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from models.errors import ReleaseIncomplete
+from models.nouns.entities import FACETS
 from models.nouns.id_map import pack_ids, unpack_ids
 from models.nouns.ranked_lists import RankedLists
 from models.nouns.vocabulary import Method
@@ -37,6 +38,14 @@ class StoredList:
     score: np.ndarray
     source: np.ndarray
     reason: np.ndarray
+
+    @property
+    def impersonal(self) -> bool:
+        """Whether nothing of it comes from the owner: popular, not reranked, and no reason is a facet that they met.
+
+        A popular list of somebody who had not opted out may be personal: it fills up what no model could answer."""
+        facets = np.uint8((1 << len(FACETS)) - 1)
+        return self.method is Method.POPULAR and not self.reranked and not (self.reason & facets).any()
 
 
 def encode_lists(lists: RankedLists) -> list[bytes]:

@@ -61,9 +61,9 @@ def naive(features: np.ndarray, codes: list[list[int]], places: int) -> list[int
 
     def score(i: int, placed: list[int], greedy: bool) -> float:
         x = features[i].astype(np.float32).copy()
-        if greedy:
+        if greedy and placed:  # else there is nothing to be unlike: neutral, as the network was taught
             same = sum(sum(c[i] == c[j] >= 0 for c in codes) for j in placed)
-            x[FEATURES.index("diversity")] = np.float32(1) - np.float32(same) / (max(len(placed), 1) * len(codes))
+            x[FEATURES.index("diversity")] = np.float32(1) - np.float32(same) / (len(placed) * len(codes))
         return float(RULES.score(x[None])[0])
 
     placed: list[int] = []

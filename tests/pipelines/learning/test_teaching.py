@@ -15,7 +15,7 @@ from models.recommend import learned_table, wide_candidates
 from pipelines.data.snapshot import Snapshot
 from pipelines.learning.holdout import Holdout, inner_cut
 from pipelines.learning.leaks import check_labels
-from pipelines.learning.teaching import NEGATIVES, OWNERS, Lessons, _lessons, cuts, rows_until
+from pipelines.learning.teaching import NEGATIVES, OWNERS, Lessons, Opinions, _lessons, cuts, rows_until
 from tests.models.features.market_by_hand import interactions
 
 #: An event a day, a hundred days.
@@ -72,6 +72,22 @@ def test_everything_teaches_in_the_end() -> None:
     rows = rows_until(HAND, 100)
     assert rows.positives == 5 and [80, 1] in rows.features.tolist()
     assert [80, 2] not in rows.features.tolist() and [60, 4] in rows.features.tolist()  # owner 2 met nobody after 80
+
+
+def test_a_dislike_counts_from_when_it_was_said() -> None:
+    """Rows 0 and 1 met on day 45; row 0 is disliked on day 70, and row 1 was, until it was liked on day 60."""
+    said = Opinions(np.array([0, 0, 1, 1]), np.array([46, 70, 50, 60]), np.array([False, True, True, False]))
+    drawn = np.array([False, False, True])
+    those = replace(lesson(40, [1, 1, 1], [45, 45, 0]), opinions=said, drawn=drawn)
+
+    def labels(until: int) -> list[list[bool]]:
+        return [those.until(until)[1].tolist(), those.until(until)[0].tolist()]
+
+    assert labels(50) == [[True, True, False], [True, True, True]]
+    assert labels(55) == [[True, False, False], [True, False, True]]  # disliked by then: no lesson, unless it was drawn
+    assert labels(65) == [[True, True, False], [True, True, True]]
+    assert labels(71) == [[False, True, False], [False, True, True]]
+    assert those.positive(71) == 1 and replace(those, opinions=Opinions()).positive(71) == 2
 
 
 def test_a_label_at_the_very_cut_is_none() -> None:

@@ -167,6 +167,25 @@ def test_a_newcomer_with_many_events_is_routed_by_their_number(
     assert "item_neighbours" in {s for item in body["startups"] for s in item["sources"]}
 
 
+def test_who_opts_out_is_told_nothing_of_what_they_did(
+    start: Start, publish: Publish, newcomer: str, execute: Execute, planted: World
+) -> None:
+    """R23, L07: live as in the batch, and on the page."""
+    publish()
+    for n, startup in enumerate(planted.startups.ids.ids[planted.startup_group == 1][:6]):
+        execute(
+            "INSERT INTO user_interactions VALUES (%s, %s, 'like', %s)", newcomer, str(startup), f"2020-05-0{n + 1}"
+        )
+    execute("UPDATE users SET opted_out_at = '2020-06-01' WHERE id = %s", newcomer)
+    app = start()
+    body = ask(app, newcomer, limit=20)
+    assert (body["method_used"], body["source"], body["interaction_count"]) == ("popular", "live", 6)
+    told = app.test_client().get(f"/api/explain/{SURFACE}/{newcomer}").get_json()
+    reasons = [r for s in body["startups"] for r in s["reasons"]]
+    assert reasons and not [r for r in reasons if "you engaged with" in r]
+    assert {r for place in told["list"] for r in place["reasons"]} <= {"new", "popular"}
+
+
 def test_a_new_startup_is_computed_live_for_both_roles(
     start: Start, publish: Publish, rows: str, execute: Execute, planted: World, person: Callable[[Role, int], str]
 ) -> None:
