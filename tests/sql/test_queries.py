@@ -20,7 +20,8 @@ USER, STARTUP = UUID(int=1), UUID(int=2)
 VALUES: dict[str, Any] = {
     "as_of": datetime(2024, 1, 1, tzinfo=UTC), "since": datetime(2023, 1, 1, tzinfo=UTC), "kinds": ["view", "like"],
     "held": [USER, STARTUP], "owner": USER, "user_id": USER, "startup_id": STARTUP, "ids": [USER, STARTUP],
-    "word": "a", "roles": ["investor"], "most": 5, "attribution_s": 604_800, "same_act_s": 300,
+    "word": "a", "words": "'a':*", "first": UUID(int=0), "last": UUID(int=9),
+    "roles": ["investor"], "most": 5, "attribution_s": 604_800, "same_act_s": 300,
     "week": datetime(2023, 12, 25, tzinfo=UTC), "built": datetime(2023, 12, 20, tzinfo=UTC)}
 
 
