@@ -1,7 +1,7 @@
 """The one door to PostgreSQL: a pooled engine, queries by file name, COPY both ways, migrations.
 
-Foreign errors are wrapped here and nowhere else: a server that does not answer is a ServiceError, a relation or column
-that is not there a ContractError, anything else that it refuses a DataError.
+Foreign errors are wrapped here and nowhere else: a server that does not answer, or cannot do now what it is asked, is a
+ServiceError, a relation or column that is not there a ContractError, anything else that it refuses a DataError.
 """
 
 from __future__ import annotations
@@ -15,20 +15,22 @@ from typing import IO, Any, Protocol
 
 import psycopg2
 import psycopg2.extras
-from psycopg2 import errors
 from psycopg2 import sql as identifiers
 from sqlalchemy import Connection, Engine, Row, create_engine, text
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import SQLAlchemyError
 
 import sql
 from models.errors import ContractError, DataError, ServiceError
 from models.settings import Settings
+from sql.server import READ_ONLY, begin_with, failure_of, old_version
 
 #: Two builds that start at once migrate one after the other.
 _MIGRATION_LOCK = 0x4D617463
 _COPY_BYTES = 1 << 18
-_GONE = (psycopg2.OperationalError, psycopg2.InterfaceError)
-_LACKS = (errors.UndefinedTable, errors.UndefinedColumn, errors.UndefinedObject)
+#: SQLSTATEs of a relation, a column or an object that is not there.
+_LACKS = ("42P01", "42703", "42704")
+#: SQLSTATEs, or their classes, of what has nothing to do with the rows that were sent: the same may succeed later.
+_UNABLE = ("25", "28", "40", "42501", "53", "54", "55", "57", "58", "XX")
 
 psycopg2.extras.register_uuid()
 
@@ -111,33 +113,43 @@ def newest_event(settings: Settings) -> datetime | None:
 def migrate(engine: Engine) -> list[str]:
     """Bring the database to the newest schema and return what was applied; again is a no-op.
 
-    Each script is one transaction, recorded in matchbook_migrations; a lock keeps two processes from migrating at once.
-    The sample platform is created only where neither its tables nor a contract view exist: an integrator's tables
-    are never touched.
+    Each script is one transaction, recorded in matchbook_migrations; a lock that ends with each keeps two processes
+    from migrating at once. The sample platform is created only where neither its tables nor a contract view exist: an
+    integrator's tables are never touched. Raises ServiceError where the server is too old.
     """
-    with _wrapped(engine), engine.connect() as connection:
-        connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": _MIGRATION_LOCK})
-        try:
-            return _apply_missing(connection)
-        finally:
-            connection.rollback()
-            connection.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": _MIGRATION_LOCK})
-            connection.commit()
+    with _wrapped(engine):
+        return [name for name, script in _missing_scripts(engine) if _applied(engine, name, script)]
 
 
-def _apply_missing(connection: Connection) -> list[str]:
-    connection.execute(text("CREATE TABLE IF NOT EXISTS matchbook_migrations "
-                            "(name text PRIMARY KEY, applied_at timestamptz NOT NULL DEFAULT CURRENT_TIMESTAMP)"))
-    done = set(connection.scalars(text("SELECT name FROM matchbook_migrations")))
-    ours = any(name.startswith("platform/") for name in done) or _has_no_platform(connection)
-    connection.commit()
+def _missing_scripts(engine: Engine) -> list[tuple[str, str]]:
+    with engine.begin() as connection:
+        if too_old := old_version(connection):
+            raise ServiceError(too_old)
+        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _MIGRATION_LOCK})
+        if not connection.scalar(text("SELECT to_regclass('matchbook_migrations')")):  # who may not create may go on
+            connection.execute(text("CREATE TABLE matchbook_migrations (name text PRIMARY KEY, "
+                                    "applied_at timestamptz NOT NULL DEFAULT CURRENT_TIMESTAMP)"))
+        done = set(connection.scalars(text("SELECT name FROM matchbook_migrations")))
+        ours = any(name.startswith("platform/") for name in done) or _has_no_platform(connection)
     scripts = sql.scripts("migrations") + (sql.scripts("platform") if ours else [])
-    missing = [(name, script) for name, script in scripts if name not in done]
-    for name, script in missing:
-        connection.exec_driver_sql(script)
+    return [(name, script) for name, script in scripts if name not in done]
+
+
+def _applied(engine: Engine, name: str, script: str) -> bool:
+    """Apply a script unless another process just did."""
+    with engine.begin() as connection:
+        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _MIGRATION_LOCK})
+        recorded = text("SELECT EXISTS (SELECT 1 FROM matchbook_migrations WHERE name = :name)")
+        if connection.scalar(recorded, {"name": name}):
+            return False
+        run_script(connection, script)
         connection.execute(text("INSERT INTO matchbook_migrations (name) VALUES (:name)"), {"name": name})
-        connection.commit()
-    return [name for name, _ in missing]
+    return True
+
+
+def run_script(connection: Connection, script: str) -> None:
+    """Several statements as they stand: a % in them is no parameter."""
+    connection.execution_options(no_parameters=True).exec_driver_sql(script)
 
 
 def _has_no_platform(connection: Connection) -> bool:
@@ -148,9 +160,11 @@ def _has_no_platform(connection: Connection) -> bool:
 
 @lru_cache(maxsize=16)
 def _engine(url: str) -> Engine:
+    made = create_engine(url, pool_pre_ping=True, pool_recycle=1800, connect_args={
+        "connect_timeout": 10, "application_name": "matchbook"})
     # UTC and ISO dates whatever the server's or the role's defaults are: COPY writes times as text.
-    return create_engine(url, pool_pre_ping=True, pool_recycle=1800, connect_args={
-        "connect_timeout": 10, "application_name": "matchbook", "options": "-c timezone=UTC -c datestyle=ISO"})
+    begin_with(made, timezone="UTC", datestyle="ISO")
+    return made
 
 
 # A forked task must not talk through its parent's sockets.
@@ -177,19 +191,20 @@ def _bound(connection: Connection, cursor: Any, statement: str, params: Mapping[
 def _wrapped(engine: Engine) -> Iterator[None]:
     try:
         yield
-    except SQLAlchemyError as error:
-        original = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
-        raise _translated(engine, original) from error
-    except psycopg2.Error as error:
+    except (SQLAlchemyError, psycopg2.Error) as error:
         raise _translated(engine, error) from error
 
 
 def _translated(engine: Engine, error: BaseException) -> Exception:
-    said = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    failure = failure_of(error)
     where = f"{engine.url.host or 'local socket'}:{engine.url.port or 5432}/{engine.url.database}"
-    if isinstance(error, _GONE):
-        return ServiceError(f"PostgreSQL at {where} does not answer ({said}); start it, or check DATABASE_URL")
-    if isinstance(error, _LACKS):
-        return ContractError(f"{where} lacks what a query needs: {said}; run `python -m pipelines check`, "
+    if failure.code == READ_ONLY:
+        engine.dispose()  # the name may lead to another server by now
+    if not failure.answered:
+        return ServiceError(f"PostgreSQL at {where} does not answer ({failure.said}); start it, or check DATABASE_URL")
+    if failure.code in _LACKS:
+        return ContractError(f"{where} lacks what a query needs: {failure.said}; run `python -m pipelines check`, "
                              "and see docs/platform-data.md for the contract views")
-    return DataError(f"PostgreSQL at {where} refused: {said}")
+    if failure.code == "" or failure.code.startswith(_UNABLE):
+        return ServiceError(f"PostgreSQL at {where} refused: {failure}")
+    return DataError(f"PostgreSQL at {where} refused: {failure}")

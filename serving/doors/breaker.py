@@ -13,17 +13,24 @@ PAUSE_S = 1.0
 
 
 class Breaker:
-    """Guards one server. While it is down, one caller a pause tries again and the others go on without it at once."""
+    """Guards what is asked of a server for one purpose. While it does not answer, one caller a pause tries again and
+    the others go on without it at once. A refusal is an answer: the trouble of whoever asked, and no pause begins.
 
-    def __init__(self, name: str, pause_s: float = PAUSE_S, clock: Callable[[], float] = time.monotonic) -> None:
-        self.name, self._pause_s, self._clock = name, pause_s, clock
+    is_silent: whether an error means that the server did not answer. told: what an error says to people.
+    """
+
+    def __init__(self, name: str, is_silent: Callable[[BaseException], bool] = lambda _: True,
+                 told: Callable[[BaseException], object] | None = None, pause_s: float = PAUSE_S,
+                 clock: Callable[[], float] = time.monotonic) -> None:
+        self.name, self._is_silent, self._told = name, is_silent, told or _first_line
+        self._pause_s, self._clock = pause_s, clock
         self._lock = threading.Lock()
         self._retry_at: float | None = None
         self._cause = ""
 
     @property
     def down(self) -> bool:
-        """Whether the last call failed."""
+        """Whether the last call was not answered."""
         return self._retry_at is not None
 
     @contextmanager
@@ -33,15 +40,18 @@ class Breaker:
         try:
             yield
         except foreign as error:
-            self.failed(error)
-            raise ServiceError(f"{self.name} does not answer: {_first_line(error)}") from error
+            if self._is_silent(error):
+                self.failed(error)
+                raise ServiceError(f"{self.name} does not answer: {self._told(error)}") from error
+            self._retry_at = None
+            raise ServiceError(f"{self.name} refused: {self._told(error)}") from error
         else:
             self._retry_at = None
 
     def failed(self, error: BaseException) -> None:
         """Begin a pause."""
         with self._lock:
-            self._retry_at, self._cause = self._clock() + self._pause_s, _first_line(error)
+            self._retry_at, self._cause = self._clock() + self._pause_s, str(self._told(error))
 
     def _admit(self) -> None:
         if not self.down:  # the usual case costs no lock

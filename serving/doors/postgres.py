@@ -6,8 +6,9 @@ import math
 import os
 import socket
 import threading
+import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
@@ -15,15 +16,19 @@ from typing import Any
 
 import numpy as np
 from sqlalchemy import Connection, Engine, Row, TextClause, create_engine, text
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 import sql
 from models.errors import ServiceError
 from models.nouns.id_map import NIL
 from models.nouns.vocabulary import Entity, InteractionKind, Role
 from models.settings import Settings
-from serving.doors.breaker import Breaker
+from serving.doors.breaker import PAUSE_S, Breaker
+from sql.server import begin_with, failure_of, old_version
 
+#: What is asked for. One that fails keeps none of the others from asking.
+OWNERS, PAGE, FILTERS, SIGN_OF_LIFE = "owners", "page", "filters", "sign of life"
 _KINDS = [k.value for k in InteractionKind]
 _CODES = {k.value: k.code for k in InteractionKind}
 
@@ -55,15 +60,19 @@ class Database:
     """The reader's questions to PostgreSQL. Each raises ServiceError where it does not answer in time."""
 
     def __init__(self, settings: Settings) -> None:
-        self.breaker = Breaker("PostgreSQL")
+        self.breakers = {p: Breaker("PostgreSQL", _is_silent, failure_of, 0 if p == SIGN_OF_LIFE else PAUSE_S)
+                         for p in (OWNERS, PAGE, FILTERS, SIGN_OF_LIFE)}
         self._patience_s, self._earliest = settings.database_timeout_s, settings.earliest_at
-        self._engine = _engine(settings) if settings.reader_sqlalchemy_url else None
+        self._engines: dict[str, Engine] = {}
+        if settings.reader_sqlalchemy_url:  # a slow search keeps no connection from whoever waits for a list
+            others = _engine(settings, 1)
+            self._engines = dict.fromkeys(self.breakers, others) | {OWNERS: _engine(settings, settings.live_workers)}
 
-    def owner(self, entity: Entity, owner: str, as_of: datetime) -> OwnerRecord | None:
+    def owner(self, entity: Entity, owner: str, as_of: datetime, purpose: str = OWNERS) -> OwnerRecord | None:
         """Everything about one owner before an instant; None where the platform does not know the id, or it is nil."""
         if owner == NIL:
             return None
-        with self._connection() as connection:
+        with self._connection(purpose) as connection:
             known = {"as_of": as_of} if entity is Entity.USER else {}
             found = _rows(connection, f"owner/{entity}", owner=owner, **known)
             if not found:
@@ -84,65 +93,113 @@ class Database:
                            {str(d.item): d.at_us for d in dismissed})
 
     def find(self, entity: Entity, word: str, roles: Sequence[str], most: int) -> list[tuple[str, str, str | None]]:
-        """(id, name, role) of those whose name holds the word, any case, or whose id begins with it."""
+        """(id, name, role) of those whose name holds this from where a word begins, any case, or whose id begins so."""
         escaped = word.lower().replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+        asked = {"word": escaped, "words": _lexemes(word), "most": most, **_id_range(word)}
         of_role = {"roles": list(roles)} if entity is Entity.USER else {}
-        with self._connection() as connection:
-            found = _rows(connection, f"owner/find_{entity}", word=escaped, most=most, **of_role)
+        with self._connection(PAGE) as connection:
+            found = _rows(connection, f"owner/find_{entity}", **asked, **of_role)
         return [(str(r.id), r.name, Role.of(r.role or "") or r.role) for r in found]
 
     def names(self, entity: Entity, ids: Sequence[str]) -> dict[str, str]:
         """What each of these ids is called; unknown ones are left out."""
-        with self._connection() as connection:
+        with self._connection(PAGE) as connection:
             return {str(r.id): r.name for r in _rows(connection, f"owner/{entity}_names", ids=list(ids))}
 
     def ping(self) -> None:
         """Ask for a sign of life."""
-        with self._connection() as connection:
-            connection.execute(text("SELECT 1"))
+        with self._connection(SIGN_OF_LIFE) as connection:
+            if too_old := old_version(connection):
+                raise ServiceError(too_old)
 
     def close(self) -> None:
-        if self._engine is not None:
-            self._engine.dispose()
+        for engine in self._engines.values():
+            engine.dispose()
 
     @contextmanager
-    def _connection(self) -> Iterator[Connection]:
-        if self._engine is None:
+    def _connection(self, purpose: str) -> Iterator[Connection]:
+        """A connection within a transaction. Only silence opens a purpose's breaker, a refusal does not."""
+        if not self._engines:
             raise ServiceError("no PostgreSQL is known: set DATABASE_URL, or start everything with `make up`")
-        with self.breaker.guard(SQLAlchemyError, OSError), self._engine.connect() as connection, \
-                _cut_after(connection, self._patience_s):
+        with self.breakers[purpose].guard(SQLAlchemyError, OSError), self._begun(self._engines[purpose]) as connection:
             yield connection
 
+    @contextmanager
+    def _begun(self, engine: Engine) -> Iterator[Connection]:
+        """One that a restart of the server left dead is noticed as the transaction begins, and replaced once."""
+        started = time.monotonic()
+        with _Cut(self._patience_s) as cut:
+            connection = cut.watched(engine.connect())
+            try:
+                connection.begin()
+            except DBAPIError as error:
+                connection.close()
+                if not error.connection_invalidated or time.monotonic() - started > self._patience_s / 2:
+                    raise
+                connection = cut.watched(engine.connect())
+                connection.begin()
+            with connection:
+                yield connection
 
-def _engine(settings: Settings) -> Engine:
+
+def _engine(settings: Settings, connections: int) -> Engine:
     patience_s = settings.database_timeout_s
-    return create_engine(
-        settings.reader_sqlalchemy_url, pool_size=settings.live_workers, max_overflow=2, pool_timeout=patience_s,
-        pool_pre_ping=True, isolation_level="AUTOCOMMIT",
-        connect_args={"connect_timeout": max(1, math.ceil(patience_s)), "application_name": "matchbook-reader",
-                      "options": f"-c statement_timeout={int(patience_s * 1000)} -c default_transaction_read_only=on"})
+    engine = create_engine(
+        settings.reader_sqlalchemy_url, pool_size=connections, max_overflow=1, pool_timeout=patience_s,
+        pool_recycle=60,  # a name may lead to another server after a failover
+        connect_args={"connect_timeout": max(1, math.ceil(patience_s)), "application_name": "matchbook-reader"})
+    begin_with(engine, transaction_read_only="on", statement_timeout=str(int(patience_s * 1000)))
+    return engine
 
 
-@contextmanager
-def _cut_after(connection: Connection, patience_s: float) -> Iterator[None]:
-    """Cut the connection if it is still in use after the time-out: a frozen server obeys no statement_timeout."""
-    raw: Any = connection.connection.dbapi_connection
-    wire = socket.socket(fileno=os.dup(raw.fileno()))
-    timer = threading.Timer(patience_s, _cut, [wire])
-    timer.daemon = True
-    timer.start()
-    try:
-        yield
-    finally:
-        timer.cancel()
-        wire.close()
+class _Cut:
+    """Cuts a connection that is still in use well after the time-out: a frozen server obeys no statement_timeout."""
+
+    def __init__(self, patience_s: float) -> None:
+        self._wire: socket.socket | None = None
+        self._timer = threading.Timer(1.5 * patience_s, self._cut)  # the server's own time-out comes first
+        self._timer.daemon = True
+
+    def __enter__(self) -> _Cut:
+        self._timer.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._timer.cancel()
+        self._let_go()
+
+    def watched(self, connection: Connection) -> Connection:
+        """The connection that is cut when the time is up."""
+        self._let_go()
+        raw: Any = connection.connection.dbapi_connection
+        self._wire = socket.socket(fileno=os.dup(raw.fileno()))
+        return connection
+
+    def _let_go(self) -> None:
+        if self._wire is not None:
+            self._wire.close()
+
+    def _cut(self) -> None:
+        with suppress(OSError):  # it was closed in the same moment
+            if self._wire is not None:
+                self._wire.shutdown(socket.SHUT_RDWR)
 
 
-def _cut(wire: socket.socket) -> None:
-    try:
-        wire.shutdown(socket.SHUT_RDWR)
-    except OSError:  # it was closed in the same moment
-        return
+def _lexemes(words: str) -> str:
+    """A text search for words that begin so. Whatever is typed is quoted, so that nothing in it is an operator."""
+    return " & ".join("'" + w.replace("\\", "\\\\").replace("'", "''") + "':*" for w in words.lower().split())
+
+
+def _id_range(word: str) -> dict[str, str]:
+    """The first and the last id that begin with a word; where none can, a range that holds nothing."""
+    digits = word.replace("-", "").lower()
+    if not digits or len(digits) > 32 or set(digits) - set("0123456789abcdef"):
+        return {"first": "f" * 32, "last": "0" * 32}
+    return {"first": digits.ljust(32, "0"), "last": digits.ljust(32, "f")}
+
+
+def _is_silent(error: BaseException) -> bool:
+    return not isinstance(error, PoolTimeout) and not failure_of(error).answered
 
 
 def _rows(connection: Connection, query: str, **params: Any) -> list[Row[Any]]:

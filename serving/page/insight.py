@@ -16,7 +16,7 @@ from models.nouns.vocabulary import Entity, EventKind, InteractionKind, Surface
 from models.recipe import Recipe
 from models.recommend.explain import explain, explain_item, not_shown
 from serving.doors.cache import Cache
-from serving.doors.postgres import Database, OwnerRecord
+from serving.doors.postgres import PAGE, Database, OwnerRecord
 from serving.lists import HIDDEN, Answer, ListReader
 from serving.live import LiveRecommender, folded_for
 from serving.loading import load_release
@@ -45,7 +45,7 @@ class Insight:
              "lists": dict(r.release.lists), "shares": dict(r.release.shares)} for r in found]}
 
     def find(self, surface: Surface, entity: Entity, word: str) -> list[dict[str, Any]]:
-        """Up to FOUND_MOST owners or items of a surface whose name holds the word, or whose id begins with it."""
+        """Up to FOUND_MOST owners or items of a surface in whose name words begin so, or whose id does."""
         roles = [surface.role.value] if entity is Entity.USER else []
         found = self._database.find(entity, word, roles, FOUND_MOST)
         return [{"id": i, "name": name, "role": role} for i, name, role in found]
@@ -96,7 +96,7 @@ class Insight:
     def _asked(self, surface: Surface, owner: str) -> tuple[HeldRelease, Recipe, OwnerRecord | None]:
         held = self._lists.releases.held
         recipe = self._live.recipe(held, surface, owner, _OPENING_S)
-        return held, recipe, self._database.owner(surface.owner, owner, datetime.now(UTC))
+        return held, recipe, self._database.owner(surface.owner, owner, datetime.now(UTC), PAGE)
 
     def _missing(self, held: HeldRelease, recipe: Recipe, owner: str, record: OwnerRecord | None, item: str,
                  answer: Answer, names: dict[str, str]) -> dict[str, Any]:

@@ -22,7 +22,8 @@ VALUES: dict[str, Any] = {
     "held": [USER, STARTUP], "users": [USER], "startups": [STARTUP], "owner": USER, "user_id": USER,
     "startup_id": STARTUP, "ids": [USER, STARTUP],
     "earliest": datetime(1990, 1, 1, tzinfo=UTC),
-    "word": "a", "roles": ["investor"], "most": 5, "attribution_s": 604_800, "same_act_s": 300,
+    "word": "a", "words": "'a':*", "first": UUID(int=0), "last": UUID(int=9),
+    "roles": ["investor"], "most": 5, "attribution_s": 604_800, "same_act_s": 300,
     "week": datetime(2023, 12, 25, tzinfo=UTC), "built": datetime(2023, 12, 20, tzinfo=UTC)}
 
 

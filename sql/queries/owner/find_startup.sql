@@ -1,10 +1,11 @@
--- Question: which startups answer to this word: the name holds it, or the id begins with it?
--- Parameters: word text (for LIKE, lower case, with its own escapes), most int
+-- Question: which startups answer to this: the name holds it from the beginning of a word on, or the id begins so?
+-- Parameters: word text (for LIKE, lower case, with its own escapes), words text (the same, searching by prefixes), first uuid, last uuid (of the ids that begin so), most int
 -- Columns: id, name, role (null)
 -- Order: name, id
--- Index: none: the page asks once for what a person typed, within the reader's time-out
+-- Index: idx_startups_words, startups_pkey
 SELECT startup_id AS id, coalesce(name, '') AS name, CAST(NULL AS text) AS role
 FROM matchbook_startups
-WHERE lower(name) LIKE '%' || :word || '%' OR CAST(startup_id AS text) LIKE :word || '%'
+WHERE to_tsvector('simple', coalesce(name, '')) @@ to_tsquery('simple', :words) AND lower(name) LIKE '%' || :word || '%'
+   OR startup_id BETWEEN CAST(:first AS uuid) AND CAST(:last AS uuid)
 ORDER BY name, id
 LIMIT :most

@@ -1,0 +1,250 @@
+"""Least privilege: with exactly the shipped rights everything works, nothing else does; also through a PgBouncer."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import psycopg2
+import pytest
+import redis
+from sqlalchemy import make_url, text
+
+import sql
+from models.errors import ServiceError
+from models.nouns.release import Keys
+from models.nouns.vocabulary import Entity
+from models.settings import Secret, Settings
+from pipelines.data.erasure.rows import erase_rows, erased_of, person_of
+from pipelines.postgres import engine, migrate, run_script, transaction
+from pipelines.release.since.drain import drain_events
+from serving.doors.postgres import PAGE, Database
+from tests.sql.pgbouncer import pgbouncer
+from tests.sql.test_queries import STARTUP, USER, VALUES, parameters
+
+GRANTS = {name.partition("/")[2].removesuffix(".sql"): script for name, script in sql.scripts("grants")}
+Login = Callable[[str], Settings]
+
+
+@pytest.fixture
+def owned(settings: Settings) -> Settings:
+    """The sample platform with one person and one startup, as its owner sees it; an integrator's role `anybody` may do
+    nothing."""
+    with transaction(engine(settings)) as connection:
+        connection.execute(text("INSERT INTO users (id, role, name) VALUES (:u, 'developer', 'Ada')"), {"u": USER})
+        connection.execute(text("INSERT INTO startups (id, name) VALUES (:s, 'Engines')"), {"s": STARTUP})
+        connection.execute(text("INSERT INTO user_interactions VALUES (:u, :s, 'like', '2023-06-01')"),
+                           {"u": USER, "s": STARTUP})
+    return settings
+
+
+@pytest.fixture
+def login(owned: Settings) -> Iterator[Login]:
+    """Make a login with the rights of one of the scripts: `login("reader")`."""
+    made: list[str] = []
+
+    def make(kind: str) -> Settings:
+        name = f"{kind}_{uuid.uuid4().hex[:8]}"
+        with transaction(engine(owned)) as connection:
+            for _ in range(2):  # again is a no-op
+                run_script(connection, GRANTS[kind])
+            connection.execute(text(f"CREATE ROLE {name} LOGIN PASSWORD 'secret' IN ROLE matchbook_{kind}"))
+        made.append(name)
+        return as_user(owned, name)
+
+    yield make
+    with transaction(engine(owned)) as connection:
+        for name in made:
+            connection.execute(text(f"DROP OWNED BY {name}"))
+            connection.execute(text(f"DROP ROLE {name}"))
+
+
+def as_user(settings: Settings, name: str) -> Settings:
+    url = make_url(settings.database_url.reveal()).set(username=name, password="secret")
+    return replace(settings, database_url=Secret(url.render_as_string(hide_password=False)))
+
+
+def ask_everything(settings: Settings) -> None:
+    """Whatever the reader may ask of PostgreSQL."""
+    database, now = Database(settings), datetime.now(UTC)
+    try:
+        database.ping()
+        for entity, id_ in ((Entity.USER, USER), (Entity.STARTUP, STARTUP)):
+            for purpose in ("owners", PAGE):
+                record = database.owner(entity, str(id_), now, purpose)
+                assert record is not None and len(record.item) == 1
+            assert database.owner(entity, str(uuid.uuid4()), now) is None
+            assert list(database.names(entity, [str(id_)])) == [str(id_)]
+            word = {Entity.USER: "ada", Entity.STARTUP: "eng"}[entity]
+            assert [i for i, *_ in database.find(entity, word, ["developer"], 5)] == [str(id_)]
+    finally:
+        database.close()
+
+
+def test_the_reader_needs_no_more_than_its_grants(login: Login) -> None:
+    reader = login("reader")
+    ask_everything(reader)
+    with psycopg2.connect(reader.database_url.reveal()) as connection, connection.cursor() as cursor:
+        cursor.execute("SELECT relname FROM pg_class WHERE relkind IN ('r', 'v') "
+                       "AND relnamespace = 'public'::regnamespace")
+        relations = {name for (name,) in cursor.fetchall()}
+        cursor.execute("SELECT relname FROM pg_class WHERE relkind IN ('r', 'v') "
+                       "AND relnamespace = 'public'::regnamespace AND (has_table_privilege(oid, 'SELECT') "
+                       "OR has_table_privilege(oid, 'INSERT') OR has_table_privilege(oid, 'UPDATE') "
+                       "OR has_table_privilege(oid, 'DELETE'))")
+        mine = {name for (name,) in cursor.fetchall()}
+        assert mine == {"matchbook_users", "matchbook_startups", "matchbook_interactions"} < relations
+        with pytest.raises(psycopg2.errors.InsufficientPrivilege):
+            cursor.execute("SELECT matchbook_mark(gen_random_uuid())")
+    connection.close()
+
+
+def test_a_reader_with_nothing_but_the_views_knows_newcomers(owned: Settings) -> None:
+    """What an integrator grants who knows nothing of our script: SELECT on three views."""
+    name = f"bare_{uuid.uuid4().hex[:8]}"
+    with transaction(engine(owned)) as connection:
+        connection.execute(text(f"CREATE ROLE {name} LOGIN PASSWORD 'secret'"))
+        connection.execute(text("GRANT SELECT ON matchbook_users, matchbook_startups, matchbook_interactions "
+                                f"TO {name}"))
+    try:
+        ask_everything(as_user(owned, name))
+    finally:
+        with transaction(engine(owned)) as connection:
+            connection.execute(text(f"DROP OWNED BY {name}"))
+            connection.execute(text(f"DROP ROLE {name}"))
+
+
+def test_the_function_is_not_led_astray_by_another_schema(login: Login) -> None:
+    """A temporary table of that name is not asked in place of ours."""
+    reader = login("pipeline")
+    with transaction(engine(reader)) as connection:
+        connection.execute(text("CREATE TEMPORARY TABLE matchbook_erasure_key (key bytea)"))
+        connection.execute(text("CREATE TEMPORARY TABLE matchbook_erased (mark text)"))
+        assert connection.scalar(text("SELECT matchbook_was_erased(gen_random_uuid())")) is False
+
+
+def test_the_pipelines_need_no_more_than_their_grants(login: Login) -> None:
+    """Where somebody else made the tables: every query, the drain, an erasure; a migration with nothing to do."""
+    pipeline = login("pipeline")
+    assert migrate(engine(pipeline)) == []
+    work(pipeline)
+
+
+def test_the_pipelines_may_make_what_they_need(login: Login, owned: Settings) -> None:
+    pipeline = login("pipeline")
+    with psycopg2.connect(owned.database_url.reveal()) as connection, connection.cursor() as cursor:
+        cursor.execute("CREATE SCHEMA theirs; GRANT USAGE, CREATE ON SCHEMA theirs TO matchbook_pipeline")
+    connection.close()
+    url = make_url(pipeline.sqlalchemy_url).update_query_dict({"options": "-csearch_path=theirs"})
+    fresh = replace(pipeline, database_url=Secret(url.render_as_string(hide_password=False)))
+    assert set(migrate(engine(fresh))) == {name for f in ("migrations", "platform") for name, _ in sql.scripts(f)}
+    work(fresh)
+
+
+def work(pipeline: Settings) -> None:
+    """What the pipelines do: every query, the drain, an erasure."""
+    for name in sql.names():
+        with transaction(engine(pipeline)) as connection:
+            connection.execute(text(sql.load(name)), parameters(name))
+    post_one(pipeline)
+    assert drain_events(pipeline)["new"] == 1
+    person = person_of(pipeline, str(USER))
+    erase_rows(pipeline, person)
+    with transaction(engine(pipeline)) as connection:
+        assert person.mark in erased_of(connection).marks
+
+
+def post_one(settings: Settings) -> None:
+    fields: dict[str, Any] = {"event_id": str(uuid.uuid4()), "user_id": str(USER), "startup_id": str(STARTUP),
+                              "type": "view", "at": datetime.now(UTC).isoformat()}
+    with redis.Redis.from_url(settings.redis_url.reveal()) as client:
+        client.xadd(Keys(settings.namespace).events, fields)
+
+
+def test_what_is_not_granted_is_said_as_it_is(owned: Settings) -> None:
+    """A refusal is told as one, with the server's words and what to do; nobody is told to start a server."""
+    name = f"nobody_{uuid.uuid4().hex[:8]}"
+    with transaction(engine(owned)) as connection:
+        connection.execute(text(f"CREATE ROLE {name} LOGIN PASSWORD 'secret'"))
+    poor = as_user(owned, name)
+    database = Database(poor)
+    try:
+        with pytest.raises(ServiceError, match=r"PostgreSQL refused: permission denied .*python -m pipelines grants"):
+            database.owner(Entity.USER, str(USER), VALUES["as_of"])
+        with pytest.raises(ServiceError, match=r"refused: permission denied .*python -m pipelines grants"), \
+                transaction(engine(poor)) as connection:
+            connection.execute(text("SELECT * FROM matchbook_users"))
+        assert not any(breaker.down for breaker in database.breakers.values())
+    finally:
+        database.close()
+        engine(poor).dispose()
+        with transaction(engine(owned)) as connection:
+            connection.execute(text(f"DROP ROLE {name}"))
+
+
+@pytest.mark.parametrize(("change", "said"), [
+    ({"password": "wrong"}, r"refused.*password authentication failed.*check the user"),
+    ({"database": "nowhere"}, r"refused.*does not exist.*check the user"),
+    ({"port": 1}, r"does not answer.*Connection refused")])
+def test_a_connection_that_fails_says_how(owned: Settings, change: dict[str, Any], said: str) -> None:
+    url = make_url(owned.sqlalchemy_url).set(**change)
+    wrong = replace(owned, database_url=Secret(url.render_as_string(hide_password=False)))
+    database = Database(wrong)
+    with pytest.raises(ServiceError, match=said):
+        database.ping()
+    with pytest.raises(ServiceError, match=said), transaction(engine(wrong)):
+        pass
+    database.close()
+
+
+def test_a_question_that_takes_too_long_is_no_silence(owned: Settings) -> None:
+    database = Database(replace(owned, database_timeout_s=0.2))
+    try:
+        with pytest.raises(ServiceError, match=r"refused: canceling statement due to.* took longer"), \
+                database._connection(PAGE) as connection:
+            connection.execute(text("SELECT pg_sleep(30)"))
+        assert not database.breakers[PAGE].down
+        database.ping()
+    finally:
+        database.close()
+    with pytest.raises(ServiceError, match="took longer"), transaction(engine(owned)) as connection:
+        connection.execute(text("SET LOCAL statement_timeout = 50"))
+        connection.execute(text("SELECT pg_sleep(30)"))
+
+
+def test_through_a_pooler_that_gives_every_transaction_another_connection(login: Login, tmp_path: Path) -> None:
+    """PgBouncer with its defaults, in transaction mode: the reader's questions, migrations, the drain, an erasure."""
+    reader, pipeline = login("reader"), login("pipeline")
+    with pgbouncer(tmp_path / "reader", reader.database_url.reveal()) as address:
+        ask_everything(replace(reader, database_url=Secret(address)))
+    with pgbouncer(tmp_path / "pipeline", pipeline.database_url.reveal()) as address:
+        pooled = replace(pipeline, database_url=Secret(address))
+        assert migrate(engine(pooled)) == []
+        work(pooled)
+        engine(pooled).dispose()
+
+
+def test_nothing_is_left_behind_in_the_pool(owned: Settings, tmp_path: Path) -> None:
+    """What a transaction sets ends with it: whoever comes next has the server's own settings, and no lock."""
+    with pgbouncer(tmp_path / "pool", owned.database_url.reveal()) as address:
+        pooled = replace(owned, database_url=Secret(address), database_timeout_s=0.7)
+        database = Database(pooled)
+        with database._connection(PAGE) as connection:
+            told = connection.execute(text("SELECT current_setting('statement_timeout'), "
+                                           "current_setting('transaction_read_only')")).one()
+            assert tuple(told) == ("700ms", "on")
+        with transaction(engine(pooled)) as connection:
+            connection.execute(text("CREATE TEMPORARY TABLE t (n int) ON COMMIT DROP"))
+            assert connection.scalar(text("SELECT current_setting('timezone')")) == "UTC"
+        migrate(engine(pooled))
+        with psycopg2.connect(address) as raw, raw.cursor() as cursor:
+            cursor.execute("SELECT current_setting('statement_timeout'), current_setting('transaction_read_only'), "
+                           "(SELECT count(*) FROM pg_locks WHERE locktype = 'advisory')")
+            assert cursor.fetchone() == ("0", "off", 0)
+        raw.close()
+        database.close()
+        engine(pooled).dispose()
