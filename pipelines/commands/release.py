@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from models.errors import BundleError, DataError
+from models.files import regular
 from models.nouns.catalogue import CATALOGUE, entities_of
 from models.nouns.owners import Owners
 from models.nouns.ranked_lists import RankedLists
@@ -88,9 +89,7 @@ def _lists(settings: Settings, args: argparse.Namespace) -> None:
 
 def from_profiles(settings: Settings, release: Release, surface: Surface, path: Path) -> tuple[np.ndarray, RankedLists]:
     """Lists for the rows of a users.csv (or startups.csv) as owners only, as the live fallback would make them."""
-    if not path.is_file():
-        raise DataError(f"expected a CSV file with profiles, found none at {path}")
-    table = pd.read_csv(path, dtype=str, keep_default_na=False)
+    table = pd.read_csv(regular(path), dtype=str, keep_default_na=False)
     key = f"{surface.owner}_id"
     if key not in table:
         raise DataError(f"{path} must have a column {key}, got {', '.join(table.columns)}")
