@@ -7,13 +7,15 @@ deleted; readers go over to the successor of the live release in one move.
 
 The task leaves a **receipt** below `MATCHBOOK_HOME/erasure`: what was removed where, and what replaced what. It names
 the person by a keyed hash only. Run it again whenever you like: what is done already is passed over, and an erasure
-that was cut off goes on.
+that was cut off goes on. At its end the task puts that hash in the place of the id in Airflow's own records, too: in
+the parameter of this run, of earlier ones, in the audit log, in logs of tasks.
 
 **The platform's own tables are not Matchbook's**: erase the person there, too. While they still stand there, exports
-and the reader pass them over. **Delete this run afterwards**: Airflow keeps its parameter, the id. **A build that was
-under way** may fail, or bring the person back into its own files: `retire_old_artifacts` takes them out again.
+and the reader pass them over. **A build that was under way** may fail, or bring the person back into its own files:
+`retire_old_artifacts` takes them out again.
 
-**When the task is red**, its log says what is left where, or which server did not answer: run it again.
+**When the task is red**, its log says what is left where, or which server did not answer: clear it, or trigger a new
+run. The parameter holds the id until a run has gone well.
 """
 
 from __future__ import annotations

@@ -8,7 +8,11 @@ So is what was posted to the reader long ago and serves nobody any more: events 
 does not know (after `MATCHBOOK_STRANGERS_DAYS`), impressions that no figure looks back to, entries that were set aside.
 What bars two from each other's lists is never deleted by age.
 
-The return value of the task names everything that was deleted.
+The return value of `retire` names everything that was deleted.
+
+`clean_airflow` does the same for Airflow's own rows and task logs, by `airflow db clean`: older than
+`MATCHBOOK_AIRFLOW_KEEP_DAYS` they go, the runs of `drain_events`, one a minute, after two days. The newest scheduled
+run of each DAG stays. It needs `MATCHBOOK_AIRFLOW_DATABASE_URL`, which `make up` and docker-compose.yml set.
 """
 
 from __future__ import annotations
@@ -29,12 +33,21 @@ def retire() -> Ref:
     return {**retire(settings_here()), **prune_posted(settings_here())}
 
 
+@task(multiple_outputs=False)
+def clean_airflow() -> Ref:
+    """Delete Airflow's old rows and logs; returns how many logs went, and whether rows could be cleaned."""
+    from pipelines.local.airflow_upkeep import clean_airflow
+
+    return clean_airflow(settings_here(), datetime.now(UTC))
+
+
 @dag(dag_id="retire_old_artifacts", schedule=CronDataIntervalTimetable("0 5 * * *", timezone="UTC"), catchup=False,
      start_date=datetime(2010, 1, 1, tzinfo=UTC), max_active_runs=1, dagrun_timeout=timedelta(hours=2),
      default_args=DEFAULTS, on_failure_callback=run_failed, tags=["matchbook", "daily"], doc_md=__doc__,
-     description="Delete old snapshots, bundles, releases, staging and posted events")
+      description="Delete old releases, snapshots, bundles, staging, posted events, and what Airflow keeps of old runs")
 def retire_old_artifacts() -> None:
     retire()
+    clean_airflow()
 
 
 retire_old_artifacts()

@@ -2,6 +2,7 @@
 
 MatchbookError
 ├── SettingsError            at start: names the variable, the value, the rule
+├── FileError                a file or folder cannot be read or written: names it, the reason, what to do
 ├── DataError                a row, a file or a table breaks a promise
 │   ├── MalformedEvent       an event breaks a promise, and which of its fields does
 │   ├── ContractError        a contract view lacks a column or has another type
@@ -41,6 +42,10 @@ class MatchbookError(Exception):
 
 class SettingsError(MatchbookError):
     """A setting is unknown or has an unusable value."""
+
+
+class FileError(MatchbookError):
+    """A file or folder cannot be read or written."""
 
 
 class DataError(MatchbookError):

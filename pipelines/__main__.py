@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from contextlib import nullcontext
 
 from models.errors import MatchbookError
+from models.files import file_error
 from models.settings import Settings
 from pipelines import commands
 from pipelines.local.servers import servers
@@ -52,6 +53,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 130
     except BrokenPipeError:
         return 0
+    except OSError as error:
+        found = file_error(error)
+        print(f"{type(found).__name__}: {found}", file=sys.stderr)
+        return 1
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import shutil
@@ -109,13 +110,16 @@ class Artifacts:
 
 
 def append_private(path: Path, line: str) -> None:
-    """Add a line to a file that only its owner can read, in one piece: several processes may do so at once."""
+    """Add a line to a file that only its owner can read, in one piece: several processes may do so at once. A file
+    that has grown beyond `mirror.RECORD_MOST` loses its older half."""
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-    try:
-        os.write(handle, f"{line}\n".encode())
-    finally:
-        os.close(handle)
+    with os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600), "r+b", buffering=0) as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        if os.fstat(file.fileno()).st_size > mirror.RECORD_MOST:
+            kept = mirror.newest_lines(file.read().decode(errors="replace")).encode()
+            file.truncate(0)
+            file.write(kept)
+        file.write(f"{line}\n".encode())
 
 
 def write_private(path: Path, text: str) -> None:

@@ -69,7 +69,7 @@ def create_app(settings: Settings, lists: ListReader | None = None, live: LiveRe
     cap_requests(app)
     ids = AnswerIds(settings)
     app.register_blueprint(list_routes(settings, lists, ids))
-    app.register_blueprint(event_routes(cache, ids))
+    app.register_blueprint(event_routes(cache, ids, lists.hidden))
     app.register_blueprint(health_routes(settings, cache, database, releases, live))
     insight = Insight(cache, database, lists, live)
     app.register_blueprint(page_routes(insight))

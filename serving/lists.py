@@ -99,6 +99,21 @@ class ListReader:
 
     def many(self, surface: Surface, owners: Sequence[str], caller: str = OPEN) -> list[Answer]:
         """The lists of several owners, all of one release, in the order asked."""
+        gone = self.hidden.erased(owners)
+        if not gone:
+            return self._many(surface, owners, caller)
+        rest = [o for o in owners if o not in gone]
+        if not rest:
+            self._cache.admit(caller)
+        listed = {a.owner: a for a in self._many(surface, rest, caller)} if rest else {}
+        return [listed[o] if o in listed else self._erased(surface, o) for o in owners]
+
+    def _erased(self, surface: Surface, owner: str) -> Answer:
+        """As for an id that nobody knows, but nothing is looked up or kept."""
+        held = self.releases.held
+        return self._filtered(self._popular_for(held, surface, owner, False, 0, self.releases.trouble))
+
+    def _many(self, surface: Surface, owners: Sequence[str], caller: str) -> list[Answer]:
         held = self.releases.held
         found, trouble = self._found(held, surface, owners, caller)
         stored, broken = _decoded(held, surface, found)

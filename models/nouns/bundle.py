@@ -26,6 +26,7 @@ from typing import Any
 import numpy as np
 
 from models.errors import BundleCorrupt, BundleNotFound
+from models.files import told
 from models.nouns.id_map import IdMap
 
 FORMAT = 1
@@ -93,6 +94,13 @@ def open_bundle(name: str, directory: Path) -> Bundle:
     Raises BundleNotFound where there is none, BundleCorrupt where a file is missing, truncated, changed since it
     was written, of a format this code does not know, or where anybody on the machine may write it.
     """
+    try:
+        return _opened(name, directory)
+    except OSError as error:
+        raise BundleCorrupt(told(error) or str(error)) from error
+
+
+def _opened(name: str, directory: Path) -> Bundle:
     path = directory / f"{name}_config.json"
     if not path.is_file():
         raise BundleNotFound(

@@ -12,7 +12,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from models.errors import SettingsError
+from models.errors import FileError, SettingsError
+from models.files import regular
 from models.settings.kinds import Instant, Limits, Secret, cast
 
 PREFIX = "MATCHBOOK_"
@@ -41,6 +42,9 @@ class Settings:
     api_keys: str = _env("MATCHBOOK_API_KEYS", "auto", "whether the reader asks for a key; auto: where it listens beyond loopback", choices=("auto", "on", "off"))
     api_keys_path: str = _env("MATCHBOOK_API_KEYS_FILE", "", "the file of API keys, hashed; empty: api-keys.json in MATCHBOOK_HOME")
     airflow_port: int = _env("MATCHBOOK_AIRFLOW_PORT", 8080, "port of the Airflow UI, on 127.0.0.1", low=1, high=65535)
+    airflow_database_url: Secret = _env("MATCHBOOK_AIRFLOW_DATABASE_URL", Secret(""), "Airflow's metadata database, where erasing looks too and old rows are deleted; `make up` knows its own; empty elsewhere: left alone")
+    airflow_logs: str = _env("MATCHBOOK_AIRFLOW_LOGS", "", "the folder of task logs; empty: airflow/logs in MATCHBOOK_HOME")
+    airflow_keep_days: float = _env("MATCHBOOK_AIRFLOW_KEEP_DAYS", 30.0, "runs, audit log and task logs of Airflow are kept so long; those of drain_events two days", low=2)
     executor: str = _env("MATCHBOOK_EXECUTOR", "local", "who runs Airflow's tasks: the scheduler's machine, or Celery workers on any", choices=("local", "celery"))
     log_level: str = _env("MATCHBOOK_LOG_LEVEL", "INFO", "level of the logs", choices=("DEBUG", "INFO", "WARNING", "ERROR"))
 
@@ -174,7 +178,7 @@ class Settings:
     answer_key: Secret = _env("MATCHBOOK_ANSWER_KEY", Secret(""), "signs the ids of answers, the same for all readers; empty: the file answer-key in MATCHBOOK_HOME, made when it is missing")
     attribution_days: float = _env("MATCHBOOK_ATTRIBUTION_DAYS", 7.0, "so long after it was shown what somebody does counts for an answer", low=0.01, high=90)
     measured_days: float = _env("MATCHBOOK_MEASURED_DAYS", 28.0, "days that the figures of answers look back", low=1, high=366)
-    pseudonym_key: Secret = _env("MATCHBOOK_PSEUDONYM_KEY", Secret(""), "hides owners' ids in the access log (L06)")
+    pseudonym_key: Secret = _env("MATCHBOOK_PSEUDONYM_KEY", Secret(""), "hides owners' ids in the access log (L06), the same for all readers; empty: the file pseudonym-key in MATCHBOOK_HOME, made when it is missing")
     redis_timeout_s: float = _env("MATCHBOOK_REDIS_TIMEOUT_S", 0.25, "the reader's patience with Redis", low=0.01)
     database_timeout_s: float = _env("MATCHBOOK_DATABASE_TIMEOUT_S", 1.0, "the reader's patience with PostgreSQL", low=0.01)
 
@@ -252,6 +256,16 @@ class Settings:
         return _with_driver(self.database_url.reveal())
 
     @property
+    def airflow_sqlalchemy_url(self) -> str:
+        """Of Airflow's metadata; empty where it is not known."""
+        return _with_driver(self.airflow_database_url.reveal())
+
+    @property
+    def airflow_log_folder(self) -> Path:
+        """Where the logs of tasks lie."""
+        return Path(self.airflow_logs).expanduser().absolute() if self.airflow_logs else self.home / "airflow" / "logs"
+
+    @property
     def reader_sqlalchemy_url(self) -> str:
         """The same of the database that the reader asks: a replica where one is named (N06)."""
         return _with_driver(self.reader_database_url.reveal() or self.database_url.reveal())
@@ -270,10 +284,10 @@ def value_of(name: str, text: str) -> Any:
 def _content(path: Path) -> str:
     """What a JSON file of experiments says, in one spelling; models/recipe/experiments.py knows what it means."""
     try:
-        found: list[Any] = json.loads(path.read_bytes())
+        found: list[Any] = json.loads(regular(path).read_bytes())
         if not isinstance(found, list):
             raise ValueError(f"it holds no list but {type(found).__name__}")
-    except (OSError, ValueError) as error:
+    except (FileError, OSError, ValueError) as error:
         raise SettingsError(f"MATCHBOOK_EXPERIMENTS must name a JSON list as docs/experiments.md has it, {path} is none: "
                             f"{error}") from error
     return json.dumps(found, sort_keys=True) if found else ""

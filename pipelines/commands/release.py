@@ -91,8 +91,6 @@ def _lists(settings: Settings, args: argparse.Namespace) -> None:
 
 def from_profiles(settings: Settings, release: Release, surface: Surface, path: Path) -> tuple[np.ndarray, RankedLists]:
     """Lists for the rows of a users.csv (or startups.csv) as owners only, as the live fallback would make them."""
-    if not path.is_file():
-        raise DataError(f"expected a CSV file with profiles, found none at {path}")
     key, layout = f"{surface.owner}_id", USERS if surface.owner is Entity.USER else STARTUPS
     table = table_of(path, layout.names).to_pandas()
     if key not in table:

@@ -17,6 +17,7 @@ from scipy import sparse
 
 from models.errors import DataError
 from models.features import DIVERSITY_FACETS, FEATURES, NEUTRAL_DIVERSITY
+from models.files import regular
 from models.nouns.owners import Owners
 from models.nouns.vocabulary import Entity, Method, Source, Surface
 from models.recipe import Recipe
@@ -103,7 +104,7 @@ def read_rows(paths: Sequence[Path]) -> RankingRows:
     frames, offset = [], 0
     for path in paths:
         try:
-            frame = pd.read_csv(path)
+            frame = pd.read_csv(regular(path))
         except (OSError, ValueError) as error:
             raise DataError(f"expected a ranking set in {path}, got: {error}; "
                             "make one with `python -m pipelines ranking-set`") from error

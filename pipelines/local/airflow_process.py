@@ -14,6 +14,7 @@ import secrets
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -92,6 +93,7 @@ def _own_environment(settings: Settings, given: Mapping[str, str]) -> dict[str, 
         "AIRFLOW__API__SECRET_KEY": kept["secret_key"],
         "AIRFLOW__API_AUTH__JWT_SECRET": kept["jwt_secret"],
         "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": metadata,
+        "MATCHBOOK_AIRFLOW_DATABASE_URL": metadata,  # Airflow takes the variable above away from its tasks
         "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.1",
         "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "30",
         "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": NO_LOG_SERVER,
@@ -132,6 +134,16 @@ def child_environment(settings: Settings) -> dict[str, str]:
     }
 
 
+def with_metadata(settings: Settings) -> Settings:
+    """The settings with the address of Airflow's metadata, where it is set or `make up` made one."""
+    if settings.airflow_database_url:
+        return settings
+    url = os.environ.get("AIRFLOW__DATABASE__SQL_ALCHEMY_CONN", "")
+    if not url and (settings.home / "airflow" / "secrets.json").is_file():
+        url = _known_metadata_url(settings)
+    return replace(settings, airflow_database_url=Secret(url))
+
+
 def admin_password(settings: Settings) -> str:
     """The password of the UI's user `admin`, made once for a home and kept there for its owner's eyes."""
     path = _passwords(settings)
@@ -167,6 +179,21 @@ def _migrate(settings: Settings, env: Mapping[str, str]) -> None:
                               stdin=subprocess.DEVNULL, stdout=sink, stderr=sink)
     if done.returncode != 0:
         raise ServiceError(f"Airflow could not prepare its metadata database; the end of {log}:\n{tail(log)}")
+
+
+def _known_metadata_url(settings: Settings) -> str:
+    """What `_metadata_url` chose when Airflow was started; empty where that is there no more."""
+    url, file = make_url(settings.sqlalchemy_url), settings.home / "airflow" / "airflow.db"
+    if _is_embedded(settings):
+        found = url.set(database="airflow")
+    elif file.is_file():
+        return f"sqlite:///{file}"
+    else:
+        found = url.set(database=_own_database(settings))
+    with suppress(psycopg2.OperationalError):
+        psycopg2.connect(_libpq(found.render_as_string(hide_password=False)), connect_timeout=5).close()
+        return found.render_as_string(hide_password=False)
+    return ""
 
 
 def _metadata_url(settings: Settings) -> str:

@@ -20,6 +20,7 @@ from signal import Signals
 from typing import Any
 
 from models.errors import ServiceError
+from models.nouns.kept_keys import ANSWER_KEY, PSEUDONYM_KEY
 from models.settings import Secret, Settings
 from pipelines.local import places, postgres_server, redis_server
 from pipelines.local.places import Place
@@ -27,7 +28,7 @@ from pipelines.local.processes import Started
 
 OURS = ("artifacts", "erasure", "rejected", "sample", "airflow", "logs", "pictures", "postgres", "redis",
         "binaries", "valkey-server", "running.json", places.RECORD, "servers.json", "servers.users", "servers.lock",
-        "api-keys.json", "api-keys.lock")
+        "api-keys.json", "api-keys.lock", ANSWER_KEY, PSEUDONYM_KEY)
 ATTEMPTS = 3  # another process may take a free port between our looking and our listening
 
 

@@ -16,6 +16,7 @@ from types import FrameType
 from urllib.parse import urlsplit
 
 from models.errors import MatchbookError, ServiceError
+from models.files import file_error
 from models.settings import Settings
 from pipelines.local import builds, marketplace
 from pipelines.local.airflow_api import AirflowApi
@@ -48,6 +49,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         return take_down(settings) if args.step == "down" else reset(settings)
     except MatchbookError as error:
         say(f"{type(error).__name__}: {error}")
+        return 1
+    except OSError as error:
+        found = file_error(error)
+        say(f"{type(found).__name__}: {found}")
         return 1
     except KeyboardInterrupt:
         return 1

@@ -78,7 +78,7 @@ def rollback(settings: Settings, dry_run: bool = False) -> dict[str, Any]:
 
 def retire(settings: Settings) -> dict[str, list[str]]:
     """Delete builds beyond `keep_artifacts`, with their reports, and all but the last refresh of each, then snapshots
-    and bundles that no kept release names, and old staging.
+    and bundles that no kept release names, old trials of tuning and old staging.
 
     What is live or was live before it is never deleted. Who was erased and came back with a build that was under way
     then is erased again, before.
@@ -96,6 +96,7 @@ def retire(settings: Settings) -> dict[str, list[str]]:
         for folder in sorted((artifacts.root / store).glob("*")):
             kind = f"{store}/{folder.name}"
             gone[kind] = _drop(artifacts, kind, {n.get(folder.name, "") for n in named}, settings.keep_artifacts)
+    gone["tuning"] = _drop(artifacts, "tuning", set(), settings.keep_artifacts)
     gone["reports"] = retire_reports(artifacts, (r.id for r in kept))
     gone["runs"] = _drop_runs(artifacts)
     return {kind: names for kind, names in gone.items() if names}

@@ -10,8 +10,8 @@ from typing import Any
 import redis
 
 from models.errors import DataError, ReleaseIncomplete, ServiceError
+from models.nouns.kept_keys import ANSWER_KEY, PSEUDONYM_KEY, kept_key
 from models.nouns.release import Keys, Release
-from models.nouns.release.answers import kept_key
 from models.nouns.vocabulary import Surface
 from models.settings import Settings
 from pipelines.artifacts import Artifacts, append_private
@@ -56,8 +56,9 @@ def publish_release(settings: Settings, release: str, force: bool = False) -> di
 
 def make_live(settings: Settings, held: Lease, loadable: Loadable, reason: str) -> dict[str, Any]:
     """Load, verify and switch, the lease being held; then drop what is no longer kept."""
-    if not settings.answer_key:
-        kept_key(settings.home)  # here, as a reader may have no right to write
+    for secret, name in ((settings.answer_key, ANSWER_KEY), (settings.pseudonym_key, PSEUDONYM_KEY)):
+        if not secret:
+            kept_key(settings.home, name)  # here, as a reader may have no right to write
     name, previous = loadable.manifest.id, text(held.client.get(held.keys.current))
     drop_unfinished(held, keep=name)
     loaded = load(settings, held, loadable)

@@ -25,6 +25,8 @@ from models.store import COMPLETE, HERE, STORED, WHOLE, Storage, answering, is_s
 log = logging.getLogger(__name__)
 LOOSE = "loose"
 _RUNS = "runs/"
+#: Bytes of a record, one JSON line a thing (`.jsonl`): years of them. A longer one loses its older half.
+RECORD_MOST = 8 << 20
 #: In place of the name of a run: all of them.
 EVERY = "*"
 #: What tells two contents of one object apart, as the storages call it.
@@ -197,7 +199,7 @@ class _Mirror:
         known, here = set(theirs), set(mine)
         more = [line for line in mine if line not in known]
         if known - here:
-            file.write_text("\n".join([*theirs, *more]) + "\n")
+            file.write_text(newest_lines("\n".join([*theirs, *more]) + "\n"))
         return bool(more)
 
     def _forget(self, name: str) -> None:
@@ -209,6 +211,14 @@ class _Mirror:
 
     def _changed_here(self, name: str, file: Path) -> bool:
         return self._seen.get(name, [None])[1:] != _state(file)
+
+
+def newest_lines(text: str, most: int | None = None) -> str:
+    """The newest lines of a record: where it has grown beyond `most` (RECORD_MOST), the newer half of that."""
+    most = most or RECORD_MOST
+    if len(text) <= most:
+        return text
+    return text[-most // 2 :].partition("\n")[2]
 
 
 def _wanted(name: str, run: str) -> bool:

@@ -18,6 +18,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from models.errors import EventsNotTaken, ServiceError, SettingsError, TooManyEvents, TooManyRequests
+from models.nouns.erased import Erased
 from models.nouns.interactions import Event, instant_us
 from models.nouns.release import OWN, Keys, since_meaning, since_value
 from models.nouns.vocabulary import Entity, EventKind, Surface
@@ -172,14 +173,16 @@ class Cache:
         if said == b"full":
             raise EventsNotTaken("events_full", f"at most {most} events waiting for the drain", "as many", FULL_S)
 
-    def hidden(self) -> dict[Entity, frozenset[bytes]]:
-        """The hidden ids of both kinds, in one round trip."""
-        def read(r: redis.Redis) -> list[set[bytes]]:
+    def hidden(self) -> tuple[dict[Entity, frozenset[bytes]], Erased]:
+        """The hidden ids of both kinds and who was erased, in one round trip."""
+        def read(r: redis.Redis) -> list[Any]:
             pipeline = r.pipeline(transaction=False)
             for entity in Entity:
                 pipeline.smembers(self.keys.hidden(entity))
+            pipeline.hgetall(self.keys.erased)
             return list(pipeline.execute())
-        return {e: frozenset(ids) for e, ids in zip(Entity, self._ask(read), strict=True)}
+        *sets, erased = self._ask(read)
+        return {e: frozenset(ids) for e, ids in zip(Entity, sets, strict=True)}, Erased.of_fields(erased)
 
     def waiting(self) -> tuple[int, float]:
         """How many events wait in the stream, and for how many seconds the oldest does; in one round trip."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import secrets
 import time
 from collections.abc import Sequence
 from functools import lru_cache
@@ -22,10 +23,12 @@ from prometheus_client import (
 )
 from prometheus_client.multiprocess import MultiProcessCollector
 
+from models.nouns.kept_keys import PSEUDONYM_KEY
 from models.nouns.vocabulary import Entity, Surface
 from models.settings import Settings
 from serving.http.callers import NOBODY
 from serving.http.events import Waiting
+from serving.http.kept_key import KeptKey
 from serving.lists import Answer
 from serving.releases import Releases, age_hours
 
@@ -51,7 +54,9 @@ class Access:
 
     def __init__(self, settings: Settings, releases: Releases, waiting: Waiting) -> None:
         self._settings, self._releases, self._waiting = settings, releases, waiting
-        self._key = (settings.pseudonym_key.reveal() or settings.namespace).encode()[:64]
+        self._kept = KeptKey(settings.pseudonym_key.reveal(), settings.home, PSEUDONYM_KEY,
+                             "pseudonyms in this log change with every process, as there is no key for them")
+        self._own = secrets.token_bytes(32)  # never one that somebody else could know
         for surface in Surface:
             DEGRADED.labels(surface)  # told from the start: a rate needs a 0 to begin with
 
@@ -60,8 +65,8 @@ class Access:
         app.after_request(self._end)
 
     def pseudonym(self, owner: str) -> str:
-        """Twelve hex digits, the same for the same id and MATCHBOOK_PSEUDONYM_KEY."""
-        return hashlib.blake2b(owner.encode(), key=self._key, digest_size=6).hexdigest()
+        """Twelve hex digits, the same for the same id and key."""
+        return hashlib.blake2b(owner.encode(), key=self._kept.value or self._own, digest_size=6).hexdigest()
 
     def metrics(self) -> Response:
         """All numbers in the format of Prometheus, over all processes of this reader."""

@@ -2,41 +2,31 @@
 
 from __future__ import annotations
 
-import logging
-import time
 from contextlib import suppress
 from datetime import UTC, datetime
 
 from models.errors import DataError, RequestError
 from models.nouns.interactions import Event
-from models.nouns.release.answers import ShownAnswer, kept_key, key_from
+from models.nouns.kept_keys import ANSWER_KEY
+from models.nouns.release.answers import ShownAnswer
 from models.settings import Settings
+from serving.http.kept_key import KeptKey
 from serving.lists import Answer
 
-log = logging.getLogger("matchbook.reader")
 DAY_S = 86_400
-LOOK_S = 10.0  # so often it is looked whether the key is there by now
 
 
 class AnswerIds:
     """Gives every answer its id. The key is MATCHBOOK_ANSWER_KEY, else that of a file which the publisher makes."""
 
     def __init__(self, settings: Settings) -> None:
-        secret = settings.answer_key.reveal()
-        self._key, self._home = key_from(secret) if secret else b"", settings.home
-        self._look_at = 0.0
-        _ = self.key  # before the first requests come, which may be several at once
+        self._kept = KeptKey(settings.answer_key.reveal(), settings.home, ANSWER_KEY,
+                             "answers carry no id, as there is no key that signs them")
 
     @property
     def key(self) -> bytes:
         """Empty while the file is neither there nor can be made here."""
-        if not self._key and time.monotonic() >= self._look_at:
-            self._look_at = time.monotonic() + LOOK_S
-            try:
-                self._key = kept_key(self._home)
-            except OSError as error:
-                log.error("answers carry no id, as there is no key that signs them: %s", error)
-        return self._key
+        return self._kept.value
 
     def of(self, answer: Answer, now: datetime | None = None) -> str | None:
         """The id of an answer, the same for the same list on the same day (UTC); None without a key.

@@ -11,6 +11,7 @@ from pathlib import Path
 from flask import Flask, g, request
 
 from models.errors import MatchbookError, NotAllowed, NotIdentified, SettingsError
+from models.files import regular
 from models.nouns.api_keys import ApiKey, Scope, decode_keys, key_of
 from models.settings import Settings
 from serving.lists import OPEN
@@ -54,7 +55,7 @@ class KeyFile:
         try:
             if stat.S_IMODE(mode) & 0o077:
                 raise SettingsError(f"others than its owner may read it; `chmod 600 {self._path}`")
-            keys = decode_keys(self._path.read_bytes())
+            keys = decode_keys(regular(self._path).read_bytes())
         except (MatchbookError, OSError) as error:
             log.error("API keys: %s is not taken over: %s", self._path, error)
             return self._held[1]

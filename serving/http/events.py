@@ -18,6 +18,7 @@ from models.nouns.interactions import AHEAD, Event
 from serving.doors.cache import Cache
 from serving.http.answer_ids import AnswerIds
 from serving.http.routes import caller
+from serving.since.hidden import Hidden
 
 EVENTS_MOST = 200
 EARNED_RELEASES = 3
@@ -28,8 +29,8 @@ TAKEN = Counter("matchbook_events_taken", "Posted events that were taken", ["typ
 REFUSED = Counter("matchbook_event_requests_refused", "Requests whose events were not taken, not one of them", ["code"])
 
 
-def event_routes(cache: Cache, ids: AnswerIds) -> Blueprint:
-    """The route that takes events."""
+def event_routes(cache: Cache, ids: AnswerIds, hidden: Hidden) -> Blueprint:
+    """The route that takes events; those of erased people are answered like any other and kept nowhere."""
     routes = Blueprint("taking", __name__)
 
     @routes.post("/api/events")
@@ -40,7 +41,8 @@ def event_routes(cache: Cache, ids: AnswerIds) -> Blueprint:
             taken = read_events(request.get_json(silent=True), received)
             ids.check(taken)
             _check_bounds(g.get("key"), taken)
-            _post(cache, taken, received)
+            gone = hidden.erased({id for e in taken for id in (e.user, e.startup)})
+            _post(cache, [e for e in taken if not gone & {e.user, e.startup}], received)
         except RequestError as error:
             REFUSED.labels(error.code).inc()
             raise
@@ -88,6 +90,9 @@ def _check_bounds(key: ApiKey | None, events: Sequence[Event]) -> None:
 
 def _post(cache: Cache, events: Sequence[Event], received: datetime) -> None:
     """Raises EventsNotTaken also where Redis does not answer."""
+    if not events:
+        cache.admit(caller())
+        return
     try:
         cache.post(caller(), events, received)
     except ServiceError as error:

@@ -1,15 +1,16 @@
-"""Withdrawn startups and people who opted out: held in process, so that they stay hidden while Redis is down."""
+"""Who is withdrawn, opted out or erased: held in process, so that they stay hidden while Redis is down."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from uuid import UUID
 
 import numpy as np
 
 from models.errors import ServiceError
+from models.nouns.erased import Erased
 from models.nouns.id_map import unpack_ids
 from models.nouns.vocabulary import Entity
 from serving.doors.cache import Cache
@@ -24,6 +25,7 @@ class _Sets:
 
     version: bytes = b""
     ids: Mapping[Entity, frozenset[bytes]] = field(default_factory=lambda: dict.fromkeys(Entity, frozenset()))
+    erased: Erased = field(default_factory=Erased)
     masks: dict[Entity, tuple[str, np.ndarray]] = field(default_factory=dict)
 
 
@@ -40,17 +42,22 @@ class Hidden:
             version = self._cache.get(self._cache.keys.hidden_version)
             if version is None or version == self._sets.version:  # a Redis that lost its data un-hides nobody
                 return
-            sets = _Sets(version, self._cache.hidden())
+            sets = _Sets(version, *self._cache.hidden())
         except ServiceError as error:
             log.debug("the hidden sets cannot be followed: %s", error)
             return
         self._sets = sets
-        log.info("hidden: %d startups, %d people", len(sets.ids[Entity.STARTUP]), len(sets.ids[Entity.USER]))
+        log.info("hidden: %d startups, %d people; erased: %d", len(sets.ids[Entity.STARTUP]),
+                 len(sets.ids[Entity.USER]), len(sets.erased.marks))
 
     def holds(self, entity: Entity, id: str) -> bool:
         """Whether this one is hidden: a withdrawn startup, or somebody who opted out."""
         ids = self._sets.ids[entity]
         return bool(ids) and UUID(id).bytes in ids
+
+    def erased(self, ids: Iterable[str]) -> set[str]:
+        """Those of these ids that were erased: nothing may be kept of them, not even that somebody asked."""
+        return self._sets.erased.among(ids)
 
     def mask(self, held: HeldRelease, entity: Entity) -> np.ndarray | None:
         """(n,) bool of a release's rows: hidden; None where nobody is. Found once per release and version."""

@@ -1,2 +1,2 @@
--- Rows of data folders that were set aside and name them.
-DELETE FROM matchbook_rejected_rows WHERE position(lower(CAST(:id AS text)) IN lower(content)) > 0
+-- Rows of data folders that were set aside and name them, however they spell the id.
+DELETE FROM matchbook_rejected_rows AS r WHERE CAST(r AS text) ~* :spelt

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import re
@@ -9,12 +10,15 @@ import subprocess
 import sys
 import urllib.request
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from flask import Flask
 
+from models.nouns.kept_keys import PSEUDONYM_KEY, key_from
 from models.nouns.vocabulary import Role, Surface
+from models.settings import Secret, Settings
 
 SURFACE = Surface.STARTUPS_FOR_DEVELOPER
 Person = Callable[[Role, int], str]
@@ -74,6 +78,26 @@ def test_one_line_per_request_names_the_owner_only_by_a_pseudonym(
     assert re.fullmatch(said, lines[0])
     assert re.fullmatch(r"endpoint=one status=400 ms=[\d.]+ caller=open", lines[1])
     assert owner not in caplog.text
+
+
+def test_a_pseudonym_is_keyed_by_a_secret_that_the_house_makes_and_all_readers_share(
+    start: Start, publish: Publish, person: Person, settings: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, logger="matchbook.access")
+    publish()
+    owner = person(Role.DEVELOPER, 4)
+
+    def pseudonym(**changed: object) -> str:
+        caplog.clear()
+        start(replace(settings, **changed)).test_client().get(f"/api/recommendations/{SURFACE}/{owner}")
+        return re.findall(r"owner=([0-9a-f]{12})", caplog.text)[-1]
+
+    first = pseudonym()
+    assert first == pseudonym(), "another reader of the same home"
+    guesses = [settings.namespace.encode(), b"matchbook", b"", key_from(settings.namespace), key_from("")]
+    assert first not in {hashlib.blake2b(owner.encode(), key=key, digest_size=6).hexdigest() for key in guesses}
+    assert pseudonym(pseudonym_key=Secret("one")) == pseudonym(pseudonym_key=Secret("one")) != first
+    assert (settings.home / PSEUDONYM_KEY).stat().st_mode & 0o777 == 0o600
 
 
 def test_metrics_count_lists_by_surface_route_method_and_source(

@@ -17,12 +17,9 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
-import os
 import re
-import secrets
 import struct
 from dataclasses import dataclass
-from pathlib import Path
 from uuid import UUID
 
 from models.errors import DataError
@@ -111,26 +108,3 @@ def _words(rest: bytes) -> list[str]:
 
 def _signature(note: bytes, owner: bytes, key: bytes) -> bytes:
     return hashlib.blake2b(owner + note, digest_size=_SIGNATURE, key=key, person=b"matchbook-answer").digest()
-
-
-def kept_key(home: Path) -> bytes:
-    """The key that signs, from the file answer-key of MATCHBOOK_HOME; made there, for its owner alone, where it is
-    missing. Raises OSError."""
-    path = home / "answer-key"
-    if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        aside = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-        with os.fdopen(os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-            file.write(secrets.token_hex(32))
-        try:
-            os.link(aside, path)  # of two that make one at once, the first is right for both
-        except FileExistsError:
-            pass
-        finally:
-            aside.unlink()
-    return key_from(path.read_text())
-
-
-def key_from(secret: str) -> bytes:
-    """32 bytes of a secret of any length."""
-    return hashlib.blake2b(secret.strip().encode(), digest_size=32).digest()

@@ -15,7 +15,8 @@
                                         owns -> see `since_value`; both sides of an event are written, lives as long as
                                         lists do
     <ns>:hidden:<entity>                set of 16 id bytes: withdrawn startups, people who opted out
-    <ns>:hidden:version                 grows when one of those sets has changed
+    <ns>:hidden:version                 grows when one of those sets, or that of the erased, has changed
+    <ns>:erased                         hash of the marks of erased people, and the key of the marks, see Erased.fields
     <ns>:events                         stream of posted events, read by the consumer group `drain`, see Event.entry
     <ns>:drain                          hash: what the drain has done and read so far, for the next one and for metrics
     <ns>:earnings                       JSON, what answers earned of late, for metrics (docs/experiments.md)
@@ -95,6 +96,11 @@ class Keys:
     @property
     def hidden_version(self) -> str:
         return f"{self.namespace}:hidden:version"
+
+    @property
+    def erased(self) -> str:
+        """Marks of erased people and the key that makes them."""
+        return f"{self.namespace}:erased"
 
     @property
     def events(self) -> str:

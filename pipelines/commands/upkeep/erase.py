@@ -6,8 +6,9 @@ import argparse
 import json
 
 from models.settings import Settings
-from pipelines.data.erasure.erase import erase, left
+from pipelines.data.erasure.erase import erase, looked_for
 from pipelines.data.erasure.rows import person_of
+from pipelines.local.airflow_process import with_metadata
 from pipelines.postgres import engine, migrate
 
 
@@ -22,6 +23,7 @@ def register(steps: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
 def _erase(settings: Settings, args: argparse.Namespace) -> int:
     """Exit status 1 where the id still stands somewhere."""
     migrate(engine(settings))
-    done = {"left": left(settings, person_of(settings, args.id))} if args.scan else erase(settings, args.id)
+    settings = with_metadata(settings)
+    done = {"left": looked_for(settings, person_of(settings, args.id))} if args.scan else erase(settings, args.id)
     print(json.dumps(done, indent=1))
     return int(bool(done["left"]))

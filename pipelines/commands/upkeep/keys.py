@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from models.errors import DataError
+from models.files import regular
 from models.nouns.api_keys import BOUNDS, ApiKey, Scope, decode_keys, encode_keys, new_key
 from models.nouns.vocabulary import EventKind
 from models.settings import Settings
@@ -73,7 +74,7 @@ def _shown(key: ApiKey, now: datetime) -> dict[str, object]:
 
 
 def _held(path: Path) -> dict[str, ApiKey]:
-    return decode_keys(path.read_bytes()) if path.exists() else {}
+    return decode_keys(regular(path).read_bytes()) if path.exists() else {}
 
 
 @contextmanager

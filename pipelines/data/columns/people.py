@@ -9,11 +9,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from models.nouns.erased import Erased
 from models.nouns.id_map import NIL, pack_ids
 from pipelines.data.columns.checks import Rejected
 from pipelines.data.columns.copied import id_array, typed
 from pipelines.data.columns.layout import RowGroups
-from pipelines.data.erasure.person import Erased
 
 
 class People:

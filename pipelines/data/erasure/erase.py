@@ -1,10 +1,12 @@
 """A person taken out of everything that Matchbook keeps, in an order that may be cut off anywhere and begun again.
 
-1. the tombstone and our rows in PostgreSQL: from here on no export and no reader knows the person
+1. the tombstone and our rows in PostgreSQL, its mark in Redis: from here on no export, no drain and no reader knows
+   the person, and nothing that is posted about them is kept
 2. successors of every snapshot, bundle and release that does, written beside them; the same person gives the same bytes
 3. Redis: successors take the places of loaded releases, every small key forgets the person
 4. what was replaced is deleted, releases before what they are made of; staging that names the person; lines of logs
-5. a search through every file and every key, and the receipt
+5. Airflow's metadata, last: until then a run of `erase_person` that failed can be cleared
+6. a search through every file, key and row, and the receipt
 """
 
 from __future__ import annotations
@@ -24,10 +26,11 @@ from models.settings import Settings
 from pipelines.artifacts import Artifacts
 from pipelines.data.erasure.bundles import rewrite_bundles
 from pipelines.data.erasure.loaded import all_releases, forget_fields, forget_keys, replace_loaded
+from pipelines.data.erasure.metadata import metadata_with, scrub_metadata
 from pipelines.data.erasure.person import Person, returned
 from pipelines.data.erasure.receipt import Receipt
 from pipelines.data.erasure.releases import rewrite_releases
-from pipelines.data.erasure.rows import erase_rows, erased_of, person_of, stands_on_platform
+from pipelines.data.erasure.rows import erase_rows, erased_of, person_of, rows_with, stands_on_platform
 from pipelines.data.erasure.search import files_with, keys_with
 from pipelines.data.erasure.snapshots import rewrite_snapshots
 from pipelines.data.snapshot import Snapshot
@@ -35,12 +38,19 @@ from pipelines.postgres import engine, transaction
 from pipelines.release.cache import connect, wrapped
 from pipelines.release.lease import Lease, lease
 from pipelines.release.publish import drop_unfinished
+from pipelines.release.since.erased import follow_erased
 from pipelines.runs.mirror import EVERY, pull
 
 log = logging.getLogger(__name__)
 #: Readers follow the pointer within a second; after this nobody asks for a replaced release any more.
 FOLLOW_S = 5.0
 _RELEASES = "releases/"
+#: Below the artefact store: what is rewritten as a whole.
+_STORED = ("snapshots", "bundles", "holdouts", "releases", "runs")
+#: Below MATCHBOOK_HOME: what belongs to the embedded servers. Their logs are looked through.
+_SERVERS = ("postgres", "redis", "binaries", "valkey-server")
+#: What may be blanked in place.
+_TEXTS = (".log", ".csv", ".json", ".jsonl", ".txt", ".html", "", ".md", ".out", ".1")
 
 
 def erase(settings: Settings, given: str) -> dict[str, Any]:
@@ -54,10 +64,15 @@ def erase(settings: Settings, given: str) -> dict[str, Any]:
     receipt = Receipt(settings, person)
     receipt.removed(erase_rows(settings, person))
     with wrapped("erasing a person"), lease(connect(settings), Keys(settings.namespace)) as held:
+        follow_erased(engine(settings), held.client, held.keys)
         replaced = _rewrite_files(settings, person, receipt)
         _rewrite_redis(settings, held, person, receipt, replaced)
     receipt.removed({"artefacts": _delete(settings, receipt.successors), **_delete_names(settings, person)})
-    receipt.close(left(settings, person), stands_on_platform(settings, person))
+    found = left(settings, person)
+    if not found:
+        receipt.removed({"cells of Airflow's metadata": scrub_metadata(settings, person)})
+        found = looked_for(settings, person)
+    receipt.close(found, stands_on_platform(settings, person))
     if receipt.content["left"]:
         places = "; ".join(receipt.content["left"])
         raise DataError(f"<{person.mark}> still stands in: {places}. Run it again once no build is under way")
@@ -86,11 +101,26 @@ def _people(settings: Settings) -> Iterator[IdMap]:
 
 
 def left(settings: Settings, person: Person) -> list[str]:
-    """Every file below the artefact store and every key in Redis that holds the id, the id itself made unreadable."""
+    """Every file, every key in Redis and every table of ours that holds the id, the id itself made unreadable."""
     with wrapped("searching Redis for a person"):
         keys = [f"redis {key}: {where}" for key, where in keys_with(settings, connect(settings), person)]
-    files = [str(p.relative_to(settings.artifacts)) for p in files_with(settings.artifacts, person)]
-    return [person.hidden(place) for place in [*files, *keys]]
+    files = [str(p) for p in files_with(settings.artifacts, person)]
+    files += [str(p) for place in _own_places(settings) for p in files_with(place, person)]
+    tables = [f"table {name}" for name in rows_with(settings, person)]
+    return [person.hidden(place) for place in [*files, *keys, *tables]]
+
+
+def looked_for(settings: Settings, person: Person) -> list[str]:
+    """The same, and every column of Airflow's metadata."""
+    return left(settings, person) + [f"airflow {place}" for place in metadata_with(settings, person)]
+
+
+def _own_places(settings: Settings) -> list[Path]:
+    """Everything that Matchbook writes outside the artefact store, but for the servers' own files."""
+    kept = {settings.artifacts, *(settings.home / name for name in _SERVERS)}
+    there = [p for p in settings.home.iterdir() if p not in kept] if settings.home.is_dir() else []
+    logs = settings.airflow_log_folder
+    return there if settings.home in logs.parents else [*there, logs]
 
 
 def _rewrite_files(settings: Settings, person: Person, receipt: Receipt) -> dict[str, str]:
@@ -125,22 +155,31 @@ def _delete(settings: Settings, successors: Mapping[str, str]) -> int:
 
 
 def _delete_names(settings: Settings, person: Person) -> dict[str, int]:
-    """Staging of builds, reports of imports and logs, as far as they name the person."""
+    """Staging of builds, tables of rows, records and logs, as far as they name the person."""
     runs = settings.artifacts / "runs"
     named = {p.relative_to(runs).parts[0] for p in files_with(runs, person)}
     for name in named:
         Artifacts(settings).remove("runs", name)
-    reports = files_with(settings.home / "rejected", person)
-    logs = [p for folder in ("logs", "airflow/logs") for p in files_with(settings.home / folder, person)]
+    files = [p for place in _own_places(settings) for p in files_with(place, person)]
+    files += [p for p in files_with(settings.artifacts, person) if p.suffix in _TEXTS and not _is_stored(settings, p)]
+    tables = [p for p in files if p.suffix == ".csv"]
     return {
         "staging of builds": len(named),
-        "lines of import reports": sum(_drop_lines(path, person) for path in reports),
-        "places in logs": sum(_overwrite(path, person) for path in logs),
+        "lines of tables": sum(_drop_lines(path, person) for path in tables),
+        "places in logs": sum(_overwrite(path, person) for path in files if path not in tables),
     }
 
 
+def _is_stored(settings: Settings, path: Path) -> bool:
+    """Whether a file is part of what has a successor."""
+    return path.relative_to(settings.artifacts).parts[0] in _STORED
+
+
 def _drop_lines(path: Path, person: Person) -> int:
-    """Rewrite a CSV without the rows that name the person."""
+    """Rewrite a CSV without the rows that name the person; a file whose name does is deleted."""
+    if person.within(path.name.encode()):
+        path.unlink()
+        return 1
     with path.open(newline="") as f:
         rows = list(csv.reader(f))
     kept = [row for row in rows if not person.within(" ".join(row).encode())]
@@ -150,13 +189,15 @@ def _drop_lines(path: Path, person: Person) -> int:
 
 
 def _overwrite(path: Path, person: Person) -> int:
-    """Blank the id in a log that somebody may be writing to: in place, length for length."""
-    content, places = path.read_bytes(), 0
+    """Blank the id in a log that somebody may be writing to: in place, length for length. A file that is no text, or
+    whose path names the person, is deleted."""
+    content = path.read_bytes()
+    if person.within(str(path).encode()) or path.suffix not in _TEXTS:
+        path.unlink()
+        return 1
+    places = list(person.places(content))
     with path.open("r+b") as f:
-        for form in person.forms[1:]:
-            place = content.find(form)
-            while place >= 0:
-                f.seek(place)
-                f.write(b"-" * len(form))
-                places, place = places + 1, content.find(form, place + len(form))
-    return places
+        for start, end in places:
+            f.seek(start)
+            f.write(b"-" * (end - start))
+    return len(places)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from sqlalchemy import Connection, text
 
 import sql
+from models.nouns.erased import Erased
 from models.settings import Settings
-from pipelines.data.erasure.person import Erased, Person, normal_id
+from pipelines.data.erasure.person import Person, normal_id
 from pipelines.postgres import engine, transaction
 
 _FOLDER = "erasure"
@@ -25,11 +26,21 @@ def erase_rows(settings: Settings, person: Person) -> dict[str, int]:
     scripts = [name.rpartition("/")[2].removesuffix(".sql") for name, _ in sql.scripts(_FOLDER)]
     with transaction(engine(settings)) as connection:
         connection.execute(text(sql.load("tombstone", _FOLDER)), {"id": person.id})
+        named = {"id": person.id, "spelt": person.spelt.pattern}
         return {
-            name.removeprefix(_DELETES): connection.execute(text(sql.load(name, _FOLDER)), {"id": person.id}).rowcount
+            name.removeprefix(_DELETES): connection.execute(text(sql.load(name, _FOLDER)), named).rowcount
             for name in scripts
             if name.startswith(_DELETES)
         }
+
+
+def rows_with(settings: Settings, person: Person) -> list[str]:
+    """Our own tables that still hold the id, in whatever column and spelling."""
+    with transaction(engine(settings)) as connection:
+        tables = [str(name) for name in connection.scalars(text(sql.load("tables", _FOLDER)))]
+        holding = "SELECT EXISTS (SELECT 1 FROM {} AS r WHERE CAST(r AS text) ~* :spelt)"
+        return [table for table in tables
+                if connection.scalar(text(holding.format(table)), {"spelt": person.spelt.pattern})]
 
 
 def stands_on_platform(settings: Settings, person: Person) -> bool:

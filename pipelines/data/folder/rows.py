@@ -26,6 +26,7 @@ import pyarrow.compute as pc
 import pyarrow.csv
 
 from models.errors import DataError
+from models.files import regular
 from models.nouns.words import folded
 from pipelines.data.folder.plain import plain
 
@@ -65,7 +66,7 @@ class Chunk:
 def opened(path: Path) -> Iterator[tuple[IO[bytes], Callable[[], int]]]:
     """A plain or gzip file as bytes, and how many of the bytes on disk were read so far. Raises DataError."""
     try:
-        with path.open("rb") as raw:
+        with regular(path).open("rb") as raw:
             stream = io.BufferedReader(gzip.GzipFile(fileobj=raw)) if path.suffix == ".gz" else raw
             yield stream, raw.tell
     except (OSError, EOFError, zlib.error) as error:

@@ -23,6 +23,7 @@ from models.nouns.release.answers import ShownAnswer
 from models.settings import Settings
 from pipelines.postgres import engine, transaction
 from pipelines.release.cache import connect, wrapped
+from pipelines.release.since.erased import follow_erased, without_erased
 from pipelines.release.since.refresh import refresh_since, written_anew
 from pipelines.runs.run import EPOCH
 
@@ -47,10 +48,11 @@ def drain_events(settings: Settings, full: bool = False, claim_after_s: float = 
     with wrapped("draining the posted events"):
         client, keys = connect(settings), Keys(settings.namespace)
         done = {"drained": 0, "new": 0, "set_aside": 0}
+        erased = follow_erased(engine(settings), client, keys)
         _begin_group(client, keys)
         consumer = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:6]}"
         for entries in _batches(client, keys, consumer, claim_after_s):
-            events, aside = _read(entries, _now(client))
+            events, aside = _read(without_erased(client, keys, erased, entries), _now(client))
             new, retracted = _keep(engine(settings), events, aside)
             set_aside = len(aside)
             written_anew(settings, client, keys, retracted, max(e.received for e in events) if events else None)
@@ -225,7 +227,7 @@ def _store(database: Engine, events: Sequence[_Kept], aside: Sequence[_Aside]) -
         if answers:
             connection.execute(text(sql.load("keep_answers", "staging")), _answers(answers))
         if aside:
-            log.error("set aside: %d entries, the first: %s", len(aside), aside[0])
+            log.error("set aside: %d entries, the first: %s", len(aside), aside[0].entry)  # no content: it names people
             connection.execute(text(sql.load("set_events_aside", "staging")),
                                {c: [getattr(a, c).replace("\x00", "�") for a in aside]
                                 for c in ("entry", "reason", "content")})

@@ -15,7 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.errors import DataError
-from models.nouns.release.answers import SPELT, ShownAnswer, kept_key, key_from
+from models.nouns.kept_keys import ANSWER_KEY, kept_key, key_from
+from models.nouns.release.answers import SPELT, ShownAnswer
 from models.nouns.vocabulary import Entity, Method, Surface
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "answer_id_1.json"
@@ -88,7 +89,7 @@ def test_a_key_is_made_once_for_its_owner_alone(tmp_path: Path) -> None:
     home = tmp_path / "home"
     path = home / "answer-key"
     with ThreadPoolExecutor(8) as pool:
-        keys = set(pool.map(lambda _: kept_key(home), range(16)))
+        keys = set(pool.map(lambda _: kept_key(home, ANSWER_KEY), range(16)))
     assert len(keys) == 1 and len(keys.pop()) == 32
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert [p.name for p in home.iterdir()] == ["answer-key"]

@@ -1,0 +1,136 @@
+"""Airflow's part: its metadata database holds the parameter of `erase_person`, and whatever else a user typed there.
+
+Airflow gives tasks no session, and its API can change no audit log, so this speaks to the database itself, at
+MATCHBOOK_AIRFLOW_DATABASE_URL. Every text, JSON and binary column of every table is looked through, those that a later
+version of Airflow adds as well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    Connection,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    cast,
+    create_engine,
+    delete,
+    event,
+    func,
+    literal,
+    or_,
+    select,
+    update,
+)
+from sqlalchemy.dialects.postgresql import BYTEA
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.types import JSON, String
+
+from models.errors import ServiceError
+from models.settings import Settings
+from pipelines.data.erasure.person import Person
+
+_ENDED = ("success", "failed")
+
+
+def scrub_metadata(settings: Settings, person: Person) -> int:
+    """Put the mark in the place of the id wherever it stands; returns how many cells and runs that was.
+
+    A finished run whose own name is the id is deleted. Nothing is done where Airflow's database is not known.
+    """
+    changed = 0
+    with _opened(settings) as (connection, tables):
+        changed += _delete_runs(connection, tables, person)
+        for table, column in _columns(tables):
+            if not (column.primary_key or column.foreign_keys):
+                changed += _scrub(connection, table, column, person)
+    return changed
+
+
+def metadata_with(settings: Settings, person: Person) -> list[str]:
+    """Every `table.column` of Airflow's metadata that holds the id."""
+    with _opened(settings) as (connection, tables):
+        return [f"{table.name}.{column.name}" for table, column in _columns(tables)
+                if connection.scalar(select(func.count()).select_from(table).where(_holds(column, person)))]
+
+
+@contextmanager
+def _opened(settings: Settings) -> Iterator[tuple[Connection, list[Table]]]:
+    """One transaction and every table. Raises ServiceError."""
+    url = settings.airflow_sqlalchemy_url
+    if not url:
+        yield _nothing(), []
+        return
+    engine = create_engine(url)
+    if engine.dialect.name == "sqlite":
+        event.listen(engine, "connect", lambda raw, _: raw.execute("PRAGMA foreign_keys=ON"))
+    try:
+        with engine.begin() as connection:
+            tables = MetaData()
+            tables.reflect(connection, resolve_fks=False)
+            yield connection, list(tables.tables.values())
+    except SQLAlchemyError as error:
+        said = str(error.orig if isinstance(error, DBAPIError) else error).strip().splitlines()[0]
+        raise ServiceError(f"Airflow's metadata database refused or does not answer: {said}; see whether "
+                           "MATCHBOOK_AIRFLOW_DATABASE_URL names it, with a user who may change it") from None
+    finally:
+        engine.dispose()
+
+
+def _nothing() -> Any:
+    """The connection of no database: with no table there is nothing to ask of it."""
+    return None
+
+
+def _columns(tables: list[Table]) -> Iterator[tuple[Table, Column[Any]]]:
+    for table in tables:
+        for column in table.columns:
+            if isinstance(column.type, (String, JSON, LargeBinary)):
+                yield table, column
+
+
+def _holds(column: Column[Any], person: Person) -> ColumnElement[bool]:
+    """Whether a cell names the person; (?i) is any case to both dialects."""
+    if not isinstance(column.type, LargeBinary):
+        return cast(column, Text).regexp_match(f"(?i){person.spelt.pattern}")
+    digits = func.encode(column, "hex") if isinstance(column.type, BYTEA) else func.lower(func.hex(column))
+    return or_(*(digits.contains(form.hex()) for form in person.forms))
+
+
+def _scrub(connection: Connection, table: Table, column: Column[Any], person: Person) -> int:
+    keys = list(table.primary_key.columns)
+    binary = isinstance(column.type, LargeBinary)
+    read = column if binary else cast(column, Text)
+    found = connection.execute(select(*keys, read.label("_content")).where(_holds(column, person))).all()
+    for *key, content in found:
+        here = [k == v for k, v in zip(keys, key, strict=True)] or [_holds(column, person)]
+        new = _blanked(bytes(content), person) if binary else _text(column, person.hidden(content), connection)
+        connection.execute(update(table).where(*here).values({column.name: new}))
+    return len(found)
+
+
+def _text(column: Column[Any], content: str, connection: Connection) -> ColumnElement[Any]:
+    """A cell's new text, as its own type where the server minds."""
+    given = literal(content, Text)
+    return given if connection.dialect.name == "sqlite" else cast(given, column.type)
+
+
+def _blanked(content: bytes, person: Person) -> bytes:
+    """Length for length: others may know where in it to look."""
+    for form in person.forms:
+        content = content.replace(form, b"-" * len(form))
+    return content
+
+
+def _delete_runs(connection: Connection, tables: list[Table], person: Person) -> int:
+    """Names of runs are keys of other tables, so they cannot be changed; what hangs on a run goes with it."""
+    runs = [t for t in tables if t.name == "dag_run"]
+    return sum(connection.execute(delete(t).where(_holds(t.c.run_id, person), t.c.state.in_(_ENDED))).rowcount
+               for t in runs)

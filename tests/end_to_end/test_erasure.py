@@ -1,0 +1,199 @@
+"""People planted everywhere that Matchbook and a real Airflow write, erased through the DAG, and sought everywhere."""
+
+from __future__ import annotations
+
+import http.client
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import psycopg2
+import pytest
+import redis
+
+from models.nouns.release import Keys, since_value
+from models.nouns.vocabulary import Entity, EventKind, Surface
+from pipelines.commands.build import run_build
+from pipelines.local.airflow_process import airflow_environment
+from pipelines.local.builds import begin, follow
+from pipelines.release.history import current_release, retire
+from pipelines.release.since.drain import drain_events
+from tests.end_to_end.everywhere import Wanted, everywhere
+from tests.tiny_marketplace import AFTER_ALL, identity
+
+DAG, OTHER_DAG = "erase_person", "retire_old_artifacts"
+#: Somebody with a stored list, and somebody who came after the build.
+KNOWN, NEW = identity("user", 23), identity("user", 777)
+PEOPLE = (KNOWN, NEW)
+LISTS = f"/api/recommendations/{Surface.STARTUPS_FOR_DEVELOPER}"
+OTHER, STARTUP = identity("user", 9), identity("startup", 4)
+PLATFORM = ("users", "startups", "user_interactions")
+Patiently = Callable[..., Any]
+
+
+def ask(house: Any, method: str, path: str, body: Any = None) -> tuple[int, Any]:
+    connection = http.client.HTTPConnection("127.0.0.1", house.settings.reader_port, timeout=30)
+    try:
+        connection.request(method, path, body and json.dumps(body), {"Content-Type": "application/json"})
+        answer = connection.getresponse()
+        return answer.status, json.loads(answer.read())
+    finally:
+        connection.close()
+
+
+def metadata(house: Any) -> str:
+    return airflow_environment(house.settings)["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"]
+
+
+def change(url: str, statement: str, *values: object) -> None:
+    connection = psycopg2.connect(url.replace("+psycopg2", ""))
+    with connection, connection.cursor() as cursor:
+        cursor.execute(statement, values)
+    connection.close()
+
+
+def sought(house: Any, id: str) -> list[str]:
+    databases = [house.settings.database_url.reveal(), metadata(house)]
+    return everywhere(Wanted(id), house.settings.home, house.settings.redis_url.reveal(), databases)
+
+
+def ours(places: list[str]) -> list[str]:
+    """Without the platform's own tables, which Matchbook never writes to."""
+    return [p for p in places if p.rpartition(".")[2] not in PLATFORM or p.startswith("file")]
+
+
+def event(number: int, kind: str, user: str, **more: Any) -> dict[str, Any]:
+    return {"event_id": f"{user}-{number}", "user_id": user, "startup_id": STARTUP, "type": kind, **more}
+
+
+def ended(house: Any, patiently: Patiently, run: str, dag: str = DAG) -> str:
+    return str(patiently(house, lambda: (s := house.api.run_state(dag, run)) in ("success", "failed") and s, 300))
+
+
+def erase_through_airflow(house: Any, patiently: Patiently, id: str, run: str) -> str:
+    house.api._ask("POST", f"/api/v2/dags/{DAG}/dagRuns", {
+        "dag_run_id": run, "logical_date": None, "conf": {"person": id}, "note": f"{id} asked for it"})
+    return ended(house, patiently, run)
+
+
+@pytest.fixture(scope="module")
+def planted(house: Any, patiently: Patiently) -> Any:
+    """Rows of the platform, broken ones too, before the build; all else after it."""
+    settings, database = house.settings, house.settings.database_url.reveal()
+    change(database, "INSERT INTO user_interactions SELECT user_id, startup_id, 'waved', created_at "
+                     "FROM user_interactions WHERE user_id = %s LIMIT 1", KNOWN)
+    run, told = begin(house.api, AFTER_ALL), list[str]()
+    assert follow(house.api, run, told.append, house.alive), "\n".join(told)
+    change(database, "INSERT INTO users (id, role, created_at, name) VALUES (%s, 'developer', now(), 'New')", NEW)
+    for dag in (DAG, OTHER_DAG):
+        house.api.unpause(dag)
+    patiently(house, lambda: ask(house, "GET", f"{LISTS}/{OTHER}")[0] == http.client.OK)
+    _ask_for_them(house)
+    _post_of_them(house)
+    _leave_files(settings.home)
+    change(database, "INSERT INTO matchbook_rejected_rows VALUES ('users.csv', 3, 'why', %s)", f"{KNOWN.upper()},x")
+    about = f"about {KNOWN.upper()}"  # runs of other DAGs can be about somebody, too: by name, parameter and note
+    house.api._ask("POST", f"/api/v2/dags/{OTHER_DAG}/dagRuns", {
+        "dag_run_id": about, "logical_date": None, "conf": {"see": {KNOWN: [NEW.replace("-", "")]}}, "note": KNOWN})
+    assert ended(house, patiently, about, OTHER_DAG) == "success"
+    return house
+
+
+def _ask_for_them(house: Any) -> None:
+    for surface in Surface:
+        if surface.owner is Entity.USER:
+            for id in PEOPLE:
+                for _ in range(3):
+                    assert ask(house, "GET", f"/api/recommendations/{surface}/{id}")[0] == http.client.OK
+
+
+def _post_of_them(house: Any) -> None:
+    for id in PEOPLE:
+        listed = ask(house, "GET", f"{LISTS}/{id}")[1]
+        events = [event(n, kind, id) for n, kind in enumerate(EventKind)]
+        if listed.get("answer_id"):
+            item = {"startup_id": listed["startups"][0]["id"], "answer_id": listed["answer_id"], "position": 1}
+            events.append({**event(99, "impression", id), **item})
+        assert ask(house, "POST", "/api/events", {"events": events})[0] == http.client.ACCEPTED
+    client, keys = redis.Redis.from_url(house.settings.redis_url.reveal()), Keys(house.settings.namespace)
+    client.xadd(keys.events, {"event_id": "broken", "user_id": KNOWN.upper(), "type": "stare"})
+    drain_events(house.settings)
+    waiting = {"events": [event(200, "like", id) for id in PEOPLE]}
+    assert ask(house, "POST", "/api/events", waiting)[0] == http.client.ACCEPTED
+
+
+def _leave_files(home: Path) -> None:
+    """What an older version, a crash or a curious operator leaves."""
+    (home / "logs" / "airflow-scheduler.log").open("a").write(f"who is {KNOWN.replace('-', '').upper()}?\n")
+    (home / "rejected").mkdir(exist_ok=True)
+    (home / "rejected" / "x.csv").write_text(f"file,line\nusers.csv,{KNOWN}\nusers.csv,somebody else\n")
+    folder = home / "airflow" / "logs" / "dag_id=erase_person" / f"run_id=of {KNOWN}"
+    folder.mkdir(parents=True)
+    (folder / "attempt=1.log").write_text("done\n")
+
+
+def test_the_search_finds_what_is_planted_in_every_kind_of_place(planted: Any) -> None:
+    for id in PEOPLE:
+        places = ours(sought(planted, id))
+        kinds = {p.split()[0] for p in places}
+        assert {"file", "redis", "matchbook", "airflow"} <= kinds, places
+    places = "\n".join(ours(sought(planted, KNOWN)))
+    for expected in ("users.parquet", "rejected.parquet", "als_v1", "content_v1", ".npz", "airflow-scheduler.log",
+                     "run_id=of ", "rejected/x.csv", ":since:", ":events'", ":startups/for-developer",
+                     "matchbook_events", "matchbook_rejected_rows", "matchbook_rejected_events",
+                     "matchbook_interaction_counts", "dag_run", "public.log", "dag_run_note"):
+        assert expected in places, f"nothing planted in {expected}:\n{places}"
+    assert any(":live:" in p for p in sought(planted, NEW)), "a live list of the newcomer"
+
+
+def test_erased_through_airflow_nothing_is_left_after_later_events_and_a_new_build(
+        planted: Any, patiently: Patiently) -> None:
+    house, settings = planted, planted.settings
+    for n, id in enumerate(PEOPLE):
+        assert erase_through_airflow(house, patiently, f" {id.upper()} ", f"erase {n}") == "success"
+    for id in PEOPLE:
+        assert ours(sought(house, id)) == []
+    runs = house.api._ask("GET", f"/api/v2/dags/{DAG}/dagRuns?limit=50")["dag_runs"]
+    assert sorted(r["dag_run_id"] for r in runs) == ["erase 0", "erase 1"], "the runs themselves stay"
+
+    _later_events(house, patiently)
+    change(settings.database_url.reveal(), "INSERT INTO user_interactions VALUES (%s, %s, 'waved', now())", KNOWN,
+           STARTUP)
+    drain_events(settings, full=True)
+    release = run_build(settings, as_of=datetime.now(UTC) + timedelta(seconds=1), force=True)["release"]
+    assert current_release(settings) == release
+    retire(settings)
+    for id in PEOPLE:
+        assert ours(sought(house, id)) == []
+
+    for table, column in (("user_interactions", "user_id"), ("users", "id")):  # the platform does its own part
+        for id in PEOPLE:
+            change(settings.database_url.reveal(), f"DELETE FROM {table} WHERE {column} = %s", id)
+    assert [sought(house, id) for id in PEOPLE] == [[], []]
+
+
+def _later_events(house: Any, patiently: Patiently) -> None:
+    """The platform goes on posting and asking; an old reader lets one event through."""
+    client, keys = redis.Redis.from_url(house.settings.redis_url.reveal()), Keys(house.settings.namespace)
+    for _ in range(8):  # each process of the reader follows within a second
+        patiently(house, lambda: ask(house, "GET", f"{LISTS}/{KNOWN}")[1]["known"] is False, 10)
+    for id in PEOPLE:
+        before = client.xlen(keys.events)
+        for n, kind in enumerate(EventKind):
+            assert ask(house, "POST", "/api/events", {"events": [event(300 + n, kind, id)]}) == (202, {"accepted": 1})
+        assert client.xlen(keys.events) == before
+        answer = ask(house, "GET", f"{LISTS}/{id}")[1]
+        assert (answer["known"], answer["method_used"]) == (False, "popular") and answer["startups"]
+        many = ask(house, "POST", f"{LISTS}/many", {"ids": [id, OTHER]})[1]["lists"]
+        assert many[id]["known"] is False and many[OTHER]["known"] is True
+        client.xadd(keys.events, event(400, "like", id))
+        client.xadd(keys.events, {"event_id": "x", "user_id": id.upper(), "type": "stare"})
+        client.hset(keys.since(Entity.USER, id), UUID(STARTUP).bytes, since_value(2, 1))
+        client.hset(keys.since(Entity.STARTUP, STARTUP), UUID(id).bytes, since_value(2, 1))
+    mixed = {"events": [event(500, "like", KNOWN), event(501, "like", OTHER)]}
+    assert ask(house, "POST", "/api/events", mixed) == (202, {"accepted": 2})
+    kept = [fields[b"event_id"] for _, fields in client.xrange(keys.events)]
+    assert f"{OTHER}-501".encode() in kept and f"{KNOWN}-500".encode() not in kept
