@@ -56,8 +56,8 @@ class Interactions:
     cell "never met" (weakly disliked by ALS). No cell is ever stored as 0, which the solver would read as
     "no opinion" (R07).
 
-    dismissed: pairs of which one was waved away. They travel with the events wherever these go, so that no way to a list
-    forgets them; they are no events: they teach nothing and count for nothing.
+    dismissed: pairs of which one was waved away. They travel with the events wherever these go, so that no way to a
+    list forgets them; they are no events: they teach nothing and count for nothing.
     """
 
     owners: IdMap
@@ -186,8 +186,8 @@ class Event:
     def read(cls, given: Any, received: datetime, until: datetime | None = None) -> Event:
         """From the fields of a request or of the stream; `at` may be missing: then it is when it was received.
 
-        until: the last instant that is taken for `at`; default AHEAD after it was received. Raises MalformedEvent naming
-        the first field that is wrong.
+        until: the last instant that is taken for `at`; default AHEAD after it was received. Raises MalformedEvent
+        naming the first field that is wrong.
         """
         if not isinstance(given, Mapping):
             raise MalformedEvent("event", f"an object with {', '.join(_FIELDS)}", given, "send one object an event")

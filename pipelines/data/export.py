@@ -108,7 +108,8 @@ class _Export:
                 EVENTS: int(census.kinds.sum()),
             }
         orphans = self._check(kept)
-        counts = dict(zip(("users", "startups", "interactions"), kept.values(), strict=True)) | {"dismissals": dismissals}
+        names = ("users", "startups", "interactions")
+        counts = dict(zip(names, kept.values(), strict=True)) | {"dismissals": dismissals}
         return {
             "counts": {**counts, "rejected": self.rejected.by_reason.total(), "later_interactions": self.later},
             "rejected": dict(self.rejected.by_reason),

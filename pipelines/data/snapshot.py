@@ -40,6 +40,8 @@ from pipelines.data.columns.layout import (
 from pipelines.runs.run import EPOCH, parse_instant
 
 NEVER = np.iinfo(np.int64).max
+#: Tables that a snapshot of an earlier format lacks.
+_LATER = ("dismissals",)
 _TEXT = {Entity.USER: USER_TEXT, Entity.STARTUP: STARTUP_TEXT}
 
 
@@ -70,7 +72,7 @@ class Snapshot:
                     "export it again with `python -m pipelines export --fresh`"
                 )
         users, startups, events = (pq.read_table(path / f"{t}.parquet") for t in ("users", "startups", "interactions"))
-        more = {"dismissals": pq.read_table(path / f) for f in ("dismissals.parquet",) if f in manifest["sha256"]}
+        more = {t: pq.read_table(path / f"{t}.parquet") for t in _LATER if f"{t}.parquet" in manifest["sha256"]}
         return cls(path.name, manifest, users, startups, events, **more)
 
     @classmethod

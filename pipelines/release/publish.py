@@ -72,8 +72,8 @@ def make_live(settings: Settings, held: Lease, loadable: Loadable, reason: str) 
 
 
 def _fill_since(settings: Settings, held: Lease, manifest: Release) -> None:
-    """What happened since an older cutoff than the live one's is hidden from the first answer on. Without PostgreSQL the
-    release goes live all the same, and the next drain does it."""
+    """What happened since an older cutoff than the live one's is hidden from the first answer on. Without PostgreSQL
+    the release goes live all the same, and the next drain does it."""
     try:
         fill_since(settings, held.client, held.keys, manifest)
     except (ServiceError, DataError) as error:

@@ -54,8 +54,8 @@ def event_routes(cache: Cache, ids: AnswerIds, hidden: Hidden) -> Blueprint:
 
 
 def read_events(body: Any, received: datetime) -> list[Event]:
-    """The events of a request, in order; those without a time one microsecond after the other. Raises RequestError naming
-    the first that is malformed by its place."""
+    """The events of a request, in order; those without a time one microsecond after the other. Raises RequestError
+    naming the first that is malformed by its place."""
     given = body.get("events") if isinstance(body, dict) else None
     if not isinstance(given, list) or not 1 <= len(given) <= EVENTS_MOST:
         got = f"{len(given)} events" if isinstance(given, list) else type(body).__name__

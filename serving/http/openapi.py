@@ -141,7 +141,8 @@ def _event() -> Schema:
             "properties": {"event_id": {"type": "string", "pattern": "^[!-~]{1,128}$"}, "user_id": uuid,
                            "startup_id": uuid, "type": {"enum": [k.value for k in EventKind]},
                            "at": {"type": ["string", "null"], "format": "date-time",
-                                  "description": "since 1970, not in the future; left out: the time of receipt"},
+                                  "description": "since 1970, not in the future by the clock of Redis; left out: the "
+                                                 "time of receipt"},
                            "answer_id": {"type": ["string", "null"], "pattern": "^[A-Za-z0-9_-]{30,240}$",
                                          "description": "of the answer that showed the one to the other"},
                            "position": {"type": ["integer", "null"], "minimum": 1, "maximum": POSITION_MOST,
@@ -178,10 +179,11 @@ def _parameters() -> Schema:
 
 def _responses() -> Schema:
     about = {"Malformed": "an id or a parameter is malformed, or there are too many values",
-             "NotIdentified": "no API key, or not one that is held", "NotAllowed": "the key lacks the scope",
+             "NotIdentified": "no API key, or not one that is held",
+             "NotAllowed": "the key lacks the scope, or is bound to other events",
              "BodyTooLarge": f"the body is longer than {BODY_MOST} bytes",
              "UrlTooLong": f"the address is longer than {URL_MOST} characters",
-             "TooMany": "the caller has asked more often in this minute than it may",
+             "TooMany": "the caller has asked more often in this minute than it may, or has posted more events",
              "NotTaken": "not one of the events was taken; the same may be sent again",
              "Unavailable": "there has never been a release to answer from"}
     later = {"Retry-After": {"description": "seconds", "schema": {"type": "integer"}}}

@@ -11,9 +11,9 @@
     <ns>:live:<id>:<surface>:<owner>    a list computed live, short lived, see LiveList
     <ns>:flight:<id>:<surface>:<owner>  who is computing that list now, or that it failed a moment ago; very short lived
     <ns>:count:<entity>:<id>            an interaction count in decimal, short lived (H03)
-    <ns>:since:<entity>:<id>            hash: 16 id bytes of whom or what this owner met since the oldest loaded build, or
-                                        owns -> see `since_value`; both sides of an event are written, lives as long as
-                                        lists do
+    <ns>:since:<entity>:<id>            hash: 16 id bytes of whom or what this owner met since the oldest loaded build,
+                                        or owns -> see `since_value`; both sides of an event are written, lives as long
+                                        as lists do
     <ns>:hidden:<entity>                set of 16 id bytes: withdrawn startups, people who opted out
     <ns>:hidden:version                 grows when one of those sets, or that of the erased, has changed
     <ns>:erased                         hash of the marks of erased people, and the key of the marks, see Erased.fields

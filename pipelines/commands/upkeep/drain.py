@@ -1,5 +1,5 @@
-"""`drain-events`: posted events into PostgreSQL, and the filters of answers brought up to date; `prune-events`: what was
-posted long ago and serves nobody any more, deleted."""
+"""`drain-events`: posted events into PostgreSQL, and the filters of answers brought up to date; `prune-events`: what
+was posted long ago and serves nobody any more, deleted."""
 
 from __future__ import annotations
 

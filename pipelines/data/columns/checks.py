@@ -94,8 +94,8 @@ class Rejected:
         if theirs and theirs > share * (theirs + kept):
             raise DataError(
                 f"{theirs} of {theirs + kept} rows of {view} are about people or startups that matchbook_users and "
-                f"matchbook_startups do not have; expected at most {share:.0%}. See whether the three views name people "
-                "and startups by the same ids; if so many were deleted on purpose, raise MATCHBOOK_ORPHAN_SHARE"
+                f"matchbook_startups do not have; expected at most {share:.0%}. See whether the three views name "
+                "people and startups by the same ids; if so many were deleted on purpose, raise MATCHBOOK_ORPHAN_SHARE"
             )
         return {"platform": theirs, "posted": self.orphans[view] - theirs}
 

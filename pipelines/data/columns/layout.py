@@ -8,8 +8,8 @@ from types import TracebackType
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-#: Version of the layout below and of the manifest; an unknown one is refused when a snapshot is opened. What a format has
-#: more than the first may be missing in a snapshot: then nothing is known of it.
+#: Version of the layout below and of the manifest; an unknown one is refused when a snapshot is opened. What a format
+#: has more than the first may be missing in a snapshot: then nothing is known of it.
 FORMAT = 2
 READABLE = (1, 2)
 MANIFEST = "manifest.json"

@@ -25,6 +25,8 @@ from pipelines.data.datasets import FOLDER, write_sets
 from pipelines.data.erasure.person import Person
 from pipelines.data.snapshot import Snapshot, digest_of
 
+_DISMISSALS = "dismissals.parquet"
+
 
 def rewrite_snapshots(artifacts: Artifacts, person: Person) -> dict[str, str]:
     """Store a successor of every snapshot that knows the person; returns "snapshots/name" -> its successor."""
@@ -50,7 +52,7 @@ def _rewrite(artifacts: Artifacts, path: Path, snapshot: Snapshot, rejected: pa.
         "startups.parquet": _without(snapshot.startups, "startup_id", person),
         "interactions.parquet": _others(snapshot, snapshot.events, person),
         "rejected.parquet": rejected.filter(pc.invert(_named(rejected, person))),
-        "dismissals.parquet": _others(snapshot, snapshot.dismissals, person),
+        _DISMISSALS: _others(snapshot, snapshot.dismissals, person),
     }
     tables = {file: table for file, table in tables.items() if file in snapshot.manifest["sha256"]}
     staging = artifacts.root / "runs" / f"erasure-{person.mark}"
@@ -85,7 +87,7 @@ def _manifest(
         **before,
         **census.facts(),
         "counts": {**before["counts"], "interactions": len(events), "rejected": len(rejected),
-                   **{"dismissals": len(tables[f]) for f in ("dismissals.parquet",) if f in tables}},
+                   **({"dismissals": len(tables[_DISMISSALS])} if _DISMISSALS in tables else {})},
         "rejected": dict(reasons),
         "erased": [*before.get("erased", []), person.mark],
         "sha256": {file: sha256_of(staging / file) for file in tables},

@@ -42,8 +42,8 @@ def drain_events(settings: Settings, full: bool = False, claim_after_s: float = 
     """Keep what waits in the stream, then bring the filter keys up to date with the platform's own rows.
 
     full: read everything since the live release's cutoff, not only what is new. Returns {drained, new, set_aside} and
-    what `refresh_since` returns. One odd entry, or a stream whose ids ran ahead of the clock, stops nothing. Raises ServiceError where a server does not answer: what was not kept is still in the
-    stream, and the next drain takes it.
+    what `refresh_since` returns. One odd entry, or a stream whose ids ran ahead of the clock, stops nothing. Raises
+    ServiceError where a server does not answer: what was not kept is still in the stream, and the next drain takes it.
     """
     with wrapped("draining the posted events"):
         client, keys = connect(settings), Keys(settings.namespace)
@@ -86,8 +86,8 @@ class _Aside:
 
 #: A stream of another kind of key, or one that nothing can be added to any more, is put aside under this name.
 _BROKEN = ":broken"
-#: An empty stream whose last id lies ahead of the clock gives each new entry that time, or takes none at all, and a group
-#: that is ahead of its stream is given nothing more: both begin anew.
+#: An empty stream whose last id lies ahead of the clock gives each new entry that time, or takes none at all, and a
+#: group that is ahead of its stream is given nothing more: both begin anew.
 #: KEYS: 1 stream. ARGV: 1 consumer group, 2 milliseconds that it may be ahead. Returns 1 where they did.
 _SET_BACK = """
 local function of(about, name)
@@ -201,8 +201,8 @@ def _read(entries: Sequence[Entry], now: datetime) -> tuple[list[_Kept], list[_A
 
 
 def _received(entry: str, now: datetime) -> datetime:
-    """When the reader took an entry: its id says so, in milliseconds and, of one request, in order. An id that ran ahead
-    of the clock says nothing; then it is now."""
+    """When the reader took an entry: its id says so, in milliseconds and, of one request, in order. An id that ran
+    ahead of the clock says nothing; then it is now."""
     milliseconds, _, place = entry.partition("-")
     us = int(milliseconds) * 1000 + min(int(place), 999)
     return min(EPOCH + timedelta(microseconds=us), now) if us < FAR_US else now

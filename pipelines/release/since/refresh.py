@@ -95,8 +95,8 @@ def refresh_since(settings: Settings, client: redis.Redis, keys: Keys, full: boo
 
 
 def fill_since(settings: Settings, client: redis.Redis, keys: Keys, release: Release) -> int:
-    """What happened since a release that is about to go live, before anybody is answered from it; returns how many pairs
-    were not known. The caller wraps Redis errors. Raises ServiceError, DataError."""
+    """What happened since a release that is about to go live, before anybody is answered from it; returns how many
+    pairs were not known. The caller wraps Redis errors. Raises ServiceError, DataError."""
     seconds, micros = client.time()
     now = EPOCH + timedelta(seconds=seconds, microseconds=micros)
     start = parse_instant(release.built) - LATE
@@ -105,8 +105,8 @@ def fill_since(settings: Settings, client: redis.Redis, keys: Keys, release: Rel
 
 def written_anew(settings: Settings, client: redis.Redis, keys: Keys, pairs: Sequence[tuple[str, str]],
                  until: datetime | None) -> None:
-    """Pairs of which something was retracted, as PostgreSQL has them now: what Redis knew of them up to an instant goes,
-    what the platform says of them stays or comes back."""
+    """Pairs of which something was retracted, as PostgreSQL has them now: what Redis knew of them up to an instant
+    goes, what the platform says of them stays or comes back."""
     if not pairs or until is None:
         return
     pipe = client.pipeline(transaction=False)
@@ -119,7 +119,8 @@ def written_anew(settings: Settings, client: redis.Redis, keys: Keys, pairs: Seq
         shaped = settings.with_recorded(release.settings)
         window = {"users": [u for u, _ in pairs], "startups": [s for _, s in pairs], "as_of": until + AHEAD,
                   "since": EPOCH + timedelta(microseconds=_needed_from(client, keys))}
-        found = [{k: str(v) for k, v in row._mapping.items()} for row in rows(engine(settings), "since/pairs", **window)]
+        asked = rows(engine(settings), "since/pairs", **window)
+        found = [{name: str(value) for name, value in row._mapping.items()} for row in asked]
         _write(client, keys, settings, _hiding(shaped, found), 0)
 
 
@@ -132,8 +133,8 @@ def _needed_from(client: redis.Redis, keys: Keys) -> int:
 
 
 def _known_until(client: redis.Redis, keys: Keys, release: str, now: datetime) -> datetime | None:
-    """Up to when everything was read for this release, None where all is to be read again: also where the note of the last
-    drain cannot be read, or lies ahead of the clock."""
+    """Up to when everything was read for this release, None where all is to be read again: also where the note of the
+    last drain cannot be read, or lies ahead of the clock."""
     told: list[Any] = client.hmget(keys.drain, "release", "until", "full")
     try:
         until, full = (EPOCH + timedelta(microseconds=int(us)) for us in told[1:])

@@ -95,10 +95,11 @@ def known_events(settings: Settings, release: Release, entities: Mapping[Entity,
 
 @dataclass(frozen=True, eq=False)
 class _Barring:
-    """Who is barred from whom by a dismissal now, and of whom something was retracted since the build, as frames of text.
+    """Who is barred from whom by a dismissal now, and of whom something was retracted since the build, as frames of
+    text.
 
-    dismissed: user_id, startup_id, at, told_at. retracted: user_id, startup_id, told_at. stays: all interactions that the
-    platform has of these pairs still."""
+    dismissed: user_id, startup_id, at, told_at. retracted: user_id, startup_id, told_at. stays: all interactions that
+    the platform has of these pairs still."""
 
     dismissed: pd.DataFrame
     retracted: pd.DataFrame
@@ -141,8 +142,8 @@ def _frame(settings: Settings, query: str, given: Mapping[str, Any]) -> pd.DataF
 
 def _events(before: Interactions, frame: pd.DataFrame, entities: Mapping[Entity, Entities],
             barring: _Barring) -> tuple[Interactions, int]:
-    """Those of the snapshot and those since, a duplicate once, and how many name nobody or no type that is known. Of pairs
-    of which something was retracted since, those alone that the platform still has."""
+    """Those of the snapshot and those since, a duplicate once, and how many name nobody or no type that is known. Of
+    pairs of which something was retracted since, those alone that the platform still has."""
     users, startups = entities[Entity.USER].ids, entities[Entity.STARTUP].ids
     gone = _pairs(barring.retracted, users, startups)
     kept = before.where(~np.isin(_one(before.owner, before.item), _one(*gone)))
@@ -152,11 +153,11 @@ def _events(before: Interactions, frame: pd.DataFrame, entities: Mapping[Entity,
     at = _us(frame["occurred_at"])
     known = (owner >= 0) & (item >= 0) & (kind >= 0)
     since = np.unique(np.stack([owner, item, kind.astype(np.int64), at], axis=1)[known], axis=0)
-    columns = [np.concatenate([old, new.astype(old.dtype)]) for old, new in
-               zip((kept.owner, kept.item, kept.kind, kept.at), since.T, strict=True)]
+    owner, item, kind, at = (np.concatenate([old, new.astype(old.dtype)]) for old, new in
+                             zip((kept.owner, kept.item, kept.kind, kept.at), since.T, strict=True))
     dismissed = Pairs(*_pairs(barring.dismissed, users, startups), _us(barring.dismissed["at"]))
     dismissed = dismissed.where((dismissed.owner >= 0) & (dismissed.item >= 0))
-    return Interactions(users, startups, *columns, dismissed), int((~known).sum())
+    return Interactions(users, startups, owner, item, kind, at, dismissed), int((~known).sum())
 
 
 def _pairs(frame: pd.DataFrame, users: IdMap, startups: IdMap) -> tuple[np.ndarray, np.ndarray]:
@@ -193,8 +194,8 @@ def _counted(entities: Entities, events: Interactions, known: int) -> Entities:
 
 
 def _again(before: Entities, now: Entities, events: Interactions, fresh_us: int, fresh: np.ndarray) -> np.ndarray:
-    """Rows of one kind of whom something is known that the release did not know: another count, an event from `fresh_us`
-    on, as a startup that somebody meets again counts them once, or a dismissal or retraction (`fresh`)."""
+    """Rows of one kind of whom something is known that the release did not know: another count, an event from
+    `fresh_us` on, as a startup that somebody meets again counts them once, or a dismissal or retraction (`fresh`)."""
     changed = np.ones(len(now), bool)
     n = len(before)
     changed[:n] = (now.count[:n] != before.count) | (now.opted_out[:n] != before.opted_out)

@@ -25,7 +25,7 @@ WITH impression AS (
 ), told AS (
     SELECT answer_id, user_id, startup_id, type, at
     FROM matchbook_events
-    WHERE answer_id IS NOT NULL AND type <> 'impression' AND at >= :since AND at < :as_of
+    WHERE answer_id IS NOT NULL AND type <> 'impression' AND type NOT LIKE 'retract%' AND at >= :since AND at < :as_of
 ), untold AS (
     SELECT i.user_id, i.startup_id, CAST(i.interaction_type AS text) AS type, i.occurred_at AS at
     FROM matchbook_interactions i

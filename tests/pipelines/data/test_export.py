@@ -86,7 +86,8 @@ def test_a_marketplace_worked_out_by_hand(market: Settings) -> None:
 def test_the_manifest_says_what_there_is(market: Settings) -> None:
     manifest = dict(exported(market).manifest)
     assert manifest["counts"] == {
-        "users": 2, "startups": 2, "interactions": 6, "dismissals": 0, "rejected": 0, "later_interactions": 2}  # fmt: skip
+        "users": 2, "startups": 2, "interactions": 6, "dismissals": 0, "rejected": 0,
+        "later_interactions": 2}  # fmt: skip
     assert manifest["events_per_week"] == {
         "1969-07-14": 1, "1999-12-27": 1, "2024-01-01": 2, "2024-01-29": 1, "2024-02-26": 1}  # fmt: skip
     assert (manifest["oldest_event"], manifest["newest_event"]) == (

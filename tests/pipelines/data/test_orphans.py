@@ -1,5 +1,5 @@
-"""Rows about people and startups that the platform does not know: counted apart, by whose they are, and no build stops for
-them; really broken rows stop it as ever."""
+"""Rows about people and startups that the platform does not know: counted apart, by whose they are, and no build stops
+for them; really broken rows stop it as ever."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from pipelines.postgres import engine, transaction
 from pipelines.runs.run import Run, parse_instant
 
 USER, STARTUP = "md5('u' || {})::uuid", "md5('s' || {})::uuid"
-POST = f"""INSERT INTO matchbook_events SELECT 'e' || n, {{user}}, {{startup}}, '{{kind}}',
-           timestamptz '2024-01-02+00' + n * interval '1 second' FROM generate_series(1, {{many}}) n"""
+POST = """INSERT INTO matchbook_events SELECT 'e' || n, {user}, {startup}, '{kind}',
+           timestamptz '2024-01-02+00' + n * interval '1 second' FROM generate_series(1, {many}) n"""
 
 
 def execute(settings: Settings, *statements: str) -> None:
@@ -31,10 +31,11 @@ def execute(settings: Settings, *statements: str) -> None:
 @pytest.fixture
 def market(settings: Settings) -> Settings:
     """40 people, 20 startups, 400 events of them."""
-    execute(settings, f"INSERT INTO users (id, role) SELECT {USER.format('n')}, 'developer' FROM generate_series(1, 40) n",
+    execute(settings,
+            f"INSERT INTO users (id, role) SELECT {USER.format('n')}, 'developer' FROM generate_series(1, 40) n",
             f"INSERT INTO startups (id) SELECT {STARTUP.format('n')} FROM generate_series(1, 20) n",
-            f"""INSERT INTO user_interactions SELECT {USER.format('1 + n % 40')}, {STARTUP.format('1 + n % 20')}, 'like',
-                timestamptz '2024-01-01+00' + n * interval '1 second' FROM generate_series(1, 400) n""")
+            f"""INSERT INTO user_interactions SELECT {USER.format('1 + n % 40')}, {STARTUP.format('1 + n % 20')},
+                'like', timestamptz '2024-01-01+00' + n * interval '1 second' FROM generate_series(1, 400) n""")
     return settings
 
 
@@ -59,7 +60,8 @@ SOURCES: dict[str, tuple[Callable[[], list[str]], dict[str, int]]] = {
     "startups deleted by the platform": (lambda: [f"DELETE FROM startups WHERE id IN (SELECT {STARTUP.format('n')} "
                                                   "FROM generate_series(1, 10) n)"], {"platform": 200, "posted": 0}),
     "both, at once": (lambda: [posted(USER.format("n + 90"), STARTUP.format(1)),
-                               f"DELETE FROM users WHERE id IN (SELECT {USER.format('n')} FROM generate_series(1, 4) n)"],
+                               f"DELETE FROM users WHERE id IN (SELECT {USER.format('n')} "
+                               "FROM generate_series(1, 4) n)"],
                       {"platform": 40, "posted": 1000}),
 }
 
@@ -89,8 +91,8 @@ def test_really_broken_rows_stop_it_as_ever_and_orphans_do_not_hide_them(market:
 
 def test_a_view_that_joins_the_wrong_table_is_told_even_at_the_first_build(market: Settings) -> None:
     execute(market, f"""CREATE OR REPLACE VIEW matchbook_interactions AS
-        SELECT CASE WHEN user_id = {USER.format('1')} THEN user_id ELSE md5('x' || user_id)::uuid END AS user_id, startup_id,
-               interaction_type, created_at AS occurred_at FROM user_interactions""")
+        SELECT CASE WHEN user_id = {USER.format('1')} THEN user_id ELSE md5('x' || user_id)::uuid END AS user_id,
+               startup_id, interaction_type, created_at AS occurred_at FROM user_interactions""")
     with pytest.raises(DataError, match=r"390 of 400 rows of matchbook_interactions are about people or startups"):
         exported(market)
     assert exported(replace(market, orphan_share=1.0), "second").manifest["orphans"]["platform"] == 390
@@ -98,8 +100,9 @@ def test_a_view_that_joins_the_wrong_table_is_told_even_at_the_first_build(marke
 
 def test_dismissals_are_frozen_with_the_cutoff_and_teach_nothing(market: Settings) -> None:
     execute(market, posted(USER.format(1), STARTUP.format(2), 3, "dismiss"),
-            POST.format(user=USER.format("n + 90"), startup=STARTUP.format(1), many=5, kind="dismiss").replace("'e'", "'f'"),
-            f"INSERT INTO matchbook_events VALUES ('later', {USER.format(1)}, {STARTUP.format(3)}, 'dismiss', '2024-03-01+00')")
+            posted(USER.format("n + 90"), STARTUP.format(1), 5, "dismiss").replace("'e'", "'f'"),
+            f"INSERT INTO matchbook_events "
+            f"VALUES ('l', {USER.format(1)}, {STARTUP.format(3)}, 'dismiss', '2024-03-01+00')")
     snapshot = exported(market)
     gone = snapshot.interactions().dismissed
     assert len(gone.at) == snapshot.manifest["counts"]["dismissals"] == 1

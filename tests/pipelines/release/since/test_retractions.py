@@ -40,7 +40,8 @@ def event(kind: EventKind, minutes: float, startup: str = STARTUP, name: str = "
 def known(client: redis.Redis, keys: Keys) -> list[dict[str, EventKind]]:
     """What the since hashes of the user and of the startup hold."""
     found = (client.hgetall(keys.since(e, o)) for e, o in ((Entity.USER, USER), (Entity.STARTUP, STARTUP)))
-    return [{str(uuid.UUID(bytes=k)): tuple(EventKind)[since_meaning(v)[0]] for k, v in hash_.items()} for hash_ in found]
+    kinds = tuple(EventKind)
+    return [{str(uuid.UUID(bytes=k)): kinds[since_meaning(v)[0]] for k, v in side.items()} for side in found]
 
 
 def in_force(sql: Sql) -> set[str]:
@@ -90,8 +91,9 @@ def test_a_forged_time_ahead_of_the_clock_is_no_way_round(settings: Settings, cl
     client.xadd(keys.events, Event("r", USER, STARTUP, EventKind.RETRACT, datetime.now(UTC)).entry())
     drain_events(settings)
     assert in_force(sql) == set()
-    client.xadd(keys.events, Event("s", USER, OTHER, EventKind.RETRACT, datetime.now(UTC) + timedelta(minutes=4)).entry())
-    client.xadd(keys.events, Event("t", USER, OTHER, EventKind.LIKE, datetime.now(UTC) + timedelta(seconds=1)).entry())
+    ahead = [datetime.now(UTC) + timedelta(seconds=s) for s in (240, 1)]
+    client.xadd(keys.events, Event("s", USER, OTHER, EventKind.RETRACT, ahead[0]).entry())
+    client.xadd(keys.events, Event("t", USER, OTHER, EventKind.LIKE, ahead[1]).entry())
     drain_events(settings)
     assert in_force(sql) == {"like"}
 
@@ -137,7 +139,8 @@ def test_of_one_request_the_later_one_counts(live: Settings, client: redis.Redis
 
     cache = Cache(live)
     for first, second, left in (("dismiss", "retract", set()), ("retract", "dismiss", {"dismiss"})):
-        given = [{"event_id": str(uuid.uuid4()), "user_id": USER, "startup_id": STARTUP, "type": t} for t in (first, second)]
+        pair = {"user_id": USER, "startup_id": STARTUP}
+        given = [{"event_id": str(uuid.uuid4()), **pair, "type": t} for t in (first, second)]
         received = cache.now()
         cache.post("x", read_events({"events": given}, received), received)
         drain_events(live)

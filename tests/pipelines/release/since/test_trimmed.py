@@ -1,4 +1,5 @@
-"""Since hashes hold what loaded releases need, however long somebody is active; what is pruned of the table bars nobody."""
+"""Since hashes hold what loaded releases need, however long somebody is active; what is pruned of the table bars
+nobody."""
 
 from __future__ import annotations
 
@@ -55,15 +56,17 @@ def test_strangers_go_by_age_and_what_bars_somebody_stays(settings: Settings, sq
     old, known, startup = NOW - timedelta(days=31), uuid.UUID(int=7), uuid.UUID(int=8)
     sql("INSERT INTO users (id, role) VALUES (:u, 'developer')", u=known)
     sql("INSERT INTO startups (id) VALUES (:s)", s=startup)
-    rows = [("a", known, startup, "dismiss", old), ("b", known, startup, "dislike", old), ("c", known, startup, "like", old),
-            ("d", uuid.UUID(int=99), startup, "dismiss", old), ("e", known, uuid.UUID(int=98), "like", old),
+    rows = [("a", known, startup, "dismiss", old), ("b", known, startup, "dislike", old),
+            ("c", known, startup, "like", old), ("d", uuid.UUID(int=99), startup, "dismiss", old),
+            ("e", known, uuid.UUID(int=98), "like", old),
             ("f", uuid.UUID(int=99), startup, "like", NOW - timedelta(days=29)),
             ("g", known, startup, "impression", NOW - timedelta(days=SHOWN_DAYS + 1)),
             ("h", known, startup, "impression", old), ("i", known, startup, "retract", NOW - timedelta(days=900)),
             ("j", known, startup, "dismiss", NOW - timedelta(days=899))]
     for e, u, s, kind, at in rows:
         sql(POST, e=e, u=u, s=s, kind=kind, at=at)
-    sql("INSERT INTO matchbook_rejected_events VALUES ('1000-0', 'r', 'c'), ('99999999999999-0', 'r', 'c'), ('odd', 'r', 'c')")
+    for entry in ("1000-0", "99999999999999-0", "odd"):
+        sql("INSERT INTO matchbook_rejected_events VALUES (:e, 'r', 'c')", e=entry)
     assert prune_posted(settings, NOW) == {"strangers": 2, "impressions": 1, "set_aside": 2}
     assert "".join(e for (e,) in sql("SELECT event_id FROM matchbook_events ORDER BY 1")) == "abcfhij"
     assert prune_posted(settings, NOW) == {}
