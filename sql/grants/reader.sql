@@ -1,4 +1,5 @@
--- What the reader may do, and nothing else: read the three contract views and ask whether an id was erased. Run it in the
+-- What the reader may do, and nothing else: read the three contract views, ask whether an id was erased, and from whom or
+-- what one is barred by a dismissal. Run it in the
 -- platform's database as whoever owns the views, after the first build or import made Matchbook's own tables; again is a
 -- no-op. Then give the reader a login of its own: CREATE ROLE … LOGIN PASSWORD '…' IN ROLE matchbook_reader.
 DO $$
@@ -13,4 +14,5 @@ $$;
 
 GRANT SELECT ON matchbook_users, matchbook_startups, matchbook_interactions TO matchbook_reader;
 
-GRANT EXECUTE ON FUNCTION matchbook_was_erased(uuid) TO matchbook_reader;
+GRANT EXECUTE ON FUNCTION matchbook_was_erased(uuid), matchbook_dismissed_by(uuid, timestamptz),
+    matchbook_dismissers_of(uuid, timestamptz) TO matchbook_reader;

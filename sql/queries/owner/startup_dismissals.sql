@@ -2,8 +2,6 @@
 -- Parameters: owner uuid, as_of timestamptz
 -- Columns: item, at_us (microseconds since 1970 UTC)
 -- Order: none, the answer is a set
--- Index: idx_matchbook_events_dismissed
-SELECT user_id AS item, CAST(round(extract(epoch FROM min(at)) * 1000000) AS bigint) AS at_us
-FROM matchbook_dismissals
-WHERE startup_id = CAST(:owner AS uuid) AND (at < :as_of OR received_at < :as_of)
-GROUP BY user_id
+-- Index: none: the function, which looks in its owner's name, relies on idx_matchbook_events_dismissed
+SELECT item, CAST(round(extract(epoch FROM since) * 1000000) AS bigint) AS at_us
+FROM matchbook_dismissers_of(CAST(:owner AS uuid), :as_of)

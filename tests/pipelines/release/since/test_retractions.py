@@ -71,7 +71,7 @@ def test_everything_but_an_impression_is_taken_back_of_this_pair_alone(
     assert left == [(uuid.UUID(STARTUP), 1), (uuid.UUID(OTHER), len(EventKind) - 1)]
     assert in_force(sql) == {k.value for k in EventKind if k is not EventKind.RETRACT}
     assert sql("SELECT count(*) FROM matchbook_interactions") == [(7,)]
-    assert sql("SELECT startup_id FROM matchbook_dismissals") == [(uuid.UUID(OTHER),)]
+    assert sql("SELECT item FROM matchbook_dismissed_by(:u, 'infinity')", u=USER) == [(uuid.UUID(OTHER),)]
 
 
 def test_what_was_retracted_does_not_come_back_when_it_is_sent_again(
