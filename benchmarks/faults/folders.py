@@ -1,4 +1,4 @@
-"""`python -m benchmarks.faults.folders [--files N] [--seed S]`: random and damaged data folders; none may be a traceback.
+"""`python -m benchmarks.faults.folders [--files N] [--seed S]`: data folders, bent at random; none may be a traceback.
 
 Each file begins as a table that is right, in some separator, encoding and line end, and is bent in some places: bytes
 dropped, doubled, swapped for awkward ones. Printed: how many files were read whole, how many with rows set aside, and
@@ -22,8 +22,8 @@ from pipelines.data.folder.plain import plain
 from pipelines.data.folder.rows import SEPARATORS, header_of, told
 
 ENCODINGS = ("utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32", "cp1252", "shift_jis")
-AWKWARD = (b'"', b'""', b"\0", b"\r", b"\n", b"\r\n", b";", b",", b"\t", b"\xff\xfe", b"\xef\xbb\xbf", b"\xfe\xff", b"\x1a",
-           b"\x85", b"PK\x03\x04", b"\x1f\x8b", b"sep=", b"\xe2\x80\xa8", b"9" * 400, b'"' + b"x" * 200_000)
+AWKWARD = (b'"', b'""', b"\0", b"\r", b"\n", b"\r\n", b";", b",", b"\t", b"\xff\xfe", b"\xef\xbb\xbf", b"\xfe\xff",
+           b"\x1a", b"\x85", b"PK\x03\x04", b"\x1f\x8b", b"sep=", b"\xe2\x80\xa8", b"9" * 400, b'"' + b"x" * 200_000)
 WORDS = ("", "fintech", "a;b", "Zoë", "x\ny", 'say "hi"', "2024-05-01", "1970-01-01T00:00:00Z", " ", "0")
 
 
