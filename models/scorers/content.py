@@ -20,6 +20,8 @@ PLACES = {"location": "location", "stage": "stage"}
 #: Read word by word. Names are left out: a person's name must not sway whom they meet.
 PROSE = ("headline", "description")
 
+#: A vector no longer than this says nothing: its words cancel out, and what is left is rounding.
+NOTHING = 1e-6
 _STOP = frozenset(re.findall("[a-z]+", """a an and are as at be by for from has in into is it its of on or our that the
     their this to we who with you your"""))
 
@@ -63,8 +65,8 @@ def embed(
     total = np.zeros((len(texts), token_vectors.shape[1]), np.float64)
     np.add.at(total, text[hit], token_vectors[place[hit]])
     norm = np.sqrt((total * total).sum(1))
-    known = norm > 1e-9
-    return np.where(known[:, None], total / np.maximum(norm, 1e-9)[:, None], 0).astype(np.float32), known
+    known = norm > NOTHING
+    return np.where(known[:, None], total / np.maximum(norm, NOTHING)[:, None], 0).astype(np.float32), known
 
 
 class ContentScorer(FactorScorer):

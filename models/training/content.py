@@ -17,7 +17,7 @@ from models.nouns.bundle import Bundle
 from models.nouns.candidates import indptr_of
 from models.nouns.id_map import IdMap
 from models.nouns.interactions import Interactions
-from models.scorers.content import tokens_of
+from models.scorers.content import NOTHING, tokens_of
 from models.settings import Settings
 
 Profiles = Mapping[str, Sequence[str]]
@@ -89,7 +89,7 @@ def idf(matrix: sparse.csr_matrix) -> np.ndarray:
 def unit(rows: np.ndarray) -> np.ndarray:
     """Rows of length 1; what is (nearly) zero stays zero."""
     length = np.linalg.norm(rows, axis=1, keepdims=True)
-    return np.asarray(np.where(length > 1e-6, rows / np.maximum(length, 1e-6), 0.0), np.float32)
+    return np.asarray(np.where(length > NOTHING, rows / np.maximum(length, NOTHING), 0.0), np.float32)
 
 
 def _token_vectors(matrix: sparse.csr_matrix, settings: Settings) -> tuple[np.ndarray, float]:

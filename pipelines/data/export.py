@@ -52,6 +52,8 @@ from pipelines.runs.run import Run, microseconds
 
 logger = logging.getLogger(__name__)
 EVENTS = "matchbook_interactions"
+#: What is older stands in no calendar of Python.
+_YEAR_1_US = microseconds(datetime(1, 1, 1, tzinfo=UTC))
 _KINDS = np.array([k.value for k in InteractionKind], dtype=object)
 
 
@@ -169,7 +171,7 @@ class _Export:
                 user_id=_ids(events.user[mask]),
                 startup_id=_ids(events.startup[mask]),
                 interaction_type=_KINDS[events.kind[mask]],
-                occurred_at=pa.array(events.at[mask], INSTANT),
+                occurred_at=pa.array(np.maximum(events.at[mask], _YEAR_1_US), INSTANT),
                 reason=reason,
             )
         good = whole & (user >= 0) & (startup >= 0)

@@ -61,18 +61,18 @@ def passed(as_of: datetime, now: datetime | None = None) -> datetime:
 
 
 def cutoff_of(run: RunTimes) -> Cutoff:
-    """The end of a scheduled or backfilled interval, else `as_of`, else the run's own time.
+    """The end of a scheduled or backfilled interval, else `as_of`, else its date, else the run's own time.
 
     Raises SettingsError for a backfill that carries as_of and for an as_of in the future, DataError for one that
     cannot be read.
     """
     if run.timetabled:
         return _end_of_interval(run)
+    now = max(run.run_after, run.started or run.run_after)
     if run.as_of:
-        now = max(run.run_after, run.started or run.run_after)
         return Cutoff(passed(parse_instant(run.as_of), now), "the parameter as_of")
     if run.logical_date:
-        return Cutoff(run.logical_date, "the date this run was given")
+        return Cutoff(passed(run.logical_date, now), "the date this run was given")
     return Cutoff(run.run_after, "the run's own time, as it was given no date")
 
 

@@ -115,8 +115,8 @@ def _in_key(settings: Settings, client: redis.Redis, key: bytes, person: Person)
     kind = text(client.type(key))
     first, _, rest = text(key).removeprefix(f"{settings.namespace}:").partition(":")
     if first in _IDS and kind in ("hash", "set"):
-        there = client.hexists(key, person.packed) if kind == "hash" else client.sismember(key, person.packed)
-        if there:
+        found: Any = client  # bytes are fine, whatever its types say
+        if found.hexists(key, person.packed) if kind == "hash" else found.sismember(key, person.packed):
             yield "field" if kind == "hash" else "member"
         return
     if first in _NUMBERS:

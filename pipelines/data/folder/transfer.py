@@ -25,6 +25,8 @@ from pipelines.data.folder.plain import plain
 from pipelines.data.folder.rows import Header, Reject, header_of, opened, told
 from pipelines.postgres import copy_rows, copy_statement
 
+#: So many characters of a rejected row are kept: any reader of CSV takes them.
+CONTENT_MOST = 100_000
 REPORT_COLUMNS = ("file", "line", "reason", "content")
 
 
@@ -105,7 +107,8 @@ class Transfer:
 
     def _set_aside(self, file: str, rejects: Sequence[Reject]) -> None:
         sink = io.StringIO()
-        csv.writer(sink, lineterminator="\n").writerows((file, r.line, r.reason, r.content) for r in rejects)
+        csv.writer(sink, lineterminator="\n").writerows(
+            (file, r.line, r.reason, r.content[:CONTENT_MOST]) for r in rejects)
         self._report.write(sink.getvalue().encode())
         self.rejected.update(f"{file}: {r.reason}" for r in rejects)
 

@@ -105,6 +105,14 @@ def test_events_of_one_day_are_several_and_of_one_instant_one(settings: Settings
                   "2024-05-01 10:00:00+00", "2024-05-02 00:00:00+00"]
 
 
+def test_of_a_gigantic_rejected_row_the_beginning_is_kept(settings: Settings, tmp_path: Path) -> None:
+    folder = write_tiny_marketplace(tmp_path / "data")
+    with (folder / "users.csv").open("a") as users:
+        users.write("x" * 300_000 + ",developer\n")
+    report = Path(import_folder(settings, folder).report).read_text()
+    assert 100_000 < len(report) < 110_000 and len(list(csv.reader(io.StringIO(report)))) == 2
+
+
 def look(content: bytes) -> int:
     """Read bytes as startups.csv; only a DataError may end it. Returns the lines accounted for."""
     stream = io.BytesIO(content)

@@ -243,6 +243,14 @@ def test_the_estimate_is_no_less_than_what_redis_takes_and_not_much_more(
     assert told["redis_bytes_per_list"] == pytest.approx(taken / told["lists"], rel=0.1)
 
 
+def test_a_cutoff_that_has_not_come_stands_in_nobodys_way(town) -> None:
+    """A release of a version that took a row of the year 2106 for its cutoff."""
+    odd, today = town.build(days=30_000), town.build(days=1)
+    assert publish_release(town.settings, odd)["published"]
+    assert publish_release(town.settings, today)["published"]
+    assert not publish_release(town.settings, town.build(days=0))["published"]
+
+
 def test_what_became_live_and_why_is_written_down(town, caplog: pytest.LogCaptureFixture) -> None:
     older, newer = town.build(days=0), town.build(days=1)
     publish_release(town.settings, newer)

@@ -95,3 +95,11 @@ def test_events_after_the_cutoff_show_that_the_platform_delivers() -> None:
 
 def test_an_empty_marketplace_has_nothing_new() -> None:
     assert "no interaction at all" in str(nothing_new(DUE, None, DAY))
+
+
+def test_a_date_of_a_run_may_not_lie_ahead_of_it() -> None:
+    with pytest.raises(SettingsError, match="lies in the future"):
+        cutoff_of(RunTimes("manual", run_after=DUE, logical_date=DUE + 30_000 * DAY))
+    for ahead in (RunTimes("manual", run_after=DUE, logical_date=DUE + DAY / 2),
+                  RunTimes("manual", run_after=DUE, as_of=(DUE + DAY / 2).isoformat())):
+        assert cutoff_of(ahead).at == DUE, "hardly ahead: now"

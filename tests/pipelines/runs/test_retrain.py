@@ -57,6 +57,11 @@ def test_the_first_build_and_a_daily_one_are_always_due() -> None:
     assert not skipped.due and "moved by unknown" in skipped.reason and "Trigger a run" in skipped.reason
 
 
+def test_a_live_cutoff_after_the_runs_own_is_not_called_old() -> None:
+    found = decide(replace(CALM, age_days=-26331.9), Settings())
+    assert not found.due and "lies 26331.9 days after this run's" in found.reason and "old" not in found.reason
+
+
 def test_facts_come_from_the_live_build_and_the_platforms_rows(settings: Settings, tmp_path) -> None:
     import_folder(settings, write_tiny_marketplace(tmp_path / "data"))
     assert facts_of(settings, AFTER_ALL) == Facts()

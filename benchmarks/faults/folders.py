@@ -1,0 +1,77 @@
+"""`python -m benchmarks.faults.folders [--files N] [--seed S]`: data folders, bent at random; none may be a traceback.
+
+Each file begins as a table that is right, in some separator, encoding and line end, and is bent in some places: bytes
+dropped, doubled, swapped for awkward ones. Printed: how many files were read whole, how many with rows set aside, and
+how many were refused, by the first words of the reason. Anything else fails.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import io
+import random
+import sys
+import traceback
+from collections import Counter
+from pathlib import Path
+
+from models.errors import DataError
+from pipelines.data.folder.layout import LAYOUTS, Layout
+from pipelines.data.folder.plain import plain
+from pipelines.data.folder.rows import SEPARATORS, header_of, told
+
+ENCODINGS = ("utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32", "cp1252", "shift_jis")
+AWKWARD = (b'"', b'""', b"\0", b"\r", b"\n", b"\r\n", b";", b",", b"\t", b"\xff\xfe", b"\xef\xbb\xbf", b"\xfe\xff",
+           b"\x1a", b"\x85", b"PK\x03\x04", b"\x1f\x8b", b"sep=", b"\xe2\x80\xa8", b"9" * 400, b'"' + b"x" * 200_000)
+WORDS = ("", "fintech", "a;b", "Zoë", "x\ny", 'say "hi"', "2024-05-01", "1970-01-01T00:00:00Z", " ", "0")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.faults.folders", description=__doc__)
+    parser.add_argument("--files", type=int, default=20_000)
+    parser.add_argument("--seed", type=int, default=0)
+    args = parser.parse_args()
+    found, broken = Counter[str](), 0
+    for number in range(args.files):
+        chance = random.Random(f"{args.seed} {number}")
+        layout = chance.choice(LAYOUTS)
+        try:
+            found[_read(_bent(_written(chance, layout), chance), layout)] += 1
+        except Exception:  # noqa: BLE001 - what is looked for
+            broken += 1
+            sys.stderr.write(f"file {number} of seed {args.seed}:\n{traceback.format_exc()}\n")
+    sys.stdout.write("| what became of it | files |\n|---|---|\n")
+    for said, count in found.most_common():
+        sys.stdout.write(f"| {said} | {count:,} |\n")
+    return int(broken > 0)
+
+
+def _written(chance: random.Random, layout: Layout) -> bytes:
+    rows = [layout.names, *([chance.choice(WORDS) for _ in layout.names] for _ in range(chance.randrange(40)))]
+    sink = io.StringIO()
+    csv.writer(sink, delimiter=chance.choice(SEPARATORS), quoting=chance.choice((csv.QUOTE_ALL, csv.QUOTE_MINIMAL)),
+               lineterminator=chance.choice(("\n", "\r\n", "\r"))).writerows(rows)
+    return sink.getvalue().encode(chance.choice(ENCODINGS), "replace")
+
+
+def _bent(content: bytes, chance: random.Random) -> bytes:
+    body = bytearray(content)
+    for _ in range(chance.randrange(6)):
+        place = chance.randrange(len(body) + 1)
+        body[place : place + chance.randrange(4)] = chance.choice((*AWKWARD, chance.randbytes(3), b""))
+    return bytes(body)
+
+
+def _read(content: bytes, layout: Layout) -> str:
+    try:
+        stream, path = io.BytesIO(content), Path(layout.file)
+        text = plain(stream, path)
+        rejects = sum(len(chunk.rejects) for chunk in told(text, header_of(text, path, layout.names)))
+    except DataError as error:
+        return f"refused: {' '.join(str(error).split()[:6])} …"
+    return "read, with rows set aside" if rejects else "read whole"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
