@@ -38,7 +38,7 @@ def clean_airflow() -> Ref:
     """Delete Airflow's old rows and logs; returns how many logs went, and whether rows could be cleaned."""
     from pipelines.local.airflow_upkeep import clean_airflow
 
-    return clean_airflow(settings_here(), datetime.now(UTC))
+    return clean_airflow(settings_here())
 
 
 @dag(dag_id="retire_old_artifacts", schedule=CronDataIntervalTimetable("0 5 * * *", timezone="UTC"), catchup=False,

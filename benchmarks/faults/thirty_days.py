@@ -1,86 +1,229 @@
-"""`python -m benchmarks.faults.thirty_days [--days N] [--users N] [--at-once N]`: days backfilled newest first.
+"""`python -m benchmarks.faults.thirty_days [--days N] [--users N] [--events N]`: what thirty days leave behind.
 
-A real Airflow with a sample marketplace. The newest day is built and live; the backfill then builds the days before it
-in reverse order, some at once, with the DAG's own schedule, the hourly and the minute DAGs switched on. Afterwards some
-of the days are cleared as a whole and built again. Printed: how many days have a release of their cutoff, whether a day
-that was built again has the same release, and which release was live at every moment that was looked at.
+A small sample marketplace and a real Airflow, whose clock is turned on a day at a time: every day the platform posts
+events, the drain keeps them, people ask for lists, a build goes live every third day, and Airflow's metadata gets the
+1,440 runs of the drain, copied from a real one. Then `retire_old_artifacts` does its work, keeping seven days of
+Airflow instead of thirty. Whatever expires or is old by the date of a file is made a day older.
+
+Printed: rows, keys, files and metrics by day, and for each whether its last third stays within a fifth of the third
+before. Exit status 1 where something that has a bound goes on growing.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import random
 import sys
 import time
-from datetime import datetime, timedelta
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from itertools import count
 from typing import Any
 
-from benchmarks.faults.builds import Place, ended, place, released, trigger
-from pipelines.data.sample import ENDS
-from pipelines.local.builds import DAG
-from pipelines.release.history import current_release, list_releases
+from sqlalchemy import Connection, create_engine, text
 
-AGAIN = 3
+from benchmarks.faults.builds import Place, place
+from models.nouns.release import Keys
+from models.nouns.vocabulary import EventKind, Surface
+from models.settings import Settings
+from pipelines.commands.build import run_build
+from pipelines.local.airflow_process import with_metadata
+from pipelines.local.airflow_upkeep import MINUTELY, clean_airflow
+from pipelines.local.processes import stop_together
+from pipelines.postgres import engine, transaction
+from pipelines.release.cache import connect
+from pipelines.release.history import retire
+from pipelines.release.since.drain import drain_events
+from serving.app import create_app
+
+DAY_S, MINUTES = 86_400, 1440
+BUILD_EVERY, KEPT, AIRFLOW_DAYS = 3, 3, 7.0
+MARGIN = 1.2  # the last third against the one before
+#: What goes on growing by design: what the platform posted is its own history, until it is pruned by age.
+GROWS = ("rows of matchbook_events", "rows of matchbook_answers")
+KINDS = [k.value for k in EventKind if k is not EventKind.IMPRESSION]
+
+
+@dataclass
+class Month:
+    """The place as it ages. start: the simulated instant of day 0; everybody of the marketplace."""
+
+    place: Place
+    settings: Settings
+    start: datetime
+    users: list[str]
+    startups: list[str]
+    rng: random.Random
+    numbers: Iterator[int] = field(default_factory=count)
+
+    def at(self, day: int) -> datetime:
+        return self.start + timedelta(days=day)
 
 
 def main() -> int:
-    """Exit status 1 where a day is missing, differs, or the live release is not that of the newest cutoff."""
+    """Exit status 1 where something bounded goes on growing."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.faults.thirty_days", description=__doc__)
     parser.add_argument("--days", type=int, default=30)
-    parser.add_argument("--users", type=int, default=2000)
-    parser.add_argument("--at-once", type=int, default=2)
+    parser.add_argument("--users", type=int, default=200)
+    parser.add_argument("--events", type=int, default=1000, help="posted a day")
     args = parser.parse_args()
+    os.environ["MATCHBOOK_AIRFLOW_KEEP_DAYS"] = str(AIRFLOW_DAYS)
     with place(args.users) as found:
-        for dag in ("refresh_trending", "drain_events"):
-            found.api.unpause(dag)
-        trigger(found, "newest", ENDS)
-        if ended(found, "newest") != "success":
-            raise RuntimeError("the newest day was not built")
-        newest, seen = released(found, ENDS), set[str | None]()
-        runs = backfilled(found, args.days, args.at_once, seen)
-        first = by_cutoff(found)
-        again = random.Random(0).sample(sorted(runs), min(AGAIN, len(runs)))
-        for run in again:
-            found.api._ask("POST", f"/api/v2/dags/{DAG}/dagRuns/{run}/clear", {"dry_run": False, "only_failed": False})
-            time.sleep(5)
-            ended(found, run)
-        second = by_cutoff(found)
-        wrong = [cutoff for cutoff, release in second.items() if first.get(cutoff) != release]
-        lines = [f"days asked for: {args.days}", f"runs that succeeded: {sum(s == 'success' for s in runs.values())}",
-                 f"releases, one of each cutoff: {len(first)}", f"days built again: {len(again)}, different: {wrong}",
-                 f"live while the backfill ran: {sorted(map(str, seen))}",
-                 f"live at the end: {current_release(found.settings)} (newest cutoff: {newest})"]
-        sys.stdout.write("\n".join(lines) + "\n")
-        right = seen == {newest} and current_release(found.settings) == newest and not wrong
-        return int(not right or len(first) != args.days + 1)
+        month = _begun(found, args.days)
+        told = [_lived(month, day, args.events) for day in range(1, args.days + 1)]
+    return _judged(told)
 
 
-def backfilled(found: Place, days: int, at_once: int, seen: set[str | None]) -> dict[str, str]:
-    """Run id -> state of every day, newest first. seen: takes every release that was live meanwhile."""
-    last = ENDS.replace(hour=0) - timedelta(days=2)  # the run of a day ends on the next, at 02:00
-    body = {"dag_id": DAG, "from_date": (last - timedelta(days=days - 1)).isoformat(), "to_date": _noon(last),
-            "run_backwards": True, "max_active_runs": at_once, "dag_run_conf": {}, "reprocess_behavior": "none"}
-    found.api._ask("POST", "/api/v2/backfills", body)
-    while True:
-        seen.add(current_release(found.settings))
-        runs = _runs(found)
-        if len(runs) >= days and all(state in ("success", "failed") for state in runs.values()):
-            return runs
-        time.sleep(2)
+def _begun(found: Place, days: int) -> Month:
+    """One real run of the drain as a mould; then Airflow stops, its metadata stays."""
+    found.api.unpause(MINUTELY)
+    while not _runs(found):
+        time.sleep(1)
+    stop_together(found.airflow)
+    settings = replace(with_metadata(found.settings), airflow_keep_days=AIRFLOW_DAYS, keep_artifacts=KEPT)
+    with transaction(engine(settings)) as connection:
+        users, startups = ([str(i) for i in connection.scalars(text(f"SELECT id FROM {table} ORDER BY id"))]
+                           for table in ("users", "startups"))
+    return Month(found, settings, datetime.now(UTC) - timedelta(days=days), users, startups, random.Random(0))
 
 
-def by_cutoff(found: Place) -> dict[str, str]:
-    """Cutoff -> release, of everything stored."""
-    return {str(r["as_of"]): str(r["release"]) for r in list_releases(found.settings)}
+def _runs(found: Place) -> list[Any]:
+    asked: Any = found.api._ask("GET", f"/api/v2/dags/{MINUTELY}/dagRuns?state=success&limit=1")
+    return list(asked["dag_runs"])
 
 
-def _runs(found: Place) -> dict[str, str]:
-    asked: Any = found.api._ask("GET", f"/api/v2/dags/{DAG}/dagRuns?run_type=backfill&limit=100")
-    return {run["dag_run_id"]: run["state"] for run in asked["dag_runs"]}
+def _lived(month: Month, day: int, events: int) -> dict[str, int]:
+    """One day, and what is there at its end."""
+    began, settings, now = time.monotonic(), month.settings, month.at(day)
+    if day % BUILD_EVERY == 1:
+        run_build(settings, as_of=now, force=True)
+    app = create_app(settings)
+    try:
+        client = app.test_client()
+        _post(month, client, now, events)
+        drain_events(settings)
+        _ask(month, client)
+        metrics = client.get("/metrics").text
+    finally:
+        app.extensions["matchbook"].close()
+    _airflow_day(settings, now)
+    _age(settings)
+    retire(settings)
+    clean_airflow(settings, now)
+    there = _there(settings) | {"lines of /metrics": metrics.count("\n")}
+    sys.stderr.write(f"day {day}: {time.monotonic() - began:.0f} s {there}\n")
+    return there
 
 
-def _noon(day: datetime) -> str:
-    return day.replace(hour=12).isoformat()
+def _post(month: Month, client: Any, now: datetime, events: int) -> None:
+    """Most of known people, some of strangers, a few twice."""
+    for _ in range(0, events, 100):
+        posted = [{"event_id": f"e{next(month.numbers)}", "user_id": month.rng.choice(month.users),
+                   "startup_id": month.rng.choice(month.startups), "type": month.rng.choice(KINDS),
+                   "at": (now - timedelta(seconds=month.rng.randrange(DAY_S))).isoformat()} for _ in range(100)]
+        posted[0]["user_id"] = str(_stranger(month.rng))
+        answer = client.post("/api/events", json={"events": posted})
+        if answer.status_code != 202:
+            raise RuntimeError(answer.text)
+
+
+def _stranger(rng: random.Random) -> str:
+    return str(uuid.UUID(int=rng.getrandbits(128), version=4))
+
+
+def _ask(month: Month, client: Any) -> None:
+    for _ in range(50):
+        surface = month.rng.choice(list(Surface))
+        owner = month.rng.choice([*(month.users if surface.owner == "user" else month.startups), _stranger(month.rng)])
+        client.get(f"/api/recommendations/{surface}/{owner}")
+
+
+def _airflow_day(settings: Settings, now: datetime) -> None:
+    """1,440 runs like the real one, with all that hangs on it in the metadata."""
+    metadata = create_engine(settings.airflow_sqlalchemy_url)
+    with metadata.begin() as connection:
+        mould = connection.execute(text("SELECT id, run_id FROM dag_run WHERE dag_id = :dag AND state = 'success' AND "
+                                        "run_id NOT LIKE 'day %' ORDER BY id LIMIT 1"), {"dag": MINUTELY}).one()
+        prefix = f"day {now:%Y-%m-%d} "
+        _copied(connection, "dag_run", {"run_id": "CAST(:prefix AS text) || minute"}, mould.run_id,
+                f"generate_series(1, {MINUTES}) AS minute", "minute", {"prefix": prefix, "now": now})
+        for table in ("task_instance", "xcom", "rendered_task_instance_fields", "log"):
+            _copied(connection, table, {"run_id": "r.run_id", "dag_run_id": "r.id"}, mould.run_id,
+                    "dag_run AS r", "extract(epoch FROM CAST(:now AS timestamptz) - r.start_date) / 60",
+                    {"prefix": prefix, "now": now}, "AND r.run_id LIKE :prefix || '%'")
+    metadata.dispose()
+
+
+def _copied(connection: Connection, table: str, changed: dict[str, str], run: str, beside: str, minutes: str,
+            values: dict[str, Any], more: str = "") -> None:
+    """Every row of a run, once for each row of `beside`: new keys, its instants moved to the simulated minute."""
+    columns = connection.execute(text(
+        "SELECT column_name, data_type FROM information_schema.columns WHERE table_name = :table"), {"table": table})
+    cells: dict[str, str] = {}
+    for name, kind in columns:
+        if name == "id" and kind != "uuid":
+            continue
+        moved = (f"CASE WHEN m.{name} IS NOT NULL "
+                 f"THEN CAST(:now AS timestamptz) - ({minutes}) * interval '1 minute' END")
+        cells[name] = changed.get(name) or ("gen_random_uuid()" if name == "id" else
+                                            moved if kind.startswith("timestamp") else f"m.{name}")
+    connection.execute(text(f"INSERT INTO {table} ({', '.join(cells)}) SELECT {', '.join(cells.values())} "
+                            f"FROM {table} AS m, {beside} WHERE m.run_id = :run AND m.dag_id = :dag {more}"),
+                       {**values, "run": run, "dag": MINUTELY})
+
+
+def _age(settings: Settings) -> None:
+    """A day passes for what expires in Redis and for the dates of files."""
+    client = connect(settings)
+    for key in client.scan_iter("*", 1000):
+        left = client.ttl(key)
+        if left > DAY_S:
+            client.expire(key, left - DAY_S)
+        elif left >= 0:
+            client.unlink(key)
+    for path in settings.artifacts.rglob("*"):
+        known = path.stat()
+        os.utime(path, (known.st_atime - DAY_S, known.st_mtime - DAY_S))
+
+
+def _there(settings: Settings) -> dict[str, int]:
+    """Everything that is counted."""
+    client, keys = connect(settings), Keys(settings.namespace)
+    files = [p for p in settings.home.rglob("*") if p.is_file()
+             and p.relative_to(settings.home).parts[0] not in ("postgres", "redis", "binaries")]
+    since = list(client.scan_iter(f"{keys.namespace}:since:*", 1000))
+    metadata = create_engine(settings.airflow_sqlalchemy_url)
+    with metadata.begin() as theirs, transaction(engine(settings)) as ours:
+        counted = {"rows of Airflow's metadata": sum(_rows(theirs, "%").values()),
+                   **{f"rows of {name}": n for name, n in _rows(ours, "matchbook\\_%").items()}}
+    metadata.dispose()
+    return counted | {"keys in Redis": client.dbsize(), "fields of since hashes": sum(client.hlen(k) for k in since),
+                      "MB in Redis": client.info("memory")["used_memory"] >> 20,
+                      "files": len(files), "MB of files": sum(p.stat().st_size for p in files) >> 20}
+
+
+def _rows(connection: Connection, like: str) -> dict[str, int]:
+    tables = connection.scalars(text("SELECT tablename FROM pg_tables WHERE schemaname = 'public' "
+                                     "AND tablename LIKE :names"), {"names": like}).all()
+    return {t: int(connection.scalar(text(f'SELECT count(*) FROM "{t}"')) or 0) for t in tables}
+
+
+def _judged(told: list[dict[str, int]]) -> int:
+    """The table; 1 where something bounded goes on growing."""
+    third, days = max(1, len(told) // 3), sorted({1, *range(5, len(told) + 1, 5), len(told)})
+    sys.stdout.write(f"| what | {' | '.join(f'day {d}' for d in days)} | bounded |\n|{'---|' * (len(days) + 2)}\n")
+    wrong = 0
+    for what in told[-1]:
+        found = [day.get(what, 0) for day in told]
+        last, before = max(found[-third:]), max(found[-2 * third:-third] or [0])
+        growing = last > before * MARGIN + 1
+        wrong += growing and what not in GROWS
+        said = "by design" if growing and what in GROWS else "NO" if growing else "yes"
+        sys.stdout.write(f"| {what} | {' | '.join(f'{found[d - 1]:,}' for d in days)} | {said} |\n")
+    return int(wrong > 0)
 
 
 if __name__ == "__main__":

@@ -147,7 +147,7 @@ def gains(stage: SecondStage) -> dict[str, dict[str, float]]:
     for side in Entity:
         gain = activity.get(f"{side}_demand", {}).get("gain") or {}
         if gain:
-            found[f"demand for {side}s"] = {name: value / sum(gain.values()) for name, value in gain.items()}
+            found[f"demand for {side}s"] = {name: value / (sum(gain.values()) or 1.0) for name, value in gain.items()}
     return {name: {k: round(v, 4) for k, v in sorted(gain.items(), key=lambda x: (-x[1], x[0]))[:TOP]}
             for name, gain in found.items()}
 

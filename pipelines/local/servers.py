@@ -29,6 +29,8 @@ from pipelines.local.processes import Started
 OURS = ("artifacts", "erasure", "rejected", "sample", "airflow", "logs", "pictures", "postgres", "redis",
         "binaries", "valkey-server", "running.json", places.RECORD, "servers.json", "servers.users", "servers.lock",
         "api-keys.json", "api-keys.lock", ANSWER_KEY, PSEUDONYM_KEY)
+#: Files that are written beside themselves, under another suffix.
+_WRITTEN_ASIDE = ("servers", "running", "api-keys")
 ATTEMPTS = 3  # another process may take a free port between our looking and our listening
 
 
@@ -112,7 +114,7 @@ def remove_home(settings: Settings) -> list[Path]:
         return []
     stop_servers(settings)
     elsewhere = places.remove_elsewhere(home)
-    removed = [path for path in (home / name for name in OURS) if path.exists()]
+    removed = [path for path in sorted(home.iterdir()) if _is_ours(path.name)]
     for path in removed:
         _remove(path)
     if not any(home.iterdir()):
@@ -121,8 +123,14 @@ def remove_home(settings: Settings) -> list[Path]:
     return removed if elsewhere is None else [*removed, elsewhere]
 
 
+def _is_ours(name: str) -> bool:
+    """What Matchbook makes, and what a write that was cut off left beside it: `.name.1a2b`, `servers.123`."""
+    stem = name.removeprefix(".").rpartition(".")[0]
+    return name in OURS or stem in (OURS if name.startswith(".") else _WRITTEN_ASIDE)
+
+
 def _remove(path: Path) -> None:
-    if path.is_dir():
+    if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
     else:
         path.unlink()

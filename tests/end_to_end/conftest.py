@@ -87,6 +87,7 @@ def furnished_house(more: dict[str, str]) -> Iterator[House]:
         with servers(settings) as ready:
             yield from _furnished(ready, home)
         remove_home(settings)
+    assert [p.name for p in home.iterdir()] == ["data"], "`make reset` leaves what Matchbook made"
     shutil.rmtree(home, ignore_errors=True)
 
 

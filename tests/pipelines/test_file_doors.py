@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import errno
-import io
 import os
 import resource
 import shutil
-import signal
 import stat
 import tempfile
-import traceback
 from collections.abc import Callable, Iterator
-from contextlib import redirect_stderr
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from models.errors import FileError, MatchbookError
+from models.errors import FileError
 from models.files import file_error, told
 from models.nouns.bundle import open_bundle
 from models.nouns.kept_keys import kept_key
@@ -26,10 +22,8 @@ from models.nouns.vocabulary import Surface
 from models.settings import Settings
 from pipelines.__main__ import main
 from pipelines.commands.release import from_profiles
+from tests.as_somebody import NOBODY, called, needs_root
 from tests.tiny_marketplace import write_tiny_marketplace
-
-NOBODY, PATIENCE_S = 65534, 60
-needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody who may not read a file")
 
 
 @pytest.fixture
@@ -74,34 +68,6 @@ STANDS: dict[str, Callable[[Path], None]] = {
 def _closed(path: Path) -> None:
     path.write_text("secret")
     path.chmod(0o600)
-
-
-def called(what: Callable[[], Any], settings: Settings, uid: int = 0, **variables: str) -> tuple[int, str]:
-    """(status, what was said) of a call in a child: as another account, with these variables, killed if it waits."""
-    reading, writing = os.pipe()
-    child = os.fork()
-    if child == 0:
-        code, said = 1, io.StringIO()
-        try:
-            os.environ.update({"DATABASE_URL": settings.database_url.reveal(), "REDIS_URL": settings.redis_url.reveal(),
-                               "MATCHBOOK_HOME": str(settings.home), **variables})
-            signal.alarm(PATIENCE_S)
-            if uid:
-                os.setgroups([])
-                os.setresgid(uid, uid, uid)
-                os.setresuid(uid, uid, uid)
-            with redirect_stderr(said):
-                code = int(what() or 0) if not isinstance(what, Settings) else 0
-        except MatchbookError as error:
-            said.write(f"{type(error).__name__}: {error}")
-        except BaseException:
-            said.write(traceback.format_exc())
-        os.write(writing, said.getvalue()[-6000:].encode())
-        os._exit(code)
-    os.close(writing)
-    with os.fdopen(reading, "rb") as answer:
-        said_bytes = answer.read()
-    return os.waitpid(child, 0)[1], said_bytes.decode()
 
 
 def one_sentence(status: int, said: str, about: str) -> None:

@@ -162,7 +162,7 @@ def _delete_names(settings: Settings, person: Person) -> dict[str, int]:
         Artifacts(settings).remove("runs", name)
     files = [p for place in _own_places(settings) for p in files_with(place, person)]
     files += [p for p in files_with(settings.artifacts, person) if p.suffix in _TEXTS and not _is_stored(settings, p)]
-    tables = [p for p in files if p.suffix == ".csv"]
+    tables = [p for p in files if p.suffix == ".csv" and "logs" not in p.parts]
     return {
         "staging of builds": len(named),
         "lines of tables": sum(_drop_lines(path, person) for path in tables),

@@ -16,10 +16,10 @@ FOLDER = "erasure"
 #: What is not ours to change, told with every receipt.
 ELSEWHERE = (
     "the platform's own tables: while they name the person, Matchbook knows them no more, but others may",
-    "data folders that were imported (DATA=, the sample), and bundles that ALS_MODEL_PATH or TWO_TOWER_MODEL_PATH name",
-    "Airflow's own record of the run of erase_person: its parameter is the id; delete that run in the UI",
+    "data folders outside MATCHBOOK_HOME that were imported (DATA=), bundles that ALS_MODEL_PATH or its like name",
+    "an Airflow whose metadata and logs MATCHBOOK_AIRFLOW_DATABASE_URL and MATCHBOOK_AIRFLOW_LOGS do not name",
     "backups, PostgreSQL's write-ahead log and dead rows, Redis's append-only file until it is next rewritten",
-    "logs outside MATCHBOOK_HOME, such as those of a proxy",
+    "logs elsewhere: of a proxy, of containers, of tasks on other machines",
 )
 
 

@@ -1,0 +1,47 @@
+"""A call made in a child process, as another account: what root may do, others may not."""
+
+from __future__ import annotations
+
+import io
+import os
+import signal
+import traceback
+from collections.abc import Callable
+from contextlib import redirect_stderr
+from typing import Any
+
+import pytest
+
+from models.errors import MatchbookError
+from models.settings import Settings
+
+NOBODY, PATIENCE_S = 65534, 120
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+
+
+def called(what: Callable[[], Any], settings: Settings, uid: int = 0, **variables: str) -> tuple[int, str]:
+    """(status, what was said) of a call in a child: as another account, with these variables, killed if it waits."""
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        code, said = 1, io.StringIO()
+        try:
+            os.environ.update({"DATABASE_URL": settings.database_url.reveal(), "REDIS_URL": settings.redis_url.reveal(),
+                               "MATCHBOOK_HOME": str(settings.home), **variables})
+            signal.alarm(PATIENCE_S)
+            if uid:
+                os.setgroups([])
+                os.setresgid(uid, uid, uid)
+                os.setresuid(uid, uid, uid)
+            with redirect_stderr(said):
+                code = int(what() or 0)
+        except MatchbookError as error:
+            said.write(f"{type(error).__name__}: {error}")
+        except BaseException:
+            said.write(traceback.format_exc())
+        os.write(writing, said.getvalue()[-6000:].encode())
+        os._exit(code)
+    os.close(writing)
+    with os.fdopen(reading, "rb") as answer:
+        said_bytes = answer.read()
+    return os.waitpid(child, 0)[1], said_bytes.decode()
