@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -28,9 +29,9 @@ SERVICES: dict[str, dict[str, Any]] = yaml.safe_load((CHECKOUT / "docker-compose
 LONG_RUNNING = ["airflow-api-server", "airflow-scheduler", "airflow-dag-processor", "airflow-triggerer",
                 "airflow-worker", "reader"]
 SECRET = "5" * 64
-GIVEN = {"POSTGRES_PASSWORD": SECRET, "REDIS_PASSWORD": SECRET, "AIRFLOW_ADMIN_PASSWORD": "letmein",
-         "AIRFLOW_FERNET_KEY": "c2l4dGVlbiBieXRlcyB4IHR3byBtYWtlcyAzMiEhISE=", "AIRFLOW_SECRET_KEY": SECRET,
-         "AIRFLOW_JWT_SECRET": SECRET, "AIRFLOW_EXECUTOR": "CeleryExecutor"}  # so that the worker has something to do
+ASKED_FOR = re.findall(r"^([A-Z_]+)=$", (CHECKOUT / ".env.example").read_text(), re.MULTILINE)
+GIVEN = {**dict.fromkeys(ASKED_FOR, SECRET), "AIRFLOW_FERNET_KEY": "c2l4dGVlbiBieXRlcyB4IHR3byBtYWtlcyAzMiEhISE=",
+         "AIRFLOW_EXECUTOR": "CeleryExecutor"}  # so that the worker has something to do
 
 
 @dataclass
@@ -94,9 +95,12 @@ def natively(settings: Settings, server_settings: Settings, tmp_path: Path) -> I
         folder.mkdir()
     found = Natively(
         replaced={
-            f"postgresql://matchbook:{SECRET}@postgres:5432/matchbook": settings.database_url.reveal(),
-            f"postgresql+psycopg2://matchbook:{SECRET}@postgres:5432/": f"postgresql+psycopg2://{server.split('://')[1]}/",
-            f"redis://:{SECRET}@redis:6379/0": settings.redis_url.reveal(),
+            **{f"postgresql://matchbook_{role}:{SECRET}@postgres:5432/matchbook": settings.database_url.reveal()
+               for role in ("owner", "pipeline", "reader")},
+            f"postgresql+psycopg2://airflow:{SECRET}@postgres:5432/":
+                f"postgresql+psycopg2://{server.split('://')[1]}/",
+            **{f"redis://{user}:{SECRET}@redis:6379/0": settings.redis_url.reveal()
+               for user in ("pipeline", "reader", "celery")},
             "airflow-api-server:8080": f"127.0.0.1:{api}", "8080": str(api), "8974": str(health), ":5000": f":{reader}",
             "/var/lib/matchbook": str(folders["matchbook"]), "/var/lib/airflow": str(folders["airflow"]),
             "0.0.0.0": "127.0.0.1"},
@@ -129,34 +133,55 @@ def test_prepare_then_every_service_starts_answers_its_health_check_and_stops(na
         natively.stop(service)
 
 
-def test_redis_starts_as_the_file_says_and_lets_nobody_in_without_the_password(tmp_path: Path) -> None:
+def test_redis_starts_as_the_file_says_and_lets_each_in_with_its_own_password(tmp_path: Path) -> None:
     (port,) = free_ports(1)
     (tmp_path / "valkey-server").symlink_to(_installed())
-    command = [word.replace("$$", "$").replace("/data", str(tmp_path)).replace(
-        "valkey-server", f"valkey-server --port {port} --bind 127.0.0.1") for word in SERVICES["redis"]["command"]]
-    environment = {"PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}", "REDISCLI_AUTH": SECRET}
-    server = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    mounted = str(CHECKOUT / "docker" / "redis")
+    command = [word.replace("/etc/matchbook", mounted) for word in SERVICES["redis"]["command"]]
+    passwords = {user: f"{user}-{SECRET}" for user in ("pipeline", "reader", "celery")}
+    environment = {"PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}", "TMPDIR": str(tmp_path),
+                   "REDIS_DATA": str(tmp_path),
+                   **{f"REDIS_{user.upper()}_PASSWORD": password for user, password in passwords.items()}}
+    server = subprocess.Popen([*command, "--port", str(port), "--bind", "127.0.0.1"],
+                              env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    friends = {user: redis.Redis(port=port, username=user, password=password) for user, password in passwords.items()}
     try:
-        with redis.Redis(port=port, password=SECRET) as friend, redis.Redis(port=port) as stranger:
-            deadline = time.monotonic() + 20
-            while True:
-                try:
-                    assert friend.ping()
-                    break
-                except redis.ConnectionError:
-                    assert time.monotonic() < deadline and server.poll() is None
-                    time.sleep(0.05)
-            with pytest.raises(redis.AuthenticationError):
-                stranger.ping()
+        _until_it_answers(friends["reader"], server)
+        for user, name, write in (("reader", "matchbook:current", False), ("reader", "matchbook:since:user:x", True),
+                                  ("pipeline", "matchbook:current", True), ("pipeline", "matchbook-tasks:x", False),
+                                  ("celery", "matchbook-tasks:x", True), ("celery", "matchbook:current", False)):
+            with nullcontext() if write else pytest.raises(redis.exceptions.NoPermissionError):
+                friends[user].set(name, "1")
+        for user in friends:
+            with pytest.raises(redis.exceptions.NoPermissionError):
+                friends[user].flushall()
+        for stranger in ({}, {"username": "reader", "password": passwords["pipeline"]}):
+            with redis.Redis(port=port, **stranger) as client, pytest.raises(redis.AuthenticationError):
+                client.ping()
+        users = tmp_path / "users.acl"
+        assert SECRET not in users.read_text() and users.stat().st_mode & 0o077 == 0
     finally:
+        for friend in friends.values():
+            friend.close()
         server.terminate()
         assert server.wait(20) == 0
+
+
+def _until_it_answers(client: redis.Redis, server: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + 20
+    while True:
+        try:
+            assert client.ping()
+            return
+        except redis.ConnectionError:
+            assert time.monotonic() < deadline and server.poll() is None
+            time.sleep(0.05)
 
 
 def _new_airflow_database(settings: Settings) -> None:
     """As the file makes it, in place of the one that every embedded server has from its birth."""
     _execute(settings, "DROP DATABASE IF EXISTS airflow WITH (FORCE)")
-    _execute(settings, (CHECKOUT / "docker" / "create-airflow-database.sql").read_text())
+    _execute(settings, "CREATE DATABASE airflow")
 
 
 def _execute(settings: Settings, statement: str) -> None:
