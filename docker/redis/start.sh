@@ -8,7 +8,7 @@ sha() { printf %s "$1" | sha256sum | cut -d' ' -f1; }
 cat >"$users" <<ACL
 user default off
 user pipeline on #$(sha "${REDIS_PIPELINE_PASSWORD:?}") ~matchbook:* +@all -@admin -@dangerous +info +acl|log
-user reader on #$(sha "${REDIS_READER_PASSWORD:?}") %R~matchbook:* ~matchbook:events ~matchbook:rate:* ~matchbook:since:* ~matchbook:live:* ~matchbook:flight:* ~matchbook:count:* +@connection +@read +@write +@scripting +@transaction +time -@admin -@dangerous +info
+user reader on #$(sha "${REDIS_READER_PASSWORD:?}") %R~matchbook:* ~matchbook:events ~matchbook:rate:* ~matchbook:since:* ~matchbook:live:* ~matchbook:flight:* ~matchbook:count:* ~matchbook:posted:* ~matchbook:claimed:* +@connection +@read +@write +@scripting +@transaction +time -@admin -@dangerous +info
 user celery on #$(sha "${REDIS_CELERY_PASSWORD:?}") ~matchbook-tasks:* &* +@all -@admin -@dangerous +info
 ACL
 # Two thirds of the container's memory for data: rewriting the log of commands needs the rest. Full is an error, not a loss.
