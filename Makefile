@@ -1,17 +1,19 @@
 # Matchbook's commands. Nothing but python3 (3.11 or newer, with venv) is needed; `make up` does the rest.
 .DEFAULT_GOAL := help
-.PHONY: help install up down reset test check bench test-browser lock
+.PHONY: help install up down reset test check bench test-browser test-compose lock
 .NOTPARALLEL:
 
 PYTHON ?= python3
 V := .venv/bin/python
 LOCAL = $(V) -m pipelines.local.up
-CODE := models pipelines serving sql dags tests benchmarks
+COMPILE = uv pip compile -q --no-header --no-annotate --python-version 3.11 --python-platform x86_64-unknown-linux-gnu \
+    $${PIP_FIND_LINKS:+--find-links "$$PIP_FIND_LINKS"}
+CODE := models pipelines serving sql dags docker tests benchmarks
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' Makefile
 
-install: ## a virtual environment in .venv with everything in requirements.txt
+install: ## a virtual environment in .venv with everything in requirements.txt and requirements-dev.txt
 	@$(PYTHON) install.py
 
 up: install ## everything, to lists served: [DATA=<folder of CSV>] [DETACH=1]; Ctrl-C stops it
@@ -23,8 +25,8 @@ down: ## stop what `make up` started, nothing else
 reset: ## stop, then remove MATCHBOOK_HOME and whatever was placed elsewhere for it
 	@if [ -x $(V) ]; then exec $(LOCAL) reset; else echo "nothing is installed here; remove MATCHBOOK_HOME by hand"; fi
 
-test: install ## the tests, with real servers of their own
-	@$(V) -m pytest -m "not browser" $(ARGS)
+test: install ## the tests, with real servers of their own; not those in a browser or in containers
+	@$(V) -m pytest -m "not browser and not compose" $(ARGS)
 
 check: install ## lint, types, architecture
 	@$(V) -m ruff check $(CODE)
@@ -34,12 +36,15 @@ check: install ## lint, types, architecture
 bench: install ## benchmarks: [SIZE=2k|20k|100k], by default 2k and 20k
 	@$(V) -m benchmarks $(SIZE)
 
+test-compose: install ## the image and the compose file, where a container engine is: Docker, or as root Debian's docker.io
+	@$(V) -m pytest -q -rs -m compose tests/end_to_end/test_compose_run.py
+
 test-browser: install ## pages and Airflow's UI in a real Chromium, against what `make up` runs
 	@$(V) -m pytest -q -m browser tests/browser
 
 # Compiled for what we support; stripped of local version tags and of CUDA, which ordinary resolution adds where torch wants it.
-lock: install ## compile requirements.txt from requirements.in (needs uv on the PATH)
+lock: ## compile both locks from requirements.in and requirements-dev.in (needs uv on the PATH)
 	@command -v uv >/dev/null || { echo "uv is needed: pip install uv"; exit 1; }
-	@uv pip compile -q --no-header --no-annotate --python-version 3.11 --python-platform x86_64-unknown-linux-gnu \
-	    $${PIP_FIND_LINKS:+--find-links "$$PIP_FIND_LINKS"} requirements.in -o requirements.txt
+	@$(COMPILE) requirements.in -o requirements.txt
 	@sed -i -E -e 's/\+cpu$$//' -e '/^(nvidia-|triton==|cuda-)/d' requirements.txt
+	@$(COMPILE) --constraint requirements.txt requirements-dev.in -o requirements-dev.txt

@@ -1,4 +1,4 @@
-"""Make .venv and install requirements.txt into it. Runs under any python3, before anything is installed."""
+"""Make .venv and install both locks into it. Runs under any python3, before anything is installed."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pathlib import Path
 
 CHECKOUT = Path(__file__).resolve().parent
 VENV = CHECKOUT / ".venv"
-LOCK = CHECKOUT / "requirements.txt"
+LOCKS = (CHECKOUT / "requirements.txt", CHECKOUT / "requirements-dev.txt")  # what Matchbook uses; what its tests use
 STAMP = VENV / "installed-lock"
 LOG = VENV / "install.log"
 OLDEST = (3, 11)
@@ -33,7 +33,7 @@ def main() -> int:
 
 
 def wanted_stamp() -> str:
-    return hashlib.sha256(LOCK.read_bytes()).hexdigest()
+    return hashlib.sha256(b"".join(lock.read_bytes() for lock in LOCKS)).hexdigest()
 
 
 def runs() -> bool:
@@ -53,12 +53,17 @@ def make_environment() -> bool:
     return done.returncode == 0
 
 
+def wanted() -> set[str]:
+    """The lines of the locks that name a package; what both name stands once."""
+    return {x for lock in LOCKS for x in lock.read_text().splitlines() if x and not x.startswith("#")}
+
+
 def install() -> int:
-    started, total = time.monotonic(), len([x for x in LOCK.read_text().splitlines() if x and not x.startswith("#")])
+    started, total = time.monotonic(), len(wanted())
     say(f"installing {total} packages into {VENV} (a minute or two on a fast line, about 1.8 GB of disk)")
     # ordinary resolution: where the registry's torch is built for CUDA, its libraries come along
     command = [str(VENV / "bin" / "python"), "-m", "pip", "install", "--disable-pip-version-check", "--no-input",
-               "--progress-bar", "off", "-r", str(LOCK)]
+               "--progress-bar", "off", *(word for lock in LOCKS for word in ("-r", str(lock)))]
     with LOG.open("w") as log, subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
                                                 env=environment()) as pip:
         assert pip.stdout is not None

@@ -32,6 +32,7 @@ class Settings:
 
     home: Path = _env("MATCHBOOK_HOME", Path(".matchbook"), "all state: databases, artefacts, logs")
     artifacts_place: str = _env("MATCHBOOK_ARTIFACTS", "", "where snapshots, bundles and releases are stored: a directory that every machine sees, or an fsspec URL such as s3://bucket/matchbook; empty: in MATCHBOOK_HOME")
+    artifacts_copy: str = _env("MATCHBOOK_ARTIFACTS_COPY", "", "where this machine keeps its copy of object storage; empty: artifacts in MATCHBOOK_HOME")
     database_url: Secret = _env("DATABASE_URL", Secret(""), "your PostgreSQL; empty: an embedded one is started")
     reader_database_url: Secret = _env("MATCHBOOK_READER_DATABASE_URL", Secret(""), "a read replica for the reader's questions (N06); empty: DATABASE_URL")
     redis_url: Secret = _env("REDIS_URL", Secret(""), "your Redis; empty: an embedded one is started")
@@ -231,8 +232,8 @@ class Settings:
     @property
     def artifacts(self) -> Path:
         """The directory of snapshots, bundles and releases: the store itself, or this machine's copy of it."""
-        place = self.artifacts_place.removeprefix("file://")
-        return Path(place).expanduser().absolute() if place and "://" not in place else self.home / "artifacts"
+        place = self.artifacts_copy if self.artifacts_url else self.artifacts_place.removeprefix("file://")
+        return Path(place).expanduser().absolute() if place else self.home / "artifacts"
 
     @property
     def artifacts_url(self) -> str:

@@ -21,10 +21,10 @@ _open = urllib.request.build_opener(urllib.request.ProxyHandler({})).open  # nev
 
 
 class AirflowApi:
-    """One logged-in user of the Airflow at `address`, e.g. http://127.0.0.1:8080."""
+    """One logged-in user of the Airflow at `address`, e.g. http://127.0.0.1:8080; a browser finds it at `seen_at`."""
 
-    def __init__(self, address: str, password: str) -> None:
-        self.address = address
+    def __init__(self, address: str, password: str, seen_at: str = "") -> None:
+        self.address, self.seen_at = address, seen_at or address
         self._password = password
         self._token = ""
 

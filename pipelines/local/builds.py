@@ -75,7 +75,7 @@ def follow(api: AirflowApi, run_id: str, say: Callable[[str], None], alive: Call
 
 def run_address(api: AirflowApi, run_id: str) -> str:
     """Where the run is seen in a browser."""
-    return f"{api.address}/dags/{DAG}/runs/{run_id}"
+    return f"{api.seen_at}/dags/{DAG}/runs/{run_id}"
 
 
 @dataclass

@@ -21,11 +21,10 @@ from models.settings import Settings
 from pipelines.local import builds, marketplace
 from pipelines.local.airflow_api import AirflowApi
 from pipelines.local.airflow_process import address, admin_password, drop_metadata, start_airflow
+from pipelines.local.first_build import begin_serving
 from pipelines.local.processes import Started, stop_together, tail
 from pipelines.local.reader_process import reader_address, start_reader, wait_for_reader
 from pipelines.local.servers import port_is_free, remove_home, start_servers, stop_servers
-from pipelines.release.history import current_release, release_of
-from pipelines.runs.run import parse_instant
 
 WATCH_S = 1.0
 SCHEDULER, AHEAD_S = "airflow-scheduler", 4.0
@@ -161,27 +160,11 @@ def _everything(settings: Settings, running: Running, data: Path | None) -> bool
     api = AirflowApi(address(settings), admin_password(settings))
     builds.prepare_dags(api, lambda: running.check(logs))
     say(f"Airflow: {api.address}  (user admin, password {admin_password(settings)})")
-    if not _lists(ready, api, running):
+    if not begin_serving(ready, api, say, lambda: running.check(logs)):
         return False
-    for dag in api.dags():
-        api.unpause(dag)
     _wait_until_served(ready)
     _say_where(ready, api)
     return True
-
-
-def _lists(ready: Settings, api: AirflowApi, running: Running) -> bool:
-    """Make sure that lists are live: keep those that are, else build."""
-    live, newest = current_release(ready), marketplace.newest(ready)
-    if live is not None:
-        as_of = parse_instant(release_of(ready, live).as_of)
-        say(f"Lists as of {as_of.isoformat()} are live (release {live}); they are not built again")
-        if newest is not None and newest >= as_of:
-            say(f"The data go on until {newest.isoformat()}: to build again, trigger {builds.DAG} in Airflow, or run "
-                "`python -m pipelines build`")
-        return True
-    run_id = builds.begin(api, marketplace.cutoff(newest), say)
-    return builds.follow(api, run_id, say, lambda: running.check(ready.home / "logs"))
 
 
 def _wait_until_served(ready: Settings, patience_s: float = 30.0) -> None:

@@ -27,6 +27,8 @@ LOOSE = "loose"
 _RUNS = "runs/"
 #: Bytes of a record, one JSON line a thing (`.jsonl`): years of them. A longer one loses its older half.
 RECORD_MOST = 8 << 20
+#: Directories that are stored as a whole, as `Artifacts.place` names them.
+_WHOLE_KINDS = ("snapshots/*", "releases/*", "bundles/*/*", "holdouts/*/*")
 #: In place of the name of a run: all of them.
 EVERY = "*"
 #: What tells two contents of one object apart, as the storages call it.
@@ -93,6 +95,12 @@ def remove(settings: Settings, path: str) -> None:
     shutil.rmtree(root / path, ignore_errors=storage is not None)
 
 
+def whole_here(root: Path) -> set[str]:
+    """The finished directories below an artefact root that never change, stored or not."""
+    found = (p for kind in _WHOLE_KINDS for p in root.glob(kind) if p.is_dir() and not p.name.startswith("."))
+    return {p.relative_to(root).as_posix() for p in found}
+
+
 def _put(storage: Storage, file: Path, name: str) -> None:
     place = storage.place(name)
     with answering(storage.url):
@@ -142,7 +150,7 @@ class _Mirror:
             self._forget(name)
 
     def push(self, run: str) -> None:
-        whole = set(marked(self._root))
+        whole = set(marked(self._root)) | whole_here(self._root)
         for file in sorted(self._root.rglob("*")):
             name = file.relative_to(self._root).as_posix()
             if file.is_file() and _is_loose(name, whole) and _wanted(name, run) and self._changed_here(name, file):

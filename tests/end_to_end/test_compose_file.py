@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import re
+import subprocess
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +18,14 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 TEXT = (CHECKOUT / "docker-compose.yml").read_text()
 COMPOSE: dict[str, Any] = yaml.safe_load(TEXT)
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
-OPTIONAL = ("AIRFLOW_EXECUTOR", "MATCHBOOK_ARTIFACTS", "MATCHBOOK_EXPERIMENTS")
+ONCE = {"roles", "prepare", "load"}  # they end when they are done
+#: Who may know which secret, besides `.env`: a part of the name of the variable -> services.
+KNOWN_TO = {
+    "POSTGRES_PASSWORD": {"postgres", "roles"}, "POSTGRES_OWNER_PASSWORD": {"roles", "prepare", "load"},
+    "POSTGRES_READER_PASSWORD": {"roles", "reader", "reader-2"},
+    "REDIS_READER_PASSWORD": {"redis", "reader", "reader-2"},
+    "AIRFLOW_ADMIN_PASSWORD": {"prepare", "load"}}
+FROM_READERS = ("POSTGRES_PIPELINE", "POSTGRES_AIRFLOW", "REDIS_PIPELINE", "REDIS_CELERY", "AIRFLOW_")
 SCHEMA = json.loads((Path(__file__).parent / "compose-spec" / "compose-spec.json").read_text())
 
 
@@ -32,24 +42,80 @@ def test_the_schema_would_notice_a_mistake() -> None:
 def test_every_part_of_the_system_is_there() -> None:
     assert set(SERVICES) == {"postgres", "redis", "prepare", "airflow-api-server", "airflow-scheduler",
                              "airflow-dag-processor", "airflow-triggerer", "airflow-worker", "reader", "reader-2",
-                             "balancer"}
+                             "balancer", "roles", "load"}
 
 
 def test_every_variable_must_be_given_and_the_example_gives_none() -> None:
-    """What chooses where tasks run and artefacts lie has a default; nothing that is secret has."""
-    used = [(name, rest) for name, rest in re.findall(r"(?<!\$)\$\{([A-Z_]+)(.*?)\}", TEXT) if name not in OPTIONAL]
-    assert used and all(rest.startswith(":?") for _, rest in used)
-    example = dict(line.split("=", 1) for line in (CHECKOUT / ".env.example").read_text().splitlines()
-                   if line and not line.startswith("#"))
-    assert set(example) == {name for name, _ in used}
-    assert set(example.values()) == {""}
+    """What chooses names, ports, sizes and places has a default, and stands in the example as a comment."""
+    used = set(re.findall(r"(?<!\$)\$\{([A-Z_]+)(:.)", TEXT))
+    secret, optional = ({name for name, kind in used if kind == wanted} for wanted in (":?", ":-"))
+    assert len(secret) + len(optional) == len({name for name, _ in used}) and secret
+    example = (CHECKOUT / ".env.example").read_text()
+    assert set(re.findall(r"^([A-Z_]+)=$", example, re.MULTILINE)) == secret
+    assert set(re.findall(r"^#([A-Z_]+)=", example, re.MULTILINE)) == optional
+    assert not re.findall(r"^[A-Z_]+=.+", example, re.MULTILINE), "an example of a secret ends up in use"
+
+
+@pytest.mark.parametrize("name", sorted(SERVICES))
+def test_a_service_knows_no_secret_that_it_does_not_need(name: str) -> None:
+    given = json.dumps(SERVICES[name].get("environment", {}))
+    told = set(re.findall(r"(?<!\$)\$\{([A-Z_]+):\?", given))
+    assert not {secret for secret in told if name not in KNOWN_TO.get(secret, {name})}
+    if name.startswith("reader"):
+        assert not {secret for secret in told if secret.startswith(FROM_READERS)}
+
+
+def test_the_environment_file_is_made_and_filled_up(tmp_path: Path) -> None:
+    """What stands in it stays; what a new version asks for besides gets a value; nobody else may read it."""
+    for part in (".env.example", "docker/new-env.sh"):
+        (tmp_path / part).parent.mkdir(exist_ok=True)
+        (tmp_path / part).write_text((CHECKOUT / part).read_text())
+    (tmp_path / ".env").write_text("POSTGRES_PASSWORD=mine\nREDIS_READER_PASSWORD=\nREADER_PORT=5001\n")
+    for _ in range(2):
+        subprocess.run(["sh", "docker/new-env.sh"], cwd=tmp_path, check=True, capture_output=True)
+    lines = (tmp_path / ".env").read_text().splitlines()
+    made = dict(line.split("=", 1) for line in lines)
+    asked = re.findall(r"^([A-Z_]+)=$", (tmp_path / ".env.example").read_text(), re.MULTILINE)
+    assert sorted(made) == sorted({*asked, "READER_PORT"}) and len(lines) == len(made)
+    assert made["POSTGRES_PASSWORD"] == "mine" and made["READER_PORT"] == "5001"
+    assert len(base64.urlsafe_b64decode(made.pop("AIRFLOW_FERNET_KEY"))) == 32
+    assert len(made["AIRFLOW_JWT_SECRET"]) >= 64 and len(set(made.values())) == len(made)
+    assert all(value.isalnum() for value in made.values()), "they become parts of addresses"
+
+
+def test_a_new_environment_file_is_private(tmp_path: Path) -> None:
+    for part in (".env.example", "docker/new-env.sh"):
+        (tmp_path / part).parent.mkdir(exist_ok=True)
+        (tmp_path / part).write_text((CHECKOUT / part).read_text())
+    subprocess.run(["sh", "docker/new-env.sh"], cwd=tmp_path, check=True, capture_output=True)
+    assert (tmp_path / ".env").stat().st_mode & 0o077 == 0
+
+
+@pytest.mark.parametrize("name", sorted(SERVICES))
+def test_a_service_is_bounded(name: str) -> None:
+    """Its memory, and its log."""
+    assert SERVICES[name]["mem_limit"]
+    logging = SERVICES[name]["logging"]
+    assert logging["driver"] == "json-file" and set(logging["options"]) == {"max-size", "max-file"}
+
+
+def test_the_image_has_the_tag_of_its_version() -> None:
+    version = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())["project"]["version"]
+    assert f"MATCHBOOK_IMAGE:-matchbook:{version}}}" in TEXT
+
+
+def test_no_health_check_starts_airflow() -> None:
+    checks = {name: json.dumps(service.get("healthcheck", {})) for name, service in SERVICES.items()}
+    slow = re.compile(r"airflow (?!\w*\.)|import airflow|celery --app")
+    assert not {name for name, check in checks.items() if slow.search(check)}
+    assert "127.0.0.1" in checks["postgres"], "the socket answers while the data are still being initialised"
 
 
 def test_the_image_is_sent_no_secret_and_no_history() -> None:
     sent = (CHECKOUT / ".dockerignore").read_text().splitlines()
     assert sent[1] == "*"
     assert {line[1:] for line in sent if line.startswith("!")} == {
-        "requirements.txt", "models", "pipelines", "serving", "sql", "dags"}
+        "requirements.in", "requirements.txt", "docker/imports.py", "models", "pipelines", "serving", "sql", "dags"}
 
 
 @pytest.mark.parametrize("name", sorted(SERVICES))
@@ -58,11 +124,11 @@ def test_a_service_is_pinned_confined_and_comes_back(name: str) -> None:
     assert re.search(r":\d+\.\d+", service["image"])
     assert int(service["user"].split(":")[0]) > 0
     assert service["cap_drop"] == ["ALL"] and service["security_opt"] == ["no-new-privileges:true"]
-    assert service["restart"] == ("no" if name == "prepare" else "unless-stopped")
+    assert service["restart"] == ("no" if name in ONCE else "unless-stopped")
     assert all(port.startswith("127.0.0.1:") for port in service.get("ports", []))
 
 
-@pytest.mark.parametrize("name", sorted(set(SERVICES) - {"prepare"}))
+@pytest.mark.parametrize("name", sorted(set(SERVICES) - ONCE))
 def test_a_service_is_watched(name: str) -> None:
     check = SERVICES[name]["healthcheck"]
     assert check["test"][0] in ("CMD", "CMD-SHELL") and check["interval"] and check["timeout"] and check["retries"]
@@ -73,8 +139,7 @@ def test_all_state_lies_in_named_volumes() -> None:
     for service in SERVICES.values():
         for volume in service.get("volumes", []):
             source = volume.split(":")[0]
-            copies = service.get("profiles") == ["workers"] and source.startswith("/")  # of what object storage holds
-            assert source in named or volume.endswith(":ro") or copies, volume
+            assert source in named or volume.endswith(":ro"), f"{volume}: what nobody named stays after `down`"
 
 
 def test_dockerfile_and_compose_start_the_reader_alike() -> None:

@@ -9,8 +9,11 @@ import signal
 import subprocess
 import sys
 import time
+import uuid
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +22,11 @@ import pytest
 import redis
 import yaml
 
+from models.nouns.interactions import Event, EventKind
+from models.nouns.vocabulary import Entity, Surface
 from models.settings import Settings
 from pipelines.local.redis_server import _installed
+from serving.doors.cache import Cache
 from tests.end_to_end.conftest import free_ports
 
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -28,9 +34,9 @@ SERVICES: dict[str, dict[str, Any]] = yaml.safe_load((CHECKOUT / "docker-compose
 LONG_RUNNING = ["airflow-api-server", "airflow-scheduler", "airflow-dag-processor", "airflow-triggerer",
                 "airflow-worker", "reader"]
 SECRET = "5" * 64
-GIVEN = {"POSTGRES_PASSWORD": SECRET, "REDIS_PASSWORD": SECRET, "AIRFLOW_ADMIN_PASSWORD": "letmein",
-         "AIRFLOW_FERNET_KEY": "c2l4dGVlbiBieXRlcyB4IHR3byBtYWtlcyAzMiEhISE=", "AIRFLOW_SECRET_KEY": SECRET,
-         "AIRFLOW_JWT_SECRET": SECRET, "AIRFLOW_EXECUTOR": "CeleryExecutor"}  # so that the worker has something to do
+ASKED_FOR = re.findall(r"^([A-Z_]+)=$", (CHECKOUT / ".env.example").read_text(), re.MULTILINE)
+GIVEN = {**dict.fromkeys(ASKED_FOR, SECRET), "AIRFLOW_FERNET_KEY": "c2l4dGVlbiBieXRlcyB4IHR3byBtYWtlcyAzMiEhISE=",
+         "AIRFLOW_EXECUTOR": "CeleryExecutor"}  # so that the worker has something to do
 
 
 @dataclass
@@ -94,9 +100,12 @@ def natively(settings: Settings, server_settings: Settings, tmp_path: Path) -> I
         folder.mkdir()
     found = Natively(
         replaced={
-            f"postgresql://matchbook:{SECRET}@postgres:5432/matchbook": settings.database_url.reveal(),
-            f"postgresql+psycopg2://matchbook:{SECRET}@postgres:5432/": f"postgresql+psycopg2://{server.split('://')[1]}/",
-            f"redis://:{SECRET}@redis:6379/0": settings.redis_url.reveal(),
+            **{f"postgresql://matchbook_{role}:{SECRET}@postgres:5432/matchbook": settings.database_url.reveal()
+               for role in ("owner", "pipeline", "reader")},
+            f"postgresql+psycopg2://airflow:{SECRET}@postgres:5432/":
+                f"postgresql+psycopg2://{server.split('://')[1]}/",
+            **{f"redis://{user}:{SECRET}@redis:6379/0": settings.redis_url.reveal()
+               for user in ("pipeline", "reader", "celery")},
             "airflow-api-server:8080": f"127.0.0.1:{api}", "8080": str(api), "8974": str(health), ":5000": f":{reader}",
             "/var/lib/matchbook": str(folders["matchbook"]), "/var/lib/airflow": str(folders["airflow"]),
             "0.0.0.0": "127.0.0.1"},
@@ -129,34 +138,89 @@ def test_prepare_then_every_service_starts_answers_its_health_check_and_stops(na
         natively.stop(service)
 
 
-def test_redis_starts_as_the_file_says_and_lets_nobody_in_without_the_password(tmp_path: Path) -> None:
+@pytest.fixture
+def users_of_redis(tmp_path: Path) -> Iterator[tuple[int, dict[str, str]]]:
+    """Redis as the file starts it: its port, and the password of each user."""
     (port,) = free_ports(1)
     (tmp_path / "valkey-server").symlink_to(_installed())
-    command = [word.replace("$$", "$").replace("/data", str(tmp_path)).replace(
-        "valkey-server", f"valkey-server --port {port} --bind 127.0.0.1") for word in SERVICES["redis"]["command"]]
-    environment = {"PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}", "REDISCLI_AUTH": SECRET}
-    server = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    mounted = str(CHECKOUT / "docker" / "redis")
+    command = [word.replace("/etc/matchbook", mounted) for word in SERVICES["redis"]["command"]]
+    passwords = {user: f"{user}-{SECRET}" for user in ("pipeline", "reader", "celery")}
+    environment = {"PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}", "TMPDIR": str(tmp_path),
+                   "REDIS_DATA": str(tmp_path),
+                   **{f"REDIS_{user.upper()}_PASSWORD": password for user, password in passwords.items()}}
+    server = subprocess.Popen([*command, "--port", str(port), "--bind", "127.0.0.1"],
+                              env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
-        with redis.Redis(port=port, password=SECRET) as friend, redis.Redis(port=port) as stranger:
-            deadline = time.monotonic() + 20
-            while True:
-                try:
-                    assert friend.ping()
-                    break
-                except redis.ConnectionError:
-                    assert time.monotonic() < deadline and server.poll() is None
-                    time.sleep(0.05)
-            with pytest.raises(redis.AuthenticationError):
-                stranger.ping()
+        with redis.Redis(port=port, username="reader", password=passwords["reader"]) as reader:
+            _until_it_answers(reader, server)
+        yield port, passwords
     finally:
         server.terminate()
         assert server.wait(20) == 0
 
 
+def test_redis_lets_each_in_with_its_own_password_and_to_its_own_keys(
+        users_of_redis: tuple[int, dict[str, str]], tmp_path: Path) -> None:
+    port, passwords = users_of_redis
+    friends = {user: redis.Redis(port=port, username=user, password=password) for user, password in passwords.items()}
+    for user, name, write in (("reader", "matchbook:current", False), ("reader", "matchbook:since:user:x", True),
+                              ("pipeline", "matchbook:current", True), ("pipeline", "matchbook-tasks:x", False),
+                              ("celery", "matchbook-tasks:x", True), ("celery", "matchbook:current", False)):
+        with nullcontext() if write else pytest.raises(redis.exceptions.NoPermissionError):
+            friends[user].set(name, "1")
+    for friend in friends.values():
+        with pytest.raises(redis.exceptions.NoPermissionError):
+            friend.flushall()
+        friend.close()
+    for stranger in ({}, {"username": "reader", "password": passwords["pipeline"]}):
+        with redis.Redis(port=port, **stranger) as client, pytest.raises(redis.AuthenticationError):
+            client.ping()
+    users = tmp_path / "users.acl"
+    assert SECRET not in users.read_text() and users.stat().st_mode & 0o077 == 0
+
+
+def test_the_reader_may_do_with_redis_all_that_it_does(users_of_redis: tuple[int, dict[str, str]]) -> None:
+    """Every question of the reader's door to Redis; a new one stands here, or the containers find out too late."""
+    port, passwords = users_of_redis
+    settings = Settings.from_env({"REDIS_URL": f"redis://reader:{passwords['reader']}@127.0.0.1:{port}/0"})
+    cache, owner, now = Cache(settings), str(uuid.uuid4()), datetime.now(UTC)
+    event = Event("1", owner, str(uuid.uuid4()), EventKind.VIEW, now)
+    keys, surface = cache.keys, Surface("startups/for-developer")
+    computed = [(keys.live("r", surface, owner), b"x", 9), (keys.count(Entity.USER, owner), b"1", 9)]
+    asked = {
+        "get": lambda: cache.get(keys.current), "get_many": lambda: cache.get_many([keys.manifest("r")]),
+        "listed": lambda: cache.listed(keys.history), "field": lambda: cache.field(keys.lists("r", surface), b"*"),
+        "fields": lambda: cache.fields(keys.since(Entity.USER, owner), [b"x"]),
+        "whole": lambda: cache.whole(keys.drain),
+        "hits": lambda: cache.hits("c", "r", surface, [owner]), "admit": lambda: cache.admit("c"), "now": cache.now,
+        "post": lambda: cache.post("c", [event], now), "hidden": cache.hidden, "waiting": cache.waiting,
+        "store": lambda: cache.store(computed),
+        "claim": lambda: cache.claim(keys.flight("r", surface, owner), b"x", 999),
+        "give_up": lambda: cache.give_up(keys.flight("r", surface, owner), b"x"), "ping": cache.ping}
+    assert set(asked) == {name for name in vars(Cache) if not name.startswith("_")} - {"close"}
+    for question in asked.values():
+        question()
+    with redis.Redis(port=port, username="pipeline", password=passwords["pipeline"]) as client:
+        assert client.execute_command("ACL", "LOG") == [], "Redis refused the reader something"
+    cache.close()
+
+
+def _until_it_answers(client: redis.Redis, server: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + 20
+    while True:
+        try:
+            assert client.ping()
+            return
+        except redis.ConnectionError:
+            assert time.monotonic() < deadline and server.poll() is None
+            time.sleep(0.05)
+
+
 def _new_airflow_database(settings: Settings) -> None:
     """As the file makes it, in place of the one that every embedded server has from its birth."""
     _execute(settings, "DROP DATABASE IF EXISTS airflow WITH (FORCE)")
-    _execute(settings, (CHECKOUT / "docker" / "create-airflow-database.sql").read_text())
+    _execute(settings, "CREATE DATABASE airflow")
 
 
 def _execute(settings: Settings, statement: str) -> None:

@@ -48,21 +48,47 @@ def test_no_secret_is_written_down() -> None:
     assert not {p: s for p, s in found.items() if s}
 
 
-def test_the_lock_installs_anywhere() -> None:
-    lines = [x for x in (ROOT / "requirements.txt").read_text().splitlines() if x and not x.startswith("#")]
-    assert len(lines) > 100, "the lock names everything, not only what we ask for"
-    for line in lines:
+RUNTIME, TESTING = "requirements", "requirements-dev"
+
+
+def pins(lock: str) -> dict[str, str]:
+    """Package -> version of a lock."""
+    lines = (x.split(" ; ")[0].split("==") for x in _lines(f"{lock}.txt"))
+    return {re.sub(r"\[.*", "", name): version for name, version in lines}
+
+
+def asked(lock: str) -> set[str]:
+    """The packages that the file behind a lock names."""
+    found = (re.match(r"[A-Za-z0-9._-]+", line) for line in _lines(f"{lock}.in"))
+    return {re.sub(r"[-_.]+", "-", m[0]).lower() for m in found if m}
+
+
+def _lines(file: str) -> list[str]:
+    return [x for x in (ROOT / file).read_text().splitlines() if x and not x.startswith("#")]
+
+
+@pytest.mark.parametrize("lock", [RUNTIME, TESTING])
+def test_a_lock_installs_anywhere(lock: str) -> None:
+    for line in _lines(f"{lock}.txt"):
         assert re.fullmatch(r"[a-z0-9._-]+(\[[a-z0-9,-]+\])?==[^+@;\s]+( ; .*)?", line), f"not a plain pin: {line}"
         assert not re.match(r"(nvidia-|triton|cuda-|cupy)", line), f"{line}: CUDA comes by ordinary resolution"
 
 
-def test_the_lock_answers_every_requirement() -> None:
-    def names(text: str) -> set[str]:
-        found = (re.match(r"[A-Za-z0-9._-]+", line) for line in text.splitlines() if not line.startswith(("#", "-")))
-        return {re.sub(r"[-_.]+", "-", m[0]).lower() for m in found if m}
+@pytest.mark.parametrize("lock", [RUNTIME, TESTING])
+def test_a_lock_answers_every_requirement(lock: str) -> None:
+    assert asked(lock) <= set(pins(lock)), f"run `make lock`: {asked(lock) - set(pins(lock))}"
+    assert len(pins(lock)) > len(asked(lock)), "a lock names everything, not only what we ask for"
 
-    asked, locked = names((ROOT / "requirements.in").read_text()), names((ROOT / "requirements.txt").read_text())
-    assert asked <= locked, f"run `make lock`: {asked - locked}"
+
+def test_the_locks_agree() -> None:
+    runtime, testing = pins(RUNTIME), pins(TESTING)
+    assert {p: v for p, v in testing.items() if runtime.get(p, v) != v} == {}, "run `make lock`"
+
+
+def test_what_tests_use_is_not_in_the_image() -> None:
+    assert not asked(TESTING) & asked(RUNTIME)
+    found = asked(TESTING) & set(pins(RUNTIME))
+    assert found <= {"jsonschema", "pyyaml", "websockets"}, f"{found}: only tests ask for it"  # Airflow wants those
 
 
 @pytest.mark.parametrize("path", python(*CODE), ids=name)

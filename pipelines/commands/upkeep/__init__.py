@@ -1,13 +1,13 @@
-"""Commands that keep the house in order: posted events, erasure, API keys, grants, the doctor, Airflow's own."""
+"""Commands that keep the house in order: first lists, events, erasure, API keys, grants, the doctor, Airflow's own."""
 
 from __future__ import annotations
 
 import argparse
 
-from pipelines.commands.upkeep import airflow, doctor, drain, erase, grants, keys
+from pipelines.commands.upkeep import airflow, begin, doctor, drain, erase, grants, keys
 
 
 def register(steps: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Each module's steps."""
-    for module in (airflow, doctor, drain, erase, grants, keys):
+    for module in (airflow, begin, doctor, drain, erase, grants, keys):
         module.register(steps)

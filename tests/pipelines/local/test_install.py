@@ -16,9 +16,10 @@ from tests.house.tree import ROOT
 
 @pytest.fixture
 def install(tmp_path: Path) -> ModuleType:
-    """The script in a checkout of its own, whose lock asks for nothing."""
+    """The script in a checkout of its own, whose locks ask for nothing."""
     shutil.copy2(ROOT / "install.py", tmp_path / "install.py")
-    (tmp_path / "requirements.txt").write_text("# nothing\n")
+    for lock in ("requirements.txt", "requirements-dev.txt"):
+        (tmp_path / lock).write_text("# nothing\n")
     spec = importlib.util.spec_from_file_location("install_under_test", tmp_path / "install.py")
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -26,11 +27,13 @@ def install(tmp_path: Path) -> ModuleType:
     return module
 
 
-def test_it_makes_the_environment_once_and_installs_again_when_the_lock_changes(install: ModuleType, capsys) -> None:
+@pytest.mark.parametrize("changed", [0, 1], ids=["requirements.txt", "requirements-dev.txt"])
+def test_it_makes_the_environment_once_and_installs_again_when_a_lock_changes(
+        install: ModuleType, capsys, changed: int) -> None:
     assert install.main() == 0 and "making a virtual environment" in capsys.readouterr().err
     assert (install.VENV / "bin" / "python").exists()
     assert install.main() == 0 and capsys.readouterr().err == "", "nothing to do the second time"
-    install.LOCK.write_text(f"nothing @ file://{install.CHECKOUT}/absent.whl\n")
+    install.LOCKS[changed].write_text(f"nothing @ file://{install.CHECKOUT}/absent.whl\n")
     assert install.main() == 1
     said = capsys.readouterr().err
     assert "installing 1 packages" in said and "making a virtual environment" not in said

@@ -8,21 +8,43 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import boto3
 import pytest
+from moto.server import ThreadedMotoServer
 
-from models.errors import ServiceError
+from models.errors import DataError, ServiceError
 from models.settings import Settings
 from models.store import COMPLETE, WHOLE, Storage, bring
 from pipelines.artifacts import Artifacts
 from pipelines.runs.mirror import EVERY, pull, push
+from pipelines.runs.moved import copy_artifacts
 
 KIND, NAME = "bundles/als_v1", "20240501T000000Z-0123abcd"
 
 
-@pytest.fixture(params=["memory", "local"])
+@pytest.fixture(scope="module")
+def s3() -> Iterator[str]:
+    """The address of a storage that speaks S3, which the environment names as a user's would."""
+    with pytest.MonkeyPatch.context() as environment:
+        for name, value in {"AWS_ACCESS_KEY_ID": "one", "AWS_SECRET_ACCESS_KEY": "two",
+                            "AWS_DEFAULT_REGION": "us-east-1", "NO_PROXY": "127.0.0.1",
+                            "no_proxy": "127.0.0.1"}.items():
+            environment.setenv(name, value)
+        server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+        server.start()
+        address = "http://{}:{}".format(*server.get_host_and_port())
+        environment.setenv("AWS_ENDPOINT_URL", address)
+        yield address
+        server.stop()
+
+
+@pytest.fixture(params=["memory", "local", "s3"])
 def machines(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Settings, Settings]]:
-    """Two homes, one storage: one kind knows no directories, the other is a disk treated as a storage."""
-    url = f"memory://{uuid.uuid4().hex}" if request.param == "memory" else f"local://{tmp_path}/storage"
+    """Two homes, one storage: two kinds know no directories, the other is a disk treated as a storage."""
+    name = uuid.uuid4().hex
+    if request.param == "s3":
+        boto3.client("s3", endpoint_url=request.getfixturevalue("s3")).create_bucket(Bucket=name)
+    url = f"local://{tmp_path}/storage" if request.param == "local" else f"{request.param}://{name}"
     yield tuple(Settings.from_env({"MATCHBOOK_HOME": str(tmp_path / home), "MATCHBOOK_ARTIFACTS": url})
                 for home in ("one", "other"))
 
@@ -162,3 +184,43 @@ def test_a_directory_that_all_see_is_the_store_itself(tmp_path: Path, place: str
     pull(settings)
     push(settings)
     assert not (tmp_path / where / ".stored").exists()
+
+
+def test_what_was_built_before_there_was_a_storage_is_copied_whole(machines: tuple[Settings, Settings]) -> None:
+    """Until it is, it lies here alone: never as loose files, which would come to other machines piece by piece."""
+    one, other = machines
+    before = replace(one, artifacts_place="")
+    assert before.artifacts == one.artifacts
+    kinds = ("snapshots", "releases", "bundles/als_v1", "holdouts/als_v1")
+    for kind in kinds:
+        placed(before, kind)
+    (before.artifacts / "publishes.jsonl").write_text("{}\n")
+    push(one, EVERY)
+    pull(other, EVERY)
+    assert not [kind for kind in kinds if (other.artifacts / kind).exists()]
+    for _ in range(2):  # again is a no-op
+        assert copy_artifacts(one, before.artifacts) == sorted(f"{kind}/{NAME}" for kind in kinds)
+    push(one, EVERY)
+    pull(other, EVERY)
+    assert all(Artifacts(other).stored(kind) for kind in kinds) and (other.artifacts / "publishes.jsonl").is_file()
+
+
+def test_a_store_moves_from_folder_to_folder_and_an_empty_one_is_named(tmp_path: Path) -> None:
+    home = str(tmp_path / "home")
+    old, new = (Settings.from_env({"MATCHBOOK_HOME": home, "MATCHBOOK_ARTIFACTS": str(tmp_path / where)})
+                for where in ("old", "new"))
+    with pytest.raises(DataError, match="found none"):
+        copy_artifacts(new, old.artifacts)
+    mine = placed(old)
+    copy_artifacts(new, old.artifacts)
+    assert (new.artifacts / KIND / NAME / "a.json").read_bytes() == (mine / "a.json").read_bytes()
+
+
+def test_the_copy_of_a_storage_may_lie_elsewhere_than_a_home_that_is_read_only(
+        machines: tuple[Settings, Settings], tmp_path: Path) -> None:
+    one, other = machines
+    placed(one)
+    reader = replace(other, artifacts_copy=str(tmp_path / "copy"))
+    bring(reader, f"{KIND}/{NAME}")
+    assert (tmp_path / "copy" / KIND / NAME / "a.json").is_file() and not other.home.exists()
+    assert replace(one, artifacts_place="", artifacts_copy=str(tmp_path / "copy")).artifacts == one.home / "artifacts"

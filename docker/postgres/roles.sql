@@ -1,0 +1,33 @@
+-- Who may log in to PostgreSQL, and what belongs to whom; the service `roles` runs it at every start. It may run again at
+-- any time, also over the volumes of version 1.0, where the superuser owned everything.
+--   matchbook_owner     owns the database `matchbook`: migrations, loading data
+--   matchbook_pipeline  builds, drains, erases: what sql/grants/pipeline.sql says
+--   matchbook_reader    answers: what sql/grants/reader.sql says
+--   airflow             owns the database `airflow`, and sees no other
+-- A password that was changed in .env is changed here at the next start.
+\set ON_ERROR_STOP on
+\getenv owner_password POSTGRES_OWNER_PASSWORD
+\getenv pipeline_password POSTGRES_PIPELINE_PASSWORD
+\getenv reader_password POSTGRES_READER_PASSWORD
+\getenv airflow_password POSTGRES_AIRFLOW_PASSWORD
+SET log_min_error_statement = panic; -- no password in the server's log, whatever goes wrong
+
+SELECT format('CREATE ROLE %I', name)
+FROM (VALUES ('matchbook_owner'), ('matchbook_pipeline'), ('matchbook_reader'), ('airflow')) AS wanted (name)
+WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = name) \gexec
+ALTER ROLE matchbook_owner LOGIN PASSWORD :'owner_password';
+ALTER ROLE matchbook_pipeline LOGIN PASSWORD :'pipeline_password';
+ALTER ROLE matchbook_reader LOGIN PASSWORD :'reader_password';
+ALTER ROLE airflow LOGIN PASSWORD :'airflow_password';
+
+SELECT 'CREATE DATABASE airflow' WHERE NOT EXISTS (SELECT FROM pg_database WHERE datname = 'airflow') \gexec
+ALTER DATABASE airflow OWNER TO airflow;
+ALTER DATABASE matchbook OWNER TO matchbook_owner;
+REVOKE ALL ON DATABASE airflow, matchbook, postgres FROM PUBLIC;
+
+\connect matchbook
+\set new_owner matchbook_owner
+\ir ownership.sql
+\connect airflow
+\set new_owner airflow
+\ir ownership.sql
