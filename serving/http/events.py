@@ -14,7 +14,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 
 from models.errors import EventsNotTaken, MalformedEvent, RequestError, ServiceError
 from models.nouns.interactions import Event
-from serving.doors.cache import Cache
+from serving.doors.cache import PAGE, Cache
 from serving.http.answer_ids import AnswerIds
 from serving.http.routes import caller
 
@@ -92,7 +92,7 @@ class Waiting:
     def collect(self) -> Iterator[Metric]:
         try:
             (length, oldest_s), done = self._cache.waiting(), self._cache.whole(self._cache.keys.drain)
-            measured = self._cache.get(self._cache.keys.earnings)
+            measured = self._cache.get(self._cache.keys.earnings, PAGE)
         except ServiceError:
             return
         yield GaugeMetricFamily("matchbook_events_waiting", "Posted events that the drain has not kept yet", length)

@@ -48,20 +48,21 @@ def refresh_since(settings: Settings, client: redis.Redis, keys: Keys, full: boo
     """Bring since hashes and hidden sets up to date; the caller wraps Redis errors.
 
     Returns {release, full, met, hidden, shown}: pairs that were not known, ids that went into the hidden sets and ids
-    that came out. release is None, and nothing is done, while none is live.
+    that came out. release is None while none is live: then no list can hold a pair, but whoever is hidden is followed.
     """
     release = live_release(client, keys)
-    if release is None:
-        return {"release": None, "full": False, "met": 0, "hidden": 0, "shown": 0}
+    live = release.id if release else ""
     seconds, micros = client.time()
     now, note = EPOCH + timedelta(seconds=seconds, microseconds=micros), _noted(client, keys)
-    full = full or note.get("release") != release.id or now - _instant(note["full"]) > ALL_AGAIN
-    start = parse_instant(release.built) if full else _instant(note["until"]) - LATE
-    met = _write(client, keys, settings, _met(settings.with_recorded(release.settings), start, now))
+    full = full or note.get("release") != live or now - _instant(note["full"]) > ALL_AGAIN
+    until, start = microseconds(now), now if full else _instant(note["until"]) - LATE
     hidden, shown = _refresh_hidden(engine(settings), client, keys, "-infinity" if full else start, now, full)
-    until = microseconds(now)
-    client.hset(keys.drain, mapping={"release": release.id, "until": until, **({"full": until} if full else {})})
-    done = {"release": release.id, "full": full, "met": met, "hidden": hidden, "shown": shown}
+    met = 0
+    if release is not None:
+        start = parse_instant(release.built) if full else start
+        met = _write(client, keys, settings, _met(settings.with_recorded(release.settings), start, now))
+    client.hset(keys.drain, mapping={"release": live, "until": until, **({"full": until} if full else {})})
+    done = {"release": live or None, "full": full and bool(live), "met": met, "hidden": hidden, "shown": shown}
     log.info("filters are up to date: %s", done)
     return done
 
