@@ -25,7 +25,7 @@ from serving.http.openapi import document
 from serving.http.routes import list_routes
 from serving.lists import ListReader
 from serving.live import LiveRecommender
-from serving.loading import load_from_files, load_release
+from serving.loading import StoredFiles, load_from_files, load_release
 from serving.page.insight import Insight
 from serving.page.routes import page_routes
 from serving.releases import Releases
@@ -58,7 +58,7 @@ def create_app(settings: Settings, lists: ListReader | None = None, live: LiveRe
     live = live or LiveRecommender(settings, cache, database)
     if lists is None:
         releases = Releases(cache, partial(load_release, cache), partial(load_from_files, settings))
-        lists = ListReader(settings, cache, releases, live, Hidden(cache))
+        lists = ListReader(settings, cache, releases, live, Hidden(cache, database), StoredFiles(settings))
     releases = lists.releases
     app = Flask(__name__, static_folder=None)
     app.url_map.merge_slashes = False  # an odd path is a 404 in JSON, no redirect

@@ -18,7 +18,7 @@ from models.nouns.vocabulary import Entity, Method, Role, Source, Surface
 from models.recipe.experiments import Arm, Experiment
 from models.routing import may_be_routed_otherwise, route
 from models.settings import Settings
-from serving.doors.cache import Cache, Found
+from serving.doors.cache import LISTS, Cache, Found
 from serving.releases import HeldRelease, Releases, instant
 from serving.since.filters import met_places, packed_items, without
 from serving.since.hidden import Hidden
@@ -82,6 +82,14 @@ class Live(Protocol):
         ...
 
 
+class Files(Protocol):
+    """The stored files of a release, as the reader sees them."""
+
+    def list_of(self, held: HeldRelease, surface: Surface, owner: str) -> StoredList | None:
+        """An owner's own list, as it was published. Raises ReleaseIncomplete."""
+        ...
+
+
 class ListReader:
     """Finds lists. The release is resolved once per call; a hit is one round trip to Redis and no database.
 
@@ -89,9 +97,10 @@ class ListReader:
     ReleaseNotFound where there has never been a release, and TooManyRequests where the caller asks too often.
     """
 
-    def __init__(self, settings: Settings, cache: Cache, releases: Releases, live: Live, hidden: Hidden) -> None:
+    def __init__(self, settings: Settings, cache: Cache, releases: Releases, live: Live, hidden: Hidden,
+                 files: Files) -> None:
         self._settings, self._cache, self.releases, self._live = settings, cache, releases, live
-        self.hidden = hidden
+        self.hidden, self._files = hidden, files
 
     def one(self, surface: Surface, owner: str, caller: str = OPEN) -> Answer:
         """The list of one owner."""
@@ -154,7 +163,7 @@ class ListReader:
         self._cache.admit(caller)
         popular = self._popular(surface)
         try:
-            value = self._cache.get(self._cache.keys.trending(surface))
+            value = self._cache.get(self._cache.keys.trending(surface), LISTS)
             found = TrendingList.decode(value) if value else None
         except MatchbookError as error:
             return self._filtered(replace(popular, trouble=str(error)))
@@ -239,10 +248,22 @@ class ListReader:
             if o in live and (o not in impersonal or _is_impersonal(live[o])):
                 answers[o] = self._from_live(held, surface, o, live[o], trouble)
             elif o not in answers:
-                count = self._live.count(held, surface, o)
-                late = "" if o in live else "no live list in time"
-                answers[o] = self._popular_for(held, surface, o, rows[o] >= 0, count, trouble or late)
+                late = trouble or ("" if o in live else "no live list in time")
+                stored = None if o in impersonal else self._from_files(held, surface, o)
+                if stored is None:
+                    count = self._live.count(held, surface, o)
+                    answers[o] = self._popular_for(held, surface, o, rows[o] >= 0, count, late)
+                else:
+                    answers[o] = Answer(surface, o, held, stored, "cache", True, held.generated_at(stored.part), late)
         return answers
+
+    def _from_files(self, held: HeldRelease, surface: Surface, owner: str) -> StoredList | None:
+        """The owner's list as it was published, from disk; none where nobody could say yet who has opted out."""
+        try:
+            return self._files.list_of(held, surface, owner) if self.hidden.known else None
+        except (ReleaseIncomplete, OSError) as error:
+            log.error("a stored list of release %s cannot be read: %s", held.id, error)
+            return None
 
     def _from_live(self, held: HeldRelease, surface: Surface, owner: str, found: LiveAnswer, trouble: str) -> Answer:
         if found.listing is not None:

@@ -1,16 +1,25 @@
-"""Where a release comes from: Redis; for a reader that starts while Redis is down, the artefact store."""
+"""Where a release comes from: Redis; where Redis is down or has lost it, the files in the artefact store."""
 
 from __future__ import annotations
 
+import logging
+from functools import lru_cache
+from threading import Lock
+
+import numpy as np
+
 from models.errors import ReleaseIncomplete, ReleaseNotFound
-from models.nouns.bundle import open_bundle
+from models.nouns.bundle import open_bundle, sha256_of
 from models.nouns.catalogue import CATALOGUE, ItemTable, decode_items, encode_items, entities_of
+from models.nouns.ranked_lists import RankedLists
 from models.nouns.release import POPULAR_FIELD, Release, StoredList, decode_list, encode_lists
-from models.nouns.release.files import MANIFEST, popular_list
+from models.nouns.release.files import MANIFEST, last_published, popular_list, shard_file
 from models.nouns.vocabulary import Entity, Surface
 from models.settings import Settings
-from serving.doors.cache import Cache
+from serving.doors.cache import RELEASES, Cache
 from serving.releases import HeldRelease
+
+log = logging.getLogger("matchbook.reader")
 
 
 def load_release(cache: Cache, name: str) -> HeldRelease:
@@ -21,20 +30,54 @@ def load_release(cache: Cache, name: str) -> HeldRelease:
         raise ReleaseIncomplete(f"{keys.current} names the release {name}, which is not in Redis as a whole; "
                                 "promote another one (`python -m pipelines promote`) or publish it again")
     items = {e: decode_items(t) for e, t in zip(Entity, tables, strict=True) if t is not None}
-    popular = {s: cache.field(keys.lists(name, s), POPULAR_FIELD) for s in Surface}
+    popular = {s: cache.field(keys.lists(name, s), POPULAR_FIELD, RELEASES) for s in Surface}
     return HeldRelease(Release.from_json(manifest), items, {s: decode_list(p) for s, p in popular.items() if p})
 
 
-def load_from_files(settings: Settings) -> HeldRelease:
-    """The newest cutoff stored on this machine. Raises ReleaseNotFound, ReleaseIncomplete, BundleError, OSError."""
+def load_from_files(settings: Settings, pointer: str = "") -> HeldRelease:
+    """The release of this name as it is stored on this machine, else what was live last; what never was live is not
+    served. Raises ReleaseNotFound, ReleaseIncomplete, BundleError, OSError."""
     folder = settings.artifacts / "releases"
-    stored = sorted(p for p in folder.glob(f"*/{MANIFEST}") if not p.parent.name.startswith("."))
-    if not stored:
-        raise ReleaseNotFound(f"Redis is down and no release is stored in {folder}; run `python -m pipelines build`")
-    release = Release.from_json(stored[-1].read_bytes())
+    there = pointer and (folder / pointer / MANIFEST).is_file()
+    name = pointer if there else last_published(settings.artifacts)
+    if name is None:
+        raise ReleaseNotFound(f"no release that was live is stored in {folder}; run `python -m pipelines build`")
+    release = Release.from_json((folder / name / MANIFEST).read_bytes())
     catalogue = open_bundle(CATALOGUE, settings.artifacts / "bundles" / CATALOGUE / release.bundles[CATALOGUE])
     items: dict[Entity, ItemTable] = {e: decode_items(encode_items(x)) for e, x in entities_of(catalogue).items()}
     popular: dict[Surface, StoredList] = {}
     for surface in map(Surface, release.lists):
-        popular[surface] = decode_list(encode_lists(popular_list(stored[-1].parent, release, surface))[0])
+        popular[surface] = decode_list(encode_lists(popular_list(folder / name, release, surface))[0])
     return HeldRelease(release, items, popular)
+
+
+class StoredFiles:
+    """The lists of releases that are stored on this machine, for owners whose list Redis does not give. A few files are
+    kept open: the lists of one shard lie in one file, owners ascending."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._folder = settings.artifacts / "releases"
+        self._opened = lru_cache(maxsize=16)(self._open)
+        self._one_at_a_time = Lock()
+
+    def list_of(self, held: HeldRelease, surface: Surface, owner: str) -> StoredList | None:
+        """An owner's own list, None where the release has none for them or its files are not here."""
+        row = int(held.items[surface.owner].ids.rows_of([owner])[0])
+        for shard in held.release.shards if row >= 0 else ():
+            if shard["surface"] == surface.value:
+                lists = self._lists(held.release, shard_file(surface, shard["index"]))
+                place = int(np.searchsorted(lists.owner, row)) if lists is not None else 0
+                if lists is not None and place < len(lists) and lists.owner[place] == row:
+                    return decode_list(encode_lists(lists.take(np.array([place])))[0])
+        return None
+
+    def _lists(self, release: Release, file: str) -> RankedLists | None:
+        with self._one_at_a_time:
+            return self._opened(release.id, file, release.files.get(file, ""))
+
+    def _open(self, name: str, file: str, digest: str) -> RankedLists | None:
+        path = self._folder / name / file
+        if not path.is_file() or sha256_of(path) != digest:
+            log.warning("%s is not here as it was stored", path)
+            return None
+        return RankedLists.open(path)

@@ -82,12 +82,13 @@ class Releases:
     """
 
     def __init__(self, cache: Cache, load: Callable[[str], HeldRelease],
-                 load_from_files: Callable[[], HeldRelease]) -> None:
+                 load_from_files: Callable[[str], HeldRelease]) -> None:
         self._cache, self._load, self._load_from_files = cache, load, load_from_files
         self._held: HeldRelease | None = None
         self._stop, self._wake = threading.Event(), threading.Event()
         self._one_at_a_time = threading.Lock()
         self.trouble = ""
+        self.gone: dict[Surface, str] = {}  # of what surfaces lists are missing from Redis
         self.listeners: list[Callable[[HeldRelease], None]] = []
         self.beside: list[Callable[[], None]] = []
         self._watcher = threading.Thread(target=self._watch, name="release-watcher", daemon=True)
@@ -112,7 +113,7 @@ class Releases:
     def held(self) -> HeldRelease:
         """The release to answer from. Raises ReleaseNotFound where there has never been one."""
         if self._held is None:
-            raise ReleaseNotFound(self.trouble or "no release is live yet; run `python -m pipelines build`")
+            raise ReleaseNotFound("no release is live yet; run `python -m pipelines build`")
         return self._held
 
     def look_soon(self) -> None:
@@ -120,29 +121,45 @@ class Releases:
         self._wake.set()
 
     def follow(self) -> None:
-        """Look at the pointer once and take over what it names; on any failure what is held stays."""
+        """Look at the pointer once and take over what it names; on any failure what is held stays. Where nothing is
+        held the stored files answer: Redis is down, or has lost what was published."""
         with self._one_at_a_time:
+            name = ""
             try:
                 pointer = self._cache.get(self._cache.keys.current)
                 if pointer is None:
-                    raise ReleaseNotFound("no release is live yet; run `python -m pipelines build`")
+                    raise ReleaseNotFound("Redis names no live release, as it does before the first build and after it "
+                                          "lost its data; `python -m pipelines drain-events` loads what was live")
                 name = pointer.decode()
                 if self._held is None or name != self._held.id:
                     self._take_over(self._load(name))
                 self._note("")
-            except ServiceError as error:
-                self._note(str(error))
-                self._make_do()
             except MatchbookError as error:
                 self._note(str(error))
+                self._make_do(name)
+            self._count()
 
-    def _make_do(self) -> None:
-        """A reader that starts while Redis is down answers from the newest release in the artefact store, degraded."""
+    def _make_do(self, pointer: str) -> None:
+        """Nothing is held yet: answer from what is stored, degraded."""
         if self._held is None:
             try:
-                self._take_over(self._load_from_files())
-            except (MatchbookError, OSError) as error:
+                self._take_over(self._load_from_files(pointer))
+            except (MatchbookError, OSError, ValueError, LookupError) as error:
                 log.warning("no release can be read from the artefact store either: %s", error)
+
+    def _count(self) -> None:
+        """See whether the lists of the release held are in Redis, all of them."""
+        held, self.gone = self._held, {}
+        if held is None:
+            return
+        try:
+            there = self._cache.counts(held.id)
+        except ServiceError:
+            return  # it is down, which is said already
+        for surface, count in there.items():
+            expected = held.release.lists.get(surface.value, 0) + 1  # and the popular list
+            if count < expected:
+                self.gone[surface] = f"{count} of {expected} lists of release {held.id} are in Redis"
 
     def _take_over(self, held: HeldRelease) -> None:
         before, self._held = self._held, held

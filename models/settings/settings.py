@@ -11,12 +11,14 @@ from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit, urlunsplit
 
 from models.errors import FileError, SettingsError
 from models.files import regular
 from models.settings.kinds import Instant, Limits, Secret, cast
 
 PREFIX = "MATCHBOOK_"
+_FORMS = ("protocol", "decode_responses", "encoding", "encoding_errors", "legacy_responses")
 
 
 def _env(name: str, default: Any, about: str, shapes: bool = False, choices: tuple[str, ...] = (),
@@ -250,6 +252,13 @@ class Settings:
     def asks_for_keys(self) -> bool:
         """Whether the reader wants an API key of whoever asks."""
         return self.api_keys == "on" or (self.api_keys == "auto" and not _is_loopback(self.reader_host))
+
+    @property
+    def redis_address(self) -> str:
+        """REDIS_URL without the options that change the form of answers: both doors read bytes, in protocol 2."""
+        parts = urlsplit(self.redis_url.reveal())
+        kept = [pair for pair in parts.query.split("&") if pair.partition("=")[0] not in _FORMS]
+        return urlunsplit(parts._replace(query="&".join(kept)))
 
     @property
     def sqlalchemy_url(self) -> str:

@@ -111,7 +111,7 @@ def _workers_environment(settings: Settings, metadata: str) -> dict[str, str]:
                             "may not create a database for it; set AIRFLOW__DATABASE__SQL_ALCHEMY_CONN")
     return {
         "AIRFLOW__CORE__EXECUTOR": "CeleryExecutor",
-        "AIRFLOW__CELERY__BROKER_URL": settings.redis_url.reveal(),
+        "AIRFLOW__CELERY__BROKER_URL": settings.redis_address,
         "AIRFLOW__CELERY__RESULT_BACKEND": f"db+{metadata}",
         "AIRFLOW__CELERY_BROKER_TRANSPORT_OPTIONS__GLOBAL_KEYPREFIX": f"{settings.namespace}-tasks:",
         "AIRFLOW__CELERY_BROKER_TRANSPORT_OPTIONS__VISIBILITY_TIMEOUT": "21600",  # longer than any task may run

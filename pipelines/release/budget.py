@@ -7,6 +7,7 @@ import redis
 from models.errors import ReleaseTooBig
 from models.nouns.release import Release
 from models.settings import Settings
+from pipelines.release.cache import about
 
 MB = 1 << 20
 #: Bytes of a list in Redis besides its own: its field, its place in the hash, what the allocator rounds up. Measured
@@ -24,7 +25,7 @@ def needed_bytes(manifest: Release, tables: int = 0) -> int:
 def check_budget(settings: Settings, client: redis.Redis, release: str, needed: int) -> None:
     """Raises ReleaseTooBig, with the figures and what to do, where `needed` bytes do not fit beside what is there."""
     used, limit, whose = budget_of(settings, client)
-    if used + needed > limit:
+    if limit and used + needed > limit:
         raise ReleaseTooBig(
             f"release {release} needs {needed / MB:.1f} MB in Redis, {max(limit - used, 0) / MB:.1f} MB are free "
             f"({used / MB:.1f} of {limit / MB:.1f} MB used, {whose}). Nothing was written and the live release stays. "
@@ -41,11 +42,14 @@ def room_for(settings: Settings, client: redis.Redis, manifest: Release) -> dict
 
 
 def budget_of(settings: Settings, client: redis.Redis) -> tuple[int, int, str]:
-    """Bytes that are used, bytes that may be, and who says so."""
-    memory = client.info("memory")
-    used, limit = int(memory["used_memory"]), int(memory.get("maxmemory", 0))
+    """Bytes that are used, bytes that may be (0 where nobody says), and who says so."""
+    memory = about(client)
+    used, limit = int(memory.get("used_memory", 0)), int(memory.get("maxmemory", 0))
     if settings.redis_budget_mb:
         return used, settings.redis_budget_mb * MB, "MATCHBOOK_REDIS_BUDGET_MB"
     if limit:
         return used, limit, "maxmemory"
-    return used, int(MACHINE_SHARE * int(memory["total_system_memory"])), f"{MACHINE_SHARE:.0%} of the machine"
+    machine = int(memory.get("total_system_memory", 0))
+    if not machine:
+        return used, 0, "Redis does not say; MATCHBOOK_REDIS_BUDGET_MB can"
+    return used, int(MACHINE_SHARE * machine), f"{MACHINE_SHARE:.0%} of the machine"

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import logging
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any, TypeVar
 
 import redis
 
 from models.errors import ServiceError
 from models.nouns.release import Keys, Release
+from models.nouns.release.refusals import hint, unfit
 from models.settings import Settings
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
 
 
 def connect(settings: Settings) -> redis.Redis:
@@ -18,7 +24,30 @@ def connect(settings: Settings) -> redis.Redis:
         raise ServiceError(
             "no Redis is known: set REDIS_URL, or run a command that starts the embedded one (`make up`)"
         )
-    return redis.Redis.from_url(settings.redis_url.reveal(), socket_timeout=60, socket_connect_timeout=5)
+    return redis.Redis.from_url(settings.redis_address, protocol=2, socket_timeout=60, socket_connect_timeout=5)
+
+
+def checked(settings: Settings) -> redis.Redis:
+    """The same, once the server has been found fit. Raises ServiceError where it is a cluster or too old."""
+    client = connect(settings)
+    if fault := unfit(about(client)):
+        raise ServiceError(fault)
+    return client
+
+
+def about(client: redis.Redis) -> dict[str, Any]:
+    """INFO of a server, empty where it does not tell."""
+    ask: Callable[[], dict[str, Any]] = client.info
+    return nicety(ask, {})
+
+
+def nicety(ask: Callable[[], T], instead: T) -> T:
+    """What is asked only for a figure or for tidiness: a server that refuses it keeps nobody from the job."""
+    try:
+        return ask()
+    except redis.ResponseError as error:
+        log.info("Redis does not say: %s", error)
+        return instead
 
 
 @contextmanager
@@ -32,9 +61,8 @@ def wrapped(doing: str) -> Iterator[None]:
                 f"another publisher took over while this one, {doing}, was paused; nothing of this one became "
                 "visible, run it again"
             ) from error
-        raise ServiceError(
-            f"Redis failed while {doing}: {error}; nothing became visible, run it again once Redis answers"
-        ) from error
+        cure = hint(str(error)) or "nothing became visible, run it again once Redis answers"
+        raise ServiceError(f"Redis failed while {doing}: {error}; {cure}") from error
 
 
 def live_release(client: redis.Redis, keys: Keys) -> Release | None:

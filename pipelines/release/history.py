@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import time
 from collections.abc import Sequence
@@ -10,15 +9,16 @@ from typing import Any
 
 from models.errors import ReleaseNotFound
 from models.nouns.release import Keys, Release
+from models.nouns.release.files import last_published as published_last
 from models.settings import Settings
 from pipelines.artifacts import BUNDLES, HOLDOUTS, Artifacts
 from pipelines.data.erasure.erase import erase_returned
 from pipelines.judging.report.kept import retire_reports
 from pipelines.release.budget import room_for
-from pipelines.release.cache import connect, text, wrapped
+from pipelines.release.cache import checked, connect, text, wrapped
 from pipelines.release.lease import lease
 from pipelines.release.load import Loadable
-from pipelines.release.publish import LOG, make_live, newer_live
+from pipelines.release.publish import make_live, newer_live
 
 log = logging.getLogger(__name__)
 _RUN_DAYS = 3
@@ -33,11 +33,8 @@ def current_release(settings: Settings) -> str | None:
 
 
 def last_published(settings: Settings) -> str | None:
-    """The release that went live last by the log of publishes, where it is stored still: what was live if Redis has
-    forgotten it."""
-    path, stored = settings.artifacts / LOG, {p.name for p in Artifacts(settings).stored("releases")}
-    told = [json.loads(line)["release"] for line in path.read_text().splitlines()] if path.is_file() else []
-    return next((name for name in reversed(told) if name in stored), None)
+    """The release that went live last, where it is stored still: what was live if Redis has forgotten it."""
+    return published_last(settings.artifacts)
 
 
 def list_releases(settings: Settings) -> list[dict[str, Any]]:
@@ -112,7 +109,7 @@ def _worth_keeping(releases: Sequence[Release], most: int) -> set[str]:
 def _make_live(settings: Settings, release: str, reason: str, force: bool, dry_run: bool) -> dict[str, Any]:
     loadable = Loadable.open(Artifacts(settings), release)
     with wrapped("making a release live"):
-        client, keys = connect(settings), Keys(settings.namespace)
+        client, keys = checked(settings), Keys(settings.namespace)
         with lease(client, keys) as held:
             newer = newer_live(client, keys, loadable.manifest)
             if newer and not force:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain
@@ -20,7 +20,7 @@ from models.nouns.vocabulary import Entity, Surface
 from models.settings import Settings
 from pipelines.artifacts import Artifacts
 from pipelines.release.budget import check_budget, needed_bytes
-from pipelines.release.cache import text
+from pipelines.release.cache import nicety, text
 from pipelines.release.lease import Lease
 
 log = logging.getLogger(__name__)
@@ -88,8 +88,13 @@ def load(settings: Settings, lease: Lease, release: Loadable) -> dict[str, Any]:
     return {
         "lists": count,
         "bytes_per_list": round(release.manifest.list_bytes / max(count, 1), 1),
-        "redis_bytes_per_list": round(sum(lease.client.memory_usage(h, 100) or 0 for h in hashes) / max(count, 1), 1),
+        "redis_bytes_per_list": round(_taken(lease, hashes) / max(count, 1), 1),
     }
+
+
+def _taken(lease: Lease, hashes: Sequence[str]) -> int:
+    """Bytes of these keys as Redis keeps them, 0 where it does not say."""
+    return nicety(lambda: sum(int(lease.client.memory_usage(h, 100) or 0) for h in hashes), 0)
 
 
 def is_loaded(lease: Lease, release: str) -> bool:

@@ -12,10 +12,12 @@ import redis
 from models.errors import DataError, ReleaseIncomplete, ServiceError
 from models.nouns.kept_keys import ANSWER_KEY, PSEUDONYM_KEY, kept_key
 from models.nouns.release import Keys, Release
+from models.nouns.release.files import PUBLISHES
+from models.nouns.release.refusals import evicting
 from models.nouns.vocabulary import Surface
 from models.settings import Settings
 from pipelines.artifacts import Artifacts, append_private
-from pipelines.release.cache import connect, live_release, text, wrapped
+from pipelines.release.cache import about, checked, live_release, text, wrapped
 from pipelines.release.lease import Lease, lease
 from pipelines.release.load import Loadable, load
 from pipelines.release.since.refresh import fill_since
@@ -23,8 +25,6 @@ from pipelines.release.trending import store_trending
 from pipelines.runs.run import parse_instant
 
 log = logging.getLogger(__name__)
-#: Below the artefact root: one JSON line for each release that became live, and why.
-LOG = "publishes.jsonl"
 
 
 def publish_release(settings: Settings, release: str, force: bool = False) -> dict[str, Any]:
@@ -36,7 +36,7 @@ def publish_release(settings: Settings, release: str, force: bool = False) -> di
     """
     loadable = Loadable.open(Artifacts(settings), release)
     with wrapped("publishing a release"):
-        client, keys = connect(settings), Keys(settings.namespace)
+        client, keys = checked(settings), Keys(settings.namespace)
         with lease(client, keys) as held:
             newer = newer_live(client, keys, loadable.manifest)
             if not force and _refreshed(client, keys, release):
@@ -66,6 +66,9 @@ def make_live(settings: Settings, held: Lease, loadable: Loadable, reason: str) 
     switch(held, loadable.manifest)
     store_trending(settings, held, loadable.manifest, loadable.entities)
     done = {"published": True, "release": name, "previous": previous, "reason": reason, **loaded}
+    if warning := evicting(about(held.client)):
+        log.warning("%s", warning)
+        done["warning"] = warning
     note_publish(settings, done)
     log.info("release published %s retired=%s", done, retire_loaded(settings, held))
     return done
@@ -133,7 +136,16 @@ def retire(held: Lease, release: str) -> None:
     held.script("retire", [keys.current, keys.history, keys.loading, *keys.of_release(release)], release)
 
 
+def keep_loaded(settings: Settings, held: Lease) -> int:
+    """The time after which the loaded releases expire begins again; returns how many there are."""
+    before = held.client.lrange(held.keys.history, 0, -1)
+    names = [name for name in map(text, (held.client.get(held.keys.current), *before)) if name]
+    for key in (key for name in names for key in held.keys.of_release(name)):
+        held.write("EXPIRE", [key], int(settings.release_ttl_hours * 3600))
+    return len(names)
+
+
 def note_publish(settings: Settings, done: dict[str, Any]) -> None:
     """Append to the log of publishes."""
     at = datetime.now(UTC).isoformat(timespec="seconds")  # noqa: TID251 when it happened; no list depends on it
-    append_private(settings.artifacts / LOG, json.dumps({"at": at, **done}))
+    append_private(settings.artifacts / PUBLISHES, json.dumps({"at": at, **done}))

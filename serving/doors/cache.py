@@ -1,4 +1,5 @@
-"""The door to Redis: one connection a thread, a time-out on every wait, one error for whatever goes wrong."""
+"""The door to Redis: one connection a thread, a time-out on every wait, one error for whatever goes wrong, a breaker
+for each purpose: what fails to be written keeps nobody from reading."""
 
 from __future__ import annotations
 
@@ -10,6 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from time import monotonic
 from typing import Any
 from uuid import UUID
 
@@ -21,15 +23,21 @@ from models.errors import EventsNotTaken, ServiceError, SettingsError, TooManyEv
 from models.nouns.erased import Erased
 from models.nouns.interactions import Event, instant_us
 from models.nouns.release import OWN, Keys, since_meaning, since_value
+from models.nouns.release.refusals import ELSEWHERE, with_hint
 from models.nouns.vocabulary import Entity, EventKind, Surface
 from models.settings import Settings
-from serving.doors.breaker import Breaker
+from serving.doors.breaker import PAUSE_S, Breaker
 
 SINCE_MOST = 2000  # slots of a since hash that a hit looks through: all, unless somebody met about a thousand and more
 MINUTE_S, DAY_S = 60, 86_400
 #: What a new since hash, and a new field of one, take of Redis' memory, measured (docs/benchmarks.md).
 HASH_BYTES, FIELD_BYTES = 200, 80
 FULL_S = 60  # the drain runs every minute
+#: So long a connection is kept: after a failover behind one name it may lead to a server that is the primary no more.
+CONNECTION_S = 60.0
+#: What is asked for.
+LISTS, LIVE, WRITES, EVENTS, PAGE, RELEASES, SIGN_OF_LIFE = PURPOSES = (
+    "lists", "live lists", "writes", "events", "page", "releases", "sign of life")
 Command = tuple[str | bytes | int, ...]
 
 
@@ -68,40 +76,60 @@ class Cache:
             raise SettingsError("REDIS_URL must name the Redis that holds the lists, e.g. redis://127.0.0.1:6379/0; "
                                 "`make up` starts one and fills it in")
         self.keys = Keys(settings.namespace)
-        self.breaker = Breaker("Redis")
+        self.breakers = {p: Breaker("Redis", _is_silent, lambda e: with_hint(str(e) or type(e).__name__),
+                                    0 if p == SIGN_OF_LIFE else PAUSE_S) for p in PURPOSES}
         self._settings = settings
         patience = settings.redis_timeout_s
         # one retry, for a connection that a restart of the server left dead; never one after a time-out
         self._pool = redis.ConnectionPool.from_url(
-            settings.redis_url.reveal(), socket_timeout=patience, socket_connect_timeout=patience,
+            settings.redis_address, protocol=2, socket_timeout=patience, socket_connect_timeout=patience,
             retry=Retry(NoBackoff(), 1, supported_errors=(redis.ConnectionError,)))
         self._mine = threading.local()  # taking a connection out of the pool and back costs a third of a GET
 
-    def get(self, key: str) -> bytes | None:
+    def get(self, key: str, purpose: str = RELEASES) -> bytes | None:
         """The value of a key."""
-        found: bytes | None = self._ask(lambda r: r.get(key))
+        found: bytes | None = self._ask(purpose, lambda r: r.get(key))
         return found
 
-    def get_many(self, keys: Sequence[str]) -> list[bytes | None]:
+    def get_many(self, keys: Sequence[str], purpose: str = RELEASES) -> list[bytes | None]:
         """The values of keys, in one round trip."""
-        return list(self._ask(lambda r: r.mget(keys))) if keys else []
+        return list(self._ask(purpose, lambda r: r.mget(keys))) if keys else []
 
     def listed(self, key: str) -> list[str]:
         """The entries of a list."""
-        return [entry.decode() for entry in self._ask(lambda r: r.lrange(key, 0, -1))]
+        return [entry.decode() for entry in self._ask(PAGE, lambda r: r.lrange(key, 0, -1))]
 
-    def field(self, key: str, field: bytes) -> bytes | None:
+    def field(self, key: str, field: bytes, purpose: str = PAGE) -> bytes | None:
         """One field of a hash."""
-        found: bytes | None = self._ask(lambda r: r.hget(key, field))
+        found: bytes | None = self._ask(purpose, lambda r: r.hget(key, field))
         return found
 
     def fields(self, key: str, fields: Sequence[bytes]) -> list[bytes | None]:
         """Several fields of a hash, in one round trip."""
-        return list(self._ask(lambda r: r.hmget(key, list(fields)))) if fields else []
+        return list(self._ask(LISTS, lambda r: r.hmget(key, list(fields)))) if fields else []
 
     def whole(self, key: str) -> Mapping[bytes, bytes]:
         """All of a small hash."""
-        return dict(self._ask(lambda r: r.hgetall(key)))
+        return dict(self._ask(PAGE, lambda r: r.hgetall(key)))
+
+    def counts(self, release: str) -> dict[Surface, int]:
+        """How many lists of each surface are there, the popular ones included, in one round trip."""
+        def read(r: redis.Redis) -> list[int]:
+            pipeline = r.pipeline(transaction=False)
+            for surface in Surface:
+                pipeline.hlen(self.keys.lists(release, surface))
+            return list(pipeline.execute())
+        return dict(zip(Surface, self._ask(RELEASES, read), strict=True))
+
+    def about(self) -> Mapping[str, Any]:
+        """INFO, empty where it is not allowed."""
+        def read(r: redis.Redis) -> Mapping[str, Any]:
+            try:
+                return dict(r.info())
+            except redis.ResponseError:
+                return {}
+        found: Mapping[str, Any] = self._ask(SIGN_OF_LIFE, read)
+        return found
 
     def hits(self, caller: str, release: str, surface: Surface, owners: Sequence[str]) -> list[Found]:
         """What a release and its since hashes hold of these owners, in one round trip that also counts the request.
@@ -111,11 +139,11 @@ class Cache:
         count = self._counting(caller)
         fields = [UUID(o).bytes for o in owners]
         since = [("HSCAN", self.keys.since(surface.owner, o), 0, "COUNT", SINCE_MOST) for o in owners]
-        answers = self._together([*count, ("HMGET", self.keys.lists(release, surface), *fields), *since])
+        answers = self._together(LISTS, [*count, ("HMGET", self.keys.lists(release, surface), *fields), *since])
         self._admit(answers[: len(count)])
         refused = [a for a in answers[len(count):] if isinstance(a, redis.ResponseError)]
         if refused:
-            raise ServiceError(f"Redis refuses to read lists: {refused[0]}")
+            raise ServiceError(f"Redis refuses to read lists: {with_hint(str(refused[0]))}")
         lists, *scans = answers[len(count):]
         return [Found(stored, pairs[::2] if cursor == b"0" else None, pairs[1::2])
                 for stored, (cursor, pairs) in zip(lists, scans, strict=True)]
@@ -125,11 +153,11 @@ class Cache:
         count = self._counting(caller)
         if count:
             with suppress(ServiceError):
-                self._admit(self._together(count))
+                self._admit(self._together(WRITES, count))
 
     def now(self) -> datetime:
         """The clock of Redis, the one that judges the time of a posted event."""
-        seconds, micros = self._ask(lambda r: r.time())
+        seconds, micros = self._ask(EVENTS, lambda r: r.time())
         return datetime.fromtimestamp(seconds, UTC).replace(microsecond=micros)
 
     def post(self, caller: str, events: Sequence[Event], received: datetime) -> None:
@@ -149,9 +177,11 @@ class Cache:
             except redis.exceptions.NoScriptError:  # the first time, and after a restart
                 return r.eval(_POST, len(keys), *keys, *values)
             except redis.ResponseError as error:  # it answers, but takes nothing: full, or a replica; reading goes on
-                raise ServiceError(f"Redis takes no events: {error}") from error
+                if _is_elsewhere(error):
+                    raise
+                raise ServiceError(f"Redis takes no events: {with_hint(str(error))}") from error
 
-        self._taken(self._ask(take))
+        self._taken(self._ask(EVENTS, take))
 
     def _limits(self) -> list[Any]:
         """What comes before the events in the arguments of post.lua."""
@@ -181,7 +211,7 @@ class Cache:
                 pipeline.smembers(self.keys.hidden(entity))
             pipeline.hgetall(self.keys.erased)
             return list(pipeline.execute())
-        *sets, erased = self._ask(read)
+        *sets, erased = self._ask(RELEASES, read)
         return {e: frozenset(ids) for e, ids in zip(Entity, sets, strict=True)}, Erased.of_fields(erased)
 
     def waiting(self) -> tuple[int, float]:
@@ -193,7 +223,7 @@ class Cache:
             pipeline.time()
             length, oldest, now = pipeline.execute()
             return length, oldest, now
-        length, oldest, (seconds, micros) = self._ask(read)
+        length, oldest, (seconds, micros) = self._ask(PAGE, read)
         since = int(oldest[0][0].split(b"-")[0]) / 1000 if oldest else seconds + micros / 1e6
         return length, max(0.0, seconds + micros / 1e6 - since)
 
@@ -204,7 +234,7 @@ class Cache:
             for key, value, ttl_s in entries:
                 pipeline.set(key, value, ex=ttl_s)
             pipeline.execute()
-        self._ask(write)
+        self._ask(WRITES, write)
 
     def claim(self, key: str, token: bytes, ttl_ms: int) -> bytes | None:
         """Write a short lived token where the key is free, in one round trip; None where it was, else what it holds."""
@@ -214,16 +244,16 @@ class Cache:
             pipeline.get(key)
             mine, holds = pipeline.execute()
             return None if mine else holds or b"gone"
-        found: bytes | None = self._ask(write)
+        found: bytes | None = self._ask(WRITES, write)
         return found
 
     def give_up(self, key: str, token: bytes, instead: bytes = b"", ttl_ms: int = 0) -> None:
         """Free a key that holds this token, or leave something else in its place for a while."""
-        self._ask(lambda r: r.eval(_GIVE_UP, 1, key, token, instead, ttl_ms))
+        self._ask(WRITES, lambda r: r.eval(_GIVE_UP, 1, key, token, instead, ttl_ms))
 
     def ping(self) -> None:
         """Ask for a sign of life."""
-        self._ask(lambda r: r.ping())
+        self._ask(SIGN_OF_LIFE, lambda r: r.ping())
 
     def close(self) -> None:
         self._pool.disconnect()
@@ -244,7 +274,7 @@ class Cache:
     def _too_many(self) -> TooManyRequests:
         return TooManyRequests(self._settings.rate_limit, MINUTE_S - int(time.time()) % MINUTE_S)
 
-    def _together(self, commands: Sequence[Command]) -> list[Any]:
+    def _together(self, purpose: str, commands: Sequence[Command]) -> list[Any]:
         """The answers to several commands sent at once, in one round trip; what Redis refused is the error itself.
 
         Sent past the client's own pipeline, which costs three times as much (docs/decisions/reader/).
@@ -254,15 +284,50 @@ class Cache:
                 return _exchange(r.connection, commands)
             except redis.ConnectionError:  # a restart of the server left it dead
                 return _exchange(r.connection, commands)
-        answers: list[Any] = self._ask(talk)
+        answers: list[Any] = self._ask(purpose, talk)
+        if any(isinstance(a, redis.ResponseError) and _is_elsewhere(a) for a in answers):
+            self._leave()
         return answers
 
-    def _ask(self, question: Callable[[redis.Redis], Any]) -> Any:
-        with self.breaker.guard(redis.RedisError, OSError):
-            client = getattr(self._mine, "client", None)
-            if client is None:
-                client = self._mine.client = redis.Redis(connection_pool=self._pool, single_connection_client=True)
-            return question(client)
+    def _ask(self, purpose: str, question: Callable[[redis.Redis], Any]) -> Any:
+        with self.breakers[purpose].guard(redis.RedisError, OSError):
+            try:
+                return question(self._client())
+            except redis.RedisError as error:
+                if not (_is_elsewhere(error) and self._leave()):
+                    raise
+                return question(self._client())
+
+    def _client(self) -> redis.Redis:
+        """This thread's own, over a connection that is not too old."""
+        mine, now = self._mine, monotonic()
+        client: redis.Redis | None = getattr(mine, "client", None)
+        if client is None:
+            client = mine.client = redis.Redis(connection_pool=self._pool, single_connection_client=True)
+            mine.since = now
+        elif now - mine.since > CONNECTION_S:
+            self._leave()
+        return client
+
+    def _leave(self) -> bool:
+        """Let this thread's connection go, if it is not quite new: the name may lead to another server by now."""
+        mine, now = self._mine, monotonic()
+        if now - mine.since < PAUSE_S:
+            return False
+        mine.client.connection.disconnect()
+        self._pool.disconnect(inuse_connections=False)
+        mine.since = now
+        return True
+
+
+def _is_silent(error: BaseException) -> bool:
+    """Whether the server did not answer. One that says who may not enter, or what it cannot do, does."""
+    return not isinstance(error, redis.ResponseError | redis.AuthenticationError)
+
+
+def _is_elsewhere(error: Exception) -> bool:
+    """Whether another server may have taken over from this one."""
+    return str(error).startswith(ELSEWHERE) or any(f" {word} " in str(error) for word in ELSEWHERE)
 
 
 def _hidden_by(event: Event, received: datetime, views_are_seen: bool) -> bytes:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
 from typing import Any
+from uuid import UUID
 
 import numpy as np
 from sqlalchemy import Connection, Engine, Row, TextClause, create_engine, text
@@ -29,6 +30,7 @@ from sql.server import begin_with, failure_of, old_version
 
 #: What is asked for. One that fails keeps none of the others from asking.
 OWNERS, PAGE, FILTERS, SIGN_OF_LIFE = "owners", "page", "filters", "sign of life"
+HIDDEN_BY = {Entity.USER: "opted_out", Entity.STARTUP: "withdrawn"}
 _KINDS = [k.value for k in InteractionKind]
 _CODES = {k.value: k.code for k in InteractionKind}
 
@@ -91,6 +93,13 @@ class Database:
                            np.array([_CODES[e.kind] for e in events], np.int8),
                            np.array([e.at_us for e in events], np.int64), own,
                            {str(d.item): d.at_us for d in dismissed})
+
+    def hidden(self, as_of: datetime) -> dict[Entity, frozenset[bytes]]:
+        """The 16 id bytes of every startup that is withdrawn and everybody who opted out."""
+        told = {"since": "-infinity", "as_of": as_of, "held": []}
+        with self._connection(FILTERS) as connection:
+            return {e: frozenset(UUID(str(r.id)).bytes for r in _rows(connection, f"since/{query}", **told) if r.hidden)
+                    for e, query in HIDDEN_BY.items()}
 
     def find(self, entity: Entity, word: str, roles: Sequence[str], most: int) -> list[tuple[str, str, str | None]]:
         """(id, name, role) of those whose name holds this from where a word begins, any case, or whose id begins so."""

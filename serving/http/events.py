@@ -15,7 +15,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from models.errors import EventsNotTaken, MalformedEvent, NotAllowed, RequestError, ServiceError
 from models.nouns.api_keys import ApiKey
 from models.nouns.interactions import AHEAD, Event
-from serving.doors.cache import Cache
+from serving.doors.cache import PAGE, Cache
 from serving.http.answer_ids import AnswerIds
 from serving.http.routes import caller, json_body
 from serving.since.hidden import Hidden
@@ -119,7 +119,7 @@ class Waiting:
     def collect(self) -> Iterator[Metric]:
         try:
             (length, oldest_s), done = self._cache.waiting(), self._cache.whole(self._cache.keys.drain)
-            measured = self._cache.get(self._cache.keys.earnings)
+            measured = self._cache.get(self._cache.keys.earnings, PAGE)
         except ServiceError:
             return
         yield GaugeMetricFamily("matchbook_events_waiting", "Posted events that the drain has not kept yet", length)

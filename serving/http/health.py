@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from flask import Blueprint, Response, jsonify
 
 from models.errors import ServiceError
+from models.nouns.release.refusals import evicting, unfit
 from models.settings import Settings
 from serving.doors.cache import Cache
 from serving.doors.postgres import Database
@@ -22,15 +23,17 @@ def health_routes(settings: Settings, cache: Cache, database: Database, releases
 
     @routes.get("/health")
     def health() -> tuple[Response, int]:
-        """healthy, degraded (something is down, answers still come) or unhealthy (503: nothing to answer from)."""
+        """healthy, degraded (something is down or gone, answers come) or unhealthy (503: nothing to answer from)."""
         held = releases.current
         loaded, models = live.trouble(held) if held else (False, "")
-        troubles = {"database": _trouble(database.ping), "redis": _trouble(cache.ping), "release": releases.trouble,
+        info, silent = _asked(cache.about)
+        troubles = {"database": _asked(database.ping)[1], "redis": silent or unfit(info), "release": releases.trouble,
+                    "lists": "; ".join(releases.gone.values()), "eviction": evicting(info),
                     "models": models}
         found = {k: v for k, v in troubles.items() if v}
         status = "unhealthy" if held is None else "degraded" if found else "healthy"
         said = {"status": status, "database_connected": not troubles["database"],
-                "redis_connected": not troubles["redis"], "models_loaded": loaded and not models,
+                "redis_connected": not silent, "models_loaded": loaded and not models,
                 "pinned": _pinned(settings), "troubles": found}
         return jsonify(said | _release(held, settings)), 503 if held is None else 200
 
@@ -48,12 +51,12 @@ def health_routes(settings: Settings, cache: Cache, database: Database, releases
     return routes
 
 
-def _trouble(ping: Callable[[], None]) -> str:
+def _asked(question: Callable[[], Mapping[str, Any] | None]) -> tuple[Mapping[str, Any], str]:
+    """The answer of a server, and what was wrong, empty if nothing."""
     try:
-        ping()
+        return question() or {}, ""
     except ServiceError as error:
-        return str(error)
-    return ""
+        return {}, str(error)
 
 
 def _pinned(settings: Settings) -> dict[str, str]:

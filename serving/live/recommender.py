@@ -23,7 +23,7 @@ from models.nouns.vocabulary import Entity, Surface
 from models.recipe import Recipe
 from models.routing import may_be_routed_otherwise
 from models.settings import Settings
-from serving.doors.cache import Cache
+from serving.doors.cache import LIVE, Cache
 from serving.doors.postgres import Database
 from serving.lists import LiveAnswer
 from serving.live.flights import Flights
@@ -102,7 +102,7 @@ class LiveRecommender:
     def count(self, held: HeldRelease, surface: Surface, owner: str) -> int:
         """The count kept by an earlier computation (H03), else that of the cutoff, else 0; never a database read."""
         try:
-            kept = self._cache.get(self._cache.keys.count(surface.owner, owner))
+            kept = self._cache.get(self._cache.keys.count(surface.owner, owner), LIVE)
             if kept is not None:
                 return int(kept)
         except ServiceError:
@@ -121,7 +121,7 @@ class LiveRecommender:
     def _kept(self, held: HeldRelease, surface: Surface, owners: Sequence[str]) -> dict[str, LiveList]:
         """What Redis has of earlier computations."""
         try:
-            values = self._cache.get_many([self._cache.keys.live(held.id, surface, o) for o in owners])
+            values = self._cache.get_many([self._cache.keys.live(held.id, surface, o) for o in owners], LIVE)
             return {o: LiveList.decode(v) for o, v in zip(owners, values, strict=True) if v is not None}
         except MatchbookError as error:
             log.debug("no live lists from Redis: %s", error)

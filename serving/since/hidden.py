@@ -1,10 +1,12 @@
-"""Who is withdrawn, opted out or erased: held in process, so that they stay hidden while Redis is down."""
+"""Who is withdrawn, opted out or erased: held in process, so that they stay hidden whatever Redis does."""
 
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from uuid import UUID
 
 import numpy as np
@@ -14,9 +16,12 @@ from models.nouns.erased import Erased
 from models.nouns.id_map import unpack_ids
 from models.nouns.vocabulary import Entity
 from serving.doors.cache import Cache
+from serving.doors.postgres import Database
 from serving.releases import HeldRelease
 
 log = logging.getLogger("matchbook.reader")
+
+ASK_S = 15.0  # so often PostgreSQL is asked while Redis does not say who is hidden
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,25 +35,40 @@ class _Sets:
 
 
 class Hidden:
-    """Holds the hidden ids of both kinds and follows their version. Taken over by one assignment, as releases are."""
+    """Holds the hidden ids of both kinds and follows their version. Taken over by one assignment, as releases are.
 
-    def __init__(self, cache: Cache) -> None:
-        self._cache = cache
+    Redis has them from PostgreSQL. Where Redis is down or has lost them, PostgreSQL is asked itself, now and then.
+    """
+
+    def __init__(self, cache: Cache, database: Database) -> None:
+        self._cache, self._database = cache, database
         self._sets = _Sets()
+        self._ask_at = 0.0
+        self.known = False  # whether anybody has said yet who is hidden
 
     def follow(self) -> None:
         """Look at the version once and take over what changed; on any failure what is held stays."""
         try:
             version = self._cache.get(self._cache.keys.hidden_version)
-            if version is None or version == self._sets.version:  # a Redis that lost its data un-hides nobody
+            if version is not None:
+                if version != self._sets.version:
+                    self._take_over(_Sets(version, *self._cache.hidden()))
                 return
-            sets = _Sets(version, *self._cache.hidden())
         except ServiceError as error:
-            log.debug("the hidden sets cannot be followed: %s", error)
-            return
-        self._sets = sets
-        log.info("hidden: %d startups, %d people; erased: %d", len(sets.ids[Entity.STARTUP]),
-                 len(sets.ids[Entity.USER]), len(sets.erased.marks))
+            log.debug("the hidden sets cannot be followed in Redis: %s", error)
+        if time.monotonic() >= self._ask_at:
+            self._ask_at = time.monotonic() + ASK_S
+            try:
+                self._take_over(_Sets(b"", self._database.hidden(datetime.now(UTC)), self._sets.erased))
+            except ServiceError as error:
+                log.warning("nobody says who is hidden, neither Redis nor PostgreSQL: %s", error)
+
+    def _take_over(self, sets: _Sets) -> None:
+        changed = (sets.ids, sets.erased) != (self._sets.ids, self._sets.erased)
+        self._sets, self.known = sets, True
+        if changed:
+            log.info("hidden: %d startups, %d people; erased: %d", len(sets.ids[Entity.STARTUP]),
+                     len(sets.ids[Entity.USER]), len(sets.erased.marks))
 
     def holds(self, entity: Entity, id: str) -> bool:
         """Whether this one is hidden: a withdrawn startup, or somebody who opted out."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 import uuid
 from collections.abc import Callable
@@ -125,14 +126,27 @@ def test_postgres_fails_and_comes_back(
     assert health(app)[1]["status"] == "healthy"
 
 
-def test_both_down_the_popular_list_held_in_process_answers(
+def test_both_down_the_stored_files_answer(
     start: Start, publish: Publish, rows: str, wires: Wires, person: Person
 ) -> None:
     publish()
     app = start(wires.settings)
+    stored = ask(app, person(Role.DEVELOPER, 9))
+    wires.redis.down()
+    wires.postgres.down()
+    assert ask(app, person(Role.DEVELOPER, 9)) == stored | {"degraded": True}
+    assert ask(app, str(uuid.uuid4()))["method_used"] == "popular"
+
+
+def test_both_down_and_no_files_the_popular_list_held_in_process_answers(
+    start: Start, publish: Publish, rows: str, wires: Wires, person: Person, settings: Settings
+) -> None:
+    release = publish()
+    app = start(wires.settings)
     count = ask(app, person(Role.DEVELOPER, 9))["interaction_count"]
     wires.redis.down()
     wires.postgres.down()
+    shutil.rmtree(settings.artifacts / "releases" / release)
     body = ask(app, person(Role.DEVELOPER, 9))
     assert (body["method_used"], body["route"], body["degraded"], body["known"]) == (
         "popular",

@@ -10,6 +10,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
@@ -20,6 +21,8 @@ from models.nouns.release.manifest import Release
 from models.nouns.vocabulary import Surface
 
 MANIFEST = "manifest.json"
+#: Below the artefact root: one JSON line for each release that became live, and why.
+PUBLISHES = "publishes.jsonl"
 
 
 class ReleaseDigest:
@@ -54,6 +57,14 @@ def shard_file(surface: Surface, index: int) -> str:
 def popular_file(surface: Surface) -> str:
     """Where the popular list of a surface lies below the release's directory."""
     return f"{surface.folder}/popular.npz"
+
+
+def last_published(root: Path) -> str | None:
+    """The release that went live last by the log of publishes, where it is stored still. root: of the artefacts."""
+    log = root / PUBLISHES
+    told = log.read_text().splitlines() if log.is_file() else []
+    names = (json.loads(line)["release"] for line in reversed(told))
+    return next((name for name in names if (root / "releases" / name / MANIFEST).is_file()), None)
 
 
 def release_lists(directory: Path, release: Release, surface: Surface) -> Iterator[RankedLists]:

@@ -17,7 +17,7 @@ from pipelines.data.erasure.person import Person
 from pipelines.release.cache import text
 from pipelines.release.lease import Lease
 from pipelines.release.load import Loadable, load
-from pipelines.release.publish import retire, switch
+from pipelines.release.publish import note_publish, retire, switch
 
 log = logging.getLogger(__name__)
 
@@ -42,6 +42,9 @@ def replace_loaded(settings: Settings, held: Lease, successors: Mapping[str, str
             retire(held, name)
         else:
             switch(held, loadable.manifest, replaces=name)
+            if name == live:
+                note_publish(settings, {"published": True, "release": successors[name], "previous": name,
+                                        "reason": "a person was erased from it"})
     return len(there)
 
 

@@ -10,7 +10,15 @@ from models.errors import MatchbookError
 from models.settings import Settings
 from pipelines.judging.doctor.bundles import ensemble_halves, missing_bundles, reader_opens
 from pipelines.judging.doctor.diagnosis import Diagnosis, Patient, State
-from pipelines.judging.doctor.house import disk_space, gate_said, half_loaded, lists_are_late, redis_memory, servers_run
+from pipelines.judging.doctor.house import (
+    disk_space,
+    gate_said,
+    half_loaded,
+    lists_are_late,
+    redis_fits,
+    redis_memory,
+    servers_run,
+)
 from pipelines.judging.doctor.quality import ensemble_below, founder_lists, weak_ranker
 from pipelines.judging.doctor.rows import empty_tables, sparse_matrix
 from pipelines.judging.doctor.speed import slow_answers
@@ -20,7 +28,8 @@ from pipelines.local.servers import running_settings
 QUESTIONS: dict[str, Callable[[Patient], Diagnosis]] = {
     "P01": empty_tables, "P02": sparse_matrix, "P03": missing_bundles, "P04": ensemble_halves, "P05": ensemble_below,
     "P06": founder_lists, "P07": slow_answers, "P08": weak_ranker, "P09": reader_opens, "servers": servers_run,
-    "disk": disk_space, "memory": redis_memory, "lists": lists_are_late, "loading": half_loaded, "gate": gate_said}
+    "disk": disk_space, "redis": redis_fits, "memory": redis_memory, "lists": lists_are_late, "loading": half_loaded,
+    "gate": gate_said}
 _MARKS = {State.FOUND: "FOUND", State.WELL: "well", State.UNKNOWN: "unknown"}
 
 

@@ -10,10 +10,11 @@ from sqlalchemy import text as statement
 
 from models.errors import MatchbookError
 from models.nouns.release import Keys
+from models.nouns.release.refusals import evicting, unfit
 from pipelines.judging.doctor.diagnosis import Diagnosis, Patient, answered, unknown
 from pipelines.postgres import engine, transaction
 from pipelines.release.budget import MB, budget_of
-from pipelines.release.cache import connect, live_release, text, wrapped
+from pipelines.release.cache import about, connect, live_release, text, wrapped
 from pipelines.runs.late import age_of_lists
 
 #: Below the artefact root: a line for every automatic decision, and for every release that became live.
@@ -69,8 +70,25 @@ def redis_memory(patient: Patient) -> Diagnosis:
     with wrapped("measuring Redis"):
         used, limit, whose = budget_of(patient.settings, connect(patient.settings))
     figures = {"used_mb": round(used / MB, 1), "limit_mb": round(limit / MB, 1), "by": whose}
+    if not limit:
+        return unknown("memory", title, f"{used / MB:,.0f} MB used, {whose}", cure)
     return answered("memory", title, used > _USED_SHARE * limit,
                     f"{used / MB:,.0f} of {limit / MB:,.0f} MB used ({whose})", cure, figures)
+
+
+def redis_fits(patient: Patient) -> Diagnosis:
+    """Whether Redis is new enough, no cluster, and throws nothing away when it is full."""
+    title = "Redis does not fit"
+    cure = "another server in REDIS_URL, or `CONFIG SET maxmemory-policy noeviction` (docs/operating.md, Redis)"
+    if not patient.running:
+        return unknown("redis", title, "Redis does not run here", cure)
+    with wrapped("asking Redis about itself"):
+        info = about(connect(patient.settings))
+    if not info:
+        return unknown("redis", title, "INFO is not allowed here", cure)
+    wrong = [told for told in (unfit(info), evicting(info)) if told]
+    figures = {name: info.get(name) for name in ("redis_version", "valkey_version", "maxmemory_policy", "maxmemory")}
+    return answered("redis", title, bool(wrong), "; ".join(wrong) or "it does", cure, figures)
 
 
 def lists_are_late(patient: Patient) -> Diagnosis:

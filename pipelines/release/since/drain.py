@@ -10,6 +10,7 @@ import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import redis
@@ -22,7 +23,8 @@ from models.nouns.release import DRAIN_GROUP, Keys
 from models.nouns.release.answers import ShownAnswer
 from models.settings import Settings
 from pipelines.postgres import engine, transaction
-from pipelines.release.cache import connect, wrapped
+from pipelines.release.cache import checked, nicety, wrapped
+from pipelines.release.restore import restore_live
 from pipelines.release.since.erased import follow_erased, without_erased
 from pipelines.release.since.refresh import refresh_since, written_anew
 from pipelines.runs.run import EPOCH
@@ -39,14 +41,15 @@ Pair = tuple[str, str]
 
 
 def drain_events(settings: Settings, full: bool = False, claim_after_s: float = CLAIM_AFTER_S) -> dict[str, Any]:
-    """Keep what waits in the stream, then bring the filter keys up to date with the platform's own rows.
+    """Keep what waits in the stream, load again what was live if Redis has lost it (then the answer has `restored`),
+    bring the filter keys up to date with the platform's own rows.
 
     full: read everything since the live release's cutoff, not only what is new. Returns {drained, new, set_aside} and
     what `refresh_since` returns. One odd entry, or a stream whose ids ran ahead of the clock, stops nothing. Raises
     ServiceError where a server does not answer: what was not kept is still in the stream, and the next drain takes it.
     """
     with wrapped("draining the posted events"):
-        client, keys = connect(settings), Keys(settings.namespace)
+        client, keys = checked(settings), Keys(settings.namespace)
         done = {"drained": 0, "new": 0, "set_aside": 0}
         erased = follow_erased(engine(settings), client, keys)
         _begin_group(client, keys)
@@ -62,7 +65,8 @@ def drain_events(settings: Settings, full: bool = False, claim_after_s: float = 
         _end_consumers(client, keys, consumer)
         _set_back(client, keys)
         log.info("events drained %s", done)
-        return done | refresh_since(settings, client, keys, full)
+        restored = restore_live(settings, client, keys)
+        return done | ({"restored": restored} if restored else {}) | refresh_since(settings, client, keys, full)
 
 
 @dataclass(frozen=True)
@@ -124,7 +128,7 @@ def _begin_group(client: redis.Redis, keys: Keys) -> None:
             log.error("%s is no stream; it is %s now", keys.events, keys.events + _BROKEN)
             client.rename(keys.events, keys.events + _BROKEN)
             client.xgroup_create(keys.events, DRAIN_GROUP, id="0", mkstream=True)
-        elif "BUSYGROUP" not in str(error):
+        elif "BUSYGROUP" not in str(error) and "OOM" not in str(error):  # a full one is emptied by draining it
             raise
     _set_back(client, keys)
 
@@ -265,15 +269,16 @@ def _acknowledge(client: redis.Redis, keys: Keys, entries: Sequence[bytes], set_
     pipe = client.pipeline(transaction=True)
     pipe.xack(keys.events, DRAIN_GROUP, *entries)
     pipe.xdel(keys.events, *entries)
-    pipe.hincrby(keys.drain, "drained", len(entries) - set_aside)
-    pipe.hincrby(keys.drain, "set_aside", set_aside)
     pipe.execute()
+    figures = {"drained": len(entries) - set_aside, "set_aside": set_aside}
+    for name, count in figures.items():  # apart: a full Redis may delete, but not count
+        nicety(partial(client.hincrby, keys.drain, name, count), 0)
 
 
 def _end_consumers(client: redis.Redis, keys: Keys, consumer: str) -> None:
     """Forget this consumer, which holds nothing any more, and those of drains that died long ago."""
-    there: Any = client.xinfo_consumers(keys.events, DRAIN_GROUP)
+    there: list[Any] = nicety(lambda: client.xinfo_consumers(keys.events, DRAIN_GROUP), [])
     for other in there:
         gone = other["idle"] > CONSUMER_GONE_MS or other["name"] == consumer.encode()
         if gone and not other["pending"]:
-            client.xgroup_delconsumer(keys.events, DRAIN_GROUP, other["name"])
+            nicety(partial(client.xgroup_delconsumer, keys.events, DRAIN_GROUP, other["name"]), 0)

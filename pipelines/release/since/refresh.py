@@ -75,21 +75,21 @@ def refresh_since(settings: Settings, client: redis.Redis, keys: Keys, full: boo
     """Bring since hashes and hidden sets up to date; the caller wraps Redis errors.
 
     Returns {release, full, met, hidden, shown}: pairs that were not known, ids that went into the hidden sets and ids
-    that came out. release is None, and nothing is done, while none is live.
+    that came out. release is None while none is live: then no list can hold a pair, but whoever is hidden is followed.
     """
     release = live_release(client, keys)
-    if release is None:
-        return {"release": None, "full": False, "met": 0, "hidden": 0, "shown": 0}
+    live = release.id if release else ""
     seconds, micros = client.time()
     now = EPOCH + timedelta(seconds=seconds, microseconds=micros)
-    known = None if full else _known_until(client, keys, release.id, now)
-    full, start = known is None, (known or parse_instant(release.built)) - LATE
-    met = _write(client, keys, settings, _met(settings.with_recorded(release.settings), start, now),
-                 _needed_from(client, keys))
+    known, until = None if full else _known_until(client, keys, live, now), microseconds(now)
+    full, start = known is None, (known or (parse_instant(release.built) if release else now)) - LATE
     hidden, shown = _refresh_hidden(engine(settings), client, keys, "-infinity" if full else start, now, full)
-    until = microseconds(now)
-    client.hset(keys.drain, mapping={"release": release.id, "until": until, **({"full": until} if full else {})})
-    done = {"release": release.id, "full": full, "met": met, "hidden": hidden, "shown": shown}
+    met = 0
+    if release is not None:
+        met = _write(client, keys, settings, _met(settings.with_recorded(release.settings), start, now),
+                     _needed_from(client, keys))
+    client.hset(keys.drain, mapping={"release": live, "until": until, **({"full": until} if full else {})})
+    done = {"release": live or None, "full": full and bool(live), "met": met, "hidden": hidden, "shown": shown}
     log.info("filters are up to date: %s", done)
     return done
 

@@ -11,7 +11,7 @@ from pipelines.artifacts import Artifacts
 from pipelines.release.cache import connect, text, wrapped
 from pipelines.release.lease import lease
 from pipelines.release.load import Loadable, load
-from pipelines.release.publish import drop_unfinished, note_publish, switch
+from pipelines.release.publish import drop_unfinished, keep_loaded, note_publish, switch
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +48,4 @@ def keep_alive(settings: Settings) -> int:
     with wrapped("keeping the live lists"):
         client, keys = connect(settings), Keys(settings.namespace)
         with lease(client, keys) as held:
-            names = [n for n in map(text, (client.get(keys.current), *client.lrange(keys.history, 0, -1))) if n]
-            for key in (key for name in names for key in keys.of_release(name)):
-                held.write("EXPIRE", [key], int(settings.release_ttl_hours * 3600))
-    return len(names)
+            return keep_loaded(settings, held)

@@ -16,6 +16,7 @@ import pipelines.release.lease as leases
 from benchmarks.faults.publishers import content
 from models.errors import ReleaseIncomplete, ReleaseTooBig, ServiceError
 from models.nouns.release import POPULAR_FIELD, Keys
+from models.nouns.release.files import PUBLISHES
 from models.nouns.vocabulary import Entity, Surface
 from pipelines.artifacts import Artifacts
 from pipelines.release.budget import needed_bytes
@@ -23,7 +24,7 @@ from pipelines.release.cache import wrapped
 from pipelines.release.history import current_release, promote, rollback
 from pipelines.release.lease import Lease, lease
 from pipelines.release.load import Loadable, load
-from pipelines.release.publish import LOG, publish_release, retire_loaded, switch
+from pipelines.release.publish import publish_release, retire_loaded, switch
 from pipelines.release.trending import store_trending
 
 
@@ -258,7 +259,7 @@ def test_what_became_live_and_why_is_written_down(town, caplog: pytest.LogCaptur
         publish_release(town.settings, older, force=True)
     assert f"release forced over a newer cutoff id={older} live={newer}" in caplog.text
 
-    path = town.settings.artifacts / LOG
+    path = town.settings.artifacts / PUBLISHES
     lines = [json.loads(line) for line in path.read_text().splitlines()]
     assert [(x["release"], x["reason"]) for x in lines] == [(newer, "newest cutoff"), (older, "forced")]
     assert all(x["redis_bytes_per_list"] > x["bytes_per_list"] > 0 for x in lines)

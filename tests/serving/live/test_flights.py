@@ -162,8 +162,9 @@ def test_without_redis_there_is_one_computation_a_process(start: Start, publish:
     apps = [start(), start()]
     reads = Reads(monkeypatch, *apps)
     for app in apps:
-        reader(app).cache.breaker._pause_s = 60.0
-        reader(app).cache.breaker.failed(OSError("gone"))
+        for breaker in reader(app).cache.breakers.values():
+            breaker._pause_s = 60.0
+            breaker.failed(OSError("gone"))
     with ThreadPoolExecutor(20) as pool:
         asked = [pool.submit(ask, apps[i % 2], newcomer) for i in range(20)]
         threading.Timer(0.5, reads.gate.set).start()
