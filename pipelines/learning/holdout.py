@@ -112,15 +112,15 @@ class Holdout:
 
     def owners(self, recipe: Recipe, teaching: bool) -> tuple[Owners, Outcome]:
         """One half of the surface's owners with an outcome in the catalogue, ascending: those who teach and choose, or
-        those who report and judge the release, never both. Who has opted out by the build's cutoff is in neither. Up to `holdout_owners` in both halves together,
-        drawn by a hash of the id, so that large marketplaces stay within bounds."""
+        those who report and judge the release, never both. Who has opted out by the build's cutoff is in neither. Up to
+        `holdout_owners` in both halves together, drawn by a hash of the id: large marketplaces stay within bounds."""
         mine = self.seen_from(recipe.surface)
         chosen = np.sort(of_half(recipe.owners.ids, self._drawn(recipe, mine.relevant), teaching))
         return self.batch(recipe, chosen), mine.over(chosen, recipe.catalogue)
 
     def everybody(self, recipe: Recipe, most: int) -> tuple[Owners, Outcome]:
-        """Both halves of those who met somebody new, `most` owners at most: for what is taught at this cut and judged at
-        a later one, which may not know yet who will be disliked."""
+        """Both halves of those who met somebody new, `most` at most: for what is taught at this cut and judged at a
+        later one, which may not know yet who will be disliked."""
         rows = np.sort(self._drawn(recipe, self.seen_from(recipe.surface).met)[:most])
         return self.batch(recipe, rows), self.seen_from(recipe.surface).over(rows, recipe.catalogue)
 

@@ -32,7 +32,7 @@ _LOG = logging.getLogger(__name__)
 
 @dataclass(frozen=True, eq=False)
 class Lesson:
-    """What a model may learn from: a snapshot before an instant, without those who have opted out by its cutoff (R23)."""
+    """What a model may learn from: a snapshot before an instant, less those who have opted out by its cutoff (R23)."""
 
     snapshot: Snapshot
     settings: Settings

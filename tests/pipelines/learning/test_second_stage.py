@@ -35,7 +35,8 @@ def test_the_step_stores_a_ranker_and_writes_the_set(learning_run: Run, planted:
     folder = learning_run.settings.artifacts / "snapshots" / planted.name / "datasets"
     assert {p.name for p in folder.iterdir()} == {"ranker_train.csv", "ranker_train_reverse.csv"}
     bundle = learning_run.artifacts.open_bundle("ranker_v1", refs[0]["version"])
-    assert bundle.config["recipe"] == "honest" and set(bundle.config["surfaces"]) == {s.value for s in Surface}
+    assert bundle.config["recipe"] == "honest" and set(bundle.config["judged"]) == {s.value for s in Surface}
+    assert set(bundle.config["surfaces"]) < set(bundle.config["judged"])  # not clearly better than the rules everywhere
     assert train_ranker(learning_run, planted.name) == refs  # doing it again gives the same
 
 
