@@ -24,6 +24,7 @@ from models.nouns.interactions import Interactions
 from models.nouns.owners import Owners
 from models.nouns.vocabulary import KIND_WEIGHTS, POSITIVE_KINDS, Entity, Surface
 from models.recipe import REQUIRED, Recipe, open_recipe
+from models.recipe.needed import unserved
 from models.scorers.content import text_of
 from models.settings import Settings
 from pipelines.data.snapshot import Snapshot
@@ -179,7 +180,7 @@ def open_holdout(run: Run, snapshot: Snapshot) -> Holdout:
 def open_cut(run: Run, snapshot: Snapshot, cut_us: int, until_us: int | None = None) -> Holdout:
     """Any cut, and what came of it before `until_us` (the snapshot's own cutoff by default). Raises TooSparse."""
     interactions, settings, bundles = snapshot.heard, run.settings, {}
-    for name in BASE_BUNDLES:
+    for name in (n for n in BASE_BUNDLES if not unserved(n, settings)):
         try:
             bundles[name] = _fitted(run, snapshot, name, cut_us)
         except TooSparse as error:

@@ -12,7 +12,7 @@ from typing import Any
 from models.errors import TooSparse, TrainingError
 from models.nouns.bundle import Bundle, open_bundle, write_bundle
 from models.nouns.vocabulary import Surface
-from models.scorers.blending import free_to_choose
+from models.recipe.needed import unserved
 from models.scorers.learned import LEARNED
 from models.training.blend import BLEND
 from models.training.ranker import RANKER, RankingRows, fit_ranker
@@ -48,7 +48,7 @@ class SecondStage:
 
 def train_ranker(run: Run, snapshot_name: str, recipe: str = "honest") -> list[dict[str, str]]:
     """Fit and store `ranker_v1` and `learned_ranker_v1`, before them `ensemble_v1` where MATCHBOOK_BLEND is auto or
-    learned, and write the ranking set of the network.
+    learned, and write the ranking set of the network. What no list could be made with is not taught.
 
     recipe: "honest", or "seed" for the literal features of the seed (R03, R04). Returns a reference each: name and
     version; a refused one has the version "" and a `reason`: then the rules rank, or the weighted blend blends (C53).
@@ -59,17 +59,17 @@ def train_ranker(run: Run, snapshot_name: str, recipe: str = "honest") -> list[d
         holdout = open_holdout(run, snapshot)
     except TooSparse as error:
         return [_refused(RANKER, error), _refused(LEARNED, error)]
-    refs = []
-    if run.settings.blend == "learned" or free_to_choose(run.settings):
+    refs, network = [], None
+    if not unserved(BLEND, run.settings):
         holdout, ref = _with_blend(run, holdout)
         refs.append(ref)
-    rows = ranking_set(holdout, declined_first=True if recipe == "seed" else None)
-    rows.write(run.settings.artifacts / "snapshots" / snapshot_name / "datasets", holdout)
-    of_the_seed = _of_the_seed(run, holdout, rows)
-    if of_the_seed is not None:
-        _stage(_second_place(run, snapshot, holdout) / _SEEDS, of_the_seed)
-    ref, network = _ranker(run, holdout, rows if recipe == "honest" else rows.as_the_seed_has_it(), recipe)
-    refs += [ref, _learned(run, snapshot, holdout, network)]
+    if off := unserved(RANKER, run.settings):
+        refs.append(_left_out(RANKER, off))
+    else:
+        ref, network = _network(run, snapshot, holdout, recipe)
+        refs.append(ref)
+    off = unserved(LEARNED, run.settings)
+    refs.append(_left_out(LEARNED, off) if off else _learned(run, snapshot, holdout, network))
     run.artifacts.write_json(_second_place(run, snapshot, holdout) / "refs.json", refs)
     return refs
 
@@ -97,6 +97,17 @@ def _with_blend(run: Run, holdout: Holdout) -> tuple[Holdout, dict[str, str]]:
         return holdout, _refused(BLEND, error)
     ref = {"name": BLEND, "version": run.artifacts.store_bundle(bundle, run.slug)}
     return replace(holdout, bundles={**holdout.bundles, BLEND: bundle}), ref
+
+
+def _network(run: Run, snapshot: Snapshot, holdout: Holdout,
+             recipe: str) -> tuple[dict[str, str], CrossFitted | None]:
+    """Write its set, and fit it, and the one of the seed's recipe to compare it with."""
+    rows = ranking_set(holdout, declined_first=True if recipe == "seed" else None)
+    rows.write(run.settings.artifacts / "snapshots" / snapshot.name / "datasets", holdout)
+    of_the_seed = _of_the_seed(run, holdout, rows)
+    if of_the_seed is not None:
+        _stage(_second_place(run, snapshot, holdout) / _SEEDS, of_the_seed)
+    return _ranker(run, holdout, rows if recipe == "honest" else rows.as_the_seed_has_it(), recipe)
 
 
 def _learned(run: Run, snapshot: Snapshot, holdout: Holdout, network: CrossFitted | None) -> dict[str, str]:
@@ -158,6 +169,11 @@ def _about(run: Run, holdout: Holdout) -> dict[str, Any]:
 def _refused(name: str, error: Exception) -> dict[str, str]:
     _LOG.warning("%s is left out of this build: %s", name, error)
     return {"name": name, "version": "", "reason": str(error)}
+
+
+def _left_out(name: str, reason: str) -> dict[str, str]:
+    _LOG.info("%s is not taught: %s", name, reason)
+    return {"name": name, "version": "", "reason": reason}
 
 
 def _second_place(run: Run, snapshot: Snapshot, holdout: Holdout) -> Path:
