@@ -22,6 +22,7 @@ from models.nouns.vocabulary import Entity, Method, Role, Source, Surface
 from models.nouns.words import folded
 from models.recipe import Recipe, open_bundles, open_recipe, under
 from models.recipe.experiments import arm_on, experiments_of
+from models.recipe.needed import unserved
 from models.recommend.explain import explain, explain_item
 from models.scorers.content import text_of
 from models.settings import Settings
@@ -166,7 +167,7 @@ def _check(settings: Settings, args: argparse.Namespace) -> int:
     print(json.dumps({"contract": "the three views keep their promises"}))
     artifacts, bad = Artifacts(settings), 0
     for name in (*BASE_BUNDLES, "ranker_v1", "learned_ranker_v1", "ensemble_v1"):
-        optional = name not in BASE_BUNDLES or name in SELDOM
+        optional = name not in BASE_BUNDLES or name in SELDOM or bool(unserved(name, settings))
         try:
             bundle = artifacts.latest_bundle(name)
             files = sorted(p.name for p in (artifacts.root / "bundles" / name / bundle.version).iterdir())

@@ -64,11 +64,10 @@ def shown(those: Mapping[str, Contender], owners: Owners, threads: int) -> dict[
     return {name: np.concatenate([d[name] for d in done]) for name in those}
 
 
-def mean_ndcg(those: Mapping[str, Contender], owners: Owners, truth: sparse.csr_matrix,
-              threads: int) -> dict[str, float]:
-    """By name mean NDCG@10 over these owners, rounded; truth: (owners, items) relevant pairs of the same owners."""
-    return {name: round(float(ndcg_of(lists, truth).mean()), 6)
-            for name, lists in shown(those, owners, threads).items()}
+def ndcg_each(those: Mapping[str, Contender], owners: Owners, truth: sparse.csr_matrix,
+              threads: int) -> dict[str, np.ndarray]:
+    """By name (owners,) NDCG@10; truth: (owners, items) relevant pairs of the same owners."""
+    return {name: ndcg_of(lists, truth) for name, lists in shown(those, owners, threads).items()}
 
 
 def _alone(propose: Callable[[Owners, int], Proposal]) -> Contender:

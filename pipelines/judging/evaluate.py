@@ -73,7 +73,7 @@ def evaluate(run: Run, snapshot_name: str, leave_out: bool = False) -> dict[str,
     else:
         leaks = _checked(run, snapshot, stage)
         keep_judged(run, stage)
-        lessons = lessons_of(run, snapshot) if leave_out else {}
+        lessons = lessons_of(run, snapshot) if leave_out and stage.learned is not None else {}
         found = {**about, "cut": stage.holdout.cut, "second_stage": stage.refs, "leaks": leaks,
                  "training": training_curves(stage), "blend": _blend(stage), "gain": gains(stage),
                  "surfaces": {s.value: _surface(stage, s, lessons.get(s, ())) for s in Surface}}
@@ -105,13 +105,17 @@ def served_by(stage: SecondStage, surface: Surface) -> dict[str, str]:
         return {"serves": ROUTE, "reason": "MATCHBOOK_RANKER is off"}
     if settings.ranker == "rules":
         return {"serves": RULES, "reason": "MATCHBOOK_RANKER asks for the rules"}
+    if settings.ranker == "auto" and about.get("reason"):
+        learned = f"; the learned ranker, {about['reason']}"
+    else:
+        learned = ""
     if ranker is None:
-        return {"serves": RULES, "reason": "no ranker was trained, or it was refused"}
+        return {"serves": RULES, "reason": f"no network was trained, or it was refused{learned}"}
     if settings.ranker == "mlp":
         return {"serves": RANKED, "reason": "MATCHBOOK_RANKER asks for the trained ranker"}
     if surface.value in ranker.config.get("surfaces", [surface.value]):
-        return {"serves": RANKED, "reason": "the trained ranker passed against the rules"}
-    return {"serves": RULES, "reason": "the trained ranker did not pass against the rules on this surface"}
+        return {"serves": RANKED, "reason": f"the network is clearly better than the rules{learned}"}
+    return {"serves": RULES, "reason": f"the network is not clearly better than the rules on this surface{learned}"}
 
 
 def claims(each: PerOwner, masks: Mapping[str, np.ndarray], surface: Surface,

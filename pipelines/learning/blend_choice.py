@@ -1,6 +1,7 @@
 """Which blend the ensemble uses: measured at the inner cut over owners who judge nothing else, recorded in a bundle.
 
-The weights of the settings (0.6 of ALS, 0.4 of the two-tower) stand unless another blend is better beyond chance.
+The weights of the settings (0.6 of ALS, 0.4 of the two-tower) stand unless the jury finds another blend clearly better,
+all blends together (`models.metrics.jury`).
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import numpy as np
 
 from models import metrics
 from models.errors import TrainingError
+from models.metrics.jury import choose
 from models.nouns.bundle import Bundle
 from models.nouns.candidates import Candidates
 from models.nouns.vocabulary import Entity, Method, Source, Surface
@@ -65,8 +67,8 @@ def blend_of(holdout: Holdout, about: Mapping[str, Any]) -> Bundle:
 
 
 def choice(asked: Asked) -> dict[str, Any]:
-    """What `blend_of` records: the blend with the best mean if its paired 95% interval against the settings' weights
-    lies above 0, else those weights; too few owners choose nothing."""
+    """What `blend_of` records: the blend that is clearly better than the settings' weights, the best of several, else
+    those weights; too few owners choose nothing."""
     over = "hot" if asked.hot.sum() >= ENOUGH else "known"
     mask = asked.hot if over == "hot" else np.ones(len(asked.hot), bool)
     owners, stays = int(mask.sum()), {**_named(WEIGHTED), "over": over}
@@ -74,16 +76,14 @@ def choice(asked: Asked) -> dict[str, Any]:
         reason = f"{owners} owners whom both ALS and the two-tower know are too few to choose by, {ENOUGH} needed"
         return {**stays, "owners": owners, "reason": reason}
     mean = {name: round(float(value[mask].mean()), 6) for name, value in asked.ndcg.items()}
-    blends = [name for name in mean if name not in _MEMBERS]
-    best = max(blends, key=lambda name: (mean[name], name == WEIGHTED))
-    found = metrics.paired_difference(asked.ndcg[best][mask], asked.ndcg[WEIGHTED][mask])
-    difference = {k: round(v, 6) for k, v in found.items()}
-    told = (f"NDCG@10 of {best} {mean[best]:.4f}, of the settings' weights {mean[WEIGHTED]:.4f} over {owners} {over} "
-            f"owners of the teaching half: difference {difference['mean']:+.4f} "
-            f"[{difference['low']:+.4f}, {difference['high']:+.4f}]")
-    wins = best != WEIGHTED and difference["low"] > 0
-    return {**(_named(best) if wins else stays), "over": over, "owners": owners, "ndcg": mean, "best": best,
-            "difference": difference, "reason": told + ("" if wins else "; the settings' weights stand")}
+    blends = [name for name in mean if name not in (*_MEMBERS, WEIGHTED)]
+    found = choose({name: asked.ndcg[name][mask] - asked.ndcg[WEIGHTED][mask] for name in blends})
+    best = found.taken or str(found.best)
+    told = (f"NDCG@10 of {best} {mean[best]:.4f}, of the settings' weights {mean[WEIGHTED]:.4f}: difference "
+            f"{found.said(best)} of the choosing half ({over}), of {len(blends)} blends together 95%")
+    return {**(_named(found.taken) if found.taken else stays), "over": over, "owners": owners, "ndcg": mean,
+            "best": best, "difference": {k: round(v, 6) for k, v in found.gains[best].items()},
+            "reason": told + ("" if found.taken else "; the settings' weights stand")}
 
 
 def _named(name: str) -> dict[str, str]:

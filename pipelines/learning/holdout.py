@@ -24,6 +24,7 @@ from models.nouns.interactions import Interactions
 from models.nouns.owners import Owners
 from models.nouns.vocabulary import KIND_WEIGHTS, POSITIVE_KINDS, Entity, Surface
 from models.recipe import REQUIRED, Recipe, open_recipe
+from models.recipe.needed import unserved
 from models.scorers.content import text_of
 from models.settings import Settings
 from pipelines.data.snapshot import Snapshot
@@ -112,15 +113,15 @@ class Holdout:
 
     def owners(self, recipe: Recipe, teaching: bool) -> tuple[Owners, Outcome]:
         """One half of the surface's owners with an outcome in the catalogue, ascending: those who teach and choose, or
-        those who report and judge the release, never both. Who has opted out by the build's cutoff is in neither. Up to `holdout_owners` in both halves together,
-        drawn by a hash of the id, so that large marketplaces stay within bounds."""
+        those who report and judge the release, never both. Who has opted out by the build's cutoff is in neither. Up to
+        `holdout_owners` in both halves together, drawn by a hash of the id: large marketplaces stay within bounds."""
         mine = self.seen_from(recipe.surface)
         chosen = np.sort(of_half(recipe.owners.ids, self._drawn(recipe, mine.relevant), teaching))
         return self.batch(recipe, chosen), mine.over(chosen, recipe.catalogue)
 
     def everybody(self, recipe: Recipe, most: int) -> tuple[Owners, Outcome]:
-        """Both halves of those who met somebody new, `most` owners at most: for what is taught at this cut and judged at
-        a later one, which may not know yet who will be disliked."""
+        """Both halves of those who met somebody new, `most` at most: for what is taught at this cut and judged at a
+        later one, which may not know yet who will be disliked."""
         rows = np.sort(self._drawn(recipe, self.seen_from(recipe.surface).met)[:most])
         return self.batch(recipe, rows), self.seen_from(recipe.surface).over(rows, recipe.catalogue)
 
@@ -179,7 +180,7 @@ def open_holdout(run: Run, snapshot: Snapshot) -> Holdout:
 def open_cut(run: Run, snapshot: Snapshot, cut_us: int, until_us: int | None = None) -> Holdout:
     """Any cut, and what came of it before `until_us` (the snapshot's own cutoff by default). Raises TooSparse."""
     interactions, settings, bundles = snapshot.heard, run.settings, {}
-    for name in BASE_BUNDLES:
+    for name in (n for n in BASE_BUNDLES if not unserved(n, settings)):
         try:
             bundles[name] = _fitted(run, snapshot, name, cut_us)
         except TooSparse as error:

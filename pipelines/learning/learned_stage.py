@@ -16,17 +16,13 @@ from models.scorers.learned import LEARNED
 from models.settings import Settings
 from models.training.learned_ranker import Taught, teach
 from pipelines.data.snapshot import Snapshot
-from pipelines.judging.contenders import POPULAR, RULES, TAUGHT, contenders, mean_ndcg
+from pipelines.judging.contenders import TAUGHT
 from pipelines.learning.holdout import Holdout
+from pipelines.learning.ranker_jury import CrossFitted, ballot_of, chosen, told
 from pipelines.learning.teaching import Lessons, lessons_of, rows_until
 from pipelines.runs.run import Run
 
 _LOG = logging.getLogger(__name__)
-#: It serves a surface where it reaches this share of the best single model's NDCG@10, or of the rules'. Lenient: on a
-#: few hundred owners the better of two comes out behind often enough.
-PASSES_AT = 0.7
-#: Owners of a surface who are asked whether it passes.
-JURY = 2000
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,13 +35,16 @@ class LearnedStage:
     reason: str = ""
 
 
-def train_learned(run: Run, snapshot: Snapshot, holdout: Holdout, about: Mapping[str, Any]) -> LearnedStage:
-    """Teach every surface that has enough to be taught by; the config says where it serves, and why or why not."""
+def train_learned(run: Run, snapshot: Snapshot, holdout: Holdout, about: Mapping[str, Any],
+                  network: CrossFitted | None = None) -> LearnedStage:
+    """Teach every surface that has enough to be taught by; the config says where it serves, and why or why not.
+
+    network: what else may serve a surface in the place of the rules."""
     lessons = lessons_of(run, snapshot)
     before = _taught(lessons, holdout.cut_us, run.settings)
     judged = _bundle(before, {s: {} for s in before}, about)
     now = _taught(lessons, snapshot.as_of_us, run.settings)
-    verdicts = {s: _verdict(holdout, s, judged if isinstance(before.get(s), Taught) else None) for s in now}
+    verdicts = {s: _verdict(holdout, s, judged if isinstance(before.get(s), Taught) else None, network) for s in now}
     served = _bundle(now, verdicts, about)
     reasons = "; ".join(f"{s}: {t}" for s, t in now.items() if isinstance(t, str)) or "no surface has earlier cuts"
     return LearnedStage(served, judged, "" if served is not None else reasons)
@@ -78,22 +77,15 @@ def _bundle(taught: Mapping[Surface, Taught | str], verdicts: Mapping[Surface, M
     return Bundle(LEARNED, {**about, "surfaces": surfaces, "left_out": left_out}, arrays)
 
 
-def _verdict(holdout: Holdout, surface: Surface, judged: Bundle | None) -> dict[str, Any]:
+def _verdict(holdout: Holdout, surface: Surface, judged: Bundle | None, network: CrossFitted | None) -> dict[str, Any]:
     """Whether it serves a surface, why, and the NDCG@10 of it and of all it was held against."""
     if judged is None:
         return {"serves": False, "reason": "too little before the inner cut to judge it by", "judged": {}}
-    recipe = holdout.recipe(surface)
-    owners, outcome = holdout.owners(recipe, teaching=False)
-    jury = np.arange(min(len(owners), JURY))
-    if not len(jury):
-        return {"serves": False, "reason": "nobody to judge it by", "judged": {}}
-    truth = outcome.relevant[jury]
-    those = contenders(holdout, surface, None, None, judged)
-    found = mean_ndcg(those, owners.take(jury), truth, holdout.settings.threads)
-    best, bar = max(((n, v) for n, v in found.items() if n in (*(s.value for s in recipe.scorers), POPULAR, RULES)),
-                    key=lambda x: x[1])
-    serves = found[TAUGHT] > 0 and found[TAUGHT] >= PASSES_AT * bar
-    reason = (f"NDCG@10 {found[TAUGHT]:.4f} on the inner cut, taught before it; {best} {bar:.4f}; "
-              f"{'it passes' if serves else 'it does not reach'} at {PASSES_AT:g} of that")
+    ballot = ballot_of(holdout, surface, network, judged)
+    choice = chosen(ballot)
+    reason = f"taught before the inner cut and judged there: {told(ballot, choice, TAUGHT)}"
     _LOG.info("learned ranker on %s: %s", surface, reason)
-    return {"serves": serves, "reason": reason, "judged": {"owners": len(jury), **found}}
+    figures = {name: round(float(values.mean()), 6) for name, values in ballot.items()} if choice.owners else {}
+    return {"serves": choice.taken == TAUGHT, "reason": reason, "judged": {"owners": choice.owners, **figures},
+            "gains": {name: {k: round(v, 6) for k, v in gain.items()} for name, gain in choice.gains.items()
+                      if choice.owners > 1}}

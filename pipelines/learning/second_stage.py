@@ -9,20 +9,19 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from models.errors import TooSparse, TrainingError
 from models.nouns.bundle import Bundle, open_bundle, write_bundle
 from models.nouns.vocabulary import Surface
-from models.scorers.blending import free_to_choose
+from models.recipe.needed import unserved
 from models.scorers.learned import LEARNED
 from models.training.blend import BLEND
 from models.training.ranker import RANKER, RankingRows, fit_ranker
 from pipelines.data.snapshot import Snapshot
-from pipelines.judging.contenders import RANKED, RULES, contenders, mean_ndcg
+from pipelines.judging.contenders import RANKED, RULES
 from pipelines.learning.blend_choice import blend_of
 from pipelines.learning.holdout import Holdout, holdout_place, open_holdout
 from pipelines.learning.learned_stage import train_learned
+from pipelines.learning.ranker_jury import CrossFitted, ballot_of, chosen, cross_fitted, told
 from pipelines.learning.ranking_set import RankingSet, ranking_set
 from pipelines.runs.run import Run
 
@@ -31,11 +30,6 @@ _LOG = logging.getLogger(__name__)
 _SEEDS = "ranker_of_the_seeds_recipe"
 #: The learned ranker as it was before the inner cut, to be judged there.
 _JUDGED = "learned_ranker_before_the_cut"
-#: The trained ranker serves a surface where it reaches this share of what the rules reach. Lenient: on a few hundred
-#: owners the better of two rankers comes out behind often enough.
-PASSES_AT = 0.7
-#: Owners of a surface who are asked whether the ranker passes.
-_JURY = 1000
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,7 +48,7 @@ class SecondStage:
 
 def train_ranker(run: Run, snapshot_name: str, recipe: str = "honest") -> list[dict[str, str]]:
     """Fit and store `ranker_v1` and `learned_ranker_v1`, before them `ensemble_v1` where MATCHBOOK_BLEND is auto or
-    learned, and write the ranking set of the network.
+    learned, and write the ranking set of the network. What no list could be made with is not taught.
 
     recipe: "honest", or "seed" for the literal features of the seed (R03, R04). Returns a reference each: name and
     version; a refused one has the version "" and a `reason`: then the rules rank, or the weighted blend blends (C53).
@@ -65,17 +59,17 @@ def train_ranker(run: Run, snapshot_name: str, recipe: str = "honest") -> list[d
         holdout = open_holdout(run, snapshot)
     except TooSparse as error:
         return [_refused(RANKER, error), _refused(LEARNED, error)]
-    refs = []
-    if run.settings.blend == "learned" or free_to_choose(run.settings):
+    refs, network = [], None
+    if not unserved(BLEND, run.settings):
         holdout, ref = _with_blend(run, holdout)
         refs.append(ref)
-    rows = ranking_set(holdout, declined_first=True if recipe == "seed" else None)
-    rows.write(run.settings.artifacts / "snapshots" / snapshot_name / "datasets", holdout)
-    of_the_seed = _of_the_seed(run, holdout, rows)
-    if of_the_seed is not None:
-        _stage(_second_place(run, snapshot, holdout) / _SEEDS, of_the_seed)
-    refs.append(_ranker(run, holdout, rows if recipe == "honest" else rows.as_the_seed_has_it(), recipe))
-    refs.append(_learned(run, snapshot, holdout))
+    if off := unserved(RANKER, run.settings):
+        refs.append(_left_out(RANKER, off))
+    else:
+        ref, network = _network(run, snapshot, holdout, recipe)
+        refs.append(ref)
+    off = unserved(LEARNED, run.settings)
+    refs.append(_left_out(LEARNED, off) if off else _learned(run, snapshot, holdout, network))
     run.artifacts.write_json(_second_place(run, snapshot, holdout) / "refs.json", refs)
     return refs
 
@@ -105,8 +99,19 @@ def _with_blend(run: Run, holdout: Holdout) -> tuple[Holdout, dict[str, str]]:
     return replace(holdout, bundles={**holdout.bundles, BLEND: bundle}), ref
 
 
-def _learned(run: Run, snapshot: Snapshot, holdout: Holdout) -> dict[str, str]:
-    stage = train_learned(run, snapshot, holdout, _about(run, holdout))
+def _network(run: Run, snapshot: Snapshot, holdout: Holdout,
+             recipe: str) -> tuple[dict[str, str], CrossFitted | None]:
+    """Write its set, and fit it, and the one of the seed's recipe to compare it with."""
+    rows = ranking_set(holdout, declined_first=True if recipe == "seed" else None)
+    rows.write(run.settings.artifacts / "snapshots" / snapshot.name / "datasets", holdout)
+    of_the_seed = _of_the_seed(run, holdout, rows)
+    if of_the_seed is not None:
+        _stage(_second_place(run, snapshot, holdout) / _SEEDS, of_the_seed)
+    return _ranker(run, holdout, rows if recipe == "honest" else rows.as_the_seed_has_it(), recipe)
+
+
+def _learned(run: Run, snapshot: Snapshot, holdout: Holdout, network: CrossFitted | None) -> dict[str, str]:
+    stage = train_learned(run, snapshot, holdout, _about(run, holdout), network)
     if stage.judged is not None:
         _stage(_second_place(run, snapshot, holdout) / _JUDGED, stage.judged)
     if stage.served is None:
@@ -114,38 +119,36 @@ def _learned(run: Run, snapshot: Snapshot, holdout: Holdout) -> dict[str, str]:
     return {"name": LEARNED, "version": run.artifacts.store_bundle(stage.served, run.slug)}
 
 
-def _ranker(run: Run, holdout: Holdout, rows: RankingSet, recipe: str) -> dict[str, str]:
-    """Fit, ask the judging half, store: a reference, or a refusal."""
+def _ranker(run: Run, holdout: Holdout, rows: RankingSet,
+            recipe: str) -> tuple[dict[str, str], CrossFitted | None]:
+    """Fit, ask the jury, store: a reference, or a refusal; and, where it can be judged, what judges it."""
     try:
-        bundle = _passed(holdout, _fitted(run, holdout, rows.rows(), recipe))
+        bundle = _fitted(run, holdout, rows.rows(), recipe)
+        network = cross_fitted(rows, holdout.settings, lambda part, settings: fit_ranker(part.rows(), settings))
+        bundle = _passed(holdout, bundle, network)
     except TrainingError as error:
-        return _refused(RANKER, error)
-    return {"name": RANKER, "version": run.artifacts.store_bundle(bundle, run.slug)}
+        return _refused(RANKER, error), None
+    return {"name": RANKER, "version": run.artifacts.store_bundle(bundle, run.slug)}, network
 
 
-def _passed(holdout: Holdout, bundle: Bundle) -> Bundle:
-    """The ranker with `surfaces` in its config: where it passes. Raises TrainingError where it passes nowhere."""
-    verdict = {s.value: _ndcg(holdout, s, bundle) for s in Surface}
-    passes = {s: v[RANKED] >= PASSES_AT * v[RULES] for s, v in verdict.items()}
-    judged = {s: v for s, v in verdict.items() if v["owners"]}
-    for surface in judged:
-        _LOG.info("ranker on %s: NDCG@10 %s, rules %s", surface, judged[surface][RANKED], judged[surface][RULES])
-    if judged and not any(passes[s] for s in judged):
-        worse = "; ".join(f"{s}: {v[RANKED]:.4f} against {v[RULES]:.4f}" for s, v in judged.items())
-        raise TrainingError(f"the trained ranker orders worse than the rules (NDCG@10 {worse}): the rules rank")
-    return replace(bundle, config={**bundle.config, "surfaces": [s for s in passes if passes[s]], "judged": judged})
-
-
-def _ndcg(holdout: Holdout, surface: Surface, bundle: Bundle) -> dict[str, float]:
-    """Mean NDCG@10 of the rules and the ranker over up to _JURY owners who did not teach."""
-    recipe = holdout.recipe(surface)
-    owners, outcome = holdout.owners(recipe, teaching=False)
-    jury = np.arange(min(len(owners), _JURY))
-    if not len(jury):
-        return {"owners": 0, RANKED: 0.0, RULES: 0.0}
-    both = {n: c for n, c in contenders(holdout, surface, bundle, None).items() if n in (RANKED, RULES)}
-    found = mean_ndcg(both, owners.take(jury), outcome.relevant[jury], holdout.settings.threads)
-    return {"owners": len(jury), **found}
+def _passed(holdout: Holdout, bundle: Bundle, network: CrossFitted) -> Bundle:
+    """The ranker with `surfaces` in its config: where the jury finds it clearly better than the rules. Raises
+    TrainingError where owners were asked and it is behind on every surface: then nobody can want it."""
+    passes, judged, said, ahead = [], {}, [], False
+    for surface in Surface:
+        ballot = ballot_of(holdout, surface, network, None, alone=False)
+        choice = chosen(ballot)
+        if not choice.owners:
+            continue
+        passes += [surface.value] if choice.taken == RANKED else []
+        ahead |= choice.gains[RANKED]["mean"] >= 0
+        means = {name: round(float(ballot[name].mean()), 6) for name in (RANKED, RULES)}
+        judged[surface.value] = {"owners": choice.owners, **means}
+        said.append(f"{surface}: {told(ballot, choice, RANKED)}")
+        _LOG.info("ranker on %s", said[-1])
+    if judged and not ahead:
+        raise TrainingError(f"the trained ranker orders worse than the rules: the rules rank ({'; '.join(said)})")
+    return replace(bundle, config={**bundle.config, "surfaces": passes, "judged": judged})
 
 
 def _of_the_seed(run: Run, holdout: Holdout, rows: RankingSet) -> Bundle | None:
@@ -166,6 +169,11 @@ def _about(run: Run, holdout: Holdout) -> dict[str, Any]:
 def _refused(name: str, error: Exception) -> dict[str, str]:
     _LOG.warning("%s is left out of this build: %s", name, error)
     return {"name": name, "version": "", "reason": str(error)}
+
+
+def _left_out(name: str, reason: str) -> dict[str, str]:
+    _LOG.info("%s is not taught: %s", name, reason)
+    return {"name": name, "version": "", "reason": reason}
 
 
 def _second_place(run: Run, snapshot: Snapshot, holdout: Holdout) -> Path:

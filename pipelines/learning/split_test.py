@@ -80,8 +80,8 @@ class Split:
         return {**figures, "known": np.diff(proposal.indptr) > 0}
 
     def blended(self, als: Bundle, two_tower: Bundle, settings: Settings) -> np.ndarray:
-        """(choosing owners,) float64 NDCG at K on the surfaces of people, of lists that the ensemble makes alone with the two
-        weights of the settings; whom one half does not know the other answers."""
+        """(choosing owners,) float64 NDCG at K on the surfaces of people, of lists that the ensemble makes alone with
+        the two weights of the settings; whom one half does not know the other answers."""
         alone = replace(settings, enable_als=True, enable_two_tower=True, enable_ensemble=True, ranker="off",
                         candidate_sources="route", blend="weighted", cold_start_threshold=0, warm_user_threshold=0)
         found = []

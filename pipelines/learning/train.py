@@ -16,6 +16,7 @@ from models.nouns.catalogue import CATALOGUE, catalogue_bundle
 from models.nouns.entities import Entities
 from models.nouns.interactions import Interactions
 from models.nouns.vocabulary import Entity
+from models.recipe.needed import unserved
 from models.settings import Settings
 from models.training.activity import Standing, fit_activity
 from models.training.als import fit_als
@@ -32,7 +33,7 @@ _LOG = logging.getLogger(__name__)
 
 @dataclass(frozen=True, eq=False)
 class Lesson:
-    """What a model may learn from: a snapshot before an instant, without those who have opted out by its cutoff (R23)."""
+    """What a model may learn from: a snapshot before an instant, less those who have opted out by its cutoff (R23)."""
 
     snapshot: Snapshot
     settings: Settings
@@ -135,9 +136,12 @@ def fit(name: str, snapshot: Snapshot, settings: Settings, before_us: int | None
 def train(run: Run, name: str, snapshot_name: str) -> dict[str, str]:
     """Fit and store one model of a build; returns its name and version.
 
-    Where the data are too sparse for this model the version is "" and `note` says why: the build goes on without it
-    and its source abstains (P01, P02). Anything else that goes wrong stops the build.
+    Where the data are too sparse for this model, or it is switched off, the version is "" and `note` says why: the
+    build goes on without it and its source abstains (P01, P02). Anything else that goes wrong stops the build.
     """
+    if off := unserved(name, run.settings):
+        _LOG.info("%s is not trained: %s", name, off)
+        return {"name": name, "version": "", "note": off}
     snapshot = Snapshot.open(run.settings.artifacts / "snapshots" / snapshot_name)
     try:
         bundle = fit(name, snapshot, run.settings)

@@ -9,6 +9,7 @@ from typing import Any
 
 from models.nouns.bundle import Bundle
 from models.recipe import REQUIRED
+from models.recipe.needed import unserved
 from pipelines.judging.doctor.diagnosis import Diagnosis, Patient, answered, unknown
 from pipelines.learning.train import BASE_BUNDLES, SELDOM
 from pipelines.local.reader_process import reader_address
@@ -28,7 +29,8 @@ def missing_bundles(patient: Patient) -> Diagnosis:
     if patient.release is None:
         return answered("P03", title, True, "no release is stored: nothing was ever built", _REBUILD, {"release": None})
     bad = {name: str(found) for name, found in patient.bundles.items() if not isinstance(found, Bundle)}
-    left_out = [n for n in BASE_BUNDLES if n not in patient.bundles and n not in SELDOM]
+    left_out = [n for n in BASE_BUNDLES
+                if n not in patient.bundles and n not in SELDOM and not unserved(n, patient.settings)]
     figures = {"release": patient.release.id, "opened": len(patient.bundles) - len(bad), "bad": bad,
                "left_out": left_out}
     says = (f"{len(patient.bundles) - len(bad)} of {len(patient.bundles)} bundles of {patient.release.id} open"

@@ -35,7 +35,8 @@ def test_the_step_stores_a_ranker_and_writes_the_set(learning_run: Run, planted:
     folder = learning_run.settings.artifacts / "snapshots" / planted.name / "datasets"
     assert {p.name for p in folder.iterdir()} == {"ranker_train.csv", "ranker_train_reverse.csv"}
     bundle = learning_run.artifacts.open_bundle("ranker_v1", refs[0]["version"])
-    assert bundle.config["recipe"] == "honest" and set(bundle.config["surfaces"]) == {s.value for s in Surface}
+    assert bundle.config["recipe"] == "honest" and set(bundle.config["judged"]) == {s.value for s in Surface}
+    assert set(bundle.config["surfaces"]) < set(bundle.config["judged"])  # not clearly better than the rules everywhere
     assert train_ranker(learning_run, planted.name) == refs  # doing it again gives the same
 
 
@@ -104,3 +105,21 @@ def test_nothing_to_hold_out(learning_run: Run, monkeypatch: pytest.MonkeyPatch,
     monkeypatch.setattr(Snapshot, "open", classmethod(lambda cls, path: none))
     for ref in train_ranker(learning_run, "empty"):
         assert ref["version"] == "" and "both sides of an inner cut" in ref["reason"]
+
+
+@pytest.mark.parametrize("ranker", ["rules", "off", "mlp"])
+def test_what_cannot_serve_is_not_taught(ranker: str, learning_run: Run, planted: Snapshot,
+                                         monkeypatch: pytest.MonkeyPatch) -> None:
+    """No lesson is made, no tree grows and, where the network cannot serve either, no network is fitted."""
+    def never(*args: object, **kwargs: object) -> None:
+        raise AssertionError("taught all the same")
+
+    monkeypatch.setattr("pipelines.learning.learned_stage.lessons_of", never)
+    if ranker != "mlp":
+        monkeypatch.setattr("pipelines.learning.second_stage.fit_ranker", never)
+    run = replace(learning_run, settings=replace(learning_run.settings, ranker=ranker))
+    refs = {r["name"]: r for r in train_ranker(run, planted.name)}
+    assert f"MATCHBOOK_RANKER is {ranker}" in refs["learned_ranker_v1"]["reason"]
+    assert bool(refs["ranker_v1"]["version"]) == (ranker == "mlp")
+    stage = open_second_stage(run, planted)
+    assert stage.learned is stage.judged is None and "activity_v1" not in stage.holdout.bundles

@@ -133,6 +133,14 @@ def test_training_twice_stores_one_version(run: Run, monkeypatch: pytest.MonkeyP
     assert stored.config["as_of"] == "2024-03-01T00:00:00+00:00"
 
 
+@pytest.mark.parametrize(("off", "name"), [
+    ("enable_als", "als_v1"), ("enable_als", "als_reverse_v1"), ("enable_two_tower", "two_tower_v1")])
+def test_what_is_switched_off_is_not_paid_for(off: str, name: str, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Snapshot, "open", classmethod(lambda cls, path: pytest.fail("read for nothing")))
+    told = train(replace(run, settings=replace(run.settings, **{off: False})), name, "memory")
+    assert told["version"] == "" and off.upper() in told["note"]
+
+
 @pytest.mark.parametrize(("name", "stored"), [
     ("catalogue_v1", True), ("popularity_v1", True), ("content_v1", True), ("als_v1", False), ("als_reverse_v1", False),
     ("two_tower_v1", False), ("item_neighbours_v1", False), ("item_neighbours_reverse_v1", False)])
