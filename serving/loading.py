@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+from contextlib import suppress
 from functools import lru_cache
+from pathlib import Path
 from threading import Lock
 
 import numpy as np
@@ -22,16 +24,27 @@ from serving.releases import HeldRelease
 log = logging.getLogger("matchbook.reader")
 
 
-def load_release(cache: Cache, name: str) -> HeldRelease:
-    """Read a release's manifest, item tables and popular lists. Raises ReleaseIncomplete, ServiceError."""
+def load_release(cache: Cache, name: str, settings: Settings | None = None) -> HeldRelease:
+    """Read a release's manifest, item tables and popular lists; a popular list that Redis has lost comes from the
+    stored files, where they are here. Raises ReleaseIncomplete, ServiceError."""
     keys = cache.keys
     manifest, *tables = cache.get_many([keys.manifest(name), *(keys.items(name, e) for e in Entity)])
     if manifest is None or any(t is None for t in tables):
         raise ReleaseIncomplete(f"{keys.current} names the release {name}, which is not in Redis as a whole; "
                                 "promote another one (`python -m pipelines promote`) or publish it again")
     items = {e: decode_items(t) for e, t in zip(Entity, tables, strict=True) if t is not None}
-    popular = {s: cache.field(keys.lists(name, s), POPULAR_FIELD, RELEASES) for s in Surface}
-    return HeldRelease(Release.from_json(manifest), items, {s: decode_list(p) for s, p in popular.items() if p})
+    release = Release.from_json(manifest)
+    told = {s: cache.field(keys.lists(name, s), POPULAR_FIELD, RELEASES) for s in Surface}
+    popular = {s: decode_list(p) for s, p in told.items() if p}
+    folder = settings.artifacts / "releases" / name if settings is not None else Path()
+    for surface in (s for s in Surface if s not in popular):
+        with suppress(ReleaseIncomplete, OSError):
+            popular[surface] = _stored_popular(folder, release, surface)
+    return HeldRelease(release, items, popular)
+
+
+def _stored_popular(folder: Path, release: Release, surface: Surface) -> StoredList:
+    return decode_list(encode_lists(popular_list(folder, release, surface))[0])
 
 
 def load_from_files(settings: Settings, pointer: str = "") -> HeldRelease:
@@ -45,10 +58,8 @@ def load_from_files(settings: Settings, pointer: str = "") -> HeldRelease:
     release = Release.from_json((folder / name / MANIFEST).read_bytes())
     catalogue = open_bundle(CATALOGUE, settings.artifacts / "bundles" / CATALOGUE / release.bundles[CATALOGUE])
     items: dict[Entity, ItemTable] = {e: decode_items(encode_items(x)) for e, x in entities_of(catalogue).items()}
-    popular: dict[Surface, StoredList] = {}
-    for surface in map(Surface, release.lists):
-        popular[surface] = decode_list(encode_lists(popular_list(folder / name, release, surface))[0])
-    return HeldRelease(release, items, popular)
+    return HeldRelease(release, items, {s: _stored_popular(folder / name, release, s)
+                                        for s in map(Surface, release.lists)})
 
 
 class StoredFiles:

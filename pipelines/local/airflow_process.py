@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import logging
 import os
 import secrets
 import subprocess
@@ -26,6 +27,7 @@ from models.settings import Secret, Settings
 from pipelines.local.processes import Started, start, tail
 from pipelines.local.servers import running_settings
 
+log = logging.getLogger(__name__)
 CHECKOUT = Path(__file__).resolve().parents[2]
 COMPONENTS = {"airflow-api-server": ("api-server",), "airflow-scheduler": ("scheduler", "--skip-serve-logs"),
               "airflow-dag-processor": ("dag-processor",), "airflow-triggerer": ("triggerer", "--skip-serve-logs")}
@@ -34,6 +36,8 @@ WORKER = {"airflow-worker": ("celery", "worker", "--skip-serve-logs", "--concurr
 SHARED = ("DATABASE_URL", "REDIS_URL", "MATCHBOOK_NAMESPACE", "MATCHBOOK_ARTIFACTS", "MATCHBOOK_EXECUTOR",
           "AIRFLOW__CORE__FERNET_KEY", "AIRFLOW__API_AUTH__JWT_SECRET", "AIRFLOW__API__SECRET_KEY",
           "AIRFLOW__API__BASE_URL", "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN")
+#: Of libpq's parameters those that asyncpg knows by the same name.
+_ASYNCPG = ("host", "port", "user", "password", "passfile")
 OUR_COMMENT = "Matchbook: Airflow's metadata"
 NO_LOG_SERVER = "1"  # a port on which nothing listens: logs lie on the disk
 
@@ -71,10 +75,21 @@ def shared_environment(settings: Settings) -> dict[str, str]:
     return {name: mine[name] for name in SHARED if mine.get(name)}
 
 
+def _asynchronous(metadata: str) -> dict[str, str]:
+    """The address for asyncpg, where the usual one says what only libpq understands; else Airflow makes its own."""
+    url = make_url(metadata)
+    if url.get_backend_name() != "postgresql" or not url.query:
+        return {}
+    said = {name: str(value) for name, value in url.query.items() if name in _ASYNCPG}
+    said |= {"ssl": str(url.query["sslmode"])} if "sslmode" in url.query else {}
+    there = url.set(drivername="postgresql+asyncpg", query=said)
+    return {"AIRFLOW__DATABASE__SQL_ALCHEMY_CONN_ASYNC": there.render_as_string(hide_password=False)}
+
+
 def _own_environment(settings: Settings, given: Mapping[str, str]) -> dict[str, str]:
     home, kept = settings.home / "airflow", _kept_secrets(settings)
     metadata = given.get("AIRFLOW__DATABASE__SQL_ALCHEMY_CONN") or _metadata_url(settings)
-    return _workers_environment(settings, metadata) | {
+    return _workers_environment(settings, metadata) | _asynchronous(metadata) | {
         "AIRFLOW_HOME": str(home),
         "AIRFLOW__CORE__DAGS_FOLDER": str(CHECKOUT / "dags"),
         "AIRFLOW__CORE__PLUGINS_FOLDER": str(CHECKOUT / "dags" / "matchbook_plugins"),
@@ -202,7 +217,9 @@ def _metadata_url(settings: Settings) -> str:
     if _is_embedded(settings):
         return url.set(database="airflow").render_as_string(hide_password=False)
     name = _own_database(settings)
-    if url.query or not _made(settings, name):  # asyncpg does not take libpq's parameters
+    if not _made(settings, name):
+        log.warning("DATABASE_URL's user may not create the database %s: Airflow's metadata go into SQLite; make that "
+                    "database yourself, or set AIRFLOW__DATABASE__SQL_ALCHEMY_CONN", name)
         return f"sqlite:///{settings.home / 'airflow' / 'airflow.db'}"
     return url.set(database=name).render_as_string(hide_password=False)
 

@@ -11,7 +11,7 @@ import redis
 
 from models.errors import ServiceError
 from models.nouns.release import Keys, Release
-from models.nouns.release.refusals import hint, unfit
+from models.nouns.release.refusals import hint, told, unfit
 from models.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -61,8 +61,8 @@ def wrapped(doing: str) -> Iterator[None]:
                 f"another publisher took over while this one, {doing}, was paused; nothing of this one became "
                 "visible, run it again"
             ) from error
-        cure = hint(str(error)) or "nothing became visible, run it again once Redis answers"
-        raise ServiceError(f"Redis failed while {doing}: {error}; {cure}") from error
+        cure = hint(told(error)) or "nothing became visible, run it again once Redis answers"
+        raise ServiceError(f"Redis failed while {doing}: {told(error)}; {cure}") from error
 
 
 def live_release(client: redis.Redis, keys: Keys) -> Release | None:

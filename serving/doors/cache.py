@@ -23,7 +23,7 @@ from models.errors import EventsNotTaken, ServiceError, SettingsError, TooManyEv
 from models.nouns.erased import Erased
 from models.nouns.interactions import Event, instant_us
 from models.nouns.release import OWN, Keys, since_meaning, since_value
-from models.nouns.release.refusals import ELSEWHERE, with_hint
+from models.nouns.release.refusals import ELSEWHERE, told, with_hint
 from models.nouns.vocabulary import Entity, EventKind, Surface
 from models.settings import Settings
 from serving.doors.breaker import PAUSE_S, Breaker
@@ -76,7 +76,7 @@ class Cache:
             raise SettingsError("REDIS_URL must name the Redis that holds the lists, e.g. redis://127.0.0.1:6379/0; "
                                 "`make up` starts one and fills it in")
         self.keys = Keys(settings.namespace)
-        self.breakers = {p: Breaker("Redis", _is_silent, lambda e: with_hint(str(e) or type(e).__name__),
+        self.breakers = {p: Breaker("Redis", _is_silent, lambda e: with_hint(told(e)),
                                     0 if p == SIGN_OF_LIFE else PAUSE_S) for p in PURPOSES}
         self._settings = settings
         patience = settings.redis_timeout_s
@@ -143,7 +143,7 @@ class Cache:
         self._admit(answers[: len(count)])
         refused = [a for a in answers[len(count):] if isinstance(a, redis.ResponseError)]
         if refused:
-            raise ServiceError(f"Redis refuses to read lists: {with_hint(str(refused[0]))}")
+            raise ServiceError(f"Redis refuses to read lists: {with_hint(told(refused[0]))}")
         lists, *scans = answers[len(count):]
         return [Found(stored, pairs[::2] if cursor == b"0" else None, pairs[1::2])
                 for stored, (cursor, pairs) in zip(lists, scans, strict=True)]
@@ -179,7 +179,7 @@ class Cache:
             except redis.ResponseError as error:  # it answers, but takes nothing: full, or a replica; reading goes on
                 if _is_elsewhere(error):
                     raise
-                raise ServiceError(f"Redis takes no events: {with_hint(str(error))}") from error
+                raise ServiceError(f"Redis takes no events: {with_hint(told(error))}") from error
 
         self._taken(self._ask(EVENTS, take))
 
@@ -327,7 +327,7 @@ def _is_silent(error: BaseException) -> bool:
 
 def _is_elsewhere(error: Exception) -> bool:
     """Whether another server may have taken over from this one."""
-    return str(error).startswith(ELSEWHERE) or any(f" {word} " in str(error) for word in ELSEWHERE)
+    return told(error).startswith(ELSEWHERE)
 
 
 def _hidden_by(event: Event, received: datetime, views_are_seen: bool) -> bytes:

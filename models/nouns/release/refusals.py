@@ -26,6 +26,12 @@ _HINTS = {
 ELSEWHERE = ("READONLY", "LOADING", "MASTERDOWN", "UNBLOCKED")
 
 
+def told(error: BaseException) -> str:
+    """What Redis said, its code included, which the driver keeps apart."""
+    said, code = str(error) or type(error).__name__, getattr(error, "status_code", None)
+    return f"{code} {said}" if code and not said.startswith(str(code)) else said
+
+
 def hint(said: str) -> str:
     """What to do about a refusal, empty where it says it itself."""
     words = said.replace(",", " ").replace("'", " ").split()

@@ -124,11 +124,12 @@ def _begin_group(client: redis.Redis, keys: Keys) -> None:
     try:
         client.xgroup_create(keys.events, DRAIN_GROUP, id="0", mkstream=True)
     except redis.ResponseError as error:
+        full = isinstance(error, redis.OutOfMemoryError)  # it is emptied by draining it
         if "WRONGTYPE" in str(error):
             log.error("%s is no stream; it is %s now", keys.events, keys.events + _BROKEN)
             client.rename(keys.events, keys.events + _BROKEN)
             client.xgroup_create(keys.events, DRAIN_GROUP, id="0", mkstream=True)
-        elif "BUSYGROUP" not in str(error) and "OOM" not in str(error):  # a full one is emptied by draining it
+        elif "BUSYGROUP" not in str(error) and not full:
             raise
     _set_back(client, keys)
 
