@@ -68,7 +68,7 @@ def _own(items: Entities, events: Interactions, clock: EventClock, now_us: int) 
     yield "rounds", np.log1p(rounds)
     yield "events_a_round", count / np.maximum(rounds, 1)
     yield "days_a_round", np.where(rounds > 1, np.log1p((last - first) / DAY_US / np.maximum(rounds - 1, 1)), 0)
-    yield "views", np.log1p(np.maximum(items.views, 0))
+    yield "views", np.log1p(_count(item[events.kind == InteractionKind.VIEW.code], n))
     for window in WINDOWS:
         yield f"events_in_{window}", np.log1p(_count(item[age < window], n))
     for half_life in HALF_LIVES:

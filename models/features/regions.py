@@ -16,7 +16,7 @@ AFFINITIES = (*FACETS, *PLACES)
 
 def there(entities: Entities) -> np.ndarray:
     """(n,) bool: known at the cutoff, as may be shown or as was met. The others come later and must not count."""
-    return np.asarray(entities.listed | (entities.views + entities.interactions + entities.count > 0))
+    return np.asarray(entities.listed | (entities.count > 0))
 
 
 def coded(entities: Entities) -> dict[str, tuple[np.ndarray, tuple[str, ...]]]:

@@ -1,6 +1,7 @@
 """The step that freezes the platform's rows at a cutoff: one consistent read, checked, sorted, renamed into place.
 
-Memory grows with people (about 25 bytes each) and with the events of a 64th of the users, not with all events.
+Reading and sorting take memory for people (about 25 bytes each) and for the events of a 64th of the users; what is
+compared at the end takes a few numbers an event.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 from sqlalchemy import Connection, text
 from tqdm import tqdm
 
@@ -36,17 +38,21 @@ from pipelines.data.columns.layout import (
     INSTANT,
     INTERACTIONS,
     MANIFEST,
+    READINGS,
     STARTUPS,
     USERS,
     RowGroups,
 )
 from pipelines.data.columns.parts import EventRows, Parts
 from pipelines.data.columns.people import People
+from pipelines.data.columns.readings import copied_readings, of_rows, source_of_views
 from pipelines.data.columns.shrunk import check_shrunk
 from pipelines.data.contract import check_contract
 from pipelines.data.counts import store_counts
 from pipelines.data.erasure.rows import erased_of
+from pipelines.data.readings import keep_readings
 from pipelines.data.snapshot import Snapshot, digest_of
+from pipelines.data.withheld import withhold
 from pipelines.postgres import engine, transaction
 from pipelines.runs.run import Run, microseconds
 
@@ -60,7 +66,8 @@ _KINDS = np.array([k.value for k in InteractionKind], dtype=object)
 def export_snapshot(run: Run, fresh: bool = False, force: bool = False) -> dict[str, str]:
     """Store the snapshot of the run's cutoff and return {"snapshot": name}; one stored before is taken unless `fresh`.
 
-    Everybody's interaction count at the cutoff goes back to the database, so that later counts need not scan (N07).
+    Everybody's interaction count at the cutoff goes back to the database, so that later counts need not scan (N07); so
+    does a reading of the startups' running counters, for snapshots of later cutoffs.
     Safe beside writers (one repeatable-read transaction) and to kill at any time: nothing is visible before the last
     rename. Raises EmptySnapshot without an event before the cutoff (P01), DataError above MATCHBOOK_REJECTED_SHARE,
     ContractError where a view breaks its contract, SnapshotShrunk where rows of an earlier snapshot are gone (unless
@@ -70,6 +77,7 @@ def export_snapshot(run: Run, fresh: bool = False, force: bool = False) -> dict[
     name = stored.name if stored is not None else _exported(run, force)
     snapshot = Snapshot.open(run.settings.artifacts / "snapshots" / name)
     store_counts(engine(run.settings), run.as_of, *(snapshot.entities(e) for e in Entity))
+    keep_readings(engine(run.settings))
     return {"snapshot": name}
 
 
@@ -78,7 +86,9 @@ def _exported(run: Run, force: bool) -> str:
     staging = run.directory / f"snapshot-{uuid.uuid4().hex[:8]}"
     staging.mkdir(parents=True, mode=0o700)
     try:
-        manifest = _manifest(run, staging, _Export(run, staging).facts())
+        facts = _Export(run, staging).facts()
+        facts["withheld"] = withhold(_staged(run, staging, facts), staging)
+        manifest = _manifest(run, staging, facts)
         check_shrunk(run, staging, force)
         return _place(run, staging, manifest)
     finally:
@@ -104,6 +114,7 @@ class _Export:
             )
             census = self._write_events(there_users, there_startups)
             dismissals = self._write_dismissals(there_users, there_startups)
+            readings = self._write_readings(there_startups)
             kept = {
                 self.users.view: self.users.write(there_users),
                 self.startups.view: self.startups.write(there_startups),
@@ -117,6 +128,7 @@ class _Export:
             "rejected": dict(self.rejected.by_reason),
             "orphans": orphans,
             **census.facts(),
+            "views": source_of_views(readings, census.facts()["events_per_week"], self.run.settings.holdout_share),
         }
 
     def _read(self) -> None:
@@ -130,6 +142,8 @@ class _Export:
             self.users = self._people(connection, "users", USERS)
             self.startups = self._people(connection, "startups", STARTUPS)
             self._events(connection)
+            self.readings: list[pa.Table] = []
+            copy_tables(connection, "view_readings", self.params, self._take_readings)
             if self.broken:
                 copy_tables(connection, "events/broken", self.params, self._set_aside_broken)
             self.later = connection.scalar(text(sql.load("events/later")), self.params) or 0
@@ -196,6 +210,8 @@ class _Export:
             groups.write(pa.table([pa.array(c[order], f.type) for c, f in
                                    zip((*columns, at[stay]), DISMISSALS, strict=True)], schema=DISMISSALS))
         return int(stay.sum())
+    def _take_readings(self, table: pa.Table) -> None:
+        self.readings.append(copied_readings(self.known_startups, table))
 
     def _of_erased(self, events: EventCells, user: np.ndarray, startup: np.ndarray) -> np.ndarray:
         """(n,) bool: events of people who were erased; only unknown ones need to be looked up."""
@@ -237,6 +253,14 @@ class _Export:
         (self.staging / "parts").rmdir()
         return census
 
+    def _write_readings(self, there_startups: np.ndarray) -> pa.Table:
+        """Readings of the startups that stay, with their row numbers."""
+        row = np.where(there_startups, np.cumsum(there_startups) - 1, -1)
+        readings = of_rows(pa.concat_tables([READINGS.empty_table(), *self.readings]), row)
+        with RowGroups(self.staging / "readings.parquet", READINGS) as groups:
+            groups.write(readings)
+        return readings
+
     def _set_aside_repeated(self, again: EventRows) -> None:
         users, startups = (
             _taken(known, rows)
@@ -276,6 +300,14 @@ def _kept_on_error(path: Path, kept: Path) -> Iterator[None]:
     except Exception:
         path.replace(kept)
         raise
+
+
+def _staged(run: Run, staging: Path, facts: dict[str, Any]) -> Snapshot:
+    """The snapshot before it has a manifest."""
+    about = {"as_of": run.as_of.isoformat(), "settings": run.settings.recorded(), "views": facts["views"]}
+    names = ("users", "startups", "interactions", "readings")
+    users, startups, events, readings = (pq.read_table(staging / f"{name}.parquet") for name in names)
+    return Snapshot("staged", about, users, startups, events, readings=readings)
 
 
 def _manifest(run: Run, staging: Path, facts: dict[str, Any]) -> dict[str, Any]:

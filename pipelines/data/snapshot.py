@@ -26,22 +26,26 @@ from models.nouns.id_map import IdMap
 from models.nouns.interactions import Interactions, Pairs
 from models.nouns.vocabulary import Entity, InteractionKind, Role
 from models.nouns.words import folded, most_frequent_spellings
-from pipelines.data.columns.frames import events_table, people_table
+from models.settings import Settings
+from pipelines.data.columns.checks import Census
+from pipelines.data.columns.frames import events_table, people_table, readings_table
 from pipelines.data.columns.layout import (
     DISMISSALS,
     FORMAT,
     MANIFEST,
     READABLE,
+    READINGS,
     STARTUP_TEXT,
     STARTUPS,
     USER_TEXT,
     USERS,
 )
+from pipelines.data.columns.readings import FROM_EVENTS, FROM_READINGS, newest, source_of_views
 from pipelines.runs.run import EPOCH, parse_instant
 
 NEVER = np.iinfo(np.int64).max
 #: Tables that a snapshot of an earlier format lacks.
-_LATER = ("dismissals",)
+_LATER = ("dismissals", "readings")
 _TEXT = {Entity.USER: USER_TEXT, Entity.STARTUP: STARTUP_TEXT}
 
 
@@ -51,7 +55,7 @@ class Snapshot:
 
     name: `<slug>-<digest8>`. manifest: how it came about (docs/snapshots.md). users, startups, events: the tables of
     `pipelines/data/columns/layout.py`; the row numbers of people are those of every noun made from this snapshot.
-    dismissals: a table of that file as well; none in a snapshot of format 1.
+    dismissals, readings: tables of that file as well; none in a snapshot of format 1.
     """
 
     name: str
@@ -60,6 +64,7 @@ class Snapshot:
     startups: pa.Table
     events: pa.Table
     dismissals: pa.Table = field(default_factory=DISMISSALS.empty_table)
+    readings: pa.Table = field(default_factory=READINGS.empty_table)
 
     @classmethod
     def open(cls, path: Path) -> Snapshot:
@@ -84,21 +89,28 @@ class Snapshot:
         as_of: str,
         settings: Mapping[str, Any] | None = None,
         name: str = "memory",
+        readings: pd.DataFrame | None = None,
     ) -> Snapshot:
         """A snapshot of rows in memory: the contract's columns, times as ISO 8601 text; a column left out is blank.
 
-        Rows at or after the cutoff are left out as the export does; a row that breaks a promise raises DataError.
+        readings: startup_id, read_at, views. Rows at or after the cutoff are left out as the export does; a row that
+        breaks a promise raises DataError.
         """
         cutoff = parse_instant(as_of)
         tables = people_table(users, USERS), people_table(startups, STARTUPS)
         kept_users, kept_startups, events = events_table(*tables, interactions, _us(as_of))
+        read = READINGS.empty_table() if readings is None else readings_table(kept_startups, readings, _us(as_of))
+        census = Census()
+        census.add(events["kind"].to_numpy(), events["at"].to_numpy())
+        share = float((settings or {}).get("holdout_share", Settings.holdout_share))
         manifest = {
             "format": FORMAT,
             "as_of": cutoff.isoformat(),
             "settings": dict(settings or {}),
             "counts": {"users": len(kept_users), "startups": len(kept_startups), "interactions": len(events)},
+            "views": source_of_views(read, census.facts()["events_per_week"], share),
         }
-        return cls(name, manifest, kept_users, kept_startups, events)
+        return cls(name, manifest, kept_users, kept_startups, events, read)
 
     @property
     def as_of_us(self) -> int:
@@ -136,8 +148,8 @@ class Snapshot:
         """Everybody of a kind as they stood just before an instant, microseconds since 1970 UTC; default the cutoff.
 
         The rows are the same whatever the instant; who had not arrived by then is not `listed`. A person existed where
-        created_at is blank or before the instant, or an event of theirs is. count: all kinds (R09). views: the running
-        counter where it was written before the instant, else view events (R05); interactions: all other events.
+        created_at is blank or before the instant, or an event of theirs is. count: all kinds (R09). views: see
+        `views_from` (R05); interactions: all other events.
         Raises DataError for an instant after the cutoff.
         """
         instant = self.as_of_us if before_us is None else before_us
@@ -163,6 +175,12 @@ class Snapshot:
         if entity is Entity.STARTUP:
             words["stage"] = self._stage(self.as_of_us if before_us is None else before_us).tolist()
         return words
+
+    @property
+    def views_from(self) -> str:
+        """What says how often a startup was viewed: "readings" of its running counter that exports kept, or view
+        "events". Decided once for a snapshot, so that it is one kind of number at the inner cut and at the cutoff."""
+        return str(self.manifest.get("views", {}).get("from", FROM_EVENTS))
 
     @cached_property
     def stage_known(self) -> str:
@@ -227,10 +245,11 @@ class Snapshot:
         )
 
     def _counter(self, viewed: np.ndarray, instant: int) -> np.ndarray:
-        """(startups,) int64 the platform's counter where it was written before the instant, else view events (R05)."""
-        counter = pc.fill_null(self.startups["views"], -1).to_numpy()  # a negative one counts nothing either
-        known = (counter >= 0) & (_times(self.startups["updated_at"], NEVER) < instant)
-        return np.where(known, counter, viewed)
+        """(startups,) int64 the newest reading before the instant; view events without one (R05)."""
+        if self.views_from != FROM_READINGS:
+            return viewed
+        read = newest(self.readings, instant, len(viewed))
+        return np.where(read >= 0, read, viewed)
 
     def _stage(self, instant: int) -> np.ndarray:
         stage = _words(self.startups["stage"])

@@ -39,7 +39,7 @@ from pipelines.judging.figures import (
 from pipelines.judging.gate.judged import keep_judged
 from pipelines.judging.report.report import report
 from pipelines.learning.holdout import open_cut
-from pipelines.learning.leaks import check_labels, check_leaks
+from pipelines.learning.leaks import check_labels, check_leaks, check_missing
 from pipelines.learning.second_stage import SecondStage, open_second_stage
 from pipelines.learning.teaching import Lessons, cuts, lessons_of
 from pipelines.runs.run import Run
@@ -157,6 +157,7 @@ def _checked(run: Run, snapshot: Snapshot, stage: SecondStage) -> list[str]:
     know, and the instants of what taught the judged ranker."""
     settings = stage.holdout.settings
     told = check_leaks(snapshot, settings, stage.holdout.cut_us, stage.holdout.bundles)
+    told.insert(-1, check_missing(snapshot, settings, stage.holdout.cut_us, stage.holdout.bundles))
     rolling = 0
     for cut_us, until_us in cuts(snapshot.heard, settings.holdout_share, snapshot.as_of_us,
                                  settings.ranker_cuts):

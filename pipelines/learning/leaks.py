@@ -23,6 +23,7 @@ from models.nouns.words import folded
 from models.settings import Settings
 from pipelines.data.columns.layout import INSTANT, STARTUP_TEXT, USER_TEXT
 from pipelines.data.snapshot import Snapshot
+from pipelines.learning.missing import told_by_absence
 from pipelines.learning.train import BASE_BUNDLES, Lesson, fit
 from pipelines.runs.run import EPOCH
 
@@ -61,29 +62,37 @@ def check_labels(name: str, newest_us: int, cut_us: int) -> None:
                     "teach it on earlier cuts only (pipelines/learning/second_stage.py)")
 
 
+def check_missing(snapshot: Snapshot, settings: Settings, cut_us: int, bundles: Mapping[str, Bundle]) -> str:
+    """Raise LeakFound where blanks before the cut tell who is met after it; returns what was checked, in words.
+
+    What a platform overwrites later, no fitting without the future shows. bundles: fitted before the cut."""
+    for column, how in told_by_absence(snapshot, settings, cut_us, bundles):
+        cure = "set MATCHBOOK_STAGE_KNOWN=first_event, or " if column.startswith("stage") else ""
+        raise _leak(f"the column {column}", f"is blank because of what came later ({how})", cut_us,
+                    f"{cure}let the platform's view leave blank what it did not say then (docs/snapshots.md)")
+    return "what is blank before the cut does not tell who is met after it"
+
+
 def truncated(snapshot: Snapshot, cut_us: int) -> Snapshot:
     """The snapshot as if the world had ended at an instant; row numbers stay.
 
-    Later events are dropped. Later withdrawals and view counters, role and words of who had not arrived, and stages
-    before the first event where the setting `stage_known` says so are blank. A later opt-out is the one thing of the
-    future that is heeded: whoever is out by the cutoff is out at every cut (R23), here a moment before it.
+    Later events and readings are dropped. Later withdrawals, role and words of who had not arrived, and stages before
+    the first event where the setting `stage_known` says so are blank. A later opt-out is the one thing of the future
+    that is heeded: whoever is out by the cutoff is out at every cut (R23), here a moment before it.
     """
     events = snapshot.events.filter(pc.less(snapshot.events["at"], cut_us))
     out = pc.min_element_wise(snapshot.users["opted_out_at"].cast(pa.int64()), cut_us - 1, skip_nulls=False)
     users = _put(snapshot.users, "opted_out_at", out.cast(INSTANT))
     users = _told(users, ("role", *USER_TEXT), _arrived(users, events["user"].to_numpy(), cut_us))
     startups = _before(snapshot.startups, "withdrawn_at", cut_us)
-    counted = pc.fill_null(pc.less(startups["updated_at"].cast(pa.int64()), cut_us), False)
-    startups = _put(startups, "views", pc.if_else(counted, startups["views"], None))
-    there = _arrived(startups, events["startup"].to_numpy(), cut_us) | _positive(startups["views"])
-    startups = _told(startups, STARTUP_TEXT, there)
+    startups = _told(startups, STARTUP_TEXT, _arrived(startups, events["startup"].to_numpy(), cut_us))
     if snapshot.stage_known != "always":
         met = np.isin(np.arange(len(startups)), events["startup"].to_numpy())
         startups = _told(startups, ("stage",), met)
     settings = {**snapshot.manifest["settings"], "stage_known": snapshot.stage_known}
     manifest = {**snapshot.manifest, "as_of": _iso(cut_us), "settings": settings}
     return replace(snapshot, name=f"{snapshot.name}-truncated", manifest=manifest, users=users, startups=startups,
-                   events=events)
+                   events=events, readings=snapshot.readings.filter(pc.less(snapshot.readings["at"], cut_us)))
 
 
 def _check_rows(bundles: Mapping[str, Bundle], past: Snapshot, cut_us: int) -> None:
@@ -104,7 +113,7 @@ def _check_facts(catalogue: Bundle, past: Snapshot, cut_us: int, thinned: Collec
         wrong = [c for c in _FACTS if not np.array_equal(getattr(found, c), getattr(then, c))]
         if entity in thinned and np.array_equal(found.listed, then.listed & (then.count > 0)):  # see open_cut
             wrong = [c for c in wrong if c != "listed"]
-        there = then.listed | (then.views + then.interactions > 0)  # arrived, whether or not they may be shown
+        there = then.listed | (then.count > 0)  # arrived, whether or not they may be shown
         wrong += [] if np.array_equal(found.role[there], then.role[there]) else ["role"]
         wrong += [f for f in FACETS if not np.array_equal(_words(found, f)[there], _words(then, f)[there])]
         if wrong:
@@ -116,13 +125,16 @@ def _check_profiles(snapshot: Snapshot, settings: Settings, past: Snapshot, cut_
     """What `truncated` leaves blank, the base models must find blank."""
     lesson = Lesson(snapshot, settings, cut_us)
     for entities in (lesson.users, lesson.startups):
-        blank = past.profiles(entities.entity, cut_us)
+        known = past.profiles(entities.entity, cut_us)
         for field, column in lesson.profiles(entities).items():
-            told = sum(bool(text) and not known for text, known in zip(column, blank[field], strict=True))
-            if told:
-                raise _leak("the base models", f"read the {field} of {told} {entities.entity}s who were not there, or "
-                            "not known to that extent, before the cut", cut_us,
-                            "look at Lesson.profiles (pipelines/learning/train.py)")
+            told, then = (np.array([bool(text) for text in words], bool) for words in (column, known[field]))
+            for wrong, how in ((told & ~then, f"read the {field} of {{}} {entities.entity}s who were not there, or not "
+                                              "known to that extent, before the cut"),
+                               (then & ~told & ~entities.opted_out, f"do not read the {field} of {{}} "
+                                f"{entities.entity}s, which was known before the cut: what came later hides it")):
+                if wrong.any():
+                    raise _leak("the base models", how.format(int(wrong.sum())), cut_us,
+                                "look at Lesson.profiles (pipelines/learning/train.py)")
 
 
 def _check_refit(bundle: Bundle, past: Snapshot, settings: Settings, cut_us: int) -> None:
@@ -176,10 +188,6 @@ def _arrived(table: pa.Table, met: np.ndarray, cut_us: int) -> np.ndarray:
     """(n,) bool: created before the cut or at an unknown time, or in an event. met: rows of events before the cut."""
     early = pc.fill_null(pc.less(table["created_at"].cast(pa.int64()), cut_us), True)
     return np.asarray(early.to_numpy() | np.isin(np.arange(len(table)), met))
-
-
-def _positive(column: pa.ChunkedArray) -> np.ndarray:
-    return np.asarray(pc.fill_null(pc.greater(column, 0), False).to_numpy())
 
 
 def _told(table: pa.Table, columns: Sequence[str], keep: np.ndarray) -> pa.Table:

@@ -15,7 +15,7 @@ from models.nouns.bundle import Bundle
 from models.nouns.catalogue import CATALOGUE, catalogue_bundle
 from models.nouns.entities import Entities
 from models.nouns.interactions import Interactions
-from models.nouns.vocabulary import Entity, InteractionKind
+from models.nouns.vocabulary import Entity
 from models.settings import Settings
 from models.training.activity import Standing, fit_activity
 from models.training.als import fit_als
@@ -56,24 +56,15 @@ class Lesson:
     @cached_property
     def standing(self) -> Standing:
         """The marketplace at the instant, as those tell who did not opt out."""
-        everything, heard = self.snapshot.interactions().before(self.as_of_us), self.interactions
-        startups = _heard(self.startups, everything.transposed(), heard.transposed())
-        return Standing(_heard(self.users, everything, heard), startups, heard, self.as_of_us)
+        return Standing(self.users, self.startups, self.interactions, self.as_of_us)
 
     def profiles(self, entities: Entities) -> Profiles:
         """Text columns; blank for who opted out and for who came after the instant."""
-        known = (entities.created_at < self.as_of_us) | (entities.interactions + entities.views > 0)
+        known = (entities.created_at < self.as_of_us) | (entities.count > 0)
         told = (known & ~entities.opted_out).tolist()
         columns: Mapping[str, list[str]] = self.snapshot.profiles(entities.entity, self.as_of_us)
         return {name: [text if tell else "" for text, tell in zip(column, told, strict=True)]
                 for name, column in columns.items()}
-
-
-def _heard(entities: Entities, everything: Interactions, heard: Interactions) -> Entities:
-    """The entities with views counted from `heard` alone where they are no counter of the platform but view events."""
-    counted, told = (np.bincount(e.owner[e.kind == InteractionKind.VIEW.code], minlength=len(entities))
-                     for e in (everything, heard))
-    return replace(entities, views=np.where(entities.views == counted, told, entities.views))
 
 
 #: Instants that demand learns from, as shares of the events after them, and the share that follows each.

@@ -1,13 +1,12 @@
 -- Question: which startups are on the platform at a cutoff, and what do their pages say?
 -- Parameters: as_of timestamptz, the cutoff
--- Columns: startup_id, name, description, category, field, type, tags, stage, location, founder_id, created_at, updated_at, withdrawn_at, views
+-- Columns: startup_id, name, description, category, field, type, tags, stage, location, founder_id, created_at, updated_at, withdrawn_at
 -- Order: startup_id
 -- Index: startups_pkey
--- Note: events are looked at only where a startup was born after the cutoff: it may have been met before. The running counter `views` is given only where it was last written before the cutoff: later it is the future (R05).
+-- Note: events are looked at only where a startup was born after the cutoff: it may have been met before. The running counter `views` is not asked for: nobody knows what it was at the cutoff (see view_readings).
 SELECT s.startup_id, s.name, s.description, s.category, s.field, s.type, s.tags, s.stage, s.location, s.founder_id,
        s.created_at, s.updated_at,
-       CASE WHEN s.withdrawn_at < :as_of THEN s.withdrawn_at END AS withdrawn_at,
-       CASE WHEN s.updated_at < :as_of THEN s.views END AS views
+       CASE WHEN s.withdrawn_at < :as_of THEN s.withdrawn_at END AS withdrawn_at
 FROM matchbook_startups s
 WHERE s.created_at IS NULL OR s.created_at < :as_of
    OR EXISTS (SELECT 1 FROM matchbook_interactions i WHERE i.startup_id = s.startup_id AND i.occurred_at < :as_of)

@@ -7,6 +7,8 @@ meet is what a good model recommends first. Group g's profiles speak g's words. 
 - a developer who opted out, a startup that was withdrawn, and a startup nobody ever met (`unmet`),
 - people of part 8 and above are hot (20 events and more), the others warm,
 - dislikes: everybody's last met startup of the own group is disliked after having been viewed.
+
+`traps.py` beside it holds what a platform's rows may tell of the future.
 """
 
 from __future__ import annotations

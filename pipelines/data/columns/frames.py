@@ -11,6 +11,7 @@ from models.errors import DataError
 from models.nouns.vocabulary import InteractionKind
 from pipelines.data.columns.checks import in_order, repeated
 from pipelines.data.columns.layout import INSTANT, INTERACTIONS
+from pipelines.data.columns.readings import ordered
 
 
 def people_table(frame: pd.DataFrame, schema: pa.Schema) -> pa.Table:
@@ -44,6 +45,13 @@ def events_table(
     arrays = [(np.cumsum(there_u) - 1)[user[kept]], (np.cumsum(there_s) - 1)[startup[kept]], kind[kept], at[kept]]
     events = pa.table([pa.array(a, f.type) for a, f in zip(arrays, INTERACTIONS, strict=True)], schema=INTERACTIONS)
     return users.filter(pa.array(there_u)), startups.filter(pa.array(there_s)), events
+
+
+def readings_table(startups: pa.Table, frame: pd.DataFrame, as_of_us: int) -> pa.Table:
+    """Readings of these startups before the cutoff. frame: startup_id, read_at, views; other startups are left out."""
+    at = _instants(frame["read_at"]) if len(frame) else np.zeros(0, np.int64)
+    place = np.where(at < as_of_us, _places(frame["startup_id"], startups["startup_id"]), -1)
+    return ordered(place, at, frame["views"].to_numpy(np.int64))
 
 
 def existed(people: pa.Table, met: np.ndarray, as_of_us: int) -> np.ndarray:

@@ -9,7 +9,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 #: Version of the layout below and of the manifest; an unknown one is refused when a snapshot is opened. What a format
-#: has more than the first may be missing in a snapshot: then nothing is known of it.
+#: has more than the first may be missing in a snapshot: then nothing is known of it. The first held the platform's
+#: counter `views` as of the export as well, which nothing reads now.
 FORMAT = 2
 READABLE = (1, 2)
 MANIFEST = "manifest.json"
@@ -44,13 +45,15 @@ STARTUPS = _schema(
     created_at=INSTANT,
     updated_at=INSTANT,
     withdrawn_at=INSTANT,
-    views=pa.int64(),
 )
 #: One row an event, ascending by user, startup, time, kind: row numbers of the two files above, `InteractionKind.code`,
 #: microseconds since 1970 UTC.
 INTERACTIONS = _schema(user=pa.int32(), startup=pa.int32(), kind=pa.int8(), at=pa.int64())
 #: One row a pair of which one was waved away, since when, ascending; row numbers of the files above.
 DISMISSALS = _schema(user=pa.int32(), startup=pa.int32(), at=pa.int64())
+#: One row for each time before the cutoff that an export read a startup's running counter, ascending by startup and
+#: time: the row number of the startup, microseconds since 1970 UTC, and what the counter said.
+READINGS = _schema(startup=pa.int32(), at=pa.int64(), views=pa.int64())
 #: One row for each row of the platform that broke a promise, as it was; what it lacked is null.
 REJECTED = _schema(
     user_id=pa.string(), startup_id=pa.string(), interaction_type=pa.string(), occurred_at=INSTANT, reason=pa.string()
@@ -62,6 +65,7 @@ FILES = {
     "interactions.parquet": INTERACTIONS,
     "rejected.parquet": REJECTED,
     "dismissals.parquet": DISMISSALS,
+    "readings.parquet": READINGS,
 }
 
 

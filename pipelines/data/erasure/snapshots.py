@@ -53,6 +53,7 @@ def _rewrite(artifacts: Artifacts, path: Path, snapshot: Snapshot, rejected: pa.
         "interactions.parquet": _others(snapshot, snapshot.events, person),
         "rejected.parquet": rejected.filter(pc.invert(_named(rejected, person))),
         _DISMISSALS: _others(snapshot, snapshot.dismissals, person),
+        "readings.parquet": _readings(snapshot, person),
     }
     tables = {file: table for file, table in tables.items() if file in snapshot.manifest["sha256"]}
     staging = artifacts.root / "runs" / f"erasure-{person.mark}"
@@ -79,7 +80,7 @@ def _manifest(
     staging.mkdir(parents=True, exist_ok=True, mode=0o700)
     for file, table in tables.items():
         with RowGroups(staging / file, FILES[file]) as groups:
-            groups.write(table.cast(FILES[file]))
+            groups.write(table.select(FILES[file].names).cast(FILES[file]))
     events, rejected, census = tables["interactions.parquet"], tables["rejected.parquet"], Census()
     census.add(events["kind"].to_numpy(), events["at"].to_numpy())
     reasons = Counter(rejected["reason"].to_pylist())
@@ -92,6 +93,8 @@ def _manifest(
         "erased": [*before.get("erased", []), person.mark],
         "sha256": {file: sha256_of(staging / file) for file in tables},
     }
+    if "readings.parquet" in tables:
+        manifest["views"] = {**before["views"], "readings": len(tables["readings.parquet"])}
     return {**manifest, "digest": digest_of(manifest)}
 
 
@@ -112,6 +115,11 @@ def _others(snapshot: Snapshot, table: pa.Table, person: Person) -> pa.Table:
     user, startup = (int(ids.rows_of([person.id])[0]) for ids in (snapshot.user_ids, snapshot.startup_ids))
     mine = (table["user"].to_numpy() == user) | (table["startup"].to_numpy() == startup)
     return table.filter(pa.array(~np.asarray(mine)))
+
+
+def _readings(snapshot: Snapshot, person: Person) -> pa.Table:
+    startup = int(snapshot.startup_ids.rows_of([person.id])[0])
+    return snapshot.readings.filter(pc.not_equal(snapshot.readings["startup"], startup))
 
 
 def _named(rejected: pa.Table, person: Person) -> pa.ChunkedArray:

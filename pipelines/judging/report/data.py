@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 from models.errors import DataError
 from models.nouns.vocabulary import Entity
 from pipelines.data.columns.layout import INSTANT
+from pipelines.data.columns.readings import FROM_READINGS
 from pipelines.data.snapshot import Snapshot, read_manifest
 from pipelines.judging.report import plots
 from pipelines.judging.report.page import figure
@@ -45,14 +46,25 @@ def limits(path: Path, manifest: Mapping[str, Any], stage_known: str) -> list[st
                     f"{blank[Entity.STARTUP]:,} startups.")
     told.append("Withdrawals and opt-outs count from their own instant; one that was taken back before the export has "
                 "left no trace.")
-    views, updated = _column(path, Entity.STARTUP, "views"), _column(path, Entity.STARTUP, "updated_at")
-    counted = pc.and_(pc.is_valid(views), pc.fill_null(pc.less(updated, _instant(cutoff)), False))
-    told.append(f"The platform's running count of views was written before the cutoff for {_true(counted):,} of "
-                f"{len(views):,} startups; for the others view events are counted.")
+    told.append(_views(manifest.get("views") or {}))
     if stage_known != "always":
         told.append("A startup's stage is taken as unknown until its first event: the platform tells it with the first "
                     "round, which may lie after the cutoff.")
+    for side, columns in (manifest.get("withheld") or {}).items():
+        told += [f"The {column} of {side} is left out: it is filled, or blank, because of what came later; at the "
+                 f"inner cut, {how}." for column, how in columns.items()]
     return told
+
+
+def _views(about: Mapping[str, Any]) -> str:
+    """What says how often a startup was viewed, and why."""
+    if about.get("from") == FROM_READINGS:
+        return (f"How often a startup was viewed is told by {about['readings']:,} readings of the platform's running "
+                f"count that earlier builds kept, since {about['since']}.")
+    kept = (f"readings of it were kept since {about['since']} only, not since before the inner cut"
+            if about.get("since") else "no earlier build kept readings of it")
+    return ("How often a startup was viewed is told by view events. What the platform's running count was at an "
+            f"earlier instant is not known: {kept}.")
 
 
 def data_of(data: Mapping[str, Any]) -> str:

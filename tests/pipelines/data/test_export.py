@@ -73,7 +73,7 @@ def test_a_marketplace_worked_out_by_hand(market: Settings) -> None:
         (0, 0, 0), (0, 0, 1), (0, 1, 4), (1, 0, 5), (1, 0, 3), (1, 1, 2)]  # fmt: skip
     assert events.at[3] == -(365 * 86_400 - 200 * 86_400 - 73_060) * 1_000_000  # the 201st day of 1969
     startups = snapshot.entities(Entity.STARTUP)
-    assert startups.views.tolist() == [1, 90]
+    assert startups.views.tolist() == [1, 0]
     assert startups.count.tolist() == [2, 2]
     assert startups.founder.tolist() == [1, -1]
     assert startups.created_at[0] % 1_000_000 == 1

@@ -42,7 +42,6 @@ STARTUPS = pd.DataFrame(
             "stage": "seed",
             "created_at": "2024-02-20",
             "founder_id": BEN,
-            "views": "90",
             "updated_at": "2024-02-25",
             "withdrawn_at": "2024-02-28",
         },
@@ -53,7 +52,6 @@ STARTUPS = pd.DataFrame(
             "stage": "angel",
             "created_at": "2023-01-01",
             "founder_id": "",
-            "views": "50",
             "updated_at": "",
             "withdrawn_at": "",
         },
@@ -64,7 +62,6 @@ STARTUPS = pd.DataFrame(
             "stage": "seed",
             "created_at": "2024-03-01",
             "founder_id": CY,
-            "views": "",
             "updated_at": "",
             "withdrawn_at": "",
         },
@@ -117,7 +114,7 @@ def test_users_at_the_cutoff(snapshot: Snapshot) -> None:
 def test_startups_at_the_cutoff(snapshot: Snapshot) -> None:
     startups = snapshot.entities(Entity.STARTUP)
     assert startups.count.tolist() == [2, 2]  # R09: distinct users
-    assert startups.views.tolist() == [2, 90]  # R05: Acme's counter is of an unknown time, so its view events count
+    assert startups.views.tolist() == [2, 0]
     assert startups.interactions.tolist() == [1, 2]
     assert startups.listed.tolist() == [True, False]
     assert startups.founder.tolist() == [-1, 1]
@@ -133,7 +130,30 @@ def test_an_earlier_instant_keeps_the_rows_and_forgets_what_came_later(snapshot:
     assert users.listed.tolist() == [True, True, False]  # Cy had not acted yet
     assert users.count.tolist() == [2, 1, 0]
     assert startups.listed.tolist() == [True, False]  # Bolt is not born
-    assert startups.views.tolist() == [2, 0]  # its counter was written later
+    assert startups.views.tolist() == [2, 0]
+
+
+def read(*rows: tuple[str, str, int]) -> Snapshot:
+    return Snapshot.of(USERS, STARTUPS, EVENTS, AS_OF, {"holdout_share": 0.2},
+                       readings=pd.DataFrame(rows, columns=["startup_id", "read_at", "views"]))
+
+
+def test_a_counter_is_what_the_newest_reading_before_an_instant_says() -> None:
+    """R05. The inner cut leaves the last of five events after it: the first reading lies before the week of that."""
+    later, unborn = (BOLT, "2024-03-01", 90), (CORE, "2024-01-01", 9)
+    snapshot = read((ACME, "2024-02-09", 40), (ACME, "2024-01-03", 30), later, unborn)
+    assert snapshot.manifest["views"] == {"from": "readings", "since": "2024-01-03T00:00:00+00:00", "readings": 2}
+    for instant, acme in (("2024-01-03", 2), ("2024-01-03T00:00:01", 30), ("2024-02-09", 30), ("2024-02-28", 40)):
+        assert snapshot.entities(Entity.STARTUP, us(instant)).views.tolist() == [acme, 0], instant
+    assert snapshot.entities(Entity.USER).views.tolist() == [2, 0, 0]
+
+
+@pytest.mark.parametrize(("first", "counts"), [("2024-02-25T23:59:59.999999", True), ("2024-02-26", False)])
+def test_readings_count_where_they_reach_back_before_the_week_of_the_inner_cut(first: str, counts: bool) -> None:
+    """Otherwise view events do, at every instant: a ranker judged with one kind of number must not serve another."""
+    snapshot = read((ACME, first, 30))
+    assert snapshot.views_from == ("readings" if counts else "events")
+    assert snapshot.entities(Entity.STARTUP).views.tolist() == [30 if counts else 2, 0]
 
 
 def test_withdrawn_from_the_next_instant_on(snapshot: Snapshot) -> None:

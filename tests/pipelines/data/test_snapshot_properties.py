@@ -40,18 +40,17 @@ def us(hour: int) -> int:
 
 def snapshot_of(events: list[Any], users: list[Any], startups: list[Any]) -> Snapshot:
     user_rows = [(i, iso(born), iso(left)) for i, (born, left, _) in zip(USERS, users, strict=True)]
-    startup_rows = [
-        (i, iso(born), iso(gone), iso(written), "" if written is None else "7")
-        for i, (born, gone, written) in zip(STARTUPS, startups, strict=True)
-    ]
+    startup_rows = [(i, iso(born), iso(gone)) for i, (born, gone, _) in zip(STARTUPS, startups, strict=True)]
+    read = [(i, iso(at), 7) for i, (_, _, at) in zip(STARTUPS, startups, strict=True) if at is not None]
     return Snapshot.of(
         pd.DataFrame(user_rows, columns=["user_id", "created_at", "opted_out_at"]),
-        pd.DataFrame(startup_rows, columns=["startup_id", "created_at", "withdrawn_at", "updated_at", "views"]),
+        pd.DataFrame(startup_rows, columns=["startup_id", "created_at", "withdrawn_at"]),
         pd.DataFrame(
             [(u, s, kind.value, iso(hour)) for u, s, kind, hour in events],
             columns=["user_id", "startup_id", "interaction_type", "occurred_at"],
         ),
         iso(AS_OF),
+        readings=pd.DataFrame(read, columns=["startup_id", "read_at", "views"]),
     )
 
 
@@ -70,13 +69,14 @@ def test_every_column_at_every_instant(events: list[Any], users: list[Any], star
         ]
         assert table.ids.ids.tolist() == there
         for row, one in enumerate(there):
-            born, left, written = facts[ids.index(one)]
+            born, left, read = facts[ids.index(one)]
             mine = [e for e in before if e[place] == one]
             gone = left is not None and left < instant
             assert table.count[row] == (len(mine) if entity is Entity.USER else len({e[0] for e in mine}))
             views = sum(e[2] is InteractionKind.VIEW for e in mine)
             assert table.interactions[row] == len(mine) - views
-            counted = entity is Entity.STARTUP and written is not None and written < instant
+            counted = entity is Entity.STARTUP and read is not None and read < instant
+            counted &= snapshot.views_from == "readings"
             assert table.views[row] == (7 if counted else views)
             assert table.listed[row] == ((born is None or born < instant or bool(mine)) and not gone)
             assert table.opted_out[row] == (entity is Entity.USER and gone)

@@ -33,12 +33,12 @@ Fitter = Callable[[Lesson], Bundle]
 
 @cache
 def snapshot() -> Snapshot:
-    """A market where much happens after the cut: arrivals with words of their own, opt-outs, withdrawals, counters."""
+    """A market where much happens after the cut: arrivals with words of their own, opt-outs, withdrawals, readings."""
     users, startups, events = rows()
     users.loc[7, "opted_out_at"], startups["withdrawn_at"] = "2024-02-27", ""
     startups.loc[3, "withdrawn_at"] = "2024-02-28"
-    startups["views"] = np.arange(len(startups)) * 10
-    startups["updated_at"] = np.where(startups.index % 2, "2024-02-01", "2024-02-25")
+    read = pd.concat([pd.DataFrame({"startup_id": startups.startup_id, "read_at": day, "views": startups.index * times})
+                      for day, times in (("2023-12-30", 10), ("2024-02-25", 100))])
     startups["stage"] = np.where(startups.index % 3, "seed", "series a")
     user = {"user_id": "ffffffff-ffff-4fff-bfff-fffffffffffe", "role": "developer", "interests": "zeppelins",
             "created_at": "2024-02-20"}
@@ -47,8 +47,8 @@ def snapshot() -> Snapshot:
     met = pd.DataFrame({"user_id": [user["user_id"], *users.user_id[:40]], "startup_id": startup["startup_id"],
                         "interaction_type": "like", "occurred_at": "2024-02-21T00:00:00Z"})
     people, companies = (pd.concat([table, pd.DataFrame([dict.fromkeys(table, "") | one])])
-                         for table, one in ((users, user), (startups.astype({"views": str}), startup)))
-    return Snapshot.of(people, companies, pd.concat([events, met]), AS_OF, SETTINGS.recorded())
+                         for table, one in ((users, user), (startups, startup)))
+    return Snapshot.of(people, companies, pd.concat([events, met]), AS_OF, SETTINGS.recorded(), readings=read)
 
 
 @cache
@@ -75,7 +75,7 @@ def test_what_is_forgotten_is_what_came_later() -> None:
     assert past.startups["withdrawn_at"].null_count == len(past.startups)
     out = past.users["opted_out_at"].drop_null().to_pylist()  # out by the cutoff is out at every cut (R23)
     assert len(out) == 2 and max(microseconds(at) for at in out) < CUT
-    assert 0 < past.startups["views"].null_count < len(past.startups)
+    assert 0 < 2 * len(past.readings) == len(now.readings) and past.views_from == now.views_from == "readings"
 
 
 def _everything(lesson: Lesson) -> Lesson:

@@ -1,0 +1,6 @@
+-- Drop what was read of startups that the platform has not had for :days days or longer.
+DELETE FROM matchbook_view_readings r
+WHERE NOT EXISTS (SELECT 1 FROM matchbook_startups s WHERE s.startup_id = r.startup_id)
+  AND NOT EXISTS (SELECT 1 FROM matchbook_view_readings l
+                  WHERE l.startup_id = r.startup_id
+                    AND l.read_at >= clock_timestamp() - make_interval(days => :days))

@@ -1,0 +1,50 @@
+"""Words that are filled because somebody was met later are left out of a snapshot, and that is told."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from models.nouns.vocabulary import Entity
+from models.settings import Settings
+from pipelines.data.export import export_snapshot
+from pipelines.data.load import import_folder
+from pipelines.data.snapshot import Snapshot
+from pipelines.runs.run import Run, parse_instant
+from tests.pipelines.learning.market import AS_OF, rows
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A market whose descriptions are written when a startup is met in the last fifth of the events.
+
+    Headlines are blank at random, tags of the unpopular."""
+    users, startups, events = rows(people=300, startups=900, events=4500)
+    events = events.sort_values("occurred_at")
+    late = events.iloc[int(len(events) * 0.8) :]
+    met = events.iloc[: int(len(events) * 0.8)].groupby("startup_id").size().reindex(startups.startup_id).fillna(0)
+    startups["description"] = np.where(startups.startup_id.isin(late.startup_id), "zeppelins", "")
+    startups["tags"] = np.where(met.to_numpy() > np.arange(len(startups)) % 4, "airships", "")
+    users["headline"] = np.where(users.index % 3, "building", "")
+    for name, table in (("users", users), ("startups", startups), ("interactions", events)):
+        pd.DataFrame(table).to_csv(tmp_path / f"{name}.csv", index=False)
+    return tmp_path
+
+
+def test_a_column_that_tells_the_future_is_left_out(settings: Settings, folder: Path,
+                                                    caplog: pytest.LogCaptureFixture) -> None:
+    import_folder(settings, folder)
+    run = Run.start(settings, "r", parse_instant(AS_OF))
+    stored = [export_snapshot(run, fresh)["snapshot"] for fresh in (False, True)]
+    assert stored[0] == stored[1]
+    assert "the column description of startups is left out of this build" in caplog.text
+    snapshot = Snapshot.open(settings.artifacts / "snapshots" / stored[0])
+    assert list(snapshot.manifest["withheld"]["startups"]) == ["description"]
+    assert snapshot.manifest["withheld"]["users"] == {}
+    assert "were met from then on" in snapshot.manifest["withheld"]["startups"]["description"]
+    words = snapshot.profiles(Entity.STARTUP)
+    assert set(words["description"]) == {""} and {"airships", ""} == set(words["tags"])
+    assert set(snapshot.profiles(Entity.USER)["headline"]) == {"building", ""}
