@@ -110,7 +110,7 @@ class Snapshot:
             "counts": {"users": len(kept_users), "startups": len(kept_startups), "interactions": len(events)},
             "views": source_of_views(read, census.facts()["events_per_week"], share),
         }
-        return cls(name, manifest, kept_users, kept_startups, events, read)
+        return cls(name, manifest, kept_users, kept_startups, events, readings=read)
 
     @property
     def as_of_us(self) -> int:

@@ -43,7 +43,7 @@ def withhold(staged: Snapshot, folder: Path) -> dict[str, dict[str, str]]:
 
 
 def _telling(staged: Snapshot, entity: Entity) -> Iterator[tuple[str, str]]:
-    at = np.sort(staged.interactions().at)
+    at = np.sort(staged.heard.at)
     share = float(staged.manifest["settings"]["holdout_share"])
     cut_us = int(at[int(len(at) * (1 - share))]) if len(at) else 0
     events = staged.interactions() if entity is Entity.USER else staged.interactions().transposed()
