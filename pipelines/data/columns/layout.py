@@ -8,9 +8,9 @@ from types import TracebackType
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-#: Version of the layout below and of the manifest; an unknown one is refused when a snapshot is opened. What a format has
-#: more than the first may be missing in a snapshot: then nothing is known of it. The first held the platform's counter
-#: `views` as of the export as well, which nothing reads now.
+#: Version of the layout below and of the manifest; an unknown one is refused when a snapshot is opened. What a format
+#: has more than the first may be missing in a snapshot: then nothing is known of it. The first held the platform's
+#: counter `views` as of the export as well, which nothing reads now.
 FORMAT = 2
 READABLE = (1, 2)
 MANIFEST = "manifest.json"

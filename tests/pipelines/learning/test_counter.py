@@ -28,7 +28,7 @@ SURFACE = Surface.STARTUPS_FOR_DEVELOPER
 
 
 def tables() -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
-    users, startups, events = rows(people=150, startups=200, events=4000)
+    users, startups, events = rows(people=300, startups=300, events=6000)
     return users, *folded(startups, events, CUTOFF)
 
 
@@ -75,7 +75,7 @@ def test_a_counter_without_readings_changes_nothing() -> None:
 def test_readings_say_the_same_at_the_inner_cut_as_they_did_then() -> None:
     """The counter is a feature where it is known: popularity is of what it said at each instant (C49, R05)."""
     _, startups, _ = tables()
-    everything = rows(people=150, startups=200, events=4000)[2]
+    everything = rows(people=300, startups=300, events=6000)[2]
     snapshot = before(startups, readings(everything, "2024-01-02", CUTOFF))
     assert snapshot.views_from == "readings"
     for day in ("2024-01-20", "2024-02-08", "2024-02-18"):
@@ -93,7 +93,7 @@ def test_readings_say_the_same_at_the_inner_cut_as_they_did_then() -> None:
 def test_what_the_ranker_is_judged_at_is_what_it_earns(read: bool, tmp_path: Path,
                                                        monkeypatch: pytest.MonkeyPatch) -> None:
     _, startups, _ = tables()
-    everything = rows(people=150, startups=200, events=4000)[2]
+    everything = rows(people=300, startups=300, events=6000)[2]
     snapshot = before(startups, readings(everything, "2024-01-02", CUTOFF) if read else None)
     run, stage = stage_of(snapshot, tmp_path, monkeypatch)
     cut_us, bundles = stage.holdout.cut_us, stage.holdout.bundles
