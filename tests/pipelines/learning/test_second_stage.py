@@ -20,7 +20,6 @@ from pipelines.learning.ranking_set import ranking_set
 from pipelines.learning.second_stage import open_second_stage, train_ranker
 from pipelines.runs.run import Run
 
-
 #: Rules that rank by age alone: any network is clearly better.
 POOR = {"rule_model_weight": 0.0, "rule_popularity_weight": 0.0, "rule_diversity_weight": 0.0}
 
