@@ -31,7 +31,7 @@ from serving.doors.breaker import PAUSE_S, Breaker
 SINCE_MOST = 2000  # slots of a since hash that a hit looks through: all, unless somebody met about a thousand and more
 MINUTE_S, DAY_S = 60, 86_400
 #: What a new since hash, and a new field of one, take of Redis' memory, measured (docs/benchmarks.md).
-HASH_BYTES, FIELD_BYTES = 200, 80
+HASH_BYTES, FIELD_BYTES = 120, 80
 FULL_S = 60  # the drain runs every minute
 #: So long a connection is kept: after a failover behind one name it may lead to a server that is the primary no more.
 CONNECTION_S = 60.0

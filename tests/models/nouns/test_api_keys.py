@@ -12,6 +12,7 @@ import pytest
 
 from models.errors import SettingsError
 from models.nouns.api_keys import Scope, decode_keys, encode_keys, key_of, new_key
+from models.nouns.vocabulary import EventKind
 
 NOW = datetime(2024, 5, 1, 2, tzinfo=UTC)
 GOLDEN = Path(__file__).parents[2] / "golden" / "api_keys_1.json"
@@ -79,3 +80,32 @@ def test_a_file_that_was_tampered_with_is_refused(field: str, value: object) -> 
 def test_what_is_no_such_file_is_refused(text: str) -> None:
     with pytest.raises(SettingsError, match="not a file of API keys"):
         decode_keys(text)
+
+
+BOUND = Path(__file__).parents[2] / "golden" / "api_keys_2.json"
+
+
+def test_a_file_with_a_bound_key_is_read_as_it_was_written_and_one_without_stays_format_1() -> None:
+    held = decode_keys(BOUND.read_bytes())
+    assert encode_keys(held.values()) == BOUND.read_text()
+    key = held["3f9a2c1b04de"]
+    assert (key.types, key.users, key.startups) == ((EventKind.CLICK, EventKind.VIEW), ("64", "65"), ())
+    assert json.loads(encode_keys([held["9b2e00aa41c7"]]))["format"] == 1
+
+
+@pytest.mark.parametrize(("scopes", "bounds"), [
+    ([Scope.READ], {"types": ["view"]}), ([Scope.ADMIN, Scope.EVENTS], {"types": ["view"]}),
+    ([Scope.EVENTS], {"types": ["stare"]}), ([Scope.EVENTS], {"users": ["x"]}), ([Scope.EVENTS], {"users": [""]}),
+    ([Scope.EVENTS], {"startups": ["-"]}), ([Scope.EVENTS], {"startups": ["3" * 37]})])
+def test_bounds_that_bind_nothing_or_that_no_event_meets_are_refused(
+        scopes: list[Scope], bounds: dict[str, list[str]]) -> None:
+    with pytest.raises(SettingsError):
+        new_key("x", scopes, NOW, None, bounds)
+
+
+@pytest.mark.parametrize(("field", "value"), [
+    ("types", "view"), ("types", ["stare"]), ("users", "64"), ("users", [64]), ("startups", ["%"]), ("users", None)])
+def test_bounds_that_were_tampered_with_are_refused_and_never_taken_for_none(field: str, value: object) -> None:
+    key, _ = new_key("x", [Scope.EVENTS], NOW, None, {"types": ["view"]})
+    with pytest.raises(SettingsError, match="not a file of API keys"):
+        decode_keys(json.dumps({"format": 2, "keys": [asdict(key) | {field: value}]}))

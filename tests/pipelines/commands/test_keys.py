@@ -78,3 +78,13 @@ def test_a_damaged_file_is_not_written_over(file: Path, capsys: pytest.CaptureFi
     assert main(["keys", "add", "backend"]) == 1
     assert "not a file of API keys" in capsys.readouterr().err
     assert file.read_text() == "{"
+
+
+def test_a_key_is_bound_to_what_it_may_post(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (made,) = said(capsys, "add", "tracker", "--type", "view", "--type", "click", "--startup", "F957")
+    assert (made["scopes"], made["types"], made["users"], made["startups"]) == (
+        ["events"], ["click", "view"], [], ["f957"])
+    assert decode_keys(file.read_bytes())[made["id"]].bound
+    assert main(["keys", "add", "x", "--scope", "read", "--type", "view"]) == 1
+    assert main(["keys", "add", "x", "--user", "nobody"]) == 1
+    assert "in small letters" in capsys.readouterr().err

@@ -1,0 +1,79 @@
+"""Thirty days in which people meet day by day and one caller forges as many events as it may: what Redis holds of them.
+
+    python -m benchmarks.faults.posting [--days 30] [--pairs 200]
+
+Each day one active person meets `pairs` startups and a build goes live; beside it a caller posts strangers' events
+until it is refused. Printed: pairs held of the active person day by day, bytes that the forged events took.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import uuid
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+from benchmarks.faults.town import Town, town
+from models.errors import TooManyEvents
+from models.nouns.interactions import Event
+from models.nouns.release import since_value
+from models.nouns.vocabulary import Entity, EventKind
+from models.settings import Settings
+from pipelines.release.cache import connect
+from pipelines.release.since.refresh import Met, _write
+from pipelines.runs.run import microseconds
+from serving.doors.cache import Cache
+
+MB = 1 << 20
+KEPT = 3  # builds that stay loaded
+
+
+def main() -> int:
+    """Exit status 1 where the hash of the active person, or what was forged, outgrew its bound."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.faults.posting", description=__doc__)
+    parser.add_argument("--days", type=int, default=30)
+    parser.add_argument("--pairs", type=int, default=200)
+    args = parser.parse_args()
+    with town(seed=1) as found:
+        held = active(found, args.days, args.pairs)
+        taken, grown, budget = forged(replace(found.settings, events_memory_mb=16))
+    sys.stdout.write(f"pairs held of the active person, day by day: {held}\n"
+                     f"forged events taken of one caller in a day: {taken}, {grown / MB:.1f} MB in since hashes, "
+                     f"budget {budget / MB:.0f} MB\n")
+    return int(max(held) > KEPT * args.pairs or grown > 2 * budget)
+
+
+def active(found: Town, days: int, pairs: int) -> list[int]:
+    """Pairs in the hash of somebody who meets `pairs` startups a day, after each day's drain."""
+    client, cache, user = connect(found.settings), Cache(found.settings), str(uuid.UUID(int=1))
+    start, held = datetime.now(UTC) - timedelta(days=days), list[int]()
+    for day in range(days):
+        at = start + timedelta(days=day)
+        met = [Met(user, str(uuid.uuid4()), since_value(EventKind.LIKE.code, microseconds(at))) for _ in range(pairs)]
+        needed = microseconds(at - timedelta(days=KEPT - 1, minutes=15))  # the cutoff of the oldest loaded build
+        _write(client, cache.keys, found.settings, met, needed)
+        held.append(client.hlen(cache.keys.since(Entity.USER, user)))
+    cache.close()
+    return held
+
+
+def forged(settings: Settings) -> tuple[int, int, int]:
+    """Events of strangers that one caller could post, the bytes of their hashes, and the bytes that it may claim."""
+    client, cache, taken = connect(settings), Cache(replace(settings, events_rate_limit=10**9,
+                                                            events_waiting_most=10**9)), 0
+    before = client.info("memory")["used_memory"]
+    try:
+        while True:
+            now = datetime.now(UTC)
+            events = [Event(*(str(uuid.uuid4()) for _ in range(3)), EventKind.DISMISS, now) for _ in range(200)]
+            cache.post("forger", events, cache.now())
+            taken += len(events)
+    except TooManyEvents:
+        stream = client.memory_usage(cache.keys.events, samples=0) or 0
+    cache.close()
+    return taken, client.info("memory")["used_memory"] - before - stream, settings.events_memory_mb * MB
+
+
+if __name__ == "__main__":
+    sys.exit(main())
