@@ -32,4 +32,4 @@ ENV PYTHONPATH=/opt/matchbook \
     AIRFLOW__CORE__DAGS_FOLDER=/opt/matchbook/dags \
     AIRFLOW__CORE__PLUGINS_FOLDER=/opt/matchbook/dags/matchbook_plugins
 
-CMD ["gunicorn", "-c", "python:serving.processes", "serving.wsgi:app"]
+CMD ["python", "-m", "serving.processes"]

@@ -22,6 +22,7 @@ MatchbookError
 ├── RequestError             a request to the reader is refused; malformed ones are answered 400
 │   ├── NotIdentified        401: no API key, or not one that is held
 │   ├── NotAllowed           403: the key's scopes do not reach this far
+│   ├── BodyTooSlow          408
 │   ├── BodyTooLarge         413
 │   ├── UrlTooLong           414
 │   ├── TooManyRequests      429: the caller has asked more often in this minute than it may
@@ -140,6 +141,12 @@ class NotAllowed(RequestError):
     """The key is known, but its scopes do not reach this far."""
 
     status = 403
+
+
+class BodyTooSlow(RequestError):
+    """The body of the request did not come in time."""
+
+    status = 408
 
 
 class BodyTooLarge(RequestError):

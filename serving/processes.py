@@ -1,36 +1,117 @@
-"""How gunicorn runs the reader, from the usual settings: `gunicorn -c python:serving.processes serving.wsgi:app`."""
+"""The processes of the reader, from the usual settings: `python -m serving.processes`.
+
+granian takes the connections: slow and idle ones cost it no thread (docs/decisions/reader/server.md).
+"""
 
 from __future__ import annotations
 
+import argparse
+import os
+import resource
 import shutil
-import tempfile
+import signal
+import socket
+import sys
+import threading
+from importlib import import_module
+from multiprocessing import connection, parent_process
+from pathlib import Path
 from typing import Any
 
+from granian import Granian
+from granian.constants import HTTPModes, Interfaces
+from granian.http import HTTP1Settings
+from granian.log import LogLevels
+
+from models.errors import MatchbookError, SettingsError
 from models.settings import Settings
+from serving import counted
 
-_settings = Settings.from_env()
-_numbers = tempfile.mkdtemp(prefix="matchbook-metrics-")
-
-bind = f"{_settings.reader_host}:{_settings.reader_port}"
-workers = _settings.reader_workers
-worker_class = "gthread"  # measured 1.2 times as fast as sync workers
-threads = _settings.reader_threads
-timeout = 30
-graceful_timeout = 10
-keepalive = 5
-limit_request_line = 8190  # the most there is: 200 excluded ids are longer than the usual 4,094
-proc_name = "matchbook-reader"
-loglevel = "warning"
-control_socket_disable = True  # it would be opened in the home directory
-raw_env = [f"PROMETHEUS_MULTIPROC_DIR={_numbers}"]  # /metrics adds up all workers
+APP = "serving.wsgi:app"
+CONNECTIONS_MOST = 16_384  # of one process; less where the system allows fewer open files
+SPARE_FILES = 256  # for Redis, PostgreSQL, models and logs
+HEADERS_S = 5  # so long a client may take to send the headers, and an idle connection is kept, also while we stop
+HEADERS_MOST = 32 * 1024  # bytes of an address and all headers
+STOP_S = 9  # requests under way have so long to end; Docker kills after 10
 
 
-def child_exit(_server: Any, worker: Any) -> None:
-    """A worker is gone: forget what only a living one can say."""
-    from prometheus_client.multiprocess import mark_process_dead
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m serving.processes", description=__doc__)
+    parser.add_argument("app", nargs="?", default=APP, help="another WSGI app to run in the same way, for comparing")
+    args = parser.parse_args()
+    try:
+        settings = Settings.from_env()
+        host = _address(settings)
+        folder = counted.open_folder(settings.home)
+    except (MatchbookError, OSError) as error:
+        sys.stderr.write(f"the reader cannot start: {error}\n")
+        return 1
+    os.environ[counted.FOLDER] = str(folder)
+    try:
+        _server(settings, host, args.app).serve(target_loader=_load)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    return 0
 
-    mark_process_dead(worker.pid)  # type: ignore[no-untyped-call]
+
+def _server(settings: Settings, host: str, app: str) -> Any:
+    return Granian(
+        app, host, settings.reader_port, interface=Interfaces.RSGI, workers=settings.reader_workers,
+        http=HTTPModes.http1, websockets=False, backlog=2048, backpressure=_connections(),
+        http1_settings=HTTP1Settings(header_read_timeout=1000 * HEADERS_S, max_buffer_size=HEADERS_MOST),
+        log_level=LogLevels.warning, respawn_failed_workers=True, respawn_interval=0.1, workers_kill_timeout=STOP_S,
+    )
 
 
-def on_exit(_server: Any) -> None:
-    shutil.rmtree(_numbers, ignore_errors=True)
+def _address(settings: Settings) -> str:
+    """The address to listen on as digits. Raises SettingsError where it has none or the port is taken.
+
+    Every process listens for itself (SO_REUSEPORT), so a second reader on the same port would not fail by itself."""
+    host, port = settings.reader_host.strip("[]"), settings.reader_port
+    try:
+        family, _, _, _, found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, socket.SOCK_STREAM) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(found)
+    except (OSError, UnicodeError) as error:
+        raise SettingsError(f"MATCHBOOK_READER_HOST={host} and MATCHBOOK_READER_PORT={port} must name an address of "
+                            f"this machine with a free port: {error}") from error
+    return str(found[0])
+
+
+def _connections() -> int:
+    """Connections that a process may hold, with as many open files as the system allows us."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = CONNECTIONS_MOST + SPARE_FILES
+    wanted = most if hard == resource.RLIM_INFINITY else min(most, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+        soft = wanted
+    return CONNECTIONS_MOST if soft == resource.RLIM_INFINITY else max(64, min(CONNECTIONS_MOST, soft - SPARE_FILES))
+
+
+def _load(app: str) -> object:
+    """In each process: the app as granian calls it. Ends the process where the app cannot be made."""
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # the parent's handler is inherited: it would swallow an early end
+    threading.Thread(target=_end_with_parent, name="parent-watch", daemon=True).start()
+    counted.fold_ended(Path(os.environ[counted.FOLDER]))
+    from serving.rsgi import WholeRequests
+
+    module, _, name = app.partition(":")
+    try:
+        return WholeRequests(getattr(import_module(module), name), Settings.from_env().reader_threads)
+    except MatchbookError as error:
+        sys.stderr.write(f"the reader cannot start: {error}\n")
+        raise SystemExit(1) from None
+
+
+def _end_with_parent() -> None:
+    """A process whose parent was killed would go on answering beside the next reader."""
+    parent = parent_process()
+    if parent is not None:
+        connection.wait([parent.sentinel])
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,4 +1,4 @@
-"""The process of the reader: `gunicorn -c python:serving.processes serving.wsgi:app`, settings from the environment."""
+"""The app of each process of the reader, a plain WSGI app; settings from the environment."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A small marketplace of random lists for fault runs: releases, a reader under gunicorn, and clients that check."""
+"""A small marketplace of random lists for fault runs: releases, a reader, and clients that check."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from sqlalchemy import text
 
-from benchmarks.serving.reader import gunicorn, random_release
+from benchmarks.serving.reader import random_release, serve
 from models.nouns.ranked_lists import RankedLists
 from models.nouns.vocabulary import Entity, Surface
 from models.settings import Settings
@@ -55,7 +55,7 @@ def town(seed: int, releases: int = 1) -> Iterator[Town]:
             made = [_stored(settings, seed, day) for day in range(1, releases + 1)]
             _move_in(settings, made[0][1])
             promote(settings, made[0][0])
-            with gunicorn(settings, "serving.wsgi:app") as (port, _):
+            with serve(settings, "serving.wsgi:app") as (port, _):
                 yield Town(home, settings, port, dict(made))
         finally:
             stop_servers(home)

@@ -1,1 +1,1 @@
-"""The reader measured: under gunicorn beside a bare route, and its live lists."""
+"""The reader measured: beside a bare route, beside slow clients, and its live lists."""

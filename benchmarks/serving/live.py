@@ -29,7 +29,7 @@ import redis
 from threadpoolctl import threadpool_limits
 
 from benchmarks.run import SIZES, Bench
-from benchmarks.serving.reader import gunicorn, resident
+from benchmarks.serving.reader import resident, serve
 from benchmarks.steps import settings_of
 from models.nouns.catalogue import CATALOGUE, encode_items, entities_of
 from models.nouns.release import POPULAR_FIELD, Keys, Release, encode_lists
@@ -190,7 +190,7 @@ def seconds(reader: Reader, surface: Surface, owner: str) -> tuple[float, float]
 
 def at_once(settings: Settings, owner: str) -> str:
     """Many who miss the list of one owner at the same moment, with the usual budget and two processes."""
-    with gunicorn(settings, "serving.wsgi:app") as (port, master):
+    with serve(settings, "serving.wsgi:app") as (port, master):
         time.sleep(30)  # the models of both processes are open by then
         address = f"http://127.0.0.1:{port}"
 

@@ -1,4 +1,4 @@
-"""`python -m benchmarks.serving.reader`: the reader under gunicorn, a bare Flask route under the same, Redis itself.
+"""`python -m benchmarks.serving.reader`: the reader, a bare Flask route under the same server, Redis itself.
 
 All ways take turns in every round; medians over the rounds are printed, and ratios, because machines differ. One
 process with 16 connections that are kept open asks as fast as it is answered; on two cores it is a third of the load.
@@ -65,9 +65,9 @@ def compare(settings: Settings, owners: list[str], seconds: float, rounds: int) 
     quiet = replace(settings, log_level="WARNING")
     ours, constant = "serving.wsgi:app", "benchmarks.serving.bare_route:app"
     with (
-        gunicorn(settings, ours) as (reader, master),
-        gunicorn(quiet, ours) as (silent, _),
-        gunicorn(settings, constant) as (plain, _),
+        serve(settings, ours) as (reader, master),
+        serve(quiet, ours) as (silent, _),
+        serve(settings, constant) as (plain, _),
     ):
         paths = [f"/api/recommendations/{SURFACE}/{o}" for o in owners]
         ways: dict[str, Callable[[], list[float]]] = {
@@ -155,11 +155,11 @@ def hget(settings: Settings, owners: list[str], seconds: float) -> list[float]:
 
 
 @contextmanager
-def gunicorn(settings: Settings, app: str) -> Iterator[tuple[int, int]]:
-    """gunicorn as `make up` runs it, two processes of four threads; gives its port and process id."""
+def serve(settings: Settings, app: str) -> Iterator[tuple[int, int]]:
+    """An app as `make up` runs the reader, two processes of four threads; gives its port and process id."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = int(free.getsockname()[1])
-    command = [sys.executable, "-m", "gunicorn", "-c", "python:serving.processes", app]
+    command = [sys.executable, "-m", "serving.processes", app]
     own = {"MATCHBOOK_READER_PORT": str(port), "MATCHBOOK_LOG_LEVEL": settings.log_level}
     environment = child_environment(settings) | own
     log = settings.home / f"{port}.log"
@@ -181,7 +181,7 @@ def gunicorn(settings: Settings, app: str) -> Iterator[tuple[int, int]]:
 
 
 def resident(master: int) -> int:
-    """MB of the largest worker of a gunicorn."""
+    """MB of the largest process that answers."""
     workers = Path(f"/proc/{master}/task/{master}/children").read_text().split()
     lines = [line for w in workers for line in Path(f"/proc/{w}/status").read_text().splitlines()]
     return max(int(line.split()[1]) for line in lines if line.startswith("VmRSS")) // 1024

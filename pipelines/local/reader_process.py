@@ -1,4 +1,4 @@
-"""The reader on this machine: gunicorn as `serving/processes.py` says, beside the embedded servers."""
+"""The reader on this machine: its processes as `serving/processes.py` says, beside the embedded servers."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def reader_address(settings: Settings) -> str:
 
 def start_reader(settings: Settings) -> dict[str, Started]:
     """Start the reader; `settings` hold both servers' addresses. Raises ServiceError."""
-    command = [sys.executable, "-m", "gunicorn", "-c", "python:serving.processes", "serving.wsgi:app"]
+    command = [sys.executable, "-m", "serving.processes"]
     log = settings.home / "logs" / "reader.log"
     return {"reader": start(command, log, child_environment(settings), CHECKOUT, group=True)}
 

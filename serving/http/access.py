@@ -6,26 +6,18 @@ import hashlib
 import logging
 import secrets
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from typing import Any
 
 from flask import Flask, Response, g, request
-from prometheus_client import (
-    CONTENT_TYPE_LATEST,
-    REGISTRY,
-    CollectorRegistry,
-    Counter,
-    Gauge,
-    Histogram,
-    generate_latest,
-    values,
-)
-from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client.core import GaugeMetricFamily, Metric
 
 from models.nouns.kept_keys import PSEUDONYM_KEY
 from models.nouns.vocabulary import Entity, Surface
 from models.settings import Settings
+from serving.counted import told
 from serving.http.callers import NOBODY
 from serving.http.events import Waiting
 from serving.http.kept_key import KeptKey
@@ -35,18 +27,33 @@ from serving.releases import Releases, age_hours
 log = logging.getLogger("matchbook.access")
 
 REQUESTS = Counter("matchbook_requests", "Answers with a status, all routes", ["endpoint", "status"])
-LISTS = Counter("matchbook_lists", "Lists handed out", ["surface", "route", "method", "source", "release"])
+LISTS = Counter("matchbook_lists", "Lists handed out", ["surface", "route", "method", "source"])
 DEGRADED = Counter("matchbook_degraded_lists", "Lists handed out while something was down", ["surface"])
 LEFT_OUT = Counter("matchbook_left_out_places", "Places of stored lists not handed out: met since, or hidden", ["why"])
 SECONDS = Histogram("matchbook_request_seconds", "Time to answer; alert above 0.5 (J03)", ["endpoint"],
                     buckets=(.001, .002, .005, .01, .02, .05, .1, .2, .5, 1, 2))
-AGE = Gauge("matchbook_release_age_seconds", "Age of the release that answers", multiprocess_mode="mostrecent")
 
 
 @lru_cache(maxsize=4096)
 def _child(metric: Any, *labels: object) -> Any:
     """The counter behind these labels; finding it anew for every request would cost as much as counting."""
     return metric.labels(*labels)
+
+
+class LiveRelease:
+    """The release that answers, as it is now. A counter with its name as a label would keep a series of every one."""
+
+    def __init__(self, releases: Releases) -> None:
+        self._releases = releases
+
+    def collect(self) -> Iterator[Metric]:
+        held = self._releases.current
+        if held is not None:
+            age = 3600 * age_hours(held.release.generated_at)
+            yield GaugeMetricFamily("matchbook_release_age_seconds", "Age of the release that answers", age)
+            info = GaugeMetricFamily("matchbook_release_info", "The release that answers", labels=["release"])
+            info.add_metric([held.id], 1)
+            yield info
 
 
 class Access:
@@ -70,14 +77,10 @@ class Access:
 
     def metrics(self) -> Response:
         """All numbers in the format of Prometheus, over all processes of this reader."""
-        held = self._releases.current
-        if held is not None:
-            AGE.set(3600 * age_hours(held.release.generated_at))
-        registry = REGISTRY
-        if getattr(values.ValueClass, "_multiprocess", False):
-            registry = CollectorRegistry()
-            MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
-        return Response(generate_latest(registry) + self._waiting.numbers(), content_type=CONTENT_TYPE_LATEST)
+        now = CollectorRegistry()
+        now.register(LiveRelease(self._releases))
+        numbers = told() + generate_latest(now) + self._waiting.numbers()
+        return Response(numbers, content_type=CONTENT_TYPE_LATEST)
 
     def _begin(self) -> None:
         g.started, g.answers, g.caller = time.perf_counter(), (), NOBODY
@@ -89,7 +92,7 @@ class Access:
         _child(SECONDS, endpoint).observe(seconds)
         answers: Sequence[Answer] = g.answers
         for a in answers:
-            _child(LISTS, a.surface, a.listing.route, a.listing.method, a.source, a.held.id).inc()
+            _child(LISTS, a.surface, a.listing.route, a.listing.method, a.source).inc()
             if a.trouble:
                 DEGRADED.labels(a.surface).inc()
             if a.met or a.hidden:

@@ -7,8 +7,9 @@ from flask import Flask, request
 from models.errors import BodyTooLarge, RequestError, UrlTooLong
 
 BODY_MOST = 64 * 1024
-URL_MOST = 8_000  # room for 200 excluded ids; gunicorn itself reads 8,190 at most
+URL_MOST = 8_000  # room for 200 excluded ids
 VALUES_MOST = 50
+REFUSED = "matchbook.refused"  # in the environment: the RequestError of a request that did not come as a whole
 
 
 def cap_requests(app: Flask) -> None:
@@ -19,11 +20,13 @@ def cap_requests(app: Flask) -> None:
 
 def _check() -> None:
     given = request.environ
+    if REFUSED in given:
+        raise given[REFUSED]
     if given.get("CONTENT_LENGTH") and (request.content_length or 0) > BODY_MOST:
         raise _body_too_large(f"{request.content_length} bytes")
     if "HTTP_TRANSFER_ENCODING" in given and len(request.get_data()) > BODY_MOST:
         raise _body_too_large("more")
-    length = len(given.get("RAW_URI") or request.full_path)
+    length = len(given.get("PATH_INFO", "")) + len(given.get("QUERY_STRING", ""))
     if length > URL_MOST:
         raise UrlTooLong("url_too_long", f"an address of at most {URL_MOST} characters", f"{length} characters",
                          "exclude fewer ids, or page with offset")

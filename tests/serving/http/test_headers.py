@@ -103,8 +103,8 @@ def test_several_lists_at_once_are_not_to_be_kept(start: Start, publish: Publish
     assert answer.headers["Cache-Control"] == "no-store"
 
 
-def test_the_server_does_not_tell_its_version(publish: Publish, gunicorn: Callable[..., int]) -> None:
+def test_the_server_does_not_tell_its_version(publish: Publish, served: Callable[..., int]) -> None:
     publish()
-    with urllib.request.urlopen(f"http://127.0.0.1:{gunicorn()}{AT}/popular", timeout=10) as answer:
-        assert answer.headers["Server"] == "gunicorn"
+    with urllib.request.urlopen(f"http://127.0.0.1:{served()}{AT}/popular", timeout=10) as answer:
+        assert answer.headers["Server"] == "granian"
         assert json.load(answer)["startups"]

@@ -181,10 +181,10 @@ def test_what_cannot_be_computed_leaves_nothing_behind(start: Start, publish: Pu
     assert len(reader(app).live.flights) == 0
 
 
-def test_gunicorns_processes_compute_one_list_for_many_who_ask_at_once(publish: Publish, newcomer: str,
-                                                                       gunicorn: Callable[..., int]) -> None:
+def test_the_processes_compute_one_list_for_many_who_ask_at_once(publish: Publish, newcomer: str,
+                                                                       served: Callable[..., int]) -> None:
     publish()
-    port = gunicorn(MATCHBOOK_LIVE_BUDGET_S="20")
+    port = served(MATCHBOOK_LIVE_BUDGET_S="20")
 
     def get(path: str) -> str:
         with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=30) as answer:

@@ -1,0 +1,82 @@
+"""Clients that hold connections keep nobody from an answer: real sockets, and the reader as it runs."""
+
+from __future__ import annotations
+
+import json
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Mapping
+from urllib.request import Request, urlopen
+
+import pytest
+
+from benchmarks.serving.slow_clients import KINDS, Crowd
+from models.nouns.vocabulary import Role, Surface
+
+AT = f"/api/recommendations/{Surface.STARTUPS_FOR_DEVELOPER}"
+Publish, Served = Callable[..., str], Callable[..., int]
+CLIENTS = 200  # many times the threads of both processes
+
+
+@pytest.fixture
+def port(publish: Publish, served: Served) -> int:
+    publish()
+    return served(MATCHBOOK_READER_THREADS="2")
+
+
+def test_answers_come_while_slow_clients_hold_their_connections(port: int, person: Callable[[Role, int], str]) -> None:
+    owner = person(Role.DEVELOPER, 4)
+    asked = Request(f"http://127.0.0.1:{port}{AT}/{owner}")
+    posted = Request(f"http://127.0.0.1:{port}{AT}/many", data=json.dumps({"ids": [owner]}).encode(),
+                     headers={"Content-Type": "application/json"})
+    for kinds in ({kind: sent} for kind, sent in KINDS.items()):
+        answered(port, kinds, asked, posted)
+    answered(port, KINDS, asked, posted)
+
+
+def answered(port: int, kinds: Mapping[str, bytes], asked: Request, posted: Request) -> None:
+    """Everything is answered while clients of these kinds hold their connections."""
+    with Crowd(port, CLIENTS, kinds):
+        for _ in range(5):
+            with urlopen(asked, timeout=60) as said:
+                assert json.load(said)["source"] == "cache", f"beside {list(kinds)}"
+            with urlopen(posted, timeout=60) as said:
+                assert len(json.load(said)["lists"]) == 1, f"beside {list(kinds)}"
+
+
+def test_whoever_does_not_send_is_let_go(port: int) -> None:
+    with socket.create_connection(("127.0.0.1", port), timeout=60) as half:
+        half.sendall(b"GET / HTTP/1.1\r\nHo")
+        assert half.recv(1) == b"", "headers have a time-out"
+    with socket.create_connection(("127.0.0.1", port), timeout=60) as slow:
+        slow.sendall(b"POST /api/events HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n{")
+        said = _all(slow)
+    assert said.startswith(b"HTTP/1.1 408 ")
+    assert json.loads(said.partition(b"\r\n\r\n")[2])["error"]["code"] == "body_too_slow"
+
+
+def test_a_request_under_way_is_answered_though_the_reader_is_told_to_end(
+    publish: Publish, served: Served, running: dict[int, subprocess.Popen[bytes]]
+) -> None:
+    publish()
+    port = served()
+    body = json.dumps({"ids": ["3f2b8c1e-9d4a-4c57-8e21-0b6f5d9a7c10"]}).encode()
+    head = f"POST {AT}/many HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {len(body)}"
+    with socket.create_connection(("127.0.0.1", port), timeout=60) as wire:
+        wire.sendall(head.encode() + b"\r\n\r\n" + body[:5])
+        time.sleep(0.5)  # it has been taken by then
+        running[port].terminate()
+        wire.sendall(body[5:])
+        assert _all(wire).startswith(b"HTTP/1.1 200 ")
+
+
+def _all(wire: socket.socket) -> bytes:
+    """What comes until the answer is whole or the connection closed."""
+    said = b""
+    while more := wire.recv(65536):
+        said += more
+        head, there, body = said.partition(b"\r\n\r\n")
+        if there and len(body) >= int(head.lower().partition(b"content-length: ")[2].split(b"\r\n")[0]):
+            break
+    return said
