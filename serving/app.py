@@ -61,6 +61,7 @@ def create_app(settings: Settings, lists: ListReader | None = None, live: LiveRe
         lists = ListReader(settings, cache, releases, live, Hidden(cache))
     releases = lists.releases
     app = Flask(__name__, static_folder=None)
+    app.url_map.merge_slashes = False  # an odd path is a 404 in JSON, no redirect
     app.extensions["matchbook"] = Reader(cache, database, releases, live, lists)
     access = Access(settings, releases, Waiting(cache))
     access.attach(app)  # first, so that it sees refused requests too

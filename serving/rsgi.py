@@ -81,8 +81,9 @@ def environ_of(scope: Scope) -> WSGIEnvironment:
     """
     path, (host, _, port) = _path(scope), scope.server.rpartition(":")
     environ: WSGIEnvironment = {
-        "REQUEST_METHOD": scope.method, "SCRIPT_NAME": "", "PATH_INFO": path, "QUERY_STRING": scope.query_string,
-        "SERVER_NAME": host, "SERVER_PORT": port, "SERVER_PROTOCOL": _VERSIONS.get(scope.http_version, "HTTP/1.1"),
+        "REQUEST_METHOD": scope.method, "SCRIPT_NAME": "", "PATH_INFO": path,
+        "QUERY_STRING": _bytes_of(scope.query_string), "SERVER_NAME": host, "SERVER_PORT": port,
+        "SERVER_PROTOCOL": _VERSIONS.get(scope.http_version, "HTTP/1.1"),
         "REMOTE_ADDR": scope.client.rpartition(":")[0], "wsgi.version": (1, 0), "wsgi.url_scheme": scope.scheme,
         "wsgi.errors": sys.stderr, "wsgi.multithread": True, "wsgi.multiprocess": True, "wsgi.run_once": False,
     }
@@ -96,12 +97,17 @@ def environ_of(scope: Scope) -> WSGIEnvironment:
 
 
 def _path(scope: Scope) -> str:
-    """Decoded, its UTF-8 bytes as Latin-1; an undecodable one becomes one that no route has."""
+    """Decoded; an undecodable one becomes one that no route has."""
     try:
         path = scope.path
     except Exception:  # noqa: BLE001 - granian's own error, of no public type, for bytes that are no UTF-8
         path = "/\ufffd"
-    return path if path.isascii() else path.encode().decode("latin-1")
+    return _bytes_of(path)
+
+
+def _bytes_of(text: str) -> str:
+    """Its UTF-8 bytes as Latin-1, as PEP 3333 has text."""
+    return text if text.isascii() else text.encode().decode("latin-1")
 
 
 def _headers(scope: Scope) -> Iterable[tuple[str, str]]:

@@ -7,16 +7,27 @@ query, headers or body. Printed: how many answers of each status. A 5xx fails, a
 from __future__ import annotations
 
 import argparse
+import gzip
 import json
 import random
 import sys
 import uuid
 from collections import Counter
+from collections.abc import Iterator, Sequence
 
 from benchmarks.faults.town import SURFACE, Client, Town, town
 
-AWKWARD = (b"\x00", b"\xff\xfe", b"%00", b"%ff", b"../", b"'", b'"', b"<", b"\xc3\x28", b"9" * 400, b"-1", b"e+9",
-           "𝕏".encode(), b"[[[[", b"{", b"null", b"?", b"&", b"=", b";", b"%", b"\t")
+AWKWARD = (b"\x00", b"\xff\xfe", b"%00", b"%ff", b"../", b"'", b'"', b"<", b"\xc3\x28", b"9" * 400, b"-1",
+           b"e+9", "𝕏".encode(), b"%ED%A0%80", b"NaN", b"\\ud800", b"1e400", b"//", b"[[[[", b"{", b"null", b"?", b"&",
+           b"=", b";", b"%", b"\t")
+#: In the place of a body.
+BODIES = (b"[" * 60_000, b'{"a":' * 12_000, b"9" * 5_000, b'{"ids":[NaN]}', b'{"ids":["\\ud800"]}', b"\xff\xfe{", b"",
+          b'{"ids":' + b"[" * 900 + b"]" * 900 + b"}", gzip.compress(b'{"events":[]}'), b"a" * 70_000)
+METHODS = (b"PUT", b"DELETE", b"HEAD", b"OPTIONS", b"TRACE", b"PURGE", b"A" * 300, b"get", b"CONNECT")
+#: A line more.
+HEADERS = (b"Content-Encoding: gzip", b"If-None-Match: \xff", b"X-API-Key: " + b"k" * 4_000, b"Cookie: \xe9=;;",
+           b"X: " * 500, b"Host: [::1", b"Range: bytes=0-", b"Accept: " + b"a/b," * 1_000,
+           b"Upgrade: websocket")
 
 
 def main() -> int:
@@ -36,9 +47,8 @@ def main() -> int:
 
 def run(place: Town, requests: int, seed: int) -> tuple[Counter[int], list[bytes]]:
     """How many answers of each status, and the requests that were answered by a 5xx or not at all."""
-    rng, client, found, shown = random.Random(seed), Client(place.port), Counter[int](), []
-    for _ in range(requests):
-        request = bent(rng, *right(rng, place))
+    client, found, shown = Client(place.port), Counter[int](), []
+    for request in raw_requests(random.Random(seed), place.owners, requests):
         status = client.ask(request)[0]
         found[status] += 1
         if status >= 500 or status == -1:
@@ -46,9 +56,14 @@ def run(place: Town, requests: int, seed: int) -> tuple[Counter[int], list[bytes
     return found, shown
 
 
-def right(rng: random.Random, place: Town) -> tuple[bytes, bytes, bytes]:
+def raw_requests(rng: random.Random, owners: Sequence[str], n: int) -> Iterator[bytes]:
+    """Requests that were right before they were bent."""
+    return (bent(rng, *right(rng, owners)) for _ in range(n))
+
+
+def right(rng: random.Random, owners: Sequence[str]) -> tuple[bytes, bytes, bytes]:
     """Method, target and body of a request that is right."""
-    owner, at = rng.choice(place.owners), f"/api/recommendations/{SURFACE}"
+    owner, at = rng.choice(owners), f"/api/recommendations/{SURFACE}"
     event = {"event_id": str(uuid.UUID(int=rng.getrandbits(128))), "user_id": owner, "startup_id": owner,
              "type": "click", "at": "2024-05-01T00:00:00Z"}
     kind = rng.randrange(6)
@@ -65,6 +80,10 @@ def right(rng: random.Random, place: Town) -> tuple[bytes, bytes, bytes]:
 
 def bent(rng: random.Random, method: bytes, target: bytes, body: bytes) -> bytes:
     """The request with one to four places bent; its length is told rightly, so that an answer is due."""
+    if body and rng.random() < 0.1:
+        body = rng.choice(BODIES)
+    if rng.random() < 0.05:
+        method = rng.choice(METHODS)
     parts = {"target": bytearray(target), "body": bytearray(body), "header": bytearray(b"application/json")}
     for _ in range(rng.randint(1, 4)):
         part = parts[rng.choice(("target", "target", "body", "header") if body else ("target", "target", "header"))]
@@ -80,7 +99,12 @@ def bent(rng: random.Random, method: bytes, target: bytes, body: bytes) -> bytes
             part[place:place] = part[max(0, place - 5) : place]
     header, path = (bytes(parts[p]).translate(None, b"\r\n") for p in ("header", "target"))
     head = method + b" " + path.replace(b" ", b"%20") + b" HTTP/1.1\r\nHost: x\r\nContent-Type: " + header
-    return head + f"\r\nContent-Length: {len(parts['body'])}\r\n\r\n".encode() + bytes(parts["body"])
+    head += b"\r\n" + rng.choice(HEADERS) if rng.random() < 0.2 else b""
+    told = bytes(parts["body"])
+    if rng.random() < 0.1:
+        return head + b"\r\nTransfer-Encoding: chunked\r\n\r\n" + b"%x\r\n%b\r\n" * bool(told) % (
+            (len(told), told) if told else ()) + b"0\r\n\r\n"
+    return head + f"\r\nContent-Length: {len(told)}\r\n\r\n".encode() + told
 
 
 if __name__ == "__main__":

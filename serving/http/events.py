@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from flask import Blueprint, Response, g, jsonify, request
+from flask import Blueprint, Response, g, jsonify
 from prometheus_client import CollectorRegistry, Counter, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
@@ -17,11 +17,12 @@ from models.nouns.api_keys import ApiKey
 from models.nouns.interactions import AHEAD, Event
 from serving.doors.cache import Cache
 from serving.http.answer_ids import AnswerIds
-from serving.http.routes import caller
+from serving.http.routes import caller, json_body
 from serving.since.hidden import Hidden
 
 EVENTS_MOST = 200
 EARNED_RELEASES = 3
+EARNED_EXPERIMENTS = 10
 EARNED_RATES = ("click_through", "conversion", "application", "satisfaction", "feedback", "precision_at_10")
 RETRY_S = 5  # a Redis that restarts is back by then
 
@@ -38,7 +39,7 @@ def event_routes(cache: Cache, ids: AnswerIds, hidden: Hidden) -> Blueprint:
         """Take the events of a request."""
         try:
             received = _received(cache)
-            taken = read_events(request.get_json(silent=True), received)
+            taken = read_events(json_body(), received)
             ids.check(taken)
             _check_bounds(g.get("key"), taken)
             gone = hidden.erased({id for e in taken for id in (e.user, e.startup)})
@@ -133,7 +134,8 @@ class Waiting:
 def earned(measured: bytes | None) -> Iterator[Metric]:
     """What answers earned of late (J01-J10), as `measure_answers` left it; nothing before it ever ran.
 
-    Of releases the newest EARNED_RELEASES alone, and no days: each label is a series for ever.
+    Of releases the newest EARNED_RELEASES alone, of experiments the newest EARNED_EXPERIMENTS, each in its newest
+    edition, and no days: each label is a series for ever.
     """
     if measured is None:
         return
@@ -145,9 +147,11 @@ def earned(measured: bytes | None) -> Iterator[Metric]:
     age = GaugeMetricFamily("matchbook_earned_age_days", "Mean age of what was shown (J09)", labels=["by", "name"])
     rates = GaugeMetricFamily("matchbook_earned_rate", "Of what was shown, with its 95% interval (C55-C57, J05-J10)",
                               labels=["rate", "by", "name", "bound"])
+    experiments = _newest(found["experiments"])
+    shown_of = {"release": found["by"]["release"][-EARNED_RELEASES:],
+                "arm": [g for g in found["by"]["arm"] if (g["experiment"], g["edition"]) in experiments]}
     for by in ("method", "route", "surface", "release", "arm"):
-        groups = found["by"][by]
-        for group in groups[-EARNED_RELEASES:] if by == "release" else groups:
+        for group in shown_of.get(by, found["by"][by]):
             name = [by, group["name"]]
             shown.add_metric(name, group["impressions"])
             share.add_metric(name, group["share"])
@@ -158,7 +162,15 @@ def earned(measured: bytes | None) -> Iterator[Metric]:
                     rates.add_metric([rate, *name, bound], group[rate][bound])
     uneven = GaugeMetricFamily("matchbook_experiment_sample_ratio_p", "Chance that arms drawn as they should be are as "
                                "uneven as these; below 0.001 the split is broken", labels=["experiment", "edition"])
-    for e in found["experiments"]:
+    for e in experiments.values():
         if e["sample_ratio"]["p"] is not None:
             uneven.add_metric([e["name"], e["edition"]], e["sample_ratio"]["p"])
     yield from (at, shown, share, age, rates, uneven)
+
+
+def _newest(experiments: Sequence[Mapping[str, Any]]) -> dict[tuple[str, str], Mapping[str, Any]]:
+    """By name and edition the experiments that were shown last, each in its newest edition."""
+    ordered = sorted(experiments, key=lambda e: (e["until"], e["since"]))
+    last = {e["name"]: e for e in ordered}  # the newest edition of each name
+    newest = sorted(last.values(), key=lambda e: (e["until"], e["since"]))[-EARNED_EXPERIMENTS:]
+    return {(e["name"], e["edition"]): e for e in newest}

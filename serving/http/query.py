@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -18,6 +19,7 @@ LIMIT_DEFAULT, LIMIT_MOST = 10, 100
 OFFSET_MOST = 10_000
 EXCLUDE_MOST = 200
 OWNERS_MOST = 100
+DEEP_MOST = 8  # levels of a JSON body: nothing that is asked for has more than three
 _NUMBER = re.compile(r"[0-9]{1,6}")
 
 
@@ -43,6 +45,23 @@ def read_query(given: MultiDict[str, str]) -> Query:
     facets = {f: tuple(v for v in map(folded, given.getlist(f)) if v) for f in FACETS if f in given}
     return Query(_number(given, "limit", LIMIT_DEFAULT, 1, LIMIT_MOST), _number(given, "offset", 0, 0, OFFSET_MOST),
                  {f: values for f, values in facets.items() if values}, _exclude(given.get("exclude", "")))
+
+
+def read_json(text: bytes) -> Any:
+    """A JSON value; None for what is none, has NaN or Infinity in it, or is nested more than DEEP_MOST levels."""
+    try:
+        found = json.loads(text, parse_constant=_refuse)
+    except (ValueError, RecursionError):
+        return None
+    level = [found]
+    for _ in range(DEEP_MOST):
+        level = [inner for value in level if isinstance(value, dict | list)
+                 for inner in (value.values() if isinstance(value, dict) else value)]
+    return None if level else found
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is no JSON")
 
 
 def read_id(text: str, what: str = "id") -> str:

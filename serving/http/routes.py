@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 from flask import Blueprint, Response, g, request
 
@@ -11,7 +12,7 @@ from models.settings import Settings
 from serving.http.answer_ids import AnswerIds
 from serving.http.headers import list_response
 from serving.http.present import body
-from serving.http.query import Query, read_id, read_owners, read_query
+from serving.http.query import Query, read_id, read_json, read_owners, read_query
 from serving.lists import OPEN, Answer, ListReader
 
 PREFIX = "/api/recommendations"
@@ -33,7 +34,7 @@ def list_routes(settings: Settings, lists: ListReader, ids: AnswerIds) -> Bluepr
 
     def many(surface: Surface) -> Response:
         """The lists of several owners, all of one release."""
-        query, owners = read_query(request.args), read_owners(request.get_json(silent=True))
+        query, owners = read_query(request.args), read_owners(json_body())
         g.answers = lists.many(surface, owners, caller())
         found = {"lists": {a.owner: body(a, query, settings.stale_hours, ids) for a in g.answers}}
         return Response(_ENCODE(found), mimetype="application/json")
@@ -55,6 +56,11 @@ def list_routes(settings: Settings, lists: ListReader, ids: AnswerIds) -> Bluepr
         routes.add_url_rule(f"/{surface}/trending", "trending", trending, defaults=at)
         routes.add_url_rule(f"/{surface}/many", "many", many, defaults=at, methods=["POST"])
     return routes
+
+
+def json_body() -> Any:
+    """The JSON of this request; None where it brings none."""
+    return read_json(request.get_data()) if request.is_json else None
 
 
 def caller() -> str:
