@@ -18,7 +18,8 @@ from models.files import regular
 from models.settings.kinds import Instant, Limits, Secret, cast
 
 PREFIX = "MATCHBOOK_"
-_INJECTED = re.compile(r"MATCHBOOK(_[A-Z0-9_]+)?_(SERVICE_(HOST|PORT(_[A-Z0-9_]+)?)|PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)")
+_INJECTED = re.compile(r"MATCHBOOK(_[A-Z0-9_]+)?_(SERVICE_(HOST|PORT(_[A-Z0-9_]+)?)|"
+                       r"PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)")
 _ADDRESS = re.compile(r"(tcp|udp|sctp)://")
 
 
