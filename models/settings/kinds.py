@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from datetime import UTC, datetime
 from typing import Any
 
@@ -26,7 +27,7 @@ class Limits(str):
     def __new__(cls, text: str) -> Limits:
         """Raises ValueError unless both are from 0 on and ascend."""
         ask, stop = (float(part) for part in text.split("/"))
-        if not 0 <= ask <= stop:
+        if not 0 <= ask <= stop < math.inf:
             raise ValueError(text)
         return super().__new__(cls, text)
 
@@ -60,15 +61,18 @@ class Instant(str):
 def cast(f: Any, text: str) -> Any:
     """The value of a field of `Settings` by the text of its variable. Raises SettingsError naming variable and rule."""
     name, kind = f.metadata["env"], type(f.default)
+    shown = repr(text[:80])
     try:
         value = _boolean(text) if kind is bool else kind(text)
-    except ValueError as error:
-        raise SettingsError(f"{name} must be {kind.__name__}, got {text!r}; default {f.default!r}") from error
+        if kind is float and not math.isfinite(value):
+            raise ValueError(text)
+    except (ValueError, OverflowError) as error:
+        raise SettingsError(f"{name} must be {kind.__name__}, got {shown}; default {f.default!r}") from error
     choices, low, high = f.metadata["choices"], f.metadata["low"], f.metadata["high"]
     if choices and value not in choices:
-        raise SettingsError(f"{name} must be one of {', '.join(c or 'empty' for c in choices)}, got {text!r}")
+        raise SettingsError(f"{name} must be one of {', '.join(c or 'empty' for c in choices)}, got {shown}")
     if (low is not None and not value >= low) or (high is not None and not value <= high):
-        raise SettingsError(f"{name} must lie in {low}..{'' if high is None else high}, got {text!r}")
+        raise SettingsError(f"{name} must lie in {low}..{'' if high is None else high}, got {shown}")
     return value
 
 

@@ -6,6 +6,7 @@ import hashlib
 import ipaddress
 import json
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
@@ -19,6 +20,9 @@ from models.settings.kinds import Instant, Limits, Secret, cast
 
 PREFIX = "MATCHBOOK_"
 _FORMS = ("protocol", "decode_responses", "encoding", "encoding_errors", "legacy_responses")
+_INJECTED = re.compile(r"MATCHBOOK(_[A-Z0-9_]+)?_(SERVICE_(HOST|PORT(_[A-Z0-9_]+)?)|"
+                       r"PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)")
+_ADDRESS = re.compile(r"(tcp|udp|sctp)://")
 
 
 def _env(name: str, default: Any, about: str, shapes: bool = False, choices: tuple[str, ...] = (),
@@ -191,16 +195,16 @@ class Settings:
     @classmethod
     def from_env(cls, environ: Mapping[str, str] | None = None) -> Settings:
         """Read and check every variable. Raises SettingsError naming the variable, the value and the rule."""
-        given = os.environ if environ is None else environ
+        given = without_injected(os.environ if environ is None else environ)
         known = {f.metadata["env"]: f for f in fields(cls) if f.metadata["env"]}
         for name in given:
             if name.startswith(PREFIX) and name not in known:
                 raise SettingsError(f"{name} is no setting of Matchbook; README.md lists them all (was it misspelt?)")
         values = {f.name: cast(f, given[name]) for name, f in known.items() if given.get(name, "") != ""}
         if values.get("experiments"):
-            values["experiments"] = _content(Path(values["experiments"]).expanduser().absolute())
+            values["experiments"] = _content(_place("MATCHBOOK_EXPERIMENTS", values["experiments"]))
         settings = cls(**values, given=frozenset(values))
-        return replace(settings, home=settings.home.expanduser().absolute())
+        return replace(settings, home=_place("MATCHBOOK_HOME", settings.home))
 
     def recorded(self) -> dict[str, Any]:
         """What shapes the lists, as JSON values: stored with a snapshot and reused when its cutoff is built again."""
@@ -291,6 +295,19 @@ def value_of(name: str, text: str) -> Any:
     return cast(Settings.__dataclass_fields__[name], text)
 
 
+def without_injected(environ: Mapping[str, str]) -> dict[str, str]:
+    """Without what Kubernetes or Docker set for a service called matchbook or matchbook-…: its host, ports, addresses."""
+    return {name: value for name, value in environ.items()
+            if not _INJECTED.fullmatch(name) and not (name.endswith("_PORT") and _ADDRESS.match(value))}
+
+
+def _place(name: str, given: str | Path) -> Path:
+    try:
+        return Path(given).expanduser().absolute()
+    except (RuntimeError, ValueError) as error:
+        raise SettingsError(f"{name} must be a path, got {str(given)[:200]!r}: {error}") from error
+
+
 def _content(path: Path) -> str:
     """What a JSON file of experiments says, in one spelling; models/recipe/experiments.py knows what it means."""
     try:
@@ -298,8 +315,8 @@ def _content(path: Path) -> str:
         if not isinstance(found, list):
             raise ValueError(f"it holds no list but {type(found).__name__}")
     except (FileError, OSError, ValueError) as error:
-        raise SettingsError(f"MATCHBOOK_EXPERIMENTS must name a JSON list as docs/experiments.md has it, {path} is none: "
-                            f"{error}") from error
+        raise SettingsError(f"MATCHBOOK_EXPERIMENTS must name a JSON list as docs/experiments.md has it, {str(path)[:200]!r} is none: "
+                            f"{str(error)[:300]}") from error
     return json.dumps(found, sort_keys=True) if found else ""
 
 
