@@ -17,6 +17,7 @@ import random
 import sys
 import time
 import uuid
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -200,7 +201,9 @@ def _there(settings: Settings) -> dict[str, int]:
         counted = {"rows of Airflow's metadata": sum(_rows(theirs, "%").values()),
                    **{f"rows of {name}": n for name, n in _rows(ours, "matchbook\\_%").items()}}
     metadata.dispose()
-    return counted | {"keys in Redis": client.dbsize(), "fields of since hashes": sum(client.hlen(k) for k in since),
+    kinds = Counter(key.decode().split(":")[1] for key in client.scan_iter(f"{keys.namespace}:*", 1000))
+    return counted | {f"keys in Redis: {kind}": n for kind, n in sorted(kinds.items())} | {
+                      "keys in Redis": client.dbsize(), "fields of since hashes": sum(client.hlen(k) for k in since),
                       "MB in Redis": client.info("memory")["used_memory"] >> 20,
                       "files": len(files), "MB of files": sum(p.stat().st_size for p in files) >> 20}
 

@@ -70,7 +70,10 @@ def event(number: int, kind: str, user: str, **more: Any) -> dict[str, Any]:
 
 
 def ended(house: Any, patiently: Patiently, run: str, dag: str = DAG) -> str:
-    return str(patiently(house, lambda: (s := house.api.run_state(dag, run)) in ("success", "failed") and s, 300))
+    """How a run ended; where it failed, with the last words of its tasks."""
+    state = str(patiently(house, lambda: (s := house.api.run_state(dag, run)) in ("success", "failed") and s, 300))
+    tasks = house.api.task_instances(dag, run) if state == "failed" else []
+    return "\n".join([state, *(line for t in tasks for line in house.api.log_of(dag, run, t)[-6:])])
 
 
 def erase_through_airflow(house: Any, patiently: Patiently, id: str, run: str) -> str:
