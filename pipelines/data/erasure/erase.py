@@ -142,7 +142,7 @@ def _rewrite_redis(
     if done["loaded releases"]:
         time.sleep(FOLLOW_S)
     drop_unfinished(held)
-    receipt.removed(done | forget_keys(held, person, releases))
+    receipt.removed(done | forget_keys(held, person))
 
 
 def _delete(settings: Settings, successors: Mapping[str, str]) -> int:
