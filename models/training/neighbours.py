@@ -30,10 +30,10 @@ _VALUE_BITS = 31
 def fit_neighbours(name: str, interactions: Interactions, settings: Settings) -> Bundle:
     """The csr of the `neighbours` most similar items of each item, as arrays indptr, indices, data; map item.
 
-    data is the cosine in 0..1, its parts halved for every `half_life_share` of the events' `Span` since the neighbour was
-    met; indices ascend within a row, an item is no neighbour of its own; of equally similar items those with the lower
-    row are kept. An item nobody was interested in has an empty row. Of a history longer
-    than `neighbours_history` only the newest pairs are compared, which bounds the work by events x that length.
+    data is the cosine in 0..1, its parts halved for every `half_life_share` of the events' `Span` since the neighbour
+    was met; indices ascend within a row, an item is no neighbour of its own; of equally similar items those with the
+    lower row are kept. An item nobody was interested in has an empty row. Of a history longer than
+    `neighbours_history` only the newest pairs are compared, which bounds the work by events x that length.
     Raises TooSparse where there is no interest at all.
     """
     share = half_life_share(name, settings)

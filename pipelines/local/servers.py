@@ -26,7 +26,7 @@ from pipelines.local import places, postgres_server, redis_server
 from pipelines.local.places import Place
 from pipelines.local.processes import Started
 
-OURS = ("artifacts", "erasure", "rejected", "sample", "airflow", "logs", "pictures", "postgres", "redis",
+OURS = ("artifacts", "run", "erasure", "rejected", "sample", "airflow", "logs", "pictures", "postgres", "redis",
         "binaries", "valkey-server", "running.json", places.RECORD, "servers.json", "servers.users", "servers.lock",
         "api-keys.json", "api-keys.lock", ANSWER_KEY, PSEUDONYM_KEY)
 #: Files that are written beside themselves, under another suffix.

@@ -59,7 +59,8 @@ def test_whatever_holds_the_id_is_found_and_scrubbed(opened: Any) -> None:
     assert metadata_with(settings, PERSON) == [] and scrub_metadata(settings, PERSON) == 0
 
     with engine.begin() as connection:
-        runs = {r.run_id: r.conf for r in connection.execute(select(tables["dag_run"].c.run_id, tables["dag_run"].c.conf))}
+        run = tables["dag_run"].c
+        runs = {r.run_id: r.conf for r in connection.execute(select(run.run_id, run.conf))}
         said = connection.scalars(select(tables["log"].c.extra)).all()
     mark = f"<{PERSON.mark}>"
     assert runs == {**{f"r{n}": {"person": f" {mark} ", mark: [{"deep": [mark, OTHER]}]} for n in range(5)},

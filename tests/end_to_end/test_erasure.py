@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+import numpy as np
 import psycopg2
 import pytest
 import redis
@@ -69,7 +70,10 @@ def event(number: int, kind: str, user: str, **more: Any) -> dict[str, Any]:
 
 
 def ended(house: Any, patiently: Patiently, run: str, dag: str = DAG) -> str:
-    return str(patiently(house, lambda: (s := house.api.run_state(dag, run)) in ("success", "failed") and s, 300))
+    """How a run ended; where it failed, with the last words of its tasks."""
+    state = str(patiently(house, lambda: (s := house.api.run_state(dag, run)) in ("success", "failed") and s, 300))
+    tasks = house.api.task_instances(dag, run) if state == "failed" else []
+    return "\n".join([state, *(line for t in tasks for line in house.api.log_of(dag, run, t)[-6:])])
 
 
 def erase_through_airflow(house: Any, patiently: Patiently, id: str, run: str) -> str:
@@ -91,7 +95,7 @@ def planted(house: Any, patiently: Patiently) -> Any:
     patiently(house, lambda: ask(house, "GET", f"{LISTS}/{OTHER}")[0] == http.client.OK)
     _ask_for_them(house)
     _post_of_them(house)
-    _leave_files(settings.home)
+    _leave_files(settings.home, settings.artifacts / "runs" / "of-yesterday")
     change(database, "INSERT INTO matchbook_rejected_rows VALUES ('users.csv', 3, 'why', %s)", f"{KNOWN.upper()},x")
     about = f"about-{KNOWN.upper()}"  # runs of other DAGs can be about somebody, too: by name, parameter and note
     house.api._ask("POST", f"/api/v2/dags/{OTHER_DAG}/dagRuns", {
@@ -123,12 +127,14 @@ def _post_of_them(house: Any) -> None:
     assert ask(house, "POST", "/api/events", waiting)[0] == http.client.ACCEPTED
 
 
-def _leave_files(home: Path) -> None:
+def _leave_files(home: Path, staging: Path) -> None:
     """What an older version, a crash or a curious operator leaves."""
     with (home / "logs" / "airflow-scheduler.log").open("a") as log:
         log.write(f"who is {KNOWN.replace('-', '').upper()}?\n")
     (home / "rejected").mkdir(exist_ok=True)
     (home / "rejected" / "x.csv").write_text(f"file,line\nusers.csv,{KNOWN}\nusers.csv,somebody else\n")
+    staging.mkdir(parents=True)
+    np.savez_compressed(staging / "staged.npz", ids=np.array([KNOWN]))
     folder = home / "airflow" / "logs" / "dag_id=erase_person" / f"run_id=of-{KNOWN}"
     folder.mkdir(parents=True)
     (folder / "attempt=1.log").write_text("done\n")

@@ -16,7 +16,8 @@ FOLDERS = "models|pipelines|serving|sql|dags|tests|benchmarks|docs|docker"
 #: A path from the root; a name with one of our own suffixes, alone or below some folder; a module; a command.
 PATH = re.compile(rf"(?<![\w./:-])((?:{FOLDERS})/[\w./-]*\w/?)(?![\w*<{{])")
 FILE = re.compile(r"(?<![\w./:<*{}-])((?:[\w-]+/)*[\w-]+\.(?:py|sql|lua|md))\b(?![\w*<(])")
-MODULE = re.compile(rf"(?<![\w./:-])((?:{FOLDERS})(?:\.[a-zA-Z_]\w*)+)(?![\w/*<])")
+MODULE = re.compile(r"(?<![\w./:-])((?:models|pipelines|serving|sql|dags|tests|benchmarks)(?:\.[a-zA-Z_]\w*)+)"
+                    r"(?![\w/*<])")
 SUFFIX = re.compile(r"\.(?:md|py|sql|lua|png|yml|npz|csv|json)$")
 STEP = re.compile(r"python -m pipelines ([a-z][a-z-]+)")
 RUN = re.compile(r"python -m ((?:models|pipelines|serving|benchmarks|dags)[\w.]*)")

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import csv
 import logging
+import shutil
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -48,7 +49,7 @@ _RELEASES = "releases/"
 #: Below the artefact store: what is rewritten as a whole.
 _STORED = ("snapshots", "bundles", "holdouts", "releases", "runs")
 #: Below MATCHBOOK_HOME: what belongs to the embedded servers. Their logs are looked through.
-_SERVERS = ("postgres", "redis", "binaries", "valkey-server")
+_SERVERS = ("postgres", "redis", "binaries", "valkey-server", "airflow")
 #: What may be blanked in place.
 _TEXTS = (".log", ".csv", ".json", ".jsonl", ".txt", ".html", "", ".md", ".out", ".1")
 
@@ -119,8 +120,7 @@ def _own_places(settings: Settings) -> list[Path]:
     """Everything that Matchbook writes outside the artefact store, but for the servers' own files."""
     kept = {settings.artifacts, *(settings.home / name for name in _SERVERS)}
     there = [p for p in settings.home.iterdir() if p not in kept] if settings.home.is_dir() else []
-    logs = settings.airflow_log_folder
-    return there if settings.home in logs.parents else [*there, logs]
+    return [*there, settings.airflow_log_folder]  # of Airflow's home the logs alone: its database may lie beside them
 
 
 def _rewrite_files(settings: Settings, person: Person, receipt: Receipt) -> dict[str, str]:
@@ -142,7 +142,7 @@ def _rewrite_redis(
     if done["loaded releases"]:
         time.sleep(FOLLOW_S)
     drop_unfinished(held)
-    receipt.removed(done | forget_keys(held, person, releases))
+    receipt.removed(done | forget_keys(held, person))
 
 
 def _delete(settings: Settings, successors: Mapping[str, str]) -> int:
@@ -191,6 +191,9 @@ def _drop_lines(path: Path, person: Person) -> int:
 def _overwrite(path: Path, person: Person) -> int:
     """Blank the id in a log that somebody may be writing to: in place, length for length. A file that is no text, or
     whose path names the person, is deleted."""
+    if not path.exists() or path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)  # what lay in it is gone with it
+        return 1
     content = path.read_bytes()
     if person.within(str(path).encode()) or path.suffix not in _TEXTS:
         path.unlink()

@@ -48,19 +48,14 @@ def replace_loaded(settings: Settings, held: Lease, successors: Mapping[str, str
     return len(there)
 
 
-def forget_keys(held: Lease, person: Person, releases: Iterable[str]) -> dict[str, int]:
-    """Every key about the person, and their place in others'; returns how many of what.
-
-    releases: for which lists may have been computed live. Those of a release that another erasure replaced a moment ago
-    are found by the id.
-    """
+def forget_keys(held: Lease, person: Person) -> dict[str, int]:
+    """Every key about the person, and their place in others'; returns how many of what."""
     keys = held.keys
-    own = {key(r, s, person.id) for key in (keys.live, keys.flight) for r in releases for s in Surface}
-    own |= {text(k) for kind in ("live", "flight")
-            for k in held.client.scan_iter(f"{keys.namespace}:{kind}:*:{person.id}", 1000)}
-    own |= {keys.count(e, person.id) for e in Entity}
+    own = [keys.count(e, person.id) for e in Entity]
+    for kind in ("live", "flight"):  # of releases, too, that are gone since
+        own += [text(k) for k in held.client.scan_iter(f"{keys.namespace}:{kind}:*:{person.id}", 1000)]
     return {
-        "live lists and counts": int(held.write("UNLINK", sorted(own))),
+        "live lists and counts": int(held.write("UNLINK", own)),
         "since hashes": _forget_since(held, person),
         "hidden sets": _forget_hidden(held, person),
         "trending lists": sum(_forget_trending(held, person, s) for s in Surface),

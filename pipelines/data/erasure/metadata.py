@@ -70,7 +70,8 @@ def _opened(settings: Settings) -> Iterator[tuple[Connection, list[Table]]]:
         return
     engine = create_engine(url)
     if engine.dialect.name == "sqlite":
-        event.listen(engine, "connect", lambda raw, _: raw.execute("PRAGMA foreign_keys=ON"))
+        event.listen(engine, "connect",
+                     lambda raw, _: raw.executescript("PRAGMA foreign_keys=ON; PRAGMA secure_delete=ON"))
     try:
         with engine.begin() as connection:
             tables = MetaData()

@@ -33,9 +33,10 @@ _NUMBERS = ("live", "flight", "count")
 
 
 def files_with(folder: Path, person: Person) -> list[Path]:
-    """Every file below a folder that holds the id, or has it in its name."""
-    files = [p for p in sorted(folder.rglob("*")) if p.is_file()]
-    return [p for p in files if person.within(str(p.relative_to(folder)).encode()) or _in_file(p, person)]
+    """Every file below a folder that holds the id, or has it in its name; folders that are named after it, too."""
+    there = sorted(folder.rglob("*")) if folder.is_dir() else [folder] if folder.is_file() else []
+    return [p for p in there if person.within(str(p.relative_to(folder.parent)).encode())
+            or (p.is_file() and _in_file(p, person))]
 
 
 def keys_with(settings: Settings, client: redis.Redis, person: Person) -> list[tuple[str, str]]:

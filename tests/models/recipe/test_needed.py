@@ -72,7 +72,8 @@ def test_every_switch_saves_what_it_turns_off_and_says_so(changed: dict[str, obj
 
 
 def test_an_arm_of_an_experiment_may_need_it() -> None:
-    given = [{"name": "x", "salt": "salt-of-x", "surfaces": [Surface.STARTUPS_FOR_INVESTOR.value], "share": 0.5, "arms": [
-        {"name": "plain", "weight": 1}, {"name": "learned", "weight": 1, "settings": {"ranker": "learned"}}]}]
+    arms = [{"name": "plain", "weight": 1}, {"name": "learned", "weight": 1, "settings": {"ranker": "learned"}}]
+    given = [{"name": "x", "salt": "salt-of-x", "surfaces": [Surface.STARTUPS_FOR_INVESTOR.value], "share": 0.5,
+              "arms": arms}]
     settings = replace(Settings(), ranker="rules", experiments=json.dumps(given))
     assert unserved("learned_ranker_v1", settings) == "" and "rules" in unserved("ranker_v1", settings)

@@ -148,6 +148,8 @@ def planted(city: City) -> City:
     for surface in Surface:
         client.set(keys.live(city.live, surface, PERSON), b"x", ex=600)
         client.set(keys.live(city.older, surface, PERSON), b"x", ex=600)
+        client.set(keys.live("a-release-that-is-gone", surface, PERSON), b"x", ex=600)
+        client.set(keys.flight("a-release-that-is-gone", surface, PERSON), b"x", ex=600)
     client.set(keys.count(Entity.USER, PERSON), b"7", ex=600)
     for other in (startup, identity("startup", 6)):
         client.hset(keys.since(Entity.USER, PERSON), UUID(other).bytes, b"\x02" + bytes(8))
