@@ -36,7 +36,7 @@ check: install ## lint, types, architecture
 bench: install ## benchmarks: [SIZE=2k|20k|100k], by default 2k and 20k
 	@$(V) -m benchmarks $(SIZE)
 
-test-compose: install ## the image and the compose file, where a container engine is: Docker, or as root Debian's docker.io
+test-compose: install ## the image and the compose file, where a container engine is installed; root needs none that runs
 	@$(V) -m pytest -q -rs -m compose tests/end_to_end/test_compose_run.py
 
 test-browser: install ## pages and Airflow's UI in a real Chromium, against what `make up` runs

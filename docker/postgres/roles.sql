@@ -6,19 +6,19 @@
 --   airflow             owns the database `airflow`, and sees no other
 -- A password that was changed in .env is changed here at the next start.
 \set ON_ERROR_STOP on
-\getenv owner_password POSTGRES_OWNER_PASSWORD
-\getenv pipeline_password POSTGRES_PIPELINE_PASSWORD
-\getenv reader_password POSTGRES_READER_PASSWORD
-\getenv airflow_password POSTGRES_AIRFLOW_PASSWORD
+\getenv owner_secret POSTGRES_OWNER_PASSWORD
+\getenv pipeline_secret POSTGRES_PIPELINE_PASSWORD
+\getenv reader_secret POSTGRES_READER_PASSWORD
+\getenv airflow_secret POSTGRES_AIRFLOW_PASSWORD
 SET log_min_error_statement = panic; -- no password in the server's log, whatever goes wrong
 
 SELECT format('CREATE ROLE %I', name)
 FROM (VALUES ('matchbook_owner'), ('matchbook_pipeline'), ('matchbook_reader'), ('airflow')) AS wanted (name)
 WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = name) \gexec
-ALTER ROLE matchbook_owner LOGIN PASSWORD :'owner_password';
-ALTER ROLE matchbook_pipeline LOGIN PASSWORD :'pipeline_password';
-ALTER ROLE matchbook_reader LOGIN PASSWORD :'reader_password';
-ALTER ROLE airflow LOGIN PASSWORD :'airflow_password';
+ALTER ROLE matchbook_owner LOGIN PASSWORD :'owner_secret';
+ALTER ROLE matchbook_pipeline LOGIN PASSWORD :'pipeline_secret';
+ALTER ROLE matchbook_reader LOGIN PASSWORD :'reader_secret';
+ALTER ROLE airflow LOGIN PASSWORD :'airflow_secret';
 
 SELECT 'CREATE DATABASE airflow' WHERE NOT EXISTS (SELECT FROM pg_database WHERE datname = 'airflow') \gexec
 ALTER DATABASE airflow OWNER TO airflow;
