@@ -36,6 +36,17 @@ def open_folder(home: Path) -> Path:
     raise OSError(f"neither {places[0]} nor {places[1]} can be written: the reader's processes count together there")
 
 
+def use(folder: Path) -> None:
+    """Tell prometheus_client, here and in the processes that are started from here, where to keep its numbers."""
+    os.environ[FOLDER] = str(folder)
+
+
+def used() -> Path | None:
+    """The folder that prometheus_client was told of, None where it keeps its numbers in process."""
+    folder = os.environ.get(FOLDER)
+    return Path(folder) if folder else None
+
+
 def _remove_left(place: Path) -> None:
     """Remove the folders that nobody holds any more."""
     for folder in place.glob(f"{PREFIX}*"):
@@ -44,10 +55,12 @@ def _remove_left(place: Path) -> None:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def fold_ended(folder: Path) -> None:
+def fold_ended(folder: Path | None) -> None:
     """Add the files of processes that ended into one, so that their number does not grow with every process."""
     from prometheus_client.mmap_dict import MmapedDict
 
+    if folder is None:
+        return
     with alone(folder):
         ended = [(path, found) for path in folder.iterdir()
                  if (found := _OURS.fullmatch(path.name)) and not _runs(int(found[2]))]
@@ -64,12 +77,12 @@ def told() -> bytes:
     from prometheus_client import REGISTRY, CollectorRegistry, generate_latest
     from prometheus_client.multiprocess import MultiProcessCollector
 
-    folder = os.environ.get(FOLDER)
-    if not folder:
+    folder = used()
+    if folder is None:
         return generate_latest(REGISTRY)
     registry = CollectorRegistry()
     MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
-    with alone(Path(folder)):
+    with alone(folder):
         return generate_latest(registry)
 
 

@@ -15,7 +15,6 @@ import sys
 import threading
 from importlib import import_module
 from multiprocessing import connection, parent_process
-from pathlib import Path
 from typing import Any
 
 from granian import Granian
@@ -46,7 +45,7 @@ def main() -> int:
     except (MatchbookError, OSError) as error:
         sys.stderr.write(f"the reader cannot start: {error}\n")
         return 1
-    os.environ[counted.FOLDER] = str(folder)
+    counted.use(folder)
     try:
         _server(settings, host, args.app).serve(target_loader=_load)
     finally:
@@ -94,7 +93,7 @@ def _load(app: str) -> object:
     """In each process: the app as granian calls it. Ends the process where the app cannot be made."""
     signal.signal(signal.SIGTERM, signal.SIG_DFL)  # the parent's handler is inherited: it would swallow an early end
     threading.Thread(target=_end_with_parent, name="parent-watch", daemon=True).start()
-    counted.fold_ended(Path(os.environ[counted.FOLDER]))
+    counted.fold_ended(counted.used())
     from serving.rsgi import WholeRequests
 
     module, _, name = app.partition(":")

