@@ -14,7 +14,7 @@ from models.nouns.bundle import Bundle
 from models.nouns.interactions import Interactions
 from models.nouns.vocabulary import Entity, InteractionKind, Surface
 from pipelines.data.snapshot import Snapshot
-from pipelines.judging.contenders import RULES, TAUGHT, contenders, mean_ndcg
+from pipelines.judging.contenders import RULES, TAUGHT, contenders, ndcg_each
 from pipelines.learning import leaks
 from pipelines.learning.holdout import Holdout, inner_cut, open_cut, outcome_of
 from pipelines.learning.second_stage import SecondStage, open_second_stage
@@ -48,7 +48,7 @@ def ndcg(holdout: Holdout, learned: Bundle | None, teaching: bool | None) -> dic
     recipe = holdout.recipe(SURFACE)
     owners, outcome = holdout.everybody(recipe, 4000) if teaching is None else holdout.owners(recipe, teaching)
     those = {n: c for n, c in contenders(holdout, SURFACE, None, None, learned).items() if n in (TAUGHT, RULES)}
-    return mean_ndcg(those, owners, outcome.relevant, 1)
+    return {name: float(each.mean()) for name, each in ndcg_each(those, owners, outcome.relevant, 1).items()}
 
 
 def future(run: Run, snapshot: Snapshot) -> Holdout:

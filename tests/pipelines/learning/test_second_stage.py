@@ -71,10 +71,10 @@ def test_refused_below_a_hundred_positives(learning_run: Run, planted: Snapshot)
 def test_a_trained_ranker_beats_one_of_shuffled_labels(holdout: Holdout) -> None:
     rows = ranking_set(holdout).rows()
     settings = replace(holdout.settings, ranker_learning_rate=0.01)
-    shuffled = RankingRows(rows.features, np.random.default_rng(1).permutation(rows.label), rows.group)
-    honest, blind = (fit_ranker(r, settings) for r in (rows, shuffled))
-    mean = [np.mean([ndcg(holdout, b, s) for s in Surface]) for b in (honest, blind)]
-    assert mean[0] > mean[1] + 0.02
+    orders = [np.random.default_rng(seed).permutation(rows.label) for seed in (1, 2, 3)]  # one alone may be lucky
+    shuffled = [RankingRows(rows.features, label, rows.group) for label in orders]
+    honest, *blind = (np.mean([ndcg(holdout, fit_ranker(r, settings), s) for s in Surface]) for r in (rows, *shuffled))
+    assert honest > np.mean(blind) + 0.02 and honest > max(blind)
 
 
 def test_a_ranker_worse_than_the_rules_is_refused(learning_run: Run, planted: Snapshot,
