@@ -177,7 +177,9 @@ def _copied(connection: Connection, table: str, changed: dict[str, str], run: st
 
 
 def _age(settings: Settings) -> None:
-    """A day passes for what expires in Redis and for the dates of files."""
+    """A day passes for what expires in Redis, for the dates of files and for when events came in."""
+    with transaction(engine(settings)) as connection:
+        connection.execute(text("UPDATE matchbook_events SET received_at = at WHERE received_at > at"))
     client = connect(settings)
     for key in client.scan_iter("*", 1000):
         left = client.ttl(key)

@@ -38,6 +38,7 @@ from models.settings import Settings
 from pipelines.data.erasure.person import Person
 
 _ENDED = ("success", "failed")
+_SQLITE = "PRAGMA foreign_keys=ON; PRAGMA secure_delete=ON"  # what is deleted is overwritten in its file
 
 
 def scrub_metadata(settings: Settings, person: Person) -> int:
@@ -70,8 +71,7 @@ def _opened(settings: Settings) -> Iterator[tuple[Connection, list[Table]]]:
         return
     engine = create_engine(url)
     if engine.dialect.name == "sqlite":
-        event.listen(engine, "connect",
-                     lambda raw, _: raw.executescript("PRAGMA foreign_keys=ON; PRAGMA secure_delete=ON"))
+        event.listen(engine, "connect", lambda raw, _: raw.executescript(_SQLITE))
     try:
         with engine.begin() as connection:
             tables = MetaData()
