@@ -24,14 +24,16 @@ _COLUMNS = ("role", "listed", "opted_out", "founder", "created_at", "views", "in
 
 
 def catalogue_bundle(users: Entities, startups: Entities, config: Mapping[str, Any]) -> Bundle:
-    """Both kinds as one bundle; labels of the facets stand in its config."""
+    """Both kinds as one bundle; labels of the facets, and the fields withheld, stand in its config."""
     arrays: dict[str, np.ndarray] = {}
     labels = {}
     for e in (users, startups):
         arrays |= {f"{e.entity}_{c}": getattr(e, c) for c in _COLUMNS}
         arrays |= {f"{e.entity}_{f}": e.facets[f] for f in FACETS}
         labels[e.entity.value] = {f: list(e.labels[f]) for f in FACETS}
-    return Bundle(CATALOGUE, {**config, "labels": labels}, arrays, {"user": users.ids, "startup": startups.ids})
+    withheld = {e.entity.value: list(e.withheld) for e in (users, startups) if e.withheld}
+    told = {**config, "labels": labels, **({"withheld": withheld} if withheld else {})}
+    return Bundle(CATALOGUE, told, arrays, {"user": users.ids, "startup": startups.ids})
 
 
 def entities_of(bundle: Bundle) -> dict[Entity, Entities]:
@@ -43,7 +45,9 @@ def _entities(bundle: Bundle, entity: Entity) -> Entities:
     columns = {c: bundle.arrays[f"{entity}_{c}"] for c in _COLUMNS}
     facets = {f: bundle.arrays[f"{entity}_{f}"] for f in FACETS}
     labels = {f: tuple(bundle.config["labels"][entity.value][f]) for f in FACETS}
-    return Entities(entity=entity, ids=bundle.maps[entity.value], facets=facets, labels=labels, **columns)
+    withheld = tuple(bundle.config.get("withheld", {}).get(entity.value, ()))
+    return Entities(entity=entity, ids=bundle.maps[entity.value], facets=facets, labels=labels, withheld=withheld,
+                    **columns)
 
 
 @dataclass(frozen=True, eq=False)

@@ -25,7 +25,8 @@ class Entities:
     opted_out: (n,) bool, wants no personalisation (L07, R23). founder: (n,) int32 user row of a startup's
     founder, -1 unknown. created_at: (n,) int64 microseconds, UNKNOWN_TIME where blank.
     views, interactions: (n,) int64 totals before the cutoff. count: (n,) int32 the interaction count that routes
-    (R09). facets: (n,) int32 codes by FACETS, -1 blank; labels: the text of each code.
+    (R09). facets: (n,) int32 codes by FACETS, -1 blank; labels: the text of each code. withheld: profile fields that
+    the build left out; whoever reads a later profile leaves them out, too.
     """
 
     entity: Entity
@@ -40,6 +41,7 @@ class Entities:
     count: np.ndarray
     facets: Mapping[str, np.ndarray]
     labels: Mapping[str, tuple[str, ...]]
+    withheld: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         columns = [self.role, self.listed, self.opted_out, self.founder, self.created_at, self.views,
@@ -56,6 +58,10 @@ class Entities:
         had none yet was sure to get one, or would not be here, which teaches nothing about now. Leave them out there.
         """
         return bool(self.count[self.listed].all())
+
+    def told(self, profile: Mapping[str, str]) -> dict[str, str]:
+        """The fields of a profile that the models may read."""
+        return {field: words for field, words in profile.items() if field not in self.withheld}
 
     def items_of(self, surface: Surface) -> np.ndarray:
         """(m,) int32 ascending rows that may stand in this surface's lists."""

@@ -101,7 +101,8 @@ def from_profiles(settings: Settings, release: Release, surface: Surface, path: 
     mine = table
     if "role" in table and key == "user_id":
         mine = table[table["role"].map(lambda word: not folded(word) or Role.of(word) is surface.role).astype(bool)]
-    owners = recipe.strangers([text_of({str(k): str(v) for k, v in row.items()}) for row in mine.to_dict("records")])
+    owners = recipe.strangers([text_of(recipe.owners.told({str(k): str(v) for k, v in row.items()}))
+                               for row in mine.to_dict("records")])
     out = (mine["opted_out_at"].str.strip() != "").to_numpy() if "opted_out_at" in mine else owners.opted_out
     return mine[key].to_numpy(str), score_owners(recipe, replace(owners, opted_out=out))
 

@@ -219,6 +219,7 @@ class Snapshot:
             count=events.counts(),
             facets=facets,
             labels=labels,
+            withheld=tuple(self.manifest.get("withheld", {}).get("users", ())),
         )
 
     def _startups_at(self, events: Interactions, instant: int) -> Entities:
@@ -242,6 +243,7 @@ class Snapshot:
             count=events.distinct_counts(),
             facets=facets,
             labels=labels,
+            withheld=tuple(self.manifest.get("withheld", {}).get("startups", ())),
         )
 
     def _counter(self, viewed: np.ndarray, instant: int) -> np.ndarray:

@@ -43,5 +43,5 @@ def _batch(recipe: Recipe, owner: str, record: OwnerRecord, events: Interactions
     barred = events.barred(recipe.settings.views_are_seen).tolil()
     barred[0, own[own >= 0]] = True
     return recipe.stranger(record.count(recipe.surface.owner), events.csr()[:, recipe.catalogue].tocsr(),
-                           barred.tocsr()[:, recipe.catalogue].tocsr(), text_of(record.profile), record.opted_out, row,
-                           events)
+                           barred.tocsr()[:, recipe.catalogue].tocsr(), text_of(recipe.owners.told(record.profile)),
+                           record.opted_out, row, events)

@@ -47,7 +47,7 @@ def arrivals(
     asked = np.unique(np.array([*born, *met], "<U36"))
     unknown = asked[(known.ids.rows_of(asked) < 0) & (asked != "") & (asked != NIL)].tolist()
     found = rows(database, f"since/{name}", ids=unknown, as_of=as_of, earliest=earliest) if unknown else []
-    return [_arrival(known.entity, dict(row._mapping)) for row in found]
+    return [_arrival(known, dict(row._mapping)) for row in found]
 
 
 def extended(before: Entities, new: Sequence[Arrival], users: Entities | None = None) -> Entities:
@@ -82,16 +82,17 @@ def texts_of_later(settings: Settings, known: Entities, as_of: datetime) -> np.n
     found = rows(engine(settings), f"since/{known.entity}s", ids=later, as_of=as_of,
                  earliest=settings.earliest_at) if later else []
     for row in found:
-        arrival = _arrival(known.entity, dict(row._mapping))
+        arrival = _arrival(known, dict(row._mapping))
         text[known.ids.rows_of([arrival.id])] = arrival.text
     return text
 
 
-def _arrival(entity: Entity, row: Mapping[str, Any]) -> Arrival:
-    words = {name: value for name, value in row.items() if isinstance(value, str)}
+def _arrival(known: Entities, row: Mapping[str, Any]) -> Arrival:
+    words = known.told({name: value for name, value in row.items() if isinstance(value, str)})
     role = Role.of(words.pop("role", ""))
     created = UNKNOWN_TIME if row["created_at"] is None else microseconds(row["created_at"])
-    facets = {"location": words.get("location", "")} if entity is Entity.USER else {f: words.get(f, "") for f in FACETS}
+    names = ("location",) if known.entity is Entity.USER else FACETS
+    facets = {name: words.get(name, "") for name in names}
     return Arrival(str(row["id"]), -1 if role is None else list(Role).index(role), created, bool(row["gone"]),
                    text_of(words), str(row.get("founder_id") or ""), facets)
 

@@ -82,7 +82,7 @@ def test_facets_are_the_same_in_a_build_in_a_refresh_in_features_and_in_filters(
     if 0 < known < len(startups):  # the others arrive after the build
         before = snapshot([{"role": "developer"}], startups[:known]).entities(Entity.STARTUP)
         row = {"created_at": None, "gone": False, "founder_id": None}
-        later = extended(before, [_arrival(Entity.STARTUP, {**row, **s, "id": i}) for s, i in zip(
+        later = extended(before, [_arrival(before, {**row, **s, "id": i}) for s, i in zip(
             startups[known:], whole.ids.ids[known:], strict=True)])
     else:
         later = whole

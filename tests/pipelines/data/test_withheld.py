@@ -7,13 +7,18 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from sqlalchemy import text
 
+from models.nouns.catalogue import CATALOGUE, entities_of
 from models.nouns.vocabulary import Entity
 from models.settings import Settings
 from pipelines.data.export import export_snapshot
 from pipelines.data.load import import_folder
 from pipelines.data.snapshot import Snapshot
+from pipelines.learning.train import fit
+from pipelines.postgres import engine
 from pipelines.runs.run import Run, parse_instant
+from pipelines.scoring.refresh.arrivals import arrivals
 from tests.pipelines.learning.market import AS_OF, rows
 
 
@@ -48,3 +53,10 @@ def test_a_column_that_tells_the_future_is_left_out(settings: Settings, folder: 
     words = snapshot.profiles(Entity.STARTUP)
     assert set(words["description"]) == {""} and {"airships", ""} == set(words["tags"])
     assert set(snapshot.profiles(Entity.USER)["headline"]) == {"building", ""}
+    startups = entities_of(fit(CATALOGUE, snapshot, settings))[Entity.STARTUP]
+    assert startups.told({"description": "zeppelins", "tags": "airships"}) == {"tags": "airships"}
+    with engine(settings).begin() as connection:
+        connection.execute(text("INSERT INTO startups (id, description, tags) VALUES (:id, 'zeppelins', 'airships')"),
+                           {"id": "00000000-0000-4000-8000-0000000000aa"})
+    (came,) = arrivals(settings, startups, [], run.as_of, run.as_of)
+    assert "airships" in came.text and "zeppelins" not in came.text  # a refresh reads as the build did
