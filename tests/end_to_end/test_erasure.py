@@ -92,7 +92,8 @@ def planted(house: Any, patiently: Patiently) -> Any:
     change(database, "INSERT INTO users (id, role, created_at, name) VALUES (%s, 'developer', now(), 'New')", NEW)
     for dag in (DAG, OTHER_DAG):
         house.api.unpause(dag)
-    patiently(house, lambda: ask(house, "GET", f"{LISTS}/{OTHER}")[0] == http.client.OK)
+    ready = f"{LISTS}/{OTHER}"  # every process of the reader follows within a second or two: several answers in a row
+    patiently(house, lambda: all(ask(house, "GET", ready)[0] == http.client.OK for _ in range(12)))
     _ask_for_them(house)
     _post_of_them(house)
     _leave_files(settings.home, settings.artifacts / "runs" / "of-yesterday")
@@ -183,8 +184,7 @@ def test_erased_through_airflow_nothing_is_left_after_later_events_and_a_new_bui
 def _later_events(house: Any, patiently: Patiently) -> None:
     """The platform goes on posting and asking; an old reader lets one event through."""
     client, keys = redis.Redis.from_url(house.settings.redis_url.reveal()), Keys(house.settings.namespace)
-    for _ in range(8):  # each process of the reader follows within a second
-        patiently(house, lambda: ask(house, "GET", f"{LISTS}/{KNOWN}")[1]["known"] is False, 10)
+    patiently(house, lambda: all(ask(house, "GET", f"{LISTS}/{id}")[1]["known"] is False for id in PEOPLE * 6), 15)
     for id in PEOPLE:
         before = client.xlen(keys.events)
         for n, kind in enumerate(EventKind):
