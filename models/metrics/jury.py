@@ -1,9 +1,9 @@
 """The one rule by which owners choose between ways to make lists: what is not clearly better leaves the default.
 
-The default is the simplest way, or what somebody set. A challenger is taken where the interval of its paired gain lies
-above 0: a jury too small to tell leaves the simple way, and a large one lets no worse way through. All challengers
-share the chance of being taken by luck, as the best of many looks good by luck alone (Bonferroni 1936). The interval
-is Student's (1908), paired over owners, and wide where they are few (Smucker et al. 2007, "A comparison of
+The default is what somebody set, or what was better wherever it was tried. A challenger is taken where the interval of
+its paired gain lies above 0: a jury too small to tell leaves the default, and a large one lets no worse default stay.
+All challengers share the chance of being taken by luck, as the best of many looks good by luck alone (Bonferroni 1936).
+The interval is Student's (1908), paired over owners, and wide where they are few (Smucker et al. 2007, "A comparison of
 statistical significance tests for information retrieval evaluation").
 """
 

@@ -18,7 +18,7 @@ from models.training.learned_ranker import Taught, teach
 from pipelines.data.snapshot import Snapshot
 from pipelines.judging.contenders import TAUGHT
 from pipelines.learning.holdout import Holdout
-from pipelines.learning.ranker_jury import CrossFitted, ballot_of, chosen, told
+from pipelines.learning.ranker_jury import CrossFitted, ballot_of, learned_choice, told
 from pipelines.learning.teaching import Lessons, lessons_of, rows_until
 from pipelines.runs.run import Run
 
@@ -82,10 +82,11 @@ def _verdict(holdout: Holdout, surface: Surface, judged: Bundle | None, network:
     if judged is None:
         return {"serves": False, "reason": "too little before the inner cut to judge it by", "judged": {}}
     ballot = ballot_of(holdout, surface, network, judged)
-    choice = chosen(ballot)
-    reason = f"taught before the inner cut and judged there: {told(ballot, choice, TAUGHT)}"
+    choice = learned_choice(ballot)
+    serves, said = told(ballot, choice, TAUGHT)
+    reason = f"taught before the inner cut and judged there: {said}"
     _LOG.info("learned ranker on %s: %s", surface, reason)
     figures = {name: round(float(values.mean()), 6) for name, values in ballot.items()} if choice.owners else {}
-    return {"serves": choice.taken == TAUGHT, "reason": reason, "judged": {"owners": choice.owners, **figures},
+    return {"serves": serves, "reason": reason, "judged": {"owners": choice.owners, **figures},
             "gains": {name: {k: round(v, 6) for k, v in gain.items()} for name, gain in choice.gains.items()
                       if choice.owners > 1}}

@@ -21,7 +21,7 @@ from pipelines.judging.contenders import RANKED, RULES
 from pipelines.learning.blend_choice import blend_of
 from pipelines.learning.holdout import Holdout, holdout_place, open_holdout
 from pipelines.learning.learned_stage import train_learned
-from pipelines.learning.ranker_jury import CrossFitted, ballot_of, chosen, cross_fitted, told
+from pipelines.learning.ranker_jury import CrossFitted, ballot_of, cross_fitted, network_choice, told
 from pipelines.learning.ranking_set import RankingSet, ranking_set
 from pipelines.runs.run import Run
 
@@ -137,14 +137,15 @@ def _passed(holdout: Holdout, bundle: Bundle, network: CrossFitted) -> Bundle:
     passes, judged, said, ahead = [], {}, [], False
     for surface in Surface:
         ballot = ballot_of(holdout, surface, network, None, alone=False)
-        choice = chosen(ballot)
+        choice = network_choice(ballot)
         if not choice.owners:
             continue
-        passes += [surface.value] if choice.taken == RANKED else []
+        serves, why = told(ballot, choice, RANKED)
+        passes += [surface.value] if serves else []
         ahead |= choice.gains[RANKED]["mean"] >= 0
         means = {name: round(float(ballot[name].mean()), 6) for name in (RANKED, RULES)}
         judged[surface.value] = {"owners": choice.owners, **means}
-        said.append(f"{surface}: {told(ballot, choice, RANKED)}")
+        said.append(f"{surface}: {why}")
         _LOG.info("ranker on %s", said[-1])
     if judged and not ahead:
         raise TrainingError(f"the trained ranker orders worse than the rules: the rules rank ({'; '.join(said)})")
