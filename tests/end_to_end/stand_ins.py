@@ -120,10 +120,11 @@ def _import_python(root: Path, aside: Path, name: str) -> None:
         _copy(importlib.metadata.distribution(distribution), tree)
     (tree / "usr/bin/python").symlink_to("python3")
     (tree / "usr/lib/python3.11/EXTERNALLY-MANAGED").unlink(missing_ok=True)
-    pack = subprocess.Popen(["tar", "-C", str(tree), "--owner=0", "--group=0", "-c", "."], stdout=subprocess.PIPE)
-    subprocess.run(["docker", "import", "--change", "CMD python3", "-", name], stdin=pack.stdout, check=True,
-                   capture_output=True)
-    assert pack.wait() == 0
+    pack = ["tar", "-C", str(tree), "--owner=0", "--group=0", "-c", "."]
+    with subprocess.Popen(pack, stdout=subprocess.PIPE) as packed:
+        subprocess.run(["docker", "import", "--change", "CMD python3", "-", name], stdin=packed.stdout, check=True,
+                       capture_output=True)
+    assert packed.returncode == 0
     shutil.rmtree(tree)
 
 
