@@ -246,6 +246,11 @@ class Snapshot:
             withheld=tuple(self.manifest.get("withheld", {}).get("startups", ())),
         )
 
+    def views(self, events: Interactions, instant: int) -> np.ndarray:
+        """(startups,) int64 how often each was viewed by these events before the instant, owners = startups, or by the
+        platform's counter where that may be used."""
+        return self._counter(_totals(events, len(self.startups))[0], instant)
+
     def _counter(self, viewed: np.ndarray, instant: int) -> np.ndarray:
         """(startups,) int64 the newest reading before the instant; view events without one (R05)."""
         if self.views_from != FROM_READINGS:

@@ -33,7 +33,7 @@ def told_by_absence(snapshot: Snapshot, settings: Settings, cut_us: int,
 
     bundles: fitted before the cut, with the catalogue. Who may not be shown at the cut is nobody's candidate."""
     for entity, entities in entities_of(bundles[CATALOGUE]).items():
-        events = snapshot.interactions()
+        events = snapshot.heard
         events = events if entity is Entity.USER else events.transposed()
         shown = np.flatnonzero(entities.listed)
         met, strata = met_from(events, cut_us, len(entities))[shown], equally_busy(events.before(cut_us), shown)

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from models.errors import DataError
+from models.errors import DataError, FileError
 from models.features import DIVERSITY_FACETS, FEATURES, NEUTRAL_DIVERSITY
 from models.files import regular
 from models.nouns.owners import Owners
@@ -105,7 +105,7 @@ def read_rows(paths: Sequence[Path]) -> RankingRows:
     for path in paths:
         try:
             frame = pd.read_csv(regular(path))
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, FileError) as error:
             raise DataError(f"expected a ranking set in {path}, got: {error}; "
                             "make one with `python -m pipelines ranking-set`") from error
         missing = [c for c in COLUMNS if c not in frame]

@@ -57,7 +57,8 @@ class Lesson:
     @cached_property
     def standing(self) -> Standing:
         """The marketplace at the instant, as those tell who did not opt out."""
-        return Standing(self.users, self.startups, self.interactions, self.as_of_us)
+        views = self.snapshot.views(self.interactions.transposed(), self.as_of_us)
+        return Standing(self.users, replace(self.startups, views=views), self.interactions, self.as_of_us)
 
     def profiles(self, entities: Entities) -> Profiles:
         """Text columns; blank for who opted out and for who came after the instant."""

@@ -98,6 +98,9 @@ def header_of(stream: IO[bytes], path: Path, known: Collection[str]) -> Header:
     found = {separator: _names(line, separator, known) for separator in SEPARATORS}
     separator = max(SEPARATORS, key=lambda s: len(set(found[s]) & set(known)))
     names = found[separator]
+    if not names:
+        raise DataError(f"expected {path} to begin with the names of its columns, got {line.strip()!r}, with none; "
+                        "write them into the first line")
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise DataError(f"{path} names a column twice: {', '.join(twice)}")

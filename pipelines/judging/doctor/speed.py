@@ -70,7 +70,8 @@ def _counting(patient: Patient) -> list[dict[str, Any]]:
         busiest.setdefault(Surface(row.surface).owner.value, row.owner)
     found = []
     for entity, owner in busiest.items():
-        params = {f"{entity}_id": owner, "as_of": patient.at, "kinds": [k.value for k in InteractionKind]}
+        params = {f"{entity}_id": owner, "as_of": patient.at, "earliest": patient.settings.earliest_at,
+                  "kinds": [k.value for k in InteractionKind]}
         with transaction(engine(patient.settings)) as connection:
             found.append({"of": entity, **_asked(connection, f"counts/{entity}", params)})
     return found

@@ -11,7 +11,7 @@ from itertools import product
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import text
 
@@ -129,6 +129,8 @@ def look(content: bytes) -> int:
 @given(st.binary(max_size=200) | st.lists(st.sampled_from(
     [b'"', b",", b";", b"\t", b"\r", b"\n", b"\0", b"\xff", b"\xfe", b"\xef\xbb\xbf", b"a", b"startup_id", b"name",
      b"sep=", "é".encode(), "म".encode("utf-16")]), max_size=60).map(b"".join))
+@example(b",\n\n")
+@example(b";;\na;b\n")
 def test_no_bytes_are_a_traceback(content: bytes) -> None:
     look(content)
 

@@ -17,7 +17,7 @@ def task(name: str, state: str, index: int = -1, attempt: int = 1, seconds: floa
 class Scripted:
     """The API of a run that goes through these (state, tasks), one a question."""
 
-    address = "http://airflow"
+    address = seen_at = "http://airflow"
 
     def __init__(self, *steps: tuple[str, list[dict[str, Any]]], unfinished: str | None = None) -> None:
         self.steps, self.unfinished, self.asked = list(steps), unfinished, []
