@@ -192,7 +192,7 @@ def test_the_reader_may_do_with_redis_all_that_it_does(users_of_redis: tuple[int
         "get": lambda: cache.get(keys.current), "get_many": lambda: cache.get_many([keys.manifest("r")]),
         "listed": lambda: cache.listed(keys.history), "field": lambda: cache.field(keys.lists("r", surface), b"*"),
         "fields": lambda: cache.fields(keys.since(Entity.USER, owner), [b"x"]),
-        "whole": lambda: cache.whole(keys.drain),
+        "whole": lambda: cache.whole(keys.drain), "counts": lambda: cache.counts("r"), "about": cache.about,
         "hits": lambda: cache.hits("c", "r", surface, [owner]), "admit": lambda: cache.admit("c"), "now": cache.now,
         "post": lambda: cache.post("c", [event], now), "hidden": cache.hidden, "waiting": cache.waiting,
         "store": lambda: cache.store(computed),

@@ -7,18 +7,19 @@ them is used all the same.
 from __future__ import annotations
 
 _READER = """
-    ping select multi exec time eval evalsha get mget set del incr expire lrange smembers
-    hget hmget hgetall hscan hset hlen xlen xrange xadd
+    ping select multi exec time eval evalsha get mget set del exists incr incrby expire lrange smembers
+    hget hmget hgetall hscan hset hdel hlen xlen xrange xadd
 """
 _PIPELINE = """
-    ping select multi exec time eval evalsha script|load script|exists get set del unlink exists expire ttl incr type
-    incrby scan lrange lpush lrem lpos lset sadd srem smembers smismember sscan hget hmget hgetall hset hsetnx hdel hlen
-    hincrby hscan zscan xlen xrange xdel xgroup|create xreadgroup xautoclaim xack
+    ping select multi exec time eval evalsha script|load script|exists get mget set del unlink exists expire ttl incr type
+    rename incrby scan lrange lpush lrem lpos lset sadd srem sismember smembers smismember sscan hget hmget hgetall hset
+    hsetnx hdel hexists hlen hincrby hscan zscan xlen xrange xdel xgroup|create xreadgroup xautoclaim xack
 """
 #: Asked, and done without where they are refused.
-NICETIES = ("info", "memory|usage", "xinfo|consumers", "xgroup|delconsumer", "client|setinfo")
+NICETIES = ("info", "memory|usage", "xinfo|consumers", "xinfo|stream", "xinfo|groups", "xgroup|delconsumer",
+            "xgroup|setid", "client|setinfo")
 #: What the reader writes; it reads all of the namespace.
-_WRITES = ("rate:*", "live:*", "flight:*", "count:*", "since:*", "events")
+_WRITES = ("rate:*", "live:*", "flight:*", "count:*", "since:*", "posted:*", "claimed:*", "events")
 
 
 def reader_rights(namespace: str) -> str:

@@ -135,7 +135,8 @@ def _begin_group(client: redis.Redis, keys: Keys) -> None:
 
 
 def _set_back(client: redis.Redis, keys: Keys) -> None:
-    if client.eval(_SET_BACK, 1, keys.events, DRAIN_GROUP, int(AHEAD.total_seconds() * 1000)):
+    ahead_ms = int(AHEAD.total_seconds() * 1000)
+    if nicety(lambda: client.eval(_SET_BACK, 1, keys.events, DRAIN_GROUP, ahead_ms), 0):
         log.warning("the stream of events, or its reading, ran ahead of the clock and begins anew")
 
 

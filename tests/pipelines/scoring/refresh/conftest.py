@@ -34,7 +34,6 @@ from tests.tiny_marketplace import AFTER_ALL, write_tiny_marketplace
 
 SMALL = {"als_factors": 4, "als_iterations": 3, "two_tower_epochs": 1, "two_tower_dimensions": 8,
          "content_dimensions": 8, "shards": 5, "depth": 12, "ranker": "rules"}
-MOULD = "refresh_mould"
 HOUR = timedelta(hours=1)
 
 
@@ -122,9 +121,9 @@ def built(settings: Settings, as_of: datetime) -> str:
 @pytest.fixture(scope="session")
 def mould(server_settings: Settings, template_database: str, tmp_path_factory: pytest.TempPathFactory) -> Town:
     """One stored build; every test gets a copy of the home and of the database."""
-    home = tmp_path_factory.mktemp("refresh-mould")
-    _on(server_settings, f"CREATE DATABASE {MOULD} TEMPLATE {template_database}")
-    settings = replace(server_settings, **SMALL, home=home, database_url=_database(server_settings, MOULD))
+    home, name = tmp_path_factory.mktemp("refresh-mould"), f"refresh_mould_{uuid.uuid4().hex[:8]}"
+    _on(server_settings, f"CREATE DATABASE {name} TEMPLATE {template_database}")
+    settings = replace(server_settings, **SMALL, home=home, database_url=_database(server_settings, name))
     import_folder(settings, write_tiny_marketplace(home / "data"))
     name = built(settings, AFTER_ALL)
     engine(settings).dispose()  # a database in use cannot be copied
@@ -135,7 +134,7 @@ def mould(server_settings: Settings, template_database: str, tmp_path_factory: p
 def town(settings: Settings, mould: Town, monkeypatch: pytest.MonkeyPatch) -> Iterator[Town]:
     monkeypatch.setattr(erasing, "FOLLOW_S", 0.0)
     name = f"town_{uuid.uuid4().hex[:8]}"
-    _on(settings, f"CREATE DATABASE {name} TEMPLATE {MOULD}")
+    _on(settings, f"CREATE DATABASE {name} TEMPLATE {mould.settings.database_url.reveal().rpartition('/')[2]}")
     shutil.copytree(mould.settings.artifacts, settings.artifacts)
     mine = replace(settings, **SMALL, database_url=_database(settings, name))
     promote(mine, mould.built)
