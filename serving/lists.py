@@ -126,7 +126,7 @@ class ListReader:
         held = self.releases.held
         found, trouble = self._found(held, surface, owners, caller)
         stored, broken = _decoded(held, surface, found)
-        trouble = trouble or broken or self.releases.trouble
+        trouble = trouble or self.releases.trouble
         impersonal = {o for o in owners if surface.owner is Entity.USER and self.hidden.holds(Entity.USER, o)}
         answers = {o: Answer(surface, o, held, listing, "cache", True, held.generated_at(listing.part), trouble)
                    for o, listing in stored.items() if o not in impersonal or listing.impersonal}
@@ -134,7 +134,7 @@ class ListReader:
         if met:
             answers |= self._outgrown(held, surface, {o: a for o, a in answers.items() if o not in impersonal}, met)
         if missing:
-            answers |= self._missing(held, surface, missing, impersonal, met, trouble)
+            answers |= self._missing(held, surface, missing, impersonal, met, trouble or broken)
         answered = [self._filtered(answers[o], found.get(o)) for o in owners]
         if not held.experiments:
             return answered
@@ -205,7 +205,7 @@ class ListReader:
         """Whom or what the owner met since, and what was wrong, empty if nothing; whoever met very many costs a second
         round trip, for the items of this list only."""
         if found.since is not None:
-            return found.since, ""
+            return found.since, found.trouble
         items = packed_items(answer.listing, answer.held.items[answer.surface.item].ids)
         try:
             met = self._cache.fields(self._cache.keys.since(answer.surface.owner, answer.owner), items)
@@ -295,11 +295,18 @@ def _decoded(held: HeldRelease, surface: Surface, found: Mapping[str, Found]) ->
     for owner, hit in found.items():
         try:
             if hit.stored is not None:
-                lists[owner] = decode_list(hit.stored)
+                lists[owner] = _checked(decode_list(hit.stored), len(held.items[surface.item].ids))
         except ReleaseIncomplete as error:
             trouble = str(error)
             log.error("a list of release %s on %s cannot be read: %s", held.id, surface, error)
     return lists, trouble
+
+
+def _checked(listing: StoredList, items: int) -> StoredList:
+    """The list. Raises ReleaseIncomplete where it names an item that the release does not have."""
+    if len(listing.item) and (most := int(listing.item.max())) >= items:
+        raise ReleaseIncomplete(f"a stored list must name items below {items}, got {most}; publish again")
+    return listing
 
 
 def _is_impersonal(found: LiveAnswer) -> bool:

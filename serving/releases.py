@@ -130,7 +130,7 @@ class Releases:
                 if pointer is None:
                     raise ReleaseNotFound("Redis names no live release, as it does before the first build and after it "
                                           "lost its data; `python -m pipelines drain-events` loads what was live")
-                name = pointer.decode()
+                name = pointer.decode(errors="replace")
                 if self._held is None or name != self._held.id:
                     self._take_over(self._load(name))
                 self._note("")

@@ -15,6 +15,7 @@ from models.errors import DataError
 _ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.IGNORECASE)
 #: It names nobody (RFC 9562, 5.9): rows with it are set aside, and its bytes stand for a blank row.
 NIL = str(uuid.UUID(int=0))
+ID_BYTES = 16
 
 
 @dataclass(frozen=True, eq=False)

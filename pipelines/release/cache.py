@@ -73,4 +73,4 @@ def live_release(client: redis.Redis, keys: Keys) -> Release | None:
 
 def text(value: object) -> str:
     """A Redis answer as text; nothing is empty."""
-    return value.decode() if isinstance(value, bytes) else str(value or "")
+    return value.decode(errors="replace") if isinstance(value, bytes) else str(value or "")

@@ -23,7 +23,8 @@ log = logging.getLogger(__name__)
 
 def restore_live(settings: Settings, client: redis.Redis, keys: Keys) -> str | None:
     """See to it that Redis holds what was published last, and keeps it; returns the release that was loaded again, None
-    where nothing was missing or nothing could be done, which is logged. The caller wraps Redis errors."""
+    where nothing was missing or nothing could be done. That is logged, and filters are followed all the same. The
+    caller wraps the errors of Redis that are no refusals."""
     try:
         if not _lost(settings, client, keys):
             _prolong(settings, client, keys)
@@ -34,7 +35,7 @@ def restore_live(settings: Settings, client: redis.Redis, keys: Keys) -> str | N
                 log.warning("Redis has lost %s, which is loaded again", name)
                 make_live(settings, held, Loadable.open(Artifacts(settings), name), "Redis had lost it")
             return name or None
-    except (MatchbookError, OSError) as error:
+    except (MatchbookError, OSError, redis.ResponseError) as error:
         log.error("what was live cannot be loaded again: %s", error)
         return None
 
@@ -63,14 +64,19 @@ def _is_older(settings: Settings, release: str, other: str) -> bool:
 
 
 def _is_whole(client: redis.Redis, keys: Keys, release: str) -> bool:
-    """Whether all keys of the live release are there and hold as many lists as they should."""
-    manifest = live_release(client, keys)
+    """Whether all keys of the live release are there and hold as many lists as they should. What cannot be read is
+    not there."""
+    try:
+        manifest = live_release(client, keys)
+    except (ReleaseError, redis.ResponseError) as error:
+        log.warning("the manifest of release %s in Redis cannot be read: %s", release, error)
+        return False
     pipe = client.pipeline(transaction=False)
     for entity in Entity:
         pipe.exists(keys.items(release, entity))
     for surface in Surface:
         pipe.hlen(keys.lists(release, surface))
-    found = pipe.execute()
+    found: list[object] = pipe.execute(raise_on_error=False)
     if manifest is None:
         return False
     return found == [1 for _ in Entity] + [manifest.lists.get(s.value, -1) + 1 for s in Surface]

@@ -21,6 +21,7 @@ from redis.retry import Retry
 
 from models.errors import EventsNotTaken, ServiceError, SettingsError, TooManyEvents, TooManyRequests
 from models.nouns.erased import Erased
+from models.nouns.id_map import ID_BYTES
 from models.nouns.interactions import Event, instant_us
 from models.nouns.release import OWN, Keys, since_meaning, since_value
 from models.nouns.release.refusals import ELSEWHERE, told, with_hint
@@ -55,11 +56,21 @@ _POST_SHA = hashlib.sha1(_POST.encode(), usedforsecurity=False).hexdigest()
 @dataclass(frozen=True)
 class Found:
     """What Redis holds of one owner. stored: the encoded list, if any. since: 16 id bytes of whom or what the owner met
-    since the build; None where they are too many to be sent along."""
+    since the build; None where they are too many to be sent along. trouble: why that cannot be read, empty if it can.
+    """
 
     stored: bytes | None
     since: Sequence[bytes] | None
     values: Sequence[bytes] = ()
+    trouble: str = ""
+
+    @classmethod
+    def of(cls, stored: bytes | None, scan: Any) -> Found:
+        """From the answer to HSCAN; a refusal is the trouble of this owner alone."""
+        if isinstance(scan, redis.ResponseError):
+            return cls(stored, [], [], f"Redis refuses to say whom they met: {with_hint(told(scan))}")
+        cursor, pairs = scan
+        return cls(stored, pairs[::2] if cursor == b"0" else None, pairs[1::2])
 
     def met(self, from_us: int) -> int:
         """How many the owner met from an instant on; of those that are not sent along, about how many at least."""
@@ -141,12 +152,10 @@ class Cache:
         since = [("HSCAN", self.keys.since(surface.owner, o), 0, "COUNT", SINCE_MOST) for o in owners]
         answers = self._together(LISTS, [*count, ("HMGET", self.keys.lists(release, surface), *fields), *since])
         self._admit(answers[: len(count)])
-        refused = [a for a in answers[len(count):] if isinstance(a, redis.ResponseError)]
-        if refused:
-            raise ServiceError(f"Redis refuses to read lists: {with_hint(told(refused[0]))}")
         lists, *scans = answers[len(count):]
-        return [Found(stored, pairs[::2] if cursor == b"0" else None, pairs[1::2])
-                for stored, (cursor, pairs) in zip(lists, scans, strict=True)]
+        if isinstance(lists, redis.ResponseError):
+            raise ServiceError(f"Redis refuses to read lists: {with_hint(told(lists))}")
+        return [Found.of(stored, scan) for stored, scan in zip(lists, scans, strict=True)]
 
     def admit(self, caller: str) -> None:
         """Count a request that asks nothing else of Redis. Raises TooManyRequests; lets it pass while Redis is down."""
@@ -212,7 +221,8 @@ class Cache:
             pipeline.hgetall(self.keys.erased)
             return list(pipeline.execute())
         *sets, erased = self._ask(RELEASES, read)
-        return {e: frozenset(ids) for e, ids in zip(Entity, sets, strict=True)}, Erased.of_fields(erased)
+        ids = {e: frozenset(i for i in found if len(i) == ID_BYTES) for e, found in zip(Entity, sets, strict=True)}
+        return ids, Erased.of_fields(erased)
 
     def waiting(self) -> tuple[int, float]:
         """How many events wait in the stream, and for how many seconds the oldest does; in one round trip."""

@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import cache
 from typing import Any
 from uuid import UUID
@@ -31,6 +31,8 @@ from sql.server import begin_with, failure_of, old_version
 #: What is asked for. One that fails keeps none of the others from asking.
 OWNERS, PAGE, FILTERS, SIGN_OF_LIFE = "owners", "page", "filters", "sign of life"
 HIDDEN_BY = {Entity.USER: "opted_out", Entity.STARTUP: "withdrawn"}
+#: The questions that `Database.owner` asks.
+_OF_OWNERS = ("owner/founded", *(f"owner/{e}{what}" for e in Entity for what in ("", "_events", "_dismissals")))
 _KINDS = [k.value for k in InteractionKind]
 _CODES = {k.value: k.code for k in InteractionKind}
 
@@ -116,10 +118,13 @@ class Database:
             return {str(r.id): r.name for r in _rows(connection, f"owner/{entity}_names", ids=list(ids))}
 
     def ping(self) -> None:
-        """Ask for a sign of life."""
+        """Ask for a sign of life, and whether we may ask what a live list needs: about nobody."""
         with self._connection(SIGN_OF_LIFE) as connection:
             if too_old := old_version(connection):
                 raise ServiceError(too_old)
+            asked = {"owner": NIL, "as_of": datetime.now(UTC), "earliest": self._earliest, "kinds": _KINDS}
+            for query in _OF_OWNERS:
+                _rows(connection, query, **{name: asked[name] for name in _statement(query)._bindparams})
 
     def close(self) -> None:
         for engine in self._engines.values():

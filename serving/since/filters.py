@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from models.nouns.id_map import IdMap, pack_ids, unpack_ids
+from models.nouns.id_map import ID_BYTES, IdMap, pack_ids, unpack_ids
 from models.nouns.release import StoredList
 
 
@@ -19,8 +19,9 @@ def without(listing: StoredList, out: np.ndarray) -> StoredList:
 
 
 def met_places(listing: StoredList, items: IdMap, since: Sequence[bytes]) -> np.ndarray:
-    """(places,) bool: the items among these ids, 16 bytes each."""
-    met = items.rows_of(unpack_ids(np.frombuffer(b"".join(since), np.uint8).reshape(-1, 16)))
+    """(places,) bool: the items among these ids, ID_BYTES each; what is no id is none of them."""
+    packed = b"".join(i for i in since if len(i) == ID_BYTES)
+    met = items.rows_of(unpack_ids(np.frombuffer(packed, np.uint8).reshape(-1, ID_BYTES)))
     return (listing.item[:, None] == met).any(axis=1)  # five times as fast as np.isin for the usual handful
 
 

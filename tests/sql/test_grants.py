@@ -186,6 +186,24 @@ def test_what_is_not_granted_is_said_as_it_is(owned: Settings) -> None:
             connection.execute(text(f"DROP ROLE {name}"))
 
 
+@pytest.mark.parametrize("right", [
+    "SELECT ON matchbook_users", "SELECT ON matchbook_startups", "SELECT ON matchbook_interactions",
+    "EXECUTE ON FUNCTION matchbook_was_erased(uuid)",
+    "EXECUTE ON FUNCTION matchbook_dismissed_by(uuid, timestamptz)",
+    "EXECUTE ON FUNCTION matchbook_dismissers_of(uuid, timestamptz)"])
+def test_a_right_that_lacks_is_no_health(login: Login, owned: Settings, right: str) -> None:
+    """Without it newcomers have no list of their own: the sign of life tells, before anybody asks."""
+    database = Database(login("reader"))
+    try:
+        database.ping()
+        with transaction(engine(owned)) as connection:
+            connection.execute(text(f"REVOKE {right} FROM PUBLIC, matchbook_reader"))
+        with pytest.raises(ServiceError, match=r"refused: permission denied .*python -m pipelines grants"):
+            database.ping()
+    finally:
+        database.close()
+
+
 @pytest.mark.parametrize(("change", "said"), [
     ({"password": "wrong"}, r"refused.*password authentication failed.*check the user"),
     ({"database": "nowhere"}, r"refused.*does not exist.*check the user"),

@@ -138,6 +138,6 @@ def since_value(code: int, at_us: int) -> bytes:
 
 
 def since_meaning(value: bytes) -> tuple[int, int]:
-    """The inverse: (code, microseconds)."""
-    code, at_us = _SINCE.unpack(value)
+    """The inverse: (code, microseconds); of what is no such value as of OWN, which counts for nothing."""
+    code, at_us = _SINCE.unpack(value) if len(value) == _SINCE.size else (OWN, 0)
     return code, at_us

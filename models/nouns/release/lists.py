@@ -81,8 +81,9 @@ def decode_list(value: bytes) -> StoredList:
         raise ReleaseIncomplete(
             f"a stored list of {n} places must have {_HEADER.size + n * _PLACE_BYTES} bytes, got {len(value)}"
         )
-    at = _HEADER.size
-    methods = tuple(Method)
+    at, methods = _HEADER.size, tuple(Method)
+    if max(method, route) >= len(methods):
+        raise ReleaseIncomplete(f"a stored list must name methods below {len(methods)}, got {method} and {route}")
     return StoredList(
         methods[method],
         methods[route],

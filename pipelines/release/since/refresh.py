@@ -23,7 +23,9 @@ from uuid import UUID
 import redis
 from sqlalchemy import Engine
 
+from models.nouns.id_map import ID_BYTES
 from models.nouns.release import OWN, Keys, Release, since_value
+from models.nouns.release.refusals import told
 from models.nouns.vocabulary import Entity, EventKind
 from models.settings import Settings
 from pipelines.postgres import copy_out, engine, rows
@@ -54,8 +56,8 @@ end
 #: Take a pair out of the hashes of both sides, KEYS, where its time is not after ARGV[3]. ARGV: 1, 2 the fields.
 _FORGET = """
 for i, key in ipairs(KEYS) do
-  local value = redis.call('HGET', key, ARGV[i])
-  if value and #value == 9 then
+  local value = redis.pcall('HGET', key, ARGV[i])
+  if type(value) == 'string' and #value == 9 then
     local code, at = struct.unpack('<Bi8', value)
     if code ~= 255 and at <= tonumber(ARGV[3]) then redis.call('HDEL', key, ARGV[i]) end
   end
@@ -176,17 +178,33 @@ def _write(client: redis.Redis, keys: Keys, settings: Settings, met: Iterable[Me
     ttl_s, new, touched = int(settings.release_ttl_hours * 3600), 0, set[str]()
     rest = iter(met)
     while part := list(islice(rest, BATCH)):
-        pipe = client.pipeline(transaction=False)
+        pipe, named = client.pipeline(transaction=False), list[str]()
         for user, startup, value in part:
             mine, theirs = keys.since(Entity.USER, user), keys.since(Entity.STARTUP, startup)
             pipe.hsetnx(mine, UUID(startup).bytes, value)
             pipe.hsetnx(theirs, UUID(user).bytes, value)
             pipe.expire(mine, ttl_s)
             pipe.expire(theirs, ttl_s)
-            touched |= {mine, theirs}
-        new += sum(pipe.execute()[::4])
+            named += [mine, theirs, mine, theirs]
+        answers = pipe.execute(raise_on_error=False)
+        new += sum(n for n in answers[::4] if isinstance(n, int))
+        touched |= set(named) - _begun_anew(client, named, answers)
     _trim(client, touched, needed_us)
     return new
+
+
+def _begun_anew(client: redis.Redis, names: Sequence[str], answers: Sequence[Any]) -> set[str]:
+    """Of the keys that commands named, those that are no hash: they are deleted, and a look at all fills them again, as
+    one key of another kind must not stop all others. Raises any other refusal among the answers."""
+    refused = [(name, said) for name, said in zip(names, answers, strict=True) if isinstance(said, redis.ResponseError)]
+    for _, said in refused:
+        if "WRONGTYPE" not in told(said):
+            raise said
+    broken = {name for name, _ in refused}
+    if broken:
+        log.error("%d keys that should hold whom somebody met are no hashes, and begin anew", len(broken))
+        client.unlink(*broken)
+    return broken
 
 
 def _trim(client: redis.Redis, names: Iterable[str], needed_us: int) -> None:
@@ -203,11 +221,11 @@ def _refresh_hidden(database: Engine, client: redis.Redis, keys: Keys, since: ob
     pipe = client.pipeline(transaction=True)
     for entity, query in _HIDDEN.items():
         held: Any = client.smembers(keys.hidden(entity)) if full else set()
-        asked = [UUID(bytes=i) for i in held]
+        asked = [UUID(bytes=i) for i in held if len(i) == ID_BYTES]
         found = {row.id.bytes: row.hidden for row in rows(database, query, since=since, as_of=now, held=asked)}
         there: Any = client.smismember(keys.hidden(entity), list(found)) if found else []
         into = [i for i, known in zip(found, there, strict=True) if found[i] and not known]
-        out = [i for i, gone in found.items() if not gone]
+        out = [i for i, gone in found.items() if not gone] + [i for i in held if len(i) != ID_BYTES]
         if into:
             pipe.sadd(keys.hidden(entity), *into)
         if out:
