@@ -94,7 +94,7 @@ class Trials:
 
     def add(self, trial: Trial) -> None:
         """Append one line and hand it to the disk."""
-        note = {"model": trial.model, "values": trial.values, "seconds": round(trial.seconds, 3),
+        note = {"model": trial.model, "values": trial.values, "seconds": trial.seconds,
                 "ndcg": np.rint(trial.ndcg * _SCALE).astype(int).tolist()}
         append_private(self.path, json.dumps(note))
 
@@ -213,7 +213,7 @@ def trial_of(split: Split, model: str, values: Values, settings: Settings, store
         ndcg = _judged(split, model, chosen, store.path.parent / "halves")
     except (TooSparse, TrainingError):
         ndcg = np.zeros(0)
-    trial = Trial(model, values, ndcg, time.perf_counter() - began)
+    trial = Trial(model, values, ndcg, round(time.perf_counter() - began, 3))  # as it is stored
     store.add(trial)
     return trial
 

@@ -11,9 +11,10 @@ _READER = """
     hget hmget hgetall hscan hset hdel hlen xlen xrange xadd
 """
 _PIPELINE = """
-    ping select multi exec time eval evalsha script|load script|exists get mget set del unlink exists expire ttl incr type
-    rename incrby scan lrange lpush lrem lpos lset sadd srem sismember smembers smismember sscan hget hmget hgetall hset
-    hsetnx hdel hexists hlen hincrby hscan zscan xlen xrange xdel xgroup|create xreadgroup xautoclaim xack
+    ping select multi exec time eval evalsha script|load script|exists get mget set del unlink exists expire ttl
+    incr type rename incrby scan lrange lpush lrem lpos lset sadd srem sismember smembers smismember sscan hget
+    hmget hgetall hset hsetnx hdel hexists hlen hincrby hscan zscan xlen xrange xdel xgroup|create xreadgroup
+    xautoclaim xack
 """
 #: Asked, and done without where they are refused.
 NICETIES = ("info", "memory|usage", "xinfo|consumers", "xinfo|stream", "xinfo|groups", "xgroup|delconsumer",

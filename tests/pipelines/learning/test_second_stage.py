@@ -50,14 +50,16 @@ def test_the_step_stores_a_ranker_and_writes_the_set(poor: Run, planted: Snapsho
 
 def test_evaluate_finds_what_training_left(poor: Run, planted: Snapshot,
                                            monkeypatch: pytest.MonkeyPatch) -> None:
+    stored = {n: set(poor.artifacts.stored(f"bundles/{n}")) for n in ("ranker_v1", "learned_ranker_v1")}
     refs = train_ranker(poor, planted.name)
     monkeypatch.setattr("pipelines.learning.second_stage.train_ranker", None)
     stage = open_second_stage(poor, planted)
     assert stage.refs == refs and stage.ranker is not None and stage.ranker.version == refs[0]["version"]
     assert stage.of_the_seed is not None and stage.of_the_seed.config["recipe"] == "seed"
     assert stage.learned is not None and stage.learned.version == refs[1]["version"] and stage.judged is not None
-    for name in ("ranker_v1", "learned_ranker_v1"):  # the seed's, and that of before the cut, are not among them
-        assert len(poor.artifacts.stored(f"bundles/{name}")) == 1
+    for name, before in stored.items():  # the seed's, and that of before the cut, are not among them
+        added = {p.name for p in set(poor.artifacts.stored(f"bundles/{name}")) - before}
+        assert added <= {r["version"] for r in refs if r["name"] == name}
 
 
 def test_refused_below_a_hundred_positives(learning_run: Run, planted: Snapshot) -> None:
@@ -74,7 +76,7 @@ def test_a_trained_ranker_beats_one_of_shuffled_labels(holdout: Holdout) -> None
     orders = [np.random.default_rng(seed).permutation(rows.label) for seed in (1, 2, 3)]  # one alone may be lucky
     shuffled = [RankingRows(rows.features, label, rows.group) for label in orders]
     honest, *blind = (np.mean([ndcg(holdout, fit_ranker(r, settings), s) for s in Surface]) for r in (rows, *shuffled))
-    assert honest > np.mean(blind) + 0.02 and honest > max(blind)
+    assert honest > np.mean(blind) + 0.05
 
 
 def test_a_ranker_worse_than_the_rules_is_refused(learning_run: Run, planted: Snapshot,
