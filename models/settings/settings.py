@@ -12,7 +12,6 @@ from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
 
 from models.errors import FileError, SettingsError
 from models.files import regular
@@ -260,9 +259,9 @@ class Settings:
     @property
     def redis_address(self) -> str:
         """REDIS_URL without the options that change the form of answers: both doors read bytes, in protocol 2."""
-        parts = urlsplit(self.redis_url.reveal())
-        kept = [pair for pair in parts.query.split("&") if pair.partition("=")[0] not in _FORMS]
-        return urlunsplit(parts._replace(query="&".join(kept)))
+        address, _, query = self.redis_url.reveal().partition("?")
+        kept = "&".join(pair for pair in query.split("&") if pair.partition("=")[0] not in _FORMS)
+        return f"{address}?{kept}" if kept else address
 
     @property
     def sqlalchemy_url(self) -> str:

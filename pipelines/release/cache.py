@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import redis
 
-from models.errors import ServiceError
+from models.errors import ServiceError, SettingsError
 from models.nouns.release import Keys, Release
 from models.nouns.release.refusals import hint, told, unfit
 from models.settings import Settings
@@ -19,12 +19,16 @@ T = TypeVar("T")
 
 
 def connect(settings: Settings) -> redis.Redis:
-    """A client of the Redis behind REDIS_URL, with patience for bulk writes. Raises ServiceError where none is set."""
+    """A client of the Redis behind REDIS_URL, with patience for bulk writes. Raises ServiceError where none is set,
+    SettingsError."""
     if not settings.redis_url:
         raise ServiceError(
             "no Redis is known: set REDIS_URL, or run a command that starts the embedded one (`make up`)"
         )
-    return redis.Redis.from_url(settings.redis_address, protocol=2, socket_timeout=60, socket_connect_timeout=5)
+    try:
+        return redis.Redis.from_url(settings.redis_address, protocol=2, socket_timeout=60, socket_connect_timeout=5)
+    except ValueError as error:
+        raise SettingsError(f"REDIS_URL has an option that the client does not take: {error}") from error
 
 
 def checked(settings: Settings) -> redis.Redis:

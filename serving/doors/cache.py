@@ -92,9 +92,12 @@ class Cache:
         self._settings = settings
         patience = settings.redis_timeout_s
         # one retry, for a connection that a restart of the server left dead; never one after a time-out
-        self._pool = redis.ConnectionPool.from_url(
-            settings.redis_address, protocol=2, socket_timeout=patience, socket_connect_timeout=patience,
-            retry=Retry(NoBackoff(), 1, supported_errors=(redis.ConnectionError,)))
+        try:
+            self._pool = redis.ConnectionPool.from_url(
+                settings.redis_address, protocol=2, socket_timeout=patience, socket_connect_timeout=patience,
+                retry=Retry(NoBackoff(), 1, supported_errors=(redis.ConnectionError,)))
+        except ValueError as error:
+            raise SettingsError(f"REDIS_URL has an option that the client does not take: {error}") from error
         self._mine = threading.local()  # taking a connection out of the pool and back costs a third of a GET
 
     def get(self, key: str, purpose: str = RELEASES) -> bytes | None:

@@ -18,7 +18,9 @@ from models.nouns.catalogue import decode_items
 from models.nouns.release import Keys, decode_list
 from models.nouns.vocabulary import Entity, Role, Surface
 from models.settings import Secret, Settings
+from pipelines.release.cache import connect
 from pipelines.release.since.drain import drain_events
+from serving.app import create_app
 from tests.own_redis import OwnRedis, own_redis
 from tests.serving.since.conftest import event
 
@@ -145,3 +147,11 @@ def _damaged(whole: bytes, chance: random.Random) -> bytes:
     for _ in range(chance.choice([1, 3, 30])):
         found[chance.randrange(len(found))] = chance.randrange(256)
     return bytes(found)
+
+
+@pytest.mark.parametrize("option", ["db=x", "socket_timeout=abc", "max_connections=y"])
+def test_an_option_that_is_none_is_refused_in_words(settings: Settings, server: OwnRedis, option: str) -> None:
+    wrong = replace(settings, redis_url=Secret(f"{server.url}?{option}"))
+    for door in (create_app, connect):
+        with pytest.raises(MatchbookError, match="REDIS_URL has an option"):
+            door(wrong)
