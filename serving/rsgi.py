@@ -52,7 +52,8 @@ class WholeRequests:
             except TimeoutError:
                 environ[REFUSED] = BodyTooSlow("body_too_slow", f"the body within {BODY_S:.0f} s", "a part of it",
                                                "send it at once, or in several requests")
-            except (ProtocolClosed, ProtocolError):
+            except (ProtocolClosed, ProtocolError):  # the client sends no more; it may still read
+                protocol.response_empty(400, [("Connection", "close")])
                 return
         environ["wsgi.input"] = io.BytesIO(body)
         await asyncio.get_running_loop().run_in_executor(self._threads, self._answer, environ, protocol)

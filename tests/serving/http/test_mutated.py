@@ -135,9 +135,11 @@ def test_what_the_server_itself_refuses_is_no_defect(publish: Publish, served: C
     publish()
     port = served()
 
-    def raw(sent: bytes) -> bytes:
+    def raw(sent: bytes, half_closed: bool = False) -> bytes:
         with socket.create_connection(("127.0.0.1", port), timeout=30) as wire:
             wire.sendall(sent)
+            if half_closed:
+                wire.shutdown(socket.SHUT_WR)
             said = b""
             with suppress(ConnectionResetError):
                 while more := wire.recv(65536):
@@ -152,6 +154,8 @@ def test_what_the_server_itself_refuses_is_no_defect(publish: Publish, served: C
                  b"GET / HTTP/1.1\r\n" + b"".join(b"A%d: b\r\n" % n for n in range(500)) + b"\r\n"):
         said = raw(sent)
         assert not said or said[9:12] in (b"400", b"404", b"414", b"431", b"505"), (sent[:60], said[:200])
+    cut_off = b"POST /api/events HTTP/1.1\r\n" + last + b"Content-Length: 50\r\n\r\n{"
+    assert raw(cut_off, half_closed=True)[9:12] in (b"", b"400")
     two_ends = b"POST /health/live HTTP/1.1\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"
     assert b"HTTP/1.1 200" not in raw(two_ends + b"GET /nowhere HTTP/1.1\r\n" + last + b"\r\n")
     in_a_row = b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\nGET /health/live HTTP/1.1\r\n" + last + b"\r\n"
