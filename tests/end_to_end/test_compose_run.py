@@ -152,9 +152,21 @@ def test_from_nothing_to_lists(project: Project, tmp_path: Path, key: list[str])
     assert first.startswith("first_build"), "another run came first"
 
 
+def _release(project: Project, key: str) -> str:
+    """The release that the reader hands out; empty while it hands out none."""
+    status, body = of_owner(project, key)
+    return str(body["release"]) if status == 200 else ""
+
+
 def _served(project: Project, key: str) -> tuple[int, Any] | None:
     status, body = of_owner(project, key)
     return (status, body) if status == 200 and body["source"] == "cache" and not body["degraded"] else None
+
+
+def _computed(project: Project, key: str, owner: str) -> Any:
+    """The answer of a list computed live; None where another came."""
+    status, body = of_owner(project, key, owner)
+    return body if status == 200 and body["source"] == "live" else None
 
 
 @pytest.fixture(scope="module")
@@ -167,9 +179,8 @@ def test_a_stranger_with_a_profile_gets_a_list_of_their_own(project: Project, ke
     """The live fallback: bundles from the volume, rows from PostgreSQL with the reader's own rights."""
     stranger = str(uuid.uuid4())
     _sql(project, _PERSON.format(stranger))
-    status, body = until(lambda: (found := of_owner(project, key[0], stranger))[1]["source"] == "live" and found, 60,
-                         lambda: project.log("reader"))
-    assert status == 200 and body["startups"] and not body["degraded"] and body["known"]
+    body = until(lambda: _computed(project, key[0], stranger), 60, lambda: project.log("reader"))
+    assert body["startups"] and not body["degraded"] and body["known"]
     assert "refused" not in project.log("reader")
 
 
@@ -263,7 +274,7 @@ def _squat(project: Project) -> str:
 
 def test_down_and_up_with_workers_over_object_storage(project: Project, key: list[str]) -> None:
     """The release outlives its containers; then two workers do the work, who share S3, PostgreSQL and Redis."""
-    release = of_owner(project, key[0])[1]["release"]
+    release = until(lambda: _release(project, key[0]), 60, lambda: project.log("reader"))
     project.compose("--profile", "two-readers", "down", "--timeout", "20")
     _add_to_env(project.folder, {"AIRFLOW_EXECUTOR": "CeleryExecutor", "MATCHBOOK_ARTIFACTS": f"s3://{BUCKET}/matchbook",
                                  "AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test",
@@ -271,19 +282,18 @@ def test_down_and_up_with_workers_over_object_storage(project: Project, key: lis
     project.compose("--profile", "workers", "up", "--detach", "--no-deps", "storage")
     _in_storage(project, f"s3.create_bucket(Bucket={BUCKET!r})")
     project.compose("--profile", "workers", "up", "--detach", "--scale", "airflow-worker=2")
-    until(lambda: of_owner(project, key[0])[0] == 200, containers.PATIENCE_S, lambda: project.log("reader"))
-    assert of_owner(project, key[0])[1]["release"] == release
+    assert until(lambda: _release(project, key[0]), containers.PATIENCE_S, lambda: project.log("reader")) == release
     project.wait_until_healthy(*SERVERS, *AIRFLOW, "airflow-worker", "reader")
     project.inside("airflow-scheduler", "python", "-m", "pipelines", "copy-artifacts", "/var/lib/matchbook/artifacts")
     assert f"releases/{release}/.complete" in _in_storage(project, _LIST)
     as_of = "2024-04-20T00:00:00+00:00"
     project.inside("airflow-scheduler", "airflow", "dags", "trigger", "build_recommendations", "--run-id", "by_workers",
                    "--conf", json.dumps({"as_of": as_of, "force": True}))
-    until(lambda: of_owner(project, key[0])[1]["release"] != release, 600, lambda: project.log("airflow-worker"))
-    assert of_owner(project, key[0])[1]["release"].startswith("20240420T000000Z")
+    until(lambda: _release(project, key[0]) not in ("", release), 600, lambda: project.log("airflow-worker"))
+    assert _release(project, key[0]).startswith("20240420T000000Z")
     stranger = str(uuid.uuid4())
     _sql(project, _PERSON.format(stranger))
-    until(lambda: of_owner(project, key[0], stranger)[1]["source"] == "live", 60, lambda: project.log("reader"))
+    until(lambda: _computed(project, key[0], stranger), 60, lambda: project.log("reader"))
     assert "NOPERM" not in project.compose("logs", check=False).stdout
 
 
