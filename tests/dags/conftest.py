@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import MetaData, create_engine
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 DAGS = CHECKOUT / "dags"
@@ -65,3 +66,14 @@ def read_dags() -> Callable[[], dict[str, Any]]:
 def dags(read_dags: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     """Every DAG of the folder; tests do not change them."""
     return read_dags()
+
+
+@pytest.fixture
+def metadata(airflow_metadata: Path, tmp_path: Path) -> Any:
+    """An engine over a copy of the migrated metadata, and its tables."""
+    copy = tmp_path / "airflow.db"
+    copy.write_bytes((airflow_metadata / "airflow.db").read_bytes())
+    engine, tables = create_engine(f"sqlite:///{copy}"), MetaData()
+    tables.reflect(engine)
+    yield engine, tables.tables
+    engine.dispose()

@@ -9,24 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import MetaData, create_engine, insert, select
+from sqlalchemy import MetaData, insert, select
 
 from models.errors import ServiceError
 from models.settings import Secret, Settings
 from pipelines.local.airflow_upkeep import clean_airflow, cut_logs
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
-
-
-@pytest.fixture
-def metadata(airflow_metadata: Path, tmp_path: Path) -> Any:
-    """A copy of the migrated metadata, and its tables."""
-    copy = tmp_path / "airflow.db"
-    copy.write_bytes((airflow_metadata / "airflow.db").read_bytes())
-    engine, tables = create_engine(f"sqlite:///{copy}"), MetaData()
-    tables.reflect(engine)
-    yield engine, tables.tables
-    engine.dispose()
 
 
 def _plant(metadata: Any, dag: str, days: int) -> None:

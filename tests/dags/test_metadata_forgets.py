@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import LargeBinary, MetaData, create_engine, insert, select, text
+from sqlalchemy import LargeBinary, insert, select, text
 
 from models.errors import ServiceError
 from models.settings import Secret, Settings
@@ -21,14 +21,10 @@ NOW = datetime(2026, 3, 1, tzinfo=UTC)
 
 
 @pytest.fixture
-def opened(airflow_metadata: Path, tmp_path: Path) -> Any:
+def opened(metadata: Any, tmp_path: Path) -> Any:
     """Settings with a copy of the migrated metadata; its engine; its tables."""
-    copy = tmp_path / "airflow.db"
-    copy.write_bytes((airflow_metadata / "airflow.db").read_bytes())
-    engine, tables = create_engine(f"sqlite:///{copy}"), MetaData()
-    tables.reflect(engine)
-    yield Settings(home=tmp_path, airflow_database_url=Secret(f"sqlite:///{copy}")), engine, tables.tables
-    engine.dispose()
+    engine, tables = metadata
+    return Settings(home=tmp_path, airflow_database_url=Secret(str(engine.url))), engine, tables
 
 
 def _run(connection: Any, tables: Any, run_id: str, conf: Any, state: str = "success") -> None:
