@@ -38,6 +38,12 @@ class Span(NamedTuple):
         return faded(at, self.newest_us, share * self.length_us)
 
 
+def leaving(at: np.ndarray, share: float) -> int:
+    """The instant that leaves the last `share` of the events at or after it. at: (n,) ascending microseconds, n > 0;
+    share: above 0."""
+    return int(at[int(len(at) * (1 - share))])
+
+
 def faded(at: np.ndarray, newest_us: int, half_life_us: float) -> np.ndarray:
     """(n,) float64 above 0, at most 1: 1 from an instant on, halved for every half-life before it, up to MOST of them.
     What is older still is not forgotten: a weight of 0 would mean that the pair never met."""

@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from models.nouns.span import leaving
 from models.nouns.vocabulary import Entity
 from pipelines.data.columns.layout import STARTUPS, USERS, RowGroups
 from pipelines.data.columns.telling import equally_busy, met_from, telling
@@ -45,7 +46,7 @@ def withhold(staged: Snapshot, folder: Path) -> dict[str, dict[str, str]]:
 def _telling(staged: Snapshot, entity: Entity) -> Iterator[tuple[str, str]]:
     at = np.sort(staged.heard.at)
     share = float(staged.manifest["settings"]["holdout_share"])
-    cut_us = int(at[int(len(at) * (1 - share))]) if len(at) else 0
+    cut_us = leaving(at, share) if len(at) else 0
     events = staged.interactions() if entity is Entity.USER else staged.interactions().transposed()
     then = staged.entities(entity, cut_us)
     there = then.listed & (then.count > 0) if staged.entities(entity).all_met else then.listed

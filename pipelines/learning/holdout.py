@@ -22,6 +22,7 @@ from models.nouns.catalogue import CATALOGUE
 from models.nouns.id_map import IdMap
 from models.nouns.interactions import Interactions
 from models.nouns.owners import Owners
+from models.nouns.span import leaving
 from models.nouns.vocabulary import KIND_WEIGHTS, POSITIVE_KINDS, Entity, Surface
 from models.recipe import REQUIRED, Recipe, open_recipe
 from models.recipe.needed import unserved
@@ -165,7 +166,7 @@ def of_half(ids: IdMap, rows: np.ndarray, choosing: bool, most: int | None = Non
 def inner_cut(interactions: Interactions, share: float) -> int:
     """The instant that leaves the last `share` of the events at or after it, microseconds. Raises TooSparse (P01)."""
     at = np.sort(interactions.at)
-    cut = int(at[int(len(at) * (1 - share))]) if len(at) else 0
+    cut = leaving(at, share) if len(at) else 0
     if not len(at) or cut == at[0]:
         raise TooSparse(f"expected events on both sides of an inner cut at {share:.0%}, got {len(at)} events "
                         f"{'at one instant' if len(at) else 'at all'}; load more, or set MATCHBOOK_HOLDOUT_SHARE")

@@ -16,6 +16,7 @@ from models.errors import TooSparse, TrainingError
 from models.nouns.candidates import indptr_of
 from models.nouns.interactions import Interactions
 from models.nouns.owners import Owners
+from models.nouns.span import leaving
 from models.nouns.vocabulary import EXPLICIT_KINDS, Entity, InteractionKind, Surface
 from models.recipe import Recipe
 from models.recommend import CHUNK, learned_table, wide_candidates
@@ -121,9 +122,9 @@ def cuts(interactions: Interactions, share: float, as_of_us: int, most: int) -> 
         back, until = share * i / 2, share * (i / 2 - 1)
         if back >= 1 or not len(at):
             break
-        cut_us = int(at[int(len(at) * (1 - back))])
+        cut_us = leaving(at, back)
         if cut_us > at[0]:
-            found.append((cut_us, int(at[int(len(at) * (1 - until))]) if until > 1e-9 else as_of_us))
+            found.append((cut_us, leaving(at, until) if until > 1e-9 else as_of_us))
     return sorted(set(found), reverse=True)
 
 

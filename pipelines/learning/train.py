@@ -15,6 +15,7 @@ from models.nouns.bundle import Bundle
 from models.nouns.catalogue import CATALOGUE, catalogue_bundle
 from models.nouns.entities import Entities
 from models.nouns.interactions import Interactions
+from models.nouns.span import leaving
 from models.nouns.vocabulary import Entity
 from models.recipe.needed import unserved
 from models.settings import Settings
@@ -77,10 +78,10 @@ def _activity(lesson: Lesson) -> Bundle:
     at = np.sort(lesson.interactions.at)
     earlier = []
     for share in EARLIER:
-        cut_us = int(at[int(len(at) * (1 - share))]) if len(at) else 0
+        cut_us = leaving(at, share) if len(at) else 0
         if len(at) and cut_us > at[0]:
             until = share - STRETCH
-            until_us = int(at[int(len(at) * (1 - until))]) if until > 1e-9 else lesson.as_of_us
+            until_us = leaving(at, until) if until > 1e-9 else lesson.as_of_us
             earlier.append((Lesson(lesson.snapshot, lesson.settings, cut_us).standing, until_us))
     return fit_activity(lesson.standing, earlier, lesson.settings)
 

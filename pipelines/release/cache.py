@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 import redis
@@ -73,6 +74,12 @@ def live_release(client: redis.Redis, keys: Keys) -> Release | None:
     """The manifest of what is live, as Redis has it; None where nothing is. The caller wraps Redis errors."""
     stored = client.get(keys.manifest(text(client.get(keys.current))))
     return Release.from_json(stored) if isinstance(stored, bytes) else None
+
+
+def clock(client: redis.Redis) -> datetime:
+    """Now by Redis, which readers and drains share. The caller wraps Redis errors."""
+    seconds, micros = client.time()
+    return datetime.fromtimestamp(seconds, UTC).replace(microsecond=micros)
 
 
 def text(value: object) -> str:

@@ -9,7 +9,7 @@ import socket
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 from functools import partial
 from typing import Any
 
@@ -23,9 +23,9 @@ from models.nouns.release import DRAIN_GROUP, Keys
 from models.nouns.release.answers import ShownAnswer
 from models.settings import Settings
 from pipelines.postgres import engine, transaction
-from pipelines.release.cache import checked, nicety, wrapped
+from pipelines.release.cache import checked, clock, nicety, wrapped
 from pipelines.release.restore import restore_live
-from pipelines.release.since.erased import follow_erased, without_erased
+from pipelines.release.since.erased import Entry, follow_erased, without_erased
 from pipelines.release.since.refresh import refresh_since, written_anew
 from pipelines.runs.run import EPOCH
 
@@ -36,7 +36,6 @@ CLAIM_AFTER_S = 60.0  # whoever has held entries for so long without keeping the
 CONSUMER_GONE_MS = 3_600_000  # longer than any drain may run
 ASIDE_MOST = 10_000  # characters of an entry that is set aside
 FAR_US = 253_402_300_799_000_000  # the last second of the year 9999
-Entry = tuple[bytes, dict[bytes, bytes] | None]
 Pair = tuple[str, str]
 
 
@@ -55,7 +54,7 @@ def drain_events(settings: Settings, full: bool = False, claim_after_s: float = 
         _begin_group(client, keys)
         consumer = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:6]}"
         for entries in _batches(client, keys, consumer, claim_after_s):
-            events, aside = _read(without_erased(client, keys, erased, entries), _now(client))
+            events, aside = _read(without_erased(client, keys, erased, entries), clock(client))
             new, retracted = _keep(engine(settings), events, aside)
             set_aside = len(aside)
             written_anew(settings, client, keys, retracted, max(e.received for e in events) if events else None)
@@ -138,12 +137,6 @@ def _set_back(client: redis.Redis, keys: Keys) -> None:
     ahead_ms = int(AHEAD.total_seconds() * 1000)
     if nicety(lambda: client.eval(_SET_BACK, 1, keys.events, DRAIN_GROUP, ahead_ms), 0):
         log.warning("the stream of events, or its reading, ran ahead of the clock and begins anew")
-
-
-def _now(client: redis.Redis) -> datetime:
-    """The clock of Redis."""
-    seconds, micros = client.time()
-    return datetime.fromtimestamp(seconds, UTC).replace(microsecond=micros)
 
 
 def _batches(client: redis.Redis, keys: Keys, consumer: str, claim_after_s: float) -> Iterator[list[Entry]]:

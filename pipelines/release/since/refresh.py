@@ -29,7 +29,7 @@ from models.nouns.release.refusals import told
 from models.nouns.vocabulary import Entity, EventKind
 from models.settings import Settings
 from pipelines.postgres import copy_out, engine, rows
-from pipelines.release.cache import live_release, text
+from pipelines.release.cache import clock, live_release, text
 from pipelines.runs.run import EPOCH, microseconds, parse_instant
 
 log = logging.getLogger(__name__)
@@ -81,8 +81,7 @@ def refresh_since(settings: Settings, client: redis.Redis, keys: Keys, full: boo
     """
     release = live_release(client, keys)
     live = release.id if release else ""
-    seconds, micros = client.time()
-    now = EPOCH + timedelta(seconds=seconds, microseconds=micros)
+    now = clock(client)
     known, until = None if full else _known_until(client, keys, live, now), microseconds(now)
     full, start = known is None, (known or (parse_instant(release.built) if release else now)) - LATE
     hidden, shown = _refresh_hidden(engine(settings), client, keys, "-infinity" if full else start, now, full)
@@ -99,8 +98,7 @@ def refresh_since(settings: Settings, client: redis.Redis, keys: Keys, full: boo
 def fill_since(settings: Settings, client: redis.Redis, keys: Keys, release: Release) -> int:
     """What happened since a release that is about to go live, before anybody is answered from it; returns how many
     pairs were not known. The caller wraps Redis errors. Raises ServiceError, DataError."""
-    seconds, micros = client.time()
-    now = EPOCH + timedelta(seconds=seconds, microseconds=micros)
+    now = clock(client)
     start = parse_instant(release.built) - LATE
     return _write(client, keys, settings, _met(settings.with_recorded(release.settings), start, now), 0)
 
