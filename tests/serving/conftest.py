@@ -39,6 +39,7 @@ from pipelines.artifacts import Artifacts
 from pipelines.release.publish import publish_release
 from pipelines.release.store import store_release
 from serving.app import Reader, create_app
+from tests.own_redis import OwnRedis, own_redis
 from tests.planted.world import AS_OF_US, World, world
 from tests.serving.proxy import Proxy, Wires
 
@@ -287,3 +288,10 @@ def wires(settings: Settings) -> Iterator[Wires]:
     for proxy in proxies.values():
         proxy.frozen = False
         proxy.down()
+
+
+@pytest.fixture
+def server() -> Iterator[OwnRedis]:
+    """A Redis of the test's own, which it may break."""
+    with own_redis() as server:
+        yield server

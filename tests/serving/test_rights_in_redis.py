@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,17 +22,11 @@ from pipelines.release.history import list_releases, promote, rollback
 from pipelines.release.since.drain import drain_events
 from pipelines.release.trending import refresh_trending
 from pipelines.scoring.refresh.live import keep_alive
-from tests.own_redis import OwnRedis, own_redis
+from tests.own_redis import OwnRedis
 from tests.serving.since.conftest import event, post
 
 SURFACE = Surface.STARTUPS_FOR_DEVELOPER
 Start, Publish, Person = Callable[..., Flask], Callable[..., str], Callable[[Role, int], str]
-
-
-@pytest.fixture
-def server() -> Iterator[OwnRedis]:
-    with own_redis() as server:
-        yield server
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import random
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -21,7 +21,7 @@ from models.settings import Secret, Settings
 from pipelines.release.cache import connect
 from pipelines.release.since.drain import drain_events
 from serving.app import create_app
-from tests.own_redis import OwnRedis, own_redis
+from tests.own_redis import OwnRedis
 from tests.serving.since.conftest import event
 
 SURFACE = Surface.STARTUPS_FOR_DEVELOPER
@@ -36,12 +36,6 @@ CONTENTS: dict[str, Callable[[redis.Redis, bytes], Any]] = {
     "a hash": lambda r, key: r.hset(key, b"\xff", b"\xfe"),
     "a set": lambda r, key: r.sadd(key, b"\xff"),
 }
-
-
-@pytest.fixture
-def server() -> Iterator[OwnRedis]:
-    with own_redis() as server:
-        yield server
 
 
 @pytest.fixture
