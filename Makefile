@@ -29,7 +29,8 @@ test: install ## the tests, with real servers of their own; not those in a brows
 	@$(V) -m pytest -m "not browser and not compose" $(ARGS)
 
 check: install ## lint, types, architecture
-	@$(V) -m ruff check $(CODE)
+	@$(V) -m ruff format --check $(CODE) install.py
+	@$(V) -m ruff check $(CODE) install.py
 	@$(V) -m mypy
 	@$(V) -m pytest -q tests/house
 

@@ -23,8 +23,10 @@ def main() -> int:
     """Exit status 0 where everything is installed, now or before; 1 with clear words otherwise."""
     if sys.version_info < OLDEST:
         wanted = ".".join(map(str, OLDEST))
-        return failed(f"Python {wanted} or newer is needed, this is {sys.version.split()[0]} ({sys.executable}); "
-                      f"name another one: make PYTHON=/path/to/python{wanted} ...")
+        return failed(
+            f"Python {wanted} or newer is needed, this is {sys.version.split()[0]} ({sys.executable}); "
+            f"name another one: make PYTHON=/path/to/python{wanted} ..."
+        )
     if STAMP.is_file() and STAMP.read_text() == wanted_stamp() and runs():
         return 0
     if not runs() and not make_environment():
@@ -48,8 +50,10 @@ def make_environment() -> bool:
     done = subprocess.run([sys.executable, "-m", "venv", str(VENV)], capture_output=True, text=True)
     if done.returncode != 0:
         shutil.rmtree(VENV, ignore_errors=True)
-        failed(f"this Python cannot make virtual environments ({sys.executable}). On Debian and Ubuntu: "
-               f"apt-get install python3-venv. It said:\n{done.stdout}{done.stderr}")
+        failed(
+            f"this Python cannot make virtual environments ({sys.executable}). On Debian and Ubuntu: "
+            f"apt-get install python3-venv. It said:\n{done.stdout}{done.stderr}"
+        )
     return done.returncode == 0
 
 
@@ -62,10 +66,23 @@ def install() -> int:
     started, total = time.monotonic(), len(wanted())
     say(f"installing {total} packages into {VENV} (a minute or two on a fast line, about 1.8 GB of disk)")
     # ordinary resolution: where the registry's torch is built for CUDA, its libraries come along
-    command = [str(VENV / "bin" / "python"), "-m", "pip", "install", "--disable-pip-version-check", "--no-input",
-               "--progress-bar", "off", *(word for lock in LOCKS for word in ("-r", str(lock)))]
-    with LOG.open("w") as log, subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-                                                env=environment()) as pip:
+    command = [
+        str(VENV / "bin" / "python"),
+        "-m",
+        "pip",
+        "install",
+        "--disable-pip-version-check",
+        "--no-input",
+        "--progress-bar",
+        "off",
+        *(word for lock in LOCKS for word in ("-r", str(lock))),
+    ]
+    with (
+        LOG.open("w") as log,
+        subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment()
+        ) as pip,
+    ):
         assert pip.stdout is not None
         seen = 0
         for line in pip.stdout:

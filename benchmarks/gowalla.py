@@ -42,8 +42,15 @@ K = 20
 PROPOSED = 200
 VALIDATION, SEED, BATCH = 0.1, 0, 2000
 #: Chosen on the validation pairs.
-SETTINGS = replace(Settings(), als_regularization=20.0, als_iterations=15, neighbours=500, graph_filter_min_pairs=0.0,
-                   graph_filter_rank=512, graph_filter_neighbours=1000)
+SETTINGS = replace(
+    Settings(),
+    als_regularization=20.0,
+    als_iterations=15,
+    neighbours=500,
+    graph_filter_min_pairs=0.0,
+    graph_filter_rank=512,
+    graph_filter_neighbours=1000,
+)
 #: The share of ALS and of neighbours in the blend; the graph filter has the rest.
 SHARES = list(itertools.product((0.3, 0.4, 0.5, 0.6), (0.0, 0.1, 0.2)))
 BLENDED = ("graph filter", "ALS 256", "neighbours")
@@ -81,8 +88,9 @@ class Meetings:
         rows = np.flatnonzero(np.diff(self.hidden.indptr)).astype(np.int32)
         for some in np.array_split(rows, range(BATCH, len(rows), BATCH)):
             history = self.learned[some]
-            yield Owners(some, np.diff(history.indptr).astype(np.int32), np.zeros(len(some), bool), history,
-                         history.astype(bool))
+            yield Owners(
+                some, np.diff(history.indptr).astype(np.int32), np.zeros(len(some), bool), history, history.astype(bool)
+            )
 
 
 def _pairs(path: Path) -> tuple[np.ndarray, np.ndarray]:
@@ -98,16 +106,19 @@ def _matrix(user: np.ndarray, item: np.ndarray, shape: tuple[int, ...]) -> spars
     return matrix
 
 
-def scorers_of(meetings: Meetings, settings: Settings = SETTINGS, factors: Sequence[int] = (64, 256)
-               ) -> tuple[dict[str, Scorer], dict[str, float]]:
+def scorers_of(
+    meetings: Meetings, settings: Settings = SETTINGS, factors: Sequence[int] = (64, 256)
+) -> tuple[dict[str, Scorer], dict[str, float]]:
     """Every model fitted on what is learned, by the name it has in the table, and the seconds of each fit."""
     events, count = meetings.interactions(), meetings.learned.getnnz(axis=0)
     scorers: dict[str, Scorer] = {"popular": PopularScorer(count / max(int(count.max()), 1))}
     seconds = {"popular": 0.0}
     for name, fit in {
         "neighbours": lambda: _sparse(fit_neighbours("item_neighbours_v1", events, settings), Source.ITEM_NEIGHBOURS),
-        **{f"ALS {n}": (lambda n=n: _dense(fit_als("als_v1", events, replace(settings, als_factors=n)), events))
-           for n in factors},
+        **{
+            f"ALS {n}": (lambda n=n: _dense(fit_als("als_v1", events, replace(settings, als_factors=n)), events))
+            for n in factors
+        },
         "graph filter": lambda: _sparse(fit_graph_filter("graph_filter_v1", events, settings), Source.GRAPH_FILTER),
     }.items():
         began = time.perf_counter()
@@ -143,8 +154,9 @@ def of_one(meetings: Meetings, scorer: Scorer) -> np.ndarray:
     return np.concatenate([judged(scorer.propose(o, K), meetings.hidden[o.row]) for o in meetings.batches()])
 
 
-def of_blends(meetings: Meetings, scorers: Mapping[str, Scorer],
-              shares: Sequence[tuple[float, float]]) -> dict[tuple[float, float], np.ndarray]:
+def of_blends(
+    meetings: Meetings, scorers: Mapping[str, Scorer], shares: Sequence[tuple[float, float]]
+) -> dict[tuple[float, float], np.ndarray]:
     """(owners, 2) figures of each blend: the weighted mean of the sources' scores, scaled over an owner's candidates to
     mean 0 and deviation 1."""
     found: dict[tuple[float, float], list[np.ndarray]] = {s: [] for s in shares}
@@ -185,8 +197,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     rows["our best list: blend of the last two and neighbours"] = (of_blends(published, scorers, [best])[best], "")
     for name, (figures, took) in rows.items():
         (recall, ndcg), (low, high) = figures.mean(axis=0), bootstrap(figures, 200)
-        print(f"| {name} | {recall:.4f} | {ndcg:.4f} | [{low[0]:.4f}, {high[0]:.4f}], [{low[1]:.4f}, {high[1]:.4f}] "
-              f"| {took} |")
+        print(
+            f"| {name} | {recall:.4f} | {ndcg:.4f} | [{low[0]:.4f}, {high[0]:.4f}], [{low[1]:.4f}, {high[1]:.4f}] "
+            f"| {took} |"
+        )
     print(f"\n{time.perf_counter() - began:.0f} s in all, {len(figures)} users")
     return 0
 

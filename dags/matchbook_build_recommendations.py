@@ -60,14 +60,29 @@ from matchbook_tasks.rules import AS_OF, DEFAULTS, SURFACES
 PARAMS = {
     "as_of": AS_OF,
     "surfaces": Param(
-        SURFACES, type="array", items={"type": "string", "enum": SURFACES}, examples=SURFACES, minItems=1,
-        uniqueItems=True, title="Surfaces", description="Make lists for these. Fewer than all four: stored only."),
+        SURFACES,
+        type="array",
+        items={"type": "string", "enum": SURFACES},
+        examples=SURFACES,
+        minItems=1,
+        uniqueItems=True,
+        title="Surfaces",
+        description="Make lists for these. Fewer than all four: stored only.",
+    ),
     "publish": Param(True, type="boolean", title="Publish", description="Off: a dry run; stored, not made live."),
-    "force": Param(False, type="boolean", title="Force",
-                   description="Make it live even where a newer cutoff is live, the gate says no, or rows that were "
-                               "there before are gone. It is logged."),
-    "fresh": Param(False, type="boolean", title="Fresh",
-                   description="Read rows and settings anew, even where this cutoff was built before."),
+    "force": Param(
+        False,
+        type="boolean",
+        title="Force",
+        description="Make it live even where a newer cutoff is live, the gate says no, or rows that were "
+        "there before are gone. It is logged.",
+    ),
+    "fresh": Param(
+        False,
+        type="boolean",
+        title="Fresh",
+        description="Read rows and settings anew, even where this cutoff was built before.",
+    ),
 }
 
 MODELS = {
@@ -117,10 +132,20 @@ def release(build: Any, shards: Any) -> None:
     write_report(build, weighed) >> gate(weighed) >> publish(weighed)
 
 
-@dag(dag_id="build_recommendations", schedule=CronDataIntervalTimetable("0 2 * * *", timezone="UTC"), catchup=False,
-     start_date=datetime(2010, 1, 1, tzinfo=UTC), max_active_runs=1, dagrun_timeout=timedelta(hours=36),
-     default_args=DEFAULTS, on_failure_callback=run_failed, params=PARAMS, tags=["matchbook", "daily"], doc_md=__doc__,
-     description="Train every model, make everybody's list, switch the readers over")
+@dag(
+    dag_id="build_recommendations",
+    schedule=CronDataIntervalTimetable("0 2 * * *", timezone="UTC"),
+    catchup=False,
+    start_date=datetime(2010, 1, 1, tzinfo=UTC),
+    max_active_runs=1,
+    dagrun_timeout=timedelta(hours=36),
+    default_args=DEFAULTS,
+    on_failure_callback=run_failed,
+    params=PARAMS,
+    tags=["matchbook", "daily"],
+    doc_md=__doc__,
+    description="Train every model, make everybody's list, switch the readers over",
+)
 def build_recommendations() -> None:
     snapshot = prepare()
     build = judge(snapshot, train(snapshot))

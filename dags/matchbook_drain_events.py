@@ -29,10 +29,19 @@ def drain() -> Ref:
     return drain_events(settings_here())
 
 
-@dag(dag_id="drain_events", schedule=CronDataIntervalTimetable("* * * * *", timezone="UTC"), catchup=False,
-     start_date=datetime(2010, 1, 1, tzinfo=UTC), max_active_runs=1, dagrun_timeout=timedelta(minutes=30),
-     default_args=DEFAULTS, on_failure_callback=run_failed, tags=["matchbook", "every minute"], doc_md=__doc__,
-     description="Keep posted events in PostgreSQL, bring the filters of answers up to date")
+@dag(
+    dag_id="drain_events",
+    schedule=CronDataIntervalTimetable("* * * * *", timezone="UTC"),
+    catchup=False,
+    start_date=datetime(2010, 1, 1, tzinfo=UTC),
+    max_active_runs=1,
+    dagrun_timeout=timedelta(minutes=30),
+    default_args=DEFAULTS,
+    on_failure_callback=run_failed,
+    tags=["matchbook", "every minute"],
+    doc_md=__doc__,
+    description="Keep posted events in PostgreSQL, bring the filters of answers up to date",
+)
 def drain_posted_events() -> None:
     drain()
 

@@ -28,8 +28,12 @@ from matchbook_tasks.notify import run_failed
 from matchbook_tasks.rules import DEFAULTS, PUBLISH, Ref, settings_here
 
 PARAMS = {
-    "person": Param(type="string", pattern=r"^\s*[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}\s*$",
-                    title="Person", description="The id of a user or startup, a UUID."),
+    "person": Param(
+        type="string",
+        pattern=r"^\s*[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}\s*$",
+        title="Person",
+        description="The id of a user or startup, a UUID.",
+    ),
 }
 
 
@@ -41,10 +45,21 @@ def erase(**context: Any) -> Ref:
     return erase(settings_here(), context["params"]["person"])
 
 
-@dag(dag_id="erase_person", schedule=None, catchup=False, start_date=datetime(2010, 1, 1, tzinfo=UTC),
-     is_paused_upon_creation=False, max_active_runs=1, dagrun_timeout=timedelta(hours=6), default_args=DEFAULTS,
-     on_failure_callback=run_failed, params=PARAMS, tags=["matchbook", "by hand"], doc_md=__doc__,
-     description="Take a person out of everything that Matchbook keeps")
+@dag(
+    dag_id="erase_person",
+    schedule=None,
+    catchup=False,
+    start_date=datetime(2010, 1, 1, tzinfo=UTC),
+    is_paused_upon_creation=False,
+    max_active_runs=1,
+    dagrun_timeout=timedelta(hours=6),
+    default_args=DEFAULTS,
+    on_failure_callback=run_failed,
+    params=PARAMS,
+    tags=["matchbook", "by hand"],
+    doc_md=__doc__,
+    description="Take a person out of everything that Matchbook keeps",
+)
 def erase_person() -> None:
     erase()
 

@@ -35,10 +35,20 @@ def measure(**context: Any) -> Ref:
     return done
 
 
-@dag(dag_id="measure_answers", schedule=CronDataIntervalTimetable("15 * * * *", timezone="UTC"), catchup=False,
-     start_date=datetime(2010, 1, 1, tzinfo=UTC), max_active_runs=1, dagrun_timeout=timedelta(hours=1),
-     default_args=DEFAULTS, on_failure_callback=run_failed, params={"as_of": AS_OF}, tags=["matchbook", "hourly"],
-     doc_md=__doc__, description="Count what answers earned: clicks, applications, opinions, by method and by arm")
+@dag(
+    dag_id="measure_answers",
+    schedule=CronDataIntervalTimetable("15 * * * *", timezone="UTC"),
+    catchup=False,
+    start_date=datetime(2010, 1, 1, tzinfo=UTC),
+    max_active_runs=1,
+    dagrun_timeout=timedelta(hours=1),
+    default_args=DEFAULTS,
+    on_failure_callback=run_failed,
+    params={"as_of": AS_OF},
+    tags=["matchbook", "hourly"],
+    doc_md=__doc__,
+    description="Count what answers earned: clicks, applications, opinions, by method and by arm",
+)
 def measure_shown_answers() -> None:
     measure()
 

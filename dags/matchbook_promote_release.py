@@ -28,11 +28,17 @@ from matchbook_tasks.notify import run_failed
 from matchbook_tasks.rules import DEFAULTS, LIVE, PUBLISH, Ref, settings_here, skip_because
 
 PARAMS = {
-    "release": Param("previous", type="string", minLength=1, title="Release",
-                     description="'previous' to roll back, or the name of a stored release."),
+    "release": Param(
+        "previous",
+        type="string",
+        minLength=1,
+        title="Release",
+        description="'previous' to roll back, or the name of a stored release.",
+    ),
     "dry_run": Param(False, type="boolean", title="Dry run", description="Only say what would happen."),
-    "force": Param(False, type="boolean", title="Force",
-                   description="Also over a live release with a newer cutoff. It is logged."),
+    "force": Param(
+        False, type="boolean", title="Force", description="Also over a live release with a newer cutoff. It is logged."
+    ),
 }
 
 
@@ -52,10 +58,21 @@ def promote(**context: Any) -> Ref:
     return done
 
 
-@dag(dag_id="promote_release", schedule=None, catchup=False, start_date=datetime(2010, 1, 1, tzinfo=UTC),
-     is_paused_upon_creation=False, max_active_runs=1, dagrun_timeout=timedelta(hours=1), default_args=DEFAULTS,
-     on_failure_callback=run_failed, params=PARAMS, tags=["matchbook", "by hand"], doc_md=__doc__,
-     description="Roll back, or make any stored release live")
+@dag(
+    dag_id="promote_release",
+    schedule=None,
+    catchup=False,
+    start_date=datetime(2010, 1, 1, tzinfo=UTC),
+    is_paused_upon_creation=False,
+    max_active_runs=1,
+    dagrun_timeout=timedelta(hours=1),
+    default_args=DEFAULTS,
+    on_failure_callback=run_failed,
+    params=PARAMS,
+    tags=["matchbook", "by hand"],
+    doc_md=__doc__,
+    description="Roll back, or make any stored release live",
+)
 def promote_release() -> None:
     promote()
 

@@ -29,14 +29,26 @@ from matchbook_tasks.notify import run_failed
 from matchbook_tasks.refresh import look_for_changes, make_lists, merge, publish
 from matchbook_tasks.rules import AS_OF, DEFAULTS
 
-PARAMS = {"as_of": AS_OF,
-          "publish": Param(True, type="boolean", title="Publish", description="Off: stored, not made live.")}
+PARAMS = {
+    "as_of": AS_OF,
+    "publish": Param(True, type="boolean", title="Publish", description="Off: stored, not made live."),
+}
 
 
-@dag(dag_id="refresh_ranked_lists", schedule=CronDataIntervalTimetable("10 * * * *", timezone="UTC"), catchup=False,
-     start_date=datetime(2010, 1, 1, tzinfo=UTC), max_active_runs=1, dagrun_timeout=timedelta(hours=2),
-     default_args=DEFAULTS, on_failure_callback=run_failed, params=PARAMS, tags=["matchbook", "hourly"], doc_md=__doc__,
-     description="New lists for whoever did something or came since the live release; all others stay")
+@dag(
+    dag_id="refresh_ranked_lists",
+    schedule=CronDataIntervalTimetable("10 * * * *", timezone="UTC"),
+    catchup=False,
+    start_date=datetime(2010, 1, 1, tzinfo=UTC),
+    max_active_runs=1,
+    dagrun_timeout=timedelta(hours=2),
+    default_args=DEFAULTS,
+    on_failure_callback=run_failed,
+    params=PARAMS,
+    tags=["matchbook", "hourly"],
+    doc_md=__doc__,
+    description="New lists for whoever did something or came since the live release; all others stay",
+)
 def refresh_ranked_lists() -> None:
     changes = look_for_changes()
     publish(merge(changes, make_lists(changes)))

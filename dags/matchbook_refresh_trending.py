@@ -45,11 +45,20 @@ def look_at_age(**context: Any) -> Ref:
     return age.to_json()
 
 
-@dag(dag_id="refresh_trending", schedule=CronDataIntervalTimetable("0 * * * *", timezone="UTC"), catchup=False,
-     start_date=datetime(2010, 1, 1, tzinfo=UTC), max_active_runs=1, dagrun_timeout=timedelta(hours=1),
-     default_args=DEFAULTS,
-     on_failure_callback=run_failed, params={"as_of": AS_OF}, tags=["matchbook", "hourly"], doc_md=__doc__,
-     description="Replace the trending lists between two builds")
+@dag(
+    dag_id="refresh_trending",
+    schedule=CronDataIntervalTimetable("0 * * * *", timezone="UTC"),
+    catchup=False,
+    start_date=datetime(2010, 1, 1, tzinfo=UTC),
+    max_active_runs=1,
+    dagrun_timeout=timedelta(hours=1),
+    default_args=DEFAULTS,
+    on_failure_callback=run_failed,
+    params={"as_of": AS_OF},
+    tags=["matchbook", "hourly"],
+    doc_md=__doc__,
+    description="Replace the trending lists between two builds",
+)
 def refresh_trending_lists() -> None:
     refresh()
     look_at_age()

@@ -41,10 +41,19 @@ def clean_airflow() -> Ref:
     return clean_airflow(settings_here())
 
 
-@dag(dag_id="retire_old_artifacts", schedule=CronDataIntervalTimetable("0 5 * * *", timezone="UTC"), catchup=False,
-     start_date=datetime(2010, 1, 1, tzinfo=UTC), max_active_runs=1, dagrun_timeout=timedelta(hours=2),
-     default_args=DEFAULTS, on_failure_callback=run_failed, tags=["matchbook", "daily"], doc_md=__doc__,
-      description="Delete old releases, snapshots, bundles, staging, posted events, and what Airflow keeps of old runs")
+@dag(
+    dag_id="retire_old_artifacts",
+    schedule=CronDataIntervalTimetable("0 5 * * *", timezone="UTC"),
+    catchup=False,
+    start_date=datetime(2010, 1, 1, tzinfo=UTC),
+    max_active_runs=1,
+    dagrun_timeout=timedelta(hours=2),
+    default_args=DEFAULTS,
+    on_failure_callback=run_failed,
+    tags=["matchbook", "daily"],
+    doc_md=__doc__,
+    description="Delete old releases, snapshots, bundles, staging, posted events, and what Airflow keeps of old runs",
+)
 def retire_old_artifacts() -> None:
     retire()
     clean_airflow()

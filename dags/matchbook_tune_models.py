@@ -29,21 +29,54 @@ from matchbook_tasks.notify import run_failed
 from matchbook_tasks.rules import DEFAULTS
 from matchbook_tasks.tune import choose_snapshot, draw_points, keep_best, step_from_best, try_point
 
-MODELS = ["als_v1", "als_reverse_v1", "two_tower_v1", "ensemble_v1", "item_neighbours_v1",
-          "item_neighbours_reverse_v1", "content_v1", "graph_filter_v1"]
+MODELS = [
+    "als_v1",
+    "als_reverse_v1",
+    "two_tower_v1",
+    "ensemble_v1",
+    "item_neighbours_v1",
+    "item_neighbours_reverse_v1",
+    "content_v1",
+    "graph_filter_v1",
+]
 PARAMS = {
     "trials": Param(40, type="integer", minimum=1, maximum=500, title="Trials", description="Fits at most, all told."),
-    "minutes": Param(60, type="number", exclusiveMinimum=0, maximum=600, title="Minutes",
-                     description="No trial begins after so long."),
-    "models": Param(MODELS, type="array", items={"type": "string", "enum": MODELS}, examples=MODELS, minItems=1,
-                    uniqueItems=True, title="Models", description="Whose settings are searched."),
+    "minutes": Param(
+        60,
+        type="number",
+        exclusiveMinimum=0,
+        maximum=600,
+        title="Minutes",
+        description="No trial begins after so long.",
+    ),
+    "models": Param(
+        MODELS,
+        type="array",
+        items={"type": "string", "enum": MODELS},
+        examples=MODELS,
+        minItems=1,
+        uniqueItems=True,
+        title="Models",
+        description="Whose settings are searched.",
+    ),
 }
 
 
-@dag(dag_id="tune_models", schedule=None, catchup=False, start_date=datetime(2010, 1, 1, tzinfo=UTC),
-     is_paused_upon_creation=False, max_active_runs=1, dagrun_timeout=timedelta(hours=12), default_args=DEFAULTS,
-     on_failure_callback=run_failed, params=PARAMS, tags=["matchbook", "by hand"], doc_md=__doc__,
-     description="Search the models' settings within a budget; the next build takes over what is surely better")
+@dag(
+    dag_id="tune_models",
+    schedule=None,
+    catchup=False,
+    start_date=datetime(2010, 1, 1, tzinfo=UTC),
+    is_paused_upon_creation=False,
+    max_active_runs=1,
+    dagrun_timeout=timedelta(hours=12),
+    default_args=DEFAULTS,
+    on_failure_callback=run_failed,
+    params=PARAMS,
+    tags=["matchbook", "by hand"],
+    doc_md=__doc__,
+    description="Search the models' settings within a budget; the next build takes over what is surely better",
+)
 def tune_models() -> None:
     snapshot = choose_snapshot()
     drawn = try_point.override(task_id="try_drawn_points").expand(point=draw_points(snapshot))

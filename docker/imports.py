@@ -19,8 +19,11 @@ from pathlib import Path
 OURS = ("models", "pipelines", "serving", "sql")
 RUN_BY_IMPORT = {"serving.wsgi", "pipelines.__main__"}  # they start what they are named after
 NO_MODULE = {"apache-airflow", "apache-airflow-providers-celery", "apache-airflow-providers-standard"}  # by name below
-PROVIDERS = ("airflow", "airflow.providers.celery.executors.celery_executor",
-             "airflow.providers.standard.operators.python")
+PROVIDERS = (
+    "airflow",
+    "airflow.providers.celery.executors.celery_executor",
+    "airflow.providers.standard.operators.python",
+)
 
 
 def main(requirements: Path) -> int:

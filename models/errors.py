@@ -167,9 +167,13 @@ class TooManyRequests(RequestError):
     status = 429
 
     def __init__(self, limit: int, retry_after_s: int) -> None:
-        super().__init__("too_many_requests", f"at most {limit} requests a minute", "more",
-                         f"ask again in {retry_after_s} s, ask for several owners at once with POST .../many, or raise "
-                         "MATCHBOOK_RATE_LIMIT")
+        super().__init__(
+            "too_many_requests",
+            f"at most {limit} requests a minute",
+            "more",
+            f"ask again in {retry_after_s} s, ask for several owners at once with POST .../many, or raise "
+            "MATCHBOOK_RATE_LIMIT",
+        )
         self.retry_after_s = retry_after_s
 
 
@@ -179,8 +183,12 @@ class TooManyEvents(RequestError):
     status = 429
 
     def __init__(self, expected: str, setting: str, retry_after_s: int) -> None:
-        super().__init__("too_many_events", expected, "more", f"send all of them again in {retry_after_s} s, with the "
-                         f"same event ids, or raise {setting}")
+        super().__init__(
+            "too_many_events",
+            expected,
+            "more",
+            f"send all of them again in {retry_after_s} s, with the same event ids, or raise {setting}",
+        )
         self.retry_after_s = retry_after_s
 
 
@@ -190,8 +198,13 @@ class EventsNotTaken(RequestError):
     status = 503
 
     def __init__(self, code: str, expected: str, got: str, retry_after_s: int) -> None:
-        super().__init__(code, expected, got, f"send all of them again in {retry_after_s} s: the same event ids may "
-                         "come any number of times and count once")
+        super().__init__(
+            code,
+            expected,
+            got,
+            f"send all of them again in {retry_after_s} s: the same event ids may "
+            "come any number of times and count once",
+        )
         self.retry_after_s = retry_after_s
 
 

@@ -87,8 +87,10 @@ class Storage:
             self.filesystem.get_file(self.place(path), str(target))
         target.chmod(0o600)
         if sha256_of(target) != digest:
-            raise ServiceError(f"{path} in {self.url} is not what was stored there (sha256 differs); try again, and if "
-                               "it stays so remove it there and build this cutoff again")
+            raise ServiceError(
+                f"{path} in {self.url} is not what was stored there (sha256 differs); try again, and if "
+                "it stays so remove it there and build this cutoff again"
+            )
 
 
 def bring(settings: Settings, *paths: str) -> None:
@@ -135,8 +137,10 @@ def answering(url: str) -> Iterator[None]:
     except (MatchbookError, FileNotFoundError):
         raise
     except Exception as error:  # every storage has exceptions of its own
-        raise ServiceError(f"the artefact store {url} did not answer ({type(error).__name__}: {error}); see whether it "
-                           "is reachable and its credentials are set, then try again") from error
+        raise ServiceError(
+            f"the artefact store {url} did not answer ({type(error).__name__}: {error}); see whether it "
+            "is reachable and its credentials are set, then try again"
+        ) from error
 
 
 @cache

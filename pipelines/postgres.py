@@ -44,8 +44,10 @@ class Readable(Protocol):
 def engine(settings: Settings) -> Engine:
     """The pooled engine of DATABASE_URL, one per URL and process; connects on first use. Raises ServiceError."""
     if not settings.database_url:
-        raise ServiceError("expected a PostgreSQL, but DATABASE_URL is empty and no embedded server runs; "
-                           "run `make up` or a `python -m pipelines` command, or set DATABASE_URL")
+        raise ServiceError(
+            "expected a PostgreSQL, but DATABASE_URL is empty and no embedded server runs; "
+            "run `make up` or a `python -m pipelines` command, or set DATABASE_URL"
+        )
     return _engine(settings.sqlalchemy_url)
 
 
@@ -71,15 +73,17 @@ def copy_out(engine: Engine, query: str, params: Mapping[str, Any], sink: IO[byt
         copy_answer(connection, query, params, sink, form)
 
 
-def copy_answer(connection: Connection, query: str, params: Mapping[str, Any], sink: IO[bytes],
-                form: str = "csv") -> None:
+def copy_answer(
+    connection: Connection, query: str, params: Mapping[str, Any], sink: IO[bytes], form: str = "csv"
+) -> None:
     """`copy_out` inside the caller's transaction. The sink is given one whole row a write."""
     options = {"csv": "(FORMAT csv, HEADER true, ENCODING 'UTF8')", "binary": "(FORMAT binary)"}[form]
     copy_statement(connection, sql.load(query), params, sink, options)
 
 
-def copy_statement(connection: Connection, statement: str, params: Mapping[str, Any], sink: IO[bytes],
-                   options: str = "(FORMAT csv)") -> int:
+def copy_statement(
+    connection: Connection, statement: str, params: Mapping[str, Any], sink: IO[bytes], options: str = "(FORMAT csv)"
+) -> int:
     """Stream what any statement returns, inside the caller's transaction; returns the number of rows."""
     with _cursor(connection) as cursor:
         bound = _bound(connection, cursor, statement, params)
@@ -127,8 +131,12 @@ def _missing_scripts(engine: Engine) -> list[tuple[str, str]]:
             raise ServiceError(too_old)
         connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _MIGRATION_LOCK})
         if not connection.scalar(text("SELECT to_regclass('matchbook_migrations')")):  # who may not create may go on
-            connection.execute(text("CREATE TABLE matchbook_migrations (name text PRIMARY KEY, "
-                                    "applied_at timestamptz NOT NULL DEFAULT CURRENT_TIMESTAMP)"))
+            connection.execute(
+                text(
+                    "CREATE TABLE matchbook_migrations (name text PRIMARY KEY, "
+                    "applied_at timestamptz NOT NULL DEFAULT CURRENT_TIMESTAMP)"
+                )
+            )
         done = set(connection.scalars(text("SELECT name FROM matchbook_migrations")))
         ours = any(name.startswith("platform/") for name in done) or _has_no_platform(connection)
     scripts = sql.scripts("migrations") + (sql.scripts("platform") if ours else [])
@@ -160,8 +168,12 @@ def _has_no_platform(connection: Connection) -> bool:
 
 @lru_cache(maxsize=16)
 def _engine(url: str) -> Engine:
-    made = create_engine(url, pool_pre_ping=True, pool_recycle=1800, connect_args={
-        "connect_timeout": 10, "application_name": "matchbook"})
+    made = create_engine(
+        url,
+        pool_pre_ping=True,
+        pool_recycle=1800,
+        connect_args={"connect_timeout": 10, "application_name": "matchbook"},
+    )
     # UTC and ISO dates whatever the server's or the role's defaults are: COPY writes times as text.
     begin_with(made, timezone="UTC", datestyle="ISO")
     return made
@@ -203,8 +215,10 @@ def _translated(engine: Engine, error: BaseException) -> Exception:
     if not failure.answered:
         return ServiceError(f"PostgreSQL at {where} does not answer ({failure.said}); start it, or check DATABASE_URL")
     if failure.code in _LACKS:
-        return ContractError(f"{where} lacks what a query needs: {failure.said}; run `python -m pipelines check`, "
-                             "and see docs/platform-data.md for the contract views")
+        return ContractError(
+            f"{where} lacks what a query needs: {failure.said}; run `python -m pipelines check`, "
+            "and see docs/platform-data.md for the contract views"
+        )
     if failure.code == "" or failure.code.startswith(_UNABLE):
         return ServiceError(f"PostgreSQL at {where} refused: {failure}")
     return DataError(f"PostgreSQL at {where} refused: {failure}")

@@ -106,8 +106,13 @@ def _map_errors(app: Flask) -> None:
 
     @app.errorhandler(HTTPException)
     def refused(error: HTTPException) -> tuple[Response, int]:
-        return _error(error.code or 500, error.name.lower().replace(" ", "_"), "a route of /openapi.json",
-                      f"{request.method} {request.path}"[:200], error.description or error.name)
+        return _error(
+            error.code or 500,
+            error.name.lower().replace(" ", "_"),
+            "a route of /openapi.json",
+            f"{request.method} {request.path}"[:200],
+            error.description or error.name,
+        )
 
     @app.errorhandler(MatchbookError)
     @app.errorhandler(Exception)
@@ -125,5 +130,11 @@ def _log_rule(settings: Settings) -> None:
     cold, warm = settings.cold_start_threshold, settings.warm_user_threshold
     log.info("routing of users: fewer than %d interactions content_based, fewer than %d als, else ensemble", cold, warm)
     log.info("routing of startups: fewer than %d different users content_based, else als_reverse", cold)
-    log.info("switches: als %s, two-tower %s, ensemble %s (%s), ranker %s", settings.enable_als,
-             settings.enable_two_tower, settings.enable_ensemble, settings.blend, settings.ranker)
+    log.info(
+        "switches: als %s, two-tower %s, ensemble %s (%s), ranker %s",
+        settings.enable_als,
+        settings.enable_two_tower,
+        settings.enable_ensemble,
+        settings.blend,
+        settings.ranker,
+    )

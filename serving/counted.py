@@ -62,8 +62,11 @@ def fold_ended(folder: Path | None) -> None:
     if folder is None:
         return
     with alone(folder):
-        ended = [(path, found) for path in folder.iterdir()
-                 if (found := _OURS.fullmatch(path.name)) and not _runs(int(found[2]))]
+        ended = [
+            (path, found)
+            for path in folder.iterdir()
+            if (found := _OURS.fullmatch(path.name)) and not _runs(int(found[2]))
+        ]
         for path, found in ended:
             total = MmapedDict(str(folder / f"{found[1]}_{_GONE}.db"))  # type: ignore[no-untyped-call]
             for key, value, _, _ in MmapedDict.read_all_values_from_file(str(path)):  # type: ignore[no-untyped-call]

@@ -29,8 +29,17 @@ _METHODS = tuple(Method)
 OPEN = "open"  # the caller where no keys are asked for
 #: What somebody is who is hidden from everybody.
 HIDDEN = {Entity.STARTUP: "withdrawn", Entity.USER: "opted out"}
-NOBODY = StoredList(Method.POPULAR, Method.POPULAR, False, 0, 0, np.zeros(0, np.uint32), np.zeros(0, np.float32),
-                    np.zeros(0, np.uint8), np.zeros(0, np.uint8))
+NOBODY = StoredList(
+    Method.POPULAR,
+    Method.POPULAR,
+    False,
+    0,
+    0,
+    np.zeros(0, np.uint32),
+    np.zeros(0, np.float32),
+    np.zeros(0, np.uint8),
+    np.zeros(0, np.uint8),
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,8 +78,9 @@ class LiveAnswer:
 class Live(Protocol):
     """The live fallback, as the reader sees it."""
 
-    def answers(self, held: HeldRelease, surface: Surface, owners: Sequence[str],
-                met: Mapping[str, int]) -> tuple[Mapping[str, LiveAnswer], str]:
+    def answers(
+        self, held: HeldRelease, surface: Surface, owners: Sequence[str], met: Mapping[str, int]
+    ) -> tuple[Mapping[str, LiveAnswer], str]:
         """What could be computed within the budget, and what was down, empty if nothing.
 
         met: how many an owner may have met since the build, 0 where nothing is known.
@@ -97,8 +107,9 @@ class ListReader:
     ReleaseNotFound where there has never been a release, and TooManyRequests where the caller asks too often.
     """
 
-    def __init__(self, settings: Settings, cache: Cache, releases: Releases, live: Live, hidden: Hidden,
-                 files: Files) -> None:
+    def __init__(
+        self, settings: Settings, cache: Cache, releases: Releases, live: Live, hidden: Hidden, files: Files
+    ) -> None:
         self._settings, self._cache, self.releases, self._live = settings, cache, releases, live
         self.hidden, self._files = hidden, files
 
@@ -128,8 +139,11 @@ class ListReader:
         stored, broken = _decoded(held, surface, found)
         trouble = trouble or self.releases.trouble
         impersonal = {o for o in owners if surface.owner is Entity.USER and self.hidden.holds(Entity.USER, o)}
-        answers = {o: Answer(surface, o, held, listing, "cache", True, held.generated_at(listing.part), trouble)
-                   for o, listing in stored.items() if o not in impersonal or listing.impersonal}
+        answers = {
+            o: Answer(surface, o, held, listing, "cache", True, held.generated_at(listing.part), trouble)
+            for o, listing in stored.items()
+            if o not in impersonal or listing.impersonal
+        }
         missing, met = [o for o in owners if o not in answers], self._met(held, stored, found)
         if met:
             answers |= self._outgrown(held, surface, {o: a for o, a in answers.items() if o not in impersonal}, met)
@@ -138,14 +152,17 @@ class ListReader:
         answered = [self._filtered(answers[o], found.get(o)) for o in owners]
         if not held.experiments:
             return answered
-        return [a if a.owner in impersonal or not a.known or a.reason else replace(a, arm=held.arm(surface, a.owner))
-                for a in answered]
+        return [
+            a if a.owner in impersonal or not a.known or a.reason else replace(a, arm=held.arm(surface, a.owner))
+            for a in answered
+        ]
 
     @staticmethod
     def _met(held: HeldRelease, stored: Mapping[str, StoredList], found: Mapping[str, Found]) -> dict[str, int]:
         """How many each owner met that their stored list does not count yet; those who met nobody are left out."""
-        from_us = {o: held.known_until_us(stored[o].part if o in stored else None)
-                   for o, f in found.items() if f.since != []}
+        from_us = {
+            o: held.known_until_us(stored[o].part if o in stored else None) for o, f in found.items() if f.since != []
+        }
         return {o: n for o, us in from_us.items() if (n := found[o].met(us))}
 
     def stored(self, held: HeldRelease, surface: Surface, owner: str) -> StoredList | None:
@@ -178,8 +195,9 @@ class ListReader:
         made = held.generated_at(listing.part)
         return Answer(surface, "", held, listing, "cache", False, made, self.releases.trouble)
 
-    def _found(self, held: HeldRelease, surface: Surface, owners: Sequence[str],
-               caller: str) -> tuple[dict[str, Found], str]:
+    def _found(
+        self, held: HeldRelease, surface: Surface, owners: Sequence[str], caller: str
+    ) -> tuple[dict[str, Found], str]:
         """What Redis holds of these owners, and what was wrong, empty if nothing."""
         try:
             return dict(zip(owners, self._cache.hits(caller, held.id, surface, owners), strict=True)), ""
@@ -213,13 +231,17 @@ class ListReader:
             return (), str(error)
         return [item for item, value in zip(items, met, strict=True) if value is not None], ""
 
-    def _outgrown(self, held: HeldRelease, surface: Surface, stored: Mapping[str, Answer],
-                  met: Mapping[str, int]) -> dict[str, Answer]:
+    def _outgrown(
+        self, held: HeldRelease, surface: Surface, stored: Mapping[str, Answer], met: Mapping[str, int]
+    ) -> dict[str, Answer]:
         """Live lists in place of stored ones whose owners may be routed otherwise by now; the stored one, marked, where
         there is none in time."""
         recorded = self._settings.with_recorded(held.release.settings)
-        behind = [o for o, a in stored.items() if may_be_routed_otherwise(
-            surface, a.listing.count, met.get(o, 0), held.settings_of(surface, o, recorded))]
+        behind = [
+            o
+            for o, a in stored.items()
+            if may_be_routed_otherwise(surface, a.listing.count, met.get(o, 0), held.settings_of(surface, o, recorded))
+        ]
         live, trouble = self._live.answers(held, surface, behind, met)
         answers = {o: replace(stored[o], trouble=stored[o].trouble or trouble) for o in behind}
         for o, found in live.items():
@@ -227,8 +249,15 @@ class ListReader:
                 answers[o] = self._from_live(held, surface, o, found, stored[o].trouble)
         return answers
 
-    def _missing(self, held: HeldRelease, surface: Surface, owners: Sequence[str], impersonal: AbstractSet[str],
-                 met: Mapping[str, int], trouble: str) -> dict[str, Answer]:
+    def _missing(
+        self,
+        held: HeldRelease,
+        surface: Surface,
+        owners: Sequence[str],
+        impersonal: AbstractSet[str],
+        met: Mapping[str, int],
+        trouble: str,
+    ) -> dict[str, Answer]:
         """Lists that are not stored: of people of another role, which may have changed since the build, of newcomers,
         expired ones, all while Redis is down.
 
@@ -272,8 +301,9 @@ class ListReader:
             return self._other_role(held, surface, owner, trouble)
         return self._popular_for(held, surface, owner, False, 0, trouble)
 
-    def _popular_for(self, held: HeldRelease, surface: Surface, owner: str, known: bool, count: int,
-                     trouble: str) -> Answer:
+    def _popular_for(
+        self, held: HeldRelease, surface: Surface, owner: str, known: bool, count: int, trouble: str
+    ) -> Answer:
         """The popular list, marked; the route still says what the count alone would have led to."""
         settings = held.settings_of(surface, owner, self._settings.with_recorded(held.release.settings))
         routed = _METHODS[int(route(surface, np.array([count], np.int32), settings).method[0])]
@@ -318,8 +348,13 @@ def _listed(trending: TrendingList, ids: IdMap) -> StoredList:
     """A trending list in a release's item numbers; what the release does not know is left out."""
     row = ids.rows_of(trending.ids)
     item, score = row[row >= 0].astype(np.uint32), trending.score[row >= 0]
-    return replace(NOBODY, item=item, score=score, source=np.full(len(item), Source.POPULAR.bit, np.uint8),
-                   reason=np.zeros(len(item), np.uint8))
+    return replace(
+        NOBODY,
+        item=item,
+        score=score,
+        source=np.full(len(item), Source.POPULAR.bit, np.uint8),
+        reason=np.zeros(len(item), np.uint8),
+    )
 
 
 def _a(role: Role) -> str:

@@ -30,8 +30,10 @@ def load_release(cache: Cache, name: str, settings: Settings | None = None) -> H
     keys = cache.keys
     manifest, *tables = cache.get_many([keys.manifest(name), *(keys.items(name, e) for e in Entity)])
     if manifest is None or any(t is None for t in tables):
-        raise ReleaseIncomplete(f"{keys.current} names the release {name}, which is not in Redis as a whole; "
-                                "promote another one (`python -m pipelines promote`) or publish it again")
+        raise ReleaseIncomplete(
+            f"{keys.current} names the release {name}, which is not in Redis as a whole; "
+            "promote another one (`python -m pipelines promote`) or publish it again"
+        )
     items = {e: decode_items(t) for e, t in zip(Entity, tables, strict=True) if t is not None}
     release = Release.from_json(manifest)
     told = {s: cache.field(keys.lists(name, s), POPULAR_FIELD, RELEASES) for s in Surface}
@@ -58,8 +60,9 @@ def load_from_files(settings: Settings, pointer: str = "") -> HeldRelease:
     release = Release.from_json((folder / name / MANIFEST).read_bytes())
     catalogue = open_bundle(CATALOGUE, settings.artifacts / "bundles" / CATALOGUE / release.bundles[CATALOGUE])
     items: dict[Entity, ItemTable] = {e: decode_items(encode_items(x)) for e, x in entities_of(catalogue).items()}
-    return HeldRelease(release, items, {s: _stored_popular(folder / name, release, s)
-                                        for s in map(Surface, release.lists)})
+    return HeldRelease(
+        release, items, {s: _stored_popular(folder / name, release, s) for s in map(Surface, release.lists)}
+    )
 
 
 class StoredFiles:

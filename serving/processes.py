@@ -55,10 +55,20 @@ def main() -> int:
 
 def _server(settings: Settings, host: str, app: str) -> Any:
     return Granian(
-        app, host, settings.reader_port, interface=Interfaces.RSGI, workers=settings.reader_workers,
-        http=HTTPModes.http1, websockets=False, backlog=2048, backpressure=_connections(),
+        app,
+        host,
+        settings.reader_port,
+        interface=Interfaces.RSGI,
+        workers=settings.reader_workers,
+        http=HTTPModes.http1,
+        websockets=False,
+        backlog=2048,
+        backpressure=_connections(),
         http1_settings=HTTP1Settings(header_read_timeout=1000 * HEADERS_S, max_buffer_size=HEADERS_MOST),
-        log_level=LogLevels.warning, respawn_failed_workers=True, respawn_interval=0.1, workers_kill_timeout=STOP_S,
+        log_level=LogLevels.warning,
+        respawn_failed_workers=True,
+        respawn_interval=0.1,
+        workers_kill_timeout=STOP_S,
     )
 
 
@@ -73,8 +83,10 @@ def _address(settings: Settings) -> str:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind(found)
     except (OSError, UnicodeError) as error:
-        raise SettingsError(f"MATCHBOOK_READER_HOST={host} and MATCHBOOK_READER_PORT={port} must name an address of "
-                            f"this machine with a free port: {error}") from error
+        raise SettingsError(
+            f"MATCHBOOK_READER_HOST={host} and MATCHBOOK_READER_PORT={port} must name an address of "
+            f"this machine with a free port: {error}"
+        ) from error
     return str(found[0])
 
 

@@ -22,8 +22,11 @@ log = logging.getLogger("matchbook.reader")
 WATCH_S = 1.0
 #: The bundles behind a method, for `model_version` (F10).
 _BUNDLES = {
-    Method.CONTENT_BASED: ("content_v1",), Method.ALS: ("als_v1",), Method.ALS_REVERSE: ("als_reverse_v1",),
-    Method.TWO_TOWER: ("two_tower_v1",), Method.ENSEMBLE: ("als_v1", "two_tower_v1", "ensemble_v1"),
+    Method.CONTENT_BASED: ("content_v1",),
+    Method.ALS: ("als_v1",),
+    Method.ALS_REVERSE: ("als_reverse_v1",),
+    Method.TWO_TOWER: ("two_tower_v1",),
+    Method.ENSEMBLE: ("als_v1", "two_tower_v1", "ensemble_v1"),
     Method.POPULAR: ("popularity_v1",),
 }
 
@@ -81,8 +84,9 @@ class Releases:
     called whenever the pointer has been looked at, to follow what else may move.
     """
 
-    def __init__(self, cache: Cache, load: Callable[[str], HeldRelease],
-                 load_from_files: Callable[[str], HeldRelease]) -> None:
+    def __init__(
+        self, cache: Cache, load: Callable[[str], HeldRelease], load_from_files: Callable[[str], HeldRelease]
+    ) -> None:
         self._cache, self._load, self._load_from_files = cache, load, load_from_files
         self._held: HeldRelease | None = None
         self._stop, self._wake = threading.Event(), threading.Event()
@@ -128,8 +132,10 @@ class Releases:
             try:
                 pointer = self._cache.get(self._cache.keys.current)
                 if pointer is None:
-                    raise ReleaseNotFound("Redis names no live release, as it does before the first build and after it "
-                                          "lost its data; `python -m pipelines drain-events` loads what was live")
+                    raise ReleaseNotFound(
+                        "Redis names no live release, as it does before the first build and after it "
+                        "lost its data; `python -m pipelines drain-events` loads what was live"
+                    )
                 name = pointer.decode(errors="replace")
                 if self._held is None or name != self._held.id:
                     self._take_over(self._load(name))
@@ -163,15 +169,23 @@ class Releases:
 
     def _take_over(self, held: HeldRelease) -> None:
         before, self._held = self._held, held
-        log.info("release %s is live%s: cutoff %s, lists %s", held.id, f", after {before.id}" if before else "",
-                 held.release.as_of, dict(held.release.lists))
+        log.info(
+            "release %s is live%s: cutoff %s, lists %s",
+            held.id,
+            f", after {before.id}" if before else "",
+            held.release.as_of,
+            dict(held.release.lists),
+        )
         for tell in self.listeners:
             tell(held)
 
     def _note(self, trouble: str) -> None:
         if trouble != self.trouble:
-            log.log(logging.WARNING if trouble else logging.INFO, "release: %s",
-                    trouble or "the pointer can be followed again")
+            log.log(
+                logging.WARNING if trouble else logging.INFO,
+                "release: %s",
+                trouble or "the pointer can be followed again",
+            )
         self.trouble = trouble
 
     def _look(self) -> None:

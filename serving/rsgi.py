@@ -31,8 +31,10 @@ BODY_S = 8.0  # so long a client may take to send a body
 READ_MOST = 1024 * 1024  # a larger body is refused unread; up to here it is read, as else its sender misses the answer
 _PLAIN = {"content-type": "CONTENT_TYPE", "content-length": "CONTENT_LENGTH"}
 _VERSIONS = {"1": "HTTP/1.0", "1.1": "HTTP/1.1"}
-_FAILED = b'{"error":{"code":"internal","expected":"an answer","got":"a defect of the reader",' \
-          b'"hint":"its log says more; please report it"}}'
+_FAILED = (
+    b'{"error":{"code":"internal","expected":"an answer","got":"a defect of the reader",'
+    b'"hint":"its log says more; please report it"}}'
+)
 
 
 class WholeRequests:
@@ -50,8 +52,12 @@ class WholeRequests:
                 async with asyncio.timeout(BODY_S):
                     body = await whole_body(environ, protocol)
             except TimeoutError:
-                environ[REFUSED] = BodyTooSlow("body_too_slow", f"the body within {BODY_S:.0f} s", "a part of it",
-                                               "send it at once, or in several requests")
+                environ[REFUSED] = BodyTooSlow(
+                    "body_too_slow",
+                    f"the body within {BODY_S:.0f} s",
+                    "a part of it",
+                    "send it at once, or in several requests",
+                )
             except (ProtocolClosed, ProtocolError):  # the client sends no more; it may still read
                 protocol.response_empty(400, [("Connection", "close")])
                 return
@@ -82,11 +88,20 @@ def environ_of(scope: Scope) -> WSGIEnvironment:
     """
     path, (host, _, port) = _path(scope), scope.server.rpartition(":")
     environ: WSGIEnvironment = {
-        "REQUEST_METHOD": scope.method, "SCRIPT_NAME": "", "PATH_INFO": path,
-        "QUERY_STRING": _bytes_of(scope.query_string), "SERVER_NAME": host, "SERVER_PORT": port,
+        "REQUEST_METHOD": scope.method,
+        "SCRIPT_NAME": "",
+        "PATH_INFO": path,
+        "QUERY_STRING": _bytes_of(scope.query_string),
+        "SERVER_NAME": host,
+        "SERVER_PORT": port,
         "SERVER_PROTOCOL": _VERSIONS.get(scope.http_version, "HTTP/1.1"),
-        "REMOTE_ADDR": scope.client.rpartition(":")[0], "wsgi.version": (1, 0), "wsgi.url_scheme": scope.scheme,
-        "wsgi.errors": sys.stderr, "wsgi.multithread": True, "wsgi.multiprocess": True, "wsgi.run_once": False,
+        "REMOTE_ADDR": scope.client.rpartition(":")[0],
+        "wsgi.version": (1, 0),
+        "wsgi.url_scheme": scope.scheme,
+        "wsgi.errors": sys.stderr,
+        "wsgi.multithread": True,
+        "wsgi.multiprocess": True,
+        "wsgi.run_once": False,
     }
     for name, value in _headers(scope):
         if name in _PLAIN:
@@ -115,8 +130,11 @@ def _headers(scope: Scope) -> Iterable[tuple[str, str]]:
     try:
         return scope.headers.items()
     except Exception:  # noqa: BLE001 - as above, for a value that is no printable ASCII
-        return [(name, value) for name in scope.headers.keys()  # noqa: SIM118 - it is no mapping
-                if (value := scope.headers.get(name)) is not None]
+        return [
+            (name, value)
+            for name in scope.headers.keys()  # noqa: SIM118 - it is no mapping
+            if (value := scope.headers.get(name)) is not None
+        ]
 
 
 async def whole_body(environ: WSGIEnvironment, protocol: HTTPProtocol) -> bytes:

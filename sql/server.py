@@ -15,13 +15,23 @@ from sqlalchemy.exc import DBAPIError
 #: The least version that the queries are tested with; older ones are out of support.
 LEAST_VERSION = 14
 READ_ONLY = "25006"  # SQLSTATE
-_STARTING = ("starting up", "shutting down", "recovery mode", "not yet accepting", "terminating connection",
-             "pooler is shut down", "server_login_retry", "server conn crashed", "query_wait_timeout", "connect failed")
+_STARTING = (
+    "starting up",
+    "shutting down",
+    "recovery mode",
+    "not yet accepting",
+    "terminating connection",
+    "pooler is shut down",
+    "server_login_retry",
+    "server conn crashed",
+    "query_wait_timeout",
+    "connect failed",
+)
 _GONE = ("08", "57P01", "57P02", "57P03")
 _HINTS = {
     "42501": "give this role the rights of sql/grants/ (`python -m pipelines grants`)",
     "57014": "the server answers, but this question took longer than it may; see whether it lacks an index, or raise "
-             "the time-out",
+    "the time-out",
     READ_ONLY: "this server is a standby or read-only; DATABASE_URL must name the primary",
     "53": "the server lacks room, memory or connections",
 }
@@ -53,8 +63,11 @@ def failure_of(error: BaseException) -> Failure:
         return Failure(True, said, _HINTS.get(code) or _HINTS.get(code[:2], ""), code)
     if "FATAL:" in said:  # refused while connecting: the driver keeps no SQLSTATE then
         return Failure(True, said, _REFUSED, code)
-    answered = isinstance(error, DBAPIError) and not error.connection_invalidated and type(original).__name__ in (
-        "DataError", "ProgrammingError", "NotSupportedError")  # the driver itself could not read or write a value
+    answered = (
+        isinstance(error, DBAPIError)
+        and not error.connection_invalidated
+        and type(original).__name__ in ("DataError", "ProgrammingError", "NotSupportedError")
+    )  # the driver itself could not read or write a value
     return Failure(answered, said, "", code)
 
 
@@ -72,5 +85,7 @@ def old_version(connection: Connection) -> str:
     number: Any = connection.scalar(text("SELECT current_setting('server_version_num')"))
     if int(number) >= LEAST_VERSION * 10_000:
         return ""
-    return (f"expected PostgreSQL {LEAST_VERSION} or newer, got {int(number) // 10_000}; upgrade the server, or point "
-            "DATABASE_URL at another")
+    return (
+        f"expected PostgreSQL {LEAST_VERSION} or newer, got {int(number) // 10_000}; upgrade the server, or point "
+        "DATABASE_URL at another"
+    )

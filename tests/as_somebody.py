@@ -26,8 +26,14 @@ def called(what: Callable[[], Any], settings: Settings, uid: int = 0, **variable
     if child == 0:
         code, said = 1, io.StringIO()
         try:
-            os.environ.update({"DATABASE_URL": settings.database_url.reveal(), "REDIS_URL": settings.redis_url.reveal(),
-                               "MATCHBOOK_HOME": str(settings.home), **variables})
+            os.environ.update(
+                {
+                    "DATABASE_URL": settings.database_url.reveal(),
+                    "REDIS_URL": settings.redis_url.reveal(),
+                    "MATCHBOOK_HOME": str(settings.home),
+                    **variables,
+                }
+            )
             signal.alarm(PATIENCE_S)
             if uid:
                 os.setgroups([])

@@ -69,8 +69,12 @@ def redis_url(server_settings: Settings) -> Iterator[str]:
 @pytest.fixture
 def settings(tmp_path: Path, database: str, redis_url: str) -> Settings:
     """Settings of a home of the test's own, its fresh database and an empty Redis; defaults otherwise."""
-    return Settings(home=tmp_path / "home", database_url=Secret(database), redis_url=Secret(redis_url),
-                    namespace=f"test-{uuid.uuid4().hex[:8]}")
+    return Settings(
+        home=tmp_path / "home",
+        database_url=Secret(database),
+        redis_url=Secret(redis_url),
+        namespace=f"test-{uuid.uuid4().hex[:8]}",
+    )
 
 
 def _with_database(settings: Settings, name: str) -> Settings:

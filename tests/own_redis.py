@@ -35,8 +35,9 @@ def own_redis(**configuration: object) -> Iterator[OwnRedis]:
     given = {"port": port, "bind": "127.0.0.1", "save": "", "appendonly": "no", **configuration}
     words = [w for name, value in given.items() for w in (f"--{name.replace('_', '-')}", str(value))]
     with tempfile.TemporaryDirectory(prefix="matchbook-redis-") as folder:
-        process = subprocess.Popen([str(_installed()), *words, "--dir", folder], stdout=subprocess.DEVNULL,
-                                   stderr=subprocess.DEVNULL)
+        process = subprocess.Popen(
+            [str(_installed()), *words, "--dir", folder], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
         client = redis.Redis(port=port)
         try:
             _until_it_answers(client, process)

@@ -37,17 +37,37 @@ def write_tiny_marketplace(folder: Path) -> Path:
 
 def _user(n: int) -> dict[str, str]:
     field, word, other = FIELDS[n % 3]
-    return {"user_id": identity("user", n), "role": "investor" if n % 4 == 0 else "developer",
-            "created_at": "2023-12-01T00:00:00Z", "name": f"Person {n}", "headline": f"{field} {word}", "skills": word,
-            "interests": f"{field};{other}", "location": "London" if n % 2 else "Basel", "source_id": str(n)}
+    return {
+        "user_id": identity("user", n),
+        "role": "investor" if n % 4 == 0 else "developer",
+        "created_at": "2023-12-01T00:00:00Z",
+        "name": f"Person {n}",
+        "headline": f"{field} {word}",
+        "skills": word,
+        "interests": f"{field};{other}",
+        "location": "London" if n % 2 else "Basel",
+        "source_id": str(n),
+    }
 
 
 def _startup(n: int) -> dict[str, str]:
     field, word, other = FIELDS[n % 3]
-    return {"startup_id": identity("startup", n), "name": f"Startup {n}", "description": f"{word} and {other}",
-            "category": field, "field": word, "type": "b2b" if n % 2 else "b2c", "tags": f"{word};{other}",
-            "stage": "seed", "location": "London" if n % 2 else "Basel", "founder_id": "",
-            "created_at": "2023-12-15T00:00:00Z", "views": "0", "created_at_source": "", "source_id": str(n)}
+    return {
+        "startup_id": identity("startup", n),
+        "name": f"Startup {n}",
+        "description": f"{word} and {other}",
+        "category": field,
+        "field": word,
+        "type": "b2b" if n % 2 else "b2c",
+        "tags": f"{word};{other}",
+        "stage": "seed",
+        "location": "London" if n % 2 else "Basel",
+        "founder_id": "",
+        "created_at": "2023-12-15T00:00:00Z",
+        "views": "0",
+        "created_at_source": "",
+        "source_id": str(n),
+    }
 
 
 def _events() -> list[dict[str, str]]:
@@ -60,5 +80,12 @@ def _events() -> list[dict[str, str]]:
             at = STARTS + timedelta(seconds=draw.randrange(DAYS * 86_400 - 7200))
             found.append((at, user, startup, draw.choice(KINDS)))
     found.append((NEWEST, 35, 2, "like"))
-    return [{"user_id": identity("user", u), "startup_id": identity("startup", s), "interaction_type": kind,
-             "occurred_at": at.strftime("%Y-%m-%dT%H:%M:%SZ")} for at, u, s, kind in sorted(found)]
+    return [
+        {
+            "user_id": identity("user", u),
+            "startup_id": identity("startup", s),
+            "interaction_type": kind,
+            "occurred_at": at.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        }
+        for at, u, s, kind in sorted(found)
+    ]

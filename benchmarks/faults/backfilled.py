@@ -46,10 +46,14 @@ def main() -> int:
             ended(found, run)
         second = by_cutoff(found)
         wrong = [cutoff for cutoff, release in second.items() if first.get(cutoff) != release]
-        lines = [f"days asked for: {args.days}", f"runs that succeeded: {sum(s == 'success' for s in runs.values())}",
-                 f"releases, one of each cutoff: {len(first)}", f"days built again: {len(again)}, different: {wrong}",
-                 f"live while the backfill ran: {sorted(map(str, seen))}",
-                 f"live at the end: {current_release(found.settings)} (newest cutoff: {newest})"]
+        lines = [
+            f"days asked for: {args.days}",
+            f"runs that succeeded: {sum(s == 'success' for s in runs.values())}",
+            f"releases, one of each cutoff: {len(first)}",
+            f"days built again: {len(again)}, different: {wrong}",
+            f"live while the backfill ran: {sorted(map(str, seen))}",
+            f"live at the end: {current_release(found.settings)} (newest cutoff: {newest})",
+        ]
         sys.stdout.write("\n".join(lines) + "\n")
         right = seen == {newest} and current_release(found.settings) == newest and not wrong
         return int(not right or len(first) != args.days + 1)
@@ -58,8 +62,15 @@ def main() -> int:
 def backfilled(found: Place, days: int, at_once: int, seen: set[str | None]) -> dict[str, str]:
     """Run id -> state of every day, newest first. seen: takes every release that was live meanwhile."""
     last = ENDS.replace(hour=0) - timedelta(days=2)  # the run of a day ends on the next, at 02:00
-    body = {"dag_id": DAG, "from_date": (last - timedelta(days=days - 1)).isoformat(), "to_date": _noon(last),
-            "run_backwards": True, "max_active_runs": at_once, "dag_run_conf": {}, "reprocess_behavior": "none"}
+    body = {
+        "dag_id": DAG,
+        "from_date": (last - timedelta(days=days - 1)).isoformat(),
+        "to_date": _noon(last),
+        "run_backwards": True,
+        "max_active_runs": at_once,
+        "dag_run_conf": {},
+        "reprocess_behavior": "none",
+    }
     found.api._ask("POST", "/api/v2/backfills", body)
     while True:
         seen.add(current_release(found.settings))

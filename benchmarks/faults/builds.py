@@ -37,8 +37,14 @@ from pipelines.local.servers import remove_home, servers
 from pipelines.postgres import engine, migrate
 from pipelines.release.cache import connect
 
-SMALL = {"MATCHBOOK_ALS_FACTORS": "16", "MATCHBOOK_ALS_ITERATIONS": "5", "MATCHBOOK_TWO_TOWER_EPOCHS": "2",
-         "MATCHBOOK_RANKER_EPOCHS": "2", "MATCHBOOK_RANKER_CUTS": "0", "MATCHBOOK_SHARDS": "4"}
+SMALL = {
+    "MATCHBOOK_ALS_FACTORS": "16",
+    "MATCHBOOK_ALS_ITERATIONS": "5",
+    "MATCHBOOK_TWO_TOWER_EPOCHS": "2",
+    "MATCHBOOK_RANKER_EPOCHS": "2",
+    "MATCHBOOK_RANKER_CUTS": "0",
+    "MATCHBOOK_SHARDS": "4",
+}
 PATIENCE_S = 900.0
 
 
@@ -197,8 +203,13 @@ def released(found: Place, as_of: datetime) -> str | None:
 def in_peace(found: Place, as_of: datetime) -> str:
     """The name of the release that a build of the same cutoff makes alone, in a home of its own."""
     with tempfile.TemporaryDirectory(prefix="matchbook-peace-") as home:
-        env = {**os.environ, "MATCHBOOK_HOME": home, "MATCHBOOK_NAMESPACE": f"peace{as_of:%Y%m%d}",
-               "DATABASE_URL": found.settings.database_url.reveal(), "REDIS_URL": found.settings.redis_url.reveal()}
+        env = {
+            **os.environ,
+            "MATCHBOOK_HOME": home,
+            "MATCHBOOK_NAMESPACE": f"peace{as_of:%Y%m%d}",
+            "DATABASE_URL": found.settings.database_url.reveal(),
+            "REDIS_URL": found.settings.redis_url.reveal(),
+        }
         words = [sys.executable, "-m", "pipelines", "build", "--as-of", as_of.isoformat()]
         done = subprocess.run(words, cwd=CHECKOUT, env=env, capture_output=True, text=True)
         if done.returncode:
@@ -232,8 +243,9 @@ def _full_disk(strike: Strike) -> str:
     def noticed() -> bool:
         with suppress(ServiceError):  # the run is not there yet
             tasks = strike.place.api.task_instances(DAG, strike.run)
-            return any(t["task_id"] == "train.als" and t["state"] in ("up_for_retry", "failed", "success")
-                       for t in tasks)
+            return any(
+                t["task_id"] == "train.als" and t["state"] in ("up_for_retry", "failed", "success") for t in tasks
+            )
         return False
 
     return harm.fill_disk(strike.place.settings.artifacts / "bundles" / "als_v1", noticed)

@@ -22,8 +22,28 @@ from pipelines.data.folder.plain import plain
 from pipelines.data.folder.rows import SEPARATORS, header_of, told
 
 ENCODINGS = ("utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32", "cp1252", "shift_jis")
-AWKWARD = (b'"', b'""', b"\0", b"\r", b"\n", b"\r\n", b";", b",", b"\t", b"\xff\xfe", b"\xef\xbb\xbf", b"\xfe\xff",
-           b"\x1a", b"\x85", b"PK\x03\x04", b"\x1f\x8b", b"sep=", b"\xe2\x80\xa8", b"9" * 400, b'"' + b"x" * 200_000)
+AWKWARD = (
+    b'"',
+    b'""',
+    b"\0",
+    b"\r",
+    b"\n",
+    b"\r\n",
+    b";",
+    b",",
+    b"\t",
+    b"\xff\xfe",
+    b"\xef\xbb\xbf",
+    b"\xfe\xff",
+    b"\x1a",
+    b"\x85",
+    b"PK\x03\x04",
+    b"\x1f\x8b",
+    b"sep=",
+    b"\xe2\x80\xa8",
+    b"9" * 400,
+    b'"' + b"x" * 200_000,
+)
 WORDS = ("", "fintech", "a;b", "Zoë", "x\ny", 'say "hi"', "2024-05-01", "1970-01-01T00:00:00Z", " ", "0")
 
 
@@ -50,8 +70,12 @@ def main() -> int:
 def _written(chance: random.Random, layout: Layout) -> bytes:
     rows = [layout.names, *([chance.choice(WORDS) for _ in layout.names] for _ in range(chance.randrange(40)))]
     sink = io.StringIO()
-    csv.writer(sink, delimiter=chance.choice(SEPARATORS), quoting=chance.choice((csv.QUOTE_ALL, csv.QUOTE_MINIMAL)),
-               lineterminator=chance.choice(("\n", "\r\n", "\r"))).writerows(rows)
+    csv.writer(
+        sink,
+        delimiter=chance.choice(SEPARATORS),
+        quoting=chance.choice((csv.QUOTE_ALL, csv.QUOTE_MINIMAL)),
+        lineterminator=chance.choice(("\n", "\r\n", "\r")),
+    ).writerows(rows)
     return sink.getvalue().encode(chance.choice(ENCODINGS), "replace")
 
 

@@ -56,8 +56,10 @@ def cut_export(settings: Settings, hold_s: float) -> str:
         hold.execute("LOCK TABLE users IN ACCESS EXCLUSIVE MODE")
         deadline = time.monotonic() + PATIENCE_S
         while time.monotonic() < deadline:
-            kill.execute("SELECT pid FROM pg_stat_activity WHERE datname = current_database() "
-                         "AND wait_event_type = 'Lock' AND query ILIKE '%COPY%'")
+            kill.execute(
+                "SELECT pid FROM pg_stat_activity WHERE datname = current_database() "
+                "AND wait_event_type = 'Lock' AND query ILIKE '%COPY%'"
+            )
             waiting = [pid for (pid,) in kill.fetchall()]
             if waiting:
                 time.sleep(hold_s)

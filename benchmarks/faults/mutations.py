@@ -17,17 +17,61 @@ from collections.abc import Iterator, Sequence
 
 from benchmarks.faults.town import SURFACE, Client, Town, town
 
-AWKWARD = (b"\x00", b"\xff\xfe", b"%00", b"%ff", b"../", b"'", b'"', b"<", b"\xc3\x28", b"9" * 400, b"-1",
-           b"e+9", "𝕏".encode(), b"%ED%A0%80", b"NaN", b"\\ud800", b"1e400", b"//", b"[[[[", b"{", b"null", b"?", b"&",
-           b"=", b";", b"%", b"\t")
+AWKWARD = (
+    b"\x00",
+    b"\xff\xfe",
+    b"%00",
+    b"%ff",
+    b"../",
+    b"'",
+    b'"',
+    b"<",
+    b"\xc3\x28",
+    b"9" * 400,
+    b"-1",
+    b"e+9",
+    "𝕏".encode(),
+    b"%ED%A0%80",
+    b"NaN",
+    b"\\ud800",
+    b"1e400",
+    b"//",
+    b"[[[[",
+    b"{",
+    b"null",
+    b"?",
+    b"&",
+    b"=",
+    b";",
+    b"%",
+    b"\t",
+)
 #: In the place of a body.
-BODIES = (b"[" * 60_000, b'{"a":' * 12_000, b"9" * 5_000, b'{"ids":[NaN]}', b'{"ids":["\\ud800"]}', b"\xff\xfe{", b"",
-          b'{"ids":' + b"[" * 900 + b"]" * 900 + b"}", gzip.compress(b'{"events":[]}'), b"a" * 70_000)
+BODIES = (
+    b"[" * 60_000,
+    b'{"a":' * 12_000,
+    b"9" * 5_000,
+    b'{"ids":[NaN]}',
+    b'{"ids":["\\ud800"]}',
+    b"\xff\xfe{",
+    b"",
+    b'{"ids":' + b"[" * 900 + b"]" * 900 + b"}",
+    gzip.compress(b'{"events":[]}'),
+    b"a" * 70_000,
+)
 METHODS = (b"PUT", b"DELETE", b"HEAD", b"OPTIONS", b"TRACE", b"PURGE", b"A" * 300, b"get", b"CONNECT")
 #: A line more.
-HEADERS = (b"Content-Encoding: gzip", b"If-None-Match: \xff", b"X-API-Key: " + b"k" * 4_000, b"Cookie: \xe9=;;",
-           b"X: " * 500, b"Host: [::1", b"Range: bytes=0-", b"Accept: " + b"a/b," * 1_000,
-           b"Upgrade: websocket")
+HEADERS = (
+    b"Content-Encoding: gzip",
+    b"If-None-Match: \xff",
+    b"X-API-Key: " + b"k" * 4_000,
+    b"Cookie: \xe9=;;",
+    b"X: " * 500,
+    b"Host: [::1",
+    b"Range: bytes=0-",
+    b"Accept: " + b"a/b," * 1_000,
+    b"Upgrade: websocket",
+)
 
 
 def main() -> int:
@@ -64,8 +108,13 @@ def raw_requests(rng: random.Random, owners: Sequence[str], n: int) -> Iterator[
 def right(rng: random.Random, owners: Sequence[str]) -> tuple[bytes, bytes, bytes]:
     """Method, target and body of a request that is right."""
     owner, at = rng.choice(owners), f"/api/recommendations/{SURFACE}"
-    event = {"event_id": str(uuid.UUID(int=rng.getrandbits(128))), "user_id": owner, "startup_id": owner,
-             "type": "click", "at": "2024-05-01T00:00:00Z"}
+    event = {
+        "event_id": str(uuid.UUID(int=rng.getrandbits(128))),
+        "user_id": owner,
+        "startup_id": owner,
+        "type": "click",
+        "at": "2024-05-01T00:00:00Z",
+    }
     kind = rng.randrange(6)
     if kind == 0:
         return b"POST", f"{at}/many".encode(), json.dumps({"ids": [owner]}).encode()
@@ -102,8 +151,12 @@ def bent(rng: random.Random, method: bytes, target: bytes, body: bytes) -> bytes
     head += b"\r\n" + rng.choice(HEADERS) if rng.random() < 0.2 else b""
     told = bytes(parts["body"])
     if rng.random() < 0.1:
-        return head + b"\r\nTransfer-Encoding: chunked\r\n\r\n" + b"%x\r\n%b\r\n" * bool(told) % (
-            (len(told), told) if told else ()) + b"0\r\n\r\n"
+        return (
+            head
+            + b"\r\nTransfer-Encoding: chunked\r\n\r\n"
+            + b"%x\r\n%b\r\n" * bool(told) % ((len(told), told) if told else ())
+            + b"0\r\n\r\n"
+        )
     return head + f"\r\nContent-Length: {len(told)}\r\n\r\n".encode() + told
 
 

@@ -119,9 +119,11 @@ def ask(place: Town, rng: random.Random, stop: threading.Event, seen: list[Seen]
 def row(name: str, seen: list[Seen], back: float) -> str:
     bad = [s.at for s in seen if (s.degraded or s.status != 200) and s.at > back]
     again = max(bad, default=back) - back
-    return (f"| {name} | {len(seen):,} | {sum(s.status not in (200, -1) for s in seen):,} | "
-            f"{sum(s.status == -1 for s in seen)} | {sum(s.degraded for s in seen) / max(len(seen), 1):.1%} | "
-            f"{max(s.seconds for s in seen):.2f} | {again:.1f} |")
+    return (
+        f"| {name} | {len(seen):,} | {sum(s.status not in (200, -1) for s in seen):,} | "
+        f"{sum(s.status == -1 for s in seen)} | {sum(s.degraded for s in seen) / max(len(seen), 1):.1%} | "
+        f"{max(s.seconds for s in seen):.2f} | {again:.1f} |"
+    )
 
 
 if __name__ == "__main__":

@@ -38,9 +38,11 @@ def main() -> int:
     with town(seed=1) as found:
         held = active(found, args.days, args.pairs)
         taken, grown, budget = forged(replace(found.settings, events_memory_mb=16))
-    sys.stdout.write(f"pairs held of the active person, day by day: {held}\n"
-                     f"forged events taken of one caller in a day: {taken}, {grown / MB:.1f} MB in since hashes, "
-                     f"budget {budget / MB:.0f} MB\n")
+    sys.stdout.write(
+        f"pairs held of the active person, day by day: {held}\n"
+        f"forged events taken of one caller in a day: {taken}, {grown / MB:.1f} MB in since hashes, "
+        f"budget {budget / MB:.0f} MB\n"
+    )
     return int(max(held) > KEPT * args.pairs or grown > 2 * budget)
 
 
@@ -60,8 +62,11 @@ def active(found: Town, days: int, pairs: int) -> list[int]:
 
 def forged(settings: Settings) -> tuple[int, int, int]:
     """Events of strangers that one caller could post, the bytes of their hashes, and the bytes that it may claim."""
-    client, cache, taken = connect(settings), Cache(replace(settings, events_rate_limit=10**9,
-                                                            events_waiting_most=10**9)), 0
+    client, cache, taken = (
+        connect(settings),
+        Cache(replace(settings, events_rate_limit=10**9, events_waiting_most=10**9)),
+        0,
+    )
     before = client.info("memory")["used_memory"]
     try:
         while True:

@@ -132,8 +132,11 @@ class Town:
     def picture(self) -> dict[bytes, Any]:
         """Every key with its content, but for the lease's own two."""
         own = {self.keys.publisher.encode(), self.keys.fence.encode()}
-        return {k: content(self.client, k) for k in self.client.scan_iter(f"{self.settings.namespace}:*", 1000)
-                if k not in own}
+        return {
+            k: content(self.client, k)
+            for k in self.client.scan_iter(f"{self.settings.namespace}:*", 1000)
+            if k not in own
+        }
 
     def _timed(self) -> float:
         """Seconds from being let in to the end, undisturbed."""

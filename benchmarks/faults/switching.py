@@ -41,8 +41,10 @@ def run(reads: int, seed: int) -> Counter[str]:
         context = multiprocessing.get_context("forkserver")
         stop, done = context.Event(), context.Queue()
         asked = [context.Value("q", 0) for _ in range(READERS)]
-        readers = [context.Process(target=read, args=(place.port, expected, seed + i, stop, asked[i], done))
-                   for i in range(READERS)]
+        readers = [
+            context.Process(target=read, args=(place.port, expected, seed + i, stop, asked[i], done))
+            for i in range(READERS)
+        ]
         for reader in readers:
             reader.start()
         start, found = time.monotonic(), Counter[str]()

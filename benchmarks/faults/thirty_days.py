@@ -86,8 +86,10 @@ def _begun(found: Place, days: int) -> Month:
     stop_together(found.airflow)
     settings = replace(with_metadata(found.settings), airflow_keep_days=AIRFLOW_DAYS, keep_artifacts=KEPT)
     with transaction(engine(settings)) as connection:
-        users, startups = ([str(i) for i in connection.scalars(text(f"SELECT id FROM {table} ORDER BY id"))]
-                           for table in ("users", "startups"))
+        users, startups = (
+            [str(i) for i in connection.scalars(text(f"SELECT id FROM {table} ORDER BY id"))]
+            for table in ("users", "startups")
+        )
     return Month(found, settings, datetime.now(UTC) - timedelta(days=days), users, startups, random.Random(0))
 
 
@@ -122,9 +124,16 @@ def _lived(month: Month, day: int, events: int) -> dict[str, int]:
 def _post(month: Month, client: Any, now: datetime, events: int) -> None:
     """Most of known people, some of strangers, a few twice."""
     for _ in range(0, events, 100):
-        posted = [{"event_id": f"e{next(month.numbers)}", "user_id": month.rng.choice(month.users),
-                   "startup_id": month.rng.choice(month.startups), "type": month.rng.choice(KINDS),
-                   "at": (now - timedelta(seconds=month.rng.randrange(DAY_S))).isoformat()} for _ in range(100)]
+        posted = [
+            {
+                "event_id": f"e{next(month.numbers)}",
+                "user_id": month.rng.choice(month.users),
+                "startup_id": month.rng.choice(month.startups),
+                "type": month.rng.choice(KINDS),
+                "at": (now - timedelta(seconds=month.rng.randrange(DAY_S))).isoformat(),
+            }
+            for _ in range(100)
+        ]
         posted[0]["user_id"] = str(_stranger(month.rng))
         answer = client.post("/api/events", json={"events": posted})
         if answer.status_code != 202:
@@ -146,34 +155,67 @@ def _airflow_day(settings: Settings, now: datetime) -> None:
     """1,440 runs like the real one, with all that hangs on it in the metadata."""
     metadata = create_engine(settings.airflow_sqlalchemy_url)
     with metadata.begin() as connection:
-        mould = connection.execute(text("SELECT id, run_id FROM dag_run WHERE dag_id = :dag AND state = 'success' AND "
-                                        "run_id NOT LIKE 'day %' ORDER BY id LIMIT 1"), {"dag": MINUTELY}).one()
+        mould = connection.execute(
+            text(
+                "SELECT id, run_id FROM dag_run WHERE dag_id = :dag AND state = 'success' AND "
+                "run_id NOT LIKE 'day %' ORDER BY id LIMIT 1"
+            ),
+            {"dag": MINUTELY},
+        ).one()
         prefix = f"day {now:%Y-%m-%d} "
-        _copied(connection, "dag_run", {"run_id": "CAST(:prefix AS text) || minute"}, mould.run_id,
-                f"generate_series(1, {MINUTES}) AS minute", "minute", {"prefix": prefix, "now": now})
+        _copied(
+            connection,
+            "dag_run",
+            {"run_id": "CAST(:prefix AS text) || minute"},
+            mould.run_id,
+            f"generate_series(1, {MINUTES}) AS minute",
+            "minute",
+            {"prefix": prefix, "now": now},
+        )
         for table in ("task_instance", "xcom", "rendered_task_instance_fields", "log"):
-            _copied(connection, table, {"run_id": "r.run_id", "dag_run_id": "r.id"}, mould.run_id,
-                    "dag_run AS r", "extract(epoch FROM CAST(:now AS timestamptz) - r.start_date) / 60",
-                    {"prefix": prefix, "now": now}, "AND r.run_id LIKE :prefix || '%'")
+            _copied(
+                connection,
+                table,
+                {"run_id": "r.run_id", "dag_run_id": "r.id"},
+                mould.run_id,
+                "dag_run AS r",
+                "extract(epoch FROM CAST(:now AS timestamptz) - r.start_date) / 60",
+                {"prefix": prefix, "now": now},
+                "AND r.run_id LIKE :prefix || '%'",
+            )
     metadata.dispose()
 
 
-def _copied(connection: Connection, table: str, changed: dict[str, str], run: str, beside: str, minutes: str,
-            values: dict[str, Any], more: str = "") -> None:
+def _copied(
+    connection: Connection,
+    table: str,
+    changed: dict[str, str],
+    run: str,
+    beside: str,
+    minutes: str,
+    values: dict[str, Any],
+    more: str = "",
+) -> None:
     """Every row of a run, once for each row of `beside`: new keys, its instants moved to the simulated minute."""
-    columns = connection.execute(text(
-        "SELECT column_name, data_type FROM information_schema.columns WHERE table_name = :table"), {"table": table})
+    columns = connection.execute(
+        text("SELECT column_name, data_type FROM information_schema.columns WHERE table_name = :table"),
+        {"table": table},
+    )
     cells: dict[str, str] = {}
     for name, kind in columns:
         if name == "id" and kind != "uuid":
             continue
-        moved = (f"CASE WHEN m.{name} IS NOT NULL "
-                 f"THEN CAST(:now AS timestamptz) - ({minutes}) * interval '1 minute' END")
-        cells[name] = changed.get(name) or ("gen_random_uuid()" if name == "id" else
-                                            moved if kind.startswith("timestamp") else f"m.{name}")
-    connection.execute(text(f"INSERT INTO {table} ({', '.join(cells)}) SELECT {', '.join(cells.values())} "
-                            f"FROM {table} AS m, {beside} WHERE m.run_id = :run AND m.dag_id = :dag {more}"),
-                       {**values, "run": run, "dag": MINUTELY})
+        moved = f"CASE WHEN m.{name} IS NOT NULL THEN CAST(:now AS timestamptz) - ({minutes}) * interval '1 minute' END"
+        cells[name] = changed.get(name) or (
+            "gen_random_uuid()" if name == "id" else moved if kind.startswith("timestamp") else f"m.{name}"
+        )
+    connection.execute(
+        text(
+            f"INSERT INTO {table} ({', '.join(cells)}) SELECT {', '.join(cells.values())} "
+            f"FROM {table} AS m, {beside} WHERE m.run_id = :run AND m.dag_id = :dag {more}"
+        ),
+        {**values, "run": run, "dag": MINUTELY},
+    )
 
 
 def _age(settings: Settings) -> None:
@@ -195,24 +237,37 @@ def _age(settings: Settings) -> None:
 def _there(settings: Settings) -> dict[str, int]:
     """Everything that is counted."""
     client, keys = connect(settings), Keys(settings.namespace)
-    files = [p for p in settings.home.rglob("*") if p.is_file()
-             and p.relative_to(settings.home).parts[0] not in ("postgres", "redis", "binaries")]
+    files = [
+        p
+        for p in settings.home.rglob("*")
+        if p.is_file() and p.relative_to(settings.home).parts[0] not in ("postgres", "redis", "binaries")
+    ]
     since = list(client.scan_iter(f"{keys.namespace}:since:*", 1000))
     metadata = create_engine(settings.airflow_sqlalchemy_url)
     with metadata.begin() as theirs, transaction(engine(settings)) as ours:
-        counted = {"rows of Airflow's metadata": sum(_rows(theirs, "%").values()),
-                   **{f"rows of {name}": n for name, n in _rows(ours, "matchbook\\_%").items()}}
+        counted = {
+            "rows of Airflow's metadata": sum(_rows(theirs, "%").values()),
+            **{f"rows of {name}": n for name, n in _rows(ours, "matchbook\\_%").items()},
+        }
     metadata.dispose()
     kinds = Counter(key.decode().split(":")[1] for key in client.scan_iter(f"{keys.namespace}:*", 1000))
-    return counted | {f"keys in Redis: {kind}": n for kind, n in sorted(kinds.items())} | {
-                      "keys in Redis": client.dbsize(), "fields of since hashes": sum(client.hlen(k) for k in since),
-                      "MB in Redis": client.info("memory")["used_memory"] >> 20,
-                      "files": len(files), "MB of files": sum(p.stat().st_size for p in files) >> 20}
+    return (
+        counted
+        | {f"keys in Redis: {kind}": n for kind, n in sorted(kinds.items())}
+        | {
+            "keys in Redis": client.dbsize(),
+            "fields of since hashes": sum(client.hlen(k) for k in since),
+            "MB in Redis": client.info("memory")["used_memory"] >> 20,
+            "files": len(files),
+            "MB of files": sum(p.stat().st_size for p in files) >> 20,
+        }
+    )
 
 
 def _rows(connection: Connection, like: str) -> dict[str, int]:
-    tables = connection.scalars(text("SELECT tablename FROM pg_tables WHERE schemaname = 'public' "
-                                     "AND tablename LIKE :names"), {"names": like}).all()
+    tables = connection.scalars(
+        text("SELECT tablename FROM pg_tables WHERE schemaname = 'public' AND tablename LIKE :names"), {"names": like}
+    ).all()
     return {t: int(connection.scalar(text(f'SELECT count(*) FROM "{t}"')) or 0) for t in tables}
 
 
@@ -223,10 +278,18 @@ def _judged(told: list[dict[str, int]]) -> int:
     wrong = 0
     for what in told[-1]:
         found = [day.get(what, 0) for day in told]
-        first, before, last = (max(part or [0]) for part in (
-            found[: -2 * third], found[-2 * third : -third], found[-third:]))
-        said = "yes" if last <= before * MARGIN + 1 else \
-            "levels off" if last - before <= SLOWER * (before - first) else "by design" if what in GROWS else "NO"
+        first, before, last = (
+            max(part or [0]) for part in (found[: -2 * third], found[-2 * third : -third], found[-third:])
+        )
+        said = (
+            "yes"
+            if last <= before * MARGIN + 1
+            else "levels off"
+            if last - before <= SLOWER * (before - first)
+            else "by design"
+            if what in GROWS
+            else "NO"
+        )
         wrong += said == "NO"
         sys.stdout.write(f"| {what} | {' | '.join(f'{found[d - 1]:,}' for d in days)} | {said} |\n")
     return int(wrong > 0)

@@ -68,8 +68,9 @@ def _move_in(settings: Settings, lists: Lists) -> None:
     with transaction(engine(settings)) as connection:
         users = f"INSERT INTO users (id, role, name) SELECT CAST(id AS uuid), 'developer', 'Abel ' || id {of_ids}"
         connection.execute(text(users), {"ids": sorted(lists)})
-        connection.execute(text(f"INSERT INTO startups (id, name) SELECT CAST(id AS uuid), 'Cable ' || id {of_ids}"),
-                           {"ids": startups})
+        connection.execute(
+            text(f"INSERT INTO startups (id, name) SELECT CAST(id AS uuid), 'Cable ' || id {of_ids}"), {"ids": startups}
+        )
 
 
 def _stored(settings: Settings, seed: int, day: int) -> tuple[str, Lists]:
@@ -77,8 +78,10 @@ def _stored(settings: Settings, seed: int, day: int) -> tuple[str, Lists]:
     release, everybody = random_release(settings, np.random.default_rng([seed, day]), slug, USERS, STARTUPS)
     users, startups = everybody[Entity.USER].ids.ids, everybody[Entity.STARTUP].ids.ids
     lists = RankedLists.open(Artifacts(settings).root / "releases" / release.id / SURFACE.folder / "0000.npz")
-    first = {str(users[owner]): tuple(startups[lists.item[a : a + 10]].tolist())
-             for owner, a in zip(lists.owner.tolist(), lists.indptr[:-1].tolist(), strict=True)}
+    first = {
+        str(users[owner]): tuple(startups[lists.item[a : a + 10]].tolist())
+        for owner, a in zip(lists.owner.tolist(), lists.indptr[:-1].tolist(), strict=True)
+    }
     return release.id, first
 
 

@@ -105,8 +105,17 @@ def publish(settings: Settings, versions: dict[str, str]) -> str:
     """A release of popular lists alone, put where readers look; gives its cutoff."""
     bundles = open_bundles(settings.artifacts, versions, settings)
     entities, as_of = entities_of(bundles[CATALOGUE]), str(bundles[CATALOGUE].config["as_of"])
-    release = Release(id=f"live-{uuid.uuid4().hex[:8]}", as_of=as_of, generated_at=as_of, digest="", snapshot="",
-                      bundles=versions, lists=dict.fromkeys(Surface, 0), shards=[], settings=settings.recorded())
+    release = Release(
+        id=f"live-{uuid.uuid4().hex[:8]}",
+        as_of=as_of,
+        generated_at=as_of,
+        digest="",
+        snapshot="",
+        bundles=versions,
+        lists=dict.fromkeys(Surface, 0),
+        shards=[],
+        settings=settings.recorded(),
+    )
     keys = Keys(settings.namespace)
     with redis.Redis.from_url(settings.redis_url.reveal()) as client:
         for entity, rows in entities.items():
@@ -124,14 +133,19 @@ def measure(settings: Settings, size: str, as_of: str) -> str:
     """The tables, in Markdown."""
     rng, url = np.random.default_rng(0), settings.database_url.reveal()
     with closing(psycopg2.connect(url)) as connection, connection, connection.cursor() as cursor:
-        groups = {(surface, who): some(cursor, rng, as_of, surface, who) for surface in SURFACES
-                  for who in ("newcomers", "known, one event since")}
+        groups = {
+            (surface, who): some(cursor, rng, as_of, surface, who)
+            for surface in SURFACES
+            for who in ("newcomers", "known, one event since")
+        }
         one = newcomer(cursor, rng, as_of, SURFACES[0], 6)
     patient = create_app(replace(settings, live_budget_s=30.0, database_timeout_s=30.0))
     reader: Reader = patient.extensions["matchbook"]
     reader.live.recipes(reader.releases.held, patience_s=600)
-    lines = ["| owners | surface | p50 ms | p95 ms | p99 ms | most ms | CPU p50 ms | CPU p95 ms |",
-             "|---|---|---|---|---|---|---|---|"]
+    lines = [
+        "| owners | surface | p50 ms | p95 ms | p99 ms | most ms | CPU p50 ms | CPU p95 ms |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
     with threadpool_limits(1, "blas"):  # as in the reader, where models/__init__.py comes before NumPy
         for (surface, who), owners in groups.items():
             took, cpu = 1000 * np.array([seconds(reader, surface, o) for o in owners]).T
@@ -150,8 +164,9 @@ def some(cursor: Any, rng: np.random.Generator, as_of: str, surface: Surface, wh
     owners = rng.choice(people if surface.owner is Entity.USER else startups, OWNERS, replace=False).tolist()
     if who == "newcomers":
         return [new_startup(cursor, o) for o in owners]
-    for owner, other in zip(owners, rng.choice(startups if surface.owner is Entity.USER else people, OWNERS),
-                            strict=True):
+    for owner, other in zip(
+        owners, rng.choice(startups if surface.owner is Entity.USER else people, OWNERS), strict=True
+    ):
         pair = (owner, str(other)) if surface.owner is Entity.USER else (str(other), owner)
         cursor.execute(_LIKE, (*pair, as_of))
     return owners
@@ -168,8 +183,9 @@ def newcomer(cursor: Any, rng: np.random.Generator, as_of: str, surface: Surface
 def new_startup(cursor: Any, like: str) -> str:
     """A startup with another one's profile that nobody has met."""
     told, owner = "category, field, type, tags, stage, location, description", str(uuid.uuid4())
-    cursor.execute(f"INSERT INTO startups (id, {told}) SELECT CAST(%s AS uuid), {told} FROM startups WHERE id = %s",
-                   (owner, like))
+    cursor.execute(
+        f"INSERT INTO startups (id, {told}) SELECT CAST(%s AS uuid), {told} FROM startups WHERE id = %s", (owner, like)
+    )
     return owner
 
 
@@ -206,9 +222,11 @@ def at_once(settings: Settings, owner: str) -> str:
             counted = re.findall(r"^matchbook_live_seconds_count\{.*\} ([\d.]+)$", answer.read().decode(), re.M)
         memory = resident(master)
     live = sum(b["source"] == "live" for b in bodies)
-    return (f"{AT_ONCE} at once, two processes: {sum(map(float, counted)):.0f} computation, {live} live lists, "
-            f"{AT_ONCE - live} answered by the next level of the chain; all answered after {took:.1f} s. "
-            f"Resident memory of a worker with all models open: {memory} MB.")
+    return (
+        f"{AT_ONCE} at once, two processes: {sum(map(float, counted)):.0f} computation, {live} live lists, "
+        f"{AT_ONCE - live} answered by the next level of the chain; all answered after {took:.1f} s. "
+        f"Resident memory of a worker with all models open: {memory} MB."
+    )
 
 
 if __name__ == "__main__":

@@ -17,8 +17,11 @@ BUILD = "build_recommendations"
 #: A page of ours loads nothing, runs nothing, and stands in frames of Airflow only.
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; "
-                               "form-action 'none'; frame-ancestors 'self'",
-    "X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer", "Cache-Control": "no-store"}
+    "form-action 'none'; frame-ancestors 'self'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-store",
+}
 
 
 def reports_app() -> Any:
@@ -91,10 +94,19 @@ class MatchbookReports(AirflowPlugin):
 
     name = "matchbook_reports"
     external_views = [  # noqa: RUF012  Airflow reads lists
-        {"name": "Report", "href": f"{PREFIX}/runs/{{DAG_ID}}/{{RUN_ID}}", "destination": "dag_run",
-         "url_route": "matchbook_report"},
-        {"name": "Build reports", "href": f"{PREFIX}/reports", "destination": "nav", "category": "browse",
-         "url_route": "matchbook_reports"},
+        {
+            "name": "Report",
+            "href": f"{PREFIX}/runs/{{DAG_ID}}/{{RUN_ID}}",
+            "destination": "dag_run",
+            "url_route": "matchbook_report",
+        },
+        {
+            "name": "Build reports",
+            "href": f"{PREFIX}/reports",
+            "destination": "nav",
+            "category": "browse",
+            "url_route": "matchbook_reports",
+        },
     ]
 
     @cached_property

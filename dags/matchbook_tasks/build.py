@@ -145,8 +145,13 @@ def plan_shards(build: Ref, **context: Any) -> list[Ref]:
     return plan_shards(opened(build), build["snapshot"], build["bundles"], context["params"]["surfaces"])
 
 
-@task(multiple_outputs=False, pool=SCORING, execution_timeout=LONG, map_index_template=SHARD_NAME,
-      doc_md="Make the lists of one shard of owners. Cleared and run again, it makes the same lists: the same sha256.")
+@task(
+    multiple_outputs=False,
+    pool=SCORING,
+    execution_timeout=LONG,
+    map_index_template=SHARD_NAME,
+    doc_md="Make the lists of one shard of owners. Cleared and run again, it makes the same lists: the same sha256.",
+)
 def score_shard(build: Ref, shard: Ref) -> Ref:
     from pipelines.scoring.shards import score_shard
 
@@ -196,5 +201,5 @@ def _held_back(params: Ref, weighed: Ref) -> str | None:
     if set(params["surfaces"]) != set(SURFACES):
         return f"only some surfaces were built: {release} is stored for inspection and cannot go live"
     if not params["publish"]:
-        return (f"this was a dry run: {release} is stored, `python -m pipelines promote {release}` makes it live")
+        return f"this was a dry run: {release} is stored, `python -m pipelines promote {release}` makes it live"
     return held(opened(weighed), release)

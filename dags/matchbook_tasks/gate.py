@@ -33,8 +33,13 @@ class Gate(HITLOperator):
     template_fields = (*HITLOperator.template_fields, "weighed")
 
     def __init__(self, *, weighed: Any, **kwargs: Any) -> None:
-        super().__init__(subject="Publish the new release?", options=["publish", "hold"], defaults=["hold"],
-                         response_timeout=timedelta(hours=12), **kwargs)
+        super().__init__(
+            subject="Publish the new release?",
+            options=["publish", "hold"],
+            defaults=["hold"],
+            response_timeout=timedelta(hours=12),
+            **kwargs,
+        )
         self.weighed = weighed
 
     def execute(self, context: Any) -> Any:
@@ -73,8 +78,12 @@ def _case(context: Any) -> Any:
     from pipelines.judging.gate.ruling import Case
 
     params, run = context["params"], context["dag_run"]
-    return Case(published=params["publish"] and set(params["surfaces"]) == set(SURFACES), force=params["force"],
-                backfill=kind_of(context) == "backfill", attended=run.triggering_user_name != _UNATTENDED)
+    return Case(
+        published=params["publish"] and set(params["surfaces"]) == set(SURFACES),
+        force=params["force"],
+        backfill=kind_of(context) == "backfill",
+        attended=run.triggering_user_name != _UNATTENDED,
+    )
 
 
 def _report_of(context: Any) -> str:

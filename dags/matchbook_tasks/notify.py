@@ -17,9 +17,11 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 Context = Mapping[str, Any]
-_REASONS = {"task_failure": "a task of it failed",
-            "timed_out": "it took longer than it may (dagrun_timeout)",
-            "all_tasks_deadlocked": "no task of it can begin any more"}
+_REASONS = {
+    "task_failure": "a task of it failed",
+    "timed_out": "it took longer than it may (dagrun_timeout)",
+    "all_tasks_deadlocked": "no task of it can begin any more",
+}
 _began: list[Beginning] = []  # a task's process runs one task
 
 
@@ -64,8 +66,14 @@ def run_failed(context: Context) -> None:
     """Tell of a run that failed in any other way: it took too long, or a task of it was killed and could not tell."""
     reason = str(context.get("reason") or "failed")
     says = f"{_dag_of(context)}, run {context['run_id']} failed: {_REASONS.get(reason, reason)}"
-    _tell(context, "run_failed", says, "" if reason == "task_failure" else reason, run_address(context),
-          {"reason": reason})
+    _tell(
+        context,
+        "run_failed",
+        says,
+        "" if reason == "task_failure" else reason,
+        run_address(context),
+        {"reason": reason},
+    )
 
 
 def gate_asks(context: Context, reasons: Sequence[str]) -> None:
@@ -86,8 +94,11 @@ def run_address(context: Context) -> str:
 
 
 CALLBACKS: dict[str, Any] = {
-    "on_execute_callback": step_begins, "on_success_callback": step_ends, "on_skipped_callback": step_ends,
-    "on_retry_callback": step_ends, "on_failure_callback": [step_ends, task_failed],
+    "on_execute_callback": step_begins,
+    "on_success_callback": step_ends,
+    "on_skipped_callback": step_ends,
+    "on_retry_callback": step_ends,
+    "on_failure_callback": [step_ends, task_failed],
 }
 
 
@@ -108,8 +119,9 @@ def _tell(context: Context, what: str, says: str, cause: str, link: str, about: 
     _send(what, says, matter, link, {"dag": dag, "run": context["run_id"], **about}, part_of)
 
 
-def _send(what: str, says: str, matter: tuple[str, ...], link: str, about: dict[str, Any],
-          part_of: tuple[str, ...] = ()) -> None:
+def _send(
+    what: str, says: str, matter: tuple[str, ...], link: str, about: dict[str, Any], part_of: tuple[str, ...] = ()
+) -> None:
     from models.settings import Settings
     from pipelines.runs.notices import Notice, tell
 

@@ -71,5 +71,10 @@ def publish(release: Ref, **context: Any) -> Ref:
 def _decided(verdict: str, reason: str, about: Ref) -> None:
     from pipelines.runs.decisions import decided
 
-    decided(settings_here(), "refresh", verdict, [reason],
-            **{k: about[k] for k in ("release", "refreshes", "as_of") if k in about})
+    decided(
+        settings_here(),
+        "refresh",
+        verdict,
+        [reason],
+        **{k: about[k] for k in ("release", "refreshes", "as_of") if k in about},
+    )

@@ -22,10 +22,15 @@ Ref = dict[str, Any]  # what tasks hand on: names, versions and counts, never da
 
 SURFACES = ["startups/for-developer", "startups/for-investor", "developers/for-startup", "investors/for-startup"]
 
-AS_OF = Param(None, type=["null", "string"], format="date-time", title="As of",
-              pattern=r"^\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}.*)?$",
-              description="What was known before this instant counts; empty: the run's own time. In UTC unless it "
-                          "names a zone. Not for backfills: each of their intervals has its own end.")
+AS_OF = Param(
+    None,
+    type=["null", "string"],
+    format="date-time",
+    title="As of",
+    pattern=r"^\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}.*)?$",
+    description="What was known before this instant counts; empty: the run's own time. In UTC unless it "
+    "names a zone. Not for backfills: each of their intervals has its own end.",
+)
 
 # Their slots: pools.json, which `make up` and the init service of docker-compose.yml import.
 TRAINING, SCORING, PUBLISH = "matchbook_training", "matchbook_scoring", "matchbook_publish"
@@ -51,17 +56,31 @@ def carry_out(context: Any, result: Any = None) -> None:  # noqa: ARG001 - Airfl
 
 
 # A server may answer in a minute. What the data or the settings got wrong is as wrong the second time.
-TRIES = ExceptionRetryPolicy(rules=[
-    RetryRule(["models.errors.ServiceError", "models.errors.ReleaseIncomplete"], RetryAction.DEFAULT,
-              reason="a server did not answer, or another publisher was at work"),
-    RetryRule("models.errors.MatchbookError", RetryAction.FAIL,
-              reason="trying again would not help; the error says what would"),
-])
+TRIES = ExceptionRetryPolicy(
+    rules=[
+        RetryRule(
+            ["models.errors.ServiceError", "models.errors.ReleaseIncomplete"],
+            RetryAction.DEFAULT,
+            reason="a server did not answer, or another publisher was at work",
+        ),
+        RetryRule(
+            "models.errors.MatchbookError",
+            RetryAction.FAIL,
+            reason="trying again would not help; the error says what would",
+        ),
+    ]
+)
 DEFAULTS: dict[str, Any] = {
-    "owner": "matchbook", "retries": 2, "retry_delay": timedelta(seconds=30), "retry_exponential_backoff": 2.0,
-    "max_retry_delay": timedelta(minutes=10), "retry_policy": TRIES, "execution_timeout": timedelta(hours=1),
+    "owner": "matchbook",
+    "retries": 2,
+    "retry_delay": timedelta(seconds=30),
+    "retry_exponential_backoff": 2.0,
+    "max_retry_delay": timedelta(minutes=10),
+    "retry_policy": TRIES,
+    "execution_timeout": timedelta(hours=1),
     "weight_rule": "absolute",  # where tasks wait for one slot, they come in the order of the pipeline
-    "pre_execute": bring_in, "post_execute": carry_out,
+    "pre_execute": bring_in,
+    "post_execute": carry_out,
     **CALLBACKS,
 }
 
@@ -82,8 +101,10 @@ def settings_here() -> Settings:
     settings = Settings.from_env()
     running = running_settings(settings)
     if running is None:
-        raise ServiceError(f"expected PostgreSQL and Redis of {settings.home} to run; start them with `make up`, "
-                           "or set DATABASE_URL and REDIS_URL for Airflow")
+        raise ServiceError(
+            f"expected PostgreSQL and Redis of {settings.home} to run; start them with `make up`, "
+            "or set DATABASE_URL and REDIS_URL for Airflow"
+        )
     return running
 
 
@@ -99,8 +120,16 @@ def cutoff_here(context: Mapping[str, Any]) -> Cutoff:
     from pipelines.runs.cutoff import RunTimes, cutoff_of
 
     run = context["dag_run"]
-    cutoff = cutoff_of(RunTimes(kind_of(context), run.run_after, run.logical_date, run.data_interval_end,
-                                (run.conf or {}).get("as_of") or context["params"].get("as_of"), run.start_date))
+    cutoff = cutoff_of(
+        RunTimes(
+            kind_of(context),
+            run.run_after,
+            run.logical_date,
+            run.data_interval_end,
+            (run.conf or {}).get("as_of") or context["params"].get("as_of"),
+            run.start_date,
+        )
+    )
     log.info("cutoff %s: %s", cutoff.at.isoformat(), cutoff.because)
     return cutoff
 

@@ -46,8 +46,13 @@ def step_from_best(snapshot: str, **context: Any) -> list[Ref]:
     return plan_round(settings_here(), max(0, left), params["models"], near=True, snapshot=snapshot)
 
 
-@task(multiple_outputs=False, pool=TRAINING, execution_timeout=LONG, map_index_template=POINT_NAME,
-      doc_md="Fit one model with these values before the inner cut, judge it by what came after; pink once time is up.")
+@task(
+    multiple_outputs=False,
+    pool=TRAINING,
+    execution_timeout=LONG,
+    map_index_template=POINT_NAME,
+    doc_md="Fit one model with these values before the inner cut, judge it by what came after; pink once time is up.",
+)
 def try_point(point: Ref, **context: Any) -> Ref:
     from pipelines.learning.tune_rounds import try_point
 
@@ -64,8 +69,7 @@ def keep_best(snapshot: str, **context: Any) -> Ref:
     from pipelines.commands.tune import table
     from pipelines.learning.tune_rounds import keep_best, trials_table
 
-    found = keep_best(settings_here(), {k: context["params"][k] for k in ("trials", "minutes", "models")},
-                      snapshot)
+    found = keep_best(settings_here(), {k: context["params"][k] for k in ("trials", "minutes", "models")}, snapshot)
     trials: Sequence[Ref] = found.pop("trials")
     log.info("%s", trials_table(trials))
     log.info("%s", table(found))

@@ -40,9 +40,15 @@ class Evidence:
             raise BundleCorrupt(f"activity_v1 and catalogue_v1 know other {kind}s: of two snapshots; train again")
         names = tuple(activity.config["facts"])
         facts = np.ascontiguousarray(activity.arrays[f"{kind}_facts"][catalogue].T)
-        return cls(EventClock(activity.arrays["clock_instant"], activity.arrays["clock_share"]), names, facts,
-                   activity.arrays[f"{kind}_demand"][catalogue], facts[names.index("heat_0.03")],
-                   tuple(affinities(activity, owners, items, catalogue)), Places.of(owners, items, catalogue))
+        return cls(
+            EventClock(activity.arrays["clock_instant"], activity.arrays["clock_share"]),
+            names,
+            facts,
+            activity.arrays[f"{kind}_demand"][catalogue],
+            facts[names.index("heat_0.03")],
+            tuple(affinities(activity, owners, items, catalogue)),
+            Places.of(owners, items, catalogue),
+        )
 
 
 def last_ages(owners: Owners) -> np.ndarray:

@@ -83,8 +83,11 @@ def _partners(events: Interactions, clock: EventClock) -> dict[str, np.ndarray]:
     count = np.maximum(_count(pairs.row, n), 1)
     most = np.zeros(n)
     np.maximum.at(most, pairs.row, busy[pairs.col])
-    return {"partners_busy": np.bincount(pairs.row, busy[pairs.col], n) / count, "partners_busiest": most,
-            "partners_age": np.bincount(pairs.row, lately[pairs.col], n) / count}
+    return {
+        "partners_busy": np.bincount(pairs.row, busy[pairs.col], n) / count,
+        "partners_busiest": most,
+        "partners_age": np.bincount(pairs.row, lately[pairs.col], n) / count,
+    }
 
 
 def _momentum(items: Entities, events: Interactions, clock: EventClock) -> dict[str, np.ndarray]:

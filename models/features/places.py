@@ -42,8 +42,9 @@ class Places:
         code = owners.facets["location"]
         told = _incidence([*theirs, []], part)[np.where(code < 0, len(theirs), code)]
         item = items.facets["location"][catalogue]
-        levels = {name: (_incidence(rows, part), np.array([len(set(r)) for r in rows]))
-                  for name, rows in wanted.items()}
+        levels = {
+            name: (_incidence(rows, part), np.array([len(set(r)) for r in rows])) for name, rows in wanted.items()
+        }
         return cls(part, told, np.where(item < 0, len(labels), item), levels)
 
     def columns(self, owners: Owners, owner: np.ndarray, item: np.ndarray) -> dict[str, np.ndarray]:
@@ -59,12 +60,16 @@ class Places:
     def _told(self, owners: Owners) -> sparse.csr_matrix:
         """(b, parts) float32: by the entity and by the words that a stranger brings."""
         known = sparse.diags((owners.row >= 0).astype(np.float32))
-        told = sparse.csr_matrix(known @ self.owner[np.maximum(owners.row, 0)]) if self.owner.shape[0] else \
-            sparse.csr_matrix((len(owners), len(self.part)), dtype=np.float32)
+        told = (
+            sparse.csr_matrix(known @ self.owner[np.maximum(owners.row, 0)])
+            if self.owner.shape[0]
+            else sparse.csr_matrix((len(owners), len(self.part)), dtype=np.float32)
+        )
         if owners.text is None:
             return told
-        rows = [[t.removeprefix("location:") for t in text.split() if t.startswith("location:")]
-                for text in owners.text]
+        rows = [
+            [t.removeprefix("location:") for t in text.split() if t.startswith("location:")] for text in owners.text
+        ]
         words = _incidence([[p for p in row if p in self.part] for row in rows], self.part)
         return sparse.csr_matrix(told.maximum(words))
 

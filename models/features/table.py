@@ -24,8 +24,13 @@ from models.scorers.blending import log_rank
 FADING = (0.02, 0.1)
 
 
-def table(evidence: Evidence, scorers: Mapping[Source, Scorer], owners: Owners, candidates: Candidates,
-          names: Sequence[str] | None = None) -> tuple[tuple[str, ...], np.ndarray]:
+def table(
+    evidence: Evidence,
+    scorers: Mapping[Source, Scorer],
+    owners: Owners,
+    candidates: Candidates,
+    names: Sequence[str] | None = None,
+) -> tuple[tuple[str, ...], np.ndarray]:
     """Names (f,) and features (nnz, f) float32, finite, one contiguous column each.
 
     names: the columns that a stored ranker asks for, in its order. Raises BundleCorrupt for one that is not known here.
@@ -34,16 +39,19 @@ def table(evidence: Evidence, scorers: Mapping[Source, Scorer], owners: Owners, 
     wanted = tuple(found) if names is None else tuple(names)
     missing = [name for name in wanted if name not in found]
     if missing:
-        raise BundleCorrupt(f"the ranker asks for {', '.join(missing)}, which this version does not compute, or a "
-                            "model is missing; train again")
+        raise BundleCorrupt(
+            f"the ranker asks for {', '.join(missing)}, which this version does not compute, or a "
+            "model is missing; train again"
+        )
     cells = np.empty((len(wanted), len(candidates.item)), np.float32)
     for i, name in enumerate(wanted):
         cells[i] = found[name]
     return wanted, cells.T
 
 
-def columns(evidence: Evidence, scorers: Mapping[Source, Scorer], owners: Owners,
-            candidates: Candidates) -> Iterator[tuple[str, np.ndarray]]:
+def columns(
+    evidence: Evidence, scorers: Mapping[Source, Scorer], owners: Owners, candidates: Candidates
+) -> Iterator[tuple[str, np.ndarray]]:
     """Every feature: (nnz,) of the candidates. owners: the same batch."""
     owner, item = candidates.owner, candidates.item
     yield from _of_the_sources(candidates)
@@ -80,8 +88,9 @@ def _with_demand(evidence: Evidence, candidates: Candidates) -> Iterator[tuple[s
             yield f"rank_{source}_demand", log_rank(both, candidates.indptr)
 
 
-def _fading(scorers: Mapping[Source, Scorer], owners: Owners,
-            candidates: Candidates) -> Iterator[tuple[str, np.ndarray]]:
+def _fading(
+    scorers: Mapping[Source, Scorer], owners: Owners, candidates: Candidates
+) -> Iterator[tuple[str, np.ndarray]]:
     """The neighbours' score again, of a history that fades: what the owner did of late."""
     neighbours = scorers.get(Source.ITEM_NEIGHBOURS)
     if neighbours is None:

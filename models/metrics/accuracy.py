@@ -55,8 +55,12 @@ def at_k(hits: np.ndarray, relevant: np.ndarray, k: int = K) -> dict[str, np.nda
     discount = 1 / np.log2(np.arange(2, k + 2))[: hits.shape[1]]
     ideal = np.cumsum(1 / np.log2(np.arange(2, k + 2)))
     precision_here = np.cumsum(hits, 1) / np.arange(1, hits.shape[1] + 1)
-    return {"precision": hits.sum(1) / k, "recall": hits.sum(1) / relevant,
-            "ndcg": (hits * discount).sum(1) / ideal[best - 1], "map": (precision_here * hits).sum(1) / best}
+    return {
+        "precision": hits.sum(1) / k,
+        "recall": hits.sum(1) / relevant,
+        "ndcg": (hits * discount).sum(1) / ideal[best - 1],
+        "map": (precision_here * hits).sum(1) / best,
+    }
 
 
 def repeated(shown: np.ndarray) -> np.ndarray:

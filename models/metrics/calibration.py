@@ -23,6 +23,11 @@ def reliability(score: np.ndarray, hit: np.ndarray, bins: int = 10) -> list[dict
     found = []
     for i in np.unique(group).tolist():
         mine = group == i
-        found.append({"score": round(float(np.mean(score[mine])), 6), "rate": round(float(np.mean(hit[mine])), 6),
-                      "count": int(mine.sum())})
+        found.append(
+            {
+                "score": round(float(np.mean(score[mine])), 6),
+                "rate": round(float(np.mean(hit[mine])), 6),
+                "count": int(mine.sum()),
+            }
+        )
     return found

@@ -13,8 +13,9 @@ import numpy as np
 _DRAWS = 4_000_000
 
 
-def bootstrap(values: np.ndarray, times: int = 1000, seed: int = 0,
-              level: float = 0.95) -> tuple[np.ndarray, np.ndarray]:
+def bootstrap(
+    values: np.ndarray, times: int = 1000, seed: int = 0, level: float = 0.95
+) -> tuple[np.ndarray, np.ndarray]:
     """Interval of the mean over owners, 95% by default, by resampling owners: (low, high), each (columns,).
 
     values: (owners,) or (owners, columns). All columns see the same resamples, so columns of one call are paired.
@@ -31,8 +32,9 @@ def bootstrap(values: np.ndarray, times: int = 1000, seed: int = 0,
     return low, high
 
 
-def paired_difference(values: np.ndarray, other: np.ndarray, times: int = 1000, seed: int = 0,
-                      level: float = 0.95) -> dict[str, float]:
+def paired_difference(
+    values: np.ndarray, other: np.ndarray, times: int = 1000, seed: int = 0, level: float = 0.95
+) -> dict[str, float]:
     """Mean of values - other over the same owners, with its interval, 95% by default: {"mean", "low", "high"}."""
     difference = np.asarray(values, float) - np.asarray(other, float)
     low, high = bootstrap(difference, times, seed, level)

@@ -45,11 +45,14 @@ def per_owner(shown: np.ndarray, truth: sparse.csr_matrix, items: ItemFacts, k: 
     """
     once = np.where(repeated(shown), -1, shown)
     young = np.where(np.isnan(items.age_days), np.nan, items.age_days < FRESH_DAYS)
-    return {**at_k(hits_of(once, truth), np.diff(truth.indptr), k),
-            "popularity_rank": mean_over_shown(once, popularity_rank(items.met)),
-            "novelty": mean_over_shown(once, self_information(items.met, items.owners)),
-            "diversity": diversity(once, items.category),
-            "age_days": mean_over_shown(once, items.age_days), "fresh": mean_over_shown(once, young)}
+    return {
+        **at_k(hits_of(once, truth), np.diff(truth.indptr), k),
+        "popularity_rank": mean_over_shown(once, popularity_rank(items.met)),
+        "novelty": mean_over_shown(once, self_information(items.met, items.owners)),
+        "diversity": diversity(once, items.category),
+        "age_days": mean_over_shown(once, items.age_days),
+        "fresh": mean_over_shown(once, young),
+    }
 
 
 def as_a_whole(shown: np.ndarray, items: int) -> dict[str, float]:

@@ -33,8 +33,11 @@ class Rate:
     def as_json(self) -> dict[str, float | int | None]:
         """Value, low, high (six digits), trials and owners."""
         told = asdict(self)
-        return {k: round(v, 6) if isinstance(v, float) else v for k, v in told.items()
-                if k in ("value", "low", "high", "trials", "owners")}
+        return {
+            k: round(v, 6) if isinstance(v, float) else v
+            for k, v in told.items()
+            if k in ("value", "low", "high", "trials", "owners")
+        }
 
 
 def rate(hits: np.ndarray, trials: np.ndarray, level: float = LEVEL) -> Rate:

@@ -84,8 +84,13 @@ class ApiKey:
         return scope in self.scopes or Scope.ADMIN in self.scopes
 
 
-def new_key(name: str, scopes: Iterable[Scope], now: datetime, until: datetime | None = None,
-            bounds: Mapping[str, Iterable[str]] | None = None) -> tuple[ApiKey, str]:
+def new_key(
+    name: str,
+    scopes: Iterable[Scope],
+    now: datetime,
+    until: datetime | None = None,
+    bounds: Mapping[str, Iterable[str]] | None = None,
+) -> tuple[ApiKey, str]:
     """A key to keep and its spelling, which is not kept. bounds: by BOUNDS what it may post.
 
     Raises SettingsError on a name that a log cannot hold, on bounds that no event can meet, and on bounds of a key that
@@ -97,8 +102,17 @@ def new_key(name: str, scopes: Iterable[Scope], now: datetime, until: datetime |
     ends = until.isoformat(timespec="seconds") if until else None
     chosen = {k: tuple(sorted({v.lower() for v in values})) for k, values in (bounds or {}).items()}
     try:
-        return _checked({"id": public, "name": name, "sha256": _hashed(spelt), "scopes": tuple(sorted(set(scopes))),
-                         "created_at": now.isoformat(timespec="seconds"), "expires_at": ends, **chosen}), spelt
+        return _checked(
+            {
+                "id": public,
+                "name": name,
+                "sha256": _hashed(spelt),
+                "scopes": tuple(sorted(set(scopes))),
+                "created_at": now.isoformat(timespec="seconds"),
+                "expires_at": ends,
+                **chosen,
+            }
+        ), spelt
     except ValueError as error:
         raise SettingsError(str(error)) from error
 

@@ -45,8 +45,9 @@ def _entities(bundle: Bundle, entity: Entity) -> Entities:
     facets = {f: bundle.arrays[f"{entity}_{f}"] for f in FACETS}
     labels = {f: tuple(bundle.config["labels"][entity.value][f]) for f in FACETS}
     withheld = tuple(bundle.config.get("withheld", {}).get(entity.value, ()))
-    return Entities(entity=entity, ids=bundle.maps[entity.value], facets=facets, labels=labels, withheld=withheld,
-                    **columns)
+    return Entities(
+        entity=entity, ids=bundle.maps[entity.value], facets=facets, labels=labels, withheld=withheld, **columns
+    )
 
 
 @dataclass(frozen=True, eq=False)

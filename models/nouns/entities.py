@@ -44,8 +44,17 @@ class Entities:
     withheld: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        columns = [self.role, self.listed, self.opted_out, self.founder, self.created_at, self.views,
-                   self.interactions, self.count, *self.facets.values()]
+        columns = [
+            self.role,
+            self.listed,
+            self.opted_out,
+            self.founder,
+            self.created_at,
+            self.views,
+            self.interactions,
+            self.count,
+            *self.facets.values(),
+        ]
         if any(len(c) != len(self.ids) for c in columns) or set(self.facets) != set(FACETS):
             raise DataError(f"every column of {self.entity}s must have {len(self.ids)} rows and every facet a column")
 

@@ -34,8 +34,12 @@ class IdMap:
     def __post_init__(self) -> None:
         first, there = self.ids[: len(self.ids) - self.later], self._there[0]
         first = first[first != ""]
-        if (self.ids.dtype != np.dtype("<U36") or not 0 <= self.later <= len(self.ids)
-                or not (first[:-1] < first[1:]).all() or not (there[:-1] < there[1:]).all()):
+        if (
+            self.ids.dtype != np.dtype("<U36")
+            or not 0 <= self.later <= len(self.ids)
+            or not (first[:-1] < first[1:]).all()
+            or not (there[:-1] < there[1:]).all()
+        ):
             raise DataError(f"ids must be a sorted array of unique U36 strings, got {self.ids.dtype} x {len(self.ids)}")
         if len(there) and there[0] == NIL:
             raise DataError(f"expected ids that name somebody, got the nil UUID {NIL}; leave its rows out")

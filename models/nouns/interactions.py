@@ -72,9 +72,12 @@ class Interactions:
         sizes = {len(self.owner), len(self.item), len(self.kind), len(self.at)}
         if len(sizes) != 1:
             raise DataError(f"owner, item, kind and at must be equally long, got {sorted(sizes)}")
-        for name, rows, ids in (("owner", self.owner, self.owners), ("item", self.item, self.items),
-                                ("dismissed owner", self.dismissed.owner, self.owners),
-                                ("dismissed item", self.dismissed.item, self.items)):
+        for name, rows, ids in (
+            ("owner", self.owner, self.owners),
+            ("item", self.item, self.items),
+            ("dismissed owner", self.dismissed.owner, self.owners),
+            ("dismissed item", self.dismissed.item, self.items),
+        ):
             if len(rows) and (rows.min() < 0 or rows.max() >= len(ids)):
                 raise DataError(f"{name} rows must lie in 0..{len(ids) - 1}, got {rows.min()}..{rows.max()}")
 
@@ -90,8 +93,15 @@ class Interactions:
         owners = IdMap(self.owners.ids[owner : owner + 1])
         nobody = np.zeros(len(events), np.int32)
         gone = self.dismissed.where(self.dismissed.owner == owner)
-        return Interactions(owners, self.items, nobody, self.item[events], self.kind[events], self.at[events],
-                            gone._replace(owner=np.zeros(len(gone.at), np.int32)))
+        return Interactions(
+            owners,
+            self.items,
+            nobody,
+            self.item[events],
+            self.kind[events],
+            self.at[events],
+            gone._replace(owner=np.zeros(len(gone.at), np.int32)),
+        )
 
     def before(self, instant_us: int) -> Interactions:
         """What happened strictly before an instant."""
@@ -193,20 +203,30 @@ class Event:
             raise MalformedEvent("event", f"an object with {', '.join(_FIELDS)}", given, "send one object an event")
         unknown = sorted(set(given) - set(_FIELDS))
         if unknown:
-            raise MalformedEvent(unknown[0][:40], "no other field than " + ", ".join(_FIELDS), given[unknown[0]],
-                                 "leave it out")
+            raise MalformedEvent(
+                unknown[0][:40], "no other field than " + ", ".join(_FIELDS), given[unknown[0]], "leave it out"
+            )
         event_id = given.get("event_id")
         if not isinstance(event_id, str) or not _EVENT_ID.fullmatch(event_id):
-            raise MalformedEvent("event_id", "1 to 128 visible ASCII characters", event_id,
-                                 "give every event an id of its own, e.g. a UUID, and send the same again on a retry")
+            raise MalformedEvent(
+                "event_id",
+                "1 to 128 visible ASCII characters",
+                event_id,
+                "give every event an id of its own, e.g. a UUID, and send the same again on a retry",
+            )
         user, startup = _id_of(given, "user_id"), _id_of(given, "startup_id")
         kind, at = _kind_of(given), _at(given, received, until or received + AHEAD)
         return cls(event_id, user, startup, kind, at, _answer_id(given), _position(given))
 
     def entry(self) -> dict[str, str]:
         """The fields of its entry in the stream; `of_entry` takes them."""
-        entry = {"event_id": self.event_id, "user_id": self.user, "startup_id": self.startup, "type": self.kind.value,
-                 "at": self.at.isoformat()}
+        entry = {
+            "event_id": self.event_id,
+            "user_id": self.user,
+            "startup_id": self.startup,
+            "type": self.kind.value,
+            "at": self.at.isoformat(),
+        }
         told = {"answer_id": self.answer_id, "position": str(self.position or "")}
         return entry | {name: value for name, value in told.items() if value}
 
@@ -232,8 +252,12 @@ def instant_us(at: datetime) -> int:
 def _id_of(given: Mapping[str, Any], field: str) -> str:
     value = given.get(field)
     if not isinstance(value, str) or not is_id(value) or value == NIL:
-        raise MalformedEvent(field, "a UUID such as 3f2b8c1e-9d4a-4c57-8e21-0b6f5d9a7c10", value,
-                             "send the platform's id, with its four dashes")
+        raise MalformedEvent(
+            field,
+            "a UUID such as 3f2b8c1e-9d4a-4c57-8e21-0b6f5d9a7c10",
+            value,
+            "send the platform's id, with its four dashes",
+        )
     return value.lower()
 
 
@@ -258,8 +282,12 @@ def _position(given: Mapping[str, Any]) -> int:
     if value is None:
         return 0
     if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= POSITION_MOST:
-        raise MalformedEvent("position", f"a whole number from 1 to {POSITION_MOST}", value,
-                             "send the place in the list, from 1, or leave it out")
+        raise MalformedEvent(
+            "position",
+            f"a whole number from 1 to {POSITION_MOST}",
+            value,
+            "send the place in the list, from 1, or leave it out",
+        )
     return value
 
 

@@ -71,8 +71,11 @@ class RankedLists:
         length = np.diff(self.indptr)[which]
         indptr = indptr_of(length)
         places = np.arange(int(indptr[-1])) + np.repeat(self.indptr[which] - indptr[:-1], length)
-        columns = {f.name: getattr(self, f.name)[places if f.name in PLACES else which]
-                   for f in fields(self) if f.name != "indptr"}
+        columns = {
+            f.name: getattr(self, f.name)[places if f.name in PLACES else which]
+            for f in fields(self)
+            if f.name != "indptr"
+        }
         return RankedLists(indptr=indptr, **columns)
 
     def without(self, owner: int, item: int) -> RankedLists:

@@ -15,9 +15,11 @@ from itertools import pairwise
 _BETWEEN_VALUES = re.compile("[;,|、،؛]")
 _BETWEEN_PARTS = re.compile("[;,|/、،؛]")
 #: Scripts that put no space between words: Thai, Lao, Myanmar, Khmer, Tai, Balinese, Javanese, kana, Han.
-_UNSPACED = ("\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u1950-\u19df\u1a20-\u1aaf\u1b00-\u1b7f\ua980-\ua9df\uaa60-\uaa7f"
-             "\u3005-\u3007\u3031-\u3035\u3041-\u30ff\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
-             "\U0001b000-\U0001b16f\U00020000-\U0003ffff")
+_UNSPACED = (
+    "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u1950-\u19df\u1a20-\u1aaf\u1b00-\u1b7f\ua980-\ua9df\uaa60-\uaa7f"
+    "\u3005-\u3007\u3031-\u3035\u3041-\u30ff\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
+    "\U0001b000-\U0001b16f\U00020000-\U0003ffff"
+)
 _RUN = re.compile(f"[{_UNSPACED}]+|[^{_UNSPACED}]+")
 #: The last code points that hold combining marks, variation selectors apart.
 _MARKS_TO = 0x1E950

@@ -27,13 +27,34 @@ from models.settings import Settings
 from models.settings.settings import value_of
 
 #: What acts after the models are trained, so that arms of one release may differ in it.
-AFTER_TRAINING = frozenset({
-    "enable_als", "enable_two_tower", "enable_ensemble", "cold_start_threshold", "warm_user_threshold", "blend",
-    "blend_profile", "ensemble_als_weight", "ensemble_two_tower_weight", "founder_ensemble", "rrf_k", "depth",
-    "candidate_multiplier", "candidate_sources", "ranker", "ranker_candidates", "diversity_weight", "rule_model_weight",
-    "rule_recency_weight", "rule_popularity_weight", "rule_diversity_weight", "recency_days", "diversity_places",
-    "exposure_cap",
-})
+AFTER_TRAINING = frozenset(
+    {
+        "enable_als",
+        "enable_two_tower",
+        "enable_ensemble",
+        "cold_start_threshold",
+        "warm_user_threshold",
+        "blend",
+        "blend_profile",
+        "ensemble_als_weight",
+        "ensemble_two_tower_weight",
+        "founder_ensemble",
+        "rrf_k",
+        "depth",
+        "candidate_multiplier",
+        "candidate_sources",
+        "ranker",
+        "ranker_candidates",
+        "diversity_weight",
+        "rule_model_weight",
+        "rule_recency_weight",
+        "rule_popularity_weight",
+        "rule_diversity_weight",
+        "recency_days",
+        "diversity_places",
+        "exposure_cap",
+    }
+)
 ARMS_MOST = 16
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,39}")
 _ALL = (1 << 64) - 1
@@ -83,8 +104,13 @@ class Experiment:
 
     def as_json(self) -> dict[str, Any]:
         """The object that `of` takes."""
-        return {"name": self.name, "salt": self.salt, "surfaces": [s.value for s in self.surfaces], "share": self.share,
-                "arms": [{"name": a.name, "weight": a.weight, "settings": dict(a.settings)} for a in self.arms]}
+        return {
+            "name": self.name,
+            "salt": self.salt,
+            "surfaces": [s.value for s in self.surfaces],
+            "share": self.share,
+            "arms": [{"name": a.name, "weight": a.weight, "settings": dict(a.settings)} for a in self.arms],
+        }
 
     @cached_property
     def edition(self) -> str:
@@ -160,28 +186,47 @@ def read_experiments(settings: Settings) -> tuple[Experiment, ...]:
         before = found[:i]
         _expect(e.name not in {b.name for b in before}, f"[{i}].name", "a name of its own", e.name)
         taken = [b.name for b in before if b.share == 1 and set(b.surfaces) & set(e.surfaces)]
-        _expect(not taken, f"[{i}].surfaces", "surfaces on which somebody is left to take part", [*e.surfaces],
-                f"every owner there takes part in {', '.join(taken)}; lower its share, or combine their arms")
+        _expect(
+            not taken,
+            f"[{i}].surfaces",
+            "surfaces on which somebody is left to take part",
+            [*e.surfaces],
+            f"every owner there takes part in {', '.join(taken)}; lower its share, or combine their arms",
+        )
     return found
 
 
 def _experiment(at: str, given: Any, settings: Settings) -> Experiment:
     _object(at, given, {f.name for f in fields(Experiment)})
     _name(f"{at}.name", given["name"])
-    _expect(isinstance(given["salt"], str) and given["salt"] != "", f"{at}.salt", "a word of your choice",
-            given["salt"])
+    _expect(
+        isinstance(given["salt"], str) and given["salt"] != "", f"{at}.salt", "a word of your choice", given["salt"]
+    )
     known = {s.value for s in Surface}
     surfaces = given["surfaces"]
-    _expect(isinstance(surfaces, list) and bool(surfaces) and all(isinstance(s, str) for s in surfaces)
-            and set(surfaces) <= known, f"{at}.surfaces", f"some of {', '.join(sorted(known))}", surfaces)
+    _expect(
+        isinstance(surfaces, list)
+        and bool(surfaces)
+        and all(isinstance(s, str) for s in surfaces)
+        and set(surfaces) <= known,
+        f"{at}.surfaces",
+        f"some of {', '.join(sorted(known))}",
+        surfaces,
+    )
     _expect(_is_number(given["share"]) and 0 <= given["share"] <= 1, f"{at}.share", "a number in 0..1", given["share"])
     arms = given["arms"]
-    _expect(isinstance(arms, list) and 2 <= len(arms) <= ARMS_MOST, f"{at}.arms", f"2 to {ARMS_MOST} arms", arms,
-            "the first is the one that the others are compared with; an arm without settings is the release as it is")
+    _expect(
+        isinstance(arms, list) and 2 <= len(arms) <= ARMS_MOST,
+        f"{at}.arms",
+        f"2 to {ARMS_MOST} arms",
+        arms,
+        "the first is the one that the others are compared with; an arm without settings is the release as it is",
+    )
     for j, arm in enumerate(arms):
         _check_arm(f"{at}.arms[{j}]", arm, settings)
-        _expect(arm["name"] not in {a["name"] for a in arms[:j]}, f"{at}.arms[{j}].name", "a name of its own",
-                arm["name"])
+        _expect(
+            arm["name"] not in {a["name"] for a in arms[:j]}, f"{at}.arms[{j}].name", "a name of its own", arm["name"]
+        )
     _expect(sum(a["weight"] for a in arms) > 0, f"{at}.arms", "weights above 0", [a["weight"] for a in arms])
     return Experiment.of(given | {"arms": [a | {"settings": _settings(at, a, settings)} for a in arms]})
 
@@ -203,15 +248,25 @@ def _settings(at: str, given: Mapping[str, Any], settings: Settings) -> dict[str
         where = f"{at}.settings.{name}"
         _expect(name in named, where, "a setting of Matchbook", name, "README.md lists them all")
         f = named[name]
-        _expect(f.name in AFTER_TRAINING, where, "a setting that acts after training", name,
-                "one release has one set of models for all its owners; an arm may change "
-                + ", ".join(sorted(AFTER_TRAINING)))
+        _expect(
+            f.name in AFTER_TRAINING,
+            where,
+            "a setting that acts after training",
+            name,
+            "one release has one set of models for all its owners; an arm may change "
+            + ", ".join(sorted(AFTER_TRAINING)),
+        )
         kind = type(f.default)
         fits = isinstance(value, kind) and isinstance(value, bool) == (kind is bool)
         _expect(fits or (kind is float and _is_number(value)), where, f"{kind.__name__}", value)
         if f.name.startswith("enable_") and value:
-            _expect(getattr(settings, f.name), where, f"{f.metadata['env']}=true for the whole release", value,
-                    "what is switched off is not trained, so there is nothing that an arm could switch on")
+            _expect(
+                getattr(settings, f.name),
+                where,
+                f"{f.metadata['env']}=true for the whole release",
+                value,
+                "what is switched off is not trained, so there is nothing that an arm could switch on",
+            )
         found[f.name] = value_of(f.name, str(value))
     return found
 
@@ -224,8 +279,12 @@ def _object(at: str, given: Any, needed: AbstractSet[str], optional: AbstractSet
 
 
 def _name(at: str, given: Any) -> None:
-    _expect(isinstance(given, str) and NAME.fullmatch(given) is not None, at,
-            "1 to 40 of a-z, 0-9, point, dash and underscore, beginning with a letter or a digit", given)
+    _expect(
+        isinstance(given, str) and NAME.fullmatch(given) is not None,
+        at,
+        "1 to 40 of a-z, 0-9, point, dash and underscore, beginning with a letter or a digit",
+        given,
+    )
 
 
 def _is_number(value: Any) -> bool:

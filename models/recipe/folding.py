@@ -42,8 +42,12 @@ class AlsFold:
         self._gram = (self._factors.T @ self._factors).astype(np.float64)
         self._config = bundle.config
 
-    def vector(self, owners: Owners, events: Interactions,  # noqa: ARG002 - knows people by what they did alone
-               as_of_us: int) -> np.ndarray | None:
+    def vector(
+        self,
+        owners: Owners,  # noqa: ARG002 - knows people by what they did alone
+        events: Interactions,
+        as_of_us: int,
+    ) -> np.ndarray | None:
         """See `Fold.vector`."""
         config = self._config
         half_life = float(config.get("half_life_days", 0.0))

@@ -204,9 +204,7 @@ def open_recipe(surface: Surface, bundles: Mapping[str, Bundle], settings: Setti
     entities = entities_of(bundles[CATALOGUE])
     owners, items = entities[surface.owner], entities[surface.item]
     rows = items.items_of(surface)
-    popularity = aligned(bundles["popularity_v1"], f"{items.entity}_popularity", items.entity.value, items.ids)[0][
-        rows
-    ]
+    popularity = aligned(bundles["popularity_v1"], f"{items.entity}_popularity", items.entity.value, items.ids)[0][rows]
     as_of_us = int(bundles[CATALOGUE].config["as_of_us"])
     scorers = scorers_of(surface, bundles, settings, owners, items, rows)
     evidence = Evidence.of(bundles[ACTIVITY], owners, items, rows) if ACTIVITY in bundles else None
@@ -238,7 +236,8 @@ def under(recipe: Recipe, bundles: Mapping[str, Bundle], settings: Settings) -> 
     scorers = {source: scorer for source, scorer in recipe.scorers.items() if heard(source, settings)}
     deciding = ("ranker", "candidate_sources")
     same = len(scorers) == len(recipe.scorers) and all(
-        getattr(settings, f) == getattr(recipe.settings, f) for f in deciding)
+        getattr(settings, f) == getattr(recipe.settings, f) for f in deciding
+    )
     kept = same and isinstance(recipe.ranker, LearnedRanker)
     return replace(
         recipe,

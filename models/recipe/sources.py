@@ -87,8 +87,9 @@ def heard(source: Source, settings: Settings) -> bool:
     return settings.enable_two_tower or source is not Source.TWO_TOWER
 
 
-def folds_of(surface: Surface, bundles: Mapping[str, Bundle], scorers: Sequence[Scorer], owners: Entities,
-             items: Entities) -> dict[Source, Fold]:
+def folds_of(
+    surface: Surface, bundles: Mapping[str, Bundle], scorers: Sequence[Scorer], owners: Entities, items: Entities
+) -> dict[Source, Fold]:
     """By source how it takes in what an owner did since; startups have no history in the two-tower."""
     found: dict[Source, Fold] = {}
     for scorer in scorers:
@@ -97,8 +98,10 @@ def folds_of(surface: Surface, bundles: Mapping[str, Bundle], scorers: Sequence[
         if isinstance(scorer, TowerScorer) and surface.owner is Entity.USER:
             b = bundles["two_tower_v1"]
             if "history_vectors" in b.arrays:  # else trained before they were stored
-                lengths, history = (aligned(b, kind, side, e.ids)[0] for kind, side, e in (
-                    ("user_lengths", "user", owners), ("history_vectors", "item", items)))
+                lengths, history = (
+                    aligned(b, kind, side, e.ids)[0]
+                    for kind, side, e in (("user_lengths", "user", owners), ("history_vectors", "item", items))
+                )
                 found[scorer.source] = TowerFold(scorer, lengths, history, int(b.config["history"]))
     return found
 

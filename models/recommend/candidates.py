@@ -47,8 +47,9 @@ def wide_candidates(recipe: Recipe, owners: Owners) -> Candidates:
     return _union(recipe, owners, k, wanted)
 
 
-def learned_table(recipe: Recipe, owners: Owners, candidates: Candidates,
-                  names: Sequence[str] | None = None) -> tuple[tuple[str, ...], np.ndarray]:
+def learned_table(
+    recipe: Recipe, owners: Owners, candidates: Candidates, names: Sequence[str] | None = None
+) -> tuple[tuple[str, ...], np.ndarray]:
     """Names and (nnz, f) float32 features of the learned ranker; see `models.features.table.table`."""
     if recipe.evidence is None:
         raise BundleNotFound("the learned ranker needs the bundle activity_v1, which this release lacks; build again")

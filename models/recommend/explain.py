@@ -77,8 +77,11 @@ def _told(recipe: Recipe, owners: Owners, ranking: Ranking) -> dict[str, np.ndar
         names, cells = learned_table(recipe, owners, ranking.candidates, recipe.ranker.names)
         return dict(zip(names, cells.T, strict=True))
     item = ranking.candidates.item
-    return {"model_score": ranking.score, "recency": recipe.item_recency[item],
-            "popularity": recipe.item_popularity[item]}
+    return {
+        "model_score": ranking.score,
+        "recency": recipe.item_recency[item],
+        "popularity": recipe.item_popularity[item],
+    }
 
 
 def _place(recipe: Recipe, ranking: Ranking, told: Mapping[str, np.ndarray], i: int) -> dict[str, Any]:

@@ -67,8 +67,7 @@ def reach(lists: RankedLists, catalogue: np.ndarray) -> dict[str, float]:
     count = np.bincount(shown, minlength=len(catalogue))
     spread = gini(count)
     told = 0.0 if np.isnan(spread) else round(spread, 6)
-    return {"coverage": round(coverage(shown, len(catalogue)), 6), "gini": told,
-            "most": int(count.max(initial=0))}
+    return {"coverage": round(coverage(shown, len(catalogue)), 6), "gini": told, "most": int(count.max(initial=0))}
 
 
 def above(lists: RankedLists, most: int) -> int:
@@ -116,8 +115,15 @@ def _asked(item: np.ndarray, score: np.ndarray, length: np.ndarray, most: int) -
         load = np.minimum(load, most)
 
 
-def _refused(item: np.ndarray, score: np.ndarray, length: np.ndarray, held: np.ndarray, asked: np.ndarray,
-             load: np.ndarray, most: int) -> tuple[np.ndarray, np.ndarray]:
+def _refused(
+    item: np.ndarray,
+    score: np.ndarray,
+    length: np.ndarray,
+    held: np.ndarray,
+    asked: np.ndarray,
+    load: np.ndarray,
+    most: int,
+) -> tuple[np.ndarray, np.ndarray]:
     """Rows and columns of the held places that items with too many owners refuse: those with the least to lose, the
     lowest place first among equals, then the youngest owner."""
     row, column = np.nonzero(held)

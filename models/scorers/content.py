@@ -22,8 +22,13 @@ PROSE = ("headline", "description")
 
 #: A vector no longer than this says nothing: its words cancel out, and what is left is rounding.
 NOTHING = 1e-6
-_STOP = frozenset(re.findall("[a-z]+", """a an and are as at be by for from has in into is it its of on or our that the
-    their this to we who with you your"""))
+_STOP = frozenset(
+    re.findall(
+        "[a-z]+",
+        """a an and are as at be by for from has in into is it its of on or our that the
+    their this to we who with you your""",
+    )
+)
 
 
 def tokens_of(profile: Mapping[str, str]) -> list[str]:
@@ -75,9 +80,17 @@ class ContentScorer(FactorScorer):
     tokens: (t,) ascending unicode array; token_vectors: (t, d) float32, of the same space as the other vectors.
     """
 
-    def __init__(self, source: Source, owner_vectors: np.ndarray, known: np.ndarray, item_vectors: np.ndarray,
-                 item_known: np.ndarray, tokens: np.ndarray, token_vectors: np.ndarray,
-                 make: Callable[[np.ndarray], Product] = Float32Product) -> None:
+    def __init__(
+        self,
+        source: Source,
+        owner_vectors: np.ndarray,
+        known: np.ndarray,
+        item_vectors: np.ndarray,
+        item_known: np.ndarray,
+        tokens: np.ndarray,
+        token_vectors: np.ndarray,
+        make: Callable[[np.ndarray], Product] = Float32Product,
+    ) -> None:
         super().__init__(source, owner_vectors, known, item_vectors, item_known, make)
         self._tokens, self._token_vectors = tokens, np.asarray(token_vectors, np.float32)
 

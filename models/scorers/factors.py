@@ -23,8 +23,15 @@ class FactorScorer:
     scores NaN, an unknown owner gets nothing. Raises BundleCorrupt where the vector of a known one is not finite.
     """
 
-    def __init__(self, source: Source, owner_vectors: np.ndarray, known: np.ndarray, item_vectors: np.ndarray,
-                 item_known: np.ndarray, make: Callable[[np.ndarray], Product] = Float32Product) -> None:
+    def __init__(
+        self,
+        source: Source,
+        owner_vectors: np.ndarray,
+        known: np.ndarray,
+        item_vectors: np.ndarray,
+        item_known: np.ndarray,
+        make: Callable[[np.ndarray], Product] = Float32Product,
+    ) -> None:
         self.source = source
         self._owner_vectors = np.ascontiguousarray(owner_vectors, np.float32)
         self._known = np.asarray(known, bool)

@@ -29,7 +29,7 @@ class PopularScorer:
     def propose(self, owners: Owners, k: int) -> Proposal:
         """See `Scorer.propose`."""
         room = max(1, _CELLS // max(1, len(self._order)))
-        parts = [self._places(owners.barred[s:s + room], k) for s in range(0, len(owners), room)]
+        parts = [self._places(owners.barred[s : s + room], k) for s in range(0, len(owners), room)]
         if not parts or k < 1:
             return Proposal.empty(len(owners))
         item = self._order[np.concatenate([place for _, place in parts])]

@@ -17,8 +17,14 @@ NEW_RECENCY, POPULAR_AT = 0.5, 0.8
 _CELLS = 1 << 20
 
 
-def reason_bits(facets: Mapping[str, np.ndarray], recency: np.ndarray, popularity: np.ndarray,
-                favourite: Mapping[str, np.ndarray], at: np.ndarray, item: np.ndarray) -> np.ndarray:
+def reason_bits(
+    facets: Mapping[str, np.ndarray],
+    recency: np.ndarray,
+    popularity: np.ndarray,
+    favourite: Mapping[str, np.ndarray],
+    at: np.ndarray,
+    item: np.ndarray,
+) -> np.ndarray:
     """(n,) uint8 bits by REASONS of n places: facets shared with most of the owner's history, new, popular.
 
     facets: codes by name over the catalogue. recency, popularity: (n,) in 0..1 of the items themselves.

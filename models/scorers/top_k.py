@@ -191,8 +191,15 @@ def best_in(scores: np.ndarray, barred: sparse.csr_matrix, k: int, least: np.flo
     return best_of(len(scores), owner, item, scores[owner, item], k)
 
 
-def _second_try(owners: np.ndarray, product: Product, barred: sparse.csr_matrix, k: int, sure: np.ndarray,
-                owner: np.ndarray, item: np.ndarray) -> Proposal:
+def _second_try(
+    owners: np.ndarray,
+    product: Product,
+    barred: sparse.csr_matrix,
+    k: int,
+    sure: np.ndarray,
+    owner: np.ndarray,
+    item: np.ndarray,
+) -> Proposal:
     """The chunk again for the owners of whom the product could promise nothing, in float32."""
     again = np.flatnonzero(~sure)
     found = _chunk(owners[again], Float32Product(product.vectors), barred[again], k)
@@ -243,8 +250,13 @@ def best_of(owners: int, owner: np.ndarray, item: np.ndarray, score: np.ndarray,
     room = 1 << (32 - item_bits)
     if owners > room:
         cuts = [(s, owner >= s) for s in range(0, owners, room)]
-        return stacked([best_of(min(room, owners - s), owner[m] - s, item[m], score[m], k)
-                        for s, after in cuts for m in [after & (owner < s + room)]])
+        return stacked(
+            [
+                best_of(min(room, owners - s), owner[m] - s, item[m], score[m], k)
+                for s, after in cuts
+                for m in [after & (owner < s + room)]
+            ]
+        )
     bits = np.ascontiguousarray(score, np.float32).view(np.int32)
     rising = (bits ^ ((bits >> 31) & 0x7FFFFFFF)).astype(np.int64) + 2**31  # 0 .. 2^32 - 1, in the order of the scores
     key = owner.astype(np.uint64) << np.uint64(32 + item_bits)

@@ -24,13 +24,21 @@ class TowerScorer(ContentScorer):
     tower knows, the role apart, is not known.
     """
 
-    def __init__(self, surface: Surface, bundle: Bundle, owner_vectors: np.ndarray, known: np.ndarray,
-                 item_vectors: np.ndarray, item_known: np.ndarray,
-                 make: Callable[[np.ndarray], Product] = Float32Product) -> None:
+    def __init__(
+        self,
+        surface: Surface,
+        bundle: Bundle,
+        owner_vectors: np.ndarray,
+        known: np.ndarray,
+        item_vectors: np.ndarray,
+        item_known: np.ndarray,
+        make: Callable[[np.ndarray], Product] = Float32Product,
+    ) -> None:
         person = surface.owner is Entity.USER
         vectors = bundle.arrays["token_vectors" if person else "startup_token_vectors"]
-        super().__init__(Source.TWO_TOWER, owner_vectors, known, item_vectors, item_known, bundle.arrays["tokens"],
-                         vectors, make)
+        super().__init__(
+            Source.TWO_TOWER, owner_vectors, known, item_vectors, item_known, bundle.arrays["tokens"], vectors, make
+        )
         self._rarity = bundle.arrays["rarity"]
         self._most = int(bundle.config["words"])
         self._said = [role_word(surface.role)] if person else []

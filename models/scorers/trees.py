@@ -76,8 +76,15 @@ class Trees:
         unsigned = np.dtype(f"u{next(size for size in (1, 2, 4, 8) if most <= 8 * size)}")
         tables = _tables(a, tree, even, unsigned)
         pairs = _pairs(_by_tree(a["value"], leaves, even, most))
-        return cls(np.unique(a["feature"]).astype(np.int64), tables, most, even, unsigned,
-                   np.arange(len(pairs)) * pairs.shape[1], pairs.ravel())
+        return cls(
+            np.unique(a["feature"]).astype(np.int64),
+            tables,
+            most,
+            even,
+            unsigned,
+            np.arange(len(pairs)) * pairs.shape[1],
+            pairs.ravel(),
+        )
 
     def score(self, features: np.ndarray) -> np.ndarray:
         """(…, f) float32, finite, to (…) float32 sums; a row's sum is the same to the last bit in any company."""
@@ -167,12 +174,13 @@ def _check(a: Mapping[str, np.ndarray]) -> None:
     fits = fits and a["value"].shape == (int(leaves.sum()),) and bool(np.isfinite(a["value"]).all())
     fits = fits and bool(((a["first"] >= 0) & (a["first"] < a["last"]) & (a["last"] < of_tree)).all())
     if not fits or (a["feature"] < 0).any() or np.isnan(a["threshold"]).any():
-        raise BundleCorrupt(f"expected trees of 1..{MOST_LEAVES} leaves with a node fewer, got "
-                            f"{ {name: array.shape for name, array in a.items()} }; train again")
+        raise BundleCorrupt(
+            f"expected trees of 1..{MOST_LEAVES} leaves with a node fewer, got "
+            f"{ {name: array.shape for name, array in a.items()} }; train again"
+        )
 
 
-def _tables(a: Mapping[str, np.ndarray], tree: np.ndarray, trees: int,
-            unsigned: np.dtype[Any]) -> tuple[_Table, ...]:
+def _tables(a: Mapping[str, np.ndarray], tree: np.ndarray, trees: int, unsigned: np.dtype[Any]) -> tuple[_Table, ...]:
     """Each feature's masks, those with few thresholds combined: a table more is a pass over all masks more."""
     one = np.uint64(1)
     below = [(one << a[end].astype(np.uint64)) - one for end in ("first", "last")]
@@ -195,8 +203,10 @@ def _combined(tables: list[_Table]) -> Iterator[_Table]:
         if held is None:
             held = table
         elif len(held.masks) * table.masks.nbytes <= _TABLE_BYTES:
-            columns = (*(_Column(c.feature, c.threshold, c.step * len(table.masks)) for c in held.columns),
-                       *table.columns)
+            columns = (
+                *(_Column(c.feature, c.threshold, c.step * len(table.masks)) for c in held.columns),
+                *table.columns,
+            )
             held = _Table(columns, (held.masks[:, None] & table.masks).reshape(-1, table.masks.shape[1]))
         else:
             yield held

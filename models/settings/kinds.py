@@ -64,7 +64,8 @@ _POSTGRES = ("postgresql", "postgres"), "postgresql://user:password@host:5432/da
 #: By variable of a server's address how it may begin, and an example.
 ADDRESSES: Mapping[str, tuple[tuple[str, ...], str]] = {
     "REDIS_URL": (("redis", "rediss", "unix"), "redis://:password@host:6379/0, unix:///path"),
-    "DATABASE_URL": _POSTGRES, "MATCHBOOK_READER_DATABASE_URL": _POSTGRES,
+    "DATABASE_URL": _POSTGRES,
+    "MATCHBOOK_READER_DATABASE_URL": _POSTGRES,
 }
 
 

@@ -19,22 +19,34 @@ from models.settings.kinds import Instant, Limits, Secret, cast
 
 PREFIX = "MATCHBOOK_"
 _FORMS = ("protocol", "decode_responses", "encoding", "encoding_errors", "legacy_responses")
-_INJECTED = re.compile(r"MATCHBOOK(_[A-Z0-9_]+)?_(SERVICE_(HOST|PORT(_[A-Z0-9_]+)?)|"
-                       r"PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)")
+_INJECTED = re.compile(
+    r"MATCHBOOK(_[A-Z0-9_]+)?_(SERVICE_(HOST|PORT(_[A-Z0-9_]+)?)|"
+    r"PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)"
+)
 _ADDRESS = re.compile(r"(tcp|udp|sctp)://")
 
 
-def _env(name: str, default: Any, about: str, shapes: bool = False, choices: tuple[str, ...] = (),
-         low: float | None = None, high: float | None = None) -> Any:
+def _env(
+    name: str,
+    default: Any,
+    about: str,
+    shapes: bool = False,
+    choices: tuple[str, ...] = (),
+    low: float | None = None,
+    high: float | None = None,
+) -> Any:
     """A field read from an environment variable; `shapes` marks what changes the lists and is recorded with them."""
-    return field(default=default, metadata={"env": name, "about": about, "shapes": shapes, "choices": choices,
-                                            "low": low, "high": high})
+    return field(
+        default=default,
+        metadata={"env": name, "about": about, "shapes": shapes, "choices": choices, "low": low, "high": high},
+    )
 
 
 @dataclass(frozen=True)
 class Settings:
     """Every setting with its variable, default and meaning; build with `from_env`, pass it down as a value."""
 
+    # fmt: off
     home: Path = _env("MATCHBOOK_HOME", Path(".matchbook"), "all state: databases, artefacts, logs")
     artifacts_place: str = _env("MATCHBOOK_ARTIFACTS", "", "where snapshots, bundles and releases are stored: a directory that every machine sees, or an fsspec URL such as s3://bucket/matchbook; empty: in MATCHBOOK_HOME")
     artifacts_copy: str = _env("MATCHBOOK_ARTIFACTS_COPY", "", "where this machine keeps its copy of object storage; empty: artifacts in MATCHBOOK_HOME")
@@ -187,9 +199,14 @@ class Settings:
     pseudonym_key: Secret = _env("MATCHBOOK_PSEUDONYM_KEY", Secret(""), "hides owners' ids in the access log (L06), the same for all readers; empty: the file pseudonym-key in MATCHBOOK_HOME, made when it is missing")
     redis_timeout_s: float = _env("MATCHBOOK_REDIS_TIMEOUT_S", 0.25, "the reader's patience with Redis", low=0.01)
     database_timeout_s: float = _env("MATCHBOOK_DATABASE_TIMEOUT_S", 1.0, "the reader's patience with PostgreSQL", low=0.01)
+    # fmt: on
 
-    given: frozenset[str] = field(default=frozenset(), repr=False, compare=False,
-                                  metadata={"env": "", "about": "names of the fields that the environment set", "shapes": False})
+    given: frozenset[str] = field(
+        default=frozenset(),
+        repr=False,
+        compare=False,
+        metadata={"env": "", "about": "names of the fields that the environment set", "shapes": False},
+    )
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] | None = None) -> Settings:
@@ -296,8 +313,11 @@ def value_of(name: str, text: str) -> Any:
 
 def without_injected(environ: Mapping[str, str]) -> dict[str, str]:
     """Without what Kubernetes or Docker set for a service called matchbook or matchbook-…: its host, ports, addresses."""
-    return {name: value for name, value in environ.items()
-            if not _INJECTED.fullmatch(name) and not (name.endswith("_PORT") and _ADDRESS.match(value))}
+    return {
+        name: value
+        for name, value in environ.items()
+        if not _INJECTED.fullmatch(name) and not (name.endswith("_PORT") and _ADDRESS.match(value))
+    }
 
 
 def _place(name: str, given: str | Path) -> Path:
@@ -314,8 +334,10 @@ def _content(path: Path) -> str:
         if not isinstance(found, list):
             raise ValueError(f"it holds no list but {type(found).__name__}")
     except (FileError, OSError, ValueError) as error:
-        raise SettingsError(f"MATCHBOOK_EXPERIMENTS must name a JSON list as docs/experiments.md has it, {str(path)[:200]!r} is none: "
-                            f"{str(error)[:300]}") from error
+        raise SettingsError(
+            f"MATCHBOOK_EXPERIMENTS must name a JSON list as docs/experiments.md has it, {str(path)[:200]!r} is none: "
+            f"{str(error)[:300]}"
+        ) from error
     return json.dumps(found, sort_keys=True) if found else ""
 
 

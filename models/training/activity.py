@@ -74,8 +74,9 @@ def fit_activity(now: Standing, earlier: Sequence[tuple[Standing, int]], setting
     return Bundle(NAME, config, arrays, {"user": now.users.ids, "startup": now.startups.ids})
 
 
-def _taught(then: Standing, side: int, until_us: int, events: Interactions,
-            all_met: bool) -> tuple[np.ndarray, np.ndarray]:
+def _taught(
+    then: Standing, side: int, until_us: int, events: Interactions, all_met: bool
+) -> tuple[np.ndarray, np.ndarray]:
     """Facts (m, f) of everybody who could be shown then, and (m,) how many new partners each had found by until_us.
 
     events: of this side, with what came after. all_met: whether everybody listed has been met by now."""
@@ -86,8 +87,9 @@ def _taught(then: Standing, side: int, until_us: int, events: Interactions,
     return facts[shown], np.minimum(new, MOST)[shown]
 
 
-def _demand(facts: dict[str, np.ndarray], taught: Sequence[tuple[np.ndarray, np.ndarray]],
-            settings: Settings) -> tuple[np.ndarray, dict[str, object]]:
+def _demand(
+    facts: dict[str, np.ndarray], taught: Sequence[tuple[np.ndarray, np.ndarray]], settings: Settings
+) -> tuple[np.ndarray, dict[str, object]]:
     """(n,) float32 expected new partners, and how that was learned."""
     recent = (np.expm1(facts["heat_0.1"]) / 100).astype(np.float32)
     features = np.concatenate([f for f, _ in taught]) if taught else np.zeros((0, len(facts)), np.float32)
@@ -95,15 +97,20 @@ def _demand(facts: dict[str, np.ndarray], taught: Sequence[tuple[np.ndarray, np.
     if label.sum() < ENOUGH:
         return recent, {"by": "recent events", "pairs": int(label.sum())}
     try:
-        trees = fit_trees(features, label, np.zeros(len(label), np.int64), "poisson", _SHAPE, seed=settings.seed,
-                          threads=1)
+        trees = fit_trees(
+            features, label, np.zeros(len(label), np.int64), "poisson", _SHAPE, seed=settings.seed, threads=1
+        )
     except TrainingError as error:
         return recent, {"by": "recent events", "pairs": int(label.sum()), "reason": str(error)}
     raw = Trees.of(trees).score(np.stack(list(facts.values()), axis=1))
     gain = sorted(zip(trees["gain"].tolist(), facts, strict=True), reverse=True)[:10]
     return np.exp(np.clip(raw, -12, 6)).astype(np.float32), {
-        "by": "trees over facts", "pairs": int(label.sum()), "rows": len(label), "cuts": len(taught),
-        "gain": {fact: round(value, 1) for value, fact in gain}}
+        "by": "trees over facts",
+        "pairs": int(label.sum()),
+        "rows": len(label),
+        "cuts": len(taught),
+        "gain": {fact: round(value, 1) for value, fact in gain},
+    }
 
 
 def _met_by_value(met: sparse.csr_matrix, codes: np.ndarray, values: Sequence[str]) -> dict[str, np.ndarray]:
@@ -111,10 +118,16 @@ def _met_by_value(met: sparse.csr_matrix, codes: np.ndarray, values: Sequence[st
 
     met: users x startups. codes: (startups,) places in `values`, -1 blank."""
     column = np.where(codes < 0, len(values), codes)
-    one_hot = sparse.csr_matrix((np.ones(len(column), np.float32), (np.arange(len(column)), column)),
-                                shape=(len(column), len(values) + 1))
+    one_hot = sparse.csr_matrix(
+        (np.ones(len(column), np.float32), (np.arange(len(column)), column)), shape=(len(column), len(values) + 1)
+    )
     counts = sparse.csr_matrix(met.astype(np.float32) @ one_hot)
     counts.sort_indices()
     total = np.asarray(counts.sum(axis=0)).ravel()
-    return {"values": np.array(values, np.str_), "indptr": counts.indptr, "indices": counts.indices,
-            "data": counts.data, "share": (total / max(float(total.sum()), 1)).astype(np.float32)}
+    return {
+        "values": np.array(values, np.str_),
+        "indptr": counts.indptr,
+        "indices": counts.indices,
+        "data": counts.data,
+        "share": (total / max(float(total.sum()), 1)).astype(np.float32),
+    }

@@ -40,9 +40,12 @@ def fit_als(name: str, interactions: Interactions, settings: Settings) -> Bundle
     _check_finite(user_factors, item_factors, settings)
     liked = confidences > 0
     owners, items = liked.getnnz(axis=1) > 0, liked.getnnz(axis=0) > 0
-    return Bundle(name, _config(confidences, interactions, settings),
-                  {"user_factors": user_factors[owners], "item_factors": item_factors[items]},
-                  {"user": IdMap(interactions.owners.ids[owners]), "item": IdMap(interactions.items.ids[items])})
+    return Bundle(
+        name,
+        _config(confidences, interactions, settings),
+        {"user_factors": user_factors[owners], "item_factors": item_factors[items]},
+        {"user": IdMap(interactions.owners.ids[owners]), "item": IdMap(interactions.items.ids[items])},
+    )
 
 
 def own_settings(name: str, settings: Settings) -> Settings:
@@ -56,11 +59,15 @@ def own_settings(name: str, settings: Settings) -> Settings:
 def _confidences(interactions: Interactions, settings: Settings) -> sparse.csr_matrix:
     """(owners, items) signed weights whose product with alpha is at least 1 everywhere. Raises TooSparse."""
     if not len(interactions):
-        raise TooSparse("expected interactions to learn from, got none before the cutoff: load events "
-                        "(`python -m pipelines import FOLDER`) or choose a later cutoff (P01)")
+        raise TooSparse(
+            "expected interactions to learn from, got none before the cutoff: load events "
+            "(`python -m pipelines import FOLDER`) or choose a later cutoff (P01)"
+        )
     if not settings.als_alpha > 0:
-        raise TrainingError("alpha must be above 0 to tell interest from absence, "
-                            f"got {settings.als_alpha}; set MATCHBOOK_ALS_ALPHA (C24)")
+        raise TrainingError(
+            "alpha must be above 0 to tell interest from absence, "
+            f"got {settings.als_alpha}; set MATCHBOOK_ALS_ALPHA (C24)"
+        )
     enough = interactions.counts() >= settings.als_min_interactions
     kept = interactions.where(enough[interactions.owner])
     matrix = faded(kept, settings.als_half_life_share, settings.als_damping)
@@ -91,9 +98,11 @@ def _check_dense_enough(matrix: sparse.csr_matrix, settings: Settings) -> None:
     liked = matrix > 0
     owners, items = int((liked.getnnz(axis=1) > 0).sum()), int((liked.getnnz(axis=0) > 0).sum())
     if owners < 2 or items < 2 or int(liked.getnnz(axis=0).max()) < 2:
-        raise TooSparse(f"matrix too sparse: expected two owners who share an item, got {matrix.nnz} pairs of "
-                        f"{owners} owners and {items} items; load more events or lower MATCHBOOK_ALS_MIN_INTERACTIONS "
-                        f"(--min-interactions), now {settings.als_min_interactions} (P02)")
+        raise TooSparse(
+            f"matrix too sparse: expected two owners who share an item, got {matrix.nnz} pairs of "
+            f"{owners} owners and {items} items; load more events or lower MATCHBOOK_ALS_MIN_INTERACTIONS "
+            f"(--min-interactions), now {settings.als_min_interactions} (P02)"
+        )
 
 
 def _solve(confidences: sparse.csr_matrix, settings: Settings) -> tuple[np.ndarray, np.ndarray]:
@@ -104,8 +113,13 @@ def _solve(confidences: sparse.csr_matrix, settings: Settings) -> tuple[np.ndarr
 
     with threadpool_limits(1, "blas"):  # the solver has threads of its own; BLAS threads would fight them
         solver = AlternatingLeastSquares(
-            factors=settings.als_factors, regularization=settings.als_regularization, alpha=settings.als_alpha,
-            iterations=settings.als_iterations, random_state=settings.seed, num_threads=settings.train_threads)
+            factors=settings.als_factors,
+            regularization=settings.als_regularization,
+            alpha=settings.als_alpha,
+            iterations=settings.als_iterations,
+            random_state=settings.seed,
+            num_threads=settings.train_threads,
+        )
         try:
             solver.fit(confidences, show_progress=False)
         except ModelFitError as error:
@@ -119,22 +133,30 @@ def _check_finite(user_factors: np.ndarray, item_factors: np.ndarray, settings: 
 
 
 def _diverged(settings: Settings) -> TrainingError:
-    return TrainingError(f"expected finite factors, got NaN with alpha {settings.als_alpha}, regularization "
-                         f"{settings.als_regularization}, {settings.als_factors} factors; raise "
-                         "MATCHBOOK_ALS_REGULARIZATION or lower MATCHBOOK_ALS_ALPHA")
+    return TrainingError(
+        f"expected finite factors, got NaN with alpha {settings.als_alpha}, regularization "
+        f"{settings.als_regularization}, {settings.als_factors} factors; raise "
+        "MATCHBOOK_ALS_REGULARIZATION or lower MATCHBOOK_ALS_ALPHA"
+    )
 
 
 def _config(confidences: sparse.csr_matrix, interactions: Interactions, settings: Settings) -> dict[str, object]:
     rows = len(interactions)
     config: dict[str, object] = {
-        "factors": settings.als_factors, "regularization": settings.als_regularization,
-        "iterations": settings.als_iterations, "alpha": settings.als_alpha, "seed": settings.seed,
-        "min_interactions": settings.als_min_interactions, "damping": settings.als_damping,
+        "factors": settings.als_factors,
+        "regularization": settings.als_regularization,
+        "iterations": settings.als_iterations,
+        "alpha": settings.als_alpha,
+        "seed": settings.seed,
+        "min_interactions": settings.als_min_interactions,
+        "damping": settings.als_damping,
         "half_life_share": settings.als_half_life_share,
         "half_life_days": half_life_days(interactions, settings.als_half_life_share),
         "faded_from_us": Span.of(interactions.at).newest_us,
-        "rows": rows, "pairs": int(confidences.nnz),
-        "density": round(confidences.nnz / max(confidences.shape[0] * confidences.shape[1], 1), 8)}
+        "rows": rows,
+        "pairs": int(confidences.nnz),
+        "density": round(confidences.nnz / max(confidences.shape[0] * confidences.shape[1], 1), 8),
+    }
     if rows < ENOUGH:
         config["note"] = f"fitted on {rows} interactions; fewer than {ENOUGH} is too little for good factors (C59)"
     return config

@@ -16,8 +16,9 @@ BLEND = "ensemble_v1"
 BLEND_FEATURES = ("als_score", "two_tower_score", "log_interaction_count", "log_account_age_days")
 
 
-def fit_blend(features: np.ndarray, label: np.ndarray, settings: Settings,
-              about: Mapping[str, Any] | None = None) -> Bundle:
+def fit_blend(
+    features: np.ndarray, label: np.ndarray, settings: Settings, about: Mapping[str, Any] | None = None
+) -> Bundle:
     """Fit "ensemble_v1": would this owner engage with this candidate?
 
     features: (n, 4) float32 from `models.scorers.blending.learned_features`. label: (n,) 0 or 1. about: further config.
@@ -31,17 +32,25 @@ def fit_blend(features: np.ndarray, label: np.ndarray, settings: Settings,
     if features.shape != (len(label), len(BLEND_FEATURES)) or not np.isfinite(features).all():
         raise TrainingError(f"expected finite features ({len(label)}, {len(BLEND_FEATURES)}), got {features.shape}")
     if positives < settings.ranker_min_positives or positives == len(label):
-        raise TrainingError(f"{positives} positives and {len(label) - positives} negatives, "
-                            f"{settings.ranker_min_positives} positives and a negative needed; "
-                            "the weighted blend stands in until more feedback came in")
+        raise TrainingError(
+            f"{positives} positives and {len(label) - positives} negatives, "
+            f"{settings.ranker_min_positives} positives and a negative needed; "
+            "the weighted blend stands in until more feedback came in"
+        )
     x = features.astype(np.float64)
     scale = np.maximum(x.std(axis=0), 1e-9)  # the solver converges on columns of one scale; undone below
     model = LogisticRegression(max_iter=1000).fit(x / scale, label)
     coefficients, intercept = model.coef_[0] / scale, model.intercept_
-    config = {**(about or {}), "features": list(BLEND_FEATURES), "rows": len(label), "positives": positives,
-              "coefficients": dict(zip(BLEND_FEATURES, coefficients.round(9).tolist(), strict=True)),
-              "intercept": round(float(intercept[0]), 9), "regularization": "l2, C=1 on standardised columns",
-              "log_loss": round(_log_loss(x @ coefficients + intercept[0], label), 6)}
+    config = {
+        **(about or {}),
+        "features": list(BLEND_FEATURES),
+        "rows": len(label),
+        "positives": positives,
+        "coefficients": dict(zip(BLEND_FEATURES, coefficients.round(9).tolist(), strict=True)),
+        "intercept": round(float(intercept[0]), 9),
+        "regularization": "l2, C=1 on standardised columns",
+        "log_loss": round(_log_loss(x @ coefficients + intercept[0], label), 6),
+    }
     return Bundle(BLEND, config, {"coefficients": coefficients, "intercept": intercept})
 
 

@@ -26,8 +26,14 @@ Profiles = Mapping[str, Sequence[str]]
 LONGEST_TOKEN = 64
 
 
-def fit_content(users_profiles: Profiles, startups_profiles: Profiles, interactions: Interactions,
-                users_ids: IdMap, startups_ids: IdMap, settings: Settings) -> Bundle:
+def fit_content(
+    users_profiles: Profiles,
+    startups_profiles: Profiles,
+    interactions: Interactions,
+    users_ids: IdMap,
+    startups_ids: IdMap,
+    settings: Settings,
+) -> Bundle:
     """The bundle content_v1.
 
     user_vectors, startup_vectors: (n, d) unit or zero; token_vectors: (t, d); tokens: (t,) ascending.
@@ -42,13 +48,20 @@ def fit_content(users_profiles: Profiles, startups_profiles: Profiles, interacti
     matrix = incidence(lists, tokens)
     token_vectors, explained = _token_vectors(matrix, settings)
     profiles = unit(matrix @ token_vectors)
-    people, startups = profiles[: len(users_ids)], profiles[len(users_ids):]
+    people, startups = profiles[: len(users_ids)], profiles[len(users_ids) :]
     people = unit(people + _mean_of_history(interactions, startups))
     config: dict[str, object] = {
-        "dimensions": int(token_vectors.shape[1]), "terms": len(tokens), "content_terms": settings.content_terms,
-        "content_min_profiles": settings.content_min_profiles, "seed": settings.seed, "rows": len(interactions),
-        "profiles": int((np.diff(matrix.indptr) > 0).sum()), "explained_variance": explained,
-        "known_users": int(people.any(1).sum()), "known_startups": int(startups.any(1).sum())}
+        "dimensions": int(token_vectors.shape[1]),
+        "terms": len(tokens),
+        "content_terms": settings.content_terms,
+        "content_min_profiles": settings.content_min_profiles,
+        "seed": settings.seed,
+        "rows": len(interactions),
+        "profiles": int((np.diff(matrix.indptr) > 0).sum()),
+        "explained_variance": explained,
+        "known_users": int(people.any(1).sum()),
+        "known_startups": int(startups.any(1).sum()),
+    }
     if not len(tokens):
         config["note"] = f"no word stands in {settings.content_min_profiles} profiles: nobody can be matched by content"
     arrays = {"user_vectors": people, "startup_vectors": startups, "token_vectors": token_vectors, "tokens": tokens}
@@ -73,8 +86,10 @@ def incidence(lists: Sequence[Sequence[str]], tokens: np.ndarray) -> sparse.csr_
     place = {token: i for i, token in enumerate(tokens.tolist())}
     found = [[place[t] for t in tokens_ if t in place] for tokens_ in lists]
     indices = np.fromiter((i for row in found for i in row), np.int32)
-    matrix = sparse.csr_matrix((np.ones(len(indices), np.float32), indices, indptr_of([len(r) for r in found])),
-                               shape=(len(found), len(tokens)))
+    matrix = sparse.csr_matrix(
+        (np.ones(len(indices), np.float32), indices, indptr_of([len(r) for r in found])),
+        shape=(len(found), len(tokens)),
+    )
     matrix.sum_duplicates()
     matrix.data[:] = 1.0
     return matrix

@@ -56,11 +56,18 @@ def fit_graph_filter(name: str, interactions: Interactions, settings: Settings) 
     lengths = np.zeros(len(interactions.items), np.int64)
     lengths[met] = np.concatenate([f[0] for f in found])
     indices, data = (np.concatenate([f[place] for f in found]) for place in (1, 2))
-    config = {"rank": parts.left.shape[1] // 2, "weight": settings.graph_filter_weight,
-              "sharpening": settings.graph_filter_sharpening, "exponent": settings.graph_filter_exponent,
-              "neighbours": settings.graph_filter_neighbours,
-              "half_life_share": settings.neighbours_half_life_share, "seed": settings.seed,
-              "rows": len(interactions), "pairs": int(liked.nnz), "cells": len(data)}
+    config = {
+        "rank": parts.left.shape[1] // 2,
+        "weight": settings.graph_filter_weight,
+        "sharpening": settings.graph_filter_sharpening,
+        "exponent": settings.graph_filter_exponent,
+        "neighbours": settings.graph_filter_neighbours,
+        "half_life_share": settings.neighbours_half_life_share,
+        "seed": settings.seed,
+        "rows": len(interactions),
+        "pairs": int(liked.nnz),
+        "cells": len(data),
+    }
     arrays = {"indptr": indptr_of(lengths), "indices": met[indices].astype(np.int32), "data": data}
     return Bundle(name, config, arrays, {"item": interactions.items})
 
@@ -82,8 +89,10 @@ def _check_dense_enough(liked: sparse.csr_matrix, settings: Settings) -> None:
     owners, items = int((liked.getnnz(axis=1) > 0).sum()), int((liked.getnnz(axis=0) > 0).sum())
     mean = liked.nnz / max(owners, 1)
     if mean < settings.graph_filter_min_pairs or min(owners, items) < 3:
-        raise TooSparse(f"a graph filter pays where owners met {settings.graph_filter_min_pairs:g} items or more on "
-                        f"average, here {mean:.1f}; set MATCHBOOK_GRAPH_FILTER_MIN_PAIRS to have it all the same")
+        raise TooSparse(
+            f"a graph filter pays where owners met {settings.graph_filter_min_pairs:g} items or more on "
+            f"average, here {mean:.1f}; set MATCHBOOK_GRAPH_FILTER_MIN_PAIRS to have it all the same"
+        )
     if items > LARGEST:
         raise TooSparse(f"a graph filter over {items} items would take hours; it is left out above {LARGEST}")
 
@@ -106,8 +115,9 @@ def _parts(liked: sparse.csr_matrix, fresh: np.ndarray, settings: Settings) -> _
     x = settings.graph_filter_sharpening * value
     sharp = 1 - x + x**2 / 2 - x**3 / 6 + x**4 / 24
     root = per_item.astype(np.float32)
-    left = np.concatenate([(value * (sharp - 1))[:, None] * vectors,
-                           settings.graph_filter_weight * sharp[:, None] * vectors * root])
+    left = np.concatenate(
+        [(value * (sharp - 1))[:, None] * vectors, settings.graph_filter_weight * sharp[:, None] * vectors * root]
+    )
     return _Parts(meetings, left.T.astype(np.float32), np.concatenate([vectors, vectors / root]), fresh)
 
 

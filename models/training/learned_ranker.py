@@ -26,8 +26,11 @@ _BINARY = TreeShape(trees=200, leaves=8, learning_rate=0.05, min_leaf=50, l2=10.
 _ORDER = TreeShape(trees=150, leaves=8, learning_rate=0.05, min_leaf=50, l2=10.0, columns=0.5)
 #: By name: what trees learn from, their shape, and which seed.
 _FORESTS: dict[str, tuple[Objective, TreeShape, int]] = {
-    "binary": ("binary", _BINARY, 0), "binary_again": ("binary", _BINARY, 1),
-    "order": ("lambdarank", _ORDER, 0), "order_again": ("lambdarank", _ORDER, 1)}
+    "binary": ("binary", _BINARY, 0),
+    "binary_again": ("binary", _BINARY, 1),
+    "order": ("lambdarank", _ORDER, 0),
+    "order_again": ("lambdarank", _ORDER, 1),
+}
 LEARNERS = ("logistic", *_FORESTS)
 
 
@@ -47,8 +50,10 @@ class TaughtRows:
 
     def __post_init__(self) -> None:
         if self.features.shape != (len(self.label), len(self.names)) or len(self.group) != len(self.label):
-            raise TrainingError(f"expected {len(self.names)} features, a label and a group a row, got "
-                                f"{self.features.shape}, {self.label.shape}, {self.group.shape}; teach again")
+            raise TrainingError(
+                f"expected {len(self.names)} features, a label and a group a row, got "
+                f"{self.features.shape}, {self.label.shape}, {self.group.shape}; teach again"
+            )
 
     @property
     def positives(self) -> int:
@@ -117,9 +122,18 @@ def teach(rows: TaughtRows, settings: Settings) -> Taught:
         arrays |= {f"{name}-{key}": array for key, array in found.items()}
         told[name] = {"rows": len(part.label), "positives": part.positives, "lists": part.owners_taught, "gain": gain}
     first = next(iter(told.values()))
-    return Taught(arrays, {
-        "features": list(rows.names), "learners": list(LEARNERS), "rows": len(rows.label), "positives": rows.positives,
-        "newest_us": rows.newest_us, "gain": first["gain"], "parts": told})
+    return Taught(
+        arrays,
+        {
+            "features": list(rows.names),
+            "learners": list(LEARNERS),
+            "rows": len(rows.label),
+            "positives": rows.positives,
+            "newest_us": rows.newest_us,
+            "gain": first["gain"],
+            "parts": told,
+        },
+    )
 
 
 def _average(rows: TaughtRows, settings: Settings) -> tuple[dict[str, np.ndarray], dict[str, float]]:
@@ -139,8 +153,9 @@ def _average(rows: TaughtRows, settings: Settings) -> tuple[dict[str, np.ndarray
     return arrays, {name: round(g, 4) for g, name in told if g > 0}
 
 
-def _forest(rows: TaughtRows, settings: Settings, objective: Objective, shape: TreeShape,
-            again: int) -> dict[str, np.ndarray]:
+def _forest(
+    rows: TaughtRows, settings: Settings, objective: Objective, shape: TreeShape, again: int
+) -> dict[str, np.ndarray]:
     return fit_trees(rows.features, rows.label, rows.group, objective, shape, seed=settings.seed + again, threads=1)
 
 

@@ -39,18 +39,25 @@ def fit_neighbours(name: str, interactions: Interactions, settings: Settings) ->
     share = half_life_share(name, settings)
     columns, fresh = _columns(interactions, settings, share)
     if not columns.nnz:
-        raise TooSparse("expected events of interest to compare items by, got none before the cutoff: load events "
-                        "(`python -m pipelines import FOLDER`) or choose a later cutoff (P01)")
+        raise TooSparse(
+            "expected events of interest to compare items by, got none before the cutoff: load events "
+            "(`python -m pipelines import FOLDER`) or choose a later cutoff (P01)"
+        )
     rows = sparse.csr_matrix(columns.T)
     work = partial(_best, rows, fresh, settings.neighbours)
     with ThreadPoolExecutor(settings.train_threads) as pool:
         blocks = list(pool.map(lambda block: work(*block), _blocks(rows, fresh)))
     lengths, indices, data = (np.concatenate(parts) for parts in zip(*blocks, strict=True))
     arrays = {"indptr": indptr_of(lengths), "indices": indices, "data": data}
-    config = {"neighbours": settings.neighbours, "neighbours_history": settings.neighbours_history,
-              "half_life_share": share,
-              "rows": len(interactions), "pairs": int(columns.nnz), "similar_pairs": len(data),
-              "items_with_neighbours": int((lengths > 0).sum())}
+    config = {
+        "neighbours": settings.neighbours,
+        "neighbours_history": settings.neighbours_history,
+        "half_life_share": share,
+        "rows": len(interactions),
+        "pairs": int(columns.nnz),
+        "similar_pairs": len(data),
+        "items_with_neighbours": int((lengths > 0).sum()),
+    }
     return Bundle(name, config, arrays, {"item": interactions.items})
 
 
@@ -60,8 +67,9 @@ def half_life_share(name: str, settings: Settings) -> float:
     return own if "reverse" in name and own >= 0 else settings.neighbours_half_life_share
 
 
-def _columns(interactions: Interactions, settings: Settings,
-             share: float) -> tuple[sparse.csr_matrix, sparse.csr_matrix]:
+def _columns(
+    interactions: Interactions, settings: Settings, share: float
+) -> tuple[sparse.csr_matrix, sparse.csr_matrix]:
     """(owners, items) float32 columns of length 1, and the same with every cell faded by the age of its pair.
 
     Before, each row was divided by the fourth root of its length, so that the product of two cells is by the root.
@@ -114,8 +122,9 @@ def _blocks(rows: sparse.csr_matrix, columns: sparse.csr_matrix) -> Iterator[tup
     return zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True)
 
 
-def _best(rows: sparse.csr_matrix, columns: sparse.csr_matrix, keep: int,
-          start: int, stop: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _best(
+    rows: sparse.csr_matrix, columns: sparse.csr_matrix, keep: int, start: int, stop: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Lengths, indices and cosines of the `keep` nearest of the items start..stop.
 
     Row, cosine (bits of a positive float ascend like its value) and column are packed into one integer: a single

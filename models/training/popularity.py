@@ -12,8 +12,9 @@ from models.nouns.vocabulary import KIND_WEIGHTS, InteractionKind
 from models.settings import Settings
 
 
-def fit_popularity(users: Entities, startups: Entities, interactions: Interactions, as_of_us: int,
-                   settings: Settings) -> Bundle:
+def fit_popularity(
+    users: Entities, startups: Entities, interactions: Interactions, as_of_us: int, settings: Settings
+) -> Bundle:
     """The bundle popularity_v1: user_popularity, startup_popularity, user_trending, startup_trending, float32 in 0..1.
 
     Popularity is log(views + 3 x interactions + 1) / log(maximum), the maximum taken over everybody of that kind at
@@ -29,8 +30,12 @@ def fit_popularity(users: Entities, startups: Entities, interactions: Interactio
         maxima[entities.entity.value] = maximum
         arrays[f"{entities.entity}_popularity"] = popularity(views, counts, maximum)
         arrays[f"{entities.entity}_trending"] = trending(events, as_of_us, settings)
-    config = {"max": maxima, "rows": len(interactions), "trending_days": settings.trending_days,
-              "trending_half_life_days": settings.trending_half_life_days}
+    config = {
+        "max": maxima,
+        "rows": len(interactions),
+        "trending_days": settings.trending_days,
+        "trending_half_life_days": settings.trending_half_life_days,
+    }
     return Bundle("popularity_v1", config, arrays, {"user": users.ids, "startup": startups.ids})
 
 

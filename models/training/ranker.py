@@ -48,9 +48,11 @@ class RankingRows:
 
     def __post_init__(self) -> None:
         if self.features.shape != (len(self.label), len(FEATURES)) or len(self.label) != len(self.group):
-            raise TrainingError(f"expected {len(FEATURES)} features, a label and an owner a row, got "
-                                f"{self.features.shape}, {self.label.shape}, {self.group.shape}; "
-                                "build the ranking set again")
+            raise TrainingError(
+                f"expected {len(FEATURES)} features, a label and an owner a row, got "
+                f"{self.features.shape}, {self.label.shape}, {self.group.shape}; "
+                "build the ranking set again"
+            )
         if not np.isfinite(self.features).all() or not np.isin(self.label, (0, 1)).all():
             raise TrainingError("features must be finite and labels 0 or 1; build the ranking set again")
 
@@ -94,8 +96,9 @@ class _Pairs:
         return self.positive[order], self.negative[self.start[order] + pick]
 
 
-def fit_ranker(rows: RankingRows, settings: Settings, validation: RankingRows | None = None,
-               about: Mapping[str, Any] | None = None) -> Bundle:
+def fit_ranker(
+    rows: RankingRows, settings: Settings, validation: RankingRows | None = None, about: Mapping[str, Any] | None = None
+) -> Bundle:
     """Fit "ranker_v1"; the same rows and settings give the same bytes.
 
     validation: rows of other owners. Without it, one owner in five is held out (R19). Either way the weights of the
@@ -109,17 +112,32 @@ def fit_ranker(rows: RankingRows, settings: Settings, validation: RankingRows | 
     with _reproducible(settings.seed):
         fitted = _train(training, guard, settings)
     if fitted.overfitted:
-        warnings.append("the held-out loss rose again while the training loss fell: the best epoch is served; "
-                        "fewer epochs or a lower learning rate overfit less (C38)")
+        warnings.append(
+            "the held-out loss rose again while the training loss fell: the best epoch is served; "
+            "fewer epochs or a lower learning rate overfit less (C38)"
+        )
     for warning in warnings:
         _LOG.warning("ranker: %s", warning)
     files = {f"{RANKER}.pth": fitted.last} | ({f"{RANKER}_best.pth": fitted.best} if guard is not None else {})
-    config = {**(about or {}), "features": list(FEATURES), "hidden": settings.ranker_hidden, "dropout": DROPOUT,
-              "epochs": settings.ranker_epochs, "batch_size": settings.ranker_batch, "seed": settings.seed,
-              "learning_rate": settings.ranker_learning_rate, "pairs_per_positive": _EACH, "pairs_per_epoch": _PAIRS,
-              "rows": len(rows.label), "positives": rows.positives, "owners": len(np.unique(rows.group)),
-              "validated_on": 0 if guard is None else len(np.unique(guard.group)),
-              "parameters": int(sum(a.size for a in fitted.arrays.values())), **fitted.report, "warnings": warnings}
+    config = {
+        **(about or {}),
+        "features": list(FEATURES),
+        "hidden": settings.ranker_hidden,
+        "dropout": DROPOUT,
+        "epochs": settings.ranker_epochs,
+        "batch_size": settings.ranker_batch,
+        "seed": settings.seed,
+        "learning_rate": settings.ranker_learning_rate,
+        "pairs_per_positive": _EACH,
+        "pairs_per_epoch": _PAIRS,
+        "rows": len(rows.label),
+        "positives": rows.positives,
+        "owners": len(np.unique(rows.group)),
+        "validated_on": 0 if guard is None else len(np.unique(guard.group)),
+        "parameters": int(sum(a.size for a in fitted.arrays.values())),
+        **fitted.report,
+        "warnings": warnings,
+    }
     return Bundle(RANKER, config, fitted.arrays, files=files)
 
 
@@ -152,11 +170,14 @@ def _diagnose(rows: RankingRows, settings: Settings) -> list[str]:
     """What is wrong with the rows (P08): raises where nothing can be learned, else names what to look at."""
     negatives, needed = len(rows.label) - rows.positives, settings.ranker_min_positives
     if rows.positives < needed:
-        raise TrainingError(f"{rows.positives} positives, {needed} needed (C53); "
-                            "the rules rank until more feedback came in")
+        raise TrainingError(
+            f"{rows.positives} positives, {needed} needed (C53); the rules rank until more feedback came in"
+        )
     if not len(_Pairs.of(rows).positive):
-        raise TrainingError(f"no owner has both a positive and a negative among {rows.positives} positives and "
-                            f"{negatives} negatives; raise the negative ratio or record views")
+        raise TrainingError(
+            f"no owner has both a positive and a negative among {rows.positives} positives and "
+            f"{negatives} negatives; raise the negative ratio or record views"
+        )
     found = []
     if not 0.5 <= negatives / rows.positives <= 20:
         found.append(f"imbalanced: {rows.positives} positives, {negatives} negatives; 2 a positive work well (C43)")
@@ -221,11 +242,14 @@ def _train(rows: RankingRows, guard: RankingRows | None, settings: Settings) -> 
         if watched is None or held_out[-1] <= min(held_out):
             best, best_epoch = _state(net), epoch + 1
     if not np.isfinite(losses[-1]):
-        raise TrainingError(f"the ranker's loss is {losses[-1]} after {settings.ranker_epochs} epochs; "
-                            f"lower the learning rate (now {settings.ranker_learning_rate})")
+        raise TrainingError(
+            f"the ranker's loss is {losses[-1]} after {settings.ranker_epochs} epochs; "
+            f"lower the learning rate (now {settings.ranker_learning_rate})"
+        )
     layers = sorted({key.split(".")[0] for key in best}, key=int)
-    arrays = {f"{kind}_{i}": best[f"{layer}.{kind}"].numpy()
-              for i, layer in enumerate(layers) for kind in ("weight", "bias")}
+    arrays = {
+        f"{kind}_{i}": best[f"{layer}.{kind}"].numpy() for i, layer in enumerate(layers) for kind in ("weight", "bias")
+    }
     report = {"best_epoch": best_epoch, "loss": [round(x, 6) for x in losses]}
     if watched is not None:
         report["validation_loss"] = [round(x, 6) for x in held_out]
@@ -233,8 +257,14 @@ def _train(rows: RankingRows, guard: RankingRows | None, settings: Settings) -> 
     return _Fitted(arrays, _file(_state(net)), _file(best), report, overfitted)
 
 
-def _epoch(net: torch.nn.Sequential, optimiser: torch.optim.Optimizer, features: torch.Tensor,
-           positive: np.ndarray, negative: np.ndarray, batch: int) -> float:
+def _epoch(
+    net: torch.nn.Sequential,
+    optimiser: torch.optim.Optimizer,
+    features: torch.Tensor,
+    positive: np.ndarray,
+    negative: np.ndarray,
+    batch: int,
+) -> float:
     """One pass over these pairs in batches of `batch` pairs; returns the mean loss."""
     import torch
 
@@ -249,8 +279,9 @@ def _epoch(net: torch.nn.Sequential, optimiser: torch.optim.Optimizer, features:
     return total / len(positive)
 
 
-def _pairwise(net: torch.nn.Sequential, features: torch.Tensor, above: torch.Tensor,
-              below: torch.Tensor) -> torch.Tensor:
+def _pairwise(
+    net: torch.nn.Sequential, features: torch.Tensor, above: torch.Tensor, below: torch.Tensor
+) -> torch.Tensor:
     """Mean of log(1 + exp(-(s+ - s-))): a positive should score above a negative of its owner (C35)."""
     import torch
 
@@ -271,8 +302,9 @@ class _Watch:
 
         pairs = _Pairs.of(rows)
         if not len(pairs.positive):
-            raise TrainingError("the validation set has no owner with both a positive and a negative; "
-                                "give another or none")
+            raise TrainingError(
+                "the validation set has no owner with both a positive and a negative; give another or none"
+            )
         positive, negative = pairs.draw(np.random.default_rng(0))
         features = torch.from_numpy(np.ascontiguousarray(rows.features, np.float32))
         return cls(features, torch.from_numpy(positive), torch.from_numpy(negative))

@@ -42,8 +42,10 @@ class TreeShape:
 
     def __post_init__(self) -> None:
         if not 2 <= self.leaves <= MOST_LEAVES or min(self.trees, self.min_leaf, self.truncation, self.patience) < 1:
-            raise TrainingError(f"expected 2..{MOST_LEAVES} leaves and at least one tree, row, place and tree of "
-                                f"patience, got {self}; correct the settings")
+            raise TrainingError(
+                f"expected 2..{MOST_LEAVES} leaves and at least one tree, row, place and tree of "
+                f"patience, got {self}; correct the settings"
+            )
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,8 +60,10 @@ class _Rows:
     def __post_init__(self) -> None:
         n, columns = len(self.label), [self.label, self.group, *([] if self.weight is None else [self.weight])]
         if self.features.ndim != 2 or len(self.features) != n or any(c.shape != (n,) for c in columns):
-            raise TrainingError(f"expected features, a label, a group and no or one weight a row, got "
-                                f"{self.features.shape} and {[c.shape for c in columns]}; build the rows again")
+            raise TrainingError(
+                f"expected features, a label, a group and no or one weight a row, got "
+                f"{self.features.shape} and {[c.shape for c in columns]}; build the rows again"
+            )
         if not np.isfinite(self.features).all() or not (np.isfinite(self.label) & (self.label >= 0)).all():
             raise TrainingError("features must be finite and labels from 0 on; build the rows again")
         if self.weight is not None and not (np.isfinite(self.weight).all() and (self.weight >= 0).all()):
@@ -81,11 +85,14 @@ class _Rows:
         if not ((mine > 0) & (mine < sizes)).any():
             raise TrainingError("no group has both a positive and a negative row; there is no order to learn from")
         if sizes.max() > MOST_ROWS_OF_A_GROUP:
-            raise TrainingError(f"a group has {sizes.max()} rows, at most {MOST_ROWS_OF_A_GROUP} can be compared; "
-                                "draw fewer negatives a group")
+            raise TrainingError(
+                f"a group has {sizes.max()} rows, at most {MOST_ROWS_OF_A_GROUP} can be compared; "
+                "draw fewer negatives a group"
+            )
         order = np.argsort(group, kind="stable")
-        return _Rows(self.features[order], self.label[order], group[order],
-                     None if self.weight is None else self.weight[order])
+        return _Rows(
+            self.features[order], self.label[order], group[order], None if self.weight is None else self.weight[order]
+        )
 
 
 def fit_trees(
@@ -124,30 +131,56 @@ def fit_trees(
 
 def _parameters(objective: Objective, shape: TreeShape, seed: int, threads: int) -> dict[str, Any]:
     chosen: dict[str, Any] = {
-        "objective": objective, "num_leaves": shape.leaves, "learning_rate": shape.learning_rate,
-        "min_data_in_leaf": shape.min_leaf, "lambda_l2": shape.l2, "seed": seed, "num_threads": threads,
-        "feature_fraction": shape.columns, "deterministic": True, "force_row_wise": True, "feature_pre_filter": False,
-        "max_bin": shape.bins, "verbosity": -1}
+        "objective": objective,
+        "num_leaves": shape.leaves,
+        "learning_rate": shape.learning_rate,
+        "min_data_in_leaf": shape.min_leaf,
+        "lambda_l2": shape.l2,
+        "seed": seed,
+        "num_threads": threads,
+        "feature_fraction": shape.columns,
+        "deterministic": True,
+        "force_row_wise": True,
+        "feature_pre_filter": False,
+        "max_bin": shape.bins,
+        "verbosity": -1,
+    }
     if objective == "lambdarank":
-        chosen |= {"lambdarank_truncation_level": shape.truncation, "label_gain": [0, 1], "metric": "ndcg",
-                   "eval_at": [shape.truncation]}
+        chosen |= {
+            "lambdarank_truncation_level": shape.truncation,
+            "label_gain": [0, 1],
+            "metric": "ndcg",
+            "eval_at": [shape.truncation],
+        }
     return chosen
 
 
-def _boosted(training: _Rows, guard: _Rows | None, objective: Objective, shape: TreeShape,
-             parameters: dict[str, Any]) -> lightgbm.Booster:
+def _boosted(
+    training: _Rows, guard: _Rows | None, objective: Objective, shape: TreeShape, parameters: dict[str, Any]
+) -> lightgbm.Booster:
     import lightgbm
 
     def dataset(rows: _Rows, reference: lightgbm.Dataset | None = None) -> lightgbm.Dataset:
         sizes = np.unique(rows.group, return_counts=True)[1] if objective == "lambdarank" else None
-        return lightgbm.Dataset(np.ascontiguousarray(rows.features, np.float32), rows.label.astype(np.float32),
-                                reference=reference, weight=rows.weight, group=sizes, params=parameters)
+        return lightgbm.Dataset(
+            np.ascontiguousarray(rows.features, np.float32),
+            rows.label.astype(np.float32),
+            reference=reference,
+            weight=rows.weight,
+            group=sizes,
+            params=parameters,
+        )
 
     data = dataset(training)
     if guard is None:
         return lightgbm.train(parameters, data, shape.trees)
-    return lightgbm.train(parameters, data, shape.trees, valid_sets=[dataset(guard, data)],
-                          callbacks=[lightgbm.early_stopping(shape.patience, verbose=False)])
+    return lightgbm.train(
+        parameters,
+        data,
+        shape.trees,
+        valid_sets=[dataset(guard, data)],
+        callbacks=[lightgbm.early_stopping(shape.patience, verbose=False)],
+    )
 
 
 def _arrays(trees: list[dict[str, Any]]) -> dict[str, np.ndarray]:
@@ -159,10 +192,14 @@ def _arrays(trees: list[dict[str, Any]]) -> dict[str, np.ndarray]:
         leaves.append(len(told))
         values += told
     feature, threshold, first, last = zip(*nodes, strict=True) if nodes else ((), (), (), ())
-    return {"leaves": np.array(leaves, np.int16), "feature": np.array(feature, np.int16),
-            "threshold": _rounded_down(np.array(threshold, np.float64)),
-            "first": np.array(first, np.uint8), "last": np.array(last, np.uint8),
-            "value": np.array(values, np.float64)}
+    return {
+        "leaves": np.array(leaves, np.int16),
+        "feature": np.array(feature, np.int16),
+        "threshold": _rounded_down(np.array(threshold, np.float64)),
+        "first": np.array(first, np.uint8),
+        "last": np.array(last, np.uint8),
+        "value": np.array(values, np.float64),
+    }
 
 
 def _nodes(node: dict[str, Any], values: list[float]) -> Iterator[tuple[int, float, int, int]]:

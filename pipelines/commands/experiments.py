@@ -65,9 +65,11 @@ def _measure(settings: Settings, args: argparse.Namespace) -> None:
 
 def _table(found: dict[str, Any]) -> str:
     """The figures as lines: a group's name, counts, and each rate in percent with its interval."""
-    lines = [f"answers shown from {found['since']} to {found['made_at']}, "
-             f"acts within {found['attribution_days']:g} days of it; {found['unshown_acts']} acts on what nobody said "
-             "was shown"]
+    lines = [
+        f"answers shown from {found['since']} to {found['made_at']}, "
+        f"acts within {found['attribution_days']:g} days of it; {found['unshown_acts']} acts on what nobody said "
+        "was shown"
+    ]
     names = ("click_through", "conversion", "application", "satisfaction", "precision_at_10")
     titles = "".join(f"{n.replace('_', ' '):>24}" for n in names)
     lines.append(f"{'':34}{'owners':>8}{'shown':>9}{titles}{'age':>8}")
@@ -75,12 +77,15 @@ def _table(found: dict[str, Any]) -> str:
         for g in groups:
             rates = "".join(f"{_percent(g[n]):>24}" for n in names)
             age = g["age_days"]["value"]
-            lines.append(f"{(kind + ' ' + g['name']).strip():34}{g['owners']:8}{g['impressions']:9}{rates}"
-                         + (f"{age:8.1f}" if age is not None else f"{'':8}"))
+            lines.append(
+                f"{(kind + ' ' + g['name']).strip():34}{g['owners']:8}{g['impressions']:9}{rates}"
+                + (f"{age:8.1f}" if age is not None else f"{'':8}")
+            )
     for e in found["experiments"]:
         owners = ", ".join(f"{a['name']} {a['owners']}" for a in e["arms"])
-        lines.append(f"experiment {e['name']} ({e['edition']}), {e['days']} days: {owners} owners; "
-                     + e["sample_ratio"]["says"])
+        lines.append(
+            f"experiment {e['name']} ({e['edition']}), {e['days']} days: {owners} owners; " + e["sample_ratio"]["says"]
+        )
         lines += [f"  {d['says']}" for d in e["differences"]]
     return "\n".join(lines)
 

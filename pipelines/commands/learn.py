@@ -94,8 +94,9 @@ def newest_run(settings: Settings) -> tuple[Run, str]:
     """A run over the newest snapshot, and its name; the same for all steps, so that base models are refitted once."""
     stored = Artifacts(settings).stored("snapshots")
     if not stored:
-        raise DataError(f"expected a snapshot under {settings.artifacts}, found none; "
-                        "run `python -m pipelines export` first")
+        raise DataError(
+            f"expected a snapshot under {settings.artifacts}, found none; run `python -m pipelines export` first"
+        )
     name = stored[-1].name
     as_of = parse_instant(read_manifest(stored[-1])["as_of"])
     return Run.start(settings, f"learn-{name}", as_of, fresh=True), name

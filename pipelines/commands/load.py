@@ -43,5 +43,8 @@ def _import(settings: Settings, args: argparse.Namespace) -> None:
     for reason, n in sorted(loaded.rejected.items(), key=lambda r: (-r[1], r[0])):
         print(f"set aside\t{n}\t{reason}")
     if loaded.rejected:
-        log.warning("%d rows were set aside; each stands with its line and reason in %s",
-                    sum(loaded.rejected.values()), loaded.report)
+        log.warning(
+            "%d rows were set aside; each stands with its line and reason in %s",
+            sum(loaded.rejected.values()),
+            loaded.report,
+        )

@@ -28,8 +28,14 @@ def _refresh(settings: Settings, args: argparse.Namespace) -> None:
     migrate(engine(settings))
     as_of = passed(args.as_of) if args.as_of else _newest(settings)
     done = refresh(settings, f"refresh-{uuid.uuid4().hex[:12]}", as_of, not args.no_publish)
-    decided(settings, "refresh", "publish" if done["published"] else "skip", [done["reason"]],
-            release=done.get("release"), refreshes=done.get("refreshes"))
+    decided(
+        settings,
+        "refresh",
+        "publish" if done["published"] else "skip",
+        [done["reason"]],
+        release=done.get("release"),
+        refreshes=done.get("refreshes"),
+    )
     print(json.dumps(done, indent=1))
 
 

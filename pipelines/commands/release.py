@@ -101,8 +101,9 @@ def from_profiles(settings: Settings, release: Release, surface: Surface, path: 
     mine = table
     if "role" in table and key == "user_id":
         mine = table[table["role"].map(lambda word: not folded(word) or Role.of(word) is surface.role).astype(bool)]
-    owners = recipe.strangers([text_of(recipe.owners.told({str(k): str(v) for k, v in row.items()}))
-                               for row in mine.to_dict("records")])
+    owners = recipe.strangers(
+        [text_of(recipe.owners.told({str(k): str(v) for k, v in row.items()})) for row in mine.to_dict("records")]
+    )
     out = (mine["opted_out_at"].str.strip() != "").to_numpy() if "opted_out_at" in mine else owners.opted_out
     return mine[key].to_numpy(str), score_owners(recipe, replace(owners, opted_out=out))
 
@@ -140,8 +141,13 @@ def _explain(settings: Settings, args: argparse.Namespace) -> None:
         recorded = arm[1].of(recorded)
         recipe = under(recipe, bundles, recorded)
     recipe, owners = _owner_of(settings, release, recipe, row)
-    about = {"owner": args.owner, "release": release.id, "experiment": arm[0].name if arm else None,
-             "arm": arm[1].name if arm else None, **explain(recipe, owners, recorded.depth)}
+    about = {
+        "owner": args.owner,
+        "release": release.id,
+        "experiment": arm[0].name if arm else None,
+        "arm": arm[1].name if arm else None,
+        **explain(recipe, owners, recorded.depth),
+    }
     if args.item:
         item = int(recipe.items.ids.rows_of([args.item.lower()])[0])
         about = {k: v for k, v in about.items() if k != "list"} | {

@@ -20,25 +20,35 @@ from pipelines.learning.train import fit
 from pipelines.runs.run import parse_instant, slug_of
 
 #: Option -> (variable whose setting it replaces for this one run, what it is).
-_ALS = {"factors": ("MATCHBOOK_ALS_FACTORS", "length of a vector (C21)"),
-        "regularization": ("MATCHBOOK_ALS_REGULARIZATION", "(C22)"),
-        "iterations": ("MATCHBOOK_ALS_ITERATIONS", "(C23)"),
-        "alpha": ("MATCHBOOK_ALS_ALPHA", "confidence of one unit of weight (C24)"),
-        "min-interactions": ("MATCHBOOK_ALS_MIN_INTERACTIONS", "leave out owners with fewer (C31)")}
+_ALS = {
+    "factors": ("MATCHBOOK_ALS_FACTORS", "length of a vector (C21)"),
+    "regularization": ("MATCHBOOK_ALS_REGULARIZATION", "(C22)"),
+    "iterations": ("MATCHBOOK_ALS_ITERATIONS", "(C23)"),
+    "alpha": ("MATCHBOOK_ALS_ALPHA", "confidence of one unit of weight (C24)"),
+    "min-interactions": ("MATCHBOOK_ALS_MIN_INTERACTIONS", "leave out owners with fewer (C31)"),
+}
 _OWN = ("factors", "regularization", "alpha")  # what reverse ALS may have of its own
-_ALS_REVERSE = {option: (variable.replace("_ALS_", "_ALS_REVERSE_") if option in _OWN else variable, about)
-                for option, (variable, about) in _ALS.items()}
-_TWO_TOWER = {"epochs": ("MATCHBOOK_TWO_TOWER_EPOCHS", "at most; late events tell when to stop (C32)"),
-              "batch-size": ("MATCHBOOK_TWO_TOWER_BATCH", "pairs of a batch"),
-              "learning-rate": ("MATCHBOOK_TWO_TOWER_LEARNING_RATE", "Adam's step"),
-              "dimensions": ("MATCHBOOK_TWO_TOWER_DIMENSIONS", "length of a vector"),
-              "device": ("MATCHBOOK_DEVICE", "cpu or cuda")}
-_CONTENT = {"dimensions": ("MATCHBOOK_CONTENT_DIMENSIONS", "length of a vector"),
-            "terms": ("MATCHBOOK_CONTENT_TERMS", "words known at most")}
-_STEPS = {"train-als": ("als_v1", _ALS, "ALS, startups for users"),
-          "train-als-reverse": ("als_reverse_v1", _ALS_REVERSE, "ALS, users for startups"),
-          "train-two-tower": ("two_tower_v1", _TWO_TOWER, "the two-tower with features"),
-          "train-content": ("content_v1", _CONTENT, "the text space of profiles")}
+_ALS_REVERSE = {
+    option: (variable.replace("_ALS_", "_ALS_REVERSE_") if option in _OWN else variable, about)
+    for option, (variable, about) in _ALS.items()
+}
+_TWO_TOWER = {
+    "epochs": ("MATCHBOOK_TWO_TOWER_EPOCHS", "at most; late events tell when to stop (C32)"),
+    "batch-size": ("MATCHBOOK_TWO_TOWER_BATCH", "pairs of a batch"),
+    "learning-rate": ("MATCHBOOK_TWO_TOWER_LEARNING_RATE", "Adam's step"),
+    "dimensions": ("MATCHBOOK_TWO_TOWER_DIMENSIONS", "length of a vector"),
+    "device": ("MATCHBOOK_DEVICE", "cpu or cuda"),
+}
+_CONTENT = {
+    "dimensions": ("MATCHBOOK_CONTENT_DIMENSIONS", "length of a vector"),
+    "terms": ("MATCHBOOK_CONTENT_TERMS", "words known at most"),
+}
+_STEPS = {
+    "train-als": ("als_v1", _ALS, "ALS, startups for users"),
+    "train-als-reverse": ("als_reverse_v1", _ALS_REVERSE, "ALS, users for startups"),
+    "train-two-tower": ("two_tower_v1", _TWO_TOWER, "the two-tower with features"),
+    "train-content": ("content_v1", _CONTENT, "the text space of profiles"),
+}
 
 
 def register(steps: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -51,8 +61,15 @@ def register(steps: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
         for option, (variable, meaning) in options.items():
             parser.add_argument(f"--{option}", dest=variable, metavar="VALUE", help=f"{meaning}; default: {variable}")
         if name != "content_v1":
-            parser.add_argument("--test-split", type=_share, default=None, metavar="SHARE", help=(
-                "first judge the model by the last SHARE of the events (0.2 of them for train-als, C25; 0: do not)"))
+            parser.add_argument(
+                "--test-split",
+                type=_share,
+                default=None,
+                metavar="SHARE",
+                help=(
+                    "first judge the model by the last SHARE of the events (0.2 of them for train-als, C25; 0: do not)"
+                ),
+            )
         parser.set_defaults(run=partial(_train, name, tuple(options.values())), needs_servers=False)
 
 
@@ -67,8 +84,14 @@ def _train(name: str, options: tuple[tuple[str, str], ...], settings: Settings, 
     version = Artifacts(settings).store_bundle(bundle, slug_of(parse_instant(snapshot.manifest["as_of"])))
     folder = settings.artifacts / "bundles" / name / version
     files = sorted(str(p) for p in folder.iterdir())
-    result = {"name": name, "version": version, "snapshot": snapshot.name, **report,
-              "config": dict(bundle.config), "files": files}
+    result = {
+        "name": name,
+        "version": version,
+        "snapshot": snapshot.name,
+        **report,
+        "config": dict(bundle.config),
+        "files": files,
+    }
     sys.stdout.write(json.dumps(result, indent=1) + "\n")
     return 0
 
@@ -89,8 +112,10 @@ def _snapshot(settings: Settings, as_of: datetime | None, given: Path | None) ->
         stored = [p for p in stored if p.name.rsplit("-", 1)[0] == slug_of(as_of)]
     if not stored:
         wanted = f" of {as_of.isoformat()}" if as_of else ""
-        raise DataError(f"expected a snapshot{wanted} under {settings.artifacts}, found none; run `python -m pipelines "
-                        f"export{f' --as-of {as_of.isoformat()}' if as_of else ''}` first")
+        raise DataError(
+            f"expected a snapshot{wanted} under {settings.artifacts}, found none; run `python -m pipelines "
+            f"export{f' --as-of {as_of.isoformat()}' if as_of else ''}` first"
+        )
     return stored[-1]
 
 

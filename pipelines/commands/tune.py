@@ -59,21 +59,26 @@ def _snapshot(settings: Settings, given: Path | None) -> Path:
         return given if given.is_dir() else settings.artifacts / "snapshots" / given.name
     stored = Artifacts(settings).stored("snapshots")
     if not stored:
-        raise DataError(f"expected a snapshot under {settings.artifacts}, found none; "
-                        "run `python -m pipelines export` first")
+        raise DataError(
+            f"expected a snapshot under {settings.artifacts}, found none; run `python -m pipelines export` first"
+        )
     return stored[-1]
 
 
 def table(found: dict[str, Any]) -> str:
     """What was found, a model a line: NDCG@10 of the start and of the best, and whether the best is taken over."""
-    lines = [f"tuned on {found['snapshot']}, events from {found['cut']} on held out",
-             f"{'model':28} {'trials':>6} {'start':>7} {'best':>7} {'gain, 95% interval':>28}  taken over"]
+    lines = [
+        f"tuned on {found['snapshot']}, events from {found['cut']} on held out",
+        f"{'model':28} {'trials':>6} {'start':>7} {'best':>7} {'gain, 95% interval':>28}  taken over",
+    ]
     for model, verdict in found["models"].items():
         gain = verdict["gain"]
         taken = json.dumps(verdict["best"]["values"]) if verdict["adopted"] else "no: not beyond chance"
         interval = f"{gain['mean']:+.4f} [{gain['low']:+.4f}, {gain['high']:+.4f}]"
-        lines.append(f"{model:28} {verdict['trials']:6} {verdict['start']['ndcg']:7.4f} "
-                     f"{verdict['best']['ndcg']:7.4f} {interval:>28}  {taken}")
+        lines.append(
+            f"{model:28} {verdict['trials']:6} {verdict['start']['ndcg']:7.4f} "
+            f"{verdict['best']['ndcg']:7.4f} {interval:>28}  {taken}"
+        )
     return "\n".join([*lines, ""])
 
 

@@ -15,14 +15,34 @@ _COUNT = ("bigint", "integer", "smallint")
 #: view -> column -> the types it may have; the first one is the one to name.
 CONTRACT: dict[str, dict[str, tuple[str, ...]]] = {
     "matchbook_users": {
-        "user_id": _ID, "role": _TEXT, "created_at": _INSTANT, "updated_at": _INSTANT, "name": _TEXT,
-        "headline": _TEXT, "skills": _TEXT, "interests": _TEXT, "location": _TEXT, "opted_out_at": _INSTANT},
+        "user_id": _ID,
+        "role": _TEXT,
+        "created_at": _INSTANT,
+        "updated_at": _INSTANT,
+        "name": _TEXT,
+        "headline": _TEXT,
+        "skills": _TEXT,
+        "interests": _TEXT,
+        "location": _TEXT,
+        "opted_out_at": _INSTANT,
+    },
     "matchbook_startups": {
-        "startup_id": _ID, "name": _TEXT, "description": _TEXT, "category": _TEXT, "field": _TEXT, "type": _TEXT,
-        "tags": _TEXT, "stage": _TEXT, "location": _TEXT, "founder_id": _ID, "created_at": _INSTANT,
-        "updated_at": _INSTANT, "withdrawn_at": _INSTANT, "views": _COUNT},
-    "matchbook_interactions": {
-        "user_id": _ID, "startup_id": _ID, "interaction_type": _TEXT, "occurred_at": _INSTANT},
+        "startup_id": _ID,
+        "name": _TEXT,
+        "description": _TEXT,
+        "category": _TEXT,
+        "field": _TEXT,
+        "type": _TEXT,
+        "tags": _TEXT,
+        "stage": _TEXT,
+        "location": _TEXT,
+        "founder_id": _ID,
+        "created_at": _INSTANT,
+        "updated_at": _INSTANT,
+        "withdrawn_at": _INSTANT,
+        "views": _COUNT,
+    },
+    "matchbook_interactions": {"user_id": _ID, "startup_id": _ID, "interaction_type": _TEXT, "occurred_at": _INSTANT},
 }
 
 _COLUMNS_OF_VIEWS = """
@@ -40,12 +60,18 @@ def check_contract(engine: Engine) -> None:
             found.setdefault(row.view, {})[row.column] = row.type
     broken = [said for view, columns in CONTRACT.items() for said in _complaints(view, columns, found.get(view))]
     if broken:
-        raise ContractError("the platform's views break their contract:\n  " + "\n  ".join(broken)
-                            + "\nWrite them over your own tables as docs/platform-data.md shows, then try again")
+        raise ContractError(
+            "the platform's views break their contract:\n  "
+            + "\n  ".join(broken)
+            + "\nWrite them over your own tables as docs/platform-data.md shows, then try again"
+        )
 
 
 def _complaints(view: str, columns: dict[str, tuple[str, ...]], found: dict[str, str] | None) -> list[str]:
     if found is None:
         return [f"{view}: expected a view with {', '.join(columns)}; there is no such view (is it in the search_path?)"]
-    return [f"{view}.{name}: expected {types[0]}, found {found.get(name, 'no such column')}"
-            for name, types in columns.items() if found.get(name) not in types]
+    return [
+        f"{view}.{name}: expected {types[0]}, found {found.get(name, 'no such column')}"
+        for name, types in columns.items()
+        if found.get(name) not in types
+    ]

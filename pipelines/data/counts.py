@@ -37,15 +37,23 @@ def store_counts(engine: Engine, as_of: datetime, *entities: Entities) -> bool:
             return False
         connection.execute(text("DELETE FROM matchbook_interaction_counts"))
         for everybody in entities:
-            copy_rows(connection, "matchbook_interaction_counts", ("entity", "id", "interactions"),
-                      BytesIO(_as_csv(everybody)))
-        connection.execute(text("INSERT INTO matchbook_counted (as_of) VALUES (:as_of) "
-                                "ON CONFLICT (one) DO UPDATE SET as_of = EXCLUDED.as_of"), {"as_of": as_of})
+            copy_rows(
+                connection,
+                "matchbook_interaction_counts",
+                ("entity", "id", "interactions"),
+                BytesIO(_as_csv(everybody)),
+            )
+        connection.execute(
+            text(
+                "INSERT INTO matchbook_counted (as_of) VALUES (:as_of) "
+                "ON CONFLICT (one) DO UPDATE SET as_of = EXCLUDED.as_of"
+            ),
+            {"as_of": as_of},
+        )
     return True
 
 
-def interaction_count(engine: Engine, entity: Entity, id: UUID, as_of: datetime,
-                      earliest: datetime = EARLIEST) -> int:
+def interaction_count(engine: Engine, entity: Entity, id: UUID, as_of: datetime, earliest: datetime = EARLIEST) -> int:
     """Events of a user (duplicates once) or different users of a startup before an instant; 0 for a stranger."""
     found = rows(engine, f"counts/{entity}", **{f"{entity}_id": id}, as_of=as_of, kinds=KINDS, earliest=earliest)
     return int(found[0].interactions)
@@ -54,8 +62,13 @@ def interaction_count(engine: Engine, entity: Entity, id: UUID, as_of: datetime,
 def _as_csv(everybody: Entities) -> bytes:
     """COPY's CSV of those with any event; who has no row has none."""
     some = np.flatnonzero(everybody.count)
-    table = pa.table({"entity": np.full(len(some), everybody.entity.value), "id": everybody.ids.ids[some],
-                      "interactions": everybody.count[some]})
+    table = pa.table(
+        {
+            "entity": np.full(len(some), everybody.entity.value),
+            "id": everybody.ids.ids[some],
+            "interactions": everybody.count[some],
+        }
+    )
     sink = pa.BufferOutputStream()
     pa.csv.write_csv(table, sink, pa.csv.WriteOptions(include_header=False))
     return bytes(sink.getvalue())

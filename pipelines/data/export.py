@@ -153,8 +153,13 @@ class _Export:
 
     def _people(self, connection: Connection, name: str, schema: pa.Schema) -> People:
         with People(
-            f"matchbook_{name}", self.staging / f"{name}.parquet", schema, self.run.as_of_us, self.earliest_us,
-            self.rejected, self.erased,
+            f"matchbook_{name}",
+            self.staging / f"{name}.parquet",
+            schema,
+            self.run.as_of_us,
+            self.earliest_us,
+            self.rejected,
+            self.erased,
         ) as people:
             copy_tables(connection, name, self.params, people.take)
         return people
@@ -193,9 +198,10 @@ class _Export:
 
     def _take_dismissals(self, table: pa.Table) -> None:
         """Keep those of people and startups that are known, as (n, 3) int64 rows."""
-        user, startup = (rows_of(np.ascontiguousarray(pack_ids(table[c].to_numpy().astype("<U36"))).view("V16").ravel(),
-                                 known)
-                         for c, known in (("user_id", self.known_users), ("startup_id", self.known_startups)))
+        user, startup = (
+            rows_of(np.ascontiguousarray(pack_ids(table[c].to_numpy().astype("<U36"))).view("V16").ravel(), known)
+            for c, known in (("user_id", self.known_users), ("startup_id", self.known_startups))
+        )
         found = np.stack([user, startup, instants(table["at"]).cast(pa.int64()).to_numpy()], axis=1).astype(np.int64)
         self.dismissed.append(found[(user >= 0) & (startup >= 0)])
 
@@ -203,13 +209,19 @@ class _Export:
         """Those of whoever stays, by their row numbers, in order; returns how many."""
         user, startup, at = np.concatenate([np.zeros((0, 3), np.int64), *self.dismissed]).T
         stay = there_users[user] & there_startups[startup]
-        columns = [(np.cumsum(there) - 1)[rows[stay]] for there, rows in
-                   ((there_users, user), (there_startups, startup))]
+        columns = [
+            (np.cumsum(there) - 1)[rows[stay]] for there, rows in ((there_users, user), (there_startups, startup))
+        ]
         order = np.lexsort((columns[1], columns[0]))
         with RowGroups(self.staging / "dismissals.parquet", DISMISSALS) as groups:
-            groups.write(pa.table([pa.array(c[order], f.type) for c, f in
-                                   zip((*columns, at[stay]), DISMISSALS, strict=True)], schema=DISMISSALS))
+            groups.write(
+                pa.table(
+                    [pa.array(c[order], f.type) for c, f in zip((*columns, at[stay]), DISMISSALS, strict=True)],
+                    schema=DISMISSALS,
+                )
+            )
         return int(stay.sum())
+
     def _take_readings(self, table: pa.Table) -> None:
         self.readings.append(copied_readings(self.known_startups, table))
 

@@ -94,8 +94,10 @@ def _check_headers(folder: Path) -> None:
         missing += lacking
         found += [f"{path.name} has {', '.join(header)[:200]}"] * bool(lacking)
     if missing:
-        raise DataError(f"{folder}: {', '.join(missing)} ({'; '.join(found)}); the first line of a file names its "
-                        "columns, see docs/platform-data.md")
+        raise DataError(
+            f"{folder}: {', '.join(missing)} ({'; '.join(found)}); the first line of a file names its "
+            "columns, see docs/platform-data.md"
+        )
 
 
 def _check_room(connection: Connection, folder: Path, before: Loaded | None) -> None:
@@ -103,13 +105,17 @@ def _check_room(connection: Connection, folder: Path, before: Loaded | None) -> 
     if before is not None:
         raise DataError(f"the database holds {before.folder} ({before}), which is not {folder}; {_CURE}")
     if not connection.scalar(text("SELECT count(*) FROM matchbook_migrations WHERE name LIKE 'platform/%'")):
-        raise DataError("this database has a platform of its own, whose tables Matchbook never writes to; import into "
-                        "another one (DATABASE_URL), or leave DATABASE_URL empty for the embedded one")
-    full = [layout.table for layout in LAYOUTS
-            if connection.scalar(text(f"SELECT EXISTS (SELECT 1 FROM {layout.table})"))]
+        raise DataError(
+            "this database has a platform of its own, whose tables Matchbook never writes to; import into "
+            "another one (DATABASE_URL), or leave DATABASE_URL empty for the embedded one"
+        )
+    full = [
+        layout.table for layout in LAYOUTS if connection.scalar(text(f"SELECT EXISTS (SELECT 1 FROM {layout.table})"))
+    ]
     if full:
-        raise DataError(f"expected empty tables, but {', '.join(full)} hold rows that came from no data folder; "
-                        f"{_CURE}")
+        raise DataError(
+            f"expected empty tables, but {', '.join(full)} hold rows that came from no data folder; {_CURE}"
+        )
 
 
 def _transfer(settings: Settings, connection: Connection, folder: Path, digest: str, report: Path) -> Loaded:
@@ -125,9 +131,13 @@ def _transfer(settings: Settings, connection: Connection, folder: Path, digest: 
     if not rejected:
         report.unlink()
     loaded = Loaded(digest, str(folder), counts, rejected, str(report) if rejected else "")
-    connection.execute(text("INSERT INTO matchbook_loads (digest, note, loaded_at) "
-                            "VALUES (:digest, CAST(:note AS jsonb), CURRENT_TIMESTAMP)"),
-                       {"digest": digest, "note": json.dumps(asdict(loaded))})
+    connection.execute(
+        text(
+            "INSERT INTO matchbook_loads (digest, note, loaded_at) "
+            "VALUES (:digest, CAST(:note AS jsonb), CURRENT_TIMESTAMP)"
+        ),
+        {"digest": digest, "note": json.dumps(asdict(loaded))},
+    )
     return loaded
 
 
@@ -136,9 +146,11 @@ def _check_share(settings: Settings, kept: int, rejected: dict[str, int], report
     broken = sum(rejected.values())
     if broken > settings.rejected_share * (kept + broken):
         reasons = ", ".join(f"{reason} ({n})" for reason, n in sorted(rejected.items(), key=lambda r: (-r[1], r[0])))
-        raise DataError(f"{broken} of {kept + broken} rows are broken, more than the share {settings.rejected_share:g} "
-                        f"that may be set aside; nothing was imported. {reasons}. Every one stands in {report}; mend "
-                        "them, or set MATCHBOOK_REJECTED_SHARE=1 to import the rest")
+        raise DataError(
+            f"{broken} of {kept + broken} rows are broken, more than the share {settings.rejected_share:g} "
+            f"that may be set aside; nothing was imported. {reasons}. Every one stands in {report}; mend "
+            "them, or set MATCHBOOK_REJECTED_SHARE=1 to import the rest"
+        )
 
 
 def _keep_rejects(connection: Connection, aside: BinaryIO) -> None:

@@ -30,8 +30,14 @@ _WEEK = 7 * DAY
 _KINDS = np.array([kind.value for kind in InteractionKind])
 
 
-def write_sample(folder: Path, users: int, startups: int, events_per_user: float = EVENTS_PER_USER, seed: int = 42,
-                 ends: datetime = ENDS) -> dict[str, int]:
+def write_sample(
+    folder: Path,
+    users: int,
+    startups: int,
+    events_per_user: float = EVENTS_PER_USER,
+    seed: int = 42,
+    ends: datetime = ENDS,
+) -> dict[str, int]:
     """Write users.csv, startups.csv, interactions.csv and truth.csv; returns rows by file name.
 
     events_per_user is a mean over a long tail. Raises DataError for a size that makes no marketplace.
@@ -45,10 +51,12 @@ def write_sample(folder: Path, users: int, startups: int, events_per_user: float
         events = _write(folder / "interactions.csv", _sorted_events(people, companies, Path(weeks)), quotes="none")
     return {
         "users": _write(folder / "users.csv", (user_rows(size, people, rows) for rows in _parts(users))),
-        "startups": _write(folder / "startups.csv", (startup_rows(size, companies, people, views, rows)
-                                                     for rows in _parts(startups))),
+        "startups": _write(
+            folder / "startups.csv", (startup_rows(size, companies, people, views, rows) for rows in _parts(startups))
+        ),
         "interactions": events,
-        "truth": _write(folder / "truth.csv", [truth_rows(people, companies)])}
+        "truth": _write(folder / "truth.csv", [truth_rows(people, companies)]),
+    }
 
 
 def _spread(size: Size, users: Users, startups: Startups, weeks: Path) -> np.ndarray:
@@ -57,8 +65,9 @@ def _spread(size: Size, users: Users, startups: Startups, weeks: Path) -> np.nda
     first = size.end - SPAN_DAYS * DAY
     with tqdm(total=len(users.id), unit="user", desc="drawing events", disable=not sys.stderr.isatty()) as bar:
         for events in draw_events(size, users, startups, markets_of(size)):
-            seen = events["startup"][(events["kind"] == InteractionKind.VIEW.code)
-                                     & (events["at"] < startups.updated[events["startup"]])]
+            seen = events["startup"][
+                (events["kind"] == InteractionKind.VIEW.code) & (events["at"] < startups.updated[events["startup"]])
+            ]
             views += np.bincount(seen, minlength=len(views))
             _append(events, (events["at"] - first) // _WEEK, weeks)
             bar.update(min(_ROWS, len(users.id) - bar.n))
@@ -86,9 +95,14 @@ def _sorted_events(users: Users, startups: Startups, weeks: Path) -> Iterator[pa
 
 
 def _named(events: np.ndarray, user_ids: pa.Array, startup_ids: pa.Array, kinds: pa.Array) -> pa.Table:
-    return pa.table({
-        "user_id": user_ids.take(pa.array(events["user"])), "startup_id": startup_ids.take(pa.array(events["startup"])),
-        "interaction_type": kinds.take(pa.array(events["kind"])), "occurred_at": instants(events["at"])})
+    return pa.table(
+        {
+            "user_id": user_ids.take(pa.array(events["user"])),
+            "startup_id": startup_ids.take(pa.array(events["startup"])),
+            "interaction_type": kinds.take(pa.array(events["kind"])),
+            "occurred_at": instants(events["at"]),
+        }
+    )
 
 
 def _parts(n: int) -> list[slice]:
@@ -100,8 +114,13 @@ def _write(path: Path, tables: Iterable[pa.Table], quotes: str = "needed") -> in
     aside, rows = path.with_suffix(".part"), 0
     with aside.open("wb") as f:
         for table in tables:
-            pa.csv.write_csv(table, f, pa.csv.WriteOptions(include_header=rows == 0 and f.tell() == 0,
-                                                           quoting_style=quotes, quoting_header="none"))
+            pa.csv.write_csv(
+                table,
+                f,
+                pa.csv.WriteOptions(
+                    include_header=rows == 0 and f.tell() == 0, quoting_style=quotes, quoting_header="none"
+                ),
+            )
             rows += table.num_rows
     aside.replace(path)
     return rows

@@ -35,8 +35,13 @@ def withhold(staged: Snapshot, folder: Path) -> dict[str, dict[str, str]]:
             table = pq.read_table(folder / file)
             for name, how in columns.items():
                 table = table.set_column(schema.get_field_index(name), schema.field(name), pa.array([""] * len(table)))
-                _LOG.warning("the column %s of %ss is left out of this build: it is filled, or blank, because of what "
-                             "came later (at the inner cut, %s)", name, entity, how)
+                _LOG.warning(
+                    "the column %s of %ss is left out of this build: it is filled, or blank, because of what "
+                    "came later (at the inner cut, %s)",
+                    name,
+                    entity,
+                    how,
+                )
             (folder / file).unlink()
             with RowGroups(folder / file, schema) as groups:
                 groups.write(table)

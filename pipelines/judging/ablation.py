@@ -28,8 +28,16 @@ _MOMENTUM = ("_share", "_momentum", "_density")
 _STAYS = ("owner_events",)
 DEMAND, MOMENTUM, FACTS, OTHERS = "demand", "facet momentum", "item facts", "others"
 #: By the beginning of a column's name.
-_GROUPS = {"score_": "models' scores", "rank_": "models' scores", "proposed_by": "models' scores", "item_": FACTS,
-           "lift_": "affinities", "met_": "affinities", "same_": "places", "owner_": "owner"}
+_GROUPS = {
+    "score_": "models' scores",
+    "rank_": "models' scores",
+    "proposed_by": "models' scores",
+    "item_": FACTS,
+    "lift_": "affinities",
+    "met_": "affinities",
+    "same_": "places",
+    "owner_": "owner",
+}
 
 
 def groups(names: Iterable[str]) -> dict[str, tuple[str, ...]]:
@@ -47,8 +55,9 @@ def groups(names: Iterable[str]) -> dict[str, tuple[str, ...]]:
     return {group: tuple(columns) for group, columns in found.items()}
 
 
-def left_out(holdout: Holdout, surface: Surface, lessons: Sequence[Lessons], owners: Owners,
-             outcome: Outcome) -> dict[str, Mapping[str, float | None]]:
+def left_out(
+    holdout: Holdout, surface: Surface, lessons: Sequence[Lessons], owners: Owners, outcome: Outcome
+) -> dict[str, Mapping[str, float | None]]:
     """By ingredient the paired difference of NDCG@10, with its 95% interval, to the ranker with all of them; below 0:
     it is missed. Empty where the surface teaches no ranker. Columns whose names begin like a group's go with it.
 

@@ -27,8 +27,9 @@ ROUTE, RULES, RANKED, SEEDS, POPULAR, RANDOM = "route", "rules", "ranker", "rank
 TAUGHT, CAPPED = "learned", "capped"
 
 
-def contenders(holdout: Holdout, surface: Surface, ranker: Bundle | None,
-               of_the_seed: Bundle | None, learned: Bundle | None = None) -> dict[str, Contender]:
+def contenders(
+    holdout: Holdout, surface: Surface, ranker: Bundle | None, of_the_seed: Bundle | None, learned: Bundle | None = None
+) -> dict[str, Contender]:
     """By name: each source alone, popular, random, the route's own list (no ranker, no union), and the union of all
     sources ranked by the rules, by the network, by the one of the seed's literal recipe, and by the learned ranker.
 
@@ -40,8 +41,9 @@ def contenders(holdout: Holdout, surface: Surface, ranker: Bundle | None,
     return {**chance, **alone, **listed}
 
 
-def recipes(holdout: Holdout, surface: Surface, ranker: Bundle | None,
-            of_the_seed: Bundle | None, learned: Bundle | None = None) -> dict[str, Recipe]:
+def recipes(
+    holdout: Holdout, surface: Surface, ranker: Bundle | None, of_the_seed: Bundle | None, learned: Bundle | None = None
+) -> dict[str, Recipe]:
     """By name the recipe of every contender that makes lists by one: ROUTE, RULES, RANKED, SEEDS, TAUGHT."""
     recipe, base = holdout.recipe(surface), holdout.recipe(surface, "off", "route")
     ranked: dict[str, Ranker | LearnedRanker | None] = {RULES: recipe.ranker}
@@ -64,8 +66,9 @@ def shown(those: Mapping[str, Contender], owners: Owners, threads: int) -> dict[
     return {name: np.concatenate([d[name] for d in done]) for name in those}
 
 
-def ndcg_each(those: Mapping[str, Contender], owners: Owners, truth: sparse.csr_matrix,
-              threads: int) -> dict[str, np.ndarray]:
+def ndcg_each(
+    those: Mapping[str, Contender], owners: Owners, truth: sparse.csr_matrix, threads: int
+) -> dict[str, np.ndarray]:
     """By name (owners,) NDCG@10; truth: (owners, items) relevant pairs of the same owners."""
     return {name: ndcg_of(lists, truth) for name, lists in shown(those, owners, threads).items()}
 
@@ -80,6 +83,7 @@ def _alone(propose: Callable[[Owners, int], Proposal]) -> Contender:
 
 def _lists(recipe: Recipe) -> Contender:
     """The lists as they would be stored, cut at K: the depth decides how many candidates the ranker sees."""
+
     def contender(owners: Owners, _: int) -> np.ndarray:
         lists = recommend(recipe, owners, recipe.settings.depth)
         return places(lists.indptr, np.searchsorted(recipe.catalogue, lists.item))
@@ -89,6 +93,7 @@ def _lists(recipe: Recipe) -> Contender:
 
 def _random(recipe: Recipe) -> Contender:
     """Anything that is not barred, all alike."""
+
     def contender(owners: Owners, start: int) -> np.ndarray:
         rng = np.random.default_rng((recipe.settings.seed, start))
         luck = rng.random((len(owners), len(recipe.catalogue)), np.float32)

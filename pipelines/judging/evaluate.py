@@ -63,8 +63,13 @@ def evaluate(run: Run, snapshot_name: str, leave_out: bool = False) -> dict[str,
     knows anything from its cut on, or the judged ranker anything from the cut that judges it.
     """
     snapshot = Snapshot.open(run.settings.artifacts / "snapshots" / snapshot_name)
-    about = {"snapshot": snapshot_name, "as_of": run.as_of.isoformat(), "k": metrics.K,
-             "sizes": dict(snapshot.manifest.get("counts", {})), "settings": run.settings.recorded()}
+    about = {
+        "snapshot": snapshot_name,
+        "as_of": run.as_of.isoformat(),
+        "k": metrics.K,
+        "sizes": dict(snapshot.manifest.get("counts", {})),
+        "settings": run.settings.recorded(),
+    }
     try:
         stage = open_second_stage(run, snapshot)
     except TooSparse as error:
@@ -74,9 +79,16 @@ def evaluate(run: Run, snapshot_name: str, leave_out: bool = False) -> dict[str,
         leaks = _checked(run, snapshot, stage)
         keep_judged(run, stage)
         lessons = lessons_of(run, snapshot) if leave_out and stage.learned is not None else {}
-        found = {**about, "cut": stage.holdout.cut, "second_stage": stage.refs, "leaks": leaks,
-                 "training": training_curves(stage), "blend": _blend(stage), "gain": gains(stage),
-                 "surfaces": {s.value: _surface(stage, s, lessons.get(s, ())) for s in Surface}}
+        found = {
+            **about,
+            "cut": stage.holdout.cut,
+            "second_stage": stage.refs,
+            "leaks": leaks,
+            "training": training_curves(stage),
+            "blend": _blend(stage),
+            "gain": gains(stage),
+            "surfaces": {s.value: _surface(stage, s, lessons.get(s, ())) for s in Surface},
+        }
     run.artifacts.write_json(run.directory / FIGURES, found)
     (run.directory / TABLE).write_text(table(found))
     (run.directory / REPORT).write_text(report(found))
@@ -118,16 +130,17 @@ def served_by(stage: SecondStage, surface: Surface) -> dict[str, str]:
     return {"serves": RULES, "reason": f"the network is not clearly better than the rules on this surface{learned}"}
 
 
-def claims(each: PerOwner, masks: Mapping[str, np.ndarray], surface: Surface,
-           founders: bool = False) -> dict[str, Any]:
+def claims(each: PerOwner, masks: Mapping[str, np.ndarray], surface: Surface, founders: bool = False) -> dict[str, Any]:
     """What the seeds promised and what is so here: "ensemble" over its best member for hot users (I05), and hot
     startups where `founders` get it too, "diversity" and "age_days" of the ranked lists against those of the route
     alone (I09, I21); left out where undefined."""
     hot = masks.get("hot") if surface.owner is Entity.USER or founders else None
     members = (Source.ALS.value if surface.owner is Entity.USER else Source.ALS_REVERSE.value, Source.TWO_TOWER.value)
-    found = {"ensemble": None if hot is None else ensemble_gain(each, hot, ROUTE, members),
-             "diversity": changed(each, "diversity", SERVED, ROUTE),
-             "age_days": changed(each, "age_days", SERVED, ROUTE)}
+    found = {
+        "ensemble": None if hot is None else ensemble_gain(each, hot, ROUTE, members),
+        "diversity": changed(each, "diversity", SERVED, ROUTE),
+        "age_days": changed(each, "age_days", SERVED, ROUTE),
+    }
     return {name: value for name, value in found.items() if value is not None}
 
 
@@ -152,8 +165,10 @@ def gains(stage: SecondStage) -> dict[str, dict[str, float]]:
         gain = activity.get(f"{side}_demand", {}).get("gain") or {}
         if gain:
             found[f"demand for {side}s"] = {name: value / (sum(gain.values()) or 1.0) for name, value in gain.items()}
-    return {name: {k: round(v, 4) for k, v in sorted(gain.items(), key=lambda x: (-x[1], x[0]))[:TOP]}
-            for name, gain in found.items()}
+    return {
+        name: {k: round(v, 4) for k, v in sorted(gain.items(), key=lambda x: (-x[1], x[0]))[:TOP]}
+        for name, gain in found.items()
+    }
 
 
 def _checked(run: Run, snapshot: Snapshot, stage: SecondStage) -> list[str]:
@@ -163,8 +178,7 @@ def _checked(run: Run, snapshot: Snapshot, stage: SecondStage) -> list[str]:
     told = check_leaks(snapshot, settings, stage.holdout.cut_us, stage.holdout.bundles)
     told.insert(-1, check_missing(snapshot, settings, stage.holdout.cut_us, stage.holdout.bundles))
     rolling = 0
-    for cut_us, until_us in cuts(snapshot.heard, settings.holdout_share, snapshot.as_of_us,
-                                 settings.ranker_cuts):
+    for cut_us, until_us in cuts(snapshot.heard, settings.holdout_share, snapshot.as_of_us, settings.ranker_cuts):
         if stage.judged is None or cut_us >= stage.holdout.cut_us:
             continue
         try:
@@ -188,8 +202,11 @@ def _blend(stage: SecondStage) -> dict[str, Any]:
         told = ("blend", "profile", "reason", "owners", "over", "ndcg", "difference", "best")
         return {k: chosen.config[k] for k in told if k in chosen.config}
     asked = settings.blend != "auto" or not free_to_choose(settings)
-    return {"blend": settled(settings, None).blend, "profile": settings.blend_profile,
-            "reason": "the settings ask for it" if asked else "there was nothing to choose by"}
+    return {
+        "blend": settled(settings, None).blend,
+        "profile": settings.blend_profile,
+        "reason": "the settings ask for it" if asked else "there was nothing to choose by",
+    }
 
 
 def _surface(stage: SecondStage, surface: Surface, lessons: Sequence[Lessons] = ()) -> dict[str, Any]:
@@ -213,11 +230,15 @@ def _surface(stage: SecondStage, surface: Surface, lessons: Sequence[Lessons] = 
     models = judged(lists, each, masks, len(items))
     ranked = (ROUTE, RULES, RANKED, TAUGHT, CAPPED)
     candidates = {name: models[name]["overall"]["ndcg"]["mean"] for name in ranked if name in models}
-    return {**size, "choice": {**choice, "candidates": candidates},
-            "claims": claims(each, masks, surface, holdout.settings.founder_ensemble),
-            "calibration": calibrated(served, recipe.catalogue, outcome),
-            "exposure": caps(full, recipe.catalogue, outcome),
-            "ablation": left_out(holdout, surface, lessons, owners, outcome) if lessons else {}, "models": models}
+    return {
+        **size,
+        "choice": {**choice, "candidates": candidates},
+        "claims": claims(each, masks, surface, holdout.settings.founder_ensemble),
+        "calibration": calibrated(served, recipe.catalogue, outcome),
+        "exposure": caps(full, recipe.catalogue, outcome),
+        "ablation": left_out(holdout, surface, lessons, owners, outcome) if lessons else {},
+        "models": models,
+    }
 
 
 def _capped(full: RankedLists, recipe: Recipe, choice: dict[str, str]) -> tuple[RankedLists, dict[str, str]]:
@@ -240,9 +261,14 @@ def _surface_table(name: str, surface: Mapping[str, Any]) -> list[str]:
     accuracy = [m for m in ACCURACY if m != "ndcg"]
     for model, by_segment in surface["models"].items():
         all_of_them = by_segment["overall"]
-        rows.append([model, *(_interval(by_segment[s]["ndcg"]) for s in segments),
-                     *(_four(all_of_them[m]["mean"]) for m in accuracy),
-                     *(_four(all_of_them[m]) for m in ("coverage", "popularity_rank", "diversity", "gini"))])
+        rows.append(
+            [
+                model,
+                *(_interval(by_segment[s]["ndcg"]) for s in segments),
+                *(_four(all_of_them[m]["mean"]) for m in accuracy),
+                *(_four(all_of_them[m]) for m in ("coverage", "popularity_rank", "diversity", "gini")),
+            ]
+        )
     serves = f"served: {surface['choice']['serves']} ({surface['choice']['reason']})"
     return [f"## {name}", "", f"{size}; {serves}", "", *("| " + " | ".join(row) + " |" for row in rows), ""]
 

@@ -28,11 +28,18 @@ def caps(lists: RankedLists, catalogue: np.ndarray, outcome: Outcome) -> list[di
         found = capped(lists, most) if multiple else lists
         ndcg, spread = _ndcg(found, catalogue, outcome), reach(found, catalogue)
         difference = metrics.paired_difference(ndcg, before)
-        rows.append({"multiple": multiple, "most": most or spread["most"],
-                     "above": above(found, most) if multiple else 0, "moved": moved(found, lists),
-                     "ndcg": round(float(ndcg.mean()), 6),
-                     "against_uncapped": {k: None if np.isnan(v) else round(v, 6) for k, v in difference.items()},
-                     "coverage": spread["coverage"], "gini": spread["gini"]})
+        rows.append(
+            {
+                "multiple": multiple,
+                "most": most or spread["most"],
+                "above": above(found, most) if multiple else 0,
+                "moved": moved(found, lists),
+                "ndcg": round(float(ndcg.mean()), 6),
+                "against_uncapped": {k: None if np.isnan(v) else round(v, 6) for k, v in difference.items()},
+                "coverage": spread["coverage"],
+                "gini": spread["gini"],
+            }
+        )
     return rows
 
 

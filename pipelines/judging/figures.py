@@ -44,8 +44,12 @@ def item_facts(recipe: Recipe, before: Interactions) -> ItemFacts:
     pairs = (before if recipe.surface.owner is Entity.USER else before.transposed()).pairs()
     created = recipe.items.created_at[recipe.catalogue]
     age = np.where(created == UNKNOWN_TIME, np.nan, np.maximum(recipe.as_of_us - created.astype(float), 0) / DAY_US)
-    return ItemFacts(met=pairs.getnnz(axis=0)[recipe.catalogue], owners=int((pairs.getnnz(axis=1) > 0).sum()),
-                     age_days=age, category=recipe.facets["category"])
+    return ItemFacts(
+        met=pairs.getnnz(axis=0)[recipe.catalogue],
+        owners=int((pairs.getnnz(axis=1) > 0).sum()),
+        age_days=age,
+        category=recipe.facets["category"],
+    )
 
 
 def measured(lists: Mapping[str, np.ndarray], outcome: Outcome, items: ItemFacts) -> dict[str, dict[str, np.ndarray]]:
@@ -53,8 +57,13 @@ def measured(lists: Mapping[str, np.ndarray], outcome: Outcome, items: ItemFacts
     return {name: metrics.per_owner(places, outcome.relevant, items) for name, places in lists.items()}
 
 
-def judged(lists: Mapping[str, np.ndarray], each: PerOwner, masks: Mapping[str, np.ndarray], items: int,
-           reference: str = SERVED) -> dict[str, dict[str, dict[str, Any]]]:
+def judged(
+    lists: Mapping[str, np.ndarray],
+    each: PerOwner,
+    masks: Mapping[str, np.ndarray],
+    items: int,
+    reference: str = SERVED,
+) -> dict[str, dict[str, dict[str, Any]]]:
     """By model and group: "owners", every metric, and "against_served".
 
     Accuracy: {"mean", "low", "high"}, 95%, by resampling owners; so is against_served, the paired difference of NDCG
@@ -67,7 +76,10 @@ def judged(lists: Mapping[str, np.ndarray], each: PerOwner, masks: Mapping[str, 
         low, high = metrics.bootstrap(np.column_stack(list(columns.values())))
         for (name, m), values, a, b in zip(columns, columns.values(), low.tolist(), high.tolist(), strict=True):
             found[name].setdefault(group, {"owners": int(mask.sum())})[m] = {
-                "mean": plain(values.mean()), "low": plain(a), "high": plain(b)}
+                "mean": plain(values.mean()),
+                "low": plain(a),
+                "high": plain(b),
+            }
         for name, places in lists.items():
             found[name][group] |= {m: _mean(each[name][m][mask]) for m in _SPREAD}
             found[name][group] |= {m: plain(v) for m, v in metrics.as_a_whole(places[mask], items).items()}
@@ -83,9 +95,13 @@ def ensemble_gain(each: PerOwner, mask: np.ndarray, ensemble: str, members: tupl
     best = max(ndcg, key=lambda m: ndcg[m])
     difference = metrics.paired_difference(each[ensemble]["ndcg"][mask], each[best]["ndcg"][mask])
     blended = {"ensemble": float(each[ensemble]["ndcg"][mask].mean())}
-    return {"owners": int(mask.sum()), "ndcg": {m: plain(v) for m, v in {**blended, **ndcg}.items()},
-            "best_member": best, "difference": {k: plain(v) for k, v in difference.items()},
-            "gain": plain(difference["mean"] / ndcg[best]) if ndcg[best] else None}
+    return {
+        "owners": int(mask.sum()),
+        "ndcg": {m: plain(v) for m, v in {**blended, **ndcg}.items()},
+        "best_member": best,
+        "difference": {k: plain(v) for k, v in difference.items()},
+        "gain": plain(difference["mean"] / ndcg[best]) if ndcg[best] else None,
+    }
 
 
 def changed(each: PerOwner, metric: str, model: str, other: str) -> dict[str, Any] | None:
@@ -96,8 +112,12 @@ def changed(each: PerOwner, metric: str, model: str, other: str) -> dict[str, An
         return None
     mine, theirs = each[model][metric][both], each[other][metric][both]
     difference = metrics.paired_difference(mine, theirs)
-    return {"owners": int(both.sum()), model: plain(mine.mean()), other: plain(theirs.mean()),
-            "difference": {k: plain(v) for k, v in difference.items()}}
+    return {
+        "owners": int(both.sum()),
+        model: plain(mine.mean()),
+        other: plain(theirs.mean()),
+        "difference": {k: plain(v) for k, v in difference.items()},
+    }
 
 
 def plain(value: float) -> float | None:

@@ -31,8 +31,11 @@ _LOG = logging.getLogger(__name__)
 WEIGHTED, LEARNED_BLEND = "weighted", "learned"
 #: By name the settings of a blend; the profile "balanced" is what the settings' weights are by default.
 BLENDS: Mapping[str, Mapping[str, Any]] = {
-    WEIGHTED: {"blend": WEIGHTED}, **{p: {"blend": WEIGHTED, "blend_profile": p} for p in PROFILES if p != "balanced"},
-    "rrf": {"blend": "rrf"}, "dynamic": {"blend": "dynamic"}}
+    WEIGHTED: {"blend": WEIGHTED},
+    **{p: {"blend": WEIGHTED, "blend_profile": p} for p in PROFILES if p != "balanced"},
+    "rrf": {"blend": "rrf"},
+    "dynamic": {"blend": "dynamic"},
+}
 #: Hot owners from which on they alone are asked; fewer owners of any count than this are too few to choose by.
 ENOUGH = 100
 _MEMBERS = (Source.ALS, Source.TWO_TOWER)
@@ -56,8 +59,10 @@ def blend_of(holdout: Holdout, about: Mapping[str, Any]) -> Bundle:
     rows = ranking_set(holdout)
     if holdout.settings.blend == LEARNED_BLEND:
         fitted = _learned(rows, holdout.settings, about)
-        return replace(fitted, config={**fitted.config, "blend": LEARNED_BLEND, "profile": "",
-                                       "reason": "MATCHBOOK_BLEND asks for it"})
+        return replace(
+            fitted,
+            config={**fitted.config, "blend": LEARNED_BLEND, "profile": "", "reason": "MATCHBOOK_BLEND asks for it"},
+        )
     chosen = choice(_asked(holdout, rows))
     _LOG.info("blend: %s, because %s", chosen["name"], chosen["reason"])
     if chosen["blend"] == LEARNED_BLEND:
@@ -79,11 +84,19 @@ def choice(asked: Asked) -> dict[str, Any]:
     blends = [name for name in mean if name not in (*_MEMBERS, WEIGHTED)]
     found = choose({name: asked.ndcg[name][mask] - asked.ndcg[WEIGHTED][mask] for name in blends})
     best = found.taken or str(found.best)
-    told = (f"NDCG@10 of {best} {mean[best]:.4f}, of the settings' weights {mean[WEIGHTED]:.4f}: difference "
-            f"{found.said(best)} of the choosing half ({over}), of {len(blends)} blends together 95%")
-    return {**(_named(found.taken) if found.taken else stays), "over": over, "owners": owners, "ndcg": mean,
-            "best": best, "difference": {k: round(v, 6) for k, v in found.gains[best].items()},
-            "reason": told + ("" if found.taken else "; the settings' weights stand")}
+    told = (
+        f"NDCG@10 of {best} {mean[best]:.4f}, of the settings' weights {mean[WEIGHTED]:.4f}: difference "
+        f"{found.said(best)} of the choosing half ({over}), of {len(blends)} blends together 95%"
+    )
+    return {
+        **(_named(found.taken) if found.taken else stays),
+        "over": over,
+        "owners": owners,
+        "ndcg": mean,
+        "best": best,
+        "difference": {k: round(v, 6) for k, v in found.gains[best].items()},
+        "reason": told + ("" if found.taken else "; the settings' weights stand"),
+    }
 
 
 def _named(name: str) -> dict[str, str]:
@@ -112,15 +125,20 @@ def _asked(holdout: Holdout, rows: RankingSet) -> Asked:
     parts = [part for s in Surface if s.owner is Entity.USER for part in _of_surface(holdout, s, blends)]
     names = (*blends, *(s.value for s in _MEMBERS))
     blank = [Asked(np.zeros(0, bool), {name: np.zeros(0) for name in names})]
-    return Asked(np.concatenate([p.hot for p in parts or blank]),
-                  {name: np.concatenate([p.ndcg[name] for p in parts or blank]) for name in names})
+    return Asked(
+        np.concatenate([p.hot for p in parts or blank]),
+        {name: np.concatenate([p.ndcg[name] for p in parts or blank]) for name in names},
+    )
 
 
 def _of_surface(holdout: Holdout, surface: Surface, blends: Mapping[str, tuple[Blend, Blend]]) -> Iterator[Asked]:
     """Chunk by chunk. blends: by name the one for owners of even rows and the one for owners of odd ones."""
     recipe = holdout.recipe(surface, "off", "route")
-    recipe = replace(recipe, scorers={s: recipe.scorers[s] for s in _MEMBERS if s in recipe.scorers},
-                     settings=replace(recipe.settings, cold_start_threshold=0, warm_user_threshold=0))
+    recipe = replace(
+        recipe,
+        scorers={s: recipe.scorers[s] for s in _MEMBERS if s in recipe.scorers},
+        settings=replace(recipe.settings, cold_start_threshold=0, warm_user_threshold=0),
+    )
     if len(recipe.scorers) < len(_MEMBERS) or not recipe.settings.enable_ensemble:
         return
     owners, outcome = holdout.owners(recipe, teaching=True)
@@ -132,11 +150,12 @@ def _of_surface(holdout: Holdout, surface: Surface, blends: Mapping[str, tuple[B
         score: dict[str, np.ndarray] = {s.value: np.nan_to_num(found.scores[s], nan=-np.inf) for s in _MEMBERS}
         als, tower = (found.scores[s] for s in _MEMBERS)
         for name, blend in blends.items():
-            even, *odd = (b(als, tower, found.owner, found.indptr, part.count, age)
-                          for b in dict.fromkeys(blend))
+            even, *odd = (b(als, tower, found.owner, found.indptr, part.count, age) for b in dict.fromkeys(blend))
             score[name] = np.where((part.row % 2 == 0)[found.owner], even, odd[0]) if odd else even
-        yield Asked((part.count >= holdout.settings.warm_user_threshold)[known],
-                     {name: _ndcg(found, value, truth)[known] for name, value in score.items()})
+        yield Asked(
+            (part.count >= holdout.settings.warm_user_threshold)[known],
+            {name: _ndcg(found, value, truth)[known] for name, value in score.items()},
+        )
 
 
 def _ndcg(found: Candidates, score: np.ndarray, truth: Outcome) -> np.ndarray:

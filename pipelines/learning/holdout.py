@@ -34,8 +34,19 @@ from pipelines.runs.run import EPOCH, Run, slug_of
 
 _LOG = logging.getLogger(__name__)
 #: Settings by their first word that no base model reads.
-_SECOND_STAGE = ("ranker", "rule_", "blend", "ensemble_", "rrf_", "diversity_", "candidate_", "depth", "holdout_owners",
-                 "exposure_", "founder_ensemble")
+_SECOND_STAGE = (
+    "ranker",
+    "rule_",
+    "blend",
+    "ensemble_",
+    "rrf_",
+    "diversity_",
+    "candidate_",
+    "depth",
+    "holdout_owners",
+    "exposure_",
+    "founder_ensemble",
+)
 _SALT = np.uint64(0x6D61746368)
 
 
@@ -132,8 +143,10 @@ class Holdout:
         if not late.any():
             return recipe.batch(rows, self.before)
         profiles = self.snapshot.profiles(recipe.owners.entity, self.cut_us)
-        told = [text_of({c: words[row] for c, words in profiles.items()}) if came else ""
-                for row, came in zip(rows.tolist(), late.tolist(), strict=True)]
+        told = [
+            text_of({c: words[row] for c, words in profiles.items()}) if came else ""
+            for row, came in zip(rows.tolist(), late.tolist(), strict=True)
+        ]
         return recipe.batch(rows, self.before, told)
 
     def _drawn(self, recipe: Recipe, came: sparse.csr_matrix) -> np.ndarray:
@@ -168,8 +181,10 @@ def inner_cut(interactions: Interactions, share: float) -> int:
     at = np.sort(interactions.at)
     cut = leaving(at, share) if len(at) else 0
     if not len(at) or cut == at[0]:
-        raise TooSparse(f"expected events on both sides of an inner cut at {share:.0%}, got {len(at)} events "
-                        f"{'at one instant' if len(at) else 'at all'}; load more, or set MATCHBOOK_HOLDOUT_SHARE")
+        raise TooSparse(
+            f"expected events on both sides of an inner cut at {share:.0%}, got {len(at)} events "
+            f"{'at one instant' if len(at) else 'at all'}; load more, or set MATCHBOOK_HOLDOUT_SHARE"
+        )
     return cut
 
 

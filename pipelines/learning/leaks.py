@@ -33,8 +33,9 @@ QUICK = ("popularity_v1", "activity_v1", "content_v1")
 _FACTS = ("listed", "opted_out", "founder", "views", "interactions", "count")
 
 
-def check_leaks(snapshot: Snapshot, settings: Settings, cut_us: int, bundles: Mapping[str, Bundle],
-                refit: Sequence[str] = QUICK) -> list[str]:
+def check_leaks(
+    snapshot: Snapshot, settings: Settings, cut_us: int, bundles: Mapping[str, Bundle], refit: Sequence[str] = QUICK
+) -> list[str]:
     """Raise LeakFound where a base model knows anything from the cut on; returns what was checked, in words.
 
     cut_us: microseconds since 1970 UTC. bundles: base models that were fitted on `snapshot` before the cut.
@@ -49,17 +50,23 @@ def check_leaks(snapshot: Snapshot, settings: Settings, cut_us: int, bundles: Ma
     again = [name for name in refit if name in mine and name != CATALOGUE]
     for name in again:
         _check_refit(mine[name], past, settings, cut_us)
-    return [f"{len(mine)} models counted {_rows(past)} events, those before the cut",
-            "listed, counts, views, opt-outs and facets stand as before the cut",
-            "profiles of who arrived later, and stages not known yet, are blank",
-            f"the same bytes when fitted without the future: {', '.join(again) or 'none asked for'}"]
+    return [
+        f"{len(mine)} models counted {_rows(past)} events, those before the cut",
+        "listed, counts, views, opt-outs and facets stand as before the cut",
+        "profiles of who arrived later, and stages not known yet, are blank",
+        f"the same bytes when fitted without the future: {', '.join(again) or 'none asked for'}",
+    ]
 
 
 def check_labels(name: str, newest_us: int, cut_us: int) -> None:
     """Raise LeakFound where the newest event that taught `name` lies at or after the cut that judges it."""
     if newest_us >= cut_us:
-        raise _leak(name, f"was taught by an event of {_iso(newest_us)}", cut_us,
-                    "teach it on earlier cuts only (pipelines/learning/second_stage.py)")
+        raise _leak(
+            name,
+            f"was taught by an event of {_iso(newest_us)}",
+            cut_us,
+            "teach it on earlier cuts only (pipelines/learning/second_stage.py)",
+        )
 
 
 def check_missing(snapshot: Snapshot, settings: Settings, cut_us: int, bundles: Mapping[str, Bundle]) -> str:
@@ -68,8 +75,12 @@ def check_missing(snapshot: Snapshot, settings: Settings, cut_us: int, bundles: 
     What a platform overwrites later, no fitting without the future shows. bundles: fitted before the cut."""
     for column, how in told_by_absence(snapshot, settings, cut_us, bundles):
         cure = "set MATCHBOOK_STAGE_KNOWN=first_event, or " if column.startswith("stage") else ""
-        raise _leak(f"the column {column}", f"is blank because of what came later ({how})", cut_us,
-                    f"{cure}let the platform's view leave blank what it did not say then (docs/snapshots.md)")
+        raise _leak(
+            f"the column {column}",
+            f"is blank because of what came later ({how})",
+            cut_us,
+            f"{cure}let the platform's view leave blank what it did not say then (docs/snapshots.md)",
+        )
     return "what is blank before the cut does not tell who is met after it"
 
 
@@ -91,8 +102,15 @@ def truncated(snapshot: Snapshot, cut_us: int) -> Snapshot:
         startups = _told(startups, ("stage",), met)
     settings = {**snapshot.manifest["settings"], "stage_known": snapshot.stage_known}
     manifest = {**snapshot.manifest, "as_of": _iso(cut_us), "settings": settings}
-    return replace(snapshot, name=f"{snapshot.name}-truncated", manifest=manifest, users=users, startups=startups,
-                   events=events, readings=snapshot.readings.filter(pc.less(snapshot.readings["at"], cut_us)))
+    return replace(
+        snapshot,
+        name=f"{snapshot.name}-truncated",
+        manifest=manifest,
+        users=users,
+        startups=startups,
+        events=events,
+        readings=snapshot.readings.filter(pc.less(snapshot.readings["at"], cut_us)),
+    )
 
 
 def _check_rows(bundles: Mapping[str, Bundle], past: Snapshot, cut_us: int) -> None:
@@ -101,8 +119,12 @@ def _check_rows(bundles: Mapping[str, Bundle], past: Snapshot, cut_us: int) -> N
         if bundle.config.get("as_of") != _iso(cut_us):
             raise _leak(name, f"says that it stands at {bundle.config.get('as_of')}", cut_us, "fit it before the cut")
         if bundle.config.get("rows", rows) != rows:
-            raise _leak(name, f"was fitted on {bundle.config['rows']} events, {rows} lie before the cut", cut_us,
-                        "look at Lesson.interactions and at the model's line in pipelines/learning/train.py")
+            raise _leak(
+                name,
+                f"was fitted on {bundle.config['rows']} events, {rows} lie before the cut",
+                cut_us,
+                "look at Lesson.interactions and at the model's line in pipelines/learning/train.py",
+            )
 
 
 def _check_facts(catalogue: Bundle, past: Snapshot, cut_us: int, thinned: Collection[Entity]) -> None:
@@ -117,8 +139,12 @@ def _check_facts(catalogue: Bundle, past: Snapshot, cut_us: int, thinned: Collec
         wrong += [] if np.array_equal(found.role[there], then.role[there]) else ["role"]
         wrong += [f for f in FACETS if not np.array_equal(_words(found, f)[there], _words(then, f)[there])]
         if wrong:
-            raise _leak(CATALOGUE, f"knows other values of {', '.join(wrong)} of {entity}s than the rows before the "
-                        "cut give", cut_us, "look at Snapshot.entities (pipelines/data/snapshot.py)")
+            raise _leak(
+                CATALOGUE,
+                f"knows other values of {', '.join(wrong)} of {entity}s than the rows before the cut give",
+                cut_us,
+                "look at Snapshot.entities (pipelines/data/snapshot.py)",
+            )
 
 
 def _check_profiles(snapshot: Snapshot, settings: Settings, past: Snapshot, cut_us: int) -> None:
@@ -128,24 +154,44 @@ def _check_profiles(snapshot: Snapshot, settings: Settings, past: Snapshot, cut_
         known = past.profiles(entities.entity, cut_us)
         for field, column in lesson.profiles(entities).items():
             told, then = (np.array([bool(text) for text in words], bool) for words in (column, known[field]))
-            for wrong, how in ((told & ~then, f"read the {field} of {{}} {entities.entity}s who were not there, or not "
-                                              "known to that extent, before the cut"),
-                               (then & ~told & ~entities.opted_out, f"do not read the {field} of {{}} "
-                                f"{entities.entity}s, which was known before the cut: what came later hides it")):
+            for wrong, how in (
+                (
+                    told & ~then,
+                    f"read the {field} of {{}} {entities.entity}s who were not there, or not "
+                    "known to that extent, before the cut",
+                ),
+                (
+                    then & ~told & ~entities.opted_out,
+                    f"do not read the {field} of {{}} "
+                    f"{entities.entity}s, which was known before the cut: what came later hides it",
+                ),
+            ):
                 if wrong.any():
-                    raise _leak("the base models", how.format(int(wrong.sum())), cut_us,
-                                "look at Lesson.profiles (pipelines/learning/train.py)")
+                    raise _leak(
+                        "the base models",
+                        how.format(int(wrong.sum())),
+                        cut_us,
+                        "look at Lesson.profiles (pipelines/learning/train.py)",
+                    )
 
 
 def _check_refit(bundle: Bundle, past: Snapshot, settings: Settings, cut_us: int) -> None:
     try:
         again = fit(bundle.name, past, settings, cut_us)
     except TooSparse as error:
-        raise _leak(bundle.name, f"cannot be fitted without the future ({error})", cut_us,
-                    "look at its line in pipelines/learning/train.py") from error
+        raise _leak(
+            bundle.name,
+            f"cannot be fitted without the future ({error})",
+            cut_us,
+            "look at its line in pipelines/learning/train.py",
+        ) from error
     if again.digest() != bundle.digest():
-        raise _leak(bundle.name, f"changes when the future is forgotten, in {', '.join(_differences(bundle, again))}",
-                    cut_us, "look at what its trainer reads (pipelines/learning/train.py)")
+        raise _leak(
+            bundle.name,
+            f"changes when the future is forgotten, in {', '.join(_differences(bundle, again))}",
+            cut_us,
+            "look at what its trainer reads (pipelines/learning/train.py)",
+        )
 
 
 def _differences(bundle: Bundle, other: Bundle) -> Iterable[str]:

@@ -35,8 +35,9 @@ class LearnedStage:
     reason: str = ""
 
 
-def train_learned(run: Run, snapshot: Snapshot, holdout: Holdout, about: Mapping[str, Any],
-                  network: CrossFitted | None = None) -> LearnedStage:
+def train_learned(
+    run: Run, snapshot: Snapshot, holdout: Holdout, about: Mapping[str, Any], network: CrossFitted | None = None
+) -> LearnedStage:
     """Teach every surface that has enough to be taught by; the config says where it serves, and why or why not.
 
     network: what else may serve a surface in the place of the rules."""
@@ -50,8 +51,9 @@ def train_learned(run: Run, snapshot: Snapshot, holdout: Holdout, about: Mapping
     return LearnedStage(served, judged, "" if served is not None else reasons)
 
 
-def _taught(lessons: Mapping[Surface, Sequence[Lessons]], until_us: int,
-            settings: Settings) -> dict[Surface, Taught | str]:
+def _taught(
+    lessons: Mapping[Surface, Sequence[Lessons]], until_us: int, settings: Settings
+) -> dict[Surface, Taught | str]:
     """By surface what was taught by the cuts and outcomes before an instant, or why nothing was."""
     found: dict[Surface, Taught | str] = {}
     for surface, those in lessons.items():
@@ -63,8 +65,9 @@ def _taught(lessons: Mapping[Surface, Sequence[Lessons]], until_us: int,
     return found
 
 
-def _bundle(taught: Mapping[Surface, Taught | str], verdicts: Mapping[Surface, Mapping[str, Any]],
-            about: Mapping[str, Any]) -> Bundle | None:
+def _bundle(
+    taught: Mapping[Surface, Taught | str], verdicts: Mapping[Surface, Mapping[str, Any]], about: Mapping[str, Any]
+) -> Bundle | None:
     arrays: dict[str, np.ndarray] = {}
     surfaces = {}
     for surface, found in taught.items():
@@ -87,6 +90,11 @@ def _verdict(holdout: Holdout, surface: Surface, judged: Bundle | None, network:
     reason = f"taught before the inner cut and judged there: {said}"
     _LOG.info("learned ranker on %s: %s", surface, reason)
     figures = {name: round(float(values.mean()), 6) for name, values in ballot.items()} if choice.owners else {}
-    return {"serves": serves, "reason": reason, "judged": {"owners": choice.owners, **figures},
-            "gains": {name: {k: round(v, 6) for k, v in gain.items()} for name, gain in choice.gains.items()
-                      if choice.owners > 1}}
+    return {
+        "serves": serves,
+        "reason": reason,
+        "judged": {"owners": choice.owners, **figures},
+        "gains": {
+            name: {k: round(v, 6) for k, v in gain.items()} for name, gain in choice.gains.items() if choice.owners > 1
+        },
+    }

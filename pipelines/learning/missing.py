@@ -27,8 +27,9 @@ class Told(NamedTuple):
     how: str
 
 
-def told_by_absence(snapshot: Snapshot, settings: Settings, cut_us: int,
-                    bundles: Mapping[str, Bundle]) -> Iterator[Told]:
+def told_by_absence(
+    snapshot: Snapshot, settings: Settings, cut_us: int, bundles: Mapping[str, Bundle]
+) -> Iterator[Told]:
     """Every column whose blanks at the cut tell who is met at it or later.
 
     bundles: fitted before the cut, with the catalogue. Who may not be shown at the cut is nobody's candidate."""
@@ -49,9 +50,14 @@ def blanks(lesson: Lesson, entities: Entities) -> dict[str, np.ndarray]:
     """By column of the snapshot and total: (n,) bool, whether models find it blank at the lesson's instant."""
     found = {name: np.array([not text for text in words], bool) for name, words in lesson.profiles(entities).items()}
     found |= {name: entities.facets[name] < 0 for name in FACETS if name in found}
-    found |= {"role": entities.role < 0, "founder_id": entities.founder < 0,
-              "created_at": entities.created_at == UNKNOWN_TIME, "opted_out_at": ~entities.opted_out,
-              "withdrawn_at": entities.listed, "views": entities.views == 0}
+    found |= {
+        "role": entities.role < 0,
+        "founder_id": entities.founder < 0,
+        "created_at": entities.created_at == UNKNOWN_TIME,
+        "opted_out_at": ~entities.opted_out,
+        "withdrawn_at": entities.listed,
+        "views": entities.views == 0,
+    }
     return found
 
 

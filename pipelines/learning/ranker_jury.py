@@ -31,15 +31,15 @@ class CrossFitted:
     odd: Bundle
 
 
-def cross_fitted(rows: RankingSet, settings: Settings,
-                 fit: Callable[[RankingSet, Settings], Bundle]) -> CrossFitted:
+def cross_fitted(rows: RankingSet, settings: Settings, fit: Callable[[RankingSet, Settings], Bundle]) -> CrossFitted:
     """Each half needs half of the positives that the whole one needs. Raises TrainingError where one has fewer."""
     half = replace(settings, ranker_min_positives=max(1, settings.ranker_min_positives // 2))
     return CrossFitted(*(fit(rows.of(rows.owner % 2 == taught_by), half) for taught_by in (1, 0)))
 
 
-def ballot_of(holdout: Holdout, surface: Surface, network: CrossFitted | None, learned: Bundle | None,
-              alone: bool = True) -> dict[str, np.ndarray]:
+def ballot_of(
+    holdout: Holdout, surface: Surface, network: CrossFitted | None, learned: Bundle | None, alone: bool = True
+) -> dict[str, np.ndarray]:
     """By name (owners,) NDCG@10 of the rules, of the network and of the learned ranker where they are, and, `alone`, of
     each source, popular and chance. learned: taught only by what had happened before the inner cut."""
     recipe = holdout.recipe(surface)
@@ -79,5 +79,6 @@ def told(ballot: Mapping[str, np.ndarray], choice: Choice, name: str) -> tuple[b
     serves = (choice.taken is None) == (name == TAUGHT)
     figures = ", ".join(f"{n} {ballot[n].mean():.4f}" for n in dict.fromkeys((name, RULES, *choice.gains)))
     best = choice.taken or choice.best or name
-    return serves, (f"NDCG@10 {figures}; gain of {best} {choice.said(best)}; "
-                    f"{'it serves' if serves else 'it does not serve'}")
+    return serves, (
+        f"NDCG@10 {figures}; gain of {best} {choice.said(best)}; {'it serves' if serves else 'it does not serve'}"
+    )

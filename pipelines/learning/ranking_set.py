@@ -106,8 +106,9 @@ def read_rows(paths: Sequence[Path]) -> RankingRows:
         try:
             frame = pd.read_csv(regular(path))
         except (OSError, ValueError, FileError) as error:
-            raise DataError(f"expected a ranking set in {path}, got: {error}; "
-                            "make one with `python -m pipelines ranking-set`") from error
+            raise DataError(
+                f"expected a ranking set in {path}, got: {error}; make one with `python -m pipelines ranking-set`"
+            ) from error
         missing = [c for c in COLUMNS if c not in frame]
         if missing:
             raise DataError(f"{path} lacks the columns {', '.join(missing)}; a ranking set has {', '.join(COLUMNS)}")
@@ -133,8 +134,9 @@ def _of_surface(holdout: Holdout, surface: Surface, each: int, declined_first: b
         yield _of_chunk(recipe, part, outcome.part(start, start + CHUNK), each, declined_first, rng)
 
 
-def _of_chunk(recipe: Recipe, owners: Owners, outcome: Outcome, each: int, declined_first: bool,
-              rng: np.random.Generator) -> RankingSet:
+def _of_chunk(
+    recipe: Recipe, owners: Owners, outcome: Outcome, each: int, declined_first: bool, rng: np.random.Generator
+) -> RankingSet:
     """The sampled candidates of some owners."""
     ranking = rank(recipe, owners, recipe.settings.depth)
     found, score = ranking.candidates, ranking.score
@@ -150,8 +152,15 @@ def _of_chunk(recipe: Recipe, owners: Owners, outcome: Outcome, each: int, decli
     owner = found.owner[kept]
     blend = learned_features(als, tower, owners.count[owner], recipe.age_days(owners.row)[owner])
     surface = np.full(len(item), list(Surface).index(recipe.surface), np.int8)
-    return RankingSet(surface, owners.row[owner], recipe.catalogue[item], features.astype(np.float32),
-                      (weight[kept] > 0).astype(np.int8), weight[kept], blend)
+    return RankingSet(
+        surface,
+        owners.row[owner],
+        recipe.catalogue[item],
+        features.astype(np.float32),
+        (weight[kept] > 0).astype(np.int8),
+        weight[kept],
+        blend,
+    )
 
 
 def base_diversity(recipe: Recipe, indptr: np.ndarray, item: np.ndarray, score: np.ndarray) -> np.ndarray:
@@ -174,8 +183,9 @@ def base_diversity(recipe: Recipe, indptr: np.ndarray, item: np.ndarray, score: 
     return diversity
 
 
-def sampled(owner: np.ndarray, positive: np.ndarray, first: np.ndarray, each: int,
-            rng: np.random.Generator) -> np.ndarray:
+def sampled(
+    owner: np.ndarray, positive: np.ndarray, first: np.ndarray, each: int, rng: np.random.Generator
+) -> np.ndarray:
     """(nnz,) bool: all positives, and up to `each` negatives a positive of the same owner, those of `first` first."""
     wanted = each * np.bincount(owner[positive], minlength=int(owner.max(initial=-1)) + 1)
     order = np.lexsort((rng.random(len(owner)), ~first, positive, owner))  # negatives first

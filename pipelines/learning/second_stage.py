@@ -99,8 +99,7 @@ def _with_blend(run: Run, holdout: Holdout) -> tuple[Holdout, dict[str, str]]:
     return replace(holdout, bundles={**holdout.bundles, BLEND: bundle}), ref
 
 
-def _network(run: Run, snapshot: Snapshot, holdout: Holdout,
-             recipe: str) -> tuple[dict[str, str], CrossFitted | None]:
+def _network(run: Run, snapshot: Snapshot, holdout: Holdout, recipe: str) -> tuple[dict[str, str], CrossFitted | None]:
     """Write its set, and fit it, and the one of the seed's recipe to compare it with."""
     rows = ranking_set(holdout, declined_first=True if recipe == "seed" else None)
     rows.write(run.settings.artifacts / "snapshots" / snapshot.name / "datasets", holdout)
@@ -119,8 +118,7 @@ def _learned(run: Run, snapshot: Snapshot, holdout: Holdout, network: CrossFitte
     return {"name": LEARNED, "version": run.artifacts.store_bundle(stage.served, run.slug)}
 
 
-def _ranker(run: Run, holdout: Holdout, rows: RankingSet,
-            recipe: str) -> tuple[dict[str, str], CrossFitted | None]:
+def _ranker(run: Run, holdout: Holdout, rows: RankingSet, recipe: str) -> tuple[dict[str, str], CrossFitted | None]:
     """Fit, ask the jury, store: a reference, or a refusal; and, where it can be judged, what judges it."""
     try:
         bundle = _fitted(run, holdout, rows.rows(), recipe)

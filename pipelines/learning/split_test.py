@@ -58,8 +58,9 @@ class Split:
         """The model before the cut. Raises TooSparse and TrainingError."""
         return fit(name, self.snapshot, settings, self.cut_us)
 
-    def judged(self, bundle: Bundle, settings: Settings, surfaces: Sequence[Surface],
-               choosing: bool) -> dict[str, np.ndarray]:
+    def judged(
+        self, bundle: Bundle, settings: Settings, surfaces: Sequence[Surface], choosing: bool
+    ) -> dict[str, np.ndarray]:
         """precision, recall, ndcg, map at K of the owners of these surfaces who first met something after the cut: of
         the half that chooses settings, or of the half that reports how good they are.
 
@@ -82,8 +83,17 @@ class Split:
     def blended(self, als: Bundle, two_tower: Bundle, settings: Settings) -> np.ndarray:
         """(choosing owners,) float64 NDCG at K on the surfaces of people, of lists that the ensemble makes alone with
         the two weights of the settings; whom one half does not know the other answers."""
-        alone = replace(settings, enable_als=True, enable_two_tower=True, enable_ensemble=True, ranker="off",
-                        candidate_sources="route", blend="weighted", cold_start_threshold=0, warm_user_threshold=0)
+        alone = replace(
+            settings,
+            enable_als=True,
+            enable_two_tower=True,
+            enable_ensemble=True,
+            ranker="off",
+            candidate_sources="route",
+            blend="weighted",
+            cold_start_threshold=0,
+            warm_user_threshold=0,
+        )
         found = []
         for surface in surfaces_of(two_tower.name):
             recipe = open_recipe(surface, {**self.facts, als.name: als, two_tower.name: two_tower}, alone)
@@ -113,9 +123,14 @@ def split_test(name: str, snapshot: Snapshot, settings: Settings, share: float) 
     figures = split.judged(split.fitted(name, settings), settings, surfaces_of(name), choosing=False)
     known = figures["known"]
     low, high = bootstrap(figures["ndcg"][known])
-    return {"cut": split.cut, "owners": int(known.sum()), f"Precision@{K}": _mean(figures["precision"][known]),
-            f"MAP@{K}": _mean(figures["map"][known]), f"NDCG@{K}": _mean(figures["ndcg"][known]),
-            f"NDCG@{K} interval": [round(float(low[0]), 4), round(float(high[0]), 4)]}
+    return {
+        "cut": split.cut,
+        "owners": int(known.sum()),
+        f"Precision@{K}": _mean(figures["precision"][known]),
+        f"MAP@{K}": _mean(figures["map"][known]),
+        f"NDCG@{K}": _mean(figures["ndcg"][known]),
+        f"NDCG@{K} interval": [round(float(low[0]), 4), round(float(high[0]), 4)],
+    }
 
 
 def _mean(values: np.ndarray) -> float:

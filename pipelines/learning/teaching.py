@@ -162,8 +162,9 @@ def _lessons(holdout: Holdout, surface: Surface, until_us: int) -> Lessons | Non
     return Lessons(names, features, met, owner, holdout.cut_us, drawn, meetings.opinions(owner, item, hit))
 
 
-def _chunks(holdout: Holdout, recipe: Recipe, owners: Owners, outcome: Outcome) -> Iterator[
-        tuple[tuple[str, ...], np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]]:
+def _chunks(
+    holdout: Holdout, recipe: Recipe, owners: Owners, outcome: Outcome
+) -> Iterator[tuple[tuple[str, ...], np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]]:
     """Names, features, owners and items of the sampled candidates, which met, and which were drawn, chunk by chunk.
 
     All that met stand here, disliked or not: what an instant made of it by then, `Lessons.until` says."""
@@ -175,8 +176,14 @@ def _chunks(holdout: Holdout, recipe: Recipe, owners: Owners, outcome: Outcome) 
         drawn = _drawn(candidates.owner, rng)
         sampled = hit | drawn
         names, features = learned_table(recipe, part, candidates)
-        yield (names, np.ascontiguousarray(features[sampled]), part.row[candidates.owner[sampled]],
-               recipe.catalogue[candidates.item[sampled]], hit[sampled], drawn[sampled])
+        yield (
+            names,
+            np.ascontiguousarray(features[sampled]),
+            part.row[candidates.owner[sampled]],
+            recipe.catalogue[candidates.item[sampled]],
+            hit[sampled],
+            drawn[sampled],
+        )
 
 
 def _drawn(owner: np.ndarray, rng: np.random.Generator) -> np.ndarray:

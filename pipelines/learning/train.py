@@ -66,8 +66,10 @@ class Lesson:
         known = (entities.created_at < self.as_of_us) | (entities.count > 0)
         told = (known & ~entities.opted_out).tolist()
         columns: Mapping[str, list[str]] = self.snapshot.profiles(entities.entity, self.as_of_us)
-        return {name: [text if tell else "" for text, tell in zip(column, told, strict=True)]
-                for name, column in columns.items()}
+        return {
+            name: [text if tell else "" for text, tell in zip(column, told, strict=True)]
+            for name, column in columns.items()
+        }
 
 
 #: Instants that demand learns from, as shares of the events after them, and the share that follows each.
@@ -92,26 +94,40 @@ def _catalogue(lesson: Lesson) -> Bundle:
 
 
 def _content(lesson: Lesson) -> Bundle:
-    return fit_content(lesson.profiles(lesson.users), lesson.profiles(lesson.startups), lesson.interactions,
-                       lesson.users.ids, lesson.startups.ids, lesson.settings)
+    return fit_content(
+        lesson.profiles(lesson.users),
+        lesson.profiles(lesson.startups),
+        lesson.interactions,
+        lesson.users.ids,
+        lesson.startups.ids,
+        lesson.settings,
+    )
 
 
 def _two_tower(lesson: Lesson) -> Bundle:
-    return fit_two_tower(lesson.interactions, lesson.users, lesson.startups, lesson.profiles(lesson.users),
-                         lesson.profiles(lesson.startups), lesson.settings)
+    return fit_two_tower(
+        lesson.interactions,
+        lesson.users,
+        lesson.startups,
+        lesson.profiles(lesson.users),
+        lesson.profiles(lesson.startups),
+        lesson.settings,
+    )
 
 
 _FITTERS: dict[str, Callable[[Lesson], Bundle]] = {
     CATALOGUE: _catalogue,
-    "popularity_v1": lambda x: fit_popularity(x.standing.users, x.standing.startups, x.interactions, x.as_of_us,
-                                              x.settings),
+    "popularity_v1": lambda x: fit_popularity(
+        x.standing.users, x.standing.startups, x.interactions, x.as_of_us, x.settings
+    ),
     "activity_v1": _activity,
     "content_v1": _content,
     "als_v1": lambda x: fit_als("als_v1", x.interactions, x.settings),
     "als_reverse_v1": lambda x: fit_als("als_reverse_v1", x.interactions.transposed(), x.settings),
     "item_neighbours_v1": lambda x: fit_neighbours("item_neighbours_v1", x.interactions, x.settings),
     "item_neighbours_reverse_v1": lambda x: fit_neighbours(
-        "item_neighbours_reverse_v1", x.interactions.transposed(), x.settings),
+        "item_neighbours_reverse_v1", x.interactions.transposed(), x.settings
+    ),
     "two_tower_v1": _two_tower,
     "graph_filter_v1": lambda x: fit_graph_filter("graph_filter_v1", x.interactions, x.settings),
 }

@@ -32,19 +32,31 @@ Values = dict[str, Any]
 
 _SHARES = (0.0, 0.03, 0.1, 0.25, 0.5, 1.0)
 _ALS: dict[str, tuple[Any, ...]] = {
-    "factors": (32, 64, 128, 256), "alpha": (1.0, 3.0, 10.0, 40.0, 100.0), "iterations": (15, 20, 30),
-    "regularization": (0.01, 0.05, 0.1, 1.0, 3.0, 10.0), "damping": ("none", "log", "binary"),
-    "half_life_share": _SHARES}
+    "factors": (32, 64, 128, 256),
+    "alpha": (1.0, 3.0, 10.0, 40.0, 100.0),
+    "iterations": (15, 20, 30),
+    "regularization": (0.01, 0.05, 0.1, 1.0, 3.0, 10.0),
+    "damping": ("none", "log", "binary"),
+    "half_life_share": _SHARES,
+}
 #: Model -> setting -> what is tried for it, neighbours standing side by side (C30; the ensemble: C11-C14, O01).
 GRIDS: dict[str, dict[str, tuple[Any, ...]]] = {
     "als_v1": {f"als_{word}": grid for word, grid in _ALS.items()},
     "als_reverse_v1": {f"als_reverse_{word}": grid for word, grid in _ALS.items()},
     "item_neighbours_v1": {"neighbours": (50, 200, 1000), "neighbours_half_life_share": _SHARES},
     "item_neighbours_reverse_v1": {"neighbours_reverse_half_life_share": _SHARES},
-    "two_tower_v1": {"two_tower_dimensions": (32, 64, 128), "two_tower_learning_rate": (0.001, 0.003, 0.01),
-                     "two_tower_half_life_share": _SHARES, "two_tower_epochs": (5, 10, 20)},
-    "graph_filter_v1": {"graph_filter_rank": (64, 128, 256, 512), "graph_filter_weight": (0.0, 0.03, 0.1, 0.3, 1.0),
-                        "graph_filter_exponent": (0.3, 0.4, 0.5), "graph_filter_sharpening": (0.0, 0.5, 1.5)},
+    "two_tower_v1": {
+        "two_tower_dimensions": (32, 64, 128),
+        "two_tower_learning_rate": (0.001, 0.003, 0.01),
+        "two_tower_half_life_share": _SHARES,
+        "two_tower_epochs": (5, 10, 20),
+    },
+    "graph_filter_v1": {
+        "graph_filter_rank": (64, 128, 256, 512),
+        "graph_filter_weight": (0.0, 0.03, 0.1, 0.3, 1.0),
+        "graph_filter_exponent": (0.3, 0.4, 0.5),
+        "graph_filter_sharpening": (0.0, 0.5, 1.5),
+    },
     "content_v1": {"content_dimensions": (48, 96, 192, 300)},
     "ensemble_v1": {"ensemble_als_weight": (0.3, 0.4, 0.5, 0.6, 0.7)},
 }
@@ -94,13 +106,23 @@ class Trials:
 
     def add(self, trial: Trial) -> None:
         """Append one line and hand it to the disk."""
-        note = {"model": trial.model, "values": trial.values, "seconds": trial.seconds,
-                "ndcg": np.rint(trial.ndcg * _SCALE).astype(int).tolist()}
+        note = {
+            "model": trial.model,
+            "values": trial.values,
+            "seconds": trial.seconds,
+            "ndcg": np.rint(trial.ndcg * _SCALE).astype(int).tolist(),
+        }
         append_private(self.path, json.dumps(note))
 
 
-def tune(settings: Settings, snapshot: Snapshot, seconds: float | None = None, trials: int | None = None,
-         models: Sequence[str] = tuple(GRIDS), progress: Callable[[float, str], None] | None = None) -> dict[str, Any]:
+def tune(
+    settings: Settings,
+    snapshot: Snapshot,
+    seconds: float | None = None,
+    trials: int | None = None,
+    models: Sequence[str] = tuple(GRIDS),
+    progress: Callable[[float, str], None] | None = None,
+) -> dict[str, Any]:
     """Go on with the search for so many seconds or trials, store `tuning.json` and return it.
 
     Without a budget nothing is tried and what was found so far is stored. progress is told the seconds or trials done
@@ -193,10 +215,15 @@ def _verdict(trials: Sequence[Trial], start: Values) -> dict[str, Any]:
     gains = [(t, paired_difference(t.ndcg, first.ndcg, times=4000, level=level)) for t in finalists]
     beyond = [(t, gain) for t, gain in gains if gain["low"] > 0]
     best, gain = (beyond or gains or [(first, paired_difference(first.ndcg, first.ndcg))])[0]
-    return {"trials": len(trials), "seconds": round(sum(t.seconds for t in trials), 1), "owners": len(first.ndcg),
-            "start": {"values": start, "ndcg": round(first.mean, 6)},
-            "best": {"values": best.values, "ndcg": round(best.mean, 6)},
-            "gain": {name: round(value, 6) for name, value in gain.items()}, "adopted": bool(beyond)}
+    return {
+        "trials": len(trials),
+        "seconds": round(sum(t.seconds for t in trials), 1),
+        "owners": len(first.ndcg),
+        "start": {"values": start, "ndcg": round(first.mean, 6)},
+        "best": {"values": best.values, "ndcg": round(best.mean, 6)},
+        "gain": {name: round(value, 6) for name, value in gain.items()},
+        "adopted": bool(beyond),
+    }
 
 
 def whole(values: Mapping[str, Any]) -> Values:
@@ -255,9 +282,12 @@ def _spent(model: str, done: Sequence[Trial], by_count: bool) -> float:
 
 
 def _switched_on(model: str, settings: Settings) -> bool:
-    switches = {"als_v1": settings.enable_als, "als_reverse_v1": settings.enable_als,
-                "two_tower_v1": settings.enable_two_tower,
-                _ENSEMBLE: settings.enable_als and settings.enable_two_tower and settings.enable_ensemble}
+    switches = {
+        "als_v1": settings.enable_als,
+        "als_reverse_v1": settings.enable_als,
+        "two_tower_v1": settings.enable_two_tower,
+        _ENSEMBLE: settings.enable_als and settings.enable_two_tower and settings.enable_ensemble,
+    }
     return switches.get(model, True)
 
 

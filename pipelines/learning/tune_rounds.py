@@ -36,8 +36,13 @@ Ref = dict[str, Any]
 _PATIENCE = 100
 
 
-def plan_round(settings: Settings, trials: int, models: Sequence[str] = tuple(GRIDS), near: bool = False,
-               snapshot: str | None = None) -> list[Ref]:
+def plan_round(
+    settings: Settings,
+    trials: int,
+    models: Sequence[str] = tuple(GRIDS),
+    near: bool = False,
+    snapshot: str | None = None,
+) -> list[Ref]:
     """Up to `trials` points that were not tried yet, models in turn, each as {snapshot, model, values, index}.
 
     near: steps from the best of each model; else its start, then draws from its grid. The same trials before give the
@@ -91,8 +96,10 @@ def newest_snapshot(settings: Settings) -> str:
     """Raises DataError where none is stored."""
     stored = Artifacts(settings).stored("snapshots")
     if not stored:
-        raise DataError(f"expected a snapshot under {settings.artifacts}, found none; "
-                        "run `python -m pipelines export` or a build first")
+        raise DataError(
+            f"expected a snapshot under {settings.artifacts}, found none; "
+            "run `python -m pipelines export` or a build first"
+        )
     return stored[-1].name
 
 
@@ -106,8 +113,9 @@ def trials_table(trials: Sequence[Mapping[str, Any]]) -> str:
     return "\n".join(lines)
 
 
-def _next(model: str, done: Sequence[Trial], planned: Sequence[Values], settings: Settings,
-          near: bool) -> Values | None:
+def _next(
+    model: str, done: Sequence[Trial], planned: Sequence[Values], settings: Settings, near: bool
+) -> Values | None:
     mine = [t for t in done if t.model == model]
     start, grid = start_of(model, settings), grid_of(model, settings)
     taken = {key(t.values) for t in mine} | {key(v) for v in planned}

@@ -61,8 +61,11 @@ class AirflowApi:
 
     def trigger(self, dag: str, run_id: str, run_after: str, conf: Mapping[str, Any]) -> None:
         """Queue a manual run."""
-        self._ask("POST", f"/api/v2/dags/{quote(dag)}/dagRuns",
-                  {"dag_run_id": run_id, "logical_date": None, "run_after": run_after, "conf": dict(conf)})
+        self._ask(
+            "POST",
+            f"/api/v2/dags/{quote(dag)}/dagRuns",
+            {"dag_run_id": run_id, "logical_date": None, "run_after": run_after, "conf": dict(conf)},
+        )
 
     def unfinished_run(self, dag: str) -> str | None:
         """A queued or running manual run, the oldest."""

@@ -29,13 +29,26 @@ from pipelines.local.servers import running_settings
 
 log = logging.getLogger(__name__)
 CHECKOUT = Path(__file__).resolve().parents[2]
-COMPONENTS = {"airflow-api-server": ("api-server",), "airflow-scheduler": ("scheduler", "--skip-serve-logs"),
-              "airflow-dag-processor": ("dag-processor",), "airflow-triggerer": ("triggerer", "--skip-serve-logs")}
+COMPONENTS = {
+    "airflow-api-server": ("api-server",),
+    "airflow-scheduler": ("scheduler", "--skip-serve-logs"),
+    "airflow-dag-processor": ("dag-processor",),
+    "airflow-triggerer": ("triggerer", "--skip-serve-logs"),
+}
 WORKER = {"airflow-worker": ("celery", "worker", "--skip-serve-logs", "--concurrency", "2")}
 #: What a worker on another machine must be given as it is here.
-SHARED = ("DATABASE_URL", "REDIS_URL", "MATCHBOOK_NAMESPACE", "MATCHBOOK_ARTIFACTS", "MATCHBOOK_EXECUTOR",
-          "AIRFLOW__CORE__FERNET_KEY", "AIRFLOW__API_AUTH__JWT_SECRET", "AIRFLOW__API__SECRET_KEY",
-          "AIRFLOW__API__BASE_URL", "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN")
+SHARED = (
+    "DATABASE_URL",
+    "REDIS_URL",
+    "MATCHBOOK_NAMESPACE",
+    "MATCHBOOK_ARTIFACTS",
+    "MATCHBOOK_EXECUTOR",
+    "AIRFLOW__CORE__FERNET_KEY",
+    "AIRFLOW__API_AUTH__JWT_SECRET",
+    "AIRFLOW__API__SECRET_KEY",
+    "AIRFLOW__API__BASE_URL",
+    "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN",
+)
 #: Of libpq's parameters those that asyncpg knows by the same name.
 _ASYNCPG = ("host", "port", "user", "password", "passfile")
 OUR_COMMENT = "Matchbook: Airflow's metadata"
@@ -89,32 +102,38 @@ def _asynchronous(metadata: str) -> dict[str, str]:
 def _own_environment(settings: Settings, given: Mapping[str, str]) -> dict[str, str]:
     home, kept = settings.home / "airflow", _kept_secrets(settings)
     metadata = given.get("AIRFLOW__DATABASE__SQL_ALCHEMY_CONN") or _metadata_url(settings)
-    return _workers_environment(settings, metadata) | _asynchronous(metadata) | {
-        "AIRFLOW_HOME": str(home),
-        "AIRFLOW__CORE__DAGS_FOLDER": str(CHECKOUT / "dags"),
-        "AIRFLOW__CORE__PLUGINS_FOLDER": str(CHECKOUT / "dags" / "matchbook_plugins"),
-        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
-        "AIRFLOW__CORE__PARALLELISM": "4",  # it forks that many idle workers
-        "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "True",
-        "AIRFLOW__CORE__FERNET_KEY": kept["fernet_key"],
-        "AIRFLOW__CORE__AUTH_MANAGER": "airflow.api_fastapi.auth.managers.simple.simple_auth_manager.SimpleAuthManager",
-        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": "admin:admin",
-        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "False",
-        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(_passwords(settings)),
-        "AIRFLOW__API__HOST": "127.0.0.1",
-        "AIRFLOW__API__PORT": str(settings.airflow_port),
-        "AIRFLOW__API__BASE_URL": address(settings),  # without it every task looks for port 8080
-        "AIRFLOW__API__WORKERS": "1",
-        "AIRFLOW__API__SECRET_KEY": kept["secret_key"],
-        "AIRFLOW__API_AUTH__JWT_SECRET": kept["jwt_secret"],
-        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": metadata,
-        "MATCHBOOK_AIRFLOW_DATABASE_URL": metadata,  # Airflow takes the variable above away from its tasks
-        "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.1",
-        "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "30",
-        "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": NO_LOG_SERVER,
-        "AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT": NO_LOG_SERVER,
-        "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
-    }
+    return (
+        _workers_environment(settings, metadata)
+        | _asynchronous(metadata)
+        | {
+            "AIRFLOW_HOME": str(home),
+            "AIRFLOW__CORE__DAGS_FOLDER": str(CHECKOUT / "dags"),
+            "AIRFLOW__CORE__PLUGINS_FOLDER": str(CHECKOUT / "dags" / "matchbook_plugins"),
+            "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+            "AIRFLOW__CORE__PARALLELISM": "4",  # it forks that many idle workers
+            "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "True",
+            "AIRFLOW__CORE__FERNET_KEY": kept["fernet_key"],
+            "AIRFLOW__CORE__AUTH_MANAGER": (
+                "airflow.api_fastapi.auth.managers.simple.simple_auth_manager.SimpleAuthManager"
+            ),
+            "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": "admin:admin",
+            "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "False",
+            "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(_passwords(settings)),
+            "AIRFLOW__API__HOST": "127.0.0.1",
+            "AIRFLOW__API__PORT": str(settings.airflow_port),
+            "AIRFLOW__API__BASE_URL": address(settings),  # without it every task looks for port 8080
+            "AIRFLOW__API__WORKERS": "1",
+            "AIRFLOW__API__SECRET_KEY": kept["secret_key"],
+            "AIRFLOW__API_AUTH__JWT_SECRET": kept["jwt_secret"],
+            "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": metadata,
+            "MATCHBOOK_AIRFLOW_DATABASE_URL": metadata,  # Airflow takes the variable above away from its tasks
+            "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.1",
+            "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "30",
+            "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": NO_LOG_SERVER,
+            "AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT": NO_LOG_SERVER,
+            "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
+        }
+    )
 
 
 def _workers_environment(settings: Settings, metadata: str) -> dict[str, str]:
@@ -122,8 +141,10 @@ def _workers_environment(settings: Settings, metadata: str) -> dict[str, str]:
     if settings.executor == "local":
         return {"AIRFLOW__CORE__EXECUTOR": "LocalExecutor"}
     if metadata.startswith("sqlite"):
-        raise SettingsError("MATCHBOOK_EXECUTOR=celery needs Airflow's metadata in PostgreSQL, and DATABASE_URL's user "
-                            "may not create a database for it; set AIRFLOW__DATABASE__SQL_ALCHEMY_CONN")
+        raise SettingsError(
+            "MATCHBOOK_EXECUTOR=celery needs Airflow's metadata in PostgreSQL, and DATABASE_URL's user "
+            "may not create a database for it; set AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"
+        )
     return {
         "AIRFLOW__CORE__EXECUTOR": "CeleryExecutor",
         "AIRFLOW__CELERY__BROKER_URL": settings.redis_address,
@@ -190,8 +211,14 @@ def _migrate(settings: Settings, env: Mapping[str, str]) -> None:
     log = settings.home / "logs" / "airflow-migrate.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as sink:
-        done = subprocess.run([_program("airflow"), "db", "migrate"], env=dict(env), cwd=CHECKOUT,
-                              stdin=subprocess.DEVNULL, stdout=sink, stderr=sink)
+        done = subprocess.run(
+            [_program("airflow"), "db", "migrate"],
+            env=dict(env),
+            cwd=CHECKOUT,
+            stdin=subprocess.DEVNULL,
+            stdout=sink,
+            stderr=sink,
+        )
     if done.returncode != 0:
         raise ServiceError(f"Airflow could not prepare its metadata database; the end of {log}:\n{tail(log)}")
 
@@ -218,8 +245,11 @@ def _metadata_url(settings: Settings) -> str:
         return url.set(database="airflow").render_as_string(hide_password=False)
     name = _own_database(settings)
     if not _made(settings, name):
-        log.warning("DATABASE_URL's user may not create the database %s: Airflow's metadata go into SQLite; make that "
-                    "database yourself, or set AIRFLOW__DATABASE__SQL_ALCHEMY_CONN", name)
+        log.warning(
+            "DATABASE_URL's user may not create the database %s: Airflow's metadata go into SQLite; make that "
+            "database yourself, or set AIRFLOW__DATABASE__SQL_ALCHEMY_CONN",
+            name,
+        )
         return f"sqlite:///{settings.home / 'airflow' / 'airflow.db'}"
     return url.set(database=name).render_as_string(hide_password=False)
 
@@ -257,7 +287,8 @@ def _made(settings: Settings, name: str) -> bool:
 def _comment(cursor: psycopg2.extensions.cursor, name: str) -> str | None:
     """The comment of a database, "" without one, None without the database."""
     cursor.execute(
-        "SELECT coalesce(shobj_description(oid, 'pg_database'), '') FROM pg_database WHERE datname = %s", (name,))
+        "SELECT coalesce(shobj_description(oid, 'pg_database'), '') FROM pg_database WHERE datname = %s", (name,)
+    )
     found = cursor.fetchone()
     return None if found is None else str(found[0])
 
@@ -269,8 +300,14 @@ def _libpq(url: str) -> str:
 def _kept_secrets(settings: Settings) -> dict[str, str]:
     path = settings.home / "airflow" / "secrets.json"
     if not path.is_file():
-        _write_private(path, {"fernet_key": base64.urlsafe_b64encode(secrets.token_bytes(32)).decode(),
-                              "secret_key": secrets.token_urlsafe(48), "jwt_secret": secrets.token_urlsafe(64)})
+        _write_private(
+            path,
+            {
+                "fernet_key": base64.urlsafe_b64encode(secrets.token_bytes(32)).decode(),
+                "secret_key": secrets.token_urlsafe(48),
+                "jwt_secret": secrets.token_urlsafe(64),
+            },
+        )
     found: dict[str, str] = json.loads(path.read_text())
     return found
 

@@ -34,8 +34,14 @@ def clean_airflow(settings: Settings, now: datetime | None = None) -> dict[str, 
     now, days = now or datetime.now(UTC), settings.airflow_keep_days
     if settings.airflow_database_url:
         _clean(settings, now - timedelta(days=days), "--error-on-cleanup-failure")
-        _clean(settings, now - timedelta(days=min(days, MINUTELY_DAYS)), "--dag-ids", MINUTELY,
-               "--tables", ",".join(_OF_RUNS))
+        _clean(
+            settings,
+            now - timedelta(days=min(days, MINUTELY_DAYS)),
+            "--dag-ids",
+            MINUTELY,
+            "--tables",
+            ",".join(_OF_RUNS),
+        )
     else:
         log.warning("Airflow's metadata is left alone and grows: set MATCHBOOK_AIRFLOW_DATABASE_URL to its database")
     folder = settings.airflow_log_folder
@@ -63,8 +69,16 @@ def _clean(settings: Settings, before: datetime, *words: str) -> None:
     """Run `airflow db clean` against the metadata, whose address Airflow keeps from its tasks."""
     given = {k: v for k, v in os.environ.items() if not v.startswith(_BLOCKED)}
     env = given | {"AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": settings.airflow_sqlalchemy_url}
-    command = [str(Path(sys.executable).with_name("airflow")), "db", "clean", "--yes", "--skip-archive",
-               "--clean-before-timestamp", before.astimezone(UTC).isoformat(), *words]
+    command = [
+        str(Path(sys.executable).with_name("airflow")),
+        "db",
+        "clean",
+        "--yes",
+        "--skip-archive",
+        "--clean-before-timestamp",
+        before.astimezone(UTC).isoformat(),
+        *words,
+    ]
     done = subprocess.run(command, env=env, capture_output=True, text=True, stdin=subprocess.DEVNULL)
     if done.returncode != 0:
         raise ServiceError(f"`airflow db clean` failed: {(done.stdout + done.stderr)[-_TOLD:]}")
@@ -86,4 +100,3 @@ def _drop_old(folder: Path, before: float) -> int:
         except FileNotFoundError:  # another one was quicker
             continue
     return gone
-

@@ -33,8 +33,9 @@ def prepare_dags(api: AirflowApi, alive: Callable[[], None], patience_s: float =
     while not api.dag_known(DAG):
         alive()
         if time.monotonic() > deadline:
-            raise ServiceError(f"Airflow has not read the DAG {DAG} after {patience_s:.0f} s; "
-                               "look into the log of its DAG processor")
+            raise ServiceError(
+                f"Airflow has not read the DAG {DAG} after {patience_s:.0f} s; look into the log of its DAG processor"
+            )
         time.sleep(0.5)
 
 
@@ -120,8 +121,10 @@ def _show_failures(api: AirflowApi, run_id: str, tasks: list[dict[str, Any]], sa
         for line in _last_words(api.log_of(DAG, run_id, task)):
             say(f"    {line}")
     behind = sum(t["state"] == "upstream_failed" for t in tasks)
-    say(f"\nThe build failed{f', {behind} tasks behind it did not run' if behind else ''}. Look at it here: "
-        f"{run_address(api, run_id)}")
+    say(
+        f"\nThe build failed{f', {behind} tasks behind it did not run' if behind else ''}. Look at it here: "
+        f"{run_address(api, run_id)}"
+    )
 
 
 def _last_words(log: list[str]) -> list[str]:

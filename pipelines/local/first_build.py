@@ -38,10 +38,13 @@ def airflow_here(settings: Settings) -> AirflowApi:
     try:
         password = json.loads(Path(passwords).read_text())["admin"]
     except (OSError, ValueError, KeyError) as error:
-        raise ServiceError(f"expected the password of Airflow's user admin in {passwords}: {error!r}; "
-                           "run this where Airflow's scheduler runs") from error
-    return AirflowApi(server.rstrip("/").removesuffix("/execution"), str(password),
-                      os.environ.get("AIRFLOW__API__BASE_URL", ""))
+        raise ServiceError(
+            f"expected the password of Airflow's user admin in {passwords}: {error!r}; "
+            "run this where Airflow's scheduler runs"
+        ) from error
+    return AirflowApi(
+        server.rstrip("/").removesuffix("/execution"), str(password), os.environ.get("AIRFLOW__API__BASE_URL", "")
+    )
 
 
 def _lists(settings: Settings, api: AirflowApi, say: Callable[[str], None], alive: Callable[[], None]) -> bool:
@@ -52,6 +55,8 @@ def _lists(settings: Settings, api: AirflowApi, say: Callable[[str], None], aliv
     as_of = parse_instant(release_of(settings, live).as_of)
     say(f"Lists as of {as_of.isoformat()} are live (release {live}); they are not built again")
     if newest is not None and newest >= as_of:
-        say(f"The data go on until {newest.isoformat()}: to build again, trigger {builds.DAG} in Airflow, or run "
-            "`python -m pipelines build`")
+        say(
+            f"The data go on until {newest.isoformat()}: to build again, trigger {builds.DAG} in Airflow, or run "
+            "`python -m pipelines build`"
+        )
     return True

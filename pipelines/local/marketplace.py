@@ -55,8 +55,9 @@ def examples(settings: Settings) -> list[tuple[str, str]]:
 
 def _load(settings: Settings, folder: Path) -> str:
     if not folder.is_dir():
-        raise DataError("expected DATA to name a folder with users.csv, startups.csv and interactions.csv, "
-                        f"got {folder}")
+        raise DataError(
+            f"expected DATA to name a folder with users.csv, startups.csv and interactions.csv, got {folder}"
+        )
     loaded = import_folder(settings, folder)
     counted = ", ".join(f"{count:,} {name}" for name, count in loaded.counts.items())
     aside = sum(loaded.rejected.values())

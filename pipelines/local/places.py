@@ -117,8 +117,10 @@ def _shelf() -> Path:
     for shelf in (Path("/var/lib"), Path(tempfile.gettempdir())):
         if shelf.is_dir() and os.access(shelf, os.W_OK) and _traversable(shelf / "x"):
             return shelf
-    raise ServiceError("found no directory that an unprivileged account can reach (tried /var/lib and the temporary "
-                       "one); set MATCHBOOK_HOME to one, or run as an ordinary user")
+    raise ServiceError(
+        "found no directory that an unprivileged account can reach (tried /var/lib and the temporary "
+        "one); set MATCHBOOK_HOME to one, or run as an ordinary user"
+    )
 
 
 def _belongs(directory: Path, home: Path) -> bool:

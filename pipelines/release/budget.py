@@ -37,8 +37,11 @@ def check_budget(settings: Settings, client: redis.Redis, release: str, needed: 
 def room_for(settings: Settings, client: redis.Redis, manifest: Release) -> dict[str, float]:
     """Megabytes that a release needs in Redis, beside those that are used and those that may be."""
     used, limit, _ = budget_of(settings, client)
-    return {"needs_mb": round(needed_bytes(manifest) / MB, 3), "used_mb": round(used / MB, 3),
-            "limit_mb": round(limit / MB, 3)}
+    return {
+        "needs_mb": round(needed_bytes(manifest) / MB, 3),
+        "used_mb": round(used / MB, 3),
+        "limit_mb": round(limit / MB, 3),
+    }
 
 
 def budget_of(settings: Settings, client: redis.Redis) -> tuple[int, int, str]:

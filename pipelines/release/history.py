@@ -120,8 +120,13 @@ def _make_live(settings: Settings, release: str, reason: str, force: bool, dry_r
                 log.warning("release made live id=%s reason=%s newer=%s", release, reason, newer)
                 return make_live(settings, held, loadable, reason)
             previous = text(client.get(keys.current))
-            return {"published": False, "release": release, "previous": previous, "reason": reason,
-                    **room_for(settings, client, loadable.manifest)}
+            return {
+                "published": False,
+                "release": release,
+                "previous": previous,
+                "reason": reason,
+                **room_for(settings, client, loadable.manifest),
+            }
 
 
 def _history(settings: Settings) -> list[str]:

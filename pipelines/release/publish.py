@@ -40,8 +40,12 @@ def publish_release(settings: Settings, release: str, force: bool = False) -> di
         with lease(client, keys) as held:
             newer = newer_live(client, keys, loadable.manifest)
             if not force and _refreshed(client, keys, release):
-                return {"published": False, "release": release, "previous": text(client.get(keys.current)),
-                        "reason": "a refresh of this very build is live and knows more"}
+                return {
+                    "published": False,
+                    "release": release,
+                    "previous": text(client.get(keys.current)),
+                    "reason": "a refresh of this very build is live and knows more",
+                }
             if newer and not force:
                 reason = (
                     f"{newer} with a newer cutoff is live; this release is stored, "

@@ -56,7 +56,8 @@ def passed(as_of: datetime, now: datetime | None = None) -> datetime:
     if as_of > now + AHEAD:
         raise SettingsError(
             f"as_of={as_of.isoformat()} lies in the future of this run ({now.isoformat()}): its release would "
-            "stand in the way of every later one, as an older cutoff never replaces a newer; give one that has passed")
+            "stand in the way of every later one, as an older cutoff never replaces a newer; give one that has passed"
+        )
     return min(as_of, now)
 
 
@@ -81,10 +82,13 @@ def _end_of_interval(run: RunTimes) -> Cutoff:
         raise SettingsError(
             f"a backfill takes each day's cutoff from the day itself, but its configuration carries as_of="
             f"{run.as_of!r}, which would build the same day again and again; start it without as_of, or trigger "
-            "a single run with it")
+            "a single run with it"
+        )
     if run.data_interval_end is None:
-        raise SettingsError(f"expected a {run.run_type} run to cover an interval, got none; "
-                            "give the DAG a timetable with data intervals")
+        raise SettingsError(
+            f"expected a {run.run_type} run to cover an interval, got none; "
+            "give the DAG a timetable with data intervals"
+        )
     word = "backfilled" if run.run_type == "backfill" else "scheduled"
     return Cutoff(run.data_interval_end, f"the end of the {word} interval")
 
@@ -95,6 +99,8 @@ def nothing_new(as_of: datetime, newest: datetime | None, interval: timedelta) -
         return "there is no interaction at all; import some, then trigger a run"
     if newest >= as_of - interval:
         return None
-    return (f"the newest interaction is from {newest.isoformat()}, more than one interval ({interval}) before "
-            f"the cutoff {as_of.isoformat()}: nothing is built or published. See whether the platform still "
-            "delivers its interactions; to build from what there is, trigger a run with as_of")
+    return (
+        f"the newest interaction is from {newest.isoformat()}, more than one interval ({interval}) before "
+        f"the cutoff {as_of.isoformat()}: nothing is built or published. See whether the platform still "
+        "delivers its interactions; to build from what there is, trigger a run with as_of"
+    )

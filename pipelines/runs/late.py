@@ -40,15 +40,27 @@ def age_of_lists(settings: Settings, at: datetime) -> Age:
     told = newest.isoformat() if newest else None
     if live is None:
         before = last_published(settings) if settings.late_hours else None
-        return Age(None, None, told, f"nothing is live in Redis, though {before} was published: it has lost its data; "
-                                     f"`python -m pipelines promote {before}`" if before else "")
+        return Age(
+            None,
+            None,
+            told,
+            f"nothing is live in Redis, though {before} was published: it has lost its data; "
+            f"`python -m pipelines promote {before}`"
+            if before
+            else "",
+        )
     release = Artifacts(settings).release(live)
     hours = round((at - parse_instant(release.generated_at)).total_seconds() / _HOUR_S, 2)
     if not settings.late_hours or hours <= settings.late_hours:
         return Age(live, hours, told, "")
     why = f"the live lists ({live}) were made {hours:.0f} h ago, more than MATCHBOOK_LATE_HOURS={settings.late_hours:g}"
     if newest is not None and newest >= parse_instant(release.as_of):
-        return Age(live, hours, told, f"{why}, though events came in until {newest.isoformat()}: see what the last "
-                                      "runs of build_recommendations say")
+        return Age(
+            live,
+            hours,
+            told,
+            f"{why}, though events came in until {newest.isoformat()}: see what the last "
+            "runs of build_recommendations say",
+        )
     since = f"since {newest.isoformat()}" if newest else "at all"
     return Age(live, hours, told, f"{why}, and no event came in {since}: see whether the platform still delivers")

@@ -167,14 +167,16 @@ class _Mirror:
         with answering(storage.url):
             storage.filesystem.invalidate_cache()
             found: Mapping[str, Mapping[str, Any]] = storage.filesystem.find(base, detail=True)
-        return {name[len(base) + 1:]: _version(info) for name, info in found.items()}
+        return {name[len(base) + 1 :]: _version(info) for name, info in found.items()}
 
     def _check_whole(self, whole: set[str]) -> None:
         """Raises ServiceError where all of it is gone at once: a share that is not mounted, another bucket."""
         if not whole and STORED in marked(self._root).values():
-            raise ServiceError(f"the artefact store {self._storage.url} is empty, and this machine knows it otherwise: "
-                               "see whether MATCHBOOK_ARTIFACTS names the right place and it is mounted; where it was "
-                               f"emptied on purpose, remove {self._root}")
+            raise ServiceError(
+                f"the artefact store {self._storage.url} is empty, and this machine knows it otherwise: "
+                "see whether MATCHBOOK_ARTIFACTS names the right place and it is mounted; where it was "
+                f"emptied on purpose, remove {self._root}"
+            )
 
     def _drop_removed(self, whole: set[str]) -> None:
         for path, state in marked(self._root).items():

@@ -19,8 +19,10 @@ def copy_artifacts(settings: Settings, old: Path) -> list[str]:
     """
     found = sorted(whole_here(old))
     if not found:
-        raise DataError(f"expected snapshots, bundles or releases in {old}, found none; name the folder of artefacts, "
-                        "which is `artifacts` in MATCHBOOK_HOME unless MATCHBOOK_ARTIFACTS said otherwise")
+        raise DataError(
+            f"expected snapshots, bundles or releases in {old}, found none; name the folder of artefacts, "
+            "which is `artifacts` in MATCHBOOK_HOME unless MATCHBOOK_ARTIFACTS said otherwise"
+        )
     artifacts = Artifacts(settings)
     for path in found:
         kind, _, name = path.rpartition("/")

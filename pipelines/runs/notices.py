@@ -46,8 +46,13 @@ class Notice:
 
     def body(self) -> dict[str, Any]:
         says = self.says[:_MOST]
-        found = {"text": f"Matchbook: {says}" + (f"\n{self.link}" if self.link else ""), "what": self.what,
-                 "says": says, "link": self.link, **self.about}
+        found = {
+            "text": f"Matchbook: {says}" + (f"\n{self.link}" if self.link else ""),
+            "what": self.what,
+            "says": says,
+            "link": self.link,
+            **self.about,
+        }
         told: dict[str, Any] = json.loads(_ID.sub("(id)", json.dumps(found)))
         return told
 

@@ -76,10 +76,15 @@ def decide(facts: Facts, settings: Settings) -> Decision:
     if facts.age_days + SLACK / timedelta(days=1) >= every:
         return Decision(True, every, f"{age}, and a build is due {rhythm}")
     drift = "unknown" if facts.drift is None else f"{facts.drift:.1%}"
-    return Decision(False, every, (
-        f"no build is due: {age}, one is due {rhythm}; since then interactions {_times(facts.interactions)}, people "
-        f"{_times(facts.users)}, startups {_times(facts.startups)}, mix of routes moved by {drift}. Trigger a run to "
-        "build now; MATCHBOOK_RETRAIN=always builds every day"))
+    return Decision(
+        False,
+        every,
+        (
+            f"no build is due: {age}, one is due {rhythm}; since then interactions {_times(facts.interactions)}, "
+            f"people {_times(facts.users)}, startups {_times(facts.startups)}, mix of routes moved by {drift}. "
+            "Trigger a run to build now; MATCHBOOK_RETRAIN=always builds every day"
+        ),
+    )
 
 
 def retrain(settings: Settings, as_of: datetime) -> tuple[Decision, dict[str, Any]]:
@@ -87,8 +92,15 @@ def retrain(settings: Settings, as_of: datetime) -> tuple[Decision, dict[str, An
     facts = facts_of(settings, as_of)
     found = decide(facts, settings)
     told = asdict(facts)
-    decided(settings, "retrain", "build" if found.due else "skip", [found.reason], as_of=as_of.isoformat(),
-            every_days=found.every_days, facts=told)
+    decided(
+        settings,
+        "retrain",
+        "build" if found.due else "skip",
+        [found.reason],
+        as_of=as_of.isoformat(),
+        every_days=found.every_days,
+        facts=told,
+    )
     return found, told
 
 
@@ -109,12 +121,15 @@ def facts_of(settings: Settings, as_of: datetime) -> Facts:
     (people,) = rows(database, "retrain/people", as_of=as_of)
     counts = snapshot.manifest["counts"]
     return Facts(
-        built=release.built, age_days=round((as_of - built) / timedelta(days=1), 3),
-        week=int(activity.week), active_days=int(activity.days),
+        built=release.built,
+        age_days=round((as_of - built) / timedelta(days=1), 3),
+        week=int(activity.week),
+        active_days=int(activity.days),
         interactions=(int(counts["interactions"]), int(counts["interactions"]) + int(activity.since)),
         users=(int(counts["users"]), max(int(people.users), int(counts["users"]))),
         startups=(int(counts["startups"]), max(int(people.startups), int(counts["startups"]))),
-        drift=_drift(settings, release, snapshot, as_of, int(people.users)))
+        drift=_drift(settings, release, snapshot, as_of, int(people.users)),
+    )
 
 
 def _rhythm(facts: Facts, settings: Settings) -> tuple[int, str]:

@@ -50,8 +50,14 @@ class Beginning:
         child = _largest_child()
         peak = _peak_bytes() + (child if child > self.child else 0)
         at = datetime.now(UTC).isoformat(timespec="seconds")  # noqa: TID251 a label; no list depends on it
-        return {"step": step, "index": index, "wall_s": round(time.perf_counter() - self.wall, 3),
-                "cpu_s": round(_cpu_s() - self.cpu, 3), "peak_mb": round(peak / MB, 1), "at": at}
+        return {
+            "step": step,
+            "index": index,
+            "wall_s": round(time.perf_counter() - self.wall, 3),
+            "cpu_s": round(_cpu_s() - self.cpu, 3),
+            "peak_mb": round(peak / MB, 1),
+            "at": at,
+        }
 
 
 @contextmanager

@@ -90,12 +90,17 @@ def _moved(plain: Recipe, changed: Recipe, owners: Owners) -> float:
 
 def _warn_of_equals(experiment: Mapping[str, Any]) -> None:
     for arm in experiment["arms"]:
-        log.info("experiment %s arm %s: owners %s, moved %s", experiment["name"], arm["name"], arm["owners"],
-                 arm["moved"])
+        log.info(
+            "experiment %s arm %s: owners %s, moved %s", experiment["name"], arm["name"], arm["owners"], arm["moved"]
+        )
         if arm["settings"] and not any(arm["moved"].values()):
-            log.warning("arm %s of experiment %s changes nobody's first ten places: another setting overrides %s (the "
-                        "learned ranker, for one, does not look at the blend)", arm["name"], experiment["name"],
-                        ", ".join(arm["settings"]))
+            log.warning(
+                "arm %s of experiment %s changes nobody's first ten places: another setting overrides %s (the "
+                "learned ranker, for one, does not look at the blend)",
+                arm["name"],
+                experiment["name"],
+                ", ".join(arm["settings"]),
+            )
 
 
 def scored_by_arm(recipes: list[tuple[Recipe, np.ndarray]], lists: list[RankedLists]) -> RankedLists:

@@ -52,8 +52,9 @@ def _caps(run: Run, surface: Surface) -> list[float]:
     return [run.settings.exposure_cap, *(arm.of(run.settings).exposure_cap for _, arm in arms_of(run, surface))]
 
 
-def _capped(run: Run, surface: Surface, lists: RankedLists, owners: Entities,
-            items: int) -> tuple[RankedLists, dict[str, Any]]:
+def _capped(
+    run: Run, surface: Surface, lists: RankedLists, owners: Entities, items: int
+) -> tuple[RankedLists, dict[str, Any]]:
     """The lists of a surface, those of each arm capped among themselves."""
     place, parts, order, told = places_of(run, surface, owners, lists.owner), [], [], {"cap": 0, "above": 0}
     for code, cap in enumerate(_caps(run, surface), start=-1):

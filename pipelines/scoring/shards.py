@@ -73,8 +73,13 @@ def score_shard(run: Run, shard: Mapping[str, Any]) -> dict[str, Any]:
     log.info(
         "shard scored surface=%s index=%s owners=%s places=%s", surface, shard["index"], len(lists), len(lists.item)
     )
-    return {"surface": surface.value, "index": shard["index"], "owners": len(lists), "sha256": sha256_of(path),
-            "code": code_digest()}
+    return {
+        "surface": surface.value,
+        "index": shard["index"],
+        "owners": len(lists),
+        "sha256": sha256_of(path),
+        "code": code_digest(),
+    }
 
 
 def score_arms(recipe: Recipe, bundles: Mapping[str, Bundle], owners: Owners) -> RankedLists:

@@ -19,9 +19,14 @@ class Breaker:
     is_silent: whether an error means that the server did not answer. told: what an error says to people.
     """
 
-    def __init__(self, name: str, is_silent: Callable[[BaseException], bool] = lambda _: True,
-                 told: Callable[[BaseException], object] | None = None, pause_s: float = PAUSE_S,
-                 clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        name: str,
+        is_silent: Callable[[BaseException], bool] = lambda _: True,
+        told: Callable[[BaseException], object] | None = None,
+        pause_s: float = PAUSE_S,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self.name, self._is_silent, self._told = name, is_silent, told or _first_line
         self._pause_s, self._clock = pause_s, clock
         self._lock = threading.Lock()

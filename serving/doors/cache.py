@@ -38,7 +38,14 @@ FULL_S = 60  # the drain runs every minute
 CONNECTION_S = 60.0
 #: What is asked for.
 LISTS, LIVE, WRITES, EVENTS, PAGE, RELEASES, SIGN_OF_LIFE = PURPOSES = (
-    "lists", "live lists", "writes", "events", "page", "releases", "sign of life")
+    "lists",
+    "live lists",
+    "writes",
+    "events",
+    "page",
+    "releases",
+    "sign of life",
+)
 Command = tuple[str | bytes | int, ...]
 
 
@@ -84,18 +91,26 @@ class Cache:
 
     def __init__(self, settings: Settings) -> None:
         if not settings.redis_url.reveal():
-            raise SettingsError("REDIS_URL must name the Redis that holds the lists, e.g. redis://127.0.0.1:6379/0; "
-                                "`make up` starts one and fills it in")
+            raise SettingsError(
+                "REDIS_URL must name the Redis that holds the lists, e.g. redis://127.0.0.1:6379/0; "
+                "`make up` starts one and fills it in"
+            )
         self.keys = Keys(settings.namespace)
-        self.breakers = {p: Breaker("Redis", _is_silent, lambda e: with_hint(told(e)),
-                                    0 if p == SIGN_OF_LIFE else PAUSE_S) for p in PURPOSES}
+        self.breakers = {
+            p: Breaker("Redis", _is_silent, lambda e: with_hint(told(e)), 0 if p == SIGN_OF_LIFE else PAUSE_S)
+            for p in PURPOSES
+        }
         self._settings = settings
         patience = settings.redis_timeout_s
         # one retry, for a connection that a restart of the server left dead; never one after a time-out
         try:
             self._pool = redis.ConnectionPool.from_url(
-                settings.redis_address, protocol=2, socket_timeout=patience, socket_connect_timeout=patience,
-                retry=Retry(NoBackoff(), 1, supported_errors=(redis.ConnectionError,)))
+                settings.redis_address,
+                protocol=2,
+                socket_timeout=patience,
+                socket_connect_timeout=patience,
+                retry=Retry(NoBackoff(), 1, supported_errors=(redis.ConnectionError,)),
+            )
         except ValueError as error:
             raise SettingsError(f"REDIS_URL has an option that the client does not take: {error}") from error
         self._mine = threading.local()  # taking a connection out of the pool and back costs a third of a GET
@@ -128,20 +143,24 @@ class Cache:
 
     def counts(self, release: str) -> dict[Surface, int]:
         """How many lists of each surface are there, the popular ones included, in one round trip."""
+
         def read(r: redis.Redis) -> list[int]:
             pipeline = r.pipeline(transaction=False)
             for surface in Surface:
                 pipeline.hlen(self.keys.lists(release, surface))
             return list(pipeline.execute())
+
         return dict(zip(Surface, self._ask(RELEASES, read), strict=True))
 
     def about(self) -> Mapping[str, Any]:
         """INFO, empty where it is not allowed."""
+
         def read(r: redis.Redis) -> Mapping[str, Any]:
             try:
                 return dict(r.info())
             except redis.ResponseError:
                 return {}
+
         found: Mapping[str, Any] = self._ask(SIGN_OF_LIFE, read)
         return found
 
@@ -155,7 +174,7 @@ class Cache:
         since = [("HSCAN", self.keys.since(surface.owner, o), 0, "COUNT", SINCE_MOST) for o in owners]
         answers = self._together(LISTS, [*count, ("HMGET", self.keys.lists(release, surface), *fields), *since])
         self._admit(answers[: len(count)])
-        lists, *scans = answers[len(count):]
+        lists, *scans = answers[len(count) :]
         if isinstance(lists, redis.ResponseError):
             raise ServiceError(f"Redis refuses to read lists: {with_hint(told(lists))}")
         return [Found.of(stored, scan) for stored, scan in zip(lists, scans, strict=True)]
@@ -174,8 +193,12 @@ class Cache:
 
     def post(self, caller: str, events: Sequence[Event], received: datetime) -> None:
         """Take events, all or none, in one round trip. Raises TooManyRequests, TooManyEvents, EventsNotTaken."""
-        keys = [self._rate(caller), self.keys.events, self.keys.posted(caller, int(time.time()) // MINUTE_S),
-                self.keys.claimed(caller, int(time.time()) // DAY_S)]
+        keys = [
+            self._rate(caller),
+            self.keys.events,
+            self.keys.posted(caller, int(time.time()) // MINUTE_S),
+            self.keys.claimed(caller, int(time.time()) // DAY_S),
+        ]
         settings, values = self._settings, self._limits()
         for e in events:
             keys += [self.keys.since(Entity.USER, e.user), self.keys.since(Entity.STARTUP, e.startup)]
@@ -198,8 +221,17 @@ class Cache:
     def _limits(self) -> list[Any]:
         """What comes before the events in the arguments of post.lua."""
         settings = self._settings
-        return [settings.rate_limit, 2 * MINUTE_S, settings.events_waiting_most, int(settings.release_ttl_hours * 3600),
-                settings.events_rate_limit, settings.events_memory_mb << 20, 2 * DAY_S, HASH_BYTES, FIELD_BYTES]
+        return [
+            settings.rate_limit,
+            2 * MINUTE_S,
+            settings.events_waiting_most,
+            int(settings.release_ttl_hours * 3600),
+            settings.events_rate_limit,
+            settings.events_memory_mb << 20,
+            2 * DAY_S,
+            HASH_BYTES,
+            FIELD_BYTES,
+        ]
 
     def _taken(self, said: bytes) -> None:
         """What post.lua answered. Raises TooManyRequests, TooManyEvents, EventsNotTaken."""
@@ -207,28 +239,37 @@ class Cache:
         if said == b"rate":
             raise self._too_many()
         if said == b"events":
-            raise TooManyEvents(f"at most {settings.events_rate_limit} events a minute", "MATCHBOOK_EVENTS_RATE_LIMIT",
-                                MINUTE_S - int(time.time()) % MINUTE_S)
+            raise TooManyEvents(
+                f"at most {settings.events_rate_limit} events a minute",
+                "MATCHBOOK_EVENTS_RATE_LIMIT",
+                MINUTE_S - int(time.time()) % MINUTE_S,
+            )
         if said == b"memory":
-            raise TooManyEvents(f"new pairs of at most {settings.events_memory_mb} MB a day",
-                                "MATCHBOOK_EVENTS_MEMORY_MB", DAY_S - int(time.time()) % DAY_S)
+            raise TooManyEvents(
+                f"new pairs of at most {settings.events_memory_mb} MB a day",
+                "MATCHBOOK_EVENTS_MEMORY_MB",
+                DAY_S - int(time.time()) % DAY_S,
+            )
         if said == b"full":
             raise EventsNotTaken("events_full", f"at most {most} events waiting for the drain", "as many", FULL_S)
 
     def hidden(self) -> tuple[dict[Entity, frozenset[bytes]], Erased]:
         """The hidden ids of both kinds and who was erased, in one round trip."""
+
         def read(r: redis.Redis) -> list[Any]:
             pipeline = r.pipeline(transaction=False)
             for entity in Entity:
                 pipeline.smembers(self.keys.hidden(entity))
             pipeline.hgetall(self.keys.erased)
             return list(pipeline.execute())
+
         *sets, erased = self._ask(RELEASES, read)
         ids = {e: frozenset(i for i in found if len(i) == ID_BYTES) for e, found in zip(Entity, sets, strict=True)}
         return ids, Erased.of_fields(erased)
 
     def waiting(self) -> tuple[int, float]:
         """How many events wait in the stream, and for how many seconds the oldest does; in one round trip."""
+
         def read(r: redis.Redis) -> tuple[int, list[tuple[bytes, Any]], tuple[int, int]]:
             pipeline = r.pipeline(transaction=False)
             pipeline.xlen(self.keys.events)
@@ -236,27 +277,32 @@ class Cache:
             pipeline.time()
             length, oldest, now = pipeline.execute()
             return length, oldest, now
+
         length, oldest, (seconds, micros) = self._ask(PAGE, read)
         since = int(oldest[0][0].split(b"-")[0]) / 1000 if oldest else seconds + micros / 1e6
         return length, max(0.0, seconds + micros / 1e6 - since)
 
     def store(self, entries: Sequence[tuple[str, bytes, int]]) -> None:
         """Write (key, value, seconds to live) entries, in one round trip."""
+
         def write(r: redis.Redis) -> None:
             pipeline = r.pipeline(transaction=False)
             for key, value, ttl_s in entries:
                 pipeline.set(key, value, ex=ttl_s)
             pipeline.execute()
+
         self._ask(WRITES, write)
 
     def claim(self, key: str, token: bytes, ttl_ms: int) -> bytes | None:
         """Write a short lived token where the key is free, in one round trip; None where it was, else what it holds."""
+
         def write(r: redis.Redis) -> bytes | None:
             pipeline = r.pipeline()
             pipeline.set(key, token, nx=True, px=ttl_ms)
             pipeline.get(key)
             mine, holds = pipeline.execute()
             return None if mine else holds or b"gone"
+
         found: bytes | None = self._ask(WRITES, write)
         return found
 
@@ -292,11 +338,13 @@ class Cache:
 
         Sent past the client's own pipeline, which costs three times as much (docs/decisions/reader/).
         """
+
         def talk(r: redis.Redis) -> list[Any]:
             try:
                 return _exchange(r.connection, commands)
             except redis.ConnectionError:  # a restart of the server left it dead
                 return _exchange(r.connection, commands)
+
         answers: list[Any] = self._ask(purpose, talk)
         if any(isinstance(a, redis.ResponseError) and _is_elsewhere(a) for a in answers):
             self._leave()

@@ -64,8 +64,10 @@ class Database:
     """The reader's questions to PostgreSQL. Each raises ServiceError where it does not answer in time."""
 
     def __init__(self, settings: Settings) -> None:
-        self.breakers = {p: Breaker("PostgreSQL", _is_silent, failure_of, 0 if p == SIGN_OF_LIFE else PAUSE_S)
-                         for p in (OWNERS, PAGE, FILTERS, SIGN_OF_LIFE)}
+        self.breakers = {
+            p: Breaker("PostgreSQL", _is_silent, failure_of, 0 if p == SIGN_OF_LIFE else PAUSE_S)
+            for p in (OWNERS, PAGE, FILTERS, SIGN_OF_LIFE)
+        }
         self._patience_s, self._earliest = settings.database_timeout_s, settings.earliest_at
         self._engines: dict[str, Engine] = {}
         if settings.reader_sqlalchemy_url:  # a slow search keeps no connection from whoever waits for a list
@@ -81,27 +83,34 @@ class Database:
             found = _rows(connection, f"owner/{entity}", owner=owner, **known)
             if not found:
                 return None
-            events = _rows(connection, f"owner/{entity}_events", owner=owner, as_of=as_of,
-                           earliest=self._earliest, kinds=_KINDS)
+            events = _rows(
+                connection, f"owner/{entity}_events", owner=owner, as_of=as_of, earliest=self._earliest, kinds=_KINDS
+            )
             dismissed = _rows(connection, f"owner/{entity}_dismissals", owner=owner, as_of=as_of)
             profile = dict(found[0]._mapping)
             if entity is Entity.USER:
                 own = tuple(str(r.startup_id) for r in _rows(connection, "owner/founded", owner=owner))
             else:
                 own = (str(profile["founder_id"]),) if profile["founder_id"] else ()
-        return OwnerRecord(Role.of(profile.pop("role", None) or ""), bool(profile.pop("opted_out", False)),
-                           {k: v for k, v in profile.items() if isinstance(v, str)},
-                           np.array([str(e.item) for e in events], "<U36"),
-                           np.array([_CODES[e.kind] for e in events], np.int8),
-                           np.array([e.at_us for e in events], np.int64), own,
-                           {str(d.item): d.at_us for d in dismissed})
+        return OwnerRecord(
+            Role.of(profile.pop("role", None) or ""),
+            bool(profile.pop("opted_out", False)),
+            {k: v for k, v in profile.items() if isinstance(v, str)},
+            np.array([str(e.item) for e in events], "<U36"),
+            np.array([_CODES[e.kind] for e in events], np.int8),
+            np.array([e.at_us for e in events], np.int64),
+            own,
+            {str(d.item): d.at_us for d in dismissed},
+        )
 
     def hidden(self, as_of: datetime) -> dict[Entity, frozenset[bytes]]:
         """The 16 id bytes of every startup that is withdrawn and everybody who opted out."""
         told = {"since": "-infinity", "as_of": as_of, "held": []}
         with self._connection(FILTERS) as connection:
-            return {e: frozenset(UUID(str(r.id)).bytes for r in _rows(connection, f"since/{query}", **told) if r.hidden)
-                    for e, query in HIDDEN_BY.items()}
+            return {
+                e: frozenset(UUID(str(r.id)).bytes for r in _rows(connection, f"since/{query}", **told) if r.hidden)
+                for e, query in HIDDEN_BY.items()
+            }
 
     def find(self, entity: Entity, word: str, roles: Sequence[str], most: int) -> list[tuple[str, str, str | None]]:
         """(id, name, role) of those whose name holds this from where a word begins, any case, or whose id begins so."""
@@ -159,9 +168,13 @@ class Database:
 def _engine(settings: Settings, connections: int) -> Engine:
     patience_s = settings.database_timeout_s
     engine = create_engine(
-        settings.reader_sqlalchemy_url, pool_size=connections, max_overflow=1, pool_timeout=patience_s,
+        settings.reader_sqlalchemy_url,
+        pool_size=connections,
+        max_overflow=1,
+        pool_timeout=patience_s,
         pool_recycle=60,  # a name may lead to another server after a failover
-        connect_args={"connect_timeout": max(1, math.ceil(patience_s)), "application_name": "matchbook-reader"})
+        connect_args={"connect_timeout": max(1, math.ceil(patience_s)), "application_name": "matchbook-reader"},
+    )
     begin_with(engine, transaction_read_only="on", statement_timeout=str(int(patience_s * 1000)))
     return engine
 

@@ -30,8 +30,12 @@ REQUESTS = Counter("matchbook_requests", "Answers with a status, all routes", ["
 LISTS = Counter("matchbook_lists", "Lists handed out", ["surface", "route", "method", "source"])
 DEGRADED = Counter("matchbook_degraded_lists", "Lists handed out while something was down", ["surface"])
 LEFT_OUT = Counter("matchbook_left_out_places", "Places of stored lists not handed out: met since, or hidden", ["why"])
-SECONDS = Histogram("matchbook_request_seconds", "Time to answer; alert above 0.5 (J03)", ["endpoint"],
-                    buckets=(.001, .002, .005, .01, .02, .05, .1, .2, .5, 1, 2))
+SECONDS = Histogram(
+    "matchbook_request_seconds",
+    "Time to answer; alert above 0.5 (J03)",
+    ["endpoint"],
+    buckets=(0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2),
+)
 
 
 @lru_cache(maxsize=4096)
@@ -61,8 +65,12 @@ class Access:
 
     def __init__(self, settings: Settings, releases: Releases, waiting: Waiting) -> None:
         self._settings, self._releases, self._waiting = settings, releases, waiting
-        self._kept = KeptKey(settings.pseudonym_key.reveal(), settings.home, PSEUDONYM_KEY,
-                             "pseudonyms in this log change with every process, as there is no key for them")
+        self._kept = KeptKey(
+            settings.pseudonym_key.reveal(),
+            settings.home,
+            PSEUDONYM_KEY,
+            "pseudonyms in this log change with every process, as there is no key for them",
+        )
         self._own = secrets.token_bytes(32)  # never one that somebody else could know
         for surface in Surface:
             DEGRADED.labels(surface)  # told from the start: a rate needs a 0 to begin with
@@ -111,8 +119,10 @@ class Access:
             return f"{head} surface={a.surface} lists={len(answers)} release={a.held.id}"
         owner = f' owner={self.pseudonym(a.owner)} count={a.listing.count} why="{self._why(a)}"' if a.owner else ""
         trouble = f' trouble="{a.trouble}"' if a.trouble else ""
-        return (f"{head} surface={a.surface}{owner} route={a.listing.route} method={a.listing.method} "
-                f"source={a.source} places={len(a.listing.item)} release={a.held.id}{trouble}")
+        return (
+            f"{head} surface={a.surface}{owner} route={a.listing.route} method={a.listing.method} "
+            f"source={a.source} places={len(a.listing.item)} release={a.held.id}{trouble}"
+        )
 
     def _why(self, answer: Answer) -> str:
         """The reason for the route, as the thresholds have it."""

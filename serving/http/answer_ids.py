@@ -20,8 +20,12 @@ class AnswerIds:
     """Gives every answer its id. The key is MATCHBOOK_ANSWER_KEY, else that of a file which the publisher makes."""
 
     def __init__(self, settings: Settings) -> None:
-        self._kept = KeptKey(settings.answer_key.reveal(), settings.home, ANSWER_KEY,
-                             "answers carry no id, as there is no key that signs them")
+        self._kept = KeptKey(
+            settings.answer_key.reveal(),
+            settings.home,
+            ANSWER_KEY,
+            "answers carry no id, as there is no key that signs them",
+        )
 
     @property
     def key(self) -> bytes:
@@ -39,17 +43,29 @@ class AnswerIds:
         if answer.arm is not None:
             experiment, arm = answer.arm
             names = {"experiment": experiment.name, "edition": experiment.edition, "arm": arm.name}
-        shown = ShownAnswer(answer.surface, listing.method, listing.route, answer.held.release.build, day,
-                            answer.source == "live", not answer.owner, **names)
+        shown = ShownAnswer(
+            answer.surface,
+            listing.method,
+            listing.route,
+            answer.held.release.build,
+            day,
+            answer.source == "live",
+            not answer.owner,
+            **names,
+        )
         return shown.spell(answer.owner, self.key)
 
     def check(self, events: list[Event]) -> None:
         """Raises RequestError naming the first event whose answer id no answer to its owner carried."""
         for i, event in enumerate(events):
             if event.answer_id and not self._was_given(event):
-                raise RequestError("malformed_event", f"events[{i}].answer_id: that of an answer to this owner",
-                                   event.answer_id, "send it as it came, with the owner whose list it was, or leave "
-                                   "it out; no event of this request was taken")
+                raise RequestError(
+                    "malformed_event",
+                    f"events[{i}].answer_id: that of an answer to this owner",
+                    event.answer_id,
+                    "send it as it came, with the owner whose list it was, or leave "
+                    "it out; no event of this request was taken",
+                )
 
     def _was_given(self, event: Event) -> bool:
         with suppress(DataError):

@@ -22,10 +22,21 @@ HEADER = "X-API-Key"
 NOBODY = "none"  # the caller who has not shown a key
 #: What an endpoint asks for, by its name; None: no key. An endpoint that is not listed needs the scope admin.
 NEEDS: Mapping[str, Scope | None] = {
-    "alive": None, "ready": None, "openapi": None, "file": None,  # the page is no secret, what it asks for is
-    "one": Scope.READ, "many": Scope.READ, "popular": Scope.READ, "trending": Scope.READ,
-    "health": Scope.READ, "metrics": Scope.READ, "events": Scope.EVENTS,
-    "releases": Scope.ADMIN, "find": Scope.ADMIN, "explain": Scope.ADMIN, "compare": Scope.ADMIN,
+    "alive": None,
+    "ready": None,
+    "openapi": None,
+    "file": None,  # the page is no secret, what it asks for is
+    "one": Scope.READ,
+    "many": Scope.READ,
+    "popular": Scope.READ,
+    "trending": Scope.READ,
+    "health": Scope.READ,
+    "metrics": Scope.READ,
+    "events": Scope.EVENTS,
+    "releases": Scope.ADMIN,
+    "find": Scope.ADMIN,
+    "explain": Scope.ADMIN,
+    "compare": Scope.ADMIN,
 }
 
 
@@ -88,23 +99,43 @@ class Callers:
         key = self._identified(request.environ.get("HTTP_X_API_KEY", ""))  # of HEADER, without building all others
         g.caller, g.key = key.id, key
         if rule is not None and not key.opens(needed):  # what does not exist is no secret to whoever has a key
-            raise NotAllowed("scope_missing", f"an API key with the scope {needed}", f"scopes {', '.join(key.scopes)}",
-                             f"make one with `python -m pipelines keys add NAME --scope {needed}`")
+            raise NotAllowed(
+                "scope_missing",
+                f"an API key with the scope {needed}",
+                f"scopes {', '.join(key.scopes)}",
+                f"make one with `python -m pipelines keys add NAME --scope {needed}`",
+            )
 
     def _identified(self, spelt: str) -> ApiKey:
         """Raises NotIdentified; a key is never repeated in an answer."""
         keys = self._file.keys()
         if not keys:
-            raise NotIdentified("no_keys", f"an API key in the header {HEADER}", "no key is held by this reader",
-                                "make the first with `python -m pipelines keys add NAME`; no restart is needed")
+            raise NotIdentified(
+                "no_keys",
+                f"an API key in the header {HEADER}",
+                "no key is held by this reader",
+                "make the first with `python -m pipelines keys add NAME`; no restart is needed",
+            )
         if not spelt:
-            raise NotIdentified("key_missing", f"an API key in the header {HEADER}", "none",
-                                "ask the operator for a key; `python -m pipelines keys add NAME` makes one")
+            raise NotIdentified(
+                "key_missing",
+                f"an API key in the header {HEADER}",
+                "none",
+                "ask the operator for a key; `python -m pipelines keys add NAME` makes one",
+            )
         key = key_of(keys, spelt)
         if key is None:
-            raise NotIdentified("key_unknown", f"an API key in the header {HEADER}", "a key that is not held",
-                                "it was mistyped or revoked; `python -m pipelines keys list` shows which are held")
+            raise NotIdentified(
+                "key_unknown",
+                f"an API key in the header {HEADER}",
+                "a key that is not held",
+                "it was mistyped or revoked; `python -m pipelines keys list` shows which are held",
+            )
         if key.has_expired(datetime.now(UTC)):
-            raise NotIdentified("key_expired", "a key that has not expired", f"key {key.id}, expired {key.expires_at}",
-                                "make a new one with `python -m pipelines keys add NAME`")
+            raise NotIdentified(
+                "key_expired",
+                "a key that has not expired",
+                f"key {key.id}, expired {key.expires_at}",
+                "make a new one with `python -m pipelines keys add NAME`",
+            )
         return key

@@ -28,13 +28,20 @@ def _check() -> None:
         raise _body_too_large("more")
     length = len(given.get("PATH_INFO", "")) + len(given.get("QUERY_STRING", ""))
     if length > URL_MOST:
-        raise UrlTooLong("url_too_long", f"an address of at most {URL_MOST} characters", f"{length} characters",
-                         "exclude fewer ids, or page with offset")
+        raise UrlTooLong(
+            "url_too_long",
+            f"an address of at most {URL_MOST} characters",
+            f"{length} characters",
+            "exclude fewer ids, or page with offset",
+        )
     if given.get("QUERY_STRING") and (values := sum(1 for _ in request.args.items(multi=True))) > VALUES_MOST:
-        raise RequestError("too_many_values", f"at most {VALUES_MOST} query values", f"{values} values",
-                           "put excluded ids into one value, with commas between; leave out what means nothing here")
+        raise RequestError(
+            "too_many_values",
+            f"at most {VALUES_MOST} query values",
+            f"{values} values",
+            "put excluded ids into one value, with commas between; leave out what means nothing here",
+        )
 
 
 def _body_too_large(got: str) -> BodyTooLarge:
-    return BodyTooLarge("body_too_large", f"a body of at most {BODY_MOST} bytes", got,
-                        "split the request into several")
+    return BodyTooLarge("body_too_large", f"a body of at most {BODY_MOST} bytes", got, "split the request into several")

@@ -60,15 +60,23 @@ def read_events(body: Any, received: datetime) -> list[Event]:
     given = body.get("events") if isinstance(body, dict) else None
     if not isinstance(given, list) or not 1 <= len(given) <= EVENTS_MOST:
         got = f"{len(given)} events" if isinstance(given, list) else type(body).__name__
-        raise RequestError("malformed_body", f'JSON {{"events": [...]}} with 1 to {EVENTS_MOST} events', got,
-                           "send Content-Type: application/json and split longer lists over several requests")
+        raise RequestError(
+            "malformed_body",
+            f'JSON {{"events": [...]}} with 1 to {EVENTS_MOST} events',
+            got,
+            "send Content-Type: application/json and split longer lists over several requests",
+        )
     events = []
     for i, one in enumerate(given):
         try:
             events.append(Event.read(one, received + timedelta(microseconds=i), received + AHEAD))
         except MalformedEvent as error:
-            raise RequestError("malformed_event", f"events[{i}].{error.field}: {error.expected}", error.got,
-                               f"{error.hint}; no event of this request was taken") from error
+            raise RequestError(
+                "malformed_event",
+                f"events[{i}].{error.field}: {error.expected}",
+                error.got,
+                f"{error.hint}; no event of this request was taken",
+            ) from error
     return events
 
 
@@ -85,8 +93,12 @@ def _check_bounds(key: ApiKey | None, events: Sequence[Event]) -> None:
     for i, event in enumerate(events if key is not None and key.bound else ()):
         if key is not None and (field := key.forbids(event.kind, event.user, event.startup)):
             may = {"type": key.types, "user_id": key.users, "startup_id": key.startups}[field]
-            raise NotAllowed("event_not_allowed", f"events[{i}].{field}: {' or '.join(may)}, as key {key.id} is bound",
-                             event.entry()[field], "send it with another key; no event of this request was taken")
+            raise NotAllowed(
+                "event_not_allowed",
+                f"events[{i}].{field}: {' or '.join(may)}, as key {key.id} is bound",
+                event.entry()[field],
+                "send it with another key; no event of this request was taken",
+            )
 
 
 def _post(cache: Cache, events: Sequence[Event], received: datetime) -> None:
@@ -124,8 +136,10 @@ class Waiting:
             return
         yield GaugeMetricFamily("matchbook_events_waiting", "Posted events that the drain has not kept yet", length)
         yield GaugeMetricFamily("matchbook_events_oldest_seconds", "How long the oldest of them has waited", oldest_s)
-        for name, about in (("drained", "Posted events kept in PostgreSQL"),
-                            ("set_aside", "Entries of the stream that were no events")):
+        for name, about in (
+            ("drained", "Posted events kept in PostgreSQL"),
+            ("set_aside", "Entries of the stream that were no events"),
+        ):
             yield CounterMetricFamily(f"matchbook_events_{name}", about, int(done.get(name.encode(), 0)))
         with suppress(ValueError, LookupError, TypeError):  # another version counted it; the next hour counts anew
             yield from list(earned(measured))
@@ -145,11 +159,16 @@ def earned(measured: bytes | None) -> Iterator[Metric]:
     shown = GaugeMetricFamily("matchbook_earned_impressions", "Items shown in answers", labels=["by", "name"])
     share = GaugeMetricFamily("matchbook_earned_share", "Part of all answers (J01, J02)", labels=["by", "name"])
     age = GaugeMetricFamily("matchbook_earned_age_days", "Mean age of what was shown (J09)", labels=["by", "name"])
-    rates = GaugeMetricFamily("matchbook_earned_rate", "Of what was shown, with its 95% interval (C55-C57, J05-J10)",
-                              labels=["rate", "by", "name", "bound"])
+    rates = GaugeMetricFamily(
+        "matchbook_earned_rate",
+        "Of what was shown, with its 95% interval (C55-C57, J05-J10)",
+        labels=["rate", "by", "name", "bound"],
+    )
     experiments = _newest(found["experiments"])
-    shown_of = {"release": found["by"]["release"][-EARNED_RELEASES:],
-                "arm": [g for g in found["by"]["arm"] if (g["experiment"], g["edition"]) in experiments]}
+    shown_of = {
+        "release": found["by"]["release"][-EARNED_RELEASES:],
+        "arm": [g for g in found["by"]["arm"] if (g["experiment"], g["edition"]) in experiments],
+    }
     for by in ("method", "route", "surface", "release", "arm"):
         for group in shown_of.get(by, found["by"][by]):
             name = [by, group["name"]]
@@ -160,8 +179,11 @@ def earned(measured: bytes | None) -> Iterator[Metric]:
             for rate, bound in ((r, b) for r in EARNED_RATES for b in ("low", "value", "high")):
                 if group[rate][bound] is not None:
                     rates.add_metric([rate, *name, bound], group[rate][bound])
-    uneven = GaugeMetricFamily("matchbook_experiment_sample_ratio_p", "Chance that arms drawn as they should be are as "
-                               "uneven as these; below 0.001 the split is broken", labels=["experiment", "edition"])
+    uneven = GaugeMetricFamily(
+        "matchbook_experiment_sample_ratio_p",
+        "Chance that arms drawn as they should be are as uneven as these; below 0.001 the split is broken",
+        labels=["experiment", "edition"],
+    )
     for e in experiments.values():
         if e["sample_ratio"]["p"] is not None:
             uneven.add_metric([e["name"], e["edition"]], e["sample_ratio"]["p"])

@@ -15,8 +15,10 @@ from serving.lists import Answer
 SECURITY = (
     ("X-Content-Type-Options", "nosniff"),
     ("X-Frame-Options", "DENY"),
-    ("Content-Security-Policy", "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; "
-                                "object-src 'none'"),
+    (
+        "Content-Security-Policy",
+        "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; object-src 'none'",
+    ),
     ("Referrer-Policy", "no-referrer"),
     ("Cross-Origin-Resource-Policy", "same-origin"),
 )
@@ -52,8 +54,10 @@ def list_response(body: str, answer: Answer) -> Response:
     if answer.trouble or answer.source == "live":
         return Response(data, mimetype="application/json", headers=(("Cache-Control", "no-store"),))
     tag = hashlib.blake2b(data, digest_size=12).hexdigest()
-    told = (("Cache-Control", "private, no-cache" if answer.owner else f"private, max-age={SHARED_S}"),
-            ("ETag", f'"{tag}"'))
+    told = (
+        ("Cache-Control", "private, no-cache" if answer.owner else f"private, max-age={SHARED_S}"),
+        ("ETag", f'"{tag}"'),
+    )
     if "HTTP_IF_NONE_MATCH" in request.environ and request.if_none_match.contains_weak(tag):
         return Response(status=304, headers=told)
     return Response(data, mimetype="application/json", headers=told)

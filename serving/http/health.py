@@ -16,8 +16,9 @@ from serving.live import LiveRecommender
 from serving.releases import HeldRelease, Releases, age_hours
 
 
-def health_routes(settings: Settings, cache: Cache, database: Database, releases: Releases,
-                  live: LiveRecommender) -> Blueprint:
+def health_routes(
+    settings: Settings, cache: Cache, database: Database, releases: Releases, live: LiveRecommender
+) -> Blueprint:
     """The three health routes over these parts."""
     routes = Blueprint("health", __name__)
 
@@ -27,14 +28,24 @@ def health_routes(settings: Settings, cache: Cache, database: Database, releases
         held = releases.current
         loaded, models = live.trouble(held) if held else (False, "")
         info, silent = _asked(cache.about)
-        troubles = {"database": _asked(database.ping)[1], "redis": silent or unfit(info), "release": releases.trouble,
-                    "lists": "; ".join(releases.gone.values()), "eviction": evicting(info),
-                    "models": models}
+        troubles = {
+            "database": _asked(database.ping)[1],
+            "redis": silent or unfit(info),
+            "release": releases.trouble,
+            "lists": "; ".join(releases.gone.values()),
+            "eviction": evicting(info),
+            "models": models,
+        }
         found = {k: v for k, v in troubles.items() if v}
         status = "unhealthy" if held is None else "degraded" if found else "healthy"
-        said = {"status": status, "database_connected": not troubles["database"],
-                "redis_connected": not silent, "models_loaded": loaded and not models,
-                "pinned": _pinned(settings), "troubles": found}
+        said = {
+            "status": status,
+            "database_connected": not troubles["database"],
+            "redis_connected": not silent,
+            "models_loaded": loaded and not models,
+            "pinned": _pinned(settings),
+            "troubles": found,
+        }
         return jsonify(said | _release(held, settings)), 503 if held is None else 200
 
     @routes.get("/health/live")
@@ -68,5 +79,11 @@ def _release(held: HeldRelease | None, settings: Settings) -> dict[str, Any]:
     if held is None:
         return {"release": None}
     age = age_hours(held.release.generated_at)
-    return {"release": held.id, "as_of": held.release.as_of, "generated_at": held.release.generated_at,
-            "age_hours": round(age, 2), "stale": age > settings.stale_hours, "models": dict(held.release.bundles)}
+    return {
+        "release": held.id,
+        "as_of": held.release.as_of,
+        "generated_at": held.release.generated_at,
+        "age_hours": round(age, 2),
+        "stale": age > settings.stale_hours,
+        "models": dict(held.release.bundles),
+    }

@@ -29,11 +29,18 @@ def document(asks_for_keys: bool = True) -> Schema:
             operation["security"] = []
     return {
         "openapi": "3.1.0",
-        "info": {"title": "Matchbook reader", "version": "1",
-                 "description": "Ranked lists of who should meet whom, stored by every build, or computed live."},
+        "info": {
+            "title": "Matchbook reader",
+            "version": "1",
+            "description": "Ranked lists of who should meet whom, stored by every build, or computed live.",
+        },
         "paths": paths,
-        "components": {"schemas": _schemas(), "parameters": _parameters(), "responses": _responses(),
-                       "securitySchemes": {"key": {"type": "apiKey", "in": "header", "name": HEADER}}},
+        "components": {
+            "schemas": _schemas(),
+            "parameters": _parameters(),
+            "responses": _responses(),
+            "securitySchemes": {"key": {"type": "apiKey", "in": "header", "name": HEADER}},
+        },
     }
 
 
@@ -41,68 +48,127 @@ def _surface_paths(surface: Surface) -> Schema:
     at, schema = f"{PREFIX}/{surface}", _list_name(surface)
     query = [_ref("parameters", p) for p in ("limit", "offset", *FACETS, "exclude")]
     owner = _owner(surface)
-    ids = {"type": "object", "required": ["ids"], "properties": {"ids": {
-        "type": "array", "minItems": 1, "maxItems": OWNERS_MOST, "items": {"type": "string", "pattern": UUID_PATTERN}}}}
-    many = {"type": "object", "required": ["lists"], "additionalProperties": False, "properties": {
-        "lists": {"type": "object", "additionalProperties": _ref("schemas", schema)}}}
+    ids = {
+        "type": "object",
+        "required": ["ids"],
+        "properties": {
+            "ids": {
+                "type": "array",
+                "minItems": 1,
+                "maxItems": OWNERS_MOST,
+                "items": {"type": "string", "pattern": UUID_PATTERN},
+            }
+        },
+    }
+    many = {
+        "type": "object",
+        "required": ["lists"],
+        "additionalProperties": False,
+        "properties": {"lists": {"type": "object", "additionalProperties": _ref("schemas", schema)}},
+    }
     return {
         f"{at}/{{owner}}": _get("one", f"{surface}: the list of one {surface.owner}", schema, [owner, *query]),
         f"{at}/popular": _get("popular", f"{surface}: popular, the same for everyone", schema, query),
         f"{at}/trending": _get("trending", f"{surface}: moving now, the same for everyone", schema, query),
-        f"{at}/many": {"post": {"summary": f"{surface}: the lists of several, all of one release", "parameters": query,
-                                "requestBody": {"required": True, "content": _json(ids)}, "security": _needs("many"),
-                                "responses": {"200": {"description": "by id", "content": _json(many)}} | _ERRORS}},
+        f"{at}/many": {
+            "post": {
+                "summary": f"{surface}: the lists of several, all of one release",
+                "parameters": query,
+                "requestBody": {"required": True, "content": _json(ids)},
+                "security": _needs("many"),
+                "responses": {"200": {"description": "by id", "content": _json(many)}} | _ERRORS,
+            }
+        },
     }
 
 
 def _owner(surface: Surface) -> Schema:
-    return {"name": "owner", "in": "path", "required": True, "description": f"id of the {surface.owner}",
-            "schema": {"type": "string", "pattern": UUID_PATTERN}}
+    return {
+        "name": "owner",
+        "in": "path",
+        "required": True,
+        "description": f"id of the {surface.owner}",
+        "schema": {"type": "string", "pattern": UUID_PATTERN},
+    }
 
 
 def _other_paths() -> Schema:
     health = {"description": "what is up and what is down", "content": _json(_ref("schemas", "Health"))}
-    ready = {"description": "whether lists can be handed out", "content": _json({
-        "type": "object", "required": ["ready", "release"], "properties": {
-            "ready": {"type": "boolean"}, "release": {"type": ["string", "null"]}}})}
+    ready = {
+        "description": "whether lists can be handed out",
+        "content": _json(
+            {
+                "type": "object",
+                "required": ["ready", "release"],
+                "properties": {"ready": {"type": "boolean"}, "release": {"type": ["string", "null"]}},
+            }
+        ),
+    }
     live = {"type": "object", "required": ["live"], "properties": {"live": {"const": True}}}
     return {
         "/api/events": {"post": _taking()},
         "/health": _plain("health", "The truth about this process and its servers", {"200": health, "503": health}),
-        "/health/live": _plain("alive", "The process answers", {
-            "200": {"description": "it does", "content": _json(live)}}),
+        "/health/live": _plain(
+            "alive", "The process answers", {"200": {"description": "it does", "content": _json(live)}}
+        ),
         "/health/ready": _plain("ready", "Lists can be handed out", {"200": ready, "503": ready}),
-        "/metrics": _plain("metrics", "Numbers for Prometheus", {
-            "200": {"description": "text format", "content": {"text/plain": {"schema": {"type": "string"}}}}}),
-        "/openapi.json": _plain("openapi", "This document", {
-            "200": {"description": "OpenAPI 3.1", "content": _json({"type": "object"})}}),
+        "/metrics": _plain(
+            "metrics",
+            "Numbers for Prometheus",
+            {"200": {"description": "text format", "content": {"text/plain": {"schema": {"type": "string"}}}}},
+        ),
+        "/openapi.json": _plain(
+            "openapi", "This document", {"200": {"description": "OpenAPI 3.1", "content": _json({"type": "object"})}}
+        ),
     }
 
 
 def _taking() -> Schema:
     """The operation that takes events, all or none."""
-    events = {"type": "object", "required": ["events"], "properties": {"events": {
-        "type": "array", "minItems": 1, "maxItems": EVENTS_MOST, "items": _ref("schemas", "Event")}}}
+    events = {
+        "type": "object",
+        "required": ["events"],
+        "properties": {
+            "events": {"type": "array", "minItems": 1, "maxItems": EVENTS_MOST, "items": _ref("schemas", "Event")}
+        },
+    }
     taken = _closed({"accepted": {"type": "integer", "minimum": 1}})
-    return {"summary": "What people did, kept once per event id", "security": _needs("events"), "requestBody": {
-        "required": True, "content": _json(events)}, "responses": {
+    return {
+        "summary": "What people did, kept once per event id",
+        "security": _needs("events"),
+        "requestBody": {"required": True, "content": _json(events)},
+        "responses": {
             "202": {"description": "all were taken", "content": _json(taken)},
-            **_ERRORS, "503": _ref("responses", "NotTaken")}}
+            **_ERRORS,
+            "503": _ref("responses", "NotTaken"),
+        },
+    }
 
 
 def _get(endpoint: str, summary: str, schema: str, parameters: list[Schema]) -> Schema:
     tag = {"ETag": {"description": "of this body; a list that may not be kept has none", "schema": {"type": "string"}}}
     found = {"description": "a list", "content": _json(_ref("schemas", schema)), "headers": tag}
-    return {"get": {"summary": summary, "parameters": [*parameters, _ref("parameters", "If-None-Match")],
-                    "security": _needs(endpoint),
-                    "responses": {"200": found, "304": {"description": "the body has not changed"}} | _ERRORS}}
+    return {
+        "get": {
+            "summary": summary,
+            "parameters": [*parameters, _ref("parameters", "If-None-Match")],
+            "security": _needs(endpoint),
+            "responses": {"200": found, "304": {"description": "the body has not changed"}} | _ERRORS,
+        }
+    }
 
 
 def _asked(endpoint: str, summary: str, schema: Schema, parameters: list[Schema]) -> Schema:
     """An operation of the page."""
     found = {"description": "for the page", "content": _json(schema)}
-    return {"get": {"summary": summary, "parameters": parameters, "security": _needs(endpoint),
-                    "responses": {"200": found} | _ERRORS}}
+    return {
+        "get": {
+            "summary": summary,
+            "parameters": parameters,
+            "security": _needs(endpoint),
+            "responses": {"200": found} | _ERRORS,
+        }
+    }
 
 
 def _plain(endpoint: str, summary: str, responses: Schema) -> Schema:
@@ -122,44 +188,85 @@ def _needs(endpoint: str) -> list[Schema]:
 def _schemas() -> Schema:
     error = _closed({k: {"type": "string"} for k in ("code", "expected", "got", "hint")})
     return {
-        "Item": _closed({"id": {"type": "string", "format": "uuid"}, "score": _score(),
-                         "reasons": {"type": "array", "items": {"type": "string"}},
-                         "sources": {"type": "array", "items": {"enum": [s.value for s in Source]}}}),
+        "Item": _closed(
+            {
+                "id": {"type": "string", "format": "uuid"},
+                "score": _score(),
+                "reasons": {"type": "array", "items": {"type": "string"}},
+                "sources": {"type": "array", "items": {"enum": [s.value for s in Source]}},
+            }
+        ),
         **{_list_name(s): _list_schema(s.item) for s in Surface},
         "Event": _event(),
         "Error": _closed({"error": error}),
-        "Health": {"type": "object", "required": ["status", "database_connected", "redis_connected", "release"],
-                   "properties": {"status": {"enum": ["healthy", "degraded", "unhealthy"]},
-                                  "database_connected": {"type": "boolean"}, "redis_connected": {"type": "boolean"},
-                                  "release": {"type": ["string", "null"]}, "troubles": {"type": "object"}}},
+        "Health": {
+            "type": "object",
+            "required": ["status", "database_connected", "redis_connected", "release"],
+            "properties": {
+                "status": {"enum": ["healthy", "degraded", "unhealthy"]},
+                "database_connected": {"type": "boolean"},
+                "redis_connected": {"type": "boolean"},
+                "release": {"type": ["string", "null"]},
+                "troubles": {"type": "object"},
+            },
+        },
     }
 
 
 def _event() -> Schema:
     uuid = {"type": "string", "pattern": UUID_PATTERN}
-    return {"type": "object", "required": ["event_id", "user_id", "startup_id", "type"], "additionalProperties": False,
-            "properties": {"event_id": {"type": "string", "pattern": "^[!-~]{1,128}$"}, "user_id": uuid,
-                           "startup_id": uuid, "type": {"enum": [k.value for k in EventKind]},
-                           "at": {"type": ["string", "null"], "format": "date-time",
-                                  "description": "since 1970, not in the future by the clock of Redis; left out: the "
-                                                 "time of receipt"},
-                           "answer_id": {"type": ["string", "null"], "pattern": "^[A-Za-z0-9_-]{30,240}$",
-                                         "description": "of the answer that showed the one to the other"},
-                           "position": {"type": ["integer", "null"], "minimum": 1, "maximum": POSITION_MOST,
-                                        "description": "the place in that list, from 1"}}}
+    return {
+        "type": "object",
+        "required": ["event_id", "user_id", "startup_id", "type"],
+        "additionalProperties": False,
+        "properties": {
+            "event_id": {"type": "string", "pattern": "^[!-~]{1,128}$"},
+            "user_id": uuid,
+            "startup_id": uuid,
+            "type": {"enum": [k.value for k in EventKind]},
+            "at": {
+                "type": ["string", "null"],
+                "format": "date-time",
+                "description": "since 1970, not in the future by the clock of Redis; left out: the time of receipt",
+            },
+            "answer_id": {
+                "type": ["string", "null"],
+                "pattern": "^[A-Za-z0-9_-]{30,240}$",
+                "description": "of the answer that showed the one to the other",
+            },
+            "position": {
+                "type": ["integer", "null"],
+                "minimum": 1,
+                "maximum": POSITION_MOST,
+                "description": "the place in that list, from 1",
+            },
+        },
+    }
 
 
 def _list_schema(item: Entity) -> Schema:
     text, number, flag = {"type": "string"}, {"type": "integer", "minimum": 0}, {"type": "boolean"}
     method = {"enum": [m.value for m in Method]}
-    return _closed({
-        f"{item}s": {"type": "array", "maxItems": LIMIT_MOST, "items": _ref("schemas", "Item")},
-        "scores": {"type": "object", "additionalProperties": _score()},
-        "method_used": method, "route": method, "model_version": text, "interaction_count": number, "reranked": flag,
-        "generated_at": {"type": "string", "format": "date-time"}, "release": text,
-        "source": {"enum": ["cache", "live"]}, "stale": flag, "degraded": flag, "known": flag,
-        "total": number, "short": flag, **{f: {"type": ["string", "null"]}
-                                           for f in ("reason", "answer_id", "experiment", "arm")}})
+    return _closed(
+        {
+            f"{item}s": {"type": "array", "maxItems": LIMIT_MOST, "items": _ref("schemas", "Item")},
+            "scores": {"type": "object", "additionalProperties": _score()},
+            "method_used": method,
+            "route": method,
+            "model_version": text,
+            "interaction_count": number,
+            "reranked": flag,
+            "generated_at": {"type": "string", "format": "date-time"},
+            "release": text,
+            "source": {"enum": ["cache", "live"]},
+            "stale": flag,
+            "degraded": flag,
+            "known": flag,
+            "total": number,
+            "short": flag,
+            **{f: {"type": ["string", "null"]} for f in ("reason", "answer_id", "experiment", "arm")},
+        }
+    )
 
 
 def _parameters() -> Schema:
@@ -172,23 +279,33 @@ def _parameters() -> Schema:
         "offset": query("offset", _whole(0, OFFSET_MOST, 0), "places to skip"),
         **{f: query(f, several, f"only items of this {f}, in any case; repeated: any of them") for f in FACETS},
         "exclude": query("exclude", {"type": "string"}, f"up to {EXCLUDE_MOST} ids to leave out, with commas between"),
-        "If-None-Match": {"name": "If-None-Match", "in": "header", "required": False, "schema": {"type": "string"},
-                          "description": "the ETag of an earlier answer: 304 where nothing has changed"},
+        "If-None-Match": {
+            "name": "If-None-Match",
+            "in": "header",
+            "required": False,
+            "schema": {"type": "string"},
+            "description": "the ETag of an earlier answer: 304 where nothing has changed",
+        },
     }
 
 
 def _responses() -> Schema:
-    about = {"Malformed": "an id or a parameter is malformed, or there are too many values",
-             "NotIdentified": "no API key, or not one that is held",
-             "NotAllowed": "the key lacks the scope, or is bound to other events",
-             "BodyTooLarge": f"the body is longer than {BODY_MOST} bytes",
-             "UrlTooLong": f"the address is longer than {URL_MOST} characters",
-             "TooMany": "the caller has asked more often in this minute than it may, or has posted more events",
-             "NotTaken": "not one of the events was taken; the same may be sent again",
-             "Unavailable": "there has never been a release to answer from"}
+    about = {
+        "Malformed": "an id or a parameter is malformed, or there are too many values",
+        "NotIdentified": "no API key, or not one that is held",
+        "NotAllowed": "the key lacks the scope, or is bound to other events",
+        "BodyTooLarge": f"the body is longer than {BODY_MOST} bytes",
+        "UrlTooLong": f"the address is longer than {URL_MOST} characters",
+        "TooMany": "the caller has asked more often in this minute than it may, or has posted more events",
+        "NotTaken": "not one of the events was taken; the same may be sent again",
+        "Unavailable": "there has never been a release to answer from",
+    }
     later = {"Retry-After": {"description": "seconds", "schema": {"type": "integer"}}}
-    return {name: {"description": text, "content": _json(_ref("schemas", "Error"))}
-            | ({"headers": later} if name in ("TooMany", "NotTaken") else {}) for name, text in about.items()}
+    return {
+        name: {"description": text, "content": _json(_ref("schemas", "Error"))}
+        | ({"headers": later} if name in ("TooMany", "NotTaken") else {})
+        for name, text in about.items()
+    }
 
 
 def _list_name(surface: Surface) -> str:
@@ -216,6 +333,14 @@ def _ref(kind: str, name: str) -> Schema:
 
 
 _KEYS = {"401": "NotIdentified", "403": "NotAllowed"}
-_ERRORS: Schema = {status: _ref("responses", name) for status, name in (
-    ("400", "Malformed"), *_KEYS.items(), ("413", "BodyTooLarge"), ("414", "UrlTooLong"),
-    ("429", "TooMany"), ("503", "Unavailable"))}
+_ERRORS: Schema = {
+    status: _ref("responses", name)
+    for status, name in (
+        ("400", "Malformed"),
+        *_KEYS.items(),
+        ("413", "BodyTooLarge"),
+        ("414", "UrlTooLong"),
+        ("429", "TooMany"),
+        ("503", "Unavailable"),
+    )
+}

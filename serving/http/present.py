@@ -28,14 +28,19 @@ _SOURCE_WORDS: Mapping[Source, tuple[str, str]] = {
     Source.GRAPH_FILTER: ("close to startups you engaged with", "close to people who engaged with your startup"),
     Source.POPULAR: ("popular on the platform", "active on the platform"),
 }
-_SHARED = ("same {facet} as startups you engaged with: {label}",
-           "same {facet} as people who engaged with your startup: {label}")
-_STANDING = {"new": ("new on the platform", "new on the platform"),
-             "popular": ("popular on the platform", "active on the platform")}
+_SHARED = (
+    "same {facet} as startups you engaged with: {label}",
+    "same {facet} as people who engaged with your startup: {label}",
+)
+_STANDING = {
+    "new": ("new on the platform", "new on the platform"),
+    "popular": ("popular on the platform", "active on the platform"),
+}
 
 
-def body(answer: Answer, query: Query, stale_hours: float, ids: AnswerIds,
-         now: datetime | None = None) -> dict[str, Any]:
+def body(
+    answer: Answer, query: Query, stale_hours: float, ids: AnswerIds, now: datetime | None = None
+) -> dict[str, Any]:
     """The JSON body of one list: the documented fields, cut to the query; never padded, a short list says so."""
     listing, held = answer.listing, answer.held
     places = _wanted(answer, query, held.items[answer.surface.item])
@@ -83,8 +88,14 @@ def _items(answer: Answer, table: ItemTable, places: np.ndarray) -> list[dict[st
     """The entries of these places; columns become lists once, because single NumPy values are slow."""
     listing, founder_side = answer.listing, answer.surface.owner is Entity.STARTUP
     rows = listing.item[places].tolist()
-    columns = zip(rows, table.ids.ids[rows].tolist(), listing.score[places].tolist(), listing.source[places].tolist(),
-                  listing.reason[places].tolist(), strict=True)
+    columns = zip(
+        rows,
+        table.ids.ids[rows].tolist(),
+        listing.score[places].tolist(),
+        listing.source[places].tolist(),
+        listing.reason[places].tolist(),
+        strict=True,
+    )
     found = []
     for row, item, score, source, reason in columns:
         names, shared, words = _told(source, reason, founder_side)
@@ -130,8 +141,11 @@ def _why_empty(answer: Answer) -> str:
     if answer.met or answer.hidden:
         return "nothing of the list is left" + _left_out(answer)
     if answer.held.popular.get(answer.surface) is None or not len(answer.held.popular[answer.surface].item):
-        return f"there is no {_noun(answer.surface)} yet who could be shown" if answer.surface.item is Entity.USER \
+        return (
+            f"there is no {_noun(answer.surface)} yet who could be shown"
+            if answer.surface.item is Entity.USER
             else "there is no startup yet that could be shown"
+        )
     return "everything that may be shown has been met already"
 
 

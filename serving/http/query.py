@@ -43,8 +43,12 @@ def read_query(given: MultiDict[str, str]) -> Query:
     if not given:
         return Query()
     facets = {f: tuple(v for v in map(folded, given.getlist(f)) if v) for f in FACETS if f in given}
-    return Query(_number(given, "limit", LIMIT_DEFAULT, 1, LIMIT_MOST), _number(given, "offset", 0, 0, OFFSET_MOST),
-                 {f: values for f, values in facets.items() if values}, _exclude(given.get("exclude", "")))
+    return Query(
+        _number(given, "limit", LIMIT_DEFAULT, 1, LIMIT_MOST),
+        _number(given, "offset", 0, 0, OFFSET_MOST),
+        {f: values for f, values in facets.items() if values},
+        _exclude(given.get("exclude", "")),
+    )
 
 
 def read_json(text: bytes) -> Any:
@@ -55,8 +59,12 @@ def read_json(text: bytes) -> Any:
         return None
     level = [found]
     for _ in range(DEEP_MOST):
-        level = [inner for value in level if isinstance(value, dict | list)
-                 for inner in (value.values() if isinstance(value, dict) else value)]
+        level = [
+            inner
+            for value in level
+            if isinstance(value, dict | list)
+            for inner in (value.values() if isinstance(value, dict) else value)
+        ]
     return None if level else found
 
 
@@ -67,8 +75,12 @@ def _refuse(constant: str) -> None:
 def read_id(text: str, what: str = "id") -> str:
     """A UUID in its canonical form, lower case. Raises RequestError."""
     if not is_id(text):
-        raise RequestError("malformed_id", f"{what}: a UUID such as 3f2b8c1e-9d4a-4c57-8e21-0b6f5d9a7c10", text,
-                           "send the platform's id of the user or startup, with its four dashes")
+        raise RequestError(
+            "malformed_id",
+            f"{what}: a UUID such as 3f2b8c1e-9d4a-4c57-8e21-0b6f5d9a7c10",
+            text,
+            "send the platform's id of the user or startup, with its four dashes",
+        )
     return text.lower()
 
 
@@ -77,8 +89,12 @@ def read_owners(body: Any) -> list[str]:
     ids = body.get("ids") if isinstance(body, dict) else None
     if not isinstance(ids, list) or not 1 <= len(ids) <= OWNERS_MOST or not all(isinstance(i, str) for i in ids):
         got = f"{len(ids)} ids" if isinstance(ids, list) else type(body).__name__
-        raise RequestError("malformed_body", f'JSON {{"ids": [...]}} with 1 to {OWNERS_MOST} ids', got,
-                           "send Content-Type: application/json and split longer lists over several requests")
+        raise RequestError(
+            "malformed_body",
+            f'JSON {{"ids": [...]}} with 1 to {OWNERS_MOST} ids',
+            got,
+            "send Content-Type: application/json and split longer lists over several requests",
+        )
     return list(dict.fromkeys(read_id(i, "ids") for i in ids))
 
 
@@ -87,14 +103,19 @@ def _number(given: MultiDict[str, str], name: str, default: int, low: int, high:
     if text is None:
         return default
     if not _NUMBER.fullmatch(text) or not low <= int(text) <= high:
-        raise RequestError(f"malformed_{name}", f"{name}: a whole number from {low} to {high}", text,
-                           f"leave it out for {default}")
+        raise RequestError(
+            f"malformed_{name}", f"{name}: a whole number from {low} to {high}", text, f"leave it out for {default}"
+        )
     return int(text)
 
 
 def _exclude(text: str) -> frozenset[str]:
     ids = [part.strip() for part in text.split(",") if part.strip()]
     if len(ids) > EXCLUDE_MOST:
-        raise RequestError("malformed_exclude", f"exclude: at most {EXCLUDE_MOST} ids", f"{len(ids)} ids",
-                           "page with offset instead of excluding what was shown")
+        raise RequestError(
+            "malformed_exclude",
+            f"exclude: at most {EXCLUDE_MOST} ids",
+            f"{len(ids)} ids",
+            "page with offset instead of excluding what was shown",
+        )
     return frozenset(read_id(i, "exclude") for i in ids)

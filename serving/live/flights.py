@@ -83,8 +83,9 @@ class Flights:
         with suppress(MatchbookError):  # Redis is down; the lease ends by itself
             self._cache.give_up(key, token, instead, ttl_ms)
 
-    def _land(self, key: str, flight: Future[LiveList | None], found: LiveList | None = None,
-              error: Exception | None = None) -> None:
+    def _land(
+        self, key: str, flight: Future[LiveList | None], found: LiveList | None = None, error: Exception | None = None
+    ) -> None:
         with self._lock:
             self._under_way.pop(key, None)
         if error is not None:

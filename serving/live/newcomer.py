@@ -33,8 +33,15 @@ def _events(recipe: Recipe, owner: str, record: OwnerRecord) -> Interactions:
     there = place >= 0
     gone = recipe.items.ids.rows_of(list(record.dismissed))
     dismissed = Pairs(np.zeros(len(gone), np.int32), gone, np.array(list(record.dismissed.values()), np.int64))
-    return Interactions(IdMap.of([owner]), recipe.items.ids, np.zeros(int(there.sum()), np.int32), place[there],
-                        record.kind[there], record.at[there], dismissed.where(gone >= 0))
+    return Interactions(
+        IdMap.of([owner]),
+        recipe.items.ids,
+        np.zeros(int(there.sum()), np.int32),
+        place[there],
+        record.kind[there],
+        record.at[there],
+        dismissed.where(gone >= 0),
+    )
 
 
 def _batch(recipe: Recipe, owner: str, record: OwnerRecord, events: Interactions) -> Owners:
@@ -42,6 +49,12 @@ def _batch(recipe: Recipe, owner: str, record: OwnerRecord, events: Interactions
     own = recipe.items.ids.rows_of(record.own)
     barred = events.barred(recipe.settings.views_are_seen).tolil()
     barred[0, own[own >= 0]] = True
-    return recipe.stranger(record.count(recipe.surface.owner), events.csr()[:, recipe.catalogue].tocsr(),
-                           barred.tocsr()[:, recipe.catalogue].tocsr(), text_of(recipe.owners.told(record.profile)),
-                           record.opted_out, row, events)
+    return recipe.stranger(
+        record.count(recipe.surface.owner),
+        events.csr()[:, recipe.catalogue].tocsr(),
+        barred.tocsr()[:, recipe.catalogue].tocsr(),
+        text_of(recipe.owners.told(record.profile)),
+        record.opted_out,
+        row,
+        events,
+    )

@@ -36,8 +36,11 @@ def open_recipes(settings: Settings, held: HeldRelease) -> Recipes:
     Never raises: without the catalogue or popularity there are no recipes, and the popular list answers (P09, B09).
     """
     started = time.perf_counter()
-    recorded = replace(settings.with_recorded(held.release.settings), als_model_path=settings.als_model_path,
-                       two_tower_model_path=settings.two_tower_model_path)  # a pin is the reader's own (M04)
+    recorded = replace(
+        settings.with_recorded(held.release.settings),
+        als_model_path=settings.als_model_path,
+        two_tower_model_path=settings.two_tower_model_path,
+    )  # a pin is the reader's own (M04)
     bundles: dict[str, Bundle] = {}
     troubles = []
     for name, version in held.release.bundles.items():
@@ -53,7 +56,10 @@ def open_recipes(settings: Settings, held: HeldRelease) -> Recipes:
     except (MatchbookError, LookupError, ValueError) as error:
         log.error("no list can be computed live from release %s: %s", held.id, error, exc_info=not troubles)
         return Recipes(held.id, trouble="; ".join(troubles) or f"the models of release {held.id} do not fit together")
-    arms = {(s, e.name, arm.name): under(recipes[s], bundles, arm.of(recorded))
-            for s in Surface for e, arm in arms_on(held.experiments, s)}
+    arms = {
+        (s, e.name, arm.name): under(recipes[s], bundles, arm.of(recorded))
+        for s in Surface
+        for e, arm in arms_on(held.experiments, s)
+    }
     log.info("models of release %s are open after %.2f s", held.id, time.perf_counter() - started)
     return Recipes(held.id, recipes, "; ".join(troubles), arms)

@@ -36,8 +36,12 @@ log = logging.getLogger("matchbook.reader")
 POLL_S = 0.01  # how often it is looked whether another process has finished
 #: A kept list whose owner may have crossed a threshold since is computed again, but not more often than this.
 AGAIN_S = 60.0
-SECONDS = Histogram("matchbook_live_seconds", "Time to compute a list live, reading the owner included", ["surface"],
-                    buckets=(.01, .02, .05, .1, .15, .2, .3, .5, 1, 2))
+SECONDS = Histogram(
+    "matchbook_live_seconds",
+    "Time to compute a list live, reading the owner included",
+    ["surface"],
+    buckets=(0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5, 1, 2),
+)
 
 
 class LiveRecommender:
@@ -78,8 +82,9 @@ class LiveRecommender:
             return False, ""
         return True, opening.result().trouble
 
-    def answers(self, held: HeldRelease, surface: Surface, owners: Sequence[str],
-                met: Mapping[str, int] = MappingProxyType({})) -> tuple[Mapping[str, LiveAnswer], str]:
+    def answers(
+        self, held: HeldRelease, surface: Surface, owners: Sequence[str], met: Mapping[str, int] = MappingProxyType({})
+    ) -> tuple[Mapping[str, LiveAnswer], str]:
         """What is kept from before or could be computed within the budget, and what was down, empty if nothing."""
         if not owners:
             return {}, ""
@@ -127,24 +132,35 @@ class LiveRecommender:
             log.debug("no live lists from Redis: %s", error)
             return {}
 
-    def _current(self, held: HeldRelease, surface: Surface, kept: Mapping[str, LiveList],
-                 met: Mapping[str, int]) -> dict[str, LiveList]:
+    def _current(
+        self, held: HeldRelease, surface: Surface, kept: Mapping[str, LiveList], met: Mapping[str, int]
+    ) -> dict[str, LiveList]:
         """Those whose owners are not routed otherwise by now; younger ones PostgreSQL could not better yet."""
         if not any(met.get(o) for o in kept):
             return dict(kept)
         recorded, latest_us = self._settings.with_recorded(held.release.settings), 1e6 * (time.time() - AGAIN_S)
-        return {o: f for o, f in kept.items() if f.made_us > latest_us or not f.value or not may_be_routed_otherwise(
-            surface, decode_list(f.value).count, met.get(o, 0), held.settings_of(surface, o, recorded))}
+        return {
+            o: f
+            for o, f in kept.items()
+            if f.made_us > latest_us
+            or not f.value
+            or not may_be_routed_otherwise(
+                surface, decode_list(f.value).count, met.get(o, 0), held.settings_of(surface, o, recorded)
+            )
+        }
 
-    def _computed(self, held: HeldRelease, surface: Surface, owners: Sequence[str], met: Mapping[str, int],
-                  deadline: float) -> tuple[dict[str, LiveList], list[str], str]:
+    def _computed(
+        self, held: HeldRelease, surface: Surface, owners: Sequence[str], met: Mapping[str, int], deadline: float
+    ) -> tuple[dict[str, LiveList], list[str], str]:
         """What was computed here until the deadline, of whom another process is computing, and what went wrong."""
         flights: dict[str, Future[LiveList | None]] = {}
         found, elsewhere, trouble = dict[str, LiveList](), list[str](), ""
         for owner in owners:
             try:
-                flights[owner] = self.flights.join(self._cache.keys.flight(held.id, surface, owner),
-                                                   partial(self._compute, held, surface, owner, met.get(owner, 0)))
+                flights[owner] = self.flights.join(
+                    self._cache.keys.flight(held.id, surface, owner),
+                    partial(self._compute, held, surface, owner, met.get(owner, 0)),
+                )
             except ServiceError as error:
                 trouble = str(error)
         wait(flights.values(), timeout=max(0.0, deadline - time.monotonic()))
@@ -181,8 +197,14 @@ class LiveRecommender:
                 value = encode_lists(list_of_one(recipe, owner, record))[0]
         found = LiveList(value, record is not None, int(now.timestamp() * 1e6))
         self._keep(held, surface, owner, found, count)
-        log.info("live list release=%s surface=%s known=%s count=%d ms=%.1f", held.id, surface, found.known, count,
-                 1000 * (time.perf_counter() - started))
+        log.info(
+            "live list release=%s surface=%s known=%s count=%d ms=%.1f",
+            held.id,
+            surface,
+            found.known,
+            count,
+            1000 * (time.perf_counter() - started),
+        )
         return found
 
     def _keep(self, held: HeldRelease, surface: Surface, owner: str, found: LiveList, count: int) -> None:

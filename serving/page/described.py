@@ -18,18 +18,30 @@ def paths(owner: Mapping[Surface, Schema], plain: Operation, asked: Operation) -
     """The paths below `/api/find`, `/api/explain`, `/api/compare`, `/api/releases`, the page and its files.
 
     owner: the parameter that names an owner. plain, asked: describe an operation without and with an answer in JSON."""
-    found: Schema = {rule: plain("file", f"{name}, of the page for people", {"200": {
-        "description": "the file", "content": {kind: {"schema": _TEXT}}}}) for name, (rule, kind) in FILES.items()}
+    found: Schema = {
+        rule: plain(
+            "file",
+            f"{name}, of the page for people",
+            {"200": {"description": "the file", "content": {kind: {"schema": _TEXT}}}},
+        )
+        for name, (rule, kind) in FILES.items()
+    }
     found["/api/releases"] = asked("releases", "The releases in Redis, the live one first", _releases(), [])
     for s in Surface:
         for side in ("owners", "items"):
-            found[f"/api/find/{s}/{side}"] = asked("find", f"{s}: {side} by a word of their name", _found(),
-                                                   [_query("q", _word())])
+            found[f"/api/find/{s}/{side}"] = asked(
+                "find", f"{s}: {side} by a word of their name", _found(), [_query("q", _word())]
+            )
         item = _query("item", owner[s]["schema"], "why this item is or is not in the list", required=False)
-        found[f"/api/explain/{s}/{{owner}}"] = asked("explain", f"{s}: how a list comes about", {"type": "object"},
-                                                     [owner[s], item])
-        found[f"/api/compare/{s}/{{owner}}"] = asked("compare", f"{s}: the list of the live release beside another's",
-                                                     _compared(), [owner[s], _query("release", _TEXT)])
+        found[f"/api/explain/{s}/{{owner}}"] = asked(
+            "explain", f"{s}: how a list comes about", {"type": "object"}, [owner[s], item]
+        )
+        found[f"/api/compare/{s}/{{owner}}"] = asked(
+            "compare",
+            f"{s}: the list of the live release beside another's",
+            _compared(),
+            [owner[s], _query("release", _TEXT)],
+        )
     return found
 
 
@@ -47,15 +59,28 @@ def _found() -> Schema:
 
 
 def _releases() -> Schema:
-    one = _closed({"release": _TEXT, "as_of": _TEXT, "generated_at": _TEXT, "lists": {"type": "object"},
-                   "shares": {"type": "object"}})
+    one = _closed(
+        {
+            "release": _TEXT,
+            "as_of": _TEXT,
+            "generated_at": _TEXT,
+            "lists": {"type": "object"},
+            "shares": {"type": "object"},
+        }
+    )
     return _closed({"live": _TEXT, "releases": {"type": "array", "minItems": 1, "items": one}})
 
 
 def _compared() -> Schema:
     one = _closed({"id": _TEXT, "name": _TEXT, "now": _PLACE, "then": _PLACE})
-    return _closed({"now": _TEXT, "then": _TEXT, "overlap_at_10": {"type": "integer", "minimum": 0, "maximum": 10},
-                    "items": {"type": "array", "items": one}})
+    return _closed(
+        {
+            "now": _TEXT,
+            "then": _TEXT,
+            "overlap_at_10": {"type": "integer", "minimum": 0, "maximum": 10},
+            "items": {"type": "array", "items": one},
+        }
+    )
 
 
 def _closed(properties: Schema) -> Schema:

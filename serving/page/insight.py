@@ -40,9 +40,19 @@ class Insight:
         """The live release and those that were live before it, newest first, each with its cutoff and shares."""
         live = self._lists.releases.held
         found = [live, *self._before().values()]
-        return {"live": live.id, "releases": [
-            {"release": r.id, "as_of": r.release.as_of, "generated_at": r.release.generated_at,
-             "lists": dict(r.release.lists), "shares": dict(r.release.shares)} for r in found]}
+        return {
+            "live": live.id,
+            "releases": [
+                {
+                    "release": r.id,
+                    "as_of": r.release.as_of,
+                    "generated_at": r.release.generated_at,
+                    "lists": dict(r.release.lists),
+                    "shares": dict(r.release.shares),
+                }
+                for r in found
+            ],
+        }
 
     def find(self, surface: Surface, entity: Entity, word: str) -> list[dict[str, Any]]:
         """Up to FOUND_MOST owners or items of a surface in whose name words begin so, or whose id does."""
@@ -81,29 +91,51 @@ class Insight:
         Raises RequestError where that release is not in Redis."""
         now, before = self._lists.releases.held, self._before()
         if release not in before:
-            raise RequestError("unknown_release", "release: another than the live one, of /api/releases", release,
-                               "`python -m pipelines releases` says which are stored; promoting one loads it")
+            raise RequestError(
+                "unknown_release",
+                "release: another than the live one, of /api/releases",
+                release,
+                "`python -m pipelines releases` says which are stored; promoting one loads it",
+            )
         then = before[release]
         lists = [self._stored(held, surface, owner) for held in (now, then)]
         place = [{item: i + 1 for i, item in enumerate(ids)} for ids in lists]
-        shown = sorted({*lists[0][:COMPARED], *lists[1][:COMPARED]},
-                       key=lambda item: (place[0].get(item, 10_000), place[1].get(item, 10_000)))
+        shown = sorted(
+            {*lists[0][:COMPARED], *lists[1][:COMPARED]},
+            key=lambda item: (place[0].get(item, 10_000), place[1].get(item, 10_000)),
+        )
         names, top = self._names(surface.item, shown), [set(ids[:10]) for ids in lists]
-        return {"now": now.id, "then": then.id, "overlap_at_10": len(top[0] & top[1]),
-                "items": [{"id": i, "name": names.get(i, ""), "now": place[0].get(i), "then": place[1].get(i)}
-                          for i in shown]}
+        return {
+            "now": now.id,
+            "then": then.id,
+            "overlap_at_10": len(top[0] & top[1]),
+            "items": [
+                {"id": i, "name": names.get(i, ""), "now": place[0].get(i), "then": place[1].get(i)} for i in shown
+            ],
+        }
 
     def _asked(self, surface: Surface, owner: str) -> tuple[HeldRelease, Recipe, OwnerRecord | None]:
         held = self._lists.releases.held
         recipe = self._live.recipe(held, surface, owner, _OPENING_S)
         return held, recipe, self._database.owner(surface.owner, owner, datetime.now(UTC), PAGE)
 
-    def _missing(self, held: HeldRelease, recipe: Recipe, owner: str, record: OwnerRecord | None, item: str,
-                 answer: Answer, names: dict[str, str]) -> dict[str, Any]:
+    def _missing(
+        self,
+        held: HeldRelease,
+        recipe: Recipe,
+        owner: str,
+        record: OwnerRecord | None,
+        item: str,
+        answer: Answer,
+        names: dict[str, str],
+    ) -> dict[str, Any]:
         surface, row = recipe.surface, int(recipe.items.ids.rows_of([item])[0])
         if row < 0:
-            return {"because": f"it came after this release's cutoff, {held.release.as_of}; the next build can list it"
-                    if item in names else "the platform does not know this id"}
+            return {
+                "because": f"it came after this release's cutoff, {held.release.as_of}; the next build can list it"
+                if item in names
+                else "the platform does not know this id"
+            }
         if record is None:
             return {"because": "the platform does not know this owner, so popular answers, and the item is not in it"}
         if answer.reason:
@@ -139,8 +171,10 @@ class Insight:
     def _ranked_now(self, about: dict[str, Any], recipe: Recipe) -> str:
         if recipe.settings.exposure_cap and about["rank"] <= 10:
             return f"capped: it would stand at place {about['rank']}, but stands in enough lists already"
-        return (f"not in the stored list, which is as of the cutoff; with what happened since it would stand at place "
-                f"{about['rank']}")
+        return (
+            f"not in the stored list, which is as of the cutoff; with what happened since it would stand at place "
+            f"{about['rank']}"
+        )
 
     def _stored(self, held: HeldRelease, surface: Surface, owner: str) -> list[str]:
         """Ids of a release's own list, best first; empty where it has none for this owner."""

@@ -15,8 +15,11 @@ from serving.page.insight import Insight
 
 _HERE = Path(__file__).parent
 #: By file the address and the media type.
-FILES = {"index.html": ("/", "text/html"), "page.css": ("/page.css", "text/css"),
-         "page.js": ("/page.js", "text/javascript")}
+FILES = {
+    "index.html": ("/", "text/html"),
+    "page.css": ("/page.css", "text/css"),
+    "page.js": ("/page.js", "text/javascript"),
+}
 WORD_LEAST, WORD_MOST = 2, 80
 
 
@@ -45,8 +48,11 @@ def page_routes(insight: Insight) -> Blueprint:
     def explained(surface: Surface, owner: str) -> Response:
         """How an owner's list comes about; with `item`, why it is or is not there."""
         owner, item = read_id(owner), request.args.get("item")
-        told: dict[str, Any] = insight.told(surface, owner, caller()) if item is None else \
-            insight.why(surface, owner, read_id(item, "item"), caller())
+        told: dict[str, Any] = (
+            insight.told(surface, owner, caller())
+            if item is None
+            else insight.why(surface, owner, read_id(item, "item"), caller())
+        )
         return jsonify(told)
 
     def compared(surface: Surface, owner: str) -> Response:
@@ -68,6 +74,7 @@ def page_routes(insight: Insight) -> Blueprint:
 def _word(text: str) -> str:
     word = " ".join(text.split()).lower()
     if not WORD_LEAST <= len(word) <= WORD_MOST or "\0" in word:
-        raise RequestError("malformed_q", f"q: a word of {WORD_LEAST} to {WORD_MOST} characters", text,
-                           "type a little more")
+        raise RequestError(
+            "malformed_q", f"q: a word of {WORD_LEAST} to {WORD_MOST} characters", text, "type a little more"
+        )
     return word

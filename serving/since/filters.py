@@ -14,8 +14,13 @@ from models.nouns.release import StoredList
 def without(listing: StoredList, out: np.ndarray) -> StoredList:
     """The list without the places of a mask; the others keep their order and move up."""
     keep = ~out
-    return replace(listing, item=listing.item[keep], score=listing.score[keep], source=listing.source[keep],
-                   reason=listing.reason[keep])
+    return replace(
+        listing,
+        item=listing.item[keep],
+        score=listing.score[keep],
+        source=listing.source[keep],
+        reason=listing.reason[keep],
+    )
 
 
 def met_places(listing: StoredList, items: IdMap, since: Sequence[bytes]) -> np.ndarray:

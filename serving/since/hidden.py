@@ -67,8 +67,12 @@ class Hidden:
         changed = (sets.ids, sets.erased) != (self._sets.ids, self._sets.erased)
         self._sets, self.known = sets, True
         if changed:
-            log.info("hidden: %d startups, %d people; erased: %d", len(sets.ids[Entity.STARTUP]),
-                     len(sets.ids[Entity.USER]), len(sets.erased.marks))
+            log.info(
+                "hidden: %d startups, %d people; erased: %d",
+                len(sets.ids[Entity.STARTUP]),
+                len(sets.ids[Entity.USER]),
+                len(sets.erased.marks),
+            )
 
     def holds(self, entity: Entity, id: str) -> bool:
         """Whether this one is hidden: a withdrawn startup, or somebody who opted out."""

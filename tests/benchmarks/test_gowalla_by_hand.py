@@ -47,8 +47,9 @@ def test_figures_by_hand() -> None:
     assert gowalla.judged(lists, hidden)[0] == pytest.approx([2 / 3, (1 + 1 / np.log2(4)) / ideal])
 
 
-def test_the_table_has_every_model_and_the_blend_is_no_worse(folder: Path, monkeypatch: pytest.MonkeyPatch,
-                                                             capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_table_has_every_model_and_the_blend_is_no_worse(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setattr(gowalla, "SETTINGS", replace(gowalla.SETTINGS, als_iterations=3))
     assert gowalla.main([str(folder)]) == 0
     rows = [line.split(" | ") for line in capsys.readouterr().out.splitlines() if line.startswith("| ")][1:]

@@ -30,12 +30,26 @@ class Chromium:
 
     def __init__(self, program: str) -> None:
         self._stack = ExitStack()
-        self._profile = Path(self._stack.enter_context(
-            tempfile.TemporaryDirectory(prefix="matchbook-browser-", ignore_cleanup_errors=True)))
+        self._profile = Path(
+            self._stack.enter_context(
+                tempfile.TemporaryDirectory(prefix="matchbook-browser-", ignore_cleanup_errors=True)
+            )
+        )
         self._process = subprocess.Popen(
-            [program, "--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run", "--remote-debugging-port=0",
-             "--window-size=1400,1000", f"--user-data-dir={self._profile}", "about:blank"],
-            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            [
+                program,
+                "--headless=new",
+                "--no-sandbox",
+                "--disable-gpu",
+                "--no-first-run",
+                "--remote-debugging-port=0",
+                "--window-size=1400,1000",
+                f"--user-data-dir={self._profile}",
+                "about:blank",
+            ],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
         self._stack.callback(self._end)
         self._asked = 0
 

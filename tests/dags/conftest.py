@@ -38,8 +38,12 @@ atexit.register(shutil.rmtree, HOME, ignore_errors=True)
 @pytest.fixture(scope="session")
 def airflow_metadata() -> Path:
     """The home of an Airflow whose metadata database is there."""
-    migrated = subprocess.run([Path(sys.executable).with_name("airflow"), "db", "migrate"], capture_output=True,
-                              text=True, env={**os.environ, "PYTHONPATH": str(CHECKOUT)})
+    migrated = subprocess.run(
+        [Path(sys.executable).with_name("airflow"), "db", "migrate"],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(CHECKOUT)},
+    )
     assert migrated.returncode == 0, migrated.stderr
     return HOME
 

@@ -23,11 +23,25 @@ def _plant(metadata: Any, dag: str, days: int) -> None:
     with engine.begin() as connection:
         for day in range(days):
             at = NOW - timedelta(days=day, hours=1)
-            connection.execute(insert(tables["dag_run"]).values(
-                dag_id=dag, run_id=f"{dag} {day}", state="success", run_type="scheduled", queued_at=at, start_date=at,
-                end_date=at, logical_date=at, run_after=at, updated_at=at, clear_number=0, span_status="ended"))
-            connection.execute(insert(tables["log"]).values(
-                dttm=at, dag_id=dag, event="success", run_id=f"{dag} {day}"))
+            connection.execute(
+                insert(tables["dag_run"]).values(
+                    dag_id=dag,
+                    run_id=f"{dag} {day}",
+                    state="success",
+                    run_type="scheduled",
+                    queued_at=at,
+                    start_date=at,
+                    end_date=at,
+                    logical_date=at,
+                    run_after=at,
+                    updated_at=at,
+                    clear_number=0,
+                    span_status="ended",
+                )
+            )
+            connection.execute(
+                insert(tables["log"]).values(dttm=at, dag_id=dag, event="success", run_id=f"{dag} {day}")
+            )
 
 
 def _kept(metadata: Any, table: str) -> Counter[str]:
@@ -55,15 +69,21 @@ def test_old_rows_and_logs_go_and_those_of_the_minute_dag_sooner(metadata: Any, 
     for dag in ("build_recommendations", "drain_events", "monthly"):
         _plant(metadata, dag, 20)
     _plant(metadata, "lately_gone", 1)
-    logs = {(dag, days): _log(settings.airflow_log_folder, dag, days)
-            for dag in ("build_recommendations", "drain_events") for days in (0.5, 3, 9)}
+    logs = {
+        (dag, days): _log(settings.airflow_log_folder, dag, days)
+        for dag in ("build_recommendations", "drain_events")
+        for days in (0.5, 3, 9)
+    }
 
     assert clean_airflow(settings, NOW) == {"rows": True, "logs": 3, "cut": 0}
 
     kept = {"build_recommendations": 7, "monthly": 7, "drain_events": 2, "lately_gone": 1}
     assert _kept(metadata, "dag_run") == kept and _kept(metadata, "log") == kept
     assert {k for k, path in logs.items() if path.exists()} == {
-        ("build_recommendations", 0.5), ("build_recommendations", 3), ("drain_events", 0.5)}
+        ("build_recommendations", 0.5),
+        ("build_recommendations", 3),
+        ("drain_events", 0.5),
+    }
     engine, _ = metadata
     after = MetaData()
     after.reflect(engine)
@@ -77,7 +97,8 @@ def test_the_newest_scheduled_run_stays_however_old(metadata: Any, tmp_path: Pat
 
 
 def test_from_inside_a_task_where_airflow_hides_its_database(
-        metadata: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    metadata: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for name in ("AIRFLOW__DATABASE__SQL_ALCHEMY_CONN", "AIRFLOW__CORE__SQL_ALCHEMY_CONN"):
         monkeypatch.setenv(name, "airflow-db-not-allowed:///")
     _plant(metadata, "x", 9)

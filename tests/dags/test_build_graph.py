@@ -11,8 +11,18 @@ from models.nouns.vocabulary import Surface
 from pipelines.learning.train import BASE_BUNDLES
 
 GROUPS = ["prepare", "train", "judge", "score", "release"]
-MODELS = ["catalogue", "content", "popularity", "activity", "als", "als_reverse", "two_tower", "item_neighbours",
-          "item_neighbours_reverse", "graph_filter"]
+MODELS = [
+    "catalogue",
+    "content",
+    "popularity",
+    "activity",
+    "als",
+    "als_reverse",
+    "two_tower",
+    "item_neighbours",
+    "item_neighbours_reverse",
+    "graph_filter",
+]
 
 
 @pytest.fixture
@@ -61,17 +71,30 @@ def test_a_day_without_news_stops_before_anything_is_copied_or_trained(build: An
     assert after == {t.task_id for t in build.tasks} - {"prepare.choose_cutoff", "prepare.look_for_new_data"}
 
 
-@pytest.mark.parametrize(("task", "pool"), [
-    ("train.als", "matchbook_training"), ("train.two_tower", "matchbook_training"),
-    ("judge.hold_out", "matchbook_training"), ("judge.fit_ranker", "matchbook_training"),
-    ("score.score_shard", "matchbook_scoring"), ("release.publish", "matchbook_publish")])
+@pytest.mark.parametrize(
+    ("task", "pool"),
+    [
+        ("train.als", "matchbook_training"),
+        ("train.two_tower", "matchbook_training"),
+        ("judge.hold_out", "matchbook_training"),
+        ("judge.fit_ranker", "matchbook_training"),
+        ("score.score_shard", "matchbook_scoring"),
+        ("release.publish", "matchbook_publish"),
+    ],
+)
 def test_what_needs_memory_or_writes_lists_waits_in_a_pool(build: Any, task: str, pool: str) -> None:
     assert build.get_task(task).pool == pool
 
 
-@pytest.mark.parametrize(("task", "asset"), [
-    ("prepare.take_snapshot", "matchbook_snapshot"), ("judge.choose_bundles", "matchbook_bundles"),
-    ("release.assemble", "matchbook_release"), ("release.publish", "matchbook_live_lists")])
+@pytest.mark.parametrize(
+    ("task", "asset"),
+    [
+        ("prepare.take_snapshot", "matchbook_snapshot"),
+        ("judge.choose_bundles", "matchbook_bundles"),
+        ("release.assemble", "matchbook_release"),
+        ("release.publish", "matchbook_live_lists"),
+    ],
+)
 def test_what_others_may_wait_for_is_an_asset(build: Any, task: str, asset: str) -> None:
     assert [o.name for o in build.get_task(task).outlets] == [asset]
 
@@ -88,13 +111,28 @@ def test_it_is_scheduled_daily_at_two_with_an_interval_and_never_catches_up(buil
 
 
 def test_the_parameters_and_their_defaults(build: Any) -> None:
-    assert build.params.dump() == {"as_of": None, "surfaces": [s.value for s in Surface], "publish": True,
-                                   "force": False, "fresh": False}
+    assert build.params.dump() == {
+        "as_of": None,
+        "surfaces": [s.value for s in Surface],
+        "publish": True,
+        "force": False,
+        "fresh": False,
+    }
 
 
-@pytest.mark.parametrize(("name", "value"), [
-    ("as_of", "yesterday"), ("as_of", 5), ("surfaces", []), ("surfaces", ["startups/for-nobody"]),
-    ("surfaces", ["startups/for-developer"] * 2), ("publish", "yes"), ("force", None), ("fresh", 1)])
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("as_of", "yesterday"),
+        ("as_of", 5),
+        ("surfaces", []),
+        ("surfaces", ["startups/for-nobody"]),
+        ("surfaces", ["startups/for-developer"] * 2),
+        ("publish", "yes"),
+        ("force", None),
+        ("fresh", 1),
+    ],
+)
 def test_a_wrong_parameter_is_refused_when_the_run_is_triggered(build: Any, name: str, value: object) -> None:
     from airflow.sdk.exceptions import ParamValidationError
 
@@ -102,7 +140,8 @@ def test_a_wrong_parameter_is_refused_when_the_run_is_triggered(build: Any, name
         build.params.get_param(name).resolve(value)
 
 
-@pytest.mark.parametrize("value", [
-    None, "2013-04-05", "2013-04-05T00:00:01Z", "2013-04-05 00:00", "2013-04-05T02:00+02:00"])
+@pytest.mark.parametrize(
+    "value", [None, "2013-04-05", "2013-04-05T00:00:01Z", "2013-04-05 00:00", "2013-04-05T02:00+02:00"]
+)
 def test_an_instant_may_be_written_in_the_usual_ways(build: Any, value: str | None) -> None:
     assert build.params.get_param("as_of").resolve(value) == value

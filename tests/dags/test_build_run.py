@@ -28,23 +28,37 @@ from pipelines.release.history import current_release, list_releases
 from pipelines.runs.run import EPOCH
 from tests.tiny_marketplace import AFTER_ALL, NEWEST, identity, write_tiny_marketplace
 
-SMALL = {"MATCHBOOK_ALS_FACTORS": "4", "MATCHBOOK_ALS_ITERATIONS": "3", "MATCHBOOK_TWO_TOWER_EPOCHS": "1",
-         "MATCHBOOK_TWO_TOWER_DIMENSIONS": "8", "MATCHBOOK_CONTENT_DIMENSIONS": "8", "MATCHBOOK_RANKER_EPOCHS": "1",
-         "MATCHBOOK_RANKER_MIN_POSITIVES": "5", "MATCHBOOK_SHARDS": "5", "MATCHBOOK_DEPTH": "10"}
+SMALL = {
+    "MATCHBOOK_ALS_FACTORS": "4",
+    "MATCHBOOK_ALS_ITERATIONS": "3",
+    "MATCHBOOK_TWO_TOWER_EPOCHS": "1",
+    "MATCHBOOK_TWO_TOWER_DIMENSIONS": "8",
+    "MATCHBOOK_CONTENT_DIMENSIONS": "8",
+    "MATCHBOOK_RANKER_EPOCHS": "1",
+    "MATCHBOOK_RANKER_MIN_POSITIVES": "5",
+    "MATCHBOOK_SHARDS": "5",
+    "MATCHBOOK_DEPTH": "10",
+}
 DAY = timedelta(days=1)
 Build = Callable[..., Any]
 
 # Airflow's own, all over `dag.test()`
-pytestmark = [pytest.mark.filterwarnings("ignore::DeprecationWarning"),
-              pytest.mark.filterwarnings("ignore:Using `httpx`")]
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore:Using `httpx`"),
+]
 
 
 @pytest.fixture
 def marketplace(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
     """The tiny marketplace in PostgreSQL, and an environment in which tasks find it."""
     import_folder(settings, write_tiny_marketplace(tmp_path / "data"))
-    where = {"MATCHBOOK_HOME": str(settings.home), "MATCHBOOK_NAMESPACE": settings.namespace,
-             "DATABASE_URL": settings.database_url.reveal(), "REDIS_URL": settings.redis_url.reveal()}
+    where = {
+        "MATCHBOOK_HOME": str(settings.home),
+        "MATCHBOOK_NAMESPACE": settings.namespace,
+        "DATABASE_URL": settings.database_url.reveal(),
+        "REDIS_URL": settings.redis_url.reveal(),
+    }
     for name, value in {**SMALL, **where}.items():
         monkeypatch.setenv(name, value)
     return settings
@@ -57,8 +71,13 @@ def run_dag(airflow_metadata: Path, read_dags: Callable[[], dict[str, Any]]) -> 
 
     created = dagrun.get_or_create_dagrun
 
-    def run(dag: str = "build_recommendations", kind: str = "manual", interval: tuple[datetime, datetime] | None = None,
-            retries: int = 0, **conf: Any) -> Any:
+    def run(
+        dag: str = "build_recommendations",
+        kind: str = "manual",
+        interval: tuple[datetime, datetime] | None = None,
+        retries: int = 0,
+        **conf: Any,
+    ) -> Any:
         def as_the_scheduler_would(**given: Any) -> Any:
             made = created(**given)
             made.run_type = kind
@@ -92,7 +111,8 @@ def stored_lists(settings: Settings, release: str, surface: Surface) -> list[byt
 
 
 def test_from_rows_to_live_lists_then_older_and_partial_builds_that_stay_stored(
-        marketplace: Settings, run_dag: Build) -> None:
+    marketplace: Settings, run_dag: Build
+) -> None:
     first = run_dag(as_of=AFTER_ALL.isoformat())
     assert first.state == "success", states(first)
     assert set(states(first).values()) == {"success"}
@@ -100,12 +120,20 @@ def test_from_rows_to_live_lists_then_older_and_partial_builds_that_stay_stored(
         assert len(json.dumps(ti.xcom_pull(task_ids=ti.task_id, map_indexes=ti.map_index))) < 10_000, ti.task_id
     assert returned(first, "prepare.choose_cutoff")["as_of"] == AFTER_ALL.isoformat()
     live = returned(first, "release.assemble")
-    assert live["lists"] == {"startups/for-developer": 27, "startups/for-investor": 9,
-                             "developers/for-startup": 15, "investors/for-startup": 15}
+    assert live["lists"] == {
+        "startups/for-developer": 27,
+        "startups/for-investor": 9,
+        "developers/for-startup": 15,
+        "investors/for-startup": 15,
+    }
     assert returned(first, "release.publish")["published"] is True
     the_report_tells_of_every_step(marketplace, first, live["release"])
     assert {ti.rendered_map_index for ti in first.get_task_instances() if ti.map_index >= 0} >= {
-        "startups/for-developer 1", "startups/for-investor 1", "developers/for-startup 1", "investors/for-startup 1"}
+        "startups/for-developer 1",
+        "startups/for-investor 1",
+        "developers/for-startup 1",
+        "investors/for-startup 1",
+    }
     assert current_release(marketplace) == live["release"]
     with redis.Redis.from_url(marketplace.redis_url.reveal()) as client:
         assert client.hlen(f"{marketplace.namespace}:release:{live['release']}:startups/for-developer") == 27 + 1
@@ -118,7 +146,9 @@ def test_from_rows_to_live_lists_then_older_and_partial_builds_that_stay_stored(
     assert "newer cutoff" in kept_aside["reason"] and "promote" in kept_aside["reason"]
     assert current_release(marketplace) == live["release"]
     assert [(r["release"], r["state"]) for r in list_releases(marketplace)] == [
-        (live["release"], "live"), (returned(older, "release.assemble")["release"], "stored")]
+        (live["release"], "live"),
+        (returned(older, "release.assemble")["release"], "stored"),
+    ]
 
     promoted_older_only_by_force_and_back(marketplace, run_dag, kept_aside["release"], live["release"])
 
@@ -166,10 +196,12 @@ def test_a_scheduled_run_without_news_says_so_and_publishes_nothing(marketplace:
     assert list_releases(marketplace) == []
 
 
-@pytest.mark.parametrize(("kind", "as_of"), [
-    ("backfill", "2024-04-01"), ("manual", "2999-01-01"), ("manual", "2024-13-45")])
+@pytest.mark.parametrize(
+    ("kind", "as_of"), [("backfill", "2024-04-01"), ("manual", "2999-01-01"), ("manual", "2024-13-45")]
+)
 def test_a_run_that_cannot_have_a_cutoff_fails_at_once_and_is_not_tried_again(
-        marketplace: Settings, run_dag: Build, kind: str, as_of: str) -> None:
+    marketplace: Settings, run_dag: Build, kind: str, as_of: str
+) -> None:
     end = datetime(2024, 4, 20, 2, tzinfo=UTC)
     run = run_dag(kind=kind, interval=(end - DAY, end) if kind == "backfill" else None, retries=2, as_of=as_of)
     assert run.state == "failed"

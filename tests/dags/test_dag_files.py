@@ -16,8 +16,17 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 DAGS = CHECKOUT / "dags"
 FILES = sorted(p.name for p in DAGS.glob("matchbook_*.py"))
 HEAVY = ("torch", "implicit", "pandas", "sklearn", "numpy", "scipy", "pyarrow", "redis", "psycopg2", "pipelines")
-EXPECTED = {"build_recommendations", "drain_events", "erase_person", "measure_answers", "promote_release",
-            "refresh_ranked_lists", "refresh_trending", "retire_old_artifacts", "tune_models"}
+EXPECTED = {
+    "build_recommendations",
+    "drain_events",
+    "erase_person",
+    "measure_answers",
+    "promote_release",
+    "refresh_ranked_lists",
+    "refresh_trending",
+    "retire_old_artifacts",
+    "tune_models",
+}
 
 
 def test_the_folder_holds_these_dags_and_no_others(dags: dict[str, Any]) -> None:
@@ -89,7 +98,10 @@ def test_every_pool_that_a_task_names_is_made_by_the_pools_file(dags: dict[str, 
     used = {task.pool for dag in dags.values() for task in dag.tasks} - {"default_pool"}
     assert used == set(made)
     assert {name: pool["slots"] for name, pool in made.items()} == {
-        "matchbook_training": 1, "matchbook_scoring": 2, "matchbook_publish": 1}
+        "matchbook_training": 1,
+        "matchbook_scoring": 2,
+        "matchbook_publish": 1,
+    }
 
 
 def test_no_file_asks_for_the_time_or_the_environment() -> None:

@@ -17,22 +17,43 @@ from pipelines.runs.run import Run
 from tests.tiny_marketplace import AFTER_ALL
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
-CHECK = {"name": "rbo", "surface": "startups/for-developer", "segment": None, "value": 0.8, "low": None, "high": None,
-         "limit": 0.7, "verdict": "ask", "says": "the lists are others"}
+CHECK = {
+    "name": "rbo",
+    "surface": "startups/for-developer",
+    "segment": None,
+    "value": 0.8,
+    "low": None,
+    "high": None,
+    "limit": 0.7,
+    "verdict": "ask",
+    "says": "the lists are others",
+}
 
 
 @pytest.fixture
 def run(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Run:
-    where = {"MATCHBOOK_HOME": str(settings.home), "MATCHBOOK_NAMESPACE": settings.namespace,
-             "DATABASE_URL": settings.database_url.reveal(), "REDIS_URL": settings.redis_url.reveal()}
+    where = {
+        "MATCHBOOK_HOME": str(settings.home),
+        "MATCHBOOK_NAMESPACE": settings.namespace,
+        "DATABASE_URL": settings.database_url.reveal(),
+        "REDIS_URL": settings.redis_url.reveal(),
+    }
     for name, value in where.items():
         monkeypatch.setenv(name, value)
     return Run.start(settings, "weighed", AFTER_ALL)
 
 
 def weighed(run: Run, verdict: str) -> dict[str, Any]:
-    gate = {"verdict": verdict, "release": "new", "champion": "live", "as_of": run.as_of.isoformat(), "notes": [],
-            "reasons": ["the lists are others"], "checks": [CHECK], "answer": {"chosen": "publish", "by": "earlier"}}
+    gate = {
+        "verdict": verdict,
+        "release": "new",
+        "champion": "live",
+        "as_of": run.as_of.isoformat(),
+        "notes": [],
+        "reasons": ["the lists are others"],
+        "checks": [CHECK],
+        "answer": {"chosen": "publish", "by": "earlier"},
+    }
     run.artifacts.write_json(run.directory / GATE, gate)
     return {"run": run.id, "release": "new", "verdict": verdict}
 
@@ -44,11 +65,17 @@ def gate_of(run: Run, verdict: str) -> Any:
 
 
 def context(kind: str = "manual", by: str | None = None, **params: object) -> dict[str, Any]:
-    dag_run = SimpleNamespace(run_type=kind, triggering_user_name=by, dag_id="build_recommendations", run_id="a/b+c",
-                              run_after=AFTER_ALL)
+    dag_run = SimpleNamespace(
+        run_type=kind, triggering_user_name=by, dag_id="build_recommendations", run_id="a/b+c", run_after=AFTER_ALL
+    )
     given = {"publish": True, "force": False, "surfaces": [s.value for s in Surface], **params}
-    return {"dag_run": dag_run, "params": given, "task_instance": SimpleNamespace(id="1"), "run_id": "a/b+c",
-            "dag": SimpleNamespace(dag_id="build_recommendations")}
+    return {
+        "dag_run": dag_run,
+        "params": given,
+        "task_instance": SimpleNamespace(id="1"),
+        "run_id": "a/b+c",
+        "dag": SimpleNamespace(dag_id="build_recommendations"),
+    }
 
 
 def test_what_needs_no_person_goes_on_or_stops_at_once(run: Run) -> None:
@@ -74,7 +101,10 @@ def test_it_parks_with_the_reasons_and_writes_down_who_answered(run: Run, monkey
     with pytest.raises(TaskAwaitingInput) as parked:
         gate.execute(context("scheduled"))
     assert (asked["options"], asked["defaults"], parked.value.timeout.total_seconds()) == (
-        ["publish", "hold"], ["hold"], 3 * 3600)
+        ["publish", "hold"],
+        ["hold"],
+        3 * 3600,
+    )
     assert "the lists are others" in asked["body"] and "/runs/a%2Fb%2Bc/plugin/matchbook_report" in asked["body"]
     assert read_gate(run)["answer"] is None and "nobody has answered" in str(held(run, "new"))
 

@@ -28,9 +28,21 @@ def opened(metadata: Any, tmp_path: Path) -> Any:
 
 
 def _run(connection: Any, tables: Any, run_id: str, conf: Any, state: str = "success") -> None:
-    connection.execute(insert(tables["dag_run"]).values(
-        dag_id="erase_person", run_id=run_id, state=state, run_type="manual", queued_at=NOW, start_date=NOW, conf=conf,
-        run_after=NOW, updated_at=NOW, clear_number=0, span_status="ended"))
+    connection.execute(
+        insert(tables["dag_run"]).values(
+            dag_id="erase_person",
+            run_id=run_id,
+            state=state,
+            run_type="manual",
+            queued_at=NOW,
+            start_date=NOW,
+            conf=conf,
+            run_after=NOW,
+            updated_at=NOW,
+            clear_number=0,
+            span_status="ended",
+        )
+    )
 
 
 def _spelt() -> list[str]:
@@ -44,8 +56,14 @@ def test_whatever_holds_the_id_is_found_and_scrubbed(opened: Any) -> None:
     with engine.begin() as connection:
         for n, id in enumerate(_spelt()):
             _run(connection, tables, f"r{n}", {"person": f" {id} ", id: [{"deep": [id, OTHER]}]})
-            connection.execute(insert(tables["log"]).values(dttm=NOW, event="trigger", run_id=f"about {id}",
-                                                            extra=json.dumps({"conf": {"person": id}, "other": OTHER})))
+            connection.execute(
+                insert(tables["log"]).values(
+                    dttm=NOW,
+                    event="trigger",
+                    run_id=f"about {id}",
+                    extra=json.dumps({"conf": {"person": id}, "other": OTHER}),
+                )
+            )
         _run(connection, tables, f"named-{PERSON.id}", None)
         _run(connection, tables, f"named-{OTHER}", {"person": OTHER})
     before = metadata_with(settings, PERSON)
@@ -61,8 +79,10 @@ def test_whatever_holds_the_id_is_found_and_scrubbed(opened: Any) -> None:
         log = tables["log"].c
         said = connection.scalars(select(log.extra).where(log.run_id.startswith("about "))).all()
     mark = f"<{PERSON.mark}>"
-    assert runs == {**{f"r{n}": {"person": f" {mark} ", mark: [{"deep": [mark, OTHER]}]} for n in range(5)},
-                    f"named-{OTHER}": {"person": OTHER}}
+    assert runs == {
+        **{f"r{n}": {"person": f" {mark} ", mark: [{"deep": [mark, OTHER]}]} for n in range(5)},
+        f"named-{OTHER}": {"person": OTHER},
+    }
     assert [json.loads(s) for s in said] == [{"conf": {"person": mark}, "other": OTHER}] * 5
     assert metadata_with(settings, Person(OTHER, "1" * 32)) != [], "others are still there"
 

@@ -22,8 +22,14 @@ def told(monkeypatch: pytest.MonkeyPatch) -> list[notices.Notice]:
     return found
 
 
-def context(error: Exception | None = None, kind: str = "manual", at: datetime = MINUTE, cleared: int = 0,
-            run_id: str = RUN, **more: Any) -> dict[str, Any]:
+def context(
+    error: Exception | None = None,
+    kind: str = "manual",
+    at: datetime = MINUTE,
+    cleared: int = 0,
+    run_id: str = RUN,
+    **more: Any,
+) -> dict[str, Any]:
     run = SimpleNamespace(run_type=kind, run_after=at, clear_number=cleared, run_id=run_id)
     ti = SimpleNamespace(dag_id="build_recommendations", task_id="train.als", map_index=-1, log_url="http://here/als")
     given = {"exception": error} if error else {}
@@ -33,8 +39,13 @@ def context(error: Exception | None = None, kind: str = "manual", at: datetime =
 def test_equal_errors_of_a_run_are_one_matter_and_others_are_not(told: list[notices.Notice]) -> None:
     from matchbook_tasks.notify import task_failed
 
-    for error, more in ((DataError("first\nsecond"), {}), (DataError("other"), {}), (BundleCorrupt("x"), {}),
-                        (DataError("again"), {"cleared": 1}), (None, {})):
+    for error, more in (
+        (DataError("first\nsecond"), {}),
+        (DataError("other"), {}),
+        (BundleCorrupt("x"), {}),
+        (DataError("again"), {"cleared": 1}),
+        (None, {}),
+    ):
         task_failed(context(error, **more))
     first, same, another, cleared, killed = told
     assert first.matter == same.matter and len({n.matter for n in (first, another, cleared, killed)}) == 4
@@ -52,9 +63,14 @@ def test_a_schedule_that_comes_round_quickly_is_told_of_once_an_hour(told: list[
     assert told[0].matter == told[1].matter != told[2].matter
 
 
-@pytest.mark.parametrize(("reason", "words"), [
-    ("timed_out", "longer than it may"), ("all_tasks_deadlocked", "can begin"),
-    ("task_failure", "a task of it failed")])
+@pytest.mark.parametrize(
+    ("reason", "words"),
+    [
+        ("timed_out", "longer than it may"),
+        ("all_tasks_deadlocked", "can begin"),
+        ("task_failure", "a task of it failed"),
+    ],
+)
 def test_a_run_that_fails_without_a_word_is_told_of(told: list[notices.Notice], reason: str, words: str) -> None:
     from matchbook_tasks.notify import run_failed, task_failed
 

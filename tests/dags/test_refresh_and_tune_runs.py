@@ -22,12 +22,14 @@ from tests.tiny_marketplace import AFTER_ALL, NEWEST, identity
 
 Build = Callable[..., Any]
 HOUR = timedelta(hours=1)
-pytestmark = [pytest.mark.filterwarnings("ignore::DeprecationWarning"),
-              pytest.mark.filterwarnings("ignore:Using `httpx`")]
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore:Using `httpx`"),
+]
 
 
 @pytest.fixture
-def live(marketplace: Settings) -> str:  # noqa: F811
+def live(marketplace: Settings) -> str:
     """A build that is live, made without Airflow."""
     release = built(Settings.from_env(), AFTER_ALL)
     promote(Settings.from_env(), release)
@@ -36,18 +38,21 @@ def live(marketplace: Settings) -> str:  # noqa: F811
 
 def like(settings: Settings, person: int, startup: int, at: datetime) -> None:
     with transaction(engine(settings)) as connection:
-        connection.execute(text("INSERT INTO user_interactions VALUES (:u, :s, 'like', :at)"), {
-            "u": identity("user", person), "s": identity("startup", startup), "at": at})
+        connection.execute(
+            text("INSERT INTO user_interactions VALUES (:u, :s, 'like', :at)"),
+            {"u": identity("user", person), "s": identity("startup", startup), "at": at},
+        )
 
 
-def test_a_refresh_waits_for_a_build(marketplace: Settings, run_dag: Build) -> None:  # noqa: F811
+def test_a_refresh_waits_for_a_build(marketplace: Settings, run_dag: Build) -> None:
     run = run_dag("refresh_ranked_lists")
     assert set(states(run).values()) == {"skipped"}
     assert "build_recommendations comes first" in returned(run, "look_for_changes")["reason"]
 
 
 def test_an_hour_with_news_is_refreshed_a_quiet_one_and_a_dry_run_are_pink(
-        marketplace: Settings, run_dag: Build, live: str) -> None:  # noqa: F811
+    marketplace: Settings, run_dag: Build, live: str
+) -> None:
     like(marketplace, 7, 4, AFTER_ALL + HOUR / 2)
     hour = {"kind": "scheduled", "interval": (AFTER_ALL, AFTER_ALL + HOUR)}
     dry = run_dag("refresh_ranked_lists", **hour, publish=False)
@@ -67,7 +72,8 @@ def test_an_hour_with_news_is_refreshed_a_quiet_one_and_a_dry_run_are_pink(
 
 
 def test_a_scheduled_run_that_is_not_due_says_why_and_how_to_build_all_the_same(
-        marketplace: Settings, run_dag: Build, live: str) -> None:  # noqa: F811
+    marketplace: Settings, run_dag: Build, live: str
+) -> None:
     end = NEWEST + timedelta(hours=3)
     run = run_dag(kind="scheduled", interval=(end - DAY, end))
     found = states(run)
@@ -79,8 +85,7 @@ def test_a_scheduled_run_that_is_not_due_says_why_and_how_to_build_all_the_same(
     assert current_release(marketplace) == live
 
 
-def test_settings_are_searched_in_two_rounds_and_another_run_goes_on(
-        marketplace: Settings, run_dag: Build) -> None:  # noqa: F811
+def test_settings_are_searched_in_two_rounds_and_another_run_goes_on(marketplace: Settings, run_dag: Build) -> None:
     export_snapshot(Run.start(Settings.from_env(), "snapshot", AFTER_ALL))
     models = ["item_neighbours_v1", "item_neighbours_reverse_v1"]
     run = run_dag("tune_models", trials=5, minutes=10, models=models)
@@ -90,7 +95,10 @@ def test_settings_are_searched_in_two_rounds_and_another_run_goes_on(
     found = returned(run, "keep_best")
     assert len(found["trials"]) == found["budget"]["tried"] == 5
     assert {k: found["budget"][k] for k in ("trials", "minutes", "models")} == {
-        "trials": 5, "minutes": 10, "models": models}
+        "trials": 5,
+        "minutes": 10,
+        "models": models,
+    }
     assert set(found["models"]) <= set(models)
     stored = json.loads((marketplace.artifacts / TUNING).read_text())
     assert stored == {k: v for k, v in found.items() if k != "trials"}
@@ -99,7 +107,7 @@ def test_settings_are_searched_in_two_rounds_and_another_run_goes_on(
     assert len(tried) == len(set(tried)) == 7
 
 
-def test_no_trial_begins_after_the_budget(marketplace: Settings, run_dag: Build) -> None:  # noqa: F811
+def test_no_trial_begins_after_the_budget(marketplace: Settings, run_dag: Build) -> None:
     export_snapshot(Run.start(Settings.from_env(), "snapshot", AFTER_ALL))
     run = run_dag("tune_models", trials=2, minutes=1e-9, models=["item_neighbours_v1"])
     mapped = [ti for ti in run.get_task_instances() if ti.task_id.startswith("try_")]

@@ -15,8 +15,10 @@ from pipelines.runs.run import directory_of
 
 PLUGINS = Path(__file__).resolve().parents[2] / "dags" / "matchbook_plugins"
 RELEASE, RUN = "20240501T000000Z-abcdef01", "manual__2024-05-01T00:00:00+00:00"
-pytestmark = [pytest.mark.filterwarnings("ignore::DeprecationWarning"),
-              pytest.mark.filterwarnings("ignore:Using `httpx`")]
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore:Using `httpx`"),
+]
 
 
 @pytest.fixture

@@ -21,8 +21,18 @@ from models.errors import (
 )
 
 
-@pytest.mark.parametrize("error", [DataError("x"), SettingsError("x"), ContractError("x"), EmptySnapshot("x"),
-                                   MatchbookError("x"), GateClosed("x"), SnapshotShrunk("x")])
+@pytest.mark.parametrize(
+    "error",
+    [
+        DataError("x"),
+        SettingsError("x"),
+        ContractError("x"),
+        EmptySnapshot("x"),
+        MatchbookError("x"),
+        GateClosed("x"),
+        SnapshotShrunk("x"),
+    ],
+)
 def test_what_would_fail_again_is_not_tried_again(error: Exception) -> None:
     from airflow.sdk import RetryAction
     from matchbook_tasks.rules import TRIES

@@ -26,10 +26,18 @@ from pipelines.local.servers import remove_home, servers
 from pipelines.postgres import engine, migrate
 from tests.tiny_marketplace import write_tiny_marketplace
 
-SMALL = {"MATCHBOOK_ALS_FACTORS": "4", "MATCHBOOK_ALS_ITERATIONS": "3", "MATCHBOOK_TWO_TOWER_EPOCHS": "1",
-         "MATCHBOOK_TWO_TOWER_DIMENSIONS": "8", "MATCHBOOK_CONTENT_DIMENSIONS": "8", "MATCHBOOK_RANKER_EPOCHS": "1",
-         "MATCHBOOK_RANKER_MIN_POSITIVES": "5", "MATCHBOOK_RANKER_CUTS": "3",
-         "MATCHBOOK_SHARDS": "4", "MATCHBOOK_DEPTH": "10"}
+SMALL = {
+    "MATCHBOOK_ALS_FACTORS": "4",
+    "MATCHBOOK_ALS_ITERATIONS": "3",
+    "MATCHBOOK_TWO_TOWER_EPOCHS": "1",
+    "MATCHBOOK_TWO_TOWER_DIMENSIONS": "8",
+    "MATCHBOOK_CONTENT_DIMENSIONS": "8",
+    "MATCHBOOK_RANKER_EPOCHS": "1",
+    "MATCHBOOK_RANKER_MIN_POSITIVES": "5",
+    "MATCHBOOK_RANKER_CUTS": "3",
+    "MATCHBOOK_SHARDS": "4",
+    "MATCHBOOK_DEPTH": "10",
+}
 
 
 def free_ports(count: int) -> list[int]:
@@ -60,8 +68,13 @@ class House:
 
     def airflow(self, *words: str) -> str:
         """Run Airflow's command line as an operator does; returns what it printed."""
-        done = subprocess.run([sys.executable, "-m", "pipelines", "airflow", *words], cwd=CHECKOUT, capture_output=True,
-                              text=True, env={**os.environ, "MATCHBOOK_HOME": str(self.settings.home)})
+        done = subprocess.run(
+            [sys.executable, "-m", "pipelines", "airflow", *words],
+            cwd=CHECKOUT,
+            capture_output=True,
+            text=True,
+            env={**os.environ, "MATCHBOOK_HOME": str(self.settings.home)},
+        )
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 

@@ -50,9 +50,23 @@ def engine_running() -> Iterator[None]:
     folder = Path(tempfile.mkdtemp(prefix="matchbook-docker-", dir="/var/tmp"))
     address = f"unix://{folder}/docker.sock"
     with (folder / "log").open("wb") as log:
-        daemon = subprocess.Popen(["dockerd", "--data-root", folder / "data", "--exec-root", folder / "exec",
-                                   "--pidfile", folder / "pid", "--host", address, "--bridge", "none"],
-                                  stdout=log, stderr=log)
+        daemon = subprocess.Popen(
+            [
+                "dockerd",
+                "--data-root",
+                folder / "data",
+                "--exec-root",
+                folder / "exec",
+                "--pidfile",
+                folder / "pid",
+                "--host",
+                address,
+                "--bridge",
+                "none",
+            ],
+            stdout=log,
+            stderr=log,
+        )
     before = os.environ.get("DOCKER_HOST")
     os.environ["DOCKER_HOST"] = address
     try:
@@ -87,9 +101,19 @@ class Project:
 
     def container(self, service: str) -> str:
         """The id of the first container of a service, running or not."""
-        found = run(["docker", "ps", "-aq", "--filter", f"label=com.docker.compose.project={self.name}", "--filter",
-                     f"label=com.docker.compose.service={service}", "--filter",
-                     "label=com.docker.compose.oneoff=False"]).stdout.split()
+        found = run(
+            [
+                "docker",
+                "ps",
+                "-aq",
+                "--filter",
+                f"label=com.docker.compose.project={self.name}",
+                "--filter",
+                f"label=com.docker.compose.service={service}",
+                "--filter",
+                "label=com.docker.compose.oneoff=False",
+            ]
+        ).stdout.split()
         assert found, f"{service} has no container"
         return found[0]
 

@@ -91,8 +91,10 @@ def _parts(client: redis.Redis, key: bytes) -> list[bytes]:
 def _tables(wanted: Wanted, url: str) -> Iterator[str]:
     connection = psycopg2.connect(re.sub(r"\+psycopg2", "", url))
     with connection, connection.cursor() as cursor:
-        cursor.execute("SELECT quote_ident(schemaname) || '.' || quote_ident(tablename) FROM pg_tables "
-                       "WHERE schemaname NOT IN ('pg_catalog', 'information_schema')")
+        cursor.execute(
+            "SELECT quote_ident(schemaname) || '.' || quote_ident(tablename) FROM pg_tables "
+            "WHERE schemaname NOT IN ('pg_catalog', 'information_schema')"
+        )
         for (table,) in cursor.fetchall():
             cursor.execute(f"SELECT t::text FROM {table} AS t")
             if any(wanted.inside(row.encode()) for (row,) in cursor):

@@ -79,8 +79,11 @@ def named(checkout: Path) -> dict[str, str]:
     """Every image that the two files name and that is not ours -> its kind."""
     text = (checkout / "Dockerfile").read_text() + (checkout / "docker-compose.yml").read_text()
     images = set(re.findall(r"(?:^FROM|image:) +([^\s$]+)", text, re.MULTILINE))
-    return {image: KINDS[next(kind for kind in KINDS if kind in image)]
-            for image in images if not image.startswith("matchbook:")}
+    return {
+        image: KINDS[next(kind for kind in KINDS if kind in image)]
+        for image in images
+        if not image.startswith("matchbook:")
+    }
 
 
 def make(images: dict[str, str], aside: Path) -> dict[str, str]:
@@ -104,9 +107,12 @@ def make(images: dict[str, str], aside: Path) -> dict[str, str]:
 
 def _packages(aside: Path) -> Path:
     root = aside / "root.tar"
-    thin = [f'--dpkgopt=path-exclude=/usr/share/{part}/*' for part in ("doc", "man", "locale", "info")]
-    subprocess.run(["mmdebstrap", "--quiet", "--variant=minbase", f"--include={PACKAGES}", *thin, "bookworm",
-                    str(root)], check=True, capture_output=True)
+    thin = [f"--dpkgopt=path-exclude=/usr/share/{part}/*" for part in ("doc", "man", "locale", "info")]
+    subprocess.run(
+        ["mmdebstrap", "--quiet", "--variant=minbase", f"--include={PACKAGES}", *thin, "bookworm", str(root)],
+        check=True,
+        capture_output=True,
+    )
     return root
 
 
@@ -122,8 +128,12 @@ def _import_python(root: Path, aside: Path, name: str) -> None:
     (tree / "usr/lib/python3.11/EXTERNALLY-MANAGED").unlink(missing_ok=True)
     pack = ["tar", "-C", str(tree), "--owner=0", "--group=0", "-c", "."]
     with subprocess.Popen(pack, stdout=subprocess.PIPE) as packed:
-        subprocess.run(["docker", "import", "--change", "CMD python3", "-", name], stdin=packed.stdout, check=True,
-                       capture_output=True)
+        subprocess.run(
+            ["docker", "import", "--change", "CMD python3", "-", name],
+            stdin=packed.stdout,
+            check=True,
+            capture_output=True,
+        )
     assert packed.returncode == 0
     shutil.rmtree(tree)
 

@@ -15,8 +15,12 @@ from pipelines.release.history import current_release, list_releases, promote
 from tests.tiny_marketplace import AFTER_ALL, NEWEST, identity
 
 FIRST = "first build"
-SURFACES = {"startups/for-developer": identity("user", 7), "startups/for-investor": identity("user", 8),
-            "developers/for-startup": identity("startup", 1), "investors/for-startup": identity("startup", 2)}
+SURFACES = {
+    "startups/for-developer": identity("user", 7),
+    "startups/for-investor": identity("user", 8),
+    "developers/for-startup": identity("startup", 1),
+    "investors/for-startup": identity("startup", 2),
+}
 Patiently = Callable[..., Any]
 
 
@@ -45,8 +49,11 @@ def returned(house: Any, run: str, task: str, map_index: int = -1) -> Any:
 
 
 def shard_tries(house: Any, run: str) -> dict[int, tuple[int, str]]:
-    return {t["map_index"]: (t["try_number"], t["state"]) for t in house.api.task_instances(DAG, run)
-            if t["task_id"] == "score.score_shard"}
+    return {
+        t["map_index"]: (t["try_number"], t["state"])
+        for t in house.api.task_instances(DAG, run)
+        if t["task_id"] == "score.score_shard"
+    }
 
 
 @pytest.fixture(scope="module")
@@ -84,14 +91,29 @@ def test_a_scheduled_run_of_today_finds_nothing_new_and_says_so(house: Any, firs
 
 
 def test_three_days_backfilled_at_once_leave_the_live_release_alone(
-        house: Any, first: str, patiently: Patiently) -> None:
+    house: Any, first: str, patiently: Patiently
+) -> None:
     live = current_release(house.settings)
-    house.airflow("backfill", "create", "--dag-id", DAG, "--from-date", "2024-04-10", "--to-date", "2024-04-13",
-                  "--max-active-runs", "3")
+    house.airflow(
+        "backfill",
+        "create",
+        "--dag-id",
+        DAG,
+        "--from-date",
+        "2024-04-10",
+        "--to-date",
+        "2024-04-13",
+        "--max-active-runs",
+        "3",
+    )
     done = patiently(house, lambda: over(house, "backfill", 3), 900)
     assert [r["state"] for r in done] == ["success"] * 3
-    built = {returned(house, r["dag_run_id"], "prepare.choose_cutoff")["as_of"]:
-             returned(house, r["dag_run_id"], "release.publish") for r in done}
+    built = {
+        returned(house, r["dag_run_id"], "prepare.choose_cutoff")["as_of"]: returned(
+            house, r["dag_run_id"], "release.publish"
+        )
+        for r in done
+    }
     days = [datetime(2024, 4, day, 2, tzinfo=UTC).isoformat() for day in (11, 12, 13)]
     assert sorted(built) == days
     for kept_aside in built.values():
@@ -99,7 +121,9 @@ def test_three_days_backfilled_at_once_leave_the_live_release_alone(
     assert current_release(house.settings) == live
     listed = list_releases(house.settings)
     assert [(r["as_of"], r["state"]) for r in listed] == [
-        (AFTER_ALL.isoformat(), "live"), *[(day, "stored") for day in reversed(days)]]
+        (AFTER_ALL.isoformat(), "live"),
+        *[(day, "stored") for day in reversed(days)],
+    ]
 
     promote(house.settings, listed[1]["release"])
     path = f"/api/recommendations/startups/for-developer/{SURFACES['startups/for-developer']}"
@@ -108,11 +132,15 @@ def test_three_days_backfilled_at_once_leave_the_live_release_alone(
 
 
 def test_a_cleared_shard_alone_runs_again_and_makes_the_same_lists(
-        house: Any, first: str, patiently: Patiently) -> None:
+    house: Any, first: str, patiently: Patiently
+) -> None:
     before = shard_tries(house, first)
     digest = returned(house, first, "score.score_shard", 1)
-    house.api._ask("POST", f"/api/v2/dags/{DAG}/clearTaskInstances", {
-        "dag_run_id": first, "task_ids": [["score.score_shard", 1]], "dry_run": False, "only_failed": False})
+    house.api._ask(
+        "POST",
+        f"/api/v2/dags/{DAG}/clearTaskInstances",
+        {"dag_run_id": first, "task_ids": [["score.score_shard", 1]], "dry_run": False, "only_failed": False},
+    )
     patiently(house, lambda: shard_tries(house, first)[1] == (before[1][0] + 1, "success"), 60)
     assert returned(house, first, "score.score_shard", 1) == digest
     assert {i: t for i, t in shard_tries(house, first).items() if i != 1} == {i: t for i, t in before.items() if i != 1}

@@ -21,10 +21,12 @@ SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 ONCE = {"roles", "prepare", "load"}  # they end when they are done
 #: Who may know which secret, besides `.env`: a part of the name of the variable -> services.
 KNOWN_TO = {
-    "POSTGRES_PASSWORD": {"postgres", "roles"}, "POSTGRES_OWNER_PASSWORD": {"roles", "prepare", "load"},
+    "POSTGRES_PASSWORD": {"postgres", "roles"},
+    "POSTGRES_OWNER_PASSWORD": {"roles", "prepare", "load"},
     "POSTGRES_READER_PASSWORD": {"roles", "reader", "reader-2"},
     "REDIS_READER_PASSWORD": {"redis", "reader", "reader-2"},
-    "AIRFLOW_ADMIN_PASSWORD": {"prepare", "load"}}
+    "AIRFLOW_ADMIN_PASSWORD": {"prepare", "load"},
+}
 FROM_READERS = ("POSTGRES_PIPELINE", "POSTGRES_AIRFLOW", "REDIS_PIPELINE", "REDIS_CELERY", "AIRFLOW_")
 SCHEMA = json.loads((Path(__file__).parent / "compose-spec" / "compose-spec.json").read_text())
 
@@ -40,9 +42,21 @@ def test_the_schema_would_notice_a_mistake() -> None:
 
 
 def test_every_part_of_the_system_is_there() -> None:
-    assert set(SERVICES) == {"postgres", "redis", "prepare", "airflow-api-server", "airflow-scheduler",
-                             "airflow-dag-processor", "airflow-triggerer", "airflow-worker", "reader", "reader-2",
-                             "balancer", "roles", "load"}
+    assert set(SERVICES) == {
+        "postgres",
+        "redis",
+        "prepare",
+        "airflow-api-server",
+        "airflow-scheduler",
+        "airflow-dag-processor",
+        "airflow-triggerer",
+        "airflow-worker",
+        "reader",
+        "reader-2",
+        "balancer",
+        "roles",
+        "load",
+    }
 
 
 def test_every_variable_must_be_given_and_the_example_gives_none() -> None:
@@ -115,7 +129,15 @@ def test_the_image_is_sent_no_secret_and_no_history() -> None:
     sent = (CHECKOUT / ".dockerignore").read_text().splitlines()
     assert sent[1] == "*"
     assert {line[1:] for line in sent if line.startswith("!")} == {
-        "requirements.in", "requirements.txt", "docker/imports.py", "models", "pipelines", "serving", "sql", "dags"}
+        "requirements.in",
+        "requirements.txt",
+        "docker/imports.py",
+        "models",
+        "pipelines",
+        "serving",
+        "sql",
+        "dags",
+    }
 
 
 @pytest.mark.parametrize("name", sorted(SERVICES))

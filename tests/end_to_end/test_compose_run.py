@@ -34,9 +34,13 @@ OWNER = identity("user", 1)  # a developer
 BUCKET = "matchbook-test"
 SMALL = {"MATCHBOOK_RANKER_CUTS": "2", "MATCHBOOK_SHARDS": "2", "MATCHBOOK_TWO_TOWER_EPOCHS": "1"}
 #: A storage that speaks S3, for the profile `workers`: moto's server out of this environment.
-STORAGE = {"image": "matchbook:test", "command": ["python", "-m", "moto.server", "-H", "0.0.0.0", "-p", "9000"],
-           "environment": {"PYTHONPATH": "/site"}, "profiles": ["workers"],
-           "volumes": [f"{next(p for p in sys.path if p.endswith('site-packages'))}:/site:ro"]}
+STORAGE = {
+    "image": "matchbook:test",
+    "command": ["python", "-m", "moto.server", "-H", "0.0.0.0", "-p", "9000"],
+    "environment": {"PYTHONPATH": "/site"},
+    "profiles": ["workers"],
+    "volumes": [f"{next(p for p in sys.path if p.endswith('site-packages'))}:/site:ro"],
+}
 
 
 @pytest.fixture(scope="module")
@@ -59,8 +63,9 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
         try:
             yield found
         finally:
-            found.compose("--profile", "two-readers", "--profile", "workers", "down", "--volumes", "--timeout", "5",
-                          check=False)
+            found.compose(
+                "--profile", "two-readers", "--profile", "workers", "down", "--volumes", "--timeout", "5", check=False
+            )
             assert found.volumes() == before, "`down --volumes` left volumes behind"
 
 
@@ -120,8 +125,10 @@ def test_the_image_runs_unprivileged_and_holds_nothing_that_tests(project: Proje
 
 def test_what_an_image_lacks_fails_its_build(project: Project) -> None:
     """As the slim image was without libgomp: the same check, in an image where the library is gone."""
-    text = "FROM matchbook:test\nUSER 0\nRUN rm -f /usr/lib/*/libgomp.so.1*\n" \
-           "RUN AIRFLOW_HOME=/tmp/a MATCHBOOK_HOME=/tmp/a python docker/imports.py requirements.in\n"
+    text = (
+        "FROM matchbook:test\nUSER 0\nRUN rm -f /usr/lib/*/libgomp.so.1*\n"
+        "RUN AIRFLOW_HOME=/tmp/a MATCHBOOK_HOME=/tmp/a python docker/imports.py requirements.in\n"
+    )
     broken = run(["docker", "build", "--quiet", "-"], input=text, check=False)
     assert broken.returncode != 0
     told = broken.stdout + broken.stderr
@@ -147,8 +154,14 @@ def test_from_nothing_to_lists(project: Project, tmp_path: Path, key: list[str])
     assert "publish" in told
     status, body = until(lambda: _served(project, key[0]), 60, lambda: project.log("reader"))
     assert status == 200 and body["source"] == "cache" and body["startups"]
-    first = _psql(project, "airflow", "AIRFLOW", "airflow", "SELECT run_id FROM dag_run WHERE dag_id = "
-                  "'build_recommendations' AND start_date IS NOT NULL ORDER BY start_date LIMIT 1")
+    first = _psql(
+        project,
+        "airflow",
+        "AIRFLOW",
+        "airflow",
+        "SELECT run_id FROM dag_run WHERE dag_id = "
+        "'build_recommendations' AND start_date IS NOT NULL ORDER BY start_date LIMIT 1",
+    )
     assert first.startswith("first_build"), "another run came first"
 
 
@@ -187,30 +200,54 @@ def test_a_stranger_with_a_profile_gets_a_list_of_their_own(project: Project, ke
 def test_each_part_logs_in_as_itself_and_may_do_no_more(project: Project) -> None:
     env = environment(project)
     assert _psql(project, "matchbook_reader", "READER", "matchbook", "SELECT count(*) FROM matchbook_users") == "37"
-    for words in (("matchbook_reader", "READER", "matchbook", "SELECT * FROM matchbook_erasure_key"),
-                  ("matchbook_reader", "READER", "matchbook", "DELETE FROM users"),
-                  ("matchbook_pipeline", "PIPELINE", "matchbook", "DROP TABLE matchbook_events"),
-                  ("matchbook_pipeline", "PIPELINE", "matchbook", "DELETE FROM users"),
-                  ("airflow", "AIRFLOW", "airflow", "CREATE ROLE another"),
-                  ("airflow", "AIRFLOW", "matchbook", "SELECT 1"),
-                  ("matchbook_reader", "READER", "airflow", "SELECT 1"),
-                  ("matchbook_pipeline", "PIPELINE", "airflow", "SELECT 1"),
-                  ("matchbook_reader", "AIRFLOW", "matchbook", "SELECT 1")):
+    for words in (
+        ("matchbook_reader", "READER", "matchbook", "SELECT * FROM matchbook_erasure_key"),
+        ("matchbook_reader", "READER", "matchbook", "DELETE FROM users"),
+        ("matchbook_pipeline", "PIPELINE", "matchbook", "DROP TABLE matchbook_events"),
+        ("matchbook_pipeline", "PIPELINE", "matchbook", "DELETE FROM users"),
+        ("airflow", "AIRFLOW", "airflow", "CREATE ROLE another"),
+        ("airflow", "AIRFLOW", "matchbook", "SELECT 1"),
+        ("matchbook_reader", "READER", "airflow", "SELECT 1"),
+        ("matchbook_pipeline", "PIPELINE", "airflow", "SELECT 1"),
+        ("matchbook_reader", "AIRFLOW", "matchbook", "SELECT 1"),
+    ):
         with pytest.raises(AssertionError, match=r"permission denied|must be owner|authentication failed"):
             _psql(project, *words)
-    assert "matchbook_owner" not in _psql(project, "matchbook_reader", "READER", "matchbook",
-                                          "SELECT rolname FROM pg_roles WHERE rolsuper")
-    for user, words in (("reader", ("set", "matchbook:current", "x")), ("reader", ("flushall",)),
-                        ("reader", ("get", "matchbook-tasks:x")), ("celery", ("get", "matchbook:current")),
-                        ("pipeline", ("config", "get", "*"))):
+    assert "matchbook_owner" not in _psql(
+        project, "matchbook_reader", "READER", "matchbook", "SELECT rolname FROM pg_roles WHERE rolsuper"
+    )
+    for user, words in (
+        ("reader", ("set", "matchbook:current", "x")),
+        ("reader", ("flushall",)),
+        ("reader", ("get", "matchbook-tasks:x")),
+        ("celery", ("get", "matchbook:current")),
+        ("pipeline", ("config", "get", "*")),
+    ):
         assert "NOPERM" in _redis(project, user, env[f"REDIS_{user.upper()}_PASSWORD"], *words), (user, words)
     assert "NOAUTH" in _redis(project, "default", "", "ping")
 
 
 def _psql(project: Project, role: str, part: str, database: str, statement: str) -> str:
     password = environment(project)[f"POSTGRES_{part}_PASSWORD"]
-    return run(["docker", "exec", "-e", f"PGPASSWORD={password}", project.container("postgres"), "psql", "-qtA", "-h",
-                "127.0.0.1", "-U", role, "-d", database, "-c", statement]).stdout.strip()
+    return run(
+        [
+            "docker",
+            "exec",
+            "-e",
+            f"PGPASSWORD={password}",
+            project.container("postgres"),
+            "psql",
+            "-qtA",
+            "-h",
+            "127.0.0.1",
+            "-U",
+            role,
+            "-d",
+            database,
+            "-c",
+            statement,
+        ]
+    ).stdout.strip()
 
 
 def _sql(project: Project, statement: str) -> str:
@@ -231,8 +268,11 @@ def test_a_killed_container_comes_back_by_itself(project: Project, key: list[str
     before = project.inspect(service)["RestartCount"]
     with watched(lambda: of_owner(project, key[0])[0]) as statuses:
         project.kill(service)
-        until(lambda: project.inspect(service)["RestartCount"] > before and project.healthy(service), 120,
-              lambda: project.log(service))
+        until(
+            lambda: project.inspect(service)["RestartCount"] > before and project.healthy(service),
+            120,
+            lambda: project.log(service),
+        )
         until(lambda: _served(project, key[0]), 60, lambda: project.log("reader"))
     if service in SERVERS:
         assert set(statuses) == {200}, "the reader answers whatever is down"
@@ -276,9 +316,16 @@ def test_down_and_up_with_workers_over_object_storage(project: Project, key: lis
     """The release outlives its containers; then two workers do the work, who share S3, PostgreSQL and Redis."""
     release = until(lambda: _release(project, key[0]), 60, lambda: project.log("reader"))
     project.compose("--profile", "two-readers", "down", "--timeout", "20")
-    _add_to_env(project.folder, {"AIRFLOW_EXECUTOR": "CeleryExecutor", "MATCHBOOK_ARTIFACTS": f"s3://{BUCKET}/matchbook",
-                                 "AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test",
-                                 "AWS_ENDPOINT_URL": "http://storage:9000"})
+    _add_to_env(
+        project.folder,
+        {
+            "AIRFLOW_EXECUTOR": "CeleryExecutor",
+            "MATCHBOOK_ARTIFACTS": f"s3://{BUCKET}/matchbook",
+            "AWS_ACCESS_KEY_ID": "test",
+            "AWS_SECRET_ACCESS_KEY": "test",
+            "AWS_ENDPOINT_URL": "http://storage:9000",
+        },
+    )
     project.compose("--profile", "workers", "up", "--detach", "--no-deps", "storage")
     _in_storage(project, f"s3.create_bucket(Bucket={BUCKET!r})")
     project.compose("--profile", "workers", "up", "--detach", "--scale", "airflow-worker=2")
@@ -287,8 +334,17 @@ def test_down_and_up_with_workers_over_object_storage(project: Project, key: lis
     project.inside("airflow-scheduler", "python", "-m", "pipelines", "copy-artifacts", "/var/lib/matchbook/artifacts")
     assert f"releases/{release}/.complete" in _in_storage(project, _LIST)
     as_of = "2024-04-20T00:00:00+00:00"
-    project.inside("airflow-scheduler", "airflow", "dags", "trigger", "build_recommendations", "--run-id", "by_workers",
-                   "--conf", json.dumps({"as_of": as_of, "force": True}))
+    project.inside(
+        "airflow-scheduler",
+        "airflow",
+        "dags",
+        "trigger",
+        "build_recommendations",
+        "--run-id",
+        "by_workers",
+        "--conf",
+        json.dumps({"as_of": as_of, "force": True}),
+    )
     until(lambda: _release(project, key[0]) not in ("", release), 600, lambda: project.log("airflow-worker"))
     assert _release(project, key[0]).startswith("20240420T000000Z")
     stranger = str(uuid.uuid4())
@@ -298,13 +354,17 @@ def test_down_and_up_with_workers_over_object_storage(project: Project, key: lis
 
 
 _PERSON = "INSERT INTO users (id, role, headline, skills) VALUES ('{}', 'developer', 'genomics', 'lab')"
-_LIST = (f"pages = s3.get_paginator('list_objects_v2').paginate(Bucket={BUCKET!r}); "
-         "print([found['Key'] for page in pages for found in page['Contents']])")
+_LIST = (
+    f"pages = s3.get_paginator('list_objects_v2').paginate(Bucket={BUCKET!r}); "
+    "print([found['Key'] for page in pages for found in page['Contents']])"
+)
 
 
 def _in_storage(project: Project, statement: str) -> str:
-    code = ("import boto3; s3 = boto3.client('s3', endpoint_url='http://127.0.0.1:9000', aws_access_key_id='test', "
-            f"aws_secret_access_key='test', region_name='us-east-1'); {statement}")
+    code = (
+        "import boto3; s3 = boto3.client('s3', endpoint_url='http://127.0.0.1:9000', aws_access_key_id='test', "
+        f"aws_secret_access_key='test', region_name='us-east-1'); {statement}"
+    )
     with suppress(AssertionError):
         until(lambda: project.inside("storage", "python", "-c", code, check=False).returncode == 0, 60)
     return project.inside("storage", "python", "-c", code).stdout

@@ -31,12 +31,21 @@ from tests.end_to_end.conftest import free_ports
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 SERVICES: dict[str, dict[str, Any]] = yaml.safe_load((CHECKOUT / "docker-compose.yml").read_text())["services"]
-LONG_RUNNING = ["airflow-api-server", "airflow-scheduler", "airflow-dag-processor", "airflow-triggerer",
-                "airflow-worker", "reader"]
+LONG_RUNNING = [
+    "airflow-api-server",
+    "airflow-scheduler",
+    "airflow-dag-processor",
+    "airflow-triggerer",
+    "airflow-worker",
+    "reader",
+]
 SECRET = "5" * 64
 ASKED_FOR = re.findall(r"^([A-Z_]+)=$", (CHECKOUT / ".env.example").read_text(), re.MULTILINE)
-GIVEN = {**dict.fromkeys(ASKED_FOR, SECRET), "AIRFLOW_FERNET_KEY": "c2l4dGVlbiBieXRlcyB4IHR3byBtYWtlcyAzMiEhISE=",
-         "AIRFLOW_EXECUTOR": "CeleryExecutor"}  # so that the worker has something to do
+GIVEN = {
+    **dict.fromkeys(ASKED_FOR, SECRET),
+    "AIRFLOW_FERNET_KEY": "c2l4dGVlbiBieXRlcyB4IHR3byBtYWtlcyAzMiEhISE=",
+    "AIRFLOW_EXECUTOR": "CeleryExecutor",
+}  # so that the worker has something to do
 
 
 @dataclass
@@ -68,8 +77,14 @@ class Natively:
     def start(self, service: str) -> None:
         with (self.folder / f"{service}.log").open("wb") as log:
             self.running[service] = subprocess.Popen(
-                self.words(SERVICES[service]["command"]), env=self.environment(service), cwd=CHECKOUT,
-                stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
+                self.words(SERVICES[service]["command"]),
+                env=self.environment(service),
+                cwd=CHECKOUT,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
 
     def healthy(self, service: str) -> bool:
         kind, *test = self.words(SERVICES[service]["healthcheck"]["test"])
@@ -100,19 +115,34 @@ def natively(settings: Settings, server_settings: Settings, tmp_path: Path) -> I
         folder.mkdir()
     found = Natively(
         replaced={
-            **{f"postgresql://matchbook_{role}:{SECRET}@postgres:5432/matchbook": settings.database_url.reveal()
-               for role in ("owner", "pipeline", "reader")},
-            f"postgresql+psycopg2://airflow:{SECRET}@postgres:5432/":
-                f"postgresql+psycopg2://{server.split('://')[1]}/",
-            **{f"redis://{user}:{SECRET}@redis:6379/0": settings.redis_url.reveal()
-               for user in ("pipeline", "reader", "celery")},
-            "airflow-api-server:8080": f"127.0.0.1:{api}", "8080": str(api), "8974": str(health), ":5000": f":{reader}",
-            "/var/lib/matchbook": str(folders["matchbook"]), "/var/lib/airflow": str(folders["airflow"]),
-            "0.0.0.0": "127.0.0.1"},
-        added={"AIRFLOW_HOME": str(folders["airflow"]), "MATCHBOOK_HOME": str(folders["matchbook"]),
-               "AIRFLOW__CORE__DAGS_FOLDER": str(CHECKOUT / "dags"), "MATCHBOOK_READER_PORT": str(reader),
-               "AIRFLOW__API__HOST": "127.0.0.1", "NO_PROXY": "127.0.0.1,localhost", "no_proxy": "127.0.0.1,localhost"},
-        folder=tmp_path)
+            **{
+                f"postgresql://matchbook_{role}:{SECRET}@postgres:5432/matchbook": settings.database_url.reveal()
+                for role in ("owner", "pipeline", "reader")
+            },
+            f"postgresql+psycopg2://airflow:{SECRET}@postgres:5432/": f"postgresql+psycopg2://{server.split('://')[1]}/",
+            **{
+                f"redis://{user}:{SECRET}@redis:6379/0": settings.redis_url.reveal()
+                for user in ("pipeline", "reader", "celery")
+            },
+            "airflow-api-server:8080": f"127.0.0.1:{api}",
+            "8080": str(api),
+            "8974": str(health),
+            ":5000": f":{reader}",
+            "/var/lib/matchbook": str(folders["matchbook"]),
+            "/var/lib/airflow": str(folders["airflow"]),
+            "0.0.0.0": "127.0.0.1",
+        },
+        added={
+            "AIRFLOW_HOME": str(folders["airflow"]),
+            "MATCHBOOK_HOME": str(folders["matchbook"]),
+            "AIRFLOW__CORE__DAGS_FOLDER": str(CHECKOUT / "dags"),
+            "MATCHBOOK_READER_PORT": str(reader),
+            "AIRFLOW__API__HOST": "127.0.0.1",
+            "NO_PROXY": "127.0.0.1,localhost",
+            "no_proxy": "127.0.0.1,localhost",
+        },
+        folder=tmp_path,
+    )
     _new_airflow_database(server_settings)
     try:
         yield found
@@ -122,8 +152,13 @@ def natively(settings: Settings, server_settings: Settings, tmp_path: Path) -> I
 
 
 def test_prepare_then_every_service_starts_answers_its_health_check_and_stops(natively: Natively) -> None:
-    done = subprocess.run(natively.words(SERVICES["prepare"]["command"]), env=natively.environment("prepare"),
-                          cwd=CHECKOUT, capture_output=True, text=True)
+    done = subprocess.run(
+        natively.words(SERVICES["prepare"]["command"]),
+        env=natively.environment("prepare"),
+        cwd=CHECKOUT,
+        capture_output=True,
+        text=True,
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     assert (natively.folder / "airflow" / "passwords.json").stat().st_mode & 0o077 == 0
     for service in LONG_RUNNING:
@@ -146,11 +181,18 @@ def users_of_redis(tmp_path: Path) -> Iterator[tuple[int, dict[str, str]]]:
     mounted = str(CHECKOUT / "docker" / "redis")
     command = [word.replace("/etc/matchbook", mounted) for word in SERVICES["redis"]["command"]]
     passwords = {user: f"{user}-{SECRET}" for user in ("pipeline", "reader", "celery")}
-    environment = {"PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}", "TMPDIR": str(tmp_path),
-                   "REDIS_DATA": str(tmp_path),
-                   **{f"REDIS_{user.upper()}_PASSWORD": password for user, password in passwords.items()}}
-    server = subprocess.Popen([*command, "--port", str(port), "--bind", "127.0.0.1"],
-                              env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    environment = {
+        "PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}",
+        "TMPDIR": str(tmp_path),
+        "REDIS_DATA": str(tmp_path),
+        **{f"REDIS_{user.upper()}_PASSWORD": password for user, password in passwords.items()},
+    }
+    server = subprocess.Popen(
+        [*command, "--port", str(port), "--bind", "127.0.0.1"],
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
     try:
         with redis.Redis(port=port, username="reader", password=passwords["reader"]) as reader:
             _until_it_answers(reader, server)
@@ -161,12 +203,18 @@ def users_of_redis(tmp_path: Path) -> Iterator[tuple[int, dict[str, str]]]:
 
 
 def test_redis_lets_each_in_with_its_own_password_and_to_its_own_keys(
-        users_of_redis: tuple[int, dict[str, str]], tmp_path: Path) -> None:
+    users_of_redis: tuple[int, dict[str, str]], tmp_path: Path
+) -> None:
     port, passwords = users_of_redis
     friends = {user: redis.Redis(port=port, username=user, password=password) for user, password in passwords.items()}
-    for user, name, write in (("reader", "matchbook:current", False), ("reader", "matchbook:since:user:x", True),
-                              ("pipeline", "matchbook:current", True), ("pipeline", "matchbook-tasks:x", False),
-                              ("celery", "matchbook-tasks:x", True), ("celery", "matchbook:current", False)):
+    for user, name, write in (
+        ("reader", "matchbook:current", False),
+        ("reader", "matchbook:since:user:x", True),
+        ("pipeline", "matchbook:current", True),
+        ("pipeline", "matchbook-tasks:x", False),
+        ("celery", "matchbook-tasks:x", True),
+        ("celery", "matchbook:current", False),
+    ):
         with nullcontext() if write else pytest.raises(redis.exceptions.NoPermissionError):
             friends[user].set(name, "1")
     for friend in friends.values():
@@ -189,15 +237,25 @@ def test_the_reader_may_do_with_redis_all_that_it_does(users_of_redis: tuple[int
     keys, surface = cache.keys, Surface("startups/for-developer")
     computed = [(keys.live("r", surface, owner), b"x", 9), (keys.count(Entity.USER, owner), b"1", 9)]
     asked = {
-        "get": lambda: cache.get(keys.current), "get_many": lambda: cache.get_many([keys.manifest("r")]),
-        "listed": lambda: cache.listed(keys.history), "field": lambda: cache.field(keys.lists("r", surface), b"*"),
+        "get": lambda: cache.get(keys.current),
+        "get_many": lambda: cache.get_many([keys.manifest("r")]),
+        "listed": lambda: cache.listed(keys.history),
+        "field": lambda: cache.field(keys.lists("r", surface), b"*"),
         "fields": lambda: cache.fields(keys.since(Entity.USER, owner), [b"x"]),
-        "whole": lambda: cache.whole(keys.drain), "counts": lambda: cache.counts("r"), "about": cache.about,
-        "hits": lambda: cache.hits("c", "r", surface, [owner]), "admit": lambda: cache.admit("c"), "now": cache.now,
-        "post": lambda: cache.post("c", [event], now), "hidden": cache.hidden, "waiting": cache.waiting,
+        "whole": lambda: cache.whole(keys.drain),
+        "counts": lambda: cache.counts("r"),
+        "about": cache.about,
+        "hits": lambda: cache.hits("c", "r", surface, [owner]),
+        "admit": lambda: cache.admit("c"),
+        "now": cache.now,
+        "post": lambda: cache.post("c", [event], now),
+        "hidden": cache.hidden,
+        "waiting": cache.waiting,
         "store": lambda: cache.store(computed),
         "claim": lambda: cache.claim(keys.flight("r", surface, owner), b"x", 999),
-        "give_up": lambda: cache.give_up(keys.flight("r", surface, owner), b"x"), "ping": cache.ping}
+        "give_up": lambda: cache.give_up(keys.flight("r", surface, owner), b"x"),
+        "ping": cache.ping,
+    }
     assert set(asked) == {name for name in vars(Cache) if not name.startswith("_")} - {"close"}
     for question in asked.values():
         question()

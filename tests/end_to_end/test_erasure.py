@@ -77,8 +77,11 @@ def ended(house: Any, patiently: Patiently, run: str, dag: str = DAG) -> str:
 
 
 def erase_through_airflow(house: Any, patiently: Patiently, id: str, run: str) -> str:
-    house.api._ask("POST", f"/api/v2/dags/{DAG}/dagRuns", {
-        "dag_run_id": run, "logical_date": None, "conf": {"person": id}, "note": f"{id} asked for it"})
+    house.api._ask(
+        "POST",
+        f"/api/v2/dags/{DAG}/dagRuns",
+        {"dag_run_id": run, "logical_date": None, "conf": {"person": id}, "note": f"{id} asked for it"},
+    )
     return ended(house, patiently, run)
 
 
@@ -86,8 +89,12 @@ def erase_through_airflow(house: Any, patiently: Patiently, id: str, run: str) -
 def planted(house: Any, patiently: Patiently) -> Any:
     """Rows of the platform, broken ones too, before the build; all else after it."""
     settings, database = house.settings, house.settings.database_url.reveal()
-    change(database, "INSERT INTO user_interactions SELECT user_id, startup_id, 'waved', created_at "
-                     "FROM user_interactions WHERE user_id = %s LIMIT 1", KNOWN)
+    change(
+        database,
+        "INSERT INTO user_interactions SELECT user_id, startup_id, 'waved', created_at "
+        "FROM user_interactions WHERE user_id = %s LIMIT 1",
+        KNOWN,
+    )
     run_build(settings, as_of=AFTER_ALL)
     change(database, "INSERT INTO users (id, role, created_at, name) VALUES (%s, 'developer', now(), 'New')", NEW)
     for dag in (DAG, OTHER_DAG):
@@ -99,8 +106,11 @@ def planted(house: Any, patiently: Patiently) -> Any:
     _leave_files(settings.home, settings.artifacts / "runs" / "of-yesterday")
     change(database, "INSERT INTO matchbook_rejected_rows VALUES ('users.csv', 3, 'why', %s)", f"{KNOWN.upper()},x")
     about = f"about-{KNOWN.upper()}"  # runs of other DAGs can be about somebody, too: by name, parameter and note
-    house.api._ask("POST", f"/api/v2/dags/{OTHER_DAG}/dagRuns", {
-        "dag_run_id": about, "logical_date": None, "conf": {"see": {KNOWN: [NEW.replace("-", "")]}}, "note": KNOWN})
+    house.api._ask(
+        "POST",
+        f"/api/v2/dags/{OTHER_DAG}/dagRuns",
+        {"dag_run_id": about, "logical_date": None, "conf": {"see": {KNOWN: [NEW.replace("-", "")]}}, "note": KNOWN},
+    )
     assert ended(house, patiently, about, OTHER_DAG) == "success"
     return house
 
@@ -147,16 +157,33 @@ def test_the_search_finds_what_is_planted_in_every_kind_of_place(planted: Any) -
         kinds = {p.split()[0] for p in places}
         assert {"redis", "matchbook", "airflow"} <= kinds, places
     places = "\n".join(ours(sought(planted, KNOWN)))
-    for expected in ("users.parquet", "rejected.parquet", "als_v1", "content_v1", ".npz", "airflow-scheduler.log",
-                     "run_id=of-", "rejected/x.csv", ":since:", ":events'", ":startups/for-developer",
-                     "matchbook_events", "matchbook_rejected_rows", "matchbook_rejected_events",
-                     "matchbook_interaction_counts", "dag_run", "public.log", "dag_run_note"):
+    for expected in (
+        "users.parquet",
+        "rejected.parquet",
+        "als_v1",
+        "content_v1",
+        ".npz",
+        "airflow-scheduler.log",
+        "run_id=of-",
+        "rejected/x.csv",
+        ":since:",
+        ":events'",
+        ":startups/for-developer",
+        "matchbook_events",
+        "matchbook_rejected_rows",
+        "matchbook_rejected_events",
+        "matchbook_interaction_counts",
+        "dag_run",
+        "public.log",
+        "dag_run_note",
+    ):
         assert expected in places, f"nothing planted in {expected}:\n{places}"
     assert any(":live:" in p for p in sought(planted, NEW)), "a live list of the newcomer"
 
 
 def test_erased_through_airflow_nothing_is_left_after_later_events_and_a_new_build(
-        planted: Any, patiently: Patiently) -> None:
+    planted: Any, patiently: Patiently
+) -> None:
     house, settings = planted, planted.settings
     for n, id in enumerate(PEOPLE):
         assert erase_through_airflow(house, patiently, f" {id.upper()} ", f"erase-{n}") == "success"
@@ -166,8 +193,9 @@ def test_erased_through_airflow_nothing_is_left_after_later_events_and_a_new_bui
     assert sorted(r["dag_run_id"] for r in runs) == ["erase-0", "erase-1"], "the runs themselves stay"
 
     _later_events(house, patiently)
-    change(settings.database_url.reveal(), "INSERT INTO user_interactions VALUES (%s, %s, 'waved', now())", KNOWN,
-           STARTUP)
+    change(
+        settings.database_url.reveal(), "INSERT INTO user_interactions VALUES (%s, %s, 'waved', now())", KNOWN, STARTUP
+    )
     drain_events(settings, full=True)
     release = run_build(settings, as_of=datetime.now(UTC) + timedelta(seconds=1), force=True)["release"]
     assert current_release(settings) == release

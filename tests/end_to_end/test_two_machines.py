@@ -24,8 +24,9 @@ from tests.tiny_marketplace import AFTER_ALL
 def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     """As `make up` starts it with workers of Celery, the artefacts in a storage that is only reached through fsspec."""
     storage = tmp_path_factory.mktemp("storage")
-    yield from furnished_house({"MATCHBOOK_EXECUTOR": "celery", "MATCHBOOK_ARTIFACTS": f"local://{storage}",
-                                "MATCHBOOK_RANKER_CUTS": "0"})
+    yield from furnished_house(
+        {"MATCHBOOK_EXECUTOR": "celery", "MATCHBOOK_ARTIFACTS": f"local://{storage}", "MATCHBOOK_RANKER_CUTS": "0"}
+    )
 
 
 @pytest.fixture(scope="module")
@@ -35,8 +36,19 @@ def other(house: House, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pa
     told = {**shared_environment(house.settings), "MATCHBOOK_HOME": str(home)}
     mine = {k: v for k, v in os.environ.items() if not k.startswith(("AIRFLOW", "MATCHBOOK_"))}
     kept = {k: v for k, v in os.environ.items() if k.startswith("MATCHBOOK_")}  # the same settings as the first
-    words = [sys.executable, "-m", "pipelines", "airflow", "celery", "worker", "--skip-serve-logs",
-             "--concurrency", "1", "--celery-hostname", "other@%h"]
+    words = [
+        sys.executable,
+        "-m",
+        "pipelines",
+        "airflow",
+        "celery",
+        "worker",
+        "--skip-serve-logs",
+        "--concurrency",
+        "1",
+        "--celery-hostname",
+        "other@%h",
+    ]
     worker = {"other": start(words, home / "logs" / "worker.log", {**mine, **kept, **told}, CHECKOUT, group=True)}
     yield home
     stop_together(worker)
@@ -50,16 +62,27 @@ def tasks_run_in(home: Path) -> set[str]:
 def built_alone(house: House, home: Path) -> Path:
     """The release that one machine makes of the same cutoff, with neither Airflow nor a storage."""
     env = {k: v for k, v in os.environ.items() if k not in ("MATCHBOOK_ARTIFACTS", "MATCHBOOK_EXECUTOR")}
-    alone = {**env, "MATCHBOOK_HOME": str(home), "MATCHBOOK_NAMESPACE": "alone",
-             "DATABASE_URL": house.settings.database_url.reveal(), "REDIS_URL": house.settings.redis_url.reveal()}
-    done = subprocess.run([sys.executable, "-m", "pipelines", "build", "--as-of", AFTER_ALL.isoformat()], cwd=CHECKOUT,
-                          env=alone, capture_output=True, text=True)
+    alone = {
+        **env,
+        "MATCHBOOK_HOME": str(home),
+        "MATCHBOOK_NAMESPACE": "alone",
+        "DATABASE_URL": house.settings.database_url.reveal(),
+        "REDIS_URL": house.settings.redis_url.reveal(),
+    }
+    done = subprocess.run(
+        [sys.executable, "-m", "pipelines", "build", "--as-of", AFTER_ALL.isoformat()],
+        cwd=CHECKOUT,
+        env=alone,
+        capture_output=True,
+        text=True,
+    )
     assert done.returncode == 0, done.stderr
     return next((home / "artifacts" / "releases").iterdir())
 
 
 def test_a_build_is_shared_by_two_workers_and_makes_the_same_lists(
-        house: House, other: Path, patiently: Callable[..., Any], tmp_path: Path) -> None:
+    house: House, other: Path, patiently: Callable[..., Any], tmp_path: Path
+) -> None:
     log = other / "logs" / "worker.log"
     patiently(house, lambda: log.is_file() and "ready" in log.read_text())
     run, told = begin(house.api, AFTER_ALL), list[str]()

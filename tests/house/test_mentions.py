@@ -16,16 +16,24 @@ FOLDERS = "models|pipelines|serving|sql|dags|tests|benchmarks|docs|docker"
 #: A path from the root; a name with one of our own suffixes, alone or below some folder; a module; a command.
 PATH = re.compile(rf"(?<![\w./:-])((?:{FOLDERS})/[\w./-]*\w/?)(?![\w*<{{])")
 FILE = re.compile(r"(?<![\w./:<*{}-])((?:[\w-]+/)*[\w-]+\.(?:py|sql|lua|md))\b(?![\w*<(])")
-MODULE = re.compile(r"(?<![\w./:-])((?:models|pipelines|serving|sql|dags|tests|benchmarks)(?:\.[a-zA-Z_]\w*)+)"
-                    r"(?![\w/*<])")
+MODULE = re.compile(
+    r"(?<![\w./:-])((?:models|pipelines|serving|sql|dags|tests|benchmarks)(?:\.[a-zA-Z_]\w*)+)"
+    r"(?![\w/*<])"
+)
 SUFFIX = re.compile(r"\.(?:md|py|sql|lua|png|yml|npz|csv|json)$")
 STEP = re.compile(r"python -m pipelines ([a-z][a-z-]+)")
 RUN = re.compile(r"python -m ((?:models|pipelines|serving|benchmarks|dags)[\w.]*)")
 MAKE = re.compile(r"`make ([a-z][a-z-]*)")
 #: What a build writes, and scripts of other projects.
 FOREIGN = {"evaluation.md", "score.py", "split.py"}
-TEXTS = [p for p in tracked() if p.suffix in (".md", ".py", ".sql", ".yml", ".lua", ".in", ".toml", ".conf", ".sh", "")
-         and p.name != "LICENSE" and "compose-spec" not in p.parts and p.name != Path(__file__).name]
+TEXTS = [
+    p
+    for p in tracked()
+    if p.suffix in (".md", ".py", ".sql", ".yml", ".lua", ".in", ".toml", ".conf", ".sh", "")
+    and p.name != "LICENSE"
+    and "compose-spec" not in p.parts
+    and p.name != Path(__file__).name
+]
 
 
 def said(path: Path) -> str:
@@ -55,8 +63,11 @@ def gone(path: Path, text: str) -> set[str]:
     paths = {p.rstrip("/.") for p in PATH.findall(text)}
     found = {p for p in paths if p not in everything() and f"{p}.py" not in everything() and not _called(p)}
     files = {f for f in FILE.findall(text) if f not in FOREIGN}
-    found |= {f for f in files if not any(e == f or e.endswith(f"/{f}") for e in everything())
-              and not (path.parent / f).resolve().exists()}
+    found |= {
+        f
+        for f in files
+        if not any(e == f or e.endswith(f"/{f}") for e in everything()) and not (path.parent / f).resolve().exists()
+    }
     found |= {m for m in MODULE.findall(text) if not SUFFIX.search(m) and not _module(m)}
     found |= {f"python -m pipelines {s}" for s in STEP.findall(text) if s not in steps()}
     found |= {f"python -m {m}" for m in RUN.findall(text) if not _runs(m)}
@@ -93,17 +104,39 @@ def test_what_it_names_is_there(path: Path) -> None:
     assert not missing, f"{name(path)} names {', '.join(sorted(missing))}: not there; name what is, or what it was for"
 
 
-@pytest.mark.parametrize("text", [
-    "`models/gone.py`", "`pipelines/learning/gone/`", "see gone.sql", "`lua/gone.lua`", "`models.nouns.gone`",
-    "`pipelines.postgres.gone_with_the_wind`", "run `python -m pipelines gone`", "`python -m benchmarks.gone`",
-    "`make gone`"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "`models/gone.py`",
+        "`pipelines/learning/gone/`",
+        "see gone.sql",
+        "`lua/gone.lua`",
+        "`models.nouns.gone`",
+        "`pipelines.postgres.gone_with_the_wind`",
+        "run `python -m pipelines gone`",
+        "`python -m benchmarks.gone`",
+        "`make gone`",
+    ],
+)
 def test_it_would_notice(text: str) -> None:
     assert gone(ROOT / "README.md", text)
 
 
-@pytest.mark.parametrize("text", [
-    "`models/nouns/bundle.py`", "`pipelines/learning/`", "users.sql", "`lua/switch.lua`", "`make up`",
-    "`models.nouns.bundle.Bundle`", "`python -m pipelines build --fresh`", "`python -m benchmarks`",
-    "models/<name>.npy", "sql/queries/*.sql", "`sql/queries/owner/user`"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "`models/nouns/bundle.py`",
+        "`pipelines/learning/`",
+        "users.sql",
+        "`lua/switch.lua`",
+        "`make up`",
+        "`models.nouns.bundle.Bundle`",
+        "`python -m pipelines build --fresh`",
+        "`python -m benchmarks`",
+        "models/<name>.npy",
+        "sql/queries/*.sql",
+        "`sql/queries/owner/user`",
+    ],
+)
 def test_it_lets_pass_what_is_there(text: str) -> None:
     assert not gone(ROOT / "README.md", text)

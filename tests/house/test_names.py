@@ -10,8 +10,23 @@ import pytest
 
 from tests.house.tree import CODE, ROOT, name, parsed, python, tracked
 
-FORBIDDEN = {"utils", "util", "helpers", "helper", "common", "manager", "managers", "engine", "service", "services",
-             "base", "misc", "core", "shared", "stuff"}
+FORBIDDEN = {
+    "utils",
+    "util",
+    "helpers",
+    "helper",
+    "common",
+    "manager",
+    "managers",
+    "engine",
+    "service",
+    "services",
+    "base",
+    "misc",
+    "core",
+    "shared",
+    "stuff",
+}
 TEXT = {".py", ".md", ".sql", ".toml", ".txt", ".in", ".yml", ".yaml", ".json", ".html", ".js", ".css", ".sh", ""}
 HOMES = re.compile(r"(?<![\w.])/(?:home|root|Users|work|mnt)/[\w.-]+")
 HOSTS = re.compile(r"https?://(?:[\w.-]*(?:pypi|artifactory|nexus|registry|mirror|download\.pytorch)[\w.-]*)", re.I)
@@ -107,7 +122,9 @@ def test_what_models_offers_is_described() -> None:
 
 
 def test_no_pickle_and_nothing_that_is_evaluated() -> None:
-    banned = re.compile(r"\b(?:pickle|joblib|dill|cloudpickle)\.|allow_pickle\s*=\s*True|weights_only\s*=\s*False"
-                        r"|(?<![.\w])(?:eval|exec)\(")
+    banned = re.compile(
+        r"\b(?:pickle|joblib|dill|cloudpickle)\.|allow_pickle\s*=\s*True|weights_only\s*=\s*False"
+        r"|(?<![.\w])(?:eval|exec)\("
+    )
     found = {name(p): banned.findall(p.read_text()) for p in python(*CODE)}
     assert not {p: f for p, f in found.items() if f}, "what is stored is arrays and JSON (R12)"

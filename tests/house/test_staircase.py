@@ -12,8 +12,18 @@ import pytest
 
 from tests.house.tree import CODE, PACKAGES, ROOT, name, parsed, python
 
-HEAVY = ("airflow", "implicit", "torch", "lightgbm", "matplotlib", "pandas", "sklearn", "models.training", "pipelines",
-         "pyarrow")
+HEAVY = (
+    "airflow",
+    "implicit",
+    "torch",
+    "lightgbm",
+    "matplotlib",
+    "pandas",
+    "sklearn",
+    "models.training",
+    "pipelines",
+    "pyarrow",
+)
 
 
 def imported(path: Path) -> set[str]:
@@ -32,16 +42,25 @@ def under(modules: set[str], package: str) -> list[str]:
 
 
 def test_import_contracts_hold() -> None:
-    done = subprocess.run([Path(sys.executable).parent / "lint-imports", "--no-cache"], cwd=ROOT, capture_output=True,
-                          text=True, env=os.environ | {"PYTHONPATH": str(ROOT)})
+    done = subprocess.run(
+        [Path(sys.executable).parent / "lint-imports", "--no-cache"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+    )
     assert done.returncode == 0, done.stdout + done.stderr
 
 
 @pytest.mark.parametrize("module", ["serving.wsgi", "models.recommend", "models.recipe"])
 def test_a_reader_really_loads_nothing_that_trains(module: str, tmp_path: Path) -> None:
     program = f"import sys, {module}; print([m for m in {HEAVY!r} if m in sys.modules])"
-    env = os.environ | {"PYTHONPATH": str(ROOT), "MATCHBOOK_HOME": str(tmp_path), "REDIS_URL": "redis://127.0.0.1:1/0",
-                        "DATABASE_URL": "postgresql://nobody@127.0.0.1:1/none"}
+    env = os.environ | {
+        "PYTHONPATH": str(ROOT),
+        "MATCHBOOK_HOME": str(tmp_path),
+        "REDIS_URL": "redis://127.0.0.1:1/0",
+        "DATABASE_URL": "postgresql://nobody@127.0.0.1:1/none",
+    }
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, env=env)
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == "[]"

@@ -52,7 +52,8 @@ def test_every_query_says_what_it_asks(path: Path) -> None:
 def test_no_query_asks_the_clock(path: Path) -> None:
     body = re.sub(r"--.*", "", path.read_text()).lower()
     assert not re.search(r"\bnow\(\)|current_(?:date|timestamp|time)\b|clock_timestamp|'now'", body), (
-        f"{name(path)}: a cutoff is a parameter")
+        f"{name(path)}: a cutoff is a parameter"
+    )
 
 
 @pytest.mark.parametrize("path", SCRIPTS, ids=name)
@@ -61,10 +62,16 @@ def test_every_script_begins_with_what_it_is_for(path: Path) -> None:
 
 
 def test_only_settings_read_the_environment() -> None:
-    allowed = {"models/settings/settings.py", "models/__init__.py",
-               "serving/counted.py"}  # where prometheus_client keeps its numbers: no setting of ours
-    found = [name(p) for p in python("models", "serving", "pipelines", "sql")
-             if re.search(r"\bos\.(?:environ|getenv)\b", p.read_text()) and "local" not in p.parts]
+    allowed = {
+        "models/settings/settings.py",
+        "models/__init__.py",
+        "serving/counted.py",
+    }  # where prometheus_client keeps its numbers: no setting of ours
+    found = [
+        name(p)
+        for p in python("models", "serving", "pipelines", "sql")
+        if re.search(r"\bos\.(?:environ|getenv)\b", p.read_text()) and "local" not in p.parts
+    ]
     assert set(found) <= allowed, "take a Settings; only models/settings/settings.py reads the environment"
 
 

@@ -23,9 +23,18 @@ def lists_of(rows: list[list[tuple[int, float]]]) -> RankedLists:
     n, places = len(rows), [pair for row in rows for pair in row]
     item = np.array([i for i, _ in places], np.int32)
     code = np.zeros(n, np.uint8)
-    return RankedLists(np.arange(n, dtype=np.int32), code, code, np.zeros(n, np.int32), np.zeros(n, bool),
-                       indptr_of([len(r) for r in rows]), item, np.array([s for _, s in places], np.float32),
-                       (item % 7).astype(np.uint8), (item % 5).astype(np.uint8))
+    return RankedLists(
+        np.arange(n, dtype=np.int32),
+        code,
+        code,
+        np.zeros(n, np.int32),
+        np.zeros(n, bool),
+        indptr_of([len(r) for r in rows]),
+        item,
+        np.array([s for _, s in places], np.float32),
+        (item % 7).astype(np.uint8),
+        (item % 5).astype(np.uint8),
+    )
 
 
 def tops(lists: RankedLists) -> list[set[int]]:

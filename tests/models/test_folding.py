@@ -31,8 +31,9 @@ def recipe(surface: Surface = SURFACE, settings: Settings = SMALL) -> Recipe:
     return open_recipe(surface, planted_bundles(), settings)
 
 
-def events(surface: Surface, rows: list[int], kinds: list[InteractionKind], after_days: float = 1.0,
-           owner: str = STRANGER) -> Interactions:
+def events(
+    surface: Surface, rows: list[int], kinds: list[InteractionKind], after_days: float = 1.0, owner: str = STRANGER
+) -> Interactions:
     """One owner's events with the other side, a second apart from `after_days` after the cutoff on."""
     items = world().entities(surface.item).ids
     at = AS_OF_US + int(after_days * DAY_US) + np.arange(len(rows), dtype=np.int64) * 1_000_000
@@ -54,16 +55,19 @@ def add(first: Interactions, second: Interactions) -> Interactions:
     return replace(first, **columns)
 
 
-@pytest.mark.parametrize(("surface", "name", "source"), [
-    (SURFACE, "als_v1", Source.ALS), (Surface.INVESTORS_FOR_STARTUP, "als_reverse_v1", Source.ALS_REVERSE)])
+@pytest.mark.parametrize(
+    ("surface", "name", "source"),
+    [(SURFACE, "als_v1", Source.ALS), (Surface.INVESTORS_FOR_STARTUP, "als_reverse_v1", Source.ALS_REVERSE)],
+)
 def test_als_gives_the_factors_of_implicits_partial_fit(surface: Surface, name: str, source: Source) -> None:
     r, bundle = recipe(surface), planted_bundles()[name]
     rows = [*of_group(surface.item, 1, 4), *of_group(surface.item, 2, 1)]
     new = events(surface, rows, [LIKE, LIKE, InteractionKind.VIEW, InteractionKind.APPLY, DISLIKE])
     vector = r.folds[source].vector(stranger(r, new), new, r.as_of_us)
     config = bundle.config
-    solver = AlternatingLeastSquares(factors=config["factors"], regularization=config["regularization"],
-                                     alpha=config["alpha"])
+    solver = AlternatingLeastSquares(
+        factors=config["factors"], regularization=config["regularization"], alpha=config["alpha"]
+    )
     solver.item_factors = bundle.arrays["item_factors"]
     weights = new.csr(config["half_life_days"] or None, r.as_of_us, config["damping"])
     known = bundle.maps["item"].rows_of(new.items.ids)
@@ -87,8 +91,10 @@ def test_weights_fade_as_in_training() -> None:
 
 def test_what_als_cannot_learn_from_leaves_it_silent() -> None:
     r = recipe()
-    fold, unmet = r.folds[Source.ALS], np.flatnonzero(np.isin(
-        world().startups.ids.ids, planted_bundles()["als_v1"].maps["item"].ids, invert=True))
+    fold, unmet = (
+        r.folds[Source.ALS],
+        np.flatnonzero(np.isin(world().startups.ids.ids, planted_bundles()["als_v1"].maps["item"].ids, invert=True)),
+    )
     liked = of_group(Entity.STARTUP, 0, 1)
     for rows, kinds in ((liked, [DISLIKE]), ([int(unmet[0])], [LIKE]), ([], [])):
         new = events(SURFACE, rows, kinds)

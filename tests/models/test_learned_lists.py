@@ -55,7 +55,7 @@ def test_full_lists_of_the_right_group_first_and_nothing_barred(surface: Surface
         assert (np.diff(lists.score[lists.row(i)]) <= 0).all()
         right = w.right(surface, row)
         if owners.count[i] and not owners.opted_out[i]:
-            hits += len(set(mine[:len(right)]) & right)
+            hits += len(set(mine[: len(right)]) & right)
             wanted += min(len(right), DEPTH)
     assert hits / wanted > 0.8
 
@@ -72,10 +72,13 @@ def test_whom_no_model_knows_is_ranked_too_and_who_opted_out_is_not() -> None:
     assert METHODS[alone.method[0]] is Method.POPULAR and alone.reranked[0] and len(alone.item) == DEPTH
 
 
-@pytest.mark.parametrize(("without", "changes"), [
-    (("als_v1",), {}), (("content_v1",), {}), ((), {"enable_two_tower": False}), ((), {"enable_als": False})])
+@pytest.mark.parametrize(
+    ("without", "changes"),
+    [(("als_v1",), {}), (("content_v1",), {}), ((), {"enable_two_tower": False}), ((), {"enable_als": False})],
+)
 def test_where_a_source_falls_silent_that_it_was_taught_with_the_rules_rank(
-        without: tuple[str, ...], changes: dict[str, object]) -> None:
+    without: tuple[str, ...], changes: dict[str, object]
+) -> None:
     """A22, B09: a column less would be another question than it was taught to answer."""
     recipe = recipe_of(FORWARD, without, **changes)
     assert isinstance(recipe.ranker, RuleRanker)
@@ -88,7 +91,7 @@ def test_it_draws_on_more_than_the_sources_name() -> None:
     owners = everybody(recipe)
     plain, wide = candidates_of(recipe, owners, 10), wide_candidates(recipe, owners)
     for i in np.flatnonzero(~owners.opted_out).tolist():
-        mine, more = (set(c.item[c.indptr[i]:c.indptr[i + 1]].tolist()) for c in (plain, wide))
+        mine, more = (set(c.item[c.indptr[i] : c.indptr[i + 1]].tolist()) for c in (plain, wide))
         assert mine <= more
         demand = recipe.evidence.demand.copy()  # type: ignore[union-attr]
         demand[owners.barred[i].indices] = -1
@@ -97,9 +100,15 @@ def test_it_draws_on_more_than_the_sources_name() -> None:
     assert len(wide.item) > len(plain.item)
 
 
-@pytest.mark.parametrize(("changes", "without"), [
-    ({"ranker": "rules"}, ()), ({"candidate_sources": "route"}, ()), ({}, ("activity_v1",)),
-    ({}, ("learned_ranker_v1",))])
+@pytest.mark.parametrize(
+    ("changes", "without"),
+    [
+        ({"ranker": "rules"}, ()),
+        ({"candidate_sources": "route"}, ()),
+        ({}, ("activity_v1",)),
+        ({}, ("learned_ranker_v1",)),
+    ],
+)
 def test_without_it_the_rules_rank(changes: dict[str, object], without: tuple[str, ...]) -> None:
     assert isinstance(recipe_of(FORWARD, without, **changes).ranker, RuleRanker)
 
@@ -123,8 +132,10 @@ def test_no_weight_of_diversity_is_the_plain_order() -> None:
     for i in np.flatnonzero(~owners.opted_out).tolist():
         mine = slice(candidates.indptr[i], candidates.indptr[i + 1])
         order = np.argsort(-ranking.score[mine], kind="stable")[:DEPTH]
-        assert recipe.catalogue[candidates.item[mine][order]].tolist() == ranking.lists.item[
-            ranking.lists.row(i)][:len(order)].tolist()
+        assert (
+            recipe.catalogue[candidates.item[mine][order]].tolist()
+            == ranking.lists.item[ranking.lists.row(i)][: len(order)].tolist()
+        )
 
 
 def test_diversity_weight_mixes_the_first_places() -> None:
@@ -134,6 +145,6 @@ def test_diversity_weight_mixes_the_first_places() -> None:
         recipe = recipe_of(FORWARD, diversity_weight=weight)
         lists = recommend(recipe, owners, DEPTH)
         codes = recipe.items.facets["category"][lists.item]
-        heads = [codes[lists.row(i)][:SMALL.diversity_places] for i in np.flatnonzero(~owners.opted_out)]
+        heads = [codes[lists.row(i)][: SMALL.diversity_places] for i in np.flatnonzero(~owners.opted_out)]
         told.append(np.mean([len(set(h.tolist())) for h in heads]))
     assert told[0] <= told[1] <= told[2] and told[2] > told[0]

@@ -62,8 +62,10 @@ def test_one_in_a_batch_changes_nobody_elses_list(surface: Surface) -> None:
     before, after = (recommend(recipe, o, SMALL.depth) for o in (owners, mixed))
 
     for i in np.flatnonzero(~mixed.opted_out).tolist():
-        assert all(np.array_equal(getattr(before.take(np.array([i])), c), getattr(after.take(np.array([i])), c))
-                   for c in COLUMNS)
+        assert all(
+            np.array_equal(getattr(before.take(np.array([i])), c), getattr(after.take(np.array([i])), c))
+            for c in COLUMNS
+        )
 
 
 @pytest.mark.parametrize("surface", list(Surface))

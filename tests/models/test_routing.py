@@ -13,8 +13,10 @@ METHODS = tuple(Method)
 FORWARD, BACK = Surface.STARTUPS_FOR_INVESTOR, Surface.INVESTORS_FOR_STARTUP
 
 
-@pytest.mark.parametrize(("count", "method"), [(0, "content_based"), (4, "content_based"), (5, "als"), (19, "als"),
-                                               (20, "ensemble"), (10_000, "ensemble")])
+@pytest.mark.parametrize(
+    ("count", "method"),
+    [(0, "content_based"), (4, "content_based"), (5, "als"), (19, "als"), (20, "ensemble"), (10_000, "ensemble")],
+)
 def test_users_are_routed_by_their_interactions(count: int, method: str) -> None:
     """B01-B03, Q01-Q03."""
     assert METHODS[route(FORWARD, np.array([count]), Settings()).method[0]] == method
@@ -59,9 +61,17 @@ def test_the_ensemble_needs_both_halves() -> None:
 def test_of_a_cold_owner_without_words_the_others_are_asked_before_popular() -> None:
     """B01, B08: the threshold says when ALS is better than content, not that it knows nothing."""
     assert [m.value for m in chain(FORWARD, Method.CONTENT_BASED, Settings())] == [
-        "content_based", "als", "two_tower", "popular"]
+        "content_based",
+        "als",
+        "two_tower",
+        "popular",
+    ]
     assert [m.value for m in chain(BACK, Method.CONTENT_BASED, Settings())] == [
-        "content_based", "als_reverse", "two_tower", "popular"]
+        "content_based",
+        "als_reverse",
+        "two_tower",
+        "popular",
+    ]
 
 
 def test_hot_startups_get_the_ensemble_where_it_is_asked_for() -> None:
@@ -71,6 +81,11 @@ def test_hot_startups_get_the_ensemble_where_it_is_asked_for() -> None:
 
     assert [METHODS[m].value for m in routed] == ["content_based", "als_reverse", "als_reverse", "ensemble"]
     assert [m.value for m in chain(BACK, Method.ENSEMBLE, asked)] == [
-        "ensemble", "als_reverse", "two_tower", "content_based", "popular"]
+        "ensemble",
+        "als_reverse",
+        "two_tower",
+        "content_based",
+        "popular",
+    ]
     assert chain(BACK, Method.ENSEMBLE, Settings(founder_ensemble=True, enable_ensemble=False))[0] is Method.ALS_REVERSE
     assert Method.ENSEMBLE not in chain(BACK, Method.CONTENT_BASED, asked)

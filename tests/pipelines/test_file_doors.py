@@ -114,8 +114,12 @@ def test_a_folder_on_the_way_that_may_not_be_entered(door: str, place: Path, set
 
 
 def _homes(path: Path) -> dict[str, Callable[[], None]]:
-    return {"a file": lambda: path.write_text(""), "a dangling link": lambda: path.symlink_to("nowhere/at/all"),
-            "not to be written": lambda: path.mkdir(mode=0o555), "not to be entered": lambda: path.mkdir(mode=0o700)}
+    return {
+        "a file": lambda: path.write_text(""),
+        "a dangling link": lambda: path.symlink_to("nowhere/at/all"),
+        "not to be written": lambda: path.mkdir(mode=0o555),
+        "not to be entered": lambda: path.mkdir(mode=0o700),
+    }
 
 
 @needs_root

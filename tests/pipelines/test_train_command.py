@@ -39,16 +39,34 @@ def exported(command: Any, settings: Settings, tmp_path: Path) -> str:
 
 
 def test_each_model_is_trained_judged_and_shown(command: Any, exported: str, settings: Settings) -> None:
-    als = command("train-als", "--factors", "8", "--regularization", "0.1", "--iterations", "3", "--alpha", "10",
-                  "--min-interactions", "2", "--test-split", "0.3")
+    als = command(
+        "train-als",
+        "--factors",
+        "8",
+        "--regularization",
+        "0.1",
+        "--iterations",
+        "3",
+        "--alpha",
+        "10",
+        "--min-interactions",
+        "2",
+        "--test-split",
+        "0.3",
+    )
     config = als["config"]
     assert (config["factors"], config["regularization"], config["iterations"], config["alpha"]) == (8, 0.1, 3, 10.0)
     assert config["min_interactions"] == 2 and als["snapshot"] == exported
     assert {"owners", "Precision@10", "MAP@10", "NDCG@10", "NDCG@10 interval"} < set(als["test"])
     assert als["test"]["Precision@10"] > 0
     files = {Path(f).name for f in als["files"]}
-    assert files == {"als_v1_config.json", "als_v1_user_factors.npy", "als_v1_item_factors.npy",
-                     "als_v1_user_mapping.json", "als_v1_item_mapping.json"}, "D13-D17, D23"
+    assert files == {
+        "als_v1_config.json",
+        "als_v1_user_factors.npy",
+        "als_v1_item_factors.npy",
+        "als_v1_user_mapping.json",
+        "als_v1_item_mapping.json",
+    }, "D13-D17, D23"
     folder = Path(als["files"][0]).parent
     assert folder == settings.artifacts / "bundles" / "als_v1" / als["version"]
     assert open_bundle("als_v1", folder).arrays["user_factors"].shape[1] == 8

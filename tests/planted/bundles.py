@@ -23,8 +23,17 @@ from models.training.popularity import fit_popularity
 from models.training.towers.two_tower import fit_two_tower
 from tests.planted.world import AS_OF_US, world
 
-SMALL = Settings(als_factors=3, als_iterations=10, content_dimensions=8, two_tower_dimensions=8, two_tower_epochs=5,
-                 neighbours=20, depth=8, diversity_places=4, trending_days=100)
+SMALL = Settings(
+    als_factors=3,
+    als_iterations=10,
+    content_dimensions=8,
+    two_tower_dimensions=8,
+    two_tower_epochs=5,
+    neighbours=20,
+    depth=8,
+    diversity_places=4,
+    trending_days=100,
+)
 
 
 @cache

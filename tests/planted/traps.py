@@ -19,8 +19,10 @@ def folded(startups: pd.DataFrame, interactions: pd.DataFrame, as_of: str) -> tu
     seen = seen.reindex(startups.startup_id)
     views = (seen["size"].fillna(0).astype(int) * TIMES).astype(str)
     updated = seen["max"].fillna("2023-01-01T00:00:00Z")
-    return (startups.assign(views=views.to_numpy(), updated_at=updated.to_numpy()),
-            interactions[interactions.interaction_type != "view"])
+    return (
+        startups.assign(views=views.to_numpy(), updated_at=updated.to_numpy()),
+        interactions[interactions.interaction_type != "view"],
+    )
 
 
 def readings(interactions: pd.DataFrame, since: str, as_of: str, days: int = 3) -> pd.DataFrame:

@@ -103,8 +103,12 @@ def publish(
     """Publish a release of the planted world: `publish(day=10, backwards=False)` returns its id. experiments: what its
     manifest tells; the stored lists are nobody's arm."""
 
-    def make(day: int = 10, backwards: bool = False, generated: datetime | None = None,
-             experiments: Sequence[Mapping[str, Any]] = ()) -> str:
+    def make(
+        day: int = 10,
+        backwards: bool = False,
+        generated: datetime | None = None,
+        experiments: Sequence[Mapping[str, Any]] = (),
+    ) -> str:
         artifacts = Artifacts(settings)
         slug = f"202004{day:02d}T000000Z"
         versions = {name: artifacts.store_bundle(b, "20200410T000000Z") for name, b in bundles.items()}

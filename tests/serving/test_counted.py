@@ -42,8 +42,9 @@ def get(port: int, path: str) -> str:
 
 
 def popular_counted(port: int) -> float:
-    found = re.findall(r'^matchbook_requests_total\{endpoint="popular",status="200"\} ([\d.]+)$', get(port, "/metrics"),
-                       re.M)
+    found = re.findall(
+        r'^matchbook_requests_total\{endpoint="popular",status="200"\} ([\d.]+)$', get(port, "/metrics"), re.M
+    )
     return sum(map(float, found))
 
 
@@ -61,8 +62,10 @@ def test_a_process_that_is_killed_is_replaced_and_what_it_counted_is_kept(
         os.kill(pid, signal.SIGKILL)
         until(lambda gone=pid: len(now := workers(running[port].pid)) == 2 and gone not in now, "none came instead")
         until(lambda: _answers(port), "nothing is answered")
-    until(lambda: not any(str(pid) in path.name for path in folder.iterdir() for pid in before),
-          "the files of ended processes are left")
+    until(
+        lambda: not any(str(pid) in path.name for path in folder.iterdir() for pid in before),
+        "the files of ended processes are left",
+    )
     assert popular_counted(port) == 20
 
 
@@ -81,10 +84,13 @@ def test_no_process_outlives_a_reader_that_is_killed(
 
 
 def test_a_folder_that_is_held_is_left_alone_whoever_holds_it(tmp_path: Path) -> None:
-    program = f"import sys; from serving.counted import open_folder; from pathlib import Path; " \
-              f"print(open_folder(Path({str(tmp_path)!r})), flush=True); sys.stdin.read()"
-    with subprocess.Popen([sys.executable, "-c", program], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                          text=True) as other:
+    program = (
+        f"import sys; from serving.counted import open_folder; from pathlib import Path; "
+        f"print(open_folder(Path({str(tmp_path)!r})), flush=True); sys.stdin.read()"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", program], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as other:
         assert other.stdout is not None
         theirs = Path(other.stdout.readline().strip())
         mine = open_folder(tmp_path)
@@ -104,14 +110,22 @@ def test_where_home_is_read_only_the_temporary_directory_is_used(
 
 
 def test_files_of_many_ended_processes_become_one_of_each_kind_and_nothing_is_lost(tmp_path: Path) -> None:
-    count = "from prometheus_client import Counter, Histogram; Counter('a_b', '', ['c']).labels('d').inc(2); " \
-            "Histogram('e', '').observe(0.5)"
+    count = (
+        "from prometheus_client import Counter, Histogram; Counter('a_b', '', ['c']).labels('d').inc(2); "
+        "Histogram('e', '').observe(0.5)"
+    )
     for _ in range(5):
         subprocess.run([sys.executable, "-c", count], env=os.environ | {FOLDER: str(tmp_path)}, check=True)
         fold_ended(tmp_path)
     assert sorted(p.name for p in tmp_path.glob("*.db")) == ["counter_0.db", "histogram_0.db"]
-    told = subprocess.run([sys.executable, "-c", "from serving.counted import told; print(told().decode())"], cwd=ROOT,
-                          env=os.environ | {FOLDER: str(tmp_path)}, check=True, capture_output=True, text=True).stdout
+    told = subprocess.run(
+        [sys.executable, "-c", "from serving.counted import told; print(told().decode())"],
+        cwd=ROOT,
+        env=os.environ | {FOLDER: str(tmp_path)},
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout
     assert 'a_b_total{c="d"} 10.0' in told
     assert "e_count 5.0" in told and 'e_bucket{le="0.5"} 5.0' in told and 'e_bucket{le="+Inf"} 5.0' in told
 

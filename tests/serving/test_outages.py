@@ -46,8 +46,9 @@ def health(app: Flask, tail: str = "") -> tuple[int, dict[str, Any]]:
     return answer.status_code, answer.get_json()
 
 
-def test_the_reader_asks_a_replica_where_one_is_named(start: Start, publish: Publish, rows: str, wires: Wires,
-                                                     settings: Settings) -> None:
+def test_the_reader_asks_a_replica_where_one_is_named(
+    start: Start, publish: Publish, rows: str, wires: Wires, settings: Settings
+) -> None:
     """N06: what is named is asked, and nothing else."""
     publish()
     replica = replace(settings, reader_database_url=wires.settings.database_url)

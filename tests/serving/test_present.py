@@ -60,11 +60,23 @@ def bits(*names: str) -> int:
 
 
 LISTING = StoredList(
-    Method.ENSEMBLE, Method.ENSEMBLE, True, 25, 0,
-    item=np.array([2, 0, 3], np.uint32), score=np.array([0.87004, 0.5, 0.0], np.float32),
-    source=np.array([Source.ALS.bit | Source.TWO_TOWER.bit | Source.ITEM_NEIGHBOURS.bit, Source.CONTENT_BASED.bit,
-                     Source.POPULAR.bit], np.uint8),
-    reason=np.array([bits("category", "new"), bits("category", "popular"), bits("popular")], np.uint8))
+    Method.ENSEMBLE,
+    Method.ENSEMBLE,
+    True,
+    25,
+    0,
+    item=np.array([2, 0, 3], np.uint32),
+    score=np.array([0.87004, 0.5, 0.0], np.float32),
+    source=np.array(
+        [
+            Source.ALS.bit | Source.TWO_TOWER.bit | Source.ITEM_NEIGHBOURS.bit,
+            Source.CONTENT_BASED.bit,
+            Source.POPULAR.bit,
+        ],
+        np.uint8,
+    ),
+    reason=np.array([bits("category", "new"), bits("category", "popular"), bits("popular")], np.uint8),
+)
 
 
 def test_the_body_is_the_golden_one() -> None:

@@ -100,9 +100,7 @@ def test_a_pseudonym_is_keyed_by_a_secret_that_the_house_makes_and_all_readers_s
     assert (settings.home / PSEUDONYM_KEY).stat().st_mode & 0o777 == 0o600
 
 
-def test_metrics_count_lists_by_surface_route_method_and_source(
-    start: Start, publish: Publish, person: Person
-) -> None:
+def test_metrics_count_lists_by_surface_route_method_and_source(start: Start, publish: Publish, person: Person) -> None:
     release = publish()
     client = start().test_client()
     before = _lists(client.get("/metrics").text)

@@ -24,8 +24,9 @@ Execute = Callable[..., None]
 SURFACE = Surface.STARTUPS_FOR_DEVELOPER
 
 
-def test_a_write_that_fails_keeps_nobody_from_reading(settings: Settings, start: Start, rows: str, publish: Publish,
-                                                      person: Person) -> None:
+def test_a_write_that_fails_keeps_nobody_from_reading(
+    settings: Settings, start: Start, rows: str, publish: Publish, person: Person
+) -> None:
     with own_redis() as server:
         there = replace(settings, redis_url=Secret(server.url))
         publish_to(there, publish)
@@ -41,8 +42,9 @@ def publish_to(there: Settings, publish: Publish) -> None:
     publish_release(there, publish(), force=True)
 
 
-def test_a_row_that_cannot_be_read_is_one_owners_trouble(settings: Settings, start: Start, rows: str, publish: Publish,
-                                                         execute: Execute) -> None:
+def test_a_row_that_cannot_be_read_is_one_owners_trouble(
+    settings: Settings, start: Start, rows: str, publish: Publish, execute: Execute
+) -> None:
     publish()
     bad, good = str(uuid.uuid4()), str(uuid.uuid4())
     for owner in (bad, good):
@@ -55,15 +57,18 @@ def test_a_row_that_cannot_be_read_is_one_owners_trouble(settings: Settings, sta
     assert (body["source"], body["degraded"]) == ("live", False)
 
 
-def test_a_slow_search_keeps_nobody_from_a_list(settings: Settings, start: Start, rows: str, publish: Publish,
-                                                execute: Execute) -> None:
+def test_a_slow_search_keeps_nobody_from_a_list(
+    settings: Settings, start: Start, rows: str, publish: Publish, execute: Execute
+) -> None:
     publish()
     app, newcomer = start(replace(settings, database_timeout_s=0.5)), str(uuid.uuid4())
     execute("INSERT INTO users (id, role, interests) VALUES (%s, 'developer', 'games')", newcomer)
     execute("ALTER TABLE users RENAME TO people")
-    execute("CREATE OR REPLACE VIEW matchbook_users AS SELECT id AS user_id, role, created_at, updated_at, "
-            "CASE WHEN pg_sleep(0.2) IS NULL THEN name ELSE name END AS name, headline, skills, interests, location, "
-            "opted_out_at FROM people")
+    execute(
+        "CREATE OR REPLACE VIEW matchbook_users AS SELECT id AS user_id, role, created_at, updated_at, "
+        "CASE WHEN pg_sleep(0.2) IS NULL THEN name ELSE name END AS name, headline, skills, interests, location, "
+        "opted_out_at FROM people"
+    )
     assert app.test_client().get(f"/api/find/{SURFACE}/owners?q=ada").status_code == 503
     body = ask(app, newcomer)
     assert (body["source"], body["degraded"]) == ("live", False)
@@ -77,8 +82,9 @@ def test_a_refusal_begins_no_pause_and_silence_does() -> None:
         assert breaker.down is down
 
 
-def test_a_failover_behind_one_name_is_followed(settings: Settings, start: Start, rows: str, publish: Publish,
-                                                person: Person) -> None:
+def test_a_failover_behind_one_name_is_followed(
+    settings: Settings, start: Start, rows: str, publish: Publish, person: Person
+) -> None:
     """The connections stay open and lead to the demoted server; new ones lead to the primary."""
     with own_redis() as old, own_redis() as new:
         proxy = Proxy("127.0.0.1", old.port)

@@ -47,9 +47,7 @@ def test_pages_put_together_are_the_list(app: Flask, person: Person) -> None:
     assert pages[-1]["reason"] == "the list has 20 places, all before the offset"
 
 
-def test_filters_are_applied_to_the_whole_stored_list_in_its_order(
-    app: Flask, person: Person, planted: World
-) -> None:
+def test_filters_are_applied_to_the_whole_stored_list_in_its_order(app: Flask, person: Person, planted: World) -> None:
     owner = person(Role.DEVELOPER, 4)
     whole = ids(ask(app, owner, {"limit": 100}))
     kind = dict(zip(planted.startups.ids.ids.tolist(), planted.startup_profiles["type"], strict=True))

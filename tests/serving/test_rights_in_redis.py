@@ -47,8 +47,9 @@ def refusals(server: OwnRedis) -> set[str]:
 
 
 @pytest.mark.parametrize("protocol", ["", "?protocol=2", "?protocol=3", "?protocol=3&decode_responses=true"])
-def test_everything_works_with_the_documented_rights(settings: Settings, server: OwnRedis, start: Start, rows: str,
-                                                     publish: Publish, person: Person, protocol: str) -> None:
+def test_everything_works_with_the_documented_rights(
+    settings: Settings, server: OwnRedis, start: Start, rows: str, publish: Publish, person: Person, protocol: str
+) -> None:
     writer = replace(settings, redis_url=Secret(settings.redis_url.reveal() + protocol))
     reader = as_user(settings, server, "web", reader_rights(settings.namespace), protocol)
     first, second = publish(day=10), publish(day=11)
@@ -77,10 +78,19 @@ def walk(app: Flask, owner: str, other: str) -> None:
     """Whatever the reader can be asked."""
     client = app.test_client()
     at = f"/api/recommendations/{SURFACE}"
-    for path in (f"{at}/{owner}", f"{at}/{uuid.uuid4()}", f"{at}/popular", f"{at}/trending", "/health", "/health/ready",
-                 "/metrics", "/api/releases", f"/api/explain/{SURFACE}/{owner}",
-                 *([f"/api/compare/{SURFACE}/{owner}?release={other}"] if other else []),
-                 f"/api/find/{SURFACE}/owners?q={owner[:8]}"):
+    for path in (
+        f"{at}/{owner}",
+        f"{at}/{uuid.uuid4()}",
+        f"{at}/popular",
+        f"{at}/trending",
+        "/health",
+        "/health/ready",
+        "/metrics",
+        "/api/releases",
+        f"/api/explain/{SURFACE}/{owner}",
+        *([f"/api/compare/{SURFACE}/{owner}?release={other}"] if other else []),
+        f"/api/find/{SURFACE}/owners?q={owner[:8]}",
+    ):
         answer = client.get(path)
         assert answer.status_code == 200, (path, answer.text)
         assert "NOPERM" not in answer.text, path
@@ -103,11 +113,13 @@ def test_a_reader_may_not_move_the_pointer(settings: Settings, server: OwnRedis,
         client.set(f"{settings.namespace}:current", "mine")
 
 
-@pytest.mark.parametrize("forbidden", ["info", "memory", "config", "client", "xinfo", "object", "latency", "command",
-                                       "acl", "dbsize", "debug"])
-def test_a_command_that_is_only_nice_to_have_may_be_forbidden(settings: Settings, server: OwnRedis, publish: Publish,
-                                                              start: Start, rows: str, person: Person,
-                                                              forbidden: str) -> None:
+@pytest.mark.parametrize(
+    "forbidden",
+    ["info", "memory", "config", "client", "xinfo", "object", "latency", "command", "acl", "dbsize", "debug"],
+)
+def test_a_command_that_is_only_nice_to_have_may_be_forbidden(
+    settings: Settings, server: OwnRedis, publish: Publish, start: Start, rows: str, person: Person, forbidden: str
+) -> None:
     """As hosted servers do it: everything but one command."""
     poor = as_user(settings, server, "pipe", f"~* &* +@all -{forbidden}")
     publish()

@@ -28,8 +28,11 @@ def port(publish: Publish, served: Served) -> int:
 def test_answers_come_while_slow_clients_hold_their_connections(port: int, person: Callable[[Role, int], str]) -> None:
     owner = person(Role.DEVELOPER, 4)
     asked = Request(f"http://127.0.0.1:{port}{AT}/{owner}")
-    posted = Request(f"http://127.0.0.1:{port}{AT}/many", data=json.dumps({"ids": [owner]}).encode(),
-                     headers={"Content-Type": "application/json"})
+    posted = Request(
+        f"http://127.0.0.1:{port}{AT}/many",
+        data=json.dumps({"ids": [owner]}).encode(),
+        headers={"Content-Type": "application/json"},
+    )
     for kinds in ({kind: sent} for kind, sent in KINDS.items()):
         answered(port, kinds, asked, posted)
     answered(port, KINDS, asked, posted)

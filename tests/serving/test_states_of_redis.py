@@ -30,20 +30,60 @@ from tests.serving.since.conftest import event
 SURFACE = Surface.STARTUPS_FOR_DEVELOPER
 AT = f"/api/recommendations/{SURFACE}"
 Start, Publish, Person = Callable[..., Flask], Callable[..., str], Callable[[Role, int], str]
-COLUMNS = ("known owner", "newcomer", "popular", "many", "post event", "/health", "refresh", "drain", "publish",
-           "after the drain")
+COLUMNS = (
+    "known owner",
+    "newcomer",
+    "popular",
+    "many",
+    "post event",
+    "/health",
+    "refresh",
+    "drain",
+    "publish",
+    "after the drain",
+)
 TABLE = {
     "well": ("own", "own", "popular", "own", "202", "healthy", "done", "done", "done", "healthy"),
     "absent": ("own!", "own!", "popular!", "own!", "503", "degraded", "fails", "fails", "fails", "degraded"),
     "empty": ("own!", "own!", "popular!", "own!", "202", "degraded", "nothing", "restores", "done", "healthy"),
-    "another namespace's": ("own!", "own!", "popular!", "own!", "202", "degraded", "nothing", "restores", "done",
-                            "healthy"),
+    "another namespace's": (
+        "own!",
+        "own!",
+        "popular!",
+        "own!",
+        "202",
+        "degraded",
+        "nothing",
+        "restores",
+        "done",
+        "healthy",
+    ),
     "expired": ("own!", "own!", "popular!", "own!", "202", "degraded", "done", "restores", "done", "healthy"),
-    "evicted: one surface": ("own!", "own", "popular", "own!", "202", "degraded", "done", "restores", "done",
-                             "healthy"),
+    "evicted: one surface": (
+        "own!",
+        "own",
+        "popular",
+        "own!",
+        "202",
+        "degraded",
+        "done",
+        "restores",
+        "done",
+        "healthy",
+    ),
     "half loaded": ("own!", "own", "popular", "own!", "202", "degraded", "done", "restores", "done", "healthy"),
-    "older than what was published": ("own", "own", "popular", "own", "202", "healthy", "done", "restores", "done",
-                                      "healthy"),
+    "older than what was published": (
+        "own",
+        "own",
+        "popular",
+        "own",
+        "202",
+        "healthy",
+        "done",
+        "restores",
+        "done",
+        "healthy",
+    ),
     "read-only": ("own", "own", "popular", "own", "503", "healthy", "fails", "fails", "fails", "healthy"),
     "full": ("own", "own", "popular", "own", "503", "healthy", "fails", "fails", "fails", "healthy"),
     "evicts": ("own", "own", "popular", "own", "202", "degraded", "done", "done", "done", "degraded"),
@@ -100,22 +140,35 @@ class Scene:
 
 
 @pytest.mark.parametrize("state", list(TABLE))
-def test_a_state(state: str, server: OwnRedis, settings: Settings, wires: Wires, start: Start, rows: str,
-                 publish: Publish, person: Person, execute: Callable[..., None]) -> None:
+def test_a_state(
+    state: str,
+    server: OwnRedis,
+    settings: Settings,
+    wires: Wires,
+    start: Start,
+    rows: str,
+    publish: Publish,
+    person: Person,
+    execute: Callable[..., None],
+) -> None:
     scene = Scene(server, Keys(settings.namespace), publish(day=10), publish(day=11), wires)
     owner, newcomer = person(Role.DEVELOPER, 4), str(uuid.uuid4())
     execute("INSERT INTO users (id, role, interests) VALUES (%s, 'developer', 'games')", newcomer)
     scene.begin(state)
     app = start(replace(wires.settings, redis_timeout_s=2.0, database_timeout_s=10.0, live_budget_s=20.0))
     assert dict(zip(COLUMNS, seen(app, wires.settings, scene, owner, newcomer), strict=True)) == dict(
-        zip(COLUMNS, TABLE[state], strict=True))
+        zip(COLUMNS, TABLE[state], strict=True)
+    )
 
 
 def seen(app: Flask, settings: Settings, scene: Scene, owner: str, newcomer: str) -> list[str]:
     client = app.test_client()
-    found = [told(client.get(f"{AT}/{owner}").get_json()), told(client.get(f"{AT}/{newcomer}").get_json()),
-             told(client.get(f"{AT}/popular").get_json()),
-             told(client.post(f"{AT}/many", json={"ids": [owner]}).get_json()["lists"][owner])]
+    found = [
+        told(client.get(f"{AT}/{owner}").get_json()),
+        told(client.get(f"{AT}/{newcomer}").get_json()),
+        told(client.get(f"{AT}/popular").get_json()),
+        told(client.post(f"{AT}/many", json={"ids": [owner]}).get_json()["lists"][owner]),
+    ]
     found.append(str(client.post("/api/events", json={"events": [event(owner, str(uuid.uuid4()))]}).status_code))
     found.append(status(app))
     found.append(outcome(lambda: refresh_trending(settings, datetime.now(UTC))["release"]))
@@ -157,9 +210,16 @@ def test_the_guide_shows_the_table() -> None:
         assert f"| {state} | {' | '.join(cells)} |" in page, state
 
 
-def test_who_opts_out_while_redis_has_nothing_is_in_no_list(server: OwnRedis, settings: Settings, wires: Wires,
-                                                            start: Start, rows: str, publish: Publish, person: Person,
-                                                            execute: Callable[..., None]) -> None:
+def test_who_opts_out_while_redis_has_nothing_is_in_no_list(
+    server: OwnRedis,
+    settings: Settings,
+    wires: Wires,
+    start: Start,
+    rows: str,
+    publish: Publish,
+    person: Person,
+    execute: Callable[..., None],
+) -> None:
     """PostgreSQL is the truth: Redis empty, the reader restarted, no drain runs; then no release can be restored."""
     publish()
     server.client.flushall()
@@ -181,13 +241,18 @@ def first_of(app: Flask, owner: str) -> str:
     return str(app.test_client().get(f"{AT}/{owner}").get_json()["startups"][0]["id"])
 
 
-def test_a_full_redis_is_emptied_by_the_drain(server: OwnRedis, settings: Settings, start: Start, rows: str,
-                                              publish: Publish, person: Person) -> None:
+def test_a_full_redis_is_emptied_by_the_drain(
+    server: OwnRedis, settings: Settings, start: Start, rows: str, publish: Publish, person: Person
+) -> None:
     """What waits is kept and leaves the stream, though nothing can be written."""
     publish()
     app = start()
-    assert app.test_client().post("/api/events", json={"events": [
-        event(person(Role.DEVELOPER, 4), str(uuid.uuid4()))]}).status_code == 202
+    assert (
+        app.test_client()
+        .post("/api/events", json={"events": [event(person(Role.DEVELOPER, 4), str(uuid.uuid4()))]})
+        .status_code
+        == 202
+    )
     drain_events(settings)
     app.test_client().post("/api/events", json={"events": [event(person(Role.DEVELOPER, 4), str(uuid.uuid4()))]})
     server.client.config_set("maxmemory", 1)
@@ -198,8 +263,9 @@ def test_a_full_redis_is_emptied_by_the_drain(server: OwnRedis, settings: Settin
     assert drain_events(settings)["drained"] == 0
 
 
-def test_nothing_that_never_was_live_is_served(server: OwnRedis, settings: Settings, start: Start, rows: str,
-                                               publish: Publish) -> None:
+def test_nothing_that_never_was_live_is_served(
+    server: OwnRedis, settings: Settings, start: Start, rows: str, publish: Publish
+) -> None:
     """A release that is stored only, as the gate leaves it, is no list for anybody."""
     first, held_back = publish(day=10), publish(day=11)
     log = settings.artifacts / "publishes.jsonl"
@@ -218,8 +284,9 @@ def test_live_lists_are_kept_from_expiring(server: OwnRedis, settings: Settings,
 
 
 @pytest.mark.parametrize(("configuration", "said"), [({"cluster_enabled": "yes"}, "Redis Cluster")])
-def test_a_cluster_is_refused_in_one_sentence(settings: Settings, configuration: dict[str, str], said: str,
-                                              start: Start, tmp_path: Path) -> None:
+def test_a_cluster_is_refused_in_one_sentence(
+    settings: Settings, configuration: dict[str, str], said: str, start: Start, tmp_path: Path
+) -> None:
     with own_redis(**configuration) as cluster:
         there = replace(settings, redis_url=Secret(cluster.url))
         with pytest.raises(MatchbookError, match=said):
@@ -236,9 +303,12 @@ def test_what_a_server_says_of_itself() -> None:
     assert evicting({}) == evicting({"maxmemory_policy": "allkeys-lru", "maxmemory": 0}) == ""
     for policy in ("volatile-lru", "volatile-ttl", "volatile-random", "volatile-lfu", "allkeys-lru", "allkeys-random"):
         assert policy in evicting({"maxmemory_policy": policy, "maxmemory": 1})
-    for word, told in (("MOVED 3 127.0.0.1:1", "Cluster"), ("CROSSSLOT Keys in request", "Cluster"),
-                       ("CLUSTERDOWN Hash slot not served", "Cluster"), ("OOM command not allowed", "full"),
-                       ("READONLY You can't write", "primary"), ("unknown command 'LPOS'", "6.2")):
+    for word, told in (
+        ("MOVED 3 127.0.0.1:1", "Cluster"),
+        ("CROSSSLOT Keys in request", "Cluster"),
+        ("CLUSTERDOWN Hash slot not served", "Cluster"),
+        ("OOM command not allowed", "full"),
+        ("READONLY You can't write", "primary"),
+        ("unknown command 'LPOS'", "6.2"),
+    ):
         assert told in hint(word)
-
-

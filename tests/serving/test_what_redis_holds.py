@@ -49,8 +49,9 @@ def owners(person: Person) -> tuple[str, str]:
 
 
 @pytest.fixture
-def filled(settings: Settings, server: OwnRedis, start: Start, rows: str, publish: Publish,
-           owners: tuple[str, str]) -> redis.Redis:
+def filled(
+    settings: Settings, server: OwnRedis, start: Start, rows: str, publish: Publish, owners: tuple[str, str]
+) -> redis.Redis:
     """A Redis in which every kind of key is there."""
     publish()
     client = start().test_client()
@@ -62,8 +63,9 @@ def filled(settings: Settings, server: OwnRedis, start: Start, rows: str, publis
 
 
 @pytest.mark.parametrize("content", CONTENTS)
-def test_a_reader_starts_and_answers(content: str, filled: redis.Redis, start: Start, settings: Settings,
-                                     owners: tuple[str, str]) -> None:
+def test_a_reader_starts_and_answers(
+    content: str, filled: redis.Redis, start: Start, settings: Settings, owners: tuple[str, str]
+) -> None:
     kept = {key: filled.dump(key) for key in filled.keys("*")}
     for key in kept:
         filled.flushall()
@@ -87,8 +89,9 @@ def test_a_reader_starts_and_answers(content: str, filled: redis.Redis, start: S
 
 
 @pytest.mark.parametrize("content", CONTENTS)
-def test_a_key_of_one_owner_is_nobody_elses_trouble(content: str, filled: redis.Redis, start: Start,
-                                                    settings: Settings, owners: tuple[str, str]) -> None:
+def test_a_key_of_one_owner_is_nobody_elses_trouble(
+    content: str, filled: redis.Redis, start: Start, settings: Settings, owners: tuple[str, str]
+) -> None:
     broken, other = owners
     since = Keys(settings.namespace).since(Entity.USER, broken)
     filled.delete(since)
@@ -103,8 +106,9 @@ def test_a_key_of_one_owner_is_nobody_elses_trouble(content: str, filled: redis.
     assert client.post("/api/events", json={"events": [event(broken, str(uuid.uuid4()))]}).status_code == 202
 
 
-def test_a_damaged_list_is_its_owners_trouble(filled: redis.Redis, start: Start, settings: Settings,
-                                              owners: tuple[str, str]) -> None:
+def test_a_damaged_list_is_its_owners_trouble(
+    filled: redis.Redis, start: Start, settings: Settings, owners: tuple[str, str]
+) -> None:
     broken, other = owners
     app = start()
     release = app.extensions["matchbook"].releases.held.id
@@ -113,8 +117,12 @@ def test_a_damaged_list_is_its_owners_trouble(filled: redis.Redis, start: Start,
     assert whole is not None
     chance = random.Random(7)
     app.testing = False
-    for damage in (whole[:7], whole[:12] + b"\xff" * (len(whole) - 12), b"\x01\xff\xff" + whole[3:],
-                   *(_damaged(whole, chance) for _ in range(50))):
+    for damage in (
+        whole[:7],
+        whole[:12] + b"\xff" * (len(whole) - 12),
+        b"\x01\xff\xff" + whole[3:],
+        *(_damaged(whole, chance) for _ in range(50)),
+    ):
         filled.hset(key, field, damage)
         lists = app.test_client().post(f"{AT}/many", json={"ids": owners}).get_json()["lists"]
         assert lists[broken]["startups"] and lists[other]["degraded"] is False, damage.hex()

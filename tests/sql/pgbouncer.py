@@ -37,7 +37,8 @@ def pgbouncer(folder: Path, url: str) -> Iterator[str]:
     (folder / "pgbouncer.ini").write_text(
         f"[databases]\n{database} = host={parts.hostname} port={parts.port}\n[pgbouncer]\nlisten_addr = 127.0.0.1\n"
         f"listen_port = {port}\nauth_type = scram-sha-256\nauth_file = {folder}/users.txt\nunix_socket_dir =\n"
-        "pool_mode = transaction\ndefault_pool_size = 1\n")
+        "pool_mode = transaction\ndefault_pool_size = 1\n"
+    )
     command = [program, "-q", str(folder / "pgbouncer.ini")]
     if os.geteuid() == 0:  # it refuses to run as root
         command[1:1] = ["-u", "nobody"]

@@ -37,8 +37,9 @@ def owned(settings: Settings) -> Settings:
     with transaction(engine(settings)) as connection:
         connection.execute(text("INSERT INTO users (id, role, name) VALUES (:u, 'developer', 'Ada')"), {"u": USER})
         connection.execute(text("INSERT INTO startups (id, name) VALUES (:s, 'Engines')"), {"s": STARTUP})
-        connection.execute(text("INSERT INTO user_interactions VALUES (:u, :s, 'like', '2023-06-01')"),
-                           {"u": USER, "s": STARTUP})
+        connection.execute(
+            text("INSERT INTO user_interactions VALUES (:u, :s, 'like', '2023-06-01')"), {"u": USER, "s": STARTUP}
+        )
     return settings
 
 
@@ -89,13 +90,16 @@ def test_the_reader_needs_no_more_than_its_grants(login: Login) -> None:
     reader = login("reader")
     ask_everything(reader)
     with psycopg2.connect(reader.database_url.reveal()) as connection, connection.cursor() as cursor:
-        cursor.execute("SELECT relname FROM pg_class WHERE relkind IN ('r', 'v') "
-                       "AND relnamespace = 'public'::regnamespace")
+        cursor.execute(
+            "SELECT relname FROM pg_class WHERE relkind IN ('r', 'v') AND relnamespace = 'public'::regnamespace"
+        )
         relations = {name for (name,) in cursor.fetchall()}
-        cursor.execute("SELECT relname FROM pg_class WHERE relkind IN ('r', 'v') "
-                       "AND relnamespace = 'public'::regnamespace AND (has_table_privilege(oid, 'SELECT') "
-                       "OR has_table_privilege(oid, 'INSERT') OR has_table_privilege(oid, 'UPDATE') "
-                       "OR has_table_privilege(oid, 'DELETE'))")
+        cursor.execute(
+            "SELECT relname FROM pg_class WHERE relkind IN ('r', 'v') "
+            "AND relnamespace = 'public'::regnamespace AND (has_table_privilege(oid, 'SELECT') "
+            "OR has_table_privilege(oid, 'INSERT') OR has_table_privilege(oid, 'UPDATE') "
+            "OR has_table_privilege(oid, 'DELETE'))"
+        )
         mine = {name for (name,) in cursor.fetchall()}
         assert mine == {"matchbook_users", "matchbook_startups", "matchbook_interactions"} < relations
         with pytest.raises(psycopg2.errors.InsufficientPrivilege):
@@ -108,8 +112,9 @@ def test_a_reader_with_nothing_but_the_views_knows_newcomers(owned: Settings) ->
     name = f"bare_{uuid.uuid4().hex[:8]}"
     with transaction(engine(owned)) as connection:
         connection.execute(text(f"CREATE ROLE {name} LOGIN PASSWORD 'secret'"))
-        connection.execute(text("GRANT SELECT ON matchbook_users, matchbook_startups, matchbook_interactions "
-                                f"TO {name}"))
+        connection.execute(
+            text(f"GRANT SELECT ON matchbook_users, matchbook_startups, matchbook_interactions TO {name}")
+        )
     try:
         ask_everything(as_user(owned, name))
     finally:
@@ -159,8 +164,13 @@ def work(pipeline: Settings) -> None:
 
 
 def post_one(settings: Settings) -> None:
-    fields: dict[str, Any] = {"event_id": str(uuid.uuid4()), "user_id": str(USER), "startup_id": str(STARTUP),
-                              "type": "view", "at": datetime.now(UTC).isoformat()}
+    fields: dict[str, Any] = {
+        "event_id": str(uuid.uuid4()),
+        "user_id": str(USER),
+        "startup_id": str(STARTUP),
+        "type": "view",
+        "at": datetime.now(UTC).isoformat(),
+    }
     with redis.Redis.from_url(settings.redis_url.reveal()) as client:
         client.xadd(Keys(settings.namespace).events, fields)
 
@@ -175,8 +185,10 @@ def test_what_is_not_granted_is_said_as_it_is(owned: Settings) -> None:
     try:
         with pytest.raises(ServiceError, match=r"PostgreSQL refused: permission denied .*python -m pipelines grants"):
             database.owner(Entity.USER, str(USER), VALUES["as_of"])
-        with pytest.raises(ServiceError, match=r"refused: permission denied .*python -m pipelines grants"), \
-                transaction(engine(poor)) as connection:
+        with (
+            pytest.raises(ServiceError, match=r"refused: permission denied .*python -m pipelines grants"),
+            transaction(engine(poor)) as connection,
+        ):
             connection.execute(text("SELECT * FROM matchbook_users"))
         assert not any(breaker.down for breaker in database.breakers.values())
     finally:
@@ -186,11 +198,17 @@ def test_what_is_not_granted_is_said_as_it_is(owned: Settings) -> None:
             connection.execute(text(f"DROP ROLE {name}"))
 
 
-@pytest.mark.parametrize("right", [
-    "SELECT ON matchbook_users", "SELECT ON matchbook_startups", "SELECT ON matchbook_interactions",
-    "EXECUTE ON FUNCTION matchbook_was_erased(uuid)",
-    "EXECUTE ON FUNCTION matchbook_dismissed_by(uuid, timestamptz)",
-    "EXECUTE ON FUNCTION matchbook_dismissers_of(uuid, timestamptz)"])
+@pytest.mark.parametrize(
+    "right",
+    [
+        "SELECT ON matchbook_users",
+        "SELECT ON matchbook_startups",
+        "SELECT ON matchbook_interactions",
+        "EXECUTE ON FUNCTION matchbook_was_erased(uuid)",
+        "EXECUTE ON FUNCTION matchbook_dismissed_by(uuid, timestamptz)",
+        "EXECUTE ON FUNCTION matchbook_dismissers_of(uuid, timestamptz)",
+    ],
+)
 def test_a_right_that_lacks_is_no_health(login: Login, owned: Settings, right: str) -> None:
     """Without it newcomers have no list of their own: the sign of life tells, before anybody asks."""
     database = Database(login("reader"))
@@ -204,10 +222,14 @@ def test_a_right_that_lacks_is_no_health(login: Login, owned: Settings, right: s
         database.close()
 
 
-@pytest.mark.parametrize(("change", "said"), [
-    ({"password": "wrong"}, r"refused.*password authentication failed.*check the user"),
-    ({"database": "nowhere"}, r"refused.*does not exist.*check the user"),
-    ({"port": 1}, r"does not answer.*Connection refused")])
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"password": "wrong"}, r"refused.*password authentication failed.*check the user"),
+        ({"database": "nowhere"}, r"refused.*does not exist.*check the user"),
+        ({"port": 1}, r"does not answer.*Connection refused"),
+    ],
+)
 def test_a_connection_that_fails_says_how(owned: Settings, change: dict[str, Any], said: str) -> None:
     url = make_url(owned.sqlalchemy_url).set(**change)
     wrong = replace(owned, database_url=Secret(url.render_as_string(hide_password=False)))
@@ -222,8 +244,10 @@ def test_a_connection_that_fails_says_how(owned: Settings, change: dict[str, Any
 def test_a_question_that_takes_too_long_is_no_silence(owned: Settings) -> None:
     database = Database(replace(owned, database_timeout_s=0.2))
     try:
-        with pytest.raises(ServiceError, match=r"refused: canceling statement due to.* took longer"), \
-                database._connection(PAGE) as connection:
+        with (
+            pytest.raises(ServiceError, match=r"refused: canceling statement due to.* took longer"),
+            database._connection(PAGE) as connection,
+        ):
             connection.execute(text("SELECT pg_sleep(30)"))
         assert not database.breakers[PAGE].down
         database.ping()
@@ -252,16 +276,19 @@ def test_nothing_is_left_behind_in_the_pool(owned: Settings, tmp_path: Path) -> 
         pooled = replace(owned, database_url=Secret(address), database_timeout_s=0.7)
         database = Database(pooled)
         with database._connection(PAGE) as connection:
-            told = connection.execute(text("SELECT current_setting('statement_timeout'), "
-                                           "current_setting('transaction_read_only')")).one()
+            told = connection.execute(
+                text("SELECT current_setting('statement_timeout'), current_setting('transaction_read_only')")
+            ).one()
             assert tuple(told) == ("700ms", "on")
         with transaction(engine(pooled)) as connection:
             connection.execute(text("CREATE TEMPORARY TABLE t (n int) ON COMMIT DROP"))
             assert connection.scalar(text("SELECT current_setting('timezone')")) == "UTC"
         migrate(engine(pooled))
         with psycopg2.connect(address) as raw, raw.cursor() as cursor:
-            cursor.execute("SELECT current_setting('statement_timeout'), current_setting('transaction_read_only'), "
-                           "(SELECT count(*) FROM pg_locks WHERE locktype = 'advisory')")
+            cursor.execute(
+                "SELECT current_setting('statement_timeout'), current_setting('transaction_read_only'), "
+                "(SELECT count(*) FROM pg_locks WHERE locktype = 'advisory')"
+            )
             assert cursor.fetchone() == ("0", "off", 0)
         raw.close()
         database.close()

@@ -48,9 +48,14 @@ def test_two_at_once_migrate_once(empty: Settings) -> None:
     assert sorted(applied) == sorted(OWN | PLATFORM)
 
 
-@pytest.mark.parametrize("theirs", ["CREATE TABLE users (login text)",
-                                    "CREATE VIEW matchbook_startups AS SELECT 1 AS startup_id",
-                                    "CREATE TABLE user_interactions (who int)"])
+@pytest.mark.parametrize(
+    "theirs",
+    [
+        "CREATE TABLE users (login text)",
+        "CREATE VIEW matchbook_startups AS SELECT 1 AS startup_id",
+        "CREATE TABLE user_interactions (who int)",
+    ],
+)
 def test_a_platform_of_its_own_is_left_alone(empty: Settings, theirs: str) -> None:
     db = postgres.engine(empty)
     with postgres.transaction(db) as connection:
@@ -65,9 +70,12 @@ def test_every_broken_promise_is_named_at_once(settings: Settings) -> None:
     with postgres.transaction(db) as connection:
         connection.execute(text("DROP VIEW matchbook_startups"))
         connection.execute(text("DROP VIEW matchbook_users"))
-        connection.execute(text(
-            "CREATE VIEW matchbook_users AS SELECT id::text AS user_id, role::varchar(9), updated_at, name, headline, "
-            "created_at AT TIME ZONE 'UTC' AS created_at, skills, interests, opted_out_at FROM users"))
+        connection.execute(
+            text(
+                "CREATE VIEW matchbook_users AS SELECT id::text AS user_id, role::varchar(9), updated_at, name, "
+                "headline, created_at AT TIME ZONE 'UTC' AS created_at, skills, interests, opted_out_at FROM users"
+            )
+        )
     with pytest.raises(ContractError) as broken:
         check_contract(db)
     said = str(broken.value)

@@ -18,13 +18,28 @@ from pipelines.postgres import copy_out, engine, rows, transaction
 
 USER, STARTUP = UUID(int=1), UUID(int=2)
 VALUES: dict[str, Any] = {
-    "as_of": datetime(2024, 1, 1, tzinfo=UTC), "since": datetime(2023, 1, 1, tzinfo=UTC), "kinds": ["view", "like"],
-    "held": [USER, STARTUP], "users": [USER], "startups": [STARTUP], "owner": USER, "user_id": USER,
-    "startup_id": STARTUP, "ids": [USER, STARTUP],
+    "as_of": datetime(2024, 1, 1, tzinfo=UTC),
+    "since": datetime(2023, 1, 1, tzinfo=UTC),
+    "kinds": ["view", "like"],
+    "held": [USER, STARTUP],
+    "users": [USER],
+    "startups": [STARTUP],
+    "owner": USER,
+    "user_id": USER,
+    "startup_id": STARTUP,
+    "ids": [USER, STARTUP],
     "earliest": datetime(1990, 1, 1, tzinfo=UTC),
-    "word": "a", "words": "'a':*", "first": UUID(int=0), "last": UUID(int=9),
-    "roles": ["investor"], "most": 5, "attribution_s": 604_800, "same_act_s": 300,
-    "week": datetime(2023, 12, 25, tzinfo=UTC), "built": datetime(2023, 12, 20, tzinfo=UTC)}
+    "word": "a",
+    "words": "'a':*",
+    "first": UUID(int=0),
+    "last": UUID(int=9),
+    "roles": ["investor"],
+    "most": 5,
+    "attribution_s": 604_800,
+    "same_act_s": 300,
+    "week": datetime(2023, 12, 25, tzinfo=UTC),
+    "built": datetime(2023, 12, 20, tzinfo=UTC),
+}
 
 
 _ID = "('00000000-0000-0000-0000-' || lpad(to_hex({}), 12, '0'))::uuid"
@@ -39,7 +54,8 @@ FILL = (
     f"INSERT INTO matchbook_interaction_counts SELECT 'user', {_ID.format('n')}, n FROM generate_series(1, 5000) n",
     f"INSERT INTO matchbook_interaction_counts SELECT 'startup', {_ID.format('n')}, n FROM generate_series(1, 900) n",
     "INSERT INTO matchbook_counted (as_of) VALUES ('2023-12-01')",
-    "ANALYZE")
+    "ANALYZE",
+)
 
 
 def parameters(name: str) -> dict[str, Any]:
@@ -107,8 +123,12 @@ def test_an_unknown_query_names_the_known_ones() -> None:
 
 def test_the_indexes_of_the_seeds_stand_once(db: Engine) -> None:
     with transaction(db) as connection:
-        found = {row.indexname: row.indexdef for row in connection.execute(text(
-            "SELECT indexname, indexdef FROM pg_indexes WHERE tablename = 'user_interactions'"))}
+        found = {
+            row.indexname: row.indexdef
+            for row in connection.execute(
+                text("SELECT indexname, indexdef FROM pg_indexes WHERE tablename = 'user_interactions'")
+            )
+        }
     assert found["idx_user_interactions_user_id"].endswith("(user_id, created_at)")  # N09
     assert found["idx_user_interactions_startup_user"].endswith("(startup_id, user_id)")  # N10, R26
     assert len(found) == len({definition.split(" ON ")[1] for definition in found.values()})
@@ -116,15 +136,21 @@ def test_the_indexes_of_the_seeds_stand_once(db: Engine) -> None:
 
 def test_the_state_of_a_cutoff_hides_what_came_later(db: Engine) -> None:
     with transaction(db) as connection:
-        connection.execute(text(
-            "INSERT INTO users (id, role, created_at, opted_out_at) VALUES "
-            "(:u, 'developer', '2023-01-01', '2024-01-01'), (:v, 'investor', '2024-01-01', NULL), "
-            "(:w, 'x', NULL, '2023-12-31')"),
-            {"u": UUID(int=1), "v": UUID(int=3), "w": UUID(int=4)})
-        connection.execute(text(
-            "INSERT INTO startups (id, created_at, withdrawn_at) VALUES "
-            "(:s, '2023-01-01', '2024-02-01'), (:t, '2023-01-01', '2023-12-31')"),
-            {"s": STARTUP, "t": UUID(int=5)})
+        connection.execute(
+            text(
+                "INSERT INTO users (id, role, created_at, opted_out_at) VALUES "
+                "(:u, 'developer', '2023-01-01', '2024-01-01'), (:v, 'investor', '2024-01-01', NULL), "
+                "(:w, 'x', NULL, '2023-12-31')"
+            ),
+            {"u": UUID(int=1), "v": UUID(int=3), "w": UUID(int=4)},
+        )
+        connection.execute(
+            text(
+                "INSERT INTO startups (id, created_at, withdrawn_at) VALUES "
+                "(:s, '2023-01-01', '2024-02-01'), (:t, '2023-01-01', '2023-12-31')"
+            ),
+            {"s": STARTUP, "t": UUID(int=5)},
+        )
     people = rows(db, "users", as_of=VALUES["as_of"])
     assert [(p.user_id.int, p.opted_out_at is None) for p in people] == [(1, True), (4, False)]
     companies = rows(db, "startups", as_of=VALUES["as_of"])
@@ -133,33 +159,40 @@ def test_the_state_of_a_cutoff_hides_what_came_later(db: Engine) -> None:
 
 def test_somebody_born_late_who_acted_early_exists(db: Engine) -> None:
     with transaction(db) as connection:
-        connection.execute(text("INSERT INTO users (id, role, created_at) VALUES (:u, 'developer', '2024-05-01')"),
-                           {"u": USER})
-        connection.execute(text("INSERT INTO user_interactions VALUES (:u, :s, 'view', '2023-05-01')"),
-                           {"u": USER, "s": STARTUP})
+        connection.execute(
+            text("INSERT INTO users (id, role, created_at) VALUES (:u, 'developer', '2024-05-01')"), {"u": USER}
+        )
+        connection.execute(
+            text("INSERT INTO user_interactions VALUES (:u, :s, 'view', '2023-05-01')"), {"u": USER, "s": STARTUP}
+        )
     assert [p.user_id for p in rows(db, "users", as_of=VALUES["as_of"])] == [USER]
     assert rows(db, "users", as_of=datetime(2023, 5, 1, tzinfo=UTC)) == []  # strictly before
 
 
 def test_an_event_of_both_tables_counts_once_and_an_impression_never(db: Engine) -> None:
     with transaction(db) as connection:
-        connection.execute(text("INSERT INTO user_interactions VALUES (:u, :s, 'like', '2023-05-01')"),
-                           {"u": USER, "s": STARTUP})
-        connection.execute(text(
-            "INSERT INTO matchbook_events (event_id, user_id, startup_id, type, at) VALUES "
-            "('a', :u, :s, 'like', '2023-05-01'), ('b', :u, :s, 'like', '2023-05-02'), "
-            "('c', :u, :s, 'like', '2023-05-02'), "
-            "('d', :u, :s, 'impression', '2023-05-03'), ('e', :u, :s, 'dismiss', '2023-05-03')"),
-            {"u": USER, "s": STARTUP})
+        connection.execute(
+            text("INSERT INTO user_interactions VALUES (:u, :s, 'like', '2023-05-01')"), {"u": USER, "s": STARTUP}
+        )
+        connection.execute(
+            text(
+                "INSERT INTO matchbook_events (event_id, user_id, startup_id, type, at) VALUES "
+                "('a', :u, :s, 'like', '2023-05-01'), ('b', :u, :s, 'like', '2023-05-02'), "
+                "('c', :u, :s, 'like', '2023-05-02'), "
+                "('d', :u, :s, 'impression', '2023-05-03'), ('e', :u, :s, 'dismiss', '2023-05-03')"
+            ),
+            {"u": USER, "s": STARTUP},
+        )
     found = rows(db, "interactions", as_of=VALUES["as_of"])
     assert sorted((r.interaction_type, r.occurred_at.day) for r in found) == [("like", 1), ("like", 2)]
 
 
 def test_copy_binds_values_and_writes_utc(db: Engine, tmp_path: Any) -> None:
     with transaction(db) as connection:
-        connection.execute(text("INSERT INTO users (id, role, name, created_at) "
-                                "VALUES (:u, 'developer', :n, '2023-01-01T02:00+02')"),
-                           {"u": USER, "n": "100% \"O'Hara\"\n:as_of"})
+        connection.execute(
+            text("INSERT INTO users (id, role, name, created_at) VALUES (:u, 'developer', :n, '2023-01-01T02:00+02')"),
+            {"u": USER, "n": '100% "O\'Hara"\n:as_of'},
+        )
     path = tmp_path / "users.csv"
     with path.open("wb") as sink:
         copy_out(db, "users", {"as_of": VALUES["as_of"]}, sink)

@@ -4,5 +4,18 @@ from models.nouns.release.keys import DRAIN_GROUP, OWN, POPULAR_FIELD, Keys, sin
 from models.nouns.release.lists import LIST_FORMAT, LiveList, StoredList, TrendingList, decode_list, encode_lists
 from models.nouns.release.manifest import Release
 
-__all__ = ["DRAIN_GROUP", "LIST_FORMAT", "OWN", "POPULAR_FIELD", "Keys", "LiveList", "Release", "StoredList",
-           "TrendingList", "decode_list", "encode_lists", "since_meaning", "since_value"]
+__all__ = [
+    "DRAIN_GROUP",
+    "LIST_FORMAT",
+    "OWN",
+    "POPULAR_FIELD",
+    "Keys",
+    "LiveList",
+    "Release",
+    "StoredList",
+    "TrendingList",
+    "decode_list",
+    "encode_lists",
+    "since_meaning",
+    "since_value",
+]

@@ -52,8 +52,13 @@ class ShownAnswer:
     def spell(self, owner: str, key: bytes) -> str:
         """The id of this answer to an owner. key: 16 to 64 secret bytes."""
         bits = _SURFACES.index(self.surface) | _METHODS.index(self.method) << 2 | self.live * _LIVE
-        head = _HEAD.pack(ANSWER_FORMAT, bits | self.anyone * _ANYONE, _METHODS.index(self.route), self.day,
-                          bytes.fromhex(self.edition or "0000"))
+        head = _HEAD.pack(
+            ANSWER_FORMAT,
+            bits | self.anyone * _ANYONE,
+            _METHODS.index(self.route),
+            self.day,
+            bytes.fromhex(self.edition or "0000"),
+        )
         words = b"".join(bytes([len(w)]) + w.encode() for w in (self.release, self.experiment, self.arm))
         note = head + words
         return base64.urlsafe_b64encode(note + _signature(note, self._bound(owner), key)).rstrip(b"=").decode()
@@ -65,8 +70,18 @@ class ShownAnswer:
         try:
             _, bits, route, day, edition = _HEAD.unpack_from(note)
             release, experiment, arm = _words(note[_HEAD.size :])
-            return cls(_SURFACES[bits & 3], _METHODS[bits >> 2 & 7], _METHODS[route], release, day, bool(bits & _LIVE),
-                       bool(bits & _ANYONE), experiment, edition.hex() if experiment else "", arm)
+            return cls(
+                _SURFACES[bits & 3],
+                _METHODS[bits >> 2 & 7],
+                _METHODS[route],
+                release,
+                day,
+                bool(bits & _LIVE),
+                bool(bits & _ANYONE),
+                experiment,
+                edition.hex() if experiment else "",
+                arm,
+            )
         except (struct.error, IndexError, ValueError) as error:
             raise DataError(f"expected the id of an answer, got {spelt[:40]!r}") from error
 

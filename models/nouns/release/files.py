@@ -1,10 +1,10 @@
 """A release on disk: the files with its lists, opened only where they are what was written, and its digest.
 
-    releases/20130405T000001Z-3fa92c1b/
-    ├── manifest.json                       Release, with the sha256 of every other file
-    └── startups-for-developer/             <surface with - for />
-        ├── 0000.npz …                      the lists of a shard, see RankedLists
-        └── popular.npz                     the one list for whoever has none
+releases/20130405T000001Z-3fa92c1b/
+├── manifest.json                       Release, with the sha256 of every other file
+└── startups-for-developer/             <surface with - for />
+    ├── 0000.npz …                      the lists of a shard, see RankedLists
+    └── popular.npz                     the one list for whoever has none
 """
 
 from __future__ import annotations

@@ -1,28 +1,28 @@
 """The cache contract: every key in Redis. `pipelines` writes, `serving` reads.
 
-    <ns>:current                        id of the live release; the one pointer, moved by one SET
-    <ns>:history                        list of the ids that were live before, newest first
-    <ns>:publisher, <ns>:fence          the lease of the one publisher at a time, and the newest token handed out
-    <ns>:loading                        set of the ids whose keys may be there though they are neither live nor history
-    <ns>:release:<id>:manifest          JSON, see Release
-    <ns>:release:<id>:<surface>         hash: owner's 16 id bytes -> encoded list; field * holds the popular list
-    <ns>:release:<id>:items:<entity>    npz: ids and facets behind the item numbers of the lists
-    <ns>:trending:<surface>             encoded ids and scores, refreshed between builds, see TrendingList
-    <ns>:live:<id>:<surface>:<owner>    a list computed live, short lived, see LiveList
-    <ns>:flight:<id>:<surface>:<owner>  who is computing that list now, or that it failed a moment ago; very short lived
-    <ns>:count:<entity>:<id>            an interaction count in decimal, short lived (H03)
-    <ns>:since:<entity>:<id>            hash: 16 id bytes of whom or what this owner met since the oldest loaded build,
-                                        or owns -> see `since_value`; both sides of an event are written, lives as long
-                                        as lists do
-    <ns>:hidden:<entity>                set of 16 id bytes: withdrawn startups, people who opted out
-    <ns>:hidden:version                 grows when one of those sets, or that of the erased, has changed
-    <ns>:erased                         hash of the marks of erased people, and the key of the marks, see Erased.fields
-    <ns>:events                         stream of posted events, read by the consumer group `drain`, see Event.entry
-    <ns>:drain                          hash: what the drain has done and read so far, for the next one and for metrics
-    <ns>:earnings                       JSON, what answers earned of late, for metrics (docs/experiments.md)
-    <ns>:rate:<caller>:<minute>         how often a caller has asked within a minute
-    <ns>:posted:<caller>:<minute>       how many events it has posted within a minute
-    <ns>:claimed:<caller>:<day>         about how many bytes of since hashes its events made within a day
+<ns>:current                        id of the live release; the one pointer, moved by one SET
+<ns>:history                        list of the ids that were live before, newest first
+<ns>:publisher, <ns>:fence          the lease of the one publisher at a time, and the newest token handed out
+<ns>:loading                        set of the ids whose keys may be there though they are neither live nor history
+<ns>:release:<id>:manifest          JSON, see Release
+<ns>:release:<id>:<surface>         hash: owner's 16 id bytes -> encoded list; field * holds the popular list
+<ns>:release:<id>:items:<entity>    npz: ids and facets behind the item numbers of the lists
+<ns>:trending:<surface>             encoded ids and scores, refreshed between builds, see TrendingList
+<ns>:live:<id>:<surface>:<owner>    a list computed live, short lived, see LiveList
+<ns>:flight:<id>:<surface>:<owner>  who is computing that list now, or that it failed a moment ago; very short lived
+<ns>:count:<entity>:<id>            an interaction count in decimal, short lived (H03)
+<ns>:since:<entity>:<id>            hash: 16 id bytes of whom or what this owner met since the oldest loaded build,
+                                    or owns -> see `since_value`; both sides of an event are written, lives as long
+                                    as lists do
+<ns>:hidden:<entity>                set of 16 id bytes: withdrawn startups, people who opted out
+<ns>:hidden:version                 grows when one of those sets, or that of the erased, has changed
+<ns>:erased                         hash of the marks of erased people, and the key of the marks, see Erased.fields
+<ns>:events                         stream of posted events, read by the consumer group `drain`, see Event.entry
+<ns>:drain                          hash: what the drain has done and read so far, for the next one and for metrics
+<ns>:earnings                       JSON, what answers earned of late, for metrics (docs/experiments.md)
+<ns>:rate:<caller>:<minute>         how often a caller has asked within a minute
+<ns>:posted:<caller>:<minute>       how many events it has posted within a minute
+<ns>:claimed:<caller>:<day>         about how many bytes of since hashes its events made within a day
 """
 
 from __future__ import annotations

@@ -8,8 +8,10 @@ from typing import Any
 #: XAUTOCLAIM, SMISMEMBER and LPOS came with these.
 LEAST_REDIS = (6, 2)
 LEAST = "Redis 6.2 or Valkey 7.2"
-CLUSTER = ("this is a Redis Cluster, expected one Redis server (replicas and Sentinel are fine): a release is switched "
-           "by one script over keys that a cluster would spread; name a server without cluster mode in REDIS_URL")
+CLUSTER = (
+    "this is a Redis Cluster, expected one Redis server (replicas and Sentinel are fine): a release is switched "
+    "by one script over keys that a cluster would spread; name a server without cluster mode in REDIS_URL"
+)
 _HINTS = {
     "OOM": "Redis is full: give it more memory (maxmemory), or keep fewer builds (MATCHBOOK_KEEP_RELEASES)",
     "READONLY": "this Redis is a replica or read-only: REDIS_URL must name the primary",
@@ -18,7 +20,11 @@ _HINTS = {
     "permissions": "the user of REDIS_URL lacks a right: docs/reader/deployment.md lists the commands that are needed",
     "NOAUTH": "REDIS_URL must hold the user and the password",
     "WRONGPASS": "REDIS_URL holds another user or password than this Redis has",
-    "MOVED": CLUSTER, "ASK": CLUSTER, "CROSSSLOT": CLUSTER, "CLUSTERDOWN": CLUSTER, "TRYAGAIN": CLUSTER,
+    "MOVED": CLUSTER,
+    "ASK": CLUSTER,
+    "CROSSSLOT": CLUSTER,
+    "CLUSTERDOWN": CLUSTER,
+    "TRYAGAIN": CLUSTER,
     "LOADING": "it is still reading its data, and answers when it has",
     "unknown": f"expected {LEAST} or newer",
 }
@@ -59,5 +65,7 @@ def evicting(info: Mapping[str, Any]) -> str:
     policy = str(info.get("maxmemory_policy", "noeviction"))
     if policy == "noeviction" or not int(info.get("maxmemory", 0) or 0):
         return ""
-    return (f"maxmemory-policy is {policy}: when its memory is full this Redis throws lists away in silence; set it to "
-            "noeviction")
+    return (
+        f"maxmemory-policy is {policy}: when its memory is full this Redis throws lists away in silence; set it to "
+        "noeviction"
+    )

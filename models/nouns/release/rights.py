@@ -17,8 +17,16 @@ _PIPELINE = """
     xautoclaim xack
 """
 #: Asked, and done without where they are refused.
-NICETIES = ("info", "memory|usage", "xinfo|consumers", "xinfo|stream", "xinfo|groups", "xgroup|delconsumer",
-            "xgroup|setid", "client|setinfo")
+NICETIES = (
+    "info",
+    "memory|usage",
+    "xinfo|consumers",
+    "xinfo|stream",
+    "xinfo|groups",
+    "xgroup|delconsumer",
+    "xgroup|setid",
+    "client|setinfo",
+)
 #: What the reader writes; it reads all of the namespace.
 _WRITES = ("rate:*", "live:*", "flight:*", "count:*", "since:*", "posted:*", "claimed:*", "events")
 

@@ -20,21 +20,37 @@ def towers_of(users: int, items: int, terms: int, dimensions: int) -> torch.nn.M
     def table(rows: int) -> nn.EmbeddingBag:
         return nn.EmbeddingBag(rows + 1, dimensions, mode="mean", padding_idx=0)
 
-    return nn.ModuleDict({
-        "user_id": table(users), "user_words": table(terms), "item_id": table(items), "item_words": table(terms),
-        "history": nn.Linear(dimensions, dimensions, bias=False)})
+    return nn.ModuleDict(
+        {
+            "user_id": table(users),
+            "user_words": table(terms),
+            "item_id": table(items),
+            "item_words": table(terms),
+            "history": nn.Linear(dimensions, dimensions, bias=False),
+        }
+    )
 
 
-def people_of(towers: torch.nn.ModuleDict, tensors: dict[str, torch.Tensor], user: torch.Tensor, history: torch.Tensor,
-            dropped: torch.Tensor | None) -> torch.Tensor:
+def people_of(
+    towers: torch.nn.ModuleDict,
+    tensors: dict[str, torch.Tensor],
+    user: torch.Tensor,
+    history: torch.Tensor,
+    dropped: torch.Tensor | None,
+) -> torch.Tensor:
     """(b, d) unit vectors, zero where there is nothing to go by."""
     import torch
 
     return torch.nn.functional.normalize(_sums(towers, tensors, user, history, dropped), dim=1)
 
 
-def _sums(towers: torch.nn.ModuleDict, tensors: dict[str, torch.Tensor], user: torch.Tensor, history: torch.Tensor,
-          dropped: torch.Tensor | None) -> torch.Tensor:
+def _sums(
+    towers: torch.nn.ModuleDict,
+    tensors: dict[str, torch.Tensor],
+    user: torch.Tensor,
+    history: torch.Tensor,
+    dropped: torch.Tensor | None,
+) -> torch.Tensor:
     """(b, d) what id, words and history add up to, zero where there is nothing to go by."""
     own = tensors["user_id"][user][:, None]
     own = own if dropped is None else own.masked_fill(dropped[:, None], 0)
@@ -42,8 +58,9 @@ def _sums(towers: torch.nn.ModuleDict, tensors: dict[str, torch.Tensor], user: t
     return towers["user_id"](own) + words + towers["history"](towers["item_id"](history))
 
 
-def startups_of(towers: torch.nn.ModuleDict, tensors: dict[str, torch.Tensor], item: torch.Tensor,
-              dropped: torch.Tensor | None) -> torch.Tensor:
+def startups_of(
+    towers: torch.nn.ModuleDict, tensors: dict[str, torch.Tensor], item: torch.Tensor, dropped: torch.Tensor | None
+) -> torch.Tensor:
     """(b, d) unit vectors, zero where there is nothing to go by."""
     import torch
 
@@ -79,8 +96,9 @@ def history_table(towers: torch.nn.ModuleDict, tensors: dict[str, torch.Tensor])
     import torch
 
     with torch.no_grad():
-        said = towers["history"](towers["item_id"](torch.arange(1, len(tensors["item_id"]) + 1,
-                                                                device=tensors["item_id"].device)[:, None]))
+        said = towers["history"](
+            towers["item_id"](torch.arange(1, len(tensors["item_id"]) + 1, device=tensors["item_id"].device)[:, None])
+        )
         return np.asarray(said.masked_fill((tensors["item_id"] == 0)[:, None], 0).cpu().numpy(), np.float32)
 
 
@@ -93,5 +111,8 @@ def on_device(inputs: TowerInputs, settings: Settings) -> dict[str, torch.Tensor
     """The inputs' arrays by name, where the towers are trained."""
     import torch
 
-    return {name: torch.from_numpy(array).to(settings.device)
-            for name, array in vars(inputs).items() if isinstance(array, np.ndarray)}
+    return {
+        name: torch.from_numpy(array).to(settings.device)
+        for name, array in vars(inputs).items()
+        if isinstance(array, np.ndarray)
+    }

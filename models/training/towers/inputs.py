@@ -38,8 +38,11 @@ class Pairs:
         cells = faded(interactions, settings.two_tower_half_life_share, "log").tocoo()
         liked = cells.data > 0
         weight = cells.data[liked]
-        return cls(cells.row[liked].astype(np.int32), cells.col[liked].astype(np.int32),
-                   weight / max(float(weight.mean()) if len(weight) else 1.0, 1e-30))
+        return cls(
+            cells.row[liked].astype(np.int32),
+            cells.col[liked].astype(np.int32),
+            weight / max(float(weight.mean()) if len(weight) else 1.0, 1e-30),
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,7 +105,7 @@ def words_of(users: Entities, user_profiles: Profiles, startup_profiles: Profile
     people = token_lists(user_profiles)
     roles = [role_word(role) for role in Role]
     for profile, role, there in zip(people, users.role.tolist(), users.listed.tolist(), strict=True):
-        profile.extend(roles[role:role + 1] if role >= 0 and there else [])
+        profile.extend(roles[role : role + 1] if role >= 0 and there else [])
     lists = [*people, *token_lists(startup_profiles)]
     tokens = vocabulary(lists, settings.content_terms, settings.content_min_profiles)
     matrix = incidence(lists, tokens)
@@ -110,7 +113,7 @@ def words_of(users: Entities, user_profiles: Profiles, startup_profiles: Profile
     row = np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))
     rarest = np.lexsort((matrix.indices, -rarity[matrix.indices], row))
     words = padded(row[rarest], matrix.indices[rarest], matrix.shape[0], WORDS)
-    return Words(tokens, rarity, words[: len(people)], words[len(people):])
+    return Words(tokens, rarity, words[: len(people)], words[len(people) :])
 
 
 def inputs_of(interactions: Interactions, pairs: Pairs, words: Words) -> TowerInputs:
@@ -123,12 +126,16 @@ def inputs_of(interactions: Interactions, pairs: Pairs, words: Words) -> TowerIn
     per_user = np.bincount(pairs.user, minlength=users)
     per_item = np.bincount(pairs.item, minlength=items)
     return TowerInputs(
-        terms=len(words.tokens), user_words=words.people, item_words=words.startups,
+        terms=len(words.tokens),
+        user_words=words.people,
+        item_words=words.startups,
         user_id=np.where(per_user > 0, np.arange(1, users + 1), 0).astype(np.int32),
         item_id=np.where(per_item > 0, np.arange(1, items + 1), 0).astype(np.int32),
         history=padded(pairs.user[kept], pairs.item[kept], users, HISTORY),
         disliked=padded(disliked.row, disliked.col, users, DISLIKES),
-        user_share=_log_share(per_user), item_share=_log_share(per_item))
+        user_share=_log_share(per_user),
+        item_share=_log_share(per_item),
+    )
 
 
 def padded(row: np.ndarray, value: np.ndarray, rows: int, width: int) -> np.ndarray:

@@ -47,8 +47,14 @@ LATE_SHARE, WATCHED, PATIENCE = 0.1, 50, 2
 _LOG = logging.getLogger(__name__)
 
 
-def fit_two_tower(interactions: Interactions, users: Entities, startups: Entities, user_profiles: Profiles,
-                  startup_profiles: Profiles, settings: Settings) -> Bundle:
+def fit_two_tower(
+    interactions: Interactions,
+    users: Entities,
+    startups: Entities,
+    user_profiles: Profiles,
+    startup_profiles: Profiles,
+    settings: Settings,
+) -> Bundle:
     """The bundle two_tower_v1: user_factors, item_factors (n, d) float32, file two_tower_v1_best.pth (D19).
 
     Everybody has a row; a row of zeros = neither id nor word nor history: unknown. The score of a pair is the dot
@@ -61,8 +67,10 @@ def fit_two_tower(interactions: Interactions, users: Entities, startups: Entitie
     """
     pairs = Pairs.of(interactions, settings)
     if len(pairs) < 2 or len(np.unique(pairs.item)) < 2:
-        raise TooSparse(f"expected interest in two startups at least to learn from, got {len(pairs)} pairs; load "
-                        "events (`python -m pipelines import FOLDER`) or choose a later cutoff (P01, P02)")
+        raise TooSparse(
+            f"expected interest in two startups at least to learn from, got {len(pairs)} pairs; load "
+            "events (`python -m pipelines import FOLDER`) or choose a later cutoff (P01, P02)"
+        )
     words = words_of(users, user_profiles, startup_profiles, settings)
     with _pinned():
         watched = _watch(interactions, pairs, words, settings)
@@ -73,13 +81,23 @@ def fit_two_tower(interactions: Interactions, users: Entities, startups: Entitie
         user_factors, item_factors = vectors(final.towers, tensors)
         said = {"user_lengths": lengths(final.towers, tensors), "history_vectors": history_table(final.towers, tensors)}
     config = _config(interactions, pairs, inputs, settings) | {
-        "epochs": epochs, "loss": final.losses, "watched_loss": watched.losses if watched else [],
-        "held_out_gain": watched.held_out if watched else []}
-    arrays = {"user_factors": user_factors, "item_factors": item_factors, "tokens": words.tokens,
-              "rarity": words.rarity, "token_vectors": table(final.towers, "user_words"),
-              "startup_token_vectors": table(final.towers, "item_words"), **said}
-    return Bundle(NAME, config, arrays, {"user": users.ids, "item": startups.ids},
-                  {f"{NAME}_best.pth": _file(final.towers)})
+        "epochs": epochs,
+        "loss": final.losses,
+        "watched_loss": watched.losses if watched else [],
+        "held_out_gain": watched.held_out if watched else [],
+    }
+    arrays = {
+        "user_factors": user_factors,
+        "item_factors": item_factors,
+        "tokens": words.tokens,
+        "rarity": words.rarity,
+        "token_vectors": table(final.towers, "user_words"),
+        "startup_token_vectors": table(final.towers, "item_words"),
+        **said,
+    }
+    return Bundle(
+        NAME, config, arrays, {"user": users.ids, "item": startups.ids}, {f"{NAME}_best.pth": _file(final.towers)}
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,8 +138,10 @@ def _train(inputs: TowerInputs, pairs: Pairs, late: Late | None, settings: Setti
     for _ in range(epochs):
         losses.append(_epoch(towers, tensors, pairs, optimiser, rng, settings))
         if not np.isfinite(losses[-1]):
-            raise TrainingError(f"expected a finite loss, got {losses[-1]} in epoch {len(losses)}; lower "
-                                f"MATCHBOOK_TWO_TOWER_LEARNING_RATE, now {settings.two_tower_learning_rate}")
+            raise TrainingError(
+                f"expected a finite loss, got {losses[-1]} in epoch {len(losses)}; lower "
+                f"MATCHBOOK_TWO_TOWER_LEARNING_RATE, now {settings.two_tower_learning_rate}"
+            )
         if late is not None:
             held_out.append(_held_out_gain(towers, tensors, late))
         _LOG.info("two-tower epoch %d: loss %.4f, late pairs %s", len(losses), losses[-1], held_out[-1:])
@@ -130,8 +150,14 @@ def _train(inputs: TowerInputs, pairs: Pairs, late: Late | None, settings: Setti
     return _Fitted(towers, losses, held_out)
 
 
-def _epoch(towers: torch.nn.ModuleDict, tensors: dict[str, torch.Tensor], pairs: Pairs,
-           optimiser: torch.optim.Optimizer, rng: np.random.Generator, settings: Settings) -> float:
+def _epoch(
+    towers: torch.nn.ModuleDict,
+    tensors: dict[str, torch.Tensor],
+    pairs: Pairs,
+    optimiser: torch.optim.Optimizer,
+    rng: np.random.Generator,
+    settings: Settings,
+) -> float:
     """One pass over the pairs (`two_tower_rows` of them, drawn anew, where there are more); the mean loss."""
     import torch
 
@@ -151,8 +177,14 @@ def _epoch(towers: torch.nn.ModuleDict, tensors: dict[str, torch.Tensor], pairs:
     return round(total / len(order), 6)
 
 
-def _loss(towers: torch.nn.ModuleDict, tensors: dict[str, torch.Tensor], user: torch.Tensor, item: torch.Tensor,
-          weight: torch.Tensor, dropped: list[torch.Tensor]) -> torch.Tensor:
+def _loss(
+    towers: torch.nn.ModuleDict,
+    tensors: dict[str, torch.Tensor],
+    user: torch.Tensor,
+    item: torch.Tensor,
+    weight: torch.Tensor,
+    dropped: list[torch.Tensor],
+) -> torch.Tensor:
     """Weighted cross entropy of each person's startup among the batch's, and of each startup's person."""
     import torch
 
@@ -175,8 +207,9 @@ def _repeats(drawn: torch.Tensor) -> torch.Tensor:
     return (drawn[:, None] == drawn[None, :]).fill_diagonal_(False)
 
 
-def _hard(towers: torch.nn.ModuleDict, tensors: dict[str, torch.Tensor], people: torch.Tensor,
-          user: torch.Tensor) -> torch.Tensor:
+def _hard(
+    towers: torch.nn.ModuleDict, tensors: dict[str, torch.Tensor], people: torch.Tensor, user: torch.Tensor
+) -> torch.Tensor:
     """(b, DISLIKES) scores of what each person disliked, as if it were drawn into every batch of theirs."""
     import torch
 
@@ -244,9 +277,22 @@ def _file(towers: torch.nn.ModuleDict) -> bytes:
 
 
 def _config(interactions: Interactions, pairs: Pairs, inputs: TowerInputs, settings: Settings) -> dict[str, Any]:
-    return {"rows": len(interactions), "pairs": len(pairs), "terms": inputs.terms, "seed": settings.seed,
-            "dimensions": settings.two_tower_dimensions, "batch": settings.two_tower_batch, "device": settings.device,
-            "learning_rate": settings.two_tower_learning_rate, "max_epochs": settings.two_tower_epochs,
-            "rows_per_epoch": settings.two_tower_rows, "half_life_share": settings.two_tower_half_life_share,
-            "temperature": TEMPERATURE, "id_dropout": ID_DROPOUT, "words": WORDS, "history": HISTORY,
-            "known_users": int((inputs.user_id > 0).sum()), "known_startups": int((inputs.item_id > 0).sum())}
+    return {
+        "rows": len(interactions),
+        "pairs": len(pairs),
+        "terms": inputs.terms,
+        "seed": settings.seed,
+        "dimensions": settings.two_tower_dimensions,
+        "batch": settings.two_tower_batch,
+        "device": settings.device,
+        "learning_rate": settings.two_tower_learning_rate,
+        "max_epochs": settings.two_tower_epochs,
+        "rows_per_epoch": settings.two_tower_rows,
+        "half_life_share": settings.two_tower_half_life_share,
+        "temperature": TEMPERATURE,
+        "id_dropout": ID_DROPOUT,
+        "words": WORDS,
+        "history": HISTORY,
+        "known_users": int((inputs.user_id > 0).sum()),
+        "known_startups": int((inputs.item_id > 0).sum()),
+    }

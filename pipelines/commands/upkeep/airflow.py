@@ -17,8 +17,9 @@ def register(steps: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
     step = steps.add_parser("airflow", help="Airflow's own command line: `airflow backfill create …` and all else")
     step.add_argument("words", nargs=argparse.REMAINDER, metavar="WORD", help="as `airflow` takes them")
     step.set_defaults(run=_run)
-    worker = steps.add_parser("worker-env", help="what a worker on another machine must be given, as lines for a "
-                                                 "shell; secrets among it")
+    worker = steps.add_parser(
+        "worker-env", help="what a worker on another machine must be given, as lines for a shell; secrets among it"
+    )
     worker.set_defaults(run=_worker_env)
 
 

@@ -16,11 +16,15 @@ def register(steps: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
     """Add the steps of this module to the command line."""
     schema = steps.add_parser("migrate", help="bring the database to the newest schema; again is a no-op")
     schema.set_defaults(run=_migrate)
-    first = steps.add_parser("first-build", help="the first lists through the Airflow that runs, unless some are live, "
-                                                 "then every DAG by its schedule")
+    first = steps.add_parser(
+        "first-build",
+        help="the first lists through the Airflow that runs, unless some are live, then every DAG by its schedule",
+    )
     first.set_defaults(run=_first_build)
-    copy = steps.add_parser("copy-artifacts", help="what was stored in another folder into the place that "
-                                                   "MATCHBOOK_ARTIFACTS names now; again is a no-op")
+    copy = steps.add_parser(
+        "copy-artifacts",
+        help="what was stored in another folder into the place that MATCHBOOK_ARTIFACTS names now; again is a no-op",
+    )
     copy.add_argument("folder", type=Path, help="the old place: `artifacts` in MATCHBOOK_HOME, or a directory")
     copy.set_defaults(run=_copy_artifacts, needs_servers=False)
 

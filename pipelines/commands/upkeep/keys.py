@@ -25,14 +25,32 @@ def register(steps: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
     verbs = keys.add_subparsers(dest="verb", metavar="VERB", required=True)
     add = verbs.add_parser("add", help="make a key; it is shown once and kept as a hash")
     add.add_argument("name", help="whose it is, for people; need not be unique")
-    add.add_argument("--scope", action="append", type=Scope, choices=tuple(Scope), dest="scopes",
-                     help="may be repeated; default: read. admin opens everything")
+    add.add_argument(
+        "--scope",
+        action="append",
+        type=Scope,
+        choices=tuple(Scope),
+        dest="scopes",
+        help="may be repeated; default: read. admin opens everything",
+    )
     add.add_argument("--days", type=_days, help="until it expires; default: never")
-    add.add_argument("--type", action="append", choices=tuple(EventKind), dest="types", default=[],
-                     help="bind a key of the scope events to events of this type; may be repeated")
+    add.add_argument(
+        "--type",
+        action="append",
+        choices=tuple(EventKind),
+        dest="types",
+        default=[],
+        help="bind a key of the scope events to events of this type; may be repeated",
+    )
     for side in ("user", "startup"):
-        add.add_argument(f"--{side}", action="append", dest=f"{side}s", metavar="ID", default=[],
-                         help=f"bind it to events of this {side}, or of those whose ids begin so; may be repeated")
+        add.add_argument(
+            f"--{side}",
+            action="append",
+            dest=f"{side}s",
+            metavar="ID",
+            default=[],
+            help=f"bind it to events of this {side}, or of those whose ids begin so; may be repeated",
+        )
     add.set_defaults(run=_add, needs_servers=False)
     verbs.add_parser("list", help="every key, one JSON line each").set_defaults(run=_list, needs_servers=False)
     revoke = verbs.add_parser("revoke", help="end a key at once")
@@ -49,8 +67,9 @@ def _add(settings: Settings, args: argparse.Namespace) -> None:
     with _changing(settings.api_keys_file) as keys:
         keys[key.id] = key
     print(json.dumps(_shown(key, now) | {"key": spelt}))
-    print("the key is shown this once: keep it where secrets are kept, send it in the header X-API-Key",
-          file=sys.stderr)
+    print(
+        "the key is shown this once: keep it where secrets are kept, send it in the header X-API-Key", file=sys.stderr
+    )
 
 
 def _list(settings: Settings, args: argparse.Namespace) -> None:
@@ -68,9 +87,15 @@ def _revoke(settings: Settings, args: argparse.Namespace) -> None:
 
 def _shown(key: ApiKey, now: datetime) -> dict[str, object]:
     """What may be shown of a key, again and again."""
-    return {"id": key.id, "name": key.name, "scopes": list(key.scopes), "created_at": key.created_at,
-            "expires_at": key.expires_at, "expired": key.has_expired(now),
-            **({name: list(getattr(key, name)) for name in BOUNDS} if key.bound else {})}
+    return {
+        "id": key.id,
+        "name": key.name,
+        "scopes": list(key.scopes),
+        "created_at": key.created_at,
+        "expires_at": key.expires_at,
+        "expired": key.has_expired(now),
+        **({name: list(getattr(key, name)) for name in BOUNDS} if key.bound else {}),
+    }
 
 
 def _held(path: Path) -> dict[str, ApiKey]:

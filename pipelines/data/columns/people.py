@@ -26,7 +26,13 @@ class People:
     """
 
     def __init__(
-        self, view: str, path: Path, schema: pa.Schema, as_of_us: int, earliest_us: int, rejected: Rejected,
+        self,
+        view: str,
+        path: Path,
+        schema: pa.Schema,
+        as_of_us: int,
+        earliest_us: int,
+        rejected: Rejected,
         erased: Erased,
     ) -> None:
         self.view, self._schema, self._as_of_us, self._rejected = view, schema, as_of_us, rejected
@@ -90,10 +96,17 @@ class People:
         for column in ("created_at", "updated_at"):
             early = pc.fill_null(pc.less(table[column].cast(pa.int64()), self._earliest_us), False)
             odd = table.filter(early)
-            self._rejected.add(self.view, len(odd), lost=False, **{self._schema.names[0]: odd[self._schema.names[0]]},
-                               occurred_at=odd[column], reason=f"{column} is too old, taken as blank")
-            table = table.set_column(table.schema.get_field_index(column), table.schema.field(column),
-                                     pc.if_else(early, None, table[column]))
+            self._rejected.add(
+                self.view,
+                len(odd),
+                lost=False,
+                **{self._schema.names[0]: odd[self._schema.names[0]]},
+                occurred_at=odd[column],
+                reason=f"{column} is too old, taken as blank",
+            )
+            table = table.set_column(
+                table.schema.get_field_index(column), table.schema.field(column), pc.if_else(early, None, table[column])
+            )
         return table
 
     def _keep(self, table: pa.Table) -> None:

@@ -57,7 +57,8 @@ def check_shrunk(run: Run, staged: Path, force: bool = False) -> None:
             f"{reason}. Nothing was stored or trained, the live lists stay. See whether the platform's tables are "
             "whole and the views matchbook_users, matchbook_startups and matchbook_interactions read the right ones, "
             "then clear this task; where the rows were deleted on purpose, start the build with `force` or set "
-            "MATCHBOOK_GATE_SHRUNK to 1")
+            "MATCHBOOK_GATE_SHRUNK to 1"
+        )
     _LOG.warning("forced: %s", reason)
 
 
@@ -74,8 +75,11 @@ def gone(old: Snapshot, new: Snapshot) -> dict[str, Gone]:
     place = np.minimum(np.searchsorted(known, met), max(len(known) - 1, 0))
     found = (known[place] == met) if len(known) else np.zeros(len(met), bool)
     lost = ~(found & (user[events.owner] >= 0) & (startup[events.item] >= 0))
-    return {"users": _of(old.user_ids, user), "startups": _of(old.startup_ids, startup),
-            "interactions": Gone(len(met), int(lost.sum()))}
+    return {
+        "users": _of(old.user_ids, user),
+        "startups": _of(old.startup_ids, startup),
+        "interactions": Gone(len(met), int(lost.sum())),
+    }
 
 
 def _rows(wanted: IdMap, ids: IdMap) -> np.ndarray:
@@ -98,8 +102,11 @@ def _keys(user: np.ndarray, startup: np.ndarray, kind: np.ndarray, at: np.ndarra
 
 def _earlier(run: Run) -> Path | None:
     """The newest stored snapshot of this cutoff or an earlier one; of one cutoff the one that was taken last."""
-    found = [(parse_instant(about["as_of"]), (path / "manifest.json").stat().st_mtime, path)
-             for path, about in _readable(run) if parse_instant(about["as_of"]) <= run.as_of]
+    found = [
+        (parse_instant(about["as_of"]), (path / "manifest.json").stat().st_mtime, path)
+        for path, about in _readable(run)
+        if parse_instant(about["as_of"]) <= run.as_of
+    ]
     return max(found)[2] if found else None
 
 

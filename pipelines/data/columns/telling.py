@@ -58,8 +58,10 @@ def telling(blank: np.ndarray, met: np.ndarray, stratum: np.ndarray, strict: boo
     gap = abs(float((weight * (y[0] / n[0] - y[1] / n[1])).sum() / weight.sum()))
     if gap >= GAP or (strict and _too_few(n[:, busy], y[:, busy], rate[busy])):
         shares = y.sum(axis=1) / n.sum(axis=1)
-        return (f"of {n[0].sum():.0f} blank ones {shares[0]:.0%} were met from then on, of {n[1].sum():.0f} others "
-                f"{shares[1]:.0%}, all equally busy before")
+        return (
+            f"of {n[0].sum():.0f} blank ones {shares[0]:.0%} were met from then on, of {n[1].sum():.0f} others "
+            f"{shares[1]:.0%}, all equally busy before"
+        )
     return ""
 
 

@@ -137,8 +137,10 @@ def _rewrite_redis(
     settings: Settings, held: Lease, person: Person, receipt: Receipt, replaced: Mapping[str, str]
 ) -> None:
     releases = all_releases(settings, held)
-    done = {"loaded releases": replace_loaded(settings, held, replaced),
-            "own lists in loaded releases": forget_fields(held, person, set(replaced) & releases)}
+    done = {
+        "loaded releases": replace_loaded(settings, held, replaced),
+        "own lists in loaded releases": forget_fields(held, person, set(replaced) & releases),
+    }
     if done["loaded releases"]:
         time.sleep(FOLLOW_S)
     drop_unfinished(held)

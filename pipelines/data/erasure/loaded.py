@@ -43,8 +43,15 @@ def replace_loaded(settings: Settings, held: Lease, successors: Mapping[str, str
         else:
             switch(held, loadable.manifest, replaces=name)
             if name == live:
-                note_publish(settings, {"published": True, "release": successors[name], "previous": name,
-                                        "reason": "a person was erased from it"})
+                note_publish(
+                    settings,
+                    {
+                        "published": True,
+                        "release": successors[name],
+                        "previous": name,
+                        "reason": "a person was erased from it",
+                    },
+                )
     return len(there)
 
 

@@ -58,8 +58,11 @@ def scrub_metadata(settings: Settings, person: Person) -> int:
 def metadata_with(settings: Settings, person: Person) -> list[str]:
     """Every `table.column` of Airflow's metadata that holds the id."""
     with _opened(settings) as (connection, tables):
-        return [f"{table.name}.{column.name}" for table, column in _columns(tables)
-                if connection.scalar(select(func.count()).select_from(table).where(_holds(column, person)))]
+        return [
+            f"{table.name}.{column.name}"
+            for table, column in _columns(tables)
+            if connection.scalar(select(func.count()).select_from(table).where(_holds(column, person)))
+        ]
 
 
 @contextmanager
@@ -79,8 +82,10 @@ def _opened(settings: Settings) -> Iterator[tuple[Connection, list[Table]]]:
             yield connection, list(tables.tables.values())
     except SQLAlchemyError as error:
         said = str(error.orig if isinstance(error, DBAPIError) else error).strip().splitlines()[0]
-        raise ServiceError(f"Airflow's metadata database refused or does not answer: {said}; see whether "
-                           "MATCHBOOK_AIRFLOW_DATABASE_URL names it, with a user who may change it") from None
+        raise ServiceError(
+            f"Airflow's metadata database refused or does not answer: {said}; see whether "
+            "MATCHBOOK_AIRFLOW_DATABASE_URL names it, with a user who may change it"
+        ) from None
     finally:
         engine.dispose()
 
@@ -133,5 +138,6 @@ def _blanked(content: bytes, person: Person) -> bytes:
 def _delete_runs(connection: Connection, tables: list[Table], person: Person) -> int:
     """Names of runs are keys of other tables, so they cannot be changed; what hangs on a run goes with it."""
     runs = [t for t in tables if t.name == "dag_run"]
-    return sum(connection.execute(delete(t).where(_holds(t.c.run_id, person), t.c.state.in_(_ENDED))).rowcount
-               for t in runs)
+    return sum(
+        connection.execute(delete(t).where(_holds(t.c.run_id, person), t.c.state.in_(_ENDED))).rowcount for t in runs
+    )

@@ -39,8 +39,9 @@ def rows_with(settings: Settings, person: Person) -> list[str]:
     with transaction(engine(settings)) as connection:
         tables = [str(name) for name in connection.scalars(text(sql.load("tables", _FOLDER)))]
         holding = "SELECT EXISTS (SELECT 1 FROM {} AS r WHERE CAST(r AS text) ~* :spelt)"
-        return [table for table in tables
-                if connection.scalar(text(holding.format(table)), {"spelt": person.spelt.pattern})]
+        return [
+            table for table in tables if connection.scalar(text(holding.format(table)), {"spelt": person.spelt.pattern})
+        ]
 
 
 def stands_on_platform(settings: Settings, person: Person) -> bool:

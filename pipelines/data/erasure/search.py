@@ -35,8 +35,11 @@ _NUMBERS = ("live", "flight", "count")
 def files_with(folder: Path, person: Person) -> list[Path]:
     """Every file below a folder that holds the id, or has it in its name; folders that are named after it, too."""
     there = sorted(folder.rglob("*")) if folder.is_dir() else [folder] if folder.is_file() else []
-    return [p for p in there if person.within(str(p.relative_to(folder.parent)).encode())
-            or (p.is_file() and _in_file(p, person))]
+    return [
+        p
+        for p in there
+        if person.within(str(p.relative_to(folder.parent)).encode()) or (p.is_file() and _in_file(p, person))
+    ]
 
 
 def keys_with(settings: Settings, client: redis.Redis, person: Person) -> list[tuple[str, str]]:
@@ -104,7 +107,10 @@ def _in_parquet(content: bytes, person: Person) -> bool:
 
 
 _OPENED: dict[str, Callable[[bytes, Person], bool]] = {
-    ".npz": _in_zip, ".pth": _in_zip, ".npy": _in_array, ".parquet": _in_parquet,
+    ".npz": _in_zip,
+    ".pth": _in_zip,
+    ".npy": _in_array,
+    ".parquet": _in_parquet,
     ".gz": lambda content, person: holds(gzip.decompress(content), person),
 }
 

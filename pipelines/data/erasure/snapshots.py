@@ -40,8 +40,13 @@ def rewrite_snapshots(artifacts: Artifacts, person: Person) -> dict[str, str]:
 
 
 def _knows(snapshot: Snapshot, rejected: pa.Table, person: Person) -> bool:
-    columns = (snapshot.users["user_id"], snapshot.startups["startup_id"], snapshot.startups["founder_id"],
-               rejected["user_id"], rejected["startup_id"])
+    columns = (
+        snapshot.users["user_id"],
+        snapshot.startups["startup_id"],
+        snapshot.startups["founder_id"],
+        rejected["user_id"],
+        rejected["startup_id"],
+    )
     return any(bool(pc.any(pc.equal(c, person.id)).as_py()) for c in columns)
 
 
@@ -87,8 +92,12 @@ def _manifest(
     manifest = {
         **before,
         **census.facts(),
-        "counts": {**before["counts"], "interactions": len(events), "rejected": len(rejected),
-                   **({"dismissals": len(tables[_DISMISSALS])} if _DISMISSALS in tables else {})},
+        "counts": {
+            **before["counts"],
+            "interactions": len(events),
+            "rejected": len(rejected),
+            **({"dismissals": len(tables[_DISMISSALS])} if _DISMISSALS in tables else {}),
+        },
         "rejected": dict(reasons),
         "erased": [*before.get("erased", []), person.mark],
         "sha256": {file: sha256_of(staging / file) for file in tables},

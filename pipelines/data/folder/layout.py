@@ -63,20 +63,43 @@ def _texts(*names: str) -> tuple[Column, ...]:
     return tuple(Column(name) for name in names)
 
 
-USERS = Layout("users", "users", (
-    Column("user_id", Cell.ID, True, "id"), Column("role", Cell.TEXT, True), Column("created_at", Cell.PAST),
-    Column("updated_at", Cell.PAST), *_texts("name", "headline", "skills", "interests", "location"),
-    Column("opted_out_at", Cell.INSTANT)))
+USERS = Layout(
+    "users",
+    "users",
+    (
+        Column("user_id", Cell.ID, True, "id"),
+        Column("role", Cell.TEXT, True),
+        Column("created_at", Cell.PAST),
+        Column("updated_at", Cell.PAST),
+        *_texts("name", "headline", "skills", "interests", "location"),
+        Column("opted_out_at", Cell.INSTANT),
+    ),
+)
 
-STARTUPS = Layout("startups", "startups", (
-    Column("startup_id", Cell.ID, True, "id"),
-    *_texts("name", "description", "category", "field", "type", "tags", "stage", "location"),
-    Column("founder_id", Cell.ID), Column("created_at", Cell.PAST), Column("updated_at", Cell.PAST),
-    Column("withdrawn_at", Cell.INSTANT), Column("views", Cell.COUNT)))
+STARTUPS = Layout(
+    "startups",
+    "startups",
+    (
+        Column("startup_id", Cell.ID, True, "id"),
+        *_texts("name", "description", "category", "field", "type", "tags", "stage", "location"),
+        Column("founder_id", Cell.ID),
+        Column("created_at", Cell.PAST),
+        Column("updated_at", Cell.PAST),
+        Column("withdrawn_at", Cell.INSTANT),
+        Column("views", Cell.COUNT),
+    ),
+)
 
-INTERACTIONS = Layout("interactions", "user_interactions", (
-    Column("user_id", Cell.ID, True), Column("startup_id", Cell.ID, True),
-    Column("interaction_type", Cell.KIND, True), Column("occurred_at", Cell.EVENT, True, "created_at")))
+INTERACTIONS = Layout(
+    "interactions",
+    "user_interactions",
+    (
+        Column("user_id", Cell.ID, True),
+        Column("startup_id", Cell.ID, True),
+        Column("interaction_type", Cell.KIND, True),
+        Column("occurred_at", Cell.EVENT, True, "created_at"),
+    ),
+)
 
 LAYOUTS = (USERS, STARTUPS, INTERACTIONS)
 
@@ -85,8 +108,10 @@ def file_of(folder: Path, layout: Layout) -> Path:
     """`<name>.csv` or `<name>.csv.gz`. Raises DataError where there is none, or both."""
     found = [p for p in (folder / layout.file, folder / f"{layout.file}.gz") if p.is_file()]
     if not found:
-        raise DataError(f"expected {layout.file} or {layout.file}.gz in {folder}, found neither; "
-                        "docs/platform-data.md describes a data folder")
+        raise DataError(
+            f"expected {layout.file} or {layout.file}.gz in {folder}, found neither; "
+            "docs/platform-data.md describes a data folder"
+        )
     if len(found) == 2:
         raise DataError(f"{folder} holds both {layout.file} and {layout.file}.gz; keep the one that is meant")
     return found[0]

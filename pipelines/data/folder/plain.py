@@ -11,12 +11,20 @@ from typing import IO
 from models.errors import DataError
 
 _PIECE = 1 << 20
-_MARKS = (("utf-32-le", codecs.BOM_UTF32_LE), ("utf-32-be", codecs.BOM_UTF32_BE), ("utf-8", codecs.BOM_UTF8),
-          ("utf-16-le", codecs.BOM_UTF16_LE), ("utf-16-be", codecs.BOM_UTF16_BE))
+_MARKS = (
+    ("utf-32-le", codecs.BOM_UTF32_LE),
+    ("utf-32-be", codecs.BOM_UTF32_BE),
+    ("utf-8", codecs.BOM_UTF8),
+    ("utf-16-le", codecs.BOM_UTF16_LE),
+    ("utf-16-be", codecs.BOM_UTF16_BE),
+)
 #: What is no text, by how it begins, and what to do with it.
-_OTHERS = ((b"PK\x03\x04", "an Excel workbook or another archive: save the sheet as CSV UTF-8"),
-           (b"\x1f\x8b", "packed by gzip: name it .csv.gz"), (b"PAR1", "a Parquet file: write it as CSV"),
-           (b"\xd0\xcf\x11\xe0", "an old Excel workbook: save the sheet as CSV UTF-8"))
+_OTHERS = (
+    (b"PK\x03\x04", "an Excel workbook or another archive: save the sheet as CSV UTF-8"),
+    (b"\x1f\x8b", "packed by gzip: name it .csv.gz"),
+    (b"PAR1", "a Parquet file: write it as CSV"),
+    (b"\xd0\xcf\x11\xe0", "an old Excel workbook: save the sheet as CSV UTF-8"),
+)
 
 
 def plain(stream: IO[bytes], path: Path) -> IO[bytes]:
@@ -28,7 +36,7 @@ def plain(stream: IO[bytes], path: Path) -> IO[bytes]:
         if head.startswith(begins):
             raise DataError(f"expected {path} to be a CSV file, it is {what}")
     encoding, mark = next(((name, mark) for name, mark in _MARKS if head.startswith(mark)), (_unmarked(head), b""))
-    return io.BufferedReader(_Plain(stream, head[len(mark):], encoding), _PIECE)
+    return io.BufferedReader(_Plain(stream, head[len(mark) :], encoding), _PIECE)
 
 
 def _unmarked(head: bytes) -> str:
@@ -55,7 +63,7 @@ class _Plain(io.RawIOBase):
             self._rest = self._next()
         given = self._rest[: len(target)]
         target[: len(given)] = given
-        self._rest = self._rest[len(given):]
+        self._rest = self._rest[len(given) :]
         return len(given)
 
     def _next(self) -> bytes:

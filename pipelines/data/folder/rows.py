@@ -92,15 +92,19 @@ def header_of(stream: IO[bytes], path: Path, known: Collection[str]) -> Header:
         if not read:
             raise DataError(f"{path} is empty; expected a header line and rows below it")
         if len(read) == HEADER_MOST and not read.endswith(b"\n"):
-            raise DataError(f"expected {path} to begin with the names of its columns, got a line of {HEADER_MOST} bytes"
-                            " or more; write it again, as UTF-8 CSV")
+            raise DataError(
+                f"expected {path} to begin with the names of its columns, got a line of {HEADER_MOST} bytes"
+                " or more; write it again, as UTF-8 CSV"
+            )
         line = read.decode("utf-8", "replace").rstrip("\n")
     found = {separator: _names(line, separator, known) for separator in SEPARATORS}
     separator = max(SEPARATORS, key=lambda s: len(set(found[s]) & set(known)))
     names = found[separator]
     if not names:
-        raise DataError(f"expected {path} to begin with the names of its columns, got {line.strip()!r}, with none; "
-                        "write them into the first line")
+        raise DataError(
+            f"expected {path} to begin with the names of its columns, got {line.strip()!r}, with none; "
+            "write them into the first line"
+        )
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise DataError(f"{path} names a column twice: {', '.join(twice)}")
@@ -110,8 +114,9 @@ def header_of(stream: IO[bytes], path: Path, known: Collection[str]) -> Header:
 def _names(line: str, separator: str, known: Collection[str]) -> list[str]:
     written = [name.strip() for name in next(csv.reader([line.rstrip(separator + " ")], delimiter=separator))]
     meant = [folded(name).replace(" ", "_") for name in written]
-    return [m if m in known else name or f"column {i}"
-            for i, (name, m) in enumerate(zip(written, meant, strict=True), 1)]
+    return [
+        m if m in known else name or f"column {i}" for i, (name, m) in enumerate(zip(written, meant, strict=True), 1)
+    ]
 
 
 def told(stream: IO[bytes], header: Header) -> Iterator[Chunk]:
@@ -122,8 +127,11 @@ def told(stream: IO[bytes], header: Header) -> Iterator[Chunk]:
             blank &= pc.equal(pc.utf8_trim_whitespace(column), "").to_numpy()
             if not blank.any():
                 break
-        yield replace(chunk, lines=chunk.lines[~blank], cells=chunk.cells.filter(pa.array(~blank))) \
-            if blank.any() else chunk
+        yield (
+            replace(chunk, lines=chunk.lines[~blank], cells=chunk.cells.filter(pa.array(~blank)))
+            if blank.any()
+            else chunk
+        )
 
 
 def table_of(path: Path, known: Collection[str]) -> pa.Table:
@@ -158,7 +166,8 @@ def _by_block(block: bytes, names: Sequence[str], first: int, separator: str) ->
             pa.BufferReader(block),
             pa.csv.ReadOptions(column_names=list(names), use_threads=False, block_size=len(block) + 1),
             pa.csv.ParseOptions(delimiter=separator, quote_char=False, ignore_empty_lines=False),
-            pa.csv.ConvertOptions(column_types=text, strings_can_be_null=False))
+            pa.csv.ConvertOptions(column_types=text, strings_can_be_null=False),
+        )
     except pa.ArrowInvalid:
         return None
     if cells.num_rows != _lines_of(block):

@@ -51,8 +51,9 @@ class Transfer:
         """Copy everything; returns rows kept per file."""
         self._report.write(",".join(REPORT_COLUMNS).encode() + b"\n")
         size = sum(file_of(self._folder, layout).stat().st_size for layout in LAYOUTS)
-        with tqdm(total=size, unit="B", unit_scale=True, desc=f"reading {self._folder.name}",
-                  disable=not sys.stderr.isatty()) as self._bar:
+        with tqdm(
+            total=size, unit="B", unit_scale=True, desc=f"reading {self._folder.name}", disable=not sys.stderr.isatty()
+        ) as self._bar:
             users = self._file(USERS, USERS.table, self._take_user)
             startups = self._file(STARTUPS, STARTUPS.table, self._take_startup)
             return {"users": users, "startups": startups, "interactions": self._events()}
@@ -76,8 +77,13 @@ class Transfer:
 
     def _without_indexes(self, table: str) -> list[str]:
         """Drop the table's indexes and return how to make them again: many rows are indexed faster at once."""
-        found = self._connection.execute(text("SELECT indexname, indexdef FROM pg_indexes WHERE tablename = :table "
-                                              "AND schemaname = current_schema() ORDER BY 1"), {"table": table}).all()
+        found = self._connection.execute(
+            text(
+                "SELECT indexname, indexdef FROM pg_indexes WHERE tablename = :table "
+                "AND schemaname = current_schema() ORDER BY 1"
+            ),
+            {"table": table},
+        ).all()
         for name, _ in found:
             self._connection.execute(text(f"DROP INDEX {name}"))
         return [definition for _, definition in found]
@@ -95,8 +101,9 @@ class Transfer:
             pieces = map(_as_csv, chain([first], good))
             return copy_rows(self._connection, table, first.column_names, _Stream(pieces))
 
-    def _good_rows(self, layout: Layout, header: Header, stream: IO[bytes], position: Callable[[], int],
-                   also: Also) -> Iterator[pa.Table]:
+    def _good_rows(
+        self, layout: Layout, header: Header, stream: IO[bytes], position: Callable[[], int], also: Also
+    ) -> Iterator[pa.Table]:
         read = 0
         for chunk in told(stream, header):
             checked = check(chunk, layout, self._started, also)
@@ -108,7 +115,8 @@ class Transfer:
     def _set_aside(self, file: str, rejects: Sequence[Reject]) -> None:
         sink = io.StringIO()
         csv.writer(sink, lineterminator="\n").writerows(
-            (file, r.line, r.reason, r.content[:CONTENT_MOST]) for r in rejects)
+            (file, r.line, r.reason, r.content[:CONTENT_MOST]) for r in rejects
+        )
         self._report.write(sink.getvalue().encode())
         self.rejected.update(f"{file}: {r.reason}" for r in rejects)
 

@@ -31,8 +31,11 @@ class Shelf:
     def of(cls, startups: Startups, markets: int) -> Shelf:
         place = startups.market.astype(np.int64) * NICHES + startups.niche
         order = np.argsort(place, kind="stable")
-        return cls(order, np.concatenate([[0.0], np.cumsum(startups.weight[order])]),
-                   np.searchsorted(place[order], np.arange(markets * NICHES + 1)))
+        return cls(
+            order,
+            np.concatenate([[0.0], np.cumsum(startups.weight[order])]),
+            np.searchsorted(place[order], np.arange(markets * NICHES + 1)),
+        )
 
     def draw(self, random: np.random.Generator, first: np.ndarray, stop: np.ndarray) -> np.ndarray:
         """One startup for each range of niches, by popularity; of all where a range holds nobody known."""
@@ -71,8 +74,9 @@ def _meet(random: np.random.Generator, shelf: Shelf, users: Users, user: np.ndar
     return shelf.draw(random, first, stop)
 
 
-def _when(random: np.random.Generator, size: Size, users: Users, startups: Startups, user: np.ndarray,
-          startup: np.ndarray) -> np.ndarray:
+def _when(
+    random: np.random.Generator, size: Size, users: Users, startups: Startups, user: np.ndarray, startup: np.ndarray
+) -> np.ndarray:
     """Seconds: both are there, the startup is not withdrawn; mostly by day, on a working day. NEVER: they miss."""
     begin = np.maximum(np.maximum(users.born[user], startups.born[startup]), size.end - SPAN_DAYS * DAY) + 1
     end = np.where(startups.withdrawn[startup] == NEVER, size.end, startups.withdrawn[startup]) - 3600
@@ -87,8 +91,15 @@ def _when(random: np.random.Generator, size: Size, users: Users, startups: Start
     return np.where(end > begin, at, NEVER)
 
 
-def _acts(random: np.random.Generator, size: Size, users: Users, startups: Startups, user: np.ndarray,
-          startup: np.ndarray, at: np.ndarray) -> np.ndarray:
+def _acts(
+    random: np.random.Generator,
+    size: Size,
+    users: Users,
+    startups: Startups,
+    user: np.ndarray,
+    startup: np.ndarray,
+    at: np.ndarray,
+) -> np.ndarray:
     """The events of each meeting: always a view, then a click, an opinion, and an application or an interest."""
     market = startups.market[startup]
     fits = market == users.market[user]
@@ -104,8 +115,10 @@ def _acts(random: np.random.Generator, size: Size, users: Users, startups: Start
     deed = np.where(investor == (random.random(len(user)) < 0.9), Kind.INTEREST.code, Kind.APPLY.code)
     always = np.ones(len(user), bool)
     steps = ((always, always * Kind.VIEW.code), (clicks, always * Kind.CLICK.code), (judges, opinion), (acts, deed))
-    events = [_event(user[did], startup[did], kind[did], at[did] + step * random.integers(5, 240, int(did.sum())))
-              for step, (did, kind) in enumerate(steps)]
+    events = [
+        _event(user[did], startup[did], kind[did], at[did] + step * random.integers(5, 240, int(did.sum())))
+        for step, (did, kind) in enumerate(steps)
+    ]
     found = np.concatenate(events)
     return found[found["at"] < size.end]
 

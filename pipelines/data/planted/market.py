@@ -31,8 +31,10 @@ class Size:
     def __post_init__(self) -> None:
         if self.users < 2 or self.startups < 1 or self.events_per_user < 0 or self.seed < 0:
             got = f"{self.users}, {self.startups}, {self.events_per_user:g} and {self.seed}"
-            raise DataError("a sample needs at least 2 users (a developer and an investor), 1 startup, events per user "
-                            f">= 0 and a seed >= 0, got {got}")
+            raise DataError(
+                "a sample needs at least 2 users (a developer and an investor), 1 startup, events per user "
+                f">= 0 and a seed >= 0, got {got}"
+            )
         if self.ends.tzinfo is None or self.ends < datetime(1980, 1, 1, tzinfo=UTC) + timedelta(days=SPAN_DAYS):
             raise DataError(f"a sample needs an end with a time zone, from 1982 on, got {self.ends.isoformat()}")
 
@@ -92,8 +94,18 @@ def draw_users(size: Size) -> Users:
     events = np.rint(share * size.events_per_user).astype(np.int64)
     born = _births(random, n, size)
     opted_out = np.where(_share(random, n, 0.02), size.end - random.integers(1, 60 * DAY, n), NEVER)
-    return Users(_ids(random, n), role, market, second, niche, events, born, _later(random, born, size),
-                 np.where(opted_out > born, opted_out, NEVER), _cities(random, market))
+    return Users(
+        _ids(random, n),
+        role,
+        market,
+        second,
+        niche,
+        events,
+        born,
+        _later(random, born, size),
+        np.where(opted_out > born, opted_out, NEVER),
+        _cities(random, market),
+    )
 
 
 def draw_startups(size: Size, users: Users) -> Startups:
@@ -105,9 +117,18 @@ def draw_startups(size: Size, users: Users) -> Startups:
     withdrawn = np.where(_share(random, n, 0.03), size.end - random.integers(1, 90 * DAY, n), NEVER)
     founders = np.flatnonzero(users.role == ROLES.index("founder"))
     founder = random.choice(founders, n) if len(founders) else np.full(n, -1)
-    return Startups(_ids(random, n), market, second, niche, weight, born, np.where(withdrawn > born, withdrawn, NEVER),
-                    _later(random, born, size), _cities(random, market),
-                    np.where(random.random(n) < 0.9, founder, -1).astype(np.int32))
+    return Startups(
+        _ids(random, n),
+        market,
+        second,
+        niche,
+        weight,
+        born,
+        np.where(withdrawn > born, withdrawn, NEVER),
+        _later(random, born, size),
+        _cities(random, market),
+        np.where(random.random(n) < 0.9, founder, -1).astype(np.int32),
+    )
 
 
 def markets_of(size: Size) -> int:

@@ -30,12 +30,20 @@ def user_rows(size: Size, users: Users, rows: slice) -> pa.Table:
     headline = [text.format(word) for text, word in zip(title.tolist(), field.tolist(), strict=True)]
     interests = np.concatenate([_CATEGORIES[market][:, None], field[:, None], _said(random, market, niche, 5)], axis=1)
     skills = np.where((role == ROLES.index("investor"))[:, None], "", _picked(random, _SKILLS[market], 3))
-    return pa.table({
-        "user_id": uuids(users.id[rows]), "role": np.array(ROLES)[role], "created_at": instants(users.born[rows]),
-        "name": _joined(" ", _picked(random, np.array([words.FIRST_NAMES, words.LAST_NAMES]), len(role)).T),
-        "headline": _unless(silent, headline), "skills": _unless(silent, _joined(";", skills)),
-        "interests": _unless(silent, _joined(";", interests)), "location": _CITIES[users.city[rows]],
-        "updated_at": instants(users.updated[rows]), "opted_out_at": instants(users.opted_out[rows])})
+    return pa.table(
+        {
+            "user_id": uuids(users.id[rows]),
+            "role": np.array(ROLES)[role],
+            "created_at": instants(users.born[rows]),
+            "name": _joined(" ", _picked(random, np.array([words.FIRST_NAMES, words.LAST_NAMES]), len(role)).T),
+            "headline": _unless(silent, headline),
+            "skills": _unless(silent, _joined(";", skills)),
+            "interests": _unless(silent, _joined(";", interests)),
+            "location": _CITIES[users.city[rows]],
+            "updated_at": instants(users.updated[rows]),
+            "opted_out_at": instants(users.opted_out[rows]),
+        }
+    )
 
 
 def startup_rows(size: Size, startups: Startups, users: Users, views: np.ndarray, rows: slice) -> pa.Table:
@@ -45,32 +53,49 @@ def startup_rows(size: Size, startups: Startups, users: Users, views: np.ndarray
     n, updated, silent = len(market), startups.updated[rows], random.random(len(market)) < _SILENT
     common = np.array(words.COMMON_WORDS)[random.integers(0, len(words.COMMON_WORDS), (n, 4))]
     text = np.concatenate([_said(random, market, niche, 9), common], axis=1)
-    name = np.concatenate([np.array(words.SYLLABLES)[random.integers(0, len(words.SYLLABLES), (n, 3))],
-                           np.array(words.ENDINGS)[random.integers(0, len(words.ENDINGS), (n, 1))]], axis=1)
+    name = np.concatenate(
+        [
+            np.array(words.SYLLABLES)[random.integers(0, len(words.SYLLABLES), (n, 3))],
+            np.array(words.ENDINGS)[random.integers(0, len(words.ENDINGS), (n, 1))],
+        ],
+        axis=1,
+    )
     stage = np.minimum(random.poisson(1 + 2 * (size.end - startups.born[rows]) / (730 * DAY)), len(words.STAGES) - 1)
     kind = (2 * market + random.integers(0, 2, n)) % len(words.TYPES)
-    return pa.table({
-        "startup_id": uuids(startups.id[rows]), "name": pc.utf8_capitalize(pa.array(_joined("", name))),
-        "description": _unless(silent, _joined(" ", random.permuted(text, axis=1))), "category": _CATEGORIES[market],
-        "field": _FIELDS[market, niche], "type": np.array(words.TYPES)[kind],
-        "tags": _unless(silent, _joined(";", _picked(random, _WORDS[market, niche], 3))),
-        "stage": np.array(words.STAGES)[np.where(startups.born[rows] == NEVER, len(words.STAGES) - 1, stage)],
-        "location": _CITIES[startups.city[rows]],
-        "founder_id": pc.if_else(pa.array(founder >= 0), uuids(users.id[founder]), ""),
-        "created_at": instants(startups.born[rows]), "updated_at": instants(updated),
-        "withdrawn_at": instants(startups.withdrawn[rows]),
-        "views": pc.if_else(pa.array(updated != NEVER), pc.cast(pa.array(views[rows]), pa.string()), "")})
+    return pa.table(
+        {
+            "startup_id": uuids(startups.id[rows]),
+            "name": pc.utf8_capitalize(pa.array(_joined("", name))),
+            "description": _unless(silent, _joined(" ", random.permuted(text, axis=1))),
+            "category": _CATEGORIES[market],
+            "field": _FIELDS[market, niche],
+            "type": np.array(words.TYPES)[kind],
+            "tags": _unless(silent, _joined(";", _picked(random, _WORDS[market, niche], 3))),
+            "stage": np.array(words.STAGES)[np.where(startups.born[rows] == NEVER, len(words.STAGES) - 1, stage)],
+            "location": _CITIES[startups.city[rows]],
+            "founder_id": pc.if_else(pa.array(founder >= 0), uuids(users.id[founder]), ""),
+            "created_at": instants(startups.born[rows]),
+            "updated_at": instants(updated),
+            "withdrawn_at": instants(startups.withdrawn[rows]),
+            "views": pc.if_else(pa.array(updated != NEVER), pc.cast(pa.array(views[rows]), pa.string()), ""),
+        }
+    )
 
 
 def truth_rows(users: Users, startups: Startups) -> pa.Table:
     """truth.csv: the latent taste behind everybody, users first."""
     both = (users, startups)
     market, second, niche = (np.concatenate([getattr(e, name) for e in both]) for name in ("market", "second", "niche"))
-    return pa.table({
-        "entity": np.repeat(["user", "startup"], [len(users.id), len(startups.id)]),
-        "id": uuids(np.concatenate([e.id for e in both])), "category": _CATEGORIES[market],
-        "field": _FIELDS[market, niche], "second_category": _CATEGORIES[second],
-        "weight": np.concatenate([users.events.astype(float), startups.weight]).round(4)})
+    return pa.table(
+        {
+            "entity": np.repeat(["user", "startup"], [len(users.id), len(startups.id)]),
+            "id": uuids(np.concatenate([e.id for e in both])),
+            "category": _CATEGORIES[market],
+            "field": _FIELDS[market, niche],
+            "second_category": _CATEGORIES[second],
+            "weight": np.concatenate([users.events.astype(float), startups.weight]).round(4),
+        }
+    )
 
 
 def uuids(ids: np.ndarray) -> pa.Array:

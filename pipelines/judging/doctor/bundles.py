@@ -14,11 +14,15 @@ from pipelines.judging.doctor.diagnosis import Diagnosis, Patient, answered, unk
 from pipelines.learning.train import BASE_BUNDLES, SELDOM
 from pipelines.local.reader_process import reader_address
 
-_REBUILD = ("`python -m pipelines check` names every file; build the cutoff again (`python -m pipelines build`), go "
-            "back (`python -m pipelines rollback`), or where the message says that anybody may write it, end that "
-            "away (`chmod -R go-w`)")
-_HALF = ("train the missing half: switch ENABLE_ALS, ENABLE_TWO_TOWER and ENABLE_ENSEMBLE on, then `python -m "
-         "pipelines build`; until then the half that is there answers")
+_REBUILD = (
+    "`python -m pipelines check` names every file; build the cutoff again (`python -m pipelines build`), go "
+    "back (`python -m pipelines rollback`), or where the message says that anybody may write it, end that "
+    "away (`chmod -R go-w`)"
+)
+_HALF = (
+    "train the missing half: switch ENABLE_ALS, ENABLE_TWO_TOWER and ENABLE_ENSEMBLE on, then `python -m "
+    "pipelines build`; until then the half that is there answers"
+)
 _PATIENCE_S = 3.0
 _open = urllib.request.build_opener(urllib.request.ProxyHandler({})).open
 
@@ -29,13 +33,20 @@ def missing_bundles(patient: Patient) -> Diagnosis:
     if patient.release is None:
         return answered("P03", title, True, "no release is stored: nothing was ever built", _REBUILD, {"release": None})
     bad = {name: str(found) for name, found in patient.bundles.items() if not isinstance(found, Bundle)}
-    left_out = [n for n in BASE_BUNDLES
-                if n not in patient.bundles and n not in SELDOM and not unserved(n, patient.settings)]
-    figures = {"release": patient.release.id, "opened": len(patient.bundles) - len(bad), "bad": bad,
-               "left_out": left_out}
-    says = (f"{len(patient.bundles) - len(bad)} of {len(patient.bundles)} bundles of {patient.release.id} open"
-            + "".join(f"; {name}: {why}" for name, why in bad.items())
-            + (f"; the build did without: {', '.join(left_out)}" if left_out else ""))
+    left_out = [
+        n for n in BASE_BUNDLES if n not in patient.bundles and n not in SELDOM and not unserved(n, patient.settings)
+    ]
+    figures = {
+        "release": patient.release.id,
+        "opened": len(patient.bundles) - len(bad),
+        "bad": bad,
+        "left_out": left_out,
+    }
+    says = (
+        f"{len(patient.bundles) - len(bad)} of {len(patient.bundles)} bundles of {patient.release.id} open"
+        + "".join(f"; {name}: {why}" for name, why in bad.items())
+        + (f"; the build did without: {', '.join(left_out)}" if left_out else "")
+    )
     return answered("P03", title, bool(bad), says, _REBUILD, figures)
 
 
@@ -49,29 +60,43 @@ def ensemble_halves(patient: Patient) -> Diagnosis:
     switched = {"als_v1": settings.enable_als, "two_tower_v1": settings.enable_two_tower}
     halves = {name: _half(patient, name, on) for name, on in switched.items()}
     missing = {name: why for name, why in halves.items() if why}
-    says = ("both halves open" if not missing else
-            "; ".join(f"{name} is missing: {why}" for name, why in missing.items()))
-    figures = {"halves": {name: why or "opens" for name, why in halves.items()},
-               "chosen_blend": patient.opened("ensemble_v1") is not None}
+    says = (
+        "both halves open" if not missing else "; ".join(f"{name} is missing: {why}" for name, why in missing.items())
+    )
+    figures = {
+        "halves": {name: why or "opens" for name, why in halves.items()},
+        "chosen_blend": patient.opened("ensemble_v1") is not None,
+    }
     return answered("P04", title, bool(missing), says, _HALF, figures)
 
 
 def reader_opens(patient: Patient) -> Diagnosis:
     """P09: a reader starts whatever its models are; what it left out makes no live lists."""
     title = "Models that do not open while the reader starts"
-    cure = ("stored lists and the popular list are served meanwhile, nothing stops the reader; mend what P03 names, "
-            "and readers open it with the next release")
+    cure = (
+        "stored lists and the popular list are served meanwhile, nothing stops the reader; mend what P03 names, "
+        "and readers open it with the next release"
+    )
     told = _health(reader_address(patient.settings))
     if told is None:
         return unknown("P09", title, f"no reader answers at {reader_address(patient.settings)}", cure)
     troubles = told.get("troubles") or {}
     needed = [n for n in REQUIRED if patient.release is not None and patient.opened(n) is None]
-    figures = {"status": told.get("status"), "troubles": troubles, "release": told.get("release"),
-               "models_loaded": told.get("models_loaded"), "live_lists_impossible_without": needed}
+    figures = {
+        "status": told.get("status"),
+        "troubles": troubles,
+        "release": told.get("release"),
+        "models_loaded": told.get("models_loaded"),
+        "live_lists_impossible_without": needed,
+    }
     models = str(troubles.get("models", ""))
-    says = (f"the reader answers ({told.get('status')}) and left out: {models}" if models else
-            f"the reader answers ({told.get('status')}), its models are open"
-            if told.get("models_loaded") else f"the reader answers ({told.get('status')}), its models are not open yet")
+    says = (
+        f"the reader answers ({told.get('status')}) and left out: {models}"
+        if models
+        else f"the reader answers ({told.get('status')}), its models are open"
+        if told.get("models_loaded")
+        else f"the reader answers ({told.get('status')}), its models are not open yet"
+    )
     return answered("P09", title, bool(models or needed), says, cure, figures)
 
 

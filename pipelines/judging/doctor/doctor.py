@@ -26,10 +26,23 @@ from pipelines.local.servers import running_settings
 
 #: By id: the seeds' diagnoses first, then the house.
 QUESTIONS: dict[str, Callable[[Patient], Diagnosis]] = {
-    "P01": empty_tables, "P02": sparse_matrix, "P03": missing_bundles, "P04": ensemble_halves, "P05": ensemble_below,
-    "P06": founder_lists, "P07": slow_answers, "P08": weak_ranker, "P09": reader_opens, "servers": servers_run,
-    "disk": disk_space, "redis": redis_fits, "memory": redis_memory, "lists": lists_are_late, "loading": half_loaded,
-    "gate": gate_said}
+    "P01": empty_tables,
+    "P02": sparse_matrix,
+    "P03": missing_bundles,
+    "P04": ensemble_halves,
+    "P05": ensemble_below,
+    "P06": founder_lists,
+    "P07": slow_answers,
+    "P08": weak_ranker,
+    "P09": reader_opens,
+    "servers": servers_run,
+    "disk": disk_space,
+    "redis": redis_fits,
+    "memory": redis_memory,
+    "lists": lists_are_late,
+    "loading": half_loaded,
+    "gate": gate_said,
+}
 _MARKS = {State.FOUND: "FOUND", State.WELL: "well", State.UNKNOWN: "unknown"}
 
 

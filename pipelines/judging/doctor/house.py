@@ -49,22 +49,35 @@ def _silent(patient: Patient) -> list[str]:
 
 def disk_space(patient: Patient) -> Diagnosis:
     """Whether another build has room on the disk of the artefacts."""
-    cure = ("free some space; MATCHBOOK_KEEP_ARTIFACTS says how many builds are kept, `retire_old_artifacts` deletes "
-            "the others")
+    cure = (
+        "free some space; MATCHBOOK_KEEP_ARTIFACTS says how many builds are kept, `retire_old_artifacts` deletes "
+        "the others"
+    )
     folder = patient.settings.artifacts if patient.settings.artifacts.exists() else patient.settings.home
     if not folder.exists():
         return unknown("disk", "The disk is nearly full", f"{folder} is not there yet", cure)
     space = shutil.disk_usage(folder)
     share, free_gb = space.free / space.total, space.free / 1e9
     figures = {"free_gb": round(free_gb, 1), "free_share": round(share, 4)}
-    return answered("disk", "The disk is nearly full", share < _FREE_SHARE or free_gb < _FREE_GB,
-                    f"{free_gb:,.1f} GB free, {share:.0%} of the disk", cure, figures)
+    return answered(
+        "disk",
+        "The disk is nearly full",
+        share < _FREE_SHARE or free_gb < _FREE_GB,
+        f"{free_gb:,.1f} GB free, {share:.0%} of the disk",
+        cure,
+        figures,
+    )
 
 
 def redis_memory(patient: Patient) -> Diagnosis:
     """Whether Redis comes near to what it may use."""
-    title, cure = "Redis is nearly full", ("more memory for Redis (maxmemory, MATCHBOOK_REDIS_BUDGET_MB), fewer builds "
-                                           "(MATCHBOOK_KEEP_RELEASES), shorter lists (MATCHBOOK_DEPTH)")
+    title, cure = (
+        "Redis is nearly full",
+        (
+            "more memory for Redis (maxmemory, MATCHBOOK_REDIS_BUDGET_MB), fewer builds "
+            "(MATCHBOOK_KEEP_RELEASES), shorter lists (MATCHBOOK_DEPTH)"
+        ),
+    )
     if not patient.running:
         return unknown("memory", title, "Redis does not run here", cure)
     with wrapped("measuring Redis"):
@@ -72,8 +85,14 @@ def redis_memory(patient: Patient) -> Diagnosis:
     figures = {"used_mb": round(used / MB, 1), "limit_mb": round(limit / MB, 1), "by": whose}
     if not limit:
         return unknown("memory", title, f"{used / MB:,.0f} MB used, {whose}", cure)
-    return answered("memory", title, used > _USED_SHARE * limit,
-                    f"{used / MB:,.0f} of {limit / MB:,.0f} MB used ({whose})", cure, figures)
+    return answered(
+        "memory",
+        title,
+        used > _USED_SHARE * limit,
+        f"{used / MB:,.0f} of {limit / MB:,.0f} MB used ({whose})",
+        cure,
+        figures,
+    )
 
 
 def redis_fits(patient: Patient) -> Diagnosis:
@@ -94,8 +113,10 @@ def redis_fits(patient: Patient) -> Diagnosis:
 def lists_are_late(patient: Patient) -> Diagnosis:
     """Whether lists are live, and made lately."""
     title = "No lists are live, or they are old"
-    cure = ("see what the last runs of build_recommendations say in Airflow; `python -m pipelines build` makes new "
-            "ones, `python -m pipelines promote <release>` shows stored ones")
+    cure = (
+        "see what the last runs of build_recommendations say in Airflow; `python -m pipelines build` makes new "
+        "ones, `python -m pipelines promote <release>` shows stored ones"
+    )
     if not patient.running:
         return unknown("lists", title, "the servers do not run here", cure)
     age = age_of_lists(patient.settings, patient.at)
@@ -126,8 +147,10 @@ def half_loaded(patient: Patient) -> Diagnosis:
 def gate_said(patient: Patient) -> Diagnosis:
     """What the gate decided last."""
     title = "The gate holds a release back"
-    cure = ("read the report of that build (Airflow, its run, tab Report); answer there where a person is asked, or "
-            "make the release live all the same with the parameter `force` or `python -m pipelines promote <release>`")
+    cure = (
+        "read the report of that build (Airflow, its run, tab Report); answer there where a person is asked, or "
+        "make the release live all the same with the parameter `force` or `python -m pipelines promote <release>`"
+    )
     last = _last_decision(patient, "gate", "approval")
     if last is None:
         return unknown("gate", title, "the gate has decided nothing yet", cure)

@@ -12,10 +12,14 @@ from pipelines.postgres import engine, rows
 
 #: A market in which fewer people than this have come past the cold start has little to learn from.
 _PAST_COLD = 0.10
-_NO_ROWS = ("load the platform's data (`python -m pipelines import FOLDER`, docs/platform-data.md), or see whether the "
-            "platform still writes views, clicks, likes and applications into its tables")
-_SPARSE = ("wait for more events: until then content-based and popular lists answer; have owners with fewer events "
-           "counted (MATCHBOOK_ALS_MIN_INTERACTIONS=1), or send them to ALS earlier (COLD_START_THRESHOLD)")
+_NO_ROWS = (
+    "load the platform's data (`python -m pipelines import FOLDER`, docs/platform-data.md), or see whether the "
+    "platform still writes views, clicks, likes and applications into its tables"
+)
+_SPARSE = (
+    "wait for more events: until then content-based and popular lists answer; have owners with fewer events "
+    "counted (MATCHBOOK_ALS_MIN_INTERACTIONS=1), or send them to ALS earlier (COLD_START_THRESHOLD)"
+)
 
 
 def empty_tables(patient: Patient) -> Diagnosis:
@@ -40,12 +44,17 @@ def sparse_matrix(patient: Patient) -> Diagnosis:
     past_cold = float((counts >= patient.settings.cold_start_threshold).mean()) if len(counts) else 0.0
     wanted = [name for name in ("als_v1", "als_reverse_v1") if patient.settings.enable_als]
     left_out = [name for name in wanted if name not in release.bundles]
-    figures = {"users": len(counts), "events_a_user_median": float(np.median(counts)) if len(counts) else 0.0,
-               "past_cold_start": round(past_cold, 4), "density": _density(patient.opened("als_v1")),
-               "left_out": left_out}
+    figures = {
+        "users": len(counts),
+        "events_a_user_median": float(np.median(counts)) if len(counts) else 0.0,
+        "past_cold_start": round(past_cold, 4),
+        "density": _density(patient.opened("als_v1")),
+        "left_out": left_out,
+    }
     few = past_cold < _PAST_COLD
-    says = (f"{past_cold:.1%} of {len(counts):,} users have {patient.settings.cold_start_threshold} events and more"
-            + (f"; left out for want of data: {', '.join(left_out)}" if left_out else ""))
+    says = f"{past_cold:.1%} of {len(counts):,} users have {patient.settings.cold_start_threshold} events and more" + (
+        f"; left out for want of data: {', '.join(left_out)}" if left_out else ""
+    )
     return answered("P02", title, bool(left_out) or few, says, _SPARSE, figures)
 
 

@@ -18,10 +18,12 @@ from pipelines.judging.doctor.diagnosis import Diagnosis, Patient, answered, unk
 from pipelines.postgres import engine, rows, transaction
 from pipelines.release.cache import connect, wrapped
 
-_CURE = ("indexes on the interactions table over (user_id, occurred_at) and (startup_id, occurred_at) "
-         "(docs/platform-data.md); a build, which keeps the counts of everybody (N07); fewer MATCHBOOK_READER_WORKERS "
-         "or smaller models (MATCHBOOK_ALS_FACTORS, MATCHBOOK_TWO_TOWER_DIMENSIONS) where memory is short; stored "
-         "lists are read, not computed: only newcomers wait for a model, MATCHBOOK_LIVE_BUDGET_S at most")
+_CURE = (
+    "indexes on the interactions table over (user_id, occurred_at) and (startup_id, occurred_at) "
+    "(docs/platform-data.md); a build, which keeps the counts of everybody (N07); fewer MATCHBOOK_READER_WORKERS "
+    "or smaller models (MATCHBOOK_ALS_FACTORS, MATCHBOOK_TWO_TOWER_DIMENSIONS) where memory is short; stored "
+    "lists are read, not computed: only newcomers wait for a model, MATCHBOOK_LIVE_BUDGET_S at most"
+)
 #: A count for one answer may take so long; a table up to so many rows may be read whole.
 _COUNT_MS, _SMALL_ROWS = 50.0, 100_000
 _PING_MS = 10.0
@@ -37,16 +39,27 @@ def slow_answers(patient: Patient) -> Diagnosis:
     total, memory = sum(sizes.values()), psutil.virtual_memory().total
     share = total * patient.settings.reader_workers / memory
     counting, ping_ms = _counting(patient), _ping_ms(patient)
-    wrong = [f"counting the events of the busiest {c['of']} took {c['ms']:.0f} ms" for c in counting
-             if c["ms"] > _COUNT_MS]
-    wrong += [f"counting the events of a {c['of']} reads a whole table of {c['rows']:,} rows" for c in counting
-              if c["reads_all"]]
-    wrong += [f"the models of {patient.settings.reader_workers} processes of the reader may take {share:.0%} of the "
-              "memory"] if share > _MEMORY_SHARE else []
+    wrong = [
+        f"counting the events of the busiest {c['of']} took {c['ms']:.0f} ms" for c in counting if c["ms"] > _COUNT_MS
+    ]
+    wrong += [
+        f"counting the events of a {c['of']} reads a whole table of {c['rows']:,} rows"
+        for c in counting
+        if c["reads_all"]
+    ]
+    wrong += (
+        [f"the models of {patient.settings.reader_workers} processes of the reader may take {share:.0%} of the memory"]
+        if share > _MEMORY_SHARE
+        else []
+    )
     wrong += [f"Redis answers after {ping_ms:.1f} ms"] if ping_ms > _PING_MS else []
     largest = dict(sorted(sizes.items(), key=lambda x: -x[1])[:5])
-    figures = {"bundles_mb": round(total / 1e6, 1), "largest_mb": {k: round(v / 1e6, 2) for k, v in largest.items()},
-               "counting": counting, "redis_ms": round(ping_ms, 3)}
+    figures = {
+        "bundles_mb": round(total / 1e6, 1),
+        "largest_mb": {k: round(v / 1e6, 2) for k, v in largest.items()},
+        "counting": counting,
+        "redis_ms": round(ping_ms, 3),
+    }
     times = ", ".join(f"{c['of']} {c['ms']:.1f} ms" for c in counting)
     says = "; ".join(wrong) or f"models {total / 1e6:.1f} MB, counting {times or 'nobody'}, Redis {ping_ms:.2f} ms"
     return answered("P07", title, bool(wrong), says, _CURE, figures)
@@ -70,8 +83,12 @@ def _counting(patient: Patient) -> list[dict[str, Any]]:
         busiest.setdefault(Surface(row.surface).owner.value, row.owner)
     found = []
     for entity, owner in busiest.items():
-        params = {f"{entity}_id": owner, "as_of": patient.at, "earliest": patient.settings.earliest_at,
-                  "kinds": [k.value for k in InteractionKind]}
+        params = {
+            f"{entity}_id": owner,
+            "as_of": patient.at,
+            "earliest": patient.settings.earliest_at,
+            "kinds": [k.value for k in InteractionKind],
+        }
         with transaction(engine(patient.settings)) as connection:
             found.append({"of": entity, **_asked(connection, f"counts/{entity}", params)})
     return found
@@ -91,8 +108,9 @@ def _asked(connection: Connection, query: str, params: dict[str, Any]) -> dict[s
 
 def _rows_of(connection: Connection, table: str) -> float:
     """As the server estimates it."""
-    return float(connection.execute(text("SELECT reltuples FROM pg_class WHERE relname = :name"),
-                                    {"name": table}).scalar() or 0)
+    return float(
+        connection.execute(text("SELECT reltuples FROM pg_class WHERE relname = :name"), {"name": table}).scalar() or 0
+    )
 
 
 def _nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:

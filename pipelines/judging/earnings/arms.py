@@ -32,8 +32,10 @@ def experiments(ledger: pd.DataFrame, known: Mapping[tuple[str, str], Experiment
     were drawn cannot be told.
     """
     groups = ledger[ledger["arm"] != ""].groupby(["experiment", "edition"], sort=True)
-    return [_experiment(str(name), str(edition), rows, known.get((str(name), str(edition))))
-            for (name, edition), rows in groups]
+    return [
+        _experiment(str(name), str(edition), rows, known.get((str(name), str(edition))))
+        for (name, edition), rows in groups
+    ]
 
 
 def _experiment(name: str, edition: str, ledger: pd.DataFrame, told: Experiment | None) -> dict[str, Any]:
@@ -42,12 +44,22 @@ def _experiment(name: str, edition: str, ledger: pd.DataFrame, told: Experiment 
     days = sorted(ledger["day"].unique())
     seen = np.array([len(of_arm[arm]["answers"]) for arm in arms])
     return {
-        "name": name, "edition": edition, "since": days[0], "until": days[-1], "days": len(days),
+        "name": name,
+        "edition": edition,
+        "since": days[0],
+        "until": days[-1],
+        "days": len(days),
         "surfaces": [s.value for s in told.surfaces] if told else sorted(ledger["surface"].unique()),
         "share": told.share if told else None,
-        "arms": [{"name": arm, "owners": int(n), "weight": told.arms[i].weight if told else None,
-                  "settings": dict(told.arms[i].settings) if told else None}
-                 for i, (arm, n) in enumerate(zip(arms, seen, strict=True))],
+        "arms": [
+            {
+                "name": arm,
+                "owners": int(n),
+                "weight": told.arms[i].weight if told else None,
+                "settings": dict(told.arms[i].settings) if told else None,
+            }
+            for i, (arm, n) in enumerate(zip(arms, seen, strict=True))
+        ],
         "sample_ratio": _sample_ratio(seen, told),
         "differences": _differences(of_arm, arms),
     }
@@ -59,9 +71,14 @@ def _sample_ratio(seen: np.ndarray, told: Experiment | None) -> dict[str, Any]:
         return {"p": None, "even": None, "says": "no stored release knows how the arms of this edition were drawn"}
     statistic, p = unevenness(seen, np.array([a.weight for a in told.arms]))
     even = p >= UNEVEN
-    says = "the arms are as large as they were drawn" if even else (
-        "the arms are not as large as they were drawn, which chance does less than once in a thousand times: something "
-        "loses owners of one arm before they are measured; trust no difference until it is found")
+    says = (
+        "the arms are as large as they were drawn"
+        if even
+        else (
+            "the arms are not as large as they were drawn, which chance does less than once in a thousand times: "
+            "something loses owners of one arm before they are measured; trust no difference until it is found"
+        )
+    )
     return {"chi_square": None if np.isinf(statistic) else round(statistic, 4), "p": p, "even": even, "says": says}
 
 
@@ -77,11 +94,19 @@ def _differences(of_arm: Mapping[str, dict[str, np.ndarray]], arms: Sequence[str
             if gap is None or first.value is None:
                 continue
             value, low, high = gap
-            found.append({
-                "arm": arm, "against": arms[0], "rate": name, "difference": round(value, 6), "low": round(low, 6),
-                "high": round(high, 6), "level": round(level, 6),
-                "relative": round(value / first.value, 4) if first.value else None,
-                "says": _says(arm, arms[0], name, value, low, high)})
+            found.append(
+                {
+                    "arm": arm,
+                    "against": arms[0],
+                    "rate": name,
+                    "difference": round(value, 6),
+                    "low": round(low, 6),
+                    "high": round(high, 6),
+                    "level": round(level, 6),
+                    "relative": round(value / first.value, 4) if first.value else None,
+                    "says": _says(arm, arms[0], name, value, low, high),
+                }
+            )
     return found
 
 
@@ -89,5 +114,7 @@ def _says(arm: str, first: str, name: str, value: float, low: float, high: float
     words = name.replace("_", " ")
     if low <= 0 <= high:
         return f"{arm} and {first}: no difference in {words} beyond chance ({value:+.4f} [{low:+.4f}, {high:+.4f}])"
-    return f"{arm} has the {'higher' if value > 0 else 'lower'} {words} than {first}: " \
-           f"{value:+.4f} [{low:+.4f}, {high:+.4f}]"
+    return (
+        f"{arm} has the {'higher' if value > 0 else 'lower'} {words} than {first}: "
+        f"{value:+.4f} [{low:+.4f}, {high:+.4f}]"
+    )

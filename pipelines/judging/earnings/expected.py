@@ -15,8 +15,12 @@ from pipelines.judging.earnings.figures import per_owner
 _ALS = (Method.ALS.value, Method.ALS_REVERSE.value, Method.ENSEMBLE.value)
 
 
-def expected(ledger: pd.DataFrame, by_method: Sequence[Mapping[str, Any]], live: Release | None,
-             experiments: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+def expected(
+    ledger: pd.DataFrame,
+    by_method: Sequence[Mapping[str, Any]],
+    live: Release | None,
+    experiments: Sequence[Mapping[str, Any]],
+) -> list[dict[str, Any]]:
     """Of each hope {id, says, value, met}; value and met are None where nothing was measured."""
     rates = {m["name"]: m for m in by_method}
     als, content = (_click_through(rates.get(m)) for m in ("als", "content_based"))
@@ -25,13 +29,21 @@ def expected(ledger: pd.DataFrame, by_method: Sequence[Mapping[str, Any]], live:
     age = _age_change(ledger)
     return [
         _hope("I09", "the ranker brings 5 to 10% more click-through", _ranker_lift(experiments), 0.05),
-        _hope("I10", "ALS has 2 to 3 times the click-through of content-based", als / content if als and content
-              else None, 2.0),
+        _hope(
+            "I10",
+            "ALS has 2 to 3 times the click-through of content-based",
+            als / content if als and content else None,
+            2.0,
+        ),
         _hope("I11", "more than 60% of answers use an ALS model", routed, 0.6),
         _hope("I12", "every owner has a list", _listed(live), 1.0),
         _hope("I13", "conversion from recommendations above 10%", converted, 0.1),
-        {"id": "I21", "says": "the mean age of what is shown goes down (days, later half less earlier half of the "
-                              "window)", "value": age, "met": None if age is None else age < 0},
+        {
+            "id": "I21",
+            "says": "the mean age of what is shown goes down (days, later half less earlier half of the window)",
+            "value": age,
+            "met": None if age is None else age < 0,
+        },
     ]
 
 

@@ -30,8 +30,10 @@ def by(ledger: pd.DataFrame, kind: str) -> list[dict[str, Any]]:
     if kind == "arm":
         ledger = ledger[ledger["arm"] != ""]
         groups = ledger.groupby(["experiment", "edition", "arm"], sort=True)
-        return [{"name": f"{e}/{arm}", "experiment": e, "edition": edition, "arm": arm, **figures(g, whole)}
-                for (e, edition, arm), g in groups]
+        return [
+            {"name": f"{e}/{arm}", "experiment": e, "edition": edition, "arm": arm, **figures(g, whole)}
+            for (e, edition, arm), g in groups
+        ]
     return [{"name": name, **figures(g, whole)} for name, g in ledger.groupby(kind, sort=True)]
 
 
@@ -40,8 +42,13 @@ def figures(ledger: pd.DataFrame, whole: float) -> dict[str, Any]:
     owners = per_owner(ledger)
     counted = {name: int(sum(owners[name])) for name in ("answers", "impressions", "clicked", "applied", "converted")}
     told = {name: rate_of(owners, name).as_json() for name in RATES}
-    return {"owners": len(owners["answers"]), **counted, "share": round(float(counted["answers"] / max(whole, 1)), 6),
-            **told, "age_days": mean(owners["age_days"], owners["aged"]).as_json()}
+    return {
+        "owners": len(owners["answers"]),
+        **counted,
+        "share": round(float(counted["answers"] / max(whole, 1)), 6),
+        **told,
+        "age_days": mean(owners["age_days"], owners["aged"]).as_json(),
+    }
 
 
 def per_owner(ledger: pd.DataFrame) -> dict[str, np.ndarray]:

@@ -14,8 +14,20 @@ from pipelines.postgres import copy_out, engine, rows
 #: What an answer is grouped by.
 KINDS = ("surface", "method", "route", "release", "experiment", "edition", "arm", "day")
 #: What is counted of each group and owner; see sql/queries/ledger/shown.sql.
-COUNTS = ("answers", "impressions", "clicked", "applied", "converted", "liked", "disliked", "engaged", "top",
-          "top_engaged", "aged", "age_days")
+COUNTS = (
+    "answers",
+    "impressions",
+    "clicked",
+    "applied",
+    "converted",
+    "liked",
+    "disliked",
+    "engaged",
+    "top",
+    "top_engaged",
+    "aged",
+    "age_days",
+)
 #: An event with its answer and the platform's own row of the same act need not have the same time.
 SAME_ACT = timedelta(minutes=5)
 
@@ -25,8 +37,13 @@ def read_ledger(settings: Settings, since: datetime, as_of: datetime) -> pd.Data
 
     Nothing that names anybody leaves the database.
     """
-    bound = {"since": since, "as_of": as_of, "attribution_s": int(settings.attribution_days * 86_400),
-             "same_act_s": int(SAME_ACT.total_seconds()), "earliest": settings.earliest_at}
+    bound = {
+        "since": since,
+        "as_of": as_of,
+        "attribution_s": int(settings.attribution_days * 86_400),
+        "same_act_s": int(SAME_ACT.total_seconds()),
+        "earliest": settings.earliest_at,
+    }
     with tempfile.TemporaryFile() as sink:
         copy_out(engine(settings), "ledger/shown", bound, sink)
         sink.seek(0)
@@ -43,5 +60,7 @@ def unshown_acts(settings: Settings, since: datetime, as_of: datetime) -> int:
 
 def daily_interactions(settings: Settings, since: datetime, as_of: datetime) -> list[dict[str, Any]]:
     """Of each day with any: {day, interactions, people} (J04)."""
-    return [{"day": r.day.isoformat(), "interactions": r.interactions, "people": r.people}
-            for r in rows(engine(settings), "ledger/daily", since=since, as_of=as_of)]
+    return [
+        {"day": r.day.isoformat(), "interactions": r.interactions, "people": r.people}
+        for r in rows(engine(settings), "ledger/daily", since=since, as_of=as_of)
+    ]

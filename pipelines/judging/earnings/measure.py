@@ -70,8 +70,13 @@ def keep(settings: Settings, found: dict[str, Any]) -> dict[str, Any]:
     uneven = [e["name"] for e in found["experiments"] if e["sample_ratio"]["even"] is False]
     if uneven:
         log.warning("the arms of %s are not as large as they were drawn", ", ".join(uneven))
-    done = {"kept": kept, "made_at": found["made_at"], "answers": found["all"]["answers"],
-            "impressions": found["all"]["impressions"], "uneven": uneven}
+    done = {
+        "kept": kept,
+        "made_at": found["made_at"],
+        "answers": found["all"]["answers"],
+        "impressions": found["all"]["impressions"],
+        "uneven": uneven,
+    }
     log.info("earnings measured %s", done)
     return done
 

@@ -47,13 +47,18 @@ def accuracy(holdout: Holdout, new: Judged) -> dict[Surface, Accuracy]:
             continue
         popular = recipe.popular.propose(owners, K)
         masks = {name: mask for name, mask in groups(recipe, owners).items() if name != "known"}
-        found[surface] = Accuracy(_ndcg(recipe, owners, recipe.catalogue, outcome),
-                                  ndcg_of(places(popular.indptr, popular.item), outcome.relevant), None, masks)
+        found[surface] = Accuracy(
+            _ndcg(recipe, owners, recipe.catalogue, outcome),
+            ndcg_of(places(popular.indptr, popular.item), outcome.relevant),
+            None,
+            masks,
+        )
     return found
 
 
-def with_live(found: Mapping[Surface, Accuracy], holdout: Holdout, new: Judged,
-              live: Judged) -> dict[Surface, Accuracy]:
+def with_live(
+    found: Mapping[Surface, Accuracy], holdout: Holdout, new: Judged, live: Judged
+) -> dict[Surface, Accuracy]:
     """The same with what the live release's models would have shown to the same owners, out of the same catalogue."""
     both = {}
     for surface, a in found.items():

@@ -64,8 +64,12 @@ def worst(checks: Sequence[Check]) -> str:
 
 def against_live(found: Mapping[Surface, Accuracy], settings: Settings) -> Iterator[Check]:
     """NDCG@10 against the live release's models, by surface and segment, and gains that are too good."""
-    pairs = {(s, group): (a.new[mask], a.live[mask]) for s, a in found.items() if a.live is not None
-             for group, mask in a.masks.items()}
+    pairs = {
+        (s, group): (a.new[mask], a.live[mask])
+        for s, a in found.items()
+        if a.live is not None
+        for group, mask in a.masks.items()
+    }
     told = [key for key, pair in pairs.items() if len(pair[0]) >= settings.gate_min_owners]
     for (surface, group), pair in pairs.items():
         if (surface, group) not in told:
@@ -95,10 +99,15 @@ def like_live(lists: Mapping[str, Mapping[str, Any]], settings: Settings, days: 
         if d["owners"] + d["gone_owners"] < settings.gate_min_owners:
             yield _too_few("lists", Surface(surface), OVERALL, d["owners"] + d["gone_owners"])
             continue
-        values = {"overlap_at_10": _lack(d["overlap_at_10"]), "rbo": _lack(d["rbo"]),
-                  "route_distance": d["route_distance"], "popular_share": _rise(d["popular_share"]),
-                  "gini": _rise(d["gini"]), "coverage": _loss_of(d["coverage"]),
-                  "gone_owners": d["gone_owners"] / max(d["owners"] + d["gone_owners"], 1)}
+        values = {
+            "overlap_at_10": _lack(d["overlap_at_10"]),
+            "rbo": _lack(d["rbo"]),
+            "route_distance": d["route_distance"],
+            "popular_share": _rise(d["popular_share"]),
+            "gini": _rise(d["gini"]),
+            "coverage": _loss_of(d["coverage"]),
+            "gone_owners": d["gone_owners"] / max(d["owners"] + d["gone_owners"], 1),
+        }
         for name, value in values.items():
             field, words, drifts = _LISTS[name]
             yield _limited(name, surface, value, getattr(settings, field), words, drifts and days > FAR)
@@ -108,37 +117,52 @@ def _level(settings: Settings, comparisons: int) -> float:
     return 1 - settings.gate_chance / 2 / max(comparisons, 1)
 
 
-def _loss(name: str, surface: Surface, group: str, pair: tuple[np.ndarray, np.ndarray], d: Mapping[str, float],
-          other: str, settings: Settings) -> Check:
+def _loss(
+    name: str,
+    surface: Surface,
+    group: str,
+    pair: tuple[np.ndarray, np.ndarray],
+    d: Mapping[str, float],
+    other: str,
+    settings: Settings,
+) -> Check:
     theirs = float(pair[1].mean())
     limit = -settings.gate_loss * theirs
     verdict = STOP if d["high"] < limit else ASK if d["high"] < 0 and d["mean"] < limit else GO
-    judged = {STOP: f"surely worse by more than {settings.gate_loss:.0%}",
-              ASK: f"worse, by more than {settings.gate_loss:.0%} as it seems", GO: "no loss that counts"}[verdict]
-    says = (f"{surface}, {group}: NDCG@10 {pair[0].mean():.4f} against {theirs:.4f} of {other}, {d['mean']:+.4f} "
-            f"[{d['low']:+.4f}, {d['high']:+.4f}] over {len(pair[0])} owners: {judged}")
+    judged = {
+        STOP: f"surely worse by more than {settings.gate_loss:.0%}",
+        ASK: f"worse, by more than {settings.gate_loss:.0%} as it seems",
+        GO: "no loss that counts",
+    }[verdict]
+    says = (
+        f"{surface}, {group}: NDCG@10 {pair[0].mean():.4f} against {theirs:.4f} of {other}, {d['mean']:+.4f} "
+        f"[{d['low']:+.4f}, {d['high']:+.4f}] over {len(pair[0])} owners: {judged}"
+    )
     return _compared(name, surface, group, d, limit, verdict, says)
 
 
-def _gain(surface: Surface, pair: tuple[np.ndarray, np.ndarray], d: Mapping[str, float],
-          settings: Settings) -> Iterator[Check]:
+def _gain(
+    surface: Surface, pair: tuple[np.ndarray, np.ndarray], d: Mapping[str, float], settings: Settings
+) -> Iterator[Check]:
     theirs = float(pair[1].mean())
     limit = settings.gate_gain * theirs
     if theirs and d["low"] > limit:
-        says = (f"{surface}, {OVERALL}: NDCG@10 {pair[0].mean():.4f} against {theirs:.4f} of the live release is too "
-                f"good to be believed unseen (more than {1 + settings.gate_gain:g} times as good): a leak, or a live "
-                "release that was broken?")
+        says = (
+            f"{surface}, {OVERALL}: NDCG@10 {pair[0].mean():.4f} against {theirs:.4f} of the live release is too "
+            f"good to be believed unseen (more than {1 + settings.gate_gain:g} times as good): a leak, or a live "
+            "release that was broken?"
+        )
         yield _compared("gain", surface, OVERALL, d, limit, ASK, says)
 
 
-def _compared(name: str, surface: Surface, group: str, d: Mapping[str, float], limit: float, verdict: str,
-              says: str) -> Check:
+def _compared(
+    name: str, surface: Surface, group: str, d: Mapping[str, float], limit: float, verdict: str, says: str
+) -> Check:
     mean, low, high = (round(d[k], 6) for k in ("mean", "low", "high"))
     return Check(name, surface.value, group, mean, low, high, round(limit, 6), verdict, says)
 
 
-def _limited(name: str, surface: str, value: float | None, limits: Limits, words: str,
-             far: bool) -> Check:
+def _limited(name: str, surface: str, value: float | None, limits: Limits, words: str, far: bool) -> Check:
     ask, stop = limits.ask, limits.stop
     if value is None:
         return Check(name, surface, None, None, None, None, ask, GO, f"{surface}: {name} is undefined")

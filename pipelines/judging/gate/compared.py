@@ -22,8 +22,17 @@ def compared(settings: Settings, first: Release, second: Release) -> dict[str, A
     reported = [_reported(settings, r.id) for r in both]
     surfaces = sorted({*reported[0], *reported[1]})
     return {
-        "releases": [{"release": r.id, "as_of": r.as_of, "generated_at": r.generated_at, "digest": r.digest,
-                      "snapshot": r.snapshot, "lists": dict(r.lists)} for r in both],
+        "releases": [
+            {
+                "release": r.id,
+                "as_of": r.as_of,
+                "generated_at": r.generated_at,
+                "digest": r.digest,
+                "snapshot": r.snapshot,
+                "lists": dict(r.lists),
+            }
+            for r in both
+        ],
         "surfaces": differences(Artifacts(settings), first, second),
         "bundles": _unlike(first.bundles, second.bundles),
         "settings": _unlike(first.settings, second.settings),
@@ -38,24 +47,51 @@ def table(found: Mapping[str, Any]) -> str:
     lines = [f"{first['release']} (A) and {second['release']} (B): cutoffs {first['as_of']} and {second['as_of']}", ""]
     if first["digest"] == second["digest"]:
         return "\n".join([*lines, "The same digest: every list is the same.", ""])
-    heads = ["surface", "owners", "new", "gone", "overlap@10", "RBO", "routes differ", "popular A", "B", "coverage A",
-             "B", "Gini A", "B"]
+    heads = [
+        "surface",
+        "owners",
+        "new",
+        "gone",
+        "overlap@10",
+        "RBO",
+        "routes differ",
+        "popular A",
+        "B",
+        "coverage A",
+        "B",
+        "Gini A",
+        "B",
+    ]
     lines += ["| " + " | ".join(heads) + " |", "|" + "---|" * len(heads)]
     lines += [_row(name, d) for name, d in found["surfaces"].items()]
     for name, d in found["surfaces"].items():
         mix = ", ".join(f"{m} {a:.1%} > {b:.1%}" for m, (a, b) in d["methods"].items())
         lines += ["", f"{name}: {mix}"]
-    for title, unlike in (("NDCG@10 as reported with each", found["ndcg"]), ("Settings that differ", found["settings"]),
-                          ("Models that differ", found["bundles"])):
-        lines += ["", f"{title}: {'' if unlike else 'none'}", *(f"- {k}: {_word(a)} > {_word(b)}"
-                                                                for k, (a, b) in unlike.items())]
+    for title, unlike in (
+        ("NDCG@10 as reported with each", found["ndcg"]),
+        ("Settings that differ", found["settings"]),
+        ("Models that differ", found["bundles"]),
+    ):
+        lines += [
+            "",
+            f"{title}: {'' if unlike else 'none'}",
+            *(f"- {k}: {_word(a)} > {_word(b)}" for k, (a, b) in unlike.items()),
+        ]
     return "\n".join([*lines, "", f"Gate: {_word(found['gate'][0])} > {_word(found['gate'][1])}", ""])
 
 
 def _row(name: str, d: Mapping[str, Any]) -> str:
     pairs = [_word(x) for key in ("popular_share", "coverage", "gini") for x in d[key]]
-    cells = [name, d["owners"], d["new_owners"], d["gone_owners"], _word(d["overlap_at_10"]), _word(d["rbo"]),
-             _word(d["route_distance"]), *pairs]
+    cells = [
+        name,
+        d["owners"],
+        d["new_owners"],
+        d["gone_owners"],
+        _word(d["overlap_at_10"]),
+        _word(d["rbo"]),
+        _word(d["route_distance"]),
+        *pairs,
+    ]
     return "| " + " | ".join(str(c) for c in cells) + " |"
 
 

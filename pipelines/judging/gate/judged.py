@@ -89,8 +89,9 @@ def _rows_of(arrays: Mapping[str, np.ndarray], prefix: str, place: np.ndarray) -
     parts = tuple(arrays[f"{prefix}{part}"] for part in ("data", "indices", "indptr"))
     matrix = sparse.csr_matrix(parts, shape=(len(parts[2]) - 1, int(parts[1].max(initial=0)) + 1))
     there = np.flatnonzero(place >= 0)
-    spread = sparse.csr_matrix((np.ones(len(there), parts[0].dtype), (there, place[there])),
-                               shape=(len(place), matrix.shape[0]))
+    spread = sparse.csr_matrix(
+        (np.ones(len(there), parts[0].dtype), (there, place[there])), shape=(len(place), matrix.shape[0])
+    )
     found = (spread @ matrix).tocsr()
     return {f"{prefix}data": found.data, f"{prefix}indices": found.indices, f"{prefix}indptr": found.indptr}
 

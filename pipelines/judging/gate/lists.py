@@ -34,8 +34,9 @@ def differences(artifacts: Artifacts, live: Release, new: Release) -> dict[str, 
     return found
 
 
-def difference(lists: list[RankedLists], owners: list[Entities], items: list[Entities],
-               surface: Surface) -> dict[str, Any]:
+def difference(
+    lists: list[RankedLists], owners: list[Entities], items: list[Entities], surface: Surface
+) -> dict[str, Any]:
     """One surface; each argument is [live, new]."""
     mapped = np.append(owners[1].ids.rows_of(owners[0].ids.ids), -1)[lists[0].owner]
     both, mine, theirs = np.intersect1d(mapped, lists[1].owner, return_indices=True)
@@ -47,13 +48,20 @@ def difference(lists: list[RankedLists], owners: list[Entities], items: list[Ent
     spread = [_spread(x, e, surface) for x, e in zip(lists, items, strict=True)]
     popular = list(Method).index(Method.POPULAR)
     return {
-        "owners": common, "new_owners": len(lists[1]) - common, "gone_owners": len(lists[0]) - common,
-        "overlap_at_10": _mean(overlap(a[:, : metrics.K], b[:, : metrics.K])), "rbo": _mean(rank_biased_overlap(a, b)),
+        "owners": common,
+        "new_owners": len(lists[1]) - common,
+        "gone_owners": len(lists[0]) - common,
+        "overlap_at_10": _mean(overlap(a[:, : metrics.K], b[:, : metrics.K])),
+        "rbo": _mean(rank_biased_overlap(a, b)),
         "popular_share": [round(float(s[popular]), 6) for s in shares],
         "route_distance": round(max(mix_distance(*shares), mix_distance(*(_mix(x.route) for x in lists))), 6),
-        "gini": [s["gini"] for s in spread], "coverage": [s["coverage"] for s in spread],
-        "methods": {m.value: [round(float(s[i]), 6) for s in shares]
-                    for i, m in enumerate(Method) if shares[0][i] or shares[1][i]},
+        "gini": [s["gini"] for s in spread],
+        "coverage": [s["coverage"] for s in spread],
+        "methods": {
+            m.value: [round(float(s[i]), 6) for s in shares]
+            for i, m in enumerate(Method)
+            if shares[0][i] or shares[1][i]
+        },
     }
 
 

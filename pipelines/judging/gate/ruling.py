@@ -68,8 +68,16 @@ def settle(run: Run, chosen: str, by: str) -> dict[str, Any]:
     at = datetime.now(UTC).isoformat(timespec="seconds")  # noqa: TID251 when it was answered; no list depends on it
     gate["answer"] = {"chosen": chosen, "by": by, "at": at}
     run.artifacts.write_json(run.directory / GATE, gate)
-    decided(run.settings, "approval", chosen, gate["reasons"], by=by, run=run.id, release=gate["release"],
-            gate=gate["verdict"])
+    decided(
+        run.settings,
+        "approval",
+        chosen,
+        gate["reasons"],
+        by=by,
+        run=run.id,
+        release=gate["release"],
+        gate=gate["verdict"],
+    )
     _LOG.warning("gate %s: %s, by %s", gate["verdict"], chosen, by)
     return dict(gate["answer"])
 
@@ -79,8 +87,10 @@ def ask_once(run: Run, subject: str, body: str) -> None:
     words of a task's first question, so that one would stand there again, over another release."""
     path, now = run.directory / ASKED, {"subject": subject, "body": body}
     if path.is_file() and json.loads(path.read_text()) != now:
-        raise GateClosed("this run has asked another question before, and Airflow would show that one again: read the "
-                         "report of this run, then promote its release, or trigger a new run with the same as_of")
+        raise GateClosed(
+            "this run has asked another question before, and Airflow would show that one again: read the "
+            "report of this run, then promote its release, or trigger a new run with the same as_of"
+        )
     run.artifacts.write_json(path, now)
 
 
@@ -93,13 +103,17 @@ def held(run: Run, release: str) -> str | None:
     if answer and answer["chosen"] == PUBLISH:
         return None
     if gate.get("older"):
-        return (f"{name} is stored for comparison: {gate['champion']} with a newer cutoff was live when it was "
-                f"weighed. `python -m pipelines promote {name}` makes it live; clear `weigh` to have it weighed again")
+        return (
+            f"{name} is stored for comparison: {gate['champion']} with a newer cutoff was live when it was "
+            f"weighed. `python -m pipelines promote {name}` makes it live; clear `weigh` to have it weighed again"
+        )
     if gate["verdict"] == GO:
         return None
     who = f"{answer['by']} chose to hold it" if answer else f"the gate says {gate['verdict']} and nobody has answered"
-    return (f"{name} is stored and not published: {who} ({_first(gate)}). What is live stays; "
-            f"`python -m pipelines promote {name}` makes it live")
+    return (
+        f"{name} is stored and not published: {who} ({_first(gate)}). What is live stays; "
+        f"`python -m pipelines promote {name}` makes it live"
+    )
 
 
 def read_gate(run: Run) -> dict[str, Any]:
@@ -115,26 +129,37 @@ def closed(gate: dict[str, Any]) -> str:
     name, live, reasons = gate["release"], gate["champion"], gate["reasons"]
     more = f" (and {len(reasons) - 3} more reasons)" if len(reasons) > 3 else ""
     compare = f" Compare: `python -m pipelines compare {live} {name}`." if live else ""
-    return (f"{name} is not published: {'; '.join(reasons[:3])}{more}. It is stored, and what is live stays.{compare} "
-            f"To publish it in spite of this: `python -m pipelines promote {name}`, or start the build with `force`")
+    return (
+        f"{name} is not published: {'; '.join(reasons[:3])}{more}. It is stored, and what is live stays.{compare} "
+        f"To publish it in spite of this: `python -m pipelines promote {name}`, or start the build with `force`"
+    )
 
 
 def question(gate: dict[str, Any], settings: Settings, link: str = "") -> tuple[str, str]:
     """(subject, body as Markdown) of what a person is asked."""
     subject = f"Publish {gate['release']}? {len(gate['reasons'])} reason(s) to look at it first"
-    lines = [f"**{gate['release']}** (cutoff {gate['as_of']}) would replace **{gate['champion']}**. What speaks "
-             "against it:", "", *(f"- {reason}" for reason in gate["reasons"]), ""]
+    lines = [
+        f"**{gate['release']}** (cutoff {gate['as_of']}) would replace **{gate['champion']}**. What speaks against it:",
+        "",
+        *(f"- {reason}" for reason in gate["reasons"]),
+        "",
+    ]
     lines += [*(f"- {note}" for note in gate["notes"]), ""] if gate["notes"] else []
     lines += ["| check | surface | segment | value | limit |", "|---|---|---|---|---|", *_rows(gate), ""]
     lines += [f"[The report of this build]({link})", ""] if link else []
-    lines += ["**publish** makes it live; **hold** leaves the live lists as they are, and the release stays stored. "
-              f"Without an answer within {settings.gate_timeout_hours:g} hours: {settings.gate_default}."]
+    lines += [
+        "**publish** makes it live; **hold** leaves the live lists as they are, and the release stays stored. "
+        f"Without an answer within {settings.gate_timeout_hours:g} hours: {settings.gate_default}."
+    ]
     return subject, "\n".join(lines)
 
 
 def _rows(gate: dict[str, Any]) -> list[str]:
-    return [f"| {c['name']} | {c['surface']} | {c['segment'] or ''} | {c['value']:.4f} | {c['limit']:.4f} |"
-            for c in gate["checks"] if c["verdict"] != GO]
+    return [
+        f"| {c['name']} | {c['surface']} | {c['segment'] or ''} | {c['value']:.4f} | {c['limit']:.4f} |"
+        for c in gate["checks"]
+        if c["verdict"] != GO
+    ]
 
 
 def _first(gate: dict[str, Any]) -> str:

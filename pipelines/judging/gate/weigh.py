@@ -50,18 +50,41 @@ def weigh(run: Run, snapshot: str, release: str, kind: str = "manual") -> dict[s
         checks = [_told_only(c) if c.verdict == ASK else c for c in checks]
     elif older or again:
         checks = [_told_only(c) for c in checks]
-        notes.append("it is live already: this build made the same lists again" if again else
-                     f"{live.id} with a newer cutoff is live: this one is stored for comparison")
+        notes.append(
+            "it is live already: this build made the same lists again"
+            if again
+            else f"{live.id} with a newer cutoff is live: this one is stored for comparison"
+        )
     else:
         checks += like_live(lists, run.settings, _days(live, new))
     verdict = worst(checks)
-    gate = {"verdict": verdict, "release": new.id, "champion": None if live is None else live.id, "as_of": new.as_of,
-            "kind": kind, "reasons": _reasons(verdict, checks, live), "notes": notes, "older": older, **cuts,
-            "checks": [asdict(c) for c in checks], "champion_figures": _figures(found), "lists": lists, "answer": None}
+    gate = {
+        "verdict": verdict,
+        "release": new.id,
+        "champion": None if live is None else live.id,
+        "as_of": new.as_of,
+        "kind": kind,
+        "reasons": _reasons(verdict, checks, live),
+        "notes": notes,
+        "older": older,
+        **cuts,
+        "checks": [asdict(c) for c in checks],
+        "champion_figures": _figures(found),
+        "lists": lists,
+        "answer": None,
+    }
     run.artifacts.write_json(run.directory / GATE, gate)
     told = {k: gate[k] for k in ("release", "champion", "verdict")}
-    decided(run.settings, "gate", verdict, [*gate["reasons"], *notes], run=run.id, kind=kind, release=new.id,
-            champion=told["champion"])
+    decided(
+        run.settings,
+        "gate",
+        verdict,
+        [*gate["reasons"], *notes],
+        run=run.id,
+        kind=kind,
+        release=new.id,
+        champion=told["champion"],
+    )
     _LOG.info("gate: %s; %s", verdict, "; ".join([*gate["reasons"], *notes]))
     return {"run": run.id, **told, "reasons": gate["reasons"][:_TOLD]}
 
@@ -78,12 +101,15 @@ def _champion(settings: Settings) -> tuple[Release | None, list[str]]:
     try:
         return Artifacts(settings).release(name), notes
     except ReleaseError as error:
-        raise ServiceError(f"the live release {name} cannot be read, so there is nothing to hold the new one against "
-                           f"({error}); clear `weigh` once it is there, or promote a release that is") from error
+        raise ServiceError(
+            f"the live release {name} cannot be read, so there is nothing to hold the new one against "
+            f"({error}); clear `weigh` once it is there, or promote a release that is"
+        ) from error
 
 
-def _judged(run: Run, snapshot: str, new: Release, live: Release | None,
-            notes: list[str]) -> tuple[dict[Surface, Accuracy], dict[str, Any]]:
+def _judged(
+    run: Run, snapshot: str, new: Release, live: Release | None, notes: list[str]
+) -> tuple[dict[Surface, Accuracy], dict[str, Any]]:
     """NDCG of every judged owner, and the cuts; empty, with a note, where there is nothing to judge by."""
     if not new.judged:
         notes.append("nothing was held out: accuracy is not judged")
@@ -117,8 +143,10 @@ def _theirs(run: Run, live: Release, holdout: Holdout, notes: list[str]) -> Judg
         notes.append(f"the models that judged {live.id} cannot be opened, so it is not judged: {error}")
         return None
     if found.cut_us > holdout.cut_us:
-        notes.append(f"the models that judged {live.id} know what came after the cut {holdout.cut}: it is not judged "
-                     "(was MATCHBOOK_HOLDOUT_SHARE changed?)")
+        notes.append(
+            f"the models that judged {live.id} know what came after the cut {holdout.cut}: it is not judged "
+            "(was MATCHBOOK_HOLDOUT_SHARE changed?)"
+        )
         return None
     return found
 
@@ -142,8 +170,11 @@ def _reasons(verdict: str, checks: list[Check], live: Release | None) -> list[st
 
 def _figures(found: Mapping[Surface, Accuracy]) -> dict[str, Any]:
     """By surface mean NDCG@10 of the live release's models, the new one's and popular lists, over the same owners."""
+
     def mean(values: np.ndarray | None) -> float | None:
         return None if values is None else round(float(values.mean()), 6)
 
-    return {s.value: {"owners": len(a.new), "ndcg": mean(a.live), "new": mean(a.new), "popular": mean(a.popular)}
-            for s, a in found.items()}
+    return {
+        s.value: {"owners": len(a.new), "ndcg": mean(a.live), "new": mean(a.new), "popular": mean(a.popular)}
+        for s, a in found.items()
+    }

@@ -22,8 +22,18 @@ from pipelines.judging.report.page import figure
 from pipelines.judging.report.tables import facts, grid
 from pipelines.runs.run import Run, parse_instant
 
-_KEPT = ("as_of", "created_at", "counts", "rejected", "events_by_kind", "events_per_week", "dislike_share",
-         "oldest_event", "newest_event", "profiles_as_of")
+_KEPT = (
+    "as_of",
+    "created_at",
+    "counts",
+    "rejected",
+    "events_by_kind",
+    "events_per_week",
+    "dislike_share",
+    "oldest_event",
+    "newest_event",
+    "profiles_as_of",
+)
 _DAY_S = 86_400
 
 
@@ -38,33 +48,51 @@ def data_facts(run: Run, snapshot: str) -> dict[str, Any]:
 def limits(path: Path, manifest: Mapping[str, Any], stage_known: str) -> list[str]:
     """Where the platform's tables cannot tell what was so at the cutoff, with figures."""
     cutoff, made = parse_instant(manifest["as_of"]), parse_instant(manifest["created_at"])
-    told = [f"Profiles are those of the export, {_apart(made, cutoff)} after the cutoff: the platform keeps no "
-            "history. " + " ".join(_changed(path, entity, cutoff) for entity in Entity)]
+    told = [
+        f"Profiles are those of the export, {_apart(made, cutoff)} after the cutoff: the platform keeps no "
+        "history. " + " ".join(_changed(path, entity, cutoff) for entity in Entity)
+    ]
     blank = {entity: _column(path, entity, "created_at").null_count for entity in Entity}
     if any(blank.values()):
-        told.append(f"Without created_at, and so taken to have been there always: {blank[Entity.USER]:,} users, "
-                    f"{blank[Entity.STARTUP]:,} startups.")
-    told.append("Withdrawals and opt-outs count from their own instant; one that was taken back before the export has "
-                "left no trace.")
+        told.append(
+            f"Without created_at, and so taken to have been there always: {blank[Entity.USER]:,} users, "
+            f"{blank[Entity.STARTUP]:,} startups."
+        )
+    told.append(
+        "Withdrawals and opt-outs count from their own instant; one that was taken back before the export has "
+        "left no trace."
+    )
     told.append(_views(manifest.get("views") or {}))
     if stage_known != "always":
-        told.append("A startup's stage is taken as unknown until its first event: the platform tells it with the first "
-                    "round, which may lie after the cutoff.")
+        told.append(
+            "A startup's stage is taken as unknown until its first event: the platform tells it with the first "
+            "round, which may lie after the cutoff."
+        )
     for side, columns in (manifest.get("withheld") or {}).items():
-        told += [f"The {column} of {side} is left out: it is filled, or blank, because of what came later; at the "
-                 f"inner cut, {how}." for column, how in columns.items()]
+        told += [
+            f"The {column} of {side} is left out: it is filled, or blank, because of what came later; at the "
+            f"inner cut, {how}."
+            for column, how in columns.items()
+        ]
     return told
 
 
 def _views(about: Mapping[str, Any]) -> str:
     """What says how often a startup was viewed, and why."""
     if about.get("from") == FROM_READINGS:
-        return (f"How often a startup was viewed is told by {about['readings']:,} readings of the platform's running "
-                f"count that earlier builds kept, since {about['since']}.")
-    kept = (f"readings of it were kept since {about['since']} only, not since before the inner cut"
-            if about.get("since") else "no earlier build kept readings of it")
-    return ("How often a startup was viewed is told by view events. What the platform's running count was at an "
-            f"earlier instant is not known: {kept}.")
+        return (
+            f"How often a startup was viewed is told by {about['readings']:,} readings of the platform's running "
+            f"count that earlier builds kept, since {about['since']}."
+        )
+    kept = (
+        f"readings of it were kept since {about['since']} only, not since before the inner cut"
+        if about.get("since")
+        else "no earlier build kept readings of it"
+    )
+    return (
+        "How often a startup was viewed is told by view events. What the platform's running count was at an "
+        f"earlier instant is not known: {kept}."
+    )
 
 
 def data_of(data: Mapping[str, Any]) -> str:
@@ -75,8 +103,11 @@ def data_of(data: Mapping[str, Any]) -> str:
     shown = {name: f"{counts[name]:,}" for name in ("users", "startups", "interactions", "rejected") if name in counts}
     if "events/later" in counts:
         shown["events from the cutoff on, left out"] = f"{counts['events/later']:,}"
-    shown |= {"first event": str(data.get("oldest_event", "")), "last event": str(data.get("newest_event", "")),
-              "exported": str(data.get("created_at", ""))}
+    shown |= {
+        "first event": str(data.get("oldest_event", "")),
+        "last event": str(data.get("newest_event", "")),
+        "exported": str(data.get("created_at", "")),
+    }
     parts = [f'<section><h2 id="data">Data</h2>{facts(shown)}', _weeks(data.get("events_per_week") or {})]
     for caption, name, head in (("Set aside", "rejected", "reason"), ("Events by type", "events_by_kind", "type")):
         rows = [[str(k), f"{v:,}"] for k, v in (data.get(name) or {}).items()]
@@ -117,15 +148,19 @@ def _late(run: Run, manifest: Mapping[str, Any]) -> dict[str, Any] | None:
 def _late_words(late: Mapping[str, Any] | None) -> str:
     if not late:
         return "<p>There is no earlier snapshot to tell late rows by.</p>"
-    return (f"<p>Since the snapshot {escape(late['against'])}, of the weeks that were over then: {late['came']:,} "
-            f"events came late, {late['went']:,} went.</p>")
+    return (
+        f"<p>Since the snapshot {escape(late['against'])}, of the weeks that were over then: {late['came']:,} "
+        f"events came late, {late['went']:,} went.</p>"
+    )
 
 
 def _changed(path: Path, entity: Entity, cutoff: datetime) -> str:
     updated = _column(path, entity, "updated_at")
     later = _true(pc.fill_null(pc.greater_equal(updated, _instant(cutoff)), False))
-    return (f"Of {len(updated):,} {entity}s {later:,} were changed at the cutoff or later, of {updated.null_count:,} "
-            "nobody knows.")
+    return (
+        f"Of {len(updated):,} {entity}s {later:,} were changed at the cutoff or later, of {updated.null_count:,} "
+        "nobody knows."
+    )
 
 
 def _column(path: Path, entity: Entity, name: str) -> pa.ChunkedArray:

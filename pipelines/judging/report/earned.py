@@ -15,12 +15,32 @@ from pipelines.judging.report.tables import cell, grid
 
 _ORDER = ("method", "route", "surface", "release", "arm", "day")
 #: The order of columns: what names a record, then counts, then rates; whatever else there is follows, a sentence last.
-_COLUMNS = ("name", "arm", "day", "id", "owners", "answers", "impressions", "share", "clicked", "applied", "converted",
-            "click_through", "conversion", "application", "satisfaction", "feedback", "precision_at_10", "age_days")
+_COLUMNS = (
+    "name",
+    "arm",
+    "day",
+    "id",
+    "owners",
+    "answers",
+    "impressions",
+    "share",
+    "clicked",
+    "applied",
+    "converted",
+    "click_through",
+    "conversion",
+    "application",
+    "satisfaction",
+    "feedback",
+    "precision_at_10",
+    "age_days",
+)
 _SENTENCE = "says"
-_NOTE = ("Brackets are 95% intervals, owners as units. A rate is out of impressions; satisfaction is likes out of "
-         "likes and dislikes. Conversion counts applications and expressed interest, application the first alone "
-         "(R16).")
+_NOTE = (
+    "Brackets are 95% intervals, owners as units. A rate is out of impressions; satisfaction is likes out of "
+    "likes and dislikes. Conversion counts applications and expressed interest, application the first alone "
+    "(R16)."
+)
 
 
 def earned_of(earnings: Mapping[str, Any] | None) -> str:
@@ -32,24 +52,33 @@ def earned_of(earnings: Mapping[str, Any] | None) -> str:
     parts = [_records("All answers", [{"name": "all", **(earnings.get("all") or {})}] if earnings.get("all") else ())]
     parts += [_records(f"By {name}", by[name]) for name in names]
     parts += [_experiment(record) for record in earnings.get("experiments") or ()]
-    parts += [_records("What was hoped for", earnings.get("expected") or ()),
-              _records("Interactions a day", earnings.get("interactions") or ())]
+    parts += [
+        _records("What was hoped for", earnings.get("expected") or ()),
+        _records("Interactions a day", earnings.get("interactions") or ()),
+    ]
     window = earnings.get("window_days")
     told = f"As of {earnings.get('made_at', '')}" + (f", over {window} days" if window else "") + "."
     tables = "".join(parts) or "<p>No answer was followed up yet.</p>"
-    return (f'<section><h2 id="earned">What answers earned</h2><p>{escape(told)}</p>{tables}'
-            f"<p class=note>{escape(_NOTE)}</p></section>")
+    return (
+        f'<section><h2 id="earned">What answers earned</h2><p>{escape(told)}</p>{tables}'
+        f"<p class=note>{escape(_NOTE)}</p></section>"
+    )
 
 
 def _experiment(record: Mapping[str, Any]) -> str:
     """One experiment: its arms, whether they are as large as they were drawn, and how they differ."""
     ratio = record.get("sample_ratio") or {}
     days = f", {record['since']} to {record['until']}" if record.get("since") else ""
-    says = [text for text in (str(ratio.get("says", "")), *(str(d.get("says", "")) for d in
-                                                            record.get("differences") or ())) if text]
+    says = [
+        text
+        for text in (str(ratio.get("says", "")), *(str(d.get("says", "")) for d in record.get("differences") or ()))
+        if text
+    ]
     told = "".join(f"<li>{escape(text)}</li>" for text in says)
-    return (f"<h3>Experiment {escape(str(record.get('name', '')))}{escape(days)}</h3>"
-            f"{_records('Arms', record.get('arms') or ())}{f'<ul>{told}</ul>' if told else ''}")
+    return (
+        f"<h3>Experiment {escape(str(record.get('name', '')))}{escape(days)}</h3>"
+        f"{_records('Arms', record.get('arms') or ())}{f'<ul>{told}</ul>' if told else ''}"
+    )
 
 
 def _records(caption: str, records: Sequence[Mapping[str, Any]]) -> str:

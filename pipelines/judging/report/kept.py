@@ -42,8 +42,12 @@ def write_report(run: Run, release: str, snapshot: str) -> dict[str, Any]:
     models = section(drawn.read_text(), "models") if drawn.is_file() else None
     _place(run.settings.artifacts, run.directory, told, build_report(told, models))
     gate = told["gate"] or {}
-    return {"report": str(_folder(run.settings.artifacts, release) / PAGE), "release": release,
-            "verdict": gate.get("verdict"), "reasons": list(gate.get("reasons") or ())}
+    return {
+        "report": str(_folder(run.settings.artifacts, release) / PAGE),
+        "release": release,
+        "verdict": gate.get("verdict"),
+        "reasons": list(gate.get("reasons") or ()),
+    }
 
 
 def gathered(run: Run, release: str, snapshot: str) -> dict[str, Any]:
@@ -51,13 +55,23 @@ def gathered(run: Run, release: str, snapshot: str) -> dict[str, Any]:
     manifest, gate = run.artifacts.release(release), read_json(run.directory / GATE)
     before = read_json(_folder(run.settings.artifacts, release) / FIGURES) or {}
     return {
-        "format": FORMAT, "release": release, "as_of": manifest.as_of, "generated_at": manifest.generated_at,
-        "snapshot": snapshot, "run": run.id, "runs": [*(r for r in before.get("runs", []) if r != run.id), run.id],
-        "code_version": manifest.code_version, "bundles": dict(manifest.bundles),
+        "format": FORMAT,
+        "release": release,
+        "as_of": manifest.as_of,
+        "generated_at": manifest.generated_at,
+        "snapshot": snapshot,
+        "run": run.id,
+        "runs": [*(r for r in before.get("runs", []) if r != run.id), run.id],
+        "code_version": manifest.code_version,
+        "bundles": dict(manifest.bundles),
         "lists": {"lists": dict(manifest.lists), "shares": dict(manifest.shares), "bytes": manifest.list_bytes},
-        "live_shares": _shares(run.artifacts, (gate or {}).get("champion")), "gate": gate,
-        "evaluation": read_json(run.directory / EVALUATION), "data": data_facts(run, snapshot),
-        "earnings": read_json(run.settings.artifacts / EARNINGS), "steps": steps_of(run.directory)}
+        "live_shares": _shares(run.artifacts, (gate or {}).get("champion")),
+        "gate": gate,
+        "evaluation": read_json(run.directory / EVALUATION),
+        "data": data_facts(run, snapshot),
+        "earnings": read_json(run.settings.artifacts / EARNINGS),
+        "steps": steps_of(run.directory),
+    }
 
 
 def bring_up_to_date(artifacts: Path, directory: Path) -> bool:

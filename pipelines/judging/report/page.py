@@ -41,15 +41,19 @@ summary{cursor:pointer;padding:.25rem 0}nav ul{padding-left:1.2rem;margin:.25rem
 
 def page(title: str, parts: Sequence[str]) -> str:
     """The whole document."""
-    return (f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
-            '<meta name="viewport" content="width=device-width,initial-scale=1">'
-            f"<style>{_STYLE}</style></head><body><main>{''.join(parts)}</main></body></html>\n")
+    return (
+        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
+        '<meta name="viewport" content="width=device-width,initial-scale=1">'
+        f"<style>{_STYLE}</style></head><body><main>{''.join(parts)}</main></body></html>\n"
+    )
 
 
 def figure(svg: str, key: str, label: str, caption: str) -> str:
     """A picture with a text for those who do not see it. key: begins its ids, so that many fit on one page."""
-    return (f"<figure>{plots.embedded(svg, key, escape(label, quote=True))}"
-            f"<figcaption>{escape(caption)}</figcaption></figure>")
+    return (
+        f"<figure>{plots.embedded(svg, key, escape(label, quote=True))}"
+        f"<figcaption>{escape(caption)}</figcaption></figure>"
+    )
 
 
 def movable(name: str, html: str) -> str:

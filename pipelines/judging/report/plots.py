@@ -16,10 +16,19 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 BLUE, ORANGE, GREEN, GREY, BLACK = "#0072B2", "#D55E00", "#009E73", "#767676", "#222222"
-_STYLE = {"svg.fonttype": "none", "svg.hashsalt": "matchbook", "font.family": "sans-serif", "font.size": 10,
-          "font.sans-serif": ["DejaVu Sans"], "axes.spines.top": False, "axes.spines.right": False,
-          "axes.edgecolor": GREY,
-          "xtick.color": BLACK, "ytick.color": BLACK, "axes.axisbelow": True}
+_STYLE = {
+    "svg.fonttype": "none",
+    "svg.hashsalt": "matchbook",
+    "font.family": "sans-serif",
+    "font.size": 10,
+    "font.sans-serif": ["DejaVu Sans"],
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": GREY,
+    "xtick.color": BLACK,
+    "ytick.color": BLACK,
+    "axes.axisbelow": True,
+}
 #: Inches: the width of the page, a panel's least width, a line of a chart, what titles and axes need.
 _WIDE, _PANEL, _LINE, _FRAME = 11.0, 1.85, 0.27, 0.85
 
@@ -27,8 +36,13 @@ _WIDE, _PANEL, _LINE, _FRAME = 11.0, 1.85, 0.27, 0.85
 Interval = Mapping[str, float | None]
 
 
-def dots(panels: Mapping[str, Mapping[str, Interval]], names: Sequence[str], marked: str = "",
-         plain: Sequence[str] = (), zero: bool = False) -> str:
+def dots(
+    panels: Mapping[str, Mapping[str, Interval]],
+    names: Sequence[str],
+    marked: str = "",
+    plain: Sequence[str] = (),
+    zero: bool = False,
+) -> str:
     """A panel a group, a line a name, a dot with its interval: what lies apart differs.
 
     panels: by title, by name. names: from top to bottom. marked: drawn as a blue diamond; plain: as grey squares.
@@ -55,8 +69,9 @@ def dots(panels: Mapping[str, Mapping[str, Interval]], names: Sequence[str], mar
     return _svg(figure)
 
 
-def bars(panels: Mapping[str, Mapping[str, float | None]], names: Sequence[str], marked: str = "",
-         plain: Sequence[str] = ()) -> str:
+def bars(
+    panels: Mapping[str, Mapping[str, float | None]], names: Sequence[str], marked: str = "", plain: Sequence[str] = ()
+) -> str:
     """A panel a figure, a bar a name with its number; a name without a value has no bar."""
     figure, axes = _figure(len(panels), _FRAME + _LINE * len(names))
     for i, (ax, (title, values)) in enumerate(zip(axes, panels.items(), strict=True)):
@@ -153,7 +168,7 @@ def _svg(figure: Figure) -> str:
     with mpl.rc_context(_STYLE):  # type: ignore[arg-type]
         figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
     text = buffer.getvalue()
-    text = text[text.index("<svg"):]
+    text = text[text.index("<svg") :]
     text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
     text = re.sub(r"<[^>]+>", _rounded, text)
     return re.sub(r'(<svg\b[^>]*?) width="([\d.]+)pt" height="[\d.]+pt"', _sized, text, count=1)

@@ -12,8 +12,10 @@ from pipelines.judging.report.page import figure
 from pipelines.judging.report.tables import cell, grid
 
 _KINDS = {"route": "Route of lists", "method": "Method of lists", "source": "Sources of places"}
-_NOTE = ("The route follows the number of interactions (B01-B05); the method differs from it where that model knew "
-         "nothing of an owner. A place may have several sources. In brackets: the live release.")
+_NOTE = (
+    "The route follows the number of interactions (B01-B05); the method differs from it where that model knew "
+    "nothing of an owner. A place may have several sources. In brackets: the live release."
+)
 
 
 def lists_of(lists: Mapping[str, int], shares: Mapping[str, Any], before: Mapping[str, Any]) -> str:
@@ -26,14 +28,24 @@ def lists_of(lists: Mapping[str, int], shares: Mapping[str, Any], before: Mappin
     label = "; ".join(f"{s}: " + ", ".join(f"{m} {v:.0%}" for m, v in told.items() if v) for s, told in panels.items())
     drawn = figure(plots.bars(panels, methods), "m", f"Share of lists by method. {label}", "Share of lists by method.")
     tables = "".join(_table(title, kind, shares, before) for kind, title in _KINDS.items())
-    return (f'<section><h2 id="lists">Everybody\'s lists</h2>{drawn}{_reach(lists, shares, before)}{tables}'
-            f"<p class=note>{escape(_NOTE)}</p></section>")
+    return (
+        f'<section><h2 id="lists">Everybody\'s lists</h2>{drawn}{_reach(lists, shares, before)}{tables}'
+        f"<p class=note>{escape(_NOTE)}</p></section>"
+    )
 
 
 def _table(title: str, kind: str, shares: Mapping[str, Any], before: Mapping[str, Any]) -> str:
     names = _names(kind, shares)
-    rows = [[s, *(_beside(said.get(kind, {}).get(n, 0.0), before.get(s, {}).get(kind, {}).get(n, 0.0), bool(before))
-                  for n in names)] for s, said in shares.items()]
+    rows = [
+        [
+            s,
+            *(
+                _beside(said.get(kind, {}).get(n, 0.0), before.get(s, {}).get(kind, {}).get(n, 0.0), bool(before))
+                for n in names
+            ),
+        ]
+        for s, said in shares.items()
+    ]
     return grid(title, ["surface", *names], rows) if names else ""
 
 
@@ -42,8 +54,13 @@ def _reach(lists: Mapping[str, int], shares: Mapping[str, Any], before: Mapping[
     rows = []
     for surface, said in shares.items():
         now, then = said.get("exposure") or {}, (before.get(surface) or {}).get("exposure") or {}
-        rows.append([surface, f"{lists.get(surface, 0):,}",
-                     *(_figures(now.get(k), then.get(k), d) for k, d in (("coverage", 3), ("gini", 3), ("most", 0)))])
+        rows.append(
+            [
+                surface,
+                f"{lists.get(surface, 0):,}",
+                *(_figures(now.get(k), then.get(k), d) for k, d in (("coverage", 3), ("gini", 3), ("most", 0))),
+            ]
+        )
     return grid("Whom the top tens reach", head, rows)
 
 

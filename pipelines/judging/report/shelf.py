@@ -32,8 +32,11 @@ def _so_far(settings: Settings, dag: str, run_id: str, name: str) -> str:
     """Steps and the gate's verdict of a run that has not come to its report, or never will."""
     directory = settings.artifacts / "runs" / name
     steps, gate = steps_of(directory), read_json(directory / GATE)
-    told = ("Its steps so far: the report is written once the lists are stored." if steps else
-            "It left no report: builds do, once their lists are stored, and keep it as long as their release.")
+    told = (
+        "Its steps so far: the report is written once the lists are stored."
+        if steps
+        else "It left no report: builds do, once their lists are stored, and keep it as long as their release."
+    )
     head = f"<h1>{escape(dag)}</h1><p>{escape(run_id)}</p><p>{told}</p>"
     return page(f"{dag} {run_id}", [head, verdict_of(gate) if gate else "", spent_of(steps)])
 
@@ -45,9 +48,11 @@ def shelf_page(settings: Settings) -> str:
     if not lines:
         return page("Build reports", ["<h1>Build reports</h1><p>No build has left a report yet.</p>"])
     head = "".join(f'<th scope="col">{h}</th>' for h in ("release", "cutoff", "state", *map(str, Surface), ""))
-    table = ('<div class="scroll" tabindex="0" role="region" aria-label="Reports"><table><caption>NDCG@10 of what is '
-             "served, with 95% intervals; a cutoff has hold-outs of its own</caption>"
-             f"<thead><tr>{head}</tr></thead><tbody>{lines}</tbody></table></div>")
+    table = (
+        '<div class="scroll" tabindex="0" role="region" aria-label="Reports"><table><caption>NDCG@10 of what is '
+        "served, with 95% intervals; a cutoff has hold-outs of its own</caption>"
+        f"<thead><tr>{head}</tr></thead><tbody>{lines}</tbody></table></div>"
+    )
     return page("Build reports", ["<h1>Build reports</h1>", table])
 
 
@@ -56,9 +61,11 @@ def _line(told: Mapping[str, Any], live: bool) -> str:
     surfaces = (told.get("evaluation") or {}).get("surfaces") or {}
     worth = "".join(f"<td>{escape(_served(surfaces.get(str(s)) or {}))}</td>" for s in Surface)
     state = escape(", ".join(filter(None, ("live" if live else "", str(gate.get("verdict") or "")))))
-    return (f'<tr{" class=marked" if live else ""}><th scope="row"><a href="reports/{release}">{release}</a></th>'
-            f"<td>{escape(str(told['as_of']))}</td><td>{state}</td>{worth}"
-            f'<td><a href="reports/{release}/report.json">JSON</a></td></tr>')
+    return (
+        f'<tr{" class=marked" if live else ""}><th scope="row"><a href="reports/{release}">{release}</a></th>'
+        f"<td>{escape(str(told['as_of']))}</td><td>{state}</td>{worth}"
+        f'<td><a href="reports/{release}/report.json">JSON</a></td></tr>'
+    )
 
 
 def _served(surface: Mapping[str, Any]) -> str:

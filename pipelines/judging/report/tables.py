@@ -9,10 +9,21 @@ from typing import Any
 from pipelines.judging.figures import ACCURACY, SERVED
 
 #: How a metric is called in the report, in the order of its tables, and how many decimals tell.
-METRICS = {"precision": ("precision", 4), "recall": ("recall", 4), "ndcg": ("NDCG", 4), "map": ("MAP", 4),
-           "against_served": ("NDCG less served", 4), "coverage": ("coverage", 4), "gini": ("Gini", 3),
-           "answered": ("answered", 3), "novelty": ("novelty, bits", 2), "popularity_rank": ("popularity rank, %", 1),
-           "diversity": ("diversity", 3), "age_days": ("age, days", 0), "fresh": ("under 30 days", 3)}
+METRICS = {
+    "precision": ("precision", 4),
+    "recall": ("recall", 4),
+    "ndcg": ("NDCG", 4),
+    "map": ("MAP", 4),
+    "against_served": ("NDCG less served", 4),
+    "coverage": ("coverage", 4),
+    "gini": ("Gini", 3),
+    "answered": ("answered", 3),
+    "novelty": ("novelty, bits", 2),
+    "popularity_rank": ("popularity rank, %", 1),
+    "diversity": ("diversity", 3),
+    "age_days": ("age, days", 0),
+    "fresh": ("under 30 days", 3),
+}
 
 
 def heading(name: str) -> str:
@@ -24,16 +35,19 @@ def grid(caption: str, head: Sequence[str], rows: Iterable[Sequence[str]], marke
     """A table whose first column names the row; cells are text, not HTML. marked: the row that stands out. says: the
     last column is a sentence."""
     last = ' class="says"' if says else ""
-    top = "".join(f'<th scope="col"{last if i == len(head) else ""}>{escape(cell)}</th>'
-                  for i, cell in enumerate(head, 1))
+    top = "".join(
+        f'<th scope="col"{last if i == len(head) else ""}>{escape(cell)}</th>' for i, cell in enumerate(head, 1)
+    )
     lines = []
     for first, *rest in rows:
         cells = "".join(f"<td{last if i == len(rest) else ''}>{escape(cell)}</td>" for i, cell in enumerate(rest, 1))
         kind = ' class="marked"' if first == marked else ""
         lines.append(f'<tr{kind}><th scope="row">{escape(first)}</th>{cells}</tr>')
-    return (f'<div class="scroll" tabindex="0" role="region" aria-label="{escape(caption)}"><table>'
-            f"<caption>{escape(caption)}</caption><thead><tr>{top}</tr></thead><tbody>{''.join(lines)}</tbody>"
-            "</table></div>")
+    return (
+        f'<div class="scroll" tabindex="0" role="region" aria-label="{escape(caption)}"><table>'
+        f"<caption>{escape(caption)}</caption><thead><tr>{top}</tr></thead><tbody>{''.join(lines)}</tbody>"
+        "</table></div>"
+    )
 
 
 def figures_of(group: str, models: Mapping[str, Mapping[str, Any]], names: Sequence[str]) -> str:
@@ -75,16 +89,20 @@ def claims_of(claims: Mapping[str, Any]) -> list[str]:
         c = claims["ensemble"]
         gain = "" if c["gain"] is None else f"{c['gain']:+.1%}, "
         ndcg = ", ".join(f"{m} {cell(v)}" for m, v in c["ndcg"].items())
-        found.append(f"Ensemble against its best member, {c['best_member']}, over {c['owners']:,} hot owners (I05): "
-                     f"NDCG@10 {gain}{verdict(c['difference'])}; expected +15% to +20% on an unspecified set. "
-                     f"Each alone: {ndcg}.")
+        found.append(
+            f"Ensemble against its best member, {c['best_member']}, over {c['owners']:,} hot owners (I05): "
+            f"NDCG@10 {gain}{verdict(c['difference'])}; expected +15% to +20% on an unspecified set. "
+            f"Each alone: {ndcg}."
+        )
     for name, what, decimals in (("diversity", "Diversity", 3), ("age_days", "Mean age of what is shown, days", 0)):
         if name in claims:
             c = claims[name]
             other = next(k for k in c if k not in ("owners", SERVED, "difference"))
             mark, hoped = ("I09", "more") if name == "diversity" else ("I21", "less")
-            found.append(f"{what}, served {cell(c[SERVED], decimals)} against {cell(c[other], decimals)} unranked "
-                         f"({mark}, expected {hoped}): {verdict(c['difference'], decimals)}.")
+            found.append(
+                f"{what}, served {cell(c[SERVED], decimals)} against {cell(c[other], decimals)} unranked "
+                f"({mark}, expected {hoped}): {verdict(c['difference'], decimals)}."
+            )
     return found
 
 
@@ -99,13 +117,33 @@ def exposure_of(rows: Sequence[Mapping[str, Any]]) -> str:
     """What caps on exposure would cost and gain."""
     if not rows:
         return ""
-    cells = [["no cap" if not r["multiple"] else f"{r['multiple']:g} x", f"{r['most']:,}", f"{r['above']:,}",
-              f"{r['moved']:.1%}", cell(r["ndcg"]), cell(r["against_uncapped"]), cell(r["coverage"], 3),
-              cell(r["gini"], 3)] for r in rows]
-    head = ["cap", "most places of an item", "places above the cap", "places changed", "NDCG@10", "NDCG less no cap",
-            "coverage", "Gini"]
-    note = ("Over the judged owners together. A cap is a multiple of the mean exposure (MATCHBOOK_EXPOSURE_CAP); "
-            "places above it are those that the lists left no room for.")
+    cells = [
+        [
+            "no cap" if not r["multiple"] else f"{r['multiple']:g} x",
+            f"{r['most']:,}",
+            f"{r['above']:,}",
+            f"{r['moved']:.1%}",
+            cell(r["ndcg"]),
+            cell(r["against_uncapped"]),
+            cell(r["coverage"], 3),
+            cell(r["gini"], 3),
+        ]
+        for r in rows
+    ]
+    head = [
+        "cap",
+        "most places of an item",
+        "places above the cap",
+        "places changed",
+        "NDCG@10",
+        "NDCG less no cap",
+        "coverage",
+        "Gini",
+    ]
+    note = (
+        "Over the judged owners together. A cap is a multiple of the mean exposure (MATCHBOOK_EXPOSURE_CAP); "
+        "places above it are those that the lists left no room for."
+    )
     return f"<h3>What a cap on exposure would cost</h3>{grid('Caps on exposure', head, cells)}<p class=note>{note}</p>"
 
 

@@ -14,10 +14,17 @@ from pipelines.judging.report.tables import cell, grid
 _SAYS = {"go": "Go: nothing speaks against it", "ask": "A person decides", "stop": "Stopped"}
 _ORDER = ("stop", "ask", "go")
 #: Of the lists against the live ones: key -> (column head, decimals).
-_COLUMNS = {"overlap_at_10": ("overlap at 10", 3), "rbo": ("rank-biased overlap", 3), "owners": ("owners", 0),
-            "new_owners": ("new owners", 0), "gone_owners": ("gone owners", 0),
-            "popular_share": ("on popular: live, new", 4), "route_distance": ("routes moved", 4),
-            "gini": ("Gini of exposure: live, new", 3), "coverage": ("coverage: live, new", 3)}
+_COLUMNS = {
+    "overlap_at_10": ("overlap at 10", 3),
+    "rbo": ("rank-biased overlap", 3),
+    "owners": ("owners", 0),
+    "new_owners": ("new owners", 0),
+    "gone_owners": ("gone owners", 0),
+    "popular_share": ("on popular: live, new", 4),
+    "route_distance": ("routes moved", 4),
+    "gini": ("Gini of exposure: live, new", 3),
+    "coverage": ("coverage: live, new", 3),
+}
 
 _WORTH = {"ndcg": "NDCG@10 of the live release's models", "new": "of the new ones", "popular": "of popular lists"}
 
@@ -30,8 +37,10 @@ def verdict_of(gate: Mapping[str, Any] | None) -> str:
     verdict = str(gate.get("verdict", ""))
     reasons = "".join(f"<li>{escape(str(reason))}</li>" for reason in gate.get("reasons") or ())
     notes = "".join(f"<p class=note>{escape(str(note))}</p>" for note in gate.get("notes") or ())
-    told = (f'<div class="verdict {escape(verdict, quote=True)}"><p><strong>{escape(_SAYS.get(verdict, verdict))}'
-            f"</strong></p>{f'<ul>{reasons}</ul>' if reasons else ''}{_answer(gate.get('answer'))}</div>{notes}")
+    told = (
+        f'<div class="verdict {escape(verdict, quote=True)}"><p><strong>{escape(_SAYS.get(verdict, verdict))}'
+        f"</strong></p>{f'<ul>{reasons}</ul>' if reasons else ''}{_answer(gate.get('answer'))}</div>{notes}"
+    )
     return f"{head}{told}{_against(gate)}{_checks(gate.get('checks') or ())}</section>"
 
 
@@ -75,9 +84,19 @@ def _checks(checks: Sequence[Mapping[str, Any]]) -> str:
 
 def _table(caption: str, checks: Sequence[Mapping[str, Any]]) -> str:
     head = ["check", "verdict", "surface", "segment", "value", "interval", "limit", "says"]
-    rows = [[str(c.get("name", "")), str(c.get("verdict", "")), str(c.get("surface") or "all"),
-             str(c.get("segment") or "all"), _pair(c.get("value"), 4), _interval(c), _pair(c.get("limit"), 4),
-             str(c.get("says", ""))] for c in checks]
+    rows = [
+        [
+            str(c.get("name", "")),
+            str(c.get("verdict", "")),
+            str(c.get("surface") or "all"),
+            str(c.get("segment") or "all"),
+            _pair(c.get("value"), 4),
+            _interval(c),
+            _pair(c.get("limit"), 4),
+            str(c.get("says", "")),
+        ]
+        for c in checks
+    ]
     return grid(caption, head, rows, says=True)
 
 
@@ -97,4 +116,5 @@ def _pair(value: Any, decimals: int) -> str:
 
 def _is_figure(value: Any) -> bool:
     return (isinstance(value, Mapping) and "mean" in value) or (
-        isinstance(value, int | float) and not isinstance(value, bool))
+        isinstance(value, int | float) and not isinstance(value, bool)
+    )

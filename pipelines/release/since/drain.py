@@ -143,8 +143,9 @@ def _batches(client: redis.Redis, keys: Keys, consumer: str, claim_after_s: floa
     """First what a drain that died had taken and not kept, then what is new."""
     cursor: Any = "0-0"
     while True:
-        cursor, entries, *_ = client.xautoclaim(keys.events, DRAIN_GROUP, consumer, int(1000 * claim_after_s),
-                                                start_id=cursor, count=BATCH)
+        cursor, entries, *_ = client.xautoclaim(
+            keys.events, DRAIN_GROUP, consumer, int(1000 * claim_after_s), start_id=cursor, count=BATCH
+        )
         if entries:
             log.warning("%d events were taken by a drain that did not keep them", len(entries))
             yield entries
@@ -219,17 +220,20 @@ def _store(database: Engine, events: Sequence[_Kept], aside: Sequence[_Aside]) -
     with transaction(database) as connection:
         kept = connection.execute(text(sql.load("keep_events", "staging")), _columns(events)).rowcount
         pairs = {"user_id": [e.event.user for e in events], "startup_id": [e.event.startup for e in events]}
-        retracted = [(str(row.user_id), str(row.startup_id)) for row in
-                     connection.execute(text(sql.load("retracted_pairs", "staging")), pairs)]
+        retracted = [
+            (str(row.user_id), str(row.startup_id))
+            for row in connection.execute(text(sql.load("retracted_pairs", "staging")), pairs)
+        ]
         if retracted:
             connection.execute(text(sql.load("retract", "staging")), pairs)
         if answers:
             connection.execute(text(sql.load("keep_answers", "staging")), _answers(answers))
         if aside:
             log.error("set aside: %d entries, the first: %s", len(aside), aside[0].entry)  # no content: it names people
-            connection.execute(text(sql.load("set_events_aside", "staging")),
-                               {c: [getattr(a, c).replace("\x00", "�") for a in aside]
-                                for c in ("entry", "reason", "content")})
+            connection.execute(
+                text(sql.load("set_events_aside", "staging")),
+                {c: [getattr(a, c).replace("\x00", "�") for a in aside] for c in ("entry", "reason", "content")},
+            )
     return int(kept), retracted
 
 

@@ -87,8 +87,13 @@ def refresh_since(settings: Settings, client: redis.Redis, keys: Keys, full: boo
     hidden, shown = _refresh_hidden(engine(settings), client, keys, "-infinity" if full else start, now, full)
     met = 0
     if release is not None:
-        met = _write(client, keys, settings, _met(settings.with_recorded(release.settings), start, now),
-                     _needed_from(client, keys))
+        met = _write(
+            client,
+            keys,
+            settings,
+            _met(settings.with_recorded(release.settings), start, now),
+            _needed_from(client, keys),
+        )
     client.hset(keys.drain, mapping={"release": live, "until": until, **({"full": until} if full else {})})
     done = {"release": live or None, "full": full and bool(live), "met": met, "hidden": hidden, "shown": shown}
     log.info("filters are up to date: %s", done)
@@ -103,8 +108,9 @@ def fill_since(settings: Settings, client: redis.Redis, keys: Keys, release: Rel
     return _write(client, keys, settings, _met(settings.with_recorded(release.settings), start, now), 0)
 
 
-def written_anew(settings: Settings, client: redis.Redis, keys: Keys, pairs: Sequence[tuple[str, str]],
-                 until: datetime | None) -> None:
+def written_anew(
+    settings: Settings, client: redis.Redis, keys: Keys, pairs: Sequence[tuple[str, str]], until: datetime | None
+) -> None:
     """Pairs of which something was retracted, as PostgreSQL has them now: what Redis knew of them up to an instant
     goes, what the platform says of them stays or comes back."""
     if not pairs or until is None:
@@ -117,8 +123,12 @@ def written_anew(settings: Settings, client: redis.Redis, keys: Keys, pairs: Seq
     release = live_release(client, keys)
     if release is not None:
         shaped = settings.with_recorded(release.settings)
-        window = {"users": [u for u, _ in pairs], "startups": [s for _, s in pairs], "as_of": until + AHEAD,
-                  "since": EPOCH + timedelta(microseconds=_needed_from(client, keys))}
+        window = {
+            "users": [u for u, _ in pairs],
+            "startups": [s for _, s in pairs],
+            "as_of": until + AHEAD,
+            "since": EPOCH + timedelta(microseconds=_needed_from(client, keys)),
+        }
         asked = rows(engine(settings), "since/pairs", **window)
         found = [{name: str(value) for name, value in row._mapping.items()} for row in asked]
         _write(client, keys, settings, _hiding(shaped, found), 0)
@@ -212,8 +222,9 @@ def _trim(client: redis.Redis, names: Iterable[str], needed_us: int) -> None:
         client.eval(_TRIM, len(part), *part, needed_us)
 
 
-def _refresh_hidden(database: Engine, client: redis.Redis, keys: Keys, since: object, now: datetime,
-                    full: bool) -> tuple[int, int]:
+def _refresh_hidden(
+    database: Engine, client: redis.Redis, keys: Keys, since: object, now: datetime, full: bool
+) -> tuple[int, int]:
     """Both sets and their version in one transaction, and only where something changed: (put in, taken out)."""
     hidden = shown = 0
     pipe = client.pipeline(transaction=True)

@@ -29,10 +29,15 @@ def prune_posted(settings: Settings, now: datetime | None = None) -> dict[str, i
     who is a stranger. Raises ServiceError, ContractError.
     """
     now = now or datetime.now(UTC)  # noqa: TID251 - the age of what was posted, whatever a build knows
-    before = {"strangers_before": now - timedelta(days=settings.strangers_days),
-              "shown_before": now - timedelta(days=SHOWN_DAYS)}
-    names = ["impressions", "answers", "set_aside"] if _views_lack(settings) else \
-        ["strangers", "impressions", "answers", "set_aside"]
+    before = {
+        "strangers_before": now - timedelta(days=settings.strangers_days),
+        "shown_before": now - timedelta(days=SHOWN_DAYS),
+    }
+    names = (
+        ["impressions", "answers", "set_aside"]
+        if _views_lack(settings)
+        else ["strangers", "impressions", "answers", "set_aside"]
+    )
     with transaction(engine(settings)) as connection:
         gone = {name: int(connection.execute(text(sql.load(name, _FOLDER)), before).rowcount) for name in names}
     log.info("posted long ago and deleted: %s", gone)
@@ -48,6 +53,12 @@ def _views_lack(settings: Settings) -> bool:
     share = 1 - settings.gate_shrunk
     lack = there.users < share * counts["users"] or there.startups < share * counts["startups"]
     if lack:
-        log.warning("events of strangers stay: the platform has %d people and %d startups, snapshot %s %d and %d",
-                    there.users, there.startups, stored[-1].name, counts["users"], counts["startups"])
+        log.warning(
+            "events of strangers stay: the platform has %d people and %d startups, snapshot %s %d and %d",
+            there.users,
+            there.startups,
+            stored[-1].name,
+            counts["users"],
+            counts["startups"],
+        )
     return lack

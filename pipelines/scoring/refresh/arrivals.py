@@ -64,14 +64,19 @@ def extended(before: Entities, new: Sequence[Arrival], users: Entities | None = 
     founder = users.ids.rows_of([a.founder for a in new]) if users is not None and new else np.full(len(new), -1)
     zeros, people = [0] * len(new), before.entity is Entity.USER
     return replace(
-        before, ids=ids, facets=facets, labels=labels,
+        before,
+        ids=ids,
+        facets=facets,
+        labels=labels,
         role=_behind(before.role, [a.role for a in new]),
         listed=_behind(before.listed, [not a.gone for a in new]),
         opted_out=_behind(before.opted_out, [people and a.gone for a in new]),
         founder=_behind(before.founder, founder.tolist()),
         created_at=_behind(before.created_at, [a.created_us for a in new]),
-        views=_behind(before.views, zeros), interactions=_behind(before.interactions, zeros),
-        count=_behind(before.count, zeros))
+        views=_behind(before.views, zeros),
+        interactions=_behind(before.interactions, zeros),
+        count=_behind(before.count, zeros),
+    )
 
 
 def texts_of_later(settings: Settings, known: Entities, as_of: datetime) -> np.ndarray:
@@ -79,8 +84,11 @@ def texts_of_later(settings: Settings, known: Entities, as_of: datetime) -> np.n
     text = np.full(len(known), "", object)
     later = known.ids.ids[len(known) - known.ids.later :]
     later = later[later != ""].tolist()
-    found = rows(engine(settings), f"since/{known.entity}s", ids=later, as_of=as_of,
-                 earliest=settings.earliest_at) if later else []
+    found = (
+        rows(engine(settings), f"since/{known.entity}s", ids=later, as_of=as_of, earliest=settings.earliest_at)
+        if later
+        else []
+    )
     for row in found:
         arrival = _arrival(known, dict(row._mapping))
         text[known.ids.rows_of([arrival.id])] = arrival.text
@@ -93,8 +101,15 @@ def _arrival(known: Entities, row: Mapping[str, Any]) -> Arrival:
     created = UNKNOWN_TIME if row["created_at"] is None else microseconds(row["created_at"])
     names = ("location",) if known.entity is Entity.USER else FACETS
     facets = {name: words.get(name, "") for name in names}
-    return Arrival(str(row["id"]), -1 if role is None else list(Role).index(role), created, bool(row["gone"]),
-                   text_of(words), str(row.get("founder_id") or ""), facets)
+    return Arrival(
+        str(row["id"]),
+        -1 if role is None else list(Role).index(role),
+        created,
+        bool(row["gone"]),
+        text_of(words),
+        str(row.get("founder_id") or ""),
+        facets,
+    )
 
 
 def _behind(column: np.ndarray, more: Sequence[Any]) -> np.ndarray:

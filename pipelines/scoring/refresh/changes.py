@@ -78,8 +78,9 @@ def find_changes(settings: Settings, release: Release, as_of: datetime) -> Chang
     fresh = {e: barring.fresh(x, fresh_us) for e, x in entities.items()}
     again = {e: _again(before[e], entities[e], side, fresh_us, fresh[e]) for e, side in sides.items()}
     if unknown:
-        log.warning("%d events since %s are passed over: unknown people or types; the next build reports them",
-                    unknown, built)
+        log.warning(
+            "%d events since %s are passed over: unknown people or types; the next build reports them", unknown, built
+        )
     text = {e: texts_of_later(settings, known, as_of) for e, known in entities.items()}
     return Changes(entities, events, again, {Entity.USER: new_users, Entity.STARTUP: new_startups}, text, unknown)
 
@@ -107,8 +108,9 @@ class _Barring:
 
     def fresh(self, known: Entities, fresh_us: int) -> np.ndarray:
         """Rows of those of one kind of whom a dismissal or a retraction came from an instant on."""
-        told = pd.concat([f.loc[_us(f["told_at"]) >= fresh_us, f"{known.entity}_id"]
-                          for f in (self.dismissed, self.retracted)])
+        told = pd.concat(
+            [f.loc[_us(f["told_at"]) >= fresh_us, f"{known.entity}_id"] for f in (self.dismissed, self.retracted)]
+        )
         rows = known.ids.rows_of(told.to_numpy(str))
         return np.unique(rows[rows >= 0])
 
@@ -117,8 +119,11 @@ def _barring(settings: Settings, built: datetime, as_of: datetime) -> _Barring:
     retracted = _frame(settings, "since/retracted", {"since": built - LATE, "as_of": as_of})
     pairs = {"users": retracted["user_id"].tolist(), "startups": retracted["startup_id"].tolist()}
     stays = _frame(settings, "since/pairs", {**pairs, "since": "-infinity", "as_of": as_of})
-    return _Barring(_frame(settings, "events/dismissals", {"as_of": as_of}), retracted,
-                    stays[stays["interaction_type"] != EventKind.DISMISS.value])
+    return _Barring(
+        _frame(settings, "events/dismissals", {"as_of": as_of}),
+        retracted,
+        stays[stays["interaction_type"] != EventKind.DISMISS.value],
+    )
 
 
 def _us(column: pd.Series) -> np.ndarray:
@@ -140,8 +145,9 @@ def _frame(settings: Settings, query: str, given: Mapping[str, Any]) -> pd.DataF
     return pd.read_csv(sink, dtype=str, keep_default_na=False)
 
 
-def _events(before: Interactions, frame: pd.DataFrame, entities: Mapping[Entity, Entities],
-            barring: _Barring) -> tuple[Interactions, int]:
+def _events(
+    before: Interactions, frame: pd.DataFrame, entities: Mapping[Entity, Entities], barring: _Barring
+) -> tuple[Interactions, int]:
     """Those of the snapshot and those since, a duplicate once, and how many name nobody or no type that is known. Of
     pairs of which something was retracted since, those alone that the platform still has."""
     users, startups = entities[Entity.USER].ids, entities[Entity.STARTUP].ids
@@ -153,8 +159,10 @@ def _events(before: Interactions, frame: pd.DataFrame, entities: Mapping[Entity,
     at = _us(frame["occurred_at"])
     known = (owner >= 0) & (item >= 0) & (kind >= 0)
     since = np.unique(np.stack([owner, item, kind.astype(np.int64), at], axis=1)[known], axis=0)
-    owner, item, kind, at = (np.concatenate([old, new.astype(old.dtype)]) for old, new in
-                             zip((kept.owner, kept.item, kept.kind, kept.at), since.T, strict=True))
+    owner, item, kind, at = (
+        np.concatenate([old, new.astype(old.dtype)])
+        for old, new in zip((kept.owner, kept.item, kept.kind, kept.at), since.T, strict=True)
+    )
     dismissed = Pairs(*_pairs(barring.dismissed, users, startups), _us(barring.dismissed["at"]))
     dismissed = dismissed.where((dismissed.owner >= 0) & (dismissed.item >= 0))
     return Interactions(users, startups, owner, item, kind, at, dismissed), int((~known).sum())

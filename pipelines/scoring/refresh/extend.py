@@ -101,8 +101,7 @@ def _met_by_newcomers(bundle: Bundle, changes: Changes) -> dict[str, np.ndarray]
         counts.sort_indices()
         before = {part: bundle.arrays[f"{name}_{part}"] for part in ("indptr", "indices", "data")}
         more = {"indptr": counts.indptr[1:] + before["indptr"][-1], "indices": counts.indices, "data": counts.data}
-        found |= {f"{name}_{part}": np.concatenate([old, more[part].astype(old.dtype)])
-                  for part, old in before.items()}
+        found |= {f"{name}_{part}": np.concatenate([old, more[part].astype(old.dtype)]) for part, old in before.items()}
     return found
 
 

@@ -33,8 +33,13 @@ def publish_refresh(settings: Settings, release: str) -> dict[str, Any]:
                 log.info("refresh not published id=%s reason=%s", release, reason)
                 return {"published": False, "release": release, "previous": live, "reason": reason}
             drop_unfinished(held, keep=release)
-            done = {"published": True, "release": release, "previous": refreshes, "reason": "refreshed",
-                    **load(settings, held, loadable)}
+            done = {
+                "published": True,
+                "release": release,
+                "previous": refreshes,
+                "reason": "refreshed",
+                **load(settings, held, loadable),
+            }
             if live != release:
                 switch(held, loadable.manifest, replaces=refreshes)
                 note_publish(settings, done)

@@ -46,9 +46,17 @@ def merged(run: Run, before: Release, bundles: Mapping[str, str], made: Mapping[
         shares[surface.value] = {**shares_of(lists[surface]), "exposure": reach_of(lists[surface], entities, surface)}
     at = datetime.now(UTC).isoformat(timespec="seconds")  # noqa: TID251 a label; no list depends on it
     parts = before.parts or [{"release": before.id, "as_of": before.as_of, "generated_at": before.generated_at}]
-    draft = replace(before, as_of=run.as_of.isoformat(), generated_at=at, bundles=dict(bundles), shares=shares,
-                    parts=[*parts, {"as_of": run.as_of.isoformat(), "generated_at": at}], replaces=before.id,
-                    code_version=metadata_version(), files={})
+    draft = replace(
+        before,
+        as_of=run.as_of.isoformat(),
+        generated_at=at,
+        bundles=dict(bundles),
+        shares=shares,
+        parts=[*parts, {"as_of": run.as_of.isoformat(), "generated_at": at}],
+        replaces=before.id,
+        code_version=metadata_version(),
+        files={},
+    )
     popular = {s: popular_list(directory, before, s) for s in Surface}
     return store_release(run.artifacts, draft, run.slug, lists, popular)
 
@@ -71,13 +79,15 @@ def _check_complete(surface: Surface, shards: Sequence[RankedLists], entities: M
     if not np.array_equal(owner, expected):
         raise ReleaseIncomplete(
             f"{surface}: expected a list for each of {len(expected)} owners in order, got {len(owner)}, "
-            f"{len(np.setdiff1d(expected, owner))} owners without one; nothing was stored, build anew")
+            f"{len(np.setdiff1d(expected, owner))} owners without one; nothing was stored, build anew"
+        )
     for shard in shards:
         check_unique(surface, shard)
 
 
-def _check_popular(run: Run, surface: Surface, old: RankedLists, new: RankedLists,
-                   entities: Mapping[Entity, Entities]) -> None:
+def _check_popular(
+    run: Run, surface: Surface, old: RankedLists, new: RankedLists, entities: Mapping[Entity, Entities]
+) -> None:
     """Whoever had a list of their own should have one still, unless they opted out."""
     place = np.searchsorted(old.owner, new.owner)
     there = place < len(old)
@@ -89,7 +99,8 @@ def _check_popular(run: Run, surface: Surface, old: RankedLists, new: RankedList
         raise GateClosed(
             f"{surface}: {lost} of {int(personal.sum())} owners who did something since would go from a list of their "
             f"own to the popular one, {most:.0%} at most (MATCHBOOK_REFRESH_POPULAR_SHARE). The live lists stay. See "
-            "whether a model of the live release is missing or switched off; a build makes all lists anew")
+            "whether a model of the live release is missing or switched off; a build makes all lists anew"
+        )
 
 
 def changed(before: Release, after: Release) -> dict[str, Any]:

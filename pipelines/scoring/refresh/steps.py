@@ -47,8 +47,11 @@ def look_for_changes(settings: Settings, run_id: str, as_of: datetime) -> Ref:
     if parse_instant(release.as_of) >= as_of:
         return {**found, "reason": f"the live release {live} knows everything before {release.as_of} already"}
     changes = find_changes(run.settings, release, as_of)
-    told = {"again": {e.value: len(r) for e, r in changes.again.items()},
-            "new": {e.value: len(n) for e, n in changes.new.items()}, "unknown_events": changes.unknown}
+    told = {
+        "again": {e.value: len(r) for e, r in changes.again.items()},
+        "new": {e.value: len(n) for e, n in changes.new.items()},
+        "unknown_events": changes.unknown,
+    }
     if changes.nothing:
         keep_alive(settings)
         return {**found, **told, "reason": f"nothing happened since {release.as_of}: every list is as it should be"}
@@ -110,16 +113,24 @@ def _stage(run: Run, changes: Changes, known: Mapping[str, int]) -> None:
     """Whose lists, and everything that the recipe must know of them."""
     events, path = changes.events, run.directory / "changes.npz"
     path.parent.mkdir(parents=True, exist_ok=True)
-    columns = {"owner": events.owner, "item": events.item, "kind": events.kind, "at": events.at,
-               **{f"dismissed_{name}": column for name, column in events.dismissed._asdict().items()},
-               **{f"{e}_again": changes.again[e] for e in Entity},
-               **{f"{e}_known": np.array(known[e.value]) for e in Entity}}
+    columns = {
+        "owner": events.owner,
+        "item": events.item,
+        "kind": events.kind,
+        "at": events.at,
+        **{f"dismissed_{name}": column for name, column in events.dismissed._asdict().items()},
+        **{f"{e}_again": changes.again[e] for e in Entity},
+        **{f"{e}_known": np.array(known[e.value]) for e in Entity},
+    }
     with path.open("wb") as file:
         np.savez_compressed(file, allow_pickle=False, **columns)
     path.chmod(0o600)
     # by id: an erasure finds the staging that holds somebody's words, and removes it
-    words = {e.value: dict(zip(changes.entities[e].ids.ids[told].tolist(), changes.text[e][told].tolist(), strict=True))
-             for e in Entity for told in [changes.text[e] != ""]}
+    words = {
+        e.value: dict(zip(changes.entities[e].ids.ids[told].tolist(), changes.text[e][told].tolist(), strict=True))
+        for e in Entity
+        for told in [changes.text[e] != ""]
+    }
     run.artifacts.write_json(run.directory / "words.json", words)
 
 

@@ -33,11 +33,20 @@ def test_lift_by_hand() -> None:
     found, met = facets(True)["category"].columns(batch, np.repeat(EVERYBODY, 4), np.tile(EVERYBODY, 4))
 
     games, bio = (lambda n, of: lift(n, of, 0.75)), (lambda n, of: lift(n, of, 0.25))
-    assert found.reshape(4, 4) == pytest.approx(np.array([
-        [games(2, 2), games(2, 2), bio(0, 2), 0], [games(1, 1), games(1, 1), bio(0, 1), 0],
-        [games(0, 1), games(0, 1), bio(1, 1), 0], [0, 0, 0, 0]]), abs=1e-6)
-    assert met.reshape(4, 4) == pytest.approx(np.log1p(np.array(
-        [[2, 2, 0, 0], [1, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 0]])), abs=1e-6)
+    assert found.reshape(4, 4) == pytest.approx(
+        np.array(
+            [
+                [games(2, 2), games(2, 2), bio(0, 2), 0],
+                [games(1, 1), games(1, 1), bio(0, 1), 0],
+                [games(0, 1), games(0, 1), bio(1, 1), 0],
+                [0, 0, 0, 0],
+            ]
+        ),
+        abs=1e-6,
+    )
+    assert met.reshape(4, 4) == pytest.approx(
+        np.log1p(np.array([[2, 2, 0, 0], [1, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 0]])), abs=1e-6
+    )
 
 
 def test_one_value_says_nothing_new_and_a_rare_one_much() -> None:

@@ -27,8 +27,20 @@ from pipelines.scoring.refresh.arrivals import _arrival, extended
 from serving.http.query import read_query
 
 ODD = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=12)
-TIDY = ("Berlin", "Hamburg", "Germany", "New York", "USA", "東京", "हिन्दी", "เทคโนโลยี", "Fin Tech", "c++", "ﬁn",
-        "straße")
+TIDY = (
+    "Berlin",
+    "Hamburg",
+    "Germany",
+    "New York",
+    "USA",
+    "東京",
+    "हिन्दी",
+    "เทคโนโลยี",
+    "Fin Tech",
+    "c++",
+    "ﬁn",
+    "straße",
+)
 BETWEEN = st.sampled_from([", ", ",", "/", "; ", "|", "、", " ", "\u00a0", "，", "\u200b", "-", "_"])
 TEXT = st.lists(st.sampled_from((*TIDY, *map(str.upper, TIDY))) | ODD | BETWEEN, max_size=6).map("".join)
 ROLE = st.sampled_from(["developer", "Developer", " investor", "INVESTOR\u00a0", "founder", "", "Ｄeveloper"]) | ODD
@@ -64,8 +76,9 @@ def test_a_profile_says_the_same_from_the_rows_and_from_the_reader(
         found = Places.of(owners, others, np.arange(len(others)))
         owner, item = (a.ravel() for a in np.indices((len(owners), len(others))))
         batch = found.columns(strangers([], len(others), np.arange(len(owners), dtype=np.int32)), owner, item)
-        live = found.columns(strangers([text_of(p) for p in mine], len(others), np.full(len(owners), -1, np.int32)),
-                             owner, item)
+        live = found.columns(
+            strangers([text_of(p) for p in mine], len(others), np.full(len(owners), -1, np.int32)), owner, item
+        )
         for level, column in batch.items():
             np.testing.assert_array_equal(column, live[level], err_msg=level)
     # words
@@ -82,8 +95,13 @@ def test_facets_are_the_same_in_a_build_in_a_refresh_in_features_and_in_filters(
     if 0 < known < len(startups):  # the others arrive after the build
         before = snapshot([{"role": "developer"}], startups[:known]).entities(Entity.STARTUP)
         row = {"created_at": None, "gone": False, "founder_id": None}
-        later = extended(before, [_arrival(before, {**row, **s, "id": i}) for s, i in zip(
-            startups[known:], whole.ids.ids[known:], strict=True)])
+        later = extended(
+            before,
+            [
+                _arrival(before, {**row, **s, "id": i})
+                for s, i in zip(startups[known:], whole.ids.ids[known:], strict=True)
+            ],
+        )
     else:
         later = whole
     table = decode_items(encode_items(later))
@@ -101,8 +119,9 @@ def test_facets_are_the_same_in_a_build_in_a_refresh_in_features_and_in_filters(
     for name in AFFINITIES:
         codes, stated = coded(later)[name]
         np.testing.assert_array_equal(codes, codes_in(stated, later, name))
-        np.testing.assert_array_equal(codes, codes_in([s.upper() for s in stated], later, name)) \
-            if all(folded(s.upper()) == s for s in stated) else None
+        np.testing.assert_array_equal(codes, codes_in([s.upper() for s in stated], later, name)) if all(
+            folded(s.upper()) == s for s in stated
+        ) else None
 
 
 def _asked(facet: str, text: str) -> MultiDict[str, str]:
@@ -114,10 +133,16 @@ def test_words_make_the_same_vector_in_a_build_and_live() -> None:
     startups = [{"category": a.upper(), "tags": f"{a} {b}", "location": f"{b}/{a}"} for a, b in pairwise(TIDY)]
     taken = snapshot(people, startups)
     profiles = taken.profiles(Entity.USER), taken.profiles(Entity.STARTUP)
-    bundle = fit_content(*profiles, taken.interactions(), taken.user_ids, taken.startup_ids,
-                         replace(Settings(), content_dimensions=8, content_min_profiles=1))
+    bundle = fit_content(
+        *profiles,
+        taken.interactions(),
+        taken.user_ids,
+        taken.startup_ids,
+        replace(Settings(), content_dimensions=8, content_min_profiles=1),
+    )
     for name, mine in (("user", people), ("startup", startups)):
-        vectors, known = embed([text_of(p).split() for p in mine], bundle.arrays["tokens"],
-                               bundle.arrays["token_vectors"])
+        vectors, known = embed(
+            [text_of(p).split() for p in mine], bundle.arrays["tokens"], bundle.arrays["token_vectors"]
+        )
         assert known.all()
         np.testing.assert_allclose(vectors, bundle.arrays[f"{name}_vectors"], atol=1e-3)

@@ -80,5 +80,6 @@ def test_nobody_states_a_place() -> None:
     found = Places.of(people(), nowhere, np.arange(4)).columns(owners([0], interactions()), *pairs(1))
 
     assert {name: column.tolist() for name, column in found.items()} == {
-        f"same_{name}": [0.0] * 4 for name in ("location", "region", "country")}
+        f"same_{name}": [0.0] * 4 for name in ("location", "region", "country")
+    }
     assert len(PLACES) == 4

@@ -124,8 +124,9 @@ def test_ranks_by_hand() -> None:
 
 def test_a_history_fades_by_half_lives() -> None:
     """Just now 1, one half-life ago a half, three ago an eighth; without ages there is no history."""
-    age = sparse.csr_matrix((np.array([0, 0.02, 0.06], np.float32), np.array([1, 0, 2]), np.array([0, 1, 3])),
-                            shape=(2, 3))
+    age = sparse.csr_matrix(
+        (np.array([0, 0.02, 0.06], np.float32), np.array([1, 0, 2]), np.array([0, 1, 3])), shape=(2, 3)
+    )
     row, nothing = np.array([0, 1], np.int32), sparse.csr_matrix((2, 3), dtype=np.float32)
     owners = Owners(row, row, row > 9, nothing, nothing.astype(bool), age=age)
 

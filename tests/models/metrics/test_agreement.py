@@ -12,23 +12,39 @@ def rows(*lists: str, k: int = 5) -> np.ndarray:
     return np.array([[ord(c) - 97 for c in one] + [-1] * (k - len(one)) for one in lists])
 
 
-@pytest.mark.parametrize(("mine", "theirs", "shared"), [
-    ("abcde", "abcde", 1.0), ("abcde", "edcba", 1.0), ("abcde", "fghij", 0.0), ("abcde", "abxyz", 0.4),
-    ("ab", "abcd", 0.5), ("", "", 1.0), ("", "abc", 0.0)])
+@pytest.mark.parametrize(
+    ("mine", "theirs", "shared"),
+    [
+        ("abcde", "abcde", 1.0),
+        ("abcde", "edcba", 1.0),
+        ("abcde", "fghij", 0.0),
+        ("abcde", "abxyz", 0.4),
+        ("ab", "abcd", 0.5),
+        ("", "", 1.0),
+        ("", "abc", 0.0),
+    ],
+)
 def test_overlap_by_hand(mine: str, theirs: str, shared: float) -> None:
     assert overlap(rows(mine), rows(theirs)) == pytest.approx([shared])
 
 
-@pytest.mark.parametrize(("mine", "theirs", "found"), [
-    ("abc", "abc", 1.0), ("abc", "xyz", 0.0), ("", "", 1.0), ("", "abc", 0.0),
-    # agreement 0, 1, 1: (0.1 / 0.9) (0 + 0.81 + 0.729) + 0.729
-    ("abc", "bac", 0.9),
-    # agreement 1, 1/2, 2/3: (0.1 / 0.9) (0.9 + 0.5 * 0.81 + 2/3 * 0.729) + 2/3 * 0.729
-    ("abc", "axb", 0.1 / 0.9 * (0.9 + 0.405 + 0.486) + 0.486),
-    # lengths 1 and 2, nothing new at depth 2 but assumed to go on as before: it is 1
-    ("a", "ab", 0.1 / 0.9 * (0.9 + 0.5 * 0.81 + 1 * 1 / (1 * 2) * 0.81) + 1 * 0.81),
-    # lengths 1 and 3: X = 0, 1, 1 against s = 1: (0.1 / 0.9) (0 + 0.5 * 0.81 + 0.729 / 3) + (1 / 3) 0.729
-    ("a", "bac", 0.1 / 0.9 * (0.405 + 0.243) + 0.243)])
+@pytest.mark.parametrize(
+    ("mine", "theirs", "found"),
+    [
+        ("abc", "abc", 1.0),
+        ("abc", "xyz", 0.0),
+        ("", "", 1.0),
+        ("", "abc", 0.0),
+        # agreement 0, 1, 1: (0.1 / 0.9) (0 + 0.81 + 0.729) + 0.729
+        ("abc", "bac", 0.9),
+        # agreement 1, 1/2, 2/3: (0.1 / 0.9) (0.9 + 0.5 * 0.81 + 2/3 * 0.729) + 2/3 * 0.729
+        ("abc", "axb", 0.1 / 0.9 * (0.9 + 0.405 + 0.486) + 0.486),
+        # lengths 1 and 2, nothing new at depth 2 but assumed to go on as before: it is 1
+        ("a", "ab", 0.1 / 0.9 * (0.9 + 0.5 * 0.81 + 1 * 1 / (1 * 2) * 0.81) + 1 * 0.81),
+        # lengths 1 and 3: X = 0, 1, 1 against s = 1: (0.1 / 0.9) (0 + 0.5 * 0.81 + 0.729 / 3) + (1 / 3) 0.729
+        ("a", "bac", 0.1 / 0.9 * (0.405 + 0.243) + 0.243),
+    ],
+)
 def test_rank_biased_overlap_by_hand(mine: str, theirs: str, found: float) -> None:
     assert rank_biased_overlap(rows(mine), rows(theirs)) == pytest.approx([found])
     assert rank_biased_overlap(rows(theirs), rows(mine)) == pytest.approx([found])

@@ -13,7 +13,11 @@ def test_bins_hold_as_many_pairs_each_and_all_of_them() -> None:
     score = np.arange(100) / 100
     got = reliability(score, score >= 0.5, bins=4)
     assert [(round(b["score"], 3), b["rate"], b["count"]) for b in got] == [
-        (0.12, 0, 25), (0.37, 0, 25), (0.62, 1, 25), (0.87, 1, 25)]
+        (0.12, 0, 25),
+        (0.37, 0, 25),
+        (0.62, 1, 25),
+        (0.87, 1, 25),
+    ]
 
 
 def test_equal_scores_share_a_bin() -> None:

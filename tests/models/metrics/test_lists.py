@@ -10,14 +10,19 @@ from models import metrics
 from models.metrics import ItemFacts
 
 TRUTH = sparse.csr_matrix(np.array([[1, 0, 1, 0, 1], [0, 0, 0, 1, 0]], bool))
-ITEMS = ItemFacts(met=np.array([8, 4, 2, 1, 0]), owners=8, age_days=np.array([100, 10, 30, np.nan, 29]),
-                  category=np.array([0, 0, 1, 2, -1]))
+ITEMS = ItemFacts(
+    met=np.array([8, 4, 2, 1, 0]),
+    owners=8,
+    age_days=np.array([100, 10, 30, np.nan, 29]),
+    category=np.array([0, 0, 1, 2, -1]),
+)
 
 
 def test_each_owner_has_every_metric() -> None:
     got = metrics.per_owner(np.array([[0, 1, 2], [3, 4, -1]]), TRUTH, ITEMS, k=3)
     assert {name: len(column) for name, column in got.items()} == dict.fromkeys(
-        ("precision", "recall", "ndcg", "map", "popularity_rank", "novelty", "diversity", "age_days", "fresh"), 2)
+        ("precision", "recall", "ndcg", "map", "popularity_rank", "novelty", "diversity", "age_days", "fresh"), 2
+    )
     assert got["novelty"].tolist() == [1, 3]
     assert got["popularity_rank"].tolist() == [25, 87.5]
     assert got["diversity"][0] == pytest.approx(2 / 3) and np.isnan(got["diversity"][1])

@@ -22,8 +22,18 @@ from models.nouns.vocabulary import Entity, Method, Surface
 GOLDEN = Path(__file__).parents[2] / "golden" / "answer_id_1.json"
 KEY = key_from("a key for these tests")
 USER, STARTUP, OTHER = (str(uuid.UUID(int=n << 96 | 7)) for n in (1, 2, 3))
-SHOWN = ShownAnswer(Surface.STARTUPS_FOR_DEVELOPER, Method.ENSEMBLE, Method.ALS, "20240501T020000Z-3fa92c1b", 19844,
-                    True, False, "blend", "3fa9", "0.6")
+SHOWN = ShownAnswer(
+    Surface.STARTUPS_FOR_DEVELOPER,
+    Method.ENSEMBLE,
+    Method.ALS,
+    "20240501T020000Z-3fa92c1b",
+    19844,
+    True,
+    False,
+    "blend",
+    "3fa9",
+    "0.6",
+)
 names = st.from_regex(r"[a-z0-9][a-z0-9._-]{0,39}", fullmatch=True)
 
 
@@ -34,9 +44,21 @@ def test_an_id_of_an_earlier_version_is_still_read() -> None:
     assert SHOWN.was_given(stored["answer_id"], USER, STARTUP, KEY)
 
 
-@given(st.builds(ShownAnswer, st.sampled_from(Surface), st.sampled_from(Method), st.sampled_from(Method),
-                 st.from_regex(r"[0-9TZ.a-f-]{20,40}", fullmatch=True), st.integers(0, 65535), st.booleans(),
-                 st.booleans(), names, st.from_regex("[0-9a-f]{4}", fullmatch=True), names))
+@given(
+    st.builds(
+        ShownAnswer,
+        st.sampled_from(Surface),
+        st.sampled_from(Method),
+        st.sampled_from(Method),
+        st.from_regex(r"[0-9TZ.a-f-]{20,40}", fullmatch=True),
+        st.integers(0, 65535),
+        st.booleans(),
+        st.booleans(),
+        names,
+        st.from_regex("[0-9a-f]{4}", fullmatch=True),
+        names,
+    )
+)
 def test_what_was_written_is_read(shown: ShownAnswer) -> None:
     spelt = shown.spell(USER if shown.surface.owner is Entity.USER else STARTUP, KEY)
     assert SPELT.fullmatch(spelt)

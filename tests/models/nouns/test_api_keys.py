@@ -25,8 +25,20 @@ def test_a_key_is_known_by_its_spelling_alone() -> None:
     held = {key.id: key, other.id: other}
     assert key_of(held, spelt) == key
     last = "A" if spelt[-1] != "A" else "B"
-    for wrong in ("", spelt[:-1], spelt[:-1] + last, spelt + "A", spelt.upper(), f" {spelt}", key.id, key.sha256,
-                  spelt.replace(key.id, other.id), "mbk_" + "0" * 12 + "_" + "A" * 43, "ключ", spelt + "\n"):
+    for wrong in (
+        "",
+        spelt[:-1],
+        spelt[:-1] + last,
+        spelt + "A",
+        spelt.upper(),
+        f" {spelt}",
+        key.id,
+        key.sha256,
+        spelt.replace(key.id, other.id),
+        "mbk_" + "0" * 12 + "_" + "A" * 43,
+        "ключ",
+        spelt + "\n",
+    ):
         assert key_of(held, wrong) is None, wrong
 
 
@@ -66,9 +78,18 @@ def test_the_file_is_read_as_it_was_written_by_the_first_version() -> None:
     assert held["9b2e00aa41c7"].has_expired(NOW)
 
 
-@pytest.mark.parametrize(("field", "value"), [
-    ("sha256", "abc"), ("sha256", 5), ("scopes", ["write"]), ("scopes", 5), ("created_at", "yesterday"),
-    ("expires_at", "2024-05-01T02:00:00"), ("unknown", 1)])
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("sha256", "abc"),
+        ("sha256", 5),
+        ("scopes", ["write"]),
+        ("scopes", 5),
+        ("created_at", "yesterday"),
+        ("expires_at", "2024-05-01T02:00:00"),
+        ("unknown", 1),
+    ],
+)
 def test_a_file_that_was_tampered_with_is_refused(field: str, value: object) -> None:
     key, _ = new_key("x", [Scope.READ], NOW)
     broken = asdict(key) | {field: value}
@@ -93,18 +114,29 @@ def test_a_file_with_a_bound_key_is_read_as_it_was_written_and_one_without_stays
     assert json.loads(encode_keys([held["9b2e00aa41c7"]]))["format"] == 1
 
 
-@pytest.mark.parametrize(("scopes", "bounds"), [
-    ([Scope.READ], {"types": ["view"]}), ([Scope.ADMIN, Scope.EVENTS], {"types": ["view"]}),
-    ([Scope.EVENTS], {"types": ["stare"]}), ([Scope.EVENTS], {"users": ["x"]}), ([Scope.EVENTS], {"users": [""]}),
-    ([Scope.EVENTS], {"startups": ["-"]}), ([Scope.EVENTS], {"startups": ["3" * 37]})])
+@pytest.mark.parametrize(
+    ("scopes", "bounds"),
+    [
+        ([Scope.READ], {"types": ["view"]}),
+        ([Scope.ADMIN, Scope.EVENTS], {"types": ["view"]}),
+        ([Scope.EVENTS], {"types": ["stare"]}),
+        ([Scope.EVENTS], {"users": ["x"]}),
+        ([Scope.EVENTS], {"users": [""]}),
+        ([Scope.EVENTS], {"startups": ["-"]}),
+        ([Scope.EVENTS], {"startups": ["3" * 37]}),
+    ],
+)
 def test_bounds_that_bind_nothing_or_that_no_event_meets_are_refused(
-        scopes: list[Scope], bounds: dict[str, list[str]]) -> None:
+    scopes: list[Scope], bounds: dict[str, list[str]]
+) -> None:
     with pytest.raises(SettingsError):
         new_key("x", scopes, NOW, None, bounds)
 
 
-@pytest.mark.parametrize(("field", "value"), [
-    ("types", "view"), ("types", ["stare"]), ("users", "64"), ("users", [64]), ("startups", ["%"]), ("users", None)])
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("types", "view"), ("types", ["stare"]), ("users", "64"), ("users", [64]), ("startups", ["%"]), ("users", None)],
+)
 def test_bounds_that_were_tampered_with_are_refused_and_never_taken_for_none(field: str, value: object) -> None:
     key, _ = new_key("x", [Scope.EVENTS], NOW, None, {"types": ["view"]})
     with pytest.raises(SettingsError, match="not a file of API keys"):

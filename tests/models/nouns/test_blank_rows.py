@@ -41,18 +41,20 @@ def test_ids_out_of_order_are_refused_though_a_blank_row_stands_between() -> Non
         IdMap(np.array([ids[0], "", ids[1]], "<U36"))
 
 
-@given(st.lists(st.lists(st.integers(0, 5), max_size=5, unique=True), min_size=1, max_size=6), st.integers(-1, 6),
-       st.integers(-1, 6))
-def test_a_list_and_a_place_go_and_the_rest_is_equal_to_the_byte(
-    items: list[list[int]], owner: int, item: int
-) -> None:
+@given(
+    st.lists(st.lists(st.integers(0, 5), max_size=5, unique=True), min_size=1, max_size=6),
+    st.integers(-1, 6),
+    st.integers(-1, 6),
+)
+def test_a_list_and_a_place_go_and_the_rest_is_equal_to_the_byte(items: list[list[int]], owner: int, item: int) -> None:
     lists = ranked(items)
     found = lists.without(owner, item)
 
     kept = [row for row in range(len(items)) if row != owner]
     assert found.owner.tolist() == kept
     assert [found.item[found.row(i)].tolist() for i in range(len(found))] == [
-        [x for x in items[row] if x != item] for row in kept]
+        [x for x in items[row] if x != item] for row in kept
+    ]
     before, after = encode_lists(lists), encode_lists(found)
     for i, row in enumerate(kept):
         assert item in items[row] or after[i] == before[row]
@@ -62,6 +64,14 @@ def ranked(items: list[list[int]]) -> RankedLists:
     n, places = len(items), sum(map(len, items))
     of_list, of_place = np.arange(n, dtype=np.uint8), np.arange(places, dtype=np.uint8)
     return RankedLists(
-        np.arange(n, dtype=np.int32), of_list % 6, of_list % 5, np.arange(n, dtype=np.int32), of_list % 2 > 0,
-        indptr_of([len(x) for x in items]), np.array([x for row in items for x in row], np.int32),
-        np.linspace(1, 0, places, dtype=np.float32), of_place, of_place)
+        np.arange(n, dtype=np.int32),
+        of_list % 6,
+        of_list % 5,
+        np.arange(n, dtype=np.int32),
+        of_list % 2 > 0,
+        indptr_of([len(x) for x in items]),
+        np.array([x for row in items for x in row], np.int32),
+        np.linspace(1, 0, places, dtype=np.float32),
+        of_place,
+        of_place,
+    )

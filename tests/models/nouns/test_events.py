@@ -21,8 +21,10 @@ GOLDEN = Path(__file__).parents[2] / "golden" / "event_1.json"
 NOW = datetime(2024, 5, 1, 14, 0, tzinfo=UTC)
 AT = datetime(2024, 5, 1, 13, 59, 1, 250, UTC)
 EVENT = Event("9b2e/7", str(UUID(int=1)), str(UUID(int=2)), EventKind.DISMISS, AT)
-ANYTHING = st.recursive(st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
-                        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3))
+ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+)
 
 
 def test_what_earlier_versions_wrote_is_still_read() -> None:
@@ -39,10 +41,18 @@ def test_the_seven_have_the_codes_of_the_platform_and_no_kind_is_own() -> None:
     assert {k.code for k in EventKind} == set(range(10)) and OWN not in {k.code for k in EventKind}
 
 
-@given(st.builds(Event, st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=1, max_size=128),
-                 st.uuids().map(str), st.uuids().map(str), st.sampled_from(EventKind),
-                 st.integers(0, int((NOW + AHEAD).timestamp())).map(lambda s: datetime.fromtimestamp(s, UTC)),
-                 st.just("") | st.from_regex("[A-Za-z0-9_-]{30,240}", fullmatch=True), st.integers(0, 1000)))
+@given(
+    st.builds(
+        Event,
+        st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=1, max_size=128),
+        st.uuids().map(str),
+        st.uuids().map(str),
+        st.sampled_from(EventKind),
+        st.integers(0, int((NOW + AHEAD).timestamp())).map(lambda s: datetime.fromtimestamp(s, UTC)),
+        st.just("") | st.from_regex("[A-Za-z0-9_-]{30,240}", fullmatch=True),
+        st.integers(0, 1000),
+    )
+)
 def test_an_entry_is_read_back(event: Event) -> None:
     assert Event.of_entry(event.entry(), NOW) == event
 
@@ -69,9 +79,15 @@ def test_without_a_time_it_is_that_of_receipt_and_without_a_zone_it_is_utc() -> 
     assert Event.read({**entry, "at": "2024-05-01T13:00:00"}, NOW).at == datetime(2024, 5, 1, 13, tzinfo=UTC)
 
 
-@pytest.mark.parametrize(("at", "taken"), [
-    (NOW + AHEAD, True), (NOW + AHEAD + timedelta(microseconds=1), False),
-    (datetime(1970, 1, 1, tzinfo=UTC), True), (datetime(1969, 12, 31, 23, 59, 59, tzinfo=UTC), False)])
+@pytest.mark.parametrize(
+    ("at", "taken"),
+    [
+        (NOW + AHEAD, True),
+        (NOW + AHEAD + timedelta(microseconds=1), False),
+        (datetime(1970, 1, 1, tzinfo=UTC), True),
+        (datetime(1969, 12, 31, 23, 59, 59, tzinfo=UTC), False),
+    ],
+)
 def test_the_future_and_times_before_1970_are_refused(at: datetime, taken: bool) -> None:
     entry = {**EVENT.entry(), "at": at.isoformat()}
     if taken:

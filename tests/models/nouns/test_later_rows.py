@@ -45,8 +45,10 @@ def test_later_rows_outlive_the_process(tmp_path) -> None:
     write_bundle(Bundle("x_v1", {}, {"user_y": np.zeros(3)}, {"user": ids}), tmp_path)
     assert open_bundle("x_v1", tmp_path).maps["user"].rows_of([A, D]).tolist() == [2, 1]
     users = world().users
-    more = {f: np.append(getattr(users, f), getattr(users, f)[:1]) for f in (
-        "role", "listed", "opted_out", "founder", "created_at", "views", "interactions", "count")}
+    more = {
+        f: np.append(getattr(users, f), getattr(users, f)[:1])
+        for f in ("role", "listed", "opted_out", "founder", "created_at", "views", "interactions", "count")
+    }
     facets = {f: np.append(c, -1).astype(np.int32) for f, c in users.facets.items()}
     grown = replace(users, ids=users.ids.extended([A]), facets=facets, **more)
     assert decode_items(encode_items(grown)).ids.rows_of([A]).tolist() == [len(users)]
@@ -58,8 +60,9 @@ def test_a_list_says_which_part_it_comes_from_and_keeps_it_on_disk(tmp_path) -> 
     lists.save(plain)
     assert "part" not in np.load(plain).files, "a build's files are what they were before there were parts"
     assert RankedLists.open(plain).part.tolist() == [0, 0, 0]
-    parted = RankedLists(**{**{n: getattr(lists, n) for n in lists.__dataclass_fields__},
-                            "part": np.array([0, 2, 1], np.uint16)})
+    parted = RankedLists(
+        **{**{n: getattr(lists, n) for n in lists.__dataclass_fields__}, "part": np.array([0, 2, 1], np.uint16)}
+    )
     parted.save(tmp_path / "parted.npz")
     again = RankedLists.open(tmp_path / "parted.npz").take(np.array([2, 0]))
     assert [decode_list(v).part for v in encode_lists(again)] == [1, 0]

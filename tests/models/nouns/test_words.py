@@ -12,8 +12,19 @@ from models.nouns.vocabulary import Role
 from models.nouns.words import folded, most_frequent_spellings, places, spelled, values, words
 from models.scorers.content import text_of, tokens_of
 
-SPELLINGS = ("fintech", "Fintech", "FINTECH ", "\u00a0fintech", " fin\u00adtech", "ﬁntech", "fintech\u200b",
-             "\uff46\uff49\uff4e\uff54\uff45\uff43\uff48", "\ufefffintech", "fintech\n", "\u2003Fintech\u2009")
+SPELLINGS = (
+    "fintech",
+    "Fintech",
+    "FINTECH ",
+    "\u00a0fintech",
+    " fin\u00adtech",
+    "ﬁntech",
+    "fintech\u200b",
+    "\uff46\uff49\uff4e\uff54\uff45\uff43\uff48",
+    "\ufefffintech",
+    "fintech\n",
+    "\u2003Fintech\u2009",
+)
 
 
 @pytest.mark.parametrize("text", SPELLINGS)
@@ -34,28 +45,52 @@ def test_what_is_shown_is_what_most_people_write() -> None:
     assert spelled(" New \u00a0 York ") == "New York"
 
 
-@pytest.mark.parametrize(("text", "expected"), [
-    ("हिन्दी भाषा", ["हिन्दी", "भाषा"]), ("தமிழ் மொழி", ["தமிழ்", "மொழி"]), ("العَرَبِيَّة", ["العَرَبِيَّة"]),
-    ("שָׁלוֹם עולם", ["שָׁלוֹם", "עולם"]), ("naïve cafe\u0301", ["naïve", "café"]), ("金融科技", ["金融", "融科", "科技"]),
-    ("東京のAI会社", ["東京", "京の", "ai", "会社"]),
-    ("スタート", ["スタ", "ター", "ート"]), ("茶", ["茶"]),
-    ("C++ & c#, .NET", ["c++", "c#", "net"]),
-    ("핀테크 회사", ["핀테크", "회사"]), ("snake_case x-y", ["snake", "case", "x", "y"])])
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("हिन्दी भाषा", ["हिन्दी", "भाषा"]),
+        ("தமிழ் மொழி", ["தமிழ்", "மொழி"]),
+        ("العَرَبِيَّة", ["العَرَبِيَّة"]),
+        ("שָׁלוֹם עולם", ["שָׁלוֹם", "עולם"]),
+        ("naïve cafe\u0301", ["naïve", "café"]),
+        ("金融科技", ["金融", "融科", "科技"]),
+        ("東京のAI会社", ["東京", "京の", "ai", "会社"]),
+        ("スタート", ["スタ", "ター", "ート"]),
+        ("茶", ["茶"]),
+        ("C++ & c#, .NET", ["c++", "c#", "net"]),
+        ("핀테크 회사", ["핀테크", "회사"]),
+        ("snake_case x-y", ["snake", "case", "x", "y"]),
+    ],
+)
 def test_words_of_every_script(text: str, expected: list[str]) -> None:
     assert words(text) == [unicodedata.normalize("NFKC", w) for w in expected]
 
 
-@pytest.mark.parametrize(("text", "part"), [("เทคโนโลยีการเงิน", "การเงิน"), ("បច្ចេកវិទ្យាហិរញ្ញវត្ថុ", "ហិរញ្ញវត្ថុ"),
-                                            ("金融科技公司", "金融"), ("株式会社メルカリ", "メルカリ"),
-                                            ("ဘဏ္ဍာရေးနည်းပညာ", "နည်းပညာ")])
+@pytest.mark.parametrize(
+    ("text", "part"),
+    [
+        ("เทคโนโลยีการเงิน", "การเงิน"),
+        ("បច្ចេកវិទ្យាហិរញ្ញវត្ថុ", "ហិរញ្ញវត្ថុ"),
+        ("金融科技公司", "金融"),
+        ("株式会社メルカリ", "メルカリ"),
+        ("ဘဏ္ဍာရေးနည်းပညာ", "နည်းပညာ"),
+    ],
+)
 def test_a_word_inside_an_unspaced_text_is_found(text: str, part: str) -> None:
     assert set(words(part)) <= set(words(text))
     assert all(unicodedata.category(word[0])[0] != "M" for word in words(text)), "no word begins with a combining mark"
 
 
-@pytest.mark.parametrize(("text", "expected"), [
-    ("Berlin/Hamburg, Germany", ["berlin", "hamburg", "germany"]), ("New York; USA", ["new york", "usa"]),
-    ("東京、日本", ["東京", "日本"]), (" , /; ", []), ("St. Louis，MO", ["st louis", "mo"])])
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Berlin/Hamburg, Germany", ["berlin", "hamburg", "germany"]),
+        ("New York; USA", ["new york", "usa"]),
+        ("東京、日本", ["東京", "日本"]),
+        (" , /; ", []),
+        ("St. Louis，MO", ["st louis", "mo"]),
+    ],
+)
 def test_places_have_parts(text: str, expected: list[str]) -> None:
     assert places(text) == expected
     assert tokens_of({"location": text}) == sorted(f"location:{p.replace(' ', '_')}" for p in expected)

@@ -20,11 +20,19 @@ from models.recipe.experiments import AFTER_TRAINING, Experiment, arm_on, arms_o
 from models.settings import Settings
 
 BLEND: dict[str, Any] = {
-    "name": "blend", "salt": "spring", "surfaces": ["startups/for-developer"], "share": 1.0,
-    "arms": [{"name": w, "weight": 1, "settings": {"ensemble_als_weight": float(w)}} for w in ("0.5", "0.6", "0.7")]}
+    "name": "blend",
+    "salt": "spring",
+    "surfaces": ["startups/for-developer"],
+    "share": 1.0,
+    "arms": [{"name": w, "weight": 1, "settings": {"ensemble_als_weight": float(w)}} for w in ("0.5", "0.6", "0.7")],
+}
 RANKER: dict[str, Any] = {
-    "name": "ranker", "salt": "x", "surfaces": ["startups/for-developer", "developers/for-startup"], "share": 1.0,
-    "arms": [{"name": "on", "weight": 1}, {"name": "off", "weight": 1, "settings": {"ranker": "off"}}]}
+    "name": "ranker",
+    "salt": "x",
+    "surfaces": ["startups/for-developer", "developers/for-startup"],
+    "share": 1.0,
+    "arms": [{"name": "on", "weight": 1}, {"name": "off", "weight": 1, "settings": {"ranker": "off"}}],
+}
 DEVELOPERS = Surface.STARTUPS_FOR_DEVELOPER
 
 
@@ -112,25 +120,36 @@ def test_every_setting_of_an_arm_shapes_lists() -> None:
     assert all(known[name] for name in AFTER_TRAINING)
 
 
-@pytest.mark.parametrize(("change", "words"), [
-    ({"arms": [BLEND["arms"][0], {"name": "b", "weight": 1, "settings": {"als_factors": 8}}]},
-     r"\[0\]\.arms\[1\]\.settings\.als_factors: expected a setting that acts after training.*one set of models"),
-    ({"arms": [BLEND["arms"][0], {"name": "b", "weight": 1, "settings": {"views_are_seen": False}}]}, "after training"),
-    ({"arms": [BLEND["arms"][0], {"name": "b", "weight": 1, "settings": {"blending": 1}}]}, "a setting of Matchbook"),
-    ({"arms": [BLEND["arms"][0], {"name": "b", "weight": 1, "settings": {"ensemble_als_weight": 2.0}}]}, "0..1"),
-    ({"arms": [BLEND["arms"][0], {"name": "b", "weight": 1, "settings": {"ranker": "best"}}]}, "one of auto"),
-    ({"arms": [BLEND["arms"][0], {"name": "b", "weight": 1, "settings": {"enable_als": 1}}]}, "expected bool"),
-    ({"arms": [BLEND["arms"][0], BLEND["arms"][0]]}, "a name of its own"),
-    ({"arms": BLEND["arms"][:1]}, "2 to 16 arms"),
-    ({"arms": [a | {"weight": 0} for a in BLEND["arms"]]}, "weights above 0"),
-    ({"arms": [a | {"weight": True} for a in BLEND["arms"]]}, "a number from 0 on"),
-    ({"share": 1.5}, r"\[0\]\.share: expected a number in 0..1, got 1.5"),
-    ({"surfaces": ["founders/for-nobody"]}, "some of developers/for-startup"),
-    ({"surfaces": []}, "some of"),
-    ({"salt": ""}, "a word of your choice"),
-    ({"name": "Blend weight"}, "1 to 40 of a-z"),
-    ({"wieght": 1}, "nothing but"),
-])
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (
+            {"arms": [BLEND["arms"][0], {"name": "b", "weight": 1, "settings": {"als_factors": 8}}]},
+            r"\[0\]\.arms\[1\]\.settings\.als_factors: expected a setting that acts after training.*one set of models",
+        ),
+        (
+            {"arms": [BLEND["arms"][0], {"name": "b", "weight": 1, "settings": {"views_are_seen": False}}]},
+            "after training",
+        ),
+        (
+            {"arms": [BLEND["arms"][0], {"name": "b", "weight": 1, "settings": {"blending": 1}}]},
+            "a setting of Matchbook",
+        ),
+        ({"arms": [BLEND["arms"][0], {"name": "b", "weight": 1, "settings": {"ensemble_als_weight": 2.0}}]}, "0..1"),
+        ({"arms": [BLEND["arms"][0], {"name": "b", "weight": 1, "settings": {"ranker": "best"}}]}, "one of auto"),
+        ({"arms": [BLEND["arms"][0], {"name": "b", "weight": 1, "settings": {"enable_als": 1}}]}, "expected bool"),
+        ({"arms": [BLEND["arms"][0], BLEND["arms"][0]]}, "a name of its own"),
+        ({"arms": BLEND["arms"][:1]}, "2 to 16 arms"),
+        ({"arms": [a | {"weight": 0} for a in BLEND["arms"]]}, "weights above 0"),
+        ({"arms": [a | {"weight": True} for a in BLEND["arms"]]}, "a number from 0 on"),
+        ({"share": 1.5}, r"\[0\]\.share: expected a number in 0..1, got 1.5"),
+        ({"surfaces": ["founders/for-nobody"]}, "some of developers/for-startup"),
+        ({"surfaces": []}, "some of"),
+        ({"salt": ""}, "a word of your choice"),
+        ({"name": "Blend weight"}, "1 to 40 of a-z"),
+        ({"wieght": 1}, "nothing but"),
+    ],
+)
 def test_what_is_wrong_is_refused_with_its_place(change: dict[str, Any], words: str) -> None:
     with pytest.raises(SettingsError, match=words):
         read_experiments(settings_with(BLEND | change))

@@ -16,9 +16,10 @@ from models.recipe.needed import unserved
 from models.settings import Settings
 from tests.planted.bundles import SMALL, learned_bundles
 
-SWITCHES = [dict(zip(("ranker", "enable_als", "enable_two_tower", "candidate_sources"), values, strict=True))
-            for values in product(("auto", "learned", "mlp", "rules", "off"), (True, False), (True, False),
-                                  ("union", "route"))]
+SWITCHES = [
+    dict(zip(("ranker", "enable_als", "enable_two_tower", "candidate_sources"), values, strict=True))
+    for values in product(("auto", "learned", "mlp", "rules", "off"), (True, False), (True, False), ("union", "route"))
+]
 
 
 def network() -> Bundle:
@@ -29,9 +30,17 @@ def network() -> Bundle:
 def bundles(settings: Settings) -> dict[str, Bundle]:
     """All there are; the learned ranker was taught with the sources that are heard."""
     found = {**learned_bundles(), "ranker_v1": network()}
-    about = {s: {**a, "features": [f for f in a["features"] if (settings.enable_als or "als" not in f) and
-                                   (settings.enable_two_tower or "two_tower" not in f)]}
-             for s, a in found["learned_ranker_v1"].config["surfaces"].items()}
+    about = {
+        s: {
+            **a,
+            "features": [
+                f
+                for f in a["features"]
+                if (settings.enable_als or "als" not in f) and (settings.enable_two_tower or "two_tower" not in f)
+            ],
+        }
+        for s, a in found["learned_ranker_v1"].config["surfaces"].items()
+    }
     found["learned_ranker_v1"] = replace(found["learned_ranker_v1"], config={"surfaces": about})
     return found
 
@@ -51,21 +60,33 @@ def test_nothing_that_is_left_out_is_missed(switches: dict[str, object]) -> None
         whole = open_recipe(surface, everything, settings)
         assert told(open_recipe(surface, taught, settings)) == told(whole)
         for name in set(taught) - set(REQUIRED) - {"ranker_v1", "activity_v1"}:  # the network waits behind the learned
-            if any(told(open_recipe(s, {n: b for n, b in taught.items() if n != name}, settings)) !=
-                   told(open_recipe(s, taught, settings)) for s in Surface):
+            if any(
+                told(open_recipe(s, {n: b for n, b in taught.items() if n != name}, settings))
+                != told(open_recipe(s, taught, settings))
+                for s in Surface
+            ):
                 break
         else:
             pytest.fail("no bundle that is taught makes a difference")
 
 
-@pytest.mark.parametrize(("changed", "name", "said"), [
-    ({"ranker": "rules"}, "learned_ranker_v1", "MATCHBOOK_RANKER is rules"), ({"ranker": "off"}, "ranker_v1", "is off"),
-    ({"ranker": "rules"}, "activity_v1", "is rules"), ({"ranker": "mlp"}, "learned_ranker_v1", "is mlp"),
-    ({"ranker": "learned"}, "ranker_v1", "is learned"), ({"ranker_cuts": 0}, "learned_ranker_v1", "CUTS is 0"),
-    ({"candidate_sources": "route"}, "learned_ranker_v1", "CANDIDATE_SOURCES is route"),
-    ({"enable_als": False}, "als_reverse_v1", "ENABLE_ALS"), ({"enable_als": False}, "ensemble_v1", "ENABLE_ALS"),
-    ({"enable_two_tower": False}, "two_tower_v1", "ENABLE_TWO_TOWER"), ({"blend": "rrf"}, "ensemble_v1", "is rrf"),
-    ({"enable_ensemble": False}, "ensemble_v1", "ENABLE_ENSEMBLE")])
+@pytest.mark.parametrize(
+    ("changed", "name", "said"),
+    [
+        ({"ranker": "rules"}, "learned_ranker_v1", "MATCHBOOK_RANKER is rules"),
+        ({"ranker": "off"}, "ranker_v1", "is off"),
+        ({"ranker": "rules"}, "activity_v1", "is rules"),
+        ({"ranker": "mlp"}, "learned_ranker_v1", "is mlp"),
+        ({"ranker": "learned"}, "ranker_v1", "is learned"),
+        ({"ranker_cuts": 0}, "learned_ranker_v1", "CUTS is 0"),
+        ({"candidate_sources": "route"}, "learned_ranker_v1", "CANDIDATE_SOURCES is route"),
+        ({"enable_als": False}, "als_reverse_v1", "ENABLE_ALS"),
+        ({"enable_als": False}, "ensemble_v1", "ENABLE_ALS"),
+        ({"enable_two_tower": False}, "two_tower_v1", "ENABLE_TWO_TOWER"),
+        ({"blend": "rrf"}, "ensemble_v1", "is rrf"),
+        ({"enable_ensemble": False}, "ensemble_v1", "ENABLE_ENSEMBLE"),
+    ],
+)
 def test_every_switch_saves_what_it_turns_off_and_says_so(changed: dict[str, object], name: str, said: str) -> None:
     assert unserved(name, Settings()) == ""
     assert said in unserved(name, replace(Settings(), **changed))  # type: ignore[arg-type]
@@ -73,7 +94,14 @@ def test_every_switch_saves_what_it_turns_off_and_says_so(changed: dict[str, obj
 
 def test_an_arm_of_an_experiment_may_need_it() -> None:
     arms = [{"name": "plain", "weight": 1}, {"name": "learned", "weight": 1, "settings": {"ranker": "learned"}}]
-    given = [{"name": "x", "salt": "salt-of-x", "surfaces": [Surface.STARTUPS_FOR_INVESTOR.value], "share": 0.5,
-              "arms": arms}]
+    given = [
+        {
+            "name": "x",
+            "salt": "salt-of-x",
+            "surfaces": [Surface.STARTUPS_FOR_INVESTOR.value],
+            "share": 0.5,
+            "arms": arms,
+        }
+    ]
     settings = replace(Settings(), ranker="rules", experiments=json.dumps(given))
     assert unserved("learned_ranker_v1", settings) == "" and "rules" in unserved("ranker_v1", settings)

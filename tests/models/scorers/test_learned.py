@@ -14,10 +14,16 @@ from models.scorers.learned import EVENTS, EVERYBODY, KNOWN, LEARNED, STRANGERS,
 
 #: 2 x the first column; and a tree: -1 up to 0.5 in the second column, 3 beyond.
 AVERAGE = {
-    "logistic_weight": np.array([2.0, 0.0]), "centre": np.array([1.0, 0.0]), "spread": np.array([2.0, 4.0]),
-    "trees_leaves": np.array([2], np.int16), "trees_feature": np.array([1], np.int16),
-    "trees_threshold": np.array([0.5], np.float32), "trees_first": np.array([0], np.uint8),
-    "trees_last": np.array([1], np.uint8), "trees_value": np.array([-1.0, 3.0])}
+    "logistic_weight": np.array([2.0, 0.0]),
+    "centre": np.array([1.0, 0.0]),
+    "spread": np.array([2.0, 4.0]),
+    "trees_leaves": np.array([2], np.int16),
+    "trees_feature": np.array([1], np.int16),
+    "trees_threshold": np.array([0.5], np.float32),
+    "trees_first": np.array([0], np.uint8),
+    "trees_last": np.array([1], np.uint8),
+    "trees_value": np.array([-1.0, 3.0]),
+}
 SURFACE = Surface.STARTUPS_FOR_DEVELOPER
 ABOUT = {"features": ["one", "two"], "learners": ["logistic", "trees"], "parts": {EVERYBODY: {}}}
 
@@ -55,7 +61,7 @@ def test_one_row_scores_as_it_does_among_others() -> None:
     features = np.random.default_rng(0).normal(0, 2, (3000, 2)).astype(np.float32)
     together = ranker().score(features)
 
-    assert all(ranker().score(features[i:i + 1])[0] == together[i] for i in range(0, 3000, 37))
+    assert all(ranker().score(features[i : i + 1])[0] == together[i] for i in range(0, 3000, 37))
     assert np.array_equal(ranker().score(np.asfortranarray(features)), together)
     assert len(ranker().score(features[:0])) == 0
 

@@ -16,8 +16,9 @@ RULES = RuleRanker.of(Settings())
 Facets = dict[str, np.ndarray]
 
 
-def ruled(features: np.ndarray, facets: Facets, present: np.ndarray, places: int,
-          depth: int) -> tuple[np.ndarray, np.ndarray]:
+def ruled(
+    features: np.ndarray, facets: Facets, present: np.ndarray, places: int, depth: int
+) -> tuple[np.ndarray, np.ndarray]:
     """Placed by the rules, which are told each candidate's diversity. features: (b, w, 4) with neutral diversity."""
     base = np.where(present, RULES.score(features), np.float32(-np.inf)).astype(np.float32)
     return place(judged_again(RULES, features), base, facets, places, depth)

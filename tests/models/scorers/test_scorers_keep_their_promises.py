@@ -130,8 +130,9 @@ class TestTower(ScorerContract):
     def scorer(self, bundle: Bundle) -> Scorer:
         w, items = world(), world().startups.items_of(SURFACE)
         factors = bundle.arrays["item_factors"][items]
-        return TowerScorer(SURFACE, bundle, bundle.arrays["user_factors"], w.users.count > 0, factors,
-                           np.ones(len(items), bool))
+        return TowerScorer(
+            SURFACE, bundle, bundle.arrays["user_factors"], w.users.count > 0, factors, np.ones(len(items), bool)
+        )
 
     @pytest.fixture
     def owners(self) -> Owners:
@@ -164,8 +165,10 @@ class TestTower(ScorerContract):
         file = io.BytesIO(bundle.files["two_tower_v1_best.pth"])
         towers.load_state_dict(torch.load(file, weights_only=True))
         people, startups = forward.vectors(towers, forward.on_device(unmet, PLANTED))
-        for surface, profiles, expected in ((SURFACE, w.user_profiles, people),
-                                            (Surface.DEVELOPERS_FOR_STARTUP, w.startup_profiles, startups)):
+        for surface, profiles, expected in (
+            (SURFACE, w.user_profiles, people),
+            (Surface.DEVELOPERS_FOR_STARTUP, w.startup_profiles, startups),
+        ):
             rows = np.flatnonzero((w.users.role == 0) & ~w.users.opted_out) if surface is SURFACE else np.arange(36)
             texts = [text_of({c: v[i] for c, v in profiles.items()}) for i in rows.tolist()]
             nobody = np.zeros((0, PLANTED.two_tower_dimensions), np.float32)

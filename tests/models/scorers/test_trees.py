@@ -58,14 +58,19 @@ def grown(rng: np.random.Generator, leaves: int, features: int, steps: int) -> S
     if leaves == 1:
         return float(rng.normal())
     left = int(rng.integers(1, leaves))
-    return Split(int(rng.integers(features)), np.float32(rng.integers(steps + 1) / steps),
-                 grown(rng, left, features, steps), grown(rng, leaves - left, features, steps))
+    return Split(
+        int(rng.integers(features)),
+        np.float32(rng.integers(steps + 1) / steps),
+        grown(rng, left, features, steps),
+        grown(rng, leaves - left, features, steps),
+    )
 
 
 def forest_of(seed: int, trees: int, leaves: int, features: int = 6, steps: int = 9) -> list[Split | float]:
     rng = np.random.default_rng(seed)
     return [grown(rng, int(rng.integers(1, leaves + 1)), features, steps) for _ in range(trees - 1)] + [
-        grown(rng, leaves, features, steps)]
+        grown(rng, leaves, features, steps)
+    ]
 
 
 def rows_of(seed: int, n: int, features: int = 6, steps: int = 9) -> np.ndarray:
@@ -78,9 +83,16 @@ def walked(forest: list[Split | float], rows: np.ndarray) -> np.ndarray:
 
 def test_by_hand() -> None:
     """Left at the threshold, right just above it."""
-    trees = Trees.of({
-        "leaves": np.array([3, 1]), "feature": np.array([2, 0]), "threshold": np.array([0.5, 0.25], np.float32),
-        "first": np.array([0, 1]), "last": np.array([1, 2]), "value": np.array([1.0, 2.0, 4.0, 0.5])})
+    trees = Trees.of(
+        {
+            "leaves": np.array([3, 1]),
+            "feature": np.array([2, 0]),
+            "threshold": np.array([0.5, 0.25], np.float32),
+            "first": np.array([0, 1]),
+            "last": np.array([1, 2]),
+            "value": np.array([1.0, 2.0, 4.0, 0.5]),
+        }
+    )
     above = np.nextafter(np.float32([0.5, 0.25]), np.float32(1))
 
     found = trees.score(np.array([[9, 0, 0.5], [0.25, 0, above[0]], [above[1], 0, 1]], np.float32))
@@ -89,8 +101,13 @@ def test_by_hand() -> None:
     assert trees.used.tolist() == [0, 2]
 
 
-@given(st.integers(0, 10_000), st.integers(1, 9), st.integers(1, MOST_LEAVES), st.integers(1, 4),
-       st.sampled_from([1, 9, 300]))
+@given(
+    st.integers(0, 10_000),
+    st.integers(1, 9),
+    st.integers(1, MOST_LEAVES),
+    st.integers(1, 4),
+    st.sampled_from([1, 9, 300]),
+)
 @settings(max_examples=60, deadline=None)
 def test_equals_the_walk(seed: int, trees: int, leaves: int, features: int, steps: int) -> None:
     forest, rows = forest_of(seed, trees, leaves, features, steps), rows_of(seed, 40, features, steps)
@@ -180,10 +197,21 @@ def test_threads_share_one_forest() -> None:
     assert all((a == trees.score(p)).all() for a, p in zip(found, parts, strict=True))
 
 
-@pytest.mark.parametrize("change", [
-    {"leaves": np.array([4])}, {"leaves": np.array([0, 3])}, {"leaves": np.array([65])}, {"feature": np.array([-1, 0])},
-    {"threshold": np.array([0.5])}, {"threshold": np.array([0.5, np.nan])}, {"first": np.array([1, 1])},
-    {"last": np.array([1, 3])}, {"value": np.array([1.0, 2.0])}, {"value": np.array([1.0, 2.0, np.inf])}])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"leaves": np.array([4])},
+        {"leaves": np.array([0, 3])},
+        {"leaves": np.array([65])},
+        {"feature": np.array([-1, 0])},
+        {"threshold": np.array([0.5])},
+        {"threshold": np.array([0.5, np.nan])},
+        {"first": np.array([1, 1])},
+        {"last": np.array([1, 3])},
+        {"value": np.array([1.0, 2.0])},
+        {"value": np.array([1.0, 2.0, np.inf])},
+    ],
+)
 def test_what_is_no_forest_is_refused(change: dict[str, np.ndarray]) -> None:
     arrays = as_arrays([Split(2, np.float32(0.5), 1.0, Split(0, np.float32(0.25), 2.0, 4.0))])
     Trees.of(arrays)

@@ -22,10 +22,16 @@ def rhythm() -> Interactions:
     in their first week, and never again."""
     rng = np.random.default_rng(0)
     events = [(int(rng.integers(PEOPLE)), s, "like", b + 0.01) for s, b in enumerate(BORN)]
-    events += [(int(u), s, "apply", b + 10 + rng.random()) for s, b in enumerate(BORN)
-               for u in rng.choice(PEOPLE, 8, replace=False)]
-    events += [(int(u), s, "view", b + 7 * rng.random()) for s, b in enumerate(BORN[:40])
-               for u in rng.choice(PEOPLE, 60, replace=False)]
+    events += [
+        (int(u), s, "apply", b + 10 + rng.random())
+        for s, b in enumerate(BORN)
+        for u in rng.choice(PEOPLE, 8, replace=False)
+    ]
+    events += [
+        (int(u), s, "view", b + 7 * rng.random())
+        for s, b in enumerate(BORN[:40])
+        for u in rng.choice(PEOPLE, 60, replace=False)
+    ]
     return interactions(tuple(sorted(events, key=lambda e: e[3])), PEOPLE, STARTUPS)
 
 
@@ -49,7 +55,7 @@ def test_a_rhythm_is_found_that_popularity_does_not_see() -> None:
 
     wanted = (BORN > NOW - 9) & (BORN < NOW - 1)
     there = now.startups.listed
-    best, popular = (np.argsort(-np.where(there, x, -1))[:int(wanted.sum())] for x in (demand, now.startups.count))
+    best, popular = (np.argsort(-np.where(there, x, -1))[: int(wanted.sum())] for x in (demand, now.startups.count))
     assert wanted[best].mean() > 0.8
     assert wanted[popular].mean() < 0.1
     assert demand[wanted].mean() > 4 > 10 * demand[BORN < NOW - 15].mean()
@@ -105,8 +111,9 @@ def test_facts_stand_in_the_order_of_the_config() -> None:
 
 def test_an_empty_market_is_no_failure() -> None:
     nothing = interactions(())
-    empty = Standing(people(nothing), entities(Entity.STARTUP, nothing.transposed(), [0] * 4, [True] * 4), nothing,
-                     NOW * DAY_US)
+    empty = Standing(
+        people(nothing), entities(Entity.STARTUP, nothing.transposed(), [0] * 4, [True] * 4), nothing, NOW * DAY_US
+    )
     arrays = fit_activity(empty, [], Settings()).arrays
 
     assert arrays["startup_demand"].tolist() == [0.0] * 4

@@ -39,7 +39,8 @@ def test_what_is_served_is_the_probability_that_was_fitted() -> None:
     bundle = fit_blend(*planted(), SETTINGS)
     raw_als, raw_tower = np.array([3.0, 1, 2], np.float32), np.array([0.0, 1, 1], np.float32)
     served = Blend(replace(SETTINGS, blend="learned"), bundle)(
-        raw_als, raw_tower, np.zeros(3, np.int32), np.array([0, 3]), np.array([25]), np.array([100.0]))
+        raw_als, raw_tower, np.zeros(3, np.int32), np.array([0, 3]), np.array([25]), np.array([100.0])
+    )
     x = learned_features(np.array([1, 0, 0.5]), np.array([0, 1, 1]), np.full(3, 25), np.full(3, 100.0))
     expected = 1 / (1 + np.exp(-(x @ bundle.arrays["coefficients"] + bundle.config["intercept"])))
     np.testing.assert_allclose(served, expected, rtol=1e-4)

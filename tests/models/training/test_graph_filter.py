@@ -83,8 +83,9 @@ class TestGraphFilter(TrainerContract):
 
 @pytest.mark.parametrize(("sharpening", "exponent"), [(0.0, 0.5), (1.5, 0.4)])
 @pytest.mark.parametrize("cells", [1, 150, 10**7])
-def test_equals_the_definition_however_it_is_cut_up(sharpening: float, exponent: float, cells: int,
-                                                     monkeypatch: pytest.MonkeyPatch) -> None:
+def test_equals_the_definition_however_it_is_cut_up(
+    sharpening: float, exponent: float, cells: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(graph_filter, "CELLS", cells)
     settings = replace(WHOLE, graph_filter_sharpening=sharpening, graph_filter_exponent=exponent)
     found = matrix_of(fit_graph_filter(NAME, events(random()), settings))

@@ -103,8 +103,12 @@ def test_strangers_are_taught_apart_where_there_are_enough() -> None:
     strange = other.features.copy()
     strange[:, 0] *= -1
     strange[:, 4] = 0
-    rows = TaughtRows(NAMES, np.concatenate([known.features, strange]), np.concatenate([known.label, other.label]),
-                      np.concatenate([known.group, other.group + LISTS]))
+    rows = TaughtRows(
+        NAMES,
+        np.concatenate([known.features, strange]),
+        np.concatenate([known.label, other.label]),
+        np.concatenate([known.group, other.group + LISTS]),
+    )
 
     taught = teach(rows, SETTINGS)
 

@@ -79,16 +79,18 @@ def test_numbers_next_to_one_another(objective: Objective, boosters: list[lightg
     low = np.float32(0.1)
     x = np.where(np.arange(400) % 2, low, np.nextafter(low, np.float32(1)))[:, None].astype(np.float32)
 
-    arrays = fit_trees(x, np.arange(400) % 2, np.arange(400) // 10, objective, replace(SHAPE, trees=2), seed=0,
-                       threads=1)
+    arrays = fit_trees(
+        x, np.arange(400) % 2, np.arange(400) // 10, objective, replace(SHAPE, trees=2), seed=0, threads=1
+    )
 
     assert arrays["threshold"].tolist() == [low, low]
     assert Trees.of(arrays).score(x) == pytest.approx(boosters[0].predict(x, raw_score=True), abs=1e-5)
 
 
 @pytest.mark.parametrize("objective", ["binary", "lambdarank"])
-def test_where_nothing_can_be_learnt_trees_are_single_leaves(objective: Objective,
-                                                             boosters: list[lightgbm.Booster]) -> None:
+def test_where_nothing_can_be_learnt_trees_are_single_leaves(
+    objective: Objective, boosters: list[lightgbm.Booster]
+) -> None:
     x = np.ones((200, 3), np.float32)
 
     arrays = fit_trees(x, np.arange(200) % 4 == 0, np.arange(200) // 20, objective, SHAPE, seed=0, threads=1)
@@ -141,8 +143,9 @@ def test_a_row_without_weight_teaches_nothing(objective: Objective) -> None:
     wrong = np.arange(len(label)) % 3 == 0
     args = (group, objective, replace(SHAPE, min_leaf=50))
 
-    told = Trees.of(fit_trees(x, np.where(wrong, 1 - label, label), *args, seed=0, threads=1,
-                              weight=np.where(wrong, 0.0, 1.0))).score(x)
+    told = Trees.of(
+        fit_trees(x, np.where(wrong, 1 - label, label), *args, seed=0, threads=1, weight=np.where(wrong, 0.0, 1.0))
+    ).score(x)
     misled = Trees.of(fit_trees(x, np.where(wrong, 1 - label, label), *args, seed=0, threads=1)).score(x)
 
     def gap(score: np.ndarray) -> float:
@@ -156,21 +159,28 @@ def changed(**change: Any) -> dict[str, Any]:
     return {"features": x, "label": label, "group": group} | change
 
 
-@pytest.mark.parametrize(("objective", "rows", "says"), [
-    ("binary", changed(label=np.zeros(200)), "0 of 200"),
-    ("binary", changed(label=np.ones(200)), "200 of 200"),
-    ("binary", changed(features=np.zeros((0, 3), np.float32), label=np.zeros(0), group=np.zeros(0, int)), "0 of 0"),
-    ("binary", changed(label=np.arange(200)), "0 or 1"),
-    ("binary", changed(label=np.zeros(199)), "features"),
-    ("binary", changed(group=np.zeros(199, int)), "features"),
-    ("binary", changed(features=np.zeros(200, np.float32)), "features"),
-    ("binary", changed(features=np.full((200, 3), np.nan, np.float32)), "finite"),
-    ("binary", changed(features=np.full((200, 3), np.inf, np.float32)), "finite"),
-    ("binary", changed(weight=np.ones(3)), "weight"),
-    ("binary", changed(weight=np.full(200, -1.0)), "weights"),
-    ("binary", changed(validation=(np.zeros((2, 3), np.float32), np.array([0, 1]), np.zeros(2, int))), "3 to validate"),
-    ("lambdarank", changed(group=changed()["label"].astype(int)), "no group"),
-])
+@pytest.mark.parametrize(
+    ("objective", "rows", "says"),
+    [
+        ("binary", changed(label=np.zeros(200)), "0 of 200"),
+        ("binary", changed(label=np.ones(200)), "200 of 200"),
+        ("binary", changed(features=np.zeros((0, 3), np.float32), label=np.zeros(0), group=np.zeros(0, int)), "0 of 0"),
+        ("binary", changed(label=np.arange(200)), "0 or 1"),
+        ("binary", changed(label=np.zeros(199)), "features"),
+        ("binary", changed(group=np.zeros(199, int)), "features"),
+        ("binary", changed(features=np.zeros(200, np.float32)), "features"),
+        ("binary", changed(features=np.full((200, 3), np.nan, np.float32)), "finite"),
+        ("binary", changed(features=np.full((200, 3), np.inf, np.float32)), "finite"),
+        ("binary", changed(weight=np.ones(3)), "weight"),
+        ("binary", changed(weight=np.full(200, -1.0)), "weights"),
+        (
+            "binary",
+            changed(validation=(np.zeros((2, 3), np.float32), np.array([0, 1]), np.zeros(2, int))),
+            "3 to validate",
+        ),
+        ("lambdarank", changed(group=changed()["label"].astype(int)), "no group"),
+    ],
+)
 def test_what_cannot_teach_is_refused(objective: Objective, rows: dict[str, Any], says: str) -> None:
     with pytest.raises(TrainingError, match=says):
         fit_trees(**rows, objective=objective, shape=SHAPE, seed=0, threads=1)
@@ -179,8 +189,9 @@ def test_what_cannot_teach_is_refused(objective: Objective, rows: dict[str, Any]
 def test_groups_larger_than_lightgbm_compares_are_refused() -> None:
     n = MOST_ROWS_OF_A_GROUP + 1
     with pytest.raises(TrainingError, match="fewer negatives"):
-        fit_trees(np.zeros((n, 1), np.float32), np.arange(n) % 2, np.zeros(n, int), "lambdarank", SHAPE, seed=0,
-                  threads=1)
+        fit_trees(
+            np.zeros((n, 1), np.float32), np.arange(n) % 2, np.zeros(n, int), "lambdarank", SHAPE, seed=0, threads=1
+        )
 
 
 @pytest.mark.parametrize("change", [{"leaves": 1}, {"leaves": 65}, {"trees": 0}, {"min_leaf": 0}, {"patience": 0}])

@@ -63,8 +63,9 @@ def test_keys_made_at_the_same_moment_are_all_kept(file: Path) -> None:
     assert sorted(decode_keys(file.read_bytes())) == sorted(made)
 
 
-@pytest.mark.parametrize("words", [
-    ["add"], ["add", "x", "--scope", "write"], ["add", "x", "--days", "0"], [], ["revoke"]])
+@pytest.mark.parametrize(
+    "words", [["add"], ["add", "x", "--scope", "write"], ["add", "x", "--days", "0"], [], ["revoke"]]
+)
 def test_wrong_use_is_told_from_failure(words: list[str], file: Path) -> None:
     with pytest.raises(SystemExit) as ended:
         main(["keys", *words])
@@ -83,7 +84,11 @@ def test_a_damaged_file_is_not_written_over(file: Path, capsys: pytest.CaptureFi
 def test_a_key_is_bound_to_what_it_may_post(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (made,) = said(capsys, "add", "tracker", "--type", "view", "--type", "click", "--startup", "F957")
     assert (made["scopes"], made["types"], made["users"], made["startups"]) == (
-        ["events"], ["click", "view"], [], ["f957"])
+        ["events"],
+        ["click", "view"],
+        [],
+        ["f957"],
+    )
     assert decode_keys(file.read_bytes())[made["id"]].bound
     assert main(["keys", "add", "x", "--scope", "read", "--type", "view"]) == 1
     assert main(["keys", "add", "x", "--user", "nobody"]) == 1

@@ -37,8 +37,26 @@ def csv(path: Path, owners: int = 60, seed: int = 0) -> str:
 
 def test_train_on_a_csv_with_every_option(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     data, val = csv(home / "ranker_train.csv"), csv(home / "val.csv", seed=1)
-    assert main(["train-ranker", "--data", data, "--val", val, "--epochs", "3", "--batch-size", "64", "--lr", "0.01",
-                 "--output-dir", str(home / "models")]) == 0
+    assert (
+        main(
+            [
+                "train-ranker",
+                "--data",
+                data,
+                "--val",
+                val,
+                "--epochs",
+                "3",
+                "--batch-size",
+                "64",
+                "--lr",
+                "0.01",
+                "--output-dir",
+                str(home / "models"),
+            ]
+        )
+        == 0
+    )
     assert json.loads(capsys.readouterr().out) == [{"name": "ranker_v1", "folder": str(home / "models")}]
     written = {p.name for p in (home / "models").iterdir()}
     assert {"ranker_v1.pth", "ranker_v1_best.pth", "ranker_v1_config.json"} <= written
@@ -63,8 +81,9 @@ def test_without_a_snapshot(step: str, capsys: pytest.CaptureFixture[str]) -> No
 
 
 @pytest.mark.parametrize("options", [[], ["--json"]])
-def test_evaluate_says_where_the_report_lies(options: list[str], home: Path, monkeypatch: pytest.MonkeyPatch,
-                                             capsys: pytest.CaptureFixture[str]) -> None:
+def test_evaluate_says_where_the_report_lies(
+    options: list[str], home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     run = Run("learn", parse_instant("2024-03-01"), Settings(home=home))
     monkeypatch.setattr(learn, "newest_run", lambda settings: (run, "snapshot"))
     monkeypatch.setattr(learn, "evaluate", lambda run, snapshot, *_: {"reason": "too few events", "surfaces": {}})

@@ -39,9 +39,20 @@ def counted(known: list[Event], entity: Entity, as_of: datetime) -> Entities:
     n, zeros = len(ids), np.zeros(len(ids), np.int64)
     counts = np.array([scanned(known, entity, id, as_of) for id in ids], np.int32)
     facet = zeros.astype(np.int32)
-    return Entities(entity, IdMap.of(map(str, ids)), zeros.astype(np.int8), zeros == 0, zeros > 0, facet,
-                    np.full(n, UNKNOWN_TIME), zeros, zeros, counts, dict.fromkeys(FACETS, facet),
-                    dict.fromkeys(FACETS, ("x",)))
+    return Entities(
+        entity,
+        IdMap.of(map(str, ids)),
+        zeros.astype(np.int8),
+        zeros == 0,
+        zeros > 0,
+        facet,
+        np.full(n, UNKNOWN_TIME),
+        zeros,
+        zeros,
+        counts,
+        dict.fromkeys(FACETS, facet),
+        dict.fromkeys(FACETS, ("x",)),
+    )
 
 
 @pytest.fixture
@@ -49,9 +60,13 @@ def db(settings: Settings) -> Engine:
     database = engine(settings)
     with transaction(database) as connection:
         columns = [list(column) for column in zip(*events(), strict=True)]
-        connection.execute(text("CREATE TEMPORARY TABLE e ON COMMIT DROP AS SELECT * FROM unnest(CAST(:u AS uuid[]), "
-                                "CAST(:s AS uuid[]), :k, :t) WITH ORDINALITY AS e (u, s, k, t, n)"),
-                           dict(zip("uskt", columns, strict=True)))
+        connection.execute(
+            text(
+                "CREATE TEMPORARY TABLE e ON COMMIT DROP AS SELECT * FROM unnest(CAST(:u AS uuid[]), "
+                "CAST(:s AS uuid[]), :k, :t) WITH ORDINALITY AS e (u, s, k, t, n)"
+            ),
+            dict(zip("uskt", columns, strict=True)),
+        )
         # some reach Matchbook first, some of those the platform too
         connection.execute(text("INSERT INTO matchbook_events SELECT n, u, s, k, t, t FROM e WHERE n % 5 = 0"))
         connection.execute(text("INSERT INTO user_interactions SELECT u, s, k, t FROM e WHERE n % 5 > 0 OR n % 2 = 1"))
@@ -68,7 +83,8 @@ def test_a_count_is_that_of_a_full_scan_wherever_the_stored_cutoff_lies(db: Engi
             as_of = BEGIN + timedelta(hours=hour)
             for entity, ids in ((Entity.USER, USERS), (Entity.STARTUP, STARTUPS)):
                 assert [interaction_count(db, entity, id, as_of) for id in ids] == [
-                    scanned(known, entity, id, as_of) for id in ids], (stored, entity, hour)
+                    scanned(known, entity, id, as_of) for id in ids
+                ], (stored, entity, hour)
         assert interaction_count(db, Entity.USER, UUID(int=99), as_of) == 0
 
 

@@ -29,8 +29,12 @@ def read(data: bytes) -> tuple[list[tuple[str, ...]], list[int], list[tuple[int,
 
 
 @settings(max_examples=150, deadline=None)
-@given(st.lists(st.tuples(CELL, CELL, CELL) | st.tuples(PLAIN, PLAIN, PLAIN), max_size=12),
-       st.sampled_from(["\n", "\r\n"]), st.sampled_from([csv.QUOTE_MINIMAL, csv.QUOTE_ALL]), st.integers(1, 60))
+@given(
+    st.lists(st.tuples(CELL, CELL, CELL) | st.tuples(PLAIN, PLAIN, PLAIN), max_size=12),
+    st.sampled_from(["\n", "\r\n"]),
+    st.sampled_from([csv.QUOTE_MINIMAL, csv.QUOTE_ALL]),
+    st.integers(1, 60),
+)
 def test_what_is_written_is_read(rows: list[tuple[str, ...]], end: str, quoting: int, block: int) -> None:
     # Python's writer leaves a lone \r without quotes where lines end in \n: such a file says something else
     assume(quoting == csv.QUOTE_ALL or not any("\r" in cell for row in rows for cell in row))

@@ -35,12 +35,32 @@ from tests.pipelines.data.erasure.conftest import SMALL
 from tests.tiny_marketplace import AFTER_ALL, identity, write_tiny_marketplace
 
 #: As gzip, zip, Parquet and NumPy files begin; line ends and zeros; the last id; the name of the popular list's field.
-HOSTILE = [str(uuid.UUID(bytes=(head + b"\0" * 16)[:16])) for head in (
-    b"\x1f\x8b", b"\x1f\x8b\x08\0\0\0\0\0\0\xff", b"PK\x03\x04", b"PAR1", b"\x93NUMPY\x01", b"\n" * 16, b"\r\n\r\n",
-    b"\xff" * 16, b"*" * 16,
-    b"\x80\x04", b"{\"", b"\0" * 15 + b"\x01", b"\0" * 8 + b"\x01", b"\x01", b"\xef\xbb\xbf", b"\xff\xfe")]
-IDS = st.sampled_from(HOSTILE) | st.uuids().map(str) | st.binary(min_size=16, max_size=16).map(
-    lambda b: str(uuid.UUID(bytes=b))).filter(lambda i: i != NIL)
+HOSTILE = [
+    str(uuid.UUID(bytes=(head + b"\0" * 16)[:16]))
+    for head in (
+        b"\x1f\x8b",
+        b"\x1f\x8b\x08\0\0\0\0\0\0\xff",
+        b"PK\x03\x04",
+        b"PAR1",
+        b"\x93NUMPY\x01",
+        b"\n" * 16,
+        b"\r\n\r\n",
+        b"\xff" * 16,
+        b"*" * 16,
+        b"\x80\x04",
+        b'{"',
+        b"\0" * 15 + b"\x01",
+        b"\0" * 8 + b"\x01",
+        b"\x01",
+        b"\xef\xbb\xbf",
+        b"\xff\xfe",
+    )
+]
+IDS = (
+    st.sampled_from(HOSTILE)
+    | st.uuids().map(str)
+    | st.binary(min_size=16, max_size=16).map(lambda b: str(uuid.UUID(bytes=b))).filter(lambda i: i != NIL)
+)
 
 
 @tries(max_examples=200, deadline=None)
@@ -80,11 +100,13 @@ def test_nil_rows_of_the_platform_are_set_aside(settings: Settings, tmp_path: Pa
     import_folder(settings, write_tiny_marketplace(tmp_path / "data"))
     user, startup = identity("user", 9), identity("startup", 1)
     with transaction(engine(settings)) as connection:
-        for statement in (f"INSERT INTO users (id, role) VALUES ('{NIL}', 'developer')",
-                          f"INSERT INTO startups (id, founder_id) VALUES ('{NIL}', '{NIL}')",
-                          f"UPDATE startups SET founder_id = '{NIL}' WHERE id = '{startup}'",
-                          f"INSERT INTO user_interactions VALUES ('{NIL}', '{startup}', 'like', '2024-02-01')",
-                          f"INSERT INTO user_interactions VALUES ('{user}', '{NIL}', 'like', '2024-02-01')"):
+        for statement in (
+            f"INSERT INTO users (id, role) VALUES ('{NIL}', 'developer')",
+            f"INSERT INTO startups (id, founder_id) VALUES ('{NIL}', '{NIL}')",
+            f"UPDATE startups SET founder_id = '{NIL}' WHERE id = '{startup}'",
+            f"INSERT INTO user_interactions VALUES ('{NIL}', '{startup}', 'like', '2024-02-01')",
+            f"INSERT INTO user_interactions VALUES ('{user}', '{NIL}', 'like', '2024-02-01')",
+        ):
             connection.exec_driver_sql(statement)
     run = Run.start(replace(settings, rejected_share=0.5), "r", AFTER_ALL)
     snapshot = Snapshot.open(run.artifacts.root / "snapshots" / export_snapshot(run)["snapshot"])
@@ -100,9 +122,16 @@ def house(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     folder = write_tiny_marketplace(tmp_path / "data")
     new = {identity("user", n + 8): id for n, id in enumerate(HOSTILE)}
     new |= {identity("startup", n): id for n, id in enumerate(HOSTILE[:15])}
-    nil = {"users": {"user_id": NIL, "role": "developer"}, "startups": {"startup_id": NIL, "name": "Nobody's"},
-           "interactions": {"user_id": NIL, "startup_id": NIL, "interaction_type": "like",
-                            "occurred_at": "2024-02-01T00:00:00Z"}}
+    nil = {
+        "users": {"user_id": NIL, "role": "developer"},
+        "startups": {"startup_id": NIL, "name": "Nobody's"},
+        "interactions": {
+            "user_id": NIL,
+            "startup_id": NIL,
+            "interaction_type": "like",
+            "occurred_at": "2024-02-01T00:00:00Z",
+        },
+    }
     for name, extra in nil.items():
         with (folder / f"{name}.csv").open(newline="") as f:
             rows = [{k: new.get(v, v) for k, v in row.items()} for row in csv.DictReader(f)]
@@ -112,8 +141,10 @@ def house(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
             table.writerows([*rows, dict.fromkeys(rows[0], "") | extra])
     settings = replace(settings, **SMALL, rejected_share=0.5, live_budget_s=20.0)
     loaded = import_folder(settings, folder)
-    assert sorted(loaded.rejected) == [f"{file}.csv: {column} is the nil UUID, which names nobody" for file, column in (
-        ("interactions", "user_id"), ("startups", "startup_id"), ("users", "user_id"))]
+    assert sorted(loaded.rejected) == [
+        f"{file}.csv: {column} is the nil UUID, which names nobody"
+        for file, column in (("interactions", "user_id"), ("startups", "startup_id"), ("users", "user_id"))
+    ]
     return settings
 
 

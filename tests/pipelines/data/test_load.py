@@ -30,8 +30,9 @@ EVENTS = f"user_id,startup_id,interaction_type,occurred_at\n{U},{S},view,2024-01
 REAL = Path(__file__).resolve().parents[4] / "shared" / "data"
 
 
-def folder(at: Path, users: str = USERS, startups: str = STARTUPS, interactions: str = EVENTS,
-           zipped: bool = False) -> Path:
+def folder(
+    at: Path, users: str = USERS, startups: str = STARTUPS, interactions: str = EVENTS, zipped: bool = False
+) -> Path:
     at.mkdir(parents=True, exist_ok=True)
     for name, content in (("users", users), ("startups", startups), ("interactions", interactions)):
         data = content.encode("utf-8", "surrogateescape")
@@ -58,27 +59,48 @@ def test_a_clean_folder_is_loaded_whole_and_again_is_a_no_op(settings: Settings,
     data = folder(tmp_path / "data", zipped=zipped)
     loaded = import_folder(settings, data)
     assert loaded.counts == {"users": 2, "startups": 2, "interactions": 1} and not loaded.rejected and not loaded.report
-    assert asked(settings, "SELECT user_id::text, occurred_at = '2024-01-01T00:00:00Z' "
-                           "FROM matchbook_interactions") == [(U, True)]
+    assert asked(
+        settings, "SELECT user_id::text, occurred_at = '2024-01-01T00:00:00Z' FROM matchbook_interactions"
+    ) == [(U, True)]
     assert import_folder(settings, data) == loaded == loaded_folder(engine(settings))
     assert import_folder(settings, folder(tmp_path / "other", zipped=not zipped)) == loaded  # the same data
     assert not list((settings.home / "rejected").iterdir())
 
 
 def test_every_column_arrives(settings: Settings, tmp_path: Path) -> None:
-    users = ("opted_out_at,updated_at,location,interests,skills,headline,name,created_at,role,user_id,source_id\n"
-             '2024-03-01,2024-02-01T10:00:00+02:00,"Bern, CH",a;b,c;d,"Says ""hi""\nand more","Zoë",,founder,'
-             f"{U.upper()},x\n")
-    startups = ("startup_id,name,description,category,field,type,tags,stage,location,founder_id,created_at,views,"
-                f"updated_at,withdrawn_at\n{S},Acme,,c,f,t,x;y,seed,Bern,{U},2024-01-01T00:00:00.123456Z,12,2024-01-02,2999-01-01\n")
+    users = (
+        "opted_out_at,updated_at,location,interests,skills,headline,name,created_at,role,user_id,source_id\n"
+        '2024-03-01,2024-02-01T10:00:00+02:00,"Bern, CH",a;b,c;d,"Says ""hi""\nand more","Zoë",,founder,'
+        f"{U.upper()},x\n"
+    )
+    startups = (
+        "startup_id,name,description,category,field,type,tags,stage,location,founder_id,created_at,views,"
+        f"updated_at,withdrawn_at\n{S},Acme,,c,f,t,x;y,seed,Bern,{U},2024-01-01T00:00:00.123456Z,12,2024-01-02,2999-01-01\n"
+    )
     import_folder(settings, folder(tmp_path / "d", users, startups, EVENTS.partition("\n")[0]))
-    assert asked(settings, "SELECT user_id::text, role, created_at, name, headline, skills, interests, location, "
-                           "updated_at::text, opted_out_at::text FROM matchbook_users") == [
-        (U, "founder", None, "Zoë", 'Says "hi"\nand more', "c;d", "a;b", "Bern, CH", "2024-02-01 08:00:00+00",
-         "2024-03-01 00:00:00+00")]
-    assert asked(settings, "SELECT description, category, field, type, tags, stage, founder_id::text, "
-                           "created_at::text, views, withdrawn_at::text FROM matchbook_startups") == [
-        (None, "c", "f", "t", "x;y", "seed", U, "2024-01-01 00:00:00.123456+00", 12, "2999-01-01 00:00:00+00")]
+    assert asked(
+        settings,
+        "SELECT user_id::text, role, created_at, name, headline, skills, interests, location, "
+        "updated_at::text, opted_out_at::text FROM matchbook_users",
+    ) == [
+        (
+            U,
+            "founder",
+            None,
+            "Zoë",
+            'Says "hi"\nand more',
+            "c;d",
+            "a;b",
+            "Bern, CH",
+            "2024-02-01 08:00:00+00",
+            "2024-03-01 00:00:00+00",
+        )
+    ]
+    assert asked(
+        settings,
+        "SELECT description, category, field, type, tags, stage, founder_id::text, "
+        "created_at::text, views, withdrawn_at::text FROM matchbook_startups",
+    ) == [(None, "c", "f", "t", "x;y", "seed", U, "2024-01-01 00:00:00.123456+00", 12, "2999-01-01 00:00:00+00")]
     assert newest_event(settings) is None
 
 
@@ -139,27 +161,38 @@ def test_both_ways_of_reading_judge_alike(row: str, reason: str) -> None:
     found = []
     for quote in ("", '"'):  # a quoted cell sends the whole block to the line reader
         body = f"{quote}{U}{quote},{S},view,2024-01-01\n{row}\n".encode("utf-8", "surrogateescape")
-        judged = [check(c, INTERACTIONS, datetime(2024, 6, 1, tzinfo=UTC), lambda *_: None)
-                  for c in chunks(io.BytesIO(body), names)]
+        judged = [
+            check(c, INTERACTIONS, datetime(2024, 6, 1, tzinfo=UTC), lambda *_: None)
+            for c in chunks(io.BytesIO(body), names)
+        ]
         found.append([(r.line, r.reason) for c in judged for r in c.rejects])
         assert sum(c.rows.num_rows for c in judged) == 1
     assert found == [[(3, reason)]] * 2
 
 
 def test_garbage_in_people_and_startups(lenient: Settings, tmp_path: Path) -> None:
-    users = ("user_id,role,created_at,updated_at\n"
-             f"nobody,developer,,\n{U},developer,soon,\n{U},developer,2024-01-01,\n{U},investor,,\n{V},,,\n"
-             f"{W},clown,,2999-01-01\n{T},clown,,\n")
-    startups = (f'startup_id,name,founder_id,views,created_at\n{S},"A\nB",{W},7,\n{T},C,no,,\n{T},C,,-1,\n{T},C,,1.5,\n'
-                f"{S},D,,,\n")
+    users = (
+        "user_id,role,created_at,updated_at\n"
+        f"nobody,developer,,\n{U},developer,soon,\n{U},developer,2024-01-01,\n{U},investor,,\n{V},,,\n"
+        f"{W},clown,,2999-01-01\n{T},clown,,\n"
+    )
+    startups = (
+        f'startup_id,name,founder_id,views,created_at\n{S},"A\nB",{W},7,\n{T},C,no,,\n{T},C,,-1,\n{T},C,,1.5,\n'
+        f"{S},D,,,\n"
+    )
     loaded = import_folder(lenient, folder(tmp_path / "d", users, startups, EVENTS + f"{V},{S},view,2024-01-01\n"))
     assert rejects(lenient) == [
-        ("users.csv", 2, "user_id is no UUID"), ("users.csv", 3, "created_at is no ISO 8601 instant"),
-        ("users.csv", 5, "duplicate id"), ("users.csv", 6, "no role"),
+        ("users.csv", 2, "user_id is no UUID"),
+        ("users.csv", 3, "created_at is no ISO 8601 instant"),
+        ("users.csv", 5, "duplicate id"),
+        ("users.csv", 6, "no role"),
         ("users.csv", 7, "updated_at lies in the future"),
-        ("startups.csv", 4, "founder_id is no UUID"), ("startups.csv", 5, "views is no count"),
-        ("startups.csv", 6, "views is no count"), ("startups.csv", 7, "duplicate id"),
-        ("interactions.csv", 3, "unknown user")]
+        ("startups.csv", 4, "founder_id is no UUID"),
+        ("startups.csv", 5, "views is no count"),
+        ("startups.csv", 6, "views is no count"),
+        ("startups.csv", 7, "duplicate id"),
+        ("interactions.csv", 3, "unknown user"),
+    ]
     assert loaded.counts == {"users": 2, "startups": 1, "interactions": 1}
     assert asked(lenient, "SELECT role FROM users ORDER BY role") == [("clown",), ("developer",)]
 
@@ -170,17 +203,25 @@ def test_too_much_garbage_stops_the_import_and_changes_nothing(settings: Setting
     with pytest.raises(DataError, match=expected) as said:
         import_folder(settings, data)
     assert asked(settings, "SELECT count(*) FROM users") == [(0,)] and loaded_folder(engine(settings)) is None
-    report, = (settings.home / "rejected").iterdir()
+    (report,) = (settings.home / "rejected").iterdir()
     assert str(report) in str(said.value) and ",3,unknown type," in report.read_text()
 
 
-@pytest.mark.parametrize("change,said", [
-    ({"users": ""}, r"users\.csv is empty"), ({"users": "user_id,role\n"}, r"users\.csv has a header and no row"),
-    ({"users": "user_id\nx\n", "interactions": "user_id,at\n"},
-     "users.csv lacks the column role, interactions.csv lacks the column startup_id, interactions.csv lacks"),
-    ({"startups": "startup_id,name,name\n"}, "names a column twice: name")])
-def test_a_folder_that_is_none_is_refused_before_anything_is_written(settings: Settings, tmp_path: Path,
-                                                                      change: dict[str, str], said: str) -> None:
+@pytest.mark.parametrize(
+    "change,said",
+    [
+        ({"users": ""}, r"users\.csv is empty"),
+        ({"users": "user_id,role\n"}, r"users\.csv has a header and no row"),
+        (
+            {"users": "user_id\nx\n", "interactions": "user_id,at\n"},
+            "users.csv lacks the column role, interactions.csv lacks the column startup_id, interactions.csv lacks",
+        ),
+        ({"startups": "startup_id,name,name\n"}, "names a column twice: name"),
+    ],
+)
+def test_a_folder_that_is_none_is_refused_before_anything_is_written(
+    settings: Settings, tmp_path: Path, change: dict[str, str], said: str
+) -> None:
     with pytest.raises(DataError, match=said):
         import_folder(settings, folder(tmp_path / "d", **change))
     assert not (settings.home / "rejected").exists()
@@ -225,12 +266,16 @@ def test_the_indexes_are_there_after_an_import(settings: Settings, tmp_path: Pat
     assert asked(settings, question) == before and len(before) == 4
 
 
-@pytest.mark.parametrize("name,counts", [
-    ("crunchbase_slice", (5_510, 4_346, 28_503)), ("india_funding", (1_435, 1_184, 2_579))])
+@pytest.mark.parametrize(
+    "name,counts", [("crunchbase_slice", (5_510, 4_346, 28_503)), ("india_funding", (1_435, 1_184, 2_579))]
+)
 def test_real_data_is_loaded_whole(settings: Settings, name: str, counts: tuple[int, int, int]) -> None:
     if not (REAL / name).is_dir():
         pytest.skip(f"{REAL / name} is not here")
     loaded: Loaded = import_folder(settings, REAL / name)
     assert tuple(loaded.counts.values()) == counts and not loaded.rejected
-    assert asked(settings, "SELECT (SELECT count(*) FROM matchbook_users), (SELECT count(*) FROM matchbook_startups), "
-                           "(SELECT count(*) FROM matchbook_interactions)") == [counts]
+    assert asked(
+        settings,
+        "SELECT (SELECT count(*) FROM matchbook_users), (SELECT count(*) FROM matchbook_startups), "
+        "(SELECT count(*) FROM matchbook_interactions)",
+    ) == [counts]

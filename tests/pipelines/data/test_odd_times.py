@@ -29,8 +29,15 @@ from serving.doors.postgres import Database
 from tests.tiny_marketplace import AFTER_ALL, identity, write_tiny_marketplace
 
 #: As PostgreSQL writes them: before the calendar, in the year 1, of a clock that was never set, ahead of everybody.
-PAST = ("-infinity", "4713-01-01 BC", "0001-01-01", "0001-01-01T00:00:00.000001+00", "1601-01-01", "1899-12-30",
-        "1970-01-01")
+PAST = (
+    "-infinity",
+    "4713-01-01 BC",
+    "0001-01-01",
+    "0001-01-01T00:00:00.000001+00",
+    "1601-01-01",
+    "1899-12-30",
+    "1970-01-01",
+)
 AHEAD = ("2099-01-01", "9999-12-31T23:59:59.999999+00", "20000-01-01", "294276-12-31", "infinity")
 WHO, WHAT = identity("user", 23), identity("startup", 3)
 
@@ -48,8 +55,13 @@ def execute(settings: Settings, statement: str, **values: object) -> None:
 
 def add(settings: Settings, *at: str) -> None:
     for instant in at:
-        execute(settings, "INSERT INTO user_interactions VALUES (:u, :s, 'like', CAST(:at AS timestamptz))",
-                u=WHO, s=WHAT, at=instant)
+        execute(
+            settings,
+            "INSERT INTO user_interactions VALUES (:u, :s, 'like', CAST(:at AS timestamptz))",
+            u=WHO,
+            s=WHAT,
+            at=instant,
+        )
 
 
 def test_the_newest_plausible_event_decides_the_cutoff(market: Settings) -> None:
@@ -92,30 +104,49 @@ def test_odd_events_are_set_aside_and_counted_and_all_counts_agree(market: Setti
     live = Database(market).owner(Entity.USER, WHO, AFTER_ALL)
     assert live is not None and live.count(Entity.USER) == clean
     there = Database(market).owner(Entity.STARTUP, WHAT, AFTER_ALL)
-    assert there is not None and there.count(Entity.STARTUP) == int(snapshot.entities(Entity.STARTUP).count[
-        int(snapshot.startup_ids.rows_of([WHAT])[0])])
+    assert there is not None and there.count(Entity.STARTUP) == int(
+        snapshot.entities(Entity.STARTUP).count[int(snapshot.startup_ids.rows_of([WHAT])[0])]
+    )
 
 
 @pytest.mark.parametrize("at", [*PAST, *AHEAD])
 def test_odd_births_edits_opt_outs_and_withdrawals(at: str, market: Settings) -> None:
-    execute(market, "UPDATE users SET created_at = CAST(:at AS timestamptz), updated_at = CAST(:at AS timestamptz), "
-                    "opted_out_at = CAST(:at AS timestamptz) WHERE id = :id", at=at, id=WHO)
-    execute(market, "UPDATE startups SET created_at = CAST(:at AS timestamptz), updated_at = CAST(:at AS timestamptz), "
-                    "withdrawn_at = CAST(:at AS timestamptz) WHERE id = :id", at=at, id=WHAT)
+    execute(
+        market,
+        "UPDATE users SET created_at = CAST(:at AS timestamptz), updated_at = CAST(:at AS timestamptz), "
+        "opted_out_at = CAST(:at AS timestamptz) WHERE id = :id",
+        at=at,
+        id=WHO,
+    )
+    execute(
+        market,
+        "UPDATE startups SET created_at = CAST(:at AS timestamptz), updated_at = CAST(:at AS timestamptz), "
+        "withdrawn_at = CAST(:at AS timestamptz) WHERE id = :id",
+        at=at,
+        id=WHAT,
+    )
     run = Run.start(market, "r", AFTER_ALL)
     path = run.artifacts.root / "snapshots" / export_snapshot(run)["snapshot"]
     snapshot, past = Snapshot.open(path), at in PAST
-    for entity, ids, one, gone in ((Entity.USER, snapshot.user_ids, WHO, "opted_out"),
-                                   (Entity.STARTUP, snapshot.startup_ids, WHAT, "listed")):
+    for entity, ids, one, gone in (
+        (Entity.USER, snapshot.user_ids, WHO, "opted_out"),
+        (Entity.STARTUP, snapshot.startup_ids, WHAT, "listed"),
+    ):
         entities, row = snapshot.entities(entity), int(ids.rows_of([one])[0])
         assert bool(getattr(entities, gone)[row]) is (past if gone == "opted_out" else not past)
         assert bool(entities.created_at[row] < 0) is past, "blank"
     told = pq.read_table(path / "rejected.parquet").to_pylist()
     assert len(told) == (4 if past else 0) and all("taken as blank" in row["reason"] for row in told)
     everybody = snapshot.entities(Entity.USER)
-    known = replace(everybody, **{f: getattr(everybody, f)[:0] for f in (
-        "role", "listed", "opted_out", "founder", "created_at", "views", "interactions", "count")},
-        ids=type(everybody.ids).of([]), facets={f: c[:0] for f, c in everybody.facets.items()})
+    known = replace(
+        everybody,
+        **{
+            f: getattr(everybody, f)[:0]
+            for f in ("role", "listed", "opted_out", "founder", "created_at", "views", "interactions", "count")
+        },
+        ids=type(everybody.ids).of([]),
+        facets={f: c[:0] for f, c in everybody.facets.items()},
+    )
     new = {a.id: a for a in arrivals(market, known, [WHO], AFTER_ALL, AFTER_ALL)}
     assert new[WHO].gone is past and (new[WHO].created_us < 0) is past
     assert rows(engine(market), "since/newest_arrival", earliest=market.earliest_at, as_of=datetime.now(UTC))

@@ -31,11 +31,13 @@ def execute(settings: Settings, *statements: str) -> None:
 @pytest.fixture
 def market(settings: Settings) -> Settings:
     """40 people, 20 startups, 400 events of them."""
-    execute(settings,
-            f"INSERT INTO users (id, role) SELECT {USER.format('n')}, 'developer' FROM generate_series(1, 40) n",
-            f"INSERT INTO startups (id) SELECT {STARTUP.format('n')} FROM generate_series(1, 20) n",
-            f"""INSERT INTO user_interactions SELECT {USER.format('1 + n % 40')}, {STARTUP.format('1 + n % 20')},
-                'like', timestamptz '2024-01-01+00' + n * interval '1 second' FROM generate_series(1, 400) n""")
+    execute(
+        settings,
+        f"INSERT INTO users (id, role) SELECT {USER.format('n')}, 'developer' FROM generate_series(1, 40) n",
+        f"INSERT INTO startups (id) SELECT {STARTUP.format('n')} FROM generate_series(1, 20) n",
+        f"""INSERT INTO user_interactions SELECT {USER.format("1 + n % 40")}, {STARTUP.format("1 + n % 20")},
+                'like', timestamptz '2024-01-01+00' + n * interval '1 second' FROM generate_series(1, 400) n""",
+    )
     return settings
 
 
@@ -49,20 +51,33 @@ def posted(user: str, startup: str, many: int = 1000, kind: str = "like") -> str
 
 
 SOURCES: dict[str, tuple[Callable[[], list[str]], dict[str, int]]] = {
-    "posted, the person unknown": (lambda: [posted(USER.format("n + 90"), STARTUP.format(1))],
-                                   {"platform": 0, "posted": 1000}),
-    "posted, the startup unknown": (lambda: [posted(USER.format(1), STARTUP.format("n + 90"))],
-                                    {"platform": 0, "posted": 1000}),
-    "posted, both unknown": (lambda: [posted(USER.format("n + 90"), STARTUP.format("n + 90"), 20_000)],
-                             {"platform": 0, "posted": 20_000}),
-    "people deleted by the platform": (lambda: [f"DELETE FROM users WHERE id IN (SELECT {USER.format('n')} "
-                                                "FROM generate_series(1, 20) n)"], {"platform": 200, "posted": 0}),
-    "startups deleted by the platform": (lambda: [f"DELETE FROM startups WHERE id IN (SELECT {STARTUP.format('n')} "
-                                                  "FROM generate_series(1, 10) n)"], {"platform": 200, "posted": 0}),
-    "both, at once": (lambda: [posted(USER.format("n + 90"), STARTUP.format(1)),
-                               f"DELETE FROM users WHERE id IN (SELECT {USER.format('n')} "
-                               "FROM generate_series(1, 4) n)"],
-                      {"platform": 40, "posted": 1000}),
+    "posted, the person unknown": (
+        lambda: [posted(USER.format("n + 90"), STARTUP.format(1))],
+        {"platform": 0, "posted": 1000},
+    ),
+    "posted, the startup unknown": (
+        lambda: [posted(USER.format(1), STARTUP.format("n + 90"))],
+        {"platform": 0, "posted": 1000},
+    ),
+    "posted, both unknown": (
+        lambda: [posted(USER.format("n + 90"), STARTUP.format("n + 90"), 20_000)],
+        {"platform": 0, "posted": 20_000},
+    ),
+    "people deleted by the platform": (
+        lambda: [f"DELETE FROM users WHERE id IN (SELECT {USER.format('n')} FROM generate_series(1, 20) n)"],
+        {"platform": 200, "posted": 0},
+    ),
+    "startups deleted by the platform": (
+        lambda: [f"DELETE FROM startups WHERE id IN (SELECT {STARTUP.format('n')} FROM generate_series(1, 10) n)"],
+        {"platform": 200, "posted": 0},
+    ),
+    "both, at once": (
+        lambda: [
+            posted(USER.format("n + 90"), STARTUP.format(1)),
+            f"DELETE FROM users WHERE id IN (SELECT {USER.format('n')} FROM generate_series(1, 4) n)",
+        ],
+        {"platform": 40, "posted": 1000},
+    ),
 }
 
 
@@ -79,30 +94,41 @@ def test_a_build_goes_on_and_says_whose_rows_they_are(market: Settings, source: 
 
 
 def test_really_broken_rows_stop_it_as_ever_and_orphans_do_not_hide_them(market: Settings) -> None:
-    execute(market, posted(USER.format("n + 90"), STARTUP.format(1), 20_000),
-            f"""INSERT INTO user_interactions SELECT {USER.format('n')}, {STARTUP.format('1')}, 'poke',
-                timestamptz '2024-01-01+00' FROM generate_series(1, 22) n""")
-    with pytest.raises(DataError, match=r"at most 5\.0% of the rows of matchbook_interactions.*got 22 of 422 "
-                                        r"\(22 unknown type; the first: \S+ \S+ poke"):
+    execute(
+        market,
+        posted(USER.format("n + 90"), STARTUP.format(1), 20_000),
+        f"""INSERT INTO user_interactions SELECT {USER.format("n")}, {STARTUP.format("1")}, 'poke',
+                timestamptz '2024-01-01+00' FROM generate_series(1, 22) n""",
+    )
+    with pytest.raises(
+        DataError,
+        match=r"at most 5\.0% of the rows of matchbook_interactions.*got 22 of 422 "
+        r"\(22 unknown type; the first: \S+ \S+ poke",
+    ):
         exported(market)
     execute(market, f"DELETE FROM user_interactions WHERE interaction_type = 'poke' AND user_id <> {USER.format('1')}")
     assert exported(market, "second").manifest["rejected"]["unknown type"] == 1
 
 
 def test_a_view_that_joins_the_wrong_table_is_told_even_at_the_first_build(market: Settings) -> None:
-    execute(market, f"""CREATE OR REPLACE VIEW matchbook_interactions AS
-        SELECT CASE WHEN user_id = {USER.format('1')} THEN user_id ELSE md5('x' || user_id)::uuid END AS user_id,
-               startup_id, interaction_type, created_at AS occurred_at FROM user_interactions""")
+    execute(
+        market,
+        f"""CREATE OR REPLACE VIEW matchbook_interactions AS
+        SELECT CASE WHEN user_id = {USER.format("1")} THEN user_id ELSE md5('x' || user_id)::uuid END AS user_id,
+               startup_id, interaction_type, created_at AS occurred_at FROM user_interactions""",
+    )
     with pytest.raises(DataError, match=r"390 of 400 rows of matchbook_interactions are about people or startups"):
         exported(market)
     assert exported(replace(market, orphan_share=1.0), "second").manifest["orphans"]["platform"] == 390
 
 
 def test_dismissals_are_frozen_with_the_cutoff_and_teach_nothing(market: Settings) -> None:
-    execute(market, posted(USER.format(1), STARTUP.format(2), 3, "dismiss"),
-            posted(USER.format("n + 90"), STARTUP.format(1), 5, "dismiss").replace("'e'", "'f'"),
-            f"INSERT INTO matchbook_events "
-            f"VALUES ('l', {USER.format(1)}, {STARTUP.format(3)}, 'dismiss', '2024-03-01+00')")
+    execute(
+        market,
+        posted(USER.format(1), STARTUP.format(2), 3, "dismiss"),
+        posted(USER.format("n + 90"), STARTUP.format(1), 5, "dismiss").replace("'e'", "'f'"),
+        f"INSERT INTO matchbook_events VALUES ('l', {USER.format(1)}, {STARTUP.format(3)}, 'dismiss', '2024-03-01+00')",
+    )
     snapshot = exported(market)
     gone = snapshot.interactions().dismissed
     assert len(gone.at) == snapshot.manifest["counts"]["dismissals"] == 1

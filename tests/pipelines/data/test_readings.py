@@ -67,21 +67,31 @@ def test_an_export_reads_every_counter_that_moved_by_a_tenth_once_a_day(market: 
     exported(market, "r")  # the snapshot is stored already; the counter is read all the same
     assert kept(market) == [(ACME, 100), (BOLT, 0)]  # read less than a day ago
     older(market)
-    execute(market, f"UPDATE startups SET views = 109 WHERE id = '{ACME}'",
-            f"UPDATE startups SET views = 1 WHERE id = '{BOLT}'", f"UPDATE startups SET views = 3 WHERE id = '{CORE}'")
+    execute(
+        market,
+        f"UPDATE startups SET views = 109 WHERE id = '{ACME}'",
+        f"UPDATE startups SET views = 1 WHERE id = '{BOLT}'",
+        f"UPDATE startups SET views = 3 WHERE id = '{CORE}'",
+    )
     assert keep_readings(engine(market)) == 2
     assert kept(market) == [(ACME, 100), (BOLT, 0), (BOLT, 1), (CORE, 3)]
     older(market)
-    execute(market, f"UPDATE startups SET views = 9223372036854775807 WHERE id = '{ACME}'",
-            f"UPDATE startups SET views = -1 WHERE id = '{CORE}'")
+    execute(
+        market,
+        f"UPDATE startups SET views = 9223372036854775807 WHERE id = '{ACME}'",
+        f"UPDATE startups SET views = -1 WHERE id = '{CORE}'",
+    )
     assert keep_readings(engine(market)) == 1
     assert kept(market)[1] == (ACME, 9223372036854775807)
 
 
 def test_readings_are_bounded(market: Settings) -> None:
     """A counter that swings is read no more; its first readings stay, so what was known stays known."""
-    execute(market, f"""INSERT INTO matchbook_view_readings
-        SELECT '{ACME}', timestamptz '2023-01-01+00' + n * interval '1 day', n FROM generate_series(1, {MOST}) AS n""")
+    execute(
+        market,
+        f"""INSERT INTO matchbook_view_readings
+        SELECT '{ACME}', timestamptz '2023-01-01+00' + n * interval '1 day', n FROM generate_series(1, {MOST}) AS n""",
+    )
     assert keep_readings(engine(market)) == 1  # Bolt's
     assert [views for id, views in kept(market) if id == ACME] == list(range(1, MOST + 1))
 
@@ -98,9 +108,12 @@ def test_what_was_read_of_a_startup_that_is_gone_goes_in_the_end(market: Setting
 
 
 def test_a_snapshot_holds_what_was_read_before_its_cutoff(market: Settings) -> None:
-    execute(market, f"""INSERT INTO matchbook_view_readings VALUES
+    execute(
+        market,
+        f"""INSERT INTO matchbook_view_readings VALUES
         ('{BOLT}', '2024-02-29 23:59:59.999999+00', 8), ('{ACME}', '2024-01-20+00', 40),
-        ('{ACME}', '2024-01-02+00', 30), ('{ACME}', '2024-03-01+00', 99), ('{ANA}', '2024-01-01+00', 5)""")
+        ('{ACME}', '2024-01-02+00', 30), ('{ACME}', '2024-03-01+00', 99), ('{ANA}', '2024-01-01+00', 5)""",
+    )
     snapshot = exported(market, "r")
     assert snapshot.readings["views"].to_pylist() == [30, 40, 8]
     assert snapshot.manifest["views"] == {"from": "readings", "since": "2024-01-02T00:00:00+00:00", "readings": 3}
@@ -117,8 +130,11 @@ def test_readings_that_began_too_late_leave_the_counter_out(market: Settings) ->
 
 
 def test_an_erased_startup_leaves_no_reading_and_is_read_no_more(market: Settings) -> None:
-    execute(market, f"""INSERT INTO matchbook_view_readings VALUES
-        ('{ACME}', '2024-01-02+00', 30), ('{BOLT}', '2024-01-03+00', 8)""")
+    execute(
+        market,
+        f"""INSERT INTO matchbook_view_readings VALUES
+        ('{ACME}', '2024-01-02+00', 30), ('{BOLT}', '2024-01-03+00', 8)""",
+    )
     before = exported(market, "r")
     person = person_of(market, ACME)
     assert erase_rows(market, person)["view_readings"] >= 1
@@ -136,8 +152,9 @@ def test_a_snapshot_of_format_1_still_opens(market: Settings) -> None:
     """It held the counter as of the export and no readings: view events count."""
     path = market.artifacts / "snapshots" / exported(market, "r").name
     startups = pq.read_table(path / "startups.parquet")
-    pq.write_table(startups.append_column("views", pa.array([1000] * len(startups), pa.int64())),
-                   path / "startups.parquet")
+    pq.write_table(
+        startups.append_column("views", pa.array([1000] * len(startups), pa.int64())), path / "startups.parquet"
+    )
     for later in ("readings.parquet", "dismissals.parquet"):
         (path / later).unlink()
     manifest = json.loads((path / "manifest.json").read_text())

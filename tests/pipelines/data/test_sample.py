@@ -53,8 +53,9 @@ def test_equal_arguments_give_equal_bytes_and_another_seed_others(market: Path, 
     assert counts["users"] == 600 and counts["startups"] == 160 and counts["truth"] == 760
 
 
-def test_how_users_are_cut_into_parts_does_not_move_the_truth(tables: dict[str, pd.DataFrame], tmp_path: Path,
-                                                              monkeypatch: pytest.MonkeyPatch) -> None:
+def test_how_users_are_cut_into_parts_does_not_move_the_truth(
+    tables: dict[str, pd.DataFrame], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("pipelines.data.planted.events.USERS_AT_ONCE", 100)
     write_sample(tmp_path / "parts", 600, 160, 25, seed=5)
     truth = pd.read_csv(tmp_path / "parts" / "truth.csv", keep_default_na=False)
@@ -83,11 +84,15 @@ def test_nothing_happens_before_its_time(tables: dict[str, pd.DataFrame], events
         table = tables[name].set_index(side)
         born = pd.to_datetime(events[side].map(table["created_at"]).replace("", None), utc=True)
         assert not (events["at"] < born).any()
-    gone = pd.to_datetime(events["startup_id"].map(tables["startups.csv"].set_index("startup_id")["withdrawn_at"])
-                          .replace("", None), utc=True)
+    gone = pd.to_datetime(
+        events["startup_id"].map(tables["startups.csv"].set_index("startup_id")["withdrawn_at"]).replace("", None),
+        utc=True,
+    )
     assert not (events["at"] >= gone).any()
-    assert events["at"].is_monotonic_increasing and not events.duplicated(
-        ["user_id", "startup_id", "interaction_type", "occurred_at"]).any()
+    assert (
+        events["at"].is_monotonic_increasing
+        and not events.duplicated(["user_id", "startup_id", "interaction_type", "occurred_at"]).any()
+    )
     assert pd.Timestamp(ENDS) - pd.Timedelta(days=1) < events["at"].max() < pd.Timestamp(ENDS)
 
 
@@ -113,7 +118,7 @@ def test_popularity_has_a_long_tail(events: pd.DataFrame) -> None:
 
 
 def test_people_act_on_their_taste_far_over_chance(events: pd.DataFrame) -> None:
-    same = (events["category"] == events["category_s"])
+    same = events["category"] == events["category_s"]
     chance = (events["category"].value_counts(normalize=True) * events["category_s"].value_counts(normalize=True)).sum()
     assert same.mean() > 0.75 > 3 * chance
     niche = same & (events["field"] == events["field_s"])
@@ -164,10 +169,20 @@ def test_the_smallest_markets_work(tmp_path: Path, users: int, startups: int) ->
     assert (pd.read_csv(tmp_path / "interactions.csv")["occurred_at"] < "2020-02-03T04:05:06Z").all()
 
 
-@pytest.mark.parametrize("options", [["--users", "1"], ["--startups", "0"], ["--events-per-user", "-1"],
-                                     ["--seed", "-1"], ["--ends", "1970-06-01"], ["--ends", "soon"]])
-def test_a_size_that_makes_no_market_is_refused(options: list[str], tmp_path: Path,
-                                                capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--users", "1"],
+        ["--startups", "0"],
+        ["--events-per-user", "-1"],
+        ["--seed", "-1"],
+        ["--ends", "1970-06-01"],
+        ["--ends", "soon"],
+    ],
+)
+def test_a_size_that_makes_no_market_is_refused(
+    options: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(["sample", str(tmp_path / "out"), *options]) == 1
     said = capsys.readouterr()
     assert said.out == "" and "DataError: " in said.err and not (tmp_path / "out").exists()

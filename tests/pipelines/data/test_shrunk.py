@@ -80,8 +80,11 @@ def test_who_was_erased_is_not_missed_nor_a_few_rows(platform: Settings) -> None
 
 def test_an_older_day_is_not_held_against_a_newer_one(platform: Settings) -> None:
     forget(platform, "DELETE FROM user_interactions")
-    forget(platform, f"""INSERT INTO user_interactions (user_id, startup_id, interaction_type, created_at)
-                         VALUES ('{identity("user", 6)}', '{identity("startup", 0)}', 'like', '2024-01-05+00')""")
+    forget(
+        platform,
+        f"""INSERT INTO user_interactions (user_id, startup_id, interaction_type, created_at)
+                         VALUES ('{identity("user", 6)}', '{identity("startup", 0)}', 'like', '2024-01-05+00')""",
+    )
     assert export_snapshot(Run.start(platform, "backfilled", AFTER_ALL - 90 * NIGHT))["snapshot"] in stored(platform)
 
 

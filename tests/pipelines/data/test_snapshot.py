@@ -134,8 +134,14 @@ def test_an_earlier_instant_keeps_the_rows_and_forgets_what_came_later(snapshot:
 
 
 def read(*rows: tuple[str, str, int]) -> Snapshot:
-    return Snapshot.of(USERS, STARTUPS, EVENTS, AS_OF, {"holdout_share": 0.2},
-                       readings=pd.DataFrame(rows, columns=["startup_id", "read_at", "views"]))
+    return Snapshot.of(
+        USERS,
+        STARTUPS,
+        EVENTS,
+        AS_OF,
+        {"holdout_share": 0.2},
+        readings=pd.DataFrame(rows, columns=["startup_id", "read_at", "views"]),
+    )
 
 
 def test_a_counter_is_what_the_newest_reading_before_an_instant_says() -> None:

@@ -39,8 +39,9 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_a_column_that_tells_the_future_is_left_out(settings: Settings, folder: Path,
-                                                    caplog: pytest.LogCaptureFixture) -> None:
+def test_a_column_that_tells_the_future_is_left_out(
+    settings: Settings, folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     import_folder(settings, folder)
     run = Run.start(settings, "r", parse_instant(AS_OF))
     stored = [export_snapshot(run, fresh)["snapshot"] for fresh in (False, True)]
@@ -56,7 +57,9 @@ def test_a_column_that_tells_the_future_is_left_out(settings: Settings, folder: 
     startups = entities_of(fit(CATALOGUE, snapshot, settings))[Entity.STARTUP]
     assert startups.told({"description": "zeppelins", "tags": "airships"}) == {"tags": "airships"}
     with engine(settings).begin() as connection:
-        connection.execute(text("INSERT INTO startups (id, description, tags) VALUES (:id, 'zeppelins', 'airships')"),
-                           {"id": "00000000-0000-4000-8000-0000000000aa"})
+        connection.execute(
+            text("INSERT INTO startups (id, description, tags) VALUES (:id, 'zeppelins', 'airships')"),
+            {"id": "00000000-0000-4000-8000-0000000000aa"},
+        )
     (came,) = arrivals(settings, startups, [], run.as_of, run.as_of)
     assert "airships" in came.text and "zeppelins" not in came.text  # a refresh reads as the build did

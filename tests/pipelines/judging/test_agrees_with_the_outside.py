@@ -29,8 +29,9 @@ ACCURACY = {"precision": "precision@10", "recall": "recall@10", "ndcg": "ndcg@10
 WHOLE = {"coverage": "coverage", "diversity": "ild", "popularity_rank": "pop"}
 DIRECTIONS = {"forward": Surface.STARTUPS_FOR_INVESTOR, "reverse": Surface.INVESTORS_FOR_STARTUP}
 
-pytestmark = pytest.mark.skipif(not (OUTSIDE / "score.py").is_file(),
-                                reason="shared/evaluation does not lie beside the checkout")
+pytestmark = pytest.mark.skipif(
+    not (OUTSIDE / "score.py").is_file(), reason="shared/evaluation does not lie beside the checkout"
+)
 
 
 def tables() -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
@@ -44,8 +45,14 @@ def tables() -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
     late = events.user_id.isin(set(users.user_id[users.index % 10 == 7]))
     events = events[~late | (events.occurred_at > "2024-02-25")]
     loud = users.user_id[0]
-    more = pd.DataFrame({"user_id": loud, "startup_id": startups.startup_id[30:60], "interaction_type": "like",
-                         "occurred_at": [f"2024-01-{1 + i:02d}T01:02:03Z" for i in range(30)]})
+    more = pd.DataFrame(
+        {
+            "user_id": loud,
+            "startup_id": startups.startup_id[30:60],
+            "interaction_type": "like",
+            "occurred_at": [f"2024-01-{1 + i:02d}T01:02:03Z" for i in range(30)],
+        }
+    )
     startups = startups.assign(stage="seed", views="", category=startups.category.where(startups.index % 5 > 0, ""))
     startups.loc[startups.index % 20 == 3, "created_at"] = "2024-02-27"
     return users, startups, pd.concat([events, more]).drop_duplicates().sort_values("occurred_at", kind="stable")
@@ -62,8 +69,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     home = tmp_path_factory.mktemp("split")
     for name, table in zip(("users", "startups", "interactions"), tables(), strict=True):
         table.to_csv(home / f"{name}.csv", index=False)
-    subprocess.run([sys.executable, str(OUTSIDE / "split.py"), str(home), str(home / "out")], check=True,
-                   capture_output=True)
+    subprocess.run(
+        [sys.executable, str(OUTSIDE / "split.py"), str(home), str(home / "out")], check=True, capture_output=True
+    )
     return home / "out"
 
 
@@ -79,8 +87,11 @@ def ours(snapshot: Snapshot, surface: Surface) -> tuple[Recipe, Owners, dict[str
     owners, outcome = recipe.batch(rows, events.before(cut)), outcome.over(rows, recipe.catalogue)
     stored = recommend(recipe, owners, 20)
     popular = recipe.popular.propose(owners, 10)
-    lists = {"served": places(stored.indptr, np.searchsorted(recipe.catalogue, stored.item)),
-             "popular": places(popular.indptr, popular.item), "faulty": faulty(owners, len(recipe.catalogue))}
+    lists = {
+        "served": places(stored.indptr, np.searchsorted(recipe.catalogue, stored.item)),
+        "popular": places(popular.indptr, popular.item),
+        "faulty": faulty(owners, len(recipe.catalogue)),
+    }
     items = item_facts(recipe, events.before(cut))
     figures = judged(lists, measured(lists, outcome, items), groups(recipe, owners), len(items))
     return recipe, owners, lists, figures
@@ -112,9 +123,25 @@ def write(path: Path, shown: np.ndarray, owners: np.ndarray, items: np.ndarray) 
 def theirs(folder: Path, direction: str, files: list[Path]) -> dict[tuple[str, str], dict[str, str]]:
     truth = folder / "apart" / ("truth.csv" if direction == "forward" else "truth_reverse.csv")
     out = folder / f"{direction}.csv"
-    subprocess.run([sys.executable, str(OUTSIDE / "score.py"), "--train", str(folder / "train"), "--truth", str(truth),
-                    "--direction", direction, "--against", "served", "--csv", str(out), *map(str, files)], check=True,
-                   capture_output=True)
+    subprocess.run(
+        [
+            sys.executable,
+            str(OUTSIDE / "score.py"),
+            "--train",
+            str(folder / "train"),
+            "--truth",
+            str(truth),
+            "--direction",
+            direction,
+            "--against",
+            "served",
+            "--csv",
+            str(out),
+            *map(str, files),
+        ],
+        check=True,
+        capture_output=True,
+    )
     with out.open() as f:
         return {(row["lists"], row["segment"]): row for row in csv.DictReader(f)}
 
@@ -145,7 +172,8 @@ def test_every_figure_agrees_to_the_fourth_digit(direction: str, snapshot: Snaps
 def test_the_split_is_ours(snapshot: Snapshot, folder: Path) -> None:
     cut = inner_cut(snapshot.interactions(), 0.2)
     assert (folder / "train" / "cutoff.txt").read_text().strip() == pd.Timestamp(cut, unit="us").strftime(
-        "%Y-%m-%dT%H:%M:%SZ")
+        "%Y-%m-%dT%H:%M:%SZ"
+    )
     there = snapshot.entities(Entity.STARTUP, cut)
     listed = set(there.ids.ids[there.listed].tolist())
     assert listed == set(pd.read_csv(folder / "train" / "startups.csv").startup_id)

@@ -24,8 +24,12 @@ DAY0 = datetime(2026, 3, 1, 9, tzinfo=UTC)
 AS_OF = DAY0 + timedelta(days=20)
 DEVELOPERS, FOUNDERS = "startups/for-developer", "developers/for-startup"
 EXPERIMENT: dict[str, Any] = {
-    "name": "ranker", "salt": "m08", "surfaces": [DEVELOPERS], "share": 1.0,
-    "arms": [{"name": "off", "weight": 1, "settings": {"ranker": "off"}}, {"name": "on", "weight": 1, "settings": {}}]}
+    "name": "ranker",
+    "salt": "m08",
+    "surfaces": [DEVELOPERS],
+    "share": 1.0,
+    "arms": [{"name": "off", "weight": 1, "settings": {"ranker": "off"}}, {"name": "on", "weight": 1, "settings": {}}],
+}
 Row = dict[str, Any]
 
 
@@ -44,23 +48,49 @@ class Ledger:
         self._engine, self._n = engine(settings), 0
 
     def answer(self, name: str, surface: str = DEVELOPERS, method: str = "als", day: int = 0, **more: Any) -> str:
-        given = {"answer_id": name, "surface": surface, "method": method, "route": method, "release": "r1",
-                 "live": False, "day": DAY0.date() + timedelta(days=day), "experiment": None, "edition": None,
-                 "arm": None} | more
+        given = {
+            "answer_id": name,
+            "surface": surface,
+            "method": method,
+            "route": method,
+            "release": "r1",
+            "live": False,
+            "day": DAY0.date() + timedelta(days=day),
+            "experiment": None,
+            "edition": None,
+            "arm": None,
+        } | more
         self._insert("matchbook_answers", given)
         return name
 
-    def event(self, u: int, s: int, kind: str, hours: float = 0, answer: str | None = None, place: int | None = None
-              ) -> None:
+    def event(
+        self, u: int, s: int, kind: str, hours: float = 0, answer: str | None = None, place: int | None = None
+    ) -> None:
         self._n += 1
-        self._insert("matchbook_events", {"event_id": str(self._n), "user_id": user(u), "startup_id": startup(s),
-                                          "type": kind, "at": DAY0 + timedelta(hours=hours), "answer_id": answer,
-                                          "position": place})
+        self._insert(
+            "matchbook_events",
+            {
+                "event_id": str(self._n),
+                "user_id": user(u),
+                "startup_id": startup(s),
+                "type": kind,
+                "at": DAY0 + timedelta(hours=hours),
+                "answer_id": answer,
+                "position": place,
+            },
+        )
 
     def platform(self, u: int, s: int, kind: str, hours: float) -> None:
         """A row of the platform's own, which names no answer."""
-        self._insert("user_interactions", {"user_id": user(u), "startup_id": startup(s), "interaction_type": kind,
-                                           "created_at": DAY0 + timedelta(hours=hours)})
+        self._insert(
+            "user_interactions",
+            {
+                "user_id": user(u),
+                "startup_id": startup(s),
+                "interaction_type": kind,
+                "created_at": DAY0 + timedelta(hours=hours),
+            },
+        )
 
     def born(self, s: int, days: float) -> None:
         self._insert("startups", {"id": startup(s), "created_at": DAY0 - timedelta(days=days)})
@@ -196,15 +226,29 @@ def test_shares_of_routes_are_shares_of_answers(settings: Settings, ledger: Ledg
     found = measure(settings, AS_OF)
     assert {r["name"]: r["share"] for r in found["by"]["route"]} == {"als": 0.5, "ensemble": 0.5}
     assert next(h for h in found["expected"] if h["id"] == "I11") == {
-        "id": "I11", "says": "more than 60% of answers use an ALS model", "value": 0.75, "met": True}
+        "id": "I11",
+        "says": "more than 60% of answers use an ALS model",
+        "value": 0.75,
+        "met": True,
+    }
 
 
 def an_experiment(settings: Settings, ledger: Ledger, off: int, on: int) -> None:
     """`off` and `on` owners, each shown ten startups; every tenth item is clicked by those of "off", every fourth by
     those of "on"."""
     edition = Experiment.of(EXPERIMENT).edition
-    release = Release("20260301T000000Z-00000000", "2026-03-01T00:00:00+00:00", "2026-03-01T00:00:00+00:00", "", "", {},
-                      {}, [], {}, experiments=[EXPERIMENT])
+    release = Release(
+        "20260301T000000Z-00000000",
+        "2026-03-01T00:00:00+00:00",
+        "2026-03-01T00:00:00+00:00",
+        "",
+        "",
+        {},
+        {},
+        [],
+        {},
+        experiments=[EXPERIMENT],
+    )
     place_release(Artifacts(settings), release, lambda _: None)
     statement = (
         "WITH owner AS (SELECT n, CASE WHEN n <= :off THEN 'off' ELSE 'on' END AS arm "
@@ -214,10 +258,12 @@ def an_experiment(settings: Settings, ledger: Ledger, off: int, on: int) -> None
         "INSERT INTO matchbook_events (event_id, user_id, startup_id, type, at, answer_id) "
         "SELECT concat_ws('-', k, n, s), md5(n::text)::uuid, md5('s' || s)::uuid, k, :at, 'x' || n "
         "FROM owner, generate_series(1, 10) s, unnest(ARRAY['impression', 'click']) k "
-        "WHERE k = 'impression' OR (n * 10 + s) % (CASE WHEN arm = 'off' THEN 10 ELSE 4 END) = 0")
+        "WHERE k = 'impression' OR (n * 10 + s) % (CASE WHEN arm = 'off' THEN 10 ELSE 4 END) = 0"
+    )
     with transaction(engine(settings)) as connection:
-        connection.execute(text(statement), {"off": off, "all": off + on, "surface": DEVELOPERS, "edition": edition,
-                                             "at": DAY0})
+        connection.execute(
+            text(statement), {"off": off, "all": off + on, "surface": DEVELOPERS, "edition": edition, "at": DAY0}
+        )
 
 
 def test_arms_are_compared_and_their_sizes_checked(settings: Settings, ledger: Ledger) -> None:
@@ -225,8 +271,10 @@ def test_arms_are_compared_and_their_sizes_checked(settings: Settings, ledger: L
     an_experiment(settings, ledger, 200, 210)
     found = measure(settings, AS_OF)
     (e,) = found["experiments"]
-    assert [(a["name"], a["owners"], a["settings"]) for a in e["arms"]] == [("off", 200, {"ranker": "off"}),
-                                                                          ("on", 210, {})]
+    assert [(a["name"], a["owners"], a["settings"]) for a in e["arms"]] == [
+        ("off", 200, {"ranker": "off"}),
+        ("on", 210, {}),
+    ]
     assert e["sample_ratio"]["even"] is True and e["sample_ratio"]["p"] > 0.5
     clicks = next(d for d in e["differences"] if d["rate"] == "click_through")
     assert clicks["difference"] == pytest.approx(0.15, abs=0.01) and clicks["low"] > 0.09
@@ -267,5 +315,3 @@ def test_days_are_the_answers_own(settings: Settings, ledger: Ledger) -> None:
     ledger.event(1, 1, "impression", 14.9, ledger.answer("a", day=0))
     ledger.event(1, 2, "impression", 15.1, "a")
     assert [(d["name"], d["answers"]) for d in measure(settings, AS_OF)["by"]["day"]] == [(str(date(2026, 3, 1)), 1)]
-
-

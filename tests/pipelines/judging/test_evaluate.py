@@ -33,8 +33,11 @@ def found(planted_run: Run, holdout: Holdout, planted: Snapshot) -> dict[str, An
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Snapshot, "open", classmethod(lambda cls, path: planted))
         # in so small a market the jury may refuse the network, which is compared here all the same
-        patch.setattr(second_stage, "_passed", lambda holdout, bundle, network: replace(
-            bundle, config={**bundle.config, "surfaces": [], "judged": {}}))
+        patch.setattr(
+            second_stage,
+            "_passed",
+            lambda holdout, bundle, network: replace(bundle, config={**bundle.config, "surfaces": [], "judged": {}}),
+        )
         return evaluate(planted_run, planted.name)
 
 
@@ -42,8 +45,20 @@ def test_everyone_is_compared_on_every_surface(found: dict[str, Any], learning_r
     assert set(found["surfaces"]) == {s.value for s in Surface}
     for name, surface in found["surfaces"].items():
         als = "als" if name.startswith("startups") else "als_reverse"
-        assert {"served", "random", "popular", "content_based", als, "two_tower", "item_neighbours", "route", "rules",
-                "ranker", "ranker_seed_recipe", "learned"} <= set(surface["models"])
+        assert {
+            "served",
+            "random",
+            "popular",
+            "content_based",
+            als,
+            "two_tower",
+            "item_neighbours",
+            "route",
+            "rules",
+            "ranker",
+            "ranker_seed_recipe",
+            "learned",
+        } <= set(surface["models"])
         assert surface["owners"] == surface["models"]["route"]["overall"]["owners"] > 5
     assert json.loads((learning_run.directory / "evaluation.json").read_text()) == json.loads(json.dumps(found))
 
@@ -138,18 +153,31 @@ def test_who_serves_and_why(holdout: Holdout) -> None:
     passed = Bundle("ranker_v1", {"surfaces": [SURFACE.value]}, {})
     other = Surface.STARTUPS_FOR_DEVELOPER
     for bundle, surface, asked, serves in (
-            (passed, SURFACE, "auto", "ranker"), (passed, other, "auto", "rules"), (None, SURFACE, "auto", "rules"),
-            (passed, other, "mlp", "ranker"), (passed, SURFACE, "rules", "rules"), (passed, SURFACE, "off", "route")):
-        stage = SecondStage(replace(holdout, settings=replace(holdout.settings, ranker=asked)), bundle, None, None,
-                            None, [])
+        (passed, SURFACE, "auto", "ranker"),
+        (passed, other, "auto", "rules"),
+        (None, SURFACE, "auto", "rules"),
+        (passed, other, "mlp", "ranker"),
+        (passed, SURFACE, "rules", "rules"),
+        (passed, SURFACE, "off", "route"),
+    ):
+        stage = SecondStage(
+            replace(holdout, settings=replace(holdout.settings, ranker=asked)), bundle, None, None, None, []
+        )
         assert served_by(stage, surface)["serves"] == serves
 
 
-@pytest.mark.parametrize(("passes", "asked", "sources", "serves"), [
-    (True, "auto", "union", "learned"), (False, "auto", "union", "rules"), (False, "learned", "union", "learned"),
-    (True, "rules", "union", "rules"), (True, "auto", "route", "rules"), (True, "off", "union", "route")])
-def test_where_the_learned_ranker_serves(passes: bool, asked: str, sources: str, serves: str,
-                                         holdout: Holdout) -> None:
+@pytest.mark.parametrize(
+    ("passes", "asked", "sources", "serves"),
+    [
+        (True, "auto", "union", "learned"),
+        (False, "auto", "union", "rules"),
+        (False, "learned", "union", "learned"),
+        (True, "rules", "union", "rules"),
+        (True, "auto", "route", "rules"),
+        (True, "off", "union", "route"),
+    ],
+)
+def test_where_the_learned_ranker_serves(passes: bool, asked: str, sources: str, serves: str, holdout: Holdout) -> None:
     """It needs the union of the sources, must have passed or be asked for, and is judged as it was before the cut."""
     learned = Bundle("learned_ranker_v1", {"surfaces": {SURFACE.value: {"serves": passes, "reason": "because"}}}, {})
     settings = replace(holdout.settings, ranker=asked, candidate_sources=sources)

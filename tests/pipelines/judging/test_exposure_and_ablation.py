@@ -62,14 +62,32 @@ def test_calibration_counts_every_place_once(judged: tuple[RankedLists, np.ndarr
 
 
 def test_columns_make_ingredients() -> None:
-    names = ("score_als", "rank_als", "proposed_by", "demand", "rank_demand", "score_content_based_demand",
-             "item_events", "item_category_momentum", "lift_category", "met_category", "same_location", "owner_events",
-             "owner_age", "new")
+    names = (
+        "score_als",
+        "rank_als",
+        "proposed_by",
+        "demand",
+        "rank_demand",
+        "score_content_based_demand",
+        "item_events",
+        "item_category_momentum",
+        "lift_category",
+        "met_category",
+        "same_location",
+        "owner_events",
+        "owner_age",
+        "new",
+    )
     assert groups(names) == {
         "models' scores": ("score_als", "rank_als", "proposed_by"),
-        "demand": ("demand", "rank_demand", "score_content_based_demand"), "item facts": ("item_events",),
-        "facet momentum": ("item_category_momentum",), "affinities": ("lift_category", "met_category"),
-        "places": ("same_location",), "owner": ("owner_age",), "others": ("new",)}
+        "demand": ("demand", "rank_demand", "score_content_based_demand"),
+        "item facts": ("item_events",),
+        "facet momentum": ("item_category_momentum",),
+        "affinities": ("lift_category", "met_category"),
+        "places": ("same_location",),
+        "owner": ("owner_age",),
+        "others": ("new",),
+    }
 
 
 def test_each_ingredient_is_left_out_once(holdout: Holdout, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -78,8 +96,12 @@ def test_each_ingredient_is_left_out_once(holdout: Holdout, monkeypatch: pytest.
     rows = TaughtRows(names, np.ones((3, 4), np.float32), np.array([1, 0, 0]), np.zeros(3, np.int64))
     met = np.array([holdout.cut_us - 5, 0, 0])
     lessons = [Lessons(names, rows.features, met, np.zeros(3, np.int32), holdout.cut_us - 9)]
-    worth = {names: 0.5, names[1:]: 0.3, ("score_als", "item_met", "owner_events"): 0.5,
-             ("score_als", "demand", "owner_events"): 0.6}
+    worth = {
+        names: 0.5,
+        names[1:]: 0.3,
+        ("score_als", "item_met", "owner_events"): 0.5,
+        ("score_als", "demand", "owner_events"): 0.6,
+    }
     monkeypatch.setattr(ablation, "teach", lambda rows, _: type("Taught", (), {"ranker": rows.names}))
     monkeypatch.setattr(ablation, "rows_until", lambda *_: rows)
     monkeypatch.setattr(ablation, "_ndcg", lambda recipe, ranker, owners, outcome: np.full(4, worth[ranker]))
@@ -100,13 +122,31 @@ def test_what_taught_after_the_cut_is_a_leak(holdout: Holdout) -> None:
 def test_the_page_tells_of_caps_blend_and_gains(judged: tuple[RankedLists, np.ndarray, Outcome]) -> None:
     told = {"mean": 0.1, "low": None, "high": None}
     group = {"owners": 3, **dict.fromkeys(ACCURACY, told), "coverage": 0.5, "gini": 0.4}
-    surface = {"owners": 3, "pairs": 9, "catalogue": 20, "models": {"served": {"overall": group}},
-               "exposure": caps(*judged)}
-    page = report({"snapshot": "x", "as_of": "y", "surfaces": {SURFACE.value: surface},
-                   "blend": {"blend": "weighted", "profile": "equal", "reason": "it <won>", "ndcg": {"equal": 0.25}},
-                   "gain": {SURFACE.value: {"demand": 0.6, "score_als": 0.4}}})
-    for words in ("What a cap on exposure would cost", "no cap", "5 x", "weighted equal, because it &lt;won&gt;",
-                  "equal 0.2500", "What the learned ranker looks at", "most: demand, score_als"):
+    surface = {
+        "owners": 3,
+        "pairs": 9,
+        "catalogue": 20,
+        "models": {"served": {"overall": group}},
+        "exposure": caps(*judged),
+    }
+    page = report(
+        {
+            "snapshot": "x",
+            "as_of": "y",
+            "surfaces": {SURFACE.value: surface},
+            "blend": {"blend": "weighted", "profile": "equal", "reason": "it <won>", "ndcg": {"equal": 0.25}},
+            "gain": {SURFACE.value: {"demand": 0.6, "score_als": 0.4}},
+        }
+    )
+    for words in (
+        "What a cap on exposure would cost",
+        "no cap",
+        "5 x",
+        "weighted equal, because it &lt;won&gt;",
+        "equal 0.2500",
+        "What the learned ranker looks at",
+        "most: demand, score_als",
+    ):
         assert words in page
 
 

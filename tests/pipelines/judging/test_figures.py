@@ -42,8 +42,10 @@ def test_a_noise_model_comes_out_as_chance(holdout: Holdout, surface: Surface) -
 
 
 def test_facts_of_items_are_those_of_the_cut(holdout: Holdout) -> None:
-    for surface, mine in ((Surface.STARTUPS_FOR_INVESTOR, holdout.before),
-                          (Surface.INVESTORS_FOR_STARTUP, holdout.before.transposed())):
+    for surface, mine in (
+        (Surface.STARTUPS_FOR_INVESTOR, holdout.before),
+        (Surface.INVESTORS_FOR_STARTUP, holdout.before.transposed()),
+    ):
         recipe = holdout.recipe(surface)
         facts = item_facts(recipe, holdout.before)
         row = int(recipe.catalogue[3])
@@ -56,8 +58,10 @@ def test_facts_of_items_are_those_of_the_cut(holdout: Holdout) -> None:
 
 
 def each_of(**ndcg: list[float]) -> dict[str, dict[str, np.ndarray]]:
-    return {name: {"ndcg": np.array(values), "diversity": np.array(values), "age_days": np.array(values) * 100}
-            for name, values in ndcg.items()}
+    return {
+        name: {"ndcg": np.array(values), "diversity": np.array(values), "age_days": np.array(values) * 100}
+        for name, values in ndcg.items()
+    }
 
 
 def test_the_ensemble_is_held_against_its_best_member() -> None:

@@ -69,8 +69,9 @@ def test_the_choice_is_recorded_and_is_the_same_every_time(holdout: Holdout) -> 
     assert {"blend", "profile", "reason", "owners", "over", "inner_cut"} <= set(bundle.config)
 
 
-def test_the_step_stores_the_choice_and_evaluate_finds_it(learning_run: Run, planted: Snapshot,
-                                                          monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_step_stores_the_choice_and_evaluate_finds_it(
+    learning_run: Run, planted: Snapshot, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("pipelines.learning.second_stage._learned", lambda *_: {"name": "learned", "version": ""})
     free = replace(learning_run, settings=replace(learning_run.settings, blend="auto"))
     refs = {r["name"]: r["version"] for r in train_ranker(free, planted.name)}
@@ -85,8 +86,14 @@ def test_the_recipe_blends_as_recorded(holdout: Holdout) -> None:
     chosen = Bundle("ensemble_v1", {"blend": "weighted", "profile": "semantic"}, {})
     bundles, settings = {**holdout.bundles, "ensemble_v1": chosen}, replace(holdout.settings, blend="auto")
     recipe = open_recipe(Surface.STARTUPS_FOR_INVESTOR, bundles, settings)
-    column = (np.array([0, 5, 10], np.float32), np.array([9, 1, 5], np.float32), np.zeros(3, np.int32),
-              np.array([0, 3]), np.array([25]), np.array([10.0]))
+    column = (
+        np.array([0, 5, 10], np.float32),
+        np.array([9, 1, 5], np.float32),
+        np.zeros(3, np.int32),
+        np.array([0, 3]),
+        np.array([25]),
+        np.array([10.0]),
+    )
 
     semantic = Blend(Settings(blend="weighted", blend_profile="semantic"))
     assert recipe.settings.blend == "auto" and recipe.blend(*column).tolist() == semantic(*column).tolist()

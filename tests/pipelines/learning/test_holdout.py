@@ -46,13 +46,21 @@ def test_no_cut_without_two_instants(told: list[tuple[int, int, int, int]]) -> N
 
 
 def test_only_new_pairs_count_and_dislikes_never() -> None:
-    found = outcome_of(events(
-        (0, 0, VIEW, 1), (0, 0, APPLY, 20),  # met before: not new
-        (0, 1, VIEW, 20),  # viewed, not engaged
-        (0, 2, LIKE, 20), (0, 2, APPLY, 21),  # engaged; the strongest event weighs
-        (1, 0, LIKE, 20), (1, 0, DISLIKE, 22),  # the last opinion is a dislike
-        (1, 1, DISLIKE, 20), (1, 1, LIKE, 22),  # and here it is a like
-        (2, 3, DISLIKE, 25)), 10)
+    found = outcome_of(
+        events(
+            (0, 0, VIEW, 1),
+            (0, 0, APPLY, 20),  # met before: not new
+            (0, 1, VIEW, 20),  # viewed, not engaged
+            (0, 2, LIKE, 20),
+            (0, 2, APPLY, 21),  # engaged; the strongest event weighs
+            (1, 0, LIKE, 20),
+            (1, 0, DISLIKE, 22),  # the last opinion is a dislike
+            (1, 1, DISLIKE, 20),
+            (1, 1, LIKE, 22),  # and here it is a like
+            (2, 3, DISLIKE, 25),
+        ),
+        10,
+    )
     assert set(cells(found.relevant)) == {(0, 1), (0, 2), (1, 1)}
     assert cells(found.engaged) == {(0, 2): 3.0, (1, 1): 2.0}
     assert set(cells(found.declined)) == {(0, 1), (1, 0), (2, 3)}
@@ -82,8 +90,9 @@ def test_who_opted_out_neither_teaches_nor_judges(holdout: Holdout, planted: Sna
         assert all(out not in holdout.owners(recipe, half)[0].row for half in (True, False))
 
 
-def test_moving_what_comes_later_changes_nothing_before(tmp_path_factory: pytest.TempPathFactory, holdout: Holdout,
-                                                       planted: Snapshot, planted_run: Run) -> None:
+def test_moving_what_comes_later_changes_nothing_before(
+    tmp_path_factory: pytest.TempPathFactory, holdout: Holdout, planted: Snapshot, planted_run: Run
+) -> None:
     """The no-leak property: shuffle who meets what after the cut; models, features and catalogue stay, bit by bit."""
     users, startups, interactions = rows()
     later = interactions["occurred_at"] >= holdout.cut.replace("+00:00", "Z")
@@ -103,8 +112,9 @@ def test_moving_what_comes_later_changes_nothing_before(tmp_path_factory: pytest
         np.testing.assert_array_equal(mine.catalogue, theirs.catalogue)
 
 
-def test_base_models_are_fitted_once(planted_run: Run, planted: Snapshot, holdout: Holdout,
-                                     monkeypatch: pytest.MonkeyPatch) -> None:
+def test_base_models_are_fitted_once(
+    planted_run: Run, planted: Snapshot, holdout: Holdout, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def never(name: str, *_: object) -> None:
         if name in SELDOM:
             raise TooSparse("as the first time")

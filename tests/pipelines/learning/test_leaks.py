@@ -37,17 +37,37 @@ def snapshot() -> Snapshot:
     users, startups, events = rows()
     users.loc[7, "opted_out_at"], startups["withdrawn_at"] = "2024-02-27", ""
     startups.loc[3, "withdrawn_at"] = "2024-02-28"
-    read = pd.concat([pd.DataFrame({"startup_id": startups.startup_id, "read_at": day, "views": startups.index * times})
-                      for day, times in (("2023-12-30", 10), ("2024-02-25", 100))])
+    read = pd.concat(
+        [
+            pd.DataFrame({"startup_id": startups.startup_id, "read_at": day, "views": startups.index * times})
+            for day, times in (("2023-12-30", 10), ("2024-02-25", 100))
+        ]
+    )
     startups["stage"] = np.where(startups.index % 3, "seed", "series a")
-    user = {"user_id": "ffffffff-ffff-4fff-bfff-fffffffffffe", "role": "developer", "interests": "zeppelins",
-            "created_at": "2024-02-20"}
-    startup = {"startup_id": "ffffffff-ffff-4fff-bfff-ffffffffffff", "category": "zeppelins", "stage": "seed",
-               "created_at": "2024-02-20"}
-    met = pd.DataFrame({"user_id": [user["user_id"], *users.user_id[:40]], "startup_id": startup["startup_id"],
-                        "interaction_type": "like", "occurred_at": "2024-02-21T00:00:00Z"})
-    people, companies = (pd.concat([table, pd.DataFrame([dict.fromkeys(table, "") | one])])
-                         for table, one in ((users, user), (startups, startup)))
+    user = {
+        "user_id": "ffffffff-ffff-4fff-bfff-fffffffffffe",
+        "role": "developer",
+        "interests": "zeppelins",
+        "created_at": "2024-02-20",
+    }
+    startup = {
+        "startup_id": "ffffffff-ffff-4fff-bfff-ffffffffffff",
+        "category": "zeppelins",
+        "stage": "seed",
+        "created_at": "2024-02-20",
+    }
+    met = pd.DataFrame(
+        {
+            "user_id": [user["user_id"], *users.user_id[:40]],
+            "startup_id": startup["startup_id"],
+            "interaction_type": "like",
+            "occurred_at": "2024-02-21T00:00:00Z",
+        }
+    )
+    people, companies = (
+        pd.concat([table, pd.DataFrame([dict.fromkeys(table, "") | one])])
+        for table, one in ((users, user), (startups, startup))
+    )
     return Snapshot.of(people, companies, pd.concat([events, met]), AS_OF, SETTINGS.recorded(), readings=read)
 
 
@@ -100,8 +120,9 @@ def _boasting_als(lesson: Lesson) -> Bundle:
 
 def _content(lesson: Lesson) -> Bundle:
     x = _everything(lesson)
-    return fit_content(x.profiles(x.users), x.profiles(x.startups), lesson.interactions, x.users.ids, x.startups.ids,
-                       x.settings)
+    return fit_content(
+        x.profiles(x.users), x.profiles(x.startups), lesson.interactions, x.users.ids, x.startups.ids, x.settings
+    )
 
 
 def _catalogue(lesson: Lesson) -> Bundle:
@@ -114,13 +135,17 @@ def _late_catalogue(lesson: Lesson) -> Bundle:
     return replace(bundle, config={**bundle.config, "as_of_us": lesson.snapshot.as_of_us})
 
 
-@pytest.mark.parametrize(("name", "fitter", "said"), [
-    ("popularity_v1", _popularity, r"popularity_v1 changes when .* forgotten, in max \(.*startup_popularity"),
-    ("als_v1", _als, r"als_v1 changes when the future is forgotten"),
-    ("als_v1", _boasting_als, r"als_v1 was fitted on \d+ events, \d+ lie before the cut"),
-    ("content_v1", _content, r"content_v1 changes when the future is forgotten, in .*tokens"),
-    ("catalogue_v1", _catalogue, r"other values of listed, views, interactions, count of users"),
-    ("catalogue_v1", _late_catalogue, r"catalogue_v1 has as_of_us")])
+@pytest.mark.parametrize(
+    ("name", "fitter", "said"),
+    [
+        ("popularity_v1", _popularity, r"popularity_v1 changes when .* forgotten, in max \(.*startup_popularity"),
+        ("als_v1", _als, r"als_v1 changes when the future is forgotten"),
+        ("als_v1", _boasting_als, r"als_v1 was fitted on \d+ events, \d+ lie before the cut"),
+        ("content_v1", _content, r"content_v1 changes when the future is forgotten, in .*tokens"),
+        ("catalogue_v1", _catalogue, r"other values of listed, views, interactions, count of users"),
+        ("catalogue_v1", _late_catalogue, r"catalogue_v1 has as_of_us"),
+    ],
+)
 def test_a_planted_leak_is_caught(name: str, fitter: Fitter, said: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(train._FITTERS, name, fitter)
     leaking = {**honest(), name: fit(name, snapshot(), SETTINGS, CUT)}
@@ -174,8 +199,9 @@ def test_labels_end_before_the_cut_that_judges() -> None:
 def test_a_leak_ends_the_evaluation(learning_run: Run, planted: Snapshot, monkeypatch: pytest.MonkeyPatch) -> None:
     def leaking(run: Run, market: Snapshot) -> SecondStage:
         stage = open_second_stage(run, market)
-        late = replace(fit("popularity_v1", market, run.settings),
-                       config=dict(stage.holdout.bundles["popularity_v1"].config))
+        late = replace(
+            fit("popularity_v1", market, run.settings), config=dict(stage.holdout.bundles["popularity_v1"].config)
+        )
         bundles = {**stage.holdout.bundles, "popularity_v1": late}
         return replace(stage, holdout=replace(stage.holdout, bundles=bundles))
 

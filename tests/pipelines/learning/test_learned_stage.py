@@ -82,9 +82,14 @@ def test_the_judged_one_knows_less_than_the_served_one(stage: LearnedStage) -> N
         assert about["positives"] < now["positives"] and about["features"] == now["features"]
 
 
-def test_what_came_after_the_cut_does_not_teach_the_judged_one(stage: LearnedStage, run: Run, lessons: LESSONS,
-                                                              holdout: Holdout, planted: Snapshot,
-                                                              monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_came_after_the_cut_does_not_teach_the_judged_one(
+    stage: LearnedStage,
+    run: Run,
+    lessons: LESSONS,
+    holdout: Holdout,
+    planted: Snapshot,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """Outcomes after the cut that never come leave its bytes as they are."""
     rng = np.random.default_rng(0)
 
@@ -108,9 +113,11 @@ def test_what_came_after_the_cut_does_not_teach_the_judged_one(stage: LearnedSta
 
 
 @pytest.mark.parametrize("how", ["noise", "upside down"])
-def test_what_orders_worse_than_a_single_model_is_refused(how: str, run: Run, holdout: Holdout, planted: Snapshot,
-                                                          monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_orders_worse_than_a_single_model_is_refused(
+    how: str, run: Run, holdout: Holdout, planted: Snapshot, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Outcomes dealt out at random teach nothing; turned round they teach the worst order."""
+
     def spoiled(rows: TaughtRows, settings: Settings) -> Taught:
         rng = np.random.default_rng(0)
         label = rng.permutation(rows.label) if how == "noise" else 1 - rows.label
@@ -133,8 +140,9 @@ def test_too_few_positives_are_refused_with_the_reason(run: Run, holdout: Holdou
     assert found.reason.count("100000 needed (C53)") == len(TWO)
 
 
-def test_one_surface_may_be_left_out(run: Run, holdout: Holdout, planted: Snapshot,
-                                     monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_surface_may_be_left_out(
+    run: Run, holdout: Holdout, planted: Snapshot, monkeypatch: pytest.MonkeyPatch
+) -> None:
     calls: list[int] = []
 
     def sometimes(rows: TaughtRows, settings: Settings) -> Taught:

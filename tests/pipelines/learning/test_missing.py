@@ -37,13 +37,17 @@ def market() -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
 def checked(users: pd.DataFrame, startups: pd.DataFrame, events: pd.DataFrame) -> str:
     snapshot = Snapshot.of(users, startups, events, AS_OF, SETTINGS.recorded())
     bundles: dict[str, Bundle] = {
-        name: fit(name, snapshot, SETTINGS, CUT_US) for name in ("catalogue_v1", "popularity_v1", "activity_v1")}
+        name: fit(name, snapshot, SETTINGS, CUT_US) for name in ("catalogue_v1", "popularity_v1", "activity_v1")
+    }
     return check_missing(snapshot, SETTINGS, CUT_US, bundles)
 
 
-
-COLUMNS = [(place, name) for place, schema in enumerate((USERS, STARTUPS)) for name in schema.names
-           if name not in (*UNREAD, *HIDES)]
+COLUMNS = [
+    (place, name)
+    for place, schema in enumerate((USERS, STARTUPS))
+    for name in schema.names
+    if name not in (*UNREAD, *HIDES)
+]
 
 
 def test_every_column_is_looked_at() -> None:
@@ -60,8 +64,9 @@ def test_honest_rows_pass() -> None:
 
 @pytest.mark.parametrize("blank_where_met", [True, False])
 @pytest.mark.parametrize(("place", "column"), COLUMNS)
-def test_a_column_that_was_written_when_somebody_was_met_later_is_found(place: int, column: str,
-                                                                        blank_where_met: bool) -> None:
+def test_a_column_that_was_written_when_somebody_was_met_later_is_found(
+    place: int, column: str, blank_where_met: bool
+) -> None:
     tables = [table.copy() for table in market()]
     table, key = tables[place], ("user_id", "startup_id")[place]
     later = set(tables[2][tables[2].occurred_at >= CUT][key])
@@ -87,7 +92,8 @@ def test_blanks_by_chance_and_blanks_of_the_unpopular_pass(share: float) -> None
 
 
 def test_a_counter_that_counts_only_where_it_was_written_before_the_cut_is_found(
-        monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """The rule that was: a counter of the platform where it was written before the instant, else view events."""
     users, startups, events = market()
     startups, events = folded(startups, events, AS_OF)

@@ -21,8 +21,17 @@ from pipelines.learning.train import BASE_BUNDLES, fit
 from pipelines.runs.run import EPOCH
 from tests.house.tree import CODE, name, python
 
-SMALL = replace(Settings(), als_factors=4, als_iterations=2, als_half_life_share=0.3, two_tower_epochs=1,
-                two_tower_dimensions=8, content_dimensions=4, graph_filter_min_pairs=0.0, content_min_profiles=1)
+SMALL = replace(
+    Settings(),
+    als_factors=4,
+    als_iterations=2,
+    als_half_life_share=0.3,
+    two_tower_epochs=1,
+    two_tower_dimensions=8,
+    content_dimensions=4,
+    graph_filter_min_pairs=0.0,
+    content_min_profiles=1,
+)
 KINDS = [k.value for k in InteractionKind]
 YEAR_1, LAST = datetime(1, 1, 1, tzinfo=UTC), datetime(9999, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC)
 _ALL_US = (LAST - YEAR_1) // timedelta(microseconds=1)
@@ -36,14 +45,32 @@ def identity(kind: int, n: int) -> str:
 def snapshot(at: list[datetime], born: list[datetime | None]) -> Snapshot:
     """Twelve people, eight startups and an event an instant, all before the last microsecond of the calendar."""
     told = [None if b is None else b.isoformat() for b in born]
-    users = pd.DataFrame({"user_id": [identity(1, n) for n in range(12)], "role": ["developer", "Investor "] * 6,
-                          "headline": [f"word{n % 3} all" for n in range(12)],
-                          "created_at": [told[n % len(told)] for n in range(12)]})
-    startups = pd.DataFrame({"startup_id": [identity(2, n) for n in range(8)], "category": ["a", "A", "b", ""] * 2,
-                             "created_at": [told[-1 - n % len(told)] for n in range(8)]})
-    events = pd.DataFrame([
-        {"user_id": identity(1, n * 5 % 12), "startup_id": identity(2, n % 8), "interaction_type": KINDS[n * 3 % 7],
-         "occurred_at": instant.isoformat()} for n, instant in enumerate(at)])
+    users = pd.DataFrame(
+        {
+            "user_id": [identity(1, n) for n in range(12)],
+            "role": ["developer", "Investor "] * 6,
+            "headline": [f"word{n % 3} all" for n in range(12)],
+            "created_at": [told[n % len(told)] for n in range(12)],
+        }
+    )
+    startups = pd.DataFrame(
+        {
+            "startup_id": [identity(2, n) for n in range(8)],
+            "category": ["a", "A", "b", ""] * 2,
+            "created_at": [told[-1 - n % len(told)] for n in range(8)],
+        }
+    )
+    events = pd.DataFrame(
+        [
+            {
+                "user_id": identity(1, n * 5 % 12),
+                "startup_id": identity(2, n % 8),
+                "interaction_type": KINDS[n * 3 % 7],
+                "occurred_at": instant.isoformat(),
+            }
+            for n, instant in enumerate(at)
+        ]
+    )
     return Snapshot.of(users, startups, events.drop_duplicates(), LAST.isoformat(), {"stage_known": "auto"})
 
 

@@ -26,8 +26,10 @@ def test_a_surely_worse_learned_ranker_never_serves(seed: int) -> None:
 
 @pytest.mark.parametrize("owners", [1, 5, 60, 200])
 def test_a_small_jury_that_cannot_tell_leaves_the_learned_ranker(owners: int) -> None:
-    served = [told(asked, learned_choice(asked), TAUGHT)[0]
-              for asked in (ballot(owners, seed, **{TAUGHT: -0.005}) for seed in range(40))]
+    served = [
+        told(asked, learned_choice(asked), TAUGHT)[0]
+        for asked in (ballot(owners, seed, **{TAUGHT: -0.005}) for seed in range(40))
+    ]
     assert np.mean(served) > 0.85
 
 

@@ -48,8 +48,7 @@ def test_the_step_stores_a_ranker_and_writes_the_set(poor: Run, planted: Snapsho
     assert train_ranker(poor, planted.name) == refs  # doing it again gives the same
 
 
-def test_evaluate_finds_what_training_left(poor: Run, planted: Snapshot,
-                                           monkeypatch: pytest.MonkeyPatch) -> None:
+def test_evaluate_finds_what_training_left(poor: Run, planted: Snapshot, monkeypatch: pytest.MonkeyPatch) -> None:
     stored = {n: set(poor.artifacts.stored(f"bundles/{n}")) for n in ("ranker_v1", "learned_ranker_v1")}
     refs = train_ranker(poor, planted.name)
     monkeypatch.setattr("pipelines.learning.second_stage.train_ranker", None)
@@ -79,9 +78,11 @@ def test_a_trained_ranker_beats_one_of_shuffled_labels(holdout: Holdout) -> None
     assert honest > np.mean(blind) + 0.05
 
 
-def test_a_ranker_worse_than_the_rules_is_refused(learning_run: Run, planted: Snapshot,
-                                                  monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_ranker_worse_than_the_rules_is_refused(
+    learning_run: Run, planted: Snapshot, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """One that learned everything upside down."""
+
     def upside_down(rows: RankingRows, *args: object, **kwargs: object) -> Bundle:
         return fit_ranker(RankingRows(rows.features, 1 - rows.label, rows.group), *args, **kwargs)  # type: ignore[arg-type]
 
@@ -118,9 +119,11 @@ def test_nothing_to_hold_out(learning_run: Run, monkeypatch: pytest.MonkeyPatch,
 
 
 @pytest.mark.parametrize("ranker", ["rules", "off", "mlp"])
-def test_what_cannot_serve_is_not_taught(ranker: str, learning_run: Run, planted: Snapshot,
-                                         monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_cannot_serve_is_not_taught(
+    ranker: str, learning_run: Run, planted: Snapshot, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """No lesson is made, no tree grows and, where the network cannot serve either, no network is fitted."""
+
     def never(*args: object, **kwargs: object) -> None:
         raise AssertionError("taught all the same")
 

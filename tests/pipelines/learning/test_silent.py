@@ -93,8 +93,13 @@ def test_no_teacher_and_no_judge_can_tell(two: Two) -> None:
         lists = []
         for holdout in two:
             owners, outcome = holdout.owners(holdout.recipe(surface), teaching=False)
-            lists.append({**shown(contenders(holdout, surface, None, None), owners, 1),
-                          "truth": outcome.relevant.toarray(), "weight": outcome.engaged.toarray()})
+            lists.append(
+                {
+                    **shown(contenders(holdout, surface, None, None), owners, 1),
+                    "truth": outcome.relevant.toarray(),
+                    "weight": outcome.engaged.toarray(),
+                }
+            )
         for name in lists[0]:
             np.testing.assert_array_equal(lists[0][name], lists[1][name], err_msg=name)
     ranked, asked = [ranking_set(h) for h in two], [_asked(h, ranking_set(h)) for h in two]

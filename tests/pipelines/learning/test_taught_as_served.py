@@ -45,8 +45,9 @@ def test_the_network_is_told_in_serving_what_taught_it(holdout: Holdout, surface
         ears = Listening()
         ranking = rank(replace(recipe, ranker=ears), owners.part(i, i + 1), settings.depth)
         found, score = ranking.candidates, ranking.score
-        taught = _of_chunk(recipe, owners.part(i, i + 1), outcome.part(i, i + 1), 10_000, False,
-                           np.random.default_rng(0)).features
+        taught = _of_chunk(
+            recipe, owners.part(i, i + 1), outcome.part(i, i + 1), 10_000, False, np.random.default_rng(0)
+        ).features
         diversity = base_diversity(recipe, found.indptr, found.item, score)
         every = np.stack([score, recipe.item_recency[found.item], recipe.item_popularity[found.item], diversity], 1)
         assert {row.tobytes() for row in taught} <= {row.tobytes() for row in every.astype(np.float32)}
@@ -101,13 +102,18 @@ def test_labels_know_only_their_window() -> None:
     before_us = int(np.sort(plain.interactions().at)[int(len(plain.interactions()) * 0.7)])
     met, late = plain.interactions().before(cut_us), plain.interactions()
     known = set(zip(met.owner.tolist(), met.item.tolist(), strict=True))
-    again = np.array([a >= cut_us and (o, i) in known for o, i, a in
-                      zip(late.owner.tolist(), late.item.tolist(), late.at.tolist(), strict=True)])
+    again = np.array(
+        [
+            a >= cut_us and (o, i) in known
+            for o, i, a in zip(late.owner.tolist(), late.item.tolist(), late.at.tolist(), strict=True)
+        ]
+    )
     kinds = np.where(again, InteractionKind.DISLIKE.code, late.kind).astype(plain.events["kind"].to_numpy().dtype)
     assert again.sum() > 20
     column = plain.events.schema.get_field_index("kind")
-    soured = replace(plain, name="soured", events=plain.events.set_column(
-        column, plain.events.schema.field(column), [kinds]))
+    soured = replace(
+        plain, name="soured", events=plain.events.set_column(column, plain.events.schema.field(column), [kinds])
+    )
     with tempfile.TemporaryDirectory() as home:
         run = Run.start(small(home=Path(home)), "windows", parse_instant(AS_OF), fresh=True)
         for surface in (Surface.STARTUPS_FOR_INVESTOR, Surface.DEVELOPERS_FOR_STARTUP):

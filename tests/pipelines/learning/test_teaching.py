@@ -111,8 +111,9 @@ def served(holdout: Holdout, surface: Surface) -> Recipe:
 
 
 @pytest.mark.parametrize("surface", list(Surface))
-def test_a_candidate_is_taught_as_it_is_served(surface: Surface, holdout: Holdout,
-                                               taught: dict[Surface, Lessons]) -> None:
+def test_a_candidate_is_taught_as_it_is_served(
+    surface: Surface, holdout: Holdout, taught: dict[Surface, Lessons]
+) -> None:
     """R03, A31: bit for bit, for an owner alone."""
     recipe, lessons = served(holdout, surface), taught[surface]
     relevant = holdout.seen_from(surface).relevant
@@ -131,8 +132,9 @@ def test_a_candidate_is_taught_as_it_is_served(surface: Surface, holdout: Holdou
         assert all(np.ascontiguousarray(row).tobytes() in known for row in others)
 
 
-def test_a_pair_is_dated_by_its_first_meeting(holdout: Holdout, taught: dict[Surface, Lessons],
-                                              planted: Snapshot) -> None:
+def test_a_pair_is_dated_by_its_first_meeting(
+    holdout: Holdout, taught: dict[Surface, Lessons], planted: Snapshot
+) -> None:
     events = planted.interactions()
     after = events.where(events.at >= holdout.cut_us)
     for surface, lessons in taught.items():

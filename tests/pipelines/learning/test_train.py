@@ -57,10 +57,19 @@ def with_newcomers() -> Snapshot:
     born = {"created_at": "2024-02-11", "name": "Later"}
     startup = {"startup_id": "ffffffff-ffff-4fff-bfff-ffffffffffff", "category": "zeppelins", **born}
     person = {"user_id": "ffffffff-ffff-4fff-bfff-fffffffffffe", "role": "developer", "interests": "zeppelins", **born}
-    met = pd.DataFrame({"user_id": [person["user_id"], *users.user_id[:30]], "startup_id": startup["startup_id"],
-                        "interaction_type": "like", "occurred_at": "2024-02-20T00:00:00Z"})
-    return snapshot(pd.concat([users, pd.DataFrame([person])]).fillna(""),
-                    pd.concat([startups, pd.DataFrame([startup])]).fillna(""), pd.concat([events, met]))
+    met = pd.DataFrame(
+        {
+            "user_id": [person["user_id"], *users.user_id[:30]],
+            "startup_id": startup["startup_id"],
+            "interaction_type": "like",
+            "occurred_at": "2024-02-20T00:00:00Z",
+        }
+    )
+    return snapshot(
+        pd.concat([users, pd.DataFrame([person])]).fillna(""),
+        pd.concat([startups, pd.DataFrame([startup])]).fillna(""),
+        pd.concat([events, met]),
+    )
 
 
 @cache
@@ -133,19 +142,31 @@ def test_training_twice_stores_one_version(run: Run, monkeypatch: pytest.MonkeyP
     assert stored.config["as_of"] == "2024-03-01T00:00:00+00:00"
 
 
-@pytest.mark.parametrize(("off", "name"), [
-    ("enable_als", "als_v1"), ("enable_als", "als_reverse_v1"), ("enable_two_tower", "two_tower_v1")])
+@pytest.mark.parametrize(
+    ("off", "name"), [("enable_als", "als_v1"), ("enable_als", "als_reverse_v1"), ("enable_two_tower", "two_tower_v1")]
+)
 def test_what_is_switched_off_is_not_paid_for(off: str, name: str, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Snapshot, "open", classmethod(lambda cls, path: pytest.fail("read for nothing")))
     told = train(replace(run, settings=replace(run.settings, **{off: False})), name, "memory")
     assert told["version"] == "" and off.upper() in told["note"]
 
 
-@pytest.mark.parametrize(("name", "stored"), [
-    ("catalogue_v1", True), ("popularity_v1", True), ("content_v1", True), ("als_v1", False), ("als_reverse_v1", False),
-    ("two_tower_v1", False), ("item_neighbours_v1", False), ("item_neighbours_reverse_v1", False)])
+@pytest.mark.parametrize(
+    ("name", "stored"),
+    [
+        ("catalogue_v1", True),
+        ("popularity_v1", True),
+        ("content_v1", True),
+        ("als_v1", False),
+        ("als_reverse_v1", False),
+        ("two_tower_v1", False),
+        ("item_neighbours_v1", False),
+        ("item_neighbours_reverse_v1", False),
+    ],
+)
 def test_without_events_a_build_goes_on_with_what_needs_none(
-        name: str, stored: bool, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    name: str, stored: bool, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
     users, startups, events = rows()
     monkeypatch.setattr(Snapshot, "open", classmethod(lambda cls, path: snapshot(users, startups, events.iloc[:0])))
     said = train(run, name, "memory")

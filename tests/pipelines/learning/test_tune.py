@@ -156,8 +156,9 @@ def test_a_damaged_note_is_named(tmp_path: Path) -> None:
         Run.start(Settings(home=tmp_path), "next", parse_instant(AS_OF))
 
 
-def test_the_command_searches_and_shows(settings: Settings, planted: Snapshot, monkeypatch: pytest.MonkeyPatch,
-                                        capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_searches_and_shows(
+    settings: Settings, planted: Snapshot, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setenv("MATCHBOOK_HOME", str(settings.home))
     assert main(["tune", "--show"]) == 1 and main(["tune"]) == 1
     assert "run `python -m pipelines tune` first" in capsys.readouterr().err

@@ -61,11 +61,14 @@ def test_the_two_weights_of_the_ensemble_are_one_choice(settings: Settings) -> N
     start = Trial("ensemble_v1", {"ensemble_als_weight": 0.6}, np.linspace(0, 0.5, 200), 1.0)
     better = Trial("ensemble_v1", {"ensemble_als_weight": 0.3}, np.linspace(0, 0.5, 200) + 0.1, 1.0)
     assert summary([start, better], settings, "s", "c")["settings"] == {
-        "ensemble_als_weight": 0.3, "ensemble_two_tower_weight": 0.7}
+        "ensemble_als_weight": 0.3,
+        "ensemble_two_tower_weight": 0.7,
+    }
 
 
 def test_an_ensembles_halves_are_fitted_once_and_its_weight_matters(
-        settings: Settings, planted: Snapshot, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings: Settings, planted: Snapshot, monkeypatch: pytest.MonkeyPatch
+) -> None:
     split, store = Split.of(planted, settings, settings.holdout_share), Trials.of(settings, planted.name)
     fitted: list[str] = []
     fit = Split.fitted
@@ -76,7 +79,8 @@ def test_an_ensembles_halves_are_fitted_once_and_its_weight_matters(
 
 
 def test_a_point_that_was_tried_is_not_fitted_again(
-        settings: Settings, planted: Snapshot, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings: Settings, planted: Snapshot, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(Snapshot, "open", classmethod(lambda cls, path: planted))
     points = plan_round(settings, 2, ["item_neighbours_v1"], snapshot=NAME)
     told = [try_point(settings, p) for p in points]

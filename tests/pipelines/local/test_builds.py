@@ -10,8 +10,14 @@ from pipelines.local.builds import begin, follow
 
 
 def task(name: str, state: str, index: int = -1, attempt: int = 1, seconds: float | None = 2.0) -> dict[str, Any]:
-    return {"task_id": name, "state": state, "map_index": index, "try_number": attempt, "duration": seconds,
-            "end_date": "2026-01-01T00:00:00Z" if state != "running" else None}
+    return {
+        "task_id": name,
+        "state": state,
+        "map_index": index,
+        "try_number": attempt,
+        "duration": seconds,
+        "end_date": "2026-01-01T00:00:00Z" if state != "running" else None,
+    }
 
 
 class Scripted:
@@ -29,8 +35,13 @@ class Scripted:
         return (self.steps.pop(0) if len(self.steps) > 1 else self.steps[0])[1]
 
     def log_of(self, dag: str, run_id: str, task: dict[str, Any]) -> list[str]:
-        return ["::group::Log message source details", "Worker startup parse complete", "Task failed with exception\n"
-                "EmptySnapshot: expected at least one interaction", "::group::Post Execute", "Retry policy decision"]
+        return [
+            "::group::Log message source details",
+            "Worker startup parse complete",
+            "Task failed with exception\nEmptySnapshot: expected at least one interaction",
+            "::group::Post Execute",
+            "Retry policy decision",
+        ]
 
     def unfinished_run(self, dag: str) -> str | None:
         return self.unfinished
@@ -50,25 +61,39 @@ def shown(api: Scripted, monkeypatch) -> tuple[bool, list[str]]:
 
 def test_each_task_is_told_once_with_its_time_and_its_place_among_the_shards(monkeypatch) -> None:
     prepared = task("prepare", "success")
-    good, said = shown(Scripted(
-        ("running", [prepared, task("score", "running", 0)]),
-        ("running", [prepared, task("score", "success", 0), task("score", "running", 1)]),
-        ("success", [prepared, task("score", "success", 0), task("score", "success", 1)])), monkeypatch)
+    good, said = shown(
+        Scripted(
+            ("running", [prepared, task("score", "running", 0)]),
+            ("running", [prepared, task("score", "success", 0), task("score", "running", 1)]),
+            ("success", [prepared, task("score", "success", 0), task("score", "success", 1)]),
+        ),
+        monkeypatch,
+    )
     assert good and [" ".join(line.split()) for line in said] == [
-        "1/2 prepare 2.0 s", "2/3 score [1 of 2] 2.0 s", "3/3 score [2 of 2] 2.0 s"]
+        "1/2 prepare 2.0 s",
+        "2/3 score [1 of 2] 2.0 s",
+        "3/3 score [2 of 2] 2.0 s",
+    ]
 
 
 def test_a_retry_is_told_and_does_not_count_as_done(monkeypatch) -> None:
-    good, said = shown(Scripted(
-        ("running", [task("train", "up_for_retry")]), ("success", [task("train", "success", attempt=2)])), monkeypatch)
+    good, said = shown(
+        Scripted(("running", [task("train", "up_for_retry")]), ("success", [task("train", "success", attempt=2)])),
+        monkeypatch,
+    )
     assert good and [" ".join(line.split()) for line in said] == [
-        "0/1 train failed, will be tried again", "1/1 train 2.0 s"]
+        "0/1 train failed, will be tried again",
+        "1/1 train 2.0 s",
+    ]
 
 
 def test_a_failure_is_told_in_its_own_words_and_what_is_behind_it_in_one_number(monkeypatch) -> None:
-    good, said = shown(Scripted(
-        ("failed", [task("export", "failed"), task("train", "upstream_failed"), task("score", "upstream_failed")])),
-        monkeypatch)
+    good, said = shown(
+        Scripted(
+            ("failed", [task("export", "failed"), task("train", "upstream_failed"), task("score", "upstream_failed")])
+        ),
+        monkeypatch,
+    )
     text = "\n".join(said)
     assert not good and "    EmptySnapshot: expected at least one interaction" in said
     assert "2 tasks behind it did not run" in text and "http://airflow/dags/build_recommendations/runs/first" in text

@@ -29,7 +29,8 @@ def install(tmp_path: Path) -> ModuleType:
 
 @pytest.mark.parametrize("changed", [0, 1], ids=["requirements.txt", "requirements-dev.txt"])
 def test_it_makes_the_environment_once_and_installs_again_when_a_lock_changes(
-        install: ModuleType, capsys, changed: int) -> None:
+    install: ModuleType, capsys, changed: int
+) -> None:
     assert install.main() == 0 and "making a virtual environment" in capsys.readouterr().err
     assert (install.VENV / "bin" / "python").exists()
     assert install.main() == 0 and capsys.readouterr().err == "", "nothing to do the second time"

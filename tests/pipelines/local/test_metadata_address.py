@@ -30,9 +30,15 @@ def user(server_settings: Settings) -> Iterator[Settings]:
     connection.close()
 
 
-@pytest.mark.parametrize("form", ["postgresql://{u}@{h}/{d}?sslmode=disable", "postgres://{u}@{h}/{d}",
-                                  "postgresql+psycopg2://{u}@{h}/{d}?sslmode=prefer&application_name=x&connect_timeout=5",
-                                  "postgresql://{u}@/{d}?host=127.0.0.1&port={p}"])
+@pytest.mark.parametrize(
+    "form",
+    [
+        "postgresql://{u}@{h}/{d}?sslmode=disable",
+        "postgres://{u}@{h}/{d}",
+        "postgresql+psycopg2://{u}@{h}/{d}?sslmode=prefer&application_name=x&connect_timeout=5",
+        "postgresql://{u}@/{d}?host=127.0.0.1&port={p}",
+    ],
+)
 def test_the_metadata_are_in_postgres(user: Settings, tmp_path: Path, form: str) -> None:
     url = make_url(user.database_url.reveal())
     given = form.format(u=f"awkward:{quote(PASSWORD, safe='')}", h=f"{url.host}:{url.port}", d=url.database, p=url.port)
@@ -49,11 +55,20 @@ def test_the_metadata_are_in_postgres(user: Settings, tmp_path: Path, form: str)
         drop_metadata(settings)
 
 
-@pytest.mark.parametrize(("given", "expected"), [
-    ("postgresql+psycopg2://u:p@h/d", {}), ("sqlite:////x/airflow.db", {}),
-    ("postgresql+psycopg2://u:p%40@h:5/d?sslmode=require&connect_timeout=3",
-     {ASYNC: "postgresql+asyncpg://u:p%40@h:5/d?ssl=require"}),
-    ("postgresql+psycopg2://u@[::1]:5/d?sslmode=verify-full&target_session_attrs=read-write",
-     {ASYNC: "postgresql+asyncpg://u@[::1]:5/d?ssl=verify-full"})])
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ("postgresql+psycopg2://u:p@h/d", {}),
+        ("sqlite:////x/airflow.db", {}),
+        (
+            "postgresql+psycopg2://u:p%40@h:5/d?sslmode=require&connect_timeout=3",
+            {ASYNC: "postgresql+asyncpg://u:p%40@h:5/d?ssl=require"},
+        ),
+        (
+            "postgresql+psycopg2://u@[::1]:5/d?sslmode=verify-full&target_session_attrs=read-write",
+            {ASYNC: "postgresql+asyncpg://u@[::1]:5/d?ssl=verify-full"},
+        ),
+    ],
+)
 def test_the_asynchronous_driver_gets_what_it_understands(given: str, expected: dict[str, str]) -> None:
     assert _asynchronous(given) == expected

@@ -15,10 +15,17 @@ from models.errors import ServiceError
 from pipelines.local.processes import Started, start, stop_together, tail
 
 SLEEP = [sys.executable, "-c", "import time; time.sleep(60)"]
-PARENT = [sys.executable, "-c", "import subprocess, sys, time; "
-          "subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)'], process_group=0); time.sleep(60)"]
-DEAF = [sys.executable, "-c", "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); "
-        "print('deaf', flush=True); time.sleep(60)"]
+PARENT = [
+    sys.executable,
+    "-c",
+    "import subprocess, sys, time; "
+    "subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)'], process_group=0); time.sleep(60)",
+]
+DEAF = [
+    sys.executable,
+    "-c",
+    "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('deaf', flush=True); time.sleep(60)",
+]
 
 
 @pytest.fixture

@@ -33,8 +33,11 @@ def home() -> Iterator[Path]:
 
 
 def test_every_name_that_the_code_puts_into_a_home_is_known() -> None:
-    said = {(name(p), found) for p in python("models", "pipelines", "serving", "dags")
-            for found in re.findall(r"\bhome\s*/\s*\"([^\"/]+)\"", p.read_text())}
+    said = {
+        (name(p), found)
+        for p in python("models", "pipelines", "serving", "dags")
+        for found in re.findall(r"\bhome\s*/\s*\"([^\"/]+)\"", p.read_text())
+    }
     assert len(said) > 10 and {"erasure", ANSWER_KEY, PSEUDONYM_KEY} <= set(OURS)
     assert not {(p, found) for p, found in said if found not in OURS}, "add it to OURS of pipelines/local/servers.py"
 

@@ -219,8 +219,14 @@ def test_what_make_up_started_outlives_a_command(home: Path) -> None:
 
 def test_two_commands_at_once_share_them_and_the_last_one_stops_them(home: Path) -> None:
     settings = Settings(home=home)
-    other = subprocess.Popen([sys.executable, "-c", OTHER], cwd=CHECKOUT, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                             text=True, env=os.environ | {"MATCHBOOK_HOME": str(home), "PYTHONPATH": str(CHECKOUT)})
+    other = subprocess.Popen(
+        [sys.executable, "-c", OTHER],
+        cwd=CHECKOUT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"MATCHBOOK_HOME": str(home), "PYTHONPATH": str(CHECKOUT)},
+    )
     assert other.stdin is not None and other.stdout is not None
     with servers(settings) as mine:
         assert other.stdout.readline().strip() == mine.database_url.reveal()

@@ -30,8 +30,9 @@ def listening() -> Iterator[int]:
 
 def make(step: str, home: Path, **settings: object) -> subprocess.CompletedProcess[str]:
     env = os.environ | {"MATCHBOOK_HOME": str(home)} | {name: str(value) for name, value in settings.items()}
-    return subprocess.run([sys.executable, "-m", "pipelines.local.up", *step.split()], cwd=ROOT, env=env, text=True,
-                          capture_output=True)
+    return subprocess.run(
+        [sys.executable, "-m", "pipelines.local.up", *step.split()], cwd=ROOT, env=env, text=True, capture_output=True
+    )
 
 
 def test_taken_ports_are_all_named_before_anything_is_started(tmp_path: Path) -> None:

@@ -20,9 +20,15 @@ from pipelines.artifacts import Artifacts
 
 SURFACE = Surface.STARTUPS_FOR_DEVELOPER
 EXPERIMENT: dict[str, Any] = {
-    "name": "ranker", "salt": "m08", "surfaces": [SURFACE.value, Surface.DEVELOPERS_FOR_STARTUP.value], "share": 0.6,
-    "arms": [{"name": "on", "weight": 1.0, "settings": {}},
-             {"name": "off", "weight": 1.0, "settings": {"ranker": "off"}}]}
+    "name": "ranker",
+    "salt": "m08",
+    "surfaces": [SURFACE.value, Surface.DEVELOPERS_FOR_STARTUP.value],
+    "share": 0.6,
+    "arms": [
+        {"name": "on", "weight": 1.0, "settings": {}},
+        {"name": "off", "weight": 1.0, "settings": {"ranker": "off"}},
+    ],
+}
 
 
 def lists_of(town, release: Release, surface: Surface = SURFACE) -> RankedLists:

@@ -36,8 +36,11 @@ def test_no_item_stands_in_more_top_tens_than_the_cap_says_whatever_the_shards(t
     for surface in Surface:
         told = release.shares[surface.value]["exposure"]
         items = len(entities[surface.item].items_of(surface))
-        tops = [lists.item[lists.row(i)][:10] for lists in release_lists(folder, release, surface)
-                for i in range(len(lists))]
+        tops = [
+            lists.item[lists.row(i)][:10]
+            for lists in release_lists(folder, release, surface)
+            for i in range(len(lists))
+        ]
         count = np.bincount(np.concatenate(tops))
         places = int(count.sum())
         assert told["cap"] == max(1, int(np.ceil(CAP * places / items)))

@@ -136,9 +136,7 @@ def test_a_publisher_that_wakes_up_in_the_middle_of_its_load_is_stopped_there(
     assert publish_release(town.settings, second)["published"] and client.smembers(keys.loading) == set()
 
 
-def test_a_killed_publisher_keeps_nobody_waiting_longer_than_its_lease(
-    town, client: redis.Redis, keys: Keys
-) -> None:
+def test_a_killed_publisher_keeps_nobody_waiting_longer_than_its_lease(town, client: redis.Redis, keys: Keys) -> None:
     release = town.build()
     client.set(keys.publisher, "1", px=400)
     assert publish_release(town.settings, release)["published"]
@@ -232,9 +230,7 @@ def test_a_release_that_does_not_fit_is_refused_with_figures_before_anything_is_
     assert not plan["published"] and 0 < plan["needs_mb"] < plan["limit_mb"] and everything(client, keys) == before
 
 
-def test_the_estimate_is_no_less_than_what_redis_takes_and_not_much_more(
-    town, client: redis.Redis, keys: Keys
-) -> None:
+def test_the_estimate_is_no_less_than_what_redis_takes_and_not_much_more(town, client: redis.Redis, keys: Keys) -> None:
     release = town.build()
     told = publish_release(town.settings, release)
     manifest = Artifacts(town.settings).release(release)

@@ -100,6 +100,8 @@ def test_an_empty_marketplace_has_nothing_new() -> None:
 def test_a_date_of_a_run_may_not_lie_ahead_of_it() -> None:
     with pytest.raises(SettingsError, match="lies in the future"):
         cutoff_of(RunTimes("manual", run_after=DUE, logical_date=DUE + 30_000 * DAY))
-    for ahead in (RunTimes("manual", run_after=DUE, logical_date=DUE + DAY / 2),
-                  RunTimes("manual", run_after=DUE, as_of=(DUE + DAY / 2).isoformat())):
+    for ahead in (
+        RunTimes("manual", run_after=DUE, logical_date=DUE + DAY / 2),
+        RunTimes("manual", run_after=DUE, as_of=(DUE + DAY / 2).isoformat()),
+    ):
         assert cutoff_of(ahead).at == DUE, "hardly ahead: now"

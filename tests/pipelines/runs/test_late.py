@@ -50,9 +50,13 @@ def test_within_the_limit_or_with_the_question_off(live: Settings) -> None:
     assert age_of_lists(replace(live, late_hours=0.0), MADE + 999 * HOUR).late == ""
 
 
-@pytest.mark.parametrize(("as_of", "words"), [
-    (NEWEST - timedelta(days=1), "see what the last runs of build_recommendations say"),
-    (AFTER_ALL, "see whether the platform still delivers")])
+@pytest.mark.parametrize(
+    ("as_of", "words"),
+    [
+        (NEWEST - timedelta(days=1), "see what the last runs of build_recommendations say"),
+        (AFTER_ALL, "see whether the platform still delivers"),
+    ],
+)
 def test_late_says_whether_the_builds_or_the_platform_stopped(live: Settings, as_of: datetime, words: str) -> None:
     with_live(live, as_of)
     age = age_of_lists(live, MADE + 40 * HOUR)

@@ -26,9 +26,13 @@ KIND, NAME = "bundles/als_v1", "20240501T000000Z-0123abcd"
 def s3() -> Iterator[str]:
     """The address of a storage that speaks S3, which the environment names as a user's would."""
     with pytest.MonkeyPatch.context() as environment:
-        for name, value in {"AWS_ACCESS_KEY_ID": "one", "AWS_SECRET_ACCESS_KEY": "two",
-                            "AWS_DEFAULT_REGION": "us-east-1", "NO_PROXY": "127.0.0.1",
-                            "no_proxy": "127.0.0.1"}.items():
+        for name, value in {
+            "AWS_ACCESS_KEY_ID": "one",
+            "AWS_SECRET_ACCESS_KEY": "two",
+            "AWS_DEFAULT_REGION": "us-east-1",
+            "NO_PROXY": "127.0.0.1",
+            "no_proxy": "127.0.0.1",
+        }.items():
             environment.setenv(name, value)
         server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
         server.start()
@@ -45,8 +49,10 @@ def machines(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[S
     if request.param == "s3":
         boto3.client("s3", endpoint_url=request.getfixturevalue("s3")).create_bucket(Bucket=name)
     url = f"local://{tmp_path}/storage" if request.param == "local" else f"{request.param}://{name}"
-    yield tuple(Settings.from_env({"MATCHBOOK_HOME": str(tmp_path / home), "MATCHBOOK_ARTIFACTS": url})
-                for home in ("one", "other"))
+    yield tuple(
+        Settings.from_env({"MATCHBOOK_HOME": str(tmp_path / home), "MATCHBOOK_ARTIFACTS": url})
+        for home in ("one", "other")
+    )
 
 
 def placed(settings: Settings, kind: str = KIND, name: str = NAME) -> Path:
@@ -174,11 +180,13 @@ def test_a_storage_that_does_not_answer_is_named(machines: tuple[Settings, Setti
         pull(away)
 
 
-@pytest.mark.parametrize(("place", "where"), [("", "home/artifacts"), ("{}/shared", "shared"),
-                                              ("file://{}/shared", "shared")])
+@pytest.mark.parametrize(
+    ("place", "where"), [("", "home/artifacts"), ("{}/shared", "shared"), ("file://{}/shared", "shared")]
+)
 def test_a_directory_that_all_see_is_the_store_itself(tmp_path: Path, place: str, where: str) -> None:
-    settings = Settings.from_env({"MATCHBOOK_HOME": str(tmp_path / "home"),
-                                  "MATCHBOOK_ARTIFACTS": place.format(tmp_path)})
+    settings = Settings.from_env(
+        {"MATCHBOOK_HOME": str(tmp_path / "home"), "MATCHBOOK_ARTIFACTS": place.format(tmp_path)}
+    )
     assert settings.artifacts == tmp_path / where and settings.artifacts_url == ""
     assert placed(settings).is_relative_to(tmp_path / where)
     pull(settings)
@@ -207,8 +215,10 @@ def test_what_was_built_before_there_was_a_storage_is_copied_whole(machines: tup
 
 def test_a_store_moves_from_folder_to_folder_and_an_empty_one_is_named(tmp_path: Path) -> None:
     home = str(tmp_path / "home")
-    old, new = (Settings.from_env({"MATCHBOOK_HOME": home, "MATCHBOOK_ARTIFACTS": str(tmp_path / where)})
-                for where in ("old", "new"))
+    old, new = (
+        Settings.from_env({"MATCHBOOK_HOME": home, "MATCHBOOK_ARTIFACTS": str(tmp_path / where)})
+        for where in ("old", "new")
+    )
     with pytest.raises(DataError, match="found none"):
         copy_artifacts(new, old.artifacts)
     mine = placed(old)
@@ -217,7 +227,8 @@ def test_a_store_moves_from_folder_to_folder_and_an_empty_one_is_named(tmp_path:
 
 
 def test_the_copy_of_a_storage_may_lie_elsewhere_than_a_home_that_is_read_only(
-        machines: tuple[Settings, Settings], tmp_path: Path) -> None:
+    machines: tuple[Settings, Settings], tmp_path: Path
+) -> None:
     one, other = machines
     placed(one)
     reader = replace(other, artifacts_copy=str(tmp_path / "copy"))

@@ -56,13 +56,21 @@ def here(tmp_path: Path, listener: Listener) -> Settings:
     return Settings(home=tmp_path, webhook_url=Secret(f"http://127.0.0.1:{listener.server_port}/hidden-word"))
 
 
-def test_a_matter_is_posted_once_and_logged_each_time(here: Settings, listener: Listener,
-                                                      caplog: pytest.LogCaptureFixture) -> None:
+def test_a_matter_is_posted_once_and_logged_each_time(
+    here: Settings, listener: Listener, caplog: pytest.LogCaptureFixture
+) -> None:
     notice = Notice("task_failed", "als failed", ("dag", "run", "Error"), "http://here/run", about={"task": "als"})
     with caplog.at_level(logging.WARNING):
         assert [tell(here, notice) for _ in range(3)] == [True, False, False]
-    assert listener.taken == [{"text": "Matchbook: als failed\nhttp://here/run", "what": "task_failed",
-                               "says": "als failed", "link": "http://here/run", "task": "als"}]
+    assert listener.taken == [
+        {
+            "text": "Matchbook: als failed\nhttp://here/run",
+            "what": "task_failed",
+            "says": "als failed",
+            "link": "http://here/run",
+            "task": "als",
+        }
+    ]
     assert caplog.text.count("notice: als failed") == 3 and "hidden-word" not in caplog.text
     assert tell(here, replace(notice, matter=("dag", "another run", "Error")))
 
@@ -91,7 +99,8 @@ def test_no_id_of_a_person_leaves_and_long_messages_are_cut(here: Settings, list
 
 @pytest.mark.parametrize("address", ["http://127.0.0.1:1/x", "file:///etc/passwd", "nonsense", "http://[bad"])
 def test_an_address_that_does_not_work_fails_nobody_and_is_not_shown(
-        tmp_path: Path, address: str, caplog: pytest.LogCaptureFixture) -> None:
+    tmp_path: Path, address: str, caplog: pytest.LogCaptureFixture
+) -> None:
     here = Settings(home=tmp_path, webhook_url=Secret(address))
     assert not tell(here, Notice("late", "old lists", ("late", "r")))
     assert "did not take a notice" in caplog.text and address not in caplog.text

@@ -20,11 +20,22 @@ from pipelines.scoring.shards import score_arms
 from tests.planted.bundles import SMALL, learned_bundles, planted_bundles
 from tests.planted.world import world
 
-RANKER = {"name": "ranker", "salt": "m08", "surfaces": [s.value for s in Surface], "share": 0.6,
-          "arms": [{"name": "on", "weight": 1}, {"name": "off", "weight": 1, "settings": {"ranker": "off"}}]}
-ARMS: list[dict[str, Any]] = [{"ranker": "rules"}, {"ensemble_als_weight": 0.9, "ranker": "off"}, {"depth": 3},
-                              {"enable_als": False}, {"recency_days": 1.0, "ranker": "rules"},
-                              {"cold_start_threshold": 2, "ranker": "off"}, {"candidate_sources": "route"}]
+RANKER = {
+    "name": "ranker",
+    "salt": "m08",
+    "surfaces": [s.value for s in Surface],
+    "share": 0.6,
+    "arms": [{"name": "on", "weight": 1}, {"name": "off", "weight": 1, "settings": {"ranker": "off"}}],
+}
+ARMS: list[dict[str, Any]] = [
+    {"ranker": "rules"},
+    {"ensemble_als_weight": 0.9, "ranker": "off"},
+    {"depth": 3},
+    {"enable_als": False},
+    {"recency_days": 1.0, "ranker": "rules"},
+    {"cold_start_threshold": 2, "ranker": "off"},
+    {"candidate_sources": "route"},
+]
 
 
 def with_ranker(**changes: Any) -> Settings:
@@ -36,8 +47,9 @@ def same(one: RankedLists, other: RankedLists) -> bool:
 
 
 def everybody(recipe: Recipe) -> RankedLists:
-    return recommend(recipe, recipe.batch(recipe.owners.owners_of(recipe.surface), world().interactions),
-                     recipe.settings.depth)
+    return recommend(
+        recipe, recipe.batch(recipe.owners.owners_of(recipe.surface), world().interactions), recipe.settings.depth
+    )
 
 
 @pytest.mark.parametrize("surface", list(Surface))

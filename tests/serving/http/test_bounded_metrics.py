@@ -21,8 +21,18 @@ from serving.http.events import EARNED_EXPERIMENTS, EARNED_RATES, earned
 AT = f"/api/recommendations/{Surface.STARTUPS_FOR_DEVELOPER}"
 Start, Publish, Person = Callable[..., Flask], Callable[..., str], Callable[[Role, int], str]
 #: Every label of our numbers, and how many values it may take at most.
-VALUES_MOST = {"endpoint": 20, "status": 20, "surface": 8, "route": 8, "method": 8, "source": 4, "why": 4, "type": 24,
-               "code": 40, "le": 20}
+VALUES_MOST = {
+    "endpoint": 20,
+    "status": 20,
+    "surface": 8,
+    "route": 8,
+    "method": 8,
+    "source": 4,
+    "why": 4,
+    "type": 24,
+    "code": 40,
+    "le": 20,
+}
 
 
 def series(text: str) -> set[str]:
@@ -32,8 +42,17 @@ def series(text: str) -> set[str]:
 def ask_everything(app: Flask, person: Person, n: int) -> None:
     """What everybody asks, and what nobody should."""
     client = app.test_client()
-    for path in (f"{AT}/{person(Role.DEVELOPER, 4)}", f"{AT}/popular", f"{AT}/trending", "/health", f"{AT}/{n}",
-                 f"{AT}/{uuid.uuid4()}", f"/odd/{n}", f"{AT}/popular?limit={n + 1000}", f"{AT}/popular?stage={n}"):
+    for path in (
+        f"{AT}/{person(Role.DEVELOPER, 4)}",
+        f"{AT}/popular",
+        f"{AT}/trending",
+        "/health",
+        f"{AT}/{n}",
+        f"{AT}/{uuid.uuid4()}",
+        f"/odd/{n}",
+        f"{AT}/popular?limit={n + 1000}",
+        f"{AT}/popular?stage={n}",
+    ):
         for method in ("GET", "POST", f"ODD{n}"):
             client.open(path, method=method)
     for event in ({"event_id": str(n)}, {"event_id": str(n), "type": f"odd{n}"}, {f"field{n}": 1}):
@@ -81,11 +100,24 @@ def test_experiments_and_their_editions_are_bounded(editions: int) -> None:
     arms = [(f"e{n % 50}", f"{n:08x}", arm) for n in range(50 * editions) for arm in ("a", "b")]
     told = {
         "made_at": day.isoformat(),
-        "by": {"method": [], "route": [], "surface": [], "release": [group(f"r{n}") for n in range(500)],
-               "arm": [group(f"{e}/{arm}", experiment=e, edition=edition, arm=arm) for e, edition, arm in arms]},
-        "experiments": [{"name": e, "edition": edition, "since": str(day.date()), "sample_ratio": {"p": 0.5},
-                         "until": str((day + timedelta(days=n // 2)).date())}
-                        for n, (e, edition, arm) in enumerate(arms) if arm == "a"],
+        "by": {
+            "method": [],
+            "route": [],
+            "surface": [],
+            "release": [group(f"r{n}") for n in range(500)],
+            "arm": [group(f"{e}/{arm}", experiment=e, edition=edition, arm=arm) for e, edition, arm in arms],
+        },
+        "experiments": [
+            {
+                "name": e,
+                "edition": edition,
+                "since": str(day.date()),
+                "sample_ratio": {"p": 0.5},
+                "until": str((day + timedelta(days=n // 2)).date()),
+            }
+            for n, (e, edition, arm) in enumerate(arms)
+            if arm == "a"
+        ],
     }
     samples = [(s.name, tuple(sorted(s.labels.items()))) for m in earned(json.dumps(told).encode()) for s in m.samples]
     assert len(samples) == len(set(samples)), "two series of one name and labels: Prometheus takes neither"

@@ -67,16 +67,29 @@ def refused(answer: TestResponse, status: int) -> str:
     return error["code"]
 
 
-@pytest.mark.parametrize(("chosen", "host", "asks"), [
-    ("auto", "127.0.0.1", False), ("auto", "127.8.0.1", False), ("auto", "::1", False), ("auto", "[::1]", False),
-    ("auto", "localhost", False), ("auto", "0.0.0.0", True), ("auto", "::", True), ("auto", "10.0.0.5", True),
-    ("auto", "reader.example", True), ("on", "127.0.0.1", True), ("off", "0.0.0.0", False)])
+@pytest.mark.parametrize(
+    ("chosen", "host", "asks"),
+    [
+        ("auto", "127.0.0.1", False),
+        ("auto", "127.8.0.1", False),
+        ("auto", "::1", False),
+        ("auto", "[::1]", False),
+        ("auto", "localhost", False),
+        ("auto", "0.0.0.0", True),
+        ("auto", "::", True),
+        ("auto", "10.0.0.5", True),
+        ("auto", "reader.example", True),
+        ("on", "127.0.0.1", True),
+        ("off", "0.0.0.0", False),
+    ],
+)
 def test_keys_are_asked_for_where_the_reader_listens_beyond_loopback(chosen: str, host: str, asks: bool) -> None:
     assert replace(Settings(), api_keys=chosen, reader_host=host).asks_for_keys is asks
 
 
-def test_off_everybody_may_ask_and_is_called_open(start: Start, publish: Publish,
-                                                  caplog: pytest.LogCaptureFixture) -> None:
+def test_off_everybody_may_ask_and_is_called_open(
+    start: Start, publish: Publish, caplog: pytest.LogCaptureFixture
+) -> None:
     publish()
     caplog.set_level(logging.INFO)
     app = start()
@@ -90,22 +103,31 @@ def test_every_endpoint_says_what_it_needs(start: Start) -> None:
     assert there <= set(NEEDS)
 
 
-def test_without_a_key_only_probes_and_the_description_answer(start: Start, publish: Publish, asking: Settings,
-                                                              hold: Callable[..., None]) -> None:
+def test_without_a_key_only_probes_and_the_description_answer(
+    start: Start, publish: Publish, asking: Settings, hold: Callable[..., None]
+) -> None:
     publish()
     hold(made(Scope.READ)[0])
     app = start(asking)
     for path in ("/health/live", "/health/ready", "/openapi.json"):
         assert ask(app, path).status_code == 200
-    for path in (f"{AT}/popular", f"{AT}/trending", f"{AT}/{uuid.uuid4()}", f"{AT}/nonsense", "/health", "/metrics",
-                 "/nowhere"):
+    for path in (
+        f"{AT}/popular",
+        f"{AT}/trending",
+        f"{AT}/{uuid.uuid4()}",
+        f"{AT}/nonsense",
+        "/health",
+        "/metrics",
+        "/nowhere",
+    ):
         assert refused(ask(app, path), 401) == "key_missing", path
     assert refused(ask(app, f"{AT}/many", method="POST"), 401) == "key_missing"
     assert refused(ask(app, f"{AT}/popular", method="DELETE"), 401) == "key_missing"
 
 
-def test_a_key_opens_what_its_scopes_say(start: Start, publish: Publish, asking: Settings, person: Person,
-                                         hold: Callable[..., None]) -> None:
+def test_a_key_opens_what_its_scopes_say(
+    start: Start, publish: Publish, asking: Settings, person: Person, hold: Callable[..., None]
+) -> None:
     publish()
     keys = {s: made(s) for s in Scope}
     hold(*(k for k, _ in keys.values()))
@@ -117,16 +139,19 @@ def test_a_key_opens_what_its_scopes_say(start: Start, publish: Publish, asking:
     assert refused(ask(app, "/nowhere", keys[Scope.EVENTS][1]), 404) == "not_found"
 
 
-def test_events_need_their_scope_and_what_is_not_listed_needs_admin(start: Start, asking: Settings,
-                                                                    hold: Callable[..., None]) -> None:
+def test_events_need_their_scope_and_what_is_not_listed_needs_admin(
+    start: Start, asking: Settings, hold: Callable[..., None]
+) -> None:
     keys = {s: made(s) for s in Scope}
     hold(*(k for k, _ in keys.values()))
     app = start(asking)
     if not any(r.endpoint == "events" for r in app.url_map.iter_rules()):
         app.add_url_rule("/api/events", "events", lambda: g.caller, methods=["POST"])
     app.add_url_rule("/forgotten", "forgotten", lambda: g.caller)
-    opened = {path: [s for s in Scope if ask(app, path, keys[s][1], method).status_code not in (401, 403)]
-              for path, method in (("/api/events", "POST"), ("/forgotten", "GET"))}
+    opened = {
+        path: [s for s in Scope if ask(app, path, keys[s][1], method).status_code not in (401, 403)]
+        for path, method in (("/api/events", "POST"), ("/forgotten", "GET"))
+    }
     assert opened == {"/api/events": [Scope.EVENTS, Scope.ADMIN], "/forgotten": [Scope.ADMIN]}
     assert ask(app, "/forgotten", keys[Scope.ADMIN][1]).text == keys[Scope.ADMIN][0].id
 
@@ -141,8 +166,12 @@ def test_wrong_expired_and_revoked_keys_are_refused_and_never_repeated(
     hold(good[0], expired[0])
     app = start(asking)
     wrong = good[1][:-1] + ("A" if good[1][-1] != "A" else "B")
-    for key, code in ((wrong, "key_unknown"), (revoked[1], "key_unknown"), ("x" * 5000, "key_unknown"),
-                      (expired[1], "key_expired")):
+    for key, code in (
+        (wrong, "key_unknown"),
+        (revoked[1], "key_unknown"),
+        ("x" * 5000, "key_unknown"),
+        (expired[1], "key_expired"),
+    ):
         answer = ask(app, f"{AT}/popular", key)
         assert refused(answer, 401) == code
         assert key not in answer.text and key not in caplog.text
@@ -151,8 +180,9 @@ def test_wrong_expired_and_revoked_keys_are_refused_and_never_repeated(
     assert good[1] not in caplog.text
 
 
-def test_keys_come_and_go_without_a_restart_and_without_redis(start: Start, publish: Publish, asking: Settings,
-                                                              hold: Callable[..., None]) -> None:
+def test_keys_come_and_go_without_a_restart_and_without_redis(
+    start: Start, publish: Publish, asking: Settings, hold: Callable[..., None]
+) -> None:
     publish()
     app = start(asking)
     old, new = made(Scope.READ), made(Scope.READ)
@@ -166,8 +196,9 @@ def test_keys_come_and_go_without_a_restart_and_without_redis(start: Start, publ
     assert found == [[401, 401], [200, 401], [200, 200], [401, 200], [401, 401]]
 
 
-def test_without_a_file_the_reader_refuses_and_says_how_to_make_a_key(start: Start, publish: Publish, asking: Settings,
-                                                                      caplog: pytest.LogCaptureFixture) -> None:
+def test_without_a_file_the_reader_refuses_and_says_how_to_make_a_key(
+    start: Start, publish: Publish, asking: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
     publish()
     app = start(asking)
     answer = ask(app, f"{AT}/popular", made(Scope.READ)[1])
@@ -178,8 +209,12 @@ def test_without_a_file_the_reader_refuses_and_says_how_to_make_a_key(start: Sta
 
 @pytest.mark.parametrize("damage", ["broken", "readable by others"])
 def test_a_file_that_cannot_be_trusted_is_not_taken_over(
-    start: Start, publish: Publish, asking: Settings, hold: Callable[..., None], damage: str,
-    caplog: pytest.LogCaptureFixture
+    start: Start,
+    publish: Publish,
+    asking: Settings,
+    hold: Callable[..., None],
+    damage: str,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     publish()
     good, smuggled = made(Scope.READ), made(Scope.ADMIN)
@@ -195,8 +230,9 @@ def test_a_file_that_cannot_be_trusted_is_not_taken_over(
     assert [ask(app, f"{AT}/popular", k).status_code for k in (good[1], smuggled[1])] == [401, 200]
 
 
-def test_the_first_key_of_a_reader_that_listens_beyond_loopback(publish: Publish, served: Callable[..., int],
-                                                                settings: Settings) -> None:
+def test_the_first_key_of_a_reader_that_listens_beyond_loopback(
+    publish: Publish, served: Callable[..., int], settings: Settings
+) -> None:
     """As an operator meets it: nobody may ask, one command makes a key, two processes take it, another ends it."""
     publish()
     port = served(MATCHBOOK_READER_HOST="0.0.0.0")
@@ -211,8 +247,14 @@ def test_the_first_key_of_a_reader_that_listens_beyond_loopback(publish: Publish
 
     def keys(*words: str) -> dict[str, str]:
         environment = os.environ | {"MATCHBOOK_HOME": str(settings.home)}
-        done = subprocess.run([sys.executable, "-m", "pipelines", "keys", *words], cwd=ROOT, env=environment,
-                              capture_output=True, text=True, check=True)
+        done = subprocess.run(
+            [sys.executable, "-m", "pipelines", "keys", *words],
+            cwd=ROOT,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
         return json.loads(done.stdout)
 
     assert {status() for _ in range(8)} == {401}

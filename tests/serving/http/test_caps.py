@@ -38,8 +38,13 @@ def test_a_long_body_is_413_on_any_route(app: Flask) -> None:
 def test_a_long_body_of_unknown_length_is_413_too(served: Callable[..., int], publish: Publish) -> None:
     publish()
     connection = http.client.HTTPConnection("127.0.0.1", served(), timeout=10)
-    connection.request("POST", f"{AT}/many", body=iter([b"x" * 30_000] * 3), encode_chunked=True,
-                       headers={"Transfer-Encoding": "chunked", "Content-Type": "application/json"})
+    connection.request(
+        "POST",
+        f"{AT}/many",
+        body=iter([b"x" * 30_000] * 3),
+        encode_chunked=True,
+        headers={"Transfer-Encoding": "chunked", "Content-Type": "application/json"},
+    )
     answer = connection.getresponse()
     assert answer.status == 413, answer.read()
     assert b"body_too_large" in answer.read()
@@ -53,8 +58,12 @@ def test_a_long_address_is_414_and_two_hundred_excluded_ids_are_not_long(
     assert app.test_client().get(f"{AT}/popular?exclude={ids}").status_code == 200
     assert refused(app, f"{AT}/popular?exclude={ids}&category={'x' * 600}") == (414, "url_too_long")
     connection = http.client.HTTPConnection("127.0.0.1", served(), timeout=10)
-    for query, status in ((f"exclude={ids}", 200), (f"category={'x' * 8_000}", 414), (f"category={'x' * 20_000}", 414),
-                          (f"category={'x' * 80_000}", 431)):
+    for query, status in (
+        (f"exclude={ids}", 200),
+        (f"category={'x' * 8_000}", 414),
+        (f"category={'x' * 20_000}", 414),
+        (f"category={'x' * 80_000}", 431),
+    ):
         connection.request("GET", f"{AT}/popular?{query}")
         answer = connection.getresponse()
         assert (answer.status, b"Traceback" in answer.read()) == (status, False)

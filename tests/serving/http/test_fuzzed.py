@@ -37,8 +37,14 @@ def fuzz(operation: Any, mode: Any) -> int:
     """Generated calls of one operation; gives how many."""
     calls = 0
 
-    @effort(max_examples=EXAMPLES, derandomize=True, database=None, deadline=None, phases=[Phase.generate],
-            suppress_health_check=list(HealthCheck))
+    @effort(
+        max_examples=EXAMPLES,
+        derandomize=True,
+        database=None,
+        deadline=None,
+        phases=[Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )
     @given(case=operation.as_strategy(generation_mode=mode))
     def one(case: Any) -> None:
         nonlocal calls

@@ -62,8 +62,9 @@ def test_an_owners_list_is_asked_for_again_and_shared_lists_may_be_half_a_minute
         assert get(app, f"{AT}/{tail}", answer.headers["ETag"]).status_code == 304
 
 
-def test_live_and_degraded_lists_are_not_to_be_kept(start: Start, publish: Publish, rows: str, execute: Execute,
-                                                    settings: Settings, person: Person) -> None:
+def test_live_and_degraded_lists_are_not_to_be_kept(
+    start: Start, publish: Publish, rows: str, execute: Execute, settings: Settings, person: Person
+) -> None:
     release, newcomer = publish(), str(uuid.uuid4())
     execute("INSERT INTO users (id, role, interests) VALUES (%s, 'developer', 'games')", newcomer)
     app = start()
@@ -77,11 +78,22 @@ def test_live_and_degraded_lists_are_not_to_be_kept(start: Start, publish: Publi
         assert "ETag" not in answer.headers
 
 
-@pytest.mark.parametrize(("path", "status"), [
-    ("/health", 200), ("/health/live", 200), ("/health/ready", 200), ("/metrics", 200), ("/openapi.json", 200),
-    (f"{AT}/popular", 200), (f"{AT}/42", 400), ("/nowhere", 404)])
-def test_every_answer_keeps_a_browser_from_harm(start: Start, publish: Publish, rows: str, path: str,
-                                                status: int) -> None:
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        ("/health", 200),
+        ("/health/live", 200),
+        ("/health/ready", 200),
+        ("/metrics", 200),
+        ("/openapi.json", 200),
+        (f"{AT}/popular", 200),
+        (f"{AT}/42", 400),
+        ("/nowhere", 404),
+    ],
+)
+def test_every_answer_keeps_a_browser_from_harm(
+    start: Start, publish: Publish, rows: str, path: str, status: int
+) -> None:
     publish()
     answer = get(start(), path)
     assert answer.status_code == status

@@ -26,27 +26,82 @@ AT = f"/api/recommendations/{Surface.STARTUPS_FOR_DEVELOPER}"
 OWNER = "3f2b8c1e-9d4a-4c57-8e21-0b6f5d9a7c10"
 Start, Publish = Callable[..., Flask], Callable[..., str]
 EVENT = {"event_id": "e", "user_id": OWNER, "startup_id": OWNER, "type": "click", "at": "2024-05-01T00:00:00Z"}
-PATHS = (f"{AT}/{OWNER}", f"{AT}/popular", f"{AT}/many", "/api/events", "/health/live", "/api/releases", "/",
-         "/metrics", f"/api/explain/{AT[21:]}/{OWNER}", f"/api/find/{AT[21:]}/owners",
-         f"/api/compare/{AT[21:]}/{OWNER}")
+PATHS = (
+    f"{AT}/{OWNER}",
+    f"{AT}/popular",
+    f"{AT}/many",
+    "/api/events",
+    "/health/live",
+    "/api/releases",
+    "/",
+    "/metrics",
+    f"/api/explain/{AT[21:]}/{OWNER}",
+    f"/api/find/{AT[21:]}/owners",
+    f"/api/compare/{AT[21:]}/{OWNER}",
+)
 NAMES = ("limit", "offset", "category", "field", "type", "location", "stage", "exclude", "q", "item", "release", "x")
-ODD = ("", "\0", "%00", "../../etc/passwd", "..%2f..%2f", "a\r\nSet-Cookie: x=1", "\ud800", "\uff19", "1e9", "-1",
-       "NaN", "9" * 5000, "'; DROP TABLE users; --", "<script>", "\u202e", "é", "%", "%zz", "%ff", "{}", "[]",
-       OWNER, OWNER.upper())
+ODD = (
+    "",
+    "\0",
+    "%00",
+    "../../etc/passwd",
+    "..%2f..%2f",
+    "a\r\nSet-Cookie: x=1",
+    "\ud800",
+    "\uff19",
+    "1e9",
+    "-1",
+    "NaN",
+    "9" * 5000,
+    "'; DROP TABLE users; --",
+    "<script>",
+    "\u202e",
+    "é",
+    "%",
+    "%zz",
+    "%ff",
+    "{}",
+    "[]",
+    OWNER,
+    OWNER.upper(),
+)
 EVENTS = json.dumps({"events": [EVENT]})
 BODIES = (
-    b"", b"{", b"null", b"\xff\xfe", b"[" * 60_000, b'{"a":' * 12_000, b'{"ids":' + b"[" * 900 + b"]" * 900 + b"}",
+    b"",
+    b"{",
+    b"null",
+    b"\xff\xfe",
+    b"[" * 60_000,
+    b'{"a":' * 12_000,
+    b'{"ids":' + b"[" * 900 + b"]" * 900 + b"}",
     b'{"events":[' + b'{"a":' * 900 + b"1" + b"}" * 900 + b"]}",
     b'{"events":[{"event_id":' + b"[" * 900 + b"]" * 900 + b"}]}",
-    b'{"ids":[NaN]}', b'{"ids":[1e400]}', b'{"ids":' + b"9" * 5000 + b"}", b'{"ids":["\\ud800"]}',
-    b'{"events":[{"event_id":"\\ud800","\\ud800":1}]}', b'{"events":[{"event_id":"\\u0000"}]}',
+    b'{"ids":[NaN]}',
+    b'{"ids":[1e400]}',
+    b'{"ids":' + b"9" * 5000 + b"}",
+    b'{"ids":["\\ud800"]}',
+    b'{"events":[{"event_id":"\\ud800","\\ud800":1}]}',
+    b'{"events":[{"event_id":"\\u0000"}]}',
     b'{"ids":[],"ids":["x"]}',
-    EVENTS.encode("utf-16"), b"\xef\xbb\xbf" + EVENTS.encode(), gzip.compress(EVENTS.encode()), EVENTS.encode(),
-    json.dumps({"ids": [OWNER]}).encode(), EVENTS.replace("2024", "99999").encode(),
+    EVENTS.encode("utf-16"),
+    b"\xef\xbb\xbf" + EVENTS.encode(),
+    gzip.compress(EVENTS.encode()),
+    EVENTS.encode(),
+    json.dumps({"ids": [OWNER]}).encode(),
+    EVENTS.replace("2024", "99999").encode(),
     EVENTS.replace("05-01", "13-01").encode(),
 )
-KINDS = ("application/json", "application/json; charset=utf-7", "text/plain", "multipart/form-data; boundary=x", "",
-         "/", "application/x-www-form-urlencoded", "\xff", "application/json" * 50)
+KINDS = (
+    "application/json",
+    "application/json; charset=utf-7",
+    "text/plain",
+    "multipart/form-data; boundary=x",
+    "",
+    "/",
+    "application/x-www-form-urlencoded",
+    "\xff",
+    "application/json" * 50,
+)
 METHODS = ("GET", "POST", "HEAD", "OPTIONS", "PUT", "TRACE", "CONNECT", "PURGE", "get", "\xff", "A" * 300)
 
 
@@ -54,24 +109,43 @@ def values(like: dict[str, Any]) -> st.SearchStrategy[Any]:
     """JSON of about the right shape, with anything in the place of a field's value."""
     leaf = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20) | st.sampled_from(ODD)
     any_value = st.recursive(
-        leaf, lambda v: st.lists(v, max_size=3) | st.dictionaries(st.text(max_size=9), v, max_size=3), max_leaves=6)
+        leaf, lambda v: st.lists(v, max_size=3) | st.dictionaries(st.text(max_size=9), v, max_size=3), max_leaves=6
+    )
     return st.fixed_dictionaries({k: st.just(v) | any_value for k, v in like.items()}, optional={"odd": any_value})
 
 
 TEXT = st.sampled_from(ODD) | st.text(max_size=30)
-BODY = st.sampled_from(BODIES) | st.binary(max_size=60) | st.one_of(
-    values({"ids": [OWNER]}), values({"events": [EVENT]}), values(EVENT).map(lambda e: {"events": [e]})
-).map(lambda v: json.dumps(v).encode())
+BODY = (
+    st.sampled_from(BODIES)
+    | st.binary(max_size=60)
+    | st.one_of(
+        values({"ids": [OWNER]}), values({"events": [EVENT]}), values(EVENT).map(lambda e: {"events": [e]})
+    ).map(lambda v: json.dumps(v).encode())
+)
 
 
-def asked(app: Flask, method: str, path: str, query: str, body: bytes, kind: str,
-          headers: dict[str, str]) -> tuple[int, bytes]:
+def asked(
+    app: Flask, method: str, path: str, query: str, body: bytes, kind: str, headers: dict[str, str]
+) -> tuple[int, bytes]:
     """What a WSGI server would be answered."""
-    environ = {"REQUEST_METHOD": method, "SCRIPT_NAME": "", "PATH_INFO": path, "QUERY_STRING": query,
-               "SERVER_NAME": "x", "SERVER_PORT": "80", "SERVER_PROTOCOL": "HTTP/1.1", "wsgi.version": (1, 0),
-               "wsgi.url_scheme": "http",
-               "wsgi.input": io.BytesIO(body), "wsgi.errors": io.StringIO(), "wsgi.multithread": True,
-               "wsgi.multiprocess": True, "wsgi.run_once": False, "CONTENT_TYPE": kind, **headers}
+    environ = {
+        "REQUEST_METHOD": method,
+        "SCRIPT_NAME": "",
+        "PATH_INFO": path,
+        "QUERY_STRING": query,
+        "SERVER_NAME": "x",
+        "SERVER_PORT": "80",
+        "SERVER_PROTOCOL": "HTTP/1.1",
+        "wsgi.version": (1, 0),
+        "wsgi.url_scheme": "http",
+        "wsgi.input": io.BytesIO(body),
+        "wsgi.errors": io.StringIO(),
+        "wsgi.multithread": True,
+        "wsgi.multiprocess": True,
+        "wsgi.run_once": False,
+        "CONTENT_TYPE": kind,
+        **headers,
+    }
     if body:
         environ["CONTENT_LENGTH"] = str(len(body))
     said: list[int] = []
@@ -90,14 +164,32 @@ def test_no_bent_request_is_a_defect(start: Start, publish: Publish, rows: str) 
     app = start()
 
     @effort(max_examples=600, derandomize=True, database=None, deadline=None, suppress_health_check=list(HealthCheck))
-    @given(st.sampled_from(METHODS),
-           st.sampled_from(PATHS) | TEXT.map(lambda t: f"/{t}") | TEXT.map(lambda t: f"{AT}/{t}"),
-           st.lists(st.tuples(st.sampled_from(NAMES) | TEXT, TEXT), max_size=3), BODY, st.sampled_from(KINDS),
-           st.dictionaries(st.sampled_from(("HTTP_IF_NONE_MATCH", "HTTP_X_API_KEY", "HTTP_HOST", "HTTP_ACCEPT",
-                                            "HTTP_CONTENT_ENCODING", "HTTP_COOKIE", "HTTP_RANGE", "HTTP_EXPECT")),
-                           st.sampled_from((*ODD[1:], '"' * 50, "gzip", "W/", "*", ",,,", "bytes=0-")), max_size=2))
-    def one(method: str, path: str, query: list[tuple[str, str]], body: bytes, kind: str,
-            headers: dict[str, str]) -> None:
+    @given(
+        st.sampled_from(METHODS),
+        st.sampled_from(PATHS) | TEXT.map(lambda t: f"/{t}") | TEXT.map(lambda t: f"{AT}/{t}"),
+        st.lists(st.tuples(st.sampled_from(NAMES) | TEXT, TEXT), max_size=3),
+        BODY,
+        st.sampled_from(KINDS),
+        st.dictionaries(
+            st.sampled_from(
+                (
+                    "HTTP_IF_NONE_MATCH",
+                    "HTTP_X_API_KEY",
+                    "HTTP_HOST",
+                    "HTTP_ACCEPT",
+                    "HTTP_CONTENT_ENCODING",
+                    "HTTP_COOKIE",
+                    "HTTP_RANGE",
+                    "HTTP_EXPECT",
+                )
+            ),
+            st.sampled_from((*ODD[1:], '"' * 50, "gzip", "W/", "*", ",,,", "bytes=0-")),
+            max_size=2,
+        ),
+    )
+    def one(
+        method: str, path: str, query: list[tuple[str, str]], body: bytes, kind: str, headers: dict[str, str]
+    ) -> None:
         spelt = "&".join(f"{quote(n, errors='surrogatepass')}={quote(v, errors='surrogatepass')}" for n, v in query)
         bytes_of = path.encode("utf-8", "surrogatepass").decode("latin-1")
         told = {n: v.encode("utf-8", "surrogatepass").decode("latin-1") for n, v in headers.items()}
@@ -115,8 +207,9 @@ def test_no_odd_body_is_a_defect(start: Start, publish: Publish) -> None:
             check(*asked(app, "POST", path, "", body, "application/json", {}))
 
 
-def test_no_bytes_on_a_socket_are_a_defect(publish: Publish, served: Callable[..., int],
-                                           person: Callable[[Role, int], str]) -> None:
+def test_no_bytes_on_a_socket_are_a_defect(
+    publish: Publish, served: Callable[..., int], person: Callable[[Role, int], str]
+) -> None:
     publish()
     port = served()
     client, rng = Client(port), random.Random(0)
@@ -147,11 +240,17 @@ def test_what_the_server_itself_refuses_is_no_defect(publish: Publish, served: C
         return said
 
     last = b"Host: x\r\nConnection: close\r\n"
-    for sent in (b"\x16\x03\x01\x02\x00\x01", b"\0" * 100, b"GET\r\n\r\n", b"GET / HTTP/9.9\r\n\r\n",
-                 b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", b"GET / HTTP/1.1\r\n bad: x\r\n\r\n",
-                 b"GET / HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n",
-                 b"POST /api/events HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nhello",
-                 b"GET / HTTP/1.1\r\n" + b"".join(b"A%d: b\r\n" % n for n in range(500)) + b"\r\n"):
+    for sent in (
+        b"\x16\x03\x01\x02\x00\x01",
+        b"\0" * 100,
+        b"GET\r\n\r\n",
+        b"GET / HTTP/9.9\r\n\r\n",
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+        b"GET / HTTP/1.1\r\n bad: x\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n",
+        b"POST /api/events HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nhello",
+        b"GET / HTTP/1.1\r\n" + b"".join(b"A%d: b\r\n" % n for n in range(500)) + b"\r\n",
+    ):
         said = raw(sent)
         assert not said or said[9:12] in (b"400", b"404", b"414", b"431", b"505"), (sent[:60], said[:200])
     cut_off = b"POST /api/events HTTP/1.1\r\n" + last + b"Content-Length: 50\r\n\r\n{"

@@ -17,8 +17,11 @@ Publish, Start = Callable[..., str], Callable[..., Flask]
 def test_every_route_is_described_and_every_description_is_a_route(start: Start) -> None:
     app = start()
     described = app.test_client().get("/openapi.json").get_json()
-    routes = {(r.rule.replace("<owner>", "{owner}"), m.lower()) for r in app.url_map.iter_rules()
-              for m in (r.methods or set()) - {"HEAD", "OPTIONS"}}
+    routes = {
+        (r.rule.replace("<owner>", "{owner}"), m.lower())
+        for r in app.url_map.iter_rules()
+        for m in (r.methods or set()) - {"HEAD", "OPTIONS"}
+    }
     assert {(path, method) for path, operations in described["paths"].items() for method in operations} == routes
 
 
@@ -36,8 +39,9 @@ def test_every_reference_leads_somewhere(start: Start) -> None:
             place = place[step]
 
 
-def test_real_answers_are_as_described(start: Start, publish: Publish, rows: str, person: Callable[[Role, int], str],
-                                       company: Callable[[int], str]) -> None:
+def test_real_answers_are_as_described(
+    start: Start, publish: Publish, rows: str, person: Callable[[Role, int], str], company: Callable[[int], str]
+) -> None:
     client = start().test_client()
     described = client.get("/openapi.json").get_json()
 

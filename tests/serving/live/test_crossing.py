@@ -50,23 +50,39 @@ def act(settings: Settings, execute: Execute, planted: World) -> Act:
                 at = datetime(2020, 5, first + i + 1, tzinfo=UTC)
                 client.hset(key, uuid.UUID(startup).bytes, since_value(2, int(at.timestamp() * 1e6)))
                 if drained:
-                    execute("INSERT INTO user_interactions VALUES (%s, %s, 'like', %s)", owner, str(startup),
-                            f"2020-05-{first + i + 1:02d}")
+                    execute(
+                        "INSERT INTO user_interactions VALUES (%s, %s, 'like', %s)",
+                        owner,
+                        str(startup),
+                        f"2020-05-{first + i + 1:02d}",
+                    )
 
     return like
 
 
-@pytest.mark.parametrize(("surface", "count", "more", "crossed"), [
-    (SURFACE, 1, 3, False), (SURFACE, 1, 4, True), (SURFACE, 4, 1, True), (SURFACE, 5, 14, False),
-    (SURFACE, 5, 15, True), (SURFACE, 0, 100, True), (SURFACE, 20, 100, False), (SURFACE, 4, 0, False),
-    (Surface.DEVELOPERS_FOR_STARTUP, 4, 1, True), (Surface.DEVELOPERS_FOR_STARTUP, 5, 100, False)])
+@pytest.mark.parametrize(
+    ("surface", "count", "more", "crossed"),
+    [
+        (SURFACE, 1, 3, False),
+        (SURFACE, 1, 4, True),
+        (SURFACE, 4, 1, True),
+        (SURFACE, 5, 14, False),
+        (SURFACE, 5, 15, True),
+        (SURFACE, 0, 100, True),
+        (SURFACE, 20, 100, False),
+        (SURFACE, 4, 0, False),
+        (Surface.DEVELOPERS_FOR_STARTUP, 4, 1, True),
+        (Surface.DEVELOPERS_FOR_STARTUP, 5, 100, False),
+    ],
+)
 def test_who_may_be_routed_otherwise(surface: Surface, count: int, more: int, crossed: bool) -> None:
     assert may_be_routed_otherwise(surface, count, more, Settings()) is crossed
     assert may_be_routed_otherwise(Surface.DEVELOPERS_FOR_STARTUP, 5, 15, replace(Settings(), founder_ensemble=True))
 
 
-def test_a_cold_owner_who_became_warm_is_answered_live_by_als(start: Start, publish: Publish, cold: str, act: Act,
-                                                              planted: World) -> None:
+def test_a_cold_owner_who_became_warm_is_answered_live_by_als(
+    start: Start, publish: Publish, cold: str, act: Act, planted: World
+) -> None:
     publish()
     app = start()
     before = ask(app, cold)
@@ -118,8 +134,13 @@ def test_a_live_list_that_is_behind_its_owner_is_made_again_once_a_minute(
 
 
 def test_a_live_list_that_is_behind_answers_where_no_newer_comes(
-    start: Start, publish: Publish, rows: str, execute: Execute, act: Act, settings: Settings,
-    monkeypatch: pytest.MonkeyPatch
+    start: Start,
+    publish: Publish,
+    rows: str,
+    execute: Execute,
+    act: Act,
+    settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     release, newcomer = publish(), str(uuid.uuid4())
     execute("INSERT INTO users (id, role, interests) VALUES (%s, 'developer', 'games')", newcomer)
@@ -135,14 +156,17 @@ def test_a_live_list_that_is_behind_answers_where_no_newer_comes(
     assert (body["degraded"], body["source"]) == (True, "live")
 
 
-def test_several_at_once_are_each_answered_by_where_they_stand(start: Start, publish: Publish, cold: str, act: Act,
-                                                               person: Callable[[Role, int], str]) -> None:
+def test_several_at_once_are_each_answered_by_where_they_stand(
+    start: Start, publish: Publish, cold: str, act: Act, person: Callable[[Role, int], str]
+) -> None:
     publish()
     app, warm = start(), person(Role.DEVELOPER, 4)
     act(cold, group=1, first=0, n=6)
     body = app.test_client().post(f"/api/recommendations/{SURFACE}/many", json={"ids": [cold, warm]}).get_json()
     assert {o: (a["route"], a["source"]) for o, a in body["lists"].items()} == {
-        cold: ("als", "live"), warm: ("als", "cache")}
+        cold: ("als", "live"),
+        warm: ("als", "cache"),
+    }
 
 
 def test_what_was_posted_but_not_drained_is_no_reason_to_compute_again_and_again(

@@ -63,11 +63,13 @@ class Reads:
             self.calls += 1
             assert self.gate.wait(10)
             return real(*given)
+
         return read
 
 
-def test_two_processes_that_miss_one_list_compute_it_once(start: Start, publish: Publish, newcomer: str,
-                                                          monkeypatch: pytest.MonkeyPatch) -> None:
+def test_two_processes_that_miss_one_list_compute_it_once(
+    start: Start, publish: Publish, newcomer: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     publish()
     apps = [start(), start()]
     reads = Reads(monkeypatch, *apps)
@@ -112,8 +114,12 @@ def test_a_process_that_died_at_it_is_waited_for_only_as_long_as_its_lease(
 
 
 def test_a_lease_that_was_lost_is_not_given_up_for_its_next_holder(
-    start: Start, publish: Publish, newcomer: str, settings: Settings, client: redis.Redis,
-    monkeypatch: pytest.MonkeyPatch
+    start: Start,
+    publish: Publish,
+    newcomer: str,
+    settings: Settings,
+    client: redis.Redis,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     release = publish()
     app, key = start(), Keys(settings.namespace).flight(release, SURFACE, newcomer)
@@ -130,8 +136,12 @@ def test_a_lease_that_was_lost_is_not_given_up_for_its_next_holder(
 
 
 def test_a_failure_rests_for_everybody_and_is_tried_again(
-    start: Start, publish: Publish, newcomer: str, settings: Settings, client: redis.Redis,
-    monkeypatch: pytest.MonkeyPatch
+    start: Start,
+    publish: Publish,
+    newcomer: str,
+    settings: Settings,
+    client: redis.Redis,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     release = publish()
     apps, calls, real = [start(), start()], [], {}
@@ -156,8 +166,9 @@ def test_a_failure_rests_for_everybody_and_is_tried_again(
         time.sleep(0.1)
 
 
-def test_without_redis_there_is_one_computation_a_process(start: Start, publish: Publish, newcomer: str,
-                                                          monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_redis_there_is_one_computation_a_process(
+    start: Start, publish: Publish, newcomer: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     publish()
     apps = [start(), start()]
     reads = Reads(monkeypatch, *apps)
@@ -173,8 +184,9 @@ def test_without_redis_there_is_one_computation_a_process(start: Start, publish:
     assert all((b["source"], b["degraded"]) == ("live", True) for b in bodies)
 
 
-def test_what_cannot_be_computed_leaves_nothing_behind(start: Start, publish: Publish, newcomer: str,
-                                                       monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_cannot_be_computed_leaves_nothing_behind(
+    start: Start, publish: Publish, newcomer: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     publish()
     app = start()
     monkeypatch.setattr(reader(app).database, "owner", lambda *_: 1 / 0)
@@ -182,8 +194,9 @@ def test_what_cannot_be_computed_leaves_nothing_behind(start: Start, publish: Pu
     assert len(reader(app).live.flights) == 0
 
 
-def test_the_processes_compute_one_list_for_many_who_ask_at_once(publish: Publish, newcomer: str,
-                                                                       served: Callable[..., int]) -> None:
+def test_the_processes_compute_one_list_for_many_who_ask_at_once(
+    publish: Publish, newcomer: str, served: Callable[..., int]
+) -> None:
     publish()
     port = served(MATCHBOOK_LIVE_BUDGET_S="20")
 

@@ -57,8 +57,9 @@ def test_somebody_is_found_by_a_word_and_by_an_id(client: FlaskClient, execute: 
     assert client.get(at, query_string={"q": "a"}).get_json()["error"]["code"] == "malformed_q"
 
 
-def test_a_list_is_told_with_names_and_what_each_model_says(client: FlaskClient, execute: Execute,
-                                                            person: Person) -> None:
+def test_a_list_is_told_with_names_and_what_each_model_says(
+    client: FlaskClient, execute: Execute, person: Person
+) -> None:
     owner = person(Role.DEVELOPER, 4)
     first = shown(client, owner)[0]
     execute("UPDATE startups SET name = 'Engine Works' WHERE id = %s", first)
@@ -71,8 +72,9 @@ def test_a_list_is_told_with_names_and_what_each_model_says(client: FlaskClient,
     assert stranger["known"] is False
 
 
-def test_a_missing_item_is_explained(client: FlaskClient, execute: Execute, planted: World, person: Person,
-                                     company: Company) -> None:
+def test_a_missing_item_is_explained(
+    client: FlaskClient, execute: Execute, planted: World, person: Person, company: Company
+) -> None:
     owner = person(Role.DEVELOPER, 4)
     listed = shown(client, owner)
     assert why(client, owner, listed[2]) == {**why(client, owner, listed[2]), "listed": True, "place": 3}
@@ -99,8 +101,9 @@ def test_what_was_posted_since_the_build_is_told(client: FlaskClient, person: Pe
     assert str(why(client, owner, dismissed)["because"]).startswith("they have met since the build: dismiss on ")
 
 
-def test_own_and_below_the_cut_are_told_apart(start: Start, publish: Publish, rows: str, settings: Settings,
-                                              planted: World) -> None:
+def test_own_and_below_the_cut_are_told_apart(
+    start: Start, publish: Publish, rows: str, settings: Settings, planted: World
+) -> None:
     publish()
     client = start(replace(settings, depth=3)).test_client()
     startup = next(i for i, f in enumerate(planted.startups.founder) if f >= 0 and planted.startups.listed[i])
@@ -108,14 +111,14 @@ def test_own_and_below_the_cut_are_told_apart(start: Start, publish: Publish, ro
     role = list(Role)[planted.users.role[planted.startups.founder[startup]]]
     surface = f"startups/for-{role}"
     assert why(client, founder, str(planted.startups.ids.ids[startup]), surface)["because"] in (
-        "it is their own startup",)
+        "it is their own startup",
+    )
     told = [why(client, founder, str(i), surface) for i in planted.startups.ids.ids]
     below = [about for about in told if str(about["because"]).startswith(("below the cut", "not in the stored list"))]
     assert below and {"withdrawn", "it is their own startup"} < {str(about["because"]) for about in told}
 
 
-def test_two_releases_are_set_side_by_side(client: FlaskClient, publish: Publish, start: Start,
-                                           person: Person) -> None:
+def test_two_releases_are_set_side_by_side(client: FlaskClient, publish: Publish, start: Start, person: Person) -> None:
     owner = person(Role.DEVELOPER, 4)
     before = client.get("/api/releases").get_json()["live"]
     publish(day=11, backwards=True)

@@ -27,8 +27,12 @@ from tests.serving.since.conftest import ask, event, ids, post
 
 SURFACE, FOUNDERS = Surface.STARTUPS_FOR_DEVELOPER, Surface.DEVELOPERS_FOR_STARTUP
 EXPERIMENT: dict[str, Any] = {
-    "name": "ranker", "salt": "m08", "surfaces": [SURFACE.value, FOUNDERS.value], "share": 0.7,
-    "arms": [{"name": "on", "weight": 1, "settings": {}}, {"name": "off", "weight": 1, "settings": {"ranker": "off"}}]}
+    "name": "ranker",
+    "salt": "m08",
+    "surfaces": [SURFACE.value, FOUNDERS.value],
+    "share": 0.7,
+    "arms": [{"name": "on", "weight": 1, "settings": {}}, {"name": "off", "weight": 1, "settings": {"ranker": "off"}}],
+}
 Start, Publish, Person = Callable[..., Flask], Callable[..., str], Callable[[Role, int], str]
 Company, Execute = Callable[[int], str], Callable[..., None]
 
@@ -57,7 +61,11 @@ def test_the_id_says_what_was_shown(start: Start, publish: Publish, person: Pers
     body = ask(app, SURFACE, owner)
     shown = ShownAnswer.read(body["answer_id"])
     assert (shown.surface, shown.release, shown.method.value, shown.route.value) == (
-        SURFACE, release, body["method_used"], body["route"])
+        SURFACE,
+        release,
+        body["method_used"],
+        body["route"],
+    )
     assert not shown.live and not shown.anyone and body["experiment"] is body["arm"] is None
     popular = ShownAnswer.read(ask(app, SURFACE, "popular")["answer_id"])
     assert popular.anyone and popular.method is Method.POPULAR
@@ -69,12 +77,16 @@ def test_the_same_list_has_the_same_id_whatever_part_is_asked_for(
     publish()
     app, owner = start(), person(Role.DEVELOPER, 9)
     first = app.test_client().get(f"/api/recommendations/{SURFACE}/{owner}")
-    again = app.test_client().get(f"/api/recommendations/{SURFACE}/{owner}",
-                                  headers={"If-None-Match": first.headers["ETag"]})
+    again = app.test_client().get(
+        f"/api/recommendations/{SURFACE}/{owner}", headers={"If-None-Match": first.headers["ETag"]}
+    )
     assert again.status_code == 304
     many = app.test_client().post(f"/api/recommendations/{SURFACE}/many", json={"ids": [owner]}).get_json()["lists"]
-    assert {first.get_json()["answer_id"], ask(app, SURFACE, owner, offset=5)["answer_id"],
-            many[owner]["answer_id"]} == {first.get_json()["answer_id"]}
+    assert {
+        first.get_json()["answer_id"],
+        ask(app, SURFACE, owner, offset=5)["answer_id"],
+        many[owner]["answer_id"],
+    } == {first.get_json()["answer_id"]}
     assert ask(app, SURFACE, person(Role.DEVELOPER, 8))["answer_id"] != first.get_json()["answer_id"]
 
 
@@ -104,25 +116,37 @@ def test_an_answer_to_somebody_else_is_not_taken(
 
 
 def test_an_event_with_an_answer_is_kept_with_what_the_answer_was(
-    settings: Settings, start: Start, publish: Publish, person: Person, company: Company,
-    sql: Callable[[str], list[Any]]
+    settings: Settings,
+    start: Start,
+    publish: Publish,
+    person: Person,
+    company: Company,
+    sql: Callable[[str], list[Any]],
 ) -> None:
     """J17, O12: what the ledger asks for stands in the database; nothing was written when the list was asked for."""
     release, app = publish(experiments=[EXPERIMENT | {"share": 1.0}]), start()
     owner, founder = person(Role.DEVELOPER, 9), company(3)
     mine, theirs = ask(app, SURFACE, owner), ask(app, FOUNDERS, founder)
-    post(app, event(owner, ids(mine)[0], "impression", answer_id=mine["answer_id"], position=1),
-         event(owner, ids(mine)[0], "click", answer_id=mine["answer_id"]), event(owner, ids(mine)[1]),
-         event(ids(theirs)[0], founder, "impression", answer_id=theirs["answer_id"], position=1))
+    post(
+        app,
+        event(owner, ids(mine)[0], "impression", answer_id=mine["answer_id"], position=1),
+        event(owner, ids(mine)[0], "click", answer_id=mine["answer_id"]),
+        event(owner, ids(mine)[1]),
+        event(ids(theirs)[0], founder, "impression", answer_id=theirs["answer_id"], position=1),
+    )
     assert drain_events(settings)["new"] == 4
     assert sql("SELECT type, answer_id, position FROM matchbook_events ORDER BY type, answer_id") == [
-        ("click", mine["answer_id"], None), ("click", None, None),
-        *sorted([("impression", mine["answer_id"], 1), ("impression", theirs["answer_id"], 1)])]
+        ("click", mine["answer_id"], None),
+        ("click", None, None),
+        *sorted([("impression", mine["answer_id"], 1), ("impression", theirs["answer_id"], 1)]),
+    ]
     edition = Experiment.of(EXPERIMENT).edition
-    assert sql("SELECT answer_id, surface, release, experiment, edition, arm, live FROM matchbook_answers "
-               "ORDER BY surface") == [
+    assert sql(
+        "SELECT answer_id, surface, release, experiment, edition, arm, live FROM matchbook_answers ORDER BY surface"
+    ) == [
         (theirs["answer_id"], FOUNDERS.value, release, "ranker", edition, theirs["arm"], False),
-        (mine["answer_id"], SURFACE.value, release, "ranker", edition, mine["arm"], False)]
+        (mine["answer_id"], SURFACE.value, release, "ranker", edition, mine["arm"], False),
+    ]
     assert sql("SELECT DISTINCT day FROM matchbook_answers")[0][0] > date(2026, 1, 1)
 
 
@@ -159,8 +183,12 @@ def test_the_answer_names_the_arm_that_the_hash_draws(
         found.add(body["arm"])
     assert found == {"on", "off", None}
     investor = planted.users.ids.ids[planted.users.owners_of(Surface.STARTUPS_FOR_INVESTOR)][0]
-    for surface, owner in ((SURFACE, "popular"), (SURFACE, str(UUID(int=5))), (SURFACE, investor),
-                           (Surface.STARTUPS_FOR_INVESTOR, investor)):
+    for surface, owner in (
+        (SURFACE, "popular"),
+        (SURFACE, str(UUID(int=5))),
+        (SURFACE, investor),
+        (Surface.STARTUPS_FOR_INVESTOR, investor),
+    ):
         assert ask(app, surface, owner, limit=1)["arm"] is None, (surface, owner)
 
 
@@ -172,8 +200,11 @@ def test_what_answers_earned_is_told_to_prometheus(
     app, owner = start(), person(Role.DEVELOPER, 9)
     assert "matchbook_earned" not in app.test_client().get("/metrics").text
     body = ask(app, SURFACE, owner)
-    post(app, *(event(owner, item, "impression", answer_id=body["answer_id"]) for item in ids(body)[:4]),
-         event(owner, ids(body)[0], "click", answer_id=body["answer_id"]))
+    post(
+        app,
+        *(event(owner, item, "impression", answer_id=body["answer_id"]) for item in ids(body)[:4]),
+        event(owner, ids(body)[0], "click", answer_id=body["answer_id"]),
+    )
     drain_events(settings)
     keep_measured(settings, datetime.now(UTC) + timedelta(minutes=1))
     told = app.test_client().get("/metrics").text

@@ -26,7 +26,7 @@ Reader = Callable[[], Flask]
 
 
 @pytest.fixture
-def reader(town: Town) -> Iterator[Reader]:  # noqa: F811
+def reader(town: Town) -> Iterator[Reader]:
     """A reader as it is now: started anew, so that nothing held in process helps it."""
     apps: list[Flask] = []
 
@@ -42,7 +42,7 @@ def reader(town: Town) -> Iterator[Reader]:  # noqa: F811
 
 
 @pytest.fixture
-def pair(town: Town) -> tuple[str, str]:  # noqa: F811
+def pair(town: Town) -> tuple[str, str]:
     """A developer and a startup that stand in each other's lists."""
     users = town.entities()[Entity.USER]
     for owner in users.ids.ids[users.owners_of(MINE)].tolist():
@@ -52,7 +52,7 @@ def pair(town: Town) -> tuple[str, str]:  # noqa: F811
     raise AssertionError("no such pair in the marketplace")
 
 
-def forget(town: Town, release: str) -> None:  # noqa: F811
+def forget(town: Town, release: str) -> None:
     """Redis loses everything, and a release is made live again; no drain has run since."""
     town.client.flushdb()
     promote(town.settings, release)
@@ -68,13 +68,14 @@ def apart(app: Flask, user: str, startup: str) -> None:
         assert ids(body), "an empty list proves nothing"
 
 
-def dismissed(town: Town, app: Flask, user: str, startup: str) -> None:  # noqa: F811
+def dismissed(town: Town, app: Flask, user: str, startup: str) -> None:
     post(app, event(user, startup, "dismiss"))
     assert drain_events(town.settings)["new"] == 1
 
 
 def test_a_build_leaves_it_out_on_both_sides_and_so_does_every_way_back(
-        town: Town, reader: Reader, pair: tuple[str, str]) -> None:  # noqa: F811
+    town: Town, reader: Reader, pair: tuple[str, str]
+) -> None:
     assert pair[1] in ids(ask(reader(), MINE, pair[0])) and pair[0] in ids(ask(reader(), THEIRS, pair[1]))
     dismissed(town, reader(), *pair)
     again = built(town.settings, datetime.now(UTC))
@@ -92,7 +93,7 @@ def test_a_build_leaves_it_out_on_both_sides_and_so_does_every_way_back(
     apart(reader(), *pair)
 
 
-def test_a_list_computed_live_leaves_it_out(town: Town, reader: Reader, pair: tuple[str, str]) -> None:  # noqa: F811
+def test_a_list_computed_live_leaves_it_out(town: Town, reader: Reader, pair: tuple[str, str]) -> None:
     town.joined(NEWCOMER)
     dismissed(town, reader(), *pair)
     dismissed(town, reader(), NEWCOMER, pair[1])
@@ -109,7 +110,8 @@ def test_a_list_computed_live_leaves_it_out(town: Town, reader: Reader, pair: tu
 
 
 def test_whoever_opts_out_is_not_shown_it_in_the_popular_list(
-        town: Town, reader: Reader, pair: tuple[str, str]) -> None:  # noqa: F811
+    town: Town, reader: Reader, pair: tuple[str, str]
+) -> None:
     dismissed(town, reader(), *pair)
     town.execute("UPDATE users SET opted_out_at = :at WHERE id = :id", at=datetime.now(UTC), id=pair[0])
     forget(town, town.built)
@@ -119,7 +121,8 @@ def test_whoever_opts_out_is_not_shown_it_in_the_popular_list(
 
 
 def test_a_refresh_leaves_it_out_and_brings_it_back_once_it_is_retracted(
-        town: Town, reader: Reader, pair: tuple[str, str]) -> None:  # noqa: F811
+    town: Town, reader: Reader, pair: tuple[str, str]
+) -> None:
     base = built(town.settings, datetime.now(UTC))
     promote(town.settings, base)
     dismissed(town, reader(), *pair)
@@ -135,20 +138,21 @@ def test_a_refresh_leaves_it_out_and_brings_it_back_once_it_is_retracted(
     assert pair[1] in ids(ask(reader(), MINE, pair[0])) and pair[0] in ids(ask(reader(), THEIRS, pair[1]))
 
 
-def test_a_dismissal_teaches_nothing_and_counts_for_nothing(
-        town: Town, reader: Reader, pair: tuple[str, str]) -> None:  # noqa: F811
+def test_a_dismissal_teaches_nothing_and_counts_for_nothing(town: Town, reader: Reader, pair: tuple[str, str]) -> None:
     before = town.entities()
     dismissed(town, reader(), *pair)
     release = built(town.settings, datetime.now(UTC))
     for entity, everybody in town.entities(release).items():
         assert everybody.count.tolist() == before[entity].count.tolist()
     stores, (one, other) = Artifacts(town.settings), (town.release(r).bundles for r in (town.built, release))
-    rows = [{n: stores.open_bundle(n, v).config.get("rows") for n, v in bundles.items() if n in other}
-            for bundles in (one, other)]
+    rows = [
+        {n: stores.open_bundle(n, v).config.get("rows") for n, v in bundles.items() if n in other}
+        for bundles in (one, other)
+    ]
     assert rows[0] == rows[1] and any(rows[1].values())
 
 
-def test_whose_role_changed_since_the_build_gets_a_list_on_the_new_surface(town: Town, reader: Reader) -> None:  # noqa: F811
+def test_whose_role_changed_since_the_build_gets_a_list_on_the_new_surface(town: Town, reader: Reader) -> None:
     owner = identity("user", 8)
     assert Role.INVESTOR == "investor" and not ids(ask(reader(), MINE, owner))
     town.client.delete(*town.client.scan_iter(f"{town.keys.namespace}:live:*"))

@@ -40,7 +40,10 @@ def test_an_event_waits_in_the_stream_as_it_was_posted(start: Start, client: red
     post(app, sent, event(USER, STARTUP))
     (_, first), (_, second) = client.xrange(keys.events)
     assert {k.decode(): v.decode() for k, v in first.items()} == {
-        **sent, "user_id": USER, "at": "2024-05-01T14:00:00+00:00"}
+        **sent,
+        "user_id": USER,
+        "at": "2024-05-01T14:00:00+00:00",
+    }
     assert abs(datetime.fromisoformat(second[b"at"].decode()) - datetime.now(UTC)) < timedelta(minutes=1)
 
 
@@ -55,17 +58,38 @@ def test_every_type_is_taken_and_counted(start: Start) -> None:
 
 
 MALFORMED: list[tuple[Any, str]] = [
-    ({"event_id": ""}, "event_id"), ({"event_id": "a b"}, "event_id"), ({"event_id": "x" * 129}, "event_id"),
-    ({"event_id": 7}, "event_id"), ({"event_id": None}, "event_id"), ({"event_id": "é"}, "event_id"),
-    ({"event_id": "a\x00"}, "event_id"), ({"user_id": "42"}, "user_id"), ({"user_id": None}, "user_id"),
-    ({"startup_id": f"{{{STARTUP}}}"}, "startup_id"), ({"startup_id": [STARTUP]}, "startup_id"),
-    ({"type": "stare"}, "type"), ({"type": "Click"}, "type"), ({"type": None}, "type"), ({"type": ["click"]}, "type"),
-    ({"at": "yesterday"}, "at"), ({"at": 1714572000}, "at"), ({"at": ""}, "at"), ({"at": "2024-13-01"}, "at"),
-    ({"at": "1969-12-31T23:59:59Z"}, "at"), ({"at": later(hours=20)}, "at"),
-    ({"at": "9999-12-31T23:59:59-10:00"}, "at"), ({"weight": 3}, "weight"), ({"position": 0}, "position"),
-    ({"position": "1"}, "position"), ({"position": 1001}, "position"), ({"position": True}, "position"),
-    ({"answer_id": ""}, "answer_id"), ({"answer_id": "x" * 29}, "answer_id"), ({"answer_id": 7}, "answer_id"),
-    ({"answer_id": "A" * 60}, "answer_id")]
+    ({"event_id": ""}, "event_id"),
+    ({"event_id": "a b"}, "event_id"),
+    ({"event_id": "x" * 129}, "event_id"),
+    ({"event_id": 7}, "event_id"),
+    ({"event_id": None}, "event_id"),
+    ({"event_id": "é"}, "event_id"),
+    ({"event_id": "a\x00"}, "event_id"),
+    ({"user_id": "42"}, "user_id"),
+    ({"user_id": None}, "user_id"),
+    ({"startup_id": f"{{{STARTUP}}}"}, "startup_id"),
+    ({"startup_id": [STARTUP]}, "startup_id"),
+    ({"type": "stare"}, "type"),
+    ({"type": "Click"}, "type"),
+    ({"type": None}, "type"),
+    ({"type": ["click"]}, "type"),
+    ({"at": "yesterday"}, "at"),
+    ({"at": 1714572000}, "at"),
+    ({"at": ""}, "at"),
+    ({"at": "2024-13-01"}, "at"),
+    ({"at": "1969-12-31T23:59:59Z"}, "at"),
+    ({"at": later(hours=20)}, "at"),
+    ({"at": "9999-12-31T23:59:59-10:00"}, "at"),
+    ({"weight": 3}, "weight"),
+    ({"position": 0}, "position"),
+    ({"position": "1"}, "position"),
+    ({"position": 1001}, "position"),
+    ({"position": True}, "position"),
+    ({"answer_id": ""}, "answer_id"),
+    ({"answer_id": "x" * 29}, "answer_id"),
+    ({"answer_id": 7}, "answer_id"),
+    ({"answer_id": "A" * 60}, "answer_id"),
+]
 
 
 def test_one_malformed_event_is_named_by_its_place_and_none_is_taken(
@@ -83,8 +107,16 @@ def test_one_malformed_event_is_named_by_its_place_and_none_is_taken(
 
 def test_malformed_bodies_are_refused_with_words(start: Start) -> None:
     app = start()
-    for body in (None, [], {}, {"events": []}, {"events": "x"}, {"events": {}}, "events",
-                 {"events": [event(USER, STARTUP)] * 201}):
+    for body in (
+        None,
+        [],
+        {},
+        {"events": []},
+        {"events": "x"},
+        {"events": {}},
+        "events",
+        {"events": [event(USER, STARTUP)] * 201},
+    ):
         assert refused(app, body)["code"] == "malformed_body", body
 
 

@@ -157,8 +157,14 @@ def test_rolling_back_and_forward_hides_the_same(
 
 
 def test_hidden_is_hidden_while_redis_is_down_and_after_it_lost_its_data(
-    start: Start, publish: Publish, rows: str, wires: Wires, execute: Execute, client: redis.Redis, keys: Keys,
-    owner: str
+    start: Start,
+    publish: Publish,
+    rows: str,
+    wires: Wires,
+    execute: Execute,
+    client: redis.Redis,
+    keys: Keys,
+    owner: str,
 ) -> None:
     release = publish()
     app = start(wires.settings)

@@ -78,12 +78,14 @@ def test_a_retraction_shows_both_to_each_other_again(
 @pytest.fixture
 def bound(start: Start, settings: Settings) -> Callable[..., tuple[Flask, str]]:
     """A reader that asks for keys, and one that is bound."""
+
     def make(**bounds: list[str]) -> tuple[Flask, str]:
         key, spelt = new_key("tracker", [Scope.EVENTS], datetime.now(UTC), None, bounds)
         settings.home.mkdir(parents=True, exist_ok=True)
         settings.api_keys_file.write_text(encode_keys([key]))
         settings.api_keys_file.chmod(0o600)
         return start(replace(settings, api_keys="on")), spelt
+
     return make
 
 

@@ -39,9 +39,13 @@ def app(start: Start, publish: Publish, settings: Settings, clock: SimpleNamespa
 
 def requests(app: Flask, owner: str) -> list[Callable[[], TestResponse]]:
     client = app.test_client()
-    return [lambda: client.get(f"{AT}/{owner}"), lambda: client.get(f"{AT}/popular"),
-            lambda: client.get(f"{AT}/trending"), lambda: client.post(f"{AT}/many", json={"ids": [owner]}),
-            lambda: client.post("/api/events", json={"events": [event(owner, str(UUID(int=2)), "impression")]})]
+    return [
+        lambda: client.get(f"{AT}/{owner}"),
+        lambda: client.get(f"{AT}/popular"),
+        lambda: client.get(f"{AT}/trending"),
+        lambda: client.post(f"{AT}/many", json={"ids": [owner]}),
+        lambda: client.post("/api/events", json={"events": [event(owner, str(UUID(int=2)), "impression")]}),
+    ]
 
 
 def test_every_request_counts_and_one_too_many_is_told_when_to_come_back(
@@ -71,8 +75,15 @@ def test_callers_are_counted_apart(app: Flask, person: Person) -> None:
     assert found == [200] * 5 + [429, 200]
 
 
-def test_no_limit_counts_nothing(start: Start, publish: Publish, settings: Settings, person: Person,
-                                 client: redis.Redis, keys: Keys, clock: SimpleNamespace) -> None:
+def test_no_limit_counts_nothing(
+    start: Start,
+    publish: Publish,
+    settings: Settings,
+    person: Person,
+    client: redis.Redis,
+    keys: Keys,
+    clock: SimpleNamespace,
+) -> None:
     publish()
     app = start(replace(settings, rate_limit=0))
     for ask in requests(app, person(Role.DEVELOPER, 4)):
@@ -80,8 +91,9 @@ def test_no_limit_counts_nothing(start: Start, publish: Publish, settings: Setti
     assert not client.exists(keys.rate("open", clock.now // 60))
 
 
-def test_with_redis_down_nobody_is_refused(start: Start, publish: Publish, rows: str, wires: Wires,
-                                           person: Person) -> None:
+def test_with_redis_down_nobody_is_refused(
+    start: Start, publish: Publish, rows: str, wires: Wires, person: Person
+) -> None:
     publish()
     app = start(replace(wires.settings, rate_limit=1))
     wires.redis.down()

@@ -29,9 +29,20 @@ from pipelines.release.history import current_release, promote
 from tests.pipelines.published import Published
 from tests.tiny_marketplace import AFTER_ALL, identity, write_tiny_marketplace
 
-SMALL = {"als_factors": 4, "als_iterations": 3, "two_tower_epochs": 1, "two_tower_dimensions": 8,
-         "content_dimensions": 8, "ranker_epochs": 1, "ranker_min_positives": 5, "shards": 5, "depth": 10,
-         "graph_filter_min_pairs": 0.0, "views_are_seen": False, "ranker_cuts": 1}
+SMALL = {
+    "als_factors": 4,
+    "als_iterations": 3,
+    "two_tower_epochs": 1,
+    "two_tower_dimensions": 8,
+    "content_dimensions": 8,
+    "ranker_epochs": 1,
+    "ranker_min_positives": 5,
+    "shards": 5,
+    "depth": 10,
+    "graph_filter_min_pairs": 0.0,
+    "views_are_seen": False,
+    "ranker_cuts": 1,
+}
 MOULD = "erasure_mould"
 #: A hot developer with events everywhere, founder of a startup, in a place where nobody else is.
 PERSON = identity("user", 23)
@@ -78,9 +89,7 @@ def mould(server_settings: Settings, template_database: str, tmp_path_factory: p
     settings = replace(server_settings, **SMALL, home=home, database_url=_database(server_settings, MOULD))
     _create(server_settings, MOULD, template_database)
     import_folder(settings, _folder(home / "data"))
-    older, live = (
-        run_build(settings, as_of=AFTER_ALL - timedelta(days=d), publish=False)["release"] for d in (7, 0)
-    )
+    older, live = (run_build(settings, as_of=AFTER_ALL - timedelta(days=d), publish=False)["release"] for d in (7, 0))
     engine(settings).dispose()  # a database in use cannot be copied
     return City(settings, older, live)
 
@@ -141,9 +150,14 @@ def planted(city: City) -> City:
     """Traces of the person wherever the reader, imports, builds and logs leave them."""
     settings, client, keys = city.settings, city.client, city.keys
     startup, packed = identity("startup", 4), UUID(PERSON).bytes
-    city.execute("INSERT INTO matchbook_events (event_id, user_id, startup_id, type, at) VALUES "
-                 "('e1', %s, %s, 'dismiss', '2024-04-01'), ('e2', %s, %s, 'like', '2024-04-02')",
-                 PERSON, startup, PERSON, identity("startup", 6))
+    city.execute(
+        "INSERT INTO matchbook_events (event_id, user_id, startup_id, type, at) VALUES "
+        "('e1', %s, %s, 'dismiss', '2024-04-01'), ('e2', %s, %s, 'like', '2024-04-02')",
+        PERSON,
+        startup,
+        PERSON,
+        identity("startup", 6),
+    )
     city.execute("INSERT INTO matchbook_rejected_rows VALUES ('x.csv', 3, 'why', %s)", f"{PERSON.upper()},x")
     for surface in Surface:
         client.set(keys.live(city.live, surface, PERSON), b"x", ex=600)
@@ -166,8 +180,11 @@ def planted(city: City) -> City:
 
 
 def _leave_files(settings: Settings) -> None:
-    for folder, text in (("rejected", f"file,line\nusers.csv,{PERSON}\nusers.csv,somebody else\n"),
-                         ("logs", f"owner {PERSON} asked\n"), ("airflow/logs", f"id={PERSON.replace('-', '')}!\n")):
+    for folder, text in (
+        ("rejected", f"file,line\nusers.csv,{PERSON}\nusers.csv,somebody else\n"),
+        ("logs", f"owner {PERSON} asked\n"),
+        ("airflow/logs", f"id={PERSON.replace('-', '')}!\n"),
+    ):
         (settings.home / folder).mkdir(parents=True, exist_ok=True)
         (settings.home / folder / "a.csv").write_text(text)
     run = settings.artifacts / "runs" / "of-yesterday"

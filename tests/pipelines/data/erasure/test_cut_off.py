@@ -98,8 +98,11 @@ def test_really_killed_and_run_again_by_command(city: City, traces: Callable[[Ci
     """A process and a SIGKILL, then the command to its end."""
     command = [sys.executable, "-m", "pipelines", "erase", PERSON]
     there = os.environ | {
-        "MATCHBOOK_HOME": str(city.settings.home), "MATCHBOOK_NAMESPACE": city.settings.namespace,
-        "DATABASE_URL": city.settings.database_url.reveal(), "REDIS_URL": city.settings.redis_url.reveal()}
+        "MATCHBOOK_HOME": str(city.settings.home),
+        "MATCHBOOK_NAMESPACE": city.settings.namespace,
+        "DATABASE_URL": city.settings.database_url.reveal(),
+        "REDIS_URL": city.settings.redis_url.reveal(),
+    }
     process = subprocess.Popen(command, env=there, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     while process.poll() is None and not city.client.smembers(city.keys.loading):
         pass

@@ -40,8 +40,9 @@ def test_nothing_is_left_and_everybody_else_has_their_lists(planted, traces) -> 
     assert PERSON not in json.dumps(receipt) and receipt["platform_names_them"] is True
     for old, lists in before.items():
         new = receipt["successors"][f"releases/{old}"].removeprefix("releases/")
-        expected = {key: [place for place in places if place[0] != PERSON] for key, places in lists.items()
-                    if key[1] != PERSON}
+        expected = {
+            key: [place for place in places if place[0] != PERSON] for key, places in lists.items() if key[1] != PERSON
+        }
         assert city.lists(new) == expected
         assert sum(map(len, expected.values())) < sum(map(len, lists.values()))
     assert current_release(city.settings) == receipt["successors"][f"releases/{city.live}"].removeprefix("releases/")
@@ -107,9 +108,16 @@ def test_the_snapshot_has_a_blank_row_and_none_of_the_events(city) -> None:
         assert "" in new.profiles(Entity.USER)["headline"] and PERSON not in new.startups["founder_id"].to_pylist()
         assert pq.read_table(path / "users.parquet").num_rows == len(old.users)
         assert {p.name for p in (path / "datasets").iterdir()} == {
-            "als_interactions.npz", "als_interactions_reverse.npz", "als_user_mapping.json", "als_item_mapping.json",
-            "als_reverse_user_mapping.json", "als_reverse_item_mapping.json", "two_tower_train.csv",
-            "ranker_train.csv", "ranker_train_reverse.csv"}
+            "als_interactions.npz",
+            "als_interactions_reverse.npz",
+            "als_user_mapping.json",
+            "als_item_mapping.json",
+            "als_reverse_user_mapping.json",
+            "als_reverse_item_mapping.json",
+            "two_tower_train.csv",
+            "ranker_train.csv",
+            "ranker_train_reverse.csv",
+        }
 
 
 def test_again_changes_nothing_not_even_the_receipt(planted) -> None:
@@ -144,7 +152,7 @@ def test_a_cutoff_is_built_again_without_the_person_and_twice_the_same(city, tra
 
     built = [run_build(city.settings, as_of=AFTER_ALL, force=True)["release"] for _ in range(2)]
     assert built[0] == built[1] and traces(city) == []
-    assert (UUID(PERSON).bytes not in city.client.hkeys(city.keys.lists(built[0], Surface.STARTUPS_FOR_DEVELOPER)))
+    assert UUID(PERSON).bytes not in city.client.hkeys(city.keys.lists(built[0], Surface.STARTUPS_FOR_DEVELOPER))
 
 
 def test_the_reader_knows_the_person_no_more_and_shows_them_to_nobody(city) -> None:
@@ -197,12 +205,18 @@ def test_neither_posted_events_nor_the_platforms_rows_bring_them_back(city, gone
     erase(city.settings, gone)
     city.execute("UPDATE users SET opted_out_at = now() - interval '1 hour' WHERE id = %s", gone)
     city.execute("UPDATE startups SET withdrawn_at = now() - interval '1 hour', updated_at = now() WHERE id = %s", gone)
-    city.execute("INSERT INTO user_interactions SELECT user_id, startup_id, 'like', now() - interval '1 minute' "
-                 "FROM user_interactions WHERE user_id = %s OR startup_id = %s", gone, gone)
+    city.execute(
+        "INSERT INTO user_interactions SELECT user_id, startup_id, 'like', now() - interval '1 minute' "
+        "FROM user_interactions WHERE user_id = %s OR startup_id = %s",
+        gone,
+        gone,
+    )
     other = (PERSON, identity("startup", 5)) if gone == PERSON else (identity("user", 8), gone)
     for event, (user, startup) in {"e1": other, "e2": (identity("user", 8), identity("startup", 5))}.items():
-        city.client.xadd(city.keys.events, {
-            "event_id": event, "user_id": user, "startup_id": startup, "type": "like", "at": "2024-05-01T00:00:00Z"})
+        city.client.xadd(
+            city.keys.events,
+            {"event_id": event, "user_id": user, "startup_id": startup, "type": "like", "at": "2024-05-01T00:00:00Z"},
+        )
 
     drain_events(city.settings, full=True)
 

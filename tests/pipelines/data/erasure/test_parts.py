@@ -53,12 +53,35 @@ def _parquet(codec: str) -> bytes:
     return sink.getvalue()
 
 
-@pytest.mark.parametrize("content", [
-    PERSON.id.encode(), PERSON.id.upper().encode(), b"..." + PERSON.packed, PERSON.id.replace("-", "").encode(),
-    _npz(False), _npz(True), gzip.compress(b"a," + PERSON.id.encode()), _parquet("zstd"), _parquet("none"),
-    gzip.compress(_npz(True)), b"PK\x03\x04 no archive at all " + PERSON.packed,
-], ids=["text", "capitals", "packed", "hex", "npz", "npz compressed", "gz", "parquet zstd", "parquet", "npz in gz",
-        "broken zip"])
+@pytest.mark.parametrize(
+    "content",
+    [
+        PERSON.id.encode(),
+        PERSON.id.upper().encode(),
+        b"..." + PERSON.packed,
+        PERSON.id.replace("-", "").encode(),
+        _npz(False),
+        _npz(True),
+        gzip.compress(b"a," + PERSON.id.encode()),
+        _parquet("zstd"),
+        _parquet("none"),
+        gzip.compress(_npz(True)),
+        b"PK\x03\x04 no archive at all " + PERSON.packed,
+    ],
+    ids=[
+        "text",
+        "capitals",
+        "packed",
+        "hex",
+        "npz",
+        "npz compressed",
+        "gz",
+        "parquet zstd",
+        "parquet",
+        "npz in gz",
+        "broken zip",
+    ],
+)
 def test_the_search_finds_an_id_in_every_form(
     content: bytes, tmp_path: Path, settings: Settings, redis_url: str
 ) -> None:
@@ -104,8 +127,9 @@ def test_an_export_passes_over_whoever_was_erased_and_reports_nothing_of_them(
     with transaction(engine(settings)) as connection:
         connection.exec_driver_sql("DELETE FROM users WHERE id = %s", (PERSON.id,))
         connection.exec_driver_sql("UPDATE startups SET founder_id = %s WHERE id = %s", (founder, startup))
-        connection.exec_driver_sql("INSERT INTO user_interactions VALUES (%s, %s, 'wink', '2024-02-01')",
-                                   (PERSON.id, startup))
+        connection.exec_driver_sql(
+            "INSERT INTO user_interactions VALUES (%s, %s, 'wink', '2024-02-01')", (PERSON.id, startup)
+        )
     for one in (PERSON.id, founder):
         erase_rows(settings, person_of(settings, one))
 

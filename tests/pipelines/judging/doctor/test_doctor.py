@@ -23,9 +23,19 @@ from pipelines.judging.doctor.quality import _weak
 from pipelines.runs.run import parse_instant
 from tests.tiny_marketplace import AFTER_ALL, write_tiny_marketplace
 
-SMALL = {"als_factors": 4, "als_iterations": 3, "two_tower_epochs": 1, "two_tower_dimensions": 8,
-         "content_dimensions": 8, "ranker_epochs": 1, "ranker_min_positives": 5, "ranker_cuts": 0, "shards": 2,
-         "depth": 10, "reader_port": 1}
+SMALL = {
+    "als_factors": 4,
+    "als_iterations": 3,
+    "two_tower_epochs": 1,
+    "two_tower_dimensions": 8,
+    "content_dimensions": 8,
+    "ranker_epochs": 1,
+    "ranker_min_positives": 5,
+    "ranker_cuts": 0,
+    "shards": 2,
+    "depth": 10,
+    "reader_port": 1,
+}
 SURFACE = "startups/for-investor"
 
 
@@ -59,11 +69,20 @@ def plant_figures(settings: Settings, done: dict[str, Any], high: float, serves:
     path = Path(done["report"]).parent / "report.json"
     report, ndcg = json.loads(path.read_text()), {"mean": 0.3, "low": 0.2, "high": 0.4}
     models = {"served": {"overall": {"ndcg": ndcg}}, "popular": {"overall": {"ndcg": {**ndcg, "mean": 0.1}}}}
-    claim = {"owners": 90, "ndcg": {"ensemble": 0.2, "als": 0.25, "two_tower": 0.1}, "best_member": "als", "gain": -0.2,
-             "difference": {"mean": -0.05, "low": -0.08, "high": high}}
-    report["evaluation"] = {"blend": {"blend": "weighted"}, "surfaces": {
-        SURFACE: {"models": models, "claims": {"ensemble": claim}, "choice": {"serves": serves}},
-        "developers/for-startup": {"models": models, "choice": {"serves": "ranker"}}}}
+    claim = {
+        "owners": 90,
+        "ndcg": {"ensemble": 0.2, "als": 0.25, "two_tower": 0.1},
+        "best_member": "als",
+        "gain": -0.2,
+        "difference": {"mean": -0.05, "low": -0.08, "high": high},
+    }
+    report["evaluation"] = {
+        "blend": {"blend": "weighted"},
+        "surfaces": {
+            SURFACE: {"models": models, "claims": {"ensemble": claim}, "choice": {"serves": serves}},
+            "developers/for-startup": {"models": models, "choice": {"serves": "ranker"}},
+        },
+    }
     path.write_text(json.dumps(report))
 
 
@@ -89,7 +108,8 @@ def test_what_is_well_and_what_was_planted(built: tuple[Settings, dict[str, Any]
         client.sadd(Keys(settings.namespace).loading, "20240101T000000Z-00000000")
     assert "killed" in asked(settings)["loading"].says
     (settings.artifacts / "decisions.jsonl").write_text(
-        '{"what": "gate", "verdict": "stop", "at": "2024", "reasons": ["noise"]}\n{"what": "retrain"}\nnonsense\n')
+        '{"what": "gate", "verdict": "stop", "at": "2024", "reasons": ["noise"]}\n{"what": "retrain"}\nnonsense\n'
+    )
     assert "because noise" in asked(settings)["gate"].says
     assert {"P05", "P06", "P08", "loading", "gate"} == found(settings)
 
@@ -126,8 +146,12 @@ def test_an_empty_house_says_what_it_lacks(settings: Settings) -> None:
 
 
 def test_servers_that_do_not_answer_keep_nothing_else_waiting(tmp_path: Path) -> None:
-    settings = Settings(home=tmp_path, database_url=Secret("postgresql://nobody@127.0.0.1:1/none"),
-                        redis_url=Secret("redis://127.0.0.1:1/0"), reader_port=1)
+    settings = Settings(
+        home=tmp_path,
+        database_url=Secret("postgresql://nobody@127.0.0.1:1/none"),
+        redis_url=Secret("redis://127.0.0.1:1/0"),
+        reader_port=1,
+    )
     text = told(diagnose(settings, AFTER_ALL))
     assert "FOUND    servers" in text and "cure: " in text and text.endswith(" found\n")
     assert "nothing found" not in text
@@ -135,8 +159,14 @@ def test_servers_that_do_not_answer_keep_nothing_else_waiting(tmp_path: Path) ->
     assert off["servers"] is State.FOUND and off["P07"] is State.UNKNOWN
 
 
-@pytest.mark.parametrize(("ndcg", "weak"), [
-    ({"ensemble": 0.3, "als": 0.3, "two_tower": 0.1}, "two_tower"), ({"als": 0.3, "two_tower": 0.2}, None),
-    ({"als": 0.3}, None), ({"als": None, "two_tower": 0.2}, "als")])
+@pytest.mark.parametrize(
+    ("ndcg", "weak"),
+    [
+        ({"ensemble": 0.3, "als": 0.3, "two_tower": 0.1}, "two_tower"),
+        ({"als": 0.3, "two_tower": 0.2}, None),
+        ({"als": 0.3}, None),
+        ({"als": None, "two_tower": 0.2}, "als"),
+    ],
+)
 def test_a_member_below_half_of_the_other_is_weak(ndcg: dict[str, float | None], weak: str | None) -> None:
     assert _weak(ndcg) == weak

@@ -80,8 +80,14 @@ def nights(server_settings: Settings, tmp_path_factory: pytest.TempPathFactory) 
     from pipelines.release.publish import publish_release
 
     with pytest.MonkeyPatch.context() as patch:
-        settings = small(home=tmp_path_factory.mktemp("nights"), redis_url=server_settings.redis_url, ranker_cuts=0,
-                         ranker_epochs=1, namespace=f"gate-{uuid.uuid4().hex[:8]}", gate_min_owners=20)
+        settings = small(
+            home=tmp_path_factory.mktemp("nights"),
+            redis_url=server_settings.redis_url,
+            ranker_cuts=0,
+            ranker_epochs=1,
+            namespace=f"gate-{uuid.uuid4().hex[:8]}",
+            gate_min_owners=20,
+        )
         nights = Nights(settings, patch)
         run, release = nights.build(FIRST)
         first = weigh(run, FIRST, release)

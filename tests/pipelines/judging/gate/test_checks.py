@@ -14,8 +14,17 @@ from pipelines.judging.gate import checks
 from pipelines.judging.gate.accuracy import Accuracy
 from pipelines.judging.gate.checks import ASK, GO, STOP, above_floor, against_live, like_live, worst
 
-SAME = {"owners": 100, "new_owners": 0, "gone_owners": 0, "overlap_at_10": 1.0, "rbo": 1.0, "popular_share": [0.0, 0.0],
-        "route_distance": 0.0, "gini": [0.5, 0.5], "coverage": [0.8, 0.8]}
+SAME = {
+    "owners": 100,
+    "new_owners": 0,
+    "gone_owners": 0,
+    "overlap_at_10": 1.0,
+    "rbo": 1.0,
+    "popular_share": [0.0, 0.0],
+    "route_distance": 0.0,
+    "gini": [0.5, 0.5],
+    "coverage": [0.8, 0.8],
+}
 
 
 def night(rng: np.random.Generator, better: float = 0.0, n: int = 300) -> dict[Surface, Accuracy]:
@@ -62,15 +71,31 @@ def test_below_popular_lists_is_below_the_floor() -> None:
     assert list(against_live(found, Settings())) == []
 
 
-@pytest.mark.parametrize(("changed", "verdict"), [
-    ({}, GO), ({"overlap_at_10": 0.25}, ASK), ({"overlap_at_10": 0.04}, STOP), ({"rbo": 0.2}, ASK),
-    ({"rbo": 0.0}, STOP),
-    ({"route_distance": 0.2}, ASK), ({"route_distance": 0.5}, STOP), ({"popular_share": [0.0, 0.2]}, ASK),
-    ({"popular_share": [0.1, 0.5]}, STOP), ({"popular_share": [0.9, 0.1]}, GO), ({"gini": [0.5, 0.75]}, ASK),
-    ({"gini": [0.5, 0.9]}, STOP), ({"gini": [0.9, 0.5]}, GO), ({"gini": [None, 0.5]}, GO),
-    ({"coverage": [0.8, 0.4]}, ASK), ({"coverage": [0.8, 0.1]}, STOP), ({"coverage": [0.0, 0.1]}, GO),
-    ({"owners": 92, "gone_owners": 8}, ASK), ({"owners": 70, "gone_owners": 30}, STOP),
-    ({"owners": 0, "gone_owners": 100, "overlap_at_10": None, "rbo": None}, STOP)])
+@pytest.mark.parametrize(
+    ("changed", "verdict"),
+    [
+        ({}, GO),
+        ({"overlap_at_10": 0.25}, ASK),
+        ({"overlap_at_10": 0.04}, STOP),
+        ({"rbo": 0.2}, ASK),
+        ({"rbo": 0.0}, STOP),
+        ({"route_distance": 0.2}, ASK),
+        ({"route_distance": 0.5}, STOP),
+        ({"popular_share": [0.0, 0.2]}, ASK),
+        ({"popular_share": [0.1, 0.5]}, STOP),
+        ({"popular_share": [0.9, 0.1]}, GO),
+        ({"gini": [0.5, 0.75]}, ASK),
+        ({"gini": [0.5, 0.9]}, STOP),
+        ({"gini": [0.9, 0.5]}, GO),
+        ({"gini": [None, 0.5]}, GO),
+        ({"coverage": [0.8, 0.4]}, ASK),
+        ({"coverage": [0.8, 0.1]}, STOP),
+        ({"coverage": [0.0, 0.1]}, GO),
+        ({"owners": 92, "gone_owners": 8}, ASK),
+        ({"owners": 70, "gone_owners": 30}, STOP),
+        ({"owners": 0, "gone_owners": 100, "overlap_at_10": None, "rbo": None}, STOP),
+    ],
+)
 def test_every_limit_of_the_lists(changed: dict[str, object], verdict: str) -> None:
     found = list(like_live({"startups/for-developer": {**SAME, **changed}}, Settings(), days=1))
     assert len(found) == 7 and worst(found) == verdict

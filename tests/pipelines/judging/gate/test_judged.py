@@ -14,9 +14,14 @@ from tests.pipelines.learning.market import ids
 def test_rows_follow_their_ids_and_who_is_new_has_zeros() -> None:
     then, now = IdMap.of(ids("user", 5)), IdMap.of([*ids("user", 5)[1:], *ids("new", 3)])
     met = sparse.csr_matrix(np.arange(1, 16, dtype=np.float32).reshape(5, 3))
-    arrays = {"user_facts": np.arange(10.0).reshape(5, 2), "user_demand": np.arange(5, dtype=np.float32),
-              "category_data": met.data, "category_indices": met.indices, "category_indptr": met.indptr,
-              "clock_share": np.arange(5.0)}
+    arrays = {
+        "user_facts": np.arange(10.0).reshape(5, 2),
+        "user_demand": np.arange(5, dtype=np.float32),
+        "category_data": met.data,
+        "category_indices": met.indices,
+        "category_indptr": met.indptr,
+        "clock_share": np.arange(5.0),
+    }
     found = renumbered(Bundle("activity_v1", {}, arrays, {"user": then}), {"user": now})
     csr = sparse.csr_matrix(tuple(found.arrays[f"category_{p}"] for p in ("data", "indices", "indptr")), shape=(7, 3))
     for row, name in enumerate(now.ids.tolist()):

@@ -52,7 +52,8 @@ def test_models_that_do_not_fit_newer_code_do_not_hold_it_up(nights: Nights, mon
 
 
 def test_models_trained_on_noise_are_stopped_by_what_they_foretell(
-        nights: Nights, monkeypatch: pytest.MonkeyPatch) -> None:
+    nights: Nights, monkeypatch: pytest.MonkeyPatch
+) -> None:
     nights.spoil(monkeypatch)
     run, found = nights.weighed(NEXT)
     gate = read_gate(run)

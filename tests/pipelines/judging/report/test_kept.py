@@ -22,9 +22,18 @@ from pipelines.runs.run import Run, directory_of
 from pipelines.runs.steps import note
 from tests.tiny_marketplace import AFTER_ALL, write_tiny_marketplace
 
-SMALL = {"als_factors": 4, "als_iterations": 3, "two_tower_epochs": 1, "two_tower_dimensions": 8,
-         "content_dimensions": 8, "ranker_epochs": 1, "ranker_min_positives": 5, "ranker_cuts": 0, "shards": 2,
-         "depth": 10}
+SMALL = {
+    "als_factors": 4,
+    "als_iterations": 3,
+    "two_tower_epochs": 1,
+    "two_tower_dimensions": 8,
+    "content_dimensions": 8,
+    "ranker_epochs": 1,
+    "ranker_min_positives": 5,
+    "ranker_cuts": 0,
+    "shards": 2,
+    "depth": 10,
+}
 
 
 @pytest.fixture
@@ -49,8 +58,15 @@ def test_the_command_leaves_a_report_that_follows_the_run(built: tuple[Settings,
     assert "<!--verdict-->" in page and "publish" in page and Path(done["report"]).stat().st_mode & 0o077 == 0
 
     run = Run.open(settings, told["run"])
-    run.artifacts.write_json(run.directory / kept.GATE, {"verdict": "ask", "reasons": ["worse"], "champion": None,
-                                                         "answer": {"chosen": "hold", "by": "ada", "at": "2024"}})
+    run.artifacts.write_json(
+        run.directory / kept.GATE,
+        {
+            "verdict": "ask",
+            "reasons": ["worse"],
+            "champion": None,
+            "answer": {"chosen": "hold", "by": "ada", "at": "2024"},
+        },
+    )
     note(run.directory, {"step": "gate", "index": None, "wall_s": 1.0, "cpu_s": 1.0, "peak_mb": 1.0, "at": "2024"})
     assert bring_up_to_date(settings.artifacts, run.directory)
     assert "hold by ada" in (page := page_of_run(settings, run.id) or "") and ">gate</th>" in page

@@ -35,11 +35,20 @@ def an_event(event_id: str = "", kind: EventKind = EventKind.CLICK) -> Event:
 def test_an_event_is_kept_with_all_its_columns(settings: Settings, client: redis.Redis, keys: Keys, sql: Sql) -> None:
     event = an_event(kind=EventKind.DISMISS)
     client.xadd(keys.events, event.entry(), id="1714572185123-0")
-    assert drain_events(settings) == {"drained": 1, "new": 1, "set_aside": 0, "release": None, "full": False, "met": 0,
-                                      "hidden": 0, "shown": 0}
+    assert drain_events(settings) == {
+        "drained": 1,
+        "new": 1,
+        "set_aside": 0,
+        "release": None,
+        "full": False,
+        "met": 0,
+        "hidden": 0,
+        "shown": 0,
+    }
     received = datetime(2024, 5, 1, 14, 3, 5, 123_000, tzinfo=UTC)
     assert sql("SELECT * FROM matchbook_events") == [
-        (event.event_id, uuid.UUID(event.user), uuid.UUID(event.startup), "dismiss", AT, received, None, None)]
+        (event.event_id, uuid.UUID(event.user), uuid.UUID(event.startup), "dismiss", AT, received, None, None)
+    ]
     assert client.xlen(keys.events) == 0
 
 
@@ -63,11 +72,18 @@ def test_a_drain_killed_between_commit_and_acknowledgement_keeps_nothing_twice(
 ) -> None:
     for _ in range(5):
         client.xadd(keys.events, an_event().entry())
-    program = ("import os, signal; from models.settings import Settings; from pipelines.release.since import drain; "
-               "drain._acknowledge = lambda *_: os.kill(os.getpid(), signal.SIGKILL); "
-               "drain.drain_events(Settings.from_env())")
-    where = {"MATCHBOOK_NAMESPACE": settings.namespace, "MATCHBOOK_HOME": str(settings.home), "PATH": "/usr/bin:/bin",
-             "DATABASE_URL": settings.database_url.reveal(), "REDIS_URL": settings.redis_url.reveal()}
+    program = (
+        "import os, signal; from models.settings import Settings; from pipelines.release.since import drain; "
+        "drain._acknowledge = lambda *_: os.kill(os.getpid(), signal.SIGKILL); "
+        "drain.drain_events(Settings.from_env())"
+    )
+    where = {
+        "MATCHBOOK_NAMESPACE": settings.namespace,
+        "MATCHBOOK_HOME": str(settings.home),
+        "PATH": "/usr/bin:/bin",
+        "DATABASE_URL": settings.database_url.reveal(),
+        "REDIS_URL": settings.redis_url.reveal(),
+    }
     killed = subprocess.run([sys.executable, "-c", program], cwd=ROOT, env=where, capture_output=True)
     assert killed.returncode == -signal.SIGKILL, killed.stderr
     assert sql("SELECT count(*) FROM matchbook_events") == [(5,)]
@@ -102,8 +118,13 @@ def test_what_is_no_event_is_set_aside_once_and_the_rest_is_kept(
     settings: Settings, client: redis.Redis, keys: Keys, sql: Sql, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = an_event().entry()
-    poison = [{"nonsense": "1"}, {**whole, "user_id": "42"}, {**whole, "type": b"\xff\x00"}, {**whole, "at": "soon"},
-              {k: v for k, v in whole.items() if k != "event_id"}]
+    poison = [
+        {"nonsense": "1"},
+        {**whole, "user_id": "42"},
+        {**whole, "type": b"\xff\x00"},
+        {**whole, "at": "soon"},
+        {k: v for k, v in whole.items() if k != "event_id"},
+    ]
     names = [client.xadd(keys.events, fields).decode() for fields in poison]
     client.xadd(keys.events, whole)
 
@@ -136,9 +157,7 @@ def test_an_event_that_postgres_refuses_does_not_hold_up_the_others(
     assert "matchbook_events_event_id_check" in reason and "refused" in content
 
 
-def test_two_drains_at_once_keep_each_event_once(
-    settings: Settings, client: redis.Redis, keys: Keys, sql: Sql
-) -> None:
+def test_two_drains_at_once_keep_each_event_once(settings: Settings, client: redis.Redis, keys: Keys, sql: Sql) -> None:
     pipe = client.pipeline()
     for _ in range(5000):
         pipe.xadd(keys.events, an_event().entry())

@@ -44,14 +44,21 @@ def test_rows_since_the_cutoff_are_known_to_both_sides(
     live: Settings, client: redis.Redis, keys: Keys, sql: Sql
 ) -> None:
     at = now() - HOUR
-    for other, kind, when in ((STARTUP, "like", at), (OTHER, "view", at), (uuid.UUID(int=4), "like", "2020-04-09"),
-                              (uuid.UUID(int=5), "stare", at)):
+    for other, kind, when in (
+        (STARTUP, "like", at),
+        (OTHER, "view", at),
+        (uuid.UUID(int=4), "like", "2020-04-09"),
+        (uuid.UUID(int=5), "stare", at),
+    ):
         sql(MEET, u=USER, s=other, kind=kind, at=when)
     sql("INSERT INTO matchbook_events VALUES ('e', :u, :s, 'dismiss', :at)", u=USER, s=uuid.UUID(int=6), at=at)
     sql("INSERT INTO matchbook_events VALUES ('f', :u, :s, 'impression', :at)", u=USER, s=uuid.UUID(int=7), at=at)
     assert drain_events(live)["met"] == 3
     assert met(client, keys, Entity.USER, USER) == {
-        STARTUP: EventKind.LIKE.code, OTHER: EventKind.VIEW.code, uuid.UUID(int=6): EventKind.DISMISS.code}
+        STARTUP: EventKind.LIKE.code,
+        OTHER: EventKind.VIEW.code,
+        uuid.UUID(int=6): EventKind.DISMISS.code,
+    }
     assert met(client, keys, Entity.STARTUP, STARTUP) == {USER: EventKind.LIKE.code}
     _, at_us = since_meaning(client.hgetall(keys.since(Entity.USER, str(USER)))[STARTUP.bytes])
     assert at_us == int(at.timestamp() * 1_000_000)
@@ -81,7 +88,15 @@ def test_another_release_is_read_from_its_own_cutoff(
     rollback(live)
     assert set(met(client, keys, Entity.USER, USER)) == {STARTUP}  # before anybody is answered from it
     assert drain_events(live) | {"release": ""} == {
-        "drained": 0, "new": 0, "set_aside": 0, "release": "", "full": True, "met": 0, "hidden": 0, "shown": 0}
+        "drained": 0,
+        "new": 0,
+        "set_aside": 0,
+        "release": "",
+        "full": True,
+        "met": 0,
+        "hidden": 0,
+        "shown": 0,
+    }
 
 
 def test_a_founder_is_not_shown_what_became_their_own(
@@ -103,7 +118,9 @@ def test_the_version_moves_only_when_a_set_changes(live: Settings, client: redis
     assert drain_events(live)["hidden"] == 2
     first = int(client.get(keys.hidden_version))
     assert (client.smembers(keys.hidden(Entity.STARTUP)), client.smembers(keys.hidden(Entity.USER))) == (
-        {STARTUP.bytes}, {USER.bytes})
+        {STARTUP.bytes},
+        {USER.bytes},
+    )
     for full in (False, True):
         assert drain_events(live, full=full)["hidden"] == 0
         assert int(client.get(keys.hidden_version)) == first

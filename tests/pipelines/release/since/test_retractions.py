@@ -51,8 +51,15 @@ def in_force(sql: Sql) -> set[str]:
 def test_the_order_of_arrival_does_not_matter(settings: Settings, client: redis.Redis, keys: Keys, sql: Sql) -> None:
     for n, order in enumerate(itertools.permutations(range(4))):
         pair = str(uuid.UUID(int=100 + n))
-        events = [event(kind, at, pair) for kind, at in ((EventKind.DISMISS, -9), (EventKind.LIKE, -8),
-                                                         (EventKind.RETRACT, -5), (EventKind.APPLY, -2))]
+        events = [
+            event(kind, at, pair)
+            for kind, at in (
+                (EventKind.DISMISS, -9),
+                (EventKind.LIKE, -8),
+                (EventKind.RETRACT, -5),
+                (EventKind.APPLY, -2),
+            )
+        ]
         for i in order:
             client.xadd(keys.events, events[i].entry())
             drain_events(settings)
@@ -84,8 +91,9 @@ def test_what_was_retracted_does_not_come_back_when_it_is_sent_again(
     assert in_force(sql) == set()
 
 
-def test_a_forged_time_ahead_of_the_clock_is_no_way_round(settings: Settings, client: redis.Redis, keys: Keys,
-                                                          sql: Sql) -> None:
+def test_a_forged_time_ahead_of_the_clock_is_no_way_round(
+    settings: Settings, client: redis.Redis, keys: Keys, sql: Sql
+) -> None:
     client.xadd(keys.events, event(EventKind.DISMISS, 4).entry())
     drain_events(settings)
     client.xadd(keys.events, Event("r", USER, STARTUP, EventKind.RETRACT, datetime.now(UTC)).entry())

@@ -31,16 +31,39 @@ def good(rng: random.Random) -> Event:
     """An event as the reader takes it, of any kind and time."""
     at = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=rng.randrange(0, 1_700_000_000))
     kind = rng.choice([k for k in EventKind if k is not EventKind.RETRACT])
-    return Event(str(uuid.UUID(int=rng.getrandbits(128))), str(uuid.UUID(int=rng.getrandbits(128))),
-                 str(uuid.UUID(int=rng.getrandbits(128))), kind, at)
+    return Event(
+        str(uuid.UUID(int=rng.getrandbits(128))),
+        str(uuid.UUID(int=rng.getrandbits(128))),
+        str(uuid.UUID(int=rng.getrandbits(128))),
+        kind,
+        at,
+    )
 
 
 def odd(rng: random.Random) -> str | bytes:
     """A value that is no value of an event."""
-    return rng.choice([
-        b"", b"\x00", b"\xff\xfe\x00", rng.randbytes(rng.randrange(1, 300)), "9" * rng.choice([1, 5, 5000]), "-1",
-        "NaN", "٣", "²", "9999-12-31T23:59:59-23:59", "0001-01-01T00:00:00+23:59", "x" * rng.choice([10, 200_000]),
-        "{}", "null", "\u2028", "2024-02-30", "1e400", "\U0001f600" * 50])
+    return rng.choice(
+        [
+            b"",
+            b"\x00",
+            b"\xff\xfe\x00",
+            rng.randbytes(rng.randrange(1, 300)),
+            "9" * rng.choice([1, 5, 5000]),
+            "-1",
+            "NaN",
+            "٣",
+            "²",
+            "9999-12-31T23:59:59-23:59",
+            "0001-01-01T00:00:00+23:59",
+            "x" * rng.choice([10, 200_000]),
+            "{}",
+            "null",
+            "\u2028",
+            "2024-02-30",
+            "1e400",
+            "\U0001f600" * 50,
+        ]
+    )
 
 
 def bad(rng: random.Random) -> Fields:

@@ -56,13 +56,18 @@ def test_strangers_go_by_age_and_what_bars_somebody_stays(settings: Settings, sq
     old, known, startup = NOW - timedelta(days=31), uuid.UUID(int=7), uuid.UUID(int=8)
     sql("INSERT INTO users (id, role) VALUES (:u, 'developer')", u=known)
     sql("INSERT INTO startups (id) VALUES (:s)", s=startup)
-    rows = [("a", known, startup, "dismiss", old), ("b", known, startup, "dislike", old),
-            ("c", known, startup, "like", old), ("d", uuid.UUID(int=99), startup, "dismiss", old),
-            ("e", known, uuid.UUID(int=98), "like", old),
-            ("f", uuid.UUID(int=99), startup, "like", NOW - timedelta(days=29)),
-            ("g", known, startup, "impression", NOW - timedelta(days=SHOWN_DAYS + 1)),
-            ("h", known, startup, "impression", old), ("i", known, startup, "retract", NOW - timedelta(days=900)),
-            ("j", known, startup, "dismiss", NOW - timedelta(days=899))]
+    rows = [
+        ("a", known, startup, "dismiss", old),
+        ("b", known, startup, "dislike", old),
+        ("c", known, startup, "like", old),
+        ("d", uuid.UUID(int=99), startup, "dismiss", old),
+        ("e", known, uuid.UUID(int=98), "like", old),
+        ("f", uuid.UUID(int=99), startup, "like", NOW - timedelta(days=29)),
+        ("g", known, startup, "impression", NOW - timedelta(days=SHOWN_DAYS + 1)),
+        ("h", known, startup, "impression", old),
+        ("i", known, startup, "retract", NOW - timedelta(days=900)),
+        ("j", known, startup, "dismiss", NOW - timedelta(days=899)),
+    ]
     for e, u, s, kind, at in rows:
         sql(POST, e=e, u=u, s=s, kind=kind, at=at)
     for entry in ("1000-0", "99999999999999-0", "odd"):
@@ -73,8 +78,9 @@ def test_strangers_go_by_age_and_what_bars_somebody_stays(settings: Settings, sq
 
 
 @pytest.mark.parametrize("table", ["users", "startups"])
-def test_nobody_is_a_stranger_while_the_views_lack_those_whom_a_snapshot_knows(settings: Settings, sql: Sql,
-                                                                              table: str) -> None:
+def test_nobody_is_a_stranger_while_the_views_lack_those_whom_a_snapshot_knows(
+    settings: Settings, sql: Sql, table: str
+) -> None:
     sql("INSERT INTO users (id, role) SELECT md5('u' || n)::uuid, 'developer' FROM generate_series(1, 40) n")
     sql("INSERT INTO startups (id) SELECT md5('s' || n)::uuid FROM generate_series(1, 20) n")
     sql("INSERT INTO user_interactions SELECT md5('u1')::uuid, md5('s1')::uuid, 'like', '2025-01-01'")

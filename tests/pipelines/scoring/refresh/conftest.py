@@ -32,8 +32,16 @@ from pipelines.scoring.shards import plan_shards, score_shard
 from tests.pipelines.published import Published
 from tests.tiny_marketplace import AFTER_ALL, write_tiny_marketplace
 
-SMALL = {"als_factors": 4, "als_iterations": 3, "two_tower_epochs": 1, "two_tower_dimensions": 8,
-         "content_dimensions": 8, "shards": 5, "depth": 12, "ranker": "rules"}
+SMALL = {
+    "als_factors": 4,
+    "als_iterations": 3,
+    "two_tower_epochs": 1,
+    "two_tower_dimensions": 8,
+    "content_dimensions": 8,
+    "shards": 5,
+    "depth": 12,
+    "ranker": "rules",
+}
 HOUR = timedelta(hours=1)
 
 
@@ -56,22 +64,38 @@ class Town(Published):
             connection.execute(text(statement), values)
 
     def met(self, user: str, startup: str, after: timedelta = timedelta(minutes=1), kind: str = "like") -> None:
-        self.execute("INSERT INTO user_interactions VALUES (:u, :s, :k, :at)", u=user, s=startup, k=kind,
-                     at=AFTER_ALL + after)
+        self.execute(
+            "INSERT INTO user_interactions VALUES (:u, :s, :k, :at)", u=user, s=startup, k=kind, at=AFTER_ALL + after
+        )
 
     def opened(self, startup: str, after: timedelta = timedelta(minutes=2), **words: str) -> str:
-        words = {"category": "Gaming", "field": "unity", "tags": "unity;pixel", "description": "unity and pixel",
-                 "location": "Oslo", **words}
+        words = {
+            "category": "Gaming",
+            "field": "unity",
+            "tags": "unity;pixel",
+            "description": "unity and pixel",
+            "location": "Oslo",
+            **words,
+        }
         names = ", ".join(words)
-        self.execute(f"INSERT INTO startups (id, created_at, {names}) VALUES (:id, :at, :{', :'.join(words)})",
-                     id=startup, at=AFTER_ALL + after, **words)
+        self.execute(
+            f"INSERT INTO startups (id, created_at, {names}) VALUES (:id, :at, :{', :'.join(words)})",
+            id=startup,
+            at=AFTER_ALL + after,
+            **words,
+        )
         return startup
 
     def joined(self, user: str, role: str = "developer", after: timedelta = timedelta(minutes=2), **words: str) -> str:
         words = {"headline": "Gaming unity", "skills": "unity", "interests": "Gaming;pixel", **words}
         names = ", ".join(words)
-        self.execute(f"INSERT INTO users (id, role, created_at, {names}) VALUES (:id, :r, :at, :{', :'.join(words)})",
-                     id=user, r=role, at=AFTER_ALL + after, **words)
+        self.execute(
+            f"INSERT INTO users (id, role, created_at, {names}) VALUES (:id, :r, :at, :{', :'.join(words)})",
+            id=user,
+            r=role,
+            at=AFTER_ALL + after,
+            **words,
+        )
         return user
 
     def refresh(self, hours: float = 1.0, **given: Any) -> dict[str, Any]:

@@ -34,7 +34,8 @@ def crossing(town: Town, threshold: int) -> tuple[str, int]:
 
 @pytest.mark.parametrize(("threshold", "route"), [(5, Method.ALS), (20, Method.ENSEMBLE)])
 def test_whoever_crosses_a_threshold_is_routed_otherwise_the_same_day(
-        town: Town, threshold: int, route: Method) -> None:
+    town: Town, threshold: int, route: Method
+) -> None:
     owner, missing = crossing(town, threshold)
     before = town.listing(DEVELOPERS, owner)
     others = town.raw(DEVELOPERS)
@@ -95,9 +96,12 @@ def test_nobody_who_did_nothing_is_reached_where_that_is_switched_off(town: Town
 
 @pytest.mark.parametrize("who", ["warm", "new", "startup", "investor"])
 def test_a_refreshed_list_is_the_one_that_the_live_fallback_would_make(town: Town, who: str) -> None:
-    owner, surface = {"warm": (crossing(town, 20)[0], DEVELOPERS), "new": (CAME, DEVELOPERS),
-                      "startup": (identity("startup", 2), Surface.DEVELOPERS_FOR_STARTUP),
-                      "investor": (identity("user", 8), INVESTORS)}[who]
+    owner, surface = {
+        "warm": (crossing(town, 20)[0], DEVELOPERS),
+        "new": (CAME, DEVELOPERS),
+        "startup": (identity("startup", 2), Surface.DEVELOPERS_FOR_STARTUP),
+        "investor": (identity("user", 8), INVESTORS),
+    }[who]
     town.joined(CAME)
     for n in range(3):
         mine = (identity("user", 9 + n), owner) if who == "startup" else (owner, identity("startup", 5 * n))
@@ -166,8 +170,15 @@ def test_who_opts_out_gets_popular_lists_and_a_withdrawn_startup_stands_in_no_ne
 
 def test_a_list_is_made_again_by_its_owners_arm(town: Town) -> None:
     """M08 between two builds: the ranker stays off for those whose arm has it off."""
-    told = [{"name": "ranker", "salt": "m08", "surfaces": [DEVELOPERS.value], "share": 1,
-             "arms": [{"name": "on", "weight": 1}, {"name": "off", "weight": 1, "settings": {"ranker": "off"}}]}]
+    told = [
+        {
+            "name": "ranker",
+            "salt": "m08",
+            "surfaces": [DEVELOPERS.value],
+            "share": 1,
+            "arms": [{"name": "on", "weight": 1}, {"name": "off", "weight": 1, "settings": {"ranker": "off"}}],
+        }
+    ]
     trial = replace(town, settings=replace(town.settings, experiments=json.dumps(told)))
     promote(trial.settings, trial.build(2.0))
     users = trial.entities()[Entity.USER]

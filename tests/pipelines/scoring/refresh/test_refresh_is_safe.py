@@ -131,8 +131,9 @@ def test_a_refresh_that_would_leave_somebody_without_a_list_is_not_stored(town: 
     assert [r["release"] for r in list_releases(town.settings)] == [town.built]
 
 
-def test_the_command_explains_what_it_made(town: Town, monkeypatch: pytest.MonkeyPatch,
-                                            capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_explains_what_it_made(
+    town: Town, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setenv("MATCHBOOK_HOME", str(town.settings.home))
     monkeypatch.setenv("MATCHBOOK_NAMESPACE", town.settings.namespace)
     monkeypatch.setenv("DATABASE_URL", town.settings.database_url.reveal())
