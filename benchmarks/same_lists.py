@@ -1,0 +1,188 @@
+"""`python -m benchmarks.same_lists BASE`: whether this checkout makes the same lists as the commit BASE.
+
+Both import one sample marketplace, build it and answer the same requests, each with its own code in servers of its own,
+one after the other on this machine. Only what is promised to the outside is used: commands, variables, addresses and
+the files of a release. Compared are the rows of the snapshot, the arrays of every bundle, the bytes of every list and
+the answers, from the cache and computed live. Exit status: 0 all equal, 1 something differs, 2 a build failed.
+Digests differ between processors, so nothing is stored to be compared with later.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+
+from models.nouns.vocabulary import Surface
+from models.settings import Settings
+from pipelines.local.servers import start_servers, stop_servers
+
+ROOT = Path(__file__).parent.parent
+#: Small enough for two builds in a few minutes, large enough that every model, the network and the ranker are fitted.
+SIZE = ("--users", "1000", "--startups", "200", "--events-per-user", "30")
+QUICK = {"MATCHBOOK_RANKER_CUTS": "2", "MATCHBOOK_TWO_TOWER_EPOCHS": "3", "MATCHBOOK_GRAPH_FILTER_MIN_PAIRS": "1"}
+#: Run in the other checkout: prints one JSON line an answer, without what is new in every answer.
+ASK = """
+import json, sys
+from serving.wsgi import app
+client = app.test_client()
+VOLATILE = {"answer_id", "request_id", "generated_at", "served_at", "age_s"}
+for line in sys.stdin:
+    answer = client.get(line.strip())
+    body = answer.get_json(silent=True)
+    if isinstance(body, dict):
+        body = {k: v for k, v in body.items() if k not in VOLATILE}
+    print("ANSWER " + json.dumps([line.strip(), answer.status_code, body], sort_keys=True))
+"""
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.same_lists", description=__doc__)
+    parser.add_argument("base", help="a commit")
+    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="a variable of both builds")
+    args = parser.parse_args()
+    given = dict(pair.split("=", 1) for pair in args.set)
+    with tempfile.TemporaryDirectory(prefix="matchbook-same-") as folder:
+        Path(folder).chmod(0o755)
+        try:
+            with checkout(args.base, Path(folder) / "base") as base:
+                sample = Path(folder) / "sample"
+                command(base, {"MATCHBOOK_HOME": folder}, "sample", str(sample), *SIZE)
+                found = [built(where, Path(folder) / name, sample, given) for where, name in ((base, "b"), (ROOT, "h"))]
+        except subprocess.CalledProcessError as error:
+            sys.stderr.write(f"{error}\n{error.stdout}\n")
+            return 2
+    return compared(*found)
+
+
+@contextmanager
+def checkout(commit: str, where: Path) -> Iterator[Path]:
+    """The files of a commit, in a worktree that goes away."""
+    subprocess.run(["git", "worktree", "add", "-q", "--detach", str(where), commit], cwd=ROOT, check=True)
+    try:
+        yield where
+    finally:
+        subprocess.run(["git", "worktree", "remove", "--force", str(where)], cwd=ROOT, check=False)
+
+
+def built(code: Path, home: Path, sample: Path, given: Mapping[str, str]) -> dict[str, dict[str, str]]:
+    """What a checkout makes of the sample: for every kind of thing, its names and digests."""
+    own = replace(Settings(), home=home)
+    settings = start_servers(own)
+    try:
+        environment = {
+            "MATCHBOOK_HOME": str(home),
+            "DATABASE_URL": settings.database_url.reveal(),
+            "REDIS_URL": settings.redis_url.reveal(),
+            **QUICK,
+            **given,
+        }
+        command(code, environment, "import", str(sample))
+        result = json.loads(command(code, environment, "build"))
+        sys.stderr.write(f"{code.name}: {result['release']} {sum(result['seconds'].values()):.0f} s\n")
+        answers = ask(code, environment, sample)
+    finally:
+        stop_servers(own)
+    artifacts = home / "artifacts"
+    release = json.loads((artifacts / "releases" / result["release"] / "manifest.json").read_text())
+    return {
+        "snapshot": dict(rows_of(artifacts / "snapshots" / release["snapshot"])),
+        "bundles": {n: arrays_of(artifacts / "bundles" / n / v) for n, v in release["bundles"].items()},
+        "lists": {**files_of(artifacts / "releases" / result["release"]), "digest": release["digest"]},
+        "answers": answers,
+    }
+
+
+def command(code: Path, environment: Mapping[str, str], *arguments: str) -> str:
+    """What a step of a checkout writes to stdout. Raises CalledProcessError with what it wrote to stderr."""
+    return run(code, environment, [sys.executable, "-m", "pipelines", *arguments])
+
+
+def run(code: Path, environment: Mapping[str, str], command: list[str], told: str = "") -> str:
+    """A command in a checkout, without any variable of Matchbook from outside."""
+    outside = {k: v for k, v in os.environ.items() if not k.startswith("MATCHBOOK_")}
+    done = subprocess.run(
+        command, cwd=code, env={**outside, **environment}, input=told, capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        raise subprocess.CalledProcessError(done.returncode, command, done.stderr[-4000:])
+    return done.stdout
+
+
+def ask(code: Path, environment: Mapping[str, str], sample: Path) -> dict[str, str]:
+    """Answers by address: lists of known owners from the cache and filtered, and of somebody computed live."""
+    import pandas as pd
+
+    users = pd.read_csv(next(sample.glob("users.csv*")))
+    startups = pd.read_csv(next(sample.glob("startups.csv*")))
+    asked = [f"/api/recommendations/{surface}/popular" for surface in Surface]
+    for role in ("developer", "investor"):
+        people = users[users["role"] == role]["user_id"].head(15)
+        asked += [f"/api/recommendations/startups/for-{role}/{user}?limit=20" for user in people]
+        asked += [f"/api/recommendations/{role}s/for-startup/{s}?limit=20" for s in startups["startup_id"].head(15)]
+    category = startups["category"].iloc[0].split(";")[0]
+    people = users[users["role"] == "developer"]["user_id"].head(10)
+    asked += [f"/api/recommendations/startups/for-developer/{user}?category={category}" for user in people]
+    asked += [f"/api/explain/startups/for-developer/{user}" for user in people]
+    printed = run(code, environment, [sys.executable, "-c", ASK], "\n".join(asked))
+    lines = [json.loads(line[7:]) for line in printed.splitlines() if line.startswith("ANSWER ")]
+    return {path: json.dumps([status, body], sort_keys=True) for path, status, body in lines}
+
+
+def rows_of(snapshot: Path) -> Iterator[tuple[str, str]]:
+    """(file and column, digest of its values) of a snapshot."""
+    for path in sorted(snapshot.rglob("*.parquet")):
+        table = pq.read_table(path)
+        for name in table.column_names:
+            values = json.dumps(table[name].to_pylist(), default=str)
+            yield f"{path.relative_to(snapshot)}:{name}", hashlib.sha256(values.encode()).hexdigest()
+
+
+def arrays_of(bundle: Path) -> str:
+    """One digest over the arrays of a bundle and their names."""
+    digest = hashlib.sha256()
+    for path in sorted(bundle.rglob("*.npz")) + sorted(bundle.rglob("*.npy")):
+        with path.open("rb") as source:
+            loaded: Any = np.load(source, allow_pickle=False)
+            arrays = {path.name: loaded} if isinstance(loaded, np.ndarray) else {k: loaded[k] for k in loaded.files}
+            for name, values in sorted(arrays.items()):
+                digest.update(f"{name} {values.dtype} {values.shape}".encode() + np.ascontiguousarray(values).tobytes())
+    return digest.hexdigest()
+
+
+def files_of(release: Path) -> dict[str, str]:
+    """Digests of the files of a release, its manifest aside."""
+    files = (p for p in sorted(release.rglob("*")) if p.is_file() and p.name != "manifest.json")
+    return {str(p.relative_to(release)): hashlib.sha256(p.read_bytes()).hexdigest() for p in files}
+
+
+def compared(base: Mapping[str, Mapping[str, str]], here: Mapping[str, Mapping[str, str]]) -> int:
+    """Print a line a kind of thing and what differs; 1 where anything does."""
+    differs = 0
+    for kind in base:
+        names = sorted({*base[kind], *here[kind]})
+        other = [n for n in names if base[kind].get(n) != here[kind].get(n)]
+        shown = f": {' '.join(names)}" if kind == "bundles" else ""
+        sys.stdout.write(f"{kind:9} {len(names)} compared, {len(other)} differ{shown}\n")
+        for name in other[:5]:
+            sys.stdout.write(
+                f"  {name}\n    base {base[kind].get(name)!s:.300}\n    here {here[kind].get(name)!s:.300}\n"
+            )
+        differs += len(other)
+    return 1 if differs else 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
