@@ -26,7 +26,7 @@ from models.nouns.candidates import Candidates, Proposal
 from models.nouns.id_map import IdMap
 from models.nouns.interactions import Interactions
 from models.nouns.owners import Owners
-from models.nouns.vocabulary import InteractionKind, Source
+from models.schema import InteractionKind, Source
 from models.scorers import Scorer
 from models.scorers.factors import FactorScorer
 from models.scorers.neighbours import NeighbourScorer

@@ -20,8 +20,8 @@ from models.nouns.candidates import Proposal
 from models.nouns.interactions import Interactions
 from models.nouns.owners import Owners
 from models.nouns.release import Keys, encode_lists
-from models.nouns.vocabulary import Source, Surface
 from models.recipe import Recipe, open_bundles, open_recipe
+from models.schema import Source, Surface
 from models.scorers.top_k import Float32Product, top_k
 from pipelines.data.snapshot import Snapshot
 from pipelines.release.cache import connect

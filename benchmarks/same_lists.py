@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 
-from models.nouns.vocabulary import Surface
+from models.schema import Surface
 from models.settings import Settings
 from pipelines.local.servers import start_servers, stop_servers
 

@@ -119,7 +119,7 @@ def assemble(settings: Settings, snapshot: str, bundles: str, shards: str) -> di
 def publish(settings: Settings, release: str) -> dict[str, Any]:
     """The release into Redis and live; bytes of a list as Redis counts them, keys and table included."""
     from models.nouns.release import Keys
-    from models.nouns.vocabulary import Surface
+    from models.schema import Surface
     from pipelines.release.cache import connect
     from pipelines.release.publish import publish_release
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from models.nouns.vocabulary import Entity, Method, Segment, Surface
+from models.schema import Entity, Method, Segment, Surface
 from models.settings import Settings
 
 _CODE = {m: i for i, m in enumerate(Method)}

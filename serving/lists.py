@@ -14,9 +14,9 @@ import numpy as np
 from models.errors import MatchbookError, ReleaseIncomplete, ServiceError
 from models.nouns.id_map import IdMap
 from models.nouns.release import StoredList, TrendingList, decode_list
-from models.nouns.vocabulary import Entity, Method, Role, Source, Surface
 from models.recipe.experiments import Arm, Experiment
 from models.routing import may_be_routed_otherwise, route
+from models.schema import Entity, Method, Role, Source, Surface
 from models.settings import Settings
 from serving.doors.cache import LISTS, Cache, Found
 from serving.releases import HeldRelease, Releases, instant

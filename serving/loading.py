@@ -16,7 +16,7 @@ from models.nouns.catalogue import CATALOGUE, ItemTable, decode_items, encode_it
 from models.nouns.ranked_lists import RankedLists
 from models.nouns.release import POPULAR_FIELD, Release, StoredList, decode_list, encode_lists
 from models.nouns.release.files import MANIFEST, last_published, popular_list, shard_file
-from models.nouns.vocabulary import Entity, Surface
+from models.schema import Entity, Surface
 from models.settings import Settings
 from serving.doors.cache import RELEASES, Cache
 from serving.releases import HeldRelease

@@ -12,8 +12,8 @@ from functools import cached_property
 from models.errors import MatchbookError, ReleaseNotFound, ServiceError
 from models.nouns.catalogue import ItemTable
 from models.nouns.release import Release, StoredList
-from models.nouns.vocabulary import Entity, Method, Surface
 from models.recipe.experiments import Arm, Experiment, arm_on, experiments_of
+from models.schema import Entity, Method, Surface
 from models.settings import Settings
 from serving.doors.cache import Cache
 

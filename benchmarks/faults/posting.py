@@ -18,7 +18,7 @@ from benchmarks.faults.town import Town, town
 from models.errors import TooManyEvents
 from models.nouns.interactions import Event
 from models.nouns.release import since_value
-from models.nouns.vocabulary import Entity, EventKind
+from models.schema import Entity, EventKind
 from models.settings import Settings
 from pipelines.release.cache import connect
 from pipelines.release.since.refresh import Met, _write

@@ -31,7 +31,7 @@ import pipelines.release.lease as leases
 from benchmarks.serving.reader import random_release
 from models.errors import MatchbookError
 from models.nouns.release import POPULAR_FIELD, Keys, encode_lists
-from models.nouns.vocabulary import Surface
+from models.schema import Surface
 from models.settings import Secret, Settings
 from pipelines.artifacts import Artifacts
 from pipelines.local.servers import servers

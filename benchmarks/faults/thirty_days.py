@@ -28,7 +28,7 @@ from sqlalchemy import Connection, create_engine, text
 
 from benchmarks.faults.builds import Place, place
 from models.nouns.release import Keys
-from models.nouns.vocabulary import EventKind, Surface
+from models.schema import EventKind, Surface
 from models.settings import Settings
 from pipelines.commands.build import run_build
 from pipelines.local.airflow_process import with_metadata

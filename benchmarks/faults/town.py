@@ -15,7 +15,7 @@ from sqlalchemy import text
 
 from benchmarks.serving.reader import random_release, serve
 from models.nouns.ranked_lists import RankedLists
-from models.nouns.vocabulary import Entity, Surface
+from models.schema import Entity, Surface
 from models.settings import Settings
 from pipelines.artifacts import Artifacts
 from pipelines.local.servers import start_servers, stop_servers

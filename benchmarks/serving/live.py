@@ -33,9 +33,9 @@ from benchmarks.serving.reader import resident, serve
 from benchmarks.steps import settings_of
 from models.nouns.catalogue import CATALOGUE, encode_items, entities_of
 from models.nouns.release import POPULAR_FIELD, Keys, Release, encode_lists
-from models.nouns.vocabulary import Entity, Role, Surface
 from models.recipe import open_bundles, open_recipe
 from models.recommend import recommend
+from models.schema import Entity, Role, Surface
 from models.scorers.learned import LEARNED
 from models.settings import Settings
 from pipelines.learning.train import BASE_BUNDLES

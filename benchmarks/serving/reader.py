@@ -32,7 +32,7 @@ from models.nouns.entities import FACETS, Entities
 from models.nouns.id_map import IdMap
 from models.nouns.ranked_lists import RankedLists
 from models.nouns.release import Keys, Release
-from models.nouns.vocabulary import Entity, Method, Source, Surface
+from models.schema import Entity, Method, Source, Surface
 from models.settings import Settings
 from pipelines.artifacts import Artifacts
 from pipelines.local.airflow_process import child_environment
@@ -251,7 +251,7 @@ def entities(rng: np.random.Generator, entity: Entity, n: int) -> Entities:
 def random_lists(rng: np.random.Generator, owners: np.ndarray, items: np.ndarray) -> RankedLists:
     b, n = len(owners), len(owners) * PLACES
     item = (rng.integers(0, len(items), b)[:, None] + np.arange(PLACES) * 7) % len(items)
-    ensemble = np.full(b, list(Method).index(Method.ENSEMBLE), np.uint8)
+    ensemble = np.full(b, Method.ENSEMBLE.code, np.uint8)
     return RankedLists(
         owners.astype(np.int32),
         ensemble,

@@ -18,7 +18,7 @@ from models.features.regions import AFFINITIES, codes_in
 from models.nouns.bundle import Bundle
 from models.nouns.entities import Entities
 from models.nouns.owners import Owners
-from models.nouns.vocabulary import Entity
+from models.schema import Entity
 
 PRIOR, DUST, FLOOR = 5.0, 1e-3, 0.05
 

@@ -14,7 +14,7 @@ from models.features.clock import EventClock
 from models.features.regions import coded, there
 from models.nouns.entities import UNKNOWN_TIME, Entities
 from models.nouns.interactions import DAY_US, Interactions
-from models.nouns.vocabulary import InteractionKind
+from models.schema import InteractionKind
 
 #: Windows and half-lives, as shares of all events.
 WINDOWS = (0.003, 0.01, 0.03, 0.1, 0.3)

@@ -16,7 +16,7 @@ from models.errors import BundleCorrupt
 from models.features.evidence import Evidence, last_ages
 from models.nouns.candidates import Candidates
 from models.nouns.owners import Owners
-from models.nouns.vocabulary import Source
+from models.schema import Source
 from models.scorers import Scorer
 from models.scorers.blending import log_rank
 

@@ -22,7 +22,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from models.errors import SettingsError
-from models.nouns.vocabulary import EventKind
+from models.schema import EventKind
 
 #: What `keys` are written as: a file without a bound key stays one that older readers know.
 KEYS_FORMAT, BOUND_FORMAT = 1, 2

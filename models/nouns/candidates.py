@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from models.errors import DataError
-from models.nouns.vocabulary import Source
+from models.schema import Source
 
 
 @dataclass(frozen=True, eq=False)

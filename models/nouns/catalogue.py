@@ -15,8 +15,8 @@ from models.errors import ReleaseIncomplete
 from models.nouns.bundle import Bundle
 from models.nouns.entities import FACETS, Entities
 from models.nouns.id_map import IdMap
-from models.nouns.vocabulary import Entity
 from models.nouns.words import folded
+from models.schema import Entity
 
 CATALOGUE = "catalogue_v1"
 _COLUMNS = ("role", "listed", "opted_out", "founder", "created_at", "views", "interactions", "count")

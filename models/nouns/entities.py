@@ -9,7 +9,7 @@ import numpy as np
 
 from models.errors import DataError
 from models.nouns.id_map import IdMap
-from models.nouns.vocabulary import Entity, Role, Surface
+from models.schema import Entity, Role, Surface
 
 UNKNOWN_TIME = np.iinfo(np.int64).min
 #: Facts that are compared for reasons, diversity and filters; the same names on both kinds, blank where foreign.
@@ -83,4 +83,4 @@ class Entities:
         return np.flatnonzero(mine).astype(np.int32)
 
     def _has(self, role: Role) -> np.ndarray:
-        return self.role == list(Role).index(role)
+        return self.role == role.code

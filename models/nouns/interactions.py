@@ -14,7 +14,7 @@ from scipy import sparse
 from models.errors import DataError, MalformedEvent
 from models.nouns.id_map import NIL, IdMap, is_id
 from models.nouns.span import Span, faded
-from models.nouns.vocabulary import EXPLICIT_KINDS, KIND_WEIGHTS, EventKind, InteractionKind
+from models.schema import EXPLICIT_KINDS, EventKind, InteractionKind
 
 DAY_US = 86_400_000_000
 AHEAD = timedelta(minutes=5)  # a client's clock may run ahead of ours; its time zone may not
@@ -25,6 +25,8 @@ _ANSWER_ID = re.compile(r"[A-Za-z0-9_-]{30,240}")
 POSITION_MOST = 1000
 _POSITION = re.compile(r"[0-9]{1,4}")
 LAST = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
+#: Weight of one event by the code of its type (C01-C07).
+KIND_WEIGHTS = np.array([0.5, 1.0, 2.0, -1.0, 2.5, 3.0, 3.5], dtype=np.float32)
 _EXPLICIT = np.isin(np.arange(len(InteractionKind)), [k.code for k in EXPLICIT_KINDS])
 
 

@@ -22,7 +22,7 @@ from uuid import UUID
 import numpy as np
 
 from models.errors import SettingsError
-from models.nouns.vocabulary import Surface
+from models.schema import Surface
 from models.settings import Settings
 from models.settings.settings import value_of
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from models.nouns.vocabulary import Source
 from models.recipe.experiments import read_experiments
 from models.recipe.sources import ACTIVITY, heard
+from models.schema import Source
 from models.scorers.blending import free_to_choose
 from models.scorers.learned import LEARNED
 from models.settings import Settings

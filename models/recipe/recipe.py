@@ -17,9 +17,9 @@ from models.nouns.catalogue import CATALOGUE, entities_of
 from models.nouns.entities import Entities
 from models.nouns.interactions import Interactions
 from models.nouns.owners import Owners
-from models.nouns.vocabulary import Entity, InteractionKind, Source, Surface
 from models.recipe.folding import Fold
 from models.recipe.sources import ACTIVITY, aligned, folds_of, heard, ranker_of, scorers_of, wanted_of
+from models.schema import Entity, InteractionKind, Source, Surface
 from models.scorers import Scorer
 from models.scorers.blending import Blend
 from models.scorers.factors import FactorScorer

@@ -11,8 +11,8 @@ from models.features.evidence import Evidence
 from models.nouns.bundle import Bundle
 from models.nouns.entities import Entities
 from models.nouns.id_map import IdMap
-from models.nouns.vocabulary import Entity, Source, Surface
 from models.recipe.folding import AlsFold, Fold, TowerFold
+from models.schema import Entity, Source, Surface
 from models.scorers import Scorer
 from models.scorers.content import ContentScorer
 from models.scorers.factors import FactorScorer

@@ -10,9 +10,9 @@ from models.errors import BundleNotFound
 from models.features.table import table
 from models.nouns.candidates import Candidates, Proposal, indptr_of
 from models.nouns.owners import Owners
-from models.nouns.vocabulary import Entity, Method, Source, Surface
 from models.recipe import Recipe
 from models.routing import Route, chain, route
+from models.schema import Entity, Method, Source, Surface
 from models.scorers import Scorer
 from models.scorers.blending import min_max
 from models.scorers.learned import LearnedRanker

@@ -15,7 +15,6 @@ from models.features import static_features
 from models.nouns.candidates import Candidates, Proposal, indptr_of
 from models.nouns.owners import Owners
 from models.nouns.ranked_lists import RankedLists
-from models.nouns.vocabulary import Method, Source
 from models.recipe import Recipe, diversity_facets
 from models.recommend.candidates import (
     CODE,
@@ -27,6 +26,7 @@ from models.recommend.candidates import (
     wide_candidates,
 )
 from models.routing import Route, route
+from models.schema import Method, Source
 from models.scorers.learned import LearnedRanker
 from models.scorers.ranker import best_first, judged_again, place, spread_out
 from models.scorers.reasons import favourites, reason_bits

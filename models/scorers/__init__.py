@@ -8,7 +8,7 @@ import numpy as np
 
 from models.nouns.candidates import Candidates, Proposal
 from models.nouns.owners import Owners
-from models.nouns.vocabulary import Source
+from models.schema import Source
 
 
 class Scorer(Protocol):

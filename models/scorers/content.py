@@ -8,8 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from models.nouns.owners import Owners
-from models.nouns.vocabulary import Source
 from models.nouns.words import is_unspaced, places, values, words
+from models.schema import Source
 from models.scorers.factors import FactorScorer
 from models.scorers.top_k import Float32Product, Product
 

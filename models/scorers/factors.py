@@ -11,7 +11,7 @@ import numpy as np
 from models.errors import BundleCorrupt
 from models.nouns.candidates import Candidates, Proposal, indptr_of
 from models.nouns.owners import Owners
-from models.nouns.vocabulary import Source
+from models.schema import Source
 from models.scorers.top_k import Float32Product, Product, pair_scores, top_k
 
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from models.errors import BundleCorrupt
 from models.nouns.bundle import Bundle
-from models.nouns.vocabulary import Surface
+from models.schema import Surface
 from models.scorers.blending import log_rank
 from models.scorers.trees import Trees
 

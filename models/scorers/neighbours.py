@@ -11,7 +11,7 @@ from scipy import sparse
 
 from models.nouns.candidates import Candidates, Proposal
 from models.nouns.owners import Owners
-from models.nouns.vocabulary import Source
+from models.schema import Source
 from models.scorers.top_k import WIDTH, Scratch, best_in, stacked
 
 _CHUNK_CELLS = 8_000_000

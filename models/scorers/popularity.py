@@ -7,7 +7,7 @@ from scipy import sparse
 
 from models.nouns.candidates import Candidates, Proposal, indptr_of
 from models.nouns.owners import Owners
-from models.nouns.vocabulary import Source
+from models.schema import Source
 
 _CELLS = 4_000_000  # of the rectangle owners x head of the order that is held at once
 

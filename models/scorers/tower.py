@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from models.nouns.bundle import Bundle
-from models.nouns.vocabulary import Entity, Role, Source, Surface
+from models.schema import Entity, Role, Source, Surface
 from models.scorers.content import ContentScorer
 from models.scorers.top_k import Float32Product, Product
 

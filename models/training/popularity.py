@@ -7,8 +7,8 @@ import numpy as np
 from models.features import popularity
 from models.nouns.bundle import Bundle
 from models.nouns.entities import Entities
-from models.nouns.interactions import DAY_US, Interactions
-from models.nouns.vocabulary import KIND_WEIGHTS, InteractionKind
+from models.nouns.interactions import DAY_US, KIND_WEIGHTS, Interactions
+from models.schema import InteractionKind
 from models.settings import Settings
 
 

@@ -18,12 +18,12 @@ from models.nouns.owners import Owners
 from models.nouns.ranked_lists import RankedLists
 from models.nouns.release import Release
 from models.nouns.release.files import popular_list, release_lists
-from models.nouns.vocabulary import Entity, Method, Role, Source, Surface
 from models.nouns.words import folded
 from models.recipe import Recipe, open_bundles, open_recipe, under
 from models.recipe.experiments import arm_on, experiments_of
 from models.recipe.needed import unserved
 from models.recommend.explain import explain, explain_item
+from models.schema import Entity, Method, Role, Source, Surface
 from models.scorers.content import text_of
 from models.settings import Settings
 from pipelines.artifacts import Artifacts

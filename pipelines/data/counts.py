@@ -15,7 +15,7 @@ import pyarrow.csv
 from sqlalchemy import Engine, text
 
 from models.nouns.entities import Entities
-from models.nouns.vocabulary import Entity, InteractionKind
+from models.schema import Entity, InteractionKind
 from models.settings import Settings
 from pipelines.postgres import copy_rows, rows, transaction
 

@@ -32,8 +32,8 @@ from scipy import sparse
 from models.errors import TooSparse
 from models.nouns.entities import FACETS, Entities
 from models.nouns.id_map import IdMap
-from models.nouns.interactions import Interactions
-from models.nouns.vocabulary import KIND_WEIGHTS, Entity, InteractionKind, Role
+from models.nouns.interactions import KIND_WEIGHTS, Interactions
+from models.schema import Entity, InteractionKind, Role
 from pipelines.data.snapshot import Snapshot
 from pipelines.runs.run import Run
 

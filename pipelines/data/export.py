@@ -27,7 +27,7 @@ import sql
 from models.errors import EmptySnapshot
 from models.nouns.bundle import sha256_of
 from models.nouns.id_map import pack_ids, unpack_ids
-from models.nouns.vocabulary import Entity, InteractionKind
+from models.schema import Entity, InteractionKind
 from pipelines.artifacts import write_private
 from pipelines.data.columns.checks import Census, Rejected
 from pipelines.data.columns.copied import EventCells, copy_events, copy_tables, instants, rows_of

@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.csv
 from tqdm import tqdm
 
-from models.nouns.vocabulary import InteractionKind
+from models.schema import InteractionKind
 from pipelines.data.planted.events import EVENT, draw_events
 from pipelines.data.planted.market import DAY, SPAN_DAYS, Size, Startups, Users, draw_startups, draw_users, markets_of
 from pipelines.data.planted.profiles import instants, startup_rows, truth_rows, user_rows, uuids

@@ -24,8 +24,8 @@ from models.nouns.bundle import sha256_of
 from models.nouns.entities import FACETS, UNKNOWN_TIME, Entities
 from models.nouns.id_map import IdMap
 from models.nouns.interactions import Interactions, Pairs
-from models.nouns.vocabulary import Entity, InteractionKind, Role
 from models.nouns.words import folded, most_frequent_spellings
+from models.schema import Entity, InteractionKind, Role
 from models.settings import Settings
 from pipelines.data.columns.checks import Census
 from pipelines.data.columns.frames import events_table, people_table, readings_table

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from models.nouns.span import leaving
-from models.nouns.vocabulary import Entity
+from models.schema import Entity
 from pipelines.data.columns.layout import STARTUPS, USERS, RowGroups
 from pipelines.data.columns.telling import equally_busy, met_from, telling
 from pipelines.data.snapshot import Snapshot

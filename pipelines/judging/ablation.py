@@ -12,8 +12,8 @@ import numpy as np
 from models import metrics
 from models.errors import TrainingError
 from models.nouns.owners import Owners
-from models.nouns.vocabulary import Surface
 from models.recipe import Recipe
+from models.schema import Surface
 from models.scorers.learned import LearnedRanker
 from models.training.learned_ranker import teach
 from pipelines.judging.exposure import tops

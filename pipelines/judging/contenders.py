@@ -14,9 +14,9 @@ from models.metrics import K, ndcg_of, places
 from models.nouns.bundle import Bundle
 from models.nouns.candidates import Proposal
 from models.nouns.owners import Owners
-from models.nouns.vocabulary import Surface
 from models.recipe import Recipe
 from models.recommend import CHUNK, recommend
+from models.schema import Surface
 from models.scorers.learned import LearnedRanker
 from models.scorers.ranker import MlpRanker, Ranker
 from pipelines.learning.holdout import Holdout

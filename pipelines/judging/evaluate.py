@@ -15,10 +15,10 @@ import numpy as np
 from models import metrics
 from models.errors import TooSparse
 from models.nouns.ranked_lists import RankedLists
-from models.nouns.vocabulary import Entity, Source, Surface
 from models.recipe import Recipe
 from models.recipe.sources import ACTIVITY
 from models.recommend.exposure import capped, places_of_an_item
+from models.schema import Entity, Source, Surface
 from models.scorers.blending import free_to_choose, settled
 from models.training.blend import BLEND
 from pipelines.data.snapshot import Snapshot

@@ -13,9 +13,9 @@ from models.metrics import ItemFacts
 from models.nouns.entities import UNKNOWN_TIME
 from models.nouns.interactions import DAY_US, Interactions
 from models.nouns.owners import Owners
-from models.nouns.vocabulary import Entity
 from models.recipe import Recipe
 from models.routing import route, segment_names
+from models.schema import Entity
 from pipelines.learning.holdout import Outcome
 
 #: The lists that owners are given: every other contender is held against it.

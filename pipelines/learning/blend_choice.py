@@ -18,9 +18,9 @@ from models.errors import TrainingError
 from models.metrics.jury import choose
 from models.nouns.bundle import Bundle
 from models.nouns.candidates import Candidates
-from models.nouns.vocabulary import Entity, Method, Source, Surface
 from models.recommend import CHUNK, answering, candidates_of
 from models.routing import route
+from models.schema import Entity, Method, Source, Surface
 from models.scorers.blending import PROFILES, Blend
 from models.settings import Settings
 from models.training.blend import BLEND, fit_blend
@@ -39,7 +39,7 @@ BLENDS: Mapping[str, Mapping[str, Any]] = {
 #: Hot owners from which on they alone are asked; fewer owners of any count than this are too few to choose by.
 ENOUGH = 100
 _MEMBERS = (Source.ALS, Source.TWO_TOWER)
-_ENSEMBLE = list(Method).index(Method.ENSEMBLE)
+_ENSEMBLE = Method.ENSEMBLE.code
 
 
 @dataclass(frozen=True, eq=False)

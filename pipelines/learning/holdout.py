@@ -20,12 +20,12 @@ from models.errors import TooSparse
 from models.nouns.bundle import Bundle, open_bundle, write_bundle
 from models.nouns.catalogue import CATALOGUE
 from models.nouns.id_map import IdMap
-from models.nouns.interactions import Interactions
+from models.nouns.interactions import KIND_WEIGHTS, Interactions
 from models.nouns.owners import Owners
 from models.nouns.span import leaving
-from models.nouns.vocabulary import KIND_WEIGHTS, POSITIVE_KINDS, Entity, Surface
 from models.recipe import REQUIRED, Recipe, open_recipe
 from models.recipe.needed import unserved
+from models.schema import POSITIVE_KINDS, Entity, Surface
 from models.scorers.content import text_of
 from models.settings import Settings
 from pipelines.data.snapshot import Snapshot

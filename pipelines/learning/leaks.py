@@ -18,8 +18,8 @@ from models.errors import LeakFound, TooSparse
 from models.nouns.bundle import Bundle
 from models.nouns.catalogue import CATALOGUE, entities_of
 from models.nouns.entities import FACETS, Entities
-from models.nouns.vocabulary import Entity
 from models.nouns.words import folded
+from models.schema import Entity
 from models.settings import Settings
 from pipelines.data.columns.layout import INSTANT, STARTUP_TEXT, USER_TEXT
 from pipelines.data.snapshot import Snapshot

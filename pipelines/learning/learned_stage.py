@@ -11,7 +11,7 @@ import numpy as np
 
 from models.errors import TrainingError
 from models.nouns.bundle import Bundle
-from models.nouns.vocabulary import Surface
+from models.schema import Surface
 from models.scorers.learned import LEARNED
 from models.settings import Settings
 from models.training.learned_ranker import Taught, teach

@@ -10,7 +10,7 @@ import numpy as np
 from models.nouns.bundle import Bundle
 from models.nouns.catalogue import CATALOGUE, entities_of
 from models.nouns.entities import FACETS, UNKNOWN_TIME, Entities
-from models.nouns.vocabulary import Entity
+from models.schema import Entity
 from models.settings import Settings
 from pipelines.data.columns.telling import equally_busy, met_from, telling
 from pipelines.data.snapshot import Snapshot

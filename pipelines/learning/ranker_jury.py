@@ -13,7 +13,7 @@ import numpy as np
 
 from models.metrics.jury import ONE_ERROR, SURE, Choice, choose
 from models.nouns.bundle import Bundle
-from models.nouns.vocabulary import Surface
+from models.schema import Surface
 from models.settings import Settings
 from pipelines.judging.contenders import RANKED, ROUTE, RULES, TAUGHT, contenders, ndcg_each
 from pipelines.learning.holdout import Holdout

@@ -19,9 +19,9 @@ from models.errors import DataError, FileError
 from models.features import DIVERSITY_FACETS, FEATURES, NEUTRAL_DIVERSITY
 from models.files import regular
 from models.nouns.owners import Owners
-from models.nouns.vocabulary import Entity, Method, Source, Surface
 from models.recipe import Recipe
 from models.recommend import CHUNK, rank
+from models.schema import Entity, Method, Source, Surface
 from models.scorers.blending import learned_features, min_max
 from models.training.ranker import RankingRows
 from pipelines.learning.holdout import Holdout, Outcome
@@ -30,7 +30,7 @@ from pipelines.learning.holdout import Holdout, Outcome
 COLUMNS = ("user_id", "startup_id", "model_score", "recency_score", "popularity_score", "diversity_score", "label")
 FORWARD_CSV, REVERSE_CSV = "ranker_train.csv", "ranker_train_reverse.csv"
 _DIVERSITY = FEATURES.index("diversity")
-_POPULAR = list(Method).index(Method.POPULAR)
+_POPULAR = Method.POPULAR.code
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,7 +130,7 @@ def _of_surface(holdout: Holdout, surface: Surface, each: int, declined_first: b
     owners, outcome = owners.take(engaged), outcome.over(engaged, np.arange(len(recipe.catalogue)))
     for start in range(0, len(owners), CHUNK):
         part = owners.part(start, start + CHUNK)
-        rng = np.random.default_rng((holdout.settings.seed, list(Surface).index(surface), start))
+        rng = np.random.default_rng((holdout.settings.seed, surface.code, start))
         yield _of_chunk(recipe, part, outcome.part(start, start + CHUNK), each, declined_first, rng)
 
 
@@ -151,7 +151,7 @@ def _of_chunk(
     als, tower = (min_max(found.scores.get(s, blank), found.indptr)[kept] for s in (Source.ALS, Source.TWO_TOWER))
     owner = found.owner[kept]
     blend = learned_features(als, tower, owners.count[owner], recipe.age_days(owners.row)[owner])
-    surface = np.full(len(item), list(Surface).index(recipe.surface), np.int8)
+    surface = np.full(len(item), recipe.surface.code, np.int8)
     return RankingSet(
         surface,
         owners.row[owner],

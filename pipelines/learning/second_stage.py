@@ -11,8 +11,8 @@ from typing import Any
 
 from models.errors import TooSparse, TrainingError
 from models.nouns.bundle import Bundle, open_bundle, write_bundle
-from models.nouns.vocabulary import Surface
 from models.recipe.needed import unserved
+from models.schema import Surface
 from models.scorers.learned import LEARNED
 from models.training.blend import BLEND
 from models.training.ranker import RANKER, RankingRows, fit_ranker

@@ -12,9 +12,9 @@ from scipy import sparse
 from models.metrics import K, at_k, bootstrap, hits_of, ndcg_of, places
 from models.nouns.bundle import Bundle
 from models.nouns.interactions import Interactions
-from models.nouns.vocabulary import Entity, Surface
 from models.recipe import REQUIRED, Recipe, open_recipe
 from models.recommend import recommend
+from models.schema import Entity, Surface
 from models.settings import Settings
 from pipelines.data.snapshot import Snapshot
 from pipelines.learning.holdout import Outcome, inner_cut, of_half, outcome_of

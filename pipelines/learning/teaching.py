@@ -17,9 +17,9 @@ from models.nouns.candidates import indptr_of
 from models.nouns.interactions import Interactions
 from models.nouns.owners import Owners
 from models.nouns.span import leaving
-from models.nouns.vocabulary import EXPLICIT_KINDS, Entity, InteractionKind, Surface
 from models.recipe import Recipe
 from models.recommend import CHUNK, learned_table, wide_candidates
+from models.schema import EXPLICIT_KINDS, Entity, InteractionKind, Surface
 from models.training.learned_ranker import TaughtRows
 from pipelines.data.snapshot import Snapshot
 from pipelines.learning.holdout import Holdout, Outcome, inner_cut, open_cut
@@ -172,7 +172,7 @@ def _chunks(
         part, came = owners.part(start, start + CHUNK), outcome.part(start, start + CHUNK)
         candidates = wide_candidates(recipe, part)
         hit = cells(came.met, candidates.owner, candidates.item) > 0
-        rng = np.random.default_rng((holdout.settings.seed, list(Surface).index(recipe.surface), start))
+        rng = np.random.default_rng((holdout.settings.seed, recipe.surface.code, start))
         drawn = _drawn(candidates.owner, rng)
         sampled = hit | drawn
         names, features = learned_table(recipe, part, candidates)

@@ -16,8 +16,8 @@ from models.nouns.catalogue import CATALOGUE, catalogue_bundle
 from models.nouns.entities import Entities
 from models.nouns.interactions import Interactions
 from models.nouns.span import leaving
-from models.nouns.vocabulary import Entity
 from models.recipe.needed import unserved
+from models.schema import Entity
 from models.settings import Settings
 from models.training.activity import Standing, fit_activity
 from models.training.als import fit_als

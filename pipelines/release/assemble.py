@@ -19,10 +19,10 @@ from models.nouns.entities import Entities
 from models.nouns.ranked_lists import RankedLists
 from models.nouns.release import Release
 from models.nouns.release.files import ReleaseDigest, popular_file, shard_file
-from models.nouns.vocabulary import Entity, Method, Source, Surface
 from models.recipe import open_bundles, open_recipe
 from models.recommend import recommend
 from models.recommend.exposure import reach
+from models.schema import Entity, Method, Source, Surface
 from pipelines.data.erasure.person import returned
 from pipelines.data.erasure.rows import erased_of
 from pipelines.judging.gate.kept import judged_of

@@ -16,7 +16,7 @@ from models.nouns.entities import Entities
 from models.nouns.ranked_lists import RankedLists
 from models.nouns.release import POPULAR_FIELD, Release, encode_lists
 from models.nouns.release.files import ReleaseDigest, popular_list, release_lists
-from models.nouns.vocabulary import Entity, Surface
+from models.schema import Entity, Surface
 from models.settings import Settings
 from pipelines.artifacts import Artifacts
 from pipelines.release.budget import check_budget, needed_bytes

@@ -14,7 +14,7 @@ from models.nouns.kept_keys import ANSWER_KEY, PSEUDONYM_KEY, kept_key
 from models.nouns.release import Keys, Release
 from models.nouns.release.files import PUBLISHES
 from models.nouns.release.refusals import evicting
-from models.nouns.vocabulary import Surface
+from models.schema import Surface
 from models.settings import Settings
 from pipelines.artifacts import Artifacts, append_private
 from pipelines.release.cache import about, checked, live_release, text, wrapped

@@ -9,7 +9,7 @@ import redis
 from models.errors import MatchbookError, ReleaseError
 from models.nouns.release import Keys
 from models.nouns.release.files import last_published
-from models.nouns.vocabulary import Entity, Surface
+from models.schema import Entity, Surface
 from models.settings import Settings
 from pipelines.artifacts import Artifacts
 from pipelines.release.cache import live_release, text

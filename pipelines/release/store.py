@@ -10,7 +10,7 @@ from models.nouns.bundle import sha256_of
 from models.nouns.ranked_lists import RankedLists
 from models.nouns.release import Release, encode_lists
 from models.nouns.release.files import MANIFEST, ReleaseDigest, popular_file, shard_file
-from models.nouns.vocabulary import Surface
+from models.schema import Surface
 from pipelines.artifacts import Artifacts, write_private
 
 

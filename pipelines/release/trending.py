@@ -15,7 +15,7 @@ from models.nouns.catalogue import CATALOGUE, entities_of
 from models.nouns.entities import Entities
 from models.nouns.interactions import Interactions
 from models.nouns.release import Keys, Release, TrendingList
-from models.nouns.vocabulary import Entity, InteractionKind, Surface
+from models.schema import Entity, InteractionKind, Surface
 from models.settings import Settings
 from models.training.popularity import trending
 from pipelines.artifacts import Artifacts

@@ -16,8 +16,8 @@ import numpy as np
 from models.errors import BundleError, DataError, ReleaseError
 from models.metrics import mix_distance
 from models.nouns.release import Release
-from models.nouns.vocabulary import Entity, Method, Surface
 from models.routing import route
+from models.schema import Entity, Method, Surface
 from models.settings import Settings
 from pipelines.artifacts import Artifacts
 from pipelines.data.snapshot import Snapshot

@@ -12,11 +12,11 @@ from models.nouns.bundle import Bundle
 from models.nouns.entities import Entities
 from models.nouns.owners import Owners
 from models.nouns.ranked_lists import RankedLists
-from models.nouns.vocabulary import Surface
 from models.recipe import Recipe, open_bundles, open_recipe, under
 from models.recipe.experiments import Arm, Experiment, arms_on, places_on, read_experiments
 from models.recommend import recommend
 from models.recommend.exposure import moved
+from models.schema import Surface
 from pipelines.data.snapshot import Snapshot
 from pipelines.runs.run import Run
 

@@ -11,8 +11,8 @@ import numpy as np
 from models.nouns.bundle import sha256_of
 from models.nouns.entities import Entities
 from models.nouns.ranked_lists import RankedLists
-from models.nouns.vocabulary import Entity, Surface
 from models.recommend.exposure import above, capped, moved, part_of, places_of_an_item, reach
+from models.schema import Entity, Surface
 from pipelines.runs.run import Run
 from pipelines.scoring.arms import arms_of, places_of
 from pipelines.scoring.shards import open_shard, shard_path

@@ -17,9 +17,9 @@ from models.nouns.bundle import Bundle, sha256_of
 from models.nouns.catalogue import CATALOGUE, entities_of
 from models.nouns.owners import Owners
 from models.nouns.ranked_lists import RankedLists
-from models.nouns.vocabulary import Surface
 from models.recipe import Recipe, open_bundles, open_recipe
 from models.recommend import CHUNK, recommend
+from models.schema import Surface
 from pipelines.data.snapshot import Snapshot
 from pipelines.runs.code import code_digest
 from pipelines.runs.run import Run

@@ -25,7 +25,7 @@ from models.nouns.id_map import ID_BYTES
 from models.nouns.interactions import Event, instant_us
 from models.nouns.release import OWN, Keys, since_meaning, since_value
 from models.nouns.release.refusals import ELSEWHERE, told, with_hint
-from models.nouns.vocabulary import Entity, EventKind, Surface
+from models.schema import Entity, EventKind, Surface
 from models.settings import Settings
 from serving.doors.breaker import PAUSE_S, Breaker
 

@@ -23,7 +23,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 import sql
 from models.errors import ServiceError
 from models.nouns.id_map import NIL
-from models.nouns.vocabulary import Entity, InteractionKind, Role
+from models.schema import Entity, InteractionKind, Role
 from models.settings import Settings
 from serving.doors.breaker import PAUSE_S, Breaker
 from sql.server import begin_with, failure_of, old_version

@@ -6,7 +6,7 @@ from typing import Any
 
 from models.nouns.entities import FACETS
 from models.nouns.interactions import POSITION_MOST
-from models.nouns.vocabulary import Entity, EventKind, Method, Source, Surface
+from models.schema import Entity, EventKind, Method, Source, Surface
 from serving.http.callers import HEADER, NEEDS
 from serving.http.caps import BODY_MOST, URL_MOST
 from serving.http.events import EVENTS_MOST

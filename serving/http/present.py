@@ -12,7 +12,7 @@ import numpy as np
 from models.nouns.catalogue import ItemTable
 from models.nouns.entities import FACETS
 from models.nouns.ranked_lists import REASONS
-from models.nouns.vocabulary import Entity, Source, Surface
+from models.schema import Entity, Source, Surface
 from serving.http.answer_ids import AnswerIds
 from serving.http.query import Query
 from serving.lists import HIDDEN, Answer

@@ -7,7 +7,7 @@ from typing import Any
 
 from flask import Blueprint, Response, g, request
 
-from models.nouns.vocabulary import Surface
+from models.schema import Surface
 from models.settings import Settings
 from serving.http.answer_ids import AnswerIds
 from serving.http.headers import list_response

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field, replace
 
 from models.errors import BundleError, MatchbookError, ServiceError
 from models.nouns.bundle import Bundle
-from models.nouns.vocabulary import Surface
 from models.recipe import Recipe, open_bundles, open_recipe, under
 from models.recipe.experiments import arms_on
+from models.schema import Surface
 from models.settings import Settings
 from models.store import bring
 from serving.releases import HeldRelease

@@ -19,9 +19,9 @@ from prometheus_client import Histogram
 
 from models.errors import MatchbookError, ServiceError
 from models.nouns.release import LiveList, decode_list, encode_lists
-from models.nouns.vocabulary import Entity, Surface
 from models.recipe import Recipe
 from models.routing import may_be_routed_otherwise
+from models.schema import Entity, Surface
 from models.settings import Settings
 from serving.doors.cache import LIVE, Cache
 from serving.doors.postgres import Database

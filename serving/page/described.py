@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from models.nouns.vocabulary import Surface
+from models.schema import Surface
 from serving.page.routes import FILES, WORD_LEAST, WORD_MOST
 
 Schema = dict[str, Any]

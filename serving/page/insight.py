@@ -12,9 +12,9 @@ import numpy as np
 from models.errors import RequestError
 from models.nouns.catalogue import ItemTable
 from models.nouns.release import OWN, StoredList, since_meaning
-from models.nouns.vocabulary import Entity, EventKind, InteractionKind, Surface
 from models.recipe import Recipe
 from models.recommend.explain import explain, explain_item, not_shown
+from models.schema import Entity, EventKind, InteractionKind, Surface
 from serving.doors.cache import Cache
 from serving.doors.postgres import PAGE, Database, OwnerRecord
 from serving.lists import HIDDEN, Answer, ListReader

@@ -8,7 +8,7 @@ from typing import Any
 from flask import Blueprint, Response, jsonify, request
 
 from models.errors import RequestError
-from models.nouns.vocabulary import Surface
+from models.schema import Surface
 from serving.http.query import read_id
 from serving.http.routes import caller
 from serving.page.insight import Insight

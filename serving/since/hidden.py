@@ -14,7 +14,7 @@ import numpy as np
 from models.errors import ServiceError
 from models.nouns.erased import Erased
 from models.nouns.id_map import unpack_ids
-from models.nouns.vocabulary import Entity
+from models.schema import Entity
 from serving.doors.cache import Cache
 from serving.doors.postgres import Database
 from serving.releases import HeldRelease

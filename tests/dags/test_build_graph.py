@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from models.nouns.vocabulary import Surface
+from models.schema import Surface
 from pipelines.learning.train import BASE_BUNDLES
 
 GROUPS = ["prepare", "train", "judge", "score", "release"]

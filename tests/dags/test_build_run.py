@@ -18,7 +18,7 @@ from models.nouns.ranked_lists import RankedLists
 from models.nouns.release import Keys, encode_lists
 from models.nouns.release.answers import ShownAnswer
 from models.nouns.release.files import release_lists
-from models.nouns.vocabulary import EventKind, Method, Surface
+from models.schema import EventKind, Method, Surface
 from models.settings import Settings
 from pipelines.artifacts import Artifacts
 from pipelines.data.load import import_folder

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from models.errors import GateClosed
-from models.nouns.vocabulary import Surface
+from models.schema import Surface
 from models.settings import Settings
 from pipelines.judging.gate.ruling import GATE, held, read_gate
 from pipelines.runs.decisions import decisions

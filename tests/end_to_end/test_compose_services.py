@@ -23,7 +23,7 @@ import redis
 import yaml
 
 from models.nouns.interactions import Event, EventKind
-from models.nouns.vocabulary import Entity, Surface
+from models.schema import Entity, Surface
 from models.settings import Settings
 from pipelines.local.redis_server import _installed
 from serving.doors.cache import Cache

@@ -16,7 +16,7 @@ import pytest
 import redis
 
 from models.nouns.release import Keys, since_value
-from models.nouns.vocabulary import Entity, EventKind, Surface
+from models.schema import Entity, EventKind, Surface
 from pipelines.commands.build import run_build
 from pipelines.local.airflow_process import airflow_environment
 from pipelines.release.history import current_release, retire

@@ -7,10 +7,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from models.nouns.vocabulary import Surface
 from models.recipe import Recipe, open_recipe
 from models.recommend import rank
 from models.recommend.explain import explain, explain_item
+from models.schema import Surface
 from tests.planted.bundles import SMALL, learned_bundles
 from tests.planted.world import world
 

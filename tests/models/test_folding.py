@@ -13,9 +13,9 @@ from implicit.cpu.als import AlternatingLeastSquares
 from models.nouns.id_map import IdMap
 from models.nouns.interactions import DAY_US, Interactions
 from models.nouns.owners import Owners
-from models.nouns.vocabulary import Entity, InteractionKind, Method, Role, Source, Surface
 from models.recipe import Recipe, open_recipe
 from models.recommend import recommend
+from models.schema import Entity, InteractionKind, Method, Role, Source, Surface
 from models.settings import Settings
 from models.training.als import faded, fit_als
 from models.training.towers import forward

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from models.nouns.owners import Owners
-from models.nouns.vocabulary import Method, Surface
 from models.recipe import Recipe, open_recipe
 from models.recommend import candidates_of, rank, recommend, wide_candidates
+from models.schema import Method, Surface
 from models.scorers.learned import LearnedRanker
 from models.scorers.ranker import RuleRanker
 from tests.planted.bundles import SMALL, learned_bundles

@@ -11,10 +11,10 @@ from scipy import sparse
 from models.nouns.owners import Owners
 from models.nouns.ranked_lists import REASONS
 from models.nouns.release import decode_list, encode_lists
-from models.nouns.vocabulary import Surface
 from models.recipe import Recipe, open_recipe
 from models.recommend import recommend
 from models.recommend.explain import explain
+from models.schema import Surface
 from tests.planted.bundles import SMALL, learned_bundles
 from tests.planted.world import world
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from models.nouns.vocabulary import Method, Surface
 from models.routing import chain, route
+from models.schema import Method, Surface
 from models.settings import Settings
 
 METHODS = tuple(Method)

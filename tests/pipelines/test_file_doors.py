@@ -18,7 +18,7 @@ from models.errors import FileError
 from models.files import file_error, told
 from models.nouns.bundle import open_bundle
 from models.nouns.kept_keys import kept_key
-from models.nouns.vocabulary import Surface
+from models.schema import Surface
 from models.settings import Settings
 from pipelines.__main__ import main
 from pipelines.commands.release import from_profiles

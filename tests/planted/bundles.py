@@ -9,9 +9,9 @@ import numpy as np
 
 from models.nouns.bundle import Bundle
 from models.nouns.catalogue import catalogue_bundle
-from models.nouns.vocabulary import Surface
 from models.recipe import open_recipe
 from models.recommend import learned_table, wide_candidates
+from models.schema import Surface
 from models.scorers.learned import LEARNED
 from models.settings import Settings
 from models.training.activity import Standing, fit_activity

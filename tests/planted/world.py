@@ -24,7 +24,7 @@ from models.nouns.entities import FACETS, Entities
 from models.nouns.id_map import IdMap
 from models.nouns.interactions import DAY_US, Interactions
 from models.nouns.owners import Owners
-from models.nouns.vocabulary import Entity, InteractionKind, Role, Surface
+from models.schema import Entity, InteractionKind, Role, Surface
 
 GROUPS = 3
 PEOPLE = 12  # of each role in a group

@@ -27,9 +27,9 @@ from models.nouns.catalogue import catalogue_bundle
 from models.nouns.owners import Owners
 from models.nouns.ranked_lists import RankedLists
 from models.nouns.release import Release
-from models.nouns.vocabulary import InteractionKind, Role, Surface
 from models.recipe import Recipe, open_recipe
 from models.recommend import recommend
+from models.schema import InteractionKind, Role, Surface
 from models.settings import Secret, Settings
 from models.training.als import fit_als
 from models.training.content import fit_content

@@ -13,7 +13,7 @@ import redis
 from flask import Flask
 
 from models.nouns.release import Keys, TrendingList
-from models.nouns.vocabulary import Method, Role, Source, Surface
+from models.schema import Method, Role, Source, Surface
 from models.settings import Settings
 from tests.planted.world import World
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from models.nouns.vocabulary import Surface
+from models.schema import Surface
 from models.settings import Settings
 from serving.counted import FOLDER, fold_ended, open_folder
 

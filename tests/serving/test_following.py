@@ -10,7 +10,7 @@ from typing import Any
 
 from flask import Flask
 
-from models.nouns.vocabulary import Role, Surface
+from models.schema import Role, Surface
 from models.settings import Settings
 from pipelines.release.history import promote, rollback
 

@@ -14,7 +14,7 @@ import redis
 from flask import Flask
 
 from models.nouns.release import Keys
-from models.nouns.vocabulary import Role, Surface
+from models.schema import Role, Surface
 from models.settings import Settings
 from pipelines.artifacts import Artifacts
 from tests.serving.proxy import Wires

@@ -13,7 +13,7 @@ from models.nouns.entities import FACETS
 from models.nouns.id_map import IdMap
 from models.nouns.ranked_lists import REASONS
 from models.nouns.release import Release, StoredList
-from models.nouns.vocabulary import Entity, Method, Source, Surface
+from models.schema import Entity, Method, Source, Surface
 from models.settings import Secret, Settings
 from serving.http.answer_ids import AnswerIds
 from serving.http.present import body

@@ -17,7 +17,7 @@ import pytest
 from flask import Flask
 
 from models.nouns.kept_keys import PSEUDONYM_KEY, key_from
-from models.nouns.vocabulary import Role, Surface
+from models.schema import Role, Surface
 from models.settings import Secret, Settings
 
 SURFACE = Surface.STARTUPS_FOR_DEVELOPER

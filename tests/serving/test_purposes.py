@@ -10,7 +10,7 @@ from dataclasses import replace
 import pytest
 from flask import Flask
 
-from models.nouns.vocabulary import Role, Surface
+from models.schema import Role, Surface
 from models.settings import Secret, Settings
 from pipelines.release.publish import publish_release
 from serving.doors.breaker import Breaker

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from flask import Flask
 
-from models.nouns.vocabulary import Role, Surface
+from models.schema import Role, Surface
 from tests.planted.world import World
 
 SURFACE = Surface.STARTUPS_FOR_DEVELOPER

@@ -14,7 +14,7 @@ import redis
 from flask import Flask
 
 from models.nouns.release.rights import NICETIES, pipeline_rights, reader_rights
-from models.nouns.vocabulary import Role, Surface
+from models.schema import Role, Surface
 from models.settings import Secret, Settings
 from pipelines.data.erasure.erase import erase
 from pipelines.judging.doctor.doctor import diagnose

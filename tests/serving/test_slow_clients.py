@@ -12,7 +12,7 @@ from urllib.request import Request, urlopen
 import pytest
 
 from benchmarks.serving.slow_clients import KINDS, Crowd
-from models.nouns.vocabulary import Role, Surface
+from models.schema import Role, Surface
 
 AT = f"/api/recommendations/{Surface.STARTUPS_FOR_DEVELOPER}"
 Publish, Served = Callable[..., str], Callable[..., int]

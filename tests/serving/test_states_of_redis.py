@@ -18,7 +18,7 @@ from flask import Flask
 
 from models.errors import MatchbookError
 from models.nouns.release import Keys
-from models.nouns.vocabulary import Entity, Role, Surface
+from models.schema import Entity, Role, Surface
 from models.settings import Secret, Settings
 from pipelines.release.publish import publish_release
 from pipelines.release.since.drain import drain_events

@@ -16,7 +16,7 @@ from flask import Flask
 from models.errors import MatchbookError, ReleaseIncomplete
 from models.nouns.catalogue import decode_items
 from models.nouns.release import Keys, decode_list
-from models.nouns.vocabulary import Entity, Role, Surface
+from models.schema import Entity, Role, Surface
 from models.settings import Secret, Settings
 from pipelines.release.cache import connect
 from pipelines.release.since.drain import drain_events

@@ -17,7 +17,7 @@ from sqlalchemy import make_url, text
 import sql
 from models.errors import ServiceError
 from models.nouns.release import Keys
-from models.nouns.vocabulary import Entity
+from models.schema import Entity
 from models.settings import Secret, Settings
 from pipelines.data.erasure.rows import erase_rows, erased_of, person_of
 from pipelines.postgres import engine, migrate, run_script, transaction

@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from models.errors import DataError
-from models.nouns.vocabulary import Entity, Method, Surface
+from models.schema import Entity, Method, Surface
 
 ANSWER_FORMAT = 1
 SPELT = re.compile(r"[A-Za-z0-9_-]{30,240}")
@@ -51,11 +51,11 @@ class ShownAnswer:
 
     def spell(self, owner: str, key: bytes) -> str:
         """The id of this answer to an owner. key: 16 to 64 secret bytes."""
-        bits = _SURFACES.index(self.surface) | _METHODS.index(self.method) << 2 | self.live * _LIVE
+        bits = self.surface.code | self.method.code << 2 | self.live * _LIVE
         head = _HEAD.pack(
             ANSWER_FORMAT,
             bits | self.anyone * _ANYONE,
-            _METHODS.index(self.route),
+            self.route.code,
             self.day,
             bytes.fromhex(self.edition or "0000"),
         )

@@ -18,7 +18,7 @@ from models.errors import ReleaseIncomplete
 from models.nouns.bundle import sha256_of
 from models.nouns.ranked_lists import RankedLists
 from models.nouns.release.manifest import Release
-from models.nouns.vocabulary import Surface
+from models.schema import Surface
 
 MANIFEST = "manifest.json"
 #: Below the artefact root: one JSON line for each release that became live, and why.

@@ -30,7 +30,7 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass
 
-from models.nouns.vocabulary import Entity, Surface
+from models.schema import Entity, Surface
 
 POPULAR_FIELD = b"*"
 DRAIN_GROUP = "drain"

@@ -16,7 +16,7 @@ from models.errors import ReleaseIncomplete
 from models.nouns.entities import FACETS
 from models.nouns.id_map import pack_ids, unpack_ids
 from models.nouns.ranked_lists import RankedLists
-from models.nouns.vocabulary import Method
+from models.schema import Method
 
 LIST_FORMAT = 1
 _HEADER = struct.Struct("<BBBBIHH")  # format, method, route, reranked, interaction count, places, part

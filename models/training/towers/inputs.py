@@ -9,7 +9,7 @@ from scipy import sparse
 
 from models.nouns.entities import Entities
 from models.nouns.interactions import Interactions
-from models.nouns.vocabulary import Role
+from models.schema import Role
 from models.scorers.tower import role_word
 from models.settings import Settings
 from models.training.als import faded

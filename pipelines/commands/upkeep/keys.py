@@ -15,7 +15,7 @@ from pathlib import Path
 from models.errors import DataError
 from models.files import regular
 from models.nouns.api_keys import BOUNDS, ApiKey, Scope, decode_keys, encode_keys, new_key
-from models.nouns.vocabulary import EventKind
+from models.schema import EventKind
 from models.settings import Settings
 
 

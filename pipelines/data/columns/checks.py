@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from models.errors import DataError
-from models.nouns.vocabulary import InteractionKind
+from models.schema import InteractionKind
 from pipelines.data.columns.layout import REJECTED, RowGroups
 from pipelines.runs.run import EPOCH
 

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from models.errors import DataError
-from models.nouns.vocabulary import InteractionKind
+from models.schema import InteractionKind
 from pipelines.data.columns.checks import in_order, repeated
 from pipelines.data.columns.layout import INSTANT, INTERACTIONS
 from pipelines.data.columns.readings import ordered

@@ -10,7 +10,7 @@ from typing import Any
 
 from models.errors import ReleaseTooBig
 from models.nouns.release import TrendingList
-from models.nouns.vocabulary import Entity, Surface
+from models.schema import Entity, Surface
 from models.settings import Settings
 from pipelines.artifacts import Artifacts
 from pipelines.data.erasure.person import Person

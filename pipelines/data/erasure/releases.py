@@ -8,7 +8,7 @@ from dataclasses import replace
 from models.nouns.catalogue import CATALOGUE
 from models.nouns.release import Release
 from models.nouns.release.files import popular_list, release_lists
-from models.nouns.vocabulary import Entity, Surface
+from models.schema import Entity, Surface
 from pipelines.artifacts import BUNDLES, HOLDOUTS, Artifacts
 from pipelines.data.erasure.person import Person
 from pipelines.release.store import store_release

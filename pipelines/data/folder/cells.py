@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from models.nouns.id_map import NIL
-from models.nouns.vocabulary import InteractionKind
+from models.schema import InteractionKind
 from pipelines.data.folder.layout import Cell, Column, Layout
 from pipelines.data.folder.rows import Chunk, Reject, texts
 

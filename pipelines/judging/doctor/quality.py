@@ -11,7 +11,7 @@ import numpy as np
 from models.nouns.catalogue import CATALOGUE, entities_of
 from models.nouns.release import Release
 from models.nouns.release.files import release_lists
-from models.nouns.vocabulary import Entity, Source, Surface
+from models.schema import Entity, Source, Surface
 from pipelines.judging.contenders import POPULAR
 from pipelines.judging.doctor.diagnosis import Diagnosis, Patient, answered, unknown
 from pipelines.judging.figures import SERVED

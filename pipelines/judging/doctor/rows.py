@@ -6,7 +6,7 @@ import numpy as np
 
 from models.nouns.bundle import Bundle
 from models.nouns.catalogue import CATALOGUE, entities_of
-from models.nouns.vocabulary import Entity
+from models.schema import Entity
 from pipelines.judging.doctor.diagnosis import Diagnosis, Patient, answered, unknown
 from pipelines.postgres import engine, rows
 

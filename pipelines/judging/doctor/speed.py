@@ -13,7 +13,7 @@ from sqlalchemy import Connection, text
 
 import sql
 from models.errors import MatchbookError
-from models.nouns.vocabulary import InteractionKind, Surface
+from models.schema import InteractionKind, Surface
 from pipelines.judging.doctor.diagnosis import Diagnosis, Patient, answered, unknown
 from pipelines.postgres import engine, rows, transaction
 from pipelines.release.cache import connect, wrapped

@@ -9,7 +9,7 @@ import pandas as pd
 
 from models.metrics.rates import mean
 from models.nouns.release import Release
-from models.nouns.vocabulary import Method
+from models.schema import Method
 from pipelines.judging.earnings.figures import per_owner
 
 _ALS = (Method.ALS.value, Method.ALS_REVERSE.value, Method.ENSEMBLE.value)

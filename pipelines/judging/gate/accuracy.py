@@ -14,9 +14,9 @@ import numpy as np
 from models.metrics import K, ndcg_of, places
 from models.nouns.catalogue import CATALOGUE
 from models.nouns.owners import Owners
-from models.nouns.vocabulary import Surface
 from models.recipe import Recipe
 from models.recommend.exposure import capped, places_of_an_item
+from models.schema import Surface
 from pipelines.judging.exposure import tops
 from pipelines.judging.figures import groups
 from pipelines.judging.gate.judged import Judged

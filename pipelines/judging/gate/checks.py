@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from models.metrics import paired_difference
-from models.nouns.vocabulary import Surface
+from models.schema import Surface
 from models.settings import Limits, Settings
 from pipelines.judging.gate.accuracy import Accuracy
 

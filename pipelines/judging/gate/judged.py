@@ -16,9 +16,9 @@ from models.nouns.bundle import Bundle
 from models.nouns.catalogue import CATALOGUE
 from models.nouns.id_map import IdMap
 from models.nouns.release import Release
-from models.nouns.vocabulary import Entity, Surface
 from models.recipe import Recipe, open_recipe
 from models.recipe.sources import ACTIVITY
+from models.schema import Entity, Surface
 from models.scorers.learned import LEARNED
 from models.settings import Settings
 from models.training.ranker import RANKER

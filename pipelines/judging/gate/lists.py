@@ -13,8 +13,8 @@ from models.nouns.entities import Entities
 from models.nouns.ranked_lists import RankedLists
 from models.nouns.release import Release
 from models.nouns.release.files import release_lists
-from models.nouns.vocabulary import Method, Surface
 from models.recommend.exposure import reach
+from models.schema import Method, Surface
 from pipelines.artifacts import Artifacts
 
 #: Places that rank-biased overlap looks at: they hold all but 0.1 % of its weight.
@@ -46,7 +46,7 @@ def difference(
     common = int(kept.sum())
     shares = [_mix(x.method) for x in lists]
     spread = [_spread(x, e, surface) for x, e in zip(lists, items, strict=True)]
-    popular = list(Method).index(Method.POPULAR)
+    popular = Method.POPULAR.code
     return {
         "owners": common,
         "new_owners": len(lists[1]) - common,

@@ -11,7 +11,7 @@ import numpy as np
 
 from models.errors import BundleError, MatchbookError, ReleaseError, ServiceError, TooSparse
 from models.nouns.release import Release
-from models.nouns.vocabulary import Surface
+from models.schema import Surface
 from models.settings import Settings
 from pipelines.artifacts import Artifacts
 from pipelines.data.snapshot import Snapshot

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from models.errors import DataError
-from models.nouns.vocabulary import Entity
+from models.schema import Entity
 from pipelines.data.columns.layout import INSTANT
 from pipelines.data.columns.readings import FROM_READINGS
 from pipelines.data.snapshot import Snapshot, read_manifest

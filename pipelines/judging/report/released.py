@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from html import escape
 from typing import Any
 
-from models.nouns.vocabulary import Surface
+from models.schema import Surface
 from pipelines.judging.report import plots
 from pipelines.judging.report.page import figure
 from pipelines.judging.report.tables import cell, grid

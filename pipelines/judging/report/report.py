@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
-from models.nouns.vocabulary import Surface
+from models.schema import Surface
 from pipelines.judging.contenders import POPULAR, RANDOM
 from pipelines.judging.figures import SERVED
 from pipelines.judging.protocol import PROTOCOL

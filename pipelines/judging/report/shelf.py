@@ -7,7 +7,7 @@ from html import escape
 from typing import Any
 
 from models.errors import MatchbookError
-from models.nouns.vocabulary import Surface
+from models.schema import Surface
 from models.settings import Settings
 from pipelines.artifacts import Artifacts
 from pipelines.judging.figures import SERVED

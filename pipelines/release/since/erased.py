@@ -12,7 +12,7 @@ from sqlalchemy import Engine
 
 from models.nouns.erased import KEY_FIELD, Erased
 from models.nouns.release import Keys
-from models.nouns.vocabulary import Entity
+from models.schema import Entity
 from pipelines.data.erasure.rows import erased_of
 from pipelines.postgres import transaction
 

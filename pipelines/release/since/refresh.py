@@ -26,7 +26,7 @@ from sqlalchemy import Engine
 from models.nouns.id_map import ID_BYTES
 from models.nouns.release import OWN, Keys, Release, since_value
 from models.nouns.release.refusals import told
-from models.nouns.vocabulary import Entity, EventKind
+from models.schema import Entity, EventKind
 from models.settings import Settings
 from pipelines.postgres import copy_out, engine, rows
 from pipelines.release.cache import clock, live_release, text

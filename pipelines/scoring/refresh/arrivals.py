@@ -11,8 +11,8 @@ import numpy as np
 
 from models.nouns.entities import FACETS, UNKNOWN_TIME, Entities
 from models.nouns.id_map import NIL
-from models.nouns.vocabulary import Entity, Role
 from models.nouns.words import folded, most_frequent_spellings
+from models.schema import Entity, Role
 from models.scorers.content import text_of
 from models.settings import Settings
 from pipelines.postgres import engine, rows
@@ -103,7 +103,7 @@ def _arrival(known: Entities, row: Mapping[str, Any]) -> Arrival:
     facets = {name: words.get(name, "") for name in names}
     return Arrival(
         str(row["id"]),
-        -1 if role is None else list(Role).index(role),
+        -1 if role is None else role.code,
         created,
         bool(row["gone"]),
         text_of(words),

@@ -17,7 +17,7 @@ from models.nouns.entities import Entities
 from models.nouns.id_map import IdMap
 from models.nouns.interactions import Interactions, Pairs
 from models.nouns.release import Release
-from models.nouns.vocabulary import Entity, EventKind, InteractionKind
+from models.schema import Entity, EventKind, InteractionKind
 from models.settings import Settings
 from pipelines.artifacts import Artifacts
 from pipelines.data.snapshot import Snapshot

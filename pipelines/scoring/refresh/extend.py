@@ -18,8 +18,8 @@ from models.features.regions import AFFINITIES, codes_in
 from models.nouns.bundle import Bundle
 from models.nouns.catalogue import CATALOGUE, catalogue_bundle
 from models.nouns.id_map import IdMap
-from models.nouns.vocabulary import Entity
 from models.recipe.sources import ACTIVITY
+from models.schema import Entity
 from models.scorers.content import embed
 from pipelines.runs.run import Run
 from pipelines.scoring.refresh.changes import Changes

@@ -16,13 +16,13 @@ from models.nouns.entities import Entities
 from models.nouns.ranked_lists import RankedLists
 from models.nouns.release import Release
 from models.nouns.release.files import popular_list, release_lists
-from models.nouns.vocabulary import Entity, Method, Surface
+from models.schema import Entity, Method, Surface
 from pipelines.release.assemble import check_erased, check_unique, metadata_version, reach_of, shares_of
 from pipelines.release.store import store_release
 from pipelines.runs.run import Run
 
 log = logging.getLogger(__name__)
-_POPULAR = list(Method).index(Method.POPULAR)
+_POPULAR = Method.POPULAR.code
 #: So many owners must have lost their personal lists before their share says anything.
 ENOUGH = 20
 

@@ -10,9 +10,9 @@ import numpy as np
 from models.nouns.bundle import Bundle
 from models.nouns.interactions import Interactions
 from models.nouns.ranked_lists import RankedLists
-from models.nouns.vocabulary import Entity, Source
 from models.recipe import Recipe
 from models.recommend import CHUNK
+from models.schema import Entity, Source
 from pipelines.scoring.accelerate import accelerated
 from pipelines.scoring.shards import score_arms
 

@@ -17,8 +17,8 @@ from models.nouns.catalogue import CATALOGUE, entities_of
 from models.nouns.id_map import IdMap
 from models.nouns.interactions import Interactions, Pairs
 from models.nouns.ranked_lists import RankedLists
-from models.nouns.vocabulary import Entity, Surface
 from models.recipe import open_bundles, open_recipe
+from models.schema import Entity, Surface
 from models.settings import Settings
 from pipelines.release.history import current_release
 from pipelines.runs.run import Run, parse_instant

@@ -12,7 +12,7 @@ from models.nouns.entities import FACETS, UNKNOWN_TIME, Entities
 from models.nouns.id_map import IdMap
 from models.nouns.interactions import DAY_US, Interactions
 from models.nouns.owners import Owners
-from models.nouns.vocabulary import Entity, InteractionKind
+from models.schema import Entity, InteractionKind
 from models.training.activity import Standing
 
 NOW = 100 * DAY_US

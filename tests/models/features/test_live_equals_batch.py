@@ -17,8 +17,8 @@ from models.features.regions import AFFINITIES, coded, codes_in
 from models.nouns.catalogue import decode_items, encode_items
 from models.nouns.entities import FACETS
 from models.nouns.owners import Owners
-from models.nouns.vocabulary import Entity, Role
 from models.nouns.words import folded
+from models.schema import Entity, Role
 from models.scorers.content import embed, text_of
 from models.settings import Settings
 from models.training.content import fit_content, token_lists

@@ -6,7 +6,7 @@ import numpy as np
 
 from models.features.places import Places
 from models.features.regions import coded, codes_in, there, within
-from models.nouns.vocabulary import Entity
+from models.schema import Entity
 from models.scorers.content import text_of
 from tests.models.features.market_by_hand import PLACES, entities, interactions, later, owners, people, startups
 

@@ -12,9 +12,9 @@ from models.errors import BundleCorrupt, BundleNotFound
 from models.features.table import FADING, faded, log_rank, table
 from models.nouns.candidates import Candidates
 from models.nouns.owners import Owners
-from models.nouns.vocabulary import Source, Surface
 from models.recipe import Recipe, open_recipe
 from models.recommend import learned_table, wide_candidates
+from models.schema import Source, Surface
 from tests.planted.bundles import SMALL, learned_bundles, planted_bundles
 from tests.planted.world import world
 

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from models.errors import DataError
 from models.nouns.kept_keys import ANSWER_KEY, kept_key, key_from
 from models.nouns.release.answers import SPELT, ShownAnswer
-from models.nouns.vocabulary import Entity, Method, Surface
+from models.schema import Entity, Method, Surface
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "answer_id_1.json"
 KEY = key_from("a key for these tests")

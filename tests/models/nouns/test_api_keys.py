@@ -12,7 +12,7 @@ import pytest
 
 from models.errors import SettingsError
 from models.nouns.api_keys import Scope, decode_keys, encode_keys, key_of, new_key
-from models.nouns.vocabulary import EventKind
+from models.schema import EventKind
 
 NOW = datetime(2024, 5, 1, 2, tzinfo=UTC)
 GOLDEN = Path(__file__).parents[2] / "golden" / "api_keys_1.json"

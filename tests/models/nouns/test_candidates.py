@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.nouns.candidates import Candidates, Proposal, indptr_of
-from models.nouns.vocabulary import Source
+from models.schema import Source
 
 Lists = list[dict[int, float]]
 

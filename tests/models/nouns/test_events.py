@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from models.errors import MalformedEvent
 from models.nouns.interactions import AHEAD, Event
 from models.nouns.release import OWN, since_meaning, since_value
-from models.nouns.vocabulary import EventKind, InteractionKind
+from models.schema import EventKind, InteractionKind
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "event_1.json"
 NOW = datetime(2024, 5, 1, 14, 0, tzinfo=UTC)

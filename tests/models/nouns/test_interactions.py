@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from models.errors import DataError
 from models.nouns.id_map import IdMap
 from models.nouns.interactions import DAY_US, Interactions
-from models.nouns.vocabulary import InteractionKind
+from models.schema import InteractionKind
 
 K = {k.value: k.code for k in InteractionKind}
 

@@ -14,7 +14,7 @@ from models.errors import ReleaseIncomplete
 from models.nouns.candidates import indptr_of
 from models.nouns.ranked_lists import RankedLists
 from models.nouns.release import Keys, Release, decode_list, encode_lists
-from models.nouns.vocabulary import Method, Surface
+from models.schema import Method, Surface
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "ranked_list_1.hex"
 

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.nouns.vocabulary import Role
 from models.nouns.words import folded, most_frequent_spellings, places, spelled, values, words
+from models.schema import Role
 from models.scorers.content import text_of, tokens_of
 
 SPELLINGS = (

@@ -15,8 +15,8 @@ from scipy import special
 
 from models.errors import SettingsError
 from models.nouns.id_map import IdMap
-from models.nouns.vocabulary import Surface
 from models.recipe.experiments import AFTER_TRAINING, Experiment, arm_on, arms_on, places_on, read_experiments
+from models.schema import Surface
 from models.settings import Settings
 
 BLEND: dict[str, Any] = {

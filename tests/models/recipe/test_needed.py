@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from models.nouns.bundle import Bundle
-from models.nouns.vocabulary import Surface
 from models.recipe import REQUIRED, Recipe, open_recipe
 from models.recipe.needed import unserved
+from models.schema import Surface
 from models.settings import Settings
 from tests.planted.bundles import SMALL, learned_bundles
 

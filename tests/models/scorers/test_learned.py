@@ -9,7 +9,7 @@ import pytest
 
 from models.errors import BundleCorrupt
 from models.nouns.bundle import Bundle
-from models.nouns.vocabulary import Surface
+from models.schema import Surface
 from models.scorers.learned import EVENTS, EVERYBODY, KNOWN, LEARNED, STRANGERS, LearnedRanker
 
 #: 2 x the first column; and a tree: -1 up to 0.5 in the second column, 3 beyond.

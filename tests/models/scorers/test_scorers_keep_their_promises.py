@@ -13,7 +13,7 @@ from scipy import sparse
 from models.errors import BundleCorrupt
 from models.nouns.bundle import Bundle
 from models.nouns.owners import Owners
-from models.nouns.vocabulary import Role, Source, Surface
+from models.schema import Role, Source, Surface
 from models.scorers import Scorer, neighbours
 from models.scorers.content import ContentScorer, text_of
 from models.scorers.factors import FactorScorer

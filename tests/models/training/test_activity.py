@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from models.nouns.interactions import DAY_US, Interactions
-from models.nouns.vocabulary import Entity
+from models.schema import Entity
 from models.settings import Settings
 from models.training.activity import ENOUGH, MOST, NAME, Standing, fit_activity
 from tests.models.features.market_by_hand import entities, interactions, people, standing

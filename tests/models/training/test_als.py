@@ -10,7 +10,7 @@ import pytest
 from models.errors import TooSparse, TrainingError
 from models.nouns.id_map import IdMap
 from models.nouns.interactions import DAY_US, Interactions
-from models.nouns.vocabulary import Entity, InteractionKind
+from models.schema import Entity, InteractionKind
 from models.settings import Settings
 from models.training.als import _confidences, fit_als
 from tests.models.training.trainer_contract import SMALL, Fit, TrainerContract, first_choices, vectors

@@ -9,7 +9,7 @@ import pytest
 
 from models.nouns.bundle import Bundle
 from models.nouns.interactions import Interactions
-from models.nouns.vocabulary import InteractionKind
+from models.schema import InteractionKind
 from models.scorers.content import embed, tokens_of
 from models.settings import Settings
 from models.training.content import fit_content, idf, incidence, unit, vocabulary

@@ -13,7 +13,7 @@ from models.errors import TooSparse
 from models.nouns.bundle import Bundle
 from models.nouns.id_map import IdMap
 from models.nouns.interactions import Interactions
-from models.nouns.vocabulary import InteractionKind
+from models.schema import InteractionKind
 from models.settings import Settings
 from models.training.graph_filter import fit_graph_filter
 from tests.models.training.trainer_contract import SMALL, Fit, TrainerContract

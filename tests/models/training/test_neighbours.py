@@ -13,7 +13,7 @@ from models.errors import TooSparse
 from models.nouns.bundle import Bundle
 from models.nouns.id_map import IdMap
 from models.nouns.interactions import Interactions
-from models.nouns.vocabulary import InteractionKind
+from models.schema import InteractionKind
 from models.training.neighbours import fit_neighbours, half_life_share
 from tests.models.training.trainer_contract import SMALL, Fit, TrainerContract
 from tests.planted.world import world

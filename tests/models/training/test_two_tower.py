@@ -13,7 +13,7 @@ import torch
 from models.errors import TooSparse, TrainingError
 from models.nouns.bundle import Bundle
 from models.nouns.interactions import Interactions
-from models.nouns.vocabulary import InteractionKind, Role
+from models.schema import InteractionKind, Role
 from models.settings import Settings
 from models.training.towers import forward, two_tower
 from models.training.towers.forward import towers_of

@@ -12,7 +12,7 @@ import pytest
 
 from models.nouns.bundle import Bundle, open_bundle, write_bundle
 from models.nouns.interactions import Interactions
-from models.nouns.vocabulary import Entity
+from models.schema import Entity
 from models.settings import Settings
 from tests.planted.world import world
 

@@ -11,7 +11,7 @@ from sqlalchemy import Engine, text
 
 from models.nouns.entities import FACETS, UNKNOWN_TIME, Entities
 from models.nouns.id_map import IdMap
-from models.nouns.vocabulary import Entity, InteractionKind
+from models.schema import Entity, InteractionKind
 from models.settings import Settings
 from pipelines.data.counts import interaction_count, store_counts
 from pipelines.postgres import engine, rows, transaction

@@ -15,7 +15,7 @@ import pytest
 from sqlalchemy import Connection, text
 
 from models.errors import ContractError, DataError, EmptySnapshot
-from models.nouns.vocabulary import Entity
+from models.schema import Entity
 from models.settings import Settings
 from models.settings.kinds import Instant
 from pipelines.data.columns import layout

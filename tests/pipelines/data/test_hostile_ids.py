@@ -18,7 +18,7 @@ from models.errors import DataError, MalformedEvent
 from models.nouns.id_map import NIL, IdMap, unpack_ids
 from models.nouns.interactions import Event
 from models.nouns.release import Keys, since_value
-from models.nouns.vocabulary import Entity, Surface
+from models.schema import Entity, Surface
 from models.settings import Settings
 from pipelines.commands.build import run_build
 from pipelines.data.erasure.erase import erase

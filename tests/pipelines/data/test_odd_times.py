@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import text
 
 from models.errors import EmptySnapshot, SettingsError
-from models.nouns.vocabulary import Entity
+from models.schema import Entity
 from models.settings import Settings
 from models.settings.kinds import Instant
 from pipelines.commands.build import default_cutoff

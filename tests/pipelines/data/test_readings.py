@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import text
 
 from models.nouns.bundle import sha256_of
-from models.nouns.vocabulary import Entity
+from models.schema import Entity
 from models.settings import Settings
 from pipelines.data.columns.layout import READINGS
 from pipelines.data.erasure.rows import erase_rows, person_of

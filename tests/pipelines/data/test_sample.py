@@ -12,7 +12,7 @@ import pytest
 from sklearn.feature_extraction.text import TfidfVectorizer
 
 from models.errors import DataError
-from models.nouns.vocabulary import InteractionKind
+from models.schema import InteractionKind
 from models.settings import Settings
 from pipelines.__main__ import main
 from pipelines.data.load import import_folder

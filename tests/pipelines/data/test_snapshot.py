@@ -8,7 +8,7 @@ import pytest
 
 from models.errors import DataError
 from models.nouns.entities import UNKNOWN_TIME
-from models.nouns.vocabulary import Entity, InteractionKind, Surface
+from models.schema import Entity, InteractionKind, Surface
 from pipelines.data.snapshot import Snapshot
 from pipelines.runs.run import EPOCH, parse_instant
 

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.nouns.entities import UNKNOWN_TIME
-from models.nouns.vocabulary import Entity, InteractionKind
+from models.schema import Entity, InteractionKind
 from pipelines.data.columns.parts import Parts
 from pipelines.data.snapshot import Snapshot
 

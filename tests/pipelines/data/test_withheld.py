@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import text
 
 from models.nouns.catalogue import CATALOGUE, entities_of
-from models.nouns.vocabulary import Entity
+from models.schema import Entity
 from models.settings import Settings
 from pipelines.data.export import export_snapshot
 from pipelines.data.load import import_folder

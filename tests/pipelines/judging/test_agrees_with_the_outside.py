@@ -15,9 +15,9 @@ import pytest
 
 from models.metrics import places
 from models.nouns.owners import Owners
-from models.nouns.vocabulary import Entity, Surface
 from models.recipe import Recipe, open_recipe
 from models.recommend import recommend
+from models.schema import Entity, Surface
 from pipelines.data.snapshot import Snapshot
 from pipelines.judging.figures import groups, item_facts, judged, measured
 from pipelines.learning.holdout import inner_cut, outcome_of

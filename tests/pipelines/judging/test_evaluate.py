@@ -12,8 +12,8 @@ from scipy import sparse
 
 from models import metrics
 from models.nouns.bundle import Bundle
-from models.nouns.vocabulary import Surface
 from models.recommend import recommend
+from models.schema import Surface
 from pipelines.data.snapshot import Snapshot
 from pipelines.judging.contenders import contenders, shown
 from pipelines.judging.evaluate import evaluate, served_by, table

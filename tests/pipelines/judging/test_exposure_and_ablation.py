@@ -12,7 +12,7 @@ from models import metrics
 from models.errors import LeakFound
 from models.nouns.bundle import Bundle
 from models.nouns.ranked_lists import RankedLists
-from models.nouns.vocabulary import Surface
+from models.schema import Surface
 from models.settings import Settings
 from models.training.learned_ranker import TaughtRows
 from pipelines.data.snapshot import Snapshot

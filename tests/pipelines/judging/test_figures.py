@@ -8,7 +8,7 @@ import pytest
 from models import metrics
 from models.metrics import ItemFacts
 from models.nouns.interactions import DAY_US
-from models.nouns.vocabulary import Entity, Surface
+from models.schema import Entity, Surface
 from pipelines.judging.contenders import RANDOM, contenders, shown
 from pipelines.judging.evaluate import claims
 from pipelines.judging.figures import (

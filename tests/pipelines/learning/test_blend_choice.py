@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from models.nouns.bundle import Bundle
-from models.nouns.vocabulary import Surface
 from models.recipe import open_recipe
+from models.schema import Surface
 from models.scorers.blending import Blend, settled
 from models.settings import Settings
 from pipelines.data.snapshot import Snapshot

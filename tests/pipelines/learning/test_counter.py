@@ -12,7 +12,7 @@ import pytest
 from models.errors import LeakFound
 from models.nouns.bundle import Bundle
 from models.nouns.interactions import Interactions
-from models.nouns.vocabulary import Entity, InteractionKind, Surface
+from models.schema import Entity, InteractionKind, Surface
 from pipelines.data.snapshot import Snapshot
 from pipelines.judging.contenders import RULES, TAUGHT, contenders, ndcg_each
 from pipelines.learning import leaks

@@ -9,7 +9,7 @@ from scipy import sparse
 from models.errors import TooSparse
 from models.nouns.id_map import IdMap
 from models.nouns.interactions import Interactions
-from models.nouns.vocabulary import Entity, InteractionKind, Surface
+from models.schema import Entity, InteractionKind, Surface
 from pipelines.data.snapshot import Snapshot
 from pipelines.learning.holdout import Holdout, hashed, inner_cut, open_holdout, outcome_of
 from pipelines.learning.train import SELDOM

@@ -13,7 +13,7 @@ import pytest
 from models.errors import DataError, LeakFound, TooSparse
 from models.nouns.bundle import Bundle
 from models.nouns.catalogue import catalogue_bundle
-from models.nouns.vocabulary import Entity
+from models.schema import Entity
 from models.training.als import fit_als
 from models.training.content import fit_content
 from models.training.popularity import fit_popularity

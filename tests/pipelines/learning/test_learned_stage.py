@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from models.errors import TrainingError
-from models.nouns.vocabulary import Surface
 from models.recipe import open_recipe
+from models.schema import Surface
 from models.scorers.learned import LEARNED, LearnedRanker
 from models.scorers.ranker import RuleRanker
 from models.settings import Settings

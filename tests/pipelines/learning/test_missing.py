@@ -10,7 +10,7 @@ import pytest
 
 from models.errors import LeakFound
 from models.nouns.bundle import Bundle
-from models.nouns.vocabulary import Entity
+from models.schema import Entity
 from pipelines.data.columns.layout import STARTUPS, USERS
 from pipelines.data.snapshot import Snapshot
 from pipelines.learning.leaks import check_missing

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from models.errors import TooSparse
 from models.nouns.span import FEW, MOST, Span, faded
-from models.nouns.vocabulary import Entity, InteractionKind
+from models.schema import Entity, InteractionKind
 from models.settings import Settings
 from pipelines.data.snapshot import Snapshot
 from pipelines.learning.train import BASE_BUNDLES, fit

@@ -10,8 +10,8 @@ import pytest
 
 from models.errors import DataError
 from models.features import FEATURES
-from models.nouns.vocabulary import Surface
 from models.recommend import rank
+from models.schema import Surface
 from pipelines.learning.holdout import Holdout
 from pipelines.learning.ranking_set import COLUMNS, RankingSet, base_diversity, ranking_set, read_rows, sampled
 
@@ -44,7 +44,7 @@ def test_features_are_what_serving_would_compute(made: RankingSet, holdout: Hold
     """R03: the model score is the engine's, over the whole union, for positives and negatives alike."""
     surface = Surface.STARTUPS_FOR_INVESTOR
     recipe = holdout.recipe(surface)
-    part = made.of(made.surface == list(Surface).index(surface))
+    part = made.of(made.surface == surface.code)
     for owner in np.unique(part.owner)[:5]:
         mine = part.of(part.owner == owner)
         ranking = rank(recipe, recipe.batch(np.array([owner]), holdout.before), recipe.settings.depth)

@@ -9,8 +9,8 @@ import pytest
 
 from models import metrics
 from models.nouns.bundle import Bundle
-from models.nouns.vocabulary import Surface
 from models.recipe import open_recipe
+from models.schema import Surface
 from models.scorers.ranker import MlpRanker, RuleRanker
 from models.training.ranker import RankingRows, fit_ranker
 from pipelines.data.snapshot import Snapshot

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from models.nouns.catalogue import CATALOGUE
-from models.nouns.vocabulary import Entity, Surface
+from models.schema import Entity, Surface
 from pipelines.data.snapshot import Snapshot
 from pipelines.judging.contenders import contenders, shown
 from pipelines.judging.gate.accuracy import accuracy
@@ -79,7 +79,7 @@ def test_nobody_of_them_is_an_owner_or_an_item(two: Two, surface: Surface) -> No
     else:
         assert not np.isin(recipe.catalogue, silent).any()
         ranked = ranking_set(holdout)
-        assert not np.isin(ranked.item[ranked.surface == list(Surface).index(surface)], silent).any()
+        assert not np.isin(ranked.item[ranked.surface == surface.code], silent).any()
 
 
 def test_no_teacher_and_no_judge_can_tell(two: Two) -> None:

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from models.features import FEATURES, NEUTRAL_DIVERSITY
-from models.nouns.vocabulary import Entity, InteractionKind, Surface
 from models.recommend import learned_table, rank, wide_candidates
+from models.schema import Entity, InteractionKind, Surface
 from models.scorers.content import text_of
 from pipelines.data.snapshot import Snapshot
 from pipelines.learning.holdout import Holdout, open_cut, open_holdout

@@ -9,9 +9,9 @@ import pytest
 
 from models.errors import TrainingError
 from models.nouns.interactions import DAY_US
-from models.nouns.vocabulary import Surface
 from models.recipe import Recipe, open_recipe
 from models.recommend import learned_table, wide_candidates
+from models.schema import Surface
 from pipelines.data.snapshot import Snapshot
 from pipelines.learning.holdout import Holdout, inner_cut
 from pipelines.learning.leaks import check_labels

@@ -14,8 +14,8 @@ from models.nouns.catalogue import CATALOGUE, entities_of
 from models.nouns.ranked_lists import RankedLists
 from models.nouns.release import Release, encode_lists
 from models.nouns.release.files import release_lists
-from models.nouns.vocabulary import Surface
 from models.recipe.experiments import Experiment
+from models.schema import Surface
 from pipelines.artifacts import Artifacts
 
 SURFACE = Surface.STARTUPS_FOR_DEVELOPER

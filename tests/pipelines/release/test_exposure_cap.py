@@ -11,7 +11,7 @@ from models.errors import ReleaseIncomplete
 from models.nouns.catalogue import CATALOGUE, entities_of
 from models.nouns.release import Release
 from models.nouns.release.files import release_lists
-from models.nouns.vocabulary import Surface
+from models.schema import Surface
 from pipelines.artifacts import Artifacts
 from pipelines.release.assemble import assemble_release
 from pipelines.scoring.shards import shard_path

@@ -17,7 +17,7 @@ from benchmarks.faults.publishers import content
 from models.errors import ReleaseIncomplete, ReleaseTooBig, ServiceError
 from models.nouns.release import POPULAR_FIELD, Keys
 from models.nouns.release.files import PUBLISHES
-from models.nouns.vocabulary import Entity, Surface
+from models.schema import Entity, Surface
 from pipelines.artifacts import Artifacts
 from pipelines.release.budget import needed_bytes
 from pipelines.release.cache import wrapped

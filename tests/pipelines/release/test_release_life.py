@@ -16,7 +16,7 @@ from models.errors import DataError, ReleaseIncomplete, ReleaseNotFound, Service
 from models.nouns.bundle import Bundle
 from models.nouns.catalogue import CATALOGUE, decode_items, entities_of
 from models.nouns.release import POPULAR_FIELD, Keys, Release, TrendingList, decode_list
-from models.nouns.vocabulary import Entity, Method, Surface
+from models.schema import Entity, Method, Surface
 from pipelines.artifacts import HOLDOUTS, Artifacts
 from pipelines.release.assemble import assemble_release
 from pipelines.release.history import current_release, list_releases, promote, retire, rollback

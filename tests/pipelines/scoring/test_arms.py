@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from models.nouns.ranked_lists import RankedLists
-from models.nouns.vocabulary import Surface
 from models.recipe import Recipe, open_recipe, under
 from models.recipe.experiments import arms_on, places_on, read_experiments
 from models.recommend import recommend
+from models.schema import Surface
 from models.settings import Settings
 from pipelines.scoring.arms import by_arm, places_of
 from pipelines.scoring.shards import score_arms

@@ -10,7 +10,7 @@ from scipy import sparse
 
 from models.nouns.candidates import Proposal
 from models.nouns.owners import Owners
-from models.nouns.vocabulary import Source, Surface
+from models.schema import Source, Surface
 from models.scorers import Scorer
 from models.scorers.factors import FactorScorer
 from models.scorers.top_k import Float32Product, top_k

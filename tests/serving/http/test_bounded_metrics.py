@@ -14,7 +14,7 @@ from flask import Flask
 from prometheus_client import REGISTRY
 
 from models.nouns.release import Keys
-from models.nouns.vocabulary import Role, Surface
+from models.schema import Role, Surface
 from models.settings import Settings
 from serving.http.events import EARNED_EXPERIMENTS, EARNED_RATES, earned
 

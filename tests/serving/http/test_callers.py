@@ -20,7 +20,7 @@ from flask import Flask, g
 from werkzeug.test import TestResponse
 
 from models.nouns.api_keys import ApiKey, Scope, encode_keys, new_key
-from models.nouns.vocabulary import Role, Surface
+from models.schema import Role, Surface
 from models.settings import Settings
 from serving.http.callers import NEEDS
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import pytest
 from flask import Flask
 
-from models.nouns.vocabulary import Surface
+from models.schema import Surface
 
 AT = f"/api/recommendations/{Surface.STARTUPS_FOR_DEVELOPER}"
 Start, Publish = Callable[..., Flask], Callable[..., str]

@@ -13,7 +13,7 @@ from flask import Flask
 from werkzeug.test import TestResponse
 
 from models.nouns.release import Keys
-from models.nouns.vocabulary import Role, Surface
+from models.schema import Role, Surface
 from models.settings import Settings
 
 AT = f"/api/recommendations/{Surface.STARTUPS_FOR_DEVELOPER}"

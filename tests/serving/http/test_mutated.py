@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 from benchmarks.faults.mutations import raw_requests
 from benchmarks.faults.town import Client, get
-from models.nouns.vocabulary import Role, Surface
+from models.schema import Role, Surface
 
 AT = f"/api/recommendations/{Surface.STARTUPS_FOR_DEVELOPER}"
 OWNER = "3f2b8c1e-9d4a-4c57-8e21-0b6f5d9a7c10"

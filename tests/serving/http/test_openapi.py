@@ -9,7 +9,7 @@ from typing import Any
 import jsonschema
 from flask import Flask
 
-from models.nouns.vocabulary import Role, Surface
+from models.schema import Role, Surface
 
 Publish, Start = Callable[..., str], Callable[..., Flask]
 

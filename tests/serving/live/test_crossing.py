@@ -14,8 +14,8 @@ import redis
 from flask import Flask
 
 from models.nouns.release import Keys, LiveList, since_value
-from models.nouns.vocabulary import Entity, Role, Surface
 from models.routing import may_be_routed_otherwise
+from models.schema import Entity, Role, Surface
 from models.settings import Settings
 from serving.app import Reader
 from tests.planted.world import World

@@ -18,7 +18,7 @@ from flask import Flask
 
 from models.errors import ServiceError
 from models.nouns.release import Keys
-from models.nouns.vocabulary import Surface
+from models.schema import Surface
 from models.settings import Settings
 from serving.app import Reader
 

@@ -16,7 +16,7 @@ import redis
 from flask import Flask
 
 from models.nouns.release import Keys, LiveList
-from models.nouns.vocabulary import Entity, Role, Surface
+from models.schema import Entity, Role, Surface
 from models.settings import Settings
 from serving.app import Reader
 from serving.doors.postgres import OwnerRecord

@@ -9,7 +9,7 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
-from models.nouns.vocabulary import Role
+from models.schema import Role
 from models.settings import Settings
 from tests.planted.world import World
 

@@ -12,7 +12,7 @@ import redis
 from flask import Flask
 
 from models.nouns.release import Keys
-from models.nouns.vocabulary import Surface
+from models.schema import Surface
 from models.settings import Settings
 
 Body = dict[str, Any]

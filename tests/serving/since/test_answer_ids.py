@@ -15,8 +15,8 @@ from flask import Flask
 
 from models.nouns.release import Keys
 from models.nouns.release.answers import ShownAnswer
-from models.nouns.vocabulary import Method, Role, Surface
 from models.recipe.experiments import Experiment
+from models.schema import Method, Role, Surface
 from models.settings import Secret, Settings
 from pipelines.data.erasure.rows import erase_rows, person_of
 from pipelines.judging.earnings.measure import keep_measured

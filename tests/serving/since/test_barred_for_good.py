@@ -11,7 +11,7 @@ from uuid import UUID
 import pytest
 from flask import Flask
 
-from models.nouns.vocabulary import Entity, Role, Surface
+from models.schema import Entity, Role, Surface
 from pipelines.artifacts import Artifacts
 from pipelines.release.history import promote, rollback
 from pipelines.release.since.drain import drain_events

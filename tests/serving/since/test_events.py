@@ -13,7 +13,7 @@ import redis
 from flask import Flask
 
 from models.nouns.release import Keys
-from models.nouns.vocabulary import Entity, EventKind, Role, Surface
+from models.schema import Entity, EventKind, Role, Surface
 from models.settings import Settings
 from pipelines.release.since.drain import drain_events
 from tests.serving.proxy import Wires

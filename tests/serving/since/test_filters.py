@@ -12,7 +12,7 @@ from flask import Flask
 
 import serving.doors.cache
 from models.nouns.release import Keys
-from models.nouns.vocabulary import Entity, EventKind, Role, Surface
+from models.schema import Entity, EventKind, Role, Surface
 from models.settings import Settings
 from pipelines.release.history import promote, rollback
 from pipelines.release.since.drain import drain_events

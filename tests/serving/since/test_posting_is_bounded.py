@@ -18,7 +18,7 @@ from flask import Flask
 import serving.http.events
 from models.nouns.api_keys import BOUNDS, Scope, encode_keys, new_key
 from models.nouns.release import Keys
-from models.nouns.vocabulary import Entity, EventKind, Role, Surface
+from models.schema import Entity, EventKind, Role, Surface
 from models.settings import Settings
 from pipelines.release.since.drain import drain_events
 from serving.doors.cache import FIELD_BYTES, HASH_BYTES

@@ -14,7 +14,7 @@ from werkzeug.test import TestResponse
 
 import serving.doors.cache
 from models.nouns.release import Keys
-from models.nouns.vocabulary import Role, Surface
+from models.schema import Role, Surface
 from models.settings import Settings
 from tests.serving.proxy import Wires
 from tests.serving.since.conftest import event

@@ -19,7 +19,7 @@ import pytest
 import pipelines.data.erasure.erase as erasing
 from models.nouns.catalogue import CATALOGUE, entities_of
 from models.nouns.release import POPULAR_FIELD, decode_list
-from models.nouns.vocabulary import Entity, Surface
+from models.schema import Entity, Surface
 from models.settings import Secret, Settings
 from pipelines.artifacts import Artifacts
 from pipelines.commands.build import run_build

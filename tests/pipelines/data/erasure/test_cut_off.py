@@ -16,7 +16,7 @@ import pipelines.data.erasure.erase as erasing
 import pipelines.data.erasure.loaded as loaded
 import pipelines.release.lease as leases
 from models.nouns.release import Release
-from models.nouns.vocabulary import Surface
+from models.schema import Surface
 from pipelines.artifacts import Artifacts
 from pipelines.data.erasure.erase import erase
 from pipelines.release.history import current_release

@@ -14,7 +14,7 @@ import pytest
 from models.errors import DataError, ReleaseNotFound
 from models.nouns.catalogue import CATALOGUE, decode_items
 from models.nouns.release import TrendingList
-from models.nouns.vocabulary import Entity, Surface
+from models.schema import Entity, Surface
 from pipelines.artifacts import HOLDOUTS, Artifacts
 from pipelines.commands.build import run_build
 from pipelines.data.erasure.erase import erase, erase_returned, left

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from models.errors import SettingsError
-from models.nouns.vocabulary import Surface
+from models.schema import Surface
 from models.settings import Limits, Settings
 from pipelines.judging.gate import checks
 from pipelines.judging.gate.accuracy import Accuracy

@@ -12,7 +12,7 @@ import pytest
 import redis
 
 from models.nouns.release import OWN, Keys, since_meaning
-from models.nouns.vocabulary import Entity, EventKind
+from models.schema import Entity, EventKind
 from models.settings import Settings
 from pipelines.release.history import rollback
 from pipelines.release.publish import publish_release

@@ -14,7 +14,7 @@ import redis
 
 from models.nouns.interactions import Event
 from models.nouns.release import Keys, since_meaning
-from models.nouns.vocabulary import Entity, EventKind
+from models.schema import Entity, EventKind
 from models.settings import Settings
 from pipelines.release.publish import publish_release
 from pipelines.release.since.drain import drain_events

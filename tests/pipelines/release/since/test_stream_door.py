@@ -16,7 +16,7 @@ import redis
 
 from models.nouns.interactions import Event
 from models.nouns.release import DRAIN_GROUP, Keys
-from models.nouns.vocabulary import EventKind
+from models.schema import EventKind
 from models.settings import Settings
 from pipelines.release.since.drain import drain_events
 

@@ -13,7 +13,7 @@ import pytest
 import redis
 
 from models.nouns.release import Keys
-from models.nouns.vocabulary import Entity
+from models.schema import Entity
 from models.settings import Settings
 from pipelines.data.export import export_snapshot
 from pipelines.release.history import rollback

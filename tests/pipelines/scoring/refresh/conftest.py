@@ -17,7 +17,7 @@ import pipelines.data.erasure.erase as erasing
 from models.nouns.catalogue import CATALOGUE, entities_of
 from models.nouns.entities import Entities
 from models.nouns.release import POPULAR_FIELD, Release, StoredList, decode_list
-from models.nouns.vocabulary import Entity, Surface
+from models.schema import Entity, Surface
 from models.settings import Secret, Settings
 from pipelines.artifacts import Artifacts
 from pipelines.data.export import export_snapshot

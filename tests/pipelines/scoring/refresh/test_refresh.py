@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from models.nouns.release import POPULAR_FIELD, decode_list, encode_lists
-from models.nouns.vocabulary import Entity, Method, Role, Surface
 from models.recipe import open_bundles, open_recipe
 from models.recipe.experiments import arm_on, read_experiments
+from models.schema import Entity, Method, Role, Surface
 from pipelines.release.history import promote
 from serving.doors.postgres import Database
 from serving.live.newcomer import list_of_one

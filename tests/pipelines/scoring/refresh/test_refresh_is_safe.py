@@ -14,7 +14,7 @@ import pytest
 from models.errors import GateClosed, ReleaseIncomplete
 from models.nouns.ranked_lists import RankedLists
 from models.nouns.release.files import release_lists
-from models.nouns.vocabulary import Entity, Method, Surface
+from models.schema import Entity, Method, Surface
 from pipelines.__main__ import main
 from pipelines.artifacts import Artifacts
 from pipelines.commands.build import score_newest
@@ -113,7 +113,7 @@ def made_of(town: Town, change) -> dict[Surface, RankedLists]:
 
 def test_too_many_popular_lists_stop_a_refresh(town: Town) -> None:
     run = Run.refreshing(town.settings, "bad", town.at(1), town.built)
-    popular = np.uint8(list(Method).index(Method.POPULAR))
+    popular = np.uint8(Method.POPULAR.code)
     made = made_of(town, lambda lists: replace(lists, method=np.full(len(lists), popular)))
     with pytest.raises(GateClosed, match=r"of a list of their own|from a list of their own to the popular one, 20%"):
         merged(run, town.release(), town.release().bundles, made)
