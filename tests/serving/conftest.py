@@ -43,6 +43,14 @@ from tests.own_redis import OwnRedis, own_redis
 from tests.planted.world import AS_OF_US, World, world
 from tests.serving.proxy import Proxy, Wires
 
+# what the fixtures below are to a test
+Start = Callable[..., Flask]
+Publish = Callable[..., str]
+Person = Callable[[Role, int], str]
+Company = Callable[[int], str]
+Execute = Callable[..., None]
+
+
 ROOT = Path(__file__).parents[2]
 SMALL = {"als_factors": 8, "als_iterations": 5, "enable_two_tower": False, "content_dimensions": 8, "depth": 20}
 Publish = Callable[..., str]

@@ -16,6 +16,7 @@ from models.nouns.release import Keys, TrendingList
 from models.schema import Method, Role, Source, Surface
 from models.settings import Settings
 from tests.planted.world import World
+from tests.serving.conftest import Person, Publish, Start
 
 FIELDS = [
     "scores",
@@ -37,7 +38,6 @@ FIELDS = [
     "experiment",
     "arm",
 ]
-Start, Publish, Person = Callable[..., Flask], Callable[..., str], Callable[[Role, int], str]
 STRANGER = "ffffffff-ffff-4fff-bfff-ffffffffffff"
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -13,11 +12,9 @@ from flask import Flask
 from models.schema import Role, Surface
 from models.settings import Settings
 from pipelines.release.history import promote, rollback
+from tests.serving.conftest import Person, Publish, Start
 
 SURFACE = Surface.STARTUPS_FOR_DEVELOPER
-Publish = Callable[..., str]
-Start = Callable[..., Flask]
-Person = Callable[[Role, int], str]
 
 
 def ask(app: Flask, owner: str) -> dict[str, Any]:

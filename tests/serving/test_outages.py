@@ -17,13 +17,11 @@ from models.nouns.release import Keys
 from models.schema import Role, Surface
 from models.settings import Settings
 from pipelines.artifacts import Artifacts
+from tests.serving.conftest import Person, Publish, Start
 from tests.serving.proxy import Wires
 
 SURFACE = Surface.STARTUPS_FOR_DEVELOPER
-Publish = Callable[..., str]
-Start = Callable[..., Flask]
 PATIENCE_S = 3.0  # far above all time-outs below, far below a hang
-Person = Callable[[Role, int], str]
 
 
 def ask(app: Flask, owner: str, surface: Surface = SURFACE) -> dict[str, Any]:

@@ -14,16 +14,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from flask import Flask
 
 from models.nouns.kept_keys import PSEUDONYM_KEY, key_from
 from models.schema import Role, Surface
 from models.settings import Secret, Settings
+from tests.serving.conftest import Person, Publish, Start
 
 SURFACE = Surface.STARTUPS_FOR_DEVELOPER
-Person = Callable[[Role, int], str]
-Publish = Callable[..., str]
-Start = Callable[..., Flask]
 ROOT = Path(__file__).parents[2]
 HEAVY = (
     "airflow",

@@ -4,23 +4,20 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
-from flask import Flask
 
 from models.schema import Role, Surface
 from models.settings import Secret, Settings
 from pipelines.release.publish import publish_release
 from serving.doors.breaker import Breaker
 from tests.own_redis import own_redis
+from tests.serving.conftest import Execute, Person, Publish, Start
 from tests.serving.proxy import Proxy
 from tests.serving.since.conftest import event
 from tests.serving.test_outages import ask, until
 
-Start, Publish, Person = Callable[..., Flask], Callable[..., str], Callable[[Role, int], str]
-Execute = Callable[..., None]
 SURFACE = Surface.STARTUPS_FOR_DEVELOPER
 
 

@@ -10,9 +10,9 @@ from flask import Flask
 
 from models.schema import Role, Surface
 from tests.planted.world import World
+from tests.serving.conftest import Person, Publish, Start
 
 SURFACE = Surface.STARTUPS_FOR_DEVELOPER
-Start, Publish, Person = Callable[..., Flask], Callable[..., str], Callable[[Role, int], str]
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,10 +22,10 @@ from pipelines.release.since.drain import drain_events
 from pipelines.release.trending import refresh_trending
 from pipelines.scoring.refresh.live import keep_alive
 from tests.own_redis import OwnRedis
+from tests.serving.conftest import Person, Publish, Start
 from tests.serving.since.conftest import event, post
 
 SURFACE = Surface.STARTUPS_FOR_DEVELOPER
-Start, Publish, Person = Callable[..., Flask], Callable[..., str], Callable[[Role, int], str]
 
 
 @pytest.fixture

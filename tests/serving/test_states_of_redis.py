@@ -24,12 +24,12 @@ from pipelines.release.publish import publish_release
 from pipelines.release.since.drain import drain_events
 from pipelines.release.trending import refresh_trending
 from tests.own_redis import OwnRedis, own_redis
+from tests.serving.conftest import Person, Publish, Start
 from tests.serving.proxy import Wires
 from tests.serving.since.conftest import event
 
 SURFACE = Surface.STARTUPS_FOR_DEVELOPER
 AT = f"/api/recommendations/{SURFACE}"
-Start, Publish, Person = Callable[..., Flask], Callable[..., str], Callable[[Role, int], str]
 COLUMNS = (
     "known owner",
     "newcomer",

@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 import redis
-from flask import Flask
 
 from models.errors import MatchbookError, ReleaseIncomplete
 from models.nouns.catalogue import decode_items
@@ -22,12 +21,12 @@ from pipelines.release.cache import connect
 from pipelines.release.since.drain import drain_events
 from serving.app import create_app
 from tests.own_redis import OwnRedis
+from tests.serving.conftest import Person, Publish, Start
 from tests.serving.since.conftest import event
 
 SURFACE = Surface.STARTUPS_FOR_DEVELOPER
 AT = f"/api/recommendations/{SURFACE}"
 DAMAGES = 3000
-Start, Publish, Person = Callable[..., Flask], Callable[..., str], Callable[[Role, int], str]
 CONTENTS: dict[str, Callable[[redis.Redis, bytes], Any]] = {
     "no text": lambda r, key: r.set(key, b"\xff\x00garbage"),
     "nothing": lambda r, key: r.set(key, b""),

@@ -10,9 +10,9 @@ import pytest
 from flask import Flask
 
 from models.schema import Surface
+from tests.serving.conftest import Publish, Start
 
 AT = f"/api/recommendations/{Surface.STARTUPS_FOR_DEVELOPER}"
-Start, Publish = Callable[..., Flask], Callable[..., str]
 
 
 @pytest.fixture

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import schemathesis
-from flask import Flask
 from hypothesis import HealthCheck, Phase, given
 from hypothesis import settings as effort
 from schemathesis.checks import not_a_server_error
@@ -16,7 +14,8 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-Publish, Start = Callable[..., str], Callable[..., Flask]
+from tests.serving.conftest import Publish, Start
+
 CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
 MODES = (schemathesis.GenerationMode.POSITIVE, schemathesis.GenerationMode.NEGATIVE)
 EXAMPLES = 15  # of each operation and mode; a soak run asks for more

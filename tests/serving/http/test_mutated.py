@@ -21,10 +21,10 @@ from hypothesis import strategies as st
 from benchmarks.faults.mutations import raw_requests
 from benchmarks.faults.town import Client, get
 from models.schema import Role, Surface
+from tests.serving.conftest import Publish, Start
 
 AT = f"/api/recommendations/{Surface.STARTUPS_FOR_DEVELOPER}"
 OWNER = "3f2b8c1e-9d4a-4c57-8e21-0b6f5d9a7c10"
-Start, Publish = Callable[..., Flask], Callable[..., str]
 EVENT = {"event_id": "e", "user_id": OWNER, "startup_id": OWNER, "type": "click", "at": "2024-05-01T00:00:00Z"}
 PATHS = (
     f"{AT}/{OWNER}",

@@ -19,9 +19,9 @@ from models.schema import Entity, Role, Surface
 from models.settings import Settings
 from serving.app import Reader
 from tests.planted.world import World
+from tests.serving.conftest import Execute, Publish, Start
 
 SURFACE = Surface.STARTUPS_FOR_DEVELOPER
-Start, Publish, Execute = Callable[..., Flask], Callable[..., str], Callable[..., None]
 Act = Callable[..., None]
 
 

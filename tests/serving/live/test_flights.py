@@ -21,10 +21,10 @@ from models.nouns.release import Keys
 from models.schema import Surface
 from models.settings import Settings
 from serving.app import Reader
+from tests.serving.conftest import Execute, Publish, Start
 
 SURFACE = Surface.STARTUPS_FOR_DEVELOPER
 AT = f"/api/recommendations/{SURFACE}"
-Start, Publish, Execute = Callable[..., Flask], Callable[..., str], Callable[..., None]
 
 
 def ask(app: Flask, owner: str) -> dict[str, Any]:

@@ -22,9 +22,9 @@ from serving.app import Reader
 from serving.doors.postgres import OwnerRecord
 from serving.live import folded_for
 from tests.planted.world import World
+from tests.serving.conftest import Execute, Publish, Start
 
 SURFACE = Surface.STARTUPS_FOR_DEVELOPER
-Start, Publish, Execute = Callable[..., Flask], Callable[..., str], Callable[..., None]
 
 
 def ask(app: Flask, owner: str, surface: Surface = SURFACE, limit: int = 100) -> dict[str, Any]:

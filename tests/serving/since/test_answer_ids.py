@@ -23,6 +23,7 @@ from pipelines.judging.earnings.measure import keep_measured
 from pipelines.release.since.drain import drain_events
 from serving.app import Reader
 from tests.planted.world import World
+from tests.serving.conftest import Company, Person, Publish, Start
 from tests.serving.since.conftest import ask, event, ids, post
 
 SURFACE, FOUNDERS = Surface.STARTUPS_FOR_DEVELOPER, Surface.DEVELOPERS_FOR_STARTUP
@@ -33,8 +34,6 @@ EXPERIMENT: dict[str, Any] = {
     "share": 0.7,
     "arms": [{"name": "on", "weight": 1, "settings": {}}, {"name": "off", "weight": 1, "settings": {"ranker": "off"}}],
 }
-Start, Publish, Person = Callable[..., Flask], Callable[..., str], Callable[[Role, int], str]
-Company, Execute = Callable[[int], str], Callable[..., None]
 
 
 @pytest.fixture

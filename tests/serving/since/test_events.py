@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -16,12 +15,12 @@ from models.nouns.release import Keys
 from models.schema import Entity, EventKind, Role, Surface
 from models.settings import Settings
 from pipelines.release.since.drain import drain_events
+from tests.serving.conftest import Person, Publish, Start
 from tests.serving.proxy import Wires
 from tests.serving.since.conftest import ask, event, ids, post
 
 SURFACE = Surface.STARTUPS_FOR_DEVELOPER
 USER, STARTUP = str(UUID(int=1)), str(UUID(int=2))
-Start, Publish, Person = Callable[..., Flask], Callable[..., str], Callable[[Role, int], str]
 
 
 def refused(app: Flask, body: Any, status: int = 400) -> dict[str, str]:

@@ -22,9 +22,9 @@ from models.schema import Entity, EventKind, Role, Surface
 from models.settings import Settings
 from pipelines.release.since.drain import drain_events
 from serving.doors.cache import FIELD_BYTES, HASH_BYTES
+from tests.serving.conftest import Person, Publish, Start
 from tests.serving.since.conftest import ask, event, ids, post
 
-Start, Publish, Person = Callable[..., Flask], Callable[..., str], Callable[[Role, int], str]
 MINE, THEIRS = Surface.STARTUPS_FOR_DEVELOPER, Surface.DEVELOPERS_FOR_STARTUP
 USER, STARTUP = str(UUID(int=1)), str(UUID(int=2))
 
