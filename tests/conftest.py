@@ -14,6 +14,7 @@ import psycopg2
 import pytest
 import redis
 
+from models.nouns.release import Keys
 from models.settings import Secret, Settings
 from pipelines.local.servers import servers
 
@@ -75,6 +76,18 @@ def settings(tmp_path: Path, database: str, redis_url: str) -> Settings:
         redis_url=Secret(redis_url),
         namespace=f"test-{uuid.uuid4().hex[:8]}",
     )
+
+
+@pytest.fixture
+def client(settings: Settings) -> Iterator[redis.Redis]:
+    """The test's Redis, asked directly."""
+    with redis.Redis.from_url(settings.redis_url.reveal()) as client:
+        yield client
+
+
+@pytest.fixture
+def keys(settings: Settings) -> Keys:
+    return Keys(settings.namespace)
 
 
 def _with_database(settings: Settings, name: str) -> Settings:

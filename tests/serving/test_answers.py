@@ -16,7 +16,7 @@ from models.nouns.release import Keys, TrendingList
 from models.schema import Method, Role, Source, Surface
 from models.settings import Settings
 from tests.planted.world import World
-from tests.serving.conftest import Person, Publish, Start
+from tests.serving.conftest import Person, Publish, Scored, Start
 
 FIELDS = [
     "scores",
@@ -75,7 +75,7 @@ def test_a_hit_has_exactly_the_documented_fields(
     assert all(set(s["sources"]) <= set(Source) and s["reasons"] for s in body["startups"])
 
 
-def test_the_stored_order_is_served(start: Start, publish: Publish, planted: World, scored: dict, rows: str) -> None:
+def test_the_stored_order_is_served(start: Start, publish: Publish, planted: World, scored: Scored, rows: str) -> None:
     publish()
     app = start()
     for surface, (lists, _) in scored.items():

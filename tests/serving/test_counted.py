@@ -10,6 +10,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -17,10 +18,9 @@ import pytest
 from models.schema import Surface
 from models.settings import Settings
 from serving.counted import FOLDER, fold_ended, open_folder
+from tests.serving.conftest import Publish, Running, Served
 
 AT = f"/api/recommendations/{Surface.STARTUPS_FOR_DEVELOPER}/popular"
-Running = dict[int, subprocess.Popen[bytes]]
-Publish, Served = Callable[..., str], Callable[..., int]
 ROOT = Path(__file__).parents[2]
 
 
@@ -34,6 +34,11 @@ def until(true: Callable[[], bool], what: str) -> None:
 def workers(reader: int) -> set[int]:
     """The processes that answer, children of the one that was started."""
     return {int(pid) for pid in Path(f"/proc/{reader}/task/{reader}/children").read_text().split()}
+
+
+def replaced(reader: int, gone: int) -> bool:
+    now = workers(reader)
+    return len(now) == 2 and gone not in now
 
 
 def get(port: int, path: str) -> str:
@@ -60,7 +65,7 @@ def test_a_process_that_is_killed_is_replaced_and_what_it_counted_is_kept(
     assert len(before) == 2
     for pid in before:
         os.kill(pid, signal.SIGKILL)
-        until(lambda gone=pid: len(now := workers(running[port].pid)) == 2 and gone not in now, "none came instead")
+        until(partial(replaced, running[port].pid, pid), "none came instead")
         until(lambda: _answers(port), "nothing is answered")
     until(
         lambda: not any(str(pid) in path.name for path in folder.iterdir() for pid in before),

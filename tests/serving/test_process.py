@@ -12,6 +12,7 @@ import urllib.request
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -84,7 +85,7 @@ def test_a_pseudonym_is_keyed_by_a_secret_that_the_house_makes_and_all_readers_s
     publish()
     owner = person(Role.DEVELOPER, 4)
 
-    def pseudonym(**changed: object) -> str:
+    def pseudonym(**changed: Any) -> str:
         caplog.clear()
         start(replace(settings, **changed)).test_client().get(f"/api/recommendations/{SURFACE}/{owner}")
         return re.findall(r"owner=([0-9a-f]{12})", caplog.text)[-1]
@@ -150,6 +151,6 @@ def _lists(text: str) -> float:
     return float(found[1]) if found else 0.0
 
 
-def _get(port: int, path: str) -> dict:
+def _get(port: int, path: str) -> dict[str, Any]:
     with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=10) as answer:
         return json.load(answer)

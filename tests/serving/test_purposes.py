@@ -93,7 +93,7 @@ def test_a_failover_behind_one_name_is_followed(
         app = start(there)
         one = {"events": [event(person(Role.DEVELOPER, 4), str(uuid.uuid4()))]}
         assert app.test_client().post("/api/events", json=one).status_code == 202
-        new.client.execute_command("REPLICAOF", "NO", "ONE")
+        new.client.replicaof("NO", "ONE")
         old.client.replicaof("127.0.0.1", new.port)
         proxy._target = ("127.0.0.1", new.port)
         time.sleep(1.1)  # a connection that is quite new is not given up

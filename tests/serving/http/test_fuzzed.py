@@ -8,6 +8,7 @@ import schemathesis
 from hypothesis import HealthCheck, Phase, given
 from hypothesis import settings as effort
 from schemathesis.checks import not_a_server_error
+from schemathesis.core.result import Ok
 from schemathesis.specs.openapi.checks import (
     content_type_conformance,
     response_schema_conformance,
@@ -26,6 +27,7 @@ def test_every_answer_is_as_described(start: Start, publish: Publish, rows: str)
     schema = schemathesis.openapi.from_wsgi("/openapi.json", start())
     asked = 0
     for found in schema.get_all_operations():
+        assert isinstance(found, Ok), found
         operation = found.ok()
         for mode in MODES:
             asked += fuzz(operation, mode)

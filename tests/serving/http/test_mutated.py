@@ -149,7 +149,12 @@ def asked(
     if body:
         environ["CONTENT_LENGTH"] = str(len(body))
     said: list[int] = []
-    answer = b"".join(app.wsgi_app(environ, lambda status, *_: said.append(int(status[:3]))))
+
+    def begin(status: str, *_: object) -> Callable[[bytes], object]:
+        said.append(int(status[:3]))
+        return bytes  # what the reader never calls
+
+    answer = b"".join(app.wsgi_app(environ, begin))
     return said[0], answer
 
 

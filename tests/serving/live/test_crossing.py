@@ -106,7 +106,12 @@ def test_where_no_live_list_comes_in_time_the_stored_one_answers_and_says_so(
     act(cold, group=1, first=0, n=6)
     reader: Reader = app.extensions["matchbook"]
     real = reader.database.owner
-    monkeypatch.setattr(reader.database, "owner", lambda *given: time.sleep(0.5) or real(*given))
+
+    def slowly(*given: Any) -> Any:
+        time.sleep(0.5)
+        return real(*given)
+
+    monkeypatch.setattr(reader.database, "owner", slowly)
     body = ask(app, cold)
     assert (body["source"], body["degraded"], body["route"]) == ("cache", True, "content_based")
     assert body["scores"] == stored["scores"]
@@ -176,8 +181,13 @@ def test_what_was_posted_but_not_drained_is_no_reason_to_compute_again_and_again
     app = start()
     act(cold, group=1, first=0, n=6, drained=False)
     reader: Reader = app.extensions["matchbook"]
-    calls, real = [], reader.database.owner
-    monkeypatch.setattr(reader.database, "owner", lambda *given: calls.append(1) or real(*given))
+    calls, real = list[Any](), reader.database.owner
+
+    def counted(*given: Any) -> Any:
+        calls.append(given)
+        return real(*given)
+
+    monkeypatch.setattr(reader.database, "owner", counted)
     bodies = [ask(app, cold) for _ in range(5)]
     assert len(calls) == 1
     assert {(b["route"], b["source"], b["degraded"]) for b in bodies} == {("content_based", "live", False)}

@@ -44,12 +44,6 @@ def newcomer(rows: str, execute: Execute) -> str:
     return owner
 
 
-@pytest.fixture
-def client(settings: Settings) -> Any:
-    with redis.Redis.from_url(settings.redis_url.reveal()) as client:
-        yield client
-
-
 class Reads:
     """Counts the reads of an owner by several readers, and holds them back until the gate opens."""
 

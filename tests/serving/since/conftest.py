@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
-import pytest
-import redis
 from flask import Flask
 
-from models.nouns.release import Keys
 from models.schema import Surface
-from models.settings import Settings
 
 Body = dict[str, Any]
 
@@ -26,7 +22,7 @@ def ask(app: Flask, surface: Surface, tail: str, **query: Any) -> Body:
 
 
 def ids(body: Body) -> list[str]:
-    return [i["id"] for i in body.get("startups", body.get("users", ()))]
+    return [i["id"] for i in body.get("startups") or body.get("users") or ()]
 
 
 def event(user: str, startup: str, kind: str = "click", **more: Any) -> Body:
@@ -44,14 +40,3 @@ def within_a_second(true: Callable[[], bool]) -> None:
     while not true():
         assert time.monotonic() < end
         time.sleep(0.02)
-
-
-@pytest.fixture
-def client(settings: Settings) -> Iterator[redis.Redis]:
-    with redis.Redis.from_url(settings.redis_url.reveal()) as client:
-        yield client
-
-
-@pytest.fixture
-def keys(settings: Settings) -> Keys:
-    return Keys(settings.namespace)

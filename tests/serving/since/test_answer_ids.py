@@ -221,7 +221,7 @@ def test_a_list_computed_live_is_made_by_the_arm_of_its_owner(
     release = publish(experiments=[EXPERIMENT])
     app, experiment = start(), Experiment.of(EXPERIMENT)
     client.delete(keys.lists(release, SURFACE))
-    told = {}
+    told: dict[str | None, set[bool]] = {}
     for owner in planted.users.ids.ids[planted.users.owners_of(SURFACE)].tolist():
         row = planted.users.ids.rows_of([owner])[0]
         if planted.users.opted_out[row]:

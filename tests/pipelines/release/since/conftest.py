@@ -1,30 +1,17 @@
-"""The two servers of a test, asked directly."""
+"""PostgreSQL, asked directly."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
-import redis
 from sqlalchemy import text
 
-from models.nouns.release import Keys
 from models.settings import Settings
 from pipelines.postgres import engine, transaction
 
 Sql = Callable[..., list[Any]]
-
-
-@pytest.fixture
-def client(settings: Settings) -> Iterator[redis.Redis]:
-    with redis.Redis.from_url(settings.redis_url.reveal()) as client:
-        yield client
-
-
-@pytest.fixture
-def keys(settings: Settings) -> Keys:
-    return Keys(settings.namespace)
 
 
 @pytest.fixture
