@@ -145,6 +145,6 @@ def test_diversity_weight_mixes_the_first_places() -> None:
         recipe = recipe_of(FORWARD, diversity_weight=weight)
         lists = recommend(recipe, owners, DEPTH)
         codes = recipe.items.facets["category"][lists.item]
-        heads = [codes[lists.row(i)][: SMALL.diversity_places] for i in np.flatnonzero(~owners.opted_out)]
+        heads = [codes[lists.row(i)][: SMALL.diversity_places] for i in np.flatnonzero(~owners.opted_out).tolist()]
         told.append(np.mean([len(set(h.tolist())) for h in heads]))
     assert told[0] <= told[1] <= told[2] and told[2] > told[0]

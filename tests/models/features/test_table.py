@@ -9,12 +9,13 @@ import pytest
 from scipy import sparse
 
 from models.errors import BundleCorrupt, BundleNotFound
-from models.features.table import FADING, faded, log_rank, table
+from models.features.table import FADING, faded, table
 from models.nouns.candidates import Candidates
 from models.nouns.owners import Owners
 from models.recipe import Recipe, open_recipe
 from models.recommend import learned_table, wide_candidates
 from models.schema import Source, Surface
+from models.scorers.blending import log_rank
 from tests.planted.bundles import SMALL, learned_bundles, planted_bundles
 from tests.planted.world import world
 

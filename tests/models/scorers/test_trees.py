@@ -93,7 +93,7 @@ def test_by_hand() -> None:
             "value": np.array([1.0, 2.0, 4.0, 0.5]),
         }
     )
-    above = np.nextafter(np.float32([0.5, 0.25]), np.float32(1))
+    above = np.nextafter(np.array([0.5, 0.25], np.float32), np.float32(1))
 
     found = trees.score(np.array([[9, 0, 0.5], [0.25, 0, above[0]], [above[1], 0, 1]], np.float32))
 
