@@ -13,8 +13,9 @@ import gzip
 import itertools
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -79,9 +80,11 @@ class Meetings:
     def interactions(self) -> Interactions:
         """What is learned, as events of one kind at one instant."""
         user, item = self.learned.nonzero()
-        ids = (IdMap(np.array([f"{i:036d}" for i in range(n)])) for n in self.learned.shape)
+        users, items = (IdMap(np.array([f"{i:036d}" for i in range(n)])) for n in self.learned.shape)
         kind = np.full(len(user), InteractionKind.CLICK.code, np.int8)
-        return Interactions(*ids, user.astype(np.int32), item.astype(np.int32), kind, np.zeros(len(user), np.int64))
+        return Interactions(
+            users, items, user.astype(np.int32), item.astype(np.int32), kind, np.zeros(len(user), np.int64)
+        )
 
     def batches(self) -> Iterator[Owners]:
         """Everybody who has something to be found."""
@@ -113,14 +116,16 @@ def scorers_of(
     events, count = meetings.interactions(), meetings.learned.getnnz(axis=0)
     scorers: dict[str, Scorer] = {"popular": PopularScorer(count / max(int(count.max()), 1))}
     seconds = {"popular": 0.0}
-    for name, fit in {
+
+    def als(n: int) -> Scorer:
+        return _dense(fit_als("als_v1", events, replace(settings, als_factors=n)), events)
+
+    fits: dict[str, Callable[[], Scorer]] = {
         "neighbours": lambda: _sparse(fit_neighbours("item_neighbours_v1", events, settings), Source.ITEM_NEIGHBOURS),
-        **{
-            f"ALS {n}": (lambda n=n: _dense(fit_als("als_v1", events, replace(settings, als_factors=n)), events))
-            for n in factors
-        },
+        **{f"ALS {n}": partial(als, n) for n in factors},
         "graph filter": lambda: _sparse(fit_graph_filter("graph_filter_v1", events, settings), Source.GRAPH_FILTER),
-    }.items():
+    }
+    for name, fit in fits.items():
         began = time.perf_counter()
         scorers[name] = fit()
         seconds[name] = time.perf_counter() - began

@@ -216,14 +216,14 @@ def test_each_part_logs_in_as_itself_and_may_do_no_more(project: Project) -> Non
     assert "matchbook_owner" not in _psql(
         project, "matchbook_reader", "READER", "matchbook", "SELECT rolname FROM pg_roles WHERE rolsuper"
     )
-    for user, words in (
+    for user, asked in (
         ("reader", ("set", "matchbook:current", "x")),
         ("reader", ("flushall",)),
         ("reader", ("get", "matchbook-tasks:x")),
         ("celery", ("get", "matchbook:current")),
         ("pipeline", ("config", "get", "*")),
     ):
-        assert "NOPERM" in _redis(project, user, env[f"REDIS_{user.upper()}_PASSWORD"], *words), (user, words)
+        assert "NOPERM" in _redis(project, user, env[f"REDIS_{user.upper()}_PASSWORD"], *asked), (user, asked)
     assert "NOAUTH" in _redis(project, "default", "", "ping")
 
 

@@ -12,6 +12,7 @@ import urllib.request
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -39,6 +40,7 @@ from pipelines.artifacts import Artifacts
 from pipelines.release.publish import publish_release
 from pipelines.release.store import store_release
 from serving.app import Reader, create_app
+from tests.databases import at_once
 from tests.own_redis import OwnRedis, own_redis
 from tests.planted.world import AS_OF_US, World, world
 from tests.serving.proxy import Proxy, Wires
@@ -51,7 +53,7 @@ Running = dict[int, subprocess.Popen[bytes]]
 Scored = dict[Surface, tuple[RankedLists, RankedLists]]
 Person = Callable[[Role, int], str]
 Company = Callable[[int], str]
-Execute = Callable[..., None]
+Execute = Callable[..., object]
 
 ROOT = Path(__file__).parents[2]
 SMALL: dict[str, Any] = {
@@ -195,14 +197,7 @@ def _copy(cursor: psycopg2.extensions.cursor, table: str, rows: Sequence[Sequenc
 @pytest.fixture
 def execute(settings: Settings) -> Execute:
     """Run one statement on the test's database."""
-
-    def run(statement: str, *values: object) -> None:
-        connection = psycopg2.connect(settings.database_url.reveal())
-        with connection, connection.cursor() as cursor:
-            cursor.execute(statement, values)
-        connection.close()
-
-    return run
+    return partial(at_once, settings)
 
 
 @pytest.fixture

@@ -102,7 +102,8 @@ def test_activity_of_another_snapshot_is_no_evidence() -> None:
 def test_columns_say_what_their_names_say() -> None:
     recipe = recipe_of(FORWARD)
     owners, candidates = everybody(recipe)
-    found, demand = columns(FORWARD), recipe.evidence.demand[candidates.item]  # type: ignore[union-attr]
+    assert recipe.evidence is not None
+    found, demand = columns(FORWARD), recipe.evidence.demand[candidates.item]
 
     assert found["demand"] == pytest.approx(np.log(demand + 1e-4))
     assert np.array_equal(found["score_als"], np.nan_to_num(candidates.scores[Source.ALS]))
@@ -139,5 +140,6 @@ def test_a_history_fades_by_half_lives() -> None:
 def test_nobody_is_no_trouble() -> None:
     recipe = recipe_of(FORWARD)
     owners = everybody(recipe)[0].part(0, 0)
-    names, cells = table(recipe.evidence, recipe.scorers, owners, wide_candidates(recipe, owners))  # type: ignore[arg-type]
+    assert recipe.evidence is not None
+    names, cells = table(recipe.evidence, recipe.scorers, owners, wide_candidates(recipe, owners))
     assert cells.shape == (0, len(names))

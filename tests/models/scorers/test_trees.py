@@ -168,12 +168,12 @@ def test_shapes() -> None:
 
 
 @pytest.mark.parametrize("forest", [[], [0.25], [0.25, -1.0], [0.25, -1.0, 3.0]])
-def test_trees_that_never_split(forest: list[Split | float]) -> None:
-    trees = Trees.of(as_arrays(forest))
+def test_trees_that_never_split(forest: list[float]) -> None:
+    trees = Trees.of(as_arrays([*forest]))
 
     assert trees.used.tolist() == []
-    assert trees.score(np.zeros((3, 2), np.float32)).tolist() == [sum(forest)] * 3  # type: ignore[arg-type]
-    assert trees.score(np.zeros((3, 0), np.float32)).tolist() == [sum(forest)] * 3  # type: ignore[arg-type]
+    assert trees.score(np.zeros((3, 2), np.float32)).tolist() == [sum(forest)] * 3
+    assert trees.score(np.zeros((3, 0), np.float32)).tolist() == [sum(forest)] * 3
 
 
 @pytest.mark.parametrize("value", [0.0, 1e-300, 1e-30, 1e30])

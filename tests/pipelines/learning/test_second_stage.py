@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,12 +22,12 @@ from pipelines.learning.second_stage import open_second_stage, train_ranker
 from pipelines.runs.run import Run
 
 #: Rules that rank by age alone: any network is clearly better.
-POOR = {"rule_model_weight": 0.0, "rule_popularity_weight": 0.0, "rule_diversity_weight": 0.0}
+POOR: dict[str, Any] = {"rule_model_weight": 0.0, "rule_popularity_weight": 0.0, "rule_diversity_weight": 0.0}
 
 
 @pytest.fixture
 def poor(learning_run: Run) -> Run:
-    return replace(learning_run, settings=replace(learning_run.settings, **POOR))  # type: ignore[arg-type]
+    return replace(learning_run, settings=replace(learning_run.settings, **POOR))
 
 
 def ndcg(holdout: Holdout, bundle: Bundle, surface: Surface) -> float:
@@ -83,8 +84,8 @@ def test_a_ranker_worse_than_the_rules_is_refused(
 ) -> None:
     """One that learned everything upside down."""
 
-    def upside_down(rows: RankingRows, *args: object, **kwargs: object) -> Bundle:
-        return fit_ranker(RankingRows(rows.features, 1 - rows.label, rows.group), *args, **kwargs)  # type: ignore[arg-type]
+    def upside_down(rows: RankingRows, *args: Any, **kwargs: Any) -> Bundle:
+        return fit_ranker(RankingRows(rows.features, 1 - rows.label, rows.group), *args, **kwargs)
 
     monkeypatch.setattr("pipelines.learning.second_stage.fit_ranker", upside_down)
     other = replace(learning_run, settings=replace(learning_run.settings, ranker_learning_rate=0.02))
@@ -130,7 +131,7 @@ def test_what_cannot_serve_is_not_taught(
     monkeypatch.setattr("pipelines.learning.learned_stage.lessons_of", never)
     if ranker != "mlp":
         monkeypatch.setattr("pipelines.learning.second_stage.fit_ranker", never)
-    run = replace(learning_run, settings=replace(learning_run.settings, ranker=ranker, **POOR))  # type: ignore[arg-type]
+    run = replace(learning_run, settings=replace(learning_run.settings, ranker=ranker, **POOR))
     refs = {r["name"]: r for r in train_ranker(run, planted.name)}
     assert f"MATCHBOOK_RANKER is {ranker}" in refs["learned_ranker_v1"]["reason"]
     assert bool(refs["ranker_v1"]["version"]) == (ranker == "mlp")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psutil
@@ -102,7 +102,7 @@ def test_a_program_that_is_not_there_is_named(tmp_path: Path) -> None:
         start([tmp_path / "no-such-program"], tmp_path / "log", {}, tmp_path)
 
 
-def wait_for(condition, patience_s: float = 10.0) -> None:
+def wait_for(condition: Callable[[], object], patience_s: float = 10.0) -> None:
     deadline = time.monotonic() + patience_s
     while not condition():
         assert time.monotonic() < deadline, "it did not happen in time"

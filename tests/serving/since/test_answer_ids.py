@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
+from functools import partial
 from typing import Any
 from uuid import UUID
 
-import psycopg2
 import pytest
 import redis
 from flask import Flask
@@ -22,6 +22,7 @@ from pipelines.data.erasure.rows import erase_rows, person_of
 from pipelines.judging.earnings.measure import keep_measured
 from pipelines.release.since.drain import drain_events
 from serving.app import Reader
+from tests.databases import at_once
 from tests.planted.world import World
 from tests.serving.conftest import Company, Person, Publish, Start
 from tests.serving.since.conftest import ask, event, ids, post
@@ -38,15 +39,7 @@ EXPERIMENT: dict[str, Any] = {
 
 @pytest.fixture
 def sql(settings: Settings) -> Callable[[str], list[Any]]:
-    def rows(question: str) -> list[Any]:
-        connection = psycopg2.connect(settings.database_url.reveal())
-        with connection, connection.cursor() as cursor:
-            cursor.execute(question)
-            found = cursor.fetchall()
-        connection.close()
-        return found
-
-    return rows
+    return partial(at_once, settings)
 
 
 def refusal(app: Flask, *events: dict[str, Any]) -> dict[str, str]:
