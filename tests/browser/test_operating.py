@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+import tests.waiting as waiting
 from models.settings import Settings
 from pipelines.local import marketplace
 from pipelines.local.airflow_api import AirflowApi
@@ -40,11 +41,7 @@ def operator(browser: Chromium, up: Settings) -> Chromium:
 
 
 def until(question: Callable[[], Any], patience_s: float = PATIENCE_S) -> Any:
-    deadline = time.monotonic() + patience_s
-    while not (answer := question()):
-        assert time.monotonic() < deadline, f"not so after {patience_s:.0f} s"
-        time.sleep(1.0)
-    return answer
+    return waiting.until(question, patience_s, pause=1.0)
 
 
 def click(browser: Chromium, script: str) -> None:

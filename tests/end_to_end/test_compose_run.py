@@ -24,8 +24,9 @@ import yaml
 
 from tests.end_to_end import containers
 from tests.end_to_end.conftest import free_ports
-from tests.end_to_end.containers import Project, run, until
+from tests.end_to_end.containers import Project, run
 from tests.tiny_marketplace import identity, write_tiny_marketplace
+from tests.waiting import until
 
 pytestmark = [pytest.mark.compose, pytest.mark.skipif(bool(containers.lacking()), reason=containers.lacking())]
 AIRFLOW = ("airflow-api-server", "airflow-scheduler", "airflow-dag-processor", "airflow-triggerer")

@@ -45,7 +45,8 @@ from tests.own_redis import OwnRedis, own_redis
 from tests.planted.world import AS_OF_US, World, world
 from tests.serving.proxy import Proxy, Wires
 
-# what the fixtures below are to a test
+# what the fixtures below are to a test, and an answer of the reader
+Body = dict[str, Any]
 Start = Callable[..., Flask]
 Publish = Callable[..., str]
 Served = Callable[..., int]
@@ -63,6 +64,13 @@ SMALL: dict[str, Any] = {
     "content_dimensions": 8,
     "depth": 20,
 }
+
+
+def ask(app: Flask, tail: str, query: Any = None, surface: Surface = Surface.STARTUPS_FOR_DEVELOPER) -> Body:
+    """The answer for an owner, "popular" or "trending". query: as Flask's client takes it."""
+    answer = app.test_client().get(f"/api/recommendations/{surface}/{tail}", query_string=query)
+    assert answer.status_code == 200, answer.text
+    return answer.get_json()
 
 
 @pytest.fixture(scope="session")

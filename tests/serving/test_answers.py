@@ -12,6 +12,7 @@ import pytest
 import redis
 from flask import Flask
 
+import tests.serving.conftest as serving
 from models.nouns.release import Keys, TrendingList
 from models.schema import Method, Role, Source, Surface
 from models.settings import Settings
@@ -42,9 +43,7 @@ STRANGER = "ffffffff-ffff-4fff-bfff-ffffffffffff"
 
 
 def ask(app: Flask, surface: Surface, tail: str, **query: Any) -> dict[str, Any]:
-    answer = app.test_client().get(f"/api/recommendations/{surface}/{tail}", query_string=query)
-    assert answer.status_code == 200, answer.text
-    return answer.get_json()
+    return serving.ask(app, tail, query, surface)
 
 
 def test_a_hit_has_exactly_the_documented_fields(

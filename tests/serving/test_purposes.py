@@ -16,7 +16,8 @@ from tests.own_redis import own_redis
 from tests.serving.conftest import Execute, Person, Publish, Start
 from tests.serving.proxy import Proxy
 from tests.serving.since.conftest import event
-from tests.serving.test_outages import ask, until
+from tests.serving.test_outages import ask
+from tests.waiting import until
 
 SURFACE = Surface.STARTUPS_FOR_DEVELOPER
 

@@ -10,7 +10,7 @@ from flask import Flask
 
 from models.schema import Role, Surface
 from tests.planted.world import World
-from tests.serving.conftest import Person, Publish, Start
+from tests.serving.conftest import Person, Publish, Start, ask
 
 SURFACE = Surface.STARTUPS_FOR_DEVELOPER
 
@@ -19,12 +19,6 @@ SURFACE = Surface.STARTUPS_FOR_DEVELOPER
 def app(start: Start, publish: Publish) -> Flask:
     publish()
     return start()
-
-
-def ask(app: Flask, tail: str, query: Any = None, surface: Surface = SURFACE) -> dict[str, Any]:
-    answer = app.test_client().get(f"/api/recommendations/{surface}/{tail}", query_string=query)
-    assert answer.status_code == 200, answer.text
-    return answer.get_json()
 
 
 def ids(body: dict[str, Any]) -> list[str]:

@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 import redis
-from flask import Flask
 
 from models.nouns.release import Keys, LiveList, since_value
 from models.routing import may_be_routed_otherwise
@@ -19,16 +18,10 @@ from models.schema import Entity, Role, Surface
 from models.settings import Settings
 from serving.app import Reader
 from tests.planted.world import World
-from tests.serving.conftest import Execute, Publish, Start
+from tests.serving.conftest import Execute, Publish, Start, ask
 
 SURFACE = Surface.STARTUPS_FOR_DEVELOPER
 Act = Callable[..., None]
-
-
-def ask(app: Flask, owner: str, surface: Surface = SURFACE) -> dict[str, Any]:
-    answer = app.test_client().get(f"/api/recommendations/{surface}/{owner}")
-    assert answer.status_code == 200, answer.text
-    return answer.get_json()
 
 
 @pytest.fixture

@@ -21,16 +21,10 @@ from models.nouns.release import Keys
 from models.schema import Surface
 from models.settings import Settings
 from serving.app import Reader
-from tests.serving.conftest import Execute, Publish, Start
+from tests.serving.conftest import Execute, Publish, Start, ask
 
 SURFACE = Surface.STARTUPS_FOR_DEVELOPER
 AT = f"/api/recommendations/{SURFACE}"
-
-
-def ask(app: Flask, owner: str) -> dict[str, Any]:
-    answer = app.test_client().get(f"{AT}/{owner}")
-    assert answer.status_code == 200, answer.text
-    return answer.get_json()
 
 
 def reader(app: Flask) -> Reader:

@@ -15,6 +15,7 @@ import pytest
 import redis
 from flask import Flask
 
+import tests.serving.conftest as serving
 from models.nouns.release import Keys, LiveList
 from models.schema import Entity, Role, Surface
 from models.settings import Settings
@@ -28,9 +29,7 @@ SURFACE = Surface.STARTUPS_FOR_DEVELOPER
 
 
 def ask(app: Flask, owner: str, surface: Surface = SURFACE, limit: int = 100) -> dict[str, Any]:
-    answer = app.test_client().get(f"/api/recommendations/{surface}/{owner}?limit={limit}")
-    assert answer.status_code == 200, answer.text
-    return answer.get_json()
+    return serving.ask(app, owner, {"limit": limit}, surface)
 
 
 def reader(app: Flask) -> Reader:
