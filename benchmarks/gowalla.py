@@ -20,22 +20,22 @@ from pathlib import Path
 import numpy as np
 from scipy import sparse
 
+from models.als.fit import fit_als
+from models.graph_filter.fit import fit_graph_filter
+from models.item_neighbours.fit import fit_neighbours
 from models.metrics import at_k, bootstrap, hits_of, places
 from models.nouns.bundle import Bundle
 from models.nouns.candidates import Candidates, Proposal
 from models.nouns.id_map import IdMap
 from models.nouns.interactions import Interactions
 from models.nouns.owners import Owners
+from models.popularity.scorer import PopularScorer
 from models.schema import InteractionKind, Source
-from models.scorers import Scorer
-from models.scorers.factors import FactorScorer
-from models.scorers.neighbours import NeighbourScorer
-from models.scorers.popularity import PopularScorer
-from models.scorers.top_k import best_of
+from models.scoring.factors import FactorScorer
+from models.scoring.neighbours import NeighbourScorer
+from models.scoring.scorer import Scorer
+from models.scoring.top_k import best_of
 from models.settings import Settings
-from models.training.als import fit_als
-from models.training.graph_filter import fit_graph_filter
-from models.training.neighbours import fit_neighbours
 
 K = 20
 #: What every source proposes to the blend, an owner.

@@ -22,7 +22,7 @@ from models.nouns.owners import Owners
 from models.nouns.release import Keys, encode_lists
 from models.recipe import Recipe, open_bundles, open_recipe
 from models.schema import Source, Surface
-from models.scorers.top_k import Float32Product, top_k
+from models.scoring.top_k import Float32Product, top_k
 from pipelines.data.snapshot import Snapshot
 from pipelines.release.cache import connect
 from pipelines.runs.run import Run

@@ -31,12 +31,12 @@ from threadpoolctl import threadpool_limits
 from benchmarks.run import SIZES, Bench
 from benchmarks.serving.reader import resident, serve
 from benchmarks.steps import settings_of
+from models.learned_ranker.scorer import LEARNED
 from models.nouns.catalogue import CATALOGUE, encode_items, entities_of
 from models.nouns.release import POPULAR_FIELD, Keys, Release, encode_lists
 from models.recipe import open_bundles, open_recipe
 from models.recommend import recommend
 from models.schema import Entity, Role, Surface
-from models.scorers.learned import LEARNED
 from models.settings import Settings
 from pipelines.learning.train import BASE_BUNDLES
 from pipelines.local.servers import remove_home, servers

@@ -17,8 +17,8 @@ from models.features.evidence import Evidence, last_ages
 from models.nouns.candidates import Candidates
 from models.nouns.owners import Owners
 from models.schema import Source
-from models.scorers import Scorer
-from models.scorers.blending import log_rank
+from models.scoring.scale import log_rank
+from models.scoring.scorer import Scorer
 
 #: Half-lives, in shares of all events, of the histories that neighbours are asked with again.
 FADING = (0.02, 0.1)

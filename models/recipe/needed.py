@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+from models.ensemble.scorer import free_to_choose
+from models.learned_ranker.scorer import LEARNED
 from models.recipe.experiments import read_experiments
 from models.recipe.sources import ACTIVITY, heard
 from models.schema import Source
-from models.scorers.blending import free_to_choose
-from models.scorers.learned import LEARNED
 from models.settings import Settings
 
-#: The network and the blend, as models/training/ names them, which the read side may not open.
+#: The network and the blend, as what fits them names them, which the read side may not open.
 _NETWORK, _BLEND = "ranker_v1", "ensemble_v1"
 
 

@@ -9,23 +9,21 @@ from pathlib import Path
 import numpy as np
 from scipy import sparse
 
+from models.ensemble.scorer import Blend
 from models.errors import BundleError
 from models.features import DIVERSITY_FACETS, recency
 from models.features.evidence import Evidence
+from models.learned_ranker.scorer import LearnedRanker
 from models.nouns.bundle import Bundle, open_bundle
 from models.nouns.catalogue import CATALOGUE, entities_of
 from models.nouns.entities import Entities
 from models.nouns.interactions import Interactions
 from models.nouns.owners import Owners
-from models.recipe.folding import Fold
+from models.popularity.scorer import PopularScorer
 from models.recipe.sources import ACTIVITY, aligned, folds_of, heard, ranker_of, scorers_of, wanted_of
 from models.schema import Entity, InteractionKind, Source, Surface
-from models.scorers import Scorer
-from models.scorers.blending import Blend
-from models.scorers.factors import FactorScorer
-from models.scorers.learned import LearnedRanker
-from models.scorers.popularity import PopularScorer
-from models.scorers.ranker import Ranker
+from models.scoring.factors import FactorScorer
+from models.scoring.scorer import Fold, Ranker, Scorer
 from models.settings import Settings
 
 #: A release cannot be made without these; without any other bundle its source abstains (B09, A22).

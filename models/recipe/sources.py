@@ -7,21 +7,21 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 import numpy as np
 from scipy import sparse
 
+from models.als.scorer import AlsFold
 from models.features.evidence import Evidence
+from models.learned_ranker.scorer import LEARNED, LearnedRanker
+from models.mlp_ranker.scorer import MlpRanker
 from models.nouns.bundle import Bundle
 from models.nouns.entities import Entities
 from models.nouns.id_map import IdMap
-from models.recipe.folding import AlsFold, Fold, TowerFold
+from models.popularity.scorer import PopularScorer
+from models.rules_ranker.scorer import RuleRanker
 from models.schema import Entity, Source, Surface
-from models.scorers import Scorer
-from models.scorers.content import ContentScorer
-from models.scorers.factors import FactorScorer
-from models.scorers.learned import LEARNED, LearnedRanker
-from models.scorers.neighbours import NeighbourScorer
-from models.scorers.popularity import PopularScorer
-from models.scorers.ranker import MlpRanker, Ranker, RuleRanker
-from models.scorers.tower import TowerScorer
+from models.scoring.factors import ContentScorer, FactorScorer
+from models.scoring.neighbours import NeighbourScorer
+from models.scoring.scorer import Fold, Ranker, Scorer
 from models.settings import Settings
+from models.two_tower.scorer import TowerFold, TowerScorer
 
 #: Facts of everybody and the demand for them, for the learned ranker.
 ACTIVITY = "activity_v1"

@@ -8,14 +8,14 @@ import numpy as np
 
 from models.errors import BundleNotFound
 from models.features.table import table
+from models.learned_ranker.scorer import LearnedRanker
 from models.nouns.candidates import Candidates, Proposal, indptr_of
 from models.nouns.owners import Owners
 from models.recipe import Recipe
 from models.routing import Route, chain, route
 from models.schema import Entity, Method, Source, Surface
-from models.scorers import Scorer
-from models.scorers.blending import min_max
-from models.scorers.learned import LearnedRanker
+from models.scoring.scale import min_max
+from models.scoring.scorer import Scorer
 
 CODE = {m: i for i, m in enumerate(Method)}
 _PARTS = {

@@ -7,14 +7,14 @@ from typing import Any
 
 import numpy as np
 
+from models.learned_ranker.scorer import LearnedRanker
 from models.nouns.interactions import KIND_WEIGHTS
 from models.nouns.owners import Owners
 from models.nouns.ranked_lists import REASONS
 from models.recipe import Recipe
 from models.recommend import Ranking, learned_table, rank
 from models.schema import InteractionKind, Method, Segment, Source
-from models.scorers.blending import min_max
-from models.scorers.learned import LearnedRanker
+from models.scoring.scale import min_max
 
 _METHODS, _SEGMENTS = tuple(Method), tuple(Segment)
 

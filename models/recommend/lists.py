@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from models.features import static_features
+from models.learned_ranker.scorer import LearnedRanker
 from models.nouns.candidates import Candidates, Proposal, indptr_of
 from models.nouns.owners import Owners
 from models.nouns.ranked_lists import RankedLists
@@ -25,11 +26,11 @@ from models.recommend.candidates import (
     model_score_of,
     wide_candidates,
 )
+from models.recommender.reasons import favourites, reason_bits
+from models.recommender.rerank import judged_again, place, spread_out
 from models.routing import Route, route
 from models.schema import Method, Source
-from models.scorers.learned import LearnedRanker
-from models.scorers.ranker import best_first, judged_again, place, spread_out
-from models.scorers.reasons import favourites, reason_bits
+from models.scoring.scale import best_first
 
 #: Owners scored at once: small enough for the caches, large enough for vector code.
 CHUNK = 256

@@ -9,9 +9,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from models.errors import DataError
+from models.mlp_ranker.fit import RANKER, fit_ranker
 from models.nouns.bundle import Bundle, write_bundle
 from models.settings import Settings
-from models.training.ranker import RANKER, fit_ranker
 from pipelines.artifacts import Artifacts
 from pipelines.data.snapshot import Snapshot, read_manifest
 from pipelines.judging.evaluate import REPORT, evaluate, table

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from models.data.profile_text import text_of
 from models.errors import BundleError, DataError
 from models.nouns.catalogue import CATALOGUE, entities_of
 from models.nouns.owners import Owners
@@ -24,7 +25,6 @@ from models.recipe.experiments import arm_on, experiments_of
 from models.recipe.needed import unserved
 from models.recommend.explain import explain, explain_item
 from models.schema import Entity, Method, Role, Source, Surface
-from models.scorers.content import text_of
 from models.settings import Settings
 from pipelines.artifacts import Artifacts
 from pipelines.data.contract import check_contract

@@ -11,11 +11,11 @@ import numpy as np
 
 from models import metrics
 from models.errors import TrainingError
+from models.learned_ranker.fit import teach
+from models.learned_ranker.scorer import LearnedRanker
 from models.nouns.owners import Owners
 from models.recipe import Recipe
 from models.schema import Surface
-from models.scorers.learned import LearnedRanker
-from models.training.learned_ranker import teach
 from pipelines.judging.exposure import tops
 from pipelines.learning.holdout import Holdout, Outcome
 from pipelines.learning.leaks import check_labels

@@ -10,15 +10,16 @@ import numpy as np
 from scipy import sparse
 from threadpoolctl import threadpool_limits
 
+from models.learned_ranker.scorer import LearnedRanker
 from models.metrics import K, ndcg_of, places
+from models.mlp_ranker.scorer import MlpRanker
 from models.nouns.bundle import Bundle
 from models.nouns.candidates import Proposal
 from models.nouns.owners import Owners
 from models.recipe import Recipe
 from models.recommend import CHUNK, recommend
 from models.schema import Surface
-from models.scorers.learned import LearnedRanker
-from models.scorers.ranker import MlpRanker, Ranker
+from models.scoring.scorer import Ranker
 from pipelines.learning.holdout import Holdout
 
 #: (b,) owners to (b, K) catalogue positions, -1 behind the end of a short list. The number seeds what is random.

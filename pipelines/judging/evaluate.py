@@ -13,14 +13,14 @@ from typing import Any
 import numpy as np
 
 from models import metrics
+from models.ensemble.fit import BLEND
+from models.ensemble.scorer import free_to_choose, settled
 from models.errors import TooSparse
 from models.nouns.ranked_lists import RankedLists
 from models.recipe import Recipe
 from models.recipe.sources import ACTIVITY
 from models.recommend.exposure import capped, places_of_an_item
 from models.schema import Entity, Source, Surface
-from models.scorers.blending import free_to_choose, settled
-from models.training.blend import BLEND
 from pipelines.data.snapshot import Snapshot
 from pipelines.judging.ablation import left_out
 from pipelines.judging.contenders import CAPPED, RANKED, ROUTE, RULES, TAUGHT, contenders, recipes, shown

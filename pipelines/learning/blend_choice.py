@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 
 from models import metrics
+from models.ensemble.fit import BLEND, fit_blend
+from models.ensemble.scorer import PROFILES, Blend
 from models.errors import TrainingError
 from models.metrics.jury import choose
 from models.nouns.bundle import Bundle
@@ -21,9 +23,7 @@ from models.nouns.candidates import Candidates
 from models.recommend import CHUNK, answering, candidates_of
 from models.routing import route
 from models.schema import Entity, Method, Source, Surface
-from models.scorers.blending import PROFILES, Blend
 from models.settings import Settings
-from models.training.blend import BLEND, fit_blend
 from pipelines.learning.holdout import Holdout, Outcome
 from pipelines.learning.ranking_set import RankingSet, ranking_set
 

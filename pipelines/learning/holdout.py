@@ -16,6 +16,7 @@ from datetime import timedelta
 import numpy as np
 from scipy import sparse
 
+from models.data.profile_text import text_of
 from models.errors import TooSparse
 from models.nouns.bundle import Bundle, open_bundle, write_bundle
 from models.nouns.catalogue import CATALOGUE
@@ -26,7 +27,6 @@ from models.nouns.span import leaving
 from models.recipe import REQUIRED, Recipe, open_recipe
 from models.recipe.needed import unserved
 from models.schema import POSITIVE_KINDS, Entity, Surface
-from models.scorers.content import text_of
 from models.settings import Settings
 from pipelines.data.snapshot import Snapshot
 from pipelines.learning.train import BASE_BUNDLES, fit

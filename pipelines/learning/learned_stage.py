@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 
 from models.errors import TrainingError
+from models.learned_ranker.fit import Taught, teach
+from models.learned_ranker.scorer import LEARNED
 from models.nouns.bundle import Bundle
 from models.schema import Surface
-from models.scorers.learned import LEARNED
 from models.settings import Settings
-from models.training.learned_ranker import Taught, teach
 from pipelines.data.snapshot import Snapshot
 from pipelines.judging.contenders import TAUGHT
 from pipelines.learning.holdout import Holdout

@@ -9,13 +9,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from models.ensemble.fit import BLEND
 from models.errors import TooSparse, TrainingError
+from models.learned_ranker.scorer import LEARNED
+from models.mlp_ranker.fit import RANKER, RankingRows, fit_ranker
 from models.nouns.bundle import Bundle, open_bundle, write_bundle
 from models.recipe.needed import unserved
 from models.schema import Surface
-from models.scorers.learned import LEARNED
-from models.training.blend import BLEND
-from models.training.ranker import RANKER, RankingRows, fit_ranker
 from pipelines.data.snapshot import Snapshot
 from pipelines.judging.contenders import RANKED, RULES
 from pipelines.learning.blend_choice import blend_of

@@ -10,22 +10,23 @@ from functools import cached_property
 
 import numpy as np
 
+from models.activity.fit import Standing, fit_activity
+from models.als.fit import fit_als
+from models.content.fit import fit_content
+from models.data.profile_text import Profiles
 from models.errors import DataError, TooSparse
+from models.graph_filter.fit import fit_graph_filter
+from models.item_neighbours.fit import fit_neighbours
 from models.nouns.bundle import Bundle
 from models.nouns.catalogue import CATALOGUE, catalogue_bundle
 from models.nouns.entities import Entities
 from models.nouns.interactions import Interactions
 from models.nouns.span import leaving
+from models.popularity.fit import fit_popularity
 from models.recipe.needed import unserved
 from models.schema import Entity
 from models.settings import Settings
-from models.training.activity import Standing, fit_activity
-from models.training.als import fit_als
-from models.training.content import Profiles, fit_content
-from models.training.graph_filter import fit_graph_filter
-from models.training.neighbours import fit_neighbours
-from models.training.popularity import fit_popularity
-from models.training.towers.two_tower import fit_two_tower
+from models.two_tower.fit import fit_two_tower
 from pipelines.data.snapshot import Snapshot
 from pipelines.runs.run import EPOCH, Run
 

@@ -15,9 +15,9 @@ from models.nouns.catalogue import CATALOGUE, entities_of
 from models.nouns.entities import Entities
 from models.nouns.interactions import Interactions
 from models.nouns.release import Keys, Release, TrendingList
+from models.popularity.scorer import trending
 from models.schema import Entity, InteractionKind, Surface
 from models.settings import Settings
-from models.training.popularity import trending
 from pipelines.artifacts import Artifacts
 from pipelines.postgres import copy_out, engine, newest_event
 from pipelines.release.cache import connect, wrapped

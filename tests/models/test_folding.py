@@ -10,6 +10,8 @@ import pytest
 import torch
 from implicit.cpu.als import AlternatingLeastSquares
 
+from models.als.fit import fit_als
+from models.data.pair_age import faded
 from models.nouns.id_map import IdMap
 from models.nouns.interactions import DAY_US, Interactions
 from models.nouns.owners import Owners
@@ -17,9 +19,8 @@ from models.recipe import Recipe, open_recipe
 from models.recommend import recommend
 from models.schema import Entity, InteractionKind, Method, Role, Source, Surface
 from models.settings import Settings
-from models.training.als import faded, fit_als
-from models.training.towers import forward
-from models.training.towers.inputs import Pairs, inputs_of, words_of
+from models.two_tower import network
+from models.two_tower.inputs import Pairs, inputs_of, words_of
 from tests.planted.bundles import SMALL, planted_bundles
 from tests.planted.world import AS_OF_US, STRANGER, world
 
@@ -112,9 +113,9 @@ def tower_vectors(history: Interactions, user: int) -> np.ndarray:
     words = words_of(w.users, w.user_profiles, w.startup_profiles, SMALL)
     trained, now = (inputs_of(e, Pairs.of(e, SMALL), words) for e in (heard, history))
     inputs = replace(trained, history=now.history)
-    towers = forward.towers_of(len(w.users), len(w.startups), inputs.terms, SMALL.two_tower_dimensions)
+    towers = network.towers_of(len(w.users), len(w.startups), inputs.terms, SMALL.two_tower_dimensions)
     towers.load_state_dict(torch.load(io.BytesIO(bundle.files["two_tower_v1_best.pth"]), weights_only=True))
-    return forward.vectors(towers, forward.on_device(inputs, SMALL))[0][user]
+    return network.vectors(towers, network.on_device(inputs, SMALL))[0][user]
 
 
 def test_the_user_tower_reads_what_a_known_person_did_since() -> None:

@@ -11,8 +11,8 @@ from models.nouns.owners import Owners
 from models.nouns.ranked_lists import RankedLists
 from models.recipe import Recipe, open_recipe
 from models.recommend import recommend
+from models.recommender.reasons import favourites
 from models.schema import Method, Source, Surface
-from models.scorers.reasons import favourites
 from tests.planted.bundles import SMALL, planted_bundles
 from tests.planted.world import world
 

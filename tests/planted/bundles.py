@@ -7,20 +7,20 @@ from functools import cache
 
 import numpy as np
 
+from models.activity.fit import Standing, fit_activity
+from models.als.fit import fit_als
+from models.content.fit import fit_content
+from models.item_neighbours.fit import fit_neighbours
+from models.learned_ranker.fit import TaughtRows, teach
+from models.learned_ranker.scorer import LEARNED
 from models.nouns.bundle import Bundle
 from models.nouns.catalogue import catalogue_bundle
+from models.popularity.fit import fit_popularity
 from models.recipe import open_recipe
 from models.recommend import learned_table, wide_candidates
 from models.schema import Surface
-from models.scorers.learned import LEARNED
 from models.settings import Settings
-from models.training.activity import Standing, fit_activity
-from models.training.als import fit_als
-from models.training.content import fit_content
-from models.training.learned_ranker import TaughtRows, teach
-from models.training.neighbours import fit_neighbours
-from models.training.popularity import fit_popularity
-from models.training.towers.two_tower import fit_two_tower
+from models.two_tower.fit import fit_two_tower
 from tests.planted.world import AS_OF_US, world
 
 SMALL = Settings(

@@ -21,20 +21,20 @@ import psycopg2
 import pytest
 from flask import Flask
 
+from models.als.fit import fit_als
+from models.content.fit import fit_content
+from models.item_neighbours.fit import fit_neighbours
 from models.nouns.bundle import Bundle
 from models.nouns.candidates import indptr_of
 from models.nouns.catalogue import catalogue_bundle
 from models.nouns.owners import Owners
 from models.nouns.ranked_lists import RankedLists
 from models.nouns.release import Release
+from models.popularity.fit import fit_popularity
 from models.recipe import Recipe, open_recipe
 from models.recommend import recommend
 from models.schema import InteractionKind, Role, Surface
 from models.settings import Secret, Settings
-from models.training.als import fit_als
-from models.training.content import fit_content
-from models.training.neighbours import fit_neighbours
-from models.training.popularity import fit_popularity
 from pipelines.artifacts import Artifacts
 from pipelines.release.publish import publish_release
 from pipelines.release.store import store_release

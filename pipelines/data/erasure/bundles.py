@@ -11,8 +11,8 @@ from models.nouns.bundle import Bundle
 from models.nouns.catalogue import CATALOGUE
 from models.nouns.entities import FACETS, UNKNOWN_TIME
 from models.nouns.id_map import IdMap
-from models.training.towers.forget import forget
-from models.training.towers.two_tower import NAME as TWO_TOWER
+from models.two_tower.fit import NAME as TWO_TOWER
+from models.two_tower.network import forget
 from pipelines.artifacts import BUNDLES, HOLDOUTS, Artifacts
 from pipelines.data.erasure.person import Person
 

@@ -12,6 +12,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy import sparse
 
+from models.learned_ranker.scorer import LEARNED
+from models.mlp_ranker.fit import RANKER
 from models.nouns.bundle import Bundle
 from models.nouns.catalogue import CATALOGUE
 from models.nouns.id_map import IdMap
@@ -19,9 +21,7 @@ from models.nouns.release import Release
 from models.recipe import Recipe, open_recipe
 from models.recipe.sources import ACTIVITY
 from models.schema import Entity, Surface
-from models.scorers.learned import LEARNED
 from models.settings import Settings
-from models.training.ranker import RANKER
 from pipelines.artifacts import HOLDOUTS
 from pipelines.judging.gate.kept import KEPT
 from pipelines.learning.second_stage import SecondStage

@@ -20,7 +20,7 @@ from models.nouns.catalogue import CATALOGUE, catalogue_bundle
 from models.nouns.id_map import IdMap
 from models.recipe.sources import ACTIVITY
 from models.schema import Entity
-from models.scorers.content import embed
+from models.scoring.factors import embed
 from pipelines.runs.run import Run
 from pipelines.scoring.refresh.changes import Changes
 

@@ -7,9 +7,9 @@ import math
 import numpy as np
 import pytest
 
+from models.activity.fit import fit_activity
 from models.features.affinity import FacetAffinity, affinities
 from models.settings import Settings
-from models.training.activity import fit_activity
 from tests.models.features.market_by_hand import interactions, owners, people, standing, startups
 
 EVERYBODY = np.arange(4)

@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 from scipy import sparse
 from werkzeug.datastructures import MultiDict
 
+from models.content.fit import fit_content
+from models.data.profile_text import text_of, token_lists
 from models.features.places import Places
 from models.features.regions import AFFINITIES, coded, codes_in
 from models.nouns.catalogue import decode_items, encode_items
@@ -19,9 +21,8 @@ from models.nouns.entities import FACETS
 from models.nouns.owners import Owners
 from models.nouns.words import folded
 from models.schema import Entity, Role
-from models.scorers.content import embed, text_of
+from models.scoring.factors import embed
 from models.settings import Settings
-from models.training.content import fit_content, token_lists
 from pipelines.data.snapshot import Snapshot
 from pipelines.scoring.refresh.arrivals import _arrival, extended
 from serving.http.query import read_query

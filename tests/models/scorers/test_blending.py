@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from models.ensemble.scorer import Blend, als_weight
 from models.nouns.bundle import Bundle
 from models.nouns.candidates import indptr_of
-from models.scorers.blending import Blend, als_weight, min_max, ranks
+from models.scoring.scale import min_max, ranks
 from models.settings import Settings
 
 NAN = np.nan

@@ -8,8 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.features import DIVERSITY_FACETS, FEATURES
+from models.mlp_ranker.scorer import MlpRanker
 from models.nouns.bundle import Bundle
-from models.scorers.ranker import MlpRanker, RuleRanker, judged_again, place, spread_out
+from models.recommender.rerank import judged_again, place, spread_out
+from models.rules_ranker.scorer import RuleRanker
 from models.settings import Settings
 
 RULES = RuleRanker.of(Settings())

@@ -10,20 +10,21 @@ import pytest
 import torch
 from scipy import sparse
 
+from models.data.profile_text import text_of
 from models.errors import BundleCorrupt
 from models.nouns.bundle import Bundle
 from models.nouns.owners import Owners
+from models.popularity.scorer import PopularScorer
 from models.schema import Role, Source, Surface
-from models.scorers import Scorer, neighbours
-from models.scorers.content import ContentScorer, text_of
-from models.scorers.factors import FactorScorer
-from models.scorers.neighbours import NeighbourScorer
-from models.scorers.popularity import PopularScorer
-from models.scorers.tower import TowerScorer
-from models.training.towers import forward
-from models.training.towers import inputs as tower_inputs
-from models.training.towers.inputs import WORDS as WORDS_READ
-from models.training.towers.inputs import Pairs, inputs_of, words_of
+from models.scoring import neighbours
+from models.scoring.factors import ContentScorer, FactorScorer
+from models.scoring.neighbours import NeighbourScorer
+from models.scoring.scorer import Scorer
+from models.two_tower import inputs as tower_inputs
+from models.two_tower import network
+from models.two_tower.inputs import WORDS as WORDS_READ
+from models.two_tower.inputs import Pairs, inputs_of, words_of
+from models.two_tower.scorer import TowerScorer
 from tests.contracts import ScorerContract, every_scorer, lists_of
 from tests.planted.bundles import SMALL as PLANTED
 from tests.planted.bundles import planted_bundles
@@ -161,10 +162,10 @@ class TestTower(ScorerContract):
         words = words_of(w.users, w.user_profiles, w.startup_profiles, PLANTED)
         inputs = inputs_of(w.interactions, Pairs.of(w.interactions, PLANTED), words)
         unmet = replace(inputs, user_id=0 * inputs.user_id, item_id=0 * inputs.item_id, history=0 * inputs.history)
-        towers = forward.towers_of(len(w.users), len(w.startups), inputs.terms, PLANTED.two_tower_dimensions)
+        towers = network.towers_of(len(w.users), len(w.startups), inputs.terms, PLANTED.two_tower_dimensions)
         file = io.BytesIO(bundle.files["two_tower_v1_best.pth"])
         towers.load_state_dict(torch.load(file, weights_only=True))
-        people, startups = forward.vectors(towers, forward.on_device(unmet, PLANTED))
+        people, startups = network.vectors(towers, network.on_device(unmet, PLANTED))
         for surface, profiles, expected in (
             (SURFACE, w.user_profiles, people),
             (Surface.DEVELOPERS_FOR_STARTUP, w.startup_profiles, startups),

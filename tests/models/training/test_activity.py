@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from models.activity.fit import ENOUGH, MOST, NAME, Standing, fit_activity
 from models.nouns.interactions import DAY_US, Interactions
 from models.schema import Entity
 from models.settings import Settings
-from models.training.activity import ENOUGH, MOST, NAME, Standing, fit_activity
 from tests.models.features.market_by_hand import entities, interactions, people, standing
 
 PEOPLE, STARTUPS, NOW = 200, 400, 90

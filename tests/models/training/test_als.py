@@ -7,12 +7,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from models.als.fit import _confidences, fit_als
 from models.errors import TooSparse, TrainingError
 from models.nouns.id_map import IdMap
 from models.nouns.interactions import DAY_US, Interactions
 from models.schema import Entity, InteractionKind
 from models.settings import Settings
-from models.training.als import _confidences, fit_als
 from tests.models.training.trainer_contract import SMALL, Fit, TrainerContract, first_choices, vectors
 from tests.planted.world import world
 

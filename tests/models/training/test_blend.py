@@ -7,10 +7,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from models.ensemble.fit import fit_blend
+from models.ensemble.scorer import Blend, learned_features
 from models.errors import TrainingError
-from models.scorers.blending import Blend, learned_features
 from models.settings import Settings
-from models.training.blend import fit_blend
 
 SETTINGS = Settings()
 

@@ -7,12 +7,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from models.content.fit import fit_content, unit
+from models.data.profile_text import idf, incidence, tokens_of, vocabulary
 from models.nouns.bundle import Bundle
 from models.nouns.interactions import Interactions
 from models.schema import InteractionKind
-from models.scorers.content import embed, tokens_of
+from models.scoring.factors import embed
 from models.settings import Settings
-from models.training.content import fit_content, idf, incidence, unit, vocabulary
 from tests.models.training.trainer_contract import SMALL, Fit, TrainerContract, first_choices
 from tests.planted.world import WORDS, world
 

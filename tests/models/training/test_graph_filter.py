@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-import models.training.graph_filter as graph_filter
+import models.graph_filter.fit as graph_filter
 from models.errors import TooSparse
+from models.graph_filter.fit import fit_graph_filter
 from models.nouns.bundle import Bundle
 from models.nouns.id_map import IdMap
 from models.nouns.interactions import Interactions
 from models.schema import InteractionKind
 from models.settings import Settings
-from models.training.graph_filter import fit_graph_filter
 from tests.models.training.trainer_contract import SMALL, Fit, TrainerContract
 from tests.planted.world import world
 

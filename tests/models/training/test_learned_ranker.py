@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from models.errors import TrainingError
-from models.scorers.learned import EVENTS, EVERYBODY, KNOWN, STRANGERS
+from models.learned_ranker.fit import LEARNERS, TaughtRows, teach
+from models.learned_ranker.scorer import EVENTS, EVERYBODY, KNOWN, STRANGERS
 from models.settings import Settings
-from models.training.learned_ranker import LEARNERS, TaughtRows, teach
 
 LISTS, LENGTH = 150, 20
 NAMES = ("straight", "corner", "noise_a", "noise_b", EVENTS)

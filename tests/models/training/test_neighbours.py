@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-import models.training.neighbours as neighbours
+import models.item_neighbours.fit as neighbours
 from models.errors import TooSparse
+from models.item_neighbours.fit import fit_neighbours, half_life_share
 from models.nouns.bundle import Bundle
 from models.nouns.id_map import IdMap
 from models.nouns.interactions import Interactions
 from models.schema import InteractionKind
-from models.training.neighbours import fit_neighbours, half_life_share
 from tests.models.training.trainer_contract import SMALL, Fit, TrainerContract
 from tests.planted.world import world
 

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from models.nouns.interactions import DAY_US, Interactions
+from models.popularity.fit import fit_popularity
+from models.popularity.scorer import trending
 from models.schema import InteractionKind
-from models.training.popularity import fit_popularity, trending
 from tests.models.training.trainer_contract import SMALL, Fit, TrainerContract
 from tests.planted.world import AS_OF_US, world
 

@@ -10,9 +10,9 @@ import pytest
 import torch
 
 from models.errors import SettingsError, TrainingError
-from models.scorers.ranker import MlpRanker
+from models.mlp_ranker.fit import RankingRows, fit_ranker, network, widths
+from models.mlp_ranker.scorer import MlpRanker
 from models.settings import Settings
-from models.training.ranker import RankingRows, fit_ranker, network, widths
 
 SETTINGS = replace(Settings(), ranker_epochs=4, ranker_learning_rate=0.01, ranker_batch=256)
 

@@ -15,10 +15,11 @@ from models.nouns.bundle import Bundle
 from models.nouns.interactions import Interactions
 from models.schema import InteractionKind, Role
 from models.settings import Settings
-from models.training.towers import forward, two_tower
-from models.training.towers.forward import towers_of
-from models.training.towers.inputs import DISLIKES, HISTORY, WORDS, Late, Pairs, inputs_of, words_of
-from models.training.towers.two_tower import TEMPERATURE, fit_two_tower
+from models.two_tower import fit as two_tower
+from models.two_tower import network
+from models.two_tower.fit import TEMPERATURE, fit_two_tower
+from models.two_tower.inputs import DISLIKES, HISTORY, WORDS, Late, Pairs, inputs_of, words_of
+from models.two_tower.network import towers_of
 from tests.models.training.trainer_contract import SMALL, Fit, TrainerContract, first_choices
 from tests.planted.world import world
 
@@ -73,7 +74,7 @@ def test_the_file_holds_the_towers_that_made_the_factors() -> None:
     towers.load_state_dict(state)
     words = words_of(w.users, w.user_profiles, w.startup_profiles, LONG)
     inputs = inputs_of(w.interactions, Pairs.of(w.interactions, LONG), words)
-    people, startups = forward.vectors(towers, forward.on_device(inputs, LONG))
+    people, startups = network.vectors(towers, network.on_device(inputs, LONG))
     assert (people == bundle.arrays["user_factors"]).all() and (startups == bundle.arrays["item_factors"]).all()
 
 
@@ -95,7 +96,7 @@ def test_the_loss_by_hand() -> None:
     pairs = Pairs.of(w.interactions, settings)
     inputs = inputs_of(w.interactions, pairs, words_of(w.users, w.user_profiles, w.startup_profiles, settings))
     towers = two_tower._seeded(towers_of(len(w.users), len(w.startups), inputs.terms, 16), settings)
-    tensors = forward.on_device(inputs, settings)
+    tensors = network.on_device(inputs, settings)
     rows = [0, 1, 50, 100, 200, int(np.flatnonzero(pairs.item == pairs.item[0])[1])]
     user, item, weight = (torch.from_numpy(a[rows]) for a in (pairs.user, pairs.item, pairs.weight))
     keep = [torch.zeros(6, dtype=torch.bool)] * 2

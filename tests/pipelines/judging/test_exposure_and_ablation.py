@@ -10,11 +10,11 @@ import pytest
 
 from models import metrics
 from models.errors import LeakFound
+from models.learned_ranker.fit import TaughtRows
 from models.nouns.bundle import Bundle
 from models.nouns.ranked_lists import RankedLists
 from models.schema import Surface
 from models.settings import Settings
-from models.training.learned_ranker import TaughtRows
 from pipelines.data.snapshot import Snapshot
 from pipelines.judging import ablation
 from pipelines.judging.ablation import groups, left_out

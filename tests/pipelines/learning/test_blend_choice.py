@@ -7,10 +7,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from models.ensemble.scorer import Blend, settled
 from models.nouns.bundle import Bundle
 from models.recipe import open_recipe
 from models.schema import Surface
-from models.scorers.blending import Blend, settled
 from models.settings import Settings
 from pipelines.data.snapshot import Snapshot
 from pipelines.learning.blend_choice import BLENDS, Asked, blend_of, choice

@@ -10,13 +10,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from models.als.fit import fit_als
+from models.content.fit import fit_content
 from models.errors import DataError, LeakFound, TooSparse
 from models.nouns.bundle import Bundle
 from models.nouns.catalogue import catalogue_bundle
+from models.popularity.fit import fit_popularity
 from models.schema import Entity
-from models.training.als import fit_als
-from models.training.content import fit_content
-from models.training.popularity import fit_popularity
 from pipelines.data.snapshot import Snapshot
 from pipelines.judging import evaluate as judging
 from pipelines.learning import train

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 from models.errors import TrainingError
+from models.learned_ranker.fit import Taught, TaughtRows, teach
+from models.learned_ranker.scorer import LEARNED, LearnedRanker
 from models.recipe import open_recipe
+from models.rules_ranker.scorer import RuleRanker
 from models.schema import Surface
-from models.scorers.learned import LEARNED, LearnedRanker
-from models.scorers.ranker import RuleRanker
 from models.settings import Settings
-from models.training.learned_ranker import Taught, TaughtRows, teach
 from pipelines.data.snapshot import Snapshot
 from pipelines.learning import learned_stage
 from pipelines.learning.holdout import Holdout, open_holdout

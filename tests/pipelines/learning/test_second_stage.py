@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 
 from models import metrics
+from models.mlp_ranker.fit import RankingRows, fit_ranker
+from models.mlp_ranker.scorer import MlpRanker
 from models.nouns.bundle import Bundle
 from models.recipe import open_recipe
+from models.rules_ranker.scorer import RuleRanker
 from models.schema import Surface
-from models.scorers.ranker import MlpRanker, RuleRanker
-from models.training.ranker import RankingRows, fit_ranker
 from pipelines.data.snapshot import Snapshot
 from pipelines.judging.contenders import RANKED, contenders, shown
 from pipelines.learning.holdout import Holdout

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from models.als.fit import own_settings
 from models.errors import DataError
 from models.settings import Settings
-from models.training.als import own_settings
 from pipelines.__main__ import main
 from pipelines.data.snapshot import Snapshot
 from pipelines.learning.tune import GRIDS, Trial, Trials, grid_of, next_values, start_of, summary, tune

@@ -11,9 +11,9 @@ from scipy import sparse
 from models.nouns.candidates import Proposal
 from models.nouns.owners import Owners
 from models.schema import Source, Surface
-from models.scorers import Scorer
-from models.scorers.factors import FactorScorer
-from models.scorers.top_k import Float32Product, top_k
+from models.scoring.factors import FactorScorer
+from models.scoring.scorer import Scorer
+from models.scoring.top_k import Float32Product, top_k
 from pipelines.scoring.accelerate import BFloat16Product, fastest
 from tests.contracts import ScorerContract
 from tests.planted.world import GROUPS, world
