@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from models import (
     activity,
     als,
@@ -16,7 +18,7 @@ from models import (
     rules_ranker,
     two_tower,
 )
-from models.spec import ModelSpec, Source, Stage
+from models.spec import ModelSpec, Source, Stage, config_of, setting_at
 
 #: Of rankers, the one that comes first and may serve does.
 MODELS: list[ModelSpec] = [
@@ -48,6 +50,26 @@ def named(name: str) -> ModelSpec:
         if name and name in (spec.name, spec.bundle):
             return spec
     raise KeyError(name)
+
+
+def bundles(stage: Stage = Stage.BASE) -> tuple[str, ...]:
+    """The bundles of the models of one stage: by default what every build trains from the snapshot alone."""
+    return tuple(spec.bundle for spec in staged(stage) if spec.bundle)
+
+
+def required() -> tuple[str, ...]:
+    """Bundles without which no release can be made; without any other its source abstains (B09, A22)."""
+    return tuple(spec.bundle for spec in MODELS if spec.required)
+
+
+def pins(settings: Any) -> dict[str, str]:
+    """By bundle the directory that the settings pin over a release's own (M04); empty text for none."""
+    return {spec.bundle: setting_at(spec.pin, settings) for spec in MODELS if spec.pin}
+
+
+def config(table: str, settings: Any) -> Any:
+    """A table of settings. settings: whatever has the flat names as attributes. Raises KeyError."""
+    return config_of(table, tables()[table], settings)
 
 
 def tables() -> dict[str, type]:

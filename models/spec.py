@@ -106,6 +106,16 @@ class ModelSpec:
         """The fields of its table that tuning searches."""
         return tuple(name for name, rule in rules(self.config).items() if rule.tune) if self.config else ()
 
+    def off(self, settings: Any) -> list[str]:
+        """The variables of those of its switches that are off; empty where it may be used (G01-G03)."""
+        return [path.rpartition(".")[2].upper() for path in self.switch if not setting_at(path, settings)]
+
+
+def setting_at(path: str, settings: Any) -> Any:
+    """The value of "table.field". settings: whatever has the flat names as attributes; in [routing] those are the
+    names of the fields."""
+    return getattr(settings, path.rpartition(".")[2])
+
 
 @cache
 def function(text: str) -> Callable[..., Any]:

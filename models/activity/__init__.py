@@ -16,5 +16,5 @@ SPEC = ModelSpec(
     ),
     fit="models.activity.fit:fit",
     cheap=True,
-    extend="models.activity.fit:extend",
+    extend="models.activity.extend:extend",
 )

@@ -7,21 +7,19 @@ from earlier instants: the facts then, and who met the item in the stretch of ti
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from scipy import sparse
 
+from models.data.training_data import Standing, TrainingData
 from models.errors import TrainingError
-from models.features.clock import EventClock
 from models.features.facts import item_facts
 from models.features.regions import coded
 from models.gbdt.fit import TreeShape, fit_trees
 from models.gbdt.trees import Trees
 from models.nouns.bundle import Bundle
-from models.nouns.entities import Entities
 from models.nouns.interactions import Interactions
-from models.settings import Settings
+from models.nouns.span import leaving
 
 NAME = "activity_v1"
 #: New partners of one item that count in one stretch; a fashion must not teach more than that.
@@ -31,26 +29,24 @@ ENOUGH = 100
 _SHAPE = TreeShape(trees=150, leaves=8, learning_rate=0.05, min_leaf=50, l2=10.0, columns=0.5)
 
 
-@dataclass(frozen=True, eq=False)
-class Standing:
-    """A marketplace just before an instant. interactions: users x startups, all before as_of_us."""
-
-    users: Entities
-    startups: Entities
-    interactions: Interactions
-    as_of_us: int
-
-    @property
-    def sides(self) -> tuple[tuple[Entities, Interactions], ...]:
-        """Users and startups, each with the events that they own."""
-        return (self.users, self.interactions), (self.startups, self.interactions.transposed())
-
-    @property
-    def clock(self) -> EventClock:
-        return EventClock.of(self.interactions.at)
+#: Instants that demand learns from, as shares of the events after them, and the share that follows each.
+EARLIER, STRETCH = (0.1, 0.2, 0.3, 0.4, 0.5), 0.2
 
 
-def fit_activity(now: Standing, earlier: Sequence[tuple[Standing, int]], settings: Settings) -> Bundle:
+def fit(data: TrainingData[None]) -> Bundle:
+    """The bundle activity_v1."""
+    at = np.sort(data.interactions.at)
+    earlier = []
+    for share in EARLIER:
+        cut_us = leaving(at, share) if len(at) else 0
+        if len(at) and cut_us > at[0]:
+            until = share - STRETCH
+            until_us = leaving(at, until) if until > 1e-9 else data.as_of_us
+            earlier.append((data.earlier(cut_us).standing, until_us))
+    return fit_activity(data.standing, earlier, data.seed)
+
+
+def fit_activity(now: Standing, earlier: Sequence[tuple[Standing, int]], seed: int = 42) -> Bundle:
     """The bundle activity_v1. earlier: instants before `now`, each with the end of the stretch that it is to foretell.
 
     Arrays: clock_instant, clock_share (see EventClock); for user and startup _facts (n, f) float32 in the order of the
@@ -61,12 +57,12 @@ def fit_activity(now: Standing, earlier: Sequence[tuple[Standing, int]], setting
     """
     clock = now.clock
     arrays: dict[str, np.ndarray] = {"clock_instant": clock.instant, "clock_share": clock.share}
-    config: dict[str, object] = {"rows": len(now.interactions), "as_of_us": now.as_of_us, "seed": settings.seed}
+    config: dict[str, object] = {"rows": len(now.interactions), "as_of_us": now.as_of_us, "seed": seed}
     for side, (entities, events) in enumerate(now.sides):
         name, facts = entities.entity.value, item_facts(entities, events, clock, now.as_of_us)
         arrays[f"{name}_facts"] = np.stack(list(facts.values()), axis=1)
         taught = [_taught(then, side, until, events, entities.all_met) for then, until in earlier]
-        arrays[f"{name}_demand"], config[f"{name}_demand"] = _demand(facts, taught, settings)
+        arrays[f"{name}_demand"], config[f"{name}_demand"] = _demand(facts, taught, seed)
         config["facts"] = list(facts)
     met = now.interactions.csr(damping="binary") > 0
     for facet, (codes, values) in coded(now.startups).items():
@@ -88,7 +84,7 @@ def _taught(
 
 
 def _demand(
-    facts: dict[str, np.ndarray], taught: Sequence[tuple[np.ndarray, np.ndarray]], settings: Settings
+    facts: dict[str, np.ndarray], taught: Sequence[tuple[np.ndarray, np.ndarray]], seed: int
 ) -> tuple[np.ndarray, dict[str, object]]:
     """(n,) float32 expected new partners, and how that was learned."""
     recent = (np.expm1(facts["heat_0.1"]) / 100).astype(np.float32)
@@ -97,9 +93,7 @@ def _demand(
     if label.sum() < ENOUGH:
         return recent, {"by": "recent events", "pairs": int(label.sum())}
     try:
-        trees = fit_trees(
-            features, label, np.zeros(len(label), np.int64), "poisson", _SHAPE, seed=settings.seed, threads=1
-        )
+        trees = fit_trees(features, label, np.zeros(len(label), np.int64), "poisson", _SHAPE, seed=seed, threads=1)
     except TrainingError as error:
         return recent, {"by": "recent events", "pairs": int(label.sum()), "reason": str(error)}
     raw = Trees.of(trees).score(np.stack(list(facts.values()), axis=1))

@@ -1,6 +1,6 @@
 """Implicit alternating least squares, forward (startups for users) and reverse (users for startups) (A02-A04)."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from models.setting import Phase, setting
 from models.spec import STARTUPS, USERS, ModelSpec, Source
@@ -76,6 +76,10 @@ class AlsReverseConfig:
         phase=Phase.TRAIN,
         tune=_SHARES,
     )
+
+    def completed(self, forward: AlsConfig) -> AlsConfig:
+        """What reverse ALS is fitted with: what is left out here is as in [als]."""
+        return replace(forward, **{name: value for name, value in vars(self).items() if value is not None})
 
 
 SPEC = ModelSpec(

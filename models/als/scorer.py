@@ -13,6 +13,7 @@ from models.nouns.bundle import Bundle
 from models.nouns.id_map import IdMap
 from models.nouns.interactions import Interactions
 from models.nouns.owners import Owners
+from models.scoring.scorer import Scorer, Sides
 
 
 class AlsFold:
@@ -52,3 +53,8 @@ def lifted(weights: sparse.csr_matrix, alpha: float) -> sparse.csr_matrix:
     """The same signs, and a product with alpha of at least 1: less would count less than never having met."""
     weights.data = np.sign(weights.data) * np.maximum(np.abs(weights.data), np.float32(1.0 / alpha))
     return weights
+
+
+def open_fold(scorer: Scorer, bundle: Bundle, sides: Sides) -> AlsFold:  # noqa: ARG001 - any FactorScorer takes its vectors
+    """Of als_v1 or als_reverse_v1."""
+    return AlsFold(bundle, sides.items.ids)

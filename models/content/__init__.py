@@ -32,6 +32,6 @@ SPEC = ModelSpec(
     scorer="models.content.scorer:open_scorer",
     demand_weighted=True,
     cheap=True,
-    extend="models.content.fit:extend",
+    extend="models.content.extend:extend",
     command=("train-content", "dimensions", "terms"),
 )

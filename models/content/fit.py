@@ -10,12 +10,20 @@ from __future__ import annotations
 import numpy as np
 from scipy import sparse
 
-from models.data.profile_text import Profiles, idf, incidence, token_lists, vocabulary
+from models.content import ContentConfig
+from models.data.profile_text import MIN_PROFILES, Profiles, idf, incidence, token_lists, vocabulary
+from models.data.training_data import TrainingData
 from models.nouns.bundle import Bundle
 from models.nouns.id_map import IdMap
 from models.nouns.interactions import Interactions
 from models.scoring.factors import NOTHING
-from models.settings import Settings
+
+
+def fit(data: TrainingData[ContentConfig]) -> Bundle:
+    """The bundle content_v1."""
+    users, startups = data.users, data.startups
+    said = data.profiles(users), data.profiles(startups)
+    return fit_content(*said, data.interactions, users.ids, startups.ids, data.config, data.seed)
 
 
 def fit_content(
@@ -24,7 +32,9 @@ def fit_content(
     interactions: Interactions,
     users_ids: IdMap,
     startups_ids: IdMap,
-    settings: Settings,
+    config: ContentConfig,
+    seed: int = 42,
+    least_profiles: int = MIN_PROFILES,
 ) -> Bundle:
     """The bundle content_v1.
 
@@ -36,18 +46,18 @@ def fit_content(
     word is shared by enough profiles everybody is unknown and the config says so.
     """
     lists = [*token_lists(users_profiles), *token_lists(startups_profiles)]
-    tokens = vocabulary(lists, settings.content_terms, settings.content_min_profiles)
+    tokens = vocabulary(lists, config.terms, least_profiles)
     matrix = incidence(lists, tokens)
-    token_vectors, explained = _token_vectors(matrix, settings)
+    token_vectors, explained = _token_vectors(matrix, config.dimensions, seed)
     profiles = unit(matrix @ token_vectors)
     people, startups = profiles[: len(users_ids)], profiles[len(users_ids) :]
     people = unit(people + _mean_of_history(interactions, startups))
-    config: dict[str, object] = {
+    told: dict[str, object] = {
         "dimensions": int(token_vectors.shape[1]),
         "terms": len(tokens),
-        "content_terms": settings.content_terms,
-        "content_min_profiles": settings.content_min_profiles,
-        "seed": settings.seed,
+        "content_terms": config.terms,
+        "content_min_profiles": least_profiles,
+        "seed": seed,
         "rows": len(interactions),
         "profiles": int((np.diff(matrix.indptr) > 0).sum()),
         "explained_variance": explained,
@@ -55,9 +65,9 @@ def fit_content(
         "known_startups": int(startups.any(1).sum()),
     }
     if not len(tokens):
-        config["note"] = f"no word stands in {settings.content_min_profiles} profiles: nobody can be matched by content"
+        told["note"] = f"no word stands in {least_profiles} profiles: nobody can be matched by content"
     arrays = {"user_vectors": people, "startup_vectors": startups, "token_vectors": token_vectors, "tokens": tokens}
-    return Bundle("content_v1", config, arrays, {"user": users_ids, "startup": startups_ids})
+    return Bundle("content_v1", told, arrays, {"user": users_ids, "startup": startups_ids})
 
 
 def unit(rows: np.ndarray) -> np.ndarray:
@@ -66,19 +76,19 @@ def unit(rows: np.ndarray) -> np.ndarray:
     return np.asarray(np.where(length > NOTHING, rows / np.maximum(length, NOTHING), 0.0), np.float32)
 
 
-def _token_vectors(matrix: sparse.csr_matrix, settings: Settings) -> tuple[np.ndarray, float]:
+def _token_vectors(matrix: sparse.csr_matrix, wanted: int, seed: int) -> tuple[np.ndarray, float]:
     """(terms, d) float32 idf-scaled directions of the tokens, and the share of variance that d dimensions keep."""
     from sklearn.decomposition import TruncatedSVD
     from sklearn.preprocessing import normalize
     from threadpoolctl import threadpool_limits
 
-    dimensions = min(settings.content_dimensions, *matrix.shape)
+    dimensions = min(wanted, *matrix.shape)
     if dimensions < 2:
-        return np.zeros((matrix.shape[1], settings.content_dimensions), np.float32), 0.0
+        return np.zeros((matrix.shape[1], wanted), np.float32), 0.0
     rarity = idf(matrix)
     weighted = normalize(matrix.multiply(rarity[None, :]).tocsr().astype(np.float32))
     with threadpool_limits(1, "blas"):  # the sum of a product depends on how it was split
-        svd = TruncatedSVD(dimensions, random_state=settings.seed).fit(weighted)
+        svd = TruncatedSVD(dimensions, random_state=seed).fit(weighted)
     components = svd.components_.T
     largest = components[np.abs(components).argmax(axis=0), np.arange(dimensions)]
     signed = components * np.where(largest < 0, -1.0, 1.0)

@@ -59,6 +59,8 @@ Profiles = Mapping[str, Sequence[str]]
 
 #: Longer tokens are noise (keys, links), and the width of the stored vocabulary is that of its longest token.
 LONGEST_TOKEN = 64
+#: A token must stand in so many profiles: one alone matches nobody.
+MIN_PROFILES = 2
 
 
 def token_lists(profiles: Profiles) -> list[list[str]]:
@@ -67,7 +69,7 @@ def token_lists(profiles: Profiles) -> list[list[str]]:
     return [tokens_of(dict(zip(columns, row, strict=True))) for row in zip(*profiles.values(), strict=True)]
 
 
-def vocabulary(lists: Sequence[Sequence[str]], most: int, least_profiles: int) -> np.ndarray:
+def vocabulary(lists: Sequence[Sequence[str]], most: int, least_profiles: int = MIN_PROFILES) -> np.ndarray:
     """(t,) unicode, ascending: the `most` frequent tokens that stand in `least_profiles` or more, ties by name."""
     frequency = Counter(token for tokens in lists for token in tokens if len(token) <= LONGEST_TOKEN)
     common = sorted((-count, token) for token, count in frequency.items() if count >= least_profiles)[:most]

@@ -9,7 +9,6 @@ import numpy as np
 
 from models.errors import TrainingError
 from models.nouns.bundle import Bundle
-from models.settings import Settings
 
 BLEND = "ensemble_v1"
 #: Columns of `models.ensemble.scorer.learned_features`, in order.
@@ -17,24 +16,24 @@ BLEND_FEATURES = ("als_score", "two_tower_score", "log_interaction_count", "log_
 
 
 def fit_blend(
-    features: np.ndarray, label: np.ndarray, settings: Settings, about: Mapping[str, Any] | None = None
+    features: np.ndarray, label: np.ndarray, min_positives: int, about: Mapping[str, Any] | None = None
 ) -> Bundle:
     """Fit "ensemble_v1": would this owner engage with this candidate?
 
     features: (n, 4) float32 from `models.ensemble.scorer.learned_features`. label: (n,) 0 or 1. about: further config.
     Arrays: coefficients (4,) and intercept (1,) float64. The count and the age are the same for all of an owner's
     candidates, so they set the level of the probability and leave the order to the two scores.
-    Raises TrainingError under `ranker_min_positives` or where only one label occurs.
+    Raises TrainingError under `min_positives` or where only one label occurs.
     """
     from sklearn.linear_model import LogisticRegression
 
     positives = int(label.sum())
     if features.shape != (len(label), len(BLEND_FEATURES)) or not np.isfinite(features).all():
         raise TrainingError(f"expected finite features ({len(label)}, {len(BLEND_FEATURES)}), got {features.shape}")
-    if positives < settings.ranker_min_positives or positives == len(label):
+    if positives < min_positives or positives == len(label):
         raise TrainingError(
             f"{positives} positives and {len(label) - positives} negatives, "
-            f"{settings.ranker_min_positives} positives and a negative needed; "
+            f"{min_positives} positives and a negative needed; "
             "the weighted blend stands in until more feedback came in"
         )
     x = features.astype(np.float64)

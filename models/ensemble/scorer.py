@@ -6,43 +6,43 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from models.ensemble import EnsembleConfig
 from models.nouns.bundle import Bundle
 from models.scoring.scale import min_max, ranks
-from models.settings import Settings
 
+#: The constant of reciprocal rank fusion (C16; Cormack et al. 2009).
+RRF_K = 60
 #: ALS weight of the named profiles (C11-C14); the two-tower has the rest.
 PROFILES = {"collaborative": 0.7, "balanced": 0.6, "semantic": 0.4, "equal": 0.5}
 
 
-def als_weight(settings: Settings, count: np.ndarray) -> np.ndarray:
+def als_weight(config: EnsembleConfig, count: np.ndarray) -> np.ndarray:
     """(b,) float32 share of ALS: fixed, of a profile, or falling with the interaction count (C08, C11-C14, C18).
 
     dynamic: 0.6 under 50 interactions, 0.5 under 100, else 0.4.
     """
-    if settings.blend == "dynamic":
+    if config.blend == "dynamic":
         return np.select([count < 50, count < 100], [0.6, 0.5], 0.4).astype(np.float32)
-    fixed = PROFILES.get(settings.blend_profile)
+    fixed = PROFILES.get(config.profile or "")
     if fixed is None:
-        total = settings.ensemble_als_weight + settings.ensemble_two_tower_weight
-        fixed = settings.ensemble_als_weight / total if total else 0.5
+        total = config.als_weight + config.two_tower_weight
+        fixed = config.als_weight / total if total else 0.5
     return np.full(len(count), fixed, np.float32)
 
 
-def settled(settings: Settings, chosen: Bundle | None) -> Settings:
+def settled(config: EnsembleConfig, chosen: Bundle | None) -> EnsembleConfig:
     """The settings with `auto` replaced by what the bundle `ensemble_v1` chose; weighted where nothing was chosen, or
     where profile or weights were asked for."""
-    if settings.blend != "auto":
-        return settings
-    if chosen is None or not free_to_choose(settings):
-        return replace(settings, blend="weighted")
-    return replace(settings, blend=chosen.config["blend"], blend_profile=chosen.config["profile"])
+    if config.blend != "auto":
+        return config
+    if chosen is None or not free_to_choose(config):
+        return replace(config, blend="weighted")
+    return replace(config, blend=chosen.config["blend"], profile=chosen.config["profile"] or None)
 
 
-def free_to_choose(settings: Settings) -> bool:
+def free_to_choose(config: EnsembleConfig) -> bool:
     """Whether `auto` may choose: nobody asked for a profile or for weights of their own."""
-    plain = Settings()
-    asked = ("blend_profile", "ensemble_als_weight", "ensemble_two_tower_weight")
-    return settings.blend == "auto" and all(getattr(settings, f) == getattr(plain, f) for f in asked)
+    return config == EnsembleConfig()
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,10 +50,10 @@ class Blend:
     """The ensemble's way of making one score out of ALS and two-tower, both over the same union (A06, R06).
 
     learned: the bundle `ensemble_v1`, where there is one: the fitted coefficients of a learned blend (C17) and, where
-    settings.blend is "auto", which blend was chosen at the inner cut. Without it the weighted blend stands in.
+    config.blend is "auto", which blend was chosen at the inner cut. Without it the weighted blend stands in.
     """
 
-    settings: Settings
+    config: EnsembleConfig
     learned: Bundle | None = None
 
     def __call__(
@@ -66,15 +66,14 @@ class Blend:
         age_days: np.ndarray,
     ) -> np.ndarray:
         """(nnz,) float32 in 0..1. als, two_tower: raw scores, NaN counts as lowest. count, age_days: (b,) per owner."""
-        settings = settled(self.settings, self.learned)
-        if settings.blend == "rrf":
-            k = settings.rrf_k
-            fused = 1 / (k + ranks(als, owner, indptr)) + 1 / (k + ranks(two_tower, owner, indptr))
+        config = settled(self.config, self.learned)
+        if config.blend == "rrf":
+            fused = 1 / (RRF_K + ranks(als, owner, indptr)) + 1 / (RRF_K + ranks(two_tower, owner, indptr))
             return min_max(fused.astype(np.float32), indptr)
         a, t = (np.nan_to_num(min_max(s, indptr)) for s in (als, two_tower))
-        if settings.blend == "learned" and self.learned is not None and self.learned.arrays:
+        if config.blend == "learned" and self.learned is not None and self.learned.arrays:
             return self._probability(a, t, count[owner], age_days[owner])
-        w = als_weight(settings, count)[owner]
+        w = als_weight(config, count)[owner]
         return (w * a + (1 - w) * t).astype(np.float32)
 
     def _probability(self, a: np.ndarray, t: np.ndarray, count: np.ndarray, age_days: np.ndarray) -> np.ndarray:

@@ -16,15 +16,18 @@ import numpy as np
 from scipy import sparse
 
 from models.data.pair_age import last_seen
+from models.data.training_data import TrainingData
 from models.errors import TooSparse
+from models.graph_filter import GraphFilterConfig
 from models.nouns.bundle import Bundle
 from models.nouns.candidates import indptr_of
 from models.nouns.interactions import Interactions
 from models.nouns.span import Span
-from models.settings import Settings
 
 #: Cells of the filter that are held at once by a thread, and the startups above which its work would not pay.
 CELLS, LARGEST = 8_000_000, 100_000
+#: Cells kept of each row.
+NEIGHBOURS = 500
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,45 +40,58 @@ class _Parts:
     fresh: np.ndarray
 
 
-def fit_graph_filter(name: str, interactions: Interactions, settings: Settings) -> Bundle:
-    """The csr of the `graph_filter_neighbours` largest cells of each row: indptr, indices, data; map item.
+def fit(data: TrainingData[GraphFilterConfig]) -> Bundle:
+    """The bundle graph_filter_v1; it fades as the item neighbours do."""
+    share = data.table("item_neighbours").half_life_share
+    return fit_graph_filter("graph_filter_v1", data.interactions, data.config, share, data.seed, data.threads)
+
+
+def fit_graph_filter(
+    name: str,
+    interactions: Interactions,
+    config: GraphFilterConfig,
+    half_life_share: float = 0.5,
+    seed: int = 42,
+    threads: int = 1,
+    keep: int = NEIGHBOURS,
+) -> Bundle:
+    """The csr of the `keep` largest cells of each row: indptr, indices, data; map item.
 
     Cells are positive, float32; an item is none of its own. A column counts by the mean age of its meetings, halved
-    for every `neighbours_half_life_share` of the data's span. Same bytes whatever the number of threads. Raises
-    TooSparse where owners met fewer than `graph_filter_min_pairs` on average: there factors and filters add nothing to
+    for every `half_life_share` of the data's span. Same bytes whatever the number of threads. Raises
+    TooSparse where owners met fewer than `min_pairs` on average: there factors and filters add nothing to
     neighbours; and where there are more than LARGEST items.
     """
-    liked, fresh = _meetings(interactions, settings)
-    _check_dense_enough(liked, settings)
+    liked, fresh = _meetings(interactions, half_life_share)
+    _check_dense_enough(liked, config)
     met = np.flatnonzero(liked.getnnz(axis=0))
-    parts = _parts(liked[:, met].tocsr(), fresh[met], settings)
+    parts = _parts(liked[:, met].tocsr(), fresh[met], config, seed)
     rows = max(1, CELLS // len(met))
     blocks = [(start, min(start + rows, len(met))) for start in range(0, len(met), rows)]
-    with ThreadPoolExecutor(settings.train_threads) as pool:
-        found = list(pool.map(lambda b: _largest(_block(parts, *b), settings.graph_filter_neighbours), blocks))
+    with ThreadPoolExecutor(threads) as pool:
+        found = list(pool.map(lambda b: _largest(_block(parts, *b), keep), blocks))
     lengths = np.zeros(len(interactions.items), np.int64)
     lengths[met] = np.concatenate([f[0] for f in found])
     indices, data = (np.concatenate([f[place] for f in found]) for place in (1, 2))
-    config = {
+    told = {
         "rank": parts.left.shape[1] // 2,
-        "weight": settings.graph_filter_weight,
-        "sharpening": settings.graph_filter_sharpening,
-        "exponent": settings.graph_filter_exponent,
-        "neighbours": settings.graph_filter_neighbours,
-        "half_life_share": settings.neighbours_half_life_share,
-        "seed": settings.seed,
+        "weight": config.weight,
+        "sharpening": config.sharpening,
+        "exponent": config.exponent,
+        "neighbours": keep,
+        "half_life_share": half_life_share,
+        "seed": seed,
         "rows": len(interactions),
         "pairs": int(liked.nnz),
         "cells": len(data),
     }
     arrays = {"indptr": indptr_of(lengths), "indices": met[indices].astype(np.int32), "data": data}
-    return Bundle(name, config, arrays, {"item": interactions.items})
+    return Bundle(name, told, arrays, {"item": interactions.items})
 
 
-def _meetings(interactions: Interactions, settings: Settings) -> tuple[sparse.csr_matrix, np.ndarray]:
+def _meetings(interactions: Interactions, share: float) -> tuple[sparse.csr_matrix, np.ndarray]:
     """(owners, items) float32, 1 where there is interest; and (items,) float32 how fresh the meetings of each are."""
     liked = (interactions.csr(damping="binary") > 0).astype(np.float32)
-    share = settings.neighbours_half_life_share
     if not (share > 0 and liked.nnz):
         return liked, np.ones(liked.shape[1], np.float32)
     owner = np.repeat(np.arange(liked.shape[0]), np.diff(liked.indptr))
@@ -85,39 +101,37 @@ def _meetings(interactions: Interactions, settings: Settings) -> tuple[sparse.cs
     return liked, (total / np.maximum(liked.getnnz(axis=0), 1)).astype(np.float32)
 
 
-def _check_dense_enough(liked: sparse.csr_matrix, settings: Settings) -> None:
+def _check_dense_enough(liked: sparse.csr_matrix, config: GraphFilterConfig) -> None:
     owners, items = int((liked.getnnz(axis=1) > 0).sum()), int((liked.getnnz(axis=0) > 0).sum())
     mean = liked.nnz / max(owners, 1)
-    if mean < settings.graph_filter_min_pairs or min(owners, items) < 3:
+    if mean < config.min_pairs or min(owners, items) < 3:
         raise TooSparse(
-            f"a graph filter pays where owners met {settings.graph_filter_min_pairs:g} items or more on "
+            f"a graph filter pays where owners met {config.min_pairs:g} items or more on "
             f"average, here {mean:.1f}; set MATCHBOOK_GRAPH_FILTER_MIN_PAIRS to have it all the same"
         )
     if items > LARGEST:
         raise TooSparse(f"a graph filter over {items} items would take hours; it is left out above {LARGEST}")
 
 
-def _parts(liked: sparse.csr_matrix, fresh: np.ndarray, settings: Settings) -> _Parts:
+def _parts(liked: sparse.csr_matrix, fresh: np.ndarray, config: GraphFilterConfig, seed: int) -> _Parts:
     """The pieces of the filter over items that somebody met."""
     from sklearn.utils.extmath import randomized_svd
     from threadpoolctl import threadpool_limits
 
-    power = -settings.graph_filter_exponent
+    power = -config.exponent
     per_owner = np.maximum(np.diff(liked.indptr), 1).astype(np.float64) ** power
     per_item = liked.getnnz(axis=0).astype(np.float64) ** power
     meetings = (sparse.diags(per_owner) @ liked @ sparse.diags(per_item)).tocsr().astype(np.float32)
     meetings.sort_indices()
-    rank = max(min(settings.graph_filter_rank, min(meetings.shape) // 8), 1)
+    rank = max(min(config.rank, min(meetings.shape) // 8), 1)
     with threadpool_limits(1, "blas"):  # the sum of a product depends on how it was split
-        _, size, right = randomized_svd(meetings, rank, n_iter=6, random_state=settings.seed)
+        _, size, right = randomized_svd(meetings, rank, n_iter=6, random_state=seed)
     meetings.data /= np.float32(size[0])
     value, vectors = (size / size[0]) ** 2, right.astype(np.float32)
-    x = settings.graph_filter_sharpening * value
+    x = config.sharpening * value
     sharp = 1 - x + x**2 / 2 - x**3 / 6 + x**4 / 24
     root = per_item.astype(np.float32)
-    left = np.concatenate(
-        [(value * (sharp - 1))[:, None] * vectors, settings.graph_filter_weight * sharp[:, None] * vectors * root]
-    )
+    left = np.concatenate([(value * (sharp - 1))[:, None] * vectors, config.weight * sharp[:, None] * vectors * root])
     return _Parts(meetings, left.T.astype(np.float32), np.concatenate([vectors, vectors / root]), fresh)
 
 

@@ -1,6 +1,6 @@
 """Item-item cosine: who met this also met that; startups for users, and users for startups."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from models.setting import Phase, setting
 from models.spec import STARTUPS, USERS, ModelSpec, Source
@@ -45,6 +45,10 @@ class NeighboursReverseConfig:
         tune=_SHARES,
         flat="neighbours_reverse_half_life_share",
     )
+
+    def completed(self, forward: NeighboursConfig) -> NeighboursConfig:
+        """What the reverse is fitted with: what is left out here is as in [item_neighbours]."""
+        return replace(forward, **{name: value for name, value in vars(self).items() if value is not None})
 
 
 SPEC = ModelSpec(

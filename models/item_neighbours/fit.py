@@ -16,61 +16,68 @@ import numpy as np
 from scipy import sparse
 
 from models.data.pair_age import last_seen, newest
+from models.data.training_data import TrainingData
 from models.errors import TooSparse
+from models.item_neighbours import NeighboursConfig, NeighboursReverseConfig
 from models.nouns.bundle import Bundle
 from models.nouns.candidates import indptr_of
 from models.nouns.interactions import Interactions
 from models.nouns.span import Span
-from models.settings import Settings
 
 #: Multiplications of one block: bounds what a block of the items x items product can hold (12 bytes each at worst).
 BLOCK = 8_000_000
 _VALUE_BITS = 31
+#: Newest pairs of a history that are compared.
+HISTORY = 500
 
 
-def fit_neighbours(name: str, interactions: Interactions, settings: Settings) -> Bundle:
-    """The csr of the `neighbours` most similar items of each item, as arrays indptr, indices, data; map item.
+def fit(data: TrainingData[NeighboursConfig]) -> Bundle:
+    """The bundle item_neighbours_v1: startups by the people they share."""
+    return fit_neighbours("item_neighbours_v1", data.interactions, data.config, data.threads)
+
+
+def fit_reverse(data: TrainingData[NeighboursReverseConfig]) -> Bundle:
+    """The bundle item_neighbours_reverse_v1: people by the startups they share."""
+    config = data.config.completed(data.table("item_neighbours"))
+    return fit_neighbours("item_neighbours_reverse_v1", data.interactions.transposed(), config, data.threads)
+
+
+def fit_neighbours(
+    name: str, interactions: Interactions, config: NeighboursConfig, threads: int = 1, history: int = HISTORY
+) -> Bundle:
+    """The csr of the `count` most similar items of each item, as arrays indptr, indices, data; map item.
 
     data is the cosine in 0..1, its parts halved for every `half_life_share` of the events' `Span` since the neighbour
     was met; indices ascend within a row, an item is no neighbour of its own; of equally similar items those with the
     lower row are kept. An item nobody was interested in has an empty row. Of a history longer than
-    `neighbours_history` only the newest pairs are compared, which bounds the work by events x that length.
+    `history` only the newest pairs are compared, which bounds the work by events x that length.
     Raises TooSparse where there is no interest at all.
     """
-    share = half_life_share(name, settings)
-    columns, fresh = _columns(interactions, settings, share)
+    columns, fresh = _columns(interactions, config.half_life_share, history)
     if not columns.nnz:
         raise TooSparse(
             "expected events of interest to compare items by, got none before the cutoff: load events "
             "(`python -m pipelines import FOLDER`) or choose a later cutoff (P01)"
         )
     rows = sparse.csr_matrix(columns.T)
-    work = partial(_best, rows, fresh, settings.neighbours)
-    with ThreadPoolExecutor(settings.train_threads) as pool:
+    work = partial(_best, rows, fresh, config.count)
+    with ThreadPoolExecutor(threads) as pool:
         blocks = list(pool.map(lambda block: work(*block), _blocks(rows, fresh)))
     lengths, indices, data = (np.concatenate(parts) for parts in zip(*blocks, strict=True))
     arrays = {"indptr": indptr_of(lengths), "indices": indices, "data": data}
-    config = {
-        "neighbours": settings.neighbours,
-        "neighbours_history": settings.neighbours_history,
-        "half_life_share": share,
+    told = {
+        "neighbours": config.count,
+        "neighbours_history": history,
+        "half_life_share": config.half_life_share,
         "rows": len(interactions),
         "pairs": int(columns.nnz),
         "similar_pairs": len(data),
         "items_with_neighbours": int((lengths > 0).sum()),
     }
-    return Bundle(name, config, arrays, {"item": interactions.items})
+    return Bundle(name, told, arrays, {"item": interactions.items})
 
 
-def half_life_share(name: str, settings: Settings) -> float:
-    """The half-life of this model as a share of the data's span; the reverse one may have its own. 0: nothing fades."""
-    own = settings.neighbours_reverse_half_life_share
-    return own if "reverse" in name and own >= 0 else settings.neighbours_half_life_share
-
-
-def _columns(
-    interactions: Interactions, settings: Settings, share: float
-) -> tuple[sparse.csr_matrix, sparse.csr_matrix]:
+def _columns(interactions: Interactions, share: float, history: int) -> tuple[sparse.csr_matrix, sparse.csr_matrix]:
     """(owners, items) float32 columns of length 1, and the same with every cell faded by the age of its pair.
 
     Before, each row was divided by the fourth root of its length, so that the product of two cells is by the root.
@@ -78,7 +85,7 @@ def _columns(
     liked = interactions.csr(damping="binary") > 0
     owner = np.repeat(np.arange(liked.shape[0]), np.diff(liked.indptr))
     last = last_seen(interactions, owner, liked.indices)
-    kept = newest(owner, liked.indices, last, settings.neighbours_history)
+    kept = newest(owner, liked.indices, last, history)
     owner, item, last = owner[kept], liked.indices[kept], last[kept]
     weight = np.bincount(owner, minlength=liked.shape[0])[owner] ** -0.25
     length = np.sqrt(np.bincount(item, weight * weight, minlength=liked.shape[1]))

@@ -16,7 +16,7 @@ import numpy as np
 from models.errors import TrainingError
 from models.gbdt.fit import Objective, TreeShape, fit_trees
 from models.learned_ranker.scorer import EVENTS, EVERYBODY, KNOWN, STRANGERS, Average, LearnedRanker
-from models.settings import Settings
+from models.ranker import RankerConfig
 
 #: Rows of one part that are read at most: twice as many were worth nothing beyond chance on crunchbase, and minutes.
 MOST_ROWS = 75_000
@@ -99,13 +99,13 @@ class Taught:
         return LearnedRanker.assembled(self.about, self.arrays)
 
 
-def teach(rows: TaughtRows, settings: Settings) -> Taught:
+def teach(rows: TaughtRows, config: RankerConfig, seed: int = 42, threads: int = 1) -> Taught:
     """Fit every learner, for known owners and for strangers apart where both have enough positives.
 
-    The same rows and settings give the same bytes. Raises TrainingError under `ranker_min_positives` (C53) or where no
+    The same rows and settings give the same bytes. Raises TrainingError under `min_positives` (C53) or where no
     list has both outcomes.
     """
-    least = settings.ranker_min_positives
+    least = config.min_positives
     if rows.positives < least:
         raise TrainingError(f"{rows.positives} positives among the candidates of earlier cuts, {least} needed (C53)")
     stranger = rows.features[:, rows.names.index(EVENTS)] == 0
@@ -117,8 +117,8 @@ def teach(rows: TaughtRows, settings: Settings) -> Taught:
     arrays: dict[str, np.ndarray] = {}
     told = {}
     for name, part in parts.items():
-        part = part.thinned(MOST_ROWS, settings.seed)
-        found, gain = _average(part, settings)
+        part = part.thinned(MOST_ROWS, seed)
+        found, gain = _average(part, seed, threads)
         arrays |= {f"{name}-{key}": array for key, array in found.items()}
         told[name] = {"rows": len(part.label), "positives": part.positives, "lists": part.owners_taught, "gain": gain}
     first = next(iter(told.values()))
@@ -136,12 +136,12 @@ def teach(rows: TaughtRows, settings: Settings) -> Taught:
     )
 
 
-def _average(rows: TaughtRows, settings: Settings) -> tuple[dict[str, np.ndarray], dict[str, float]]:
+def _average(rows: TaughtRows, seed: int, threads: int) -> tuple[dict[str, np.ndarray], dict[str, float]]:
     """The arrays of one part, and how much of the trees' gain each column brought."""
     arrays: dict[str, np.ndarray] = {"logistic_weight": _logistic(rows)}
     gain = np.zeros(len(rows.names))
-    with ThreadPoolExecutor(settings.train_threads) as pool:  # a forest a thread: LightGBM's own spin when they wait
-        forests = list(pool.map(lambda f: _forest(rows, settings, *f), _FORESTS.values()))
+    with ThreadPoolExecutor(threads) as pool:  # a forest a thread: LightGBM's own spin when they wait
+        forests = list(pool.map(lambda f: _forest(rows, seed, *f), _FORESTS.values()))
     for name, fitted in zip(_FORESTS, forests, strict=True):
         share = fitted.pop("gain")
         gain += share / max(float(share.sum()), 1e-9) / len(_FORESTS)
@@ -153,10 +153,8 @@ def _average(rows: TaughtRows, settings: Settings) -> tuple[dict[str, np.ndarray
     return arrays, {name: round(g, 4) for g, name in told if g > 0}
 
 
-def _forest(
-    rows: TaughtRows, settings: Settings, objective: Objective, shape: TreeShape, again: int
-) -> dict[str, np.ndarray]:
-    return fit_trees(rows.features, rows.label, rows.group, objective, shape, seed=settings.seed + again, threads=1)
+def _forest(rows: TaughtRows, seed: int, objective: Objective, shape: TreeShape, again: int) -> dict[str, np.ndarray]:
+    return fit_trees(rows.features, rows.label, rows.group, objective, shape, seed=seed + again, threads=1)
 
 
 def _logistic(rows: TaughtRows) -> np.ndarray:

@@ -15,10 +15,14 @@ import numpy as np
 from models.errors import BundleCorrupt
 from models.gbdt.trees import Trees
 from models.nouns.bundle import Bundle
+from models.ranker import RankerConfig
 from models.schema import Surface
 from models.scoring.scale import log_rank
+from models.scoring.scorer import RankerAsked
 
 LEARNED = "learned_ranker_v1"
+#: Facts of everybody and the demand for them, without which it is told nothing.
+ACTIVITY = "activity_v1"
 #: Who a part of the ranker is for, and the column that tells them apart: 0 is a stranger.
 KNOWN, STRANGERS, EVERYBODY = "known", "strangers", "everybody"
 EVENTS = "owner_events"
@@ -135,3 +139,16 @@ class LearnedRanker:
 
 def _learner(name: str, arrays: Mapping[str, np.ndarray], prefix: str) -> Learner:
     return Logistic(arrays[f"{prefix}weight"]) if name == "logistic" else Trees.of(arrays, prefix)
+
+
+def open_ranker(asked: RankerAsked, config: RankerConfig) -> LearnedRanker | None:  # noqa: ARG001 - all is stored
+    """The surface's ranker where it was taught, every source that taught it speaks and, unless it is asked for by name,
+    it passed: its config says where."""
+    bundle = asked.bundle
+    if bundle is None or not asked.union or ACTIVITY not in asked.bundles:
+        return None
+    about = bundle.config["surfaces"].get(asked.surface.value)
+    passed = about is not None and (about["serves"] or asked.by_name)
+    if not passed or {f"score_{name}" for name in asked.silent} & set(about["features"]):
+        return None
+    return LearnedRanker.of(bundle, asked.surface)

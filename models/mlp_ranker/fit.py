@@ -18,7 +18,7 @@ import numpy as np
 from models.errors import SettingsError, TrainingError
 from models.features import FEATURES
 from models.nouns.bundle import Bundle
-from models.settings import Settings
+from models.ranker import RankerConfig
 
 if TYPE_CHECKING:
     import torch
@@ -97,20 +97,24 @@ class _Pairs:
 
 
 def fit_ranker(
-    rows: RankingRows, settings: Settings, validation: RankingRows | None = None, about: Mapping[str, Any] | None = None
+    rows: RankingRows,
+    config: RankerConfig,
+    seed: int = 42,
+    validation: RankingRows | None = None,
+    about: Mapping[str, Any] | None = None,
 ) -> Bundle:
     """Fit "ranker_v1"; the same rows and settings give the same bytes.
 
     validation: rows of other owners. Without it, one owner in five is held out (R19). Either way the weights of the
     epoch with the lowest held-out loss are what the bundle serves (and `ranker_v1_best.pth`, D21); `ranker_v1.pth` is
     the last epoch (D20). about: further config (the cutoff, the recipe).
-    Arrays: weight_0 (32, 4), bias_0 (32,), … float32. Raises TrainingError under `ranker_min_positives` (C53), where no
+    Arrays: weight_0 (32, 4), bias_0 (32,), … float32. Raises TrainingError under `min_positives` (C53), where no
     owner has both a positive and a negative, or where the loss is not finite.
     """
-    warnings = _diagnose(rows, settings)
-    training, guard = (rows, validation) if validation is not None else _hold_out(rows, settings.seed)
-    with _reproducible(settings.seed):
-        fitted = _train(training, guard, settings)
+    warnings = _diagnose(rows, config.min_positives)
+    training, guard = (rows, validation) if validation is not None else _hold_out(rows, seed)
+    with _reproducible(seed):
+        fitted = _train(training, guard, config, seed)
     if fitted.overfitted:
         warnings.append(
             "the held-out loss rose again while the training loss fell: the best epoch is served; "
@@ -119,15 +123,15 @@ def fit_ranker(
     for warning in warnings:
         _LOG.warning("ranker: %s", warning)
     files = {f"{RANKER}.pth": fitted.last} | ({f"{RANKER}_best.pth": fitted.best} if guard is not None else {})
-    config = {
+    told = {
         **(about or {}),
         "features": list(FEATURES),
-        "hidden": settings.ranker_hidden,
+        "hidden": config.hidden,
         "dropout": DROPOUT,
-        "epochs": settings.ranker_epochs,
-        "batch_size": settings.ranker_batch,
-        "seed": settings.seed,
-        "learning_rate": settings.ranker_learning_rate,
+        "epochs": config.epochs,
+        "batch_size": config.batch,
+        "seed": seed,
+        "learning_rate": config.learning_rate,
         "pairs_per_positive": _EACH,
         "pairs_per_epoch": _PAIRS,
         "rows": len(rows.label),
@@ -138,17 +142,17 @@ def fit_ranker(
         **fitted.report,
         "warnings": warnings,
     }
-    return Bundle(RANKER, config, fitted.arrays, files=files)
+    return Bundle(RANKER, told, fitted.arrays, files=files)
 
 
-def widths(settings: Settings) -> tuple[int, ...]:
+def widths(config: RankerConfig) -> tuple[int, ...]:
     """Sizes of all layers: inputs, hidden (MATCHBOOK_RANKER_HIDDEN, such as "32/16"), one output (C33, C40)."""
     try:
-        hidden = tuple(int(w) for w in settings.ranker_hidden.split("/"))
+        hidden = tuple(int(w) for w in config.hidden.split("/"))
     except ValueError:
         hidden = ()
     if not hidden or min(hidden) < 1 or max(hidden) > 4096:
-        raise SettingsError(f"MATCHBOOK_RANKER_HIDDEN must be widths such as 32/16, got {settings.ranker_hidden!r}")
+        raise SettingsError(f"MATCHBOOK_RANKER_HIDDEN must be widths such as 32/16, got {config.hidden!r}")
     return (len(FEATURES), *hidden, 1)
 
 
@@ -166,9 +170,9 @@ def network(sizes: tuple[int, ...]) -> torch.nn.Sequential:
     return nn.Sequential(*layers)
 
 
-def _diagnose(rows: RankingRows, settings: Settings) -> list[str]:
+def _diagnose(rows: RankingRows, needed: int) -> list[str]:
     """What is wrong with the rows (P08): raises where nothing can be learned, else names what to look at."""
-    negatives, needed = len(rows.label) - rows.positives, settings.ranker_min_positives
+    negatives = len(rows.label) - rows.positives
     if rows.positives < needed:
         raise TrainingError(
             f"{rows.positives} positives, {needed} needed (C53); the rules rank until more feedback came in"
@@ -227,24 +231,24 @@ class _Fitted:
     overfitted: bool
 
 
-def _train(rows: RankingRows, guard: RankingRows | None, settings: Settings) -> _Fitted:
+def _train(rows: RankingRows, guard: RankingRows | None, config: RankerConfig, seed: int) -> _Fitted:
     import torch
 
-    net = network(widths(settings))
-    optimiser = torch.optim.Adam(net.parameters(), lr=settings.ranker_learning_rate)
-    rng = np.random.default_rng(settings.seed)
+    net = network(widths(config))
+    optimiser = torch.optim.Adam(net.parameters(), lr=config.learning_rate)
+    rng = np.random.default_rng(seed)
     pairs, features = _Pairs.of(rows), torch.from_numpy(np.ascontiguousarray(rows.features, np.float32))
     watched = None if guard is None else _Watch.of(guard)
     losses, held_out, best, best_epoch = [], [], _state(net), 0
-    for epoch in range(settings.ranker_epochs):
-        losses.append(_epoch(net, optimiser, features, *pairs.draw(rng), settings.ranker_batch))
+    for epoch in range(config.epochs):
+        losses.append(_epoch(net, optimiser, features, *pairs.draw(rng), config.batch))
         held_out.append(losses[-1] if watched is None else watched.loss(net))
         if watched is None or held_out[-1] <= min(held_out):
             best, best_epoch = _state(net), epoch + 1
     if not np.isfinite(losses[-1]):
         raise TrainingError(
-            f"the ranker's loss is {losses[-1]} after {settings.ranker_epochs} epochs; "
-            f"lower the learning rate (now {settings.ranker_learning_rate})"
+            f"the ranker's loss is {losses[-1]} after {config.epochs} epochs; "
+            f"lower the learning rate (now {config.learning_rate})"
         )
     layers = sorted({key.split(".")[0] for key in best}, key=int)
     arrays = {

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from models.nouns.bundle import Bundle
+from models.ranker import RankerConfig
+from models.scoring.scorer import RankerAsked
 
 _ROWS = 2048  # of one forward pass: the widest layer stays in the cache
 
@@ -36,3 +38,13 @@ class MlpRanker:
             if i < len(self.layers) - 1:
                 np.maximum(x, 0, out=x)
         return np.asarray(1 / (1 + np.exp(-x[:, 0])), np.float32)
+
+
+def open_ranker(asked: RankerAsked, config: RankerConfig) -> MlpRanker | None:  # noqa: ARG001 - its shape is stored
+    """The network where it was trained and, unless asked for by name, passed: its config says where."""
+    bundle = asked.bundle
+    if bundle is None or not (
+        asked.by_name or asked.surface.value in bundle.config.get("surfaces", [asked.surface.value])
+    ):
+        return None
+    return MlpRanker.of(bundle)

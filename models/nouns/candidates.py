@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from models.errors import DataError
-from models.schema import Source
+from models.spec import Source
 
 
 @dataclass(frozen=True, eq=False)

@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import numpy as np
 
+from models.data.training_data import TrainingData
 from models.features import popularity
 from models.nouns.bundle import Bundle
 from models.nouns.entities import Entities
 from models.nouns.interactions import Interactions
+from models.popularity import PopularityConfig
 from models.popularity.scorer import trending
 from models.schema import InteractionKind
-from models.settings import Settings
+
+
+def fit(data: TrainingData[PopularityConfig]) -> Bundle:
+    """The bundle popularity_v1."""
+    then = data.standing
+    return fit_popularity(then.users, then.startups, data.interactions, data.as_of_us, data.config)
 
 
 def fit_popularity(
-    users: Entities, startups: Entities, interactions: Interactions, as_of_us: int, settings: Settings
+    users: Entities, startups: Entities, interactions: Interactions, as_of_us: int, config: PopularityConfig
 ) -> Bundle:
     """The bundle popularity_v1: user_popularity, startup_popularity, user_trending, startup_trending, float32 in 0..1.
 
@@ -30,11 +37,11 @@ def fit_popularity(
         maximum = float((views + 3.0 * counts + 1).max(initial=1.0))
         maxima[entities.entity.value] = maximum
         arrays[f"{entities.entity}_popularity"] = popularity(views, counts, maximum)
-        arrays[f"{entities.entity}_trending"] = trending(events, as_of_us, settings)
-    config = {
+        arrays[f"{entities.entity}_trending"] = trending(events, as_of_us, config)
+    told = {
         "max": maxima,
         "rows": len(interactions),
-        "trending_days": settings.trending_days,
-        "trending_half_life_days": settings.trending_half_life_days,
+        "trending_days": config.trending_days,
+        "trending_half_life_days": config.trending_half_life_days,
     }
-    return Bundle("popularity_v1", config, arrays, {"user": users.ids, "startup": startups.ids})
+    return Bundle("popularity_v1", told, arrays, {"user": users.ids, "startup": startups.ids})

@@ -8,8 +8,7 @@ from scipy import sparse
 from models.nouns.candidates import Candidates, Proposal, indptr_of
 from models.nouns.interactions import DAY_US, KIND_WEIGHTS, Interactions
 from models.nouns.owners import Owners
-from models.schema import Source
-from models.settings import Settings
+from models.popularity import POPULAR, PopularityConfig
 
 _CELLS = 4_000_000  # of the rectangle owners x head of the order that is held at once
 
@@ -20,7 +19,7 @@ class PopularScorer:
     popularity: (m,) float32 over the catalogue, in 0..1.
     """
 
-    source = Source.POPULAR
+    source = POPULAR
 
     def __init__(self, popularity: np.ndarray) -> None:
         self._popularity = np.asarray(popularity, np.float32) + np.float32(0)
@@ -52,7 +51,7 @@ class PopularScorer:
         return free.sum(axis=1), np.nonzero(free)[1]
 
 
-def trending(interactions: Interactions, as_of_us: int, settings: Settings) -> np.ndarray:
+def trending(interactions: Interactions, as_of_us: int, config: PopularityConfig) -> np.ndarray:
     """(owners,) float32 in 0..1: fading interest in each owner during the days before `as_of_us`.
 
     Every positive event of the last `trending_days` counts its weight (C01-C07), halved every
@@ -61,7 +60,7 @@ def trending(interactions: Interactions, as_of_us: int, settings: Settings) -> n
     """
     age_days = (as_of_us - interactions.at) / DAY_US
     weight = KIND_WEIGHTS[interactions.kind]
-    counted = (weight > 0) & (age_days >= 0) & (age_days <= settings.trending_days)
-    fading = weight[counted] * np.exp2(-age_days[counted] / settings.trending_half_life_days)
+    counted = (weight > 0) & (age_days >= 0) & (age_days <= config.trending_days)
+    fading = weight[counted] * np.exp2(-age_days[counted] / config.trending_half_life_days)
     heat = np.log1p(np.bincount(interactions.owner[counted], fading, minlength=len(interactions.owners)))
     return np.asarray(heat / max(float(heat.max(initial=0.0)), 1e-30), np.float32)

@@ -16,6 +16,7 @@ from models.learned_ranker.scorer import LearnedRanker
 from models.nouns.candidates import Candidates, Proposal, indptr_of
 from models.nouns.owners import Owners
 from models.nouns.ranked_lists import RankedLists
+from models.popularity import POPULAR
 from models.recipe import Recipe, diversity_facets
 from models.recommend.candidates import (
     CODE,
@@ -29,7 +30,7 @@ from models.recommend.candidates import (
 from models.recommender.reasons import favourites, reason_bits
 from models.recommender.rerank import judged_again, place, spread_out
 from models.routing import Route, route
-from models.schema import Method, Source
+from models.schema import Method
 from models.scoring.scale import best_first
 
 #: Owners scored at once: small enough for the caches, large enough for vector code.
@@ -155,7 +156,7 @@ def _filled(
     more = {
         "item": item,
         "score": score * floor[at],
-        "source": np.full(len(at), Source.POPULAR.bit, np.uint8),
+        "source": np.full(len(at), POPULAR.bit, np.uint8),
         "reason": _reasons(recipe, favourite, at, item),
     }
     columns = {name: np.concatenate([getattr(lists, name), more[name]])[order] for name in more}

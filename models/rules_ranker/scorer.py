@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from models.settings import Settings
+from models.rules_ranker import RulesConfig
+from models.scoring.scorer import RankerAsked
 
 
 @dataclass(frozen=True, eq=False)
@@ -17,16 +18,9 @@ class RuleRanker:
     name: str = "rules"
 
     @classmethod
-    def of(cls, settings: Settings) -> RuleRanker:
-        w = np.array(
-            [
-                settings.rule_model_weight,
-                settings.rule_recency_weight,
-                settings.rule_popularity_weight,
-                settings.rule_diversity_weight,
-            ],
-            np.float32,
-        )
+    def of(cls, config: RulesConfig) -> RuleRanker:
+        weights = config.model_weight, config.recency_weight, config.popularity_weight, config.diversity_weight
+        w = np.array(weights, np.float32)
         return cls(w / max(float(w.sum()), 1e-9))
 
     def score(self, features: np.ndarray) -> np.ndarray:
@@ -35,3 +29,8 @@ class RuleRanker:
         for i in range(1, len(self.weights)):
             total += features[..., i] * self.weights[i]
         return np.asarray(total, np.float32)
+
+
+def open_ranker(asked: RankerAsked, config: RulesConfig) -> RuleRanker:  # noqa: ARG001 - the rules serve everywhere
+    """The rules with the weights that are set."""
+    return RuleRanker.of(config)

@@ -9,10 +9,12 @@ from typing import Self
 import numpy as np
 
 from models.errors import BundleCorrupt
+from models.nouns.bundle import Bundle
 from models.nouns.candidates import Candidates, Proposal, indptr_of
 from models.nouns.owners import Owners
-from models.schema import Source
+from models.scoring.scorer import Sides
 from models.scoring.top_k import Float32Product, Product, pair_scores, top_k
+from models.spec import Source
 
 
 class FactorScorer:
@@ -163,3 +165,8 @@ class ContentScorer(FactorScorer):
     def _words(self, text: str) -> list[str]:
         """The tokens of a stranger's text that are read."""
         return text.split()
+
+
+def open_scorer(bundle: Bundle, sides: Sides, source: Source) -> FactorScorer:
+    """Of a bundle with user_factors and item_factors, where "user" is the owner and "item" what is listed."""
+    return FactorScorer(source, *sides.vectors(bundle, ("user", "item"), "factors"))

@@ -9,10 +9,13 @@ from collections.abc import Iterator
 import numpy as np
 from scipy import sparse
 
+from models.nouns.bundle import Bundle
 from models.nouns.candidates import Candidates, Proposal
+from models.nouns.id_map import IdMap
 from models.nouns.owners import Owners
-from models.schema import Source
+from models.scoring.scorer import Sides
 from models.scoring.top_k import WIDTH, Scratch, best_in, stacked
+from models.spec import Source
 
 _CHUNK_CELLS = 8_000_000
 _ROWS = 256  # owners multiplied at once
@@ -32,7 +35,7 @@ class NeighbourScorer:
     that resemble nothing in the history score 0 and are not proposed, nor is what scores below.
     """
 
-    def __init__(self, similarity: sparse.csr_matrix, source: Source = Source.ITEM_NEIGHBOURS) -> None:
+    def __init__(self, similarity: sparse.csr_matrix, source: Source) -> None:
         self.source = source
         self._similarity = sparse.csr_matrix(similarity, dtype=np.float32)
         self._items = similarity.shape[0]
@@ -95,3 +98,18 @@ class NeighbourScorer:
         weight = 1 if self._weight is None else self._weight[product.indices]
         out.ravel()[rows + product.indices] = product.data * weight
         return out
+
+
+def open_scorer(bundle: Bundle, sides: Sides, source: Source) -> NeighbourScorer:
+    """Of a bundle with a csr over its map "item"."""
+    return NeighbourScorer(_similarity(bundle, sides.items.ids, sides.rows), source)
+
+
+def _similarity(bundle: Bundle, ids: IdMap, rows: np.ndarray) -> sparse.csr_matrix:
+    """The neighbour matrix over catalogue positions, (m, m) float32."""
+    n = len(bundle.maps["item"])
+    matrix = sparse.csr_matrix((bundle.arrays["data"], bundle.arrays["indices"], bundle.arrays["indptr"]), shape=(n, n))
+    place = bundle.maps["item"].rows_of(ids.ids[rows])
+    known = np.flatnonzero(place >= 0)
+    spread = sparse.csr_matrix((np.ones(len(known), np.float32), (known, place[known])), shape=(len(rows), n))
+    return (spread @ matrix @ spread.T).tocsr().astype(np.float32)

@@ -65,6 +65,6 @@ SPEC = ModelSpec(
         "batch-size=batch",
         "learning-rate=learning_rate",
         "dimensions",
-        "device=device",
+        "device=environment.device",
     ),
 )

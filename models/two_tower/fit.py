@@ -19,11 +19,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from models.data.profile_text import Profiles
+from models.data.training_data import TrainingData
 from models.errors import TooSparse, TrainingError
 from models.nouns.bundle import Bundle
 from models.nouns.entities import Entities
 from models.nouns.interactions import Interactions
-from models.settings import Settings
+from models.two_tower import TwoTowerConfig
 from models.two_tower.inputs import HISTORY, WORDS, Late, Pairs, TowerInputs, Words, inputs_of, words_of
 from models.two_tower.network import (
     history_table,
@@ -47,13 +48,30 @@ LATE_SHARE, WATCHED, PATIENCE = 0.1, 50, 2
 _LOG = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True)
+class Plan:
+    """How the towers are trained. terms: words that they know at most."""
+
+    config: TwoTowerConfig
+    terms: int
+    seed: int = 42
+    device: str = "cpu"
+
+
+def fit(data: TrainingData[TwoTowerConfig]) -> Bundle:
+    """The bundle two_tower_v1; it reads as many words as [content] does."""
+    said = data.profiles(data.users), data.profiles(data.startups)
+    plan = Plan(data.config, data.table("content").terms, data.seed, data.device)
+    return fit_two_tower(data.interactions, data.users, data.startups, *said, plan)
+
+
 def fit_two_tower(
     interactions: Interactions,
     users: Entities,
     startups: Entities,
     user_profiles: Profiles,
     startup_profiles: Profiles,
-    settings: Settings,
+    plan: Plan,
 ) -> Bundle:
     """The bundle two_tower_v1: user_factors, item_factors (n, d) float32, file two_tower_v1_best.pth (D19).
 
@@ -65,22 +83,22 @@ def fit_two_tower(
     so long. Same rows, settings and kind of processor: same bytes. Raises TooSparse under two pairs of interest,
     TrainingError where the loss is not finite.
     """
-    pairs = Pairs.of(interactions, settings)
+    pairs = Pairs.of(interactions, plan.config.half_life_share)
     if len(pairs) < 2 or len(np.unique(pairs.item)) < 2:
         raise TooSparse(
             f"expected interest in two startups at least to learn from, got {len(pairs)} pairs; load "
             "events (`python -m pipelines import FOLDER`) or choose a later cutoff (P01, P02)"
         )
-    words = words_of(users, user_profiles, startup_profiles, settings)
+    words = words_of(users, user_profiles, startup_profiles, plan.terms)
     with _pinned():
-        watched = _watch(interactions, pairs, words, settings)
-        epochs = watched.best_epoch if watched else settings.two_tower_epochs
+        watched = _watch(interactions, pairs, words, plan)
+        epochs = watched.best_epoch if watched else plan.config.epochs
         inputs = inputs_of(interactions, pairs, words)
-        final = _train(inputs, pairs, None, settings, epochs)
-        tensors = on_device(inputs, settings)
+        final = _train(inputs, pairs, None, plan, epochs)
+        tensors = on_device(inputs, plan.device)
         user_factors, item_factors = vectors(final.towers, tensors)
         said = {"user_lengths": lengths(final.towers, tensors), "history_vectors": history_table(final.towers, tensors)}
-    config = _config(interactions, pairs, inputs, settings) | {
+    config = _config(interactions, pairs, inputs, plan) | {
         "epochs": epochs,
         "loss": final.losses,
         "watched_loss": watched.losses if watched else [],
@@ -113,34 +131,34 @@ class _Fitted:
         return int(np.argmax(self.held_out)) + 1
 
 
-def _watch(interactions: Interactions, pairs: Pairs, words: Words, settings: Settings) -> _Fitted | None:
+def _watch(interactions: Interactions, pairs: Pairs, words: Words, plan: Plan) -> _Fitted | None:
     """Train before the late events and watch the rank of the pairs first met in them; None where they are too few."""
     late_from = int(np.quantile(interactions.at, 1 - LATE_SHARE))
     early = interactions.before(late_from)
-    early_pairs = Pairs.of(early, settings)
+    early_pairs = Pairs.of(early, plan.config.half_life_share)
     late = Late.of(pairs, early)
     if len(late.user) < WATCHED or len(early_pairs) < WATCHED:
         return None
-    return _train(inputs_of(early, early_pairs, words), early_pairs, late, settings, settings.two_tower_epochs)
+    return _train(inputs_of(early, early_pairs, words), early_pairs, late, plan, plan.config.epochs)
 
 
-def _train(inputs: TowerInputs, pairs: Pairs, late: Late | None, settings: Settings, epochs: int) -> _Fitted:
+def _train(inputs: TowerInputs, pairs: Pairs, late: Late | None, plan: Plan, epochs: int) -> _Fitted:
     """Train from scratch; with late pairs, stop when they have not ranked higher for PATIENCE epochs."""
     import torch
 
-    sizes = len(inputs.user_id), len(inputs.item_id), inputs.terms, settings.two_tower_dimensions
-    towers = _seeded(towers_of(*sizes), settings)
-    tensors = on_device(inputs, settings)
-    optimiser = torch.optim.Adam(towers.parameters(), lr=settings.two_tower_learning_rate, fused=True)
-    rng = np.random.default_rng(settings.seed)
+    sizes = len(inputs.user_id), len(inputs.item_id), inputs.terms, plan.config.dimensions
+    towers = _seeded(towers_of(*sizes), plan)
+    tensors = on_device(inputs, plan.device)
+    optimiser = torch.optim.Adam(towers.parameters(), lr=plan.config.learning_rate, fused=True)
+    rng = np.random.default_rng(plan.seed)
     losses: list[float] = []
     held_out: list[float] = []
     for _ in range(epochs):
-        losses.append(_epoch(towers, tensors, pairs, optimiser, rng, settings))
+        losses.append(_epoch(towers, tensors, pairs, optimiser, rng, plan))
         if not np.isfinite(losses[-1]):
             raise TrainingError(
                 f"expected a finite loss, got {losses[-1]} in epoch {len(losses)}; lower "
-                f"MATCHBOOK_TWO_TOWER_LEARNING_RATE, now {settings.two_tower_learning_rate}"
+                f"MATCHBOOK_TWO_TOWER_LEARNING_RATE, now {plan.config.learning_rate}"
             )
         if late is not None:
             held_out.append(_held_out_gain(towers, tensors, late))
@@ -156,19 +174,19 @@ def _epoch(
     pairs: Pairs,
     optimiser: torch.optim.Optimizer,
     rng: np.random.Generator,
-    settings: Settings,
+    plan: Plan,
 ) -> float:
     """One pass over the pairs (`two_tower_rows` of them, drawn anew, where there are more); the mean loss."""
     import torch
 
-    order = rng.permutation(len(pairs))[: settings.two_tower_rows]
-    batch = min(settings.two_tower_batch, max(len(order) // 16, 2))
+    order = rng.permutation(len(pairs))[: plan.config.rows]
+    batch = min(plan.config.batch, max(len(order) // 16, 2))
     total = 0.0
     for at in range(0, len(order) - 1, batch):
         rows = order[at : at + batch]
         drawn = (pairs.user[rows], pairs.item[rows], pairs.weight[rows])
-        user, item, weight = (torch.from_numpy(a).to(settings.device) for a in drawn)
-        dropped = [torch.from_numpy(rng.random(len(rows)) < ID_DROPOUT).to(settings.device) for _ in range(2)]
+        user, item, weight = (torch.from_numpy(a).to(plan.device) for a in drawn)
+        dropped = [torch.from_numpy(rng.random(len(rows)) < ID_DROPOUT).to(plan.device) for _ in range(2)]
         loss = _loss(towers, tensors, user.long(), item.long(), weight, dropped)
         optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
@@ -236,18 +254,18 @@ def _held_out_gain(towers: torch.nn.ModuleDict, tensors: dict[str, torch.Tensor]
     return round(total / len(late.user), 6)
 
 
-def _seeded(towers: torch.nn.ModuleDict, settings: Settings) -> torch.nn.ModuleDict:
+def _seeded(towers: torch.nn.ModuleDict, plan: Plan) -> torch.nn.ModuleDict:
     """Small random weights from the seed; nothing (place 0) stays zero."""
     import torch
 
-    generator = torch.Generator().manual_seed(settings.seed)
+    generator = torch.Generator().manual_seed(plan.seed)
     with torch.no_grad():
         for name, weight in towers.named_parameters():
             if name == "history.weight":
-                weight.copy_(torch.eye(settings.two_tower_dimensions))
+                weight.copy_(torch.eye(plan.config.dimensions))
             else:
                 weight.normal_(0.0, 0.05, generator=generator)[0] = 0.0
-    return towers.to(settings.device)
+    return towers.to(plan.device)
 
 
 @contextmanager
@@ -276,19 +294,19 @@ def _file(towers: torch.nn.ModuleDict) -> bytes:
     return buffer.getvalue()
 
 
-def _config(interactions: Interactions, pairs: Pairs, inputs: TowerInputs, settings: Settings) -> dict[str, Any]:
+def _config(interactions: Interactions, pairs: Pairs, inputs: TowerInputs, plan: Plan) -> dict[str, Any]:
     return {
         "rows": len(interactions),
         "pairs": len(pairs),
         "terms": inputs.terms,
-        "seed": settings.seed,
-        "dimensions": settings.two_tower_dimensions,
-        "batch": settings.two_tower_batch,
-        "device": settings.device,
-        "learning_rate": settings.two_tower_learning_rate,
-        "max_epochs": settings.two_tower_epochs,
-        "rows_per_epoch": settings.two_tower_rows,
-        "half_life_share": settings.two_tower_half_life_share,
+        "seed": plan.seed,
+        "dimensions": plan.config.dimensions,
+        "batch": plan.config.batch,
+        "device": plan.device,
+        "learning_rate": plan.config.learning_rate,
+        "max_epochs": plan.config.epochs,
+        "rows_per_epoch": plan.config.rows,
+        "half_life_share": plan.config.half_life_share,
         "temperature": TEMPERATURE,
         "id_dropout": ID_DROPOUT,
         "words": WORDS,

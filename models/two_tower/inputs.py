@@ -12,7 +12,6 @@ from models.data.profile_text import Profiles, idf, incidence, token_lists, voca
 from models.nouns.entities import Entities
 from models.nouns.interactions import Interactions
 from models.schema import Role
-from models.settings import Settings
 from models.two_tower.scorer import role_word
 
 #: Rarest words of a profile, newest startups of a history and dislikes that a tower reads of one person at most.
@@ -32,9 +31,9 @@ class Pairs:
         return len(self.user)
 
     @classmethod
-    def of(cls, interactions: Interactions, settings: Settings) -> Pairs:
-        """Every pair with a positive cell, by log of its summed weight, faded by `two_tower_half_life_share`."""
-        cells = faded(interactions, settings.two_tower_half_life_share, "log").tocoo()
+    def of(cls, interactions: Interactions, half_life_share: float) -> Pairs:
+        """Every pair with a positive cell, by log of its summed weight, faded by `half_life_share`."""
+        cells = faded(interactions, half_life_share, "log").tocoo()
         liked = cells.data > 0
         weight = cells.data[liked]
         return cls(
@@ -99,14 +98,14 @@ class Words:
     startups: np.ndarray
 
 
-def words_of(users: Entities, user_profiles: Profiles, startup_profiles: Profiles, settings: Settings) -> Words:
-    """The words of everybody; a person's role is a word of theirs, once they are there and unless they opted out."""
+def words_of(users: Entities, user_profiles: Profiles, startup_profiles: Profiles, terms: int) -> Words:
+    """At most `terms` words of all; a person's role is one of theirs, while they are there and did not opt out."""
     people = token_lists(user_profiles)
     roles = [role_word(role) for role in Role]
     for profile, role, there in zip(people, users.role.tolist(), users.listed.tolist(), strict=True):
         profile.extend(roles[role : role + 1] if role >= 0 and there else [])
     lists = [*people, *token_lists(startup_profiles)]
-    tokens = vocabulary(lists, settings.content_terms, settings.content_min_profiles)
+    tokens = vocabulary(lists, terms)
     matrix = incidence(lists, tokens)
     rarity = idf(matrix)
     row = np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from models.settings import Settings
 from models.two_tower.inputs import TowerInputs
 
 if TYPE_CHECKING:
@@ -108,12 +107,12 @@ def table(towers: torch.nn.ModuleDict, name: str) -> np.ndarray:
     return np.array(towers.state_dict()[f"{name}.weight"].cpu().numpy()[1:], np.float32)
 
 
-def on_device(inputs: TowerInputs, settings: Settings) -> dict[str, torch.Tensor]:
+def on_device(inputs: TowerInputs, device: str) -> dict[str, torch.Tensor]:
     """The inputs' arrays by name, where the towers are trained."""
     import torch
 
     return {
-        name: torch.from_numpy(array).to(settings.device)
+        name: torch.from_numpy(array).to(device)
         for name, array in vars(inputs).items()
         if isinstance(array, np.ndarray)
     }

@@ -9,9 +9,12 @@ import numpy as np
 from models.nouns.bundle import Bundle
 from models.nouns.interactions import Interactions
 from models.nouns.owners import Owners
-from models.schema import Entity, Role, Source, Surface
-from models.scoring.factors import ContentScorer
+from models.schema import Entity, Role, Surface
+from models.scoring.factors import ContentScorer, FactorScorer
+from models.scoring.scorer import Scorer, Sides, aligned
 from models.scoring.top_k import Float32Product, Product
+from models.spec import Source
+from models.two_tower import TWO_TOWER
 
 
 def role_word(role: Role) -> str:
@@ -39,7 +42,7 @@ class TowerScorer(ContentScorer):
         person = surface.owner is Entity.USER
         vectors = bundle.arrays["token_vectors" if person else "startup_token_vectors"]
         super().__init__(
-            Source.TWO_TOWER, owner_vectors, known, item_vectors, item_known, bundle.arrays["tokens"], vectors, make
+            TWO_TOWER, owner_vectors, known, item_vectors, item_known, bundle.arrays["tokens"], vectors, make
         )
         self._rarity = bundle.arrays["rarity"]
         self._most = int(bundle.config["words"])
@@ -102,3 +105,20 @@ class TowerFold:
         np.maximum.at(last, events.item, events.at)
         newest = item[np.lexsort((item, -last[item]))][: self._longest]
         return self._history[newest].mean(axis=0) if len(newest) else np.zeros(self._history.shape[1], np.float32)
+
+
+def open_scorer(bundle: Bundle, sides: Sides, source: Source) -> FactorScorer:
+    """Of the bundle two_tower_v1, read backwards on the founder side (R24)."""
+    vectors = sides.vectors(bundle, ("user", "item") if sides.forward else ("item", "user"), "factors")
+    if "tokens" not in bundle.arrays:  # trained before strangers' words were stored
+        return FactorScorer(source, *vectors)
+    return TowerScorer(sides.surface, bundle, *vectors)
+
+
+def open_fold(scorer: Scorer, bundle: Bundle, sides: Sides) -> TowerFold | None:
+    """None for startups, which have no history, and for a bundle of before it was stored."""
+    if not (sides.forward and isinstance(scorer, TowerScorer) and "history_vectors" in bundle.arrays):
+        return None
+    lengths = aligned(bundle, "user_lengths", "user", sides.owners.ids)[0]
+    history = aligned(bundle, "history_vectors", "item", sides.items.ids)[0]
+    return TowerFold(scorer, lengths, history, int(bundle.config["history"]))

@@ -36,7 +36,7 @@ def contenders(
 
     learned: taught only by what had happened before the cut."""
     recipe = holdout.recipe(surface)
-    alone: dict[str, Contender] = {s.value: _alone(scorer.propose) for s, scorer in recipe.scorers.items()}
+    alone: dict[str, Contender] = {s.name: _alone(scorer.propose) for s, scorer in recipe.scorers.items()}
     listed = {name: _lists(r) for name, r in recipes(holdout, surface, ranker, of_the_seed, learned).items()}
     chance = {RANDOM: _random(recipe), POPULAR: _alone(recipe.popular.propose)}
     return {**chance, **alone, **listed}

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from models import registry
 from models.nouns.catalogue import CATALOGUE, entities_of
 from models.nouns.entities import Entities
 from models.nouns.interactions import Interactions
@@ -50,9 +51,10 @@ def refresh_trending(settings: Settings, as_of: datetime) -> dict[str, Any]:
         manifest = Artifacts(settings).release(live.decode())
         entities = entities_of(Artifacts(settings).open_bundle(CATALOGUE, manifest.bundles[CATALOGUE]))
         events, end_us = recent(settings, entities, end), microseconds(end)
+        config = registry.config("popularity", settings)
         heat = {
-            Entity.USER: trending(events, end_us, settings),
-            Entity.STARTUP: trending(events.transposed(), end_us, settings),
+            Entity.USER: trending(events, end_us, config),
+            Entity.STARTUP: trending(events.transposed(), end_us, config),
         }
         with lease(client, keys) as held:
             _store(settings, held, entities, heat, end_us)

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from models import registry
 from models.schema import Surface
-from pipelines.learning.train import BASE_BUNDLES
 
 GROUPS = ["prepare", "train", "judge", "score", "release"]
 MODELS = [
@@ -40,7 +40,7 @@ def test_the_groups_stand_in_the_order_of_the_pipeline(build: Any) -> None:
 
 def test_every_base_model_has_a_task_of_its_own_that_waits_for_the_snapshot_only(build: Any) -> None:
     assert {t.task_id for t in build.tasks if t.task_id.startswith("train.")} == {f"train.{m}" for m in MODELS}
-    assert {build.get_task(f"train.{m}").op_args[0] for m in MODELS} == set(BASE_BUNDLES)
+    assert {build.get_task(f"train.{m}").op_args[0] for m in MODELS} == set(registry.bundles())
     for model in MODELS:
         assert build.get_task(f"train.{model}").upstream_task_ids == {"prepare.take_snapshot"}
 

@@ -13,8 +13,9 @@ import redis
 from flask import Flask
 
 from models.nouns.release import Keys, TrendingList
-from models.schema import Method, Role, Source, Surface
+from models.schema import Method, Role, Surface
 from models.settings import Settings
+from models.spec import Source
 from tests.planted.world import World
 
 FIELDS = [

@@ -8,10 +8,12 @@ from typing import Any
 
 import numpy as np
 
+from models.als import ALS, ALS_REVERSE
 from models.nouns.catalogue import CATALOGUE, entities_of
 from models.nouns.release import Release
 from models.nouns.release.files import release_lists
-from models.schema import Entity, Source, Surface
+from models.schema import Entity, Surface
+from models.two_tower import TWO_TOWER
 from pipelines.judging.contenders import POPULAR
 from pipelines.judging.doctor.diagnosis import Diagnosis, Patient, answered, unknown
 from pipelines.judging.figures import SERVED
@@ -153,10 +155,10 @@ def _overlap(patient: Patient, release: Release | None, surface: str) -> float |
     """Of the places of everybody's list that one of the two proposed, the share that both did."""
     if release is None or surface not in release.lists:
         return None
-    als = Source.ALS if Surface(surface).owner is Entity.USER else Source.ALS_REVERSE
+    als = ALS if Surface(surface).owner is Entity.USER else ALS_REVERSE
     either = both = 0
     for part in release_lists(patient.artifacts.directory(release.id), release, Surface(surface)):
-        one, other = part.source & als.bit > 0, part.source & Source.TWO_TOWER.bit > 0
+        one, other = part.source & als.bit > 0, part.source & TWO_TOWER.bit > 0
         either, both = either + int((one | other).sum()), both + int((one & other).sum())
     return round(both / either, 4) if either else None
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -12,6 +11,7 @@ from hypothesis import strategies as st
 from scipy import sparse
 from werkzeug.datastructures import MultiDict
 
+from models.content import ContentConfig
 from models.content.fit import fit_content
 from models.data.profile_text import text_of, token_lists
 from models.features.places import Places
@@ -22,7 +22,6 @@ from models.nouns.owners import Owners
 from models.nouns.words import folded
 from models.schema import Entity, Role
 from models.scoring.factors import embed
-from models.settings import Settings
 from pipelines.data.snapshot import Snapshot
 from pipelines.scoring.refresh.arrivals import _arrival, extended
 from serving.http.query import read_query
@@ -139,7 +138,8 @@ def test_words_make_the_same_vector_in_a_build_and_live() -> None:
         taken.interactions(),
         taken.user_ids,
         taken.startup_ids,
-        replace(Settings(), content_dimensions=8, content_min_profiles=1),
+        ContentConfig(dimensions=8),
+        least_profiles=1,
     )
     for name, mine in (("user", people), ("startup", startups)):
         vectors, known = embed(

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from models import registry
 from models.content.fit import fit_content, unit
 from models.data.profile_text import idf, incidence, tokens_of, vocabulary
 from models.nouns.bundle import Bundle
@@ -21,7 +22,14 @@ from tests.planted.world import WORDS, world
 def fitted(interactions: Interactions, settings: Settings = SMALL, **changed: dict[str, list[str]]) -> Bundle:
     w = world()
     given = {"users": w.user_profiles, "startups": w.startup_profiles} | changed
-    return fit_content(given["users"], given["startups"], interactions, w.users.ids, w.startups.ids, settings)
+    return fit_content(
+        given["users"],
+        given["startups"],
+        interactions,
+        w.users.ids,
+        w.startups.ids,
+        registry.config("content", settings),
+    )
 
 
 class TestContent(TrainerContract):
@@ -57,7 +65,7 @@ def test_vocabulary_is_bounded_and_ordered() -> None:
 
 def test_a_token_vector_holds_its_rarity() -> None:
     """With as many dimensions as words nothing is lost: the token vectors are orthogonal and as long as their idf."""
-    bundle = fitted(world().interactions, replace(SMALL, content_dimensions=500, content_min_profiles=1))
+    bundle = fitted(world().interactions, replace(SMALL, content_dimensions=500))
     tokens, vectors = bundle.arrays["tokens"], bundle.arrays["token_vectors"].astype(float)
     assert vectors.shape[1] == len(tokens) and list(tokens) == sorted(tokens)
     lists = [

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from models import registry
 from models.ensemble.scorer import Blend, settled
 from models.nouns.bundle import Bundle
 from models.recipe import open_recipe
@@ -104,6 +105,9 @@ def test_what_was_asked_for_stands(asked_for: dict[str, object]) -> None:
     chosen = Bundle("ensemble_v1", {"blend": "rrf", "profile": ""}, {})
     settings = replace(Settings(), **asked_for)  # type: ignore[arg-type]
 
-    assert settled(settings, chosen).blend == asked_for.get("blend", "weighted")
-    assert settled(settings, chosen).blend_profile == settings.blend_profile
-    assert settled(Settings(), chosen).blend == "rrf" and settled(Settings(), None).blend == "weighted"
+    assert settled(registry.config("ensemble", settings), chosen).blend == asked_for.get("blend", "weighted")
+    assert settled(registry.config("ensemble", settings), chosen).blend_profile == settings.blend_profile
+    assert (
+        settled(registry.config("ensemble", Settings()), chosen).blend == "rrf"
+        and settled(registry.config("ensemble", Settings()), None).blend == "weighted"
+    )
