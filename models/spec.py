@@ -16,6 +16,8 @@ from typing import Any
 from models.schema import Entity
 from models.setting import rules
 
+#: Codes of sources: two bytes of bits a place.
+CODES = 16
 USERS, STARTUPS = frozenset({Entity.USER}), frozenset({Entity.STARTUP})
 BOTH = USERS | STARTUPS
 
@@ -41,6 +43,12 @@ class Source:
     code: int
     label: str
     reason: tuple[str, str]
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.code < CODES:
+            raise ValueError(
+                f"the code of source {self.name} must lie in 0..{CODES - 1}, got {self.code}; take a free one"
+            )
 
     def __str__(self) -> str:
         return self.name

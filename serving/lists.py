@@ -12,6 +12,7 @@ from uuid import UUID
 import numpy as np
 
 from models.errors import MatchbookError, ReleaseIncomplete, ServiceError
+from models.nouns.candidates import MASK
 from models.nouns.id_map import IdMap
 from models.nouns.release import StoredList, TrendingList, decode_list
 from models.popularity import POPULAR
@@ -38,8 +39,8 @@ NOBODY = StoredList(
     0,
     np.zeros(0, np.uint32),
     np.zeros(0, np.float32),
-    np.zeros(0, np.uint8),
-    np.zeros(0, np.uint8),
+    np.zeros(0, MASK),
+    np.zeros(0, MASK),
 )
 
 
@@ -353,8 +354,8 @@ def _listed(trending: TrendingList, ids: IdMap) -> StoredList:
         NOBODY,
         item=item,
         score=score,
-        source=np.full(len(item), POPULAR.bit, np.uint8),
-        reason=np.zeros(len(item), np.uint8),
+        source=np.full(len(item), POPULAR.bit, MASK),
+        reason=np.zeros(len(item), MASK),
     )
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from models.errors import BundleNotFound
 from models.features.table import table
 from models.learned_ranker.scorer import LearnedRanker
-from models.nouns.candidates import Candidates, Proposal, indptr_of
+from models.nouns.candidates import MASK, Candidates, Proposal, indptr_of
 from models.nouns.owners import Owners
 from models.recipe import Recipe
 from models.routing import Route, chain, parts_of, route
@@ -95,7 +95,7 @@ def kept(recipe: Recipe, candidates: Candidates, method: np.ndarray) -> Candidat
     if _ranks_union(recipe):
         return candidates
     parts = parts_of(recipe.surface)
-    own = np.array([sum(s.bit for s in parts.get(m, ())) for m in Method], np.uint8)
+    own = np.array([sum(s.bit for s in parts.get(m, ())) for m in Method], MASK)
     keep = (candidates.proposed & own[method][candidates.owner]) > 0
     return candidates.where(keep)
 

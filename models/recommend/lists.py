@@ -13,7 +13,7 @@ import numpy as np
 
 from models.features import static_features
 from models.learned_ranker.scorer import LearnedRanker
-from models.nouns.candidates import Candidates, Proposal, indptr_of
+from models.nouns.candidates import MASK, Candidates, Proposal, indptr_of
 from models.nouns.owners import Owners
 from models.nouns.ranked_lists import RankedLists
 from models.popularity import POPULAR
@@ -156,7 +156,7 @@ def _filled(
     more = {
         "item": item,
         "score": score * floor[at],
-        "source": np.full(len(at), POPULAR.bit, np.uint8),
+        "source": np.full(len(at), POPULAR.bit, MASK),
         "reason": _reasons(recipe, favourite, at, item),
     }
     columns = {name: np.concatenate([getattr(lists, name), more[name]])[order] for name in more}
@@ -204,5 +204,5 @@ def _as_rows(
 
 
 def _reasons(recipe: Recipe, favourite: Mapping[str, np.ndarray], at: np.ndarray, item: np.ndarray) -> np.ndarray:
-    """(n,) uint8 reason bits of items for the owners `at`."""
+    """(n,) uint16 reason bits of items for the owners `at`."""
     return reason_bits(recipe.facets, recipe.item_recency[item], recipe.item_popularity[item], favourite, at, item)

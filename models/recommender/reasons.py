@@ -7,10 +7,11 @@ from collections.abc import Mapping
 import numpy as np
 from scipy import sparse
 
+from models.nouns.candidates import MASK
 from models.nouns.entities import FACETS
 from models.nouns.ranked_lists import REASONS
 
-_BIT = {name: np.uint8(1 << i) for i, name in enumerate(REASONS)}
+_BIT = {name: MASK(1 << i) for i, name in enumerate(REASONS)}
 #: An item is called new or popular from here on.
 NEW_RECENCY, POPULAR_AT = 0.5, 0.8
 #: Cells of owners x codes up to which weights are summed in a rectangle, 8 MiB.
@@ -25,7 +26,7 @@ def reason_bits(
     at: np.ndarray,
     item: np.ndarray,
 ) -> np.ndarray:
-    """(n,) uint8 bits by REASONS of n places: facets shared with most of the owner's history, new, popular.
+    """(n,) uint16 bits by REASONS of n places: facets shared with most of the owner's history, new, popular.
 
     facets: codes by name over the catalogue. recency, popularity: (n,) in 0..1 of the items themselves.
     favourite: see `favourites`. at: (n,) owner of each place. item: (n,) catalogue positions.
@@ -34,7 +35,7 @@ def reason_bits(
     for name, codes in favourite.items():
         code = facets[name][item]
         bits |= ((code == codes[at]) & (code >= 0)) * _BIT[name]
-    return np.asarray(bits, np.uint8)
+    return np.asarray(bits, MASK)
 
 
 def favourites(facets: Mapping[str, np.ndarray], history: sparse.csr_matrix) -> dict[str, np.ndarray]:
