@@ -114,6 +114,11 @@ class ModelSpec:
         """The fields of its table that tuning searches."""
         return tuple(name for name, rule in rules(self.config).items() if rule.tune) if self.config else ()
 
+    @property
+    def pin_field(self) -> str:
+        """The flat name of its pin; empty where it has none."""
+        return self.pin.rpartition(".")[2]
+
     def off(self, settings: Any) -> list[str]:
         """The variables of those of its switches that are off; empty where it may be used (G01-G03)."""
         return [path.rpartition(".")[2].upper() for path in self.switch if not setting_at(path, settings)]

@@ -7,14 +7,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from models import registry
+from models import als, registry
 from models.als.fit import _confidences
 from models.errors import TooSparse, TrainingError
 from models.nouns.id_map import IdMap
 from models.nouns.interactions import DAY_US, Interactions
 from models.schema import Entity, InteractionKind
 from models.settings import Settings
-from tests.models.training.trainer_contract import SMALL, Fit, TrainerContract, first_choices, vectors
+from tests.models.model_contract import SMALL, Fit, ModelContract, first_choices, vectors
 from tests.planted.data import fitted
 from tests.planted.world import world
 
@@ -31,10 +31,8 @@ def events(cells: list[tuple[int, int, int]], owners: int = 6, items: int = 6) -
     return Interactions(*ids, owner.astype(np.int32), item.astype(np.int32), kind.astype(np.int8), at)
 
 
-class TestForward(TrainerContract):
-    @pytest.fixture
-    def fit(self) -> Fit:
-        return lambda interactions, settings: fitted("als", interactions, settings)
+class TestForward(ModelContract):
+    spec = als.SPEC
 
     def test_first_choices_lie_in_the_planted_group(self, fit: Fit) -> None:
         w, bundle = world(), fit(world().interactions, SMALL)
@@ -51,10 +49,8 @@ class TestForward(TrainerContract):
         assert bundle.maps["item"].ids.tolist() == w.startups.ids.ids[positive.any(0)].tolist()
 
 
-class TestReverse(TrainerContract):
-    @pytest.fixture
-    def fit(self) -> Fit:
-        return lambda interactions, settings: fitted("als_reverse", interactions, settings)
+class TestReverse(ModelContract):
+    spec = als.REVERSE
 
     def test_owners_are_startups(self, fit: Fit) -> None:
         """R20: in this bundle `user` is the solver's word for a startup."""

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from models import registry
+from models import content, registry
 from models.content.fit import fit_content, unit
 from models.data.profile_text import idf, incidence, tokens_of, vocabulary
 from models.nouns.bundle import Bundle
@@ -15,7 +15,7 @@ from models.nouns.interactions import Interactions
 from models.schema import InteractionKind
 from models.scoring.factors import embed
 from models.settings import Settings
-from tests.models.training.trainer_contract import SMALL, Fit, TrainerContract, first_choices
+from tests.models.model_contract import SMALL, Fit, ModelContract, first_choices
 from tests.planted.world import WORDS, world
 
 
@@ -32,10 +32,8 @@ def fitted(interactions: Interactions, settings: Settings = SMALL, **changed: di
     )
 
 
-class TestContent(TrainerContract):
-    @pytest.fixture
-    def fit(self) -> Fit:
-        return fitted
+class TestContent(ModelContract):
+    spec = content.SPEC
 
     def test_first_choices_lie_in_the_planted_group(self, fit: Fit) -> None:
         w, bundle = world(), fit(world().interactions, SMALL)

@@ -9,6 +9,7 @@ import pytest
 from scipy import sparse
 
 import models.graph_filter.fit as graph_filter
+from models import graph_filter as declared
 from models import registry
 from models.errors import TooSparse
 from models.nouns.bundle import Bundle
@@ -16,7 +17,7 @@ from models.nouns.id_map import IdMap
 from models.nouns.interactions import Interactions
 from models.schema import InteractionKind
 from models.settings import Settings
-from tests.models.training.trainer_contract import SMALL, Fit, TrainerContract
+from tests.models.model_contract import SMALL, ModelContract
 from tests.planted.data import fitted
 from tests.planted.world import world
 
@@ -67,12 +68,9 @@ def by_definition(liked: np.ndarray, settings: Settings) -> np.ndarray:
     return np.maximum(whole, 0)
 
 
-class TestGraphFilter(TrainerContract):
-    @pytest.fixture
-    def fit(self) -> Fit:
-        return lambda interactions, settings: fitted(
-            "graph_filter", interactions, replace(settings, graph_filter_min_pairs=0.0)
-        )
+class TestGraphFilter(ModelContract):
+    spec = declared.SPEC
+    settings = DENSE
 
     def test_the_nearest_lie_in_the_planted_group(self) -> None:
         w = world()

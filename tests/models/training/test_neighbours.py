@@ -9,13 +9,13 @@ import pytest
 from scipy import sparse
 
 import models.item_neighbours.fit as neighbours
-from models import registry
+from models import item_neighbours, registry
 from models.errors import TooSparse
 from models.nouns.bundle import Bundle
 from models.nouns.id_map import IdMap
 from models.nouns.interactions import Interactions
 from models.schema import InteractionKind
-from tests.models.training.trainer_contract import SMALL, Fit, TrainerContract
+from tests.models.model_contract import SMALL, Fit, ModelContract
 from tests.planted.data import fitted
 from tests.planted.world import world
 
@@ -48,10 +48,8 @@ def by_definition(liked: np.ndarray) -> np.ndarray:
     return np.asarray(cosine)
 
 
-class TestForward(TrainerContract):
-    @pytest.fixture
-    def fit(self) -> Fit:
-        return lambda interactions, settings: fitted("item_neighbours", interactions, settings)
+class TestForward(ModelContract):
+    spec = item_neighbours.SPEC
 
     def test_neighbours_lie_in_the_planted_group(self, fit: Fit) -> None:
         w = world()
@@ -61,10 +59,8 @@ class TestForward(TrainerContract):
         assert not similar[w.startup_part == 2].any(), "what nobody met has no neighbour"
 
 
-class TestReverse(TrainerContract):
-    @pytest.fixture
-    def fit(self) -> Fit:
-        return lambda interactions, settings: fitted("item_neighbours_reverse", interactions, settings)
+class TestReverse(ModelContract):
+    spec = item_neighbours.REVERSE
 
     def test_neighbours_are_users(self, fit: Fit) -> None:
         w = world()

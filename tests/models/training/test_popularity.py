@@ -7,23 +7,19 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from models import registry
+from models import popularity, registry
 from models.nouns.interactions import DAY_US, Interactions
 from models.popularity.fit import fit_popularity
 from models.popularity.scorer import trending
 from models.schema import InteractionKind
-from tests.models.training.trainer_contract import SMALL, Fit, TrainerContract
+from tests.models.model_contract import SMALL, ModelContract
 from tests.planted.world import AS_OF_US, world
 
 LIKE, VIEW, CLICK, DISLIKE, APPLY = (InteractionKind[k].code for k in ("LIKE", "VIEW", "CLICK", "DISLIKE", "APPLY"))
 
 
-class TestPopularity(TrainerContract):
-    @pytest.fixture
-    def fit(self) -> Fit:
-        return lambda interactions, settings: fit_popularity(
-            world().users, world().startups, interactions, AS_OF_US, registry.config("popularity", settings)
-        )
+class TestPopularity(ModelContract):
+    spec = popularity.SPEC
 
 
 def events(rows: list[tuple[int, int, int, float]]) -> Interactions:

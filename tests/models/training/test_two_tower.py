@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from models import two_tower as declared
 from models.errors import TooSparse, TrainingError
 from models.nouns.bundle import Bundle
 from models.nouns.interactions import Interactions
@@ -20,7 +21,7 @@ from models.two_tower import network
 from models.two_tower.fit import TEMPERATURE, fit_two_tower
 from models.two_tower.inputs import DISLIKES, HISTORY, WORDS, Late, Pairs, inputs_of, words_of
 from models.two_tower.network import towers_of
-from tests.models.training.trainer_contract import SMALL, Fit, TrainerContract, first_choices
+from tests.models.model_contract import SMALL, ModelContract, first_choices
 from tests.planted.data import plan_of
 from tests.planted.world import world
 
@@ -38,10 +39,9 @@ def of_the_world() -> Bundle:
     return fitted(world().interactions, LONG)
 
 
-class TestTwoTower(TrainerContract):
-    @pytest.fixture
-    def fit(self) -> Fit:
-        return lambda interactions, settings: fitted(interactions, replace(settings, two_tower_epochs=2))
+class TestTwoTower(ModelContract):
+    spec = declared.SPEC
+    settings = replace(SMALL, two_tower_epochs=2)
 
     def test_first_choices_lie_in_the_planted_group(self) -> None:
         w, bundle = world(), of_the_world()
