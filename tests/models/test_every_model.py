@@ -120,7 +120,7 @@ bundles = open_bundles(Path({str(tmp_path)!r}), versions, Settings())
 recipes = [open_recipe(s, bundles, Settings()) for s in Surface]
 assert all(type(r.ranker).__name__ == "LearnedRanker" and r.scorers for r in recipes), recipes
 heavy = ("torch", "implicit", "lightgbm", "sklearn", "pandas", "pyarrow", "airflow", "pipelines")
-print([m for m in sys.modules if m.split(".")[0] in heavy or m.endswith(".fit") or m.startswith("models.two_tower.n")])
+print([m for m in sys.modules if m.split(".")[0] in heavy or m.endswith(".fit") or m.split(".")[-1] == "network"])
 """
     env = os.environ | {"PYTHONPATH": str(ROOT)}
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, env=env)

@@ -5,13 +5,15 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from models import registry
 from models.setting import rules
-from models.spec import ModelSpec, config_of, flat_names
+from models.spec import ModelSpec, Stage, config_of, flat_names
 from tests.house.tree import ROOT
+from tests.newest_first import newest_first
 
 
 def test_the_registry_imports_neither_numpy_nor_torch() -> None:
@@ -72,3 +74,22 @@ def test_what_was_written_for_as_forward_is_read_as_none() -> None:
 def test_a_model_is_found_by_its_name_and_by_its_bundle(spec: ModelSpec) -> None:
     assert registry.named(spec.name) is spec
     assert not spec.bundle or registry.named(spec.bundle) is spec
+
+
+def test_a_new_model_is_one_folder_and_one_line_and_leaves_no_trace(tmp_path: Path) -> None:
+    with newest_first(tmp_path) as spec:
+        assert spec.bundle in registry.bundles() and spec.source in registry.sources()
+        assert [s.name for s in registry.staged(Stage.BASE)][-1] == spec.name
+    assert spec.bundle not in registry.bundles()
+
+
+def test_a_model_without_a_contract_is_named(tmp_path: Path) -> None:
+    from tests.models.test_every_model import test_every_model_is_under_contract
+
+    with newest_first(tmp_path) as spec, pytest.raises(AssertionError, match="newest_first has no ModelContract class"):
+        test_every_model_is_under_contract(spec)
+
+
+def test_a_code_beyond_two_bytes_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="take a free one"), newest_first(tmp_path, code=16):
+        pass
