@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 from scipy import sparse
 
+from models.activity import SPEC
 from models.data.training_data import Standing, TrainingData
 from models.errors import TrainingError
 from models.features.facts import item_facts
@@ -21,7 +22,7 @@ from models.nouns.bundle import Bundle
 from models.nouns.interactions import Interactions
 from models.nouns.span import leaving
 
-NAME = "activity_v1"
+NAME = SPEC.bundle
 #: New partners of one item that count in one stretch; a fashion must not teach more than that.
 MOST = 10
 #: Fewer new pairs than this teach no demand: then the events of late, halved every tenth of all events, stand for it.

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 from scipy import sparse
 
-from models.als import AlsConfig, AlsReverseConfig
+from models.als import REVERSE, SPEC, AlsConfig, AlsReverseConfig
 from models.als.scorer import lifted
 from models.data.pair_age import faded, half_life_days
 from models.data.training_data import TrainingData
@@ -26,13 +26,13 @@ ENOUGH = 1000
 
 def fit(data: TrainingData[AlsConfig]) -> Bundle:
     """The bundle als_v1: startups for users."""
-    return fit_als("als_v1", data.interactions, data.config, data.seed, data.threads)
+    return fit_als(SPEC.bundle, data.interactions, data.config, data.seed, data.threads)
 
 
 def fit_reverse(data: TrainingData[AlsReverseConfig]) -> Bundle:
     """The bundle als_reverse_v1: users for startups."""
     config = data.config.completed(data.table("als"))
-    return fit_als("als_reverse_v1", data.interactions.transposed(), config, data.seed, data.threads)
+    return fit_als(REVERSE.bundle, data.interactions.transposed(), config, data.seed, data.threads)
 
 
 def fit_als(name: str, interactions: Interactions, config: AlsConfig, seed: int = 42, threads: int = 1) -> Bundle:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 from scipy import sparse
 
-from models.content import ContentConfig
+from models.content import SPEC, ContentConfig
 from models.data.profile_text import MIN_PROFILES, Profiles, idf, incidence, token_lists, vocabulary
 from models.data.training_data import TrainingData
 from models.nouns.bundle import Bundle
@@ -67,7 +67,7 @@ def fit_content(
     if not len(tokens):
         told["note"] = f"no word stands in {least_profiles} profiles: nobody can be matched by content"
     arrays = {"user_vectors": people, "startup_vectors": startups, "token_vectors": token_vectors, "tokens": tokens}
-    return Bundle("content_v1", told, arrays, {"user": users_ids, "startup": startups_ids})
+    return Bundle(SPEC.bundle, told, arrays, {"user": users_ids, "startup": startups_ids})
 
 
 def unit(rows: np.ndarray) -> np.ndarray:

@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from models.ensemble import SPEC
 from models.errors import TrainingError
 from models.nouns.bundle import Bundle
 
-BLEND = "ensemble_v1"
+BLEND = SPEC.bundle
 #: Columns of `models.ensemble.scorer.learned_features`, in order.
 BLEND_FEATURES = ("als_score", "two_tower_score", "log_interaction_count", "log_account_age_days")
 

@@ -18,7 +18,7 @@ from scipy import sparse
 from models.data.pair_age import last_seen
 from models.data.training_data import TrainingData
 from models.errors import TooSparse
-from models.graph_filter import GraphFilterConfig
+from models.graph_filter import SPEC, GraphFilterConfig
 from models.nouns.bundle import Bundle
 from models.nouns.candidates import indptr_of
 from models.nouns.interactions import Interactions
@@ -43,7 +43,7 @@ class _Parts:
 def fit(data: TrainingData[GraphFilterConfig]) -> Bundle:
     """The bundle graph_filter_v1; it fades as the item neighbours do."""
     share = data.table("item_neighbours").half_life_share
-    return fit_graph_filter("graph_filter_v1", data.interactions, data.config, share, data.seed, data.threads)
+    return fit_graph_filter(SPEC.bundle, data.interactions, data.config, share, data.seed, data.threads)
 
 
 def fit_graph_filter(

@@ -18,7 +18,7 @@ from scipy import sparse
 from models.data.pair_age import last_seen, newest
 from models.data.training_data import TrainingData
 from models.errors import TooSparse
-from models.item_neighbours import NeighboursConfig, NeighboursReverseConfig
+from models.item_neighbours import REVERSE, SPEC, NeighboursConfig, NeighboursReverseConfig
 from models.nouns.bundle import Bundle
 from models.nouns.candidates import indptr_of
 from models.nouns.interactions import Interactions
@@ -33,13 +33,13 @@ HISTORY = 500
 
 def fit(data: TrainingData[NeighboursConfig]) -> Bundle:
     """The bundle item_neighbours_v1: startups by the people they share."""
-    return fit_neighbours("item_neighbours_v1", data.interactions, data.config, data.threads)
+    return fit_neighbours(SPEC.bundle, data.interactions, data.config, data.threads)
 
 
 def fit_reverse(data: TrainingData[NeighboursReverseConfig]) -> Bundle:
     """The bundle item_neighbours_reverse_v1: people by the startups they share."""
     config = data.config.completed(data.table("item_neighbours"))
-    return fit_neighbours("item_neighbours_reverse_v1", data.interactions.transposed(), config, data.threads)
+    return fit_neighbours(REVERSE.bundle, data.interactions.transposed(), config, data.threads)
 
 
 def fit_neighbours(

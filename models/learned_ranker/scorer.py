@@ -14,13 +14,14 @@ import numpy as np
 
 from models.errors import BundleCorrupt
 from models.gbdt.trees import Trees
+from models.learned_ranker import SPEC
 from models.nouns.bundle import Bundle
 from models.ranker import RankerConfig
 from models.schema import Surface
 from models.scoring.scale import log_rank
 from models.scoring.scorer import RankerAsked
 
-LEARNED = "learned_ranker_v1"
+LEARNED = SPEC.bundle
 #: Facts of everybody and the demand for them, without which it is told nothing.
 ACTIVITY = "activity_v1"
 #: Who a part of the ranker is for, and the column that tells them apart: 0 is a stranger.

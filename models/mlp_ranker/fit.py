@@ -17,13 +17,14 @@ import numpy as np
 
 from models.errors import SettingsError, TrainingError
 from models.features import FEATURES
+from models.mlp_ranker import SPEC
 from models.nouns.bundle import Bundle
 from models.ranker import RankerConfig
 
 if TYPE_CHECKING:
     import torch
 
-RANKER = "ranker_v1"
+RANKER = SPEC.bundle
 DROPOUT = 0.2
 #: One owner in so many guards against overfitting where no validation set is given (R19).
 _GUARD_SHARE = 5

@@ -9,7 +9,7 @@ from models.features import popularity
 from models.nouns.bundle import Bundle
 from models.nouns.entities import Entities
 from models.nouns.interactions import Interactions
-from models.popularity import PopularityConfig
+from models.popularity import SPEC, PopularityConfig
 from models.popularity.scorer import trending
 from models.schema import InteractionKind
 
@@ -44,4 +44,4 @@ def fit_popularity(
         "trending_days": config.trending_days,
         "trending_half_life_days": config.trending_half_life_days,
     }
-    return Bundle("popularity_v1", told, arrays, {"user": users.ids, "startup": startups.ids})
+    return Bundle(SPEC.bundle, told, arrays, {"user": users.ids, "startup": startups.ids})

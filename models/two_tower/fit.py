@@ -24,7 +24,7 @@ from models.errors import TooSparse, TrainingError
 from models.nouns.bundle import Bundle
 from models.nouns.entities import Entities
 from models.nouns.interactions import Interactions
-from models.two_tower import TwoTowerConfig
+from models.two_tower import SPEC, TwoTowerConfig
 from models.two_tower.inputs import HISTORY, WORDS, Late, Pairs, TowerInputs, Words, inputs_of, words_of
 from models.two_tower.network import (
     history_table,
@@ -40,7 +40,7 @@ from models.two_tower.network import (
 if TYPE_CHECKING:
     import torch
 
-NAME = "two_tower_v1"
+NAME = SPEC.bundle
 TEMPERATURE = 0.1
 ID_DROPOUT = 0.25
 #: The last share of the events tells when to stop; with fewer fresh pairs than WATCHED it would be a coin.

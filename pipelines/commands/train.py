@@ -10,7 +10,7 @@ from datetime import datetime
 from functools import partial
 from pathlib import Path
 
-from models import registry
+from models import als, registry
 from models.errors import DataError
 from models.setting import rules
 from models.settings import Settings
@@ -74,7 +74,7 @@ def _train(name: str, options: tuple[Option, ...], settings: Settings, args: arg
     given = {option.flat: getattr(args, option.flat) for option in options}
     settings = _with_options(settings, {flat: text for flat, text in given.items() if text is not None})
     snapshot = Snapshot.open(_snapshot(settings, args.as_of, args.data))
-    usual = settings.holdout_share if name == "als_v1" else 0.0
+    usual = settings.holdout_share if name == als.SPEC.bundle else 0.0
     split = getattr(args, "test_split", 0.0)
     share = usual if split is None else split
     report = {"test": split_test(name, snapshot, settings, share)} if share else {}

@@ -16,6 +16,7 @@ from models.nouns.catalogue import CATALOGUE, entities_of
 from models.nouns.entities import Entities
 from models.nouns.interactions import Interactions
 from models.nouns.release import Keys, Release, TrendingList
+from models.popularity import SPEC
 from models.popularity.scorer import trending
 from models.schema import Entity, InteractionKind, Surface
 from models.settings import Settings
@@ -30,7 +31,7 @@ log = logging.getLogger(__name__)
 
 def store_trending(settings: Settings, held: Lease, manifest: Release, entities: Mapping[Entity, Entities]) -> None:
     """The trending lists of a release's own cutoff, from its popularity bundle, where no newer ones are stored."""
-    arrays = Artifacts(settings).open_bundle("popularity_v1", manifest.bundles["popularity_v1"]).arrays
+    arrays = Artifacts(settings).open_bundle(SPEC.bundle, manifest.bundles[SPEC.bundle]).arrays
     heat = {e: arrays[f"{e}_trending"] for e in Entity}
     _store(settings, held, entities, heat, microseconds(parse_instant(manifest.as_of)))
 

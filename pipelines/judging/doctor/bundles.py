@@ -7,7 +7,7 @@ import urllib.error
 import urllib.request
 from typing import Any
 
-from models import registry
+from models import ensemble, registry
 from models.nouns.bundle import Bundle
 from models.recipe.needed import unserved
 from models.routing import models_of
@@ -69,7 +69,7 @@ def ensemble_halves(patient: Patient) -> Diagnosis:
     )
     figures = {
         "halves": {name: why or "opens" for name, why in halves.items()},
-        "chosen_blend": patient.opened("ensemble_v1") is not None,
+        "chosen_blend": patient.opened(ensemble.SPEC.bundle) is not None,
     }
     return answered("P04", title, bool(missing), says, _HALF, figures)
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from models import als, learned_ranker, mlp_ranker
 from models.als import ALS, ALS_REVERSE
 from models.nouns.catalogue import CATALOGUE, entities_of
 from models.nouns.release import Release
@@ -70,7 +71,7 @@ def ensemble_below(patient: Patient) -> Diagnosis:
 def founder_lists(patient: Patient) -> Diagnosis:
     """P06."""
     title = "Poor lists for founders"
-    catalogue, reverse = patient.opened(CATALOGUE), patient.opened("als_reverse_v1")
+    catalogue, reverse = patient.opened(CATALOGUE), patient.opened(als.REVERSE.bundle)
     if catalogue is None or not patient.snapshot:
         return unknown("P06", title, "there is no release to look at", _FOUNDERS)
     met = entities_of(catalogue)[Entity.STARTUP].count
@@ -105,7 +106,7 @@ def founder_lists(patient: Patient) -> Diagnosis:
 def weak_ranker(patient: Patient) -> Diagnosis:
     """P08."""
     title = "A weak ranker"
-    network, learned = patient.opened("ranker_v1"), patient.opened("learned_ranker_v1")
+    network, learned = patient.opened(mlp_ranker.SPEC.bundle), patient.opened(learned_ranker.SPEC.bundle)
     if patient.release is None:
         return unknown("P08", title, "there is no release to look at", _RANKER)
     serving = {s: (told.get("choice") or {}).get("serves") for s, told in patient.surfaces.items() if told["models"]}
