@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from models import registry
+from models.ensemble import EnsembleConfig
 from models.ensemble.scorer import Blend, settled
 from models.nouns.bundle import Bundle
 from models.recipe import open_recipe
@@ -96,7 +97,7 @@ def test_the_recipe_blends_as_recorded(holdout: Holdout) -> None:
         np.array([10.0]),
     )
 
-    semantic = Blend(Settings(blend="weighted", blend_profile="semantic"))
+    semantic = Blend(EnsembleConfig(blend="weighted", profile="semantic"))
     assert recipe.settings.blend == "auto" and recipe.blend(*column).tolist() == semantic(*column).tolist()
 
 
@@ -105,9 +106,7 @@ def test_what_was_asked_for_stands(asked_for: dict[str, object]) -> None:
     chosen = Bundle("ensemble_v1", {"blend": "rrf", "profile": ""}, {})
     settings = replace(Settings(), **asked_for)  # type: ignore[arg-type]
 
-    assert settled(registry.config("ensemble", settings), chosen).blend == asked_for.get("blend", "weighted")
-    assert settled(registry.config("ensemble", settings), chosen).blend_profile == settings.blend_profile
-    assert (
-        settled(registry.config("ensemble", Settings()), chosen).blend == "rrf"
-        and settled(registry.config("ensemble", Settings()), None).blend == "weighted"
-    )
+    config = registry.config("ensemble", settings)
+    assert settled(config, chosen).blend == asked_for.get("blend", "weighted")
+    assert settled(config, chosen).profile == config.profile
+    assert settled(EnsembleConfig(), chosen).blend == "rrf" and settled(EnsembleConfig(), None).blend == "weighted"
