@@ -13,8 +13,9 @@ import gzip
 import itertools
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -85,9 +86,11 @@ class Meetings:
     def interactions(self) -> Interactions:
         """What is learned, as events of one kind at one instant."""
         user, item = self.learned.nonzero()
-        ids = (IdMap(np.array([f"{i:036d}" for i in range(n)])) for n in self.learned.shape)
+        users, items = (IdMap(np.array([f"{i:036d}" for i in range(n)])) for n in self.learned.shape)
         kind = np.full(len(user), InteractionKind.CLICK.code, np.int8)
-        return Interactions(*ids, user.astype(np.int32), item.astype(np.int32), kind, np.zeros(len(user), np.int64))
+        return Interactions(
+            users, items, user.astype(np.int32), item.astype(np.int32), kind, np.zeros(len(user), np.int64)
+        )
 
     def batches(self) -> Iterator[Owners]:
         """Everybody who has something to be found."""
@@ -119,35 +122,26 @@ def scorers_of(
     events, count = meetings.interactions(), meetings.learned.getnnz(axis=0)
     scorers: dict[str, Scorer] = {"popular": PopularScorer(count / max(int(count.max()), 1))}
     seconds = {"popular": 0.0}
-    als = registry.config("als", settings)
-    for name, fit in {
-        "neighbours": lambda: _sparse(
-            fit_neighbours(
-                "item_neighbours_v1", events, registry.config("item_neighbours", settings), settings.train_threads
-            ),
-            ITEM_NEIGHBOURS,
-        ),
-        **{
-            f"ALS {n}": (
-                lambda n=n: _dense(
-                    fit_als("als_v1", events, replace(als, factors=n), settings.seed, settings.train_threads), events
-                )
-            )
-            for n in factors
-        },
-        "graph filter": lambda: _sparse(
-            fit_graph_filter(
-                "graph_filter_v1",
-                events,
-                registry.config("graph_filter", settings),
-                registry.config("item_neighbours", settings).half_life_share,
-                settings.seed,
-                settings.train_threads,
-                KEPT,
-            ),
-            GRAPH_FILTER,
-        ),
-    }.items():
+
+    def als(n: int) -> Scorer:
+        config = replace(registry.config("als", settings), factors=n)
+        return _dense(fit_als("als_v1", events, config, settings.seed, settings.train_threads), events)
+
+    def neighbours() -> Scorer:
+        config = registry.config("item_neighbours", settings)
+        return _sparse(fit_neighbours("item_neighbours_v1", events, config, settings.train_threads), ITEM_NEIGHBOURS)
+
+    def graph_filter() -> Scorer:
+        config, share = registry.config("graph_filter", settings), settings.neighbours_half_life_share
+        told = config, share, settings.seed, settings.train_threads, KEPT
+        return _sparse(fit_graph_filter("graph_filter_v1", events, *told), GRAPH_FILTER)
+
+    fits: dict[str, Callable[[], Scorer]] = {
+        "neighbours": neighbours,
+        **{f"ALS {n}": partial(als, n) for n in factors},
+        "graph filter": graph_filter,
+    }
+    for name, fit in fits.items():
         began = time.perf_counter()
         scorers[name] = fit()
         seconds[name] = time.perf_counter() - began

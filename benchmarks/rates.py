@@ -107,7 +107,7 @@ def _plain_chain(
     client: Any = connect(settings)
     key = Keys("benchmark").lists("chain", recipe.surface)
     what = {
-        "sources": [s.value for s in recipe.scorers],
+        "sources": [s.name for s in recipe.scorers],
         "ranker": "rules",
         "blend": settings.blend,
         "depth": settings.depth,

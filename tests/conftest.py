@@ -6,14 +6,14 @@ import shutil
 import tempfile
 import uuid
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import hypothesis
-import psycopg2
 import pytest
 import redis
 
+import tests.databases as databases
+from models.nouns.release import Keys
 from models.settings import Secret, Settings
 from pipelines.local.servers import servers
 
@@ -41,8 +41,7 @@ def template_database(server_settings: Settings) -> str:
     """The name of a database that was migrated once; tests copy it."""
     from pipelines.postgres import engine, migrate
 
-    _execute(server_settings, f"CREATE DATABASE {TEMPLATE}")
-    migrated = engine(_with_database(server_settings, TEMPLATE))
+    migrated = engine(databases.create(server_settings, TEMPLATE))
     migrate(migrated)
     migrated.dispose()  # a database in use cannot be copied
     return TEMPLATE
@@ -52,9 +51,8 @@ def template_database(server_settings: Settings) -> str:
 def database(server_settings: Settings, template_database: str) -> Iterator[str]:
     """The URL of a fresh, migrated, empty database."""
     name = f"test_{uuid.uuid4().hex[:12]}"
-    _execute(server_settings, f"CREATE DATABASE {name} TEMPLATE {template_database}")
-    yield _with_database(server_settings, name).database_url.reveal()
-    _execute(server_settings, f"DROP DATABASE {name} WITH (FORCE)")
+    yield databases.create(server_settings, name, template_database).database_url.reveal()
+    databases.drop(server_settings, name)
 
 
 @pytest.fixture
@@ -77,16 +75,13 @@ def settings(tmp_path: Path, database: str, redis_url: str) -> Settings:
     )
 
 
-def _with_database(settings: Settings, name: str) -> Settings:
-    server = settings.database_url.reveal().rpartition("/")[0]
-    return replace(settings, database_url=Secret(f"{server}/{name}"))
+@pytest.fixture
+def client(settings: Settings) -> Iterator[redis.Redis]:
+    """The test's Redis, asked directly."""
+    with redis.Redis.from_url(settings.redis_url.reveal()) as client:
+        yield client
 
 
-def _execute(settings: Settings, statement: str) -> None:
-    connection = psycopg2.connect(settings.database_url.reveal())
-    try:
-        connection.autocommit = True
-        with connection.cursor() as cursor:
-            cursor.execute(statement)
-    finally:
-        connection.close()
+@pytest.fixture
+def keys(settings: Settings) -> Keys:
+    return Keys(settings.namespace)

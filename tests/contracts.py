@@ -127,5 +127,5 @@ class ScorerContract:
 
     def test_types(self, scorer: Scorer, owners: Owners) -> None:
         found = scorer.propose(owners, self.K)
-        assert (found.indptr.dtype, found.item.dtype, found.score.dtype) == (np.int64, np.int32, np.float32)
+        assert [a.dtype.name for a in (found.indptr, found.item, found.score)] == ["int64", "int32", "float32"]
         assert len(found) == len(owners) and scorer.score(owners, all_pairs(owners)).dtype == np.float32

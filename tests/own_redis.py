@@ -40,7 +40,7 @@ def own_redis(**configuration: object) -> Iterator[OwnRedis]:
         )
         client = redis.Redis(port=port)
         try:
-            _until_it_answers(client, process)
+            until_it_answers(client, process)
             yield OwnRedis(port, client)
         finally:
             client.close()
@@ -48,7 +48,7 @@ def own_redis(**configuration: object) -> Iterator[OwnRedis]:
             process.wait(timeout=10)
 
 
-def _until_it_answers(client: redis.Redis, process: subprocess.Popen[bytes]) -> None:
+def until_it_answers(client: redis.Redis, process: subprocess.Popen[bytes]) -> None:
     end = time.monotonic() + 20
     while True:
         try:

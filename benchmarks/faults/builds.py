@@ -157,7 +157,7 @@ def suffered(found: Place, name: str, as_of: datetime, rng: random.Random) -> Ou
     seconds = time.monotonic() - started
     release = released(found, as_of)
     left = connect(found.settings).scard(f"{found.settings.namespace}:loading")
-    return Outcome(done, state, told(found, run), release, in_peace(found, as_of), int(left), seconds)  # type: ignore[arg-type]
+    return Outcome(done, state, told(found, run), release, in_peace(found, as_of), int(left), seconds)
 
 
 def trigger(found: Place, run: str, as_of: datetime) -> None:

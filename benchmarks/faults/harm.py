@@ -77,7 +77,7 @@ def cut_export(settings: Settings, hold_s: float) -> str:
 def kill_redis_while_loading(home: Settings, settings: Settings) -> str:
     """Kill Redis the moment a publisher has begun to load a release, and start it again."""
     client, loading = connect(settings), f"{settings.namespace}:loading"
-    pid = int(client.info("server")["process_id"])  # type: ignore[index]
+    pid = int(client.info("server")["process_id"])
     deadline = time.monotonic() + PATIENCE_S
     while time.monotonic() < deadline:
         if client.scard(loading):

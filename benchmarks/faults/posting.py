@@ -60,6 +60,11 @@ def active(found: Town, days: int, pairs: int) -> list[int]:
     return held
 
 
+def _of_strangers(at: datetime) -> Event:
+    event, user, startup = (str(uuid.uuid4()) for _ in range(3))
+    return Event(event, user, startup, EventKind.DISMISS, at)
+
+
 def forged(settings: Settings) -> tuple[int, int, int]:
     """Events of strangers that one caller could post, the bytes of their hashes, and the bytes that it may claim."""
     client, cache, taken = (
@@ -71,7 +76,7 @@ def forged(settings: Settings) -> tuple[int, int, int]:
     try:
         while True:
             now = datetime.now(UTC)
-            events = [Event(*(str(uuid.uuid4()) for _ in range(3)), EventKind.DISMISS, now) for _ in range(200)]
+            events = [_of_strangers(now) for _ in range(200)]
             cache.post("forger", events, cache.now())
             taken += len(events)
     except TooManyEvents:

@@ -89,7 +89,8 @@ class Client:
     """One kept connection to a reader, opened anew whenever it breaks."""
 
     def __init__(self, port: int) -> None:
-        self._port, self._wire = port, None
+        self._port = port
+        self._wire: socket.socket | None = None
 
     def ask(self, request: bytes) -> tuple[int, bytes, float]:
         """Status, body and seconds; status 0 where the connection broke, -1 where nothing came in PATIENCE_S."""

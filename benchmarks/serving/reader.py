@@ -39,6 +39,7 @@ from models.two_tower import TWO_TOWER
 from pipelines.artifacts import Artifacts
 from pipelines.local.airflow_process import child_environment
 from pipelines.local.servers import servers
+from pipelines.release.cache import text
 from pipelines.release.publish import publish_release
 from pipelines.release.store import store_release
 from pipelines.runs.run import microseconds
@@ -107,16 +108,16 @@ def table(found: dict[str, list[list[float]]], seconds: float) -> str:
 def load(port: int, paths: list[str], seconds: float) -> list[float]:
     """Seconds of every answer that came within the time. Raises RuntimeError on any status but 200."""
     asked = [f"GET {p.replace(' ', '%20')} HTTP/1.1\r\nHost: x\r\n\r\n".encode() for p in paths]
-    chooser, took, n = selectors.DefaultSelector(), [], 0
+    chooser, took, n = selectors.DefaultSelector(), list[float](), 0
     for _ in range(CONNECTIONS):
         wire = socket.create_connection(("127.0.0.1", port))
         wire.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        chooser.register(wire, selectors.EVENT_READ, [time.perf_counter(), b""])
+        chooser.register(wire, selectors.EVENT_READ, (wire, [time.perf_counter(), b""]))
         wire.sendall(asked[(n := n + 1) % len(asked)])
     end = time.perf_counter() + seconds
     while time.perf_counter() < end:
         for key, _ in chooser.select(1):
-            state, wire = key.data, key.fileobj
+            wire, state = key.data
             state[1] += wire.recv(65536)
             if complete(state[1]):
                 now = time.perf_counter()
@@ -124,7 +125,7 @@ def load(port: int, paths: list[str], seconds: float) -> list[float]:
                 state[:] = [now, b""]
                 wire.sendall(asked[(n := n + 1) % len(asked)])
     for key in list(chooser.get_map().values()):
-        key.fileobj.close()
+        key.data[0].close()
     if not took:
         raise RuntimeError(f"nothing was answered within {seconds} s: {paths[0]}")
     return took
@@ -142,10 +143,10 @@ def complete(answer: bytes) -> bool:
 
 def hget(settings: Settings, owners: list[str], seconds: float) -> list[float]:
     """Seconds of every HGET of a stored list."""
-    took, fields = [], [uuid.UUID(o).bytes for o in owners]
+    took, fields = list[float](), [uuid.UUID(o).bytes for o in owners]
     with redis.Redis.from_url(settings.redis_url.reveal()) as client:
         keys = Keys(settings.namespace)
-        key = keys.lists(client.get(keys.current).decode(), SURFACE)
+        key = keys.lists(text(client.get(keys.current)), SURFACE)
         end = now = time.perf_counter()
         end += seconds
         while now < end:

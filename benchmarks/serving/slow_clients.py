@@ -71,8 +71,8 @@ class Crowd:
     def __exit__(self, *_: object) -> None:
         self._stop.set()
         self._thread.join()
-        for wire in [*(key.fileobj for key in self._chooser.get_map().values()), *self._unread]:
-            wire.close()  # type: ignore[union-attr]
+        for wire in [*(key.data[0] for key in self._chooser.get_map().values()), *self._unread]:
+            wire.close()
 
     def _open(self, kind: str, sent: bytes) -> None:
         wire = socket.create_connection(("127.0.0.1", self._port), timeout=30)
@@ -85,7 +85,7 @@ class Crowd:
         if kind == "never reading":
             self._unread.append(wire)
         else:
-            self._chooser.register(wire, selectors.EVENT_READ, (kind, sent))
+            self._chooser.register(wire, selectors.EVENT_READ, (wire, kind, sent))
 
     def _hold(self) -> None:
         due = time.monotonic() + STEP_S
@@ -99,14 +99,15 @@ class Crowd:
 
     def _look(self, key: selectors.SelectorKey) -> None:
         """Read what came; where the server has closed, that connection is gone."""
+        wire, kind, sent = key.data
         try:
-            closed = not key.fileobj.recv(65536)  # type: ignore[union-attr]
+            closed = not wire.recv(65536)
         except OSError:
             closed = True
         if closed:
-            self._chooser.unregister(key.fileobj)
-            key.fileobj.close()  # type: ignore[union-attr]
-            self._left.append(key.data)
+            self._chooser.unregister(wire)
+            wire.close()
+            self._left.append((kind, sent))
 
     def _come_back(self) -> None:
         left, self._left = self._left, []
@@ -116,9 +117,10 @@ class Crowd:
 
     def _drip(self) -> None:
         for key in list(self._chooser.get_map().values()):
-            if key.data[0].startswith("dripping"):
+            wire, kind, _ = key.data
+            if kind.startswith("dripping"):
                 with suppress(OSError):
-                    key.fileobj.send(b"a")  # type: ignore[union-attr]
+                    wire.send(b"a")
 
 
 def main() -> int:

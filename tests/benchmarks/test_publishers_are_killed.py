@@ -12,6 +12,7 @@ from benchmarks.faults import publishers
 from benchmarks.faults.publishers import Outcome, Town, run
 from models.settings import Settings
 from pipelines.release.lease import Lease
+from tests.stored import text
 
 
 @pytest.fixture
@@ -34,7 +35,7 @@ def test_a_publisher_killed_or_stopped_at_any_moment_harms_nobody(town: Town) ->
 def test_the_run_notices_what_it_is_there_for(town: Town) -> None:
     """A check that cannot fail is a defect: harm is done by hand, and counted."""
     outcome, client, keys = Outcome(), town.client, town.keys
-    live = client.get(keys.current).decode()
+    live = text(client, keys.current)
     client.set(f"{town.settings.namespace}:release:nobody", "x")
     client.delete(keys.manifest(live))
     assert town.keys_off() == (1, 1)
@@ -48,7 +49,7 @@ def test_the_run_notices_what_it_is_there_for(town: Town) -> None:
     assert outcome.partial == outcome.reads and outcome.mixed == 0
 
     before = town.picture()
-    late = Lease(client, keys, client.get(keys.fence).decode())
+    late = Lease(client, keys, text(client, keys.fence))
     late.write("SET", [keys.manifest(live)], "anything")
     assert town.picture() != before
 

@@ -6,10 +6,12 @@ import json
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import pytest
 
+import tests.waiting as waiting
 from models.settings import Settings
 from pipelines.local import marketplace
 from pipelines.local.airflow_api import AirflowApi
@@ -39,17 +41,20 @@ def operator(browser: Chromium, up: Settings) -> Chromium:
 
 
 def until(question: Callable[[], Any], patience_s: float = PATIENCE_S) -> Any:
-    deadline = time.monotonic() + patience_s
-    while not (answer := question()):
-        assert time.monotonic() < deadline, f"not so after {patience_s:.0f} s"
-        time.sleep(1.0)
-    return answer
+    return waiting.until(question, patience_s, pause=1.0)
 
 
 def click(browser: Chromium, script: str) -> None:
     """Click what a JavaScript expression finds, once it is there."""
     until(lambda: browser.ask(f"(() => {{ const e = {script}; if (!e) return false; e.click(); return true; }})()"), 30)
     time.sleep(0.7)  # the page moves
+
+
+def days_ago(up: Settings, days: int) -> datetime:
+    """A midnight before the newest event."""
+    newest = marketplace.newest(up)
+    assert newest is not None
+    return (newest - timedelta(days=days)).replace(hour=0, minute=0, second=0, microsecond=0)
 
 
 def press(browser: Chromium, key: str) -> None:
@@ -64,7 +69,7 @@ def pick(browser: Chromium, place: int, moment: datetime) -> None:
     click(browser, f"document.querySelectorAll('[role=dialog] [data-testid=datetime-input]')[{place}]")
     for hint, text in (("YYYY/MM/DD", f"{moment:%Y/%m/%d}"), ("HH:mm", f"{moment:%H:%M}")):
         field = f"[...document.querySelectorAll('input[placeholder=\"{hint}\"]')].at(-1)"
-        until(lambda field=field: browser.ask(f"{field} !== undefined"), 20)
+        until(partial(browser.ask, f"{field} !== undefined"), 20)
         browser.ask(f"{field}.focus(), {field}.select()")
         browser.tell("Input.insertText", text=text)
         press(browser, "Enter")
@@ -109,7 +114,7 @@ def triggered(api: AirflowApi, before: dict[str, Any]) -> str:
 
 
 def test_a_build_with_a_date_then_one_of_its_shards_cleared(operator: Chromium, up: Settings, api: AirflowApi) -> None:
-    as_of = (marketplace.newest(up) - timedelta(days=20)).replace(hour=0, minute=0, second=0, microsecond=0)
+    as_of = days_ago(up, 20)
     live, before = current_release(up), runs(api, "manual")
     open_trigger(operator)
     pick(operator, 1, as_of)
@@ -161,7 +166,7 @@ def test_a_build_without_a_date_is_as_of_the_present(operator: Chromium, up: Set
 
 
 def test_three_days_backfilled_leave_the_live_lists_alone(operator: Chromium, up: Settings, api: AirflowApi) -> None:
-    first = (marketplace.newest(up) - timedelta(days=40)).replace(hour=0, minute=0, second=0, microsecond=0)
+    first = days_ago(up, 40)
     before, live = runs(api, "backfill"), current_release(up)
     open_trigger(operator)
     labels = "[...document.querySelectorAll('[role=dialog] label')]"

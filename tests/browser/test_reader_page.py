@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 import urllib.request
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -20,6 +21,10 @@ pytestmark = pytest.mark.browser
 def asked(up: Settings, path: str) -> Any:
     with urllib.request.urlopen(f"{reader_address(up)}{path}", timeout=30) as answer:
         return json.load(answer)
+
+
+def saying(sentence: str) -> Callable[[str], bool]:
+    return lambda text: sentence in text
 
 
 def shown(browser: Chromium) -> list[str]:
@@ -49,7 +54,7 @@ def test_a_list_and_a_missing_startup_are_explained(browser: Chromium, up: Setti
         browser.type_into("#item", item)
         browser.ask("document.querySelector('#why button').click()")
         sentence = "is in the list, at place 2" if item == expected[1] else "is not in the list: "
-        browser.wait_for(lambda text, sentence=sentence: sentence in text)
+        browser.wait_for(saying(sentence))
     browser.picture(up.home / "pictures" / "page-why.png")
     assert browser.ask("document.getElementById('trouble').hidden")
 

@@ -99,7 +99,9 @@ def test_it_is_scheduled_daily_at_two_with_an_interval_and_never_catches_up(buil
     stored = DagSerialization.from_dict(DagSerialization.to_dict(build))
     assert isinstance(stored, SerializedDAG)
     runs = list(stored.iter_dagrun_infos_between(datetime(2024, 5, 1, tzinfo=UTC), datetime(2024, 5, 3, tzinfo=UTC)))
-    assert [r.data_interval.end for r in runs] == [datetime(2024, 5, day, 2, tzinfo=UTC) for day in (2, 3)]
+    assert [r.data_interval and r.data_interval.end for r in runs] == [
+        datetime(2024, 5, day, 2, tzinfo=UTC) for day in (2, 3)
+    ]
     assert build.catchup is False
 
 

@@ -39,13 +39,14 @@ def context(
 def test_equal_errors_of_a_run_are_one_matter_and_others_are_not(told: list[notices.Notice]) -> None:
     from matchbook_tasks.notify import task_failed
 
-    for error, more in (
+    cases: list[tuple[Exception | None, dict[str, Any]]] = [
         (DataError("first\nsecond"), {}),
         (DataError("other"), {}),
         (BundleCorrupt("x"), {}),
         (DataError("again"), {"cleared": 1}),
         (None, {}),
-    ):
+    ]
+    for error, more in cases:
         task_failed(context(error, **more))
     first, same, another, cleared, killed = told
     assert first.matter == same.matter and len({n.matter for n in (first, another, cleared, killed)}) == 4

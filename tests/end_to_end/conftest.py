@@ -79,6 +79,9 @@ class House:
         return done.stdout
 
 
+Patiently = Callable[..., Any]
+
+
 @pytest.fixture(scope="module")
 def house() -> Iterator[House]:
     """The tiny marketplace loaded, Airflow healthy with its pools, the reader up; nothing built yet."""
@@ -121,7 +124,7 @@ def _furnished(ready: Settings, home: Path) -> Iterator[House]:
 
 
 @pytest.fixture(scope="session")
-def patiently() -> Callable[..., Any]:
+def patiently() -> Patiently:
     """Wait until a question has a true answer and return it; `house.alive()` between the questions."""
     import time
 

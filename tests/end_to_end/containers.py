@@ -8,15 +8,16 @@ import shutil
 import signal
 import subprocess
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from tests.end_to_end import stand_ins
 from tests.house.tree import ROOT, tracked
+from tests.waiting import until
 
 PATIENCE_S = 420.0  # of containers that become healthy, on a machine that does much else
 
@@ -127,7 +128,7 @@ class Project:
 
     def wait_until_healthy(self, *services: str) -> None:
         for service in services:
-            until(lambda service=service: self.healthy(service), PATIENCE_S, lambda service=service: self.log(service))
+            until(partial(self.healthy, service), PATIENCE_S, partial(self.log, service))
 
     def healthy(self, service: str) -> bool:
         state = self.inspect(service)["State"]
@@ -183,15 +184,6 @@ def _pulled(image: str) -> bool:
         return run(["docker", "pull", "--quiet", image], check=False, timeout=300).returncode == 0
     except subprocess.TimeoutExpired:
         return False
-
-
-def until(question: Any, seconds: float, told: Any = lambda: "") -> Any:
-    """Wait until a question has a true answer and return it."""
-    deadline = time.monotonic() + seconds
-    while not (answer := question()):
-        assert time.monotonic() < deadline, f"still waiting after {seconds:.0f} s\n{told()}"
-        time.sleep(0.5)
-    return answer
 
 
 def run(words: list[Any], check: bool = True, **more: Any) -> subprocess.CompletedProcess[str]:

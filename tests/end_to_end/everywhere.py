@@ -12,11 +12,14 @@ import zlib
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 import psycopg2
 import pyarrow.parquet as pq
 import redis
+
+from tests.stored import cells, entries, value
 
 #: Where the embedded servers keep their pages and logs of writes: what they answer is asked instead.
 SERVERS = ("postgres", "redis", "binaries", "valkey-server")
@@ -77,15 +80,15 @@ def _keys(wanted: Wanted, url: str) -> Iterator[str]:
 def _parts(client: redis.Redis, key: bytes) -> list[bytes]:
     kind = client.type(key)
     if kind == b"string":
-        return [client.get(key) or b""]
+        return [value(client, key)]
     if kind == b"hash":
-        return [part for pair in client.hgetall(key).items() for part in pair]
+        return [part for pair in cells(client, key).items() for part in pair]
     if kind == b"stream":
         groups = [part for g in client.xinfo_groups(key) for part in (json.dumps(str(g)).encode(),)]
-        return groups + [part for _, f in client.xrange(key) for pair in f.items() for part in pair]
-    if kind == b"set":
-        return list(client.smembers(key))
-    return list(client.zrange(key, 0, -1) if kind == b"zset" else client.lrange(key, 0, -1))
+        return groups + [part for f in entries(client, key) for pair in f.items() for part in pair]
+    members: list[Any] = list(client.smembers(key)) if kind == b"set" else []
+    members += client.zrange(key, 0, -1) if kind == b"zset" else []
+    return members + (client.lrange(key, 0, -1) if kind == b"list" else [])
 
 
 def _tables(wanted: Wanted, url: str) -> Iterator[str]:

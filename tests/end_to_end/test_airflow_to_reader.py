@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import http.client
 import json
-from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -12,6 +11,7 @@ import pytest
 
 from pipelines.local.builds import DAG, begin, follow
 from pipelines.release.history import current_release, list_releases, promote
+from tests.end_to_end.conftest import House, Patiently
 from tests.tiny_marketplace import AFTER_ALL, NEWEST, identity
 
 FIRST = "first build"
@@ -21,10 +21,9 @@ SURFACES = {
     "developers/for-startup": identity("startup", 1),
     "investors/for-startup": identity("startup", 2),
 }
-Patiently = Callable[..., Any]
 
 
-def answer(house: Any, path: str) -> tuple[int, Any]:
+def answer(house: House, path: str) -> tuple[int, Any]:
     connection = http.client.HTTPConnection("127.0.0.1", house.settings.reader_port, timeout=10)
     try:
         connection.request("GET", path)
@@ -34,21 +33,21 @@ def answer(house: Any, path: str) -> tuple[int, Any]:
         connection.close()
 
 
-def runs(house: Any, kind: str) -> list[dict[str, Any]]:
+def runs(house: House, kind: str) -> list[dict[str, Any]]:
     return list(house.api._ask("GET", f"/api/v2/dags/{DAG}/dagRuns?run_type={kind}&limit=50")["dag_runs"])
 
 
-def over(house: Any, kind: str, count: int) -> list[dict[str, Any]]:
+def over(house: House, kind: str, count: int) -> list[dict[str, Any]]:
     found = runs(house, kind)
     return found if len(found) >= count and all(r["state"] in ("success", "failed") for r in found) else []
 
 
-def returned(house: Any, run: str, task: str, map_index: int = -1) -> Any:
+def returned(house: House, run: str, task: str, map_index: int = -1) -> Any:
     path = f"/api/v2/dags/{DAG}/dagRuns/{run}/taskInstances/{task}/xcomEntries/return_value?map_index={map_index}"
     return house.api._ask("GET", path)["value"]
 
 
-def shard_tries(house: Any, run: str) -> dict[int, tuple[int, str]]:
+def shard_tries(house: House, run: str) -> dict[int, tuple[int, str]]:
     return {
         t["map_index"]: (t["try_number"], t["state"])
         for t in house.api.task_instances(DAG, run)
@@ -57,7 +56,7 @@ def shard_tries(house: Any, run: str) -> dict[int, tuple[int, str]]:
 
 
 @pytest.fixture(scope="module")
-def first(house: Any) -> str:
+def first(house: House) -> str:
     """The run id of the first build, which went well; the DAG is on, as `make up` leaves it."""
     run = begin(house.api, AFTER_ALL)
     told: list[str] = []
@@ -65,7 +64,7 @@ def first(house: Any) -> str:
     return run
 
 
-def test_the_first_build_is_live_and_served_on_every_surface(house: Any, first: str, patiently: Patiently) -> None:
+def test_the_first_build_is_live_and_served_on_every_surface(house: House, first: str, patiently: Patiently) -> None:
     live = returned(house, first, "release.assemble")["release"]
     assert current_release(house.settings) == live
     assert returned(house, first, "prepare.choose_cutoff")["as_of"] == AFTER_ALL.isoformat()
@@ -79,7 +78,7 @@ def test_the_first_build_is_live_and_served_on_every_surface(house: Any, first: 
         assert items and len(set(items)) == len(items)
 
 
-def test_a_scheduled_run_of_today_finds_nothing_new_and_says_so(house: Any, first: str, patiently: Patiently) -> None:
+def test_a_scheduled_run_of_today_finds_nothing_new_and_says_so(house: House, first: str, patiently: Patiently) -> None:
     live = current_release(house.settings)
     run = patiently(house, lambda: over(house, "scheduled", 1))[0]
     states = {t["task_id"]: t["state"] for t in house.api.task_instances(DAG, run["dag_run_id"])}
@@ -91,7 +90,7 @@ def test_a_scheduled_run_of_today_finds_nothing_new_and_says_so(house: Any, firs
 
 
 def test_three_days_backfilled_at_once_leave_the_live_release_alone(
-    house: Any, first: str, patiently: Patiently
+    house: House, first: str, patiently: Patiently
 ) -> None:
     live = current_release(house.settings)
     house.airflow(
@@ -132,7 +131,7 @@ def test_three_days_backfilled_at_once_leave_the_live_release_alone(
 
 
 def test_a_cleared_shard_alone_runs_again_and_makes_the_same_lists(
-    house: Any, first: str, patiently: Patiently
+    house: House, first: str, patiently: Patiently
 ) -> None:
     before = shard_tries(house, first)
     digest = returned(house, first, "score.score_shard", 1)

@@ -24,8 +24,9 @@ import yaml
 
 from tests.end_to_end import containers
 from tests.end_to_end.conftest import free_ports
-from tests.end_to_end.containers import Project, run, until
+from tests.end_to_end.containers import Project, run
 from tests.tiny_marketplace import identity, write_tiny_marketplace
+from tests.waiting import until
 
 pytestmark = [pytest.mark.compose, pytest.mark.skipif(bool(containers.lacking()), reason=containers.lacking())]
 AIRFLOW = ("airflow-api-server", "airflow-scheduler", "airflow-dag-processor", "airflow-triggerer")
@@ -216,14 +217,14 @@ def test_each_part_logs_in_as_itself_and_may_do_no_more(project: Project) -> Non
     assert "matchbook_owner" not in _psql(
         project, "matchbook_reader", "READER", "matchbook", "SELECT rolname FROM pg_roles WHERE rolsuper"
     )
-    for user, words in (
+    for user, asked in (
         ("reader", ("set", "matchbook:current", "x")),
         ("reader", ("flushall",)),
         ("reader", ("get", "matchbook-tasks:x")),
         ("celery", ("get", "matchbook:current")),
         ("pipeline", ("config", "get", "*")),
     ):
-        assert "NOPERM" in _redis(project, user, env[f"REDIS_{user.upper()}_PASSWORD"], *words), (user, words)
+        assert "NOPERM" in _redis(project, user, env[f"REDIS_{user.upper()}_PASSWORD"], *asked), (user, asked)
     assert "NOAUTH" in _redis(project, "default", "", "ping")
 
 

@@ -17,17 +17,18 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import psycopg2
 import pytest
 import redis
 import yaml
 
-from models.nouns.interactions import Event, EventKind
-from models.schema import Entity, Surface
+import tests.databases as databases
+from models.nouns.interactions import Event
+from models.schema import Entity, EventKind, Surface
 from models.settings import Settings
 from pipelines.local.redis_server import _installed
 from serving.doors.cache import Cache
 from tests.end_to_end.conftest import free_ports
+from tests.own_redis import until_it_answers
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 SERVICES: dict[str, dict[str, Any]] = yaml.safe_load((CHECKOUT / "docker-compose.yml").read_text())["services"]
@@ -195,7 +196,7 @@ def users_of_redis(tmp_path: Path) -> Iterator[tuple[int, dict[str, str]]]:
     )
     try:
         with redis.Redis(port=port, username="reader", password=passwords["reader"]) as reader:
-            _until_it_answers(reader, server)
+            until_it_answers(reader, server)
         yield port, passwords
     finally:
         server.terminate()
@@ -221,7 +222,8 @@ def test_redis_lets_each_in_with_its_own_password_and_to_its_own_keys(
         with pytest.raises(redis.exceptions.NoPermissionError):
             friend.flushall()
         friend.close()
-    for stranger in ({}, {"username": "reader", "password": passwords["pipeline"]}):
+    strangers: list[dict[str, Any]] = [{}, {"username": "reader", "password": passwords["pipeline"]}]
+    for stranger in strangers:
         with redis.Redis(port=port, **stranger) as client, pytest.raises(redis.AuthenticationError):
             client.ping()
     users = tmp_path / "users.acl"
@@ -260,32 +262,11 @@ def test_the_reader_may_do_with_redis_all_that_it_does(users_of_redis: tuple[int
     for question in asked.values():
         question()
     with redis.Redis(port=port, username="pipeline", password=passwords["pipeline"]) as client:
-        assert client.execute_command("ACL", "LOG") == [], "Redis refused the reader something"
+        assert client.acl_log() == [], "Redis refused the reader something"
     cache.close()
-
-
-def _until_it_answers(client: redis.Redis, server: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + 20
-    while True:
-        try:
-            assert client.ping()
-            return
-        except redis.ConnectionError:
-            assert time.monotonic() < deadline and server.poll() is None
-            time.sleep(0.05)
 
 
 def _new_airflow_database(settings: Settings) -> None:
     """As the file makes it, in place of the one that every embedded server has from its birth."""
-    _execute(settings, "DROP DATABASE IF EXISTS airflow WITH (FORCE)")
-    _execute(settings, "CREATE DATABASE airflow")
-
-
-def _execute(settings: Settings, statement: str) -> None:
-    connection = psycopg2.connect(settings.database_url.reveal())
-    try:
-        connection.autocommit = True
-        with connection.cursor() as cursor:
-            cursor.execute(statement)
-    finally:
-        connection.close()
+    databases.drop(settings, "airflow")
+    databases.create(settings, "airflow")

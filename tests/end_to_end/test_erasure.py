@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import http.client
 import json
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,9 @@ from pipelines.commands.build import run_build
 from pipelines.local.airflow_process import airflow_environment
 from pipelines.release.history import current_release, retire
 from pipelines.release.since.drain import drain_events
+from tests.end_to_end.conftest import House, Patiently
 from tests.end_to_end.everywhere import Wanted, everywhere
+from tests.stored import append, entries
 from tests.tiny_marketplace import AFTER_ALL, identity
 
 DAG, OTHER_DAG = "erase_person", "retire_old_artifacts"
@@ -31,10 +32,9 @@ PEOPLE = (KNOWN, NEW)
 LISTS = f"/api/recommendations/{Surface.STARTUPS_FOR_DEVELOPER}"
 OTHER, STARTUP = identity("user", 9), identity("startup", 4)
 PLATFORM = ("users", "startups", "user_interactions")
-Patiently = Callable[..., Any]
 
 
-def ask(house: Any, method: str, path: str, body: Any = None) -> tuple[int, Any]:
+def ask(house: House, method: str, path: str, body: Any = None) -> tuple[int, Any]:
     connection = http.client.HTTPConnection("127.0.0.1", house.settings.reader_port, timeout=30)
     try:
         connection.request(method, path, body and json.dumps(body), {"Content-Type": "application/json"})
@@ -44,7 +44,7 @@ def ask(house: Any, method: str, path: str, body: Any = None) -> tuple[int, Any]
         connection.close()
 
 
-def metadata(house: Any) -> str:
+def metadata(house: House) -> str:
     return airflow_environment(house.settings)["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"]
 
 
@@ -55,7 +55,7 @@ def change(url: str, statement: str, *values: object) -> None:
     connection.close()
 
 
-def sought(house: Any, id: str) -> list[str]:
+def sought(house: House, id: str) -> list[str]:
     databases = [house.settings.database_url.reveal(), metadata(house)]
     return everywhere(Wanted(id), house.settings.home, house.settings.redis_url.reveal(), databases)
 
@@ -69,14 +69,14 @@ def event(number: int, kind: str, user: str, **more: Any) -> dict[str, Any]:
     return {"event_id": f"{user}-{number}", "user_id": user, "startup_id": STARTUP, "type": kind, **more}
 
 
-def ended(house: Any, patiently: Patiently, run: str, dag: str = DAG) -> str:
+def ended(house: House, patiently: Patiently, run: str, dag: str = DAG) -> str:
     """How a run ended; where it failed, with the last words of its tasks."""
     state = str(patiently(house, lambda: (s := house.api.run_state(dag, run)) in ("success", "failed") and s, 300))
     tasks = house.api.task_instances(dag, run) if state == "failed" else []
     return "\n".join([state, *(line for t in tasks for line in house.api.log_of(dag, run, t)[-6:])])
 
 
-def erase_through_airflow(house: Any, patiently: Patiently, id: str, run: str) -> str:
+def erase_through_airflow(house: House, patiently: Patiently, id: str, run: str) -> str:
     house.api._ask(
         "POST",
         f"/api/v2/dags/{DAG}/dagRuns",
@@ -86,7 +86,7 @@ def erase_through_airflow(house: Any, patiently: Patiently, id: str, run: str) -
 
 
 @pytest.fixture(scope="module")
-def planted(house: Any, patiently: Patiently) -> Any:
+def planted(house: House, patiently: Patiently) -> House:
     """Rows of the platform, broken ones too, before the build; all else after it."""
     settings, database = house.settings, house.settings.database_url.reveal()
     change(
@@ -115,7 +115,7 @@ def planted(house: Any, patiently: Patiently) -> Any:
     return house
 
 
-def _ask_for_them(house: Any) -> None:
+def _ask_for_them(house: House) -> None:
     for surface in Surface:
         if surface.owner is Entity.USER:
             for id in PEOPLE:
@@ -123,7 +123,7 @@ def _ask_for_them(house: Any) -> None:
                     assert ask(house, "GET", f"/api/recommendations/{surface}/{id}")[0] == http.client.OK
 
 
-def _post_of_them(house: Any) -> None:
+def _post_of_them(house: House) -> None:
     for id in PEOPLE:
         listed = ask(house, "GET", f"{LISTS}/{id}")[1]
         events = [event(n, kind, id) for n, kind in enumerate(EventKind)]
@@ -151,12 +151,12 @@ def _leave_files(home: Path, staging: Path) -> None:
     (folder / "attempt=1.log").write_text("done\n")
 
 
-def test_the_search_finds_what_is_planted_in_every_kind_of_place(planted: Any) -> None:
+def test_the_search_finds_what_is_planted_in_every_kind_of_place(planted: House) -> None:
     for id in PEOPLE:
         places = ours(sought(planted, id))
         kinds = {p.split()[0] for p in places}
         assert {"redis", "matchbook", "airflow"} <= kinds, places
-    places = "\n".join(ours(sought(planted, KNOWN)))
+    known = "\n".join(ours(sought(planted, KNOWN)))
     for expected in (
         "users.parquet",
         "rejected.parquet",
@@ -177,12 +177,12 @@ def test_the_search_finds_what_is_planted_in_every_kind_of_place(planted: Any) -
         "public.log",
         "dag_run_note",
     ):
-        assert expected in places, f"nothing planted in {expected}:\n{places}"
+        assert expected in known, f"nothing planted in {expected}:\n{known}"
     assert any(":live:" in p for p in sought(planted, NEW)), "a live list of the newcomer"
 
 
 def test_erased_through_airflow_nothing_is_left_after_later_events_and_a_new_build(
-    planted: Any, patiently: Patiently
+    planted: House, patiently: Patiently
 ) -> None:
     house, settings = planted, planted.settings
     for n, id in enumerate(PEOPLE):
@@ -209,7 +209,7 @@ def test_erased_through_airflow_nothing_is_left_after_later_events_and_a_new_bui
     assert [sought(house, id) for id in PEOPLE] == [[], []]
 
 
-def _later_events(house: Any, patiently: Patiently) -> None:
+def _later_events(house: House, patiently: Patiently) -> None:
     """The platform goes on posting and asking; an old reader lets one event through."""
     client, keys = redis.Redis.from_url(house.settings.redis_url.reveal()), Keys(house.settings.namespace)
     patiently(house, lambda: all(ask(house, "GET", f"{LISTS}/{id}")[1]["known"] is False for id in PEOPLE * 6), 15)
@@ -222,11 +222,11 @@ def _later_events(house: Any, patiently: Patiently) -> None:
         assert (answer["known"], answer["method_used"]) == (False, "popular") and answer["startups"]
         many = ask(house, "POST", f"{LISTS}/many", {"ids": [id, OTHER]})[1]["lists"]
         assert many[id]["known"] is False and many[OTHER]["known"] is True
-        client.xadd(keys.events, event(400, "like", id))
+        append(client, keys, event(400, "like", id))
         client.xadd(keys.events, {"event_id": "x", "user_id": id.upper(), "type": "stare"})
         client.hset(keys.since(Entity.USER, id), UUID(STARTUP).bytes, since_value(2, 1))
         client.hset(keys.since(Entity.STARTUP, STARTUP), UUID(id).bytes, since_value(2, 1))
     mixed = {"events": [event(500, "like", KNOWN), event(501, "like", OTHER)]}
     assert ask(house, "POST", "/api/events", mixed) == (202, {"accepted": 2})
-    kept = [fields[b"event_id"] for _, fields in client.xrange(keys.events)]
+    kept = [fields[b"event_id"] for fields in entries(client, keys.events)]
     assert f"{OTHER}-501".encode() in kept and f"{KNOWN}-500".encode() not in kept

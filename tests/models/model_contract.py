@@ -123,14 +123,16 @@ class ModelContract:
     def test_what_it_proposes_for(self, bundle: Bundle) -> None:
         """It proposes on the surfaces of its owners and on no other, keeps the promises of a source, and may be
         switched off."""
-        for surface in Surface if self.spec.scorer else ():
+        source = self.spec.source
+        for surface in Surface if self.spec.scorer and source else ():
             recipe = self.recipe(surface, bundle, self.settings)
-            assert (self.spec.source in recipe.scorers) == (surface.owner in self.spec.owners)
-            if surface.owner in self.spec.owners:
-                _Promises().kept(recipe.scorers[self.spec.source], world().owners(surface, strangers=1))
+            assert (source in recipe.scorers) == (surface.owner in self.spec.owners)
+            if source is not None and surface.owner in self.spec.owners:
+                _Promises().kept(recipe.scorers[source], world().owners(surface, strangers=1))
                 assert (self.spec.source in [s for s, _ in _weighted(recipe)]) <= self.spec.demand_weighted
                 for path in self.spec.switch:
-                    off = replace(self.settings, **{path.rpartition(".")[2]: False})
+                    changed: dict[str, Any] = {path.rpartition(".")[2]: False}
+                    off = replace(self.settings, **changed)
                     assert self.spec.source not in self.recipe(surface, bundle, off).scorers
 
     def test_it_folds_in_what_came_since(self, bundle: Bundle) -> None:

@@ -86,12 +86,13 @@ class TestEnsemble:
 
 def covered() -> dict[str, str]:
     """By name of a model the test class that names its spec."""
-    found = {}
+    found: dict[str, str] = {}
     for path in sorted((ROOT / "tests" / "models").rglob("test_*.py")):
         if "spec = " in path.read_text():
             module = importlib.import_module(".".join(path.relative_to(ROOT).with_suffix("").parts))
-            classes = (c for c in vars(module).values() if isinstance(c, type) and c.__name__.startswith("Test"))
-            found |= {c.spec.name: c.__name__ for c in classes if isinstance(getattr(c, "spec", None), ModelSpec)}
+            classes = [c for c in vars(module).values() if isinstance(c, type) and c.__name__.startswith("Test")]
+            specs = [(getattr(c, "spec", None), c.__name__) for c in classes]
+            found |= {spec.name: name for spec, name in specs if isinstance(spec, ModelSpec)}
     return found
 
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from models.learned_ranker.scorer import LearnedRanker
 from models.recipe import Recipe, open_recipe
 from models.recommend import rank
 from models.recommend.explain import explain, explain_item
@@ -42,12 +43,13 @@ def test_the_learned_rankers_columns_come_by_name() -> None:
 
     found = explain(recipe, batch, 8)
 
+    assert isinstance(recipe.ranker, LearnedRanker)
     assert found["ranker"] == "learned" and len(found["list"]) == 8
     for place in found["list"]:
         told = place["features"]
-        assert tuple(told) == recipe.ranker.names  # type: ignore[union-attr]
+        assert tuple(told) == recipe.ranker.names
         row = np.array([list(told.values())], np.float32)
-        assert recipe.ranker.score(row)[0] == pytest.approx(place["score"], abs=2e-3)  # type: ignore[union-attr]
+        assert recipe.ranker.score(row)[0] == pytest.approx(place["score"], abs=2e-3)
         assert told["score_als"] == pytest.approx(place["raw"]["als"] or 0.0, abs=1e-5)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import fields
+from random import Random
 
 import numpy as np
 from hypothesis import given, settings
@@ -105,7 +106,9 @@ def test_nobody_loses_an_item_without_need(batch: tuple[RankedLists, int]) -> No
 
 @settings(deadline=None, max_examples=100)
 @given(batches(), st.randoms(use_true_random=False))
-def test_neither_the_order_of_the_lists_nor_the_shards_make_a_difference(batch, random) -> None:
+def test_neither_the_order_of_the_lists_nor_the_shards_make_a_difference(
+    batch: tuple[RankedLists, int], random: Random
+) -> None:
     lists, most = batch
     found = capped(lists, most)
     order = list(range(len(lists)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -54,7 +55,9 @@ def stranger(r: Recipe, new: Interactions, text: str = "", row: int = -1) -> Own
 
 
 def add(first: Interactions, second: Interactions) -> Interactions:
-    columns = {c: np.concatenate([getattr(first, c), getattr(second, c)]) for c in ("owner", "item", "kind", "at")}
+    columns: dict[str, Any] = {
+        c: np.concatenate([getattr(first, c), getattr(second, c)]) for c in ("owner", "item", "kind", "at")
+    }
     return replace(first, **columns)
 
 
@@ -124,7 +127,7 @@ def test_the_user_tower_reads_what_a_known_person_did_since() -> None:
     w, r = world(), recipe()
     user = int(w.rows(Role.DEVELOPER, 4)[0])
     mine = w.interactions.where(w.interactions.owner == user)
-    known = planted_bundles()["two_tower_v1"].arrays["history_vectors"].any(axis=1)
+    known = np.asarray(planted_bundles()["two_tower_v1"].arrays["history_vectors"].any(axis=1))
     fresh = [i for i in of_group(Entity.STARTUP, 2, 12) if i not in set(mine.item.tolist()) and known[i]][:3]
     new = events(SURFACE, fresh, [LIKE] * len(fresh), owner=str(w.users.ids.ids[user]))
     both = add(replace(new, item=mine.item, kind=mine.kind, at=mine.at, owner=np.zeros(len(mine), np.int32)), new)

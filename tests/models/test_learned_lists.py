@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,9 +21,9 @@ METHODS, DEPTH = tuple(Method), SMALL.depth
 FORWARD = Surface.STARTUPS_FOR_DEVELOPER
 
 
-def recipe_of(surface: Surface, without: tuple[str, ...] = (), **changes: object) -> Recipe:
+def recipe_of(surface: Surface, without: tuple[str, ...] = (), **changes: Any) -> Recipe:
     bundles = {name: bundle for name, bundle in learned_bundles().items() if name not in without}
-    return open_recipe(surface, bundles, replace(SMALL, **changes))  # type: ignore[arg-type]
+    return open_recipe(surface, bundles, replace(SMALL, **changes))
 
 
 def everybody(recipe: Recipe) -> Owners:
@@ -90,10 +91,11 @@ def test_it_draws_on_more_than_the_sources_name() -> None:
     recipe = recipe_of(FORWARD, ranker_candidates=10)
     owners = everybody(recipe)
     plain, wide = candidates_of(recipe, owners, 10), wide_candidates(recipe, owners)
+    assert recipe.evidence is not None
     for i in np.flatnonzero(~owners.opted_out).tolist():
         mine, more = (set(c.item[c.indptr[i] : c.indptr[i + 1]].tolist()) for c in (plain, wide))
         assert mine <= more
-        demand = recipe.evidence.demand.copy()  # type: ignore[union-attr]
+        demand = recipe.evidence.demand.copy()
         demand[owners.barred[i].indices] = -1
         wanted = [int(item) for item in np.argsort(-demand, kind="stable")[:10] if demand[item] >= 0]
         assert set(wanted) <= more
@@ -145,6 +147,6 @@ def test_diversity_weight_mixes_the_first_places() -> None:
         recipe = recipe_of(FORWARD, diversity_weight=weight)
         lists = recommend(recipe, owners, DEPTH)
         codes = recipe.items.facets["category"][lists.item]
-        heads = [codes[lists.row(i)][: SMALL.diversity_places] for i in np.flatnonzero(~owners.opted_out)]
+        heads = [codes[lists.row(i)][: SMALL.diversity_places] for i in np.flatnonzero(~owners.opted_out).tolist()]
         told.append(np.mean([len(set(h.tolist())) for h in heads]))
     assert told[0] <= told[1] <= told[2] and told[2] > told[0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -83,8 +84,8 @@ def test_a_stored_list_says_whether_it_is_impersonal() -> None:
     recipe = recipe_of(Surface.STARTUPS_FOR_DEVELOPER, "rules")
     lists = recommend(recipe, out(recipe).part(0, 1), SMALL.depth)
 
-    def stored(**changed: object) -> bool:
-        return decode_list(encode_lists(replace(lists, **changed))[0]).impersonal  # type: ignore[arg-type]
+    def stored(**changed: Any) -> bool:
+        return decode_list(encode_lists(replace(lists, **changed))[0]).impersonal
 
     def reason(name: str) -> np.ndarray:
         return np.where(np.arange(len(lists.item)) == 1, 1 << REASONS.index(name), 0).astype(np.uint8)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,7 +22,7 @@ METHODS = tuple(Method)
 DEPTH = SMALL.depth
 
 
-def recipe_of(surface: Surface, **changes: object) -> Recipe:
+def recipe_of(surface: Surface, **changes: Any) -> Recipe:
     return open_recipe(surface, planted_bundles(), replace(SMALL, **changes))
 
 
@@ -240,6 +241,8 @@ def test_hot_startups_get_the_ensemble_where_it_is_asked_for_and_nobody_else_doe
     assert {METHODS[m] for m in other.route[hot]} == {Method.ENSEMBLE}
     blended = hot & (plain.method == METHODS.index(Method.ALS_REVERSE))
     assert blended.any() and {METHODS[m] for m in other.method[blended]} == {Method.ENSEMBLE}
-    for i in np.flatnonzero(~hot):
+    for i in np.flatnonzero(~hot).tolist():
         assert np.array_equal(plain.item[plain.row(i)], other.item[other.row(i)])
-    assert any(not np.array_equal(plain.score[plain.row(i)], other.score[other.row(i)]) for i in np.flatnonzero(hot))
+    assert any(
+        not np.array_equal(plain.score[plain.row(i)], other.score[other.row(i)]) for i in np.flatnonzero(hot).tolist()
+    )

@@ -8,6 +8,7 @@ import redis
 
 from models.nouns.release import Keys
 from models.settings import Settings
+from pipelines.release.history import current_release
 
 
 @dataclass(frozen=True, eq=False)
@@ -19,6 +20,11 @@ class Published:
     @property
     def client(self) -> redis.Redis:
         return redis.Redis.from_url(self.settings.redis_url.reveal())
+
+    @property
+    def current(self) -> str:
+        """The id of the live release."""
+        return str(current_release(self.settings))
 
     @property
     def keys(self) -> Keys:

@@ -18,6 +18,7 @@ from models.errors import FileError
 from models.files import file_error, told
 from models.nouns.bundle import open_bundle
 from models.nouns.kept_keys import kept_key
+from models.nouns.release import Release
 from models.schema import Surface
 from models.settings import Settings
 from pipelines.__main__ import main
@@ -46,13 +47,14 @@ def _folder_with(path: Path) -> Path:
     return path.parent
 
 
+NO_RELEASE = Release("", "", "", "", "", {}, {}, [], {})
 #: By name: what is called with a path; what the file is called; variables.
 READ: dict[str, tuple[str, Callable[[Path, Settings], Any]]] = {
     "data folder": ("users.csv", lambda p, s: main(["import", str(p.parent)])),
     "experiments": ("experiments.json", lambda p, s: Settings.from_env({"MATCHBOOK_EXPERIMENTS": str(p)})),
     "api keys": ("keys.json", lambda p, s: main(["keys", "list"])),
     "ranking set": ("ranker_train.csv", lambda p, s: main(["train-ranker", "--data", str(p)])),
-    "profiles": ("p.csv", lambda p, s: from_profiles(s, None, Surface.STARTUPS_FOR_DEVELOPER, p)),  # type: ignore[arg-type]
+    "profiles": ("p.csv", lambda p, s: from_profiles(s, NO_RELEASE, Surface.STARTUPS_FOR_DEVELOPER, p)),
     "pinned model": ("als_v1_config.json", lambda p, s: open_bundle("als_v1", p.parent)),
     "kept key": ("answer-key", lambda p, s: kept_key(p.parent, "answer-key")),
 }
@@ -113,7 +115,7 @@ def test_a_folder_on_the_way_that_may_not_be_entered(door: str, place: Path, set
     one_sentence(status, said, str(place))
 
 
-def _homes(path: Path) -> dict[str, Callable[[], None]]:
+def _homes(path: Path) -> dict[str, Callable[[], object]]:
     return {
         "a file": lambda: path.write_text(""),
         "a dangling link": lambda: path.symlink_to("nowhere/at/all"),

@@ -8,8 +8,9 @@ from functools import cache
 import numpy as np
 
 from models import registry
-from models.activity.fit import Standing, fit_activity
+from models.activity.fit import fit_activity
 from models.content.fit import fit_content
+from models.data.training_data import Standing
 from models.learned_ranker.fit import TaughtRows, teach
 from models.learned_ranker.scorer import LEARNED
 from models.nouns.bundle import Bundle

@@ -158,7 +158,7 @@ def _events(
         part, own = int(user_part[u]), user_group[u]
         if part == 1:  # silent
             continue
-        met = sorted((int(startup_part[s]), s) for s in np.flatnonzero(startup_group == own))
+        met = sorted((int(startup_part[s]), s) for s in np.flatnonzero(startup_group == own).tolist())
         met = [(p, s) for p, s in met if p != 2 and (p + part) % 3]  # 2: unmet
         day = START_US + (u % 17) * DAY_US
         for n, (p, s) in enumerate(met[:1] if part == 0 else met):  # 0: cold

@@ -12,6 +12,7 @@ import urllib.request
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -38,14 +39,38 @@ from pipelines.artifacts import Artifacts
 from pipelines.release.publish import publish_release
 from pipelines.release.store import store_release
 from serving.app import Reader, create_app
+from tests.databases import at_once
 from tests.own_redis import OwnRedis, own_redis
 from tests.planted.data import fitted
 from tests.planted.world import AS_OF_US, World, world
 from tests.serving.proxy import Proxy, Wires
 
-ROOT = Path(__file__).parents[2]
-SMALL = {"als_factors": 8, "als_iterations": 5, "enable_two_tower": False, "content_dimensions": 8, "depth": 20}
+# what the fixtures below are to a test, and an answer of the reader
+Body = dict[str, Any]
+Start = Callable[..., Flask]
 Publish = Callable[..., str]
+Served = Callable[..., int]
+Running = dict[int, subprocess.Popen[bytes]]
+Scored = dict[Surface, tuple[RankedLists, RankedLists]]
+Person = Callable[[Role, int], str]
+Company = Callable[[int], str]
+Execute = Callable[..., object]
+
+ROOT = Path(__file__).parents[2]
+SMALL: dict[str, Any] = {
+    "als_factors": 8,
+    "als_iterations": 5,
+    "enable_two_tower": False,
+    "content_dimensions": 8,
+    "depth": 20,
+}
+
+
+def ask(app: Flask, tail: str, query: Any = None, surface: Surface = Surface.STARTUPS_FOR_DEVELOPER) -> Body:
+    """The answer for an owner, "popular" or "trending". query: as Flask's client takes it."""
+    answer = app.test_client().get(f"/api/recommendations/{surface}/{tail}", query_string=query)
+    assert answer.status_code == 200, answer.text
+    return answer.get_json()
 
 
 @pytest.fixture(scope="session")
@@ -77,7 +102,7 @@ def bundles(planted: World) -> dict[str, Bundle]:
 
 
 @pytest.fixture(scope="session")
-def scored(planted: World, bundles: dict[str, Bundle]) -> dict[Surface, tuple[RankedLists, RankedLists]]:
+def scored(planted: World, bundles: dict[str, Bundle]) -> Scored:
     """By surface the lists of every owner and the popular list."""
     settings = replace(Settings(), **SMALL)
     return {s: _scored(open_recipe(s, bundles, settings), planted, settings.depth) for s in Surface}
@@ -104,9 +129,7 @@ def settings(settings: Settings) -> Settings:
 
 
 @pytest.fixture
-def publish(
-    settings: Settings, bundles: dict[str, Bundle], scored: dict[Surface, tuple[RankedLists, RankedLists]]
-) -> Publish:
+def publish(settings: Settings, bundles: dict[str, Bundle], scored: Scored) -> Publish:
     """Publish a release of the planted world: `publish(day=10, backwards=False)` returns its id. experiments: what its
     manifest tells; the stored lists are nobody's arm."""
 
@@ -181,26 +204,19 @@ def rows(settings: Settings, planted: World) -> str:
     return url
 
 
-def _copy(cursor: psycopg2.extensions.cursor, table: str, rows: list[tuple[str, ...]]) -> None:
+def _copy(cursor: psycopg2.extensions.cursor, table: str, rows: Sequence[Sequence[object]]) -> None:
     text = "\n".join("\t".join(str(cell) or "\\N" for cell in row) for row in rows)
     cursor.copy_expert(f"COPY {table} FROM STDIN", io.StringIO(text))
 
 
 @pytest.fixture
-def execute(settings: Settings) -> Callable[..., None]:
+def execute(settings: Settings) -> Execute:
     """Run one statement on the test's database."""
-
-    def run(statement: str, *values: object) -> None:
-        connection = psycopg2.connect(settings.database_url.reveal())
-        with connection, connection.cursor() as cursor:
-            cursor.execute(statement, values)
-        connection.close()
-
-    return run
+    return partial(at_once, settings)
 
 
 @pytest.fixture
-def start(settings: Settings) -> Iterator[Callable[..., Flask]]:
+def start(settings: Settings) -> Iterator[Start]:
     """Start readers: `start()` or `start(other settings)`; all are closed at the end."""
     apps: list[Flask] = []
 
@@ -218,13 +234,13 @@ def start(settings: Settings) -> Iterator[Callable[..., Flask]]:
 
 
 @pytest.fixture
-def running() -> dict[int, subprocess.Popen[bytes]]:
+def running() -> Running:
     """The readers that `served` started, by port."""
     return {}
 
 
 @pytest.fixture
-def served(settings: Settings, running: dict[int, subprocess.Popen[bytes]]) -> Iterator[Callable[..., int]]:
+def served(settings: Settings, running: Running) -> Iterator[Served]:
     """Start the reader as it runs, `served(VARIABLE=value)`; gives its port. Ends it, which must go quietly."""
 
     def begin(**variables: str) -> int:
@@ -271,7 +287,7 @@ def _until_ready(port: int, process: subprocess.Popen[bytes], log: Path) -> None
 
 
 @pytest.fixture
-def person(planted: World) -> Callable[[Role, int], str]:
+def person(planted: World) -> Person:
     """A planted user's id by role and part, of group 0: 0 acted once, 1 never, 4 is warm, 9 hot, 3 opted out."""
     return lambda role, part: str(
         planted.users.ids.ids[next(r for r in planted.rows(role, part) if planted.user_group[r] == 0)]
@@ -279,7 +295,7 @@ def person(planted: World) -> Callable[[Role, int], str]:
 
 
 @pytest.fixture
-def company(planted: World) -> Callable[[int], str]:
+def company(planted: World) -> Company:
     """The id of the planted startup of a part in group 0: part 2 was never met, 1 is withdrawn."""
     return lambda part: str(
         planted.startups.ids.ids[np.flatnonzero((planted.startup_part == part) & (planted.startup_group == 0))[0]]
@@ -293,7 +309,8 @@ def wires(settings: Settings) -> Iterator[Wires]:
         parts = urlsplit(getattr(settings, name).reveal())
         proxy = proxies[name] = Proxy(parts.hostname or "", parts.port or 0)
         place = f"{parts.netloc.rpartition('@')[0]}@127.0.0.1:{proxy.port}"
-        settings = replace(settings, **{name: Secret(parts._replace(netloc=place).geturl())})
+        changed: dict[str, Any] = {name: Secret(parts._replace(netloc=place).geturl())}
+        settings = replace(settings, **changed)
     settings = replace(settings, redis_timeout_s=0.2, database_timeout_s=0.5, live_budget_s=1.0)
     yield Wires(settings, proxies["redis_url"], proxies["database_url"])
     for proxy in proxies.values():

@@ -12,11 +12,13 @@ import pytest
 import redis
 from flask import Flask
 
+import tests.serving.conftest as serving
 from models import registry
 from models.nouns.release import Keys, TrendingList
 from models.schema import Method, Role, Surface
 from models.settings import Settings
 from tests.planted.world import World
+from tests.serving.conftest import Person, Publish, Scored, Start
 
 FIELDS = [
     "scores",
@@ -38,14 +40,11 @@ FIELDS = [
     "experiment",
     "arm",
 ]
-Start, Publish, Person = Callable[..., Flask], Callable[..., str], Callable[[Role, int], str]
 STRANGER = "ffffffff-ffff-4fff-bfff-ffffffffffff"
 
 
 def ask(app: Flask, surface: Surface, tail: str, **query: Any) -> dict[str, Any]:
-    answer = app.test_client().get(f"/api/recommendations/{surface}/{tail}", query_string=query)
-    assert answer.status_code == 200, answer.text
-    return answer.get_json()
+    return serving.ask(app, tail, query, surface)
 
 
 def test_a_hit_has_exactly_the_documented_fields(
@@ -77,7 +76,7 @@ def test_a_hit_has_exactly_the_documented_fields(
     assert all(set(s["sources"]) <= known and s["reasons"] for s in body["startups"])
 
 
-def test_the_stored_order_is_served(start: Start, publish: Publish, planted: World, scored: dict, rows: str) -> None:
+def test_the_stored_order_is_served(start: Start, publish: Publish, planted: World, scored: Scored, rows: str) -> None:
     publish()
     app = start()
     for surface, (lists, _) in scored.items():

@@ -7,9 +7,8 @@ import re
 import signal
 import subprocess
 import sys
-import time
 import urllib.request
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -17,23 +16,21 @@ import pytest
 from models.schema import Surface
 from models.settings import Settings
 from serving.counted import FOLDER, fold_ended, open_folder
+from tests.serving.conftest import Publish, Running, Served
+from tests.waiting import until
 
 AT = f"/api/recommendations/{Surface.STARTUPS_FOR_DEVELOPER}/popular"
-Running = dict[int, subprocess.Popen[bytes]]
-Publish, Served = Callable[..., str], Callable[..., int]
 ROOT = Path(__file__).parents[2]
-
-
-def until(true: Callable[[], bool], what: str) -> None:
-    end = time.monotonic() + 60
-    while not true():
-        assert time.monotonic() < end, what
-        time.sleep(0.05)
 
 
 def workers(reader: int) -> set[int]:
     """The processes that answer, children of the one that was started."""
     return {int(pid) for pid in Path(f"/proc/{reader}/task/{reader}/children").read_text().split()}
+
+
+def replaced(reader: int, gone: int) -> bool:
+    now = workers(reader)
+    return len(now) == 2 and gone not in now
 
 
 def get(port: int, path: str) -> str:
@@ -60,11 +57,12 @@ def test_a_process_that_is_killed_is_replaced_and_what_it_counted_is_kept(
     assert len(before) == 2
     for pid in before:
         os.kill(pid, signal.SIGKILL)
-        until(lambda gone=pid: len(now := workers(running[port].pid)) == 2 and gone not in now, "none came instead")
-        until(lambda: _answers(port), "nothing is answered")
+        until(partial(replaced, running[port].pid, pid), 60, lambda: "none came instead")
+        until(lambda: _answers(port), 60, lambda: "nothing is answered")
     until(
         lambda: not any(str(pid) in path.name for path in folder.iterdir() for pid in before),
-        "the files of ended processes are left",
+        60,
+        lambda: "the files of ended processes are left",
     )
     assert popular_counted(port) == 20
 
@@ -77,7 +75,11 @@ def test_no_process_outlives_a_reader_that_is_killed(
     processes = workers(running[port].pid)
     assert len(processes) == 2
     running[port].kill()
-    until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in processes), "a process goes on without its parent")
+    until(
+        lambda: not any(Path(f"/proc/{pid}").exists() for pid in processes),
+        60,
+        lambda: "a process goes on without its parent",
+    )
     (left,) = (settings.home / "run").iterdir()
     open_folder(settings.home)
     assert not left.exists(), "the next reader removes what a killed one left"

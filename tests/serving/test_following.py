@@ -4,26 +4,14 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
-
-from flask import Flask
 
 from models.schema import Role, Surface
 from models.settings import Settings
 from pipelines.release.history import promote, rollback
+from tests.serving.conftest import Person, Publish, Start, ask
 
 SURFACE = Surface.STARTUPS_FOR_DEVELOPER
-Publish = Callable[..., str]
-Start = Callable[..., Flask]
-Person = Callable[[Role, int], str]
-
-
-def ask(app: Flask, owner: str) -> dict[str, Any]:
-    answer = app.test_client().get(f"/api/recommendations/{SURFACE}/{owner}?limit=100")
-    assert answer.status_code == 200, answer.text
-    return answer.get_json()
 
 
 def test_no_answer_mixes_two_releases(start: Start, publish: Publish, settings: Settings, person: Person) -> None:
@@ -31,7 +19,7 @@ def test_no_answer_mixes_two_releases(start: Start, publish: Publish, settings: 
     owner = person(Role.DEVELOPER, 4)
     first = publish(day=10)
     app = start()
-    orders = {first: list(ask(app, owner)["scores"])}
+    orders = {first: list(ask(app, owner, {"limit": 100})["scores"])}
     second = publish(day=11, backwards=True)
     orders[second] = orders[first][::-1]
     stop, answers = threading.Event(), []
@@ -39,7 +27,7 @@ def test_no_answer_mixes_two_releases(start: Start, publish: Publish, settings: 
     def read() -> int:
         n = 0
         while not stop.is_set():
-            body = ask(app, owner)
+            body = ask(app, owner, {"limit": 100})
             assert list(body["scores"]) == orders[body["release"]]
             assert (body["source"], body["degraded"]) == ("cache", False)
             answers.append(body["release"])
@@ -61,10 +49,10 @@ def test_a_rollback_is_in_effect_within_seconds_models_included(
 ) -> None:
     first, second = publish(day=10), publish(day=11, backwards=True)
     app, owner = start(), person(Role.DEVELOPER, 4)
-    assert ask(app, owner)["release"] == second
+    assert ask(app, owner, {"limit": 100})["release"] == second
     rollback(settings)
     began = time.monotonic()
-    while ask(app, owner)["release"] != first:
+    while ask(app, owner, {"limit": 100})["release"] != first:
         assert time.monotonic() - began < 5
         time.sleep(0.02)
     reader = app.extensions["matchbook"]

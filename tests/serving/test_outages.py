@@ -17,13 +17,12 @@ from models.nouns.release import Keys
 from models.schema import Role, Surface
 from models.settings import Settings
 from pipelines.artifacts import Artifacts
+from tests.serving.conftest import Person, Publish, Start
 from tests.serving.proxy import Wires
+from tests.waiting import until
 
 SURFACE = Surface.STARTUPS_FOR_DEVELOPER
-Publish = Callable[..., str]
-Start = Callable[..., Flask]
 PATIENCE_S = 3.0  # far above all time-outs below, far below a hang
-Person = Callable[[Role, int], str]
 
 
 def ask(app: Flask, owner: str, surface: Surface = SURFACE) -> dict[str, Any]:
@@ -32,13 +31,6 @@ def ask(app: Flask, owner: str, surface: Surface = SURFACE) -> dict[str, Any]:
     assert time.monotonic() - started < PATIENCE_S
     assert answer.status_code == 200, answer.text
     return answer.get_json()
-
-
-def until(true: Callable[[], bool], seconds: float = 15.0) -> None:
-    end = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < end, "it did not mend by itself"
-        time.sleep(0.05)
 
 
 def health(app: Flask, tail: str = "") -> tuple[int, dict[str, Any]]:

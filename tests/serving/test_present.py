@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -54,7 +55,7 @@ def held(**changes: object) -> HeldRelease:
     return HeldRelease(release, {Entity.STARTUP: table, Entity.USER: people}, {})
 
 
-def answer(listing: StoredList, **changes: object) -> Answer:
+def answer(listing: StoredList, **changes: Any) -> Answer:
     return Answer(
         Surface.STARTUPS_FOR_DEVELOPER, OWNER, held(), listing, "cache", True, held().generated_at(), **changes
     )

@@ -12,18 +12,16 @@ import urllib.request
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
-from flask import Flask
 
 from models.nouns.kept_keys import PSEUDONYM_KEY, key_from
 from models.schema import Role, Surface
 from models.settings import Secret, Settings
+from tests.serving.conftest import Person, Publish, Start
 
 SURFACE = Surface.STARTUPS_FOR_DEVELOPER
-Person = Callable[[Role, int], str]
-Publish = Callable[..., str]
-Start = Callable[..., Flask]
 ROOT = Path(__file__).parents[2]
 HEAVY = (
     "airflow",
@@ -90,7 +88,7 @@ def test_a_pseudonym_is_keyed_by_a_secret_that_the_house_makes_and_all_readers_s
     publish()
     owner = person(Role.DEVELOPER, 4)
 
-    def pseudonym(**changed: object) -> str:
+    def pseudonym(**changed: Any) -> str:
         caplog.clear()
         start(replace(settings, **changed)).test_client().get(f"/api/recommendations/{SURFACE}/{owner}")
         return re.findall(r"owner=([0-9a-f]{12})", caplog.text)[-1]
@@ -156,6 +154,6 @@ def _lists(text: str) -> float:
     return float(found[1]) if found else 0.0
 
 
-def _get(port: int, path: str) -> dict:
+def _get(port: int, path: str) -> dict[str, Any]:
     with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=10) as answer:
         return json.load(answer)

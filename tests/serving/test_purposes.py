@@ -4,23 +4,21 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
-from flask import Flask
 
 from models.schema import Role, Surface
 from models.settings import Secret, Settings
 from pipelines.release.publish import publish_release
 from serving.doors.breaker import Breaker
 from tests.own_redis import own_redis
+from tests.serving.conftest import Execute, Person, Publish, Start
 from tests.serving.proxy import Proxy
 from tests.serving.since.conftest import event
-from tests.serving.test_outages import ask, until
+from tests.serving.test_outages import ask
+from tests.waiting import until
 
-Start, Publish, Person = Callable[..., Flask], Callable[..., str], Callable[[Role, int], str]
-Execute = Callable[..., None]
 SURFACE = Surface.STARTUPS_FOR_DEVELOPER
 
 
@@ -96,7 +94,7 @@ def test_a_failover_behind_one_name_is_followed(
         app = start(there)
         one = {"events": [event(person(Role.DEVELOPER, 4), str(uuid.uuid4()))]}
         assert app.test_client().post("/api/events", json=one).status_code == 202
-        new.client.execute_command("REPLICAOF", "NO", "ONE")
+        new.client.replicaof("NO", "ONE")
         old.client.replicaof("127.0.0.1", new.port)
         proxy._target = ("127.0.0.1", new.port)
         time.sleep(1.1)  # a connection that is quite new is not given up

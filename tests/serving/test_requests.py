@@ -10,21 +10,15 @@ from flask import Flask
 
 from models.schema import Role, Surface
 from tests.planted.world import World
+from tests.serving.conftest import Person, Publish, Start, ask
 
 SURFACE = Surface.STARTUPS_FOR_DEVELOPER
-Start, Publish, Person = Callable[..., Flask], Callable[..., str], Callable[[Role, int], str]
 
 
 @pytest.fixture
 def app(start: Start, publish: Publish) -> Flask:
     publish()
     return start()
-
-
-def ask(app: Flask, tail: str, query: Any = None, surface: Surface = SURFACE) -> dict[str, Any]:
-    answer = app.test_client().get(f"/api/recommendations/{surface}/{tail}", query_string=query)
-    assert answer.status_code == 200, answer.text
-    return answer.get_json()
 
 
 def ids(body: dict[str, Any]) -> list[str]:
@@ -103,7 +97,7 @@ NO_IDS = [
     "00000000-0000-4000-8000-00000000000g",
     "urn:uuid:00000000-0000-4000-8000-000000000000",
 ]
-NO_BODIES = [
+NO_BODIES: list[Any] = [
     None,
     [],
     {},

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,10 +22,11 @@ from pipelines.release.since.drain import drain_events
 from pipelines.release.trending import refresh_trending
 from pipelines.scoring.refresh.live import keep_alive
 from tests.own_redis import OwnRedis
+from tests.serving.conftest import Person, Publish, Start
 from tests.serving.since.conftest import event, post
+from tests.stored import command
 
 SURFACE = Surface.STARTUPS_FOR_DEVELOPER
-Start, Publish, Person = Callable[..., Flask], Callable[..., str], Callable[[Role, int], str]
 
 
 @pytest.fixture
@@ -36,7 +36,7 @@ def settings(settings: Settings, server: OwnRedis) -> Settings:
 
 
 def as_user(settings: Settings, server: OwnRedis, name: str, rules: str, query: str = "") -> Settings:
-    server.client.execute_command("ACL", "SETUSER", name, "reset", "on", ">secret", *rules.split())
+    command(server.client, "ACL", "SETUSER", name, "reset", "on", ">secret", *rules.split())
     return replace(settings, redis_url=Secret(f"redis://{name}:secret@127.0.0.1:{server.port}/0{query}"))
 
 

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import json
 import socket
-import subprocess
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from urllib.request import Request, urlopen
 
 import pytest
 
 from benchmarks.serving.slow_clients import KINDS, Crowd
 from models.schema import Role, Surface
+from tests.serving.conftest import Person, Publish, Running, Served
 
 AT = f"/api/recommendations/{Surface.STARTUPS_FOR_DEVELOPER}"
-Publish, Served = Callable[..., str], Callable[..., int]
 CLIENTS = 200  # many times the threads of both processes
 
 
@@ -25,7 +24,7 @@ def port(publish: Publish, served: Served) -> int:
     return served(MATCHBOOK_READER_THREADS="2")
 
 
-def test_answers_come_while_slow_clients_hold_their_connections(port: int, person: Callable[[Role, int], str]) -> None:
+def test_answers_come_while_slow_clients_hold_their_connections(port: int, person: Person) -> None:
     owner = person(Role.DEVELOPER, 4)
     asked = Request(f"http://127.0.0.1:{port}{AT}/{owner}")
     posted = Request(
@@ -60,7 +59,7 @@ def test_whoever_does_not_send_is_let_go(port: int) -> None:
 
 
 def test_a_request_under_way_is_answered_though_the_reader_is_told_to_end(
-    publish: Publish, served: Served, running: dict[int, subprocess.Popen[bytes]]
+    publish: Publish, served: Served, running: Running
 ) -> None:
     publish()
     port = served()

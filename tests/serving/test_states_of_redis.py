@@ -24,12 +24,12 @@ from pipelines.release.publish import publish_release
 from pipelines.release.since.drain import drain_events
 from pipelines.release.trending import refresh_trending
 from tests.own_redis import OwnRedis, own_redis
+from tests.serving.conftest import Person, Publish, Start
 from tests.serving.proxy import Wires
 from tests.serving.since.conftest import event
 
 SURFACE = Surface.STARTUPS_FOR_DEVELOPER
 AT = f"/api/recommendations/{SURFACE}"
-Start, Publish, Person = Callable[..., Flask], Callable[..., str], Callable[[Role, int], str]
 COLUMNS = (
     "known owner",
     "newcomer",
@@ -119,7 +119,7 @@ class Scene:
             client.flushall()
         elif state == "another namespace's":
             for key in client.keys("*"):
-                client.rename(key, b"other-" + key)
+                client.rename(key, f"other-{key!r}")
         elif state == "expired":
             client.delete(*keys.of_release(self.second))
         elif state == "evicted: one surface":
@@ -234,7 +234,7 @@ def test_who_opts_out_while_redis_has_nothing_is_in_no_list(
     done = drain_events(settings)
     assert (done["release"], done["hidden"] >= 2) == (None, True)
     keys = Keys(settings.namespace)
-    assert server.client.sismember(keys.hidden(Entity.STARTUP), uuid.UUID(listed).bytes)
+    assert server.client.sismember(keys.hidden(Entity.STARTUP), uuid.UUID(listed).bytes)  # type: ignore[arg-type]  # declared str
 
 
 def first_of(app: Flask, owner: str) -> str:

@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 import redis
-from flask import Flask
 
 from models.errors import MatchbookError, ReleaseIncomplete
 from models.nouns.catalogue import decode_items
@@ -22,12 +21,13 @@ from pipelines.release.cache import connect
 from pipelines.release.since.drain import drain_events
 from serving.app import create_app
 from tests.own_redis import OwnRedis
+from tests.serving.conftest import Person, Publish, Start
 from tests.serving.since.conftest import event
+from tests.stored import cell, cells, value
 
 SURFACE = Surface.STARTUPS_FOR_DEVELOPER
 AT = f"/api/recommendations/{SURFACE}"
 DAMAGES = 3000
-Start, Publish, Person = Callable[..., Flask], Callable[..., str], Callable[[Role, int], str]
 CONTENTS: dict[str, Callable[[redis.Redis, bytes], Any]] = {
     "no text": lambda r, key: r.set(key, b"\xff\x00garbage"),
     "nothing": lambda r, key: r.set(key, b""),
@@ -66,7 +66,7 @@ def filled(
 def test_a_reader_starts_and_answers(
     content: str, filled: redis.Redis, start: Start, settings: Settings, owners: tuple[str, str]
 ) -> None:
-    kept = {key: filled.dump(key) for key in filled.keys("*")}
+    kept = {key: filled.dump(key) or b"" for key in filled.scan_iter("*")}
     for key in kept:
         filled.flushall()
         for name, dumped in kept.items():
@@ -113,8 +113,7 @@ def test_a_damaged_list_is_its_owners_trouble(
     app = start()
     release = app.extensions["matchbook"].releases.held.id
     key, field = Keys(settings.namespace).lists(release, SURFACE), uuid.UUID(broken).bytes
-    whole = filled.hget(key, field)
-    assert whole is not None
+    whole = cell(filled, key, field)
     chance = random.Random(7)
     app.testing = False
     for damage in (
@@ -130,8 +129,8 @@ def test_a_damaged_list_is_its_owners_trouble(
 
 def test_damaged_bytes_are_refused_in_words(filled: redis.Redis, start: Start, settings: Settings) -> None:
     release, keys = start().extensions["matchbook"].releases.held.id, Keys(settings.namespace)
-    table, lists = filled.get(keys.items(release, Entity.USER)), filled.hvals(keys.lists(release, SURFACE))
-    assert table is not None
+    table = value(filled, keys.items(release, Entity.USER))
+    lists = list(cells(filled, keys.lists(release, SURFACE)).values())
     chance = random.Random(11)
     for _ in range(DAMAGES):
         for decode, whole in ((decode_items, table), (decode_list, chance.choice(lists))):

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from sqlalchemy import Engine, inspect, text
 
 import sql
+import tests.databases as databases
 from models.errors import ContractError
-from models.settings import Secret, Settings
+from models.settings import Settings
 from pipelines import postgres
 from pipelines.data.contract import CONTRACT, check_contract
 
@@ -20,14 +21,11 @@ PLATFORM = {name for name, _ in sql.scripts("platform")}
 
 
 @pytest.fixture
-def empty(settings: Settings) -> Settings:
+def empty(settings: Settings) -> Iterator[Settings]:
     """A database with nothing in it at all."""
-    with postgres.engine(settings).connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        name = connection.engine.url.database
-        connection.execute(text(f"CREATE DATABASE {name}_empty TEMPLATE template0"))
-    yield replace(settings, database_url=Secret(f"{settings.database_url.reveal()}_empty"))
-    with postgres.engine(settings).connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        connection.execute(text(f"DROP DATABASE {name}_empty WITH (FORCE)"))
+    name = settings.database_url.reveal().rpartition("/")[2] + "_empty"
+    yield databases.create(settings, name, "template0")
+    databases.drop(settings, name)
 
 
 def tables(db: Engine) -> set[str]:

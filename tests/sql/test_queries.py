@@ -12,6 +12,7 @@ import pytest
 from sqlalchemy import Engine, text
 
 import sql
+import tests.databases as databases
 from models.errors import ContractError, ServiceError
 from models.settings import Secret, Settings
 from pipelines.postgres import copy_out, engine, rows, transaction
@@ -72,17 +73,13 @@ def words(listed: str) -> list[str]:
 @pytest.fixture(scope="module")
 def filled(server_settings: Settings, template_database: str) -> Iterator[Engine]:
     """Five hundred users, a hundred startups, forty thousand events: plans over empty tables mean little."""
-    server = engine(server_settings).connect().execution_options(isolation_level="AUTOCOMMIT")
-    server.execute(text(f"CREATE DATABASE plans TEMPLATE {template_database}"))
-    base = server_settings.database_url.reveal().rpartition("/")[0]
-    db = engine(Settings(home=server_settings.home, database_url=Secret(f"{base}/plans")))
+    db = engine(databases.create(server_settings, "plans", template_database))
     with transaction(db) as connection:
         for statement in FILL:
             connection.execute(text(statement))
     yield db
     db.dispose()
-    server.execute(text("DROP DATABASE plans WITH (FORCE)"))
-    server.close()
+    databases.drop(server_settings, "plans")
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 from scipy import sparse
 
-from models.activity.fit import Standing
+from models.data.training_data import Standing
 from models.features.clock import EventClock
 from models.nouns.entities import FACETS, UNKNOWN_TIME, Entities
 from models.nouns.id_map import IdMap

@@ -31,7 +31,12 @@ def test_lift_by_hand() -> None:
 
     found, met = facets(True)["category"].columns(batch, np.repeat(EVERYBODY, 4), np.tile(EVERYBODY, 4))
 
-    games, bio = (lambda n, of: lift(n, of, 0.75)), (lambda n, of: lift(n, of, 0.25))
+    def games(met: int, total: int) -> float:
+        return lift(met, total, 0.75)
+
+    def bio(met: int, total: int) -> float:
+        return lift(met, total, 0.25)
+
     assert found.reshape(4, 4) == pytest.approx(
         np.array(
             [

@@ -11,12 +11,13 @@ from scipy import sparse
 from models.als import ALS
 from models.content import CONTENT_BASED
 from models.errors import BundleCorrupt, BundleNotFound
-from models.features.table import FADING, faded, log_rank, table
+from models.features.table import FADING, faded, table
 from models.nouns.candidates import Candidates
 from models.nouns.owners import Owners
 from models.recipe import Recipe, open_recipe
 from models.recommend import learned_table, wide_candidates
 from models.schema import Surface
+from models.scoring.scale import log_rank
 from tests.planted.bundles import SMALL, learned_bundles, planted_bundles
 from tests.planted.world import world
 
@@ -103,7 +104,8 @@ def test_activity_of_another_snapshot_is_no_evidence() -> None:
 def test_columns_say_what_their_names_say() -> None:
     recipe = recipe_of(FORWARD)
     owners, candidates = everybody(recipe)
-    found, demand = columns(FORWARD), recipe.evidence.demand[candidates.item]  # type: ignore[union-attr]
+    assert recipe.evidence is not None
+    found, demand = columns(FORWARD), recipe.evidence.demand[candidates.item]
 
     assert found["demand"] == pytest.approx(np.log(demand + 1e-4))
     assert np.array_equal(found["score_als"], np.nan_to_num(candidates.scores[ALS]))
@@ -140,5 +142,6 @@ def test_a_history_fades_by_half_lives() -> None:
 def test_nobody_is_no_trouble() -> None:
     recipe = recipe_of(FORWARD)
     owners = everybody(recipe)[0].part(0, 0)
-    names, cells = table(recipe.evidence, recipe.scorers, owners, wide_candidates(recipe, owners))  # type: ignore[arg-type]
+    assert recipe.evidence is not None
+    names, cells = table(recipe.evidence, recipe.scorers, owners, wide_candidates(recipe, owners))
     assert cells.shape == (0, len(names))

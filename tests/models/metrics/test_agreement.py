@@ -64,5 +64,5 @@ def test_many_rankings_at_once_are_each_by_the_book() -> None:
     rng = np.random.default_rng(3)
     pairs = [[rng.permutation(40)[: rng.integers(1, 30)].tolist() for _ in range(2)] for _ in range(200)]
     mine, theirs = (np.array([p[i] + [-1] * (30 - len(p[i])) for p in pairs]) for i in (0, 1))
-    assert rank_biased_overlap(mine, theirs) == pytest.approx([by_the_book(*p, 0.9) for p in pairs])
+    assert rank_biased_overlap(mine, theirs) == pytest.approx([by_the_book(a, b, 0.9) for a, b in pairs])
     assert overlap(mine, theirs) == pytest.approx([len(set(a) & set(b)) / max(len(a), len(b)) for a, b in pairs])

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -40,12 +42,12 @@ def test_nobody_stands_twice_and_a_table_of_no_order_is_refused() -> None:
         IdMap(np.array([B]), later=2)
 
 
-def test_later_rows_outlive_the_process(tmp_path) -> None:
+def test_later_rows_outlive_the_process(tmp_path: Path) -> None:
     ids = IdMap.of([B, D]).extended([A])
     write_bundle(Bundle("x_v1", {}, {"user_y": np.zeros(3)}, {"user": ids}), tmp_path)
     assert open_bundle("x_v1", tmp_path).maps["user"].rows_of([A, D]).tolist() == [2, 1]
     users = world().users
-    more = {
+    more: dict[str, Any] = {
         f: np.append(getattr(users, f), getattr(users, f)[:1])
         for f in ("role", "listed", "opted_out", "founder", "created_at", "views", "interactions", "count")
     }
@@ -54,7 +56,7 @@ def test_later_rows_outlive_the_process(tmp_path) -> None:
     assert decode_items(encode_items(grown)).ids.rows_of([A]).tolist() == [len(users)]
 
 
-def test_a_list_says_which_part_it_comes_from_and_keeps_it_on_disk(tmp_path) -> None:
+def test_a_list_says_which_part_it_comes_from_and_keeps_it_on_disk(tmp_path: Path) -> None:
     lists = lists_of([2, 0, 3], seed=1)
     plain = tmp_path / "plain.npz"
     lists.save(plain)

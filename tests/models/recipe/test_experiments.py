@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
@@ -44,7 +44,7 @@ def ids(n: int) -> IdMap:
     return IdMap.of(str(uuid.UUID(int=i * 0x1F3D5B79_0BADCAFE_12345)) for i in range(1, n + 1))
 
 
-def uneven(counts: np.ndarray, weights: list[float]) -> float:
+def uneven(counts: np.ndarray, weights: Sequence[float]) -> float:
     """The p-value of a chi-square test."""
     expected = counts.sum() * np.array(weights) / sum(weights)
     return float(special.chdtrc(len(weights) - 1, ((counts - expected) ** 2 / expected).sum()))

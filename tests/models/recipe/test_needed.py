@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from itertools import product
+from typing import Any
 
 import numpy as np
 import pytest
@@ -52,8 +53,8 @@ def told(recipe: Recipe) -> tuple[object, ...]:
 
 
 @pytest.mark.parametrize("switches", SWITCHES, ids=str)
-def test_nothing_that_is_left_out_is_missed(switches: dict[str, object]) -> None:
-    settings = replace(SMALL, **switches)  # type: ignore[arg-type]
+def test_nothing_that_is_left_out_is_missed(switches: dict[str, Any]) -> None:
+    settings = replace(SMALL, **switches)
     everything = bundles(settings)
     taught = {name: b for name, b in everything.items() if not unserved(name, settings)}
     assert set(registry.required()) <= set(taught)
@@ -90,9 +91,9 @@ def test_nothing_that_is_left_out_is_missed(switches: dict[str, object]) -> None
         ({"enable_ensemble": False}, "ensemble_v1", "ENABLE_ENSEMBLE"),
     ],
 )
-def test_every_switch_saves_what_it_turns_off_and_says_so(changed: dict[str, object], name: str, said: str) -> None:
+def test_every_switch_saves_what_it_turns_off_and_says_so(changed: dict[str, Any], name: str, said: str) -> None:
     assert unserved(name, Settings()) == ""
-    assert said in unserved(name, replace(Settings(), **changed))  # type: ignore[arg-type]
+    assert said in unserved(name, replace(Settings(), **changed))
 
 
 def test_an_arm_of_an_experiment_may_need_it() -> None:

@@ -57,7 +57,7 @@ def test_embedding_is_the_normalised_sum() -> None:
     tokens = np.array(["ai", "go"], dtype="<U2")
     vectors = np.array([[3, 0], [0, 4]], dtype=np.float32)
     got, known = embed([["ai", "go"], ["ai"], ["golang"], [], ["go", "zz"]], tokens, vectors)
-    np.testing.assert_allclose(got, [[0.6, 0.8], [1, 0], [0, 0], [0, 0], [0, 1]], atol=1e-6)
+    np.testing.assert_allclose(got, np.array([[0.6, 0.8], [1, 0], [0, 0], [0, 0], [0, 1]]), atol=1e-6)
     assert known.tolist() == [True, True, False, False, True]
 
 

@@ -93,7 +93,7 @@ def test_by_hand() -> None:
             "value": np.array([1.0, 2.0, 4.0, 0.5]),
         }
     )
-    above = np.nextafter(np.float32([0.5, 0.25]), np.float32(1))
+    above = np.nextafter(np.array([0.5, 0.25], np.float32), np.float32(1))
 
     found = trees.score(np.array([[9, 0, 0.5], [0.25, 0, above[0]], [above[1], 0, 1]], np.float32))
 
@@ -168,12 +168,12 @@ def test_shapes() -> None:
 
 
 @pytest.mark.parametrize("forest", [[], [0.25], [0.25, -1.0], [0.25, -1.0, 3.0]])
-def test_trees_that_never_split(forest: list[Split | float]) -> None:
-    trees = Trees.of(as_arrays(forest))
+def test_trees_that_never_split(forest: list[float]) -> None:
+    trees = Trees.of(as_arrays([*forest]))
 
     assert trees.used.tolist() == []
-    assert trees.score(np.zeros((3, 2), np.float32)).tolist() == [sum(forest)] * 3  # type: ignore[arg-type]
-    assert trees.score(np.zeros((3, 0), np.float32)).tolist() == [sum(forest)] * 3  # type: ignore[arg-type]
+    assert trees.score(np.zeros((3, 2), np.float32)).tolist() == [sum(forest)] * 3
+    assert trees.score(np.zeros((3, 0), np.float32)).tolist() == [sum(forest)] * 3
 
 
 @pytest.mark.parametrize("value", [0.0, 1e-300, 1e-30, 1e30])

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from models.activity.fit import ENOUGH, MOST, NAME, Standing, fit_activity
+from models.activity.fit import ENOUGH, MOST, NAME, fit_activity
+from models.data.training_data import Standing
 from models.nouns.interactions import DAY_US, Interactions
 from models.schema import Entity
 from tests.models.features.market_by_hand import entities, interactions, people, standing

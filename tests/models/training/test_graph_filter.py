@@ -33,11 +33,13 @@ def matrix_of(bundle: Bundle) -> np.ndarray:
 
 
 def events(liked: np.ndarray, at: np.ndarray | None = None) -> Interactions:
-    ids = [IdMap.of(f"{i:08d}-0000-4000-8000-00000000000{s}" for i in range(n)) for s, n in enumerate(liked.shape)]
+    mine, theirs = (
+        IdMap.of(f"{i:08d}-0000-4000-8000-00000000000{s}" for i in range(n)) for s, n in enumerate(liked.shape)
+    )
     owner, item = np.nonzero(liked)
     kind = np.full(len(owner), InteractionKind.LIKE.code, np.int8)
     when = np.zeros(len(owner), np.int64) if at is None else at[owner, item]
-    return Interactions(*ids, owner.astype(np.int32), item.astype(np.int32), kind, when)
+    return Interactions(mine, theirs, owner.astype(np.int32), item.astype(np.int32), kind, when)
 
 
 def random(owners: int = 60, items: int = 37) -> np.ndarray:

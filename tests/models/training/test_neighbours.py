@@ -31,12 +31,12 @@ def matrix_of(bundle: Bundle) -> np.ndarray:
 
 
 def events(cells: list[tuple[int, int, int]], owners: int, items: int, at: np.ndarray | None = None) -> Interactions:
-    ids = [
+    mine, theirs = (
         IdMap.of(f"{i:08d}-0000-4000-8000-00000000000{side}" for i in range(n)) for side, n in ((1, owners), (2, items))
-    ]
+    )
     owner, item, kind = np.array(cells, np.int64).reshape(-1, 3).T
     when = np.arange(len(owner), dtype=np.int64) if at is None else at
-    return Interactions(*ids, owner.astype(np.int32), item.astype(np.int32), kind.astype(np.int8), when)
+    return Interactions(mine, theirs, owner.astype(np.int32), item.astype(np.int32), kind.astype(np.int8), when)
 
 
 def by_definition(liked: np.ndarray) -> np.ndarray:

@@ -19,22 +19,18 @@ from models.schema import Entity
 from models.settings import Settings
 from models.settings.kinds import Instant
 from pipelines.data.columns import layout
+from pipelines.data.columns.copied import copy_events
 from pipelines.data.export import export_snapshot
 from pipelines.data.snapshot import Snapshot
 from pipelines.postgres import engine, transaction
 from pipelines.runs.run import Run, parse_instant
+from tests.databases import execute
 
 GOLDEN = Path(__file__).parents[2] / "golden"
 ANA, BEN, CY = (f"0000000{i}-0000-4000-8000-000000000000" for i in "123")
 ACME, BOLT = (f"a000000{i}-0000-4000-8000-000000000000" for i in "12")
 STRAY = "ffffffff-0000-4000-8000-000000000000"
 AS_OF = parse_instant("2024-03-01T00:00:00Z")
-
-
-def execute(settings: Settings, *statements: str) -> None:
-    with transaction(engine(settings)) as connection:
-        for statement in statements:
-            connection.execute(text(statement))
 
 
 @pytest.fixture
@@ -236,12 +232,10 @@ def test_rows_that_arrive_while_the_export_runs_are_not_in_it(
     """A user and an event of theirs are committed between the copy of the people and the copy of the events."""
     from pipelines.data import export
 
-    original = export.copy_events
-
     def copy_events_late(connection: Connection, *given: Any) -> None:
         execute(market, f"INSERT INTO users (id, role) VALUES ('{STRAY}', 'developer')",
                 f"INSERT INTO user_interactions VALUES ('{STRAY}', '{ACME}', 'view', '2024-01-09+00')")  # fmt: skip
-        original(connection, *given)
+        copy_events(connection, *given)
 
     monkeypatch.setattr(export, "copy_events", copy_events_late)
     during = exported(market)

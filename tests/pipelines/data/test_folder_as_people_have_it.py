@@ -9,6 +9,7 @@ import random
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from hypothesis import example, given, settings
@@ -35,7 +36,7 @@ ENCODINGS = {
     "utf-32": b"",
 }
 ENDS = ("\n", "\r\n", "\r")
-QUOTES = (csv.QUOTE_MINIMAL, csv.QUOTE_ALL)
+QUOTES: tuple[Literal[0, 1], ...] = (csv.QUOTE_MINIMAL, csv.QUOTE_ALL)
 ROWS = [
     ["00000000-0000-4000-8000-00000000000a", 'Zoë, née "Z"', "ai; go | rust\tc++", "two\nlines", "金融 हिन्दी"],
     ["00000000-0000-4000-8000-00000000000b", "", "", "", "x" * 200_000],
@@ -43,7 +44,7 @@ ROWS = [
 NAMES = ["user_id", "name", "skills", "headline", "interests"]
 
 
-def written(rows: list[list[str]], separator: str, end: str, quoting: int) -> str:
+def written(rows: list[list[str]], separator: str, end: str, quoting: Literal[0, 1]) -> str:
     sink = io.StringIO()
     csv.writer(sink, delimiter=separator, lineterminator="\n", quoting=quoting).writerows(rows)
     return sink.getvalue().replace("\n", end)
@@ -61,7 +62,7 @@ def read(content: bytes, path: Path) -> list[list[str]]:
     list(product(SEPARATORS, ENCODINGS, ENDS, QUOTES, (False, True))),
 )
 def test_every_combination_gives_the_same_rows(
-    separator: str, encoding: str, end: str, quoting: int, blank: bool, tmp_path: Path
+    separator: str, encoding: str, end: str, quoting: Literal[0, 1], blank: bool, tmp_path: Path
 ) -> None:
     lines = [NAMES, *ROWS]
     body = written(lines[:1], separator, end, quoting) + end * 2 * blank + written(lines[1:], separator, end, quoting)

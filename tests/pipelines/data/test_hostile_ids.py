@@ -26,9 +26,9 @@ from pipelines.data.erasure.person import Person
 from pipelines.data.erasure.search import holds, keys_with
 from pipelines.data.export import export_snapshot
 from pipelines.data.load import import_folder
-from pipelines.data.snapshot import EPOCH, Snapshot
+from pipelines.data.snapshot import Snapshot
 from pipelines.postgres import engine, transaction
-from pipelines.runs.run import Run
+from pipelines.runs.run import EPOCH, Run
 from serving.app import create_app
 from serving.doors.postgres import Database
 from tests.pipelines.data.erasure.conftest import SMALL

@@ -21,6 +21,7 @@ from pipelines.data.folder.layout import INTERACTIONS
 from pipelines.data.folder.rows import chunks
 from pipelines.data.load import Loaded, import_folder, loaded_folder
 from pipelines.postgres import engine, newest_event, transaction
+from tests.databases import execute
 
 U, V, W = (str(UUID(int=n, version=4)) for n in (1, 2, 3))
 S, T = (str(UUID(int=n, version=4)) for n in (11, 12))
@@ -40,13 +41,8 @@ def folder(
     return at
 
 
-def asked(settings: Settings, question: str) -> list[tuple[Any, ...]]:
-    with transaction(engine(settings)) as connection:
-        return [tuple(row) for row in connection.execute(text(question))]
-
-
 def rejects(settings: Settings) -> list[tuple[Any, ...]]:
-    return asked(settings, "SELECT file, line, reason FROM matchbook_rejected_rows ORDER BY file DESC, line")
+    return execute(settings, "SELECT file, line, reason FROM matchbook_rejected_rows ORDER BY file DESC, line")
 
 
 @pytest.fixture
@@ -59,7 +55,7 @@ def test_a_clean_folder_is_loaded_whole_and_again_is_a_no_op(settings: Settings,
     data = folder(tmp_path / "data", zipped=zipped)
     loaded = import_folder(settings, data)
     assert loaded.counts == {"users": 2, "startups": 2, "interactions": 1} and not loaded.rejected and not loaded.report
-    assert asked(
+    assert execute(
         settings, "SELECT user_id::text, occurred_at = '2024-01-01T00:00:00Z' FROM matchbook_interactions"
     ) == [(U, True)]
     assert import_folder(settings, data) == loaded == loaded_folder(engine(settings))
@@ -78,7 +74,7 @@ def test_every_column_arrives(settings: Settings, tmp_path: Path) -> None:
         f"updated_at,withdrawn_at\n{S},Acme,,c,f,t,x;y,seed,Bern,{U},2024-01-01T00:00:00.123456Z,12,2024-01-02,2999-01-01\n"
     )
     import_folder(settings, folder(tmp_path / "d", users, startups, EVENTS.partition("\n")[0]))
-    assert asked(
+    assert execute(
         settings,
         "SELECT user_id::text, role, created_at, name, headline, skills, interests, location, "
         "updated_at::text, opted_out_at::text FROM matchbook_users",
@@ -96,7 +92,7 @@ def test_every_column_arrives(settings: Settings, tmp_path: Path) -> None:
             "2024-03-01 00:00:00+00",
         )
     ]
-    assert asked(
+    assert execute(
         settings,
         "SELECT description, category, field, type, tags, stage, founder_id::text, "
         "created_at::text, views, withdrawn_at::text FROM matchbook_startups",
@@ -107,8 +103,9 @@ def test_every_column_arrives(settings: Settings, tmp_path: Path) -> None:
 @pytest.mark.parametrize("end", ["\n", "\r\n"])
 @pytest.mark.parametrize("bom", ["", "\ufeff"])
 def test_line_ends_and_byte_order_marks_do_not_matter(settings: Settings, tmp_path: Path, end: str, bom: str) -> None:
-    texts = [bom + t.replace("\n", end) for t in (USERS, STARTUPS, EVENTS)]
-    loaded = import_folder(settings, folder(tmp_path / "d", *texts))
+    whole = {"users": USERS, "startups": STARTUPS, "interactions": EVENTS}
+    texts: dict[str, Any] = {name: bom + text.replace("\n", end) for name, text in whole.items()}
+    loaded = import_folder(settings, folder(tmp_path / "d", **texts))
     assert loaded.counts == {"users": 2, "startups": 2, "interactions": 1}
 
 
@@ -194,7 +191,7 @@ def test_garbage_in_people_and_startups(lenient: Settings, tmp_path: Path) -> No
         ("interactions.csv", 3, "unknown user"),
     ]
     assert loaded.counts == {"users": 2, "startups": 1, "interactions": 1}
-    assert asked(lenient, "SELECT role FROM users ORDER BY role") == [("clown",), ("developer",)]
+    assert execute(lenient, "SELECT role FROM users ORDER BY role") == [("clown",), ("developer",)]
 
 
 def test_too_much_garbage_stops_the_import_and_changes_nothing(settings: Settings, tmp_path: Path) -> None:
@@ -202,7 +199,7 @@ def test_too_much_garbage_stops_the_import_and_changes_nothing(settings: Setting
     expected = r"1 of 6 rows are broken.*unknown type \(1\).*MATCHBOOK_REJECTED_SHARE"
     with pytest.raises(DataError, match=expected) as said:
         import_folder(settings, data)
-    assert asked(settings, "SELECT count(*) FROM users") == [(0,)] and loaded_folder(engine(settings)) is None
+    assert execute(settings, "SELECT count(*) FROM users") == [(0,)] and loaded_folder(engine(settings)) is None
     (report,) = (settings.home / "rejected").iterdir()
     assert str(report) in str(said.value) and ",3,unknown type," in report.read_text()
 
@@ -220,7 +217,7 @@ def test_too_much_garbage_stops_the_import_and_changes_nothing(settings: Setting
     ],
 )
 def test_a_folder_that_is_none_is_refused_before_anything_is_written(
-    settings: Settings, tmp_path: Path, change: dict[str, str], said: str
+    settings: Settings, tmp_path: Path, change: dict[str, Any], said: str
 ) -> None:
     with pytest.raises(DataError, match=said):
         import_folder(settings, folder(tmp_path / "d", **change))
@@ -261,9 +258,9 @@ def test_rows_of_no_folder_are_not_mixed_with_one(settings: Settings, tmp_path: 
 
 def test_the_indexes_are_there_after_an_import(settings: Settings, tmp_path: Path) -> None:
     question = "SELECT indexdef FROM pg_indexes WHERE tablename = 'user_interactions' ORDER BY 1"
-    before = asked(settings, question)
+    before = execute(settings, question)
     import_folder(settings, folder(tmp_path / "d"))
-    assert asked(settings, question) == before and len(before) == 4
+    assert execute(settings, question) == before and len(before) == 4
 
 
 @pytest.mark.parametrize(
@@ -274,7 +271,7 @@ def test_real_data_is_loaded_whole(settings: Settings, name: str, counts: tuple[
         pytest.skip(f"{REAL / name} is not here")
     loaded: Loaded = import_folder(settings, REAL / name)
     assert tuple(loaded.counts.values()) == counts and not loaded.rejected
-    assert asked(
+    assert execute(
         settings,
         "SELECT (SELECT count(*) FROM matchbook_users), (SELECT count(*) FROM matchbook_startups), "
         "(SELECT count(*) FROM matchbook_interactions)",

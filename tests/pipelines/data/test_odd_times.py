@@ -6,10 +6,10 @@ import random
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from uuid import UUID
 
 import pyarrow.parquet as pq
 import pytest
-from sqlalchemy import text
 
 from models.errors import EmptySnapshot, SettingsError
 from models.schema import Entity
@@ -21,11 +21,12 @@ from pipelines.data.export import export_snapshot
 from pipelines.data.load import import_folder
 from pipelines.data.snapshot import Snapshot
 from pipelines.local import marketplace
-from pipelines.postgres import engine, newest_event, rows, transaction
+from pipelines.postgres import engine, newest_event, rows
 from pipelines.runs.cutoff import just_after, passed
 from pipelines.runs.run import Run
 from pipelines.scoring.refresh.arrivals import arrivals
 from serving.doors.postgres import Database
+from tests.databases import execute
 from tests.tiny_marketplace import AFTER_ALL, identity, write_tiny_marketplace
 
 #: As PostgreSQL writes them: before the calendar, in the year 1, of a clock that was never set, ahead of everybody.
@@ -46,11 +47,6 @@ WHO, WHAT = identity("user", 23), identity("startup", 3)
 def market(settings: Settings, tmp_path: Path) -> Settings:
     import_folder(settings, write_tiny_marketplace(tmp_path / "data"))
     return replace(settings, rejected_share=0.5)
-
-
-def execute(settings: Settings, statement: str, **values: object) -> None:
-    with transaction(engine(settings)) as connection:
-        connection.execute(text(statement), values)
 
 
 def add(settings: Settings, *at: str) -> None:
@@ -90,7 +86,7 @@ def test_where_only_impossible_events_are_there_are_none(settings: Settings) -> 
 
 def test_odd_events_are_set_aside_and_counted_and_all_counts_agree(market: Settings) -> None:
     database = engine(market)
-    clean = interaction_count(database, Entity.USER, WHO, AFTER_ALL)
+    clean = interaction_count(database, Entity.USER, UUID(WHO), AFTER_ALL)
     chance = random.Random(4)
     odd = [f"{chance.randrange(1, 1989):04d}-{chance.randrange(1, 13):02d}-11" for _ in range(25)]
     add(market, *PAST, *AHEAD, *odd)
@@ -100,7 +96,7 @@ def test_odd_events_are_set_aside_and_counted_and_all_counts_agree(market: Setti
     assert reasons == {"no time": 1, "before 1990-01-01": len(PAST) - 1 + len(odd)}
     row = int(snapshot.user_ids.rows_of([WHO])[0])
     assert int(snapshot.interactions().counts()[row]) == clean
-    assert interaction_count(database, Entity.USER, WHO, AFTER_ALL) == clean
+    assert interaction_count(database, Entity.USER, UUID(WHO), AFTER_ALL) == clean
     live = Database(market).owner(Entity.USER, WHO, AFTER_ALL)
     assert live is not None and live.count(Entity.USER) == clean
     there = Database(market).owner(Entity.STARTUP, WHAT, AFTER_ALL)

@@ -8,24 +8,17 @@ from dataclasses import replace
 
 import pyarrow.parquet as pq
 import pytest
-from sqlalchemy import text
 
 from models.errors import DataError
 from models.settings import Settings
 from pipelines.data.export import export_snapshot
 from pipelines.data.snapshot import Snapshot
-from pipelines.postgres import engine, transaction
 from pipelines.runs.run import Run, parse_instant
+from tests.databases import execute
 
 USER, STARTUP = "md5('u' || {})::uuid", "md5('s' || {})::uuid"
 POST = """INSERT INTO matchbook_events SELECT 'e' || n, {user}, {startup}, '{kind}',
            timestamptz '2024-01-02+00' + n * interval '1 second' FROM generate_series(1, {many}) n"""
-
-
-def execute(settings: Settings, *statements: str) -> None:
-    with transaction(engine(settings)) as connection:
-        for statement in statements:
-            connection.execute(text(statement))
 
 
 @pytest.fixture

@@ -20,15 +20,10 @@ from pipelines.data.readings import GONE_DAYS, MOST, keep_readings
 from pipelines.data.snapshot import Snapshot, digest_of
 from pipelines.postgres import engine, transaction
 from pipelines.runs.run import Run, parse_instant
+from tests.databases import execute
 
 ANA, ACME, BOLT, CORE = (f"00000000-0000-4000-8000-00000000000{n}" for n in (1, 5, 6, 7))
 AS_OF = parse_instant("2024-03-01")
-
-
-def execute(settings: Settings, *statements: str) -> None:
-    with transaction(engine(settings)) as connection:
-        for statement in statements:
-            connection.execute(text(statement))
 
 
 def kept(settings: Settings) -> list[tuple[str, int]]:

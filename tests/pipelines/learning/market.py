@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -26,7 +27,7 @@ def rows(
     startups: int = 150,
     events: int = 4200,
     kinds: tuple[str, ...] = ("view", "like", "apply", "interest"),
-) -> tuple[pd.DataFrame, ...]:
+) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
     """users, startups, interactions: nine events in ten stay within the group, the first startups of it are popular."""
     rng = np.random.default_rng(0)
     user, startup = ids("user", people), ids("startup", startups)
@@ -66,9 +67,9 @@ def rows(
     return users, companies, interactions.drop_duplicates()
 
 
-def small(**changed: object) -> Settings:
+def small(**changed: Any) -> Settings:
     """Settings that fit every model in a blink."""
-    tiny = {
+    tiny: dict[str, Any] = {
         "als_factors": 8,
         "als_iterations": 5,
         "two_tower_epochs": 1,
@@ -80,9 +81,9 @@ def small(**changed: object) -> Settings:
         "blend": "weighted",
         "ranker_cuts": 4,
     }
-    return replace(Settings(), **{**tiny, **changed})  # type: ignore[arg-type]
+    return replace(Settings(), **{**tiny, **changed})
 
 
-def market(settings: Settings | None = None, **changed: object) -> Snapshot:
+def market(settings: Settings | None = None, **changed: Any) -> Snapshot:
     """The snapshot of `rows`."""
-    return Snapshot.of(*rows(**changed), AS_OF, (settings or small()).recorded())  # type: ignore[arg-type]
+    return Snapshot.of(*rows(**changed), AS_OF, (settings or small()).recorded())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -102,9 +103,9 @@ def test_the_recipe_blends_as_recorded(holdout: Holdout) -> None:
 
 
 @pytest.mark.parametrize("asked_for", [{"blend_profile": "equal"}, {"ensemble_als_weight": 0.9}, {"blend": "dynamic"}])
-def test_what_was_asked_for_stands(asked_for: dict[str, object]) -> None:
+def test_what_was_asked_for_stands(asked_for: dict[str, Any]) -> None:
     chosen = Bundle("ensemble_v1", {"blend": "rrf", "profile": ""}, {})
-    settings = replace(Settings(), **asked_for)  # type: ignore[arg-type]
+    settings = replace(Settings(), **asked_for)
 
     config = registry.config("ensemble", settings)
     assert settled(config, chosen).blend == asked_for.get("blend", "weighted")

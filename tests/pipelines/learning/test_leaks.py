@@ -16,6 +16,7 @@ from models.content.fit import fit_content
 from models.errors import DataError, LeakFound, TooSparse
 from models.nouns.bundle import Bundle
 from models.nouns.catalogue import catalogue_bundle
+from models.nouns.entities import Entities
 from models.popularity.fit import fit_popularity
 from models.schema import Entity
 from pipelines.data.snapshot import Snapshot
@@ -171,8 +172,8 @@ def test_a_stage_told_too_early_is_caught(monkeypatch: pytest.MonkeyPatch) -> No
     """The stage is that of the first round: before it nobody knew (stage_known)."""
     profiles = Lesson.profiles
 
-    def leaking(self: Lesson, entities: object) -> dict[str, list[str]]:
-        told = dict(profiles(self, entities))  # type: ignore[arg-type]
+    def leaking(self: Lesson, entities: Entities) -> dict[str, list[str]]:
+        told = dict(profiles(self, entities))
         return {**told, **({"stage": self.snapshot.startups["stage"].to_pylist()} if "stage" in told else {})}
 
     monkeypatch.setattr(Lesson, "profiles", leaking)

@@ -31,7 +31,7 @@ FILLED = {"created_at": "2023-01-01", "role": "developer"}
 @cache
 def market() -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
     """So thin that half of both sides meet nobody after the cut."""
-    return rows(people=900, startups=900, events=4500)  # type: ignore[return-value]
+    return rows(people=900, startups=900, events=4500)
 
 
 def checked(users: pd.DataFrame, startups: pd.DataFrame, events: pd.DataFrame) -> str:

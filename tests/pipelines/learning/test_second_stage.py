@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 
-from models import metrics
+from models import metrics, registry
 from models.mlp_ranker.fit import RankingRows, fit_ranker
 from models.mlp_ranker.scorer import MlpRanker
 from models.nouns.bundle import Bundle
@@ -22,12 +23,12 @@ from pipelines.learning.second_stage import open_second_stage, train_ranker
 from pipelines.runs.run import Run
 
 #: Rules that rank by age alone: any network is clearly better.
-POOR = {"rule_model_weight": 0.0, "rule_popularity_weight": 0.0, "rule_diversity_weight": 0.0}
+POOR: dict[str, Any] = {"rule_model_weight": 0.0, "rule_popularity_weight": 0.0, "rule_diversity_weight": 0.0}
 
 
 @pytest.fixture
 def poor(learning_run: Run) -> Run:
-    return replace(learning_run, settings=replace(learning_run.settings, **POOR))  # type: ignore[arg-type]
+    return replace(learning_run, settings=replace(learning_run.settings, **POOR))
 
 
 def ndcg(holdout: Holdout, bundle: Bundle, surface: Surface) -> float:
@@ -72,10 +73,10 @@ def test_refused_below_a_hundred_positives(learning_run: Run, planted: Snapshot)
 
 def test_a_trained_ranker_beats_one_of_shuffled_labels(holdout: Holdout) -> None:
     rows = ranking_set(holdout).rows()
-    settings = replace(holdout.settings, ranker_learning_rate=0.01)
+    config = replace(registry.config("ranker", holdout.settings), learning_rate=0.01)
     orders = [np.random.default_rng(seed).permutation(rows.label) for seed in (1, 2, 3)]  # one alone may be lucky
     shuffled = [RankingRows(rows.features, label, rows.group) for label in orders]
-    honest, *blind = (np.mean([ndcg(holdout, fit_ranker(r, settings), s) for s in Surface]) for r in (rows, *shuffled))
+    honest, *blind = (np.mean([ndcg(holdout, fit_ranker(r, config), s) for s in Surface]) for r in (rows, *shuffled))
     assert honest > np.mean(blind) + 0.05
 
 
@@ -84,8 +85,8 @@ def test_a_ranker_worse_than_the_rules_is_refused(
 ) -> None:
     """One that learned everything upside down."""
 
-    def upside_down(rows: RankingRows, *args: object, **kwargs: object) -> Bundle:
-        return fit_ranker(RankingRows(rows.features, 1 - rows.label, rows.group), *args, **kwargs)  # type: ignore[arg-type]
+    def upside_down(rows: RankingRows, *args: Any, **kwargs: Any) -> Bundle:
+        return fit_ranker(RankingRows(rows.features, 1 - rows.label, rows.group), *args, **kwargs)
 
     monkeypatch.setattr("pipelines.learning.second_stage.fit_ranker", upside_down)
     other = replace(learning_run, settings=replace(learning_run.settings, ranker_learning_rate=0.02))
@@ -94,7 +95,11 @@ def test_a_ranker_worse_than_the_rules_is_refused(
 
 
 def test_a_ranker_serves_where_it_passed(holdout: Holdout) -> None:
-    bundle = fit_ranker(ranking_set(holdout).rows(), holdout.settings, about={"surfaces": ["startups/for-investor"]})
+    bundle = fit_ranker(
+        ranking_set(holdout).rows(),
+        registry.config("ranker", holdout.settings),
+        about={"surfaces": ["startups/for-investor"]},
+    )
     bundles = {**holdout.bundles, "ranker_v1": bundle}
     auto, forced = (replace(holdout.settings, ranker=r) for r in ("auto", "mlp"))
     assert isinstance(open_recipe(Surface.STARTUPS_FOR_INVESTOR, bundles, auto).ranker, MlpRanker)
@@ -131,7 +136,7 @@ def test_what_cannot_serve_is_not_taught(
     monkeypatch.setattr("pipelines.learning.learned_stage.lessons_of", never)
     if ranker != "mlp":
         monkeypatch.setattr("pipelines.learning.second_stage.fit_ranker", never)
-    run = replace(learning_run, settings=replace(learning_run.settings, ranker=ranker, **POOR))  # type: ignore[arg-type]
+    run = replace(learning_run, settings=replace(learning_run.settings, ranker=ranker, **POOR))
     refs = {r["name"]: r for r in train_ranker(run, planted.name)}
     assert f"MATCHBOOK_RANKER is {ranker}" in refs["learned_ranker_v1"]["reason"]
     assert bool(refs["ranker_v1"]["version"]) == (ranker == "mlp")

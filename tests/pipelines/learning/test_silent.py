@@ -58,7 +58,7 @@ def market(otherwise: bool) -> Snapshot:
 def two() -> Iterator[Two]:
     with tempfile.TemporaryDirectory() as home:
         run = Run.start(replace(SETTINGS, home=Path(home)), "silent", parse_instant(AS_OF), fresh=True)
-        yield tuple(open_holdout(run, market(o)) for o in (False, True))  # type: ignore[misc]
+        yield open_holdout(run, market(False)), open_holdout(run, market(True))
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -128,7 +128,7 @@ def test_no_leak_check_takes_it_for_a_leak(two: Two) -> None:
 
 def test_whatever_learns_or_judges_reads_those_who_are_heard() -> None:
     """A new reader of all events stands out here: only what makes lists may."""
-    found = {}
+    found: dict[str, int] = {}
     for folder in ("pipelines/learning", "pipelines/judging"):
         for path in sorted((ROOT / folder).rglob("*.py")):
             calls = len(re.findall(r"\.interactions\(\)", path.read_text()))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -27,8 +28,8 @@ MODELS = [name for name in registry.bundles() if name != "catalogue_v1"]
 SETTINGS = small(two_tower_epochs=2, als_factors=6, graph_filter_min_pairs=0.0)
 
 
-def snapshot(*tables: pd.DataFrame) -> Snapshot:
-    return Snapshot.of(*tables, AS_OF, SETTINGS.recorded())
+def snapshot(users: pd.DataFrame, startups: pd.DataFrame, events: pd.DataFrame) -> Snapshot:
+    return Snapshot.of(users, startups, events, AS_OF, SETTINGS.recorded())
 
 
 @cache
@@ -148,7 +149,8 @@ def test_training_twice_stores_one_version(run: Run, monkeypatch: pytest.MonkeyP
 )
 def test_what_is_switched_off_is_not_paid_for(off: str, name: str, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Snapshot, "open", classmethod(lambda cls, path: pytest.fail("read for nothing")))
-    told = train(replace(run, settings=replace(run.settings, **{off: False})), name, "memory")
+    changed: dict[str, Any] = {off: False}
+    told = train(replace(run, settings=replace(run.settings, **changed)), name, "memory")
     assert told["version"] == "" and off.upper() in told["note"]
 
 
@@ -180,6 +182,8 @@ def test_the_quick_judgement_is_twice_as_good_as_chance(name: str) -> None:
     cut = inner_cut(events, 0.2)
     before, truth = events.before(cut).pairs(), outcome_of(events, cut).relevant
     chance = truth.nnz / (before.shape[0] * before.shape[1] - before.nnz)
-    found = split_test(name, plain(), replace(SETTINGS, two_tower_epochs=8, two_tower_learning_rate=0.02), 0.2)
-    precision, owners = float(found["Precision@10"]), int(found["owners"])
-    assert precision > 2 * chance and owners > 50 and 0 < float(found["MAP@10"]) <= 1
+    found: dict[str, Any] = split_test(
+        name, plain(), replace(SETTINGS, two_tower_epochs=8, two_tower_learning_rate=0.02), 0.2
+    )
+    precision, owners = found["Precision@10"], found["owners"]
+    assert precision > 2 * chance and owners > 50 and 0 < found["MAP@10"] <= 1

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from models.nouns.bundle import Bundle
 from models.settings import Settings
 from pipelines.data.snapshot import Snapshot
 from pipelines.learning import tune_rounds
@@ -72,7 +73,12 @@ def test_an_ensembles_halves_are_fitted_once_and_its_weight_matters(
     split, store = Split.of(planted, settings, settings.holdout_share), Trials.of(settings, planted.name)
     fitted: list[str] = []
     fit = Split.fitted
-    monkeypatch.setattr(Split, "fitted", lambda self, name, chosen: (fitted.append(name), fit(self, name, chosen))[1])
+
+    def noted(self: Split, name: str, chosen: Settings) -> Bundle:
+        fitted.append(name)
+        return fit(self, name, chosen)
+
+    monkeypatch.setattr(Split, "fitted", noted)
     low, high = (trial_of(split, "ensemble_v1", {"ensemble_als_weight": w}, settings, store) for w in (0.3, 0.7))
     assert fitted == ["als_v1", "two_tower_v1"]
     assert len(low.ndcg) == len(high.ndcg) > 50 and (low.ndcg != high.ndcg).any() and low.mean > 0.05

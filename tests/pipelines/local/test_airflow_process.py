@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-import psycopg2
 import pytest
 from sqlalchemy import make_url
 
@@ -21,6 +20,7 @@ from pipelines.local.airflow_process import (
     child_environment,
     drop_metadata,
 )
+from tests.databases import at_once
 
 METADATA = "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"
 
@@ -31,25 +31,13 @@ def own(server_settings: Settings, tmp_path: Path) -> Settings:
     return replace(server_settings, home=tmp_path / "home", airflow_port=18123)
 
 
-def run(settings: Settings, *statements: str) -> list[tuple[object, ...]]:
-    connection = psycopg2.connect(settings.database_url.reveal())
-    try:
-        connection.autocommit = True
-        with connection.cursor() as cursor:
-            for statement in statements:
-                cursor.execute(statement)
-            return cursor.fetchall() if cursor.description else []
-    finally:
-        connection.close()
-
-
 @pytest.fixture
 def poor(own: Settings) -> Iterator[Settings]:
     """A user of the server who may not create databases."""
-    run(own, "CREATE ROLE poor LOGIN PASSWORD 'poor'")
+    at_once(own, "CREATE ROLE poor LOGIN PASSWORD 'poor'")
     url = make_url(own.sqlalchemy_url).set(drivername="postgresql", username="poor", password="poor")
     yield replace(own, database_url=Secret(url.render_as_string(hide_password=False)))
-    run(own, "DROP ROLE poor")
+    at_once(own, "DROP ROLE poor")
 
 
 def test_it_answers_on_this_machine_only_and_tasks_find_it_there(own: Settings) -> None:
@@ -61,7 +49,9 @@ def test_it_answers_on_this_machine_only_and_tasks_find_it_there(own: Settings) 
     drop_metadata(own)
 
 
-def test_tasks_and_reader_get_the_servers_and_our_programs_first(own: Settings, monkeypatch) -> None:
+def test_tasks_and_reader_get_the_servers_and_our_programs_first(
+    own: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("NO_PROXY", "internal")
     env = child_environment(own)
     assert env["DATABASE_URL"] == own.database_url.reveal() and env["REDIS_URL"] == own.redis_url.reveal()
@@ -85,17 +75,17 @@ def test_on_the_users_server_the_metadata_get_a_database_of_their_own_that_reset
     name = make_url(airflow_environment(own)[METADATA]).database
     assert name is not None and name.startswith("matchbook_airflow_")
     asked = "SELECT shobj_description(oid, 'pg_database') FROM pg_database WHERE datname = "
-    assert run(own, f"{asked}'{name}'") == [(OUR_COMMENT,)]
+    assert at_once(own, f"{asked}'{name}'") == [(OUR_COMMENT,)]
     assert make_url(airflow_environment(own)[METADATA]).database == name
-    assert drop_metadata(own) and run(own, f"{asked}'{name}'") == [] and not drop_metadata(own)
+    assert drop_metadata(own) and at_once(own, f"{asked}'{name}'") == [] and not drop_metadata(own)
 
 
 def test_a_database_of_that_name_that_is_not_ours_is_left_alone(own: Settings) -> None:
     name = make_url(airflow_environment(own)[METADATA]).database
-    run(own, f"COMMENT ON DATABASE {name} IS 'precious'")
+    at_once(own, f"COMMENT ON DATABASE {name} IS 'precious'")
     assert airflow_environment(own)[METADATA].startswith("sqlite:///")
     assert not drop_metadata(own)
-    run(own, f"DROP DATABASE {name}")
+    at_once(own, f"DROP DATABASE {name}")
 
 
 def test_who_may_not_create_a_database_gets_sqlite_in_the_home(poor: Settings) -> None:

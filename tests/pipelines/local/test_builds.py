@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+import pytest
+
 from pipelines.local import builds
+from pipelines.local.airflow_api import AirflowApi
 from pipelines.local.builds import begin, follow
 
 
@@ -20,13 +24,13 @@ def task(name: str, state: str, index: int = -1, attempt: int = 1, seconds: floa
     }
 
 
-class Scripted:
+class Scripted(AirflowApi):
     """The API of a run that goes through these (state, tasks), one a question."""
 
-    address = seen_at = "http://airflow"
-
     def __init__(self, *steps: tuple[str, list[dict[str, Any]]], unfinished: str | None = None) -> None:
-        self.steps, self.unfinished, self.asked = list(steps), unfinished, []
+        super().__init__("http://airflow", "")
+        self.steps, self.unfinished = list(steps), unfinished
+        self.asked: list[tuple[Any, ...]] = []
 
     def run_state(self, dag: str, run_id: str) -> str:
         return self.steps[0][0]
@@ -34,7 +38,7 @@ class Scripted:
     def task_instances(self, dag: str, run_id: str) -> list[dict[str, Any]]:
         return (self.steps.pop(0) if len(self.steps) > 1 else self.steps[0])[1]
 
-    def log_of(self, dag: str, run_id: str, task: dict[str, Any]) -> list[str]:
+    def log_of(self, dag: str, run_id: str, task: Mapping[str, Any]) -> list[str]:
         return [
             "::group::Log message source details",
             "Worker startup parse complete",
@@ -46,20 +50,20 @@ class Scripted:
     def unfinished_run(self, dag: str) -> str | None:
         return self.unfinished
 
-    def trigger(self, dag: str, run_id: str, run_after: str, conf: dict[str, Any]) -> None:
+    def trigger(self, dag: str, run_id: str, run_after: str, conf: Mapping[str, Any]) -> None:
         self.asked.append(("trigger", run_after, conf))
 
     def unpause(self, dag: str) -> None:
         self.asked.append(("unpause",))
 
 
-def shown(api: Scripted, monkeypatch) -> tuple[bool, list[str]]:
+def shown(api: Scripted, monkeypatch: pytest.MonkeyPatch) -> tuple[bool, list[str]]:
     monkeypatch.setattr(builds, "POLL_S", 0)
     said: list[str] = []
     return follow(api, "first", said.append, lambda: None), said
 
 
-def test_each_task_is_told_once_with_its_time_and_its_place_among_the_shards(monkeypatch) -> None:
+def test_each_task_is_told_once_with_its_time_and_its_place_among_the_shards(monkeypatch: pytest.MonkeyPatch) -> None:
     prepared = task("prepare", "success")
     good, said = shown(
         Scripted(
@@ -76,7 +80,7 @@ def test_each_task_is_told_once_with_its_time_and_its_place_among_the_shards(mon
     ]
 
 
-def test_a_retry_is_told_and_does_not_count_as_done(monkeypatch) -> None:
+def test_a_retry_is_told_and_does_not_count_as_done(monkeypatch: pytest.MonkeyPatch) -> None:
     good, said = shown(
         Scripted(("running", [task("train", "up_for_retry")]), ("success", [task("train", "success", attempt=2)])),
         monkeypatch,
@@ -87,7 +91,9 @@ def test_a_retry_is_told_and_does_not_count_as_done(monkeypatch) -> None:
     ]
 
 
-def test_a_failure_is_told_in_its_own_words_and_what_is_behind_it_in_one_number(monkeypatch) -> None:
+def test_a_failure_is_told_in_its_own_words_and_what_is_behind_it_in_one_number(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     good, said = shown(
         Scripted(
             ("failed", [task("export", "failed"), task("train", "upstream_failed"), task("score", "upstream_failed")])
@@ -100,7 +106,9 @@ def test_a_failure_is_told_in_its_own_words_and_what_is_behind_it_in_one_number(
     assert "::" not in text and "Retry policy" not in text and "upstream" not in text
 
 
-def test_the_first_build_is_queued_before_anything_is_scheduled_and_with_its_cutoff(monkeypatch) -> None:
+def test_the_first_build_is_queued_before_anything_is_scheduled_and_with_its_cutoff(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     api, cutoff = Scripted(), datetime(2013, 4, 5, tzinfo=UTC)
     run_id = begin(api, cutoff)
     (word, run_after, conf), then = api.asked

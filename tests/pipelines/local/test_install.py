@@ -29,7 +29,7 @@ def install(tmp_path: Path) -> ModuleType:
 
 @pytest.mark.parametrize("changed", [0, 1], ids=["requirements.txt", "requirements-dev.txt"])
 def test_it_makes_the_environment_once_and_installs_again_when_a_lock_changes(
-    install: ModuleType, capsys, changed: int
+    install: ModuleType, capsys: pytest.CaptureFixture[str], changed: int
 ) -> None:
     assert install.main() == 0 and "making a virtual environment" in capsys.readouterr().err
     assert (install.VENV / "bin" / "python").exists()
@@ -42,23 +42,32 @@ def test_it_makes_the_environment_once_and_installs_again_when_a_lock_changes(
     assert install.STAMP.read_text() != install.wanted_stamp(), "the next start must try again"
 
 
-def test_an_environment_whose_python_is_gone_is_made_anew(install: ModuleType, monkeypatch) -> None:
+def test_an_environment_whose_python_is_gone_is_made_anew(install: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
     install.VENV.joinpath("bin").mkdir(parents=True)
     install.VENV.joinpath("bin", "python").symlink_to("/nonexistent/python3")
     install.STAMP.write_text(install.wanted_stamp())
     made: list[str] = []
-    monkeypatch.setattr(install, "make_environment", lambda: bool(made.append("made")))
+
+    def make_environment() -> bool:
+        made.append("made")
+        return False
+
+    monkeypatch.setattr(install, "make_environment", make_environment)
     assert install.main() == 1 and made == ["made"]
 
 
-def test_too_old_a_python_is_named_with_the_way_out(install: ModuleType, monkeypatch, capsys) -> None:
+def test_too_old_a_python_is_named_with_the_way_out(
+    install: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setattr(install, "OLDEST", (99, 0))
     assert install.main() == 1
     said = capsys.readouterr().err
     assert sys.version.split()[0] in said and "make PYTHON=" in said and not install.VENV.exists()
 
 
-def test_a_python_without_venv_is_told_from_a_broken_one(install: ModuleType, monkeypatch, capsys) -> None:
+def test_a_python_without_venv_is_told_from_a_broken_one(
+    install: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     refused = subprocess.CompletedProcess([], 1, "ensurepip is not available", "")
     monkeypatch.setattr(install.subprocess, "run", lambda *_, **__: refused)
     assert install.main() == 1

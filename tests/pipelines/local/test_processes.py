@@ -13,6 +13,7 @@ import pytest
 
 from models.errors import ServiceError
 from pipelines.local.processes import Started, start, stop_together, tail
+from tests.waiting import until
 
 SLEEP = [sys.executable, "-c", "import time; time.sleep(60)"]
 PARENT = [
@@ -63,7 +64,7 @@ def test_it_is_remembered_over_restarts_of_ours(tmp_path: Path, started: list[St
 
 def test_a_session_ends_with_all_its_groups(tmp_path: Path, started: list[Started]) -> None:
     leader = run(PARENT, tmp_path, started, group=True)
-    wait_for(lambda: len(leader.members()) == 2)
+    until(lambda: len(leader.members()) == 2)
     children = leader.members()
     assert leader.stop()
     assert not [c for c in children if c.is_running() and c.status() != psutil.STATUS_ZOMBIE]
@@ -71,15 +72,15 @@ def test_a_session_ends_with_all_its_groups(tmp_path: Path, started: list[Starte
 
 def test_children_whose_leader_died_are_still_found(tmp_path: Path, started: list[Started]) -> None:
     leader = run(PARENT, tmp_path, started, group=True)
-    wait_for(lambda: len(leader.members()) == 2)
+    until(lambda: len(leader.members()) == 2)
     psutil.Process(leader.pid).kill()
-    wait_for(lambda: not leader.alive())
+    until(lambda: not leader.alive())
     assert len(leader.members()) == 1 and leader.stop() and not leader.members()
 
 
 def test_one_that_does_not_listen_is_killed(tmp_path: Path, started: list[Started]) -> None:
     deaf = run(DEAF, tmp_path, started)
-    wait_for(lambda: "deaf" in tail(tmp_path / "log"))
+    until(lambda: "deaf" in tail(tmp_path / "log"))
     assert deaf.stop(patience_s=0.3) and not deaf.alive()
 
 
@@ -91,7 +92,7 @@ def test_several_are_asked_at_once(tmp_path: Path, started: list[Started]) -> No
 def test_several_share_one_patience(tmp_path: Path, started: list[Started]) -> None:
     deaf = {name: start(DEAF, tmp_path / name, {}, tmp_path) for name in ("one", "other")}
     started += deaf.values()
-    wait_for(lambda: all("deaf" in tail(tmp_path / name) for name in deaf))
+    until(lambda: all("deaf" in tail(tmp_path / name) for name in deaf))
     began = time.monotonic()
     assert stop_together(deaf, patience_s=0.5) == ["one", "other"]
     assert time.monotonic() - began < 5 and not any(p.alive() for p in deaf.values())
@@ -100,10 +101,3 @@ def test_several_share_one_patience(tmp_path: Path, started: list[Started]) -> N
 def test_a_program_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(ServiceError, match=r"could not start .*no-such-program"):
         start([tmp_path / "no-such-program"], tmp_path / "log", {}, tmp_path)
-
-
-def wait_for(condition, patience_s: float = 10.0) -> None:
-    deadline = time.monotonic() + patience_s
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.02)

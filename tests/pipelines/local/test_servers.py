@@ -24,6 +24,7 @@ from models.settings import Secret, Settings
 from pipelines.local.places import OWNER, recorded_elsewhere
 from pipelines.local.processes import Started
 from pipelines.local.servers import _read, remove_home, running_settings, servers, start_servers, stop_servers
+from tests.databases import at_once
 
 CHECKOUT = Path(__file__).resolve().parents[3]
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root must give its privileges up")
@@ -39,17 +40,6 @@ def home() -> Iterator[Path]:
     shutil.rmtree(parent)
 
 
-def ask(settings: Settings, statement: str) -> list[tuple[object, ...]]:
-    connection = psycopg2.connect(settings.database_url.reveal())
-    try:
-        connection.autocommit = True
-        with connection.cursor() as cursor:
-            cursor.execute(statement)
-            return cursor.fetchall() if cursor.description else []
-    finally:
-        connection.close()
-
-
 def process(settings: Settings, name: str) -> psutil.Process:
     return psutil.Process(_read(settings)[name]["pid"])
 
@@ -60,13 +50,13 @@ def test_they_start_answer_and_stop_and_a_second_start_keeps_the_data_and_the_ad
     with servers(settings) as first:
         assert running_settings(settings) == first
         pids = [process(settings, name).pid for name in ("postgres", "redis")]
-        ask(first, "CREATE TABLE kept AS SELECT 7 AS n")
+        at_once(first, "CREATE TABLE kept AS SELECT 7 AS n")
         with redis.Redis.from_url(first.redis_url.reveal()) as client:
             client.set("kept", 7)
     assert running_settings(settings) is None and not any(psutil.pid_exists(pid) for pid in pids)
     with servers(settings) as second:
         assert second == first
-        assert ask(second, "SELECT n FROM kept") == [(7,)]
+        assert at_once(second, "SELECT n FROM kept") == [(7,)]
         with redis.Redis.from_url(second.redis_url.reveal()) as client:
             assert client.get("kept") == b"7"
 
@@ -87,8 +77,10 @@ def test_only_this_machine_and_only_with_the_password_gets_in(home: Path) -> Non
 
 def test_both_databases_are_there_in_unicode_and_utc(home: Path) -> None:
     with servers(Settings(home=home)) as settings:
-        assert {"matchbook", "airflow"} <= {n for (n,) in ask(settings, "SELECT datname FROM pg_database")}
-        assert ask(settings, "SHOW server_encoding") == [("UTF8",)] and ask(settings, "SHOW timezone") == [("UTC",)]
+        assert {"matchbook", "airflow"} <= {n for (n,) in at_once(settings, "SELECT datname FROM pg_database")}
+        assert at_once(settings, "SHOW server_encoding") == [("UTF8",)] and at_once(settings, "SHOW timezone") == [
+            ("UTC",)
+        ]
 
 
 def test_what_the_user_brings_is_used_and_nothing_is_started(home: Path) -> None:
@@ -120,7 +112,7 @@ def test_as_root_in_a_closed_home_the_files_lie_elsewhere_and_go_with_reset() ->
     settings = Settings(home=closed / "home")
     try:
         with servers(settings) as ready:
-            ask(ready, "SELECT 1")
+            at_once(ready, "SELECT 1")
             elsewhere = recorded_elsewhere(settings.home)
             assert elsewhere is not None and (elsewhere / "postgres" / "data").is_dir()
             assert (elsewhere / OWNER).read_text() == str(settings.home)
@@ -133,7 +125,9 @@ def test_as_root_in_a_closed_home_the_files_lie_elsewhere_and_go_with_reset() ->
 
 
 @as_root
-def test_binaries_in_a_closed_place_are_copied_to_where_the_account_reaches_them(home: Path, monkeypatch) -> None:
+def test_binaries_in_a_closed_place_are_copied_to_where_the_account_reaches_them(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from pipelines.local import postgres_server, redis_server
 
     closed = Path(tempfile.mkdtemp(prefix="matchbook-closed-"))
@@ -162,20 +156,20 @@ def test_a_port_that_was_taken_meanwhile_is_given_up_for_another(home: Path) -> 
             taker.listen()
         with servers(settings) as ready:
             assert all(_read(settings)[name]["port"] != port for name, port in ports.items())
-            assert ask(ready, "SELECT 1") == [(1,)]
+            assert at_once(ready, "SELECT 1") == [(1,)]
 
 
 def test_after_a_crash_it_starts_again_with_what_was_committed(home: Path) -> None:
     settings = Settings(home=home)
     ready = start_servers(settings)
-    ask(ready, "CREATE TABLE kept AS SELECT 7 AS n")
+    at_once(ready, "CREATE TABLE kept AS SELECT 7 AS n")
     for name in ("postgres", "redis"):
         process(settings, name).send_signal(signal.SIGKILL)
     for name in ("postgres", "redis"):
         assert_gone(settings, name)
     assert running_settings(settings) is None
     with servers(settings) as again:
-        assert ask(again, "SELECT n FROM kept") == [(7,)]
+        assert at_once(again, "SELECT n FROM kept") == [(7,)]
     assert stop_servers(settings) == ["postgres", "redis"]
 
 

@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
+
 from models.settings import Settings
 from pipelines.local.processes import Started
 from pipelines.local.up import Running, _stop_services, main
@@ -60,7 +62,9 @@ def test_down_and_reset_with_nothing_there_say_so(tmp_path: Path) -> None:
     assert not (tmp_path / "home").exists()
 
 
-def test_down_ends_what_is_remembered_and_no_stranger(tmp_path: Path, monkeypatch, capsys) -> None:
+def test_down_ends_what_is_remembered_and_no_stranger(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     home = tmp_path / "home"
     monkeypatch.setenv("MATCHBOOK_HOME", str(home))
     ours, stranger = subprocess.Popen(SLEEP), subprocess.Popen(SLEEP)
@@ -89,11 +93,18 @@ def test_half_a_start_does_not_count_as_running(tmp_path: Path) -> None:
     assert not running.alive(), "the scheduler ended"
 
 
-def test_the_scheduler_is_stopped_ahead_of_what_its_tasks_report_to(tmp_path: Path, monkeypatch) -> None:
+def test_the_scheduler_is_stopped_ahead_of_what_its_tasks_report_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     asked: list[str] = []
     names = {1: "airflow-api-server", 2: "airflow-scheduler"}
     monkeypatch.setattr(Started, "ask", lambda self, *_: asked.append(names[self.pid]))
-    monkeypatch.setattr(Started, "wait", lambda self, _: asked.append("waited") is None)
+
+    def waited(*_: object) -> bool:
+        asked.append("waited")
+        return True
+
+    monkeypatch.setattr(Started, "wait", waited)
     monkeypatch.setattr(Started, "members", lambda self: ["itself"])
     monkeypatch.setattr("pipelines.local.up.stop_together", lambda them, _: asked.extend(them))
     running = Running(Settings(home=tmp_path))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -46,7 +47,7 @@ class Town:
         as_of = EPOCH + timedelta(microseconds=AS_OF_US) + timedelta(days=days)
         return Run.start(self.settings, f"{name}-{days}", as_of, fresh=True)
 
-    def score(self, run: Run) -> tuple[dict[str, str], list[dict]]:
+    def score(self, run: Run) -> tuple[dict[str, str], list[dict[str, Any]]]:
         bundles = {}
         for name, bundle in planted_bundles().items():
             if name == "catalogue_v1":  # a later cutoff is another catalogue, and so another digest of lists

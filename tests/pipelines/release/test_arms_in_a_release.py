@@ -17,6 +17,7 @@ from models.nouns.release.files import release_lists
 from models.recipe.experiments import Experiment
 from models.schema import Surface
 from pipelines.artifacts import Artifacts
+from tests.pipelines.release.conftest import Town
 
 SURFACE = Surface.STARTUPS_FOR_DEVELOPER
 EXPERIMENT: dict[str, Any] = {
@@ -31,24 +32,24 @@ EXPERIMENT: dict[str, Any] = {
 }
 
 
-def lists_of(town, release: Release, surface: Surface = SURFACE) -> RankedLists:
+def lists_of(town: Town, release: Release, surface: Surface = SURFACE) -> RankedLists:
     folder = town.settings.artifacts / "releases" / release.id
     return RankedLists.concat(list(release_lists(folder, release, surface)))
 
 
-def built(town, days: int = 0, **changes: Any) -> Release:
+def built(town: Town, days: int = 0, **changes: Any) -> Release:
     town.settings = replace(town.settings, **changes)
     return Artifacts(town.settings).release(town.build(days))
 
 
-def places(town, release: Release) -> np.ndarray:
+def places(town: Town, release: Release) -> np.ndarray:
     """The arm of each list's owner, -1 for none."""
     users = entities_of(Artifacts(town.settings).latest_bundle(CATALOGUE))[SURFACE.owner]
     rows = lists_of(town, release).owner
     return np.where(users.opted_out[rows], -1, Experiment.of(EXPERIMENT).places(users.ids.packed()[rows]))
 
 
-def test_arms_are_told_and_the_others_keep_their_bytes(town) -> None:
+def test_arms_are_told_and_the_others_keep_their_bytes(town: Town) -> None:
     plain, mixed = built(town), built(town, experiments=json.dumps([EXPERIMENT]))
     assert plain.experiments == [] and plain.id != mixed.id
     again = built(town, shards=1)
@@ -67,14 +68,14 @@ def test_arms_are_told_and_the_others_keep_their_bytes(town) -> None:
         assert encode_lists(lists_of(town, plain, surface)) == encode_lists(lists_of(town, mixed, surface))
 
 
-def test_an_arm_that_changes_nothing_is_warned_of(town, caplog: pytest.LogCaptureFixture) -> None:
+def test_an_arm_that_changes_nothing_is_warned_of(town: Town, caplog: pytest.LogCaptureFixture) -> None:
     """The rules do not look at the weight of their own model score where the ranker is off."""
     arms = [{"name": "a", "weight": 1}, {"name": "b", "weight": 1, "settings": {"rule_recency_weight": 0.9}}]
     built(town, ranker="off", experiments=json.dumps([EXPERIMENT | {"arms": arms}]))
     assert "arm b of experiment ranker changes nobody's first ten places" in caplog.text
 
 
-def test_each_arm_is_capped_by_itself(town) -> None:
+def test_each_arm_is_capped_by_itself(town: Town) -> None:
     arms = [{"name": "free", "weight": 1}, {"name": "capped", "weight": 1, "settings": {"exposure_cap": 1.0}}]
     experiment = EXPERIMENT | {"arms": arms, "share": 1.0, "surfaces": [SURFACE.value]}
     plain = lists_of(town, built(town, depth=100))
@@ -93,7 +94,7 @@ def test_each_arm_is_capped_by_itself(town) -> None:
     assert release.shares[SURFACE.value]["exposure"]["moved"] > 0
 
 
-def test_a_file_that_is_wrong_ends_a_build_before_it_begins(town) -> None:
+def test_a_file_that_is_wrong_ends_a_build_before_it_begins(town: Town) -> None:
     town.settings = replace(town.settings, experiments=json.dumps([EXPERIMENT | {"share": 2}]))
     with pytest.raises(SettingsError, match=r"\[0\]\.share"):
         town.run()

@@ -15,11 +15,12 @@ from models.schema import Surface
 from pipelines.artifacts import Artifacts
 from pipelines.release.assemble import assemble_release
 from pipelines.scoring.shards import shard_path
+from tests.pipelines.release.conftest import Town
 
 CAP = 1.2
 
 
-def release_of(town, shards: int, name: str) -> Release:
+def release_of(town: Town, shards: int, name: str) -> Release:
     town.settings = replace(town.settings, exposure_cap=CAP, shards=shards, depth=100)
     run = town.run(name=name)
     bundles, done = town.score(run)
@@ -28,7 +29,7 @@ def release_of(town, shards: int, name: str) -> Release:
     return Artifacts(town.settings).release(first["release"])
 
 
-def test_no_item_stands_in_more_top_tens_than_the_cap_says_whatever_the_shards(town) -> None:
+def test_no_item_stands_in_more_top_tens_than_the_cap_says_whatever_the_shards(town: Town) -> None:
     release, again = release_of(town, 6, "cap"), release_of(town, 1, "cap-again")
     assert release.id == again.id and release.shares == again.shares
     entities = entities_of(Artifacts(town.settings).latest_bundle(CATALOGUE))
@@ -49,14 +50,14 @@ def test_no_item_stands_in_more_top_tens_than_the_cap_says_whatever_the_shards(t
         assert told["gini"] < told["uncapped"]["gini"]
 
 
-def test_without_a_cap_the_shards_stand_as_scored_and_reach_is_told(town) -> None:
+def test_without_a_cap_the_shards_stand_as_scored_and_reach_is_told(town: Town) -> None:
     release = Artifacts(town.settings).release(town.build())
 
     assert not any("capped" in s for s in release.shards)
     assert all(set(share["exposure"]) == {"coverage", "gini", "most"} for share in release.shares.values())
 
 
-def test_a_shard_that_changed_is_not_capped(town) -> None:
+def test_a_shard_that_changed_is_not_capped(town: Town) -> None:
     town.settings = replace(town.settings, exposure_cap=CAP)
     run = town.run()
     bundles, done = town.score(run)

@@ -6,12 +6,14 @@ import os
 import threading
 import time
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 import redis
 
 import pipelines.release.lease as leases
+import tests.stored as stored
 from models.errors import DataError, ReleaseIncomplete, ReleaseNotFound, ServiceError
 from models.nouns.bundle import Bundle
 from models.nouns.catalogue import CATALOGUE, decode_items, entities_of
@@ -21,15 +23,17 @@ from pipelines.artifacts import HOLDOUTS, Artifacts
 from pipelines.release.assemble import assemble_release
 from pipelines.release.history import current_release, list_releases, promote, retire, rollback
 from pipelines.release.lease import lease
+from pipelines.release.load import load
 from pipelines.release.publish import publish_release
 from pipelines.scoring.shards import plan_shards, score_shard, shard_path
+from tests.pipelines.release.conftest import Town
 
 
-def client_of(town) -> redis.Redis:
+def client_of(town: Town) -> redis.Redis:
     return redis.Redis.from_url(town.settings.redis_url.reveal())
 
 
-def test_every_owner_has_a_list_in_redis_and_the_pointer_names_the_release(town) -> None:
+def test_every_owner_has_a_list_in_redis_and_the_pointer_names_the_release(town: Town) -> None:
     release = town.build()
     result = publish_release(town.settings, release)
 
@@ -41,21 +45,22 @@ def test_every_owner_has_a_list_in_redis_and_the_pointer_names_the_release(town)
         key = keys.lists(release, surface)
         assert client.hlen(key) == len(owners) + 1
         for row in owners.tolist():
-            stored = decode_list(client.hget(key, entities[surface.owner].ids.packed()[row].tobytes()))
-            assert len(stored.item) and stored.count == entities[surface.owner].count[row]
-        assert decode_list(client.hget(key, POPULAR_FIELD)).method is Method.POPULAR
+            found = decode_list(stored.cell(client, key, entities[surface.owner].ids.packed()[row].tobytes()))
+            assert len(found.item) and found.count == entities[surface.owner].count[row]
+        assert decode_list(stored.cell(client, key, POPULAR_FIELD)).method is Method.POPULAR
         assert 0 < client.ttl(key) <= town.settings.release_ttl_hours * 3600
-        assert len(TrendingList.decode(client.get(keys.trending(surface))).ids)
+        assert len(TrendingList.decode(stored.value(client, keys.trending(surface))).ids)
     assert (
-        decode_items(client.get(keys.items(release, Entity.USER))).ids.ids.tolist()
+        decode_items(stored.value(client, keys.items(release, Entity.USER))).ids.ids.tolist()
         == entities[Entity.USER].ids.ids.tolist()
     )
     assert (
-        Release.from_json(client.get(keys.manifest(release))).lists == Artifacts(town.settings).release(release).lists
+        Release.from_json(stored.value(client, keys.manifest(release))).lists
+        == Artifacts(town.settings).release(release).lists
     )
 
 
-def test_the_same_cutoff_built_twice_is_the_same_release_whatever_the_shards(town) -> None:
+def test_the_same_cutoff_built_twice_is_the_same_release_whatever_the_shards(town: Town) -> None:
     first = town.build()
     town.settings = replace(town.settings, shards=1, threads=1)
     run = town.run(name="again")
@@ -65,7 +70,7 @@ def test_the_same_cutoff_built_twice_is_the_same_release_whatever_the_shards(tow
     assert len(done) == len(Surface)
 
 
-def test_a_shard_scored_again_is_the_same_file(town) -> None:
+def test_a_shard_scored_again_is_the_same_file(town: Town) -> None:
     run = town.run()
     bundles, done = town.score(run)
     again = score_shard(run, plan_shards(run, "planted", bundles)[0])
@@ -74,7 +79,7 @@ def test_a_shard_scored_again_is_the_same_file(town) -> None:
 
 
 @pytest.mark.parametrize("harm", ["missing file", "changed file", "left out"])
-def test_a_failed_shard_blocks_the_release(town, harm: str) -> None:
+def test_a_failed_shard_blocks_the_release(town: Town, harm: str) -> None:
     run = town.run()
     bundles, done = town.score(run)
     path = shard_path(run, done[2])
@@ -90,7 +95,7 @@ def test_a_failed_shard_blocks_the_release(town, harm: str) -> None:
     assert Artifacts(town.settings).releases() == []
 
 
-def test_shards_of_different_code_never_stand_in_one_release(town) -> None:
+def test_shards_of_different_code_never_stand_in_one_release(town: Town) -> None:
     """The code was changed between a clear and the run after it: nothing is stored, and the cure is said."""
     run = town.run()
     bundles, done = town.score(run)
@@ -100,7 +105,7 @@ def test_shards_of_different_code_never_stand_in_one_release(town) -> None:
     assert run.artifacts.releases() == []
 
 
-def test_an_older_cutoff_is_stored_and_not_live_unless_forced(town) -> None:
+def test_an_older_cutoff_is_stored_and_not_live_unless_forced(town: Town) -> None:
     newer, older = town.build(days=1), town.build(days=0)
     publish_release(town.settings, newer)
 
@@ -113,7 +118,7 @@ def test_an_older_cutoff_is_stored_and_not_live_unless_forced(town) -> None:
     assert current_release(town.settings) == older
 
 
-def test_three_builds_stay_loaded_and_rollback_goes_one_back(town) -> None:
+def test_three_builds_stay_loaded_and_rollback_goes_one_back(town: Town) -> None:
     """M05: the live one and the two before it; M01, M02: rollback is one pointer move."""
     releases = [town.build(days=d) for d in range(4)]
     for r in releases:
@@ -129,14 +134,14 @@ def test_three_builds_stay_loaded_and_rollback_goes_one_back(town) -> None:
     assert current_release(town.settings) == releases[0]
 
 
-def test_no_earlier_release_and_an_unknown_one_are_said_so(town) -> None:
+def test_no_earlier_release_and_an_unknown_one_are_said_so(town: Town) -> None:
     with pytest.raises(ReleaseNotFound, match="no earlier release"):
         rollback(town.settings)
     with pytest.raises(ReleaseNotFound, match="stored are: none"):
         publish_release(town.settings, "20200101T000000Z-00000000")
 
 
-def test_a_release_of_some_surfaces_is_never_published(town) -> None:
+def test_a_release_of_some_surfaces_is_never_published(town: Town) -> None:
     run = town.run()
     bundles, done = town.score(run)
     part = [s for s in done if s["surface"] == Surface.STARTUPS_FOR_INVESTOR.value]
@@ -148,7 +153,7 @@ def test_a_release_of_some_surfaces_is_never_published(town) -> None:
         plan_shards(run, "planted", bundles, ["startups/for-everyone"])
 
 
-def test_one_publisher_at_a_time(town, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_publisher_at_a_time(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(leases, "LEASE_S", 0.5)
     release = town.build()
     client, keys = client_of(town), Keys(town.settings.namespace)
@@ -158,15 +163,16 @@ def test_one_publisher_at_a_time(town, monkeypatch: pytest.MonkeyPatch) -> None:
     assert client.get(keys.publisher) is None
 
 
-def test_a_list_lost_before_the_switch_leaves_the_pointer_where_it_was(town, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_list_lost_before_the_switch_leaves_the_pointer_where_it_was(
+    town: Town, monkeypatch: pytest.MonkeyPatch
+) -> None:
     import pipelines.release.publish as publish
 
     first, second = town.build(days=0), town.build(days=1)
     publish_release(town.settings, first)
     client, keys = client_of(town), Keys(town.settings.namespace)
-    load = publish.load
 
-    def lossy(*args: object) -> object:
+    def lossy(*args: Any) -> object:
         loaded = load(*args)
         client.hdel(keys.lists(second, Surface.STARTUPS_FOR_INVESTOR), POPULAR_FIELD)
         return loaded
@@ -177,17 +183,17 @@ def test_a_list_lost_before_the_switch_leaves_the_pointer_where_it_was(town, mon
     assert current_release(town.settings) == first
 
 
-def test_a_reader_never_sees_a_mix(town) -> None:
+def test_a_reader_never_sees_a_mix(town: Town) -> None:
     """While two releases take turns, pointer and list read in one transaction always belong together."""
     releases = [town.build(days=0), town.build(days=1)]
     publish_release(town.settings, releases[0])
     client, keys = client_of(town), Keys(town.settings.namespace)
-    stop, wrong, reads = threading.Event(), [], [0]
+    stop, wrong, reads = threading.Event(), list[str](), [0]
 
     def read() -> None:
         mine = client_of(town)
         while not stop.is_set():
-            current = mine.get(keys.current).decode()
+            current = stored.text(mine, keys.current)
             complete = [mine.hlen(keys.lists(current, s)) for s in Surface]
             if 0 in complete or not mine.exists(keys.manifest(current)):
                 wrong.append(current)
@@ -203,7 +209,7 @@ def test_a_reader_never_sees_a_mix(town) -> None:
     assert reads[0] > 20 and not wrong and client.get(keys.current)
 
 
-def test_retiring_keeps_what_is_live_and_what_kept_releases_name(town) -> None:
+def test_retiring_keeps_what_is_live_and_what_kept_releases_name(town: Town) -> None:
     releases = [town.build(days=d) for d in range(5)]
     publish_release(town.settings, releases[0])
     town.settings = replace(town.settings, keep_artifacts=3)

@@ -13,9 +13,10 @@ from models.nouns.catalogue import CATALOGUE
 from pipelines.artifacts import Artifacts
 from pipelines.release.history import current_release, promote
 from pipelines.release.publish import publish_release
+from tests.pipelines.release.conftest import Town
 
 
-def files(town, release: str) -> dict[str, Path]:
+def files(town: Town, release: str) -> dict[str, Path]:
     """One file of every kind that publishing reads."""
     artifacts = Artifacts(town.settings)
     version, folder = artifacts.release(release).bundles[CATALOGUE], artifacts.directory(release)
@@ -32,7 +33,7 @@ def files(town, release: str) -> dict[str, Path]:
 
 @pytest.mark.parametrize("kind", ["shard", "popular", "manifest", "array", "mapping", "config"])
 @pytest.mark.parametrize("harm", ["truncated", "tampered", "missing"])
-def test_a_damaged_file_keeps_a_release_from_becoming_live(town, kind: str, harm: str) -> None:
+def test_a_damaged_file_keeps_a_release_from_becoming_live(town: Town, kind: str, harm: str) -> None:
     """P03."""
     first, second = town.build(days=0), town.build(days=1)
     publish_release(town.settings, first)
@@ -51,7 +52,7 @@ def test_a_damaged_file_keeps_a_release_from_becoming_live(town, kind: str, harm
     assert current_release(town.settings) == first
 
 
-def test_a_manifest_of_another_release_under_this_name_is_refused(town) -> None:
+def test_a_manifest_of_another_release_under_this_name_is_refused(town: Town) -> None:
     first, second = town.build(days=0), town.build(days=1)
     artifacts = Artifacts(town.settings)
     (artifacts.directory(second) / "manifest.json").write_bytes(
@@ -61,7 +62,7 @@ def test_a_manifest_of_another_release_under_this_name_is_refused(town) -> None:
         publish_release(town.settings, second)
 
 
-def test_a_manifest_changed_by_hand_is_refused_though_it_is_json(town) -> None:
+def test_a_manifest_changed_by_hand_is_refused_though_it_is_json(town: Town) -> None:
     release = town.build()
     path = Artifacts(town.settings).directory(release) / "manifest.json"
     path.write_text(json.dumps(json.loads(path.read_bytes()) | {"as_of": "2030-01-01T00:00:00+00:00"}))
@@ -69,7 +70,7 @@ def test_a_manifest_changed_by_hand_is_refused_though_it_is_json(town) -> None:
         publish_release(town.settings, release)
 
 
-def test_what_is_stored_is_its_owners_alone(town) -> None:
+def test_what_is_stored_is_its_owners_alone(town: Town) -> None:
     """L03: 0600 in 0700."""
     publish_release(town.settings, town.build())
     everything = [p for kind in ("bundles", "releases") for p in (town.settings.artifacts / kind).rglob("*")]

@@ -49,10 +49,11 @@ def machines(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[S
     if request.param == "s3":
         boto3.client("s3", endpoint_url=request.getfixturevalue("s3")).create_bucket(Bucket=name)
     url = f"local://{tmp_path}/storage" if request.param == "local" else f"{request.param}://{name}"
-    yield tuple(
+    one, other = (
         Settings.from_env({"MATCHBOOK_HOME": str(tmp_path / home), "MATCHBOOK_ARTIFACTS": url})
         for home in ("one", "other")
     )
+    yield one, other
 
 
 def placed(settings: Settings, kind: str = KIND, name: str = NAME) -> Path:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import text
@@ -61,10 +63,15 @@ def test_the_last_week_sets_the_rhythm(week: int, active_days: int, every: int) 
         ({"drift": 0.11}, "mix of routes moved by 11.0%"),
     ],
 )
-def test_a_leap_does_not_wait(leap: dict, word: str) -> None:
+def test_a_leap_does_not_wait(leap: dict[str, Any], word: str) -> None:
     found = decide(replace(CALM, **leap), Settings())
     assert found.due and word in found.reason
-    nearly = {"interactions": (9000, 17999), "users": (2000, 2400), "startups": (500, 600), "drift": 0.1}
+    nearly: dict[str, Any] = {
+        "interactions": (9000, 17999),
+        "users": (2000, 2400),
+        "startups": (500, 600),
+        "drift": 0.1,
+    }
     assert not decide(replace(CALM, **nearly), Settings()).due
 
 
@@ -81,7 +88,7 @@ def test_a_live_cutoff_after_the_runs_own_is_not_called_old() -> None:
     assert not found.due and "lies 26331.9 days after this run's" in found.reason and "old" not in found.reason
 
 
-def test_facts_come_from_the_live_build_and_the_platforms_rows(settings: Settings, tmp_path) -> None:
+def test_facts_come_from_the_live_build_and_the_platforms_rows(settings: Settings, tmp_path: Path) -> None:
     import_folder(settings, write_tiny_marketplace(tmp_path / "data"))
     assert facts_of(settings, AFTER_ALL) == Facts()
     run = Run.start(settings, "r", AFTER_ALL)
@@ -136,5 +143,9 @@ def lives(settings: Settings, snapshot: str, run: Run) -> None:
     release = Release(
         "r1", run.as_of.isoformat(), run.as_of.isoformat(), "d", snapshot, {}, {}, [], settings.recorded()
     )
-    Artifacts(settings).place("releases", "r1", lambda d: (d / "manifest.json").write_text(release.to_json()) and None)
+
+    def fill(directory: Path) -> None:
+        (directory / "manifest.json").write_text(release.to_json())
+
+    Artifacts(settings).place("releases", "r1", fill)
     connect(settings).set(Keys(settings.namespace).current, "r1")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import uuid
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -17,9 +16,9 @@ from models.nouns.release import Keys
 from models.schema import Role, Surface
 from models.settings import Settings
 from serving.http.events import EARNED_EXPERIMENTS, EARNED_RATES, earned
+from tests.serving.conftest import Person, Publish, Start
 
 AT = f"/api/recommendations/{Surface.STARTUPS_FOR_DEVELOPER}"
-Start, Publish, Person = Callable[..., Flask], Callable[..., str], Callable[[Role, int], str]
 #: Every label of our numbers, and how many values it may take at most.
 VALUES_MOST = {
     "endpoint": 20,

@@ -23,11 +23,10 @@ from models.nouns.api_keys import ApiKey, Scope, encode_keys, new_key
 from models.schema import Role, Surface
 from models.settings import Settings
 from serving.http.callers import NEEDS
+from tests.serving.conftest import Person, Publish, Start
 
 AT = f"/api/recommendations/{Surface.STARTUPS_FOR_DEVELOPER}"
 ROOT = Path(__file__).parents[3]
-Start, Publish = Callable[..., Flask], Callable[..., str]
-Person = Callable[[Role, int], str]
 
 
 @pytest.fixture

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import http.client
 import uuid
-from collections.abc import Callable
+from typing import Any
 
 import pytest
 from flask import Flask
 
 from models.schema import Surface
+from tests.serving.conftest import Publish, Served, Start
 
 AT = f"/api/recommendations/{Surface.STARTUPS_FOR_DEVELOPER}"
-Start, Publish = Callable[..., Flask], Callable[..., str]
 
 
 @pytest.fixture
@@ -21,7 +21,7 @@ def app(start: Start, publish: Publish) -> Flask:
     return start()
 
 
-def refused(app: Flask, path: str, **options: object) -> tuple[int, str]:
+def refused(app: Flask, path: str, **options: Any) -> tuple[int, str]:
     answer = app.test_client().open(path, **options)
     error = answer.get_json()["error"]
     assert list(error) == ["code", "expected", "got", "hint"]
@@ -35,7 +35,7 @@ def test_a_long_body_is_413_on_any_route(app: Flask) -> None:
         assert refused(app, path, method=method, data=body) == (413, "body_too_large")
 
 
-def test_a_long_body_of_unknown_length_is_413_too(served: Callable[..., int], publish: Publish) -> None:
+def test_a_long_body_of_unknown_length_is_413_too(served: Served, publish: Publish) -> None:
     publish()
     connection = http.client.HTTPConnection("127.0.0.1", served(), timeout=10)
     connection.request(
@@ -51,9 +51,7 @@ def test_a_long_body_of_unknown_length_is_413_too(served: Callable[..., int], pu
     connection.close()
 
 
-def test_a_long_address_is_414_and_two_hundred_excluded_ids_are_not_long(
-    app: Flask, served: Callable[..., int]
-) -> None:
+def test_a_long_address_is_414_and_two_hundred_excluded_ids_are_not_long(app: Flask, served: Served) -> None:
     ids = ",".join(str(uuid.uuid4()) for _ in range(200))
     assert app.test_client().get(f"{AT}/popular?exclude={ids}").status_code == 200
     assert refused(app, f"{AT}/popular?exclude={ids}&category={'x' * 600}") == (414, "url_too_long")

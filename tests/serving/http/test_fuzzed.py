@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import schemathesis
-from flask import Flask
 from hypothesis import HealthCheck, Phase, given
 from hypothesis import settings as effort
 from schemathesis.checks import not_a_server_error
+from schemathesis.core.result import Ok
 from schemathesis.specs.openapi.checks import (
     content_type_conformance,
     response_schema_conformance,
     status_code_conformance,
 )
 
-Publish, Start = Callable[..., str], Callable[..., Flask]
+from tests.serving.conftest import Publish, Start
+
 CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
 MODES = (schemathesis.GenerationMode.POSITIVE, schemathesis.GenerationMode.NEGATIVE)
 EXAMPLES = 15  # of each operation and mode; a soak run asks for more
@@ -27,6 +27,7 @@ def test_every_answer_is_as_described(start: Start, publish: Publish, rows: str)
     schema = schemathesis.openapi.from_wsgi("/openapi.json", start())
     asked = 0
     for found in schema.get_all_operations():
+        assert isinstance(found, Ok), found
         operation = found.ok()
         for mode in MODES:
             asked += fuzz(operation, mode)

@@ -15,10 +15,9 @@ from werkzeug.test import TestResponse
 from models.nouns.release import Keys
 from models.schema import Role, Surface
 from models.settings import Settings
+from tests.serving.conftest import Execute, Person, Publish, Start
 
 AT = f"/api/recommendations/{Surface.STARTUPS_FOR_DEVELOPER}"
-Start, Publish, Execute = Callable[..., Flask], Callable[..., str], Callable[..., None]
-Person = Callable[[Role, int], str]
 
 
 def get(app: Flask, path: str, tag: str = "") -> TestResponse:

@@ -21,10 +21,10 @@ from hypothesis import strategies as st
 from benchmarks.faults.mutations import raw_requests
 from benchmarks.faults.town import Client, get
 from models.schema import Role, Surface
+from tests.serving.conftest import Publish, Start
 
 AT = f"/api/recommendations/{Surface.STARTUPS_FOR_DEVELOPER}"
 OWNER = "3f2b8c1e-9d4a-4c57-8e21-0b6f5d9a7c10"
-Start, Publish = Callable[..., Flask], Callable[..., str]
 EVENT = {"event_id": "e", "user_id": OWNER, "startup_id": OWNER, "type": "click", "at": "2024-05-01T00:00:00Z"}
 PATHS = (
     f"{AT}/{OWNER}",
@@ -149,7 +149,12 @@ def asked(
     if body:
         environ["CONTENT_LENGTH"] = str(len(body))
     said: list[int] = []
-    answer = b"".join(app.wsgi_app(environ, lambda status, *_: said.append(int(status[:3]))))
+
+    def begin(status: str, *_: object) -> Callable[[bytes], object]:
+        said.append(int(status[:3]))
+        return bytes  # what the reader never calls
+
+    answer = b"".join(app.wsgi_app(environ, begin))
     return said[0], answer
 
 

@@ -7,11 +7,9 @@ from collections.abc import Callable
 from typing import Any
 
 import jsonschema
-from flask import Flask
 
 from models.schema import Role, Surface
-
-Publish, Start = Callable[..., str], Callable[..., Flask]
+from tests.serving.conftest import Publish, Start
 
 
 def test_every_route_is_described_and_every_description_is_a_route(start: Start) -> None:

@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 import redis
-from flask import Flask
 
 from models.nouns.release import Keys, LiveList, since_value
 from models.routing import may_be_routed_otherwise
@@ -19,16 +18,10 @@ from models.schema import Entity, Role, Surface
 from models.settings import Settings
 from serving.app import Reader
 from tests.planted.world import World
+from tests.serving.conftest import Execute, Publish, Start, ask
 
 SURFACE = Surface.STARTUPS_FOR_DEVELOPER
-Start, Publish, Execute = Callable[..., Flask], Callable[..., str], Callable[..., None]
 Act = Callable[..., None]
-
-
-def ask(app: Flask, owner: str, surface: Surface = SURFACE) -> dict[str, Any]:
-    answer = app.test_client().get(f"/api/recommendations/{surface}/{owner}")
-    assert answer.status_code == 200, answer.text
-    return answer.get_json()
 
 
 @pytest.fixture
@@ -106,7 +99,12 @@ def test_where_no_live_list_comes_in_time_the_stored_one_answers_and_says_so(
     act(cold, group=1, first=0, n=6)
     reader: Reader = app.extensions["matchbook"]
     real = reader.database.owner
-    monkeypatch.setattr(reader.database, "owner", lambda *given: time.sleep(0.5) or real(*given))
+
+    def slowly(*given: Any) -> Any:
+        time.sleep(0.5)
+        return real(*given)
+
+    monkeypatch.setattr(reader.database, "owner", slowly)
     body = ask(app, cold)
     assert (body["source"], body["degraded"], body["route"]) == ("cache", True, "content_based")
     assert body["scores"] == stored["scores"]
@@ -176,8 +174,13 @@ def test_what_was_posted_but_not_drained_is_no_reason_to_compute_again_and_again
     app = start()
     act(cold, group=1, first=0, n=6, drained=False)
     reader: Reader = app.extensions["matchbook"]
-    calls, real = [], reader.database.owner
-    monkeypatch.setattr(reader.database, "owner", lambda *given: calls.append(1) or real(*given))
+    calls, real = list[Any](), reader.database.owner
+
+    def counted(*given: Any) -> Any:
+        calls.append(given)
+        return real(*given)
+
+    monkeypatch.setattr(reader.database, "owner", counted)
     bodies = [ask(app, cold) for _ in range(5)]
     assert len(calls) == 1
     assert {(b["route"], b["source"], b["degraded"]) for b in bodies} == {("content_based", "live", False)}

@@ -21,16 +21,10 @@ from models.nouns.release import Keys
 from models.schema import Surface
 from models.settings import Settings
 from serving.app import Reader
+from tests.serving.conftest import Execute, Publish, Start, ask
 
 SURFACE = Surface.STARTUPS_FOR_DEVELOPER
 AT = f"/api/recommendations/{SURFACE}"
-Start, Publish, Execute = Callable[..., Flask], Callable[..., str], Callable[..., None]
-
-
-def ask(app: Flask, owner: str) -> dict[str, Any]:
-    answer = app.test_client().get(f"{AT}/{owner}")
-    assert answer.status_code == 200, answer.text
-    return answer.get_json()
 
 
 def reader(app: Flask) -> Reader:
@@ -42,12 +36,6 @@ def newcomer(rows: str, execute: Execute) -> str:
     owner = str(uuid.uuid4())
     execute("INSERT INTO users (id, role, interests) VALUES (%s, 'developer', 'biotech;genomics')", owner)
     return owner
-
-
-@pytest.fixture
-def client(settings: Settings) -> Any:
-    with redis.Redis.from_url(settings.redis_url.reveal()) as client:
-        yield client
 
 
 class Reads:

@@ -15,6 +15,7 @@ import pytest
 import redis
 from flask import Flask
 
+import tests.serving.conftest as serving
 from models.nouns.release import Keys, LiveList
 from models.schema import Entity, Role, Surface
 from models.settings import Settings
@@ -22,15 +23,13 @@ from serving.app import Reader
 from serving.doors.postgres import OwnerRecord
 from serving.live import folded_for
 from tests.planted.world import World
+from tests.serving.conftest import Execute, Publish, Start
 
 SURFACE = Surface.STARTUPS_FOR_DEVELOPER
-Start, Publish, Execute = Callable[..., Flask], Callable[..., str], Callable[..., None]
 
 
 def ask(app: Flask, owner: str, surface: Surface = SURFACE, limit: int = 100) -> dict[str, Any]:
-    answer = app.test_client().get(f"/api/recommendations/{surface}/{owner}?limit={limit}")
-    assert answer.status_code == 200, answer.text
-    return answer.get_json()
+    return serving.ask(app, owner, {"limit": limit}, surface)
 
 
 def reader(app: Flask) -> Reader:

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
-from flask import Flask
 from flask.testing import FlaskClient
 
 from models.schema import Role
 from models.settings import Settings
 from tests.planted.world import World
+from tests.serving.conftest import Company, Execute, Person, Publish, Start
 
-Publish, Start, Execute = Callable[..., str], Callable[..., Flask], Callable[..., None]
-Person, Company = Callable[[Role, int], str], Callable[[int], str]
 SURFACE = "startups/for-developer"
 
 

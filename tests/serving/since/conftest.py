@@ -2,56 +2,35 @@
 
 from __future__ import annotations
 
-import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
-import pytest
-import redis
 from flask import Flask
 
-from models.nouns.release import Keys
+import tests.serving.conftest as serving
 from models.schema import Surface
-from models.settings import Settings
-
-Body = dict[str, Any]
+from tests.waiting import until
 
 
-def ask(app: Flask, surface: Surface, tail: str, **query: Any) -> Body:
+def ask(app: Flask, surface: Surface, tail: str, **query: Any) -> serving.Body:
     """A list of 100 places, unless asked otherwise."""
-    answer = app.test_client().get(f"/api/recommendations/{surface}/{tail}", query_string={"limit": 100} | query)
-    assert answer.status_code == 200, answer.text
-    return answer.get_json()
+    return serving.ask(app, tail, {"limit": 100} | query, surface)
 
 
-def ids(body: Body) -> list[str]:
-    return [i["id"] for i in body.get("startups", body.get("users", ()))]
+def ids(body: serving.Body) -> list[str]:
+    return [i["id"] for i in body.get("startups") or body.get("users") or ()]
 
 
-def event(user: str, startup: str, kind: str = "click", **more: Any) -> Body:
+def event(user: str, startup: str, kind: str = "click", **more: Any) -> serving.Body:
     return {"event_id": str(uuid.uuid4()), "user_id": user, "startup_id": startup, "type": kind, **more}
 
 
-def post(app: Flask, *events: Body) -> None:
+def post(app: Flask, *events: serving.Body) -> None:
     answer = app.test_client().post("/api/events", json={"events": events})
     assert (answer.status_code, answer.get_json()) == (202, {"accepted": len(events)}), answer.text
 
 
 def within_a_second(true: Callable[[], bool]) -> None:
     """The watcher looks once a second: more than two mean that it does not."""
-    end = time.monotonic() + 2.5
-    while not true():
-        assert time.monotonic() < end
-        time.sleep(0.02)
-
-
-@pytest.fixture
-def client(settings: Settings) -> Iterator[redis.Redis]:
-    with redis.Redis.from_url(settings.redis_url.reveal()) as client:
-        yield client
-
-
-@pytest.fixture
-def keys(settings: Settings) -> Keys:
-    return Keys(settings.namespace)
+    until(true, 2.5)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
+from functools import partial
 from typing import Any
 from uuid import UUID
 
-import psycopg2
 import pytest
 import redis
 from flask import Flask
@@ -22,7 +22,9 @@ from pipelines.data.erasure.rows import erase_rows, person_of
 from pipelines.judging.earnings.measure import keep_measured
 from pipelines.release.since.drain import drain_events
 from serving.app import Reader
+from tests.databases import at_once
 from tests.planted.world import World
+from tests.serving.conftest import Company, Person, Publish, Start
 from tests.serving.since.conftest import ask, event, ids, post
 
 SURFACE, FOUNDERS = Surface.STARTUPS_FOR_DEVELOPER, Surface.DEVELOPERS_FOR_STARTUP
@@ -33,21 +35,11 @@ EXPERIMENT: dict[str, Any] = {
     "share": 0.7,
     "arms": [{"name": "on", "weight": 1, "settings": {}}, {"name": "off", "weight": 1, "settings": {"ranker": "off"}}],
 }
-Start, Publish, Person = Callable[..., Flask], Callable[..., str], Callable[[Role, int], str]
-Company, Execute = Callable[[int], str], Callable[..., None]
 
 
 @pytest.fixture
 def sql(settings: Settings) -> Callable[[str], list[Any]]:
-    def rows(question: str) -> list[Any]:
-        connection = psycopg2.connect(settings.database_url.reveal())
-        with connection, connection.cursor() as cursor:
-            cursor.execute(question)
-            found = cursor.fetchall()
-        connection.close()
-        return found
-
-    return rows
+    return partial(at_once, settings)
 
 
 def refusal(app: Flask, *events: dict[str, Any]) -> dict[str, str]:
@@ -222,7 +214,7 @@ def test_a_list_computed_live_is_made_by_the_arm_of_its_owner(
     release = publish(experiments=[EXPERIMENT])
     app, experiment = start(), Experiment.of(EXPERIMENT)
     client.delete(keys.lists(release, SURFACE))
-    told = {}
+    told: dict[str | None, set[bool]] = {}
     for owner in planted.users.ids.ids[planted.users.owners_of(SURFACE)].tolist():
         row = planted.users.ids.rows_of([owner])[0]
         if planted.users.opted_out[row]:

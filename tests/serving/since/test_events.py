@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -16,12 +15,13 @@ from models.nouns.release import Keys
 from models.schema import Entity, EventKind, Role, Surface
 from models.settings import Settings
 from pipelines.release.since.drain import drain_events
+from tests.serving.conftest import Person, Publish, Start
 from tests.serving.proxy import Wires
 from tests.serving.since.conftest import ask, event, ids, post
+from tests.stored import entries
 
 SURFACE = Surface.STARTUPS_FOR_DEVELOPER
 USER, STARTUP = str(UUID(int=1)), str(UUID(int=2))
-Start, Publish, Person = Callable[..., Flask], Callable[..., str], Callable[[Role, int], str]
 
 
 def refused(app: Flask, body: Any, status: int = 400) -> dict[str, str]:
@@ -38,7 +38,7 @@ def test_an_event_waits_in_the_stream_as_it_was_posted(start: Start, client: red
     app = start()
     sent = event(USER.upper(), STARTUP, "impression", at="2024-05-01T16:00:00+02:00")
     post(app, sent, event(USER, STARTUP))
-    (_, first), (_, second) = client.xrange(keys.events)
+    first, second = entries(client, keys.events)
     assert {k.decode(): v.decode() for k, v in first.items()} == {
         **sent,
         "user_id": USER,
@@ -107,7 +107,7 @@ def test_one_malformed_event_is_named_by_its_place_and_none_is_taken(
 
 def test_malformed_bodies_are_refused_with_words(start: Start) -> None:
     app = start()
-    for body in (
+    bodies: list[Any] = [
         None,
         [],
         {},
@@ -116,13 +116,15 @@ def test_malformed_bodies_are_refused_with_words(start: Start) -> None:
         {"events": {}},
         "events",
         {"events": [event(USER, STARTUP)] * 201},
-    ):
+    ]
+    for body in bodies:
         assert refused(app, body)["code"] == "malformed_body", body
 
 
 def test_what_is_no_event_is_named(start: Start) -> None:
     app = start()
-    for one in (None, 7, "click", []):
+    nothings: list[Any] = [None, 7, "click", []]
+    for one in nothings:
         assert refused(app, {"events": [one]})["expected"].startswith("events[0].event: an object with event_id")
     missing = event(USER, STARTUP)
     del missing["startup_id"]
@@ -190,7 +192,7 @@ def test_a_full_redis_takes_no_events_and_still_hands_out_lists(
     publish()
     app, owner = start(), person(Role.DEVELOPER, 4)
     whole = ids(ask(app, SURFACE, owner))
-    before = client.config_get("maxmemory")["maxmemory"]
+    before = client.config_get("maxmemory")["maxmemory"] or 0
     client.config_set("maxmemory", 1)
     try:
         error = refused(app, {"events": [event(owner, whole[0])]}, status=503)

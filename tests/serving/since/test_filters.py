@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -17,12 +16,11 @@ from models.settings import Settings
 from pipelines.release.history import promote, rollback
 from pipelines.release.since.drain import drain_events
 from tests.planted.world import World
+from tests.serving.conftest import Execute, Person, Publish, Start
 from tests.serving.proxy import Wires
 from tests.serving.since.conftest import ask, event, ids, post, within_a_second
 
 MINE, THEIRS = Surface.STARTUPS_FOR_DEVELOPER, Surface.DEVELOPERS_FOR_STARTUP
-Start, Publish, Execute = Callable[..., Flask], Callable[..., str], Callable[..., None]
-Person, Company = Callable[[Role, int], str], Callable[[int], str]
 
 
 @pytest.fixture

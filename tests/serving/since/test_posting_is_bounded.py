@@ -7,7 +7,7 @@ import time
 import uuid
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
@@ -22,9 +22,9 @@ from models.schema import Entity, EventKind, Role, Surface
 from models.settings import Settings
 from pipelines.release.since.drain import drain_events
 from serving.doors.cache import FIELD_BYTES, HASH_BYTES
+from tests.serving.conftest import Person, Publish, Start
 from tests.serving.since.conftest import ask, event, ids, post
 
-Start, Publish, Person = Callable[..., Flask], Callable[..., str], Callable[[Role, int], str]
 MINE, THEIRS = Surface.STARTUPS_FOR_DEVELOPER, Surface.DEVELOPERS_FOR_STARTUP
 USER, STARTUP = str(UUID(int=1)), str(UUID(int=2))
 
@@ -41,8 +41,8 @@ def test_a_reader_whose_own_clock_is_wrong_takes_what_is_right_and_nothing_of_it
 ) -> None:
     class Wrong(datetime):
         @classmethod
-        def now(cls, tz: Any = None) -> datetime:
-            return datetime.now(tz) + timedelta(minutes=minutes)
+        def now(cls, tz: Any = None) -> Wrong:
+            return cls.fromtimestamp(time.time() + 60 * minutes, tz)
 
     monkeypatch.setattr(serving.http.events, "datetime", Wrong)
     app, seconds = start(), client.time()[0]

@@ -16,12 +16,12 @@ import serving.doors.cache
 from models.nouns.release import Keys
 from models.schema import Role, Surface
 from models.settings import Settings
+from tests.serving.conftest import Person, Publish, Start
 from tests.serving.proxy import Wires
 from tests.serving.since.conftest import event
 
 AT = f"/api/recommendations/{Surface.STARTUPS_FOR_DEVELOPER}"
 START_S = 1_700_000_000
-Start, Publish, Person = Callable[..., Flask], Callable[..., str], Callable[[Role, int], str]
 
 
 @pytest.fixture

@@ -9,40 +9,28 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 from uuid import UUID
 
 import numpy as np
-import psycopg2
 import pytest
 
 import pipelines.data.erasure.erase as erasing
+import tests.databases as databases
 from models.nouns.catalogue import CATALOGUE, entities_of
 from models.nouns.release import POPULAR_FIELD, decode_list
 from models.schema import Entity, Surface
-from models.settings import Secret, Settings
+from models.settings import Settings
 from pipelines.artifacts import Artifacts
 from pipelines.commands.build import run_build
 from pipelines.data.load import import_folder
 from pipelines.postgres import engine
-from pipelines.release.history import current_release, promote
+from pipelines.release.history import promote
 from tests.pipelines.published import Published
+from tests.stored import cells
 from tests.tiny_marketplace import AFTER_ALL, identity, write_tiny_marketplace
+from tests.tiny_marketplace import SMALL as TINY
 
-SMALL = {
-    "als_factors": 4,
-    "als_iterations": 3,
-    "two_tower_epochs": 1,
-    "two_tower_dimensions": 8,
-    "content_dimensions": 8,
-    "ranker_epochs": 1,
-    "ranker_min_positives": 5,
-    "shards": 5,
-    "depth": 10,
-    "graph_filter_min_pairs": 0.0,
-    "views_are_seen": False,
-    "ranker_cuts": 1,
-}
+SMALL = TINY | {"shards": 5, "graph_filter_min_pairs": 0.0, "views_are_seen": False, "ranker_cuts": 1}
 MOULD = "erasure_mould"
 #: A hot developer with events everywhere, founder of a startup, in a place where nobody else is.
 PERSON = identity("user", 23)
@@ -55,39 +43,37 @@ class City(Published):
     older: str
     live: str
 
-    def execute(self, statement: str, *values: object) -> list[tuple[Any, ...]]:
-        connection = psycopg2.connect(self.settings.database_url.reveal())
-        with connection, connection.cursor() as cursor:
-            cursor.execute(statement, values)
-            found = cursor.fetchall() if cursor.description else []
-        connection.close()
-        return found
+    def execute(self, statement: str, *values: object) -> databases.Rows:
+        return databases.at_once(self.settings, statement, *values)
 
     def lists(self, release: str | None = None) -> dict[tuple[str, str], list[tuple[str, bytes]]]:
         """(surface, owner or *) -> (id, score, source and reason bytes) of every place, as Redis has them."""
-        name = release or str(current_release(self.settings))
+        name = release or self.current
         catalogue = Artifacts(self.settings).open_bundle(
             CATALOGUE, Artifacts(self.settings).release(name).bundles[CATALOGUE]
         )
-        entities, found = entities_of(catalogue), {}
+        entities = entities_of(catalogue)
+        found: dict[tuple[str, str], list[tuple[str, bytes]]] = {}
         for surface in Surface:
             ids = entities[surface.item].ids.ids
-            for field, value in self.client.hgetall(self.keys.lists(name, surface)).items():
+            for field, value in cells(self.client, self.keys.lists(name, surface)).items():
                 places = decode_list(value)
-                cells = zip(places.score, places.source, places.reason, strict=True)
+                rows = zip(places.score, places.source, places.reason, strict=True)
                 owner = "*" if field == POPULAR_FIELD else str(UUID(bytes=field))
                 found[surface.value, owner] = [
-                    (str(ids[i]), np.array(c).tobytes()) for i, c in zip(places.item, cells, strict=True)
+                    (str(ids[i]), np.array(c).tobytes()) for i, c in zip(places.item, rows, strict=True)
                 ]
         return found
+
+
+Traces = Callable[[City], list[str]]
 
 
 @pytest.fixture(scope="session")
 def mould(server_settings: Settings, template_database: str, tmp_path_factory: pytest.TempPathFactory) -> City:
     """Two stored releases; every test gets a copy of the home and of the database."""
     home = tmp_path_factory.mktemp("mould")
-    settings = replace(server_settings, **SMALL, home=home, database_url=_database(server_settings, MOULD))
-    _create(server_settings, MOULD, template_database)
+    settings = replace(databases.create(server_settings, MOULD, template_database), **SMALL, home=home)
     import_folder(settings, _folder(home / "data"))
     older, live = (run_build(settings, as_of=AFTER_ALL - timedelta(days=d), publish=False)["release"] for d in (7, 0))
     engine(settings).dispose()  # a database in use cannot be copied
@@ -98,30 +84,13 @@ def mould(server_settings: Settings, template_database: str, tmp_path_factory: p
 def city(settings: Settings, mould: City, monkeypatch: pytest.MonkeyPatch) -> Iterator[City]:
     monkeypatch.setattr(erasing, "FOLLOW_S", 0.0)
     name = f"city_{uuid.uuid4().hex[:8]}"
-    _create(settings, name, MOULD)
+    settings = replace(databases.create(settings, name, MOULD), **SMALL)
     shutil.copytree(mould.settings.artifacts, settings.artifacts)
-    settings = replace(settings, **SMALL, database_url=_database(settings, name))
     for release in (mould.older, mould.live):
         promote(settings, release)
     yield City(settings, mould.older, mould.live)
     engine(settings).dispose()
-    _run(settings, f"DROP DATABASE {name} WITH (FORCE)")
-
-
-def _database(settings: Settings, name: str) -> Secret:
-    return Secret(f"{settings.database_url.reveal().rpartition('/')[0]}/{name}")
-
-
-def _create(settings: Settings, name: str, template: str) -> None:
-    _run(settings, f"CREATE DATABASE {name} TEMPLATE {template}")
-
-
-def _run(settings: Settings, statement: str) -> None:
-    connection = psycopg2.connect(_database(settings, "postgres").reveal())
-    connection.autocommit = True
-    with connection.cursor() as cursor:
-        cursor.execute(statement)
-    connection.close()
+    databases.drop(settings, name)
 
 
 def _folder(path: Path) -> Path:
@@ -193,7 +162,7 @@ def _leave_files(settings: Settings) -> None:
 
 
 @pytest.fixture
-def traces() -> Callable[[City], list[str]]:
+def traces() -> Traces:
     """Where the person stands, looked for with other eyes than those of the product: raw bytes, keys and rows."""
 
     def look(city: City) -> list[str]:

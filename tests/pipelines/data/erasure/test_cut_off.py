@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -20,7 +19,9 @@ from models.schema import Surface
 from pipelines.artifacts import Artifacts
 from pipelines.data.erasure.erase import erase
 from pipelines.release.history import current_release
-from tests.pipelines.data.erasure.conftest import PERSON, City
+from pipelines.release.publish import switch
+from tests.pipelines.data.erasure.conftest import PERSON, City, Traces
+from tests.stored import text, value
 
 #: What an erasure calls, in order; it is killed right after.
 STAGES = ["rewrite_snapshots", "rewrite_releases", "replace_loaded", "forget_keys", "_delete"]
@@ -37,7 +38,7 @@ def short_leases(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_killed_after_any_stage_and_run_again_it_completes(
-    planted: City, traces: Callable[[City], list[str]], stage: str, monkeypatch: pytest.MonkeyPatch
+    planted: City, traces: Traces, stage: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     step = getattr(erasing, stage)
 
@@ -58,9 +59,7 @@ def test_killed_after_any_stage_and_run_again_it_completes(
     assert not planted.client.smembers(planted.keys.loading)
 
 
-def test_killed_between_two_deletions_it_completes(
-    city: City, traces: Callable[[City], list[str]], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_killed_between_two_deletions_it_completes(city: City, traces: Traces, monkeypatch: pytest.MonkeyPatch) -> None:
     remove, count = Artifacts.remove, [0]
 
     def twice(artifacts: Artifacts, kind: str, name: str) -> None:
@@ -78,10 +77,8 @@ def test_killed_between_two_deletions_it_completes(
 
 
 def test_killed_between_two_loaded_releases_it_completes(
-    city: City, traces: Callable[[City], list[str]], monkeypatch: pytest.MonkeyPatch
+    city: City, traces: Traces, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    switch = loaded.switch
-
     def once(*words: Any, **more: Any) -> None:
         switch(*words, **more)
         raise Killed
@@ -94,7 +91,7 @@ def test_killed_between_two_loaded_releases_it_completes(
     assert erase(city.settings, PERSON)["left"] == [] and traces(city) == []
 
 
-def test_really_killed_and_run_again_by_command(city: City, traces: Callable[[City], list[str]]) -> None:
+def test_really_killed_and_run_again_by_command(city: City, traces: Traces) -> None:
     """A process and a SIGKILL, then the command to its end."""
     command = [sys.executable, "-m", "pipelines", "erase", PERSON]
     there = os.environ | {
@@ -126,7 +123,7 @@ def test_readers_see_one_release_or_its_successor_and_nothing_between(
 
     def read() -> None:
         while not stop.is_set():
-            release = client.get(keys.current).decode()
+            release = text(client, keys.current)
             seen.add(release)
             whole = all(client.hlen(keys.lists(release, s)) > 1 for s in Surface)
             if not (whole and client.exists(keys.manifest(release))):
@@ -144,8 +141,8 @@ def test_readers_see_one_release_or_its_successor_and_nothing_between(
 def check_whole(city: City) -> None:
     """What is live is there as a whole: every list that its manifest counts."""
     client, keys = city.client, city.keys
-    name = client.get(keys.current).decode()
-    manifest = Release.from_json(client.get(keys.manifest(name)))
+    name = text(client, keys.current)
+    manifest = Release.from_json(value(client, keys.manifest(name)))
     lost = {PERSON} if name == city.live else set()
     for s in Surface:
         missing = manifest.lists[s.value] + 1 - client.hlen(keys.lists(name, s))

@@ -21,14 +21,15 @@ from pipelines.data.erasure.erase import erase, erase_returned, left
 from pipelines.data.erasure.receipt import FOLDER
 from pipelines.data.erasure.rows import person_of
 from pipelines.data.snapshot import Snapshot
-from pipelines.release.history import current_release, promote, retire, rollback
+from pipelines.release.history import promote, retire, rollback
 from pipelines.release.since.drain import drain_events
 from serving.app import create_app
-from tests.pipelines.data.erasure.conftest import PERSON
+from tests.pipelines.data.erasure.conftest import PERSON, City, Traces
+from tests.stored import entries, value
 from tests.tiny_marketplace import AFTER_ALL, identity
 
 
-def test_nothing_is_left_and_everybody_else_has_their_lists(planted, traces) -> None:
+def test_nothing_is_left_and_everybody_else_has_their_lists(planted: City, traces: Traces) -> None:
     city = planted
     before = {r: city.lists(r) for r in (city.older, city.live)}
     asked = [len(traces(city)), len(left(city.settings, person_of(city.settings, PERSON)))]
@@ -45,26 +46,26 @@ def test_nothing_is_left_and_everybody_else_has_their_lists(planted, traces) -> 
         }
         assert city.lists(new) == expected
         assert sum(map(len, expected.values())) < sum(map(len, lists.values()))
-    assert current_release(city.settings) == receipt["successors"][f"releases/{city.live}"].removeprefix("releases/")
+    assert city.current == receipt["successors"][f"releases/{city.live}"].removeprefix("releases/")
 
 
-def test_lists_that_never_held_the_person_are_equal_to_the_byte(city) -> None:
+def test_lists_that_never_held_the_person_are_equal_to_the_byte(city: City) -> None:
     key = city.keys.lists(city.live, Surface.STARTUPS_FOR_INVESTOR)
     before = city.client.hgetall(key)
     erase(city.settings, PERSON)
-    assert city.client.hgetall(city.keys.lists(current_release(city.settings), Surface.STARTUPS_FOR_INVESTOR)) == before
+    assert city.client.hgetall(city.keys.lists(city.current, Surface.STARTUPS_FOR_INVESTOR)) == before
 
 
-def test_what_is_about_others_stays(planted) -> None:
+def test_what_is_about_others_stays(planted: City) -> None:
     city = planted
-    others = {s: TrendingList.decode(city.client.get(city.keys.trending(s))).ids.tolist() for s in Surface}
+    others = {s: TrendingList.decode(value(city.client, city.keys.trending(s))).ids.tolist() for s in Surface}
     erase(city.settings, PERSON)
     client, keys = city.client, city.keys
-    assert [f[b"event_id"] for _, f in client.xrange(keys.events)] == [b"e4"]
-    assert client.smembers(keys.hidden(Entity.USER)) == {b"n" * 16} and int(client.get(keys.hidden_version)) > 5
+    assert [f[b"event_id"] for f in entries(client, keys.events)] == [b"e4"]
+    assert client.smembers(keys.hidden(Entity.USER)) == {b"n" * 16} and int(value(client, keys.hidden_version)) > 5
     assert client.hkeys(keys.since(Entity.STARTUP, identity("startup", 4))) == [b"n" * 16]
     for s in Surface:
-        stored = TrendingList.decode(client.get(keys.trending(s)))
+        stored = TrendingList.decode(value(client, keys.trending(s)))
         assert stored.ids.tolist() == [i for i in others[s] if i != PERSON]
     report = (city.settings.home / "rejected" / "a.csv").read_text().splitlines()
     assert report == ["file,line", "users.csv,somebody else"]
@@ -72,13 +73,13 @@ def test_what_is_about_others_stays(planted) -> None:
     assert not (city.settings.artifacts / "runs" / "of-yesterday").exists()
 
 
-def test_the_row_keeps_its_number_and_says_nothing(city) -> None:
+def test_the_row_keeps_its_number_and_says_nothing(city: City) -> None:
     artifacts = Artifacts(city.settings)
     old = artifacts.open_bundle(CATALOGUE, artifacts.release(city.live).bundles[CATALOGUE])
     row = int(old.maps["user"].rows_of([PERSON])[0])
     receipt = erase(city.settings, PERSON)
 
-    release = artifacts.release(current_release(city.settings))
+    release = artifacts.release(city.current)
     new = artifacts.open_bundle(CATALOGUE, release.bundles[CATALOGUE])
     assert new.config["erased"] == [receipt["mark"]] and release.erased == [receipt["mark"]]
     assert release.replaces == city.live and release.generated_at
@@ -87,7 +88,7 @@ def test_the_row_keeps_its_number_and_says_nothing(city) -> None:
     assert "Tinyville" in old.config["labels"]["user"]["location"]
     assert "Tinyville" not in new.config["labels"]["user"]["location"]
     assert (old.arrays["startup_founder"] == row).sum() == 1 and (new.arrays["startup_founder"] == row).sum() == 0
-    table = decode_items(city.client.get(city.keys.items(release.id, Entity.USER)))
+    table = decode_items(value(city.client, city.keys.items(release.id, Entity.USER)))
     assert table.ids.ids[row] == "" and table.role[row] == -1 and table.ids.rows_of([PERSON]).tolist() == [-1]
     als = artifacts.open_bundle("als_v1", release.bundles["als_v1"])
     assert not als.arrays["user_factors"][als.maps["user"].ids == ""].any()
@@ -95,7 +96,7 @@ def test_the_row_keeps_its_number_and_says_nothing(city) -> None:
     assert PERSON not in judge.maps["user"].ids and judge.config["erased"]
 
 
-def test_the_snapshot_has_a_blank_row_and_none_of_the_events(city) -> None:
+def test_the_snapshot_has_a_blank_row_and_none_of_the_events(city: City) -> None:
     folder = city.settings.artifacts / "snapshots"
     before = {p.name: Snapshot.open(p) for p in folder.iterdir()}
     receipt = erase(city.settings, PERSON)
@@ -120,7 +121,7 @@ def test_the_snapshot_has_a_blank_row_and_none_of_the_events(city) -> None:
         }
 
 
-def test_again_changes_nothing_not_even_the_receipt(planted) -> None:
+def test_again_changes_nothing_not_even_the_receipt(planted: City) -> None:
     first = erase(planted.settings, PERSON)
     path = planted.settings.home / FOLDER / f"{first['mark']}.json"
     written, lists = path.read_bytes(), planted.lists()
@@ -129,7 +130,7 @@ def test_again_changes_nothing_not_even_the_receipt(planted) -> None:
     assert path.read_bytes() == written and planted.lists() == lists
 
 
-def test_neither_rollback_nor_promote_nor_a_new_build_brings_the_person_back(city, traces) -> None:
+def test_neither_rollback_nor_promote_nor_a_new_build_brings_the_person_back(city: City, traces: Traces) -> None:
     receipt = erase(city.settings, PERSON)
     older = receipt["successors"][f"releases/{city.older}"].removeprefix("releases/")
     assert rollback(city.settings)["release"] == older and traces(city) == []
@@ -140,7 +141,7 @@ def test_neither_rollback_nor_promote_nor_a_new_build_brings_the_person_back(cit
     assert traces(city) == [] and all(PERSON not in key for key in city.lists())
 
 
-def test_a_cutoff_is_built_again_without_the_person_and_twice_the_same(city, traces) -> None:
+def test_a_cutoff_is_built_again_without_the_person_and_twice_the_same(city: City, traces: Traces) -> None:
     """Determinism holds for successors: the same snapshot and person, the same bytes; and so do their builds."""
     copy = city.settings.home.with_name("copy")
     shutil.copytree(city.settings.artifacts, copy)
@@ -155,7 +156,7 @@ def test_a_cutoff_is_built_again_without_the_person_and_twice_the_same(city, tra
     assert UUID(PERSON).bytes not in city.client.hkeys(city.keys.lists(built[0], Surface.STARTUPS_FOR_DEVELOPER))
 
 
-def test_the_reader_knows_the_person_no_more_and_shows_them_to_nobody(city) -> None:
+def test_the_reader_knows_the_person_no_more_and_shows_them_to_nobody(city: City) -> None:
     app = create_app(city.settings)
     asking = app.test_client()
     reader = app.extensions["matchbook"]
@@ -179,7 +180,7 @@ def test_the_reader_knows_the_person_no_more_and_shows_them_to_nobody(city) -> N
         reader.close()
 
 
-def test_a_build_that_was_under_way_is_stopped_and_what_it_left_is_taken_out(city, traces) -> None:
+def test_a_build_that_was_under_way_is_stopped_and_what_it_left_is_taken_out(city: City, traces: Traces) -> None:
     """Its files came after the erasure had looked: the daily cleaning finds them by the marks."""
     artifacts = Artifacts(city.settings)
     late = artifacts.open_bundle(CATALOGUE, artifacts.release(city.live).bundles[CATALOGUE])
@@ -190,7 +191,7 @@ def test_a_build_that_was_under_way_is_stopped_and_what_it_left_is_taken_out(cit
     assert erase_returned(city.settings) == 0 and retire(city.settings) == {}
 
 
-def test_a_startup_can_be_erased_too(city) -> None:
+def test_a_startup_can_be_erased_too(city: City) -> None:
     startup = identity("startup", 7)
     before = city.lists()
     receipt = erase(city.settings, startup)
@@ -200,7 +201,7 @@ def test_a_startup_can_be_erased_too(city) -> None:
 
 
 @pytest.mark.parametrize("gone", [PERSON, identity("startup", 1)], ids=["person", "startup"])
-def test_neither_posted_events_nor_the_platforms_rows_bring_them_back(city, gone: str) -> None:
+def test_neither_posted_events_nor_the_platforms_rows_bring_them_back(city: City, gone: str) -> None:
     """They stand on the platform as before, withdrawn or opted out even, and a client goes on posting about them."""
     erase(city.settings, gone)
     city.execute("UPDATE users SET opted_out_at = now() - interval '1 hour' WHERE id = %s", gone)
@@ -224,7 +225,7 @@ def test_neither_posted_events_nor_the_platforms_rows_bring_them_back(city, gone
     assert city.execute("SELECT event_id FROM matchbook_events") == [("e2",)]
 
 
-def test_an_id_that_nobody_knows_leaves_a_receipt_and_no_id_is_refused(city) -> None:
+def test_an_id_that_nobody_knows_leaves_a_receipt_and_no_id_is_refused(city: City) -> None:
     releases = [r.id for r in Artifacts(city.settings).releases()]
     receipt = erase(city.settings, identity("user", 999))
     assert receipt["successors"] == {} and receipt["platform_names_them"] is False
@@ -233,9 +234,9 @@ def test_an_id_that_nobody_knows_leaves_a_receipt_and_no_id_is_refused(city) -> 
         erase(city.settings, "everybody")
 
 
-def test_two_people_one_after_the_other(city, traces) -> None:
+def test_two_people_one_after_the_other(city: City, traces: Traces) -> None:
     other = identity("user", 20)
     first, second = erase(city.settings, PERSON), erase(city.settings, other)
-    release = Artifacts(city.settings).release(current_release(city.settings))
+    release = Artifacts(city.settings).release(city.current)
     assert release.erased == [first["mark"], second["mark"]] and traces(city) == []
     assert np.all([owner not in (PERSON, other) for _, owner in city.lists()])

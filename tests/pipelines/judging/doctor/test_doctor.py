@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from argparse import Namespace
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -22,20 +23,9 @@ from pipelines.judging.doctor.doctor import QUESTIONS, diagnose, told
 from pipelines.judging.doctor.quality import _weak
 from pipelines.runs.run import parse_instant
 from tests.tiny_marketplace import AFTER_ALL, write_tiny_marketplace
+from tests.tiny_marketplace import SMALL as TINY
 
-SMALL = {
-    "als_factors": 4,
-    "als_iterations": 3,
-    "two_tower_epochs": 1,
-    "two_tower_dimensions": 8,
-    "content_dimensions": 8,
-    "ranker_epochs": 1,
-    "ranker_min_positives": 5,
-    "ranker_cuts": 0,
-    "shards": 2,
-    "depth": 10,
-    "reader_port": 1,
-}
+SMALL = TINY | {"ranker_cuts": 0, "shards": 2, "reader_port": 1}
 SURFACE = "startups/for-investor"
 
 
@@ -114,7 +104,7 @@ def test_what_is_well_and_what_was_planted(built: tuple[Settings, dict[str, Any]
     assert {"P05", "P06", "P08", "loading", "gate"} == found(settings)
 
     settings = replace(settings, reader_port=1)
-    assert _doctor(settings, type("Args", (), {"json": True})) == 1
+    assert _doctor(settings, Namespace(json=True)) == 1
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [line["id"] for line in lines] == list(QUESTIONS) and lines[0]["state"] == "well"
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -31,17 +32,17 @@ PERSONAL = tuple(name for name in registry.bundles() if name not in ("catalogue_
 
 
 class Nights:
-    """Builds of one home; `weighed` says what the gate found of the last one."""
+    """Builds of one home; `weighed` says what the gate found of the last one. live: the release that was published."""
 
     def __init__(self, settings: Settings, patch: pytest.MonkeyPatch) -> None:
-        self.settings, self.patch = settings, patch
+        self.settings, self.patch, self.live = settings, patch, ""
         self.snapshots: dict[str, Snapshot] = {}
         patch.setattr(Snapshot, "open", classmethod(lambda cls, path: self.snapshots[Path(path).name]))
         patch.setattr(assemble, "check_erased", lambda run, entities: None)
 
-    def build(self, as_of: str, left_out: tuple[str, ...] = (), **changed: object) -> tuple[Run, str]:
+    def build(self, as_of: str, left_out: tuple[str, ...] = (), **changed: Any) -> tuple[Run, str]:
         """(run, release) of a cutoff. left_out: models that scoring is not given; changed: settings of this build."""
-        settings = replace(self.settings, **changed)  # type: ignore[arg-type]
+        settings = replace(self.settings, **changed)
         run = Run.start(settings, f"night-{uuid.uuid4().hex[:8]}", parse_instant(as_of), fresh=True)
         self.snapshots.setdefault(as_of, Snapshot.of(*rows(), as_of, self.settings.recorded(), as_of))
         refs = [train(run, name, as_of) for name in registry.bundles()]
@@ -52,7 +53,7 @@ class Nights:
         done = [score_shard(run, s) for s in plan_shards(run, as_of, chosen)]
         return run, str(assemble_release(run, as_of, chosen, done)["release"])
 
-    def weighed(self, as_of: str, left_out: tuple[str, ...] = (), **changed: object) -> tuple[Run, dict[str, object]]:
+    def weighed(self, as_of: str, left_out: tuple[str, ...] = (), **changed: Any) -> tuple[Run, dict[str, Any]]:
         run, release = self.build(as_of, left_out, **changed)
         return run, weigh(run, as_of, release)
 
@@ -65,7 +66,7 @@ class Nights:
         patch.setattr(training, "fitter_of", lambda spec: noisy.get(spec.bundle) or honest(spec))
 
 
-def _noisy(fitter):  # type: ignore[no-untyped-def]
+def _noisy(fitter: Callable[[Lesson], Bundle]) -> Callable[[Lesson], Bundle]:
     def fit(lesson: Lesson) -> Bundle:
         rng, snapshot = np.random.default_rng(7), lesson.snapshot
         who = rng.permutation(len(snapshot.startups))
@@ -97,5 +98,5 @@ def nights(server_settings: Settings, tmp_path_factory: pytest.TempPathFactory) 
         first = weigh(run, FIRST, release)
         assert (first["verdict"], first["champion"]) == ("go", None), first
         publish_release(settings, release)
-        nights.live = release  # type: ignore[attr-defined]
+        nights.live = release
         yield nights

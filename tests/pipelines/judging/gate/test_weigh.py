@@ -84,7 +84,7 @@ def test_another_recipe_is_a_matter_for_a_person(nights: Nights) -> None:
     assert "| overlap_at_10 |" in body and "12 hours: hold" in body and "(http://localhost/report)" in body
     assert rule(run, Case()) is True and "nobody has answered" in str(held(run, found["release"]))
     assert not rule(run, Case(attended=False)) and "chose to hold it" in str(held(run, found["release"]))
-    compare_them(nights, found["release"])  # type: ignore[arg-type]
+    compare_them(nights, found["release"])
     assert not rule(weighed_again(nights, run, found), Case(backfill=True)) and held(run, found["release"]) is None
     assert read_gate(run)["answer"]["by"] == "backfill"
 

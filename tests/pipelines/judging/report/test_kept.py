@@ -21,19 +21,9 @@ from pipelines.judging.report.shelf import page_of, shelf_page
 from pipelines.runs.run import Run, directory_of
 from pipelines.runs.steps import note
 from tests.tiny_marketplace import AFTER_ALL, write_tiny_marketplace
+from tests.tiny_marketplace import SMALL as TINY
 
-SMALL = {
-    "als_factors": 4,
-    "als_iterations": 3,
-    "two_tower_epochs": 1,
-    "two_tower_dimensions": 8,
-    "content_dimensions": 8,
-    "ranker_epochs": 1,
-    "ranker_min_positives": 5,
-    "ranker_cuts": 0,
-    "shards": 2,
-    "depth": 10,
-}
+SMALL = TINY | {"ranker_cuts": 0, "shards": 2}
 
 
 @pytest.fixture

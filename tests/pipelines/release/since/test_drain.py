@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 import uuid
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -22,10 +21,11 @@ from models.nouns.release import DRAIN_GROUP, Keys
 from models.schema import EventKind
 from models.settings import Secret, Settings
 from pipelines.release.since.drain import drain_events
+from tests.pipelines.release.since.conftest import Sql
+from tests.stored import append
 
 ROOT = Path(__file__).parents[4]
 AT = datetime(2024, 5, 1, 14, 3, tzinfo=UTC)
-Sql = Callable[..., list[Any]]
 
 
 def an_event(event_id: str = "", kind: EventKind = EventKind.CLICK) -> Event:
@@ -34,7 +34,7 @@ def an_event(event_id: str = "", kind: EventKind = EventKind.CLICK) -> Event:
 
 def test_an_event_is_kept_with_all_its_columns(settings: Settings, client: redis.Redis, keys: Keys, sql: Sql) -> None:
     event = an_event(kind=EventKind.DISMISS)
-    client.xadd(keys.events, event.entry(), id="1714572185123-0")
+    append(client, keys, event.entry(), id="1714572185123-0")
     assert drain_events(settings) == {
         "drained": 1,
         "new": 1,
@@ -59,9 +59,9 @@ def test_nothing_waits_and_nothing_is_done(settings: Settings) -> None:
 def test_the_first_of_two_with_one_id_is_kept(settings: Settings, client: redis.Redis, keys: Keys, sql: Sql) -> None:
     first, second = an_event("same"), an_event("same")
     for event in (first, second, first):
-        client.xadd(keys.events, event.entry())
+        append(client, keys, event.entry())
     assert drain_events(settings)["new"] == 1
-    client.xadd(keys.events, second.entry())
+    append(client, keys, second.entry())
     assert drain_events(settings)["new"] == 0
     assert sql("SELECT user_id FROM matchbook_events") == [(uuid.UUID(first.user),)]
     assert client.hget(keys.drain, "drained") == b"4"
@@ -71,7 +71,7 @@ def test_a_drain_killed_between_commit_and_acknowledgement_keeps_nothing_twice(
     settings: Settings, client: redis.Redis, keys: Keys, sql: Sql
 ) -> None:
     for _ in range(5):
-        client.xadd(keys.events, an_event().entry())
+        append(client, keys, an_event().entry())
     program = (
         "import os, signal; from models.settings import Settings; from pipelines.release.since import drain; "
         "drain._acknowledge = lambda *_: os.kill(os.getpid(), signal.SIGKILL); "
@@ -88,7 +88,7 @@ def test_a_drain_killed_between_commit_and_acknowledgement_keeps_nothing_twice(
     assert killed.returncode == -signal.SIGKILL, killed.stderr
     assert sql("SELECT count(*) FROM matchbook_events") == [(5,)]
     assert client.xlen(keys.events) == 5
-    client.xadd(keys.events, an_event().entry())
+    append(client, keys, an_event().entry())
     assert drain_events(settings)["drained"] == 1  # what another holds is left to it for a minute
     done = drain_events(settings, claim_after_s=0)
     assert (done["drained"], done["new"], client.xlen(keys.events)) == (5, 0, 0)
@@ -99,7 +99,7 @@ def test_with_postgres_down_everything_stays_in_the_stream(
     settings: Settings, client: redis.Redis, keys: Keys, sql: Sql
 ) -> None:
     for _ in range(3):
-        client.xadd(keys.events, an_event().entry())
+        append(client, keys, an_event().entry())
     gone = replace(settings, database_url=Secret("postgresql://nobody@127.0.0.1:1/none"))
     for _ in range(2):
         with pytest.raises(ServiceError, match="does not answer"):
@@ -118,15 +118,15 @@ def test_what_is_no_event_is_set_aside_once_and_the_rest_is_kept(
     settings: Settings, client: redis.Redis, keys: Keys, sql: Sql, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = an_event().entry()
-    poison = [
+    poison: list[dict[str, Any]] = [
         {"nonsense": "1"},
         {**whole, "user_id": "42"},
         {**whole, "type": b"\xff\x00"},
         {**whole, "at": "soon"},
         {k: v for k, v in whole.items() if k != "event_id"},
     ]
-    names = [client.xadd(keys.events, fields).decode() for fields in poison]
-    client.xadd(keys.events, whole)
+    names = [append(client, keys, fields).decode() for fields in poison]
+    append(client, keys, whole)
 
     def lost(*_: object) -> None:
         raise ServiceError("the line is cut")
@@ -149,7 +149,7 @@ def test_an_event_that_postgres_refuses_does_not_hold_up_the_others(
 ) -> None:
     sql("ALTER TABLE matchbook_events ADD CHECK (event_id <> 'refused')")
     for name in ("a", "refused", "b"):
-        client.xadd(keys.events, an_event(name).entry())
+        append(client, keys, an_event(name).entry())
     done = drain_events(settings)
     assert (done["drained"], done["new"], done["set_aside"]) == (2, 2, 1)
     assert sql("SELECT event_id FROM matchbook_events ORDER BY 1") == [("a",), ("b",)]
@@ -160,7 +160,7 @@ def test_an_event_that_postgres_refuses_does_not_hold_up_the_others(
 def test_two_drains_at_once_keep_each_event_once(settings: Settings, client: redis.Redis, keys: Keys, sql: Sql) -> None:
     pipe = client.pipeline()
     for _ in range(5000):
-        pipe.xadd(keys.events, an_event().entry())
+        pipe.xadd(keys.events, dict[Any, Any](an_event().entry()))
     pipe.execute()
     with ThreadPoolExecutor(2) as pool:
         done = list(pool.map(lambda _: drain_events(settings), range(2)))

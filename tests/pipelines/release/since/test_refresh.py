@@ -3,29 +3,29 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import pytest
 import redis
 
+import tests.stored as stored
 from models.nouns.release import OWN, Keys, since_meaning
 from models.schema import Entity, EventKind
 from models.settings import Settings
 from pipelines.release.history import rollback
 from pipelines.release.publish import publish_release
 from pipelines.release.since.drain import drain_events
+from tests.pipelines.release.conftest import Town
+from tests.pipelines.release.since.conftest import Sql
 
-Sql = Callable[..., list[Any]]
 USER, STARTUP, OTHER = (uuid.UUID(int=n) for n in (1, 2, 3))
 MEET = "INSERT INTO user_interactions VALUES (:u, :s, :kind, :at)"
 HOUR = timedelta(hours=1)
 
 
 @pytest.fixture
-def live(town) -> Settings:
+def live(town: Town) -> Settings:
     """The settings under which a release with the cutoff 10 April 2020 is live."""
     publish_release(town.settings, town.build())
     return town.settings
@@ -36,7 +36,7 @@ def now() -> datetime:
 
 
 def met(client: redis.Redis, keys: Keys, entity: Entity, owner: uuid.UUID) -> dict[uuid.UUID, int]:
-    found = client.hgetall(keys.since(entity, str(owner)))
+    found = stored.cells(client, keys.since(entity, str(owner)))
     return {uuid.UUID(bytes=k): since_meaning(v)[0] for k, v in found.items()}
 
 
@@ -60,7 +60,7 @@ def test_rows_since_the_cutoff_are_known_to_both_sides(
         uuid.UUID(int=6): EventKind.DISMISS.code,
     }
     assert met(client, keys, Entity.STARTUP, STARTUP) == {USER: EventKind.LIKE.code}
-    _, at_us = since_meaning(client.hgetall(keys.since(Entity.USER, str(USER)))[STARTUP.bytes])
+    _, at_us = since_meaning(stored.cell(client, keys.since(Entity.USER, str(USER)), STARTUP.bytes))
     assert at_us == int(at.timestamp() * 1_000_000)
     assert 0 < client.ttl(keys.since(Entity.STARTUP, str(STARTUP))) <= live.release_ttl_hours * 3600
 
@@ -80,7 +80,7 @@ def test_only_what_is_new_is_read(live: Settings, client: redis.Redis, keys: Key
 
 
 def test_another_release_is_read_from_its_own_cutoff(
-    town, live: Settings, client: redis.Redis, keys: Keys, sql: Sql
+    town: Town, live: Settings, client: redis.Redis, keys: Keys, sql: Sql
 ) -> None:
     publish_release(live, town.build(days=10))
     sql(MEET, u=USER, s=STARTUP, kind="like", at="2020-04-12")
@@ -116,14 +116,14 @@ def test_the_version_moves_only_when_a_set_changes(live: Settings, client: redis
     sql("INSERT INTO users (id, role, opted_out_at) VALUES (:u, 'investor', :at)", u=USER, at=now())
     sql("INSERT INTO users (id, role, opted_out_at) VALUES (:u, 'investor', :at)", u=OTHER, at=now() + HOUR)
     assert drain_events(live)["hidden"] == 2
-    first = int(client.get(keys.hidden_version))
+    first = int(stored.value(client, keys.hidden_version))
     assert (client.smembers(keys.hidden(Entity.STARTUP)), client.smembers(keys.hidden(Entity.USER))) == (
         {STARTUP.bytes},
         {USER.bytes},
     )
     for full in (False, True):
         assert drain_events(live, full=full)["hidden"] == 0
-        assert int(client.get(keys.hidden_version)) == first
+        assert int(stored.value(client, keys.hidden_version)) == first
 
 
 def test_who_comes_back_is_shown_again_and_who_is_deleted_stays_hidden(
@@ -132,16 +132,16 @@ def test_who_comes_back_is_shown_again_and_who_is_deleted_stays_hidden(
     for startup in (STARTUP, OTHER):
         sql("INSERT INTO startups (id, withdrawn_at) VALUES (:s, '2020-05-01')", s=startup)
     drain_events(live)
-    version = int(client.get(keys.hidden_version))
+    version = int(stored.value(client, keys.hidden_version))
     sql("UPDATE startups SET withdrawn_at = NULL WHERE id = :s", s=STARTUP)
     sql("DELETE FROM startups WHERE id = :s", s=OTHER)
     assert drain_events(live)["shown"] == 0  # not new: the hourly reading finds it
     assert drain_events(live, full=True)["shown"] == 1
     assert client.smembers(keys.hidden(Entity.STARTUP)) == {OTHER.bytes}
-    assert int(client.get(keys.hidden_version)) == version + 1
+    assert int(stored.value(client, keys.hidden_version)) == version + 1
 
 
-def test_views_are_written_only_where_they_are_seen(town, client: redis.Redis, keys: Keys, sql: Sql) -> None:
+def test_views_are_written_only_where_they_are_seen(town: Town, client: redis.Redis, keys: Keys, sql: Sql) -> None:
     town.settings = replace(town.settings, views_are_seen=False)
     publish_release(town.settings, town.build())
     sql(MEET, u=USER, s=STARTUP, kind="view", at=now())

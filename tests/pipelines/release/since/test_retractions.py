@@ -5,9 +5,7 @@ from __future__ import annotations
 
 import itertools
 import uuid
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import pytest
 import redis
@@ -19,15 +17,17 @@ from models.settings import Settings
 from pipelines.release.publish import publish_release
 from pipelines.release.since.drain import drain_events
 from serving.doors.cache import Cache
+from tests.pipelines.release.conftest import Town
+from tests.pipelines.release.since.conftest import Sql
+from tests.stored import append, cells, entries
 
-Sql = Callable[..., list[Any]]
 USER, STARTUP, OTHER = (str(uuid.UUID(int=n)) for n in (1, 2, 3))
 NOW = datetime.now(UTC)
 MEET = "INSERT INTO user_interactions VALUES (:u, :s, :kind, :at)"
 
 
 @pytest.fixture
-def live(town) -> Settings:
+def live(town: Town) -> Settings:
     """The settings under which a release with the cutoff 10 April 2020 is live."""
     publish_release(town.settings, town.build())
     return town.settings
@@ -39,7 +39,7 @@ def event(kind: EventKind, minutes: float, startup: str = STARTUP, name: str = "
 
 def known(client: redis.Redis, keys: Keys) -> list[dict[str, EventKind]]:
     """What the since hashes of the user and of the startup hold."""
-    found = (client.hgetall(keys.since(e, o)) for e, o in ((Entity.USER, USER), (Entity.STARTUP, STARTUP)))
+    found = (cells(client, keys.since(e, o)) for e, o in ((Entity.USER, USER), (Entity.STARTUP, STARTUP)))
     kinds = tuple(EventKind)
     return [{str(uuid.UUID(bytes=k)): kinds[since_meaning(v)[0]] for k, v in side.items()} for side in found]
 
@@ -61,7 +61,7 @@ def test_the_order_of_arrival_does_not_matter(settings: Settings, client: redis.
             )
         ]
         for i in order:
-            client.xadd(keys.events, events[i].entry())
+            append(client, keys, events[i].entry())
             drain_events(settings)
         left = sql("SELECT type FROM matchbook_events WHERE startup_id = :s AND type NOT LIKE 'retract%'", s=pair)
         assert left == [("apply",)], order
@@ -71,8 +71,8 @@ def test_everything_but_an_impression_is_taken_back_of_this_pair_alone(
     settings: Settings, client: redis.Redis, keys: Keys, sql: Sql
 ) -> None:
     for kind in EventKind:
-        client.xadd(keys.events, event(kind, -9).entry())
-        client.xadd(keys.events, event(kind, -9, OTHER).entry()) if kind is not EventKind.RETRACT else None
+        append(client, keys, event(kind, -9).entry())
+        append(client, keys, event(kind, -9, OTHER).entry()) if kind is not EventKind.RETRACT else None
     drain_events(settings)
     left = sql("SELECT startup_id, count(*) FROM matchbook_events WHERE type NOT LIKE 'retract%' GROUP BY 1 ORDER BY 1")
     assert left == [(uuid.UUID(STARTUP), 1), (uuid.UUID(OTHER), len(EventKind) - 1)]
@@ -86,7 +86,7 @@ def test_what_was_retracted_does_not_come_back_when_it_is_sent_again(
 ) -> None:
     sent = event(EventKind.DISMISS, -9, name="same")
     for one in (sent, event(EventKind.RETRACT, -5), sent, event(EventKind.DISMISS, 0, name="same")):
-        client.xadd(keys.events, one.entry())
+        append(client, keys, one.entry())
         drain_events(settings)
     assert in_force(sql) == set()
 
@@ -94,14 +94,14 @@ def test_what_was_retracted_does_not_come_back_when_it_is_sent_again(
 def test_a_forged_time_ahead_of_the_clock_is_no_way_round(
     settings: Settings, client: redis.Redis, keys: Keys, sql: Sql
 ) -> None:
-    client.xadd(keys.events, event(EventKind.DISMISS, 4).entry())
+    append(client, keys, event(EventKind.DISMISS, 4).entry())
     drain_events(settings)
-    client.xadd(keys.events, Event("r", USER, STARTUP, EventKind.RETRACT, datetime.now(UTC)).entry())
+    append(client, keys, Event("r", USER, STARTUP, EventKind.RETRACT, datetime.now(UTC)).entry())
     drain_events(settings)
     assert in_force(sql) == set()
     ahead = [datetime.now(UTC) + timedelta(seconds=s) for s in (240, 1)]
-    client.xadd(keys.events, Event("s", USER, OTHER, EventKind.RETRACT, ahead[0]).entry())
-    client.xadd(keys.events, Event("t", USER, OTHER, EventKind.LIKE, ahead[1]).entry())
+    append(client, keys, Event("s", USER, OTHER, EventKind.RETRACT, ahead[0]).entry())
+    append(client, keys, Event("t", USER, OTHER, EventKind.LIKE, ahead[1]).entry())
     drain_events(settings)
     assert in_force(sql) == {"like"}
 
@@ -131,12 +131,12 @@ def test_a_drain_that_read_the_rows_just_before_is_put_right_by_the_next(
     cache.post("x", [event(EventKind.DISMISS, -1)], cache.now())
     drain_events(live)
     cache.post("x", [event(EventKind.RETRACT, 0)], cache.now())
-    entries = client.xrange(keys.events)
+    waiting = entries(client, keys.events)
     client.delete(keys.events)
     drain_events(live, full=True)  # the retraction still waits elsewhere
     assert known(client, keys)[0] == {STARTUP: EventKind.DISMISS}
-    for _, fields in entries:
-        client.xadd(keys.events, fields)
+    for fields in waiting:
+        append(client, keys, fields)
     drain_events(live)
     assert known(client, keys) == [{}, {}]
     cache.close()

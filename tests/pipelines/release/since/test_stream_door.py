@@ -19,9 +19,10 @@ from models.nouns.release import DRAIN_GROUP, Keys
 from models.schema import EventKind
 from models.settings import Settings
 from pipelines.release.since.drain import drain_events
+from tests.pipelines.release.since.conftest import Sql
+from tests.stored import append, command
 
-Sql = Callable[..., list[Any]]
-Fields = dict[str | bytes, str | bytes]
+Fields = dict[Any, Any]
 #: Seconds that the fuzzing takes; FUZZ_SECONDS=600 makes a long run of it.
 BUDGET_S = float(os.environ.get("FUZZ_SECONDS", "4"))
 FAR = 18_446_744_073_709_551_615
@@ -42,34 +43,33 @@ def good(rng: random.Random) -> Event:
 
 def odd(rng: random.Random) -> str | bytes:
     """A value that is no value of an event."""
-    return rng.choice(
-        [
-            b"",
-            b"\x00",
-            b"\xff\xfe\x00",
-            rng.randbytes(rng.randrange(1, 300)),
-            "9" * rng.choice([1, 5, 5000]),
-            "-1",
-            "NaN",
-            "٣",
-            "²",
-            "9999-12-31T23:59:59-23:59",
-            "0001-01-01T00:00:00+23:59",
-            "x" * rng.choice([10, 200_000]),
-            "{}",
-            "null",
-            "\u2028",
-            "2024-02-30",
-            "1e400",
-            "\U0001f600" * 50,
-        ]
-    )
+    values: list[str | bytes] = [
+        b"",
+        b"\x00",
+        b"\xff\xfe\x00",
+        rng.randbytes(rng.randrange(1, 300)),
+        "9" * rng.choice([1, 5, 5000]),
+        "-1",
+        "NaN",
+        "٣",
+        "²",
+        "9999-12-31T23:59:59-23:59",
+        "0001-01-01T00:00:00+23:59",
+        "x" * rng.choice([10, 200_000]),
+        "{}",
+        "null",
+        "\u2028",
+        "2024-02-30",
+        "1e400",
+        "\U0001f600" * 50,
+    ]
+    return rng.choice(values)
 
 
 def bad(rng: random.Random) -> Fields:
     """An entry that is no event: a field changed, missing, doubled in another spelling, or nothing of an event at
     all."""
-    entry: Fields = dict(good(rng).entry())
+    entry = Fields(good(rng).entry())
     name = rng.choice(["event_id", "user_id", "startup_id", "type"])
     way = rng.randrange(4)
     if way == 0:
@@ -98,15 +98,15 @@ def test_random_entries_of_any_id_stop_nothing(settings: Settings, client: redis
             if rng.random() < 0.5:
                 event = good(rng)
                 taken.add(event.event_id)
-                client.xadd(keys.events, event.entry())
+                append(client, keys, event.entry())
             else:
-                client.xadd(keys.events, bad(rng))
+                append(client, keys, bad(rng))
                 aside += 1
         if rng.random() < 0.3:  # from now on every id of the stream is ahead of the clock
             event, soon = good(rng), int(time.time() * 1000) + 10**9
             ahead = rng.choice([FAR - 1, 253_402_300_800_000, soon, 10**14])
             taken.add(event.event_id)
-            client.xadd(keys.events, event.entry(), id=f"{ahead}-{rng.choice([0, 5, FAR])}")
+            append(client, keys, event.entry(), id=f"{ahead}-{rng.choice([0, 5, FAR])}")
         done = drained(settings, client, keys)
         assert done["drained"] + done["set_aside"] > 0, seed
     assert {i for (i,) in sql("SELECT event_id FROM matchbook_events")} == taken, seed
@@ -122,18 +122,18 @@ def test_an_id_ahead_of_the_clock_is_kept_and_the_stream_takes_more(
 ) -> None:
     rng = random.Random(7)
     first, second = good(rng), good(rng)
-    client.xadd(keys.events, first.entry(), id=ahead)
+    append(client, keys, first.entry(), id=ahead)
     assert drained(settings, client, keys)["new"] == 1
-    client.xadd(keys.events, second.entry())
+    append(client, keys, second.entry())
     assert drained(settings, client, keys)["new"] == 1
     assert sql("SELECT count(*) FROM matchbook_events WHERE received_at <= CURRENT_TIMESTAMP") == [(2,)]
 
 
 def odd_states() -> dict[str, Callable[[redis.Redis, Keys], None]]:
     def last(client: redis.Redis, keys: Keys) -> None:
-        client.xadd(keys.events, {"a": "b"})
+        append(client, keys, {"a": "b"})
         client.xtrim(keys.events, 0)
-        client.execute_command("XSETID", keys.events, f"{FAR}-{FAR}")
+        command(client, "XSETID", keys.events, f"{FAR}-{FAR}")
 
     def delivered(client: redis.Redis, keys: Keys) -> None:
         client.xgroup_create(keys.events, DRAIN_GROUP, id="0", mkstream=True)
@@ -141,8 +141,8 @@ def odd_states() -> dict[str, Callable[[redis.Redis, Keys], None]]:
 
     def pending_and_deleted(client: redis.Redis, keys: Keys) -> None:
         client.xgroup_create(keys.events, DRAIN_GROUP, id="0", mkstream=True)
-        name = client.xadd(keys.events, {"a": "b"})
-        client.xreadgroup(DRAIN_GROUP, b"\xff dead", {keys.events: ">"})
+        name = append(client, keys, {"a": "b"})
+        client.xreadgroup(DRAIN_GROUP, b"\xff dead", {keys.events: ">"})  # type: ignore[arg-type]  # declared str
         client.xdel(keys.events, name)
 
     def later_group(client: redis.Redis, keys: Keys) -> None:
@@ -164,7 +164,7 @@ def test_an_odd_state_of_the_stream_stops_nothing(
     odd_states()[state](client, keys)
     drain_events(settings, claim_after_s=0)
     event = good(random.Random(8))
-    client.xadd(keys.events, event.entry())
+    append(client, keys, event.entry())
     assert drain_events(settings, claim_after_s=0)["new"] == 1
     assert sql("SELECT event_id FROM matchbook_events") == [(event.event_id,)]
 
@@ -175,6 +175,6 @@ def test_what_was_taken_is_never_set_aside_for_its_time(
     """The clock that accepts is the clock that judges; another one, minutes behind, has no say."""
     for minutes in (6, 60, 60 * 24 * 365):
         ahead = datetime.now(UTC) + timedelta(minutes=minutes)
-        client.xadd(keys.events, {**good(random.Random(minutes)).entry(), "at": ahead.isoformat()})
+        append(client, keys, {**good(random.Random(minutes)).entry(), "at": ahead.isoformat()})
     done = drained(settings, client, keys)
     assert (done["new"], done["set_aside"]) == (3, 0)

@@ -4,10 +4,8 @@ nobody."""
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import pytest
 import redis
@@ -21,8 +19,10 @@ from pipelines.release.publish import publish_release
 from pipelines.release.since.drain import drain_events
 from pipelines.release.since.retention import SHOWN_DAYS, prune_posted
 from pipelines.runs.run import Run
+from tests.pipelines.release.conftest import Town
+from tests.pipelines.release.since.conftest import Sql
+from tests.stored import cells
 
-Sql = Callable[..., list[Any]]
 USER = uuid.UUID(int=1)
 MEET = "INSERT INTO user_interactions VALUES (:u, :s, 'like', :at)"
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -30,11 +30,11 @@ POST = "INSERT INTO matchbook_events VALUES (:e, :u, :s, :kind, :at, :at)"
 
 
 def met(client: redis.Redis, keys: Keys) -> set[int]:
-    return {uuid.UUID(bytes=f).int for f in client.hkeys(keys.since(Entity.USER, str(USER)))}
+    return {uuid.UUID(bytes=f).int for f in cells(client, keys.since(Entity.USER, str(USER)))}
 
 
 def test_of_whoever_is_active_day_by_day_only_what_loaded_builds_need_stays(
-    town, client: redis.Redis, keys: Keys, sql: Sql
+    town: Town, client: redis.Redis, keys: Keys, sql: Sql
 ) -> None:
     """Ten builds, 50 meetings before each: three builds stay loaded."""
     settings = replace(town.settings, keep_releases=3)

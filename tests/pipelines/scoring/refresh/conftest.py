@@ -11,38 +11,31 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from sqlalchemy import text
 
 import pipelines.data.erasure.erase as erasing
+import tests.databases as databases
 from models import registry
 from models.nouns.catalogue import CATALOGUE, entities_of
 from models.nouns.entities import Entities
 from models.nouns.release import POPULAR_FIELD, Release, StoredList, decode_list
 from models.schema import Entity, Surface
-from models.settings import Secret, Settings
+from models.settings import Settings
 from pipelines.artifacts import Artifacts
 from pipelines.data.export import export_snapshot
 from pipelines.data.load import import_folder
 from pipelines.learning.train import train
-from pipelines.postgres import engine, transaction
+from pipelines.postgres import engine
 from pipelines.release.assemble import assemble_release
-from pipelines.release.history import current_release, promote
+from pipelines.release.history import promote
 from pipelines.runs.run import Run
 from pipelines.scoring.refresh.steps import refresh
 from pipelines.scoring.shards import plan_shards, score_shard
 from tests.pipelines.published import Published
+from tests.stored import cells, texts
 from tests.tiny_marketplace import AFTER_ALL, write_tiny_marketplace
+from tests.tiny_marketplace import SMALL as TINY
 
-SMALL = {
-    "als_factors": 4,
-    "als_iterations": 3,
-    "two_tower_epochs": 1,
-    "two_tower_dimensions": 8,
-    "content_dimensions": 8,
-    "shards": 5,
-    "depth": 12,
-    "ranker": "rules",
-}
+SMALL = TINY | {"shards": 5, "depth": 12, "ranker": "rules"}
 HOUR = timedelta(hours=1)
 
 
@@ -54,15 +47,14 @@ class Town(Published):
 
     @property
     def live(self) -> str:
-        return str(current_release(self.settings))
+        return self.current
 
     @property
     def history(self) -> list[str]:
-        return [v.decode() for v in self.client.lrange(self.keys.history, 0, -1)]
+        return texts(self.client, self.keys.history)
 
     def execute(self, statement: str, **values: Any) -> None:
-        with transaction(engine(self.settings)) as connection:
-            connection.execute(text(statement), values)
+        databases.execute(self.settings, statement, **values)
 
     def met(self, user: str, startup: str, after: timedelta = timedelta(minutes=1), kind: str = "like") -> None:
         self.execute(
@@ -113,7 +105,7 @@ class Town(Published):
         return entities_of(Artifacts(self.settings).open_bundle(CATALOGUE, version))
 
     def raw(self, surface: Surface, name: str | None = None) -> dict[bytes, bytes]:
-        return dict(self.client.hgetall(self.keys.lists(name or self.live, surface)))
+        return cells(self.client, self.keys.lists(name or self.live, surface))
 
     def listing(self, surface: Surface, owner: str) -> StoredList:
         """The live list of an owner."""
@@ -147,8 +139,7 @@ def built(settings: Settings, as_of: datetime) -> str:
 def mould(server_settings: Settings, template_database: str, tmp_path_factory: pytest.TempPathFactory) -> Town:
     """One stored build; every test gets a copy of the home and of the database."""
     home, name = tmp_path_factory.mktemp("refresh-mould"), f"refresh_mould_{uuid.uuid4().hex[:8]}"
-    _on(server_settings, f"CREATE DATABASE {name} TEMPLATE {template_database}")
-    settings = replace(server_settings, **SMALL, home=home, database_url=_database(server_settings, name))
+    settings = replace(databases.create(server_settings, name, template_database), **SMALL, home=home)
     import_folder(settings, write_tiny_marketplace(home / "data"))
     name = built(settings, AFTER_ALL)
     engine(settings).dispose()  # a database in use cannot be copied
@@ -159,21 +150,10 @@ def mould(server_settings: Settings, template_database: str, tmp_path_factory: p
 def town(settings: Settings, mould: Town, monkeypatch: pytest.MonkeyPatch) -> Iterator[Town]:
     monkeypatch.setattr(erasing, "FOLLOW_S", 0.0)
     name = f"town_{uuid.uuid4().hex[:8]}"
-    _on(settings, f"CREATE DATABASE {name} TEMPLATE {mould.settings.database_url.reveal().rpartition('/')[2]}")
     shutil.copytree(mould.settings.artifacts, settings.artifacts)
-    mine = replace(settings, **SMALL, database_url=_database(settings, name))
+    template = mould.settings.database_url.reveal().rpartition("/")[2]
+    mine = replace(databases.create(settings, name, template), **SMALL)
     promote(mine, mould.built)
     yield Town(mine, mould.built)
     engine(mine).dispose()
-    _on(settings, f"DROP DATABASE {name} WITH (FORCE)")
-
-
-def _database(settings: Settings, name: str) -> Secret:
-    return Secret(f"{settings.database_url.reveal().rpartition('/')[0]}/{name}")
-
-
-def _on(settings: Settings, statement: str) -> None:
-    outside = engine(replace(settings, database_url=_database(settings, "postgres")))
-    with outside.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
-        connection.execute(text(statement))
-    outside.dispose()
+    databases.drop(settings, name)

@@ -12,7 +12,7 @@ import pytest
 
 from models.nouns.release import POPULAR_FIELD, decode_list, encode_lists
 from models.recipe import open_bundles, open_recipe
-from models.recipe.experiments import arm_on, read_experiments
+from models.recipe.experiments import read_experiments
 from models.schema import Entity, Method, Role, Surface
 from pipelines.release.history import promote
 from serving.doors.postgres import Database
@@ -116,10 +116,10 @@ def test_a_refreshed_list_is_the_one_that_the_live_fallback_would_make(town: Tow
     assert record is not None
     live = decode_list(encode_lists(list_of_one(recipe, owner, record))[0])
     database.close()
-    mine = decode_list(stored)
-    assert (mine.method, mine.route, mine.count) == (live.method, live.route, live.count)
-    assert mine.item.tolist() == live.item.tolist()
-    np.testing.assert_allclose(mine.score, live.score, atol=2e-4)
+    found = decode_list(stored)
+    assert (found.method, found.route, found.count) == (live.method, live.route, live.count)
+    assert found.item.tolist() == live.item.tolist()
+    np.testing.assert_allclose(found.score, live.score, atol=2e-4)
 
 
 def test_nothing_new_changes_nothing_and_keeps_the_lists_from_expiring(town: Town) -> None:
@@ -183,7 +183,8 @@ def test_a_list_is_made_again_by_its_owners_arm(town: Town) -> None:
     promote(trial.settings, trial.build(2.0))
     users = trial.entities()[Entity.USER]
     hot = users.ids.ids[(users.role == list(Role).index(Role.DEVELOPER)) & (users.count >= 5)].tolist()
-    arms = {o: arm_on(read_experiments(trial.settings), DEVELOPERS, str(o))[1].name for o in hot}  # type: ignore[index]
+    (experiment,) = read_experiments(trial.settings)
+    arms = {o: arm.name if (arm := experiment.arm_of(str(o))) else "" for o in hot}
     owners = [next(o for o in hot if arms[o] == name) for name in ("on", "off")]
     for n, owner in enumerate(owners):
         unmet = trial.items(DEVELOPERS, owner)[0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -105,7 +106,7 @@ def test_a_person_who_came_since_is_erased_from_a_refresh_as_from_a_build(town: 
     assert town.refresh(2)["published"] and UUID(CAME).bytes not in town.raw(DEVELOPERS)
 
 
-def made_of(town: Town, change) -> dict[Surface, RankedLists]:
+def made_of(town: Town, change: Callable[[RankedLists], RankedLists]) -> dict[Surface, RankedLists]:
     """Every list of the live release, changed."""
     directory = Artifacts(town.settings).directory(town.built)
     return {s: change(RankedLists.concat(list(release_lists(directory, town.release(), s)))) for s in Surface}

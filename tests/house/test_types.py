@@ -1,0 +1,22 @@
+"""mypy reads every Python file of ours, and no file asks it to look away."""
+
+from __future__ import annotations
+
+import tomllib
+
+from tests.house.tree import ROOT, name, tracked
+
+#: Read where a test or another file imports them.
+LATER = {"dags"}
+
+
+def test_mypy_reads_every_file_of_ours() -> None:
+    read = set(tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["mypy"]["files"])
+    ours = {p.relative_to(ROOT).parts[0] for p in tracked() if p.suffix == ".py"}
+    assert not ours - read - LATER, f"put into [tool.mypy] files: {sorted(ours - read - LATER)}"
+
+
+def test_no_file_is_overlooked_as_a_whole() -> None:
+    word = "mypy: " + "ignore-errors"
+    found = [name(p) for p in tracked() if p.suffix == ".py" and word in p.read_text()]
+    assert not found, f"annotate these instead: {found}"

@@ -1,0 +1,20 @@
+"""Waiting for what happens by itself."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+def until(
+    question: Callable[[], T | None], seconds: float = 15.0, told: Callable[[], object] = str, pause: float = 0.05
+) -> T:
+    """The first true answer of a question. told: what to show beside the last answer where none comes in time."""
+    deadline = time.monotonic() + seconds
+    while not (answer := question()):
+        assert time.monotonic() < deadline, f"still {answer!r} after {seconds:.0f} s {told()}"
+        time.sleep(pause)
+    return answer
