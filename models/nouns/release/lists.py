@@ -73,7 +73,8 @@ def encode_lists(lists: RankedLists) -> list[bytes]:
         _HEADER.pack(f, m, r, k, c, b - a, part)
         + item[4 * a : 4 * b]
         + score[2 * a : 2 * b]
-        + b"".join(mask[f * a : f * b] for mask in masks[f])
+        + masks[f][0][f * a : f * b]
+        + masks[f][1][f * a : f * b]
         for f, (m, r, k, c, part, a, b) in zip(formats, heads, strict=True)
     ]
 
