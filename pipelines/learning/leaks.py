@@ -124,7 +124,7 @@ def _check_rows(bundles: Mapping[str, Bundle], past: Snapshot, cut_us: int) -> N
                 name,
                 f"was fitted on {bundle.config['rows']} events, {rows} lie before the cut",
                 cut_us,
-                "look at Lesson.interactions and at the model's line in pipelines/learning/train.py",
+                "look at Lesson.interactions and at the model's fit.py",
             )
 
 
@@ -184,14 +184,14 @@ def _check_refit(bundle: Bundle, past: Snapshot, settings: Settings, cut_us: int
             bundle.name,
             f"cannot be fitted without the future ({error})",
             cut_us,
-            "look at its line in pipelines/learning/train.py",
+            "look at what its fit.py reads",
         ) from error
     if again.digest() != bundle.digest():
         raise _leak(
             bundle.name,
             f"changes when the future is forgotten, in {', '.join(_differences(bundle, again))}",
             cut_us,
-            "look at what its trainer reads (pipelines/learning/train.py)",
+            "look at what its fit.py reads",
         )
 
 
