@@ -21,28 +21,35 @@ from pathlib import Path
 import numpy as np
 from scipy import sparse
 
+from models import registry
+from models.als import ALS
+from models.als.fit import fit_als
+from models.graph_filter import GRAPH_FILTER
+from models.graph_filter.fit import fit_graph_filter
+from models.item_neighbours import ITEM_NEIGHBOURS
+from models.item_neighbours.fit import fit_neighbours
 from models.metrics import at_k, bootstrap, hits_of, places
 from models.nouns.bundle import Bundle
 from models.nouns.candidates import Candidates, Proposal
 from models.nouns.id_map import IdMap
 from models.nouns.interactions import Interactions
 from models.nouns.owners import Owners
-from models.schema import InteractionKind, Source
-from models.scorers import Scorer
-from models.scorers.factors import FactorScorer
-from models.scorers.neighbours import NeighbourScorer
-from models.scorers.popularity import PopularScorer
-from models.scorers.top_k import best_of
+from models.popularity.scorer import PopularScorer
+from models.schema import InteractionKind
+from models.scoring.factors import FactorScorer
+from models.scoring.neighbours import NeighbourScorer
+from models.scoring.scorer import Scorer
+from models.scoring.top_k import best_of
 from models.settings import Settings
-from models.training.als import fit_als
-from models.training.graph_filter import fit_graph_filter
-from models.training.neighbours import fit_neighbours
+from models.spec import Source
 
 K = 20
 #: What every source proposes to the blend, an owner.
 PROPOSED = 200
 VALIDATION, SEED, BATCH = 0.1, 0, 2000
 #: Chosen on the validation pairs.
+#: Cells of the graph filter kept of each row: more than in a build, as the published figures have all.
+KEPT = 1000
 SETTINGS = replace(
     Settings(),
     als_regularization=20.0,
@@ -50,7 +57,6 @@ SETTINGS = replace(
     neighbours=500,
     graph_filter_min_pairs=0.0,
     graph_filter_rank=512,
-    graph_filter_neighbours=1000,
 )
 #: The share of ALS and of neighbours in the blend; the graph filter has the rest.
 SHARES = list(itertools.product((0.3, 0.4, 0.5, 0.6), (0.0, 0.1, 0.2)))
@@ -118,12 +124,22 @@ def scorers_of(
     seconds = {"popular": 0.0}
 
     def als(n: int) -> Scorer:
-        return _dense(fit_als("als_v1", events, replace(settings, als_factors=n)), events)
+        config = replace(registry.config("als", settings), factors=n)
+        return _dense(fit_als("als_v1", events, config, settings.seed, settings.train_threads), events)
+
+    def neighbours() -> Scorer:
+        config = registry.config("item_neighbours", settings)
+        return _sparse(fit_neighbours("item_neighbours_v1", events, config, settings.train_threads), ITEM_NEIGHBOURS)
+
+    def graph_filter() -> Scorer:
+        config, share = registry.config("graph_filter", settings), settings.neighbours_half_life_share
+        told = config, share, settings.seed, settings.train_threads, KEPT
+        return _sparse(fit_graph_filter("graph_filter_v1", events, *told), GRAPH_FILTER)
 
     fits: dict[str, Callable[[], Scorer]] = {
-        "neighbours": lambda: _sparse(fit_neighbours("item_neighbours_v1", events, settings), Source.ITEM_NEIGHBOURS),
+        "neighbours": neighbours,
         **{f"ALS {n}": partial(als, n) for n in factors},
-        "graph filter": lambda: _sparse(fit_graph_filter("graph_filter_v1", events, settings), Source.GRAPH_FILTER),
+        "graph filter": graph_filter,
     }
     for name, fit in fits.items():
         began = time.perf_counter()
@@ -145,7 +161,7 @@ def _dense(bundle: Bundle, events: Interactions) -> FactorScorer:
         place = bundle.maps[side].rows_of(ids.ids)
         known.append(place >= 0)
         vectors.append(np.where(known[-1][:, None], bundle.arrays[f"{side}_factors"][place], np.float32(0)))
-    return FactorScorer(Source.ALS, vectors[0], known[0], vectors[1], known[1])
+    return FactorScorer(ALS, vectors[0], known[0], vectors[1], known[1])
 
 
 def judged(lists: Proposal, hidden: sparse.csr_matrix) -> np.ndarray:

@@ -15,14 +15,16 @@ from scipy import sparse
 from threadpoolctl import threadpool_limits
 
 from benchmarks.ways import BASE, differing, timed
+from models.als import ALS
 from models.nouns.bundle import Bundle
 from models.nouns.candidates import Proposal
 from models.nouns.interactions import Interactions
 from models.nouns.owners import Owners
 from models.nouns.release import Keys, encode_lists
 from models.recipe import Recipe, open_bundles, open_recipe
-from models.schema import Source, Surface
-from models.scorers.top_k import Float32Product, top_k
+from models.schema import Surface
+from models.scoring.top_k import Float32Product, top_k
+from models.two_tower import TWO_TOWER
 from pipelines.data.snapshot import Snapshot
 from pipelines.release.cache import connect
 from pipelines.runs.run import Run
@@ -34,7 +36,7 @@ CHAIN = "plain chain to Redis"
 #: Owners that are timed at most; enough for several seconds.
 MOST = 16384
 _BATCH = 500
-_SOURCES = (Source.ALS, Source.TWO_TOWER)
+_SOURCES = (ALS, TWO_TOWER)
 
 
 def compare(run: Run, snapshot: str, versions: Mapping[str, str], repeats: int = 5) -> dict[str, Any]:
@@ -105,12 +107,12 @@ def _plain_chain(
     client: Any = connect(settings)
     key = Keys("benchmark").lists("chain", recipe.surface)
     what = {
-        "sources": [s.value for s in recipe.scorers],
+        "sources": [s.name for s in recipe.scorers],
         "ranker": "rules",
         "blend": settings.blend,
         "depth": settings.depth,
         "candidates": int(np.ceil(settings.depth * settings.candidate_multiplier)),
-        "product": type(getattr(fast.scorers[Source.ALS], "_product", None)).__name__,
+        "product": type(getattr(fast.scorers[ALS], "_product", None)).__name__,
     }
     assert tuple(recipe.scorers) == _SOURCES
     return lambda: _chain(fast, owners, rows, client, key), len(rows), what

@@ -13,7 +13,7 @@ from typing import Any
 
 from benchmarks.steps import settings_of
 from benchmarks.ways import Rate, rows
-from pipelines.learning.train import BASE_BUNDLES
+from models import registry
 from pipelines.local.servers import remove_home, servers
 
 #: Users and startups; about 30 events a user.
@@ -52,7 +52,7 @@ class Bench:
         if "datasets" not in without:
             self.step("datasets", "datasets", snapshot)
         bundles = {}
-        for name in BASE_BUNDLES:
+        for name in registry.bundles():
             bundles[name] = self.step(f"train {name}", "train", name, snapshot)["version"]
         learned = {} if "rankers" in without else self.step("train rankers", "rankers", snapshot)["bundles"]
         versions = json.dumps({n: v for n, v in (bundles | learned).items() if v})

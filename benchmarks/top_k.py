@@ -21,7 +21,7 @@ from scipy import sparse
 
 from benchmarks.ways import BASE, Rate, differing, rows, timed
 from models.nouns.candidates import Proposal
-from models.scorers.top_k import Float32Product, top_k
+from models.scoring.top_k import Float32Product, top_k
 from pipelines.scoring.accelerate import BFloat16Product
 
 

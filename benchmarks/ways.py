@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from models.nouns.candidates import Proposal
-from models.scorers.top_k import lengths, pair_scores, rounding
+from models.scoring.top_k import lengths, pair_scores, rounding
 
 BASE = "implicit.recommend"
 

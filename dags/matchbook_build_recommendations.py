@@ -57,6 +57,9 @@ from matchbook_tasks.gate import gate, weigh
 from matchbook_tasks.notify import run_failed
 from matchbook_tasks.rules import AS_OF, DEFAULTS, SURFACES
 
+from models import registry
+from models.spec import Stage
+
 PARAMS = {
     "as_of": AS_OF,
     "surfaces": Param(
@@ -85,19 +88,6 @@ PARAMS = {
     ),
 }
 
-MODELS = {
-    "catalogue": ("catalogue_v1", "Everybody who can be in a list, with the facts that filters and features need."),
-    "content": ("content_v1", "Content-based: texts, skills and categories in one space, for whoever did little yet."),
-    "popularity": ("popularity_v1", "What is popular and what is trending: the last resort, and a ranker's feature."),
-    "activity": ("activity_v1", "How busy and how wanted everybody is, and the demand to expect: for the ranker."),
-    "als": ("als_v1", "ALS, users to startups: what those who acted alike went on to."),
-    "als_reverse": ("als_reverse_v1", "ALS, startups to users, trained on its own for the founders' surfaces."),
-    "two_tower": ("two_tower_v1", "Two-tower network over features: the semantic half of the ensemble."),
-    "item_neighbours": ("item_neighbours_v1", "Startups that the same people met: one more source of candidates."),
-    "item_neighbours_reverse": ("item_neighbours_reverse_v1", "Users who met the same startups, for the founders."),
-    "graph_filter": ("graph_filter_v1", "Two hops and the main tastes of all, where people met much; else left out."),
-}
-
 
 @task_group(tooltip="Fix the cutoff and copy the rows before it")
 def prepare() -> Any:
@@ -110,7 +100,7 @@ def prepare() -> Any:
 
 @task_group(tooltip="Fit every model on the same snapshot")
 def train(build: Any) -> list[Any]:
-    return [fit.override(task_id=task_id, doc_md=about)(bundle, build) for task_id, (bundle, about) in MODELS.items()]
+    return [fit.override(task_id=m.name, doc_md=m.title)(m.bundle, build) for m in registry.staged(Stage.BASE)]
 
 
 @task_group(tooltip="Measure the models on hidden events, and teach the ranker from them")

@@ -29,16 +29,9 @@ from matchbook_tasks.notify import run_failed
 from matchbook_tasks.rules import DEFAULTS
 from matchbook_tasks.tune import choose_snapshot, draw_points, keep_best, step_from_best, try_point
 
-MODELS = [
-    "als_v1",
-    "als_reverse_v1",
-    "two_tower_v1",
-    "ensemble_v1",
-    "item_neighbours_v1",
-    "item_neighbours_reverse_v1",
-    "content_v1",
-    "graph_filter_v1",
-]
+from models import registry
+
+MODELS = [spec.bundle for spec in registry.MODELS if spec.tuned]
 PARAMS = {
     "trials": Param(40, type="integer", minimum=1, maximum=500, title="Trials", description="Fits at most, all told."),
     "minutes": Param(

@@ -1,6 +1,6 @@
 """The nouns and the decisions of Matchbook: no I/O except reading a bundle directory.
 
-Nothing here imports training code; `models.training` is a shelf of its own that only `pipelines` opens.
+A folder a model: what is declared of it, `fit.py`, which only `pipelines` opens, and `scorer.py`, which only reads.
 """
 
 import os

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
+from models import registry
+from models.als import ALS, ALS_REVERSE
 from models.schema import Entity, Method, Segment, Surface
 from models.settings import Settings
+from models.spec import ModelSpec, Source
+from models.two_tower import TWO_TOWER
 
 _CODE = {m: i for i, m in enumerate(Method)}
 
@@ -55,13 +60,27 @@ def chain(surface: Surface, first: Method, settings: Settings) -> tuple[Method, 
     after = ladder[ladder.index(first) :]
     if first is Method.CONTENT_BASED:
         after += [m for m in ladder if m not in (Method.CONTENT_BASED, Method.ENSEMBLE)]
-    switches = {
-        Method.ENSEMBLE: settings.enable_ensemble and settings.enable_als and settings.enable_two_tower,
-        Method.ALS: settings.enable_als,
-        Method.ALS_REVERSE: settings.enable_als,
-        Method.TWO_TOWER: settings.enable_two_tower,
-    }
-    return (*(m for m in after if switches.get(m, True)), Method.POPULAR)
+    return (*(m for m in after if not any(spec.off(settings) for spec in models_of(m, surface))), Method.POPULAR)
+
+
+def parts_of(surface: Surface) -> Mapping[Method, tuple[Source, ...]]:
+    """By method the sources whose scores it is made of: the one of its name, of the ensemble both halves; popular, the
+    end of the chain, is ranked by no score of an owner's own."""
+    named = {source.name: (source,) for source in registry.sources()}
+    halves = (ALS if surface.owner is Entity.USER else ALS_REVERSE), TWO_TOWER
+    alone = (m for m in Method if m not in (Method.ENSEMBLE, Method.POPULAR))
+    return {**{m: named[m.value] for m in alone}, Method.ENSEMBLE: halves}
+
+
+def models_of(method: Method, surface: Surface) -> tuple[ModelSpec, ...]:
+    """The models behind a method on a surface."""
+    if method is Method.POPULAR:
+        return (registry.named("popularity"),)
+    parts, blend = parts_of(surface)[method], registry.named("ensemble")
+    found = tuple(
+        spec for source in parts for spec in registry.MODELS if spec.source is source and surface.owner in spec.owners
+    )
+    return (*found, blend) if method is Method.ENSEMBLE else found
 
 
 def segment_names() -> tuple[str, ...]:

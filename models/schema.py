@@ -1,4 +1,4 @@
-"""The closed lists of words, each with its stable code: surfaces, methods, sources, segments, types of events.
+"""The closed lists of words, each with its stable code: surfaces, methods, segments, types of events.
 
 A code is stored in lists, answer ids and Redis. It is never changed and never used again; a new member takes the next
 free one. Standard library only: DAG files and the reader import this.
@@ -92,22 +92,6 @@ class Method(Coded):
     TWO_TOWER = "two_tower", 3
     ENSEMBLE = "ensemble", 4
     POPULAR = "popular", 5
-
-
-class Source(Coded):
-    """What proposed a candidate. Stored as the bit `1 << code`, eight at most."""
-
-    CONTENT_BASED = "content_based", 0
-    ALS = "als", 1
-    ALS_REVERSE = "als_reverse", 2
-    TWO_TOWER = "two_tower", 3
-    ITEM_NEIGHBOURS = "item_neighbours", 4
-    POPULAR = "popular", 5
-    GRAPH_FILTER = "graph_filter", 6
-
-    @property
-    def bit(self) -> int:
-        return 1 << self.code
 
 
 class Segment(Coded):

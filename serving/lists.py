@@ -12,11 +12,13 @@ from uuid import UUID
 import numpy as np
 
 from models.errors import MatchbookError, ReleaseIncomplete, ServiceError
+from models.nouns.candidates import MASK
 from models.nouns.id_map import IdMap
 from models.nouns.release import StoredList, TrendingList, decode_list
+from models.popularity import POPULAR
 from models.recipe.experiments import Arm, Experiment
 from models.routing import may_be_routed_otherwise, route
-from models.schema import Entity, Method, Role, Source, Surface
+from models.schema import Entity, Method, Role, Surface
 from models.settings import Settings
 from serving.doors.cache import LISTS, Cache, Found
 from serving.releases import HeldRelease, Releases, instant
@@ -37,8 +39,8 @@ NOBODY = StoredList(
     0,
     np.zeros(0, np.uint32),
     np.zeros(0, np.float32),
-    np.zeros(0, np.uint8),
-    np.zeros(0, np.uint8),
+    np.zeros(0, MASK),
+    np.zeros(0, MASK),
 )
 
 
@@ -352,8 +354,8 @@ def _listed(trending: TrendingList, ids: IdMap) -> StoredList:
         NOBODY,
         item=item,
         score=score,
-        source=np.full(len(item), Source.POPULAR.bit, np.uint8),
-        reason=np.zeros(len(item), np.uint8),
+        source=np.full(len(item), POPULAR.bit, MASK),
+        reason=np.zeros(len(item), MASK),
     )
 
 

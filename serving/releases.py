@@ -13,6 +13,7 @@ from models.errors import MatchbookError, ReleaseNotFound, ServiceError
 from models.nouns.catalogue import ItemTable
 from models.nouns.release import Release, StoredList
 from models.recipe.experiments import Arm, Experiment, arm_on, experiments_of
+from models.routing import models_of
 from models.schema import Entity, Method, Surface
 from models.settings import Settings
 from serving.doors.cache import Cache
@@ -20,15 +21,6 @@ from serving.doors.cache import Cache
 log = logging.getLogger("matchbook.reader")
 
 WATCH_S = 1.0
-#: The bundles behind a method, for `model_version` (F10).
-_BUNDLES = {
-    Method.CONTENT_BASED: ("content_v1",),
-    Method.ALS: ("als_v1",),
-    Method.ALS_REVERSE: ("als_reverse_v1",),
-    Method.TWO_TOWER: ("two_tower_v1",),
-    Method.ENSEMBLE: ("als_v1", "two_tower_v1", "ensemble_v1"),
-    Method.POPULAR: ("popularity_v1",),
-}
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,10 +61,8 @@ class HeldRelease:
         return int(datetime.fromisoformat(told).timestamp() * 1e6)
 
     def versions(self, method: Method, surface: Surface) -> str:
-        """`als_v1/20130405T000001Z-3fa92c1b`, several joined by " + "."""
-        there, names = self.release.bundles, _BUNDLES[method]
-        if method is Method.ENSEMBLE and surface.owner is Entity.STARTUP:
-            names = ("als_reverse_v1", *names[1:])
+        """The bundles behind a method (F10): `als_v1/20130405T000001Z-3fa92c1b`, several joined by " + "."""
+        there, names = self.release.bundles, (spec.bundle for spec in models_of(method, surface))
         return " + ".join(f"{name}/{there[name]}" for name in names if name in there)
 
 

@@ -11,15 +11,16 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-import models.scorers
+import models
 from models.nouns.candidates import Candidates, Proposal, indptr_of
 from models.nouns.owners import Owners
-from models.scorers import Scorer
+from models.scoring.scorer import Scorer
 
 
 def every_scorer() -> set[type]:
-    """All classes in models/scorers that propose and score."""
-    names = [m.name for m in pkgutil.walk_packages(models.scorers.__path__, "models.scorers.")]
+    """All classes of the models' scorers, and of what they share, that propose and score."""
+    places = [m.name for m in pkgutil.walk_packages(models.__path__, "models.")]
+    names = [name for name in places if name.endswith(".scorer") or name.startswith("models.scoring.")]
     found = {c for name in names for _, c in inspect.getmembers(importlib.import_module(name), inspect.isclass)}
     return {
         c

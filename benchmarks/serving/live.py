@@ -31,14 +31,14 @@ from threadpoolctl import threadpool_limits
 from benchmarks.run import SIZES, Bench
 from benchmarks.serving.reader import resident, serve
 from benchmarks.steps import settings_of
+from models import registry
+from models.learned_ranker.scorer import LEARNED
 from models.nouns.catalogue import CATALOGUE, encode_items, entities_of
 from models.nouns.release import POPULAR_FIELD, Keys, Release, encode_lists
 from models.recipe import open_bundles, open_recipe
 from models.recommend import recommend
 from models.schema import Entity, Role, Surface
-from models.scorers.learned import LEARNED
 from models.settings import Settings
-from pipelines.learning.train import BASE_BUNDLES
 from pipelines.local.servers import remove_home, servers
 from serving.app import Reader, create_app
 
@@ -87,7 +87,7 @@ def prepare(home: Path, size: str, with_ranker: bool) -> None:
         bench.step("generate", "generate", *map(str, SIZES[size]))
         bench.step("import", "load")
         snapshot = bench.step("export", "export")["snapshot"]
-        found = {n: bench.step(f"train {n}", "train", n, snapshot)["version"] for n in BASE_BUNDLES}
+        found = {n: bench.step(f"train {n}", "train", n, snapshot)["version"] for n in registry.bundles()}
         found |= bench.step("train rankers", "rankers", snapshot)["bundles"] if with_ranker else {}
     (home / "live.json").write_text(json.dumps({name: version for name, version in found.items() if version}))
 

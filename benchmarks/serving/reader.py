@@ -25,6 +25,7 @@ from urllib.request import urlopen
 import numpy as np
 import redis
 
+from models.als import ALS
 from models.nouns.bundle import Bundle
 from models.nouns.candidates import indptr_of
 from models.nouns.catalogue import catalogue_bundle
@@ -32,8 +33,9 @@ from models.nouns.entities import FACETS, Entities
 from models.nouns.id_map import IdMap
 from models.nouns.ranked_lists import RankedLists
 from models.nouns.release import Keys, Release
-from models.schema import Entity, Method, Source, Surface
+from models.schema import Entity, Method, Surface
 from models.settings import Settings
+from models.two_tower import TWO_TOWER
 from pipelines.artifacts import Artifacts
 from pipelines.local.airflow_process import child_environment
 from pipelines.local.servers import servers
@@ -262,7 +264,7 @@ def random_lists(rng: np.random.Generator, owners: np.ndarray, items: np.ndarray
         indptr_of(np.full(b, PLACES)),
         items[item.ravel()].astype(np.int32),
         np.tile(np.linspace(1, 0, PLACES, dtype=np.float32), b),
-        np.full(n, Source.ALS.bit | Source.TWO_TOWER.bit, np.uint8),
+        np.full(n, ALS.bit | TWO_TOWER.bit, np.uint8),
         rng.integers(0, 4, n).astype(np.uint8),
     )
 

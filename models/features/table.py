@@ -12,13 +12,15 @@ from dataclasses import replace
 import numpy as np
 from scipy import sparse
 
+from models.content import CONTENT_BASED
 from models.errors import BundleCorrupt
 from models.features.evidence import Evidence, last_ages
+from models.item_neighbours import ITEM_NEIGHBOURS
 from models.nouns.candidates import Candidates
 from models.nouns.owners import Owners
-from models.schema import Source
-from models.scorers import Scorer
-from models.scorers.blending import log_rank
+from models.scoring.scale import log_rank
+from models.scoring.scorer import Scorer
+from models.spec import Source
 
 #: Half-lives, in shares of all events, of the histories that neighbours are asked with again.
 FADING = (0.02, 0.1)
@@ -81,7 +83,7 @@ def _with_demand(evidence: Evidence, candidates: Candidates) -> Iterator[tuple[s
     demand = evidence.demand[candidates.item]
     yield "demand", np.log(demand + np.float32(1e-4))
     yield "rank_demand", log_rank(demand, candidates.indptr)
-    for source in (Source.CONTENT_BASED, Source.ITEM_NEIGHBOURS):
+    for source in (CONTENT_BASED, ITEM_NEIGHBOURS):
         if source in candidates.scores:
             both = candidates.scores[source] * demand
             yield f"score_{source}_demand", np.nan_to_num(both)
@@ -92,12 +94,12 @@ def _fading(
     scorers: Mapping[Source, Scorer], owners: Owners, candidates: Candidates
 ) -> Iterator[tuple[str, np.ndarray]]:
     """The neighbours' score again, of a history that fades: what the owner did of late."""
-    neighbours = scorers.get(Source.ITEM_NEIGHBOURS)
+    neighbours = scorers.get(ITEM_NEIGHBOURS)
     if neighbours is None:
         return
     for half_life in FADING:
         score = neighbours.score(replace(owners, history=faded(owners, half_life)), candidates)
-        yield f"score_{Source.ITEM_NEIGHBOURS}_{half_life}", np.log1p(100 * np.maximum(np.nan_to_num(score), 0))
+        yield f"score_{ITEM_NEIGHBOURS}_{half_life}", np.log1p(100 * np.maximum(np.nan_to_num(score), 0))
 
 
 def faded(owners: Owners, half_life: float) -> sparse.csr_matrix:

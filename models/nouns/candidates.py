@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from models.errors import DataError
-from models.schema import Source
+from models.spec import Source
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,12 +43,16 @@ class Proposal:
         return cls(np.zeros(owners + 1, np.int64), np.zeros(0, np.int32), np.zeros(0, np.float32))
 
 
+#: Bits of sources, and of reasons.
+MASK = np.uint16
+
+
 @dataclass(frozen=True, eq=False)
 class Candidates:
     """The union of what all sources propose, items ascending within an owner.
 
     indptr: (b + 1,) int64; item: (nnz,) int32 catalogue positions; owner: (nnz,) int32.
-    proposed: (nnz,) uint8, the bits of the sources that proposed the item (`Source.bit`).
+    proposed: (nnz,) uint16, the bits of the sources that proposed the item (`Source.bit`).
     scores: by source (nnz,) float32; NaN where the source cannot score the pair. A source scores the whole union,
     not only what it proposed itself (R06).
     """
@@ -73,7 +77,7 @@ class Candidates:
         bits = max((int(p.item.max()) for p in every if len(p.item)), default=0).bit_length()
         keys = [(p.owner.astype(np.int64) << bits) | p.item for p in every]
         key, place = _merge(np.concatenate(keys or [np.zeros(0, np.int64)]))
-        proposed, scores, start = np.zeros(len(key), np.uint8), {}, 0
+        proposed, scores, start = np.zeros(len(key), MASK), {}, 0
         for source, proposal in proposals.items():
             mine = place[start : start + len(proposal.item)]
             proposed[mine] |= source.bit

@@ -5,19 +5,23 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
+from typing import Any
 from zipfile import BadZipFile
 
 import numpy as np
+from numpy.typing import NDArray
 
 from models.errors import ReleaseIncomplete
-from models.nouns.candidates import indptr_of
+from models.nouns.candidates import MASK, indptr_of
 from models.nouns.entities import FACETS
 
 #: What speaks for an item besides its sources: a facet shared with the owner, then its own standing. Stored as the
-#: bit `1 << position`: append only, eight at most.
+#: bit `1 << position`: append only, sixteen at most.
 REASONS = (*FACETS, "new", "popular")
 #: The columns that have a value a place; the others have one a list.
 PLACES = ("item", "score", "source", "reason")
+#: Those of them that are bits.
+MASKS = ("source", "reason")
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,7 +31,7 @@ class RankedLists:
     owner: (b,) int32 entity row, -1 a stranger. method, route: (b,) uint8 places in `Method`.
     count: (b,) int32 interaction count. reranked: (b,) bool. indptr: (b + 1,) int64.
     item: (nnz,) int32 entity rows, unique within a list. score: (nnz,) float32 in 0..1, descending within a list.
-    source: (nnz,) uint8 `Source` bits. reason: (nnz,) uint8 bits by REASONS. part: (b,) uint16 which part of the
+    source: (nnz,) uint16 `Source` bits. reason: (nnz,) uint16 bits by REASONS. part: (b,) uint16 which part of the
     release each list comes from (see Release.parts), the first where nothing is said.
     """
 
@@ -100,8 +104,9 @@ class RankedLists:
         return cls(indptr=indptr_of(np.concatenate([np.diff(p.indptr) for p in parts])), **columns)
 
     def save(self, path: Path) -> None:
-        """Write every column into one .npz; equal lists give equal bytes."""
+        """Write every column into one .npz, masks in one byte where that is enough; equal lists give equal bytes."""
         columns = {c.name: getattr(self, c.name) for c in fields(self)}
+        columns |= {name: narrow(columns[name]) for name in MASKS}
         if not self.part.any():
             del columns["part"]
         with path.open("wb") as f:
@@ -113,6 +118,12 @@ class RankedLists:
         """The inverse of `save`."""
         try:
             with path.open("rb") as f, np.load(f, allow_pickle=False) as z:
-                return cls(**{c.name: z[c.name] for c in fields(cls) if c.name != "part" or "part" in z})
+                columns = {c.name: z[c.name] for c in fields(cls) if c.name != "part" or "part" in z}
+                return cls(**columns | {name: columns[name].astype(MASK) for name in MASKS})
         except (OSError, ValueError, KeyError, BadZipFile) as error:
             raise ReleaseIncomplete(f"{path} holds no ranked lists ({error}); score this shard again") from error
+
+
+def narrow(mask: NDArray[np.unsignedinteger[Any]]) -> NDArray[np.unsignedinteger[Any]]:
+    """(n,) bits as uint8 where none is beyond the eighth, else as uint16."""
+    return mask.astype(np.uint8 if int(mask.max(initial=0)) < 256 else MASK)

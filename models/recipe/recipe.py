@@ -9,27 +9,26 @@ from pathlib import Path
 import numpy as np
 from scipy import sparse
 
+from models import registry
+from models.ensemble.scorer import Blend
 from models.errors import BundleError
 from models.features import DIVERSITY_FACETS, recency
 from models.features.evidence import Evidence
+from models.learned_ranker.scorer import ACTIVITY, LearnedRanker
 from models.nouns.bundle import Bundle, open_bundle
 from models.nouns.catalogue import CATALOGUE, entities_of
 from models.nouns.entities import Entities
 from models.nouns.interactions import Interactions
 from models.nouns.owners import Owners
-from models.recipe.folding import Fold
-from models.recipe.sources import ACTIVITY, aligned, folds_of, heard, ranker_of, scorers_of, wanted_of
-from models.schema import Entity, InteractionKind, Source, Surface
-from models.scorers import Scorer
-from models.scorers.blending import Blend
-from models.scorers.factors import FactorScorer
-from models.scorers.learned import LearnedRanker
-from models.scorers.popularity import PopularScorer
-from models.scorers.ranker import Ranker
+from models.popularity.scorer import PopularScorer
+from models.recipe.sources import folds_of, heard, ranker_of, scorers_of, wanted_of
+from models.schema import Entity, InteractionKind, Surface
+from models.scoring.factors import FactorScorer
+from models.scoring.scorer import Fold, Ranker, Scorer, Sides, aligned
 from models.settings import Settings
+from models.spec import Source
 
-#: A release cannot be made without these; without any other bundle its source abstains (B09, A22).
-REQUIRED = (CATALOGUE, "popularity_v1")
+_POPULARITY, _BLEND = registry.named("popularity").bundle, registry.named("ensemble").bundle
 
 
 @dataclass(frozen=True, eq=False)
@@ -186,15 +185,15 @@ def open_bundles(
 ) -> dict[str, Bundle]:
     """Open the bundles of a release below artefact directory `root`; pinned paths win (M04).
 
-    lenient: leave out what cannot be opened, except REQUIRED ones (P09); else raise BundleNotFound or BundleCorrupt.
+    lenient: leave out what cannot be opened, except required ones (P09); else raise BundleNotFound or BundleCorrupt.
     """
-    pins = {"als_v1": settings.als_model_path, "two_tower_v1": settings.two_tower_model_path}
+    pins, required = registry.pins(settings), registry.required()
     bundles = {}
     for name, version in versions.items():
         try:
             bundles[name] = open_bundle(name, Path(pins.get(name) or root / "bundles" / name / version))
         except BundleError:
-            if not lenient or name in REQUIRED:
+            if not lenient or name in required:
                 raise
     return bundles
 
@@ -204,9 +203,10 @@ def open_recipe(surface: Surface, bundles: Mapping[str, Bundle], settings: Setti
     entities = entities_of(bundles[CATALOGUE])
     owners, items = entities[surface.owner], entities[surface.item]
     rows = items.items_of(surface)
-    popularity = aligned(bundles["popularity_v1"], f"{items.entity}_popularity", items.entity.value, items.ids)[0][rows]
+    popularity = aligned(bundles[_POPULARITY], f"{items.entity}_popularity", items.entity.value, items.ids)[0][rows]
     as_of_us = int(bundles[CATALOGUE].config["as_of_us"])
-    scorers = scorers_of(surface, bundles, settings, owners, items, rows)
+    sides = Sides(surface, owners, items, rows)
+    scorers = scorers_of(bundles, settings, sides)
     evidence = Evidence.of(bundles[ACTIVITY], owners, items, rows) if ACTIVITY in bundles else None
     return Recipe(
         surface,
@@ -216,15 +216,15 @@ def open_recipe(surface: Surface, bundles: Mapping[str, Bundle], settings: Setti
         rows,
         scorers={s.source: s for s in scorers},
         popular=PopularScorer(popularity),
-        blend=Blend(settings, bundles.get("ensemble_v1")),
+        blend=Blend(registry.config("ensemble", settings), bundles.get(_BLEND)),
         ranker=ranker_of(surface, bundles, settings, [s.source for s in scorers]),
         item_recency=recency(items.created_at[rows], as_of_us, settings.recency_days),
         item_popularity=popularity,
         facets={f: items.facets[f][rows] for f in items.facets},
         as_of_us=as_of_us,
         evidence=evidence,
-        wanted=() if evidence is None else tuple(wanted_of(scorers, evidence)),
-        folds=folds_of(surface, bundles, scorers, owners, items),
+        wanted=() if evidence is None else tuple(wanted_of(surface, scorers, evidence)),
+        folds=folds_of(bundles, scorers, sides),
     )
 
 
@@ -233,7 +233,7 @@ def under(recipe: Recipe, bundles: Mapping[str, Bundle], settings: Settings) -> 
 
     It shares every array, and the learned ranker where nothing speaks against that: another arm costs no memory.
     """
-    scorers = {source: scorer for source, scorer in recipe.scorers.items() if heard(source, settings)}
+    scorers = {source: scorer for source, scorer in recipe.scorers.items() if heard(source, recipe.surface, settings)}
     deciding = ("ranker", "candidate_sources")
     same = len(scorers) == len(recipe.scorers) and all(
         getattr(settings, f) == getattr(recipe.settings, f) for f in deciding
@@ -244,7 +244,7 @@ def under(recipe: Recipe, bundles: Mapping[str, Bundle], settings: Settings) -> 
         settings=settings,
         scorers=scorers,
         folds={source: fold for source, fold in recipe.folds.items() if source in scorers},
-        blend=Blend(settings, bundles.get("ensemble_v1")),
+        blend=Blend(registry.config("ensemble", settings), bundles.get(_BLEND)),
         ranker=recipe.ranker if kept else ranker_of(recipe.surface, bundles, settings, list(scorers)),
         item_recency=recency(recipe.items.created_at[recipe.catalogue], recipe.as_of_us, settings.recency_days),
     )

@@ -2,36 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
 from models.errors import BundleNotFound
 from models.features.table import table
-from models.nouns.candidates import Candidates, Proposal, indptr_of
+from models.learned_ranker.scorer import LearnedRanker
+from models.nouns.candidates import MASK, Candidates, Proposal, indptr_of
 from models.nouns.owners import Owners
 from models.recipe import Recipe
-from models.routing import Route, chain, route
-from models.schema import Entity, Method, Source, Surface
-from models.scorers import Scorer
-from models.scorers.blending import min_max
-from models.scorers.learned import LearnedRanker
+from models.routing import Route, chain, parts_of, route
+from models.schema import Method
+from models.scoring.scale import min_max
+from models.scoring.scorer import Scorer
+from models.spec import Source
 
-CODE = {m: i for i, m in enumerate(Method)}
-_PARTS = {
-    Method.CONTENT_BASED: (Source.CONTENT_BASED,),
-    Method.ALS: (Source.ALS,),
-    Method.ALS_REVERSE: (Source.ALS_REVERSE,),
-    Method.TWO_TOWER: (Source.TWO_TOWER,),
-    Method.ENSEMBLE: (Source.ALS, Source.TWO_TOWER),
-}
-#: Of startups, where MATCHBOOK_FOUNDER_ENSEMBLE routes them so (R24).
-_FOUNDERS = {**_PARTS, Method.ENSEMBLE: (Source.ALS_REVERSE, Source.TWO_TOWER)}
-
-
-def parts_of(surface: Surface) -> Mapping[Method, tuple[Source, ...]]:
-    """By method the sources whose scores it is made of."""
-    return _PARTS if surface.owner is Entity.USER else _FOUNDERS
+CODE = {m: m.code for m in Method}
 
 
 def candidates_of(recipe: Recipe, owners: Owners, k: int) -> Candidates:
@@ -108,7 +95,7 @@ def kept(recipe: Recipe, candidates: Candidates, method: np.ndarray) -> Candidat
     if _ranks_union(recipe):
         return candidates
     parts = parts_of(recipe.surface)
-    own = np.array([sum(s.bit for s in parts.get(m, ())) for m in Method], np.uint8)
+    own = np.array([sum(s.bit for s in parts.get(m, ())) for m in Method], MASK)
     keep = (candidates.proposed & own[method][candidates.owner]) > 0
     return candidates.where(keep)
 

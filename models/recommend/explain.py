@@ -7,14 +7,15 @@ from typing import Any
 
 import numpy as np
 
+from models import registry
+from models.learned_ranker.scorer import LearnedRanker
 from models.nouns.interactions import KIND_WEIGHTS
 from models.nouns.owners import Owners
 from models.nouns.ranked_lists import REASONS
 from models.recipe import Recipe
 from models.recommend import Ranking, learned_table, rank
-from models.schema import InteractionKind, Method, Segment, Source
-from models.scorers.blending import min_max
-from models.scorers.learned import LearnedRanker
+from models.schema import InteractionKind, Method, Segment
+from models.scoring.scale import min_max
 
 _METHODS, _SEGMENTS = tuple(Method), tuple(Segment)
 
@@ -93,7 +94,7 @@ def _place(recipe: Recipe, ranking: Ranking, told: Mapping[str, np.ndarray], i: 
         "rank": i + 1,
         "id": str(recipe.items.ids.ids[row]),
         "score": round(float(lists.score[i]), 6),
-        "sources": [s.value for s in Source if lists.source[i] & s.bit],
+        "sources": [s.name for s in registry.sources() if lists.source[i] & s.bit],
         "reasons": [r for b, r in enumerate(REASONS) if lists.reason[i] & (1 << b)],
         **(_candidate(ranking, told, int(found[0])) if len(found) else {}),
     }
@@ -103,8 +104,8 @@ def _candidate(ranking: Ranking, told: Mapping[str, np.ndarray], j: int) -> dict
     """Raw and scaled score of every source, and what the ranker is told, of candidate j."""
     candidates = ranking.candidates
     return {
-        "raw": {s.value: _number(v[j]) for s, v in candidates.scores.items()},
-        "scaled": {s.value: _number(min_max(v, candidates.indptr)[j]) for s, v in candidates.scores.items()},
+        "raw": {s.name: _number(v[j]) for s, v in candidates.scores.items()},
+        "scaled": {s.name: _number(min_max(v, candidates.indptr)[j]) for s, v in candidates.scores.items()},
         "features": {name: _number(column[j]) for name, column in told.items()},
     }
 

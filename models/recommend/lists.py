@@ -12,9 +12,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from models.features import static_features
-from models.nouns.candidates import Candidates, Proposal, indptr_of
+from models.learned_ranker.scorer import LearnedRanker
+from models.nouns.candidates import MASK, Candidates, Proposal, indptr_of
 from models.nouns.owners import Owners
 from models.nouns.ranked_lists import RankedLists
+from models.popularity import POPULAR
 from models.recipe import Recipe, diversity_facets
 from models.recommend.candidates import (
     CODE,
@@ -25,11 +27,11 @@ from models.recommend.candidates import (
     model_score_of,
     wide_candidates,
 )
+from models.recommender.reasons import favourites, reason_bits
+from models.recommender.rerank import judged_again, place, spread_out
 from models.routing import Route, route
-from models.schema import Method, Source
-from models.scorers.learned import LearnedRanker
-from models.scorers.ranker import best_first, judged_again, place, spread_out
-from models.scorers.reasons import favourites, reason_bits
+from models.schema import Method
+from models.scoring.scale import best_first
 
 #: Owners scored at once: small enough for the caches, large enough for vector code.
 CHUNK = 256
@@ -154,7 +156,7 @@ def _filled(
     more = {
         "item": item,
         "score": score * floor[at],
-        "source": np.full(len(at), Source.POPULAR.bit, np.uint8),
+        "source": np.full(len(at), POPULAR.bit, MASK),
         "reason": _reasons(recipe, favourite, at, item),
     }
     columns = {name: np.concatenate([getattr(lists, name), more[name]])[order] for name in more}
@@ -202,5 +204,5 @@ def _as_rows(
 
 
 def _reasons(recipe: Recipe, favourite: Mapping[str, np.ndarray], at: np.ndarray, item: np.ndarray) -> np.ndarray:
-    """(n,) uint8 reason bits of items for the owners `at`."""
+    """(n,) uint16 reason bits of items for the owners `at`."""
     return reason_bits(recipe.facets, recipe.item_recency[item], recipe.item_popularity[item], favourite, at, item)

@@ -12,6 +12,7 @@ from datetime import datetime
 from functools import partial
 from typing import Any
 
+from models import registry
 from models.errors import EmptySnapshot, ReleaseNotFound
 from models.settings import Settings
 from pipelines.artifacts import Artifacts
@@ -24,7 +25,7 @@ from pipelines.judging.gate.ruling import Case, held, rule
 from pipelines.judging.gate.weigh import weigh
 from pipelines.judging.report.kept import bring_up_to_date, write_report
 from pipelines.learning.second_stage import train_ranker
-from pipelines.learning.train import BASE_BUNDLES, train
+from pipelines.learning.train import train
 from pipelines.postgres import engine, migrate, newest_event
 from pipelines.release.assemble import assemble_release
 from pipelines.release.publish import publish_release
@@ -73,7 +74,7 @@ def run_build(
     seconds: dict[str, float] = {}
     snapshot = _timed(run, seconds, "export", lambda: export_snapshot(run, fresh, force))["snapshot"]
     _timed(run, seconds, "datasets", lambda: write_datasets(run, snapshot))
-    refs = [_timed(run, seconds, name, partial(train, run, name, snapshot)) for name in BASE_BUNDLES]
+    refs = [_timed(run, seconds, name, partial(train, run, name, snapshot)) for name in registry.bundles()]
     refs += _timed(run, seconds, "rankers", lambda: train_ranker(run, snapshot))
     bundles = {r["name"]: r["version"] for r in refs if r["version"]}
     _timed(run, seconds, "evaluate", lambda: evaluate(run, snapshot))

@@ -8,10 +8,11 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+from models import registry
 from models.errors import DataError
+from models.mlp_ranker.fit import RANKER, fit_ranker
 from models.nouns.bundle import Bundle, write_bundle
 from models.settings import Settings
-from models.training.ranker import RANKER, fit_ranker
 from pipelines.artifacts import Artifacts
 from pipelines.data.snapshot import Snapshot, read_manifest
 from pipelines.judging.evaluate import REPORT, evaluate, table
@@ -57,7 +58,7 @@ def _train_ranker(settings: Settings, args: argparse.Namespace) -> int:
         return _print(train_ranker(run, snapshot, args.recipe))
     validation = None if args.val is None else read_rows(args.val)
     about = {"data": [p.name for p in args.data]}
-    bundle = fit_ranker(read_rows(args.data), settings, validation, about)
+    bundle = fit_ranker(read_rows(args.data), registry.config("ranker", settings), settings.seed, validation, about)
     return _print([_stored(settings, bundle, args.output_dir)])
 
 

@@ -12,6 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from models import registry
+from models.data.profile_text import text_of
 from models.errors import BundleError, DataError
 from models.nouns.catalogue import CATALOGUE, entities_of
 from models.nouns.owners import Owners
@@ -23,14 +25,12 @@ from models.recipe import Recipe, open_bundles, open_recipe, under
 from models.recipe.experiments import arm_on, experiments_of
 from models.recipe.needed import unserved
 from models.recommend.explain import explain, explain_item
-from models.schema import Entity, Method, Role, Source, Surface
-from models.scorers.content import text_of
+from models.schema import Entity, Method, Role, Surface
 from models.settings import Settings
 from pipelines.artifacts import Artifacts
 from pipelines.data.contract import check_contract
 from pipelines.data.folder.layout import STARTUPS, USERS
 from pipelines.data.folder.rows import table_of
-from pipelines.learning.train import BASE_BUNDLES, SELDOM
 from pipelines.postgres import engine, migrate
 from pipelines.release.history import list_releases, promote, release_of, rollback
 from pipelines.runs.run import parse_instant
@@ -110,8 +110,7 @@ def from_profiles(settings: Settings, release: Release, surface: Surface, path: 
 
 def _write(lists: RankedLists, owners: np.ndarray, items: np.ndarray, depth: int | None) -> None:
     """One JSON line a list."""
-    methods, bits = tuple(Method), [(s.value, s.bit) for s in Source]
-    named = {code: [name for name, bit in bits if code & bit] for code in range(1 << len(bits))}
+    methods, sources = tuple(Method), registry.sources()
     for i in range(len(lists)):
         row = lists.row(i)
         row = slice(row.start, min(row.stop, row.start + depth)) if depth else row
@@ -120,7 +119,7 @@ def _write(lists: RankedLists, owners: np.ndarray, items: np.ndarray, depth: int
             "items": items[lists.item[row]].tolist(),
             "scores": np.round(lists.score[row].astype(float), 6).tolist(),
             "method": methods[lists.method[i]].value,
-            "sources": [named[c] for c in lists.source[row].tolist()],
+            "sources": [[s.name for s in sources if c & s.bit] for c in lists.source[row].tolist()],
         }
         sys.stdout.write(json.dumps(line) + "\n")
 
@@ -173,8 +172,8 @@ def _check(settings: Settings, args: argparse.Namespace) -> int:
     check_contract(engine(settings))
     print(json.dumps({"contract": "the three views keep their promises"}))
     artifacts, bad = Artifacts(settings), 0
-    for name in (*BASE_BUNDLES, "ranker_v1", "learned_ranker_v1", "ensemble_v1"):
-        optional = name not in BASE_BUNDLES or name in SELDOM or bool(unserved(name, settings))
+    for spec in (spec for spec in registry.MODELS if spec.bundle):
+        name, optional = spec.bundle, spec.optional or bool(unserved(spec.bundle, settings))
         try:
             bundle = artifacts.latest_bundle(name)
             files = sorted(p.name for p in (artifacts.root / "bundles" / name / bundle.version).iterdir())

@@ -5,13 +5,17 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 from pathlib import Path
 
+from models import als, registry
 from models.errors import DataError
+from models.setting import rules
 from models.settings import Settings
+from models.settings.settings import value_of
+from models.spec import ModelSpec, flat_names
 from pipelines.artifacts import Artifacts
 from pipelines.commands import instant
 from pipelines.data.snapshot import Snapshot
@@ -19,48 +23,41 @@ from pipelines.learning.split_test import split_test
 from pipelines.learning.train import fit
 from pipelines.runs.run import parse_instant, slug_of
 
-#: Option -> (variable whose setting it replaces for this one run, what it is).
-_ALS = {
-    "factors": ("MATCHBOOK_ALS_FACTORS", "length of a vector (C21)"),
-    "regularization": ("MATCHBOOK_ALS_REGULARIZATION", "(C22)"),
-    "iterations": ("MATCHBOOK_ALS_ITERATIONS", "(C23)"),
-    "alpha": ("MATCHBOOK_ALS_ALPHA", "confidence of one unit of weight (C24)"),
-    "min-interactions": ("MATCHBOOK_ALS_MIN_INTERACTIONS", "leave out owners with fewer (C31)"),
-}
-_OWN = ("factors", "regularization", "alpha")  # what reverse ALS may have of its own
-_ALS_REVERSE = {
-    option: (variable.replace("_ALS_", "_ALS_REVERSE_") if option in _OWN else variable, about)
-    for option, (variable, about) in _ALS.items()
-}
-_TWO_TOWER = {
-    "epochs": ("MATCHBOOK_TWO_TOWER_EPOCHS", "at most; late events tell when to stop (C32)"),
-    "batch-size": ("MATCHBOOK_TWO_TOWER_BATCH", "pairs of a batch"),
-    "learning-rate": ("MATCHBOOK_TWO_TOWER_LEARNING_RATE", "Adam's step"),
-    "dimensions": ("MATCHBOOK_TWO_TOWER_DIMENSIONS", "length of a vector"),
-    "device": ("MATCHBOOK_DEVICE", "cpu or cuda"),
-}
-_CONTENT = {
-    "dimensions": ("MATCHBOOK_CONTENT_DIMENSIONS", "length of a vector"),
-    "terms": ("MATCHBOOK_CONTENT_TERMS", "words known at most"),
-}
-_STEPS = {
-    "train-als": ("als_v1", _ALS, "ALS, startups for users"),
-    "train-als-reverse": ("als_reverse_v1", _ALS_REVERSE, "ALS, users for startups"),
-    "train-two-tower": ("two_tower_v1", _TWO_TOWER, "the two-tower with features"),
-    "train-content": ("content_v1", _CONTENT, "the text space of profiles"),
-}
+
+@dataclass(frozen=True)
+class Option:
+    """An option that replaces a setting for one run. flat: the setting's name; about: what it is."""
+
+    name: str
+    flat: str
+    about: str
+
+
+def options_of(spec: ModelSpec) -> tuple[Option, ...]:
+    """Those that a model declares behind its command: a field of its table, "option=field", or "option=table.field"."""
+    found = []
+    for text in spec.command[1:]:
+        option, _, field = text.partition("=")
+        table, _, name = (field or option).rpartition(".")
+        config = registry.tables().get(table or spec.table_name)
+        if config is None:  # of no model: the setting has the name that is given
+            found.append(Option(option, name, f"instead of the setting {name}"))
+        else:
+            found.append(Option(option, flat_names(table or spec.table_name, config)[name], rules(config)[name].doc))
+    return tuple(found)
 
 
 def register(steps: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the steps of this module to the command line; none of them needs a database."""
-    for step, (name, options, about) in _STEPS.items():
-        parser = steps.add_parser(step, help=f"train {about}, on the newest snapshot; prints the bundle and its files")
+    for spec in (spec for spec in registry.MODELS if spec.command):
+        about = f"train {spec.title.rstrip('.')}, on the newest snapshot; prints the bundle and its files"
+        parser, options = steps.add_parser(spec.command[0], help=about), options_of(spec)
         at = parser.add_mutually_exclusive_group()
         at.add_argument("--as-of", type=instant, help="the newest snapshot of this cutoff")
         at.add_argument("--data", type=Path, metavar="SNAPSHOT", help="a snapshot by name or folder")
-        for option, (variable, meaning) in options.items():
-            parser.add_argument(f"--{option}", dest=variable, metavar="VALUE", help=f"{meaning}; default: {variable}")
-        if name != "content_v1":
+        for option in options:
+            parser.add_argument(f"--{option.name}", dest=option.flat, metavar="VALUE", help=option.about)
+        if spec.source and not spec.cheap:  # of content the judgement says little: it is for those who did nothing
             parser.add_argument(
                 "--test-split",
                 type=_share,
@@ -70,13 +67,14 @@ def register(steps: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
                     "first judge the model by the last SHARE of the events (0.2 of them for train-als, C25; 0: do not)"
                 ),
             )
-        parser.set_defaults(run=partial(_train, name, tuple(options.values())), needs_servers=False)
+        parser.set_defaults(run=partial(_train, spec.bundle, options), needs_servers=False)
 
 
-def _train(name: str, options: tuple[tuple[str, str], ...], settings: Settings, args: argparse.Namespace) -> int:
-    settings = _with_options(settings, {v: getattr(args, v) for v, _ in options if getattr(args, v) is not None})
+def _train(name: str, options: tuple[Option, ...], settings: Settings, args: argparse.Namespace) -> int:
+    given = {option.flat: getattr(args, option.flat) for option in options}
+    settings = _with_options(settings, {flat: text for flat, text in given.items() if text is not None})
     snapshot = Snapshot.open(_snapshot(settings, args.as_of, args.data))
-    usual = settings.holdout_share if name == "als_v1" else 0.0
+    usual = settings.holdout_share if name == als.SPEC.bundle else 0.0
     split = getattr(args, "test_split", 0.0)
     share = usual if split is None else split
     report = {"test": split_test(name, snapshot, settings, share)} if share else {}
@@ -97,10 +95,8 @@ def _train(name: str, options: tuple[tuple[str, str], ...], settings: Settings, 
 
 
 def _with_options(settings: Settings, given: dict[str, str]) -> Settings:
-    """The settings with these variables as if the environment had set them, checked by the same rules."""
-    read = Settings.from_env(given)
-    by_variable = {f.metadata["env"]: f.name for f in Settings.__dataclass_fields__.values()}
-    return replace(settings, **{by_variable[v]: getattr(read, by_variable[v]) for v in given})
+    """The settings with these fields as if the environment had set them, checked by the same rules."""
+    return replace(settings, **{flat: value_of(flat, text) for flat, text in given.items()})
 
 
 def _snapshot(settings: Settings, as_of: datetime | None, given: Path | None) -> Path:

@@ -14,7 +14,7 @@ from models.errors import DataError
 from models.settings import Settings
 from pipelines.artifacts import Artifacts
 from pipelines.data.snapshot import Snapshot
-from pipelines.learning.tune import GRIDS, tune
+from pipelines.learning.tune import tune, tuned
 from pipelines.runs.run import TUNING
 
 
@@ -24,7 +24,7 @@ def register(steps: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
     budget = parser.add_mutually_exclusive_group()
     budget.add_argument("--budget", type=_seconds, default=600.0, metavar="SECONDS", help="default: 600")
     budget.add_argument("--trials", type=int, metavar="N", help="this many fits instead of a time")
-    parser.add_argument("--models", nargs="+", choices=tuple(GRIDS), default=tuple(GRIDS), help="default: all")
+    parser.add_argument("--models", nargs="+", choices=tuned(), default=tuned(), help="default: all")
     parser.add_argument("--snapshot", type=Path, help="by name or folder; default: the newest")
     parser.add_argument("--show", action="store_true", help="search nothing, print what was found")
     parser.add_argument("--json", action="store_true", help="print tuning.json instead of a table")

@@ -11,14 +11,15 @@ import numpy as np
 
 from models import metrics
 from models.errors import TrainingError
+from models.learned_ranker.fit import teach
+from models.learned_ranker.scorer import LearnedRanker
 from models.nouns.owners import Owners
 from models.recipe import Recipe
 from models.schema import Surface
-from models.scorers.learned import LearnedRanker
-from models.training.learned_ranker import teach
 from pipelines.judging.exposure import tops
 from pipelines.learning.holdout import Holdout, Outcome
 from pipelines.learning.leaks import check_labels
+from pipelines.learning.learned_stage import teaching
 from pipelines.learning.teaching import Lessons, rows_until
 from pipelines.scoring.shards import score_owners
 
@@ -65,7 +66,7 @@ def left_out(
     """
     try:
         rows = rows_until(lessons, holdout.cut_us)
-        whole = teach(rows, holdout.settings).ranker
+        whole = teach(rows, *teaching(holdout.settings)).ranker
     except TrainingError as error:
         _LOG.info("nothing to leave out on %s: %s", surface, error)
         return {}
@@ -74,7 +75,7 @@ def left_out(
     reference = _ndcg(recipe, whole, owners, outcome)
     found: dict[str, Mapping[str, float | None]] = {}
     for name, columns in groups(rows.names).items():
-        ranker = teach(rows.without(columns), holdout.settings).ranker
+        ranker = teach(rows.without(columns), *teaching(holdout.settings)).ranker
         difference: dict[str, Any] = metrics.paired_difference(_ndcg(recipe, ranker, owners, outcome), reference)
         found[name] = {k: None if np.isnan(v) else round(v, 6) for k, v in difference.items()}
         _LOG.info("%s without %s: NDCG@10 %s", surface, name, found[name])

@@ -10,15 +10,16 @@ import numpy as np
 from scipy import sparse
 from threadpoolctl import threadpool_limits
 
+from models.learned_ranker.scorer import LearnedRanker
 from models.metrics import K, ndcg_of, places
+from models.mlp_ranker.scorer import MlpRanker
 from models.nouns.bundle import Bundle
 from models.nouns.candidates import Proposal
 from models.nouns.owners import Owners
 from models.recipe import Recipe
 from models.recommend import CHUNK, recommend
 from models.schema import Surface
-from models.scorers.learned import LearnedRanker
-from models.scorers.ranker import MlpRanker, Ranker
+from models.scoring.scorer import Ranker
 from pipelines.learning.holdout import Holdout
 
 #: (b,) owners to (b, K) catalogue positions, -1 behind the end of a short list. The number seeds what is random.
@@ -35,7 +36,7 @@ def contenders(
 
     learned: taught only by what had happened before the cut."""
     recipe = holdout.recipe(surface)
-    alone: dict[str, Contender] = {s.value: _alone(scorer.propose) for s, scorer in recipe.scorers.items()}
+    alone: dict[str, Contender] = {s.name: _alone(scorer.propose) for s, scorer in recipe.scorers.items()}
     listed = {name: _lists(r) for name, r in recipes(holdout, surface, ranker, of_the_seed, learned).items()}
     chance = {RANDOM: _random(recipe), POPULAR: _alone(recipe.popular.propose)}
     return {**chance, **alone, **listed}

@@ -12,15 +12,16 @@ from typing import Any
 
 import numpy as np
 
-from models import metrics
+from models import metrics, registry
+from models.ensemble.fit import BLEND
+from models.ensemble.scorer import free_to_choose, settled
 from models.errors import TooSparse
+from models.learned_ranker.scorer import ACTIVITY
 from models.nouns.ranked_lists import RankedLists
 from models.recipe import Recipe
-from models.recipe.sources import ACTIVITY
 from models.recommend.exposure import capped, places_of_an_item
-from models.schema import Entity, Source, Surface
-from models.scorers.blending import free_to_choose, settled
-from models.training.blend import BLEND
+from models.routing import parts_of
+from models.schema import Entity, Method, Surface
 from pipelines.data.snapshot import Snapshot
 from pipelines.judging.ablation import left_out
 from pipelines.judging.contenders import CAPPED, RANKED, ROUTE, RULES, TAUGHT, contenders, recipes, shown
@@ -135,7 +136,7 @@ def claims(each: PerOwner, masks: Mapping[str, np.ndarray], surface: Surface, fo
     startups where `founders` get it too, "diversity" and "age_days" of the ranked lists against those of the route
     alone (I09, I21); left out where undefined."""
     hot = masks.get("hot") if surface.owner is Entity.USER or founders else None
-    members = (Source.ALS.value if surface.owner is Entity.USER else Source.ALS_REVERSE.value, Source.TWO_TOWER.value)
+    members = tuple(source.name for source in parts_of(surface)[Method.ENSEMBLE])
     found = {
         "ensemble": None if hot is None else ensemble_gain(each, hot, ROUTE, members),
         "diversity": changed(each, "diversity", SERVED, ROUTE),
@@ -201,9 +202,10 @@ def _blend(stage: SecondStage) -> dict[str, Any]:
     if chosen is not None and "blend" in chosen.config:
         told = ("blend", "profile", "reason", "owners", "over", "ndcg", "difference", "best")
         return {k: chosen.config[k] for k in told if k in chosen.config}
-    asked = settings.blend != "auto" or not free_to_choose(settings)
+    blend = registry.config("ensemble", settings)
+    asked = settings.blend != "auto" or not free_to_choose(blend)
     return {
-        "blend": settled(settings, None).blend,
+        "blend": settled(blend, None).blend,
         "profile": settings.blend_profile,
         "reason": "the settings ask for it" if asked else "there was nothing to choose by",
     }

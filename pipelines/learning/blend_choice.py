@@ -13,17 +13,19 @@ from typing import Any
 
 import numpy as np
 
-from models import metrics
+from models import metrics, registry
+from models.als import ALS
+from models.ensemble.fit import BLEND, fit_blend
+from models.ensemble.scorer import PROFILES, Blend
 from models.errors import TrainingError
 from models.metrics.jury import choose
 from models.nouns.bundle import Bundle
 from models.nouns.candidates import Candidates
 from models.recommend import CHUNK, answering, candidates_of
 from models.routing import route
-from models.schema import Entity, Method, Source, Surface
-from models.scorers.blending import PROFILES, Blend
+from models.schema import Entity, Method, Surface
 from models.settings import Settings
-from models.training.blend import BLEND, fit_blend
+from models.two_tower import TWO_TOWER
 from pipelines.learning.holdout import Holdout, Outcome
 from pipelines.learning.ranking_set import RankingSet, ranking_set
 
@@ -32,13 +34,13 @@ WEIGHTED, LEARNED_BLEND = "weighted", "learned"
 #: By name the settings of a blend; the profile "balanced" is what the settings' weights are by default.
 BLENDS: Mapping[str, Mapping[str, Any]] = {
     WEIGHTED: {"blend": WEIGHTED},
-    **{p: {"blend": WEIGHTED, "blend_profile": p} for p in PROFILES if p != "balanced"},
+    **{p: {"blend": WEIGHTED, "profile": p} for p in PROFILES if p != "balanced"},
     "rrf": {"blend": "rrf"},
     "dynamic": {"blend": "dynamic"},
 }
 #: Hot owners from which on they alone are asked; fewer owners of any count than this are too few to choose by.
 ENOUGH = 100
-_MEMBERS = (Source.ALS, Source.TWO_TOWER)
+_MEMBERS = (ALS, TWO_TOWER)
 _ENSEMBLE = Method.ENSEMBLE.code
 
 
@@ -81,7 +83,7 @@ def choice(asked: Asked) -> dict[str, Any]:
         reason = f"{owners} owners whom both ALS and the two-tower know are too few to choose by, {ENOUGH} needed"
         return {**stays, "owners": owners, "reason": reason}
     mean = {name: round(float(value[mask].mean()), 6) for name, value in asked.ndcg.items()}
-    blends = [name for name in mean if name not in (*_MEMBERS, WEIGHTED)]
+    blends = [name for name in mean if name not in (*(s.name for s in _MEMBERS), WEIGHTED)]
     found = choose({name: asked.ndcg[name][mask] - asked.ndcg[WEIGHTED][mask] for name in blends})
     best = found.taken or str(found.best)
     told = (
@@ -101,29 +103,30 @@ def choice(asked: Asked) -> dict[str, Any]:
 
 def _named(name: str) -> dict[str, str]:
     of = {"blend": LEARNED_BLEND} if name == LEARNED_BLEND else BLENDS[name]
-    return {"name": name, "blend": of["blend"], "profile": of.get("blend_profile", "")}
+    return {"name": name, "blend": of["blend"], "profile": of.get("profile", "")}
 
 
 def _learned(rows: RankingSet, settings: Settings, about: Mapping[str, Any] | None = None) -> Bundle:
     """Fitted on the candidates both models can score (C17)."""
     both = np.isfinite(rows.blend).all(axis=1)
-    return fit_blend(rows.blend[both], rows.label[both], settings, about)
+    return fit_blend(rows.blend[both], rows.label[both], settings.ranker_min_positives, about)
 
 
 def _asked(holdout: Holdout, rows: RankingSet) -> Asked:
     """Everybody of the teaching half on both surfaces of users. A learned blend is asked about owners that it was not
     fitted on: two folds, by parity of their row."""
-    plain = {name: Blend(replace(holdout.settings, **{"blend_profile": "", **of})) for name, of in BLENDS.items()}
+    config = replace(registry.config("ensemble", holdout.settings), profile=None)
+    plain = {name: Blend(replace(config, **of)) for name, of in BLENDS.items()}
     blends = {name: (blend, blend) for name, blend in plain.items()}
     try:
         odd, even = (_learned(rows.of(rows.owner % 2 == fold), holdout.settings) for fold in (1, 0))
     except TrainingError as error:
         _LOG.info("the learned blend is no choice: %s", error)
     else:
-        settings = replace(holdout.settings, blend=LEARNED_BLEND)
-        blends[LEARNED_BLEND] = (Blend(settings, odd), Blend(settings, even))
+        learned = replace(config, blend=LEARNED_BLEND)
+        blends[LEARNED_BLEND] = (Blend(learned, odd), Blend(learned, even))
     parts = [part for s in Surface if s.owner is Entity.USER for part in _of_surface(holdout, s, blends)]
-    names = (*blends, *(s.value for s in _MEMBERS))
+    names = (*blends, *(s.name for s in _MEMBERS))
     blank = [Asked(np.zeros(0, bool), {name: np.zeros(0) for name in names})]
     return Asked(
         np.concatenate([p.hot for p in parts or blank]),
@@ -147,7 +150,7 @@ def _of_surface(holdout: Holdout, surface: Surface, blends: Mapping[str, tuple[B
         found = candidates_of(recipe, part, int(np.ceil(recipe.settings.depth * recipe.settings.candidate_multiplier)))
         method = answering(recipe, part, route(surface, part.count, recipe.settings), found)
         known, age = method == _ENSEMBLE, recipe.age_days(part.row)
-        score: dict[str, np.ndarray] = {s.value: np.nan_to_num(found.scores[s], nan=-np.inf) for s in _MEMBERS}
+        score: dict[str, np.ndarray] = {s.name: np.nan_to_num(found.scores[s], nan=-np.inf) for s in _MEMBERS}
         als, tower = (found.scores[s] for s in _MEMBERS)
         for name, blend in blends.items():
             even, *odd = (b(als, tower, found.owner, found.indptr, part.count, age) for b in dict.fromkeys(blend))

@@ -16,6 +16,8 @@ from datetime import timedelta
 import numpy as np
 from scipy import sparse
 
+from models import registry
+from models.data.profile_text import text_of
 from models.errors import TooSparse
 from models.nouns.bundle import Bundle, open_bundle, write_bundle
 from models.nouns.catalogue import CATALOGUE
@@ -23,13 +25,12 @@ from models.nouns.id_map import IdMap
 from models.nouns.interactions import KIND_WEIGHTS, Interactions
 from models.nouns.owners import Owners
 from models.nouns.span import leaving
-from models.recipe import REQUIRED, Recipe, open_recipe
+from models.recipe import Recipe, open_recipe
 from models.recipe.needed import unserved
 from models.schema import POSITIVE_KINDS, Entity, Surface
-from models.scorers.content import text_of
 from models.settings import Settings
 from pipelines.data.snapshot import Snapshot
-from pipelines.learning.train import BASE_BUNDLES, fit
+from pipelines.learning.train import fit
 from pipelines.runs.run import EPOCH, Run, slug_of
 
 _LOG = logging.getLogger(__name__)
@@ -196,11 +197,11 @@ def open_holdout(run: Run, snapshot: Snapshot) -> Holdout:
 def open_cut(run: Run, snapshot: Snapshot, cut_us: int, until_us: int | None = None) -> Holdout:
     """Any cut, and what came of it before `until_us` (the snapshot's own cutoff by default). Raises TooSparse."""
     interactions, settings, bundles = snapshot.heard, run.settings, {}
-    for name in (n for n in BASE_BUNDLES if not unserved(n, settings)):
+    for name in (n for n in registry.bundles() if not unserved(n, settings)):
         try:
             bundles[name] = _fitted(run, snapshot, name, cut_us)
         except TooSparse as error:
-            if name in REQUIRED:
+            if name in registry.required():
                 raise
             _LOG.warning("hold-out: %s abstains: %s", name, error)
     known = interactions if until_us is None else interactions.before(until_us)

@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from models import registry
 from models.errors import LeakFound, TooSparse
 from models.nouns.bundle import Bundle
 from models.nouns.catalogue import CATALOGUE, entities_of
@@ -24,11 +25,11 @@ from models.settings import Settings
 from pipelines.data.columns.layout import INSTANT, STARTUP_TEXT, USER_TEXT
 from pipelines.data.snapshot import Snapshot
 from pipelines.learning.missing import told_by_absence
-from pipelines.learning.train import BASE_BUNDLES, Lesson, fit
+from pipelines.learning.train import Lesson, fit
 from pipelines.runs.run import EPOCH
 
 #: Base models that are fitted again in every run: quick, and between them they read every table.
-QUICK = ("popularity_v1", "activity_v1", "content_v1")
+QUICK = tuple(spec.bundle for spec in registry.MODELS if spec.cheap)
 #: Facts of people and startups as they stood at the cut; `created_at` and the ids belong to no instant.
 _FACTS = ("listed", "opted_out", "founder", "views", "interactions", "count")
 
@@ -42,7 +43,7 @@ def check_leaks(
     refit: names of those to be fitted again without the future.
     """
     past = truncated(snapshot, cut_us)
-    mine = {name: bundle for name, bundle in bundles.items() if name in BASE_BUNDLES}
+    mine = {name: bundle for name, bundle in bundles.items() if name in registry.bundles()}
     _check_rows(mine, past, cut_us)
     thinned = [entity for entity in Entity if snapshot.entities(entity).all_met]
     _check_facts(mine[CATALOGUE], past, cut_us, thinned)
@@ -123,7 +124,7 @@ def _check_rows(bundles: Mapping[str, Bundle], past: Snapshot, cut_us: int) -> N
                 name,
                 f"was fitted on {bundle.config['rows']} events, {rows} lie before the cut",
                 cut_us,
-                "look at Lesson.interactions and at the model's line in pipelines/learning/train.py",
+                "look at Lesson.interactions and at the model's fit.py",
             )
 
 
@@ -183,14 +184,14 @@ def _check_refit(bundle: Bundle, past: Snapshot, settings: Settings, cut_us: int
             bundle.name,
             f"cannot be fitted without the future ({error})",
             cut_us,
-            "look at its line in pipelines/learning/train.py",
+            "look at what its fit.py reads",
         ) from error
     if again.digest() != bundle.digest():
         raise _leak(
             bundle.name,
             f"changes when the future is forgotten, in {', '.join(_differences(bundle, again))}",
             cut_us,
-            "look at what its trainer reads (pipelines/learning/train.py)",
+            "look at what its fit.py reads",
         )
 
 

@@ -9,12 +9,14 @@ from typing import Any
 
 import numpy as np
 
+from models import registry
 from models.errors import TrainingError
+from models.learned_ranker.fit import Taught, teach
+from models.learned_ranker.scorer import LEARNED
 from models.nouns.bundle import Bundle
+from models.ranker import RankerConfig
 from models.schema import Surface
-from models.scorers.learned import LEARNED
 from models.settings import Settings
-from models.training.learned_ranker import Taught, teach
 from pipelines.data.snapshot import Snapshot
 from pipelines.judging.contenders import TAUGHT
 from pipelines.learning.holdout import Holdout
@@ -51,6 +53,11 @@ def train_learned(
     return LearnedStage(served, judged, "" if served is not None else reasons)
 
 
+def teaching(settings: Settings) -> tuple[RankerConfig, int, int]:
+    """What `teach` is told besides the rows: its settings, the seed and threads."""
+    return registry.config("ranker", settings), settings.seed, settings.train_threads
+
+
 def _taught(
     lessons: Mapping[Surface, Sequence[Lessons]], until_us: int, settings: Settings
 ) -> dict[Surface, Taught | str]:
@@ -58,7 +65,7 @@ def _taught(
     found: dict[Surface, Taught | str] = {}
     for surface, those in lessons.items():
         try:
-            found[surface] = teach(rows_until(those, until_us), settings)
+            found[surface] = teach(rows_until(those, until_us), *teaching(settings))
         except TrainingError as error:
             found[surface] = str(error)
             _LOG.warning("the learned ranker is left out on %s: %s", surface, error)

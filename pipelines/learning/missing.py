@@ -7,9 +7,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+from models.activity import SPEC as ACTIVITY
 from models.nouns.bundle import Bundle
 from models.nouns.catalogue import CATALOGUE, entities_of
 from models.nouns.entities import FACETS, UNKNOWN_TIME, Entities
+from models.popularity import SPEC as POPULARITY
 from models.schema import Entity
 from models.settings import Settings
 from pipelines.data.columns.telling import equally_busy, met_from, telling
@@ -63,7 +65,7 @@ def blanks(lesson: Lesson, entities: Entities) -> dict[str, np.ndarray]:
 
 def _facts(bundles: Mapping[str, Bundle], entity: Entity) -> Iterator[tuple[str, np.ndarray]]:
     """What the rankers read of an item besides scores."""
-    activity, popular = bundles.get("activity_v1"), bundles.get("popularity_v1")
+    activity, popular = bundles.get(ACTIVITY.bundle), bundles.get(POPULARITY.bundle)
     if activity is not None:
         for i, name in enumerate(activity.config["facts"]):
             yield f"fact {name}", activity.arrays[f"{entity}_facts"][:, i]

@@ -15,15 +15,18 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
+from models.als import ALS
+from models.ensemble.scorer import learned_features
 from models.errors import DataError, FileError
 from models.features import DIVERSITY_FACETS, FEATURES, NEUTRAL_DIVERSITY
 from models.files import regular
+from models.mlp_ranker.fit import RankingRows
 from models.nouns.owners import Owners
 from models.recipe import Recipe
 from models.recommend import CHUNK, rank
-from models.schema import Entity, Method, Source, Surface
-from models.scorers.blending import learned_features, min_max
-from models.training.ranker import RankingRows
+from models.schema import Entity, Method, Surface
+from models.scoring.scale import min_max
+from models.two_tower import TWO_TOWER
 from pipelines.learning.holdout import Holdout, Outcome
 
 #: The seed's columns (D11, 003 L56-59); the four features stand in the order of FEATURES.
@@ -148,7 +151,7 @@ def _of_chunk(
     item = found.item[kept]
     features = np.stack([score[kept], recipe.item_recency[item], recipe.item_popularity[item], diversity[kept]], axis=1)
     blank = np.full(len(found.item), np.nan, np.float32)
-    als, tower = (min_max(found.scores.get(s, blank), found.indptr)[kept] for s in (Source.ALS, Source.TWO_TOWER))
+    als, tower = (min_max(found.scores.get(s, blank), found.indptr)[kept] for s in (ALS, TWO_TOWER))
     owner = found.owner[kept]
     blend = learned_features(als, tower, owners.count[owner], recipe.age_days(owners.row)[owner])
     surface = np.full(len(item), recipe.surface.code, np.int8)
@@ -165,7 +168,7 @@ def _of_chunk(
 
 def base_diversity(recipe: Recipe, indptr: np.ndarray, item: np.ndarray, score: np.ndarray) -> np.ndarray:
     """(nnz,) float32 diversity of each candidate against those above it in the base order, as the greedy placing
-    measures it (`models.scorers.ranker.place`): neutral for the first, and from `diversity_places` on (C50, C51)."""
+    measures it (`models.recommender.rerank.place`): neutral for the first, and from `diversity_places` on (C50)."""
     length, places = np.diff(indptr), recipe.settings.diversity_places
     owner = np.repeat(np.arange(len(length)), length)
     order = np.lexsort((item, -score, owner))

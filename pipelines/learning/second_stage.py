@@ -9,13 +9,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from models import registry
+from models.ensemble.fit import BLEND
 from models.errors import TooSparse, TrainingError
+from models.learned_ranker.scorer import LEARNED
+from models.mlp_ranker.fit import RANKER, RankingRows, fit_ranker
 from models.nouns.bundle import Bundle, open_bundle, write_bundle
 from models.recipe.needed import unserved
 from models.schema import Surface
-from models.scorers.learned import LEARNED
-from models.training.blend import BLEND
-from models.training.ranker import RANKER, RankingRows, fit_ranker
 from pipelines.data.snapshot import Snapshot
 from pipelines.judging.contenders import RANKED, RULES
 from pipelines.learning.blend_choice import blend_of
@@ -122,7 +123,11 @@ def _ranker(run: Run, holdout: Holdout, rows: RankingSet, recipe: str) -> tuple[
     """Fit, ask the jury, store: a reference, or a refusal; and, where it can be judged, what judges it."""
     try:
         bundle = _fitted(run, holdout, rows.rows(), recipe)
-        network = cross_fitted(rows, holdout.settings, lambda part, settings: fit_ranker(part.rows(), settings))
+        network = cross_fitted(
+            rows,
+            holdout.settings,
+            lambda part, settings: fit_ranker(part.rows(), registry.config("ranker", settings), settings.seed),
+        )
         bundle = _passed(holdout, bundle, network)
     except TrainingError as error:
         return _refused(RANKER, error), None
@@ -158,7 +163,12 @@ def _of_the_seed(run: Run, holdout: Holdout, rows: RankingSet) -> Bundle | None:
 
 
 def _fitted(run: Run, holdout: Holdout, rows: RankingRows, recipe: str) -> Bundle:
-    return fit_ranker(rows, run.settings, about={**_about(run, holdout), "recipe": recipe})
+    return fit_ranker(
+        rows,
+        registry.config("ranker", run.settings),
+        run.settings.seed,
+        about={**_about(run, holdout), "recipe": recipe},
+    )
 
 
 def _about(run: Run, holdout: Holdout) -> dict[str, Any]:

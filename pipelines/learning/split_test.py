@@ -9,10 +9,11 @@ from datetime import timedelta
 import numpy as np
 from scipy import sparse
 
+from models import registry
 from models.metrics import K, at_k, bootstrap, hits_of, ndcg_of, places
 from models.nouns.bundle import Bundle
 from models.nouns.interactions import Interactions
-from models.recipe import REQUIRED, Recipe, open_recipe
+from models.recipe import Recipe, open_recipe
 from models.recommend import recommend
 from models.schema import Entity, Surface
 from models.settings import Settings
@@ -22,9 +23,9 @@ from pipelines.learning.train import fit
 from pipelines.runs.run import EPOCH
 
 
-def surfaces_of(name: str, both: bool = False) -> tuple[Surface, ...]:
-    """Where a model speaks: a `_reverse` one for startups, any other for people, and for startups too if `both`."""
-    owners = {Entity.STARTUP if "reverse" in name else Entity.USER} | (set(Entity) if both else set())
+def surfaces_of(name: str) -> tuple[Surface, ...]:
+    """Where a model is judged: on the surfaces of those whom it proposes for, of a bundle's name."""
+    owners = registry.named(name).owners
     return tuple(s for s in Surface if s.owner in owners)
 
 
@@ -46,7 +47,7 @@ class Split:
         """The cut that leaves the last `share` of the events after it. Raises TooSparse where one side is empty."""
         interactions = snapshot.heard
         cut_us = inner_cut(interactions, share)
-        facts = {name: fit(name, snapshot, settings, cut_us) for name in REQUIRED}
+        facts = {name: fit(name, snapshot, settings, cut_us) for name in registry.required()}
         return cls(snapshot, cut_us, interactions.before(cut_us), outcome_of(interactions, cut_us), facts)
 
     @property
@@ -95,7 +96,7 @@ class Split:
             warm_user_threshold=0,
         )
         found = []
-        for surface in surfaces_of(two_tower.name):
+        for surface in surfaces_of(registry.named("ensemble").bundle):
             recipe = open_recipe(surface, {**self.facts, als.name: als, two_tower.name: two_tower}, alone)
             rows, relevant = self._asked(recipe, settings, choosing=True)
             lists = recommend(recipe, recipe.batch(rows, self.before), K)

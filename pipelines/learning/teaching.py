@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from models.errors import TooSparse, TrainingError
+from models.learned_ranker.fit import TaughtRows
 from models.nouns.candidates import indptr_of
 from models.nouns.interactions import Interactions
 from models.nouns.owners import Owners
@@ -20,7 +21,6 @@ from models.nouns.span import leaving
 from models.recipe import Recipe
 from models.recommend import CHUNK, learned_table, wide_candidates
 from models.schema import EXPLICIT_KINDS, Entity, InteractionKind, Surface
-from models.training.learned_ranker import TaughtRows
 from pipelines.data.snapshot import Snapshot
 from pipelines.learning.holdout import Holdout, Outcome, inner_cut, open_cut
 from pipelines.learning.ranking_set import cells

@@ -7,25 +7,19 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import cached_property
+from typing import Any
 
-import numpy as np
-
+from models import registry
+from models.data.profile_text import Profiles
+from models.data.training_data import Standing
 from models.errors import DataError, TooSparse
 from models.nouns.bundle import Bundle
-from models.nouns.catalogue import CATALOGUE, catalogue_bundle
 from models.nouns.entities import Entities
 from models.nouns.interactions import Interactions
-from models.nouns.span import leaving
 from models.recipe.needed import unserved
 from models.schema import Entity
 from models.settings import Settings
-from models.training.activity import Standing, fit_activity
-from models.training.als import fit_als
-from models.training.content import Profiles, fit_content
-from models.training.graph_filter import fit_graph_filter
-from models.training.neighbours import fit_neighbours
-from models.training.popularity import fit_popularity
-from models.training.towers.two_tower import fit_two_tower
+from models.spec import ModelSpec, function
 from pipelines.data.snapshot import Snapshot
 from pipelines.runs.run import EPOCH, Run
 
@@ -34,11 +28,40 @@ _LOG = logging.getLogger(__name__)
 
 @dataclass(frozen=True, eq=False)
 class Lesson:
-    """What a model may learn from: a snapshot before an instant, less those who have opted out by its cutoff (R23)."""
+    """What a model may learn from: a snapshot before an instant, less those who have opted out by its cutoff (R23).
+
+    The `TrainingData` of models/data/training_data.py. spec: the model that is fitted.
+    """
 
     snapshot: Snapshot
     settings: Settings
     as_of_us: int
+    spec: ModelSpec | None = None
+
+    @property
+    def config(self) -> Any:
+        """The table of settings of the model that is fitted; None where it has none."""
+        return self.table(self.spec.table_name) if self.spec and self.spec.config else None
+
+    def table(self, name: str) -> Any:
+        """Another model's table of settings."""
+        return registry.config(name, self.settings)
+
+    @property
+    def seed(self) -> int:
+        return self.settings.seed
+
+    @property
+    def threads(self) -> int:
+        return self.settings.train_threads
+
+    @property
+    def device(self) -> str:
+        return self.settings.device
+
+    def earlier(self, as_of_us: int) -> Lesson:
+        """The same before an earlier instant."""
+        return replace(self, as_of_us=as_of_us)
 
     @cached_property
     def users(self) -> Entities:
@@ -72,81 +95,21 @@ class Lesson:
         }
 
 
-#: Instants that demand learns from, as shares of the events after them, and the share that follows each.
-EARLIER, STRETCH = (0.1, 0.2, 0.3, 0.4, 0.5), 0.2
-
-
-def _activity(lesson: Lesson) -> Bundle:
-    at = np.sort(lesson.interactions.at)
-    earlier = []
-    for share in EARLIER:
-        cut_us = leaving(at, share) if len(at) else 0
-        if len(at) and cut_us > at[0]:
-            until = share - STRETCH
-            until_us = leaving(at, until) if until > 1e-9 else lesson.as_of_us
-            earlier.append((Lesson(lesson.snapshot, lesson.settings, cut_us).standing, until_us))
-    return fit_activity(lesson.standing, earlier, lesson.settings)
-
-
-def _catalogue(lesson: Lesson) -> Bundle:
-    config = {"as_of_us": lesson.as_of_us, "rows": len(lesson.interactions)}
-    return catalogue_bundle(lesson.users, lesson.startups, config)
-
-
-def _content(lesson: Lesson) -> Bundle:
-    return fit_content(
-        lesson.profiles(lesson.users),
-        lesson.profiles(lesson.startups),
-        lesson.interactions,
-        lesson.users.ids,
-        lesson.startups.ids,
-        lesson.settings,
-    )
-
-
-def _two_tower(lesson: Lesson) -> Bundle:
-    return fit_two_tower(
-        lesson.interactions,
-        lesson.users,
-        lesson.startups,
-        lesson.profiles(lesson.users),
-        lesson.profiles(lesson.startups),
-        lesson.settings,
-    )
-
-
-_FITTERS: dict[str, Callable[[Lesson], Bundle]] = {
-    CATALOGUE: _catalogue,
-    "popularity_v1": lambda x: fit_popularity(
-        x.standing.users, x.standing.startups, x.interactions, x.as_of_us, x.settings
-    ),
-    "activity_v1": _activity,
-    "content_v1": _content,
-    "als_v1": lambda x: fit_als("als_v1", x.interactions, x.settings),
-    "als_reverse_v1": lambda x: fit_als("als_reverse_v1", x.interactions.transposed(), x.settings),
-    "item_neighbours_v1": lambda x: fit_neighbours("item_neighbours_v1", x.interactions, x.settings),
-    "item_neighbours_reverse_v1": lambda x: fit_neighbours(
-        "item_neighbours_reverse_v1", x.interactions.transposed(), x.settings
-    ),
-    "two_tower_v1": _two_tower,
-    "graph_filter_v1": lambda x: fit_graph_filter("graph_filter_v1", x.interactions, x.settings),
-}
-
-#: What every build trains, each from the snapshot alone and so in any order.
-BASE_BUNDLES = tuple(_FITTERS)
-#: Those that ordinary data do without.
-SELDOM = ("graph_filter_v1",)
+def fitter_of(spec: ModelSpec) -> Callable[[Lesson], Bundle]:
+    """The function that fits a model."""
+    return function(spec.fit)
 
 
 def fit(name: str, snapshot: Snapshot, settings: Settings, before_us: int | None = None) -> Bundle:
-    """One model of BASE_BUNDLES on the rows before `before_us` (microseconds; the snapshot's own cutoff by default).
+    """One base model, by its bundle, on the rows before `before_us` (microseconds; by default the cutoff).
 
     Raises TooSparse where there is too little for this model, TrainingError where it cannot be fitted.
     """
-    if name not in _FITTERS:
-        raise DataError(f"expected a model of {', '.join(BASE_BUNDLES)}, got {name!r}")
+    if name not in registry.bundles():
+        raise DataError(f"expected a model of {', '.join(registry.bundles())}, got {name!r}")
+    spec = registry.named(name)
     as_of_us = snapshot.as_of_us if before_us is None else min(before_us, snapshot.as_of_us)
-    bundle = _FITTERS[name](Lesson(snapshot, settings, as_of_us))
+    bundle = fitter_of(spec)(Lesson(snapshot, settings, as_of_us, spec))
     as_of = (EPOCH + timedelta(microseconds=as_of_us)).isoformat()
     return replace(bundle, config={**bundle.config, "as_of": as_of})
 

@@ -19,10 +19,15 @@ from typing import Any
 
 import numpy as np
 
+from models import registry
+from models.als import ALS
 from models.errors import BundleError, TooSparse, TrainingError
 from models.metrics import paired_difference
 from models.nouns.bundle import Bundle, open_bundle, write_bundle
+from models.setting import rules
 from models.settings import Settings
+from models.spec import flat_names
+from models.two_tower import TWO_TOWER
 from pipelines.artifacts import Artifacts, append_private
 from pipelines.data.snapshot import Snapshot
 from pipelines.learning.split_test import Split, surfaces_of
@@ -30,37 +35,8 @@ from pipelines.runs.run import TUNING
 
 Values = dict[str, Any]
 
-_SHARES = (0.0, 0.03, 0.1, 0.25, 0.5, 1.0)
-_ALS: dict[str, tuple[Any, ...]] = {
-    "factors": (32, 64, 128, 256),
-    "alpha": (1.0, 3.0, 10.0, 40.0, 100.0),
-    "iterations": (15, 20, 30),
-    "regularization": (0.01, 0.05, 0.1, 1.0, 3.0, 10.0),
-    "damping": ("none", "log", "binary"),
-    "half_life_share": _SHARES,
-}
-#: Model -> setting -> what is tried for it, neighbours standing side by side (C30; the ensemble: C11-C14, O01).
-GRIDS: dict[str, dict[str, tuple[Any, ...]]] = {
-    "als_v1": {f"als_{word}": grid for word, grid in _ALS.items()},
-    "als_reverse_v1": {f"als_reverse_{word}": grid for word, grid in _ALS.items()},
-    "item_neighbours_v1": {"neighbours": (50, 200, 1000), "neighbours_half_life_share": _SHARES},
-    "item_neighbours_reverse_v1": {"neighbours_reverse_half_life_share": _SHARES},
-    "two_tower_v1": {
-        "two_tower_dimensions": (32, 64, 128),
-        "two_tower_learning_rate": (0.001, 0.003, 0.01),
-        "two_tower_half_life_share": _SHARES,
-        "two_tower_epochs": (5, 10, 20),
-    },
-    "graph_filter_v1": {
-        "graph_filter_rank": (64, 128, 256, 512),
-        "graph_filter_weight": (0.0, 0.03, 0.1, 0.3, 1.0),
-        "graph_filter_exponent": (0.3, 0.4, 0.5),
-        "graph_filter_sharpening": (0.0, 0.5, 1.5),
-    },
-    "content_v1": {"content_dimensions": (48, 96, 192, 300)},
-    "ensemble_v1": {"ensemble_als_weight": (0.3, 0.4, 0.5, 0.6, 0.7)},
-}
-_ENSEMBLE, _HALVES = "ensemble_v1", ("als_v1", "two_tower_v1")
+_ENSEMBLE = registry.named("ensemble").bundle
+_HALVES = tuple(registry.named(source.name).bundle for source in (ALS, TWO_TOWER))
 #: Trials of a model that are drawn from the whole grid before steps from the best take turns with further draws.
 DRAWN = 8
 #: The best trials of a model that are held against the start.
@@ -120,7 +96,7 @@ def tune(
     snapshot: Snapshot,
     seconds: float | None = None,
     trials: int | None = None,
-    models: Sequence[str] = tuple(GRIDS),
+    models: Sequence[str] | None = None,
     progress: Callable[[float, str], None] | None = None,
 ) -> dict[str, Any]:
     """Go on with the search for so many seconds or trials, store `tuning.json` and return it.
@@ -132,7 +108,7 @@ def tune(
     split = Split.of(snapshot, settings, settings.holdout_share)
     store = Trials.of(settings, snapshot.name)
     done = list(store)
-    active = searched(models, settings)
+    active = searched(tuned() if models is None else models, settings)
     began, tried = time.perf_counter(), 0
     while active:
         passed = time.perf_counter() - began
@@ -152,22 +128,37 @@ def tune(
     return found
 
 
+def tuned() -> tuple[str, ...]:
+    """The bundles of the models that have settings to search, in the order of the registry."""
+    return tuple(spec.bundle for spec in registry.MODELS if spec.tuned)
+
+
 def searched(models: Sequence[str], settings: Settings) -> list[str]:
     """Those that are switched on and have a setting that nobody chose."""
-    return [m for m in models if grid_of(m, settings) and _switched_on(m, settings)]
+    return [m for m in models if grid_of(m, settings) and not registry.named(m).off(settings)]
 
 
 def grid_of(model: str, settings: Settings) -> dict[str, tuple[Any, ...]]:
-    """The grid of a model, without the settings that somebody chose."""
+    """By setting what is tried for it, neighbours side by side (C30; the ensemble: C11-C14, O01); without the settings
+    that somebody chose."""
     if model == _ENSEMBLE and not settings.free("ensemble_two_tower_weight"):
         return {}
-    return {name: grid for name, grid in GRIDS[model].items() if settings.free(name)}
+    return {name: grid for name, grid in whole_grid(model).items() if settings.free(name)}
+
+
+def whole_grid(model: str) -> dict[str, tuple[Any, ...]]:
+    """The grid of a model as its table of settings declares it."""
+    spec = registry.named(model)
+    if spec.config is None:
+        return {}
+    flat, known = flat_names(spec.table_name, spec.config), rules(spec.config)
+    return {flat[name]: known[name].tune for name in spec.tuned}
 
 
 def start_of(model: str, settings: Settings) -> Values:
     """What is set, the first trial: a reverse setting that says "as the forward one" is given its value."""
     values = {name: getattr(settings, name) for name in grid_of(model, settings)}
-    return {n: getattr(settings, n.replace("_reverse", "")) if v in ("", -1) else v for n, v in values.items()}
+    return {n: getattr(settings, n.replace("_reverse", "")) if v in (None, "", -1) else v for n, v in values.items()}
 
 
 def next_values(model: str, done: Sequence[Trial], settings: Settings) -> Values | None:
@@ -193,7 +184,7 @@ def next_values(model: str, done: Sequence[Trial], settings: Settings) -> Values
 
 def summary(done: Sequence[Trial], settings: Settings, snapshot: str, cut: str) -> dict[str, Any]:
     """What `tuning.json` holds: `settings` to be taken over, and by model the start, the best and their difference."""
-    models = {m: _verdict([t for t in done if t.model == m], start_of(m, settings)) for m in GRIDS}
+    models = {m: _verdict([t for t in done if t.model == m], start_of(m, settings)) for m in tuned()}
     judged = {m: verdict for m, verdict in models.items() if verdict}
     taken: Values = {}
     for model, verdict in judged.items():
@@ -249,8 +240,7 @@ def _judged(split: Split, model: str, chosen: Settings, halves: Path) -> np.ndar
     if model == _ENSEMBLE:
         als, two_tower = (_half(split, name, chosen, halves / name) for name in _HALVES)
         return split.blended(als, two_tower, chosen)
-    both = model in ("two_tower_v1", "content_v1")
-    found = split.judged(split.fitted(model, chosen), chosen, surfaces_of(model, both), choosing=True)
+    found = split.judged(split.fitted(model, chosen), chosen, surfaces_of(model), choosing=True)
     return np.asarray(found["ndcg"])
 
 
@@ -279,16 +269,6 @@ def steps(values: Values, grid: Mapping[str, tuple[Any, ...]]) -> list[Values]:
 
 def _spent(model: str, done: Sequence[Trial], by_count: bool) -> float:
     return sum(1.0 if by_count else t.seconds for t in done if t.model == model)
-
-
-def _switched_on(model: str, settings: Settings) -> bool:
-    switches = {
-        "als_v1": settings.enable_als,
-        "als_reverse_v1": settings.enable_als,
-        "two_tower_v1": settings.enable_two_tower,
-        _ENSEMBLE: settings.enable_als and settings.enable_two_tower and settings.enable_ensemble,
-    }
-    return switches.get(model, True)
 
 
 def key(values: Mapping[str, Any]) -> str:

@@ -17,7 +17,6 @@ from pipelines.artifacts import Artifacts
 from pipelines.data.snapshot import Snapshot
 from pipelines.learning.split_test import Split
 from pipelines.learning.tune import (
-    GRIDS,
     Trial,
     Trials,
     Values,
@@ -28,6 +27,7 @@ from pipelines.learning.tune import (
     steps,
     summary,
     trial_of,
+    tuned,
 )
 from pipelines.runs.run import TUNING
 
@@ -39,7 +39,7 @@ _PATIENCE = 100
 def plan_round(
     settings: Settings,
     trials: int,
-    models: Sequence[str] = tuple(GRIDS),
+    models: Sequence[str] | None = None,
     near: bool = False,
     snapshot: str | None = None,
 ) -> list[Ref]:
@@ -49,7 +49,7 @@ def plan_round(
     same points. snapshot: the newest stored one by default. Raises DataError where there is none.
     """
     name = snapshot or newest_snapshot(settings)
-    done, active = list(Trials.of(settings, name)), searched(models, settings)
+    done, active = list(Trials.of(settings, name)), searched(tuned() if models is None else models, settings)
     planned: list[Ref] = []
     while active and len(planned) < trials:
         model = active[len(planned) % len(active)]

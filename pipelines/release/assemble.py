@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
+from models import registry
 from models.errors import ReleaseIncomplete
 from models.nouns.catalogue import CATALOGUE, entities_of
 from models.nouns.entities import Entities
@@ -22,7 +23,7 @@ from models.nouns.release.files import ReleaseDigest, popular_file, shard_file
 from models.recipe import open_bundles, open_recipe
 from models.recommend import recommend
 from models.recommend.exposure import reach
-from models.schema import Entity, Method, Source, Surface
+from models.schema import Entity, Method, Surface
 from pipelines.data.erasure.person import returned
 from pipelines.data.erasure.rows import erased_of
 from pipelines.judging.gate.kept import judged_of
@@ -157,7 +158,9 @@ def shares_of(parts: Sequence[RankedLists]) -> dict[str, Any]:
         )
         return {name: round(int(c) / total, 6) for name, c in zip(codes, counts, strict=True) if c}
 
-    sources = {s.value: round(sum(int((p.source & s.bit > 0).sum()) for p in parts) / places, 6) for s in Source}
+    sources = {
+        s.name: round(sum(int((p.source & s.bit > 0).sum()) for p in parts) / places, 6) for s in registry.sources()
+    }
     return {
         "method": of("method", tuple(Method)),
         "route": of("route", tuple(Method)),

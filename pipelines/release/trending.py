@@ -11,13 +11,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from models import registry
 from models.nouns.catalogue import CATALOGUE, entities_of
 from models.nouns.entities import Entities
 from models.nouns.interactions import Interactions
 from models.nouns.release import Keys, Release, TrendingList
+from models.popularity import SPEC
+from models.popularity.scorer import trending
 from models.schema import Entity, InteractionKind, Surface
 from models.settings import Settings
-from models.training.popularity import trending
 from pipelines.artifacts import Artifacts
 from pipelines.postgres import copy_out, engine, newest_event
 from pipelines.release.cache import connect, wrapped
@@ -29,7 +31,7 @@ log = logging.getLogger(__name__)
 
 def store_trending(settings: Settings, held: Lease, manifest: Release, entities: Mapping[Entity, Entities]) -> None:
     """The trending lists of a release's own cutoff, from its popularity bundle, where no newer ones are stored."""
-    arrays = Artifacts(settings).open_bundle("popularity_v1", manifest.bundles["popularity_v1"]).arrays
+    arrays = Artifacts(settings).open_bundle(SPEC.bundle, manifest.bundles[SPEC.bundle]).arrays
     heat = {e: arrays[f"{e}_trending"] for e in Entity}
     _store(settings, held, entities, heat, microseconds(parse_instant(manifest.as_of)))
 
@@ -50,9 +52,10 @@ def refresh_trending(settings: Settings, as_of: datetime) -> dict[str, Any]:
         manifest = Artifacts(settings).release(live.decode())
         entities = entities_of(Artifacts(settings).open_bundle(CATALOGUE, manifest.bundles[CATALOGUE]))
         events, end_us = recent(settings, entities, end), microseconds(end)
+        config = registry.config("popularity", settings)
         heat = {
-            Entity.USER: trending(events, end_us, settings),
-            Entity.STARTUP: trending(events.transposed(), end_us, settings),
+            Entity.USER: trending(events, end_us, config),
+            Entity.STARTUP: trending(events.transposed(), end_us, config),
         }
         with lease(client, keys) as held:
             _store(settings, held, entities, heat, end_us)

@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 
 from models.recipe import Recipe
-from models.scorers import Scorer
-from models.scorers.factors import FactorScorer
-from models.scorers.top_k import Float32Product, Product, Scratch, lengths, longest, padded, rounding
+from models.scoring.factors import FactorScorer
+from models.scoring.scorer import Scorer
+from models.scoring.top_k import Float32Product, Product, Scratch, lengths, longest, padded, rounding
 
 #: Owner x item pairs from which on importing torch (over a second) pays for itself.
 WORTH_IMPORTING = 250_000_000

@@ -7,6 +7,7 @@ from typing import Any
 
 from flask import Blueprint, Response, jsonify
 
+from models import registry
 from models.errors import ServiceError
 from models.nouns.release.refusals import evicting, unfit
 from models.settings import Settings
@@ -71,8 +72,7 @@ def _asked(question: Callable[[], Mapping[str, Any] | None]) -> tuple[Mapping[st
 
 
 def _pinned(settings: Settings) -> dict[str, str]:
-    pins = {"als_v1": settings.als_model_path, "two_tower_v1": settings.two_tower_model_path}
-    return {name: path for name, path in pins.items() if path}
+    return {name: path for name, path in registry.pins(settings).items() if path}
 
 
 def _release(held: HeldRelease | None, settings: Settings) -> dict[str, Any]:

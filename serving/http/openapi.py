@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from models import registry
 from models.nouns.entities import FACETS
 from models.nouns.interactions import POSITION_MOST
-from models.schema import Entity, EventKind, Method, Source, Surface
+from models.schema import Entity, EventKind, Method, Surface
 from serving.http.callers import HEADER, NEEDS
 from serving.http.caps import BODY_MOST, URL_MOST
 from serving.http.events import EVENTS_MOST
@@ -193,7 +194,7 @@ def _schemas() -> Schema:
                 "id": {"type": "string", "format": "uuid"},
                 "score": _score(),
                 "reasons": {"type": "array", "items": {"type": "string"}},
-                "sources": {"type": "array", "items": {"enum": [s.value for s in Source]}},
+                "sources": {"type": "array", "items": {"enum": [s.name for s in registry.sources()]}},
             }
         ),
         **{_list_name(s): _list_schema(s.item) for s in Surface},

@@ -2,32 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
+from models import registry
 from models.nouns.catalogue import ItemTable
 from models.nouns.entities import FACETS
 from models.nouns.ranked_lists import REASONS
-from models.schema import Entity, Source, Surface
+from models.schema import Entity, Surface
 from serving.http.answer_ids import AnswerIds
 from serving.http.query import Query
 from serving.lists import HIDDEN, Answer
 from serving.releases import age_hours
 
-#: What a source says for an item, to a user about a startup and to a founder about a person (A21).
-_SOURCE_WORDS: Mapping[Source, tuple[str, str]] = {
-    Source.CONTENT_BASED: ("matches your profile", "matches your startup's profile"),
-    Source.ALS: ("people with activity like yours engaged with it", "engages with startups like yours"),
-    Source.ALS_REVERSE: ("people with activity like yours engaged with it", "engages with startups like yours"),
-    Source.TWO_TOWER: ("fits your interests and activity", "their interests and activity fit your startup"),
-    Source.ITEM_NEIGHBOURS: ("similar to startups you engaged with", "similar to people who engaged with your startup"),
-    Source.GRAPH_FILTER: ("close to startups you engaged with", "close to people who engaged with your startup"),
-    Source.POPULAR: ("popular on the platform", "active on the platform"),
-}
 _SHARED = (
     "same {facet} as startups you engaged with: {label}",
     "same {facet} as people who engaged with your startup: {label}",
@@ -108,11 +98,11 @@ def _items(answer: Answer, table: ItemTable, places: np.ndarray) -> list[dict[st
 def _told(source: int, reason: int, founder_side: bool) -> tuple[list[str], list[str], list[str]]:
     """What source and reason bits say: names of sources, facets shared, sentences (of each source, then the item's own
     standing, each once). The lists are shared by all answers: never to be changed."""
-    there = [s for s in Source if source & s.bit]
-    said = [_SOURCE_WORDS[s][founder_side] for s in there]
+    there = [s for s in registry.sources() if source & s.bit]
+    said = [s.reason[founder_side] for s in there]
     standing = [_STANDING[r][founder_side] for i, r in enumerate(REASONS) if r in _STANDING and reason >> i & 1]
     shared = [f for i, f in enumerate(FACETS) if reason >> i & 1]
-    return [s.value for s in there], shared, list(dict.fromkeys(said + standing))
+    return [s.name for s in there], shared, list(dict.fromkeys(said + standing))
 
 
 def _why_short(answer: Answer, query: Query, total: int, shown: int) -> str | None:

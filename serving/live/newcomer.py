@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
+from models.data.profile_text import text_of
 from models.nouns.id_map import IdMap
 from models.nouns.interactions import Interactions, Pairs
 from models.nouns.owners import Owners
 from models.nouns.ranked_lists import RankedLists
 from models.recipe import Recipe
 from models.recommend import recommend
-from models.scorers.content import text_of
 from serving.doors.postgres import OwnerRecord
 
 

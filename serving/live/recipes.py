@@ -6,13 +6,16 @@ import logging
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
+from models import registry
 from models.errors import BundleError, MatchbookError, ServiceError
 from models.nouns.bundle import Bundle
 from models.recipe import Recipe, open_bundles, open_recipe, under
 from models.recipe.experiments import arms_on
 from models.schema import Surface
 from models.settings import Settings
+from models.spec import setting_at
 from models.store import bring
 from serving.releases import HeldRelease
 
@@ -36,11 +39,8 @@ def open_recipes(settings: Settings, held: HeldRelease) -> Recipes:
     Never raises: without the catalogue or popularity there are no recipes, and the popular list answers (P09, B09).
     """
     started = time.perf_counter()
-    recorded = replace(
-        settings.with_recorded(held.release.settings),
-        als_model_path=settings.als_model_path,
-        two_tower_model_path=settings.two_tower_model_path,
-    )  # a pin is the reader's own (M04)
+    pins: dict[str, Any] = {spec.pin_field: setting_at(spec.pin, settings) for spec in registry.MODELS if spec.pin}
+    recorded = replace(settings.with_recorded(held.release.settings), **pins)  # a pin is the reader's own (M04)
     bundles: dict[str, Bundle] = {}
     troubles = []
     for name, version in held.release.bundles.items():

@@ -68,7 +68,8 @@ def _releases() -> Schema:
             "shares": {"type": "object"},
         }
     )
-    return _closed({"live": _TEXT, "releases": {"type": "array", "minItems": 1, "items": one}})
+    labels = {"type": "object", "additionalProperties": _TEXT}
+    return _closed({"live": _TEXT, "sources": labels, "releases": {"type": "array", "minItems": 1, "items": one}})
 
 
 def _compared() -> Schema:

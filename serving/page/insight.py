@@ -9,6 +9,7 @@ from uuid import UUID
 
 import numpy as np
 
+from models import registry
 from models.errors import RequestError
 from models.nouns.catalogue import ItemTable
 from models.nouns.release import OWN, StoredList, since_meaning
@@ -37,11 +38,13 @@ class Insight:
         self._opened: dict[str, HeldRelease] = {}
 
     def releases(self) -> dict[str, Any]:
-        """The live release and those that were live before it, newest first, each with its cutoff and shares."""
+        """The live release and those that were live before it, newest first, each with its cutoff and shares; and the
+        label of every source of candidates."""
         live = self._lists.releases.held
         found = [live, *self._before().values()]
         return {
             "live": live.id,
+            "sources": {source.name: source.label for source in registry.sources()},
             "releases": [
                 {
                     "release": r.id,

@@ -3,8 +3,7 @@
 
 const $ = (id) => document.getElementById(id);
 const UUID = /^[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}$/i;
-const MODELS = { content_based: "content", als: "ALS", als_reverse: "ALS, reverse", two_tower: "two-tower",
-  item_neighbours: "neighbours", graph_filter: "graph filter", popular: "popular" };
+let labels = {};  // what proposes candidates, by name, as /api/releases says it
 const chosen = { owner: null, item: null };  // {id, name}
 let turn = 0;  // answers of an earlier question are dropped
 
@@ -115,7 +114,7 @@ function models(scaled) {
   const grid = element("div", null, { class: "models" });
   for (const [source, score] of Object.entries(scaled || {})) {
     if (score === null) continue;
-    const name = MODELS[source] || source;
+    const name = labels[source] || source;
     grid.append(element("span", name), element("meter", null, { min: 0, max: 1, value: score, "aria-label": `${name} ${score}` }),
       element("span", score.toFixed(2)));
   }
@@ -156,6 +155,7 @@ async function show() {
   $("answer-title").focus();
   try {
     const told = await ask(`/api/explain/${surface()}/${owner.id}`);
+    await opened;
     if (mine !== turn) return;
     title({ id: owner.id, name: owner.name || named(told.names, owner.id) });
     rows(answer, told);
@@ -216,6 +216,7 @@ async function compare() {
 async function releases() {
   try {
     const told = await ask("/api/releases");
+    labels = told.sources;
     const live = told.releases[0];
     const lists = Object.values(live.lists).reduce((sum, n) => sum + n, 0);
     $("release").textContent = `Live: ${live.release}, as of ${when(live.as_of)}, ${lists.toLocaleString("en")} lists`;
@@ -244,7 +245,7 @@ form("why", why);
 form("against", compare);
 form("key-form", () => { sessionStorage.setItem("matchbook-key", $("key").value.trim()); $("key").value = ""; trouble(null); releases(); });
 
-releases();
+const opened = releases();
 const linked = location.hash.slice(1).match(/^([a-z]+\/for-[a-z]+)\/([0-9a-f-]{36})$/);
 if (linked) {
   $("surface").value = linked[1];

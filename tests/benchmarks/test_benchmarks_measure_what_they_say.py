@@ -13,8 +13,8 @@ from scipy import sparse
 from benchmarks import __main__ as command
 from benchmarks import run, top_k
 from benchmarks.ways import BASE, Rate, differing
-from models.scorers.top_k import Float32Product
-from models.scorers.top_k import top_k as top_k_of
+from models.scoring.top_k import Float32Product
+from models.scoring.top_k import top_k as top_k_of
 
 
 def test_every_way_gives_the_items_of_implicit() -> None:

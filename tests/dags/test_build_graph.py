@@ -2,27 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from models import registry
 from models.schema import Surface
-from pipelines.learning.train import BASE_BUNDLES
+from models.spec import Stage
+from tests.newest_first import newest_first
 
 GROUPS = ["prepare", "train", "judge", "score", "release"]
-MODELS = [
-    "catalogue",
-    "content",
-    "popularity",
-    "activity",
-    "als",
-    "als_reverse",
-    "two_tower",
-    "item_neighbours",
-    "item_neighbours_reverse",
-    "graph_filter",
-]
+MODELS = [spec.name for spec in registry.staged(Stage.BASE)]
 
 
 @pytest.fixture
@@ -40,7 +33,7 @@ def test_the_groups_stand_in_the_order_of_the_pipeline(build: Any) -> None:
 
 def test_every_base_model_has_a_task_of_its_own_that_waits_for_the_snapshot_only(build: Any) -> None:
     assert {t.task_id for t in build.tasks if t.task_id.startswith("train.")} == {f"train.{m}" for m in MODELS}
-    assert {build.get_task(f"train.{m}").op_args[0] for m in MODELS} == set(BASE_BUNDLES)
+    assert {build.get_task(f"train.{m}").op_args[0] for m in MODELS} == set(registry.bundles())
     for model in MODELS:
         assert build.get_task(f"train.{model}").upstream_task_ids == {"prepare.take_snapshot"}
 
@@ -147,3 +140,10 @@ def test_a_wrong_parameter_is_refused_when_the_run_is_triggered(build: Any, name
 )
 def test_an_instant_may_be_written_in_the_usual_ways(build: Any, value: str | None) -> None:
     assert build.params.get_param("as_of").resolve(value) == value
+
+
+def test_a_new_model_is_a_task(read_dags: Callable[[], dict[str, Any]], tmp_path: Path) -> None:
+    with newest_first(tmp_path) as spec:
+        build = read_dags()["build_recommendations"]
+    task = build.get_task(f"train.{spec.name}")
+    assert task.op_args[0] == spec.bundle and task.doc_md == spec.title

@@ -7,11 +7,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from models.learned_ranker.scorer import LearnedRanker
 from models.recipe import Recipe, open_recipe
 from models.recommend import rank
 from models.recommend.explain import explain, explain_item
 from models.schema import Surface
-from models.scorers.learned import LearnedRanker
 from tests.planted.bundles import SMALL, learned_bundles
 from tests.planted.world import world
 

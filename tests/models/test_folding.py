@@ -11,17 +11,20 @@ import pytest
 import torch
 from implicit.cpu.als import AlternatingLeastSquares
 
+from models.als import ALS, ALS_REVERSE
+from models.data.pair_age import faded
 from models.nouns.id_map import IdMap
 from models.nouns.interactions import DAY_US, Interactions
 from models.nouns.owners import Owners
 from models.recipe import Recipe, open_recipe
 from models.recommend import recommend
-from models.schema import Entity, InteractionKind, Method, Role, Source, Surface
+from models.schema import Entity, InteractionKind, Method, Role, Surface
 from models.settings import Settings
-from models.training.als import faded, fit_als
-from models.training.towers import forward
-from models.training.towers.inputs import Pairs, inputs_of, words_of
+from models.spec import Source
+from models.two_tower import TWO_TOWER, network
+from models.two_tower.inputs import Pairs, inputs_of, words_of
 from tests.planted.bundles import SMALL, planted_bundles
+from tests.planted.data import fitted, plan_of
 from tests.planted.world import AS_OF_US, STRANGER, world
 
 SURFACE = Surface.STARTUPS_FOR_DEVELOPER
@@ -60,7 +63,7 @@ def add(first: Interactions, second: Interactions) -> Interactions:
 
 @pytest.mark.parametrize(
     ("surface", "name", "source"),
-    [(SURFACE, "als_v1", Source.ALS), (Surface.INVESTORS_FOR_STARTUP, "als_reverse_v1", Source.ALS_REVERSE)],
+    [(SURFACE, "als_v1", ALS), (Surface.INVESTORS_FOR_STARTUP, "als_reverse_v1", ALS_REVERSE)],
 )
 def test_als_gives_the_factors_of_implicits_partial_fit(surface: Surface, name: str, source: Source) -> None:
     r, bundle = recipe(surface), planted_bundles()[name]
@@ -83,7 +86,7 @@ def test_als_gives_the_factors_of_implicits_partial_fit(surface: Surface, name: 
 def test_weights_fade_as_in_training() -> None:
     """An owner of the training set, folded in with what training knew, has the very weights it was solved with."""
     w, settings = world(), replace(SMALL, als_half_life_share=0.3, als_damping="log")
-    bundle = fit_als("als_v1", w.interactions, settings)
+    bundle = fitted("als", w.interactions, settings)
     newest = bundle.config["faded_from_us"]
     row = int(np.argmax(w.users.count))
     mine = w.interactions.where(w.interactions.owner == row)
@@ -95,7 +98,7 @@ def test_weights_fade_as_in_training() -> None:
 def test_what_als_cannot_learn_from_leaves_it_silent() -> None:
     r = recipe()
     fold, unmet = (
-        r.folds[Source.ALS],
+        r.folds[ALS],
         np.flatnonzero(np.isin(world().startups.ids.ids, planted_bundles()["als_v1"].maps["item"].ids, invert=True)),
     )
     liked = of_group(Entity.STARTUP, 0, 1)
@@ -104,7 +107,7 @@ def test_what_als_cannot_learn_from_leaves_it_silent() -> None:
         assert fold.vector(stranger(r, new), new, r.as_of_us) is None
     strict = planted_bundles()["als_v1"]
     strict = replace(strict, config={**strict.config, "min_interactions": 2})
-    again = open_recipe(SURFACE, {**planted_bundles(), "als_v1": strict}, SMALL).folds[Source.ALS]
+    again = open_recipe(SURFACE, {**planted_bundles(), "als_v1": strict}, SMALL).folds[ALS]
     assert again.vector(stranger(r, events(SURFACE, liked, [LIKE])), events(SURFACE, liked, [LIKE]), r.as_of_us) is None
 
 
@@ -112,12 +115,12 @@ def tower_vectors(history: Interactions, user: int) -> np.ndarray:
     """What torch gives a person with this history, id and words as trained."""
     w, bundle = world(), planted_bundles()["two_tower_v1"]
     heard = w.interactions.where(~w.users.opted_out[w.interactions.owner])
-    words = words_of(w.users, w.user_profiles, w.startup_profiles, SMALL)
-    trained, now = (inputs_of(e, Pairs.of(e, SMALL), words) for e in (heard, history))
+    words = words_of(w.users, w.user_profiles, w.startup_profiles, plan_of(SMALL).terms)
+    trained, now = (inputs_of(e, Pairs.of(e, SMALL.two_tower_half_life_share), words) for e in (heard, history))
     inputs = replace(trained, history=now.history)
-    towers = forward.towers_of(len(w.users), len(w.startups), inputs.terms, SMALL.two_tower_dimensions)
+    towers = network.towers_of(len(w.users), len(w.startups), inputs.terms, SMALL.two_tower_dimensions)
     towers.load_state_dict(torch.load(io.BytesIO(bundle.files["two_tower_v1_best.pth"]), weights_only=True))
-    return forward.vectors(towers, forward.on_device(inputs, SMALL))[0][user]
+    return network.vectors(towers, network.on_device(inputs, SMALL.device))[0][user]
 
 
 def test_the_user_tower_reads_what_a_known_person_did_since() -> None:
@@ -131,9 +134,9 @@ def test_the_user_tower_reads_what_a_known_person_did_since() -> None:
     heard = w.interactions.where(~w.users.opted_out[w.interactions.owner])
     theirs = replace(heard, owner=np.full(len(new), user, np.int32), item=new.item, kind=new.kind, at=new.at)
     longer = add(heard, theirs)
-    vector = r.folds[Source.TWO_TOWER].vector(stranger(r, both, row=user), both, r.as_of_us)
+    vector = r.folds[TWO_TOWER].vector(stranger(r, both, row=user), both, r.as_of_us)
     assert vector == pytest.approx(tower_vectors(longer, user), abs=1e-4)
-    before = r.folds[Source.TWO_TOWER].vector(stranger(r, both, row=user), both.before(AS_OF_US), r.as_of_us)
+    before = r.folds[TWO_TOWER].vector(stranger(r, both, row=user), both.before(AS_OF_US), r.as_of_us)
     assert before == pytest.approx(tower_vectors(heard, user), abs=1e-4)
     assert vector != pytest.approx(before, abs=1e-2)
 

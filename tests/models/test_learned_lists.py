@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from models.learned_ranker.scorer import LearnedRanker
 from models.nouns.owners import Owners
 from models.recipe import Recipe, open_recipe
 from models.recommend import candidates_of, rank, recommend, wide_candidates
+from models.rules_ranker.scorer import RuleRanker
 from models.schema import Method, Surface
-from models.scorers.learned import LearnedRanker
-from models.scorers.ranker import RuleRanker
 from tests.planted.bundles import SMALL, learned_bundles
 from tests.planted.world import world
 

@@ -10,10 +10,11 @@ import pytest
 
 from models.nouns.owners import Owners
 from models.nouns.ranked_lists import RankedLists
+from models.popularity import POPULAR
 from models.recipe import Recipe, open_recipe
 from models.recommend import recommend
-from models.schema import Method, Source, Surface
-from models.scorers.reasons import favourites
+from models.recommender.reasons import favourites
+from models.schema import Method, Surface
 from tests.planted.bundles import SMALL, planted_bundles
 from tests.planted.world import world
 
@@ -149,7 +150,7 @@ def test_popular_lists_are_not_reranked_and_come_in_order_of_popularity() -> Non
     lists = recommend(recipe, owners, DEPTH)
 
     assert not lists.reranked[out]
-    assert set(lists.source[lists.row(out)].tolist()) == {Source.POPULAR.bit}
+    assert set(lists.source[lists.row(out)].tolist()) == {POPULAR.bit}
     shown = np.searchsorted(recipe.catalogue, items(lists, out))
     free = np.setdiff1d(np.arange(len(recipe.catalogue)), owners.barred[out].indices)
     assert recipe.item_popularity[shown].tolist() == np.sort(recipe.item_popularity[free])[::-1][: len(shown)].tolist()

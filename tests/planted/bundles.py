@@ -7,20 +7,22 @@ from functools import cache
 
 import numpy as np
 
+from models import registry
+from models.activity.fit import fit_activity
+from models.content.fit import fit_content
+from models.data.training_data import Standing
+from models.learned_ranker.fit import TaughtRows, teach
+from models.learned_ranker.scorer import LEARNED
 from models.nouns.bundle import Bundle
 from models.nouns.catalogue import catalogue_bundle
+from models.popularity.fit import fit_popularity
 from models.recipe import open_recipe
 from models.recommend import learned_table, wide_candidates
 from models.schema import Surface
-from models.scorers.learned import LEARNED
 from models.settings import Settings
-from models.training.activity import Standing, fit_activity
-from models.training.als import fit_als
-from models.training.content import fit_content
-from models.training.learned_ranker import TaughtRows, teach
-from models.training.neighbours import fit_neighbours
-from models.training.popularity import fit_popularity
-from models.training.towers.two_tower import fit_two_tower
+from models.two_tower.fit import fit_two_tower
+from pipelines.learning.learned_stage import teaching
+from tests.planted.data import fitted, plan_of
 from tests.planted.world import AS_OF_US, world
 
 SMALL = Settings(
@@ -43,13 +45,15 @@ def planted_bundles() -> dict[str, Bundle]:
     events = w.interactions.where(~w.users.opted_out[w.interactions.owner])
     bundles = [
         catalogue_bundle(w.users, w.startups, {"as_of_us": AS_OF_US}),
-        fit_popularity(w.users, w.startups, events, AS_OF_US, SMALL),
-        fit_content(w.user_profiles, w.startup_profiles, events, w.users.ids, w.startups.ids, SMALL),
-        fit_als("als_v1", events, SMALL),
-        fit_als("als_reverse_v1", events.transposed(), SMALL),
-        fit_neighbours("item_neighbours_v1", events, SMALL),
-        fit_neighbours("item_neighbours_reverse_v1", events.transposed(), SMALL),
-        fit_two_tower(events, w.users, w.startups, w.user_profiles, w.startup_profiles, SMALL),
+        fit_popularity(w.users, w.startups, events, AS_OF_US, registry.config("popularity", SMALL)),
+        fit_content(
+            w.user_profiles, w.startup_profiles, events, w.users.ids, w.startups.ids, registry.config("content", SMALL)
+        ),
+        fitted("als", events, SMALL),
+        fitted("als_reverse", events, SMALL),
+        fitted("item_neighbours", events, SMALL),
+        fitted("item_neighbours_reverse", events, SMALL),
+        fit_two_tower(events, w.users, w.startups, w.user_profiles, w.startup_profiles, plan_of(SMALL)),
     ]
     return {b.name: replace(b, version="planted") for b in bundles}
 
@@ -59,11 +63,13 @@ def learned_bundles() -> dict[str, Bundle]:
     """The same with activity_v1, and a learned ranker that was told on every surface who belongs to whose group."""
     w, bundles = world(), dict(planted_bundles())
     events = w.interactions.where(~w.users.opted_out[w.interactions.owner])
-    bundles["activity_v1"] = fit_activity(Standing(w.users, w.startups, events, AS_OF_US), [], SMALL)
+    bundles["activity_v1"] = fit_activity(Standing(w.users, w.startups, events, AS_OF_US), [])
     arrays: dict[str, np.ndarray] = {}
     about = {}
     for surface in Surface:
-        taught = teach(taught_rows(surface, bundles), replace(SMALL, ranker_min_positives=10, train_threads=1))
+        taught = teach(
+            taught_rows(surface, bundles), *teaching(replace(SMALL, ranker_min_positives=10, train_threads=1))
+        )
         arrays |= {f"{surface.folder}-{name}": array for name, array in taught.arrays.items()}
         about[surface.value] = {**taught.about, "serves": True, "reason": "planted"}
     return {**bundles, LEARNED: Bundle(LEARNED, {"surfaces": about}, arrays, version="planted")}

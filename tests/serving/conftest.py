@@ -22,26 +22,26 @@ import psycopg2
 import pytest
 from flask import Flask
 
+from models import registry
+from models.content.fit import fit_content
 from models.nouns.bundle import Bundle
 from models.nouns.candidates import indptr_of
 from models.nouns.catalogue import catalogue_bundle
 from models.nouns.owners import Owners
 from models.nouns.ranked_lists import RankedLists
 from models.nouns.release import Release
+from models.popularity.fit import fit_popularity
 from models.recipe import Recipe, open_recipe
 from models.recommend import recommend
 from models.schema import InteractionKind, Role, Surface
 from models.settings import Secret, Settings
-from models.training.als import fit_als
-from models.training.content import fit_content
-from models.training.neighbours import fit_neighbours
-from models.training.popularity import fit_popularity
 from pipelines.artifacts import Artifacts
 from pipelines.release.publish import publish_release
 from pipelines.release.store import store_release
 from serving.app import Reader, create_app
 from tests.databases import at_once
 from tests.own_redis import OwnRedis, own_redis
+from tests.planted.data import fitted
 from tests.planted.world import AS_OF_US, World, world
 from tests.serving.proxy import Proxy, Wires
 
@@ -82,16 +82,23 @@ def planted() -> World:
 def bundles(planted: World) -> dict[str, Bundle]:
     """Every model but the two-tower, fitted on the planted world."""
     w, settings = planted, replace(Settings(), **SMALL)
-    fitted = [
+    found = [
         catalogue_bundle(w.users, w.startups, {"as_of_us": AS_OF_US, "as_of": "2020-04-10T00:00:00+00:00"}),
-        fit_popularity(w.users, w.startups, w.interactions, AS_OF_US, settings),
-        fit_content(w.user_profiles, w.startup_profiles, w.interactions, w.users.ids, w.startups.ids, settings),
-        fit_als("als_v1", w.interactions, settings),
-        fit_als("als_reverse_v1", w.interactions.transposed(), settings),
-        fit_neighbours("item_neighbours_v1", w.interactions, settings),
-        fit_neighbours("item_neighbours_reverse_v1", w.interactions.transposed(), settings),
+        fit_popularity(w.users, w.startups, w.interactions, AS_OF_US, registry.config("popularity", settings)),
+        fit_content(
+            w.user_profiles,
+            w.startup_profiles,
+            w.interactions,
+            w.users.ids,
+            w.startups.ids,
+            registry.config("content", settings),
+        ),
+        fitted("als", w.interactions, settings),
+        fitted("als_reverse", w.interactions, settings),
+        fitted("item_neighbours", w.interactions, settings),
+        fitted("item_neighbours_reverse", w.interactions, settings),
     ]
-    return {b.name: b for b in fitted}
+    return {b.name: b for b in found}
 
 
 @pytest.fixture(scope="session")

@@ -9,13 +9,18 @@ from typing import Any
 
 import numpy as np
 
+from models.als import ALS
+from models.content import CONTENT_BASED
+from models.item_neighbours import ITEM_NEIGHBOURS
 from models.nouns.catalogue import ItemTable
 from models.nouns.entities import FACETS
 from models.nouns.id_map import IdMap
 from models.nouns.ranked_lists import REASONS
 from models.nouns.release import Release, StoredList
-from models.schema import Entity, Method, Source, Surface
+from models.popularity import POPULAR
+from models.schema import Entity, Method, Surface
 from models.settings import Secret, Settings
+from models.two_tower import TWO_TOWER
 from serving.http.answer_ids import AnswerIds
 from serving.http.present import body
 from serving.http.query import Query
@@ -70,9 +75,9 @@ LISTING = StoredList(
     score=np.array([0.87004, 0.5, 0.0], np.float32),
     source=np.array(
         [
-            Source.ALS.bit | Source.TWO_TOWER.bit | Source.ITEM_NEIGHBOURS.bit,
-            Source.CONTENT_BASED.bit,
-            Source.POPULAR.bit,
+            ALS.bit | TWO_TOWER.bit | ITEM_NEIGHBOURS.bit,
+            CONTENT_BASED.bit,
+            POPULAR.bit,
         ],
         np.uint8,
     ),

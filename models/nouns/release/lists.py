@@ -1,26 +1,30 @@
 """The bytes of lists in Redis.
 
-One list (format 1, little endian): header (12 bytes), then n items uint32, n scores uint16 (score * 65535),
-n source bits uint8, n reason bits uint8: 8 bytes a place.
+One list (little endian): header (12 bytes), then n items uint32, n scores uint16 (score * 65535), n source bits, n
+reason bits. In format 1 bits are uint8, 8 bytes a place; in format 2 uint16, 10 bytes a place. A list is written in
+format 2 only where one of its own bits is beyond the eighth: what other lists hold must not change its bytes.
 """
 
 from __future__ import annotations
 
 import struct
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from models.errors import ReleaseIncomplete
+from models.nouns.candidates import MASK
 from models.nouns.entities import FACETS
 from models.nouns.id_map import pack_ids, unpack_ids
 from models.nouns.ranked_lists import RankedLists
 from models.schema import Method
 
-LIST_FORMAT = 1
+LIST_FORMAT, WIDE_FORMAT = 1, 2
 _HEADER = struct.Struct("<BBBBIHH")  # format, method, route, reranked, interaction count, places, part
-_PLACE_BYTES = 8
+#: By format what the bits of a place are; as many bytes as its number.
+_BITS: Mapping[int, np.dtype[Any]] = {LIST_FORMAT: np.dtype("<u1"), WIDE_FORMAT: np.dtype("<u2")}
 _LIVE = struct.Struct("<BBq")  # format, known, made at (microseconds); the list follows, unless there is none
 _TRENDING = struct.Struct("<BHq")  # format, places, made at (microseconds); n x 16 id bytes and n scores uint16 follow
 
@@ -44,7 +48,7 @@ class StoredList:
         """Whether nothing of it comes from the owner: popular, not reranked, and no reason is a facet that they met.
 
         A popular list of somebody who had not opted out may be personal: it fills up what no model could answer."""
-        facets = np.uint8((1 << len(FACETS)) - 1)
+        facets = MASK((1 << len(FACETS)) - 1)
         return self.method is Method.POPULAR and not self.reranked and not (self.reason & facets).any()
 
 
@@ -52,7 +56,8 @@ def encode_lists(lists: RankedLists) -> list[bytes]:
     """One value a list, in the order of `lists`."""
     item = lists.item.astype("<u4").tobytes()
     score = np.rint(np.clip(lists.score, 0, 1) * 65535).astype("<u2").tobytes()
-    source, reason = lists.source.tobytes(), lists.reason.tobytes()
+    formats = _formats(lists)
+    masks = {f: [m.astype(_BITS[f]).tobytes() for m in (lists.source, lists.reason)] for f in set(formats)}
     bounds = lists.indptr.tolist()
     heads = zip(
         lists.method.tolist(),
@@ -65,22 +70,28 @@ def encode_lists(lists: RankedLists) -> list[bytes]:
         strict=True,
     )
     return [
-        _HEADER.pack(LIST_FORMAT, m, r, k, c, b - a, part)
+        _HEADER.pack(f, m, r, k, c, b - a, part)
         + item[4 * a : 4 * b]
         + score[2 * a : 2 * b]
-        + source[a:b]
-        + reason[a:b]
-        for m, r, k, c, part, a, b in heads
+        + masks[f][0][f * a : f * b]
+        + masks[f][1][f * a : f * b]
+        for f, (m, r, k, c, part, a, b) in zip(formats, heads, strict=True)
     ]
+
+
+def _formats(lists: RankedLists) -> list[int]:
+    """Of each list the narrowest format that holds its bits."""
+    wide = np.concatenate([[0], np.cumsum((lists.source | lists.reason) > 255)])[lists.indptr]
+    return np.where(np.diff(wide) > 0, WIDE_FORMAT, LIST_FORMAT).tolist()
 
 
 def decode_list(value: bytes) -> StoredList:
     """The inverse for one list. Raises ReleaseIncomplete on another format or a wrong length."""
-    method, route, reranked, count, n, part = _opened(_HEADER, value, "stored", "; publish again")
-    if len(value) != _HEADER.size + n * _PLACE_BYTES:
-        raise ReleaseIncomplete(
-            f"a stored list of {n} places must have {_HEADER.size + n * _PLACE_BYTES} bytes, got {len(value)}"
-        )
+    method, route, reranked, count, n, part = _opened(_HEADER, value, "stored", "; publish again", tuple(_BITS))
+    kind = _BITS[value[0]]
+    size = _HEADER.size + n * (6 + 2 * kind.itemsize)
+    if len(value) != size:
+        raise ReleaseIncomplete(f"a stored list of {n} places must have {size} bytes, got {len(value)}")
     at, methods = _HEADER.size, tuple(Method)
     if max(method, route) >= len(methods):
         raise ReleaseIncomplete(f"a stored list must name methods below {len(methods)}, got {method} and {route}")
@@ -92,17 +103,18 @@ def decode_list(value: bytes) -> StoredList:
         part,
         np.frombuffer(value, "<u4", n, at),
         np.frombuffer(value, "<u2", n, at + 4 * n) / np.float32(65535),
-        np.frombuffer(value, np.uint8, n, at + 6 * n),
-        np.frombuffer(value, np.uint8, n, at + 7 * n),
+        np.frombuffer(value, kind, n, at + 6 * n).astype(MASK),
+        np.frombuffer(value, kind, n, at + (6 + kind.itemsize) * n).astype(MASK),
     )
 
 
-def _opened(header: struct.Struct, stored: bytes, what: str, hint: str = "") -> tuple[Any, ...]:
+def _opened(
+    header: struct.Struct, stored: bytes, what: str, hint: str = "", formats: tuple[int, ...] = (LIST_FORMAT,)
+) -> tuple[Any, ...]:
     """The fields of a header behind the format. Raises ReleaseIncomplete on another format."""
-    if len(stored) < header.size or stored[0] != LIST_FORMAT:
-        raise ReleaseIncomplete(
-            f"expected a {what} list of format {LIST_FORMAT}, got {stored[:1].hex() or 'nothing'}{hint}"
-        )
+    if len(stored) < header.size or stored[0] not in formats:
+        known = " or ".join(map(str, formats))
+        raise ReleaseIncomplete(f"expected a {what} list of format {known}, got {stored[:1].hex() or 'nothing'}{hint}")
     return header.unpack_from(stored)[1:]
 
 

@@ -7,12 +7,12 @@ from dataclasses import replace
 
 import numpy as np
 
+from models import registry
 from models.nouns.bundle import Bundle
 from models.nouns.catalogue import CATALOGUE
 from models.nouns.entities import FACETS, UNKNOWN_TIME
 from models.nouns.id_map import IdMap
-from models.training.towers.forget import forget
-from models.training.towers.two_tower import NAME as TWO_TOWER
+from models.spec import function
 from pipelines.artifacts import BUNDLES, HOLDOUTS, Artifacts
 from pipelines.data.erasure.person import Person
 
@@ -45,8 +45,8 @@ def without(bundle: Bundle, person: Person) -> Bundle | None:
         if name != "startup":  # where there are both, the rows are people's
             arrays |= _cut(arrays, maps[name], row, square=len(maps) == 1)
         maps[name] = maps[name].without(row)
-        if bundle.name == TWO_TOWER:
-            files = {file: forget(body, name, row) for file, body in files.items()}
+        if hook := _forgetting(bundle.name):
+            files = {file: function(hook)(body, name, row) for file, body in files.items()}
     if "user" in rows and "startup_founder" in arrays:
         founder = arrays["startup_founder"]
         arrays["startup_founder"] = np.where(founder == rows["user"], -1, founder).astype(founder.dtype)
@@ -54,6 +54,11 @@ def without(bundle: Bundle, person: Person) -> Bundle | None:
     if bundle.name == CATALOGUE:
         config["labels"] = _labels(bundle, arrays)
     return replace(bundle, config=config, arrays=arrays, maps=maps, files=files, version="")
+
+
+def _forgetting(name: str) -> str:
+    """The hook of the model of a bundle that forgets a row in its files; empty for models that no longer are."""
+    return next((spec.forget for spec in registry.MODELS if spec.bundle == name), "")
 
 
 def _blanked(arrays: Mapping[str, np.ndarray], side: str, ids: IdMap, row: int) -> dict[str, np.ndarray]:

@@ -7,11 +7,13 @@ import urllib.error
 import urllib.request
 from typing import Any
 
+from models import ensemble, registry
 from models.nouns.bundle import Bundle
-from models.recipe import REQUIRED
 from models.recipe.needed import unserved
+from models.routing import models_of
+from models.schema import Method, Surface
+from models.spec import Stage
 from pipelines.judging.doctor.diagnosis import Diagnosis, Patient, answered, unknown
-from pipelines.learning.train import BASE_BUNDLES, SELDOM
 from pipelines.local.reader_process import reader_address
 
 _REBUILD = (
@@ -34,7 +36,9 @@ def missing_bundles(patient: Patient) -> Diagnosis:
         return answered("P03", title, True, "no release is stored: nothing was ever built", _REBUILD, {"release": None})
     bad = {name: str(found) for name, found in patient.bundles.items() if not isinstance(found, Bundle)}
     left_out = [
-        n for n in BASE_BUNDLES if n not in patient.bundles and n not in SELDOM and not unserved(n, patient.settings)
+        spec.bundle
+        for spec in registry.staged(Stage.BASE)
+        if spec.bundle not in patient.bundles and not spec.optional and not unserved(spec.bundle, patient.settings)
     ]
     figures = {
         "release": patient.release.id,
@@ -57,15 +61,15 @@ def ensemble_halves(patient: Patient) -> Diagnosis:
         return answered("P04", title, False, "ENABLE_ENSEMBLE is off: hot people get ALS", _HALF, {"enabled": False})
     if patient.release is None:
         return unknown("P04", title, "no release is stored", _HALF)
-    switched = {"als_v1": settings.enable_als, "two_tower_v1": settings.enable_two_tower}
-    halves = {name: _half(patient, name, on) for name, on in switched.items()}
+    models = models_of(Method.ENSEMBLE, Surface.STARTUPS_FOR_DEVELOPER)
+    halves = {spec.bundle: _half(patient, spec.bundle, not spec.off(settings)) for spec in models if spec.source}
     missing = {name: why for name, why in halves.items() if why}
     says = (
         "both halves open" if not missing else "; ".join(f"{name} is missing: {why}" for name, why in missing.items())
     )
     figures = {
         "halves": {name: why or "opens" for name, why in halves.items()},
-        "chosen_blend": patient.opened("ensemble_v1") is not None,
+        "chosen_blend": patient.opened(ensemble.SPEC.bundle) is not None,
     }
     return answered("P04", title, bool(missing), says, _HALF, figures)
 
@@ -81,7 +85,7 @@ def reader_opens(patient: Patient) -> Diagnosis:
     if told is None:
         return unknown("P09", title, f"no reader answers at {reader_address(patient.settings)}", cure)
     troubles = told.get("troubles") or {}
-    needed = [n for n in REQUIRED if patient.release is not None and patient.opened(n) is None]
+    needed = [n for n in registry.required() if patient.release is not None and patient.opened(n) is None]
     figures = {
         "status": told.get("status"),
         "troubles": troubles,

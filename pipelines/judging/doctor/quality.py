@@ -8,10 +8,13 @@ from typing import Any
 
 import numpy as np
 
+from models import als, learned_ranker, mlp_ranker
+from models.als import ALS, ALS_REVERSE
 from models.nouns.catalogue import CATALOGUE, entities_of
 from models.nouns.release import Release
 from models.nouns.release.files import release_lists
-from models.schema import Entity, Source, Surface
+from models.schema import Entity, Surface
+from models.two_tower import TWO_TOWER
 from pipelines.judging.contenders import POPULAR
 from pipelines.judging.doctor.diagnosis import Diagnosis, Patient, answered, unknown
 from pipelines.judging.figures import SERVED
@@ -68,7 +71,7 @@ def ensemble_below(patient: Patient) -> Diagnosis:
 def founder_lists(patient: Patient) -> Diagnosis:
     """P06."""
     title = "Poor lists for founders"
-    catalogue, reverse = patient.opened(CATALOGUE), patient.opened("als_reverse_v1")
+    catalogue, reverse = patient.opened(CATALOGUE), patient.opened(als.REVERSE.bundle)
     if catalogue is None or not patient.snapshot:
         return unknown("P06", title, "there is no release to look at", _FOUNDERS)
     met = entities_of(catalogue)[Entity.STARTUP].count
@@ -103,7 +106,7 @@ def founder_lists(patient: Patient) -> Diagnosis:
 def weak_ranker(patient: Patient) -> Diagnosis:
     """P08."""
     title = "A weak ranker"
-    network, learned = patient.opened("ranker_v1"), patient.opened("learned_ranker_v1")
+    network, learned = patient.opened(mlp_ranker.SPEC.bundle), patient.opened(learned_ranker.SPEC.bundle)
     if patient.release is None:
         return unknown("P08", title, "there is no release to look at", _RANKER)
     serving = {s: (told.get("choice") or {}).get("serves") for s, told in patient.surfaces.items() if told["models"]}
@@ -153,10 +156,10 @@ def _overlap(patient: Patient, release: Release | None, surface: str) -> float |
     """Of the places of everybody's list that one of the two proposed, the share that both did."""
     if release is None or surface not in release.lists:
         return None
-    als = Source.ALS if Surface(surface).owner is Entity.USER else Source.ALS_REVERSE
+    als = ALS if Surface(surface).owner is Entity.USER else ALS_REVERSE
     either = both = 0
     for part in release_lists(patient.artifacts.directory(release.id), release, Surface(surface)):
-        one, other = part.source & als.bit > 0, part.source & Source.TWO_TOWER.bit > 0
+        one, other = part.source & als.bit > 0, part.source & TWO_TOWER.bit > 0
         either, both = either + int((one | other).sum()), both + int((one & other).sum())
     return round(both / either, 4) if either else None
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from models import als
 from models.nouns.bundle import Bundle
 from models.nouns.catalogue import CATALOGUE, entities_of
 from models.schema import Entity
@@ -42,13 +43,13 @@ def sparse_matrix(patient: Patient) -> Diagnosis:
         return unknown("P02", title, "there is no release whose people could be counted", _SPARSE)
     counts = entities_of(catalogue)[Entity.USER].count
     past_cold = float((counts >= patient.settings.cold_start_threshold).mean()) if len(counts) else 0.0
-    wanted = [name for name in ("als_v1", "als_reverse_v1") if patient.settings.enable_als]
+    wanted = [spec.bundle for spec in (als.SPEC, als.REVERSE) if not spec.off(patient.settings)]
     left_out = [name for name in wanted if name not in release.bundles]
     figures = {
         "users": len(counts),
         "events_a_user_median": float(np.median(counts)) if len(counts) else 0.0,
         "past_cold_start": round(past_cold, 4),
-        "density": _density(patient.opened("als_v1")),
+        "density": _density(patient.opened(als.SPEC.bundle)),
         "left_out": left_out,
     }
     few = past_cold < _PAST_COLD

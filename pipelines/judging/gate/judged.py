@@ -12,22 +12,22 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy import sparse
 
+from models import registry
+from models.learned_ranker.scorer import ACTIVITY, LEARNED
+from models.mlp_ranker.fit import RANKER
 from models.nouns.bundle import Bundle
 from models.nouns.catalogue import CATALOGUE
 from models.nouns.id_map import IdMap
 from models.nouns.release import Release
 from models.recipe import Recipe, open_recipe
-from models.recipe.sources import ACTIVITY
 from models.schema import Entity, Surface
-from models.scorers.learned import LEARNED
 from models.settings import Settings
-from models.training.ranker import RANKER
 from pipelines.artifacts import HOLDOUTS
 from pipelines.judging.gate.kept import KEPT
 from pipelines.learning.second_stage import SecondStage
 from pipelines.runs.run import Run, microseconds, parse_instant, slug_of
 
-_POPULARITY = "popularity_v1"
+_POPULARITY = registry.named("popularity").bundle
 
 
 @dataclass(frozen=True, eq=False)

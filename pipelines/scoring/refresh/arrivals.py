@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
+from models.data.profile_text import text_of
 from models.nouns.entities import FACETS, UNKNOWN_TIME, Entities
 from models.nouns.id_map import NIL
 from models.nouns.words import folded, most_frequent_spellings
 from models.schema import Entity, Role
-from models.scorers.content import text_of
 from models.settings import Settings
 from pipelines.postgres import engine, rows
 from pipelines.runs.run import microseconds

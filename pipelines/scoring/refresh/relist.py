@@ -7,12 +7,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from models.content import CONTENT_BASED
 from models.nouns.bundle import Bundle
 from models.nouns.interactions import Interactions
 from models.nouns.ranked_lists import RankedLists
 from models.recipe import Recipe
 from models.recommend import CHUNK
-from models.schema import Entity, Source
+from models.schema import Entity
 from pipelines.scoring.accelerate import accelerated
 from pipelines.scoring.shards import score_arms
 
@@ -51,7 +52,7 @@ def lists_again(recipe: Recipe, bundles: Mapping[str, Bundle], again: Again, rea
 
 def _close_to_newcomers(recipe: Recipe, rows: np.ndarray, again: Again, reach: int) -> np.ndarray:
     """Those of `rows` for whom somebody new is among the best by content."""
-    content = recipe.scorers.get(Source.CONTENT_BASED)
+    content = recipe.scorers.get(CONTENT_BASED)
     rows = rows[~recipe.owners.opted_out[rows]]
     if content is None or not len(rows):
         return rows[:0]

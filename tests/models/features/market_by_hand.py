@@ -7,13 +7,13 @@ from dataclasses import replace
 import numpy as np
 from scipy import sparse
 
+from models.data.training_data import Standing
 from models.features.clock import EventClock
 from models.nouns.entities import FACETS, UNKNOWN_TIME, Entities
 from models.nouns.id_map import IdMap
 from models.nouns.interactions import DAY_US, Interactions
 from models.nouns.owners import Owners
 from models.schema import Entity, InteractionKind
-from models.training.activity import Standing
 
 NOW = 100 * DAY_US
 #: Its hands move evenly: day 10 has the age 0.9, day 98 the age 0.02.

@@ -7,16 +7,15 @@ import math
 import numpy as np
 import pytest
 
+from models.activity.fit import fit_activity
 from models.features.affinity import FacetAffinity, affinities
-from models.settings import Settings
-from models.training.activity import fit_activity
 from tests.models.features.market_by_hand import interactions, owners, people, standing, startups
 
 EVERYBODY = np.arange(4)
 
 
 def facets(forward: bool) -> dict[str, FacetAffinity]:
-    activity, sides = fit_activity(standing(), [], Settings()), (people(), startups())
+    activity, sides = fit_activity(standing(), []), (people(), startups())
     mine, theirs = sides if forward else sides[::-1]
     return {facet.name: facet for facet in affinities(activity, mine, theirs, EVERYBODY)}
 
@@ -81,7 +80,7 @@ def test_a_stranger_leans_to_nothing() -> None:
 
 def test_a_value_that_came_since_the_bundle_is_blank() -> None:
     """The bundle's values count; entities that state others are numbered into them."""
-    activity = fit_activity(standing(), [], Settings())
+    activity = fit_activity(standing(), [])
     other = startups(category=("games", "zeppelins", "bio", ""))
 
     facet = next(affinities(activity, people(), other, EVERYBODY))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -12,6 +11,9 @@ from hypothesis import strategies as st
 from scipy import sparse
 from werkzeug.datastructures import MultiDict
 
+from models.content import ContentConfig
+from models.content.fit import fit_content
+from models.data.profile_text import text_of, token_lists
 from models.features.places import Places
 from models.features.regions import AFFINITIES, coded, codes_in
 from models.nouns.catalogue import decode_items, encode_items
@@ -19,9 +21,7 @@ from models.nouns.entities import FACETS
 from models.nouns.owners import Owners
 from models.nouns.words import folded
 from models.schema import Entity, Role
-from models.scorers.content import embed, text_of
-from models.settings import Settings
-from models.training.content import fit_content, token_lists
+from models.scoring.factors import embed
 from pipelines.data.snapshot import Snapshot
 from pipelines.scoring.refresh.arrivals import _arrival, extended
 from serving.http.query import read_query
@@ -138,7 +138,8 @@ def test_words_make_the_same_vector_in_a_build_and_live() -> None:
         taken.interactions(),
         taken.user_ids,
         taken.startup_ids,
-        replace(Settings(), content_dimensions=8, content_min_profiles=1),
+        ContentConfig(dimensions=8),
+        least_profiles=1,
     )
     for name, mine in (("user", people), ("startup", startups)):
         vectors, known = embed(

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from models.data.profile_text import text_of
 from models.features.places import Places
 from models.features.regions import coded, codes_in, there, within
 from models.schema import Entity
-from models.scorers.content import text_of
 from tests.models.features.market_by_hand import PLACES, entities, interactions, later, owners, people, startups
 
 

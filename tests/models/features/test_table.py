@@ -8,14 +8,16 @@ import numpy as np
 import pytest
 from scipy import sparse
 
+from models.als import ALS
+from models.content import CONTENT_BASED
 from models.errors import BundleCorrupt, BundleNotFound
 from models.features.table import FADING, faded, table
 from models.nouns.candidates import Candidates
 from models.nouns.owners import Owners
 from models.recipe import Recipe, open_recipe
 from models.recommend import learned_table, wide_candidates
-from models.schema import Source, Surface
-from models.scorers.blending import log_rank
+from models.schema import Surface
+from models.scoring.scale import log_rank
 from tests.planted.bundles import SMALL, learned_bundles, planted_bundles
 from tests.planted.world import world
 
@@ -106,9 +108,9 @@ def test_columns_say_what_their_names_say() -> None:
     found, demand = columns(FORWARD), recipe.evidence.demand[candidates.item]
 
     assert found["demand"] == pytest.approx(np.log(demand + 1e-4))
-    assert np.array_equal(found["score_als"], np.nan_to_num(candidates.scores[Source.ALS]))
+    assert np.array_equal(found["score_als"], np.nan_to_num(candidates.scores[ALS]))
     assert found["owner_events"] == pytest.approx(np.log1p(owners.count)[candidates.owner])
-    both = np.nan_to_num(candidates.scores[Source.CONTENT_BASED] * demand)
+    both = np.nan_to_num(candidates.scores[CONTENT_BASED] * demand)
     assert np.array_equal(found["score_content_based_demand"], both)
     assert found["proposed_by"].max() >= 3 and found["proposed_by"].min() >= 1
     met = (owners.history > 0)[candidates.owner[0]].indices

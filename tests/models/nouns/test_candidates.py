@@ -6,8 +6,10 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from models.als import ALS
+from models.content import CONTENT_BASED
 from models.nouns.candidates import Candidates, Proposal, indptr_of
-from models.schema import Source
+from models.two_tower import TWO_TOWER
 
 Lists = list[dict[int, float]]
 
@@ -27,7 +29,7 @@ def rows_of(items: int) -> st.SearchStrategy[Lists]:
 @given(als=rows_of(9), content=rows_of(2**31 - 1))
 def test_union_by_the_obvious_loop(als: Lists, content: Lists) -> None:
     """Item numbers up to the largest there can be take the way without room for positions in the sort."""
-    sources = {Source.ALS: als, Source.CONTENT_BASED: content}
+    sources = {ALS: als, CONTENT_BASED: content}
     union = Candidates.union(3, {s: proposal(lists) for s, lists in sources.items()})
     for i in range(3):
         places = slice(union.indptr[i], union.indptr[i + 1])
@@ -45,18 +47,18 @@ def test_many_owners_with_huge_items() -> None:
     n = 40_000
     item = np.full(n, 2**31 - 1, np.int32)
     same = Proposal(indptr_of(np.ones(n)), item, np.ones(n, np.float32))
-    union = Candidates.union(n, {Source.ALS: same, Source.TWO_TOWER: same})
-    assert len(union.item) == n and (union.proposed == Source.ALS.bit | Source.TWO_TOWER.bit).all()
+    union = Candidates.union(n, {ALS: same, TWO_TOWER: same})
+    assert len(union.item) == n and (union.proposed == ALS.bit | TWO_TOWER.bit).all()
     assert np.array_equal(union.owner, np.arange(n))
 
 
 def test_where_keeps_rows_apart() -> None:
-    union = Candidates.union(3, {Source.ALS: proposal([{1: 0.5, 4: 0.25}, {}, {1: 1.0}])})
+    union = Candidates.union(3, {ALS: proposal([{1: 0.5, 4: 0.25}, {}, {1: 1.0}])})
     kept = union.where(union.item == 1)
     assert kept.indptr.tolist() == [0, 1, 1, 2] and kept.owner.tolist() == [0, 2]
-    assert kept.scores[Source.ALS].tolist() == [0.5, 1.0]
+    assert kept.scores[ALS].tolist() == [0.5, 1.0]
 
 
 def test_nobody_proposes() -> None:
-    assert len(Candidates.union(2, {Source.ALS: Proposal.empty(2)}).item) == 0
+    assert len(Candidates.union(2, {ALS: Proposal.empty(2)}).item) == 0
     assert len(Candidates.union(0, {})) == 0

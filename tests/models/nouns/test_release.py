@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import pytest
@@ -66,6 +68,57 @@ def test_format_1_as_it_was_written_then_is_still_read() -> None:
 
     assert encode_lists(lists_of([7], seed=5)) == [value]
     assert decode_list(value).item.tolist() == lists_of([7], seed=5).item.tolist()
+
+
+def wide(lists: RankedLists, which: list[int]) -> RankedLists:
+    """The same with a ninth source at the last place of these lists, and a tenth reason at their first."""
+    source, reason = lists.source.astype(np.uint16), lists.reason.astype(np.uint16)
+    for i in which:
+        row = lists.row(i)
+        source[row.stop - 1], reason[row.start] = 1 << 8, 1 << 9
+    return replace(lists, source=source, reason=reason)
+
+
+def test_format_2_as_it_was_written_then_is_still_read() -> None:
+    value, lists = bytes.fromhex(GOLDEN.with_name("ranked_list_2.hex").read_text()), wide(lists_of([7], seed=5), [0])
+
+    assert encode_lists(lists) == [value] and value[0] == 2
+    found = decode_list(value)
+    assert (found.source.tolist(), found.reason.tolist()) == (lists.source.tolist(), lists.reason.tolist())
+
+
+def test_only_a_list_with_a_ninth_source_is_written_wide() -> None:
+    lists = lists_of([3, 2, 4])
+    plain, mixed = encode_lists(lists), encode_lists(wide(lists, [1]))
+
+    assert (mixed[0], mixed[2]) == (plain[0], plain[2])
+    assert [value[0] for value in mixed] == [1, 2, 1] and len(mixed[1]) == len(plain[1]) + 2 * 2
+    assert decode_list(mixed[1]).source.tolist()[-1] == 256
+
+
+@given(st.lists(st.integers(0, 9), min_size=1, max_size=8), st.sets(st.integers(0, 7)), st.data())
+def test_bounds_of_shards_change_no_list(lengths: list[int], which: set[int], data: st.DataObject) -> None:
+    """In one file or in several, stored and opened again: the same bytes, list by list."""
+    lists = wide(lists_of(lengths), [i for i in which if i < len(lengths) and lengths[i]])
+    cuts = sorted(data.draw(st.sets(st.integers(0, len(lengths)))) | {0, len(lengths)})
+    shards = [lists.take(np.arange(a, b)) for a, b in itertools.pairwise(cuts)]
+
+    with TemporaryDirectory() as folder:
+        again = []
+        for i, shard in enumerate(shards):
+            shard.save(Path(folder, f"{i}.npz"))
+            again += encode_lists(RankedLists.open(Path(folder, f"{i}.npz")))
+    assert again == encode_lists(lists)
+
+
+def test_a_file_without_a_ninth_source_has_the_bytes_of_before(tmp_path: Path) -> None:
+    lists = lists_of([3, 0, 5])
+    lists.save(tmp_path / "narrow.npz")
+    wide(lists, []).save(tmp_path / "wide.npz")
+
+    assert (tmp_path / "narrow.npz").read_bytes() == (tmp_path / "wide.npz").read_bytes()
+    assert np.load(tmp_path / "wide.npz")["source"].dtype == np.uint8
+    assert RankedLists.open(tmp_path / "wide.npz").source.dtype == np.uint16
 
 
 def test_ranked_lists_files_repeat_byte_for_byte_and_come_back(tmp_path: Path) -> None:

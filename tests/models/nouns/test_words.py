@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from models.data.profile_text import text_of, tokens_of
 from models.nouns.words import folded, most_frequent_spellings, places, spelled, values, words
 from models.schema import Role
-from models.scorers.content import text_of, tokens_of
 
 SPELLINGS = (
     "fintech",

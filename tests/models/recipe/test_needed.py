@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from models import registry
 from models.nouns.bundle import Bundle
-from models.recipe import REQUIRED, Recipe, open_recipe
+from models.recipe import Recipe, open_recipe
 from models.recipe.needed import unserved
 from models.schema import Surface
 from models.settings import Settings
@@ -48,7 +49,7 @@ def bundles(settings: Settings) -> dict[str, Bundle]:
 
 def told(recipe: Recipe) -> tuple[object, ...]:
     """What of a recipe depends on bundles: who speaks, and who ranks."""
-    return type(recipe.ranker), sorted(recipe.scorers), sorted(recipe.folds)
+    return type(recipe.ranker), sorted(map(str, recipe.scorers)), sorted(map(str, recipe.folds))
 
 
 @pytest.mark.parametrize("switches", SWITCHES, ids=str)
@@ -56,11 +57,13 @@ def test_nothing_that_is_left_out_is_missed(switches: dict[str, Any]) -> None:
     settings = replace(SMALL, **switches)
     everything = bundles(settings)
     taught = {name: b for name, b in everything.items() if not unserved(name, settings)}
-    assert set(REQUIRED) <= set(taught)
+    assert set(registry.required()) <= set(taught)
     for surface in Surface:
         whole = open_recipe(surface, everything, settings)
         assert told(open_recipe(surface, taught, settings)) == told(whole)
-        for name in set(taught) - set(REQUIRED) - {"ranker_v1", "activity_v1"}:  # the network waits behind the learned
+        for name in (
+            set(taught) - set(registry.required()) - {"ranker_v1", "activity_v1"}
+        ):  # the network waits behind the learned
             if any(
                 told(open_recipe(s, {n: b for n, b in taught.items() if n != name}, settings))
                 != told(open_recipe(s, taught, settings))

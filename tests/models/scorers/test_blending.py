@@ -9,9 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from models import registry
+from models.ensemble.scorer import Blend, als_weight
 from models.nouns.bundle import Bundle
 from models.nouns.candidates import indptr_of
-from models.scorers.blending import Blend, als_weight, min_max, ranks
+from models.scoring.scale import min_max, ranks
 from models.settings import Settings
 
 NAN = np.nan
@@ -21,7 +23,7 @@ def blended(
     settings: Settings, als: list[float], tower: list[float], count: int = 25, learned: Bundle | None = None
 ) -> list[float]:
     n = len(als)
-    found = Blend(settings, learned)(
+    found = Blend(registry.config("ensemble", settings), learned)(
         np.array(als, np.float32),
         np.array(tower, np.float32),
         np.zeros(n, np.int32),
@@ -70,19 +72,21 @@ def test_weighted_blend_by_hand() -> None:
 )
 def test_profiles(profile: str, weight: float) -> None:
     """C11-C14."""
-    assert als_weight(Settings(blend_profile=profile), np.array([30])) == pytest.approx([weight])
+    assert als_weight(registry.config("ensemble", Settings(blend_profile=profile)), np.array([30])) == pytest.approx(
+        [weight]
+    )
 
 
 def test_weights_are_settings_and_need_not_add_up_to_one() -> None:
     """G06, G07, G10."""
     settings = Settings(ensemble_als_weight=0.9, ensemble_two_tower_weight=0.3)
 
-    assert als_weight(settings, np.array([30])) == pytest.approx([0.75])
+    assert als_weight(registry.config("ensemble", settings), np.array([30])) == pytest.approx([0.75])
 
 
 def test_dynamic_weight_falls_with_the_interaction_count() -> None:
     """C18."""
-    found = als_weight(Settings(blend="dynamic"), np.array([20, 49, 50, 99, 100]))
+    found = als_weight(registry.config("ensemble", Settings(blend="dynamic")), np.array([20, 49, 50, 99, 100]))
 
     assert found == pytest.approx([0.6, 0.6, 0.5, 0.5, 0.4])
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from models.scorers.content import embed, text_of, tokens_of
+from models.data.profile_text import text_of, tokens_of
+from models.scoring.factors import embed
 
 
 def test_a_startup_has_whole_values_and_words() -> None:

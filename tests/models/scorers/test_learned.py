@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from models.errors import BundleCorrupt
+from models.learned_ranker.scorer import EVENTS, EVERYBODY, KNOWN, LEARNED, STRANGERS, LearnedRanker
 from models.nouns.bundle import Bundle
 from models.schema import Surface
-from models.scorers.learned import EVENTS, EVERYBODY, KNOWN, LEARNED, STRANGERS, LearnedRanker
 
 #: 2 x the first column; and a tree: -1 up to 0.5 in the second column, 3 beyond.
 AVERAGE = {

@@ -7,12 +7,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from models import registry
 from models.features import DIVERSITY_FACETS, FEATURES
+from models.mlp_ranker.scorer import MlpRanker
 from models.nouns.bundle import Bundle
-from models.scorers.ranker import MlpRanker, RuleRanker, judged_again, place, spread_out
+from models.recommender.rerank import judged_again, place, spread_out
+from models.rules_ranker import RulesConfig
+from models.rules_ranker.scorer import RuleRanker
 from models.settings import Settings
 
-RULES = RuleRanker.of(Settings())
+RULES = RuleRanker.of(registry.config("rules", Settings()))
 Facets = dict[str, np.ndarray]
 
 
@@ -31,9 +35,7 @@ def test_rule_score_by_hand() -> None:
 
 def test_rule_weights_are_settings() -> None:
     """G11."""
-    only = RuleRanker.of(
-        Settings(rule_model_weight=0, rule_recency_weight=3, rule_popularity_weight=0, rule_diversity_weight=1)
-    )
+    only = RuleRanker.of(RulesConfig(model_weight=0, recency_weight=3, popularity_weight=0, diversity_weight=1))
 
     assert only.score(np.array([[1, 0.4, 1, 0.8]], np.float32)) == pytest.approx([0.5])
 

@@ -8,8 +8,8 @@ from scipy import sparse
 
 from models.nouns.entities import FACETS
 from models.nouns.ranked_lists import REASONS
-from models.scorers import reasons
-from models.scorers.reasons import favourites, reason_bits
+from models.recommender import reasons
+from models.recommender.reasons import favourites, reason_bits
 
 #: Codes of four items; blank is -1. Every other facet is blank throughout.
 CATEGORY = np.array([2, 1, 1, -1], np.int32)

@@ -10,23 +10,28 @@ import pytest
 import torch
 from scipy import sparse
 
+from models.als import ALS
+from models.content import CONTENT_BASED
+from models.data.profile_text import text_of
 from models.errors import BundleCorrupt
+from models.item_neighbours import ITEM_NEIGHBOURS
 from models.nouns.bundle import Bundle
 from models.nouns.owners import Owners
-from models.schema import Role, Source, Surface
-from models.scorers import Scorer, neighbours
-from models.scorers.content import ContentScorer, text_of
-from models.scorers.factors import FactorScorer
-from models.scorers.neighbours import NeighbourScorer
-from models.scorers.popularity import PopularScorer
-from models.scorers.tower import TowerScorer
-from models.training.towers import forward
-from models.training.towers import inputs as tower_inputs
-from models.training.towers.inputs import WORDS as WORDS_READ
-from models.training.towers.inputs import Pairs, inputs_of, words_of
+from models.popularity.scorer import PopularScorer
+from models.schema import Role, Surface
+from models.scoring import neighbours
+from models.scoring.factors import ContentScorer, FactorScorer
+from models.scoring.neighbours import NeighbourScorer
+from models.scoring.scorer import Scorer
+from models.two_tower import inputs as tower_inputs
+from models.two_tower import network
+from models.two_tower.inputs import WORDS as WORDS_READ
+from models.two_tower.inputs import Pairs, inputs_of, words_of
+from models.two_tower.scorer import TowerScorer
 from tests.contracts import ScorerContract, every_scorer, lists_of
 from tests.planted.bundles import SMALL as PLANTED
 from tests.planted.bundles import planted_bundles
+from tests.planted.data import plan_of
 from tests.planted.world import GROUPS, STARTUPS, WORDS, world
 
 SURFACE = Surface.STARTUPS_FOR_DEVELOPER
@@ -55,7 +60,7 @@ class TestFactors(ScorerContract):
         )
         items = w.startups.items_of(SURFACE)
         return FactorScorer(
-            Source.ALS,
+            ALS,
             (left * size).astype(np.float32),
             w.users.count > 2,
             right.T[items].astype(np.float32),
@@ -87,7 +92,7 @@ class TestContent(ScorerContract):
             [axis[[any(v.split(" ")[0] == word for v in group) for group in WORDS].index(True)] for word in words]
         )
         return ContentScorer(
-            Source.CONTENT_BASED,
+            CONTENT_BASED,
             axis[w.user_group],
             w.users.count > 0,
             axis[w.startup_group[items]],
@@ -158,13 +163,13 @@ class TestTower(ScorerContract):
         monkeypatch.setattr(tower_inputs, "WORDS", most)
         bundle = replace(bundle, config={**bundle.config, "words": most})
         w = world()
-        words = words_of(w.users, w.user_profiles, w.startup_profiles, PLANTED)
-        inputs = inputs_of(w.interactions, Pairs.of(w.interactions, PLANTED), words)
+        words = words_of(w.users, w.user_profiles, w.startup_profiles, plan_of(PLANTED).terms)
+        inputs = inputs_of(w.interactions, Pairs.of(w.interactions, PLANTED.two_tower_half_life_share), words)
         unmet = replace(inputs, user_id=0 * inputs.user_id, item_id=0 * inputs.item_id, history=0 * inputs.history)
-        towers = forward.towers_of(len(w.users), len(w.startups), inputs.terms, PLANTED.two_tower_dimensions)
+        towers = network.towers_of(len(w.users), len(w.startups), inputs.terms, PLANTED.two_tower_dimensions)
         file = io.BytesIO(bundle.files["two_tower_v1_best.pth"])
         towers.load_state_dict(torch.load(file, weights_only=True))
-        people, startups = forward.vectors(towers, forward.on_device(unmet, PLANTED))
+        people, startups = network.vectors(towers, network.on_device(unmet, PLANTED.device))
         for surface, profiles, expected in (
             (SURFACE, w.user_profiles, people),
             (Surface.DEVELOPERS_FOR_STARTUP, w.startup_profiles, startups),
@@ -192,7 +197,7 @@ class TestNeighbours(ScorerContract):
         similarity = (met.T @ met).tocsr()
         similarity.setdiag(0)
         similarity.eliminate_zeros()
-        return NeighbourScorer(similarity.astype(np.float32))
+        return NeighbourScorer(similarity.astype(np.float32), ITEM_NEIGHBOURS)
 
     @pytest.fixture
     def owners(self) -> Owners:
@@ -214,7 +219,7 @@ class TestNeighbours(ScorerContract):
         owner = Owners(
             np.array([0], np.int32), np.array([2], np.int32), np.array([False]), history, (history != 0).tocsr()
         )
-        assert lists_of(NeighbourScorer(similarity).propose(owner, 5)) == [[(2, 0.75)]]
+        assert lists_of(NeighbourScorer(similarity, ITEM_NEIGHBOURS).propose(owner, 5)) == [[(2, 0.75)]]
 
     def test_right_answers_come_first(self, scorer: Scorer, owners: Owners) -> None:
         """But for the startup nobody met, of which a neighbour model can know nothing."""
@@ -249,10 +254,10 @@ class TestPopular(ScorerContract):
 def test_vectors_of_the_known_must_be_finite() -> None:
     bad, good = np.array([[np.nan], [1]], np.float32), np.ones((2, 1), np.float32)
     known = np.array([False, True])
-    FactorScorer(Source.ALS, bad, known, bad, known)
+    FactorScorer(ALS, bad, known, bad, known)
     for left, right in ((bad, good), (good, bad)):
         with pytest.raises(BundleCorrupt, match="finite vectors for als"):
-            FactorScorer(Source.ALS, left, ~known, right, ~known)
+            FactorScorer(ALS, left, ~known, right, ~known)
 
 
 def test_no_scorer_escapes_the_contract() -> None:

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from scipy import sparse
 
 from models.nouns.candidates import Proposal
-from models.scorers.ranker import best_first
-from models.scorers.top_k import Float32Product, best_of, pair_scores, top_k
+from models.scoring.scale import best_first
+from models.scoring.top_k import Float32Product, best_of, pair_scores, top_k
 
 
 def naive(owners: np.ndarray, items: np.ndarray, barred: np.ndarray, k: int) -> list[list[tuple[int, float]]]:

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.errors import BundleCorrupt
-from models.scorers.trees import MOST_LEAVES, Trees
+from models.gbdt.trees import MOST_LEAVES, Trees
 
 
 @dataclass(frozen=True)

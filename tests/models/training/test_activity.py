@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from models.activity.fit import ENOUGH, MOST, NAME, fit_activity
+from models.data.training_data import Standing
 from models.nouns.interactions import DAY_US, Interactions
 from models.schema import Entity
-from models.settings import Settings
-from models.training.activity import ENOUGH, MOST, NAME, Standing, fit_activity
 from tests.models.features.market_by_hand import entities, interactions, people, standing
 
 PEOPLE, STARTUPS, NOW = 200, 400, 90
@@ -43,7 +43,7 @@ def at(day: float, of: Interactions) -> Standing:
 
 
 def fitted(of: Interactions, cuts: tuple[int, ...] = CUTS) -> dict[str, np.ndarray]:
-    bundle = fit_activity(at(NOW, of), [(at(day, of), (day + 20) * DAY_US) for day in cuts], Settings())
+    bundle = fit_activity(at(NOW, of), [(at(day, of), (day + 20) * DAY_US) for day in cuts])
     assert bundle.config["startup_demand"]["by"] == "trees over facts"
     return dict(bundle.arrays)
 
@@ -69,7 +69,7 @@ def test_demand_counts_partners() -> None:
 
 def test_little_to_learn_from_leaves_the_events_of_late() -> None:
     """Startup 2 was met by one of six events, the newest, 1/6 old: 2 ** (-10/6); nobody wants what nobody met."""
-    bundle = fit_activity(standing(), [], Settings())
+    bundle = fit_activity(standing(), [])
 
     assert bundle.name == NAME and bundle.config["startup_demand"] == {"by": "recent events", "pairs": 0}
     expected = [2**-10 + 2 ** (-50 / 6) + 2**-5, 2 ** (-40 / 6), 2 ** (-10 / 6), 0]
@@ -78,7 +78,7 @@ def test_little_to_learn_from_leaves_the_events_of_late() -> None:
 
 def test_a_few_new_pairs_are_not_enough() -> None:
     of = rhythm()
-    bundle = fit_activity(at(5, of), [(at(4.75, of), 5 * DAY_US)], Settings())
+    bundle = fit_activity(at(5, of), [(at(4.75, of), 5 * DAY_US)])
     told = bundle.config["startup_demand"]
     assert told["by"] == "recent events" and 0 < told["pairs"] < ENOUGH
 
@@ -91,7 +91,7 @@ def test_the_same_bytes_again() -> None:
 
 def test_what_is_stored_of_facets_by_hand() -> None:
     """Met by interest: games, games by person 0, games by person 1, bio by person 2; the dislike is no meeting."""
-    arrays = fit_activity(standing(), [], Settings()).arrays
+    arrays = fit_activity(standing(), []).arrays
 
     assert arrays["category_values"].tolist() == ["bio", "games"]
     assert arrays["category_share"].tolist() == [0.25, 0.75, 0.0]
@@ -101,7 +101,7 @@ def test_what_is_stored_of_facets_by_hand() -> None:
 
 
 def test_facts_stand_in_the_order_of_the_config() -> None:
-    bundle = fit_activity(standing(), [], Settings())
+    bundle = fit_activity(standing(), [])
     names, facts = bundle.config["facts"], bundle.arrays["startup_facts"]
 
     assert facts.shape == (4, len(names)) and bundle.arrays["user_facts"].shape == (4, len(names))
@@ -114,7 +114,7 @@ def test_an_empty_market_is_no_failure() -> None:
     empty = Standing(
         people(nothing), entities(Entity.STARTUP, nothing.transposed(), [0] * 4, [True] * 4), nothing, NOW * DAY_US
     )
-    arrays = fit_activity(empty, [], Settings()).arrays
+    arrays = fit_activity(empty, []).arrays
 
     assert arrays["startup_demand"].tolist() == [0.0] * 4
     assert all(np.isfinite(a).all() for a in arrays.values() if a.dtype.kind == "f")

@@ -7,13 +7,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from models import als, registry
+from models.als.fit import _confidences
 from models.errors import TooSparse, TrainingError
 from models.nouns.id_map import IdMap
 from models.nouns.interactions import DAY_US, Interactions
 from models.schema import Entity, InteractionKind
 from models.settings import Settings
-from models.training.als import _confidences, fit_als
-from tests.models.training.trainer_contract import SMALL, Fit, TrainerContract, first_choices, vectors
+from tests.models.model_contract import SMALL, Fit, ModelContract, first_choices, vectors
+from tests.planted.data import fitted
 from tests.planted.world import world
 
 LIKE, VIEW, DISLIKE = (k.code for k in (InteractionKind.LIKE, InteractionKind.VIEW, InteractionKind.DISLIKE))
@@ -29,10 +31,8 @@ def events(cells: list[tuple[int, int, int]], owners: int = 6, items: int = 6) -
     return Interactions(mine, theirs, owner.astype(np.int32), item.astype(np.int32), kind.astype(np.int8), at)
 
 
-class TestForward(TrainerContract):
-    @pytest.fixture
-    def fit(self) -> Fit:
-        return lambda interactions, settings: fit_als("als_v1", interactions, settings)
+class TestForward(ModelContract):
+    spec = als.SPEC
 
     def test_first_choices_lie_in_the_planted_group(self, fit: Fit) -> None:
         w, bundle = world(), fit(world().interactions, SMALL)
@@ -49,10 +49,8 @@ class TestForward(TrainerContract):
         assert bundle.maps["item"].ids.tolist() == w.startups.ids.ids[positive.any(0)].tolist()
 
 
-class TestReverse(TrainerContract):
-    @pytest.fixture
-    def fit(self) -> Fit:
-        return lambda interactions, settings: fit_als("als_reverse_v1", interactions.transposed(), settings)
+class TestReverse(ModelContract):
+    spec = als.REVERSE
 
     def test_owners_are_startups(self, fit: Fit) -> None:
         """R20: in this bundle `user` is the solver's word for a startup."""
@@ -71,7 +69,7 @@ def test_factors_solve_the_normal_equations() -> None:
     settings = replace(SMALL, als_factors=3, als_iterations=300, als_alpha=4.0, als_regularization=0.5)
     liked = [(u, i, LIKE) for u in range(6) for i in range(6) if (u + i) % 2 == 0]
     many = events([*liked, (0, 1, DISLIKE), (1, 3, VIEW)])
-    bundle = fit_als("als_v1", many, settings)
+    bundle = fitted("als", many, settings)
     x, y = (bundle.arrays[k].astype(np.float64) for k in ("user_factors", "item_factors"))
     confidence = 4.0 * many.csr().toarray()
     for u in range(6):
@@ -86,7 +84,7 @@ def test_a_dislike_pushes_below_what_was_never_met() -> None:
     settings = replace(SMALL, als_factors=1, als_alpha=40.0)
     score = {}
     for name, extra in (("absent", []), ("disliked", [(0, 1, DISLIKE)])):
-        bundle = fit_als("als_v1", events(liked + extra), settings)
+        bundle = fitted("als", events(liked + extra), settings)
         score[name] = bundle.arrays["user_factors"][0] @ bundle.arrays["item_factors"].T
     assert score["absent"][1] > 0.9 and score["disliked"][1] < score["absent"][1] - 0.2
 
@@ -94,24 +92,26 @@ def test_a_dislike_pushes_below_what_was_never_met() -> None:
 def test_no_cell_counts_less_than_never_having_met() -> None:
     faint = replace(SMALL, als_alpha=1.0, als_half_life_share=0.05, als_damping="log")
     cells = [(u, i, VIEW) for u in range(6) for i in range(4)] + [(0, 5, DISLIKE)]
-    matrix = _confidences(events(cells), faint)
+    matrix = _confidences(events(cells), registry.config("als", faint))
     assert np.abs(matrix.data).min() >= 1.0 and matrix[0, 5] == -1.0 and (matrix.data != 0).all()
-    assert _confidences(events(cells), replace(faint, als_alpha=40.0)).data.min() == -1.0
+    assert _confidences(events(cells), registry.config("als", replace(faint, als_alpha=40.0))).data.min() == -1.0
 
 
 def test_damping_and_half_life_shape_the_weights() -> None:
     twice = events([(0, 0, LIKE), (0, 0, LIKE), (1, 0, LIKE), (1, 1, LIKE)])
-    assert _confidences(twice, SMALL).toarray()[:2, 0].tolist() == [4.0, 2.0]
-    assert _confidences(twice, replace(SMALL, als_damping="binary")).toarray()[:2, 0].tolist() == [1.0, 1.0]
-    faded = _confidences(twice, replace(SMALL, als_half_life_share=0.5)).toarray()[:2, 0]
+    assert _confidences(twice, registry.config("als", SMALL)).toarray()[:2, 0].tolist() == [4.0, 2.0]
+    assert _confidences(twice, registry.config("als", replace(SMALL, als_damping="binary"))).toarray()[
+        :2, 0
+    ].tolist() == [1.0, 1.0]
+    faded = _confidences(twice, registry.config("als", replace(SMALL, als_half_life_share=0.5))).toarray()[:2, 0]
     halves = np.exp2(-np.array([3.0, 2.0, 1.0]) / 1.5)  # three days of data, so a half-life of one day and a half
     assert faded.tolist() == pytest.approx([2 * halves[0] + 2 * halves[1], 2 * halves[2]])
 
 
 def test_owners_with_few_interactions_can_be_left_out() -> None:
     cells = events([(u, i, LIKE) for u in range(3) for i in range(3)] + [(3, 0, LIKE)])
-    assert len(fit_als("als_v1", cells, SMALL).maps["user"]) == 4
-    assert len(fit_als("als_v1", cells, replace(SMALL, als_min_interactions=2)).maps["user"]) == 3
+    assert len(fitted("als", cells, SMALL).maps["user"]) == 4
+    assert len(fitted("als", cells, replace(SMALL, als_min_interactions=2)).maps["user"]) == 3
 
 
 @pytest.mark.parametrize(
@@ -124,20 +124,20 @@ def test_owners_with_few_interactions_can_be_left_out() -> None:
 )
 def test_too_little_is_refused_with_the_cure(cells: list[tuple[int, int, int]], words: str) -> None:
     with pytest.raises(TooSparse, match=words):
-        fit_als("als_v1", events(cells), SMALL)
+        fitted("als", events(cells), SMALL)
 
 
 def test_what_cannot_be_solved_is_refused() -> None:
     cells = events([(u, i, LIKE) for u in range(3) for i in range(3)])
     with pytest.raises(TrainingError, match=r"finite factors.*REGULARIZATION"):
-        fit_als("als_v1", cells, replace(SMALL, als_alpha=1e38))
+        fitted("als", cells, replace(SMALL, als_alpha=1e38))
     with pytest.raises(TrainingError, match="alpha must be above 0"):
-        fit_als("als_v1", cells, replace(SMALL, als_alpha=0.0))
+        fitted("als", cells, replace(SMALL, als_alpha=0.0))
 
 
 def test_little_data_leaves_a_note() -> None:
-    assert "C59" in fit_als("als_v1", events([(u, i, LIKE) for u in range(3) for i in range(3)]), SMALL).config["note"]
-    assert "note" not in fit_als("als_v1", world().interactions, SMALL).config
+    assert "C59" in fitted("als", events([(u, i, LIKE) for u in range(3) for i in range(3)]), SMALL).config["note"]
+    assert "note" not in fitted("als", world().interactions, SMALL).config
 
 
 def test_the_seeds_defaults() -> None:

@@ -7,26 +7,33 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from models import content, registry
+from models.content.fit import fit_content, unit
+from models.data.profile_text import idf, incidence, tokens_of, vocabulary
 from models.nouns.bundle import Bundle
 from models.nouns.interactions import Interactions
 from models.schema import InteractionKind
-from models.scorers.content import embed, tokens_of
+from models.scoring.factors import embed
 from models.settings import Settings
-from models.training.content import fit_content, idf, incidence, unit, vocabulary
-from tests.models.training.trainer_contract import SMALL, Fit, TrainerContract, first_choices
+from tests.models.model_contract import SMALL, Fit, ModelContract, first_choices
 from tests.planted.world import WORDS, world
 
 
 def fitted(interactions: Interactions, settings: Settings = SMALL, **changed: dict[str, list[str]]) -> Bundle:
     w = world()
     given = {"users": w.user_profiles, "startups": w.startup_profiles} | changed
-    return fit_content(given["users"], given["startups"], interactions, w.users.ids, w.startups.ids, settings)
+    return fit_content(
+        given["users"],
+        given["startups"],
+        interactions,
+        w.users.ids,
+        w.startups.ids,
+        registry.config("content", settings),
+    )
 
 
-class TestContent(TrainerContract):
-    @pytest.fixture
-    def fit(self) -> Fit:
-        return fitted
+class TestContent(ModelContract):
+    spec = content.SPEC
 
     def test_first_choices_lie_in_the_planted_group(self, fit: Fit) -> None:
         w, bundle = world(), fit(world().interactions, SMALL)
@@ -56,7 +63,7 @@ def test_vocabulary_is_bounded_and_ordered() -> None:
 
 def test_a_token_vector_holds_its_rarity() -> None:
     """With as many dimensions as words nothing is lost: the token vectors are orthogonal and as long as their idf."""
-    bundle = fitted(world().interactions, replace(SMALL, content_dimensions=500, content_min_profiles=1))
+    bundle = fitted(world().interactions, replace(SMALL, content_dimensions=500))
     tokens, vectors = bundle.arrays["tokens"], bundle.arrays["token_vectors"].astype(float)
     assert vectors.shape[1] == len(tokens) and list(tokens) == sorted(tokens)
     lists = [

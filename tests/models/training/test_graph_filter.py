@@ -8,20 +8,22 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-import models.training.graph_filter as graph_filter
+import models.graph_filter.fit as graph_filter
+from models import graph_filter as declared
+from models import registry
 from models.errors import TooSparse
 from models.nouns.bundle import Bundle
 from models.nouns.id_map import IdMap
 from models.nouns.interactions import Interactions
 from models.schema import InteractionKind
 from models.settings import Settings
-from models.training.graph_filter import fit_graph_filter
-from tests.models.training.trainer_contract import SMALL, Fit, TrainerContract
+from tests.models.model_contract import SMALL, ModelContract
+from tests.planted.data import fitted
 from tests.planted.world import world
 
 NAME = "graph_filter_v1"
-DENSE = replace(SMALL, graph_filter_min_pairs=0.0, graph_filter_neighbours=8)
-WHOLE = replace(DENSE, neighbours_half_life_share=0.0, graph_filter_neighbours=1000)
+DENSE = replace(SMALL, graph_filter_min_pairs=0.0)
+WHOLE = replace(DENSE, neighbours_half_life_share=0.0)
 
 
 def matrix_of(bundle: Bundle) -> np.ndarray:
@@ -68,16 +70,13 @@ def by_definition(liked: np.ndarray, settings: Settings) -> np.ndarray:
     return np.maximum(whole, 0)
 
 
-class TestGraphFilter(TrainerContract):
-    @pytest.fixture
-    def fit(self) -> Fit:
-        return lambda interactions, settings: fit_graph_filter(
-            NAME, interactions, replace(settings, graph_filter_min_pairs=0.0)
-        )
+class TestGraphFilter(ModelContract):
+    spec = declared.SPEC
+    settings = DENSE
 
     def test_the_nearest_lie_in_the_planted_group(self) -> None:
         w = world()
-        near = matrix_of(fit_graph_filter(NAME, w.interactions, DENSE))
+        near = matrix_of(fitted("graph_filter", w.interactions, DENSE))
         known = np.flatnonzero(near.any(1))
         assert (w.startup_group[near[known].argmax(1)] == w.startup_group[known]).mean() > 0.9
         assert not near[w.startup_part == 2].any(), "what nobody met has no neighbour"
@@ -90,13 +89,14 @@ def test_equals_the_definition_however_it_is_cut_up(
 ) -> None:
     monkeypatch.setattr(graph_filter, "CELLS", cells)
     settings = replace(WHOLE, graph_filter_sharpening=sharpening, graph_filter_exponent=exponent)
-    found = matrix_of(fit_graph_filter(NAME, events(random()), settings))
+    found = matrix_of(fitted("graph_filter", events(random()), settings))
     assert found == pytest.approx(by_definition(random().astype(float), settings), abs=1e-4)
 
 
 def test_the_largest_are_kept_and_lower_columns_win_ties() -> None:
-    whole = matrix_of(fit_graph_filter(NAME, events(random()), WHOLE))
-    few = matrix_of(fit_graph_filter(NAME, events(random()), replace(WHOLE, graph_filter_neighbours=5)))
+    whole = matrix_of(fitted("graph_filter", events(random()), WHOLE))
+    config = registry.config("graph_filter", WHOLE)
+    few = matrix_of(graph_filter.fit_graph_filter(NAME, events(random()), config, 0.0, keep=5))
     for full, kept in zip(whole, few, strict=True):
         best = np.lexsort((np.arange(len(full)), -full))[:5]
         assert sorted(np.flatnonzero(kept)) == sorted(best[full[best] > 0])
@@ -108,22 +108,22 @@ def test_the_largest_are_kept_and_lower_columns_win_ties() -> None:
 def test_what_was_met_long_ago_counts_less() -> None:
     liked, old = random(), np.zeros((60, 37), np.int64) + 86_400
     old[:, 7] = 0
-    plain = matrix_of(fit_graph_filter(NAME, events(liked), WHOLE))
-    faded = matrix_of(fit_graph_filter(NAME, events(liked, old), replace(WHOLE, neighbours_half_life_share=0.5)))
+    plain = matrix_of(fitted("graph_filter", events(liked), WHOLE))
+    faded = matrix_of(fitted("graph_filter", events(liked, old), replace(WHOLE, neighbours_half_life_share=0.5)))
     assert faded[:, 7] == pytest.approx(plain[:, 7] / 4) and faded[:, 8] == pytest.approx(plain[:, 8])
 
 
 def test_threads_make_no_difference(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(graph_filter, "CELLS", 150)
-    one, two = (fit_graph_filter(NAME, events(random()), replace(WHOLE, train_threads=n)) for n in (1, 3))
+    one, two = (fitted("graph_filter", events(random()), replace(WHOLE, train_threads=n)) for n in (1, 3))
     assert all((one.arrays[name] == two.arrays[name]).all() for name in one.arrays)
 
 
 def test_it_is_left_out_where_it_does_not_pay(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(TooSparse, match="MATCHBOOK_GRAPH_FILTER_MIN_PAIRS"):
-        fit_graph_filter(NAME, events(random()), replace(WHOLE, graph_filter_min_pairs=25.0))
+        fitted("graph_filter", events(random()), replace(WHOLE, graph_filter_min_pairs=25.0))
     with pytest.raises(TooSparse, match="on average, here 0"):
-        fit_graph_filter(NAME, events(np.zeros((3, 3), bool)), WHOLE)
+        fitted("graph_filter", events(np.zeros((3, 3), bool)), WHOLE)
     monkeypatch.setattr(graph_filter, "LARGEST", 10)
     with pytest.raises(TooSparse, match="left out above 10"):
-        fit_graph_filter(NAME, events(random()), WHOLE)
+        fitted("graph_filter", events(random()), WHOLE)

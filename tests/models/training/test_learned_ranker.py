@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from models.errors import TrainingError
-from models.scorers.learned import EVENTS, EVERYBODY, KNOWN, STRANGERS
+from models.learned_ranker.fit import LEARNERS, TaughtRows, teach
+from models.learned_ranker.scorer import EVENTS, EVERYBODY, KNOWN, STRANGERS
 from models.settings import Settings
-from models.training.learned_ranker import LEARNERS, TaughtRows, teach
+from pipelines.learning.learned_stage import teaching
 
 LISTS, LENGTH = 150, 20
 NAMES = ("straight", "corner", "noise_a", "noise_b", EVENTS)
@@ -38,7 +39,7 @@ def hits(score: np.ndarray, rows: TaughtRows) -> float:
 
 
 def test_a_planted_signal_is_found_and_noise_gains_little() -> None:
-    taught, unseen = teach(planted(), SETTINGS), planted(seed=1)
+    taught, unseen = teach(planted(), *teaching(SETTINGS)), planted(seed=1)
 
     gain = taught.about["gain"]
     assert gain["straight"] + gain["corner"] > 0.9 and EVENTS not in gain
@@ -49,7 +50,7 @@ def test_a_planted_signal_is_found_and_noise_gains_little() -> None:
 def test_each_learner_finds_what_it_can() -> None:
     """The regression cannot see a corner, trees can; their raw scores are put on one scale."""
     rows = planted()
-    ranker = teach(rows, SETTINGS).ranker
+    ranker = teach(rows, *teaching(SETTINGS)).ranker
     average = ranker.parts[EVERYBODY]
     raw = [learner.score(rows.features) for learner in average.learners]
 
@@ -63,7 +64,7 @@ def test_each_learner_finds_what_it_can() -> None:
 
 def test_the_same_bytes_again_and_on_more_threads() -> None:
     rows = planted()
-    first, again, two = (teach(rows, replace(SETTINGS, train_threads=n)) for n in (1, 1, 2))
+    first, again, two = (teach(rows, *teaching(replace(SETTINGS, train_threads=n))) for n in (1, 1, 2))
 
     for other in (again, two):
         assert first.about == other.about and set(first.arrays) == set(other.arrays)
@@ -71,7 +72,7 @@ def test_the_same_bytes_again_and_on_more_threads() -> None:
 
 
 def test_another_seed_is_another_forest() -> None:
-    one, other = (teach(planted(), replace(SETTINGS, seed=seed)) for seed in (1, 2))
+    one, other = (teach(planted(), *teaching(replace(SETTINGS, seed=seed))) for seed in (1, 2))
     assert one.arrays["everybody-logistic_weight"].tobytes() == other.arrays["everybody-logistic_weight"].tobytes()
     assert one.arrays["everybody-binary_value"].tobytes() != other.arrays["everybody-binary_value"].tobytes()
 
@@ -79,18 +80,18 @@ def test_another_seed_is_another_forest() -> None:
 def test_too_few_positives_are_refused() -> None:
     """C53."""
     with pytest.raises(TrainingError, match=r"300 positives .*, 301 needed \(C53\)"):
-        teach(planted(), replace(SETTINGS, ranker_min_positives=301))
+        teach(planted(), *teaching(replace(SETTINGS, ranker_min_positives=301)))
 
 
 def test_nothing_but_positives_teaches_no_order() -> None:
     rows = planted()
     with pytest.raises((TrainingError, ValueError)):
-        teach(replace(rows, label=np.ones_like(rows.label)), SETTINGS)
+        teach(replace(rows, label=np.ones_like(rows.label)), *teaching(SETTINGS))
 
 
 def test_what_is_told_of_it() -> None:
     rows = planted()
-    about = teach(rows, SETTINGS).about
+    about = teach(rows, *teaching(SETTINGS)).about
     assert about["features"] == list(NAMES) and about["learners"] == list(LEARNERS)
     assert (about["rows"], about["positives"]) == (3000, 300) and set(about["parts"]) == {EVERYBODY}
     assert (about["parts"][EVERYBODY]["rows"], about["parts"][EVERYBODY]["lists"]) == (3000, 150)
@@ -110,14 +111,14 @@ def test_strangers_are_taught_apart_where_there_are_enough() -> None:
         np.concatenate([known.group, other.group + LISTS]),
     )
 
-    taught = teach(rows, SETTINGS)
+    taught = teach(rows, *teaching(SETTINGS))
 
     assert {name: part["positives"] for name, part in taught.about["parts"].items()} == {KNOWN: 300, STRANGERS: 300}
     assert taught.arrays["known-logistic_weight"][0] > 0 > taught.arrays["strangers-logistic_weight"][0]
     score = taught.ranker.score(rows.features)
     half = LISTS * LENGTH
     assert hits(score[:half], known) > 0.7 and hits(score[half:], other) > 0.7
-    assert set(teach(rows, replace(SETTINGS, ranker_min_positives=301)).about["parts"]) == {EVERYBODY}
+    assert set(teach(rows, *teaching(replace(SETTINGS, ranker_min_positives=301))).about["parts"]) == {EVERYBODY}
 
 
 def test_rows_without_some_columns() -> None:

@@ -8,14 +8,15 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-import models.training.neighbours as neighbours
+import models.item_neighbours.fit as neighbours
+from models import item_neighbours, registry
 from models.errors import TooSparse
 from models.nouns.bundle import Bundle
 from models.nouns.id_map import IdMap
 from models.nouns.interactions import Interactions
 from models.schema import InteractionKind
-from models.training.neighbours import fit_neighbours, half_life_share
-from tests.models.training.trainer_contract import SMALL, Fit, TrainerContract
+from tests.models.model_contract import SMALL, Fit, ModelContract
+from tests.planted.data import fitted
 from tests.planted.world import world
 
 #: Nothing fades: cosines as the books have them.
@@ -47,10 +48,8 @@ def by_definition(liked: np.ndarray) -> np.ndarray:
     return np.asarray(cosine)
 
 
-class TestForward(TrainerContract):
-    @pytest.fixture
-    def fit(self) -> Fit:
-        return lambda interactions, settings: fit_neighbours("item_neighbours_v1", interactions, settings)
+class TestForward(ModelContract):
+    spec = item_neighbours.SPEC
 
     def test_neighbours_lie_in_the_planted_group(self, fit: Fit) -> None:
         w = world()
@@ -60,12 +59,8 @@ class TestForward(TrainerContract):
         assert not similar[w.startup_part == 2].any(), "what nobody met has no neighbour"
 
 
-class TestReverse(TrainerContract):
-    @pytest.fixture
-    def fit(self) -> Fit:
-        return lambda interactions, settings: fit_neighbours(
-            "item_neighbours_reverse_v1", interactions.transposed(), settings
-        )
+class TestReverse(ModelContract):
+    spec = item_neighbours.REVERSE
 
     def test_neighbours_are_users(self, fit: Fit) -> None:
         w = world()
@@ -79,7 +74,7 @@ class TestReverse(TrainerContract):
 def test_cosines_by_hand() -> None:
     """Owner 0 met items 0, 1; owner 1 met 0, 1, 2, 3 (and one of them twice); a dislike is no meeting."""
     cells = [(0, 0, LIKE), (0, 1, VIEW), *[(1, i, LIKE) for i in range(4)], (1, 3, LIKE), (2, 3, DISLIKE), (2, 2, LIKE)]
-    similar = matrix_of(fit_neighbours("item_neighbours_v1", events(cells, 3, 5), PLAIN))
+    similar = matrix_of(fitted("item_neighbours", events(cells, 3, 5), PLAIN))
     two, four = 2**-0.5, 4**-0.5  # what a common owner of two, of four items counts
     assert similar[0, 1] == pytest.approx(1.0)
     assert similar[0, 3] == pytest.approx(four / np.sqrt((two + four) * four))
@@ -94,19 +89,18 @@ def test_equals_the_definition_however_it_is_cut_up(block: int, monkeypatch: pyt
     liked = rng.random((60, 37)) < rng.random(37) * 0.4
     liked[:, 5] = False
     cells = [(int(o), int(i), LIKE) for o, i in zip(*np.nonzero(liked), strict=True)]
-    similar = matrix_of(fit_neighbours("item_neighbours_v1", events(cells, 60, 37), replace(PLAIN, neighbours=100)))
+    similar = matrix_of(fitted("item_neighbours", events(cells, 60, 37), replace(PLAIN, neighbours=100)))
     assert similar == pytest.approx(by_definition(liked.astype(float)), abs=1e-6)
 
 
 def test_the_best_are_kept_and_lower_rows_win_ties() -> None:
     everybody = [(o, i, LIKE) for o in range(3) for i in range(6)]
-    similar = matrix_of(fit_neighbours("item_neighbours_v1", events(everybody, 3, 6), replace(PLAIN, neighbours=2)))
+    similar = matrix_of(fitted("item_neighbours", events(everybody, 3, 6), replace(PLAIN, neighbours=2)))
     assert [np.flatnonzero(row).tolist() for row in similar] == [[1, 2], [0, 2], [0, 1], [0, 1], [0, 1], [0, 1]]
     rng = np.random.default_rng(1)
     cells = [(int(o), int(i), LIKE) for o, i in zip(*np.nonzero(rng.random((50, 20)) < 0.3), strict=True)]
     whole, few = (
-        matrix_of(fit_neighbours("item_neighbours_v1", events(cells, 50, 20), replace(PLAIN, neighbours=n)))
-        for n in (100, 5)
+        matrix_of(fitted("item_neighbours", events(cells, 50, 20), replace(PLAIN, neighbours=n))) for n in (100, 5)
     )
     for full, kept in zip(whole, few, strict=True):
         best = np.lexsort((np.arange(20), -full))[:5]
@@ -117,27 +111,29 @@ def test_of_a_long_history_the_newest_pairs_are_compared() -> None:
     cells = [(0, i, LIKE) for i in range(6)] + [(1, i, LIKE) for i in range(2)]
     at = np.array([60, 50, 40, 30, 20, 10, 5, 6])
     similar = matrix_of(
-        fit_neighbours("item_neighbours_v1", events(cells, 2, 6, at), replace(PLAIN, neighbours_history=3))
+        neighbours.fit_neighbours(
+            "item_neighbours_v1", events(cells, 2, 6, at), registry.config("item_neighbours", PLAIN), history=3
+        )
     )
     assert similar[0, 2] > 0 and not similar[3:].any()
 
 
 def test_no_interest_at_all() -> None:
     with pytest.raises(TooSparse, match="events of interest"):
-        fit_neighbours("item_neighbours_v1", events([(0, 0, DISLIKE)], 2, 2), PLAIN)
+        fitted("item_neighbours", events([(0, 0, DISLIKE)], 2, 2), PLAIN)
 
 
 def test_what_a_neighbour_was_met_by_long_ago_counts_less() -> None:
     """Owners 0 and 1 met items 0 and 1; item 1 a day ago, which is the whole span, and item 0 now and a day ago."""
     cells, at = [(0, 0, LIKE), (0, 1, LIKE), (1, 0, LIKE), (1, 1, LIKE)], np.array([86_400, 0, 0, 0])
     faded = replace(SMALL, neighbours_half_life_share=0.5)
-    similar = matrix_of(fit_neighbours("item_neighbours_v1", events(cells, 2, 2, at), faded))
+    similar = matrix_of(fitted("item_neighbours", events(cells, 2, 2, at), faded))
     assert similar[0, 1] == pytest.approx(0.25), "both meetings of item 1 are two half-lives old"
     assert similar[1, 0] == pytest.approx((1 + 0.25) / 2), "of item 0 one is fresh"
 
 
 def test_the_reverse_model_may_have_a_half_life_of_its_own() -> None:
     own = replace(SMALL, neighbours_reverse_half_life_share=0.1)
-    forward, reverse = "item_neighbours_v1", "item_neighbours_reverse_v1"
-    assert [half_life_share(n, SMALL) for n in (forward, reverse)] == [0.5, 0.5]
-    assert [half_life_share(n, own) for n in (forward, reverse)] == [0.5, 0.1]
+    for settings, share in ((SMALL, 0.5), (own, 0.1)):
+        forward, reverse = (registry.config(name, settings) for name in ("item_neighbours", "item_neighbours_reverse"))
+        assert forward.half_life_share == 0.5 and reverse.completed(forward).half_life_share == share

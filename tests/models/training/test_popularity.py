@@ -7,21 +7,19 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from models import popularity, registry
 from models.nouns.interactions import DAY_US, Interactions
+from models.popularity.fit import fit_popularity
+from models.popularity.scorer import trending
 from models.schema import InteractionKind
-from models.training.popularity import fit_popularity, trending
-from tests.models.training.trainer_contract import SMALL, Fit, TrainerContract
+from tests.models.model_contract import SMALL, ModelContract
 from tests.planted.world import AS_OF_US, world
 
 LIKE, VIEW, CLICK, DISLIKE, APPLY = (InteractionKind[k].code for k in ("LIKE", "VIEW", "CLICK", "DISLIKE", "APPLY"))
 
 
-class TestPopularity(TrainerContract):
-    @pytest.fixture
-    def fit(self) -> Fit:
-        return lambda interactions, settings: fit_popularity(
-            world().users, world().startups, interactions, AS_OF_US, settings
-        )
+class TestPopularity(ModelContract):
+    spec = popularity.SPEC
 
 
 def events(rows: list[tuple[int, int, int, float]]) -> Interactions:
@@ -43,7 +41,7 @@ def test_popularity_by_hand() -> None:
     views[:3] = (10, 4, 0)
     startups = replace(world().startups, views=views)
     some = events([(0, 0, LIKE, 5), (1, 0, APPLY, 5), (0, 0, VIEW, 4), (2, 1, CLICK, 3), (3, 3, DISLIKE, 2)])
-    bundle = fit_popularity(world().users, startups, some, AS_OF_US, SMALL)
+    bundle = fit_popularity(world().users, startups, some, AS_OF_US, registry.config("popularity", SMALL))
     assert bundle.config["max"] == {"startup": 10 + 3 * 2 + 1, "user": 3 * 1 + 1}
     of_startups, of_users = bundle.arrays["startup_popularity"], bundle.arrays["user_popularity"]
     assert of_startups[:4] == pytest.approx([1.0, np.log(8) / np.log(17), 0.0, np.log(4) / np.log(17)])
@@ -53,7 +51,7 @@ def test_popularity_by_hand() -> None:
 
 def test_nothing_happened_divides_by_nothing() -> None:
     startups = replace(world().startups, views=np.zeros(len(world().startups), np.int64))
-    bundle = fit_popularity(world().users, startups, events([]), AS_OF_US, SMALL)
+    bundle = fit_popularity(world().users, startups, events([]), AS_OF_US, registry.config("popularity", SMALL))
     assert bundle.config["max"] == {"startup": 1.0, "user": 1.0}
     assert not any(a.any() for a in bundle.arrays.values())
 
@@ -62,11 +60,11 @@ def test_trending_by_hand() -> None:
     """A like now 2.0, a like a half-life ago 1.0, an apply before the window and a dislike nothing."""
     settings = replace(SMALL, trending_days=30.0, trending_half_life_days=7.0)
     some = events([(0, 0, LIKE, 0), (0, 1, LIKE, 7), (1, 2, APPLY, 31), (1, 3, DISLIKE, 1), (2, 1, CLICK, 14)])
-    heat = trending(some.transposed(), AS_OF_US, settings)
+    heat = trending(some.transposed(), AS_OF_US, registry.config("popularity", settings))
     assert heat[:4] == pytest.approx([1.0, np.log1p(1.0 + 0.25) / np.log1p(2.0), 0.0, 0.0])
     assert heat.dtype == np.float32 and not heat[4:].any()
 
 
 def test_trending_does_not_see_the_future() -> None:
     some = events([(0, 0, LIKE, 5), (0, 1, LIKE, -1)])
-    assert trending(some.transposed(), AS_OF_US, SMALL)[:2].tolist() == [1.0, 0.0]
+    assert trending(some.transposed(), AS_OF_US, registry.config("popularity", SMALL))[:2].tolist() == [1.0, 0.0]

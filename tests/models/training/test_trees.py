@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from models.errors import TrainingError
-from models.scorers.trees import TREE_ARRAYS, Trees
-from models.training.trees import MOST_ROWS_OF_A_GROUP, Objective, TreeShape, fit_trees
+from models.gbdt.fit import MOST_ROWS_OF_A_GROUP, Objective, TreeShape, fit_trees
+from models.gbdt.trees import TREE_ARRAYS, Trees
 
 SHAPE = TreeShape(trees=20, min_leaf=5)
 Data = tuple[np.ndarray, np.ndarray, np.ndarray]

@@ -10,16 +10,19 @@ import numpy as np
 import pytest
 import torch
 
+from models import two_tower as declared
 from models.errors import TooSparse, TrainingError
 from models.nouns.bundle import Bundle
 from models.nouns.interactions import Interactions
 from models.schema import InteractionKind, Role
 from models.settings import Settings
-from models.training.towers import forward, two_tower
-from models.training.towers.forward import towers_of
-from models.training.towers.inputs import DISLIKES, HISTORY, WORDS, Late, Pairs, inputs_of, words_of
-from models.training.towers.two_tower import TEMPERATURE, fit_two_tower
-from tests.models.training.trainer_contract import SMALL, Fit, TrainerContract, first_choices
+from models.two_tower import fit as two_tower
+from models.two_tower import network
+from models.two_tower.fit import TEMPERATURE, fit_two_tower
+from models.two_tower.inputs import DISLIKES, HISTORY, WORDS, Late, Pairs, inputs_of, words_of
+from models.two_tower.network import towers_of
+from tests.models.model_contract import SMALL, ModelContract, first_choices
+from tests.planted.data import plan_of
 from tests.planted.world import world
 
 BRIEF = replace(SMALL, two_tower_epochs=3)
@@ -28,7 +31,7 @@ LONG = replace(SMALL, two_tower_epochs=12)
 
 def fitted(interactions: Interactions, settings: Settings = BRIEF) -> Bundle:
     w = world()
-    return fit_two_tower(interactions, w.users, w.startups, w.user_profiles, w.startup_profiles, settings)
+    return fit_two_tower(interactions, w.users, w.startups, w.user_profiles, w.startup_profiles, plan_of(settings))
 
 
 @cache
@@ -36,10 +39,9 @@ def of_the_world() -> Bundle:
     return fitted(world().interactions, LONG)
 
 
-class TestTwoTower(TrainerContract):
-    @pytest.fixture
-    def fit(self) -> Fit:
-        return lambda interactions, settings: fitted(interactions, replace(settings, two_tower_epochs=2))
+class TestTwoTower(ModelContract):
+    spec = declared.SPEC
+    settings = replace(SMALL, two_tower_epochs=2)
 
     def test_first_choices_lie_in_the_planted_group(self) -> None:
         w, bundle = world(), of_the_world()
@@ -71,9 +73,9 @@ def test_the_file_holds_the_towers_that_made_the_factors() -> None:
     state = torch.load(io.BytesIO(bundle.files["two_tower_v1_best.pth"]), weights_only=True)
     towers = towers_of(len(w.users), len(w.startups), bundle.config["terms"], LONG.two_tower_dimensions)
     towers.load_state_dict(state)
-    words = words_of(w.users, w.user_profiles, w.startup_profiles, LONG)
-    inputs = inputs_of(w.interactions, Pairs.of(w.interactions, LONG), words)
-    people, startups = forward.vectors(towers, forward.on_device(inputs, LONG))
+    words = words_of(w.users, w.user_profiles, w.startup_profiles, plan_of(LONG).terms)
+    inputs = inputs_of(w.interactions, Pairs.of(w.interactions, LONG.two_tower_half_life_share), words)
+    people, startups = network.vectors(towers, network.on_device(inputs, LONG.device))
     assert (people == bundle.arrays["user_factors"]).all() and (startups == bundle.arrays["item_factors"]).all()
 
 
@@ -92,10 +94,12 @@ def test_the_loss_by_hand() -> None:
     """Softmax both ways with logQ, a repeated startup left out, one dislike as one more negative."""
     w = world()
     settings = replace(SMALL, two_tower_half_life_share=0.0)
-    pairs = Pairs.of(w.interactions, settings)
-    inputs = inputs_of(w.interactions, pairs, words_of(w.users, w.user_profiles, w.startup_profiles, settings))
-    towers = two_tower._seeded(towers_of(len(w.users), len(w.startups), inputs.terms, 16), settings)
-    tensors = forward.on_device(inputs, settings)
+    pairs = Pairs.of(w.interactions, settings.two_tower_half_life_share)
+    inputs = inputs_of(
+        w.interactions, pairs, words_of(w.users, w.user_profiles, w.startup_profiles, plan_of(settings).terms)
+    )
+    towers = two_tower._seeded(towers_of(len(w.users), len(w.startups), inputs.terms, 16), plan_of(settings))
+    tensors = network.on_device(inputs, settings.device)
     rows = [0, 1, 50, 100, 200, int(np.flatnonzero(pairs.item == pairs.item[0])[1])]
     user, item, weight = (torch.from_numpy(a[rows]) for a in (pairs.user, pairs.item, pairs.weight))
     keep = [torch.zeros(6, dtype=torch.bool)] * 2
@@ -164,7 +168,7 @@ def test_a_dislike_moves_a_startup_away() -> None:
 
 def test_pairs_weigh_by_interest_and_age() -> None:
     w = world()
-    flat, faded = (Pairs.of(w.interactions, replace(SMALL, two_tower_half_life_share=s)) for s in (0.0, 0.1))
+    flat, faded = (Pairs.of(w.interactions, s) for s in (0.0, 0.1))
     assert len(flat) == (w.interactions.csr() > 0).sum() and flat.weight.mean() == pytest.approx(1.0)
     expected = np.log1p(np.asarray(w.interactions.csr()[flat.user, flat.item]).ravel())
     assert flat.weight == pytest.approx(expected / expected.mean(), rel=1e-5)
@@ -173,8 +177,10 @@ def test_pairs_weigh_by_interest_and_age() -> None:
 
 def test_inputs_are_bounded_and_newest_first() -> None:
     w = world()
-    pairs = Pairs.of(w.interactions, SMALL)
-    inputs = inputs_of(w.interactions, pairs, words_of(w.users, w.user_profiles, w.startup_profiles, SMALL))
+    pairs = Pairs.of(w.interactions, SMALL.two_tower_half_life_share)
+    inputs = inputs_of(
+        w.interactions, pairs, words_of(w.users, w.user_profiles, w.startup_profiles, plan_of(SMALL).terms)
+    )
     assert inputs.history.shape == (len(w.users), HISTORY) and inputs.disliked.shape == (len(w.users), DISLIKES)
     assert inputs.user_words.shape[1] == inputs.item_words.shape[1] == WORDS
     person = int(w.rows(Role.INVESTOR, 6)[0])
@@ -191,7 +197,7 @@ def test_inputs_are_bounded_and_newest_first() -> None:
 def test_late_pairs_are_new_and_of_the_known() -> None:
     w = world()
     early = w.interactions.before(int(np.quantile(w.interactions.at, 0.7)))
-    late = Late.of(Pairs.of(w.interactions, SMALL), early)
+    late = Late.of(Pairs.of(w.interactions, SMALL.two_tower_half_life_share), early)
     met = early.pairs().toarray() > 0
     assert len(late.user) and not met[late.user, late.item].any()
     assert met.any(1)[late.user].all() and met.any(0)[late.item].all()

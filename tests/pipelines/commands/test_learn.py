@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from models.mlp_ranker.scorer import MlpRanker
 from models.nouns.bundle import open_bundle
-from models.scorers.ranker import MlpRanker
 from models.settings import Settings
 from pipelines.__main__ import main
 from pipelines.commands import learn

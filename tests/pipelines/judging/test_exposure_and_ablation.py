@@ -10,11 +10,11 @@ import pytest
 
 from models import metrics
 from models.errors import LeakFound
+from models.learned_ranker.fit import TaughtRows
 from models.nouns.bundle import Bundle
 from models.nouns.ranked_lists import RankedLists
 from models.schema import Surface
 from models.settings import Settings
-from models.training.learned_ranker import TaughtRows
 from pipelines.data.snapshot import Snapshot
 from pipelines.judging import ablation
 from pipelines.judging.ablation import groups, left_out
@@ -102,7 +102,7 @@ def test_each_ingredient_is_left_out_once(holdout: Holdout, monkeypatch: pytest.
         ("score_als", "item_met", "owner_events"): 0.5,
         ("score_als", "demand", "owner_events"): 0.6,
     }
-    monkeypatch.setattr(ablation, "teach", lambda rows, _: type("Taught", (), {"ranker": rows.names}))
+    monkeypatch.setattr(ablation, "teach", lambda rows, *_: type("Taught", (), {"ranker": rows.names}))
     monkeypatch.setattr(ablation, "rows_until", lambda *_: rows)
     monkeypatch.setattr(ablation, "_ndcg", lambda recipe, ranker, owners, outcome: np.full(4, worth[ranker]))
     owners, outcome = holdout.owners(holdout.recipe(SURFACE), teaching=False)

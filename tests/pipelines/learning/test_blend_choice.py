@@ -8,10 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from models import registry
+from models.ensemble import EnsembleConfig
+from models.ensemble.scorer import Blend, settled
 from models.nouns.bundle import Bundle
 from models.recipe import open_recipe
 from models.schema import Surface
-from models.scorers.blending import Blend, settled
 from models.settings import Settings
 from pipelines.data.snapshot import Snapshot
 from pipelines.learning.blend_choice import BLENDS, Asked, blend_of, choice
@@ -96,7 +98,7 @@ def test_the_recipe_blends_as_recorded(holdout: Holdout) -> None:
         np.array([10.0]),
     )
 
-    semantic = Blend(Settings(blend="weighted", blend_profile="semantic"))
+    semantic = Blend(EnsembleConfig(blend="weighted", profile="semantic"))
     assert recipe.settings.blend == "auto" and recipe.blend(*column).tolist() == semantic(*column).tolist()
 
 
@@ -105,6 +107,7 @@ def test_what_was_asked_for_stands(asked_for: dict[str, Any]) -> None:
     chosen = Bundle("ensemble_v1", {"blend": "rrf", "profile": ""}, {})
     settings = replace(Settings(), **asked_for)
 
-    assert settled(settings, chosen).blend == asked_for.get("blend", "weighted")
-    assert settled(settings, chosen).blend_profile == settings.blend_profile
-    assert settled(Settings(), chosen).blend == "rrf" and settled(Settings(), None).blend == "weighted"
+    config = registry.config("ensemble", settings)
+    assert settled(config, chosen).blend == asked_for.get("blend", "weighted")
+    assert settled(config, chosen).profile == config.profile
+    assert settled(EnsembleConfig(), chosen).blend == "rrf" and settled(EnsembleConfig(), None).blend == "weighted"

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 from scipy import sparse
 
+from models import registry
 from models.errors import TooSparse
 from models.nouns.id_map import IdMap
 from models.nouns.interactions import Interactions
 from models.schema import Entity, InteractionKind, Surface
 from pipelines.data.snapshot import Snapshot
 from pipelines.learning.holdout import Holdout, hashed, inner_cut, open_holdout, outcome_of
-from pipelines.learning.train import SELDOM
 from pipelines.runs.run import Run
 from tests.pipelines.learning.market import AS_OF, ids, rows, small
 
@@ -116,7 +116,7 @@ def test_base_models_are_fitted_once(
     planted_run: Run, planted: Snapshot, holdout: Holdout, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def never(name: str, *_: object) -> None:
-        if name in SELDOM:
+        if registry.named(name).optional:
             raise TooSparse("as the first time")
         raise AssertionError("fitted again")
 

@@ -10,25 +10,26 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from models import registry
+from models.als.fit import fit_als
+from models.content.fit import fit_content
 from models.errors import DataError, LeakFound, TooSparse
 from models.nouns.bundle import Bundle
 from models.nouns.catalogue import catalogue_bundle
 from models.nouns.entities import Entities
+from models.popularity.fit import fit_popularity
 from models.schema import Entity
-from models.training.als import fit_als
-from models.training.content import fit_content
-from models.training.popularity import fit_popularity
 from pipelines.data.snapshot import Snapshot
 from pipelines.judging import evaluate as judging
 from pipelines.learning import train
 from pipelines.learning.leaks import check_labels, check_leaks, truncated
 from pipelines.learning.second_stage import SecondStage, open_second_stage
-from pipelines.learning.train import BASE_BUNDLES, Lesson, fit
+from pipelines.learning.train import Lesson, fit
 from pipelines.runs.run import Run, microseconds, parse_instant
 from tests.pipelines.learning.market import AS_OF, rows, small
 
 CUT = microseconds(parse_instant("2024-02-17"))
-SETTINGS = small(stage_known="first_event", content_min_profiles=1, graph_filter_min_pairs=0.0)
+SETTINGS = small(stage_known="first_event", graph_filter_min_pairs=0.0)
 Fitter = Callable[[Lesson], Bundle]
 
 
@@ -74,14 +75,14 @@ def snapshot() -> Snapshot:
 
 @cache
 def honest() -> dict[str, Bundle]:
-    return {name: fit(name, snapshot(), SETTINGS, CUT) for name in BASE_BUNDLES}
+    return {name: fit(name, snapshot(), SETTINGS, CUT) for name in registry.bundles()}
 
 
-@pytest.mark.parametrize("name", BASE_BUNDLES)
+@pytest.mark.parametrize("name", registry.bundles())
 def test_no_base_model_leaks(name: str) -> None:
     told = check_leaks(snapshot(), SETTINGS, CUT, honest(), [name])
     assert name in told[-1] or (name == "catalogue_v1" and "none asked for" in told[-1])
-    assert f"{len(BASE_BUNDLES)} models" in told[0]
+    assert f"{len(registry.bundles())} models" in told[0]
 
 
 def test_what_is_forgotten_is_what_came_later() -> None:
@@ -99,30 +100,36 @@ def test_what_is_forgotten_is_what_came_later() -> None:
     assert 0 < 2 * len(past.readings) == len(now.readings) and past.views_from == now.views_from == "readings"
 
 
+def plant(monkeypatch: pytest.MonkeyPatch, name: str, fitter: Fitter) -> None:
+    """From here on this function fits the model."""
+    honest = train.fitter_of
+    monkeypatch.setattr(train, "fitter_of", lambda spec: fitter if spec.bundle == name else honest(spec))
+
+
 def _everything(lesson: Lesson) -> Lesson:
-    return Lesson(lesson.snapshot, lesson.settings, lesson.snapshot.as_of_us)
+    return replace(lesson, as_of_us=lesson.snapshot.as_of_us)
 
 
 def _popularity(lesson: Lesson) -> Bundle:
     """Counts the future, and says that it did not."""
     x = _everything(lesson)
-    bundle = fit_popularity(x.users, x.startups, x.interactions, lesson.as_of_us, x.settings)
+    bundle = fit_popularity(x.users, x.startups, x.interactions, lesson.as_of_us, x.config)
     return replace(bundle, config={**bundle.config, "rows": len(lesson.interactions)})
 
 
 def _als(lesson: Lesson) -> Bundle:
-    bundle = fit_als("als_v1", _everything(lesson).interactions, lesson.settings)
+    bundle = fit_als("als_v1", _everything(lesson).interactions, lesson.config)
     return replace(bundle, config={**bundle.config, "rows": len(lesson.interactions)})
 
 
 def _boasting_als(lesson: Lesson) -> Bundle:
-    return fit_als("als_v1", _everything(lesson).interactions, lesson.settings)
+    return fit_als("als_v1", _everything(lesson).interactions, lesson.config)
 
 
 def _content(lesson: Lesson) -> Bundle:
     x = _everything(lesson)
     return fit_content(
-        x.profiles(x.users), x.profiles(x.startups), lesson.interactions, x.users.ids, x.startups.ids, x.settings
+        x.profiles(x.users), x.profiles(x.startups), lesson.interactions, x.users.ids, x.startups.ids, x.config
     )
 
 
@@ -148,10 +155,10 @@ def _late_catalogue(lesson: Lesson) -> Bundle:
     ],
 )
 def test_a_planted_leak_is_caught(name: str, fitter: Fitter, said: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(train._FITTERS, name, fitter)
+    plant(monkeypatch, name, fitter)
     leaking = {**honest(), name: fit(name, snapshot(), SETTINGS, CUT)}
     with pytest.raises(LeakFound, match=said) as caught:
-        check_leaks(snapshot(), SETTINGS, CUT, leaking, BASE_BUNDLES)
+        check_leaks(snapshot(), SETTINGS, CUT, leaking, registry.bundles())
     assert "2024-02-17" in str(caught.value) and isinstance(caught.value, DataError)
 
 
@@ -186,7 +193,7 @@ def test_what_only_the_future_makes_dense_enough_is_caught(monkeypatch: pytest.M
             raise TooSparse("nothing to learn from")
         return honest()["content_v1"]
 
-    monkeypatch.setitem(train._FITTERS, "content_v1", sparse)
+    plant(monkeypatch, "content_v1", sparse)
     with pytest.raises(LeakFound, match=r"content_v1 cannot be fitted without the future \(nothing to learn from\)"):
         check_leaks(snapshot(), SETTINGS, CUT, honest())
 

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 
 from models.errors import TrainingError
+from models.learned_ranker.fit import Taught, TaughtRows, teach
+from models.learned_ranker.scorer import LEARNED, LearnedRanker
 from models.recipe import open_recipe
+from models.rules_ranker.scorer import RuleRanker
 from models.schema import Surface
-from models.scorers.learned import LEARNED, LearnedRanker
-from models.scorers.ranker import RuleRanker
-from models.settings import Settings
-from models.training.learned_ranker import Taught, TaughtRows, teach
 from pipelines.data.snapshot import Snapshot
 from pipelines.learning import learned_stage
 from pipelines.learning.holdout import Holdout, open_holdout
@@ -118,10 +118,10 @@ def test_what_orders_worse_than_a_single_model_is_refused(
 ) -> None:
     """Outcomes dealt out at random teach nothing; turned round they teach the worst order."""
 
-    def spoiled(rows: TaughtRows, settings: Settings) -> Taught:
+    def spoiled(rows: TaughtRows, *told: Any) -> Taught:
         rng = np.random.default_rng(0)
         label = rng.permutation(rows.label) if how == "noise" else 1 - rows.label
-        return teach(replace(rows, label=label), settings)
+        return teach(replace(rows, label=label), *told)
 
     monkeypatch.setattr(learned_stage, "teach", spoiled)
     found = train_learned(run, planted, holdout, {})
@@ -145,11 +145,11 @@ def test_one_surface_may_be_left_out(
 ) -> None:
     calls: list[int] = []
 
-    def sometimes(rows: TaughtRows, settings: Settings) -> Taught:
+    def sometimes(rows: TaughtRows, *told: Any) -> Taught:
         calls.append(len(rows.label))
         if len(calls) % 2:  # the first surface of each round
             raise TrainingError("too little")
-        return teach(rows, settings)
+        return teach(rows, *told)
 
     monkeypatch.setattr(learned_stage, "teach", sometimes)
     monkeypatch.setattr(learned_stage, "_verdict", lambda *args: {"serves": True})

@@ -12,12 +12,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from models import registry
 from models.errors import TooSparse
 from models.nouns.span import FEW, MOST, Span, faded
 from models.schema import Entity, InteractionKind
 from models.settings import Settings
 from pipelines.data.snapshot import Snapshot
-from pipelines.learning.train import BASE_BUNDLES, fit
+from pipelines.learning.train import fit
 from pipelines.runs.run import EPOCH
 from tests.house.tree import CODE, name, python
 
@@ -80,7 +81,7 @@ def test_no_instant_overflows_in_any_model(at: list[datetime], born: list[dateti
     taken = snapshot([YEAR_1, LAST - timedelta(microseconds=1), *at], [YEAR_1, *born])
     for entity in Entity:
         assert len(taken.entities(entity)) in (12, 8)
-    for model in BASE_BUNDLES:
+    for model in registry.bundles():
         try:
             bundle = fit(model, taken, SMALL)
         except TooSparse:
@@ -98,7 +99,7 @@ def _steady(odd: datetime | None) -> Snapshot:
 
 
 @pytest.mark.parametrize("odd", [datetime(1970, 1, 1, tzinfo=UTC), YEAR_1, datetime(2030, 1, 1, tzinfo=UTC), LAST])
-@pytest.mark.parametrize("model", BASE_BUNDLES)
+@pytest.mark.parametrize("model", registry.bundles())
 def test_one_odd_event_changes_no_model_much(model: str, odd: datetime) -> None:
     """A half-life is a share of a span: similarities stay as they were to a fiftieth, scores of factors agree."""
     plain, spoiled = (fit(model, _steady(o), replace(SMALL, two_tower_epochs=0)) for o in (None, odd))

@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from models import metrics
+from models import metrics, registry
+from models.mlp_ranker.fit import RankingRows, fit_ranker
+from models.mlp_ranker.scorer import MlpRanker
 from models.nouns.bundle import Bundle
 from models.recipe import open_recipe
+from models.rules_ranker.scorer import RuleRanker
 from models.schema import Surface
-from models.scorers.ranker import MlpRanker, RuleRanker
-from models.training.ranker import RankingRows, fit_ranker
 from pipelines.data.snapshot import Snapshot
 from pipelines.judging.contenders import RANKED, contenders, shown
 from pipelines.learning.holdout import Holdout
@@ -72,10 +73,10 @@ def test_refused_below_a_hundred_positives(learning_run: Run, planted: Snapshot)
 
 def test_a_trained_ranker_beats_one_of_shuffled_labels(holdout: Holdout) -> None:
     rows = ranking_set(holdout).rows()
-    settings = replace(holdout.settings, ranker_learning_rate=0.01)
+    config = replace(registry.config("ranker", holdout.settings), learning_rate=0.01)
     orders = [np.random.default_rng(seed).permutation(rows.label) for seed in (1, 2, 3)]  # one alone may be lucky
     shuffled = [RankingRows(rows.features, label, rows.group) for label in orders]
-    honest, *blind = (np.mean([ndcg(holdout, fit_ranker(r, settings), s) for s in Surface]) for r in (rows, *shuffled))
+    honest, *blind = (np.mean([ndcg(holdout, fit_ranker(r, config), s) for s in Surface]) for r in (rows, *shuffled))
     assert honest > np.mean(blind) + 0.05
 
 
@@ -94,7 +95,11 @@ def test_a_ranker_worse_than_the_rules_is_refused(
 
 
 def test_a_ranker_serves_where_it_passed(holdout: Holdout) -> None:
-    bundle = fit_ranker(ranking_set(holdout).rows(), holdout.settings, about={"surfaces": ["startups/for-investor"]})
+    bundle = fit_ranker(
+        ranking_set(holdout).rows(),
+        registry.config("ranker", holdout.settings),
+        about={"surfaces": ["startups/for-investor"]},
+    )
     bundles = {**holdout.bundles, "ranker_v1": bundle}
     auto, forced = (replace(holdout.settings, ranker=r) for r in ("auto", "mlp"))
     assert isinstance(open_recipe(Surface.STARTUPS_FOR_INVESTOR, bundles, auto).ranker, MlpRanker)

@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from models import registry
 from models.nouns.catalogue import CATALOGUE
 from models.schema import Entity, Surface
 from pipelines.data.snapshot import Snapshot
@@ -28,14 +29,16 @@ from pipelines.learning.leaks import check_leaks
 from pipelines.learning.ranking_set import ranking_set
 from pipelines.learning.split_test import Split
 from pipelines.learning.teaching import _lessons
-from pipelines.learning.train import BASE_BUNDLES, fit
+from pipelines.learning.train import fit
 from pipelines.runs.run import Run, microseconds, parse_instant
 from tests.pipelines.learning.market import AS_OF, rows, small
 
 ROOT = Path(__file__).parents[3]
 CUT = microseconds(parse_instant("2024-02-17"))
 SETTINGS = small(graph_filter_min_pairs=0.0)
-MODELS = [name for name in BASE_BUNDLES if name != CATALOGUE]  # the catalogue counts everybody's events: they route
+MODELS = [
+    name for name in registry.bundles() if name != CATALOGUE
+]  # the catalogue counts everybody's events: they route
 Two = tuple[Holdout, Holdout]
 
 

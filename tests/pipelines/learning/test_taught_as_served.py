@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from models.data.profile_text import text_of
 from models.features import FEATURES, NEUTRAL_DIVERSITY
 from models.recommend import learned_table, rank, wide_candidates
 from models.schema import Entity, InteractionKind, Surface
-from models.scorers.content import text_of
 from pipelines.data.snapshot import Snapshot
 from pipelines.learning.holdout import Holdout, open_cut, open_holdout
 from pipelines.learning.ranking_set import _of_chunk, base_diversity

@@ -11,19 +11,20 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from models import registry
 from models.errors import DataError
 from models.nouns.bundle import Bundle
 from pipelines.data.snapshot import Snapshot
 from pipelines.learning.holdout import inner_cut, outcome_of
 from pipelines.learning.split_test import split_test
-from pipelines.learning.train import BASE_BUNDLES, fit, train
+from pipelines.learning.train import fit, train
 from pipelines.runs.run import EPOCH, Run, parse_instant
 from tests.pipelines.learning.market import AS_OF, rows, small
 
 CUT = "2024-02-10T00:00:00+00:00"
 CUT_US = int((parse_instant(CUT) - EPOCH).total_seconds() * 1e6)
 OUT = 5  # the person of `rows` who opted out
-MODELS = [name for name in BASE_BUNDLES if name != "catalogue_v1"]
+MODELS = [name for name in registry.bundles() if name != "catalogue_v1"]
 SETTINGS = small(two_tower_epochs=2, als_factors=6, graph_filter_min_pairs=0.0)
 
 
@@ -83,7 +84,7 @@ def without_the_opted_out() -> Snapshot:
     return snapshot(users, startups, pd.concat([events[~mine], moved]).drop_duplicates())
 
 
-@pytest.mark.parametrize("name", BASE_BUNDLES)
+@pytest.mark.parametrize("name", registry.bundles())
 def test_nothing_from_the_cut_on_is_used(name: str) -> None:
     assert fit(name, otherwise(), SETTINGS, CUT_US).digest() == at_the_cut(name).digest()
     assert at_the_cut(name).config["as_of"] == CUT

@@ -9,16 +9,23 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from models import registry
+from models.als import AlsConfig
 from models.errors import DataError
 from models.settings import Settings
-from models.training.als import own_settings
 from pipelines.__main__ import main
 from pipelines.data.snapshot import Snapshot
-from pipelines.learning.tune import GRIDS, Trial, Trials, grid_of, next_values, start_of, summary, tune
+from pipelines.learning.tune import Trial, Trials, grid_of, next_values, start_of, summary, tune, whole_grid
 from pipelines.runs.run import TUNING, Run, parse_instant
 from tests.pipelines.learning.market import AS_OF, small
 
 MODELS = ("als_v1", "item_neighbours_v1")
+
+
+def reverse_of(settings: Settings) -> AlsConfig:
+    """What reverse ALS is fitted with."""
+    config: AlsConfig = registry.config("als_reverse", settings).completed(registry.config("als", settings))
+    return config
 
 
 @pytest.fixture
@@ -86,7 +93,7 @@ def test_near_the_best_is_tried_until_the_grid_is_exhausted(settings: Settings) 
     while (values := next_values("item_neighbours_v1", done, settings)) is not None:
         good = values["neighbours_half_life_share"] == 0.25
         done.append(trial(values, [1.0 if good else 0.0], "item_neighbours_v1"))
-    grid = GRIDS["item_neighbours_v1"]
+    grid = whole_grid("item_neighbours_v1")
     assert len(done) == np.prod([len(options) for options in grid.values()])
 
 
@@ -131,12 +138,12 @@ def test_the_next_build_takes_it_over_and_records_it(tmp_path: Path, caplog: pyt
     with caplog.at_level("INFO"):
         run = Run.start(plain, "next", at)
     assert (run.settings.als_alpha, run.settings.als_factors) == (3.0, 32)
-    assert own_settings("als_reverse_v1", run.settings).als_alpha == 10.0
+    assert reverse_of(run.settings).alpha == 10.0
     assert Run.open(plain, "next").settings.als_alpha == 3.0 and '"als_alpha": 3.0' in caplog.text
     asked = Settings.from_env({"MATCHBOOK_HOME": str(tmp_path), "MATCHBOOK_ALS_ALPHA": "40.0"})
     mine = Run.start(asked, "asked", at).settings
     assert (mine.als_alpha, mine.als_factors) == (40.0, 32), "the environment wins, even with the default"
-    assert own_settings("als_reverse_v1", mine).als_alpha == 40.0, "and for reverse ALS, which follows it"
+    assert reverse_of(mine).alpha == 40.0, "and for reverse ALS, which follows it"
 
 
 def test_a_cutoff_built_before_keeps_its_settings(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from models.settings import Settings
 from pipelines.data.snapshot import Snapshot
 from pipelines.learning import tune_rounds
 from pipelines.learning.split_test import Split
-from pipelines.learning.tune import GRIDS, Trial, Trials, grid_of, start_of, summary, trial_of, whole
+from pipelines.learning.tune import Trial, Trials, grid_of, start_of, summary, trial_of, whole, whole_grid
 from pipelines.learning.tune_rounds import keep_best, plan_round, trials_table, try_point
 from pipelines.runs.run import TUNING
 from tests.pipelines.learning.market import small
@@ -51,9 +51,9 @@ def test_the_second_round_steps_from_the_best(settings: Settings) -> None:
 
 
 def test_c30_is_in_the_grids() -> None:
-    als = GRIDS["als_v1"]
+    als = whole_grid("als_v1")
     assert {64, 128, 256} <= set(als["als_factors"]) and {0.01, 0.05, 0.1} <= set(als["als_regularization"])
-    assert {15, 20, 30} <= set(als["als_iterations"]) and "als_reverse_iterations" in GRIDS["als_reverse_v1"]
+    assert {15, 20, 30} <= set(als["als_iterations"]) and "als_reverse_iterations" in whole_grid("als_reverse_v1")
 
 
 def test_the_two_weights_of_the_ensemble_are_one_choice(settings: Settings) -> None:

@@ -8,12 +8,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import sparse
 
+from models.als import ALS
 from models.nouns.candidates import Proposal
 from models.nouns.owners import Owners
-from models.schema import Source, Surface
-from models.scorers import Scorer
-from models.scorers.factors import FactorScorer
-from models.scorers.top_k import Float32Product, top_k
+from models.schema import Surface
+from models.scoring.factors import FactorScorer
+from models.scoring.scorer import Scorer
+from models.scoring.top_k import Float32Product, top_k
 from pipelines.scoring.accelerate import BFloat16Product, fastest
 from tests.contracts import ScorerContract
 from tests.planted.world import GROUPS, world
@@ -92,7 +93,7 @@ class TestAcceleratedFactors(ScorerContract):
         group = np.eye(GROUPS, dtype=np.float32)
         noise = rng.standard_normal((len(items), GROUPS)).astype(np.float32) / 4
         plain = FactorScorer(
-            Source.ALS, group[w.user_group], w.users.count > 2, group[w.startup_group[items]] + noise, items > 3
+            ALS, group[w.user_group], w.users.count > 2, group[w.startup_group[items]] + noise, items > 3
         )
         return plain.using(BFloat16Product)
 

@@ -16,7 +16,7 @@ import torch
 
 from models.nouns.id_map import IdMap
 from models.settings import Settings
-from models.training.towers.forget import forget
+from models.two_tower.network import forget
 from pipelines.artifacts import Artifacts
 from pipelines.data.erasure.person import Person
 from pipelines.data.erasure.rows import erase_rows, erased_of, person_of

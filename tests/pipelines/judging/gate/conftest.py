@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from models import registry
 from models.nouns.bundle import Bundle
 from models.settings import Settings
 from pipelines.data.snapshot import Snapshot
@@ -19,7 +20,7 @@ from pipelines.judging.gate.judged import keep_judged
 from pipelines.judging.gate.weigh import weigh
 from pipelines.learning import train as training
 from pipelines.learning.second_stage import open_second_stage
-from pipelines.learning.train import BASE_BUNDLES, Lesson, train
+from pipelines.learning.train import Lesson, train
 from pipelines.release import assemble
 from pipelines.release.assemble import assemble_release
 from pipelines.runs.run import Run, parse_instant
@@ -27,7 +28,7 @@ from pipelines.scoring.shards import plan_shards, score_shard
 from tests.pipelines.learning.market import rows, small
 
 FIRST, NEXT = "2024-02-27", "2024-02-28"
-PERSONAL = tuple(name for name in BASE_BUNDLES if name not in ("catalogue_v1", "popularity_v1", "activity_v1"))
+PERSONAL = tuple(name for name in registry.bundles() if name not in ("catalogue_v1", "popularity_v1", "activity_v1"))
 
 
 class Nights:
@@ -44,7 +45,7 @@ class Nights:
         settings = replace(self.settings, **changed)
         run = Run.start(settings, f"night-{uuid.uuid4().hex[:8]}", parse_instant(as_of), fresh=True)
         self.snapshots.setdefault(as_of, Snapshot.of(*rows(), as_of, self.settings.recorded(), as_of))
-        refs = [train(run, name, as_of) for name in BASE_BUNDLES]
+        refs = [train(run, name, as_of) for name in registry.bundles()]
         stage = open_second_stage(run, self.snapshots[as_of])
         keep_judged(run, stage)
         versions = {r["name"]: r["version"] for r in [*refs, *stage.refs] if r["version"]}
@@ -58,8 +59,11 @@ class Nights:
 
     def spoil(self, patch: pytest.MonkeyPatch) -> None:
         """From here on every personal model learns from shuffled pairs and shuffled profiles."""
+        noisy = {}
         for name in PERSONAL:
-            patch.setitem(training._FITTERS, name, _noisy(training._FITTERS[name]))
+            noisy[name] = _noisy(training.fitter_of(registry.named(name)))
+        honest = training.fitter_of
+        patch.setattr(training, "fitter_of", lambda spec: noisy.get(spec.bundle) or honest(spec))
 
 
 def _noisy(fitter: Callable[[Lesson], Bundle]) -> Callable[[Lesson], Bundle]:
@@ -70,7 +74,7 @@ def _noisy(fitter: Callable[[Lesson], Bundle]) -> Callable[[Lesson], Bundle]:
         met = pa.array(rng.permutation(snapshot.events["startup"].to_numpy()))
         place = snapshot.events.schema.get_field_index("startup")
         events = snapshot.events.set_column(place, snapshot.events.schema.field(place), met)
-        return fitter(Lesson(replace(snapshot, startups=words, events=events), lesson.settings, lesson.as_of_us))
+        return fitter(replace(lesson, snapshot=replace(snapshot, startups=words, events=events)))
 
     return fit
 

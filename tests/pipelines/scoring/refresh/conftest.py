@@ -14,6 +14,7 @@ import pytest
 
 import pipelines.data.erasure.erase as erasing
 import tests.databases as databases
+from models import registry
 from models.nouns.catalogue import CATALOGUE, entities_of
 from models.nouns.entities import Entities
 from models.nouns.release import POPULAR_FIELD, Release, StoredList, decode_list
@@ -22,7 +23,7 @@ from models.settings import Settings
 from pipelines.artifacts import Artifacts
 from pipelines.data.export import export_snapshot
 from pipelines.data.load import import_folder
-from pipelines.learning.train import BASE_BUNDLES, train
+from pipelines.learning.train import train
 from pipelines.postgres import engine
 from pipelines.release.assemble import assemble_release
 from pipelines.release.history import promote
@@ -128,7 +129,7 @@ def built(settings: Settings, as_of: datetime) -> str:
     """A build without its judging and teaching, stored."""
     run = Run.start(settings, f"build-{uuid.uuid4().hex[:8]}", as_of)
     snapshot = export_snapshot(run)["snapshot"]
-    refs = [train(run, name, snapshot) for name in BASE_BUNDLES]
+    refs = [train(run, name, snapshot) for name in registry.bundles()]
     bundles = {r["name"]: r["version"] for r in refs if r["version"]}
     shards = [score_shard(run, s) for s in plan_shards(run, snapshot, bundles)]
     return str(assemble_release(run, snapshot, bundles, shards)["release"])

@@ -1,0 +1,20 @@
+"""Who is active and who is wanted: facts of everybody at the cutoff, for the learned ranker."""
+
+from models.spec import ModelSpec
+
+SPEC = ModelSpec(
+    name="activity",
+    bundle="activity_v1",
+    title="How busy and how wanted everybody is, and the demand to expect: for the ranker.",
+    arrays=(
+        "clock_instant, clock_share; user_facts, user_demand, startup_facts, startup_demand; for each facet "
+        "`<facet>_values`, `_share`, `_indptr`, `_indices`, `_data` (user, startup)"
+    ),
+    rows=(
+        "facts of everybody at the cutoff (`models/features/facts.py`, named in the config), new partners to expect; "
+        "how many startups of each value a person met, csr"
+    ),
+    fit="models.activity.fit:fit",
+    cheap=True,
+    extend="models.activity.extend:extend",
+)

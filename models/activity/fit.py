@@ -1,0 +1,128 @@
+"""Who is active and who is wanted: facts of everybody at the cutoff, and the demand that they let expect.
+
+Demand is the number of new partners to expect of an item, by trees that count (Poisson) over its own facts. They learn
+from earlier instants: the facts then, and who met the item in the stretch of time after it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from scipy import sparse
+
+from models.activity import SPEC
+from models.data.training_data import Standing, TrainingData
+from models.errors import TrainingError
+from models.features.facts import item_facts
+from models.features.regions import coded
+from models.gbdt.fit import TreeShape, fit_trees
+from models.gbdt.trees import Trees
+from models.nouns.bundle import Bundle
+from models.nouns.interactions import Interactions
+from models.nouns.span import leaving
+
+NAME = SPEC.bundle
+#: New partners of one item that count in one stretch; a fashion must not teach more than that.
+MOST = 10
+#: Fewer new pairs than this teach no demand: then the events of late, halved every tenth of all events, stand for it.
+ENOUGH = 100
+_SHAPE = TreeShape(trees=150, leaves=8, learning_rate=0.05, min_leaf=50, l2=10.0, columns=0.5)
+
+
+#: Instants that demand learns from, as shares of the events after them, and the share that follows each.
+EARLIER, STRETCH = (0.1, 0.2, 0.3, 0.4, 0.5), 0.2
+
+
+def fit(data: TrainingData[None]) -> Bundle:
+    """The bundle activity_v1."""
+    at = np.sort(data.interactions.at)
+    earlier = []
+    for share in EARLIER:
+        cut_us = leaving(at, share) if len(at) else 0
+        if len(at) and cut_us > at[0]:
+            until = share - STRETCH
+            until_us = leaving(at, until) if until > 1e-9 else data.as_of_us
+            earlier.append((data.earlier(cut_us).standing, until_us))
+    return fit_activity(data.standing, earlier, data.seed)
+
+
+def fit_activity(now: Standing, earlier: Sequence[tuple[Standing, int]], seed: int = 42) -> Bundle:
+    """The bundle activity_v1. earlier: instants before `now`, each with the end of the stretch that it is to foretell.
+
+    Arrays: clock_instant, clock_share (see EventClock); for user and startup _facts (n, f) float32 in the order of the
+    config's `facts`, _demand (n,) expected new partners; for each facet _values (v,) that startups state, ascending,
+    _share (v + 1,) of all met pairs and, as a csr of users x (v + 1), _indptr, _indices, _data: how many startups of
+    each value a user met. The last column is "blank". Knows no failure: without enough to learn from demand is the
+    recent activity.
+    """
+    clock = now.clock
+    arrays: dict[str, np.ndarray] = {"clock_instant": clock.instant, "clock_share": clock.share}
+    config: dict[str, object] = {"rows": len(now.interactions), "as_of_us": now.as_of_us, "seed": seed}
+    for side, (entities, events) in enumerate(now.sides):
+        name, facts = entities.entity.value, item_facts(entities, events, clock, now.as_of_us)
+        arrays[f"{name}_facts"] = np.stack(list(facts.values()), axis=1)
+        taught = [_taught(then, side, until, events, entities.all_met) for then, until in earlier]
+        arrays[f"{name}_demand"], config[f"{name}_demand"] = _demand(facts, taught, seed)
+        config["facts"] = list(facts)
+    met = now.interactions.csr(damping="binary") > 0
+    for facet, (codes, values) in coded(now.startups).items():
+        arrays |= {f"{facet}_{name}": array for name, array in _met_by_value(met, codes, values).items()}
+    return Bundle(NAME, config, arrays, {"user": now.users.ids, "startup": now.startups.ids})
+
+
+def _taught(
+    then: Standing, side: int, until_us: int, events: Interactions, all_met: bool
+) -> tuple[np.ndarray, np.ndarray]:
+    """Facts (m, f) of everybody who could be shown then, and (m,) how many new partners each had found by until_us.
+
+    events: of this side, with what came after. all_met: whether everybody listed has been met by now."""
+    entities, before = then.sides[side]
+    facts = np.stack(list(item_facts(entities, before, then.clock, then.as_of_us).values()), axis=1)
+    new = np.diff(events.before(until_us).pairs().indptr) - np.diff(before.pairs().indptr)
+    shown = entities.listed & (entities.count > 0) if all_met else entities.listed
+    return facts[shown], np.minimum(new, MOST)[shown]
+
+
+def _demand(
+    facts: dict[str, np.ndarray], taught: Sequence[tuple[np.ndarray, np.ndarray]], seed: int
+) -> tuple[np.ndarray, dict[str, object]]:
+    """(n,) float32 expected new partners, and how that was learned."""
+    recent = (np.expm1(facts["heat_0.1"]) / 100).astype(np.float32)
+    features = np.concatenate([f for f, _ in taught]) if taught else np.zeros((0, len(facts)), np.float32)
+    label = np.concatenate([y for _, y in taught]) if taught else np.zeros(0)
+    if label.sum() < ENOUGH:
+        return recent, {"by": "recent events", "pairs": int(label.sum())}
+    try:
+        trees = fit_trees(features, label, np.zeros(len(label), np.int64), "poisson", _SHAPE, seed=seed, threads=1)
+    except TrainingError as error:
+        return recent, {"by": "recent events", "pairs": int(label.sum()), "reason": str(error)}
+    raw = Trees.of(trees).score(np.stack(list(facts.values()), axis=1))
+    gain = sorted(zip(trees["gain"].tolist(), facts, strict=True), reverse=True)[:10]
+    return np.exp(np.clip(raw, -12, 6)).astype(np.float32), {
+        "by": "trees over facts",
+        "pairs": int(label.sum()),
+        "rows": len(label),
+        "cuts": len(taught),
+        "gain": {fact: round(value, 1) for value, fact in gain},
+    }
+
+
+def _met_by_value(met: sparse.csr_matrix, codes: np.ndarray, values: Sequence[str]) -> dict[str, np.ndarray]:
+    """How many startups of each value of a facet each user met, and the values' share of all met pairs.
+
+    met: users x startups. codes: (startups,) places in `values`, -1 blank."""
+    column = np.where(codes < 0, len(values), codes)
+    one_hot = sparse.csr_matrix(
+        (np.ones(len(column), np.float32), (np.arange(len(column)), column)), shape=(len(column), len(values) + 1)
+    )
+    counts = sparse.csr_matrix(met.astype(np.float32) @ one_hot)
+    counts.sort_indices()
+    total = np.asarray(counts.sum(axis=0)).ravel()
+    return {
+        "values": np.array(values, np.str_),
+        "indptr": counts.indptr,
+        "indices": counts.indices,
+        "data": counts.data,
+        "share": (total / max(float(total.sum()), 1)).astype(np.float32),
+    }

@@ -1,0 +1,122 @@
+"""Implicit alternating least squares, forward (startups for users) and reverse (users for startups) (A02-A04)."""
+
+from dataclasses import dataclass, replace
+
+from models.setting import Phase, setting
+from models.spec import STARTUPS, USERS, ModelSpec, Source
+
+_WORDS = ("people with activity like yours engaged with it", "engages with startups like yours")
+ALS = Source("als", 1, "ALS", _WORDS)
+ALS_REVERSE = Source("als_reverse", 2, "ALS, reverse", _WORDS)
+
+_FACTORS = (32, 64, 128, 256)
+_ALPHAS = (1.0, 3.0, 10.0, 40.0, 100.0)
+_ITERATIONS = (15, 20, 30)
+_REGULARIZATIONS = (0.01, 0.05, 0.1, 1.0, 3.0, 10.0)
+_DAMPINGS = ("none", "log", "binary")
+_SHARES = (0.0, 0.03, 0.1, 0.25, 0.5, 1.0)
+
+
+@dataclass(frozen=True)
+class AlsConfig:
+    """The table [als]."""
+
+    factors: int = setting(128, "length of a vector (C21)", low=1, high=1024, phase=Phase.TRAIN, tune=_FACTORS)
+    alpha: float = setting(40.0, "confidence of one unit of weight (C24)", low=0, phase=Phase.TRAIN, tune=_ALPHAS)
+    iterations: int = setting(
+        20, "times that each side is solved (C23)", low=1, high=500, phase=Phase.TRAIN, tune=_ITERATIONS
+    )
+    regularization: float = setting(
+        0.01, "penalty on the length of a vector (C22)", low=0, phase=Phase.TRAIN, tune=_REGULARIZATIONS
+    )
+    min_interactions: int = setting(
+        1, "owners with fewer events are left out (C31)", unit="events", low=1, phase=Phase.TRAIN
+    )
+    damping: str = setting(
+        "none", "how repeated events of a pair add up", choices=_DAMPINGS, phase=Phase.TRAIN, tune=_DAMPINGS
+    )
+    half_life_share: float = setting(
+        0.0,
+        "weights halve over this share of the data's span; 0: never",
+        unit="share",
+        low=0,
+        phase=Phase.TRAIN,
+        tune=_SHARES,
+    )
+
+
+@dataclass(frozen=True)
+class AlsReverseConfig:
+    """The table [als_reverse]. What is left out is as in [als]."""
+
+    factors: int | None = setting(
+        64, "length of a vector; left out: as [als]", low=1, high=1024, phase=Phase.TRAIN, tune=_FACTORS
+    )
+    alpha: float | None = setting(
+        None, "confidence of one unit of weight; left out: as [als]", low=0, phase=Phase.TRAIN, tune=_ALPHAS
+    )
+    iterations: int | None = setting(
+        None, "times that each side is solved; left out: as [als]", low=1, high=500, phase=Phase.TRAIN, tune=_ITERATIONS
+    )
+    regularization: float | None = setting(
+        10.0, "penalty on the length of a vector; left out: as [als]", low=0, phase=Phase.TRAIN, tune=_REGULARIZATIONS
+    )
+    damping: str | None = setting(
+        "log",
+        "how repeated events of a pair add up; left out: as [als]",
+        choices=_DAMPINGS,
+        phase=Phase.TRAIN,
+        tune=_DAMPINGS,
+    )
+    half_life_share: float | None = setting(
+        0.5,
+        "weights halve over this share of the data's span, 0: never; left out: as [als]",
+        unit="share",
+        low=0,
+        phase=Phase.TRAIN,
+        tune=_SHARES,
+    )
+
+    def completed(self, forward: AlsConfig) -> AlsConfig:
+        """What reverse ALS is fitted with: what is left out here is as in [als]."""
+        return replace(forward, **{name: value for name, value in vars(self).items() if value is not None})
+
+
+SPEC = ModelSpec(
+    name="als",
+    bundle="als_v1",
+    title="ALS, users to startups: what those who acted alike went on to.",
+    arrays="user_factors, item_factors (user, item)",
+    rows="user = user, item = startup",
+    fit="models.als.fit:fit",
+    config=AlsConfig,
+    source=ALS,
+    owners=USERS,
+    scorer="models.scoring.factors:open_scorer",
+    fold_in="models.als.scorer:open_fold",
+    switch=("routing.enable_als",),
+    pin="routing.als_model_path",
+    command=("train-als", "factors", "regularization", "iterations", "alpha", "min-interactions=min_interactions"),
+)
+REVERSE = ModelSpec(
+    name="als_reverse",
+    bundle="als_reverse_v1",
+    title="ALS, startups to users, trained on its own for the founders' surfaces.",
+    arrays="user_factors, item_factors (user, item)",
+    rows="**user = startup, item = user**: the solver's words (R20)",
+    fit="models.als.fit:fit_reverse",
+    config=AlsReverseConfig,
+    source=ALS_REVERSE,
+    owners=STARTUPS,
+    scorer="models.scoring.factors:open_scorer",
+    fold_in="models.als.scorer:open_fold",
+    switch=("routing.enable_als",),
+    command=(
+        "train-als-reverse",
+        "factors",
+        "regularization",
+        "iterations=als.iterations",
+        "alpha",
+        "min-interactions=als.min_interactions",
+    ),
+)

@@ -1,0 +1,143 @@
+"""Implicit alternating least squares (Hu, Koren, Volinsky 2008), forward and reverse: one trainer, two orientations.
+
+The solver reads a cell as a confidence: positive = interest, negative = a confident dislike, absent = weakly
+disliked, and it multiplies every cell by alpha. A confidence below 1 would count *less* than never having met,
+so weights are lifted to at least 1 / alpha.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy import sparse
+
+from models.als import REVERSE, SPEC, AlsConfig, AlsReverseConfig
+from models.als.scorer import lifted
+from models.data.pair_age import faded, half_life_days
+from models.data.training_data import TrainingData
+from models.errors import TooSparse, TrainingError
+from models.nouns.bundle import Bundle
+from models.nouns.id_map import IdMap
+from models.nouns.interactions import Interactions
+from models.nouns.span import Span
+
+#: Fewer events than this are too little for good factors (C59): trained all the same, with a note in the config.
+ENOUGH = 1000
+
+
+def fit(data: TrainingData[AlsConfig]) -> Bundle:
+    """The bundle als_v1: startups for users."""
+    return fit_als(SPEC.bundle, data.interactions, data.config, data.seed, data.threads)
+
+
+def fit_reverse(data: TrainingData[AlsReverseConfig]) -> Bundle:
+    """The bundle als_reverse_v1: users for startups."""
+    config = data.config.completed(data.table("als"))
+    return fit_als(REVERSE.bundle, data.interactions.transposed(), config, data.seed, data.threads)
+
+
+def fit_als(name: str, interactions: Interactions, config: AlsConfig, seed: int = 42, threads: int = 1) -> Bundle:
+    """Factors of every owner and item that somebody was interested in (C21-C24, C31; A02, A04).
+
+    `als_reverse_v1` is this function over `interactions.transposed()`. The bundle's arrays are user_factors
+    (owners, factors) and item_factors (items, factors), float32; its maps hold only those whom the model knows, that
+    is who has a pair of interest: the solver would give all others zeros, and dislikes alone tell no taste.
+    Bit-identical for one seed, whatever the number of threads. Raises TooSparse (P01, P02) and TrainingError (NaN).
+    """
+    confidences = _confidences(interactions, config)
+    user_factors, item_factors = _solve(confidences, config, seed, threads)
+    _check_finite(user_factors, item_factors, config)
+    liked = confidences > 0
+    owners, items = liked.getnnz(axis=1) > 0, liked.getnnz(axis=0) > 0
+    return Bundle(
+        name,
+        {**_config(confidences, interactions, config), "seed": seed},
+        {"user_factors": user_factors[owners], "item_factors": item_factors[items]},
+        {"user": IdMap(interactions.owners.ids[owners]), "item": IdMap(interactions.items.ids[items])},
+    )
+
+
+def _confidences(interactions: Interactions, config: AlsConfig) -> sparse.csr_matrix:
+    """(owners, items) signed weights whose product with alpha is at least 1 everywhere. Raises TooSparse."""
+    if not len(interactions):
+        raise TooSparse(
+            "expected interactions to learn from, got none before the cutoff: load events "
+            "(`python -m pipelines import FOLDER`) or choose a later cutoff (P01)"
+        )
+    if not config.alpha > 0:
+        raise TrainingError(
+            f"alpha must be above 0 to tell interest from absence, got {config.alpha}; set MATCHBOOK_ALS_ALPHA (C24)"
+        )
+    enough = interactions.counts() >= config.min_interactions
+    kept = interactions.where(enough[interactions.owner])
+    matrix = faded(kept, config.half_life_share, config.damping)
+    matrix = lifted(matrix, config.alpha)
+    _check_dense_enough(matrix, config)
+    return matrix
+
+
+def _check_dense_enough(matrix: sparse.csr_matrix, config: AlsConfig) -> None:
+    """Two owners must share an item somewhere: else there is nothing collaborative to learn (P02)."""
+    liked = matrix > 0
+    owners, items = int((liked.getnnz(axis=1) > 0).sum()), int((liked.getnnz(axis=0) > 0).sum())
+    if owners < 2 or items < 2 or int(liked.getnnz(axis=0).max()) < 2:
+        raise TooSparse(
+            f"matrix too sparse: expected two owners who share an item, got {matrix.nnz} pairs of "
+            f"{owners} owners and {items} items; load more events or lower MATCHBOOK_ALS_MIN_INTERACTIONS "
+            f"(--min-interactions), now {config.min_interactions} (P02)"
+        )
+
+
+def _solve(confidences: sparse.csr_matrix, config: AlsConfig, seed: int, threads: int) -> tuple[np.ndarray, np.ndarray]:
+    """A fresh solver each time: fitting one twice would go on from its old factors."""
+    from implicit.cpu.als import AlternatingLeastSquares
+    from implicit.recommender_base import ModelFitError
+    from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(1, "blas"):  # the solver has threads of its own; BLAS threads would fight them
+        solver = AlternatingLeastSquares(
+            factors=config.factors,
+            regularization=config.regularization,
+            alpha=config.alpha,
+            iterations=config.iterations,
+            random_state=seed,
+            num_threads=threads,
+        )
+        try:
+            solver.fit(confidences, show_progress=False)
+        except ModelFitError as error:
+            raise _diverged(config) from error
+    return np.array(solver.user_factors, np.float32), np.array(solver.item_factors, np.float32)
+
+
+def _check_finite(user_factors: np.ndarray, item_factors: np.ndarray, config: AlsConfig) -> None:
+    if not (np.isfinite(user_factors).all() and np.isfinite(item_factors).all()):
+        raise _diverged(config)
+
+
+def _diverged(config: AlsConfig) -> TrainingError:
+    return TrainingError(
+        f"expected finite factors, got NaN with alpha {config.alpha}, regularization "
+        f"{config.regularization}, {config.factors} factors; raise "
+        "MATCHBOOK_ALS_REGULARIZATION or lower MATCHBOOK_ALS_ALPHA"
+    )
+
+
+def _config(confidences: sparse.csr_matrix, interactions: Interactions, config: AlsConfig) -> dict[str, object]:
+    rows = len(interactions)
+    told: dict[str, object] = {
+        "factors": config.factors,
+        "regularization": config.regularization,
+        "iterations": config.iterations,
+        "alpha": config.alpha,
+        "min_interactions": config.min_interactions,
+        "damping": config.damping,
+        "half_life_share": config.half_life_share,
+        "half_life_days": half_life_days(interactions, config.half_life_share),
+        "faded_from_us": Span.of(interactions.at).newest_us,
+        "rows": rows,
+        "pairs": int(confidences.nnz),
+        "density": round(confidences.nnz / max(confidences.shape[0] * confidences.shape[1], 1), 8),
+    }
+    if rows < ENOUGH:
+        told["note"] = f"fitted on {rows} interactions; fewer than {ENOUGH} is too little for good factors (C59)"
+    return told

@@ -1,0 +1,13 @@
+"""Everybody at the cutoff, as a bundle."""
+
+from __future__ import annotations
+
+from models.data.training_data import TrainingData
+from models.nouns.bundle import Bundle
+from models.nouns.catalogue import catalogue_bundle
+
+
+def fit(data: TrainingData[None]) -> Bundle:
+    """The bundle catalogue_v1."""
+    config = {"as_of_us": data.as_of_us, "rows": len(data.interactions)}
+    return catalogue_bundle(data.users, data.startups, config)

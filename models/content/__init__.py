@@ -1,0 +1,37 @@
+"""Content-based: profiles of people and startups in one text space (A01)."""
+
+from dataclasses import dataclass
+
+from models.setting import Phase, setting
+from models.spec import ModelSpec, Source
+
+CONTENT_BASED = Source("content_based", 0, "content", ("matches your profile", "matches your startup's profile"))
+
+
+@dataclass(frozen=True)
+class ContentConfig:
+    """The table [content]."""
+
+    dimensions: int = setting(
+        96, "length of a content vector", low=2, high=512, phase=Phase.TRAIN, tune=(48, 96, 192, 300)
+    )
+    terms: int = setting(
+        20_000, "words and facets known at most, the most frequent", low=2, high=1_000_000, phase=Phase.TRAIN
+    )
+
+
+SPEC = ModelSpec(
+    name="content",
+    bundle="content_v1",
+    title="Content-based: texts, skills and categories in one space, for whoever did little yet.",
+    arrays="user_vectors, startup_vectors, token_vectors, tokens (user, startup)",
+    rows="unit vectors of one text space",
+    fit="models.content.fit:fit",
+    config=ContentConfig,
+    source=CONTENT_BASED,
+    scorer="models.content.scorer:open_scorer",
+    demand_weighted=True,
+    cheap=True,
+    extend="models.content.extend:extend",
+    command=("train-content", "dimensions", "terms"),
+)

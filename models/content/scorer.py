@@ -1,0 +1,15 @@
+"""Content as a source: its vectors, and the words of whoever came since (A01)."""
+
+from __future__ import annotations
+
+from models.nouns.bundle import Bundle
+from models.scoring.factors import ContentScorer
+from models.scoring.scorer import Sides
+from models.spec import Source
+
+
+def open_scorer(bundle: Bundle, sides: Sides, source: Source) -> ContentScorer:
+    """Of the bundle content_v1."""
+    order = sides.owners.entity.value, sides.items.entity.value
+    vectors = sides.vectors(bundle, order, "vectors")
+    return ContentScorer(source, *vectors, bundle.arrays["tokens"], bundle.arrays["token_vectors"])

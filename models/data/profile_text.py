@@ -1,0 +1,96 @@
+"""What profiles say: the one tokeniser, and the vocabulary that a model reads (A01)."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from scipy import sparse
+
+from models.nouns.candidates import indptr_of
+from models.nouns.words import is_unspaced, places, values, words
+
+#: Compared as a whole value and word by word: a user's interest "games" meets the category "games_video".
+TOPICS = {"category": "category", "field": "field", "type": "type", "tags": "tag", "skills": "tag", "interests": "tag"}
+#: Compared as a whole value only: the words of a place or of a funding round mean nothing elsewhere.
+PLACES = {"location": "location", "stage": "stage"}
+#: Read word by word. Names are left out: a person's name must not sway whom they meet.
+PROSE = ("headline", "description")
+
+_STOP = frozenset(
+    re.findall(
+        "[a-z]+",
+        """a an and are as at be by for from has in into is it its of on or our that the
+    their this to we who with you your""",
+    )
+)
+
+
+def tokens_of(profile: Mapping[str, str]) -> list[str]:
+    """The tokens of one profile: namespaced values ("category:games_video", "location:pittsburgh") and plain words.
+
+    profile: text by column name of users.csv or startups.csv; unknown columns are ignored, blank ones say nothing.
+    Tokens hold no white space, ascend and are unique, so that equal profiles have equal tokens in any column order.
+    """
+    found: set[str] = set()
+    for column, space in TOPICS.items():
+        for value in values(profile.get(column) or ""):
+            found.add(f"{space}:{value.replace(' ', '_')}")
+            found.update(w for w in words(value) if _tells(w))
+    for column, space in PLACES.items():
+        found.update(f"{space}:{place.replace(' ', '_')}" for place in places(profile.get(column) or ""))
+    for column in PROSE:
+        found.update(w for w in words(profile.get(column) or "") if _tells(w))
+    return sorted(found)
+
+
+def text_of(profile: Mapping[str, str]) -> str:
+    """A stranger's profile as it travels in `Owners.text`: its tokens, joined by blanks."""
+    return " ".join(tokens_of(profile))
+
+
+def _tells(word: str) -> bool:
+    return (len(word) > 1 or is_unspaced(word)) and word not in _STOP
+
+
+Profiles = Mapping[str, Sequence[str]]
+
+#: Longer tokens are noise (keys, links), and the width of the stored vocabulary is that of its longest token.
+LONGEST_TOKEN = 64
+#: A token must stand in so many profiles: one alone matches nobody.
+MIN_PROFILES = 2
+
+
+def token_lists(profiles: Profiles) -> list[list[str]]:
+    """The tokens of each row of a table of text columns."""
+    columns = list(profiles)
+    return [tokens_of(dict(zip(columns, row, strict=True))) for row in zip(*profiles.values(), strict=True)]
+
+
+def vocabulary(lists: Sequence[Sequence[str]], most: int, least_profiles: int = MIN_PROFILES) -> np.ndarray:
+    """(t,) unicode, ascending: the `most` frequent tokens that stand in `least_profiles` or more, ties by name."""
+    frequency = Counter(token for tokens in lists for token in tokens if len(token) <= LONGEST_TOKEN)
+    common = sorted((-count, token) for token, count in frequency.items() if count >= least_profiles)[:most]
+    return np.array(sorted(token for _, token in common), dtype=str)
+
+
+def incidence(lists: Sequence[Sequence[str]], tokens: np.ndarray) -> sparse.csr_matrix:
+    """(lists, tokens) float32: 1 where the token stands in the list."""
+    place = {token: i for i, token in enumerate(tokens.tolist())}
+    found = [[place[t] for t in tokens_ if t in place] for tokens_ in lists]
+    indices = np.fromiter((i for row in found for i in row), np.int32)
+    matrix = sparse.csr_matrix(
+        (np.ones(len(indices), np.float32), indices, indptr_of([len(r) for r in found])),
+        shape=(len(found), len(tokens)),
+    )
+    matrix.sum_duplicates()
+    matrix.data[:] = 1.0
+    return matrix
+
+
+def idf(matrix: sparse.csr_matrix) -> np.ndarray:
+    """(terms,) float32 rarity: ln((1 + n) / (1 + profiles with the token)) + 1, n the profiles with any token."""
+    profiles = int((np.diff(matrix.indptr) > 0).sum())
+    return np.asarray(np.log((1 + profiles) / (1 + matrix.getnnz(axis=0))) + 1, np.float32)

@@ -1,0 +1,58 @@
+"""Fit the learned blend: a logistic regression whose probability is the ensemble's score (C17, O05)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from models.ensemble import SPEC
+from models.errors import TrainingError
+from models.nouns.bundle import Bundle
+
+BLEND = SPEC.bundle
+#: Columns of `models.ensemble.scorer.learned_features`, in order.
+BLEND_FEATURES = ("als_score", "two_tower_score", "log_interaction_count", "log_account_age_days")
+
+
+def fit_blend(
+    features: np.ndarray, label: np.ndarray, min_positives: int, about: Mapping[str, Any] | None = None
+) -> Bundle:
+    """Fit "ensemble_v1": would this owner engage with this candidate?
+
+    features: (n, 4) float32 from `models.ensemble.scorer.learned_features`. label: (n,) 0 or 1. about: further config.
+    Arrays: coefficients (4,) and intercept (1,) float64. The count and the age are the same for all of an owner's
+    candidates, so they set the level of the probability and leave the order to the two scores.
+    Raises TrainingError under `min_positives` or where only one label occurs.
+    """
+    from sklearn.linear_model import LogisticRegression
+
+    positives = int(label.sum())
+    if features.shape != (len(label), len(BLEND_FEATURES)) or not np.isfinite(features).all():
+        raise TrainingError(f"expected finite features ({len(label)}, {len(BLEND_FEATURES)}), got {features.shape}")
+    if positives < min_positives or positives == len(label):
+        raise TrainingError(
+            f"{positives} positives and {len(label) - positives} negatives, "
+            f"{min_positives} positives and a negative needed; "
+            "the weighted blend stands in until more feedback came in"
+        )
+    x = features.astype(np.float64)
+    scale = np.maximum(x.std(axis=0), 1e-9)  # the solver converges on columns of one scale; undone below
+    model = LogisticRegression(max_iter=1000).fit(x / scale, label)
+    coefficients, intercept = model.coef_[0] / scale, model.intercept_
+    config = {
+        **(about or {}),
+        "features": list(BLEND_FEATURES),
+        "rows": len(label),
+        "positives": positives,
+        "coefficients": dict(zip(BLEND_FEATURES, coefficients.round(9).tolist(), strict=True)),
+        "intercept": round(float(intercept[0]), 9),
+        "regularization": "l2, C=1 on standardised columns",
+        "log_loss": round(_log_loss(x @ coefficients + intercept[0], label), 6),
+    }
+    return Bundle(BLEND, config, {"coefficients": coefficients, "intercept": intercept})
+
+
+def _log_loss(logit: np.ndarray, label: np.ndarray) -> float:
+    return float(np.mean(np.logaddexp(0, logit) - label * logit))

@@ -1,0 +1,88 @@
+"""From the raw scores of several models to one score in 0..1: scaling and the four blends (C08-C18, R06)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from models.ensemble import EnsembleConfig
+from models.nouns.bundle import Bundle
+from models.scoring.scale import min_max, ranks
+
+#: The constant of reciprocal rank fusion (C16; Cormack et al. 2009).
+RRF_K = 60
+#: ALS weight of the named profiles (C11-C14); the two-tower has the rest.
+PROFILES = {"collaborative": 0.7, "balanced": 0.6, "semantic": 0.4, "equal": 0.5}
+
+
+def als_weight(config: EnsembleConfig, count: np.ndarray) -> np.ndarray:
+    """(b,) float32 share of ALS: fixed, of a profile, or falling with the interaction count (C08, C11-C14, C18).
+
+    dynamic: 0.6 under 50 interactions, 0.5 under 100, else 0.4.
+    """
+    if config.blend == "dynamic":
+        return np.select([count < 50, count < 100], [0.6, 0.5], 0.4).astype(np.float32)
+    fixed = PROFILES.get(config.profile or "")
+    if fixed is None:
+        total = config.als_weight + config.two_tower_weight
+        fixed = config.als_weight / total if total else 0.5
+    return np.full(len(count), fixed, np.float32)
+
+
+def settled(config: EnsembleConfig, chosen: Bundle | None) -> EnsembleConfig:
+    """The settings with `auto` replaced by what the bundle `ensemble_v1` chose; weighted where nothing was chosen, or
+    where profile or weights were asked for."""
+    if config.blend != "auto":
+        return config
+    if chosen is None or not free_to_choose(config):
+        return replace(config, blend="weighted")
+    return replace(config, blend=chosen.config["blend"], profile=chosen.config["profile"] or None)
+
+
+def free_to_choose(config: EnsembleConfig) -> bool:
+    """Whether `auto` may choose: nobody asked for a profile or for weights of their own."""
+    return config == EnsembleConfig()
+
+
+@dataclass(frozen=True, eq=False)
+class Blend:
+    """The ensemble's way of making one score out of ALS and two-tower, both over the same union (A06, R06).
+
+    learned: the bundle `ensemble_v1`, where there is one: the fitted coefficients of a learned blend (C17) and, where
+    config.blend is "auto", which blend was chosen at the inner cut. Without it the weighted blend stands in.
+    """
+
+    config: EnsembleConfig
+    learned: Bundle | None = None
+
+    def __call__(
+        self,
+        als: np.ndarray,
+        two_tower: np.ndarray,
+        owner: np.ndarray,
+        indptr: np.ndarray,
+        count: np.ndarray,
+        age_days: np.ndarray,
+    ) -> np.ndarray:
+        """(nnz,) float32 in 0..1. als, two_tower: raw scores, NaN counts as lowest. count, age_days: (b,) per owner."""
+        config = settled(self.config, self.learned)
+        if config.blend == "rrf":
+            fused = 1 / (RRF_K + ranks(als, owner, indptr)) + 1 / (RRF_K + ranks(two_tower, owner, indptr))
+            return min_max(fused.astype(np.float32), indptr)
+        a, t = (np.nan_to_num(min_max(s, indptr)) for s in (als, two_tower))
+        if config.blend == "learned" and self.learned is not None and self.learned.arrays:
+            return self._probability(a, t, count[owner], age_days[owner])
+        w = als_weight(config, count)[owner]
+        return (w * a + (1 - w) * t).astype(np.float32)
+
+    def _probability(self, a: np.ndarray, t: np.ndarray, count: np.ndarray, age_days: np.ndarray) -> np.ndarray:
+        assert self.learned is not None
+        x = learned_features(a, t, count, age_days)
+        z = x @ self.learned.arrays["coefficients"].astype(np.float32) + self.learned.arrays["intercept"][0]
+        return (1 / (1 + np.exp(-z))).astype(np.float32)
+
+
+def learned_features(als: np.ndarray, two_tower: np.ndarray, count: np.ndarray, age_days: np.ndarray) -> np.ndarray:
+    """(n, 4) float32 inputs of the learned blend: both scaled scores, log1p of interactions and account age (C17)."""
+    return np.stack([als, two_tower, np.log1p(count), np.log1p(np.maximum(age_days, 0))], axis=1).astype(np.float32)

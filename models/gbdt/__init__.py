@@ -1,0 +1,1 @@
+"""Gradient boosted trees: fitted by LightGBM, scored in NumPy."""

@@ -1,0 +1,244 @@
+"""Sums of small regression trees, scored in NumPy by bit masks instead of walks.
+
+The idea is QuickScorer's (Lucchese et al., SIGIR 2015): a node whose test fails rules out the leaves on its left, so a
+row's leaf is the leftmost one that no failed test rules out. Which tests of a feature fail depends only on where its
+value stands among that feature's thresholds, so the masks of each such interval are made once and then looked up.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from models.errors import BundleCorrupt
+
+#: Most leaves of one tree: one bit each of the widest integer.
+MOST_LEAVES = 64
+#: The arrays that `Trees.of` reads.
+TREE_ARRAYS = ("leaves", "feature", "threshold", "first", "last", "value")
+
+_ROWS = 4096  # placed among the thresholds at once; NumPy compares shorter runs several times slower
+_MASK_BYTES = 1 << 18  # of the masks of one step: two of these and a table stay in the second cache
+_TABLE_BYTES = 1 << 17  # of the masks that features share: larger tables leave the cache
+_COUNTED = 128  # up to so many thresholds, counting those that a value exceeds beats a binary search
+
+
+@dataclass(frozen=True, eq=False)
+class _Column:
+    """One feature: threshold (k, 1) float32 ascending; its interval 0..k counts `step` entries in its table."""
+
+    feature: int
+    threshold: np.ndarray
+    step: int
+
+
+@dataclass(frozen=True, eq=False)
+class _Table:
+    """Masks (entries, trees) of the leaves left over, for all intervals of all columns together."""
+
+    columns: tuple[_Column, ...]
+    masks: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class Trees:
+    """A sum of regression trees of at most MOST_LEAVES leaves each.
+
+    used: ascending columns that any tree splits on. May be shared by threads: scoring changes nothing.
+    """
+
+    used: np.ndarray
+    _tables: tuple[_Table, ...]
+    _leaves: int
+    _masks: int  # trees, made even
+    _unsigned: np.dtype[Any]
+    _starts: np.ndarray  # (pairs,) where the pair's values begin
+    _value: np.ndarray  # float64, for each pair of trees the sums of a leaf of either
+
+    @classmethod
+    def of(cls, arrays: Mapping[str, np.ndarray], prefix: str = "") -> Trees:
+        """The trees of `models.gbdt.fit.fit_trees`; other arrays are left alone.
+
+        leaves (trees,): leaves of each tree, it has one node fewer. Of each node, tree after tree: feature, its
+        column; threshold float32, a row goes left where its value is <= it; first, last: the leaves of this tree to
+        the node's left, last excluded. value: of each leaf, tree after tree, leaves from left to right.
+        Raises BundleCorrupt where the arrays do not fit together.
+        """
+        a = {name: np.asarray(arrays.get(prefix + name, np.empty((0, 0)))) for name in TREE_ARRAYS}
+        _check(a)
+        leaves = a["leaves"].astype(np.int64)
+        tree = np.repeat(np.arange(len(leaves)), leaves - 1)
+        most, even = int(leaves.max(initial=1)), len(leaves) + len(leaves) % 2
+        unsigned = np.dtype(f"u{next(size for size in (1, 2, 4, 8) if most <= 8 * size)}")
+        tables = _tables(a, tree, even, unsigned)
+        pairs = _pairs(_by_tree(a["value"], leaves, even, most))
+        return cls(
+            np.unique(a["feature"]).astype(np.int64),
+            tables,
+            most,
+            even,
+            unsigned,
+            np.arange(len(pairs)) * pairs.shape[1],
+            pairs.ravel(),
+        )
+
+    def score(self, features: np.ndarray) -> np.ndarray:
+        """(…, f) float32, finite, to (…) float32 sums; a row's sum is the same to the last bit in any company."""
+        if len(self.used) and features.shape[-1] <= self.used[-1]:
+            raise ValueError(f"expected more than {self.used[-1]} features, got {features.shape}")
+        rows = features.reshape(math.prod(features.shape[:-1]), features.shape[-1])
+        total = np.empty(len(rows), np.float32)
+        size = min(len(rows), _ROWS, max(64, _MASK_BYTES // max(1, self._masks * self._unsigned.itemsize)))
+        place, scratch = _Places(self._tables, min(len(rows), _ROWS)), _Scratch(self, size)
+        for start in range(0, len(rows), _ROWS):
+            block = rows[start : start + _ROWS]
+            place.fill(block)
+            for s in range(0, len(block), size):
+                codes = place.codes[:, s : min(s + size, len(block))]
+                found = total[start + s :][: codes.shape[1]]
+                self._rule_out(codes, scratch)
+                self._add_up(scratch, found)
+        return total.reshape(features.shape[:-1])
+
+    def _rule_out(self, codes: np.ndarray, scratch: _Scratch) -> None:
+        """From codes (tables, n), the bits of the leaves that no failed test rules out, into scratch.left."""
+        left, more = scratch.left[: codes.shape[1]], scratch.more[: codes.shape[1]]
+        if not self._tables:
+            left.fill(1)
+        for i, (table, code) in enumerate(zip(self._tables, codes, strict=True)):
+            table.masks.take(code, axis=0, out=more if i else left, mode="clip")  # "raise" would go by a copy
+            if i:
+                np.bitwise_and(left, more, out=left)
+
+    def _add_up(self, scratch: _Scratch, total: np.ndarray) -> None:
+        """Fill total (n,) with the values at the lowest bit of each of the masks, two trees at a lookup."""
+        n, half = len(total), self._masks // 2
+        left, more, leaf = scratch.left[:n], scratch.more[:n], scratch.leaf[:n]
+        at, value = scratch.at[:n], scratch.value[:n]
+        np.subtract(left, left.dtype.type(1), out=more)
+        np.bitwise_xor(left, more, out=more)  # the lowest bit and all below it: as many as the leaf's number, from 1
+        np.bitwise_count(more, out=leaf)
+        np.add(_pair_code(leaf[:, :half], leaf[:, half:], self._leaves), self._starts, out=at)
+        self._value.take(at, out=value, mode="clip")
+        total[:] = value.sum(axis=1)
+
+
+class _Places:
+    """Where a block's values stand among the thresholds: codes (tables, rows) intp, entries of each table."""
+
+    def __init__(self, tables: tuple[_Table, ...], rows: int) -> None:
+        most = max((len(c.threshold) for t in tables for c in t.columns if len(c.threshold) <= _COUNTED), default=0)
+        self._tables = tables
+        self._value, self._count = np.empty(rows, np.float32), np.empty(rows, np.uint8)
+        self._exceeds, self._step = np.empty((most, rows), bool), np.empty(rows, np.intp)
+        self.codes = np.empty((len(tables), rows), np.intp)
+
+    def fill(self, block: np.ndarray) -> None:
+        """From (n, f) rows, the first n of each table's codes."""
+        n = len(block)
+        for table, code in zip(self._tables, self.codes[:, :n], strict=True):
+            code.fill(0)
+            for column in table.columns:
+                self._value[:n] = block[:, column.feature]
+                np.multiply(self._interval(column, self._value[:n]), column.step, out=self._step[:n], dtype=np.intp)
+                np.add(code, self._step[:n], out=code)
+
+    def _interval(self, column: _Column, value: np.ndarray) -> np.ndarray:
+        if len(column.threshold) > _COUNTED:
+            return column.threshold[:, 0].searchsorted(value)
+        exceeds = self._exceeds[: len(column.threshold), : len(value)]
+        np.greater(value, column.threshold, out=exceeds)
+        return np.add.reduce(exceeds.view(np.uint8), axis=0, dtype=np.uint8, out=self._count[: len(value)])
+
+
+class _Scratch:
+    """What one call writes on, made once: memory fresh from the system costs more than the arithmetic."""
+
+    def __init__(self, trees: Trees, rows: int) -> None:
+        self.left, self.more = np.empty((2, rows, trees._masks), trees._unsigned)
+        self.leaf = np.empty((rows, trees._masks), _code_type(trees._leaves))
+        self.at = np.empty((rows, trees._masks // 2), np.intp)
+        self.value = np.empty((rows, trees._masks // 2))
+
+
+def _check(a: Mapping[str, np.ndarray]) -> None:
+    """Raises BundleCorrupt where the arrays are not of one forest."""
+    leaves = a["leaves"].ravel().astype(np.int64)
+    nodes, of_tree = int((leaves - 1).sum()), np.repeat(leaves, np.maximum(leaves - 1, 0))
+    fits = a["leaves"].ndim == 1 and bool(((leaves >= 1) & (leaves <= MOST_LEAVES)).all())
+    fits = fits and all(a[name].shape == (nodes,) for name in ("feature", "threshold", "first", "last"))
+    fits = fits and a["value"].shape == (int(leaves.sum()),) and bool(np.isfinite(a["value"]).all())
+    fits = fits and bool(((a["first"] >= 0) & (a["first"] < a["last"]) & (a["last"] < of_tree)).all())
+    if not fits or (a["feature"] < 0).any() or np.isnan(a["threshold"]).any():
+        raise BundleCorrupt(
+            f"expected trees of 1..{MOST_LEAVES} leaves with a node fewer, got "
+            f"{ {name: array.shape for name, array in a.items()} }; train again"
+        )
+
+
+def _tables(a: Mapping[str, np.ndarray], tree: np.ndarray, trees: int, unsigned: np.dtype[Any]) -> tuple[_Table, ...]:
+    """Each feature's masks, those with few thresholds combined: a table more is a pass over all masks more."""
+    one = np.uint64(1)
+    below = [(one << a[end].astype(np.uint64)) - one for end in ("first", "last")]
+    kept = (~(below[0] ^ below[1])).astype(unsigned)
+    single = []
+    for feature in np.unique(a["feature"]):
+        mine = np.flatnonzero(a["feature"] == feature)
+        threshold, at = np.unique(a["threshold"][mine].astype(np.float32), return_inverse=True)
+        masks = np.full((len(threshold) + 1, trees), np.iinfo(unsigned).max, unsigned)
+        np.bitwise_and.at(masks, (at + 1, tree[mine]), kept[mine])
+        np.bitwise_and.accumulate(masks, axis=0, out=masks)
+        single.append(_Table((_Column(int(feature), threshold[:, None], 1),), masks))
+    return tuple(_combined(sorted(single, key=lambda table: len(table.masks))))
+
+
+def _combined(tables: list[_Table]) -> Iterator[_Table]:
+    """Neighbours made one as long as their table stays small."""
+    held: _Table | None = None
+    for table in tables:
+        if held is None:
+            held = table
+        elif len(held.masks) * table.masks.nbytes <= _TABLE_BYTES:
+            columns = (
+                *(_Column(c.feature, c.threshold, c.step * len(table.masks)) for c in held.columns),
+                *table.columns,
+            )
+            held = _Table(columns, (held.masks[:, None] & table.masks).reshape(-1, table.masks.shape[1]))
+        else:
+            yield held
+            held = table
+    if held is not None:
+        yield held
+
+
+def _by_tree(value: np.ndarray, leaves: np.ndarray, trees: int, most: int) -> np.ndarray:
+    """(trees, most) float64 values in steps too small to be seen in the sum and large enough for every sum of them to
+    be exact: then it is the same in whatever order it is taken."""
+    table = np.zeros((trees, most))
+    table[: len(leaves)][np.arange(most) < leaves[:, None]] = value
+    bound = float(np.abs(table).max(axis=1, initial=0).sum())
+    step = math.ldexp(1.0, max(math.frexp(bound)[1], -900) - 52)
+    return np.asarray(np.rint(table / step) * step)
+
+
+def _code_type(leaves: int) -> type[np.unsignedinteger]:
+    return np.uint8 if leaves <= 16 else np.uint16
+
+
+def _pair_code(one: np.ndarray, other: np.ndarray, leaves: int) -> np.ndarray:
+    """A number for two leaves, counted from 1; it may wrap around, but no two pairs share one."""
+    return one * one.dtype.type(leaves) + other
+
+
+def _pairs(value: np.ndarray) -> np.ndarray:
+    """(trees, leaves) to (trees / 2, codes): the sum of a leaf of tree i and one of tree i + trees / 2."""
+    half, leaves = len(value) // 2, value.shape[1]
+    number = np.arange(1, leaves + 1).astype(_code_type(leaves))
+    code = _pair_code(number[:, None], number, leaves)
+    table = np.zeros((half, int(code.max()) + 1))
+    table[:, code] = value[:half, :, None] + value[half:, None, :]
+    return table

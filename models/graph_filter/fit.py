@@ -1,0 +1,163 @@
+"""A linear graph filter: two hops over who met what, plus what the main tastes of everybody say (no training).
+
+The score of an item is a row of the filter F = P q(P) + b D^-e V q(L) V' D^e for each startup of the history. P is the
+gram matrix of the meetings, each divided by both sides' counts to the power e (D: the startups'), scaled to a largest
+eigenvalue of 1, and V, L are its largest eigenvectors and values: GF-CF (Shen et al. 2021), where e = 1/2 and q = 1.
+q(x) = 1 - t x + (t x)^2 / 2 - (t x)^3 / 6 + (t x)^4 / 24 sharpens what the filter blurred (BSPM, Choi et al. 2023),
+here within the eigenvectors kept. Of each row of F the largest cells are kept, so that serving is what neighbours do.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import sparse
+
+from models.data.pair_age import last_seen
+from models.data.training_data import TrainingData
+from models.errors import TooSparse
+from models.graph_filter import SPEC, GraphFilterConfig
+from models.nouns.bundle import Bundle
+from models.nouns.candidates import indptr_of
+from models.nouns.interactions import Interactions
+from models.nouns.span import Span
+
+#: Cells of the filter that are held at once by a thread, and the startups above which its work would not pay.
+CELLS, LARGEST = 8_000_000, 100_000
+#: Cells kept of each row.
+NEIGHBOURS = 500
+
+
+@dataclass(frozen=True, eq=False)
+class _Parts:
+    """F = meetings' gram + left @ right, columns times fresh. left: (items, 2 d) float32. right: (2 d, items)."""
+
+    meetings: sparse.csr_matrix
+    left: np.ndarray
+    right: np.ndarray
+    fresh: np.ndarray
+
+
+def fit(data: TrainingData[GraphFilterConfig]) -> Bundle:
+    """The bundle graph_filter_v1; it fades as the item neighbours do."""
+    share = data.table("item_neighbours").half_life_share
+    return fit_graph_filter(SPEC.bundle, data.interactions, data.config, share, data.seed, data.threads)
+
+
+def fit_graph_filter(
+    name: str,
+    interactions: Interactions,
+    config: GraphFilterConfig,
+    half_life_share: float = 0.5,
+    seed: int = 42,
+    threads: int = 1,
+    keep: int = NEIGHBOURS,
+) -> Bundle:
+    """The csr of the `keep` largest cells of each row: indptr, indices, data; map item.
+
+    Cells are positive, float32; an item is none of its own. A column counts by the mean age of its meetings, halved
+    for every `half_life_share` of the data's span. Same bytes whatever the number of threads. Raises
+    TooSparse where owners met fewer than `min_pairs` on average: there factors and filters add nothing to
+    neighbours; and where there are more than LARGEST items.
+    """
+    liked, fresh = _meetings(interactions, half_life_share)
+    _check_dense_enough(liked, config)
+    met = np.flatnonzero(liked.getnnz(axis=0))
+    parts = _parts(liked[:, met].tocsr(), fresh[met], config, seed)
+    rows = max(1, CELLS // len(met))
+    blocks = [(start, min(start + rows, len(met))) for start in range(0, len(met), rows)]
+    with ThreadPoolExecutor(threads) as pool:
+        found = list(pool.map(lambda b: _largest(_block(parts, *b), keep), blocks))
+    lengths = np.zeros(len(interactions.items), np.int64)
+    lengths[met] = np.concatenate([f[0] for f in found])
+    indices, data = (np.concatenate([f[place] for f in found]) for place in (1, 2))
+    told = {
+        "rank": parts.left.shape[1] // 2,
+        "weight": config.weight,
+        "sharpening": config.sharpening,
+        "exponent": config.exponent,
+        "neighbours": keep,
+        "half_life_share": half_life_share,
+        "seed": seed,
+        "rows": len(interactions),
+        "pairs": int(liked.nnz),
+        "cells": len(data),
+    }
+    arrays = {"indptr": indptr_of(lengths), "indices": met[indices].astype(np.int32), "data": data}
+    return Bundle(name, told, arrays, {"item": interactions.items})
+
+
+def _meetings(interactions: Interactions, share: float) -> tuple[sparse.csr_matrix, np.ndarray]:
+    """(owners, items) float32, 1 where there is interest; and (items,) float32 how fresh the meetings of each are."""
+    liked = (interactions.csr(damping="binary") > 0).astype(np.float32)
+    if not (share > 0 and liked.nnz):
+        return liked, np.ones(liked.shape[1], np.float32)
+    owner = np.repeat(np.arange(liked.shape[0]), np.diff(liked.indptr))
+    last = last_seen(interactions, owner, liked.indices)
+    fade = Span.of(interactions.at).fading(last, share)
+    total = np.bincount(liked.indices, fade, minlength=liked.shape[1])
+    return liked, (total / np.maximum(liked.getnnz(axis=0), 1)).astype(np.float32)
+
+
+def _check_dense_enough(liked: sparse.csr_matrix, config: GraphFilterConfig) -> None:
+    owners, items = int((liked.getnnz(axis=1) > 0).sum()), int((liked.getnnz(axis=0) > 0).sum())
+    mean = liked.nnz / max(owners, 1)
+    if mean < config.min_pairs or min(owners, items) < 3:
+        raise TooSparse(
+            f"a graph filter pays where owners met {config.min_pairs:g} items or more on "
+            f"average, here {mean:.1f}; set MATCHBOOK_GRAPH_FILTER_MIN_PAIRS to have it all the same"
+        )
+    if items > LARGEST:
+        raise TooSparse(f"a graph filter over {items} items would take hours; it is left out above {LARGEST}")
+
+
+def _parts(liked: sparse.csr_matrix, fresh: np.ndarray, config: GraphFilterConfig, seed: int) -> _Parts:
+    """The pieces of the filter over items that somebody met."""
+    from sklearn.utils.extmath import randomized_svd
+    from threadpoolctl import threadpool_limits
+
+    power = -config.exponent
+    per_owner = np.maximum(np.diff(liked.indptr), 1).astype(np.float64) ** power
+    per_item = liked.getnnz(axis=0).astype(np.float64) ** power
+    meetings = (sparse.diags(per_owner) @ liked @ sparse.diags(per_item)).tocsr().astype(np.float32)
+    meetings.sort_indices()
+    rank = max(min(config.rank, min(meetings.shape) // 8), 1)
+    with threadpool_limits(1, "blas"):  # the sum of a product depends on how it was split
+        _, size, right = randomized_svd(meetings, rank, n_iter=6, random_state=seed)
+    meetings.data /= np.float32(size[0])
+    value, vectors = (size / size[0]) ** 2, right.astype(np.float32)
+    x = config.sharpening * value
+    sharp = 1 - x + x**2 / 2 - x**3 / 6 + x**4 / 24
+    root = per_item.astype(np.float32)
+    left = np.concatenate([(value * (sharp - 1))[:, None] * vectors, config.weight * sharp[:, None] * vectors * root])
+    return _Parts(meetings, left.T.astype(np.float32), np.concatenate([vectors, vectors / root]), fresh)
+
+
+def _block(parts: _Parts, start: int, stop: int) -> np.ndarray:
+    """(stop - start, items) rows of the filter, the diagonal 0."""
+    from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(1, "blas"):
+        dense = parts.left[start:stop] @ parts.right
+    hops = (parts.meetings[:, start:stop].T.tocsr() @ parts.meetings).tocsr()
+    row = np.repeat(np.arange(stop - start), np.diff(hops.indptr))
+    dense[row, hops.indices] += hops.data
+    dense[np.arange(stop - start), np.arange(start, stop)] = 0.0
+    dense *= parts.fresh
+    return dense
+
+
+def _largest(dense: np.ndarray, keep: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Lengths, indices (ascending) and values of the `keep` largest positive cells of each row, lower columns first
+    among equals."""
+    width = dense.shape[1]
+    if keep < width:
+        least = np.partition(dense, width - keep, axis=1)[:, width - keep, None]
+        above, equal = dense > least, dense == least
+        equal &= np.cumsum(equal, axis=1, dtype=np.int32) <= keep - above.sum(axis=1, keepdims=True)
+        chosen = (above | equal) & (dense > 0)
+    else:
+        chosen = dense > 0
+    return chosen.sum(axis=1), np.nonzero(chosen)[1].astype(np.int32), dense[chosen]

@@ -1,0 +1,22 @@
+"""The learned ranker: an average of a regression and trees over many features (A07)."""
+
+from models.ranker import RankerConfig
+from models.spec import ModelSpec, Stage
+
+SPEC = ModelSpec(
+    name="learned_ranker",
+    bundle="learned_ranker_v1",
+    title="The learned ranker of each surface, taught by what followed earlier cuts.",
+    arrays="`<surface>-<part>-centre`, `-spread`, `-logistic_weight`, `-<forest>_…`",
+    rows=(
+        "regression and trees of each surface and part (known and strangers, or everybody), over the columns that the "
+        "config names, and where they serve; optional"
+    ),
+    fit="models.learned_ranker.fit:teach",
+    config=RankerConfig,
+    table="ranker",
+    scorer="models.learned_ranker.scorer:open_ranker",
+    optional=True,
+    stage=Stage.RANKER,
+    kind="learned",
+)

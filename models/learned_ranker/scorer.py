@@ -1,0 +1,155 @@
+"""The learned ranker: an average of a few learners over many features, safer than the best of them (A07).
+
+A logistic regression, trees that tell positives from the rest, trees that learn the order: each learner's raw score is
+put on one scale with the mean and spread it had over the teaching rows, and the mean of them is squeezed into 0..1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+from models.errors import BundleCorrupt
+from models.gbdt.trees import Trees
+from models.learned_ranker import SPEC
+from models.nouns.bundle import Bundle
+from models.ranker import RankerConfig
+from models.schema import Surface
+from models.scoring.scale import log_rank
+from models.scoring.scorer import RankerAsked
+
+LEARNED = SPEC.bundle
+#: Facts of everybody and the demand for them, without which it is told nothing.
+ACTIVITY = "activity_v1"
+#: Who a part of the ranker is for, and the column that tells them apart: 0 is a stranger.
+KNOWN, STRANGERS, EVERYBODY = "known", "strangers", "everybody"
+EVENTS = "owner_events"
+#: Candidates of a list that every learner looks at. Twice as many changed no list's first ten places on crunchbase.
+LOOKED_AT = 100
+
+_ROWS = 8192  # of a linear score at once: its sums stay in the cache
+
+
+class Learner(Protocol):
+    """Features (n, f) float32 to raw scores (n,), higher is better."""
+
+    def score(self, features: np.ndarray) -> np.ndarray: ...
+
+
+@dataclass(frozen=True, eq=False)
+class Logistic:
+    """A linear score. weight: (f,) float64. Term by term, so that equal features score equally wherever they stand."""
+
+    weight: np.ndarray
+
+    def score(self, features: np.ndarray) -> np.ndarray:
+        total = np.zeros(len(features), np.float64)
+        terms = [(i, self.weight[i]) for i in np.flatnonzero(self.weight).tolist()]
+        for start in range(0, len(features), _ROWS):
+            block, mine = features[start : start + _ROWS], total[start : start + _ROWS]
+            term = np.empty(len(block), np.float64)
+            for i, weight in terms:
+                np.add(mine, np.multiply(block[:, i], weight, out=term), out=mine)
+        return total
+
+
+@dataclass(frozen=True, eq=False)
+class Average:
+    """Learners of one part of the owners. centre, spread: (learners,) of each raw score over the teaching rows."""
+
+    learners: tuple[Learner, ...]
+    centre: np.ndarray
+    spread: np.ndarray
+
+    @classmethod
+    def of(cls, learners: Sequence[str], arrays: Mapping[str, np.ndarray], prefix: str = "") -> Average:
+        """From arrays by name: `<prefix><learner>_…` of each learner, `<prefix>centre`, `<prefix>spread`."""
+        found = tuple(_learner(name, arrays, f"{prefix}{name}_") for name in learners)
+        return cls(found, arrays[f"{prefix}centre"], arrays[f"{prefix}spread"])
+
+    def score(self, features: np.ndarray) -> np.ndarray:
+        """(n, f) float32 to (n,) float32 in 0..1."""
+        total = np.zeros(len(features), np.float64)
+        for learner, centre, spread in zip(self.learners, self.centre, self.spread, strict=True):
+            total += (learner.score(features) - centre) / spread
+        return (1 / (1 + np.exp(-total / len(self.learners)))).astype(np.float32)
+
+
+@dataclass(frozen=True, eq=False)
+class LearnedRanker:
+    """One surface's ranker. names: (f,) the columns it reads.
+
+    parts: "known" for owners with events and "strangers" for those without, of whom only the profile speaks; or
+    "everybody" where one of the two had too little to be taught by.
+    """
+
+    names: tuple[str, ...]
+    parts: Mapping[str, Average]
+    name: str = "learned"
+
+    @classmethod
+    def of(cls, bundle: Bundle, surface: Surface) -> LearnedRanker:
+        """Arrays `<surface folder>-<part>-…` of the bundle. Raises BundleCorrupt where the surface was not taught."""
+        about: Mapping[str, Any] | None = bundle.config["surfaces"].get(surface.value)
+        if about is None:
+            raise BundleCorrupt(f"{bundle.name} {bundle.version} was not taught {surface}; train it again")
+        return cls.assembled(about, bundle.arrays, f"{surface.folder}-")
+
+    @classmethod
+    def assembled(cls, about: Mapping[str, Any], arrays: Mapping[str, np.ndarray], prefix: str = "") -> LearnedRanker:
+        """about: "features", "parts" and "learners"; arrays `<prefix><part>-…`, see `Average.of`."""
+        parts = {p: Average.of(about["learners"], arrays, f"{prefix}{p}-") for p in about["parts"]}
+        return cls(tuple(about["features"]), parts)
+
+    def score(self, features: np.ndarray) -> np.ndarray:
+        """(n, f) float32 in the order of `names` to (n,) float32 in 0..1."""
+        return self._by_part(features, lambda part, rows: part.score(rows))
+
+    def first_look(self, features: np.ndarray) -> np.ndarray:
+        """(n,) float32 the first learner's raw score: cheap, and good enough to say what is worth a second look."""
+        return self._by_part(features, lambda part, rows: part.learners[0].score(rows))
+
+    def score_lists(self, features: np.ndarray, indptr: np.ndarray) -> np.ndarray:
+        """(n,) float32 in 0..1 of whole lists of candidates: the LOOKED_AT best of each list by the first look are
+        scored, the others follow them in the order of the first look (a cascade; Viola and Jones 2001)."""
+        rank = np.rint(np.exp(log_rank(self.first_look(features), indptr)))
+        chosen = rank <= LOOKED_AT
+        score = np.zeros(len(rank), np.float32)
+        score[chosen] = self.score(features.T[:, chosen].T)
+        if chosen.all():
+            return score
+        length = np.diff(indptr)
+        floor = np.minimum.reduceat(np.where(chosen, score, np.inf), indptr[:-1][length > 0])
+        floors = np.repeat(floor, length[length > 0])
+        return np.where(chosen, score, floors * LOOKED_AT / rank).astype(np.float32)
+
+    def _by_part(self, features: np.ndarray, of: Callable[[Average, np.ndarray], np.ndarray]) -> np.ndarray:
+        if EVERYBODY in self.parts:
+            return of(self.parts[EVERYBODY], features).astype(np.float32)
+        stranger = features[:, self.names.index(EVENTS)] == 0
+        score = np.empty(len(features), np.float32)
+        for part, mask in ((STRANGERS, stranger), (KNOWN, ~stranger)):
+            if mask.all():
+                return of(self.parts[part], features).astype(np.float32)
+            score[mask] = of(self.parts[part], features.T[:, mask].T)  # column by column, as they lie
+        return score
+
+
+def _learner(name: str, arrays: Mapping[str, np.ndarray], prefix: str) -> Learner:
+    return Logistic(arrays[f"{prefix}weight"]) if name == "logistic" else Trees.of(arrays, prefix)
+
+
+def open_ranker(asked: RankerAsked, config: RankerConfig) -> LearnedRanker | None:  # noqa: ARG001 - all is stored
+    """The surface's ranker where it was taught, every source that taught it speaks and, unless it is asked for by name,
+    it passed: its config says where."""
+    bundle = asked.bundle
+    if bundle is None or not asked.union or ACTIVITY not in asked.bundles:
+        return None
+    about = bundle.config["surfaces"].get(asked.surface.value)
+    passed = about is not None and (about["serves"] or asked.by_name)
+    if not passed or {f"score_{name}" for name in asked.silent} & set(about["features"]):
+        return None
+    return LearnedRanker.of(bundle, asked.surface)

@@ -1,0 +1,50 @@
+"""The small network as a ranker (C33)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from models.nouns.bundle import Bundle
+from models.ranker import RankerConfig
+from models.scoring.scorer import RankerAsked
+
+_ROWS = 2048  # of one forward pass: the widest layer stays in the cache
+
+
+@dataclass(frozen=True, eq=False)
+class MlpRanker:
+    """Forward pass of `ranker_v1`: dense layers with ReLU between, a sigmoid at the end (C33); dropout is off."""
+
+    layers: tuple[tuple[np.ndarray, np.ndarray], ...]
+    name: str = "mlp"
+
+    @classmethod
+    def of(cls, bundle: Bundle) -> MlpRanker:
+        """Arrays weight_0 (out, in), bias_0 (out,), weight_1, … of the bundle."""
+        depth = sum(k.startswith("weight_") for k in bundle.arrays)
+        return cls(tuple((bundle.arrays[f"weight_{i}"], bundle.arrays[f"bias_{i}"]) for i in range(depth)))
+
+    def score(self, features: np.ndarray) -> np.ndarray:
+        rows = features.reshape(-1, features.shape[-1])
+        parts = [self._forward(rows[s : s + _ROWS]) for s in range(0, max(len(rows), 1), _ROWS)]
+        return np.concatenate(parts).reshape(features.shape[:-1])
+
+    def _forward(self, x: np.ndarray) -> np.ndarray:
+        for i, (weight, bias) in enumerate(self.layers):
+            x = x @ weight.T
+            x += bias
+            if i < len(self.layers) - 1:
+                np.maximum(x, 0, out=x)
+        return np.asarray(1 / (1 + np.exp(-x[:, 0])), np.float32)
+
+
+def open_ranker(asked: RankerAsked, config: RankerConfig) -> MlpRanker | None:  # noqa: ARG001 - its shape is stored
+    """The network where it was trained and, unless asked for by name, passed: its config says where."""
+    bundle = asked.bundle
+    if bundle is None or not (
+        asked.by_name or asked.surface.value in bundle.config.get("surfaces", [asked.surface.value])
+    ):
+        return None
+    return MlpRanker.of(bundle)

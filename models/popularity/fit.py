@@ -1,0 +1,47 @@
+"""What everybody likes, and what they like just now: the end of every chain of fallbacks (A09, R08)."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from models.data.training_data import TrainingData
+from models.features import popularity
+from models.nouns.bundle import Bundle
+from models.nouns.entities import Entities
+from models.nouns.interactions import Interactions
+from models.popularity import SPEC, PopularityConfig
+from models.popularity.scorer import trending
+from models.schema import InteractionKind
+
+
+def fit(data: TrainingData[PopularityConfig]) -> Bundle:
+    """The bundle popularity_v1."""
+    then = data.standing
+    return fit_popularity(then.users, then.startups, data.interactions, data.as_of_us, data.config)
+
+
+def fit_popularity(
+    users: Entities, startups: Entities, interactions: Interactions, as_of_us: int, config: PopularityConfig
+) -> Bundle:
+    """The bundle popularity_v1: user_popularity, startup_popularity, user_trending, startup_trending, float32 in 0..1.
+
+    Popularity is log(views + 3 x interactions + 1) / log(maximum), the maximum taken over everybody of that kind at
+    the cutoff and kept in the config (C49, R05). Interactions are all events but views; views are the startups' own
+    totals, users have none. Trending: see `trending`. Knows no failure: without events everything is 0.
+    """
+    arrays: dict[str, np.ndarray] = {}
+    maxima: dict[str, float] = {}
+    for entities, events in ((users, interactions), (startups, interactions.transposed())):
+        views = np.zeros(len(entities)) if entities is users else entities.views.astype(float)
+        counts = events.where(events.kind != InteractionKind.VIEW.code).counts()
+        maximum = float((views + 3.0 * counts + 1).max(initial=1.0))
+        maxima[entities.entity.value] = maximum
+        arrays[f"{entities.entity}_popularity"] = popularity(views, counts, maximum)
+        arrays[f"{entities.entity}_trending"] = trending(events, as_of_us, config)
+    told = {
+        "max": maxima,
+        "rows": len(interactions),
+        "trending_days": config.trending_days,
+        "trending_half_life_days": config.trending_half_life_days,
+    }
+    return Bundle(SPEC.bundle, told, arrays, {"user": users.ids, "startup": startups.ids})

@@ -1,0 +1,66 @@
+"""Popular items for everybody: the end of every chain (R08, B08)."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy import sparse
+
+from models.nouns.candidates import Candidates, Proposal, indptr_of
+from models.nouns.interactions import DAY_US, KIND_WEIGHTS, Interactions
+from models.nouns.owners import Owners
+from models.popularity import POPULAR, PopularityConfig
+
+_CELLS = 4_000_000  # of the rectangle owners x head of the order that is held at once
+
+
+class PopularScorer:
+    """Proposes the most popular items that are not barred; knows every owner, strangers included.
+
+    popularity: (m,) float32 over the catalogue, in 0..1.
+    """
+
+    source = POPULAR
+
+    def __init__(self, popularity: np.ndarray) -> None:
+        self._popularity = np.asarray(popularity, np.float32) + np.float32(0)
+        self._order = np.argsort(-self._popularity, kind="stable").astype(np.int32)
+        self._rank = np.empty(len(self._order), np.int64)
+        self._rank[self._order] = np.arange(len(self._order))
+
+    def propose(self, owners: Owners, k: int) -> Proposal:
+        """See `Scorer.propose`."""
+        room = max(1, _CELLS // max(1, len(self._order)))
+        parts = [self._places(owners.barred[s : s + room], k) for s in range(0, len(owners), room)]
+        if not parts or k < 1:
+            return Proposal.empty(len(owners))
+        item = self._order[np.concatenate([place for _, place in parts])]
+        return Proposal(indptr_of(np.concatenate([length for length, _ in parts])), item, self._popularity[item])
+
+    def score(self, owners: Owners, candidates: Candidates) -> np.ndarray:  # noqa: ARG002
+        """See `Scorer.score`."""
+        return np.asarray(self._popularity[candidates.item])
+
+    def _places(self, barred: sparse.csr_matrix, k: int) -> tuple[np.ndarray, np.ndarray]:
+        """How many places each owner gets, and their ranks: the first k of the order not barred to them."""
+        banned = np.diff(barred.indptr)
+        width = min(len(self._order), k + int(banned.max(initial=0)))  # nobody needs to look further down than that
+        free = np.ones((barred.shape[0], width), bool)
+        owner, rank = np.repeat(np.arange(barred.shape[0]), banned), self._rank[barred.indices]
+        free[owner[rank < width], rank[rank < width]] = False
+        free &= np.cumsum(free, axis=1, dtype=np.int32) <= k
+        return free.sum(axis=1), np.nonzero(free)[1]
+
+
+def trending(interactions: Interactions, as_of_us: int, config: PopularityConfig) -> np.ndarray:
+    """(owners,) float32 in 0..1: fading interest in each owner during the days before `as_of_us`.
+
+    Every positive event of the last `trending_days` counts its weight (C01-C07), halved every
+    `trending_half_life_days` of age; the sums are put on a log scale and divided by the largest, so 1 is the
+    fastest riser and 0 says that nothing happened in the window. For startups pass `transposed()` events.
+    """
+    age_days = (as_of_us - interactions.at) / DAY_US
+    weight = KIND_WEIGHTS[interactions.kind]
+    counted = (weight > 0) & (age_days >= 0) & (age_days <= config.trending_days)
+    fading = weight[counted] * np.exp2(-age_days[counted] / config.trending_half_life_days)
+    heat = np.log1p(np.bincount(interactions.owner[counted], fading, minlength=len(interactions.owners)))
+    return np.asarray(heat / max(float(heat.max(initial=0.0)), 1e-30), np.float32)

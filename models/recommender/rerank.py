@@ -1,0 +1,107 @@
+"""The greedy placing that gives diversity its meaning: each place to what scores best beside those above it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+
+from models.features import DIVERSITY_FACETS, FEATURES
+from models.scoring.scale import best_first
+from models.scoring.scorer import Ranker
+
+_DIVERSITY = FEATURES.index("diversity")
+
+#: Of (b, p) columns, a function from their (b, p) diversity in 0..1 to their (b, p) float32 scores.
+Again = Callable[[np.ndarray], Callable[[np.ndarray], np.ndarray]]
+
+
+def judged_again(ranker: Ranker, features: np.ndarray) -> Again:
+    """The ranker, told of each candidate's diversity. features: (b, w, 4) with neutral diversity."""
+
+    def of(pool: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
+        x = np.take_along_axis(features, pool[:, :, None], 1)
+
+        def score(diversity: np.ndarray) -> np.ndarray:
+            x[:, :, _DIVERSITY] = diversity
+            return ranker.score(x)
+
+        return score
+
+    return of
+
+
+def spread_out(base: np.ndarray, weight: float) -> Again:
+    """The base score (b, w) less `weight` times the likeness to what is placed (maximal marginal relevance with the
+    mean instead of the largest likeness; Carbonell and Goldstein 1998)."""
+
+    def of(pool: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
+        mine = np.take_along_axis(base, pool, 1)
+        return lambda diversity: np.asarray(mine - np.float32(weight) * (1 - diversity), np.float32)
+
+    return of
+
+
+def place(
+    again: Again, base: np.ndarray, facets: Mapping[str, np.ndarray], places: int, depth: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Order a rectangle of candidates greedily.
+
+    base: (b, w) float32 scores with neutral diversity, -inf marks the ragged end. facets: (b, w) codes of
+    DIVERSITY_FACETS. The first place is given by the base score, as nothing is placed to compare with; each of the
+    others of the first `places` to the candidate that scores best `again` with diversity measured against those
+    already placed (C51); the rest follows by its base score. `base_diversity` (pipelines/learning/ranking_set.py)
+    teaches the same.
+    Returns order (b, min(depth, w)) int64 columns, best first, ties by column, and score (same shape) float32 that
+    never rises along a list; columns that are not present come last with score -inf.
+    """
+    everything = best_first(base)
+    order = everything[:, :depth]
+    places = min(places, order.shape[1])
+    if places:
+        pool = np.sort(everything[:, : 3 * places], axis=1)
+        head, head_score = _greedy(again, facets, base, pool, places)
+        order = _head_first(head, order)
+        score = np.take_along_axis(base, order, 1)
+        score[:, :places] = head_score
+    else:
+        score = np.take_along_axis(base, order, 1)
+    return order, np.minimum.accumulate(score, axis=1)
+
+
+def _greedy(
+    again: Again, facets: Mapping[str, np.ndarray], base: np.ndarray, pool: np.ndarray, places: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """The first places: columns (b, places) and their scores, drawn from the columns `pool`, ascending."""
+    row, score_of = np.arange(len(base)), again(pool)
+    codes = [np.take_along_axis(facets[f], pool, 1) for f in DIVERSITY_FACETS]
+    free = np.isfinite(np.take_along_axis(base, pool, 1))
+    shared = np.zeros(free.shape, np.float32)
+    chosen, chosen_score = np.empty((len(base), places), np.int64), np.empty((len(base), places), np.float32)
+    for p in range(places):
+        told = score_of(1 - shared / (p * len(DIVERSITY_FACETS))) if p else np.take_along_axis(base, pool, 1)
+        score = np.where(free, told, -np.inf)
+        best = score.argmax(axis=1)
+        chosen[:, p], chosen_score[:, p] = pool[row, best], score[row, best]
+        free[row, best] = False
+        for code in codes:
+            mine = code[row, best][:, None]
+            shared += (code == mine) & (mine >= 0)
+    return chosen, chosen_score
+
+
+def _head_first(head: np.ndarray, order: np.ndarray) -> np.ndarray:
+    """`order` with the columns of `head` moved to the front, in head's order."""
+    key = (_isin_rows(order, head).astype(np.int32) << 20) | np.arange(order.shape[1], dtype=np.int32)
+    key.sort(axis=1)  # the places not in head keep their order, those in head go last
+    rest = key & 0xFFFFF
+    tail = np.take_along_axis(order, rest, 1)[:, : order.shape[1] - head.shape[1]]
+    return np.concatenate([head, tail], axis=1)
+
+
+def _isin_rows(order: np.ndarray, head: np.ndarray) -> np.ndarray:
+    """(b, w) bool: is order[i, j] among head[i]."""
+    width = int(max(order.max(initial=0), head.max(initial=0))) + 1
+    marks = np.zeros((len(order), width), bool)
+    np.put_along_axis(marks, head, True, 1)
+    return np.take_along_axis(marks, order, 1)

@@ -1,0 +1,87 @@
+"""Every model, one a line. The order is kept: sums of float32 and the columns of the learned ranker depend on it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from models import (
+    activity,
+    als,
+    catalogue,
+    content,
+    ensemble,
+    graph_filter,
+    item_neighbours,
+    learned_ranker,
+    mlp_ranker,
+    popularity,
+    rules_ranker,
+    two_tower,
+)
+from models.spec import ModelSpec, Source, Stage, config_of, setting_at
+
+#: Of rankers, the one that comes first and may serve does.
+MODELS: list[ModelSpec] = [
+    catalogue.SPEC,
+    popularity.SPEC,
+    activity.SPEC,
+    content.SPEC,
+    als.SPEC,
+    als.REVERSE,
+    two_tower.SPEC,
+    item_neighbours.SPEC,
+    item_neighbours.REVERSE,
+    graph_filter.SPEC,
+    ensemble.SPEC,
+    learned_ranker.SPEC,
+    mlp_ranker.SPEC,
+    rules_ranker.SPEC,
+]
+
+
+def staged(stage: Stage) -> tuple[ModelSpec, ...]:
+    """The models of one stage."""
+    return tuple(spec for spec in MODELS if spec.stage is stage)
+
+
+def named(name: str) -> ModelSpec:
+    """The model of this name, or of the bundle of this name. Raises KeyError."""
+    for spec in MODELS:
+        if name and name in (spec.name, spec.bundle):
+            return spec
+    raise KeyError(name)
+
+
+def bundles(stage: Stage = Stage.BASE) -> tuple[str, ...]:
+    """The bundles of the models of one stage: by default what every build trains from the snapshot alone."""
+    return tuple(spec.bundle for spec in staged(stage) if spec.bundle)
+
+
+def required() -> tuple[str, ...]:
+    """Bundles without which no release can be made; without any other its source abstains (B09, A22)."""
+    return tuple(spec.bundle for spec in MODELS if spec.required)
+
+
+def pins(settings: Any) -> dict[str, str]:
+    """By bundle the directory that the settings pin over a release's own (M04); empty text for none."""
+    return {spec.bundle: setting_at(spec.pin, settings) for spec in MODELS if spec.pin}
+
+
+def config(table: str, settings: Any) -> Any:
+    """A table of settings. settings: whatever has the flat names as attributes. Raises KeyError."""
+    return config_of(table, tables()[table], settings)
+
+
+def tables() -> dict[str, type]:
+    """By table of matchbook.toml the dataclass of its settings."""
+    return {spec.table_name: spec.config for spec in MODELS if spec.config}
+
+
+def sources() -> tuple[Source, ...]:
+    """Every source of candidates once, by code."""
+    return tuple(sorted({spec.source for spec in MODELS if spec.source}, key=lambda source: source.code))
+
+
+def source(name: str) -> Source:
+    """The source of this name. Raises KeyError."""
+    return {source.name: source for source in sources()}[name]

@@ -1,0 +1,40 @@
+"""The rules that rank where nothing was learned: a weighted sum of four features (C36, G11)."""
+
+from dataclasses import dataclass
+
+from models.setting import Phase, setting
+from models.spec import ModelSpec, Stage
+
+
+@dataclass(frozen=True)
+class RulesConfig:
+    """The table [rules]."""
+
+    model_weight: float = setting(
+        0.5, "weight of the models' score (C36, G11)", low=0, phase=Phase.SERVE, flat="rule_model_weight"
+    )
+    recency_weight: float = setting(0.2, "weight of recency", low=0, phase=Phase.SERVE, flat="rule_recency_weight")
+    popularity_weight: float = setting(
+        0.2, "weight of popularity", low=0, phase=Phase.SERVE, flat="rule_popularity_weight"
+    )
+    diversity_weight: float = setting(
+        0.1, "weight of diversity", low=0, phase=Phase.SERVE, flat="rule_diversity_weight"
+    )
+    recency_days: float = setting(
+        30.0, "recency = exp(-age / this) (C46)", unit="days", low=0.01, phase=Phase.SERVE, flat="recency_days"
+    )
+
+
+SPEC = ModelSpec(
+    name="rules_ranker",
+    bundle="",
+    title="The rules that rank where nothing was learned.",
+    arrays="",
+    rows="",
+    fit="",
+    config=RulesConfig,
+    table="rules",
+    scorer="models.rules_ranker.scorer:open_ranker",
+    stage=Stage.RANKER,
+    kind="rules",
+)

@@ -1,0 +1,1 @@
+"""What several models score with: the protocol, vectors, neighbours, exact top-k."""

@@ -1,0 +1,172 @@
+"""Sources whose score is the dot product of an owner's and an item's vector: ALS, the two-tower, content (A01-A05)."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Sequence
+from typing import Self
+
+import numpy as np
+
+from models.errors import BundleCorrupt
+from models.nouns.bundle import Bundle
+from models.nouns.candidates import Candidates, Proposal, indptr_of
+from models.nouns.owners import Owners
+from models.scoring.scorer import Sides
+from models.scoring.top_k import Float32Product, Product, pair_scores, top_k
+from models.spec import Source
+
+
+class FactorScorer:
+    """Proposes and scores by vectors. Immutable; safe to use from several threads.
+
+    owner_vectors: (n, d) float32 by the owner's entity row. known: (n,) bool, the owners the model has learned.
+    item_vectors: (m, d) float32 over the catalogue. item_known: (m,) bool. An unknown item is never proposed and
+    scores NaN, an unknown owner gets nothing. Raises BundleCorrupt where the vector of a known one is not finite.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        owner_vectors: np.ndarray,
+        known: np.ndarray,
+        item_vectors: np.ndarray,
+        item_known: np.ndarray,
+        make: Callable[[np.ndarray], Product] = Float32Product,
+    ) -> None:
+        self.source = source
+        self._owner_vectors = np.ascontiguousarray(owner_vectors, np.float32)
+        self._known = np.asarray(known, bool)
+        self._items = np.flatnonzero(item_known).astype(np.int32)
+        self._place = np.where(item_known, np.cumsum(item_known) - 1, -1)  # of a catalogue position among known items
+        if not (np.isfinite(self._owner_vectors[self._known]).all() and np.isfinite(item_vectors[self._items]).all()):
+            raise BundleCorrupt(f"expected finite vectors for {source}, got NaN or infinity; train this model again")
+        self._one: np.ndarray | None = None
+        self._make = make
+        self._product = make(np.ascontiguousarray(item_vectors, np.float32)[self._items])
+
+    def using(self, make: Callable[[np.ndarray], Product]) -> Self:
+        """The same source with another way to multiply; its lists are the same."""
+        other = copy.copy(self)
+        other._make, other._product = make, make(self._product.vectors)
+        return other
+
+    def times(self, weight: np.ndarray) -> Self:
+        """A source whose scores are this one's times the item's weight: (m,) float32 over the catalogue."""
+        other = copy.copy(self)
+        vectors = self._product.vectors * np.asarray(weight, np.float32)[self._items, None]
+        other._product = self._make(vectors)
+        return other
+
+    def of_one(self, vector: np.ndarray) -> Self:
+        """The same source for batches of one, whose vector this is: (d,) float32."""
+        other = copy.copy(self)
+        other._one = np.asarray(vector, np.float32)[None]
+        return other
+
+    def of_rows(self, rows: np.ndarray, vectors: np.ndarray) -> Self:
+        """The same source, these owners known by other vectors. rows: (r,) entity rows; vectors: (r, d) float32."""
+        other = copy.copy(self)
+        other._owner_vectors, other._known = self._owner_vectors.copy(), self._known.copy()
+        other._owner_vectors[rows], other._known[rows] = vectors, True
+        return other
+
+    def trained(self, owners: Owners) -> np.ndarray | None:
+        """(d,) float32 the learned vector of a batch of one, None where the model has not learned the owner."""
+        vectors, known = FactorScorer._vectors(self, owners)
+        return vectors[0] if known[0] else None
+
+    def propose(self, owners: Owners, k: int) -> Proposal:
+        """See `Scorer.propose`."""
+        vectors, known = self._vectors(owners)
+        mine = np.flatnonzero(known)
+        everybody, everything = len(mine) == len(owners), len(self._items) == len(self._place)
+        barred = owners.barred if everybody else owners.barred[mine]
+        barred = barred if everything else barred[:, self._items].tocsr()
+        found = top_k(vectors if everybody else vectors[mine], self._product, barred, k)
+        length = np.zeros(len(owners), np.int64)
+        length[mine] = np.diff(found.indptr)
+        return Proposal(indptr_of(length), found.item if everything else self._items[found.item], found.score)
+
+    def score(self, owners: Owners, candidates: Candidates) -> np.ndarray:
+        """See `Scorer.score`."""
+        vectors, known = self._vectors(owners)
+        item = self._place[candidates.item]
+        able = known[candidates.owner] & (item >= 0)
+        if able.all():
+            return pair_scores(vectors, self._product.vectors, candidates.owner, item)
+        result = np.full(len(item), np.nan, np.float32)
+        result[able] = pair_scores(vectors, self._product.vectors, candidates.owner[able], item[able])
+        return result
+
+    def _vectors(self, owners: Owners) -> tuple[np.ndarray, np.ndarray]:
+        """(b, d) float32 vectors and (b,) bool: who of the batch is known; the vectors of the others mean nothing."""
+        if self._one is not None:
+            return self._one, np.ones(1, bool)
+        if not len(self._known):
+            return np.zeros((len(owners), self._product.vectors.shape[1]), np.float32), np.zeros(len(owners), bool)
+        row = np.maximum(owners.row, 0)
+        return self._owner_vectors[row], self._known[row] & (owners.row >= 0)
+
+
+#: A vector no longer than this says nothing: its words cancel out, and what is left is rounding.
+NOTHING = 1e-6
+
+
+def embed(
+    texts: Sequence[Sequence[str]], tokens: np.ndarray, token_vectors: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Unit vectors of token lists: the normalised sum of the vectors of their known tokens.
+
+    texts: n lists of tokens. tokens: (t,) ascending unicode array; token_vectors: (t, d) float32, the weight of a
+    token (its rarity) included in its length. Returns ((n, d) float32, (n,) bool): a text without a known token, or
+    whose vectors cancel out, is not known and has a zero vector.
+    """
+    flat = np.array([token for text in texts for token in text] or [""])[: sum(map(len, texts))]
+    text = np.repeat(np.arange(len(texts)), [len(t) for t in texts])
+    place = np.minimum(np.searchsorted(tokens, flat), max(len(tokens) - 1, 0))
+    hit = tokens[place] == flat if len(tokens) else np.zeros(len(flat), bool)
+    total = np.zeros((len(texts), token_vectors.shape[1]), np.float64)
+    np.add.at(total, text[hit], token_vectors[place[hit]])
+    norm = np.sqrt((total * total).sum(1))
+    known = norm > NOTHING
+    return np.where(known[:, None], total / np.maximum(norm, NOTHING)[:, None], 0).astype(np.float32), known
+
+
+class ContentScorer(FactorScorer):
+    """A factor source over the text space that also knows whoever brings words of their own (`Owners.text`).
+
+    tokens: (t,) ascending unicode array; token_vectors: (t, d) float32, of the same space as the other vectors.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        owner_vectors: np.ndarray,
+        known: np.ndarray,
+        item_vectors: np.ndarray,
+        item_known: np.ndarray,
+        tokens: np.ndarray,
+        token_vectors: np.ndarray,
+        make: Callable[[np.ndarray], Product] = Float32Product,
+    ) -> None:
+        super().__init__(source, owner_vectors, known, item_vectors, item_known, make)
+        self._tokens, self._token_vectors = tokens, np.asarray(token_vectors, np.float32)
+
+    def _vectors(self, owners: Owners) -> tuple[np.ndarray, np.ndarray]:
+        vectors, known = super()._vectors(owners)
+        if owners.text is None:
+            return vectors, known
+        strange = np.flatnonzero(~known)
+        told, understood = embed([self._words(owners.text[i]) for i in strange], self._tokens, self._token_vectors)
+        vectors[strange], known[strange] = told, understood
+        return vectors, known
+
+    def _words(self, text: str) -> list[str]:
+        """The tokens of a stranger's text that are read."""
+        return text.split()
+
+
+def open_scorer(bundle: Bundle, sides: Sides, source: Source) -> FactorScorer:
+    """Of a bundle with user_factors and item_factors, where "user" is the owner and "item" what is listed."""
+    return FactorScorer(source, *sides.vectors(bundle, ("user", "item"), "factors"))

@@ -1,0 +1,112 @@
+"""What a source, a ranker and a model that takes in new events are, as protocols; how a bundle meets a surface."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from models.nouns.bundle import Bundle
+from models.nouns.candidates import Candidates, Proposal
+from models.nouns.entities import Entities
+from models.nouns.id_map import IdMap
+from models.nouns.interactions import Interactions
+from models.nouns.owners import Owners
+from models.schema import Entity, Surface
+from models.spec import Source
+
+
+class Scorer(Protocol):
+    """One source of candidates on one surface. Items are positions in the surface's catalogue.
+
+    A scorer abstains for an owner it does not know: an empty row from `propose`, NaN from `score`. It never pads,
+    never proposes what is barred, and gives one owner alone what it gives the owner within a batch.
+    """
+
+    source: Source
+
+    def propose(self, owners: Owners, k: int) -> Proposal:
+        """Up to k best items an owner, best first, ties by position."""
+        ...
+
+    def score(self, owners: Owners, candidates: Candidates) -> np.ndarray:
+        """(nnz,) float32 raw score of every pair of `candidates`, NaN where the source abstains (R06)."""
+        ...
+
+
+class Fold(Protocol):
+    """One model's way to take in what came since."""
+
+    def vector(self, owners: Owners, events: Interactions, as_of_us: int) -> np.ndarray | None:
+        """(d,) float32 of a batch of one, None where the events tell this model nothing.
+
+        events: all there are of the owner, by entity row of the item; the model was taught those before as_of_us.
+        """
+        ...
+
+
+class Ranker(Protocol):
+    """Features to a score in 0..1; higher is better."""
+
+    @property
+    def name(self) -> str: ...
+
+    def score(self, features: np.ndarray) -> np.ndarray:
+        """(…, len(FEATURES)) float32 to (…) float32."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class Sides:
+    """Whom a bundle is aligned with. owners, items: everybody on either side. rows: (m,) item rows of the catalogue."""
+
+    surface: Surface
+    owners: Entities
+    items: Entities
+    rows: np.ndarray
+
+    @property
+    def forward(self) -> bool:
+        """Whether the owners are people."""
+        return self.surface.owner is Entity.USER
+
+    def vectors(
+        self, bundle: Bundle, order: tuple[str, str], kind: str
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """Owner vectors (n, d) and who is known (n,), item vectors (m, d) and which are known (m,), as a FactorScorer
+        takes them. order: the bundle's names of owners and items. A row of zeros is somebody of whom nothing was
+        learned: the model abstains for them."""
+        mine, known = aligned(bundle, f"{order[0]}_{kind}", order[0], self.owners.ids)
+        theirs, shown = aligned(bundle, f"{order[1]}_{kind}", order[1], self.items.ids)
+        return mine, known & mine.any(axis=1), theirs[self.rows], (shown & theirs.any(axis=1))[self.rows]
+
+
+@dataclass(frozen=True, eq=False)
+class RankerAsked:
+    """What a ranker is asked to serve. bundle: its own, where the release has it; bundles: all of the release.
+
+    by_name: whether the settings ask for just this one. union: whether it may draw on every source. silent: names of
+    the sources that do not speak."""
+
+    surface: Surface
+    bundle: Bundle | None
+    bundles: Mapping[str, Bundle]
+    by_name: bool
+    union: bool
+    silent: frozenset[str]
+
+
+def aligned(bundle: Bundle, array: str, ids: str, wanted: IdMap) -> tuple[np.ndarray, np.ndarray]:
+    """The rows of an array in the order of `wanted`, zero where the bundle does not know the id; and which it knows.
+
+    A bundle that knows just these ids gives its own array, not a copy for every surface."""
+    if np.array_equal(bundle.maps[ids].ids, wanted.ids):
+        return np.asarray(bundle.arrays[array], np.float32), np.ones(len(wanted), bool)
+    place = bundle.maps[ids].rows_of(wanted.ids)
+    known = place >= 0
+    values = np.asarray(bundle.arrays[array], np.float32)
+    return np.where(known.reshape(-1, *[1] * (values.ndim - 1)), values[place], np.float32(0)) if len(
+        values
+    ) else np.zeros((len(wanted), *values.shape[1:]), np.float32), known

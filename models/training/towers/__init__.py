@@ -1,1 +1,0 @@
-"""The two-tower: what the towers read, and how they are trained."""

@@ -1,0 +1,70 @@
+"""Two towers over ids, words and histories: the semantic half of the ensemble (A05, C32)."""
+
+from dataclasses import dataclass
+
+from models.setting import Phase, setting
+from models.spec import ModelSpec, Source
+
+TWO_TOWER = Source(
+    "two_tower", 3, "two-tower", ("fits your interests and activity", "their interests and activity fit your startup")
+)
+
+
+@dataclass(frozen=True)
+class TwoTowerConfig:
+    """The table [two_tower]."""
+
+    dimensions: int = setting(64, "length of a tower's output", low=2, high=512, phase=Phase.TRAIN, tune=(32, 64, 128))
+    learning_rate: float = setting(0.003, "Adam's step", low=0, phase=Phase.TRAIN, tune=(0.001, 0.003, 0.01))
+    half_life_share: float = setting(
+        0.5,
+        "pairs weigh half after this share of the data's span; 0: never",
+        unit="share",
+        low=0,
+        phase=Phase.TRAIN,
+        tune=(0.0, 0.03, 0.1, 0.25, 0.5, 1.0),
+    )
+    epochs: int = setting(
+        10,
+        "passes over the pairs at most; late events tell when to stop (C32)",
+        low=1,
+        high=500,
+        phase=Phase.TRAIN,
+        tune=(5, 10, 20),
+    )
+    batch: int = setting(
+        512, "pairs of a training batch, each the others' negative", unit="pairs", low=2, phase=Phase.TRAIN
+    )
+    rows: int = setting(120_000, "pairs drawn for an epoch at most", unit="pairs", low=2, phase=Phase.TRAIN)
+
+
+SPEC = ModelSpec(
+    name="two_tower",
+    bundle="two_tower_v1",
+    title="Two-tower network over features: the semantic half of the ensemble.",
+    arrays=(
+        "user_factors, item_factors, user_lengths, history_vectors (user, item), tokens, rarity, token_vectors, "
+        "startup_token_vectors, file `two_tower_v1_best.pth`"
+    ),
+    rows=(
+        "as als_v1; length of a person's vector before it is scaled; what a startup says of whoever met it; a word and "
+        "what it says of a person, of a startup"
+    ),
+    fit="models.two_tower.fit:fit",
+    config=TwoTowerConfig,
+    source=TWO_TOWER,
+    scorer="models.two_tower.scorer:open_scorer",
+    fold_in="models.two_tower.scorer:open_fold",
+    switch=("routing.enable_two_tower",),
+    pin="routing.two_tower_model_path",
+    demand_weighted=True,
+    forget="models.two_tower.network:forget",
+    command=(
+        "train-two-tower",
+        "epochs",
+        "batch-size=batch",
+        "learning-rate=learning_rate",
+        "dimensions",
+        "device=environment.device",
+    ),
+)

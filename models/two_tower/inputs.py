@@ -1,0 +1,148 @@
+"""What the two towers read: pairs to learn from, and every person's and startup's words and history, padded."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import sparse
+
+from models.data.pair_age import faded, last_seen, newest
+from models.data.profile_text import Profiles, idf, incidence, token_lists, vocabulary
+from models.nouns.entities import Entities
+from models.nouns.interactions import Interactions
+from models.schema import Role
+from models.two_tower.scorer import role_word
+
+#: Rarest words of a profile, newest startups of a history and dislikes that a tower reads of one person at most.
+WORDS, HISTORY, DISLIKES = 24, 20, 4
+MOST_LATE = 4096
+
+
+@dataclass(frozen=True, eq=False)
+class Pairs:
+    """Pairs of interest: user, item (m,) int32 rows, weight (m,) float32 with mean 1."""
+
+    user: np.ndarray
+    item: np.ndarray
+    weight: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.user)
+
+    @classmethod
+    def of(cls, interactions: Interactions, half_life_share: float) -> Pairs:
+        """Every pair with a positive cell, by log of its summed weight, faded by `half_life_share`."""
+        cells = faded(interactions, half_life_share, "log").tocoo()
+        liked = cells.data > 0
+        weight = cells.data[liked]
+        return cls(
+            cells.row[liked].astype(np.int32),
+            cells.col[liked].astype(np.int32),
+            weight / max(float(weight.mean()) if len(weight) else 1.0, 1e-30),
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Late:
+    """Pairs first met after the early events, of people and startups known by then: user, item (m,) int32 rows.
+
+    met: (users, items) bool, every pair of the early events.
+    """
+
+    user: np.ndarray
+    item: np.ndarray
+    met: sparse.csr_matrix
+
+    @classmethod
+    def of(cls, pairs: Pairs, early: Interactions) -> Late:
+        """At most MOST_LATE of them, evenly spread."""
+        met = early.pairs()
+        known = (met.getnnz(axis=1)[pairs.user] > 0) & (met.getnnz(axis=0)[pairs.item] > 0)
+        fresh = np.flatnonzero(known & (np.asarray(met[pairs.user, pairs.item]).ravel() == 0))
+        fresh = fresh[np.unique(np.linspace(0, len(fresh) - 1, MOST_LATE).astype(int))] if len(fresh) else fresh
+        return cls(pairs.user[fresh], pairs.item[fresh], met)
+
+
+@dataclass(frozen=True, eq=False)
+class TowerInputs:
+    """Rows of numbers for each person and startup; 0 pads, so everything counts from 1.
+
+    user_words, item_words: (n, WORDS) int32 places in the vocabulary of `terms` tokens. user_id, item_id: (n,) int32
+    the own row, 0 for those nobody trained. history: (users, HISTORY) int32 startups, newest first. disliked:
+    (users, DISLIKES) int32 startups. user_share, item_share: (n,) float32 log share of the pairs (the logQ of
+    Yi et al. 2019).
+    """
+
+    terms: int
+    user_words: np.ndarray
+    item_words: np.ndarray
+    user_id: np.ndarray
+    item_id: np.ndarray
+    history: np.ndarray
+    disliked: np.ndarray
+    user_share: np.ndarray
+    item_share: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class Words:
+    """What profiles say, in one vocabulary: tokens (t,) ascending, rarity (t,) float32 their idf.
+
+    people, startups: (n, WORDS) int32 places in it, counted from 1, of the rarest words of each, ties by name; 0 pads.
+    """
+
+    tokens: np.ndarray
+    rarity: np.ndarray
+    people: np.ndarray
+    startups: np.ndarray
+
+
+def words_of(users: Entities, user_profiles: Profiles, startup_profiles: Profiles, terms: int) -> Words:
+    """At most `terms` words of all; a person's role is one of theirs, while they are there and did not opt out."""
+    people = token_lists(user_profiles)
+    roles = [role_word(role) for role in Role]
+    for profile, role, there in zip(people, users.role.tolist(), users.listed.tolist(), strict=True):
+        profile.extend(roles[role : role + 1] if role >= 0 and there else [])
+    lists = [*people, *token_lists(startup_profiles)]
+    tokens = vocabulary(lists, terms)
+    matrix = incidence(lists, tokens)
+    rarity = idf(matrix)
+    row = np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))
+    rarest = np.lexsort((matrix.indices, -rarity[matrix.indices], row))
+    words = padded(row[rarest], matrix.indices[rarest], matrix.shape[0], WORDS)
+    return Words(tokens, rarity, words[: len(people)], words[len(people) :])
+
+
+def inputs_of(interactions: Interactions, pairs: Pairs, words: Words) -> TowerInputs:
+    """Everything the towers read when they learn from these events; pairs: `Pairs.of` the same events."""
+    users, items = len(interactions.owners), len(interactions.items)
+    at = last_seen(interactions, pairs.user, pairs.item)
+    kept = newest(pairs.user, pairs.item, at, HISTORY)
+    kept = kept[np.lexsort((pairs.item[kept], -at[kept], pairs.user[kept]))]
+    disliked = interactions.disliked().tocoo()
+    per_user = np.bincount(pairs.user, minlength=users)
+    per_item = np.bincount(pairs.item, minlength=items)
+    return TowerInputs(
+        terms=len(words.tokens),
+        user_words=words.people,
+        item_words=words.startups,
+        user_id=np.where(per_user > 0, np.arange(1, users + 1), 0).astype(np.int32),
+        item_id=np.where(per_item > 0, np.arange(1, items + 1), 0).astype(np.int32),
+        history=padded(pairs.user[kept], pairs.item[kept], users, HISTORY),
+        disliked=padded(disliked.row, disliked.col, users, DISLIKES),
+        user_share=_log_share(per_user),
+        item_share=_log_share(per_item),
+    )
+
+
+def padded(row: np.ndarray, value: np.ndarray, rows: int, width: int) -> np.ndarray:
+    """(rows, width) int32: the first values of each row, counted from 1, 0 behind them; rows ascend."""
+    place = np.arange(len(row)) - np.searchsorted(row, np.arange(rows))[row]
+    table = np.zeros((rows, width), np.int32)
+    table[row[place < width], place[place < width]] = value[place < width] + 1
+    return table
+
+
+def _log_share(counts: np.ndarray) -> np.ndarray:
+    return np.asarray(np.log(np.maximum(counts, 1) / max(int(counts.sum()), 1)), np.float32)

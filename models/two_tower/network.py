@@ -1,0 +1,133 @@
+"""The two towers: what they make of a batch, and of everybody once they are trained; arithmetic, no learning."""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from models.two_tower.inputs import TowerInputs
+
+if TYPE_CHECKING:
+    import torch
+
+
+def towers_of(users: int, items: int, terms: int, dimensions: int) -> torch.nn.ModuleDict:
+    """Embedding tables, place 0 being nothing; the state dict of two_tower_v1_best.pth."""
+    from torch import nn
+
+    def table(rows: int) -> nn.EmbeddingBag:
+        return nn.EmbeddingBag(rows + 1, dimensions, mode="mean", padding_idx=0)
+
+    return nn.ModuleDict(
+        {
+            "user_id": table(users),
+            "user_words": table(terms),
+            "item_id": table(items),
+            "item_words": table(terms),
+            "history": nn.Linear(dimensions, dimensions, bias=False),
+        }
+    )
+
+
+def people_of(
+    towers: torch.nn.ModuleDict,
+    tensors: dict[str, torch.Tensor],
+    user: torch.Tensor,
+    history: torch.Tensor,
+    dropped: torch.Tensor | None,
+) -> torch.Tensor:
+    """(b, d) unit vectors, zero where there is nothing to go by."""
+    import torch
+
+    return torch.nn.functional.normalize(_sums(towers, tensors, user, history, dropped), dim=1)
+
+
+def _sums(
+    towers: torch.nn.ModuleDict,
+    tensors: dict[str, torch.Tensor],
+    user: torch.Tensor,
+    history: torch.Tensor,
+    dropped: torch.Tensor | None,
+) -> torch.Tensor:
+    """(b, d) what id, words and history add up to, zero where there is nothing to go by."""
+    own = tensors["user_id"][user][:, None]
+    own = own if dropped is None else own.masked_fill(dropped[:, None], 0)
+    words = towers["user_words"](tensors["user_words"][user])
+    return towers["user_id"](own) + words + towers["history"](towers["item_id"](history))
+
+
+def startups_of(
+    towers: torch.nn.ModuleDict, tensors: dict[str, torch.Tensor], item: torch.Tensor, dropped: torch.Tensor | None
+) -> torch.Tensor:
+    """(b, d) unit vectors, zero where there is nothing to go by."""
+    import torch
+
+    own = tensors["item_id"][item][:, None]
+    own = own if dropped is None else own.masked_fill(dropped[:, None], 0)
+    total = towers["item_id"](own) + towers["item_words"](tensors["item_words"][item])
+    return torch.nn.functional.normalize(total, dim=1)
+
+
+def vectors(towers: torch.nn.ModuleDict, tensors: dict[str, torch.Tensor]) -> tuple[np.ndarray, np.ndarray]:
+    """Vectors of everybody, in chunks."""
+    import torch
+
+    with torch.no_grad():
+        users, items = (torch.arange(len(tensors[ids]), device=tensors[ids].device) for ids in ("user_id", "item_id"))
+        people = [people_of(towers, tensors, rows, tensors["history"][rows], None) for rows in torch.split(users, 8192)]
+        startups = [startups_of(towers, tensors, rows, None) for rows in torch.split(items, 8192)]
+        return torch.cat(people).cpu().numpy(), torch.cat(startups).cpu().numpy()
+
+
+def lengths(towers: torch.nn.ModuleDict, tensors: dict[str, torch.Tensor]) -> np.ndarray:
+    """(users,) float32 lengths of people's vectors before they are scaled to 1: with it a history can be exchanged."""
+    import torch
+
+    with torch.no_grad():
+        users = torch.arange(len(tensors["user_id"]), device=tensors["user_id"].device)
+        sums = [_sums(towers, tensors, rows, tensors["history"][rows], None) for rows in torch.split(users, 8192)]
+        return torch.cat([s.norm(dim=1) for s in sums]).cpu().numpy()
+
+
+def history_table(towers: torch.nn.ModuleDict, tensors: dict[str, torch.Tensor]) -> np.ndarray:
+    """(items, d) float32 what each startup says of whoever met it, zeros for those that nobody met."""
+    import torch
+
+    with torch.no_grad():
+        said = towers["history"](
+            towers["item_id"](torch.arange(1, len(tensors["item_id"]) + 1, device=tensors["item_id"].device)[:, None])
+        )
+        return np.asarray(said.masked_fill((tensors["item_id"] == 0)[:, None], 0).cpu().numpy(), np.float32)
+
+
+def table(towers: torch.nn.ModuleDict, name: str) -> np.ndarray:
+    """(terms, d) float32 what each word says; the place of nothing is left out."""
+    return np.array(towers.state_dict()[f"{name}.weight"].cpu().numpy()[1:], np.float32)
+
+
+def on_device(inputs: TowerInputs, device: str) -> dict[str, torch.Tensor]:
+    """The inputs' arrays by name, where the towers are trained."""
+    import torch
+
+    return {
+        name: torch.from_numpy(array).to(device)
+        for name, array in vars(inputs).items()
+        if isinstance(array, np.ndarray)
+    }
+
+
+#: By the name of the id map: the embedding table of ids. Its place 0 is nothing, so a row stands one further on.
+_TABLES = {"user": "user_id.weight", "item": "item_id.weight"}
+
+
+def forget(stored: bytes, side: str, row: int) -> bytes:
+    """The bytes of two_tower_v1_best.pth with the embedding of one id zeroed; the same bytes for the same input."""
+    import torch
+
+    weights = torch.load(io.BytesIO(stored), weights_only=True)
+    weights[_TABLES[side]][row + 1] = 0
+    buffer = io.BytesIO()
+    torch.save(weights, buffer)
+    return buffer.getvalue()

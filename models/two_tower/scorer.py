@@ -1,0 +1,124 @@
+"""The two-tower at serving: a factor source that reads a stranger's words as the tower of its training did (A05)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from models.nouns.bundle import Bundle
+from models.nouns.interactions import Interactions
+from models.nouns.owners import Owners
+from models.schema import Entity, Role, Surface
+from models.scoring.factors import ContentScorer, FactorScorer
+from models.scoring.scorer import Scorer, Sides, aligned
+from models.scoring.top_k import Float32Product, Product
+from models.spec import Source
+from models.two_tower import TWO_TOWER
+
+
+def role_word(role: Role) -> str:
+    """The word that the tower reads for a person's role."""
+    return f"role:{role}"
+
+
+class TowerScorer(ContentScorer):
+    """Of a stranger's words the rarest count, and with them the role of the surface, as if it stood in the profile.
+
+    bundle: two_tower_v1 with the arrays of its words. Arrays as for FactorScorer. A text without a word that the
+    tower knows, the role apart, is not known.
+    """
+
+    def __init__(
+        self,
+        surface: Surface,
+        bundle: Bundle,
+        owner_vectors: np.ndarray,
+        known: np.ndarray,
+        item_vectors: np.ndarray,
+        item_known: np.ndarray,
+        make: Callable[[np.ndarray], Product] = Float32Product,
+    ) -> None:
+        person = surface.owner is Entity.USER
+        vectors = bundle.arrays["token_vectors" if person else "startup_token_vectors"]
+        super().__init__(
+            TWO_TOWER, owner_vectors, known, item_vectors, item_known, bundle.arrays["tokens"], vectors, make
+        )
+        self._rarity = bundle.arrays["rarity"]
+        self._most = int(bundle.config["words"])
+        self._said = [role_word(surface.role)] if person else []
+
+    def words_vector(self, text: str) -> np.ndarray:
+        """(d,) float32 what the tower adds up for the words of a text and the role, even where they say nothing."""
+        place = self._rarest(self._read_text(text))
+        return self._token_vectors[place].mean(axis=0) if len(place) else np.zeros_like(self._product.vectors[0])
+
+    def _words(self, text: str) -> list[str]:
+        told = self._read_text(text)
+        return list(self._tokens[self._rarest(told)]) if len(told) else []
+
+    def _rarest(self, told: np.ndarray) -> np.ndarray:
+        """Places of the rarest words, ties by name: as `models.two_tower.inputs.words_of` has it."""
+        place = np.unique(np.append(told, self._read(np.array(self._said, str))))
+        return place[np.lexsort((place, -self._rarity[place]))][: self._most]
+
+    def _read_text(self, text: str) -> np.ndarray:
+        return self._read(np.unique(np.array(text.split(), str)))
+
+    def _read(self, words: np.ndarray) -> np.ndarray:
+        """Places of those words that the tower knows."""
+        if not len(self._tokens):
+            return np.zeros(0, np.int64)
+        place = np.minimum(np.searchsorted(self._tokens, words), len(self._tokens) - 1)
+        return place[self._tokens[place] == words]
+
+
+class TowerFold:
+    """The user tower with a longer history: words and id as they were, the mean of the startups met as it is now.
+
+    scorer: the two-tower of a surface whose owners are people. lengths: (owners,) float32 of each one's vector before
+    it was scaled to 1. history: (startups, d) float32 what each says of whoever met it, zeros where nobody trained it.
+    longest: startups of a history that are read, the newest.
+    """
+
+    def __init__(self, scorer: TowerScorer, lengths: np.ndarray, history: np.ndarray, longest: int) -> None:
+        self._scorer, self._lengths, self._history, self._longest = scorer, lengths, history, longest
+        self._taught = np.asarray(history.any(axis=1))
+
+    def vector(self, owners: Owners, events: Interactions, as_of_us: int) -> np.ndarray | None:
+        """See `Fold.vector`."""
+        now = self._told_by(events)
+        trained = self._scorer.trained(owners)
+        if trained is None:
+            total = self._scorer.words_vector("" if owners.text is None else owners.text[0]) + now
+        else:
+            total = self._lengths[owners.row[0]] * trained - self._told_by(events.before(as_of_us)) + now
+        length = float(np.linalg.norm(total))
+        return (total / length).astype(np.float32) if now.any() and length > 1e-9 else None
+
+    def _told_by(self, events: Interactions) -> np.ndarray:
+        """(d,) the mean of the newest startups that the person was interested in."""
+        liked = events.csr()
+        item = liked.indices[liked.data > 0]
+        item = item[self._taught[item]]
+        last = np.zeros(self._history.shape[0], np.int64)
+        np.maximum.at(last, events.item, events.at)
+        newest = item[np.lexsort((item, -last[item]))][: self._longest]
+        return self._history[newest].mean(axis=0) if len(newest) else np.zeros(self._history.shape[1], np.float32)
+
+
+def open_scorer(bundle: Bundle, sides: Sides, source: Source) -> FactorScorer:
+    """Of the bundle two_tower_v1, read backwards on the founder side (R24)."""
+    vectors = sides.vectors(bundle, ("user", "item") if sides.forward else ("item", "user"), "factors")
+    if "tokens" not in bundle.arrays:  # trained before strangers' words were stored
+        return FactorScorer(source, *vectors)
+    return TowerScorer(sides.surface, bundle, *vectors)
+
+
+def open_fold(scorer: Scorer, bundle: Bundle, sides: Sides) -> TowerFold | None:
+    """None for startups, which have no history, and for a bundle of before it was stored."""
+    if not (sides.forward and isinstance(scorer, TowerScorer) and "history_vectors" in bundle.arrays):
+        return None
+    lengths = aligned(bundle, "user_lengths", "user", sides.owners.ids)[0]
+    history = aligned(bundle, "history_vectors", "item", sides.items.ids)[0]
+    return TowerFold(scorer, lengths, history, int(bundle.config["history"]))

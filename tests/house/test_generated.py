@@ -1,0 +1,14 @@
+"""Tables of the documents say what is declared."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.house.generated import TABLES, filled
+from tests.house.tree import ROOT
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_the_table_is_as_declared(name: str) -> None:
+    text = (ROOT / TABLES[name][0]).read_text()
+    assert filled(name, text) == text, f"{TABLES[name][0]}: run `python -m tests.house.generated`"

@@ -1,0 +1,76 @@
+"""What a model is fitted on, of the planted world: a TrainingData of given events and settings."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+from models import registry
+from models.data.training_data import Standing
+from models.nouns.bundle import Bundle
+from models.nouns.entities import Entities
+from models.nouns.interactions import Interactions
+from models.settings import Settings
+from models.spec import ModelSpec, function
+from models.two_tower.fit import Plan
+from tests.planted.world import AS_OF_US, world
+
+
+@dataclass(frozen=True, eq=False)
+class PlantedData:
+    """Events of users and startups; who they are and what they say is told by the planted world."""
+
+    spec: ModelSpec
+    settings: Settings
+    interactions: Interactions
+    as_of_us: int = AS_OF_US
+
+    @property
+    def config(self) -> Any:
+        return self.table(self.spec.table_name) if self.spec.config else None
+
+    @property
+    def seed(self) -> int:
+        return self.settings.seed
+
+    @property
+    def threads(self) -> int:
+        return self.settings.train_threads
+
+    @property
+    def device(self) -> str:
+        return self.settings.device
+
+    @property
+    def users(self) -> Entities:
+        return world().users
+
+    @property
+    def startups(self) -> Entities:
+        return world().startups
+
+    @property
+    def standing(self) -> Standing:
+        return Standing(self.users, self.startups, self.interactions, self.as_of_us)
+
+    def table(self, name: str) -> Any:
+        return registry.config(name, self.settings)
+
+    def profiles(self, entities: Entities) -> dict[str, list[str]]:
+        return world().user_profiles if entities is world().users else world().startup_profiles
+
+    def earlier(self, as_of_us: int) -> PlantedData:
+        return replace(self, interactions=self.interactions.before(as_of_us), as_of_us=as_of_us)
+
+
+def fitted(name: str, interactions: Interactions | None = None, settings: Settings | None = None) -> Bundle:
+    """A base model as the registry fits it. interactions: users x startups, those of the planted world by default."""
+    spec, events = registry.named(name), world().interactions if interactions is None else interactions
+    bundle: Bundle = function(spec.fit)(PlantedData(spec, settings or Settings(), events))
+    return bundle
+
+
+def plan_of(settings: Settings) -> Plan:
+    """How the two-tower is trained under these settings."""
+    config = registry.config("two_tower", settings)
+    return Plan(config, registry.config("content", settings).terms, settings.seed, settings.device)

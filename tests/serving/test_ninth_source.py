@@ -1,0 +1,73 @@
+"""A release with a ninth source, whose lists take two bytes of bits a place, from storage to the page."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+
+from models import registry
+from models.nouns.bundle import Bundle
+from models.nouns.ranked_lists import RankedLists
+from models.recipe import open_recipe
+from models.schema import Role, Surface
+from models.settings import Settings
+from tests.newest_first import newest_first
+from tests.planted.data import fitted
+from tests.planted.world import World
+from tests.serving.conftest import SMALL, _scored
+
+SURFACE = Surface.STARTUPS_FOR_DEVELOPER
+
+
+@pytest.fixture(scope="module")
+def toy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The name of the toy model, in the registry while the tests of this file run."""
+    with newest_first(tmp_path_factory.mktemp("models")) as spec:
+        yield spec.name
+
+
+@pytest.fixture(scope="module")
+def scored(
+    toy: str, planted: World, bundles: dict[str, Bundle]
+) -> Iterator[dict[Surface, tuple[RankedLists, RankedLists]]]:
+    """Lists made with the toy model too; its bundle is one of the release's."""
+    settings = replace(Settings(), **SMALL)
+    found = fitted(toy, planted.interactions, settings)
+    bundles[found.name] = found
+    yield {s: _scored(open_recipe(s, bundles, settings), planted, settings.depth) for s in Surface}
+    del bundles[found.name]
+
+
+@pytest.fixture
+def client(toy: str, rows: str, publish: Callable[..., str], start: Callable[..., Flask]) -> FlaskClient:
+    publish()
+    return start().test_client()
+
+
+@pytest.fixture
+def owner(person: Callable[[Role, int], str]) -> str:
+    return person(Role.DEVELOPER, 4)
+
+
+def test_an_answer_names_the_ninth_source_and_says_why(toy: str, client: FlaskClient, owner: str) -> None:
+    body = client.get(f"/api/recommendations/{SURFACE}/{owner}?limit=20").get_json()
+    places = [place for place in body["startups"] if toy in place["sources"]]
+    assert places and body["source"] == "cache"
+    assert all("came a short while ago" in place["reasons"] for place in places)
+
+
+def test_the_page_and_the_description_of_the_api_know_it(toy: str, client: FlaskClient, owner: str) -> None:
+    assert client.get("/api/releases").get_json()["sources"][toy] == "newest"
+    schemas = client.get("/openapi.json").get_json()["components"]["schemas"]
+    assert toy in schemas["Item"]["properties"]["sources"]["items"]["enum"]
+    told = client.get(f"/api/explain/{SURFACE}/{owner}").get_json()
+    assert all(toy in place["scaled"] for place in told["list"])
+
+
+def test_all_other_sources_are_labelled_too(client: FlaskClient) -> None:
+    labels = client.get("/api/releases").get_json()["sources"]
+    assert labels == {source.name: source.label for source in registry.sources()}
