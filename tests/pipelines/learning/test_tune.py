@@ -31,7 +31,7 @@ def reverse_of(settings: Settings) -> AlsConfig:
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
     """Small, but free to be tuned where the defaults stand."""
-    return small(home=tmp_path, als_factors=Settings.als_factors, als_iterations=2)
+    return small(home=tmp_path, als_factors=Settings().value("als_factors"), als_iterations=2)
 
 
 def stored(settings: Settings) -> list[Trial]:
@@ -78,7 +78,7 @@ def test_a_torn_line_is_passed_over(tmp_path: Path) -> None:
 def test_what_somebody_chose_is_not_searched(settings: Settings) -> None:
     chosen = replace(settings, als_alpha=7.0)
     assert "als_alpha" not in grid_of("als_v1", chosen) and "als_reverse_alpha" not in grid_of("als_reverse_v1", chosen)
-    asked = replace(settings, given=frozenset({"als_factors"}))
+    asked = replace(settings, origins={"als_factors": "MATCHBOOK_ALS_FACTORS"})
     assert "als_factors" not in grid_of("als_v1", asked) and "als_alpha" in grid_of("als_v1", asked)
 
 
