@@ -88,8 +88,9 @@ def _of_environment(given: Mapping[str, str]) -> Found:
     if "experiments" in values:
         path, origin = values["experiments"]
         values["experiments"] = (_content(place("MATCHBOOK_EXPERIMENTS", path)), origin)
-    if "home" in values:
-        values["home"] = (place("MATCHBOOK_HOME", values["home"][0]), values["home"][1])
+    for flat, variable in (("home", "MATCHBOOK_HOME"), ("config", _CONFIG)):
+        if flat in values:  # a process that is started elsewhere finds it too
+            values[flat] = (DECLARED[flat].kind(place(variable, values[flat][0])), variable)
     return values
 
 
