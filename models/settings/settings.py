@@ -36,7 +36,8 @@ from models.settings.tables import (
 
 DEFAULT = "default"
 _FORMS = ("protocol", "decode_responses", "encoding", "encoding_errors", "legacy_responses")
-_MODELS = tuple(name for name in ALL_TABLES if name not in TABLES)
+#: By table of a model its place in `Settings.models`.
+_MODELS = {name: i for i, name in enumerate(n for n in ALL_TABLES if n not in TABLES)}
 _Table = TypeVar("_Table")
 
 
@@ -86,7 +87,7 @@ class Settings(Flat, Environment):
         """A table by its name in matchbook.toml; the empty name: what stands in the environment."""
         if name in TABLES:
             return getattr(self, name)
-        return self.models[_MODELS.index(name)] if name else self
+        return self.models[_MODELS[name]] if name else self
 
     def value(self, flat: str) -> Any:
         """The value of a flat name. Raises SettingsError."""
@@ -101,8 +102,13 @@ class Settings(Flat, Environment):
         """These settings with others over them, by flat names: recorded, tuned, an arm's, an option's, a test's.
 
         What changes nothing keeps its origin. Raises SettingsError for an unknown name."""
-        given = {flat: declared(flat).of_record(value) for flat, value in values.items()}
-        changed = {flat: value for flat, value in given.items() if value != self.value(flat)}
+        tables = {name: self.table(name) for name in ("", *ALL_TABLES)}
+        changed = {}
+        for flat, value in values.items():
+            d = declared(flat)
+            now = getattr(tables[d.table], d.key)
+            if value != now and (meant := d.of_record(value)) != now:
+                changed[flat] = meant
         return self._with(changed, dict.fromkeys(changed, origin)) if changed else self
 
     def _with(self, values: Mapping[str, Any], origins: Mapping[str, str]) -> Settings:
