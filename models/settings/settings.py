@@ -89,6 +89,11 @@ class Settings(Flat, Environment):
             return getattr(self, name)
         return self.models[_MODELS[name]] if name else self
 
+    def at(self, path: str) -> Any:
+        """The value of "table.key"."""
+        table, _, key = path.partition(".")
+        return getattr(self.table(table), key)
+
     def value(self, flat: str) -> Any:
         """The value of a flat name. Raises SettingsError."""
         d = declared(flat)

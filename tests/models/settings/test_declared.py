@@ -150,7 +150,7 @@ def test_a_retired_setting_says_which_constant_it_became(r: Retired) -> None:
     constant, place = r.constant.split(" of ")
     module = place.removesuffix(".py").replace("/", ".")
     assert util.find_spec(module) is not None, f"{r.variable} sends people to {place}"
-    assert getattr(import_module(module), constant, r.value) == r.value
+    assert getattr(import_module(module), constant) == r.value
     Settings.from_env({r.variable: f"{r.value:g}"})
     with pytest.raises(SettingsError, match=f"{r.variable} is no setting any more but a constant.*{constant}"):
         Settings.from_env({r.variable: "7"})
