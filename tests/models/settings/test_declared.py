@@ -15,10 +15,10 @@ from models.recipe.experiments import CHANGEABLE
 from models.setting import Phase
 from models.settings import Settings
 from models.settings.declared import ALL_TABLES, DECLARED, Declared, variables
-from models.settings.kinds import ADDRESSES, Instant, Secret
 from models.settings.load import USUAL
 from models.settings.retired import RETIRED, Retired, check_record
 from models.settings.written import in_toml, page, toml
+from tests.models.settings.values import another
 
 ALL = list(DECLARED.values())
 FILED = [d for d in ALL if d.table]
@@ -39,24 +39,6 @@ NINE = {
 
 def name(d: Declared | Retired) -> str:
     return d.flat
-
-
-def another(d: Declared) -> Any:
-    """A value within the bounds that is not the default."""
-    if d.rule.choices:
-        return next(c for c in d.rule.choices if c != d.default)
-    if d.kind is bool:
-        return not d.default
-    if d.kind is tuple:
-        return (9, 5)
-    if d.kind is Instant:
-        return Instant("1991-02-03")
-    if d.kind in (Secret, str, Path):
-        return d.kind(ADDRESSES[d.variable][1].split(",")[0] if d.variable in ADDRESSES else "/somewhere")
-    base = 1 if d.default is None else d.default
-    step = 1 if d.kind is int else 0.015625
-    up = d.kind(base + step)
-    return up if d.rule.high is None or up <= d.rule.high else d.kind(base - step)
 
 
 def text(d: Declared, value: Any) -> str:
