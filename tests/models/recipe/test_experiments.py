@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -179,7 +178,7 @@ def test_the_content_of_the_file_is_what_is_recorded(tmp_path: Path) -> None:
     later = Settings.from_env({"MATCHBOOK_EXPERIMENTS": str(file)})
     assert later.experiments == "" and later.digest() != given.digest()
     assert read_experiments(later.with_recorded(given.recorded()))[0] == Experiment.of(BLEND)
-    assert replace(later, **given.recorded()).digest() == given.digest()
+    assert later.layered(given.recorded(), "here").digest() == given.digest()
 
 
 @pytest.mark.parametrize("content", ["", "{", '{"name": "blend"}'])

@@ -84,7 +84,7 @@ def test_what_somebody_chose_is_not_searched(settings: Settings) -> None:
 
 def test_a_reverse_start_has_the_values_of_the_forward_one_where_it_follows_it(settings: Settings) -> None:
     start = start_of("als_reverse_v1", settings)
-    assert start["als_reverse_alpha"] == settings.als_alpha == 40.0 and settings.als_reverse_alpha == -1
+    assert start["als_reverse_alpha"] == settings.als_alpha == 40.0 and settings.value("als_reverse_alpha") is None
     assert start["als_reverse_damping"] == settings.als_reverse_damping == "log"
 
 
