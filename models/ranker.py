@@ -40,7 +40,9 @@ class RankerConfig:
     epochs: int = setting(20, "network: passes over the pairs (C37)", low=1, high=500, phase=Phase.RANK)
     batch: int = setting(128, "network: pairs of a batch (C37)", unit="pairs", low=1, phase=Phase.RANK)
     learning_rate: float = setting(0.001, "network: Adam's step (C37)", low=0, phase=Phase.RANK)
-    hidden: str = setting("32/16", "network: widths of the hidden layers (C33, C40)", phase=Phase.RANK)
+    hidden: tuple[int, ...] = setting(
+        (32, 16), "network: widths of the hidden layers (C33, C40)", low=1, high=4096, phase=Phase.RANK
+    )
     negatives: int = setting(2, "network: negatives per positive (C43)", low=1, high=50, phase=Phase.RANK)
     negatives_from: str = setting(
         "candidates",

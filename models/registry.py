@@ -18,7 +18,7 @@ from models import (
     rules_ranker,
     two_tower,
 )
-from models.spec import ModelSpec, Source, Stage, config_of, setting_at
+from models.spec import ModelSpec, Source, Stage
 
 #: Of rankers, the one that comes first and may serve does.
 MODELS: list[ModelSpec] = [
@@ -64,12 +64,12 @@ def required() -> tuple[str, ...]:
 
 def pins(settings: Any) -> dict[str, str]:
     """By bundle the directory that the settings pin over a release's own (M04); empty text for none."""
-    return {spec.bundle: setting_at(spec.pin, settings) for spec in MODELS if spec.pin}
+    return {spec.bundle: settings.at(spec.pin) for spec in MODELS if spec.pin}
 
 
 def config(table: str, settings: Any) -> Any:
-    """A table of settings. settings: whatever has the flat names as attributes. Raises KeyError."""
-    return config_of(table, tables()[table], settings)
+    """A table of settings. Raises KeyError."""
+    return settings.table(table)
 
 
 def tables() -> dict[str, type]:

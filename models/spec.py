@@ -121,13 +121,7 @@ class ModelSpec:
 
     def off(self, settings: Any) -> list[str]:
         """The variables of those of its switches that are off; empty where it may be used (G01-G03)."""
-        return [path.rpartition(".")[2].upper() for path in self.switch if not setting_at(path, settings)]
-
-
-def setting_at(path: str, settings: Any) -> Any:
-    """The value of "table.field". settings: whatever has the flat names as attributes; in [routing] those are the
-    names of the fields."""
-    return getattr(settings, path.rpartition(".")[2])
+        return [path.rpartition(".")[2].upper() for path in self.switch if not settings.at(path)]
 
 
 @cache
@@ -141,12 +135,3 @@ def function(text: str) -> Callable[..., Any]:
 def flat_names(table: str, config: type) -> dict[str, str]:
     """By field of a table the name under which it is recorded, tuned and changed by experiments."""
     return {name: rule.flat or f"{table}_{name}" for name, rule in rules(config).items()}
-
-
-def config_of(table: str, config: type, settings: Any) -> Any:
-    """The table of settings of a model. settings: whatever has the flat names as attributes.
-
-    -1 and empty text were written for "as forward" and read as None where the field may be None."""
-    optional = {name for name, kind in config.__annotations__.items() if "None" in str(kind)}
-    values = {name: getattr(settings, flat) for name, flat in flat_names(table, config).items()}
-    return config(**{n: None if n in optional and v in (-1, "") else v for n, v in values.items()})

@@ -47,30 +47,30 @@ class AlsConfig:
 
 @dataclass(frozen=True)
 class AlsReverseConfig:
-    """The table [als_reverse]. What is left out is as in [als]."""
+    """The table [als_reverse]. What is unset is as in [als]."""
 
     factors: int | None = setting(
-        64, "length of a vector; left out: as [als]", low=1, high=1024, phase=Phase.TRAIN, tune=_FACTORS
+        64, "length of a vector; unset: as [als]", low=1, high=1024, phase=Phase.TRAIN, tune=_FACTORS
     )
     alpha: float | None = setting(
-        None, "confidence of one unit of weight; left out: as [als]", low=0, phase=Phase.TRAIN, tune=_ALPHAS
+        None, "confidence of one unit of weight; unset: as [als]", low=0, phase=Phase.TRAIN, tune=_ALPHAS
     )
     iterations: int | None = setting(
-        None, "times that each side is solved; left out: as [als]", low=1, high=500, phase=Phase.TRAIN, tune=_ITERATIONS
+        None, "times that each side is solved; unset: as [als]", low=1, high=500, phase=Phase.TRAIN, tune=_ITERATIONS
     )
     regularization: float | None = setting(
-        10.0, "penalty on the length of a vector; left out: as [als]", low=0, phase=Phase.TRAIN, tune=_REGULARIZATIONS
+        10.0, "penalty on the length of a vector; unset: as [als]", low=0, phase=Phase.TRAIN, tune=_REGULARIZATIONS
     )
     damping: str | None = setting(
         "log",
-        "how repeated events of a pair add up; left out: as [als]",
+        "how repeated events of a pair add up; unset: as [als]",
         choices=_DAMPINGS,
         phase=Phase.TRAIN,
         tune=_DAMPINGS,
     )
     half_life_share: float | None = setting(
         0.5,
-        "weights halve over this share of the data's span, 0: never; left out: as [als]",
+        "weights halve over this share of the data's span, 0: never; unset: as [als]",
         unit="share",
         low=0,
         phase=Phase.TRAIN,

@@ -19,7 +19,7 @@ class EnsembleConfig:
     )
     profile: str | None = setting(
         None,
-        "named weights; left out: the two below (C11-C14)",
+        "named weights; unset: the two below (C11-C14)",
         choices=("collaborative", "balanced", "semantic", "equal"),
         phase=Phase.SERVE,
         flat="blend_profile",

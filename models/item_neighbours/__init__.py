@@ -34,11 +34,11 @@ class NeighboursConfig:
 
 @dataclass(frozen=True)
 class NeighboursReverseConfig:
-    """The table [item_neighbours_reverse]. What is left out is as in [item_neighbours]."""
+    """The table [item_neighbours_reverse]. What is unset is as in [item_neighbours]."""
 
     half_life_share: float | None = setting(
         None,
-        "the same among users; left out: as [item_neighbours]",
+        "the same among users; unset: as [item_neighbours]",
         unit="share",
         low=0,
         phase=Phase.TRAIN,

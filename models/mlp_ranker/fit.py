@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from models.errors import SettingsError, TrainingError
+from models.errors import TrainingError
 from models.features import FEATURES
 from models.mlp_ranker import SPEC
 from models.nouns.bundle import Bundle
@@ -127,7 +127,7 @@ def fit_ranker(
     told = {
         **(about or {}),
         "features": list(FEATURES),
-        "hidden": config.hidden,
+        "hidden": "/".join(map(str, config.hidden)),
         "dropout": DROPOUT,
         "epochs": config.epochs,
         "batch_size": config.batch,
@@ -147,14 +147,8 @@ def fit_ranker(
 
 
 def widths(config: RankerConfig) -> tuple[int, ...]:
-    """Sizes of all layers: inputs, hidden (MATCHBOOK_RANKER_HIDDEN, such as "32/16"), one output (C33, C40)."""
-    try:
-        hidden = tuple(int(w) for w in config.hidden.split("/"))
-    except ValueError:
-        hidden = ()
-    if not hidden or min(hidden) < 1 or max(hidden) > 4096:
-        raise SettingsError(f"MATCHBOOK_RANKER_HIDDEN must be widths such as 32/16, got {config.hidden!r}")
-    return (len(FEATURES), *hidden, 1)
+    """Sizes of all layers: inputs, hidden, one output (C33, C40)."""
+    return (len(FEATURES), *config.hidden, 1)
 
 
 def network(sizes: tuple[int, ...]) -> torch.nn.Sequential:

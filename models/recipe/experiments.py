@@ -14,7 +14,7 @@ import re
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 from typing import Any
 from uuid import UUID
@@ -23,38 +23,12 @@ import numpy as np
 
 from models.errors import SettingsError
 from models.schema import Surface
+from models.setting import Phase
 from models.settings import Settings
-from models.settings.settings import value_of
+from models.settings.declared import DECLARED, Declared
 
-#: What acts after the models are trained, so that arms of one release may differ in it.
-AFTER_TRAINING = frozenset(
-    {
-        "enable_als",
-        "enable_two_tower",
-        "enable_ensemble",
-        "cold_start_threshold",
-        "warm_user_threshold",
-        "blend",
-        "blend_profile",
-        "ensemble_als_weight",
-        "ensemble_two_tower_weight",
-        "founder_ensemble",
-        "rrf_k",
-        "depth",
-        "candidate_multiplier",
-        "candidate_sources",
-        "ranker",
-        "ranker_candidates",
-        "diversity_weight",
-        "rule_model_weight",
-        "rule_recency_weight",
-        "rule_popularity_weight",
-        "rule_diversity_weight",
-        "recency_days",
-        "diversity_places",
-        "exposure_cap",
-    }
-)
+#: What an arm may change: what acts on finished models.
+CHANGEABLE = tuple(n for n, d in DECLARED.items() if d.rule.phase is Phase.SERVE)
 ARMS_MOST = 16
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,39}")
 _ALL = (1 << 64) - 1
@@ -66,7 +40,7 @@ _VARIABLE = "MATCHBOOK_EXPERIMENTS"
 class Arm:
     """One way to make lists. weight: its part of the experiment's owners, relative to the other arms.
 
-    settings: fields of Settings, of AFTER_TRAINING, that differ from the release's own.
+    settings: flat names, of CHANGEABLE, and their values where they differ from the release's own.
     """
 
     name: str
@@ -83,7 +57,7 @@ class Arm:
         if len(named) == 1:
             other = _WEIGHTS[1 - _WEIGHTS.index(named[0])]
             given[other] = round(1 - float(given[named[0]]), 9)
-        return replace(settings, **given)
+        return settings.layered(given, f"arm {self.name}")
 
 
 @dataclass(frozen=True)
@@ -239,36 +213,36 @@ def _check_arm(at: str, given: Any, settings: Settings) -> None:
 
 
 def _settings(at: str, given: Mapping[str, Any], settings: Settings) -> dict[str, Any]:
-    """An arm's settings by field, each checked as the environment's are."""
-    named = {f.metadata["env"]: f for f in fields(Settings)} | {f.name: f for f in fields(Settings)}
-    found: dict[str, Any] = {}
+    """An arm's settings by flat name, each checked as the file's are."""
+    named = {spelt: d for d in DECLARED.values() for spelt in (d.variable, d.name, d.flat)}
     changes = given.get("settings", {})
     _expect(isinstance(changes, dict), f"{at}.settings", "an object of settings", changes)
+    found: dict[str, Any] = {}
     for name, value in changes.items():
         where = f"{at}.settings.{name}"
-        _expect(name in named, where, "a setting of Matchbook", name, "README.md lists them all")
-        f = named[name]
-        _expect(
-            f.name in AFTER_TRAINING,
-            where,
-            "a setting that acts after training",
-            name,
-            "one release has one set of models for all its owners; an arm may change "
-            + ", ".join(sorted(AFTER_TRAINING)),
-        )
-        kind = type(f.default)
-        fits = isinstance(value, kind) and isinstance(value, bool) == (kind is bool)
-        _expect(fits or (kind is float and _is_number(value)), where, f"{kind.__name__}", value)
-        if f.name.startswith("enable_") and value:
-            _expect(
-                getattr(settings, f.name),
-                where,
-                f"{f.metadata['env']}=true for the whole release",
-                value,
-                "what is switched off is not trained, so there is nothing that an arm could switch on",
-            )
-        found[f.name] = value_of(f.name, str(value))
+        _expect(name in named, where, "a setting of Matchbook", name, "docs/settings.md lists them all")
+        found[named[name].flat] = _changed(where, named[name], value, settings)
     return found
+
+
+def _changed(where: str, d: Declared, value: Any, settings: Settings) -> Any:
+    _expect(
+        d.flat in CHANGEABLE,
+        where,
+        "a setting that acts after training",
+        d.flat,
+        "one release has one set of models for all its owners; an arm may change " + ", ".join(sorted(CHANGEABLE)),
+    )
+    if d.flat.startswith("enable_") and value:
+        _expect(
+            settings.value(d.flat),
+            where,
+            f"{d.variable}=true for the whole release",
+            value,
+            "what is switched off is not trained, so there is nothing that an arm could switch on",
+        )
+    found = d.of_value(value, f"{_VARIABLE} {where}")
+    return value if found is None else d.written(found)  # as it is told, so that the edition stays
 
 
 def _object(at: str, given: Any, needed: AbstractSet[str], optional: AbstractSet[str] = frozenset()) -> None:

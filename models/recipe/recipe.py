@@ -235,9 +235,7 @@ def under(recipe: Recipe, bundles: Mapping[str, Bundle], settings: Settings) -> 
     """
     scorers = {source: scorer for source, scorer in recipe.scorers.items() if heard(source, recipe.surface, settings)}
     deciding = ("ranker", "candidate_sources")
-    same = len(scorers) == len(recipe.scorers) and all(
-        getattr(settings, f) == getattr(recipe.settings, f) for f in deciding
-    )
+    same = len(scorers) == len(recipe.scorers) and all(settings.value(f) == recipe.settings.value(f) for f in deciding)
     kept = same and isinstance(recipe.ranker, LearnedRanker)
     return replace(
         recipe,

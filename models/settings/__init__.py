@@ -1,6 +1,7 @@
-"""Settings: one frozen value, read from the environment in one file."""
+"""Settings: one frozen value, declared in tables, read from matchbook.toml and the environment in one file."""
 
-from models.settings.kinds import Limits, Secret
-from models.settings.settings import PREFIX, Settings
+from models.settings.declared import PREFIX
+from models.settings.kinds import Secret
+from models.settings.settings import Settings
 
-__all__ = ["PREFIX", "Limits", "Secret", "Settings"]
+__all__ = ["PREFIX", "Secret", "Settings"]

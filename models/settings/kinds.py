@@ -1,11 +1,9 @@
-"""What a setting may be besides a plain value, and how its text becomes one."""
+"""What a setting may be besides a plain value: a secret, an instant, the address of a server."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any
 from urllib.parse import urlsplit
 
 from models.errors import SettingsError
@@ -21,25 +19,6 @@ class Secret(str):
 
     def reveal(self) -> str:
         return str.__str__(self)
-
-
-class Limits(str):
-    """Two numbers such as "0.25/0.5": beyond the first a person is asked, beyond the second a release is stopped."""
-
-    def __new__(cls, text: str) -> Limits:
-        """Raises ValueError unless both are from 0 on and ascend."""
-        ask, stop = (float(part) for part in text.split("/"))
-        if not 0 <= ask <= stop < math.inf:
-            raise ValueError(text)
-        return super().__new__(cls, text)
-
-    @property
-    def ask(self) -> float:
-        return float(self.split("/")[0])
-
-    @property
-    def stop(self) -> float:
-        return float(self.split("/")[1])
 
 
 class Instant(str):
@@ -69,28 +48,7 @@ ADDRESSES: Mapping[str, tuple[tuple[str, ...], str]] = {
 }
 
 
-def cast(f: Any, text: str) -> Any:
-    """The value of a field of `Settings` by the text of its variable. Raises SettingsError naming variable and rule."""
-    name, kind = f.metadata["env"], type(f.default)
-    shown = repr(text[:80])
-    try:
-        text.encode()  # what is no text can be neither logged nor sent
-        value = _boolean(text) if kind is bool else kind(text)
-        if kind is float and not math.isfinite(value):
-            raise ValueError(text)
-    except (ValueError, OverflowError) as error:
-        raise SettingsError(f"{name} must be {kind.__name__}, got {shown}; default {f.default!r}") from error
-    if name in ADDRESSES:
-        _check_address(name, text)
-    choices, low, high = f.metadata["choices"], f.metadata["low"], f.metadata["high"]
-    if choices and value not in choices:
-        raise SettingsError(f"{name} must be one of {', '.join(c or 'empty' for c in choices)}, got {shown}")
-    if (low is not None and not value >= low) or (high is not None and not value <= high):
-        raise SettingsError(f"{name} must lie in {low}..{'' if high is None else high}, got {shown}")
-    return value
-
-
-def _check_address(name: str, text: str) -> None:
+def check_address(name: str, text: str) -> None:
     """Raises SettingsError where a server's address cannot be one. It is not shown: it holds a password."""
     schemes, example = ADDRESSES[name]
     try:
@@ -102,7 +60,8 @@ def _check_address(name: str, text: str) -> None:
         raise SettingsError(f"{name} must be an address such as {example}, got {fault}")
 
 
-def _boolean(text: str) -> bool:
+def boolean(text: str) -> bool:
+    """Raises ValueError for anything but the usual words."""
     if text.lower() in ("1", "true", "yes", "on"):
         return True
     if text.lower() in ("0", "false", "no", "off"):

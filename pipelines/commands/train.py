@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -14,7 +14,7 @@ from models import als, registry
 from models.errors import DataError
 from models.setting import rules
 from models.settings import Settings
-from models.settings.settings import value_of
+from models.settings.declared import declared
 from models.spec import ModelSpec, flat_names
 from pipelines.artifacts import Artifacts
 from pipelines.commands import instant
@@ -96,7 +96,7 @@ def _train(name: str, options: tuple[Option, ...], settings: Settings, args: arg
 
 def _with_options(settings: Settings, given: dict[str, str]) -> Settings:
     """The settings with these fields as if the environment had set them, checked by the same rules."""
-    return replace(settings, **{flat: value_of(flat, text) for flat, text in given.items()})
+    return settings.layered({flat: declared(flat).of_text(text) for flat, text in given.items()}, "command line")
 
 
 def _snapshot(settings: Settings, as_of: datetime | None, given: Path | None) -> Path:

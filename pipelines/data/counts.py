@@ -20,7 +20,7 @@ from models.settings import Settings
 from pipelines.postgres import copy_rows, rows, transaction
 
 #: Before this nothing is plausible where no setting says otherwise.
-EARLIEST = Settings().earliest_at
+EARLIEST = Settings().export.earliest.at
 KINDS = [kind.value for kind in InteractionKind]
 
 

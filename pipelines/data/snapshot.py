@@ -102,7 +102,7 @@ class Snapshot:
         read = READINGS.empty_table() if readings is None else readings_table(kept_startups, readings, _us(as_of))
         census = Census()
         census.add(events["kind"].to_numpy(), events["at"].to_numpy())
-        share = float((settings or {}).get("holdout_share", Settings.holdout_share))
+        share = float((settings or {}).get("holdout_share", Settings().holdout.share))
         manifest = {
             "format": FORMAT,
             "as_of": cutoff.isoformat(),

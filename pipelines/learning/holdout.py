@@ -28,26 +28,13 @@ from models.nouns.span import leaving
 from models.recipe import Recipe, open_recipe
 from models.recipe.needed import unserved
 from models.schema import POSITIVE_KINDS, Entity, Surface
+from models.setting import Phase
 from models.settings import Settings
 from pipelines.data.snapshot import Snapshot
 from pipelines.learning.train import fit
 from pipelines.runs.run import EPOCH, Run, slug_of
 
 _LOG = logging.getLogger(__name__)
-#: Settings by their first word that no base model reads.
-_SECOND_STAGE = (
-    "ranker",
-    "rule_",
-    "blend",
-    "ensemble_",
-    "rrf_",
-    "diversity_",
-    "candidate_",
-    "depth",
-    "holdout_owners",
-    "exposure_",
-    "founder_ensemble",
-)
 _SALT = np.uint64(0x6D61746368)
 
 
@@ -234,8 +221,8 @@ def _fitted(run: Run, snapshot: Snapshot, name: str, cut_us: int) -> Bundle:
 def holdout_place(run: Run, snapshot: Snapshot, cut_us: int) -> str:
     """Where the models of an inner cut lie below the artefact root: each snapshot, cut and setting its own.
 
-    What only the second stage reads makes no difference to them."""
-    shaping = {k: v for k, v in run.settings.recorded().items() if not k.startswith(_SECOND_STAGE)}
+    Its key holds what base models read: the settings of the phase "train"."""
+    shaping = run.settings.recorded(Phase.TRAIN)
     key = hashlib.sha256(json.dumps([snapshot.name, shaping], sort_keys=True).encode()).hexdigest()[:8]
     cut = slug_of(EPOCH + timedelta(microseconds=cut_us))
     return str((run.directory / "holdout" / f"{cut}-{key}").relative_to(run.artifacts.root))

@@ -157,8 +157,8 @@ def whole_grid(model: str) -> dict[str, tuple[Any, ...]]:
 
 def start_of(model: str, settings: Settings) -> Values:
     """What is set, the first trial: a reverse setting that says "as the forward one" is given its value."""
-    values = {name: getattr(settings, name) for name in grid_of(model, settings)}
-    return {n: getattr(settings, n.replace("_reverse", "")) if v in (None, "", -1) else v for n, v in values.items()}
+    values = {name: settings.value(name) for name in grid_of(model, settings)}
+    return {n: settings.value(n.replace("_reverse", "")) if v is None else v for n, v in values.items()}
 
 
 def next_values(model: str, done: Sequence[Trial], settings: Settings) -> Values | None:

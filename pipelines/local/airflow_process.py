@@ -160,6 +160,7 @@ def child_environment(settings: Settings) -> dict[str, str]:
     without_proxy = ",".join(filter(None, [os.environ.get("NO_PROXY") or os.environ.get("no_proxy", ""), local]))
     return dict(os.environ) | {
         "MATCHBOOK_HOME": str(settings.home),
+        "MATCHBOOK_CONFIG": settings.config,
         "DATABASE_URL": settings.database_url.reveal(),
         "REDIS_URL": settings.redis_url.reveal(),
         "PATH": os.pathsep.join([str(_program("airflow").parent), os.environ.get("PATH", os.defpath)]),

@@ -53,7 +53,8 @@ def age_of_lists(settings: Settings, at: datetime) -> Age:
     hours = round((at - parse_instant(release.generated_at)).total_seconds() / _HOUR_S, 2)
     if not settings.late_hours or hours <= settings.late_hours:
         return Age(live, hours, told, "")
-    why = f"the live lists ({live}) were made {hours:.0f} h ago, more than MATCHBOOK_LATE_HOURS={settings.late_hours:g}"
+    most = settings.releases.late_hours
+    why = f"the live lists ({live}) were made {hours:.0f} h ago, more than MATCHBOOK_LATE_HOURS={most:g}"
     if newest is not None and newest >= parse_instant(release.as_of):
         return Age(
             live,

@@ -63,7 +63,7 @@ class Decision:
 def decide(facts: Facts, settings: Settings) -> Decision:
     """The rule, pure: no clock, no server."""
     every, rhythm = _rhythm(facts, settings)
-    if settings.retrain == "always":
+    if settings.retrain.when == "always":
         return Decision(True, 1, "a build is due every day: MATCHBOOK_RETRAIN=always")
     if facts.built is None:
         return Decision(True, every, "no build is live yet")

@@ -13,6 +13,7 @@ from pathlib import Path
 from models.errors import DataError
 from models.recipe.experiments import read_experiments
 from models.settings import Settings
+from models.settings.retired import check_record
 from pipelines.artifacts import Artifacts
 
 _LOG = logging.getLogger(__name__)
@@ -49,41 +50,46 @@ def microseconds(instant: datetime) -> int:
     return (instant - EPOCH) // timedelta(microseconds=1)
 
 
-def _tuned(settings: Settings) -> Settings:
-    """With what `python -m pipelines tune` stored, if it did; said in the log. Raises DataError where it is damaged."""
+def _tuned(settings: Settings) -> tuple[Settings, str]:
+    """With what `python -m pipelines tune` stored, if it did, and a line about it. Raises DataError where damaged."""
     path = settings.artifacts / TUNING
     if not path.is_file():
-        return settings
+        return settings, ""
     try:
         note = json.loads(path.read_text())
-        tuned = settings.with_tuned(note["settings"])
+        tuned = settings.with_tuned(note["settings"], f"tuning on {note.get('snapshot')}")
+        used = {k: v for k, v in note["settings"].items() if tuned.origin(k) != settings.origin(k)}
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise DataError(f"expected what tuning found in {path}, got {error}; remove it or tune again") from error
-    used = {k: v for k, v in note["settings"].items() if getattr(tuned, k, None) != getattr(settings, k, None)}
-    if used:
-        _LOG.info("tuned on %s before %s: %s", note.get("snapshot"), note.get("cut"), json.dumps(used, sort_keys=True))
-    return tuned
+    told = f"tuned on {note.get('snapshot')} before {note.get('cut')}: {json.dumps(used, sort_keys=True)}"
+    return tuned, told if used else ""
 
 
 @dataclass(frozen=True)
 class Run:
-    """One build. id names its staging directory, as_of is the cutoff: the instant before which it may know anything."""
+    """One build. id names its staging directory, as_of is the cutoff: the instant before which it may know anything.
+
+    overruled: a line for each setting that was recorded with the cutoff and is set otherwise now."""
 
     id: str
     as_of: datetime
     settings: Settings
+    overruled: tuple[str, ...] = ()
 
     @classmethod
     def start(cls, settings: Settings, run_id: str, as_of: datetime, fresh: bool = False) -> Run:
         """Begin a build and record it. A cutoff built before keeps the settings of its snapshot, unless `fresh`; any
         other takes over what tuning found for the settings that nobody chose."""
-        run = cls(run_id, as_of, settings)
+        tuned, told = _tuned(settings)
+        run = cls(run_id, as_of, tuned)
         snapshot = None if fresh else run.stored_snapshot()
         if snapshot is not None:
+            where = f"recorded with {run.slug}"
             recorded = json.loads((snapshot / "manifest.json").read_text())["settings"]
-            run = cls(run_id, as_of, settings.with_recorded(recorded))
-        else:
-            run = cls(run_id, as_of, _tuned(settings))
+            check_record(recorded, snapshot.name)
+            run = cls(run_id, as_of, settings.with_recorded(recorded, where), tuned.overruled(recorded, where))
+        for line in filter(None, run.overruled if snapshot is not None else [told]):
+            _LOG.info(line)
         read_experiments(run.settings)  # what is wrong in the file ends a build before anything is read
         return run._noted(fresh=fresh)
 
@@ -91,7 +97,9 @@ class Run:
     def refreshing(cls, settings: Settings, run_id: str, as_of: datetime, release: str) -> Run:
         """Begin a refresh of a stored release, with its settings. Raises ReleaseNotFound, ReleaseIncomplete."""
         recorded = Artifacts(settings).release(release).settings
-        return cls(run_id, as_of, settings.with_recorded(recorded))._noted(refreshes=release)
+        check_record(recorded, release)
+        settings = settings.with_recorded(recorded, f"recorded with {release}")
+        return cls(run_id, as_of, settings)._noted(refreshes=release)
 
     @classmethod
     def open(cls, settings: Settings, run_id: str) -> Run:
@@ -100,10 +108,12 @@ class Run:
         if not path.is_file():
             raise DataError(f"no run {run_id!r} was started here ({path} is missing); start the build again")
         note = json.loads(path.read_text())
-        return cls(run_id, parse_instant(note["as_of"]), settings.with_recorded(note["settings"]))
+        recorded = settings.with_recorded(note["settings"])
+        return cls(run_id, parse_instant(note["as_of"]), recorded, tuple(note.get("overruled", ())))
 
     def _noted(self, **more: object) -> Run:
         about = {"id": self.id, "as_of": self.as_of.isoformat(), "settings": self.settings.recorded(), **more}
+        about |= {"overruled": list(self.overruled)} if self.overruled else {}
         self.artifacts.write_json(self.directory / "run.json", about)
         return self
 

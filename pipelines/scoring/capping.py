@@ -49,7 +49,8 @@ def cap_shards(
 
 def _caps(run: Run, surface: Surface) -> list[float]:
     """The cap of the owners without an arm, then of each arm of the surface."""
-    return [run.settings.exposure_cap, *(arm.of(run.settings).exposure_cap for _, arm in arms_of(run, surface))]
+    own = [arm.of(run.settings) for _, arm in arms_of(run, surface)]
+    return [settings.lists.exposure_cap for settings in (run.settings, *own)]
 
 
 def _capped(

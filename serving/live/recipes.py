@@ -15,7 +15,6 @@ from models.recipe import Recipe, open_bundles, open_recipe, under
 from models.recipe.experiments import arms_on
 from models.schema import Surface
 from models.settings import Settings
-from models.spec import setting_at
 from models.store import bring
 from serving.releases import HeldRelease
 
@@ -39,7 +38,7 @@ def open_recipes(settings: Settings, held: HeldRelease) -> Recipes:
     Never raises: without the catalogue or popularity there are no recipes, and the popular list answers (P09, B09).
     """
     started = time.perf_counter()
-    pins: dict[str, Any] = {spec.pin_field: setting_at(spec.pin, settings) for spec in registry.MODELS if spec.pin}
+    pins: dict[str, Any] = {spec.pin_field: settings.at(spec.pin) for spec in registry.MODELS if spec.pin}
     recorded = replace(settings.with_recorded(held.release.settings), **pins)  # a pin is the reader's own (M04)
     bundles: dict[str, Bundle] = {}
     troubles = []

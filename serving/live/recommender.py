@@ -36,6 +36,8 @@ log = logging.getLogger("matchbook.reader")
 POLL_S = 0.01  # how often it is looked whether another process has finished
 #: A kept list whose owner may have crossed a threshold since is computed again, but not more often than this.
 AGAIN_S = 60.0
+#: How long an interaction count is kept (H03), and an id that the platform does not know is remembered.
+COUNT_TTL_S, UNKNOWN_TTL_S = 300, 30
 SECONDS = Histogram(
     "matchbook_live_seconds",
     "Time to compute a list live, reading the owner included",
@@ -209,12 +211,12 @@ class LiveRecommender:
 
     def _keep(self, held: HeldRelease, surface: Surface, owner: str, found: LiveList, count: int) -> None:
         """Store with the live TTL, shortened at random so that what was computed together does not expire together."""
-        ttl = self._settings.live_ttl_s if found.known else self._settings.unknown_ttl_s
+        ttl = self._settings.live_ttl_s if found.known else UNKNOWN_TTL_S
         keys = self._cache.keys
         ttl = max(1, round(ttl * random.uniform(0.8, 1)))  # noqa: S311 - spreads expiry, hides nothing
         entries = [(keys.live(held.id, surface, owner), found.encode(), ttl)]
         if found.known:
-            entries.append((keys.count(surface.owner, owner), str(count).encode(), self._settings.count_ttl_s))
+            entries.append((keys.count(surface.owner, owner), str(count).encode(), COUNT_TTL_S))
         try:
             self._cache.store(entries)
         except ServiceError as error:

@@ -14,6 +14,8 @@ import jsonschema
 import pytest
 import yaml
 
+from models.settings.declared import DECLARED, variables
+
 CHECKOUT = Path(__file__).resolve().parents[2]
 TEXT = (CHECKOUT / "docker-compose.yml").read_text()
 COMPOSE: dict[str, Any] = yaml.safe_load(TEXT)
@@ -154,6 +156,38 @@ def test_a_service_is_pinned_confined_and_comes_back(name: str) -> None:
 def test_a_service_is_watched(name: str) -> None:
     check = SERVICES[name]["healthcheck"]
     assert check["test"][0] in ("CMD", "CMD-SHELL") and check["interval"] and check["timeout"] and check["retries"]
+
+
+OURS = sorted(name for name, s in SERVICES.items() if "MATCHBOOK_IMAGE" in s["image"] and name != "balancer")
+#: Settings of the environment that this file decides itself, or that mean nothing in a container.
+DECIDED = {
+    "MATCHBOOK_CONFIG": "the file is mounted at its usual place",
+    "MATCHBOOK_HOME": "the image sets it",
+    "MATCHBOOK_NAMESPACE": "docker/redis gives rights to matchbook:* only",
+    "MATCHBOOK_ARTIFACTS_COPY": "the reader's goes with its container",
+    "MATCHBOOK_READER_HOST": "all addresses of the container",
+    "MATCHBOOK_READER_PORT": "READER_PORT is the one outside",
+    "MATCHBOOK_AIRFLOW_PORT": "AIRFLOW_PORT is the one outside",
+    "MATCHBOOK_AIRFLOW_LOGS": "in Airflow's volume",
+    "MATCHBOOK_AIRFLOW_DATABASE_URL": "Airflow's own",
+    "MATCHBOOK_EXECUTOR": "AIRFLOW_EXECUTOR",
+    "DATABASE_URL": "a user for each part",
+    "REDIS_URL": "a user for each part",
+}
+#: Secrets that one part reads.
+OF_ONE_PART = {"MATCHBOOK_READER_DATABASE_URL": "reader", "MATCHBOOK_WEBHOOK_URL": "airflow"}
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_every_setting_reaches_a_service(name: str) -> None:
+    """What stands in the environment is passed through from .env, everything else stands in the mounted file."""
+    given = SERVICES[name]["environment"]
+    for d in (d for d in DECLARED.values() if d.in_environment and d.variable not in DECIDED):
+        if name.startswith(OF_ONE_PART.get(d.variable, "")):
+            wanted = rf"\$\{{{d.variable}:(-|\?.*)\}}"
+            assert re.fullmatch(wanted, str(given.get(d.variable))), f"{name} lacks {d.variable}: ${{{d.variable}:-}}"
+    assert "./matchbook.toml:/opt/matchbook/matchbook.toml:ro" in SERVICES[name]["volumes"]
+    assert set(DECIDED) <= set(variables()), "a setting is gone"
 
 
 def test_all_state_lies_in_named_volumes() -> None:

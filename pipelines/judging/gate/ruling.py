@@ -47,8 +47,8 @@ def rule(run: Run, case: Case) -> bool:
         return False
     if case.force:
         settle(run, PUBLISH, "force")
-    elif run.settings.gate == "off":
-        settle(run, PUBLISH, "MATCHBOOK_GATE=off")
+    elif not run.settings.gate.enabled:
+        settle(run, PUBLISH, "[gate] enabled = false")
     elif verdict == GO:
         return False  # an older cutoff was only described: `held` keeps it from going live after a rollback
     elif verdict == STOP:

@@ -61,6 +61,7 @@ def gathered(run: Run, release: str, snapshot: str) -> dict[str, Any]:
         "generated_at": manifest.generated_at,
         "snapshot": snapshot,
         "run": run.id,
+        "overruled": list(run.overruled),
         "runs": [*(r for r in before.get("runs", []) if r != run.id), run.id],
         "code_version": manifest.code_version,
         "bundles": dict(manifest.bundles),

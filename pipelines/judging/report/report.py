@@ -82,7 +82,13 @@ def build_report(told: Mapping[str, Any], drawn: str | None = None) -> str:
         if told.get(key)
     }
     head = f"<h1>Build of {escape(str(told['as_of']))}</h1>{facts(about)}<nav><ul>{links}</ul></nav>"
-    return page(f"Build {told['release']}", [head, *parts.values()])
+    return page(f"Build {told['release']}", [head, _overruled(told.get("overruled") or ()), *parts.values()])
+
+
+def _overruled(lines: Sequence[str]) -> str:
+    """The settings that were recorded with the cutoff and are set otherwise now."""
+    found = "".join(f"<li>{escape(line)}</li>" for line in lines)
+    return f"<p>Settings recorded with this cutoff went before what is set now:</p><ul>{found}</ul>" if found else ""
 
 
 def _models(evaluation: Mapping[str, Any], drawn: str | None) -> str:

@@ -11,9 +11,13 @@ from models.errors import TooSparse
 from models.nouns.id_map import IdMap
 from models.nouns.interactions import Interactions
 from models.schema import Entity, InteractionKind, Surface
+from models.setting import Phase
+from models.settings import Settings
+from models.settings.declared import DECLARED, Declared
 from pipelines.data.snapshot import Snapshot
-from pipelines.learning.holdout import Holdout, hashed, inner_cut, open_holdout, outcome_of
-from pipelines.runs.run import Run
+from pipelines.learning.holdout import Holdout, hashed, holdout_place, inner_cut, open_holdout, outcome_of
+from pipelines.runs.run import Run, parse_instant
+from tests.models.settings.values import another
 from tests.pipelines.learning.market import AS_OF, ids, rows, small
 
 VIEW, LIKE, DISLIKE, APPLY = (InteractionKind(k).code for k in ("view", "like", "dislike", "apply"))
@@ -123,3 +127,12 @@ def test_base_models_are_fitted_once(
     monkeypatch.setattr("pipelines.learning.holdout.fit", never)
     again = open_holdout(planted_run, planted)
     assert set(again.bundles) == set(holdout.bundles)
+
+
+@pytest.mark.parametrize("d", [d for d in DECLARED.values() if d.flat != "home"], ids=lambda d: d.flat)
+def test_the_key_of_its_models_holds_exactly_what_base_models_read(d: Declared, planted: Snapshot) -> None:
+    """A setting of another phase lets them stand; one of this phase fits them anew."""
+    settings = Settings()
+    changed = settings.layered({d.flat: another(d)}, "here")
+    places = {holdout_place(Run("r", parse_instant(AS_OF), s), planted, 7) for s in (settings, changed)}
+    assert len(places) == (2 if d.rule.phase is Phase.TRAIN else 1)

@@ -31,7 +31,7 @@ def reverse_of(settings: Settings) -> AlsConfig:
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
     """Small, but free to be tuned where the defaults stand."""
-    return small(home=tmp_path, als_factors=Settings.als_factors, als_iterations=2)
+    return small(home=tmp_path, als_factors=Settings().value("als_factors"), als_iterations=2)
 
 
 def stored(settings: Settings) -> list[Trial]:
@@ -78,13 +78,13 @@ def test_a_torn_line_is_passed_over(tmp_path: Path) -> None:
 def test_what_somebody_chose_is_not_searched(settings: Settings) -> None:
     chosen = replace(settings, als_alpha=7.0)
     assert "als_alpha" not in grid_of("als_v1", chosen) and "als_reverse_alpha" not in grid_of("als_reverse_v1", chosen)
-    asked = replace(settings, given=frozenset({"als_factors"}))
+    asked = replace(settings, origins={"als_factors": "MATCHBOOK_ALS_FACTORS"})
     assert "als_factors" not in grid_of("als_v1", asked) and "als_alpha" in grid_of("als_v1", asked)
 
 
 def test_a_reverse_start_has_the_values_of_the_forward_one_where_it_follows_it(settings: Settings) -> None:
     start = start_of("als_reverse_v1", settings)
-    assert start["als_reverse_alpha"] == settings.als_alpha == 40.0 and settings.als_reverse_alpha == -1
+    assert start["als_reverse_alpha"] == settings.als_alpha == 40.0 and settings.value("als_reverse_alpha") is None
     assert start["als_reverse_damping"] == settings.als_reverse_damping == "log"
 
 

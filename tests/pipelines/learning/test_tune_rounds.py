@@ -24,7 +24,7 @@ NAME = "memory"
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
-    return small(home=tmp_path, als_factors=Settings.als_factors, als_iterations=2, blend="auto")
+    return small(home=tmp_path, als_factors=Settings().value("als_factors"), als_iterations=2, blend="auto")
 
 
 def test_a_round_begins_with_what_is_set_takes_turns_and_repeats_nothing(settings: Settings) -> None:

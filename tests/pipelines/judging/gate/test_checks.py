@@ -9,7 +9,7 @@ import pytest
 
 from models.errors import SettingsError
 from models.schema import Surface
-from models.settings import Limits, Settings
+from models.settings import Settings
 from pipelines.judging.gate import checks
 from pipelines.judging.gate.accuracy import Accuracy
 from pipelines.judging.gate.checks import ASK, GO, STOP, above_floor, against_live, like_live, worst
@@ -114,6 +114,6 @@ def test_lists_of_days_far_apart_may_differ_and_are_never_stopped_for_it() -> No
 
 @pytest.mark.parametrize("text", ["0.5", "0.5/0.2", "a/b", "-1/2", "0.1/0.2/0.3"])
 def test_limits_that_make_no_sense_are_refused_at_the_start(text: str) -> None:
-    assert (Limits("0.25/0.5").ask, Limits("0.25/0.5").stop) == (0.25, 0.5)
+    assert Settings.from_env({"MATCHBOOK_GATE_RBO": "0.25/0.5"}).gate.limits("rbo") == (0.25, 0.5)
     with pytest.raises(SettingsError, match="MATCHBOOK_GATE_RBO"):
         Settings.from_env({"MATCHBOOK_GATE_RBO": text})

@@ -9,7 +9,6 @@ import pytest
 
 from models.errors import DataError, GateClosed
 from models.nouns.release import Keys
-from models.settings import Limits
 from pipelines.artifacts import Artifacts
 from pipelines.judging.gate import weigh as weighing
 from pipelines.judging.gate.compared import compared, table
@@ -77,7 +76,13 @@ def test_a_failure_that_sends_everybody_to_popular_is_stopped(nights: Nights) ->
 
 def test_another_recipe_is_a_matter_for_a_person(nights: Nights) -> None:
     """Settings that nobody meant to change: the lists are others, and not surely worse."""
-    run, found = nights.weighed(NEXT, seed=7, gate_overlap=Limits("0.02/1"), gate_rbo=Limits("0.02/1"))
+    wide: dict[str, Any] = {
+        "gate_overlap_ask": 0.02,
+        "gate_overlap_stop": 1.0,
+        "gate_rbo_ask": 0.02,
+        "gate_rbo_stop": 1.0,
+    }
+    run, found = nights.weighed(NEXT, seed=7, **wide)
     assert found["verdict"] == "ask", found
     subject, body = question(read_gate(run), run.settings, "http://localhost/report")
     assert found["release"] in subject and "of everybody's first ten are replaced" in body

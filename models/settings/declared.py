@@ -1,0 +1,195 @@
+"""Every setting as it was declared, collected: the environment's, those of tables, those of models.
+
+What is read or written of settings goes through `DECLARED`: variables, matchbook.toml, manifests, docs.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+from functools import cached_property
+from pathlib import Path
+from types import UnionType
+from typing import Any, get_args, get_origin, get_type_hints
+
+from models.errors import SettingsError
+from models.registry import tables as tables_of_models
+from models.setting import Phase, Rule
+from models.settings.environment import Environment
+from models.settings.kinds import ADDRESSES, boolean, check_address
+from models.settings.tables import TABLES
+
+PREFIX = "MATCHBOOK_"
+#: What the file and variables say for None, for which TOML has no word.
+UNSET = "unset"
+
+
+@dataclass(frozen=True)
+class Declared:
+    """One setting. table: of matchbook.toml; empty: of the environment. optional: it may be None."""
+
+    table: str
+    key: str
+    kind: type
+    optional: bool
+    default: Any
+    rule: Rule
+
+    @cached_property
+    def flat(self) -> str:
+        """The name under which it is recorded, tuned and changed by experiments."""
+        return self.rule.flat or (f"{self.table}_{self.key}" if self.table else self.key)
+
+    @cached_property
+    def variable(self) -> str:
+        """Its variable of the environment. Several settings may share one, their values separated by "/"."""
+        return self.rule.was or PREFIX + self.flat.upper()
+
+    @property
+    def in_environment(self) -> bool:
+        """Whether the environment is its place, or one of two: the source documents name the others' variables."""
+        return not self.table or not self.variable.startswith(PREFIX)
+
+    @property
+    def place(self) -> str:
+        """Where it is set."""
+        return f"[{self.table}] {self.key}" if self.table else f"{self.variable} in the environment"
+
+    @property
+    def name(self) -> str:
+        """Its name for people: "als.factors", or its variable."""
+        return f"{self.table}.{self.key}" if self.table else self.variable
+
+    @property
+    def recorded(self) -> bool:
+        """Whether it is stored with a build."""
+        return self.rule.phase is not Phase.DEPLOY
+
+    def of_text(self, text: str, name: str = "") -> Any:
+        """The value by the text of a variable. name: what the message names. Raises SettingsError."""
+        name = name or self.variable
+        if self.optional and self._unset(text):
+            return None
+        try:
+            text.encode()  # what is no text can be neither logged nor sent
+            value = self._parsed(text)
+        except (ValueError, OverflowError) as error:
+            raise self._wrong(name, repr(text[:80])) from error
+        if name in ADDRESSES:
+            check_address(name, text)
+        return self._within(value, name, repr(text[:80]))
+
+    def of_value(self, value: Any, name: str) -> Any:
+        """The value by one of TOML or JSON. name: what the message names. Raises SettingsError."""
+        if self.optional and value in (None, "", UNSET):
+            return None
+        fits = {bool: (bool,), int: (int,), float: (int, float), tuple: (list, tuple)}.get(self.kind, (str,))
+        if not isinstance(value, fits) or isinstance(value, bool) != (self.kind is bool):
+            raise self._wrong(name, repr(value)[:80])
+        try:
+            value = value if isinstance(value, self.kind) else self.kind(value)
+            if self.kind is tuple:
+                value = tuple(map(whole, value))
+            if self.kind is float and not math.isfinite(value):
+                raise ValueError(value)
+        except (ValueError, OverflowError) as error:
+            raise self._wrong(name, repr(value)[:80]) from error
+        return self._within(value, name, repr(value)[:80])
+
+    def of_record(self, value: Any) -> Any:
+        """The value by what a build, tuning or a caller wrote down: its type put right, -1 and "" read as None."""
+        if self.optional and (value is None or value in (-1, "", UNSET)):
+            return None
+        if self.kind is tuple:
+            return self._parsed(value) if isinstance(value, str) else tuple(value)
+        if self.kind is bool and isinstance(value, str):
+            return boolean(value)
+        return value if isinstance(value, self.kind) or self.kind is Path else self.kind(value)
+
+    def written(self, value: Any) -> Any:
+        """The value as JSON has it in records."""
+        return "/".join(map(str, value)) if self.kind is tuple else value
+
+    def _parsed(self, text: str) -> Any:
+        if self.kind is bool:
+            return boolean(text)
+        if self.kind is tuple:
+            return tuple(int(part) for part in text.split("/"))
+        value = self.kind(text)
+        if self.kind is float and not math.isfinite(value):
+            raise ValueError(text)
+        return value
+
+    def _unset(self, text: str) -> bool:
+        return text == UNSET or (self.kind in (int, float) and text in ("-1", "-1.0"))
+
+    def _wrong(self, name: str, shown: str) -> SettingsError:
+        told = "whole numbers such as 32/16" if self.kind is tuple else self.kind.__name__
+        return SettingsError(f"{name} must be {told}, got {shown}; default {self.default!r}")
+
+    def _within(self, value: Any, name: str, shown: str) -> Any:
+        choices, low, high = self.rule.choices, self.rule.low, self.rule.high
+        if choices and value not in choices:
+            raise SettingsError(f"{name} must be one of {', '.join(choices)}, got {shown}")
+        for one in value if isinstance(value, tuple) else (value,):
+            if (low is not None and not one >= low) or (high is not None and not one <= high):
+                raise SettingsError(f"{name} must lie in {low}..{'' if high is None else high}, got {shown}")
+        return value
+
+
+def whole(value: Any) -> int:
+    """A whole number as it is. Raises ValueError for anything else."""
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise ValueError(value)
+    return value
+
+
+def _of(table: str, declared: type) -> Iterator[Declared]:
+    hints = get_type_hints(declared)
+    for f in fields(declared):
+        kinds = [k for k in get_args(hints[f.name]) if k is not type(None)]
+        optional = isinstance(hints[f.name], UnionType)
+        kind = kinds[0] if optional else get_origin(hints[f.name]) or hints[f.name]
+        yield Declared(table, f.name, kind, optional, f.default, f.metadata["rule"])
+
+
+def _all_tables() -> dict[str, type]:
+    """By table its dataclass, in the order of matchbook.toml: those of models after [train]."""
+    before = list(TABLES)[: list(TABLES).index("train") + 1]
+    first = {name: TABLES[name] for name in before}
+    return first | tables_of_models() | {name: t for name, t in TABLES.items() if name not in first}
+
+
+#: By table of matchbook.toml the dataclass of its settings.
+ALL_TABLES = _all_tables()
+#: By flat name every setting, those of the environment first.
+DECLARED: dict[str, Declared] = {
+    d.flat: d for name, table in {"": Environment, **ALL_TABLES}.items() for d in _of(name, table)
+}
+
+
+def variables() -> dict[str, list[Declared]]:
+    """By variable of the environment what it sets."""
+    found: dict[str, list[Declared]] = {}
+    for d in DECLARED.values():
+        found.setdefault(d.variable, []).append(d)
+    return found
+
+
+def declared(flat: str) -> Declared:
+    """The setting of this flat name. Raises SettingsError naming the nearest one."""
+    if flat not in DECLARED:
+        raise SettingsError(f"{flat} is no setting of Matchbook{nearest(flat)}")
+    return DECLARED[flat]
+
+
+def nearest(name: str) -> str:
+    """A hint at the setting that was meant: by flat name, table and key, or variable."""
+    spelt = {spelling: d for d in DECLARED.values() for spelling in (d.flat, f"{d.table}_{d.key}", d.variable)}
+    close = difflib.get_close_matches(name, spelt, 1) or difflib.get_close_matches(name.lower(), spelt, 1)
+    told = f"; the nearest is {spelt[close[0]].place}" if close else ""
+    if close and name.startswith(PREFIX) and spelt[close[0]].table:
+        told += f" ({spelt[close[0]].variable})"
+    return f"{told}; `python -m pipelines settings` lists them all"

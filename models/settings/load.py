@@ -1,0 +1,145 @@
+"""Where settings come from: matchbook.toml and, over it, the environment. The only reader of both."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import logging
+import os
+import re
+import tomllib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from models.errors import FileError, SettingsError
+from models.files import regular
+from models.settings.declared import ALL_TABLES, DECLARED, PREFIX, Declared, nearest, variables
+from models.settings.retired import RETIRED
+
+_LOG = logging.getLogger(__name__)
+FILE = "matchbook.toml"
+#: Beside the code: the file of a checkout, and of the containers.
+USUAL = Path(__file__).resolve().parents[2] / FILE
+_CONFIG = "MATCHBOOK_CONFIG"
+_INJECTED = re.compile(
+    r"MATCHBOOK(_[A-Z0-9_]+)?_(SERVICE_(HOST|PORT(_[A-Z0-9_]+)?)|"
+    r"PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)"
+)
+_ADDRESS = re.compile(r"(tcp|udp|sctp)://")
+_told: set[str] = set()
+
+#: By flat name a value and where it came from.
+Found = dict[str, tuple[Any, str]]
+
+
+def found(environ: Mapping[str, str] | None = None) -> Found:
+    """What file and environment say. Raises SettingsError naming the place, the value and the rule."""
+    given = without_injected(os.environ if environ is None else environ)
+    return _of_file(given.get(_CONFIG, "")) | _of_environment(given)
+
+
+def _of_file(named: str) -> Found:
+    path = place(_CONFIG, named) if named else USUAL
+    if not named and not path.is_file():
+        return {}
+    try:
+        tables = tomllib.loads(regular(path).read_text())
+    except (FileError, OSError, ValueError) as error:
+        raise SettingsError(
+            f"{_CONFIG} must name a TOML file, {str(path)[:200]!r} is none: {str(error)[:300]}"
+        ) from error
+    where = FILE if path == USUAL else str(path)
+    return {d.flat: (d.of_value(value, f"{where} {d.place}"), where) for d, value in _keys(tables, where)}
+
+
+def _keys(tables: Mapping[str, Any], where: str) -> Iterator[tuple[Declared, Any]]:
+    """Every key of a file with its declaration. Raises SettingsError for an unknown one."""
+    known = {(d.table, d.key): d for d in DECLARED.values()}
+    for table, keys in tables.items():
+        if not isinstance(keys, dict):
+            raise SettingsError(f"{where}: {table} stands in no table{nearest(table)}")
+        if table not in ALL_TABLES:
+            close = difflib.get_close_matches(table, ALL_TABLES, 1)
+            told = f"; the nearest is [{close[0]}]" if close else f"; there are {', '.join(ALL_TABLES)}"
+            raise SettingsError(f"{where}: [{table}] is no table of Matchbook{told}")
+        for key, value in keys.items():
+            if (table, key) not in known:
+                close = difflib.get_close_matches(key, [k for t, k in known if t == table], 1)
+                told = f"; the nearest is [{table}] {close[0]}" if close else nearest(f"{table}_{key}")
+                raise SettingsError(f"{where}: [{table}] {key} is no setting of Matchbook{told}")
+            yield known[table, key], value
+
+
+def _of_environment(given: Mapping[str, str]) -> Found:
+    known, retired = variables(), {r.variable: r for r in RETIRED}
+    values: Found = {}
+    for name, text in given.items():
+        if name in known and text != "":
+            values |= {d.flat: (value, name) for d, value in _of_variable(name, known[name], text)}
+            _tell(name, known[name])
+        elif name in retired and text != "":
+            told = f"{name} is no setting any more but a constant, {retired[name].value:g}: {retired[name].constant}"
+            if not retired[name].meant(text):
+                raise SettingsError(f"{told}; got {text[:80]!r}, remove the variable")
+            _once(name, f"{told}; remove the variable")
+        elif name.startswith(PREFIX) and name not in known and name not in retired:
+            raise SettingsError(f"{name} is no setting of Matchbook{nearest(name)}")
+    if "experiments" in values:
+        path, origin = values["experiments"]
+        values["experiments"] = (_content(place("MATCHBOOK_EXPERIMENTS", path)), origin)
+    for flat, variable in (("home", "MATCHBOOK_HOME"), ("config", _CONFIG)):
+        if flat in values:  # a process that is started elsewhere finds it too
+            values[flat] = (DECLARED[flat].kind(place(variable, values[flat][0])), variable)
+    return values
+
+
+def _of_variable(name: str, sets: list[Declared], text: str) -> Iterator[tuple[Declared, Any]]:
+    parts = text.split("/") if len(sets) > 1 else [text]
+    if len(parts) != len(sets):
+        raise SettingsError(f"{name} must be {'/'.join(d.key for d in sets)}, got {text[:80]!r}")
+    for d, part in zip(sets, parts, strict=True):
+        yield d, d.of_text(part)
+
+
+def _tell(name: str, sets: list[Declared]) -> None:
+    if not sets[0].in_environment:
+        _once(name, f"{name} is read, and stands in {FILE} now: {', '.join(d.place for d in sets)}")
+
+
+def _once(name: str, message: str) -> None:
+    """Say it once in this process."""
+    if name not in _told:
+        _told.add(name)
+        _LOG.warning(message)
+
+
+def without_injected(environ: Mapping[str, str]) -> dict[str, str]:
+    """Without what Kubernetes or Docker set for a service called matchbook or matchbook-…: host, ports, addresses."""
+    return {
+        name: value
+        for name, value in environ.items()
+        if not _INJECTED.fullmatch(name) and not (name.endswith("_PORT") and _ADDRESS.match(value))
+    }
+
+
+def place(name: str, given: str | Path) -> Path:
+    """An absolute path. name: the variable that a SettingsError names."""
+    try:
+        return Path(given).expanduser().absolute()
+    except (RuntimeError, ValueError) as error:
+        raise SettingsError(f"{name} must be a path, got {str(given)[:200]!r}: {error}") from error
+
+
+def _content(path: Path) -> str:
+    """What a JSON file of experiments says, in one spelling; models/recipe/experiments.py knows what it means."""
+    try:
+        found: list[Any] = json.loads(regular(path).read_bytes())
+        if not isinstance(found, list):
+            raise ValueError(f"it holds no list but {type(found).__name__}")
+    except (FileError, OSError, ValueError) as error:
+        raise SettingsError(
+            f"MATCHBOOK_EXPERIMENTS must name a JSON list as docs/experiments.md has it, {str(path)[:200]!r} is none: "
+            f"{str(error)[:300]}"
+        ) from error
+    return json.dumps(found, sort_keys=True) if found else ""
