@@ -17,11 +17,8 @@ run of each DAG stays. It needs `MATCHBOOK_AIRFLOW_DATABASE_URL`, which `make up
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
-
-from airflow.sdk import CronDataIntervalTimetable, dag, task
-from matchbook_tasks.notify import run_failed
-from matchbook_tasks.rules import DEFAULTS, PUBLISH, Ref, settings_here
+from airflow.sdk import task
+from matchbook_tasks.rules import PUBLISH, Ref, matchbook_dag, settings_here
 
 
 @task(multiple_outputs=False, pool=PUBLISH)
@@ -41,18 +38,13 @@ def clean_airflow() -> Ref:
     return clean_airflow(settings_here())
 
 
-@dag(
-    dag_id="retire_old_artifacts",
-    schedule=CronDataIntervalTimetable("0 5 * * *", timezone="UTC"),
-    catchup=False,
-    start_date=datetime(2010, 1, 1, tzinfo=UTC),
-    max_active_runs=1,
-    dagrun_timeout=timedelta(hours=2),
-    default_args=DEFAULTS,
-    on_failure_callback=run_failed,
-    tags=["matchbook", "daily"],
-    doc_md=__doc__,
-    description="Delete old releases, snapshots, bundles, staging, posted events, and what Airflow keeps of old runs",
+@matchbook_dag(
+    "retire_old_artifacts",
+    __doc__,
+    "Delete old releases, snapshots, bundles, staging, posted events, and what Airflow keeps of old runs",
+    "daily",
+    hours=2,
+    cron="0 5 * * *",
 )
 def retire_old_artifacts() -> None:
     retire()

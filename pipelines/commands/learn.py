@@ -54,7 +54,7 @@ def _train_ranker(settings: Settings, args: argparse.Namespace) -> int:
         if args.val is not None or args.output_dir is not None:
             raise DataError("--val and --output-dir go with --data; without it some owners are held out (R19)")
         run, snapshot = newest_run(settings)
-        return _print(train_ranker(run, snapshot, args.recipe))
+        return _print([ref.as_json() for ref in train_ranker(run, run.reference(snapshot=snapshot), args.recipe)])
     validation = None if args.val is None else read_rows(args.val)
     about = {"data": [p.name for p in args.data]}
     bundle = fit_ranker(read_rows(args.data), settings, validation, about)

@@ -22,10 +22,10 @@ from models.nouns.release import POPULAR_FIELD, decode_list
 from models.schema import Entity, Surface
 from models.settings import Secret, Settings
 from pipelines.artifacts import Artifacts
-from pipelines.commands.build import run_build
 from pipelines.data.load import import_folder
 from pipelines.postgres import engine
 from pipelines.release.history import current_release, promote
+from pipelines.run_build import run_build
 from tests.pipelines.published import Published
 from tests.tiny_marketplace import AFTER_ALL, identity, write_tiny_marketplace
 

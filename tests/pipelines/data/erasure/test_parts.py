@@ -134,7 +134,7 @@ def test_an_export_passes_over_whoever_was_erased_and_reports_nothing_of_them(
         erase_rows(settings, person_of(settings, one))
 
     run = Run.start(settings, "r", AFTER_ALL)
-    path = Artifacts(settings).root / "snapshots" / export_snapshot(run)["snapshot"]
+    path = Artifacts(settings).root / "snapshots" / export_snapshot(run)
 
     snapshot = Snapshot.open(path)
     assert snapshot.manifest["counts"]["users"] == 34 and snapshot.manifest["rejected"] == {}

@@ -14,12 +14,12 @@ import redis
 
 from models.nouns.release import Keys
 from models.settings import Secret, Settings
-from pipelines.commands.build import run_build
 from pipelines.commands.upkeep.doctor import _doctor
 from pipelines.data.load import import_folder
 from pipelines.judging.doctor.diagnosis import Diagnosis, State
 from pipelines.judging.doctor.doctor import QUESTIONS, diagnose, told
 from pipelines.judging.doctor.quality import _weak
+from pipelines.run_build import run_build
 from pipelines.runs.run import parse_instant
 from tests.tiny_marketplace import AFTER_ALL, write_tiny_marketplace
 
@@ -42,7 +42,7 @@ SURFACE = "startups/for-investor"
 @pytest.fixture
 def built(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Settings, dict[str, Any]]:
     """The tiny marketplace, one release live; figures are planted, not measured."""
-    monkeypatch.setattr("pipelines.commands.build.evaluate", lambda *_: {})
+    monkeypatch.setattr("pipelines.judging.evaluate.evaluate_build", lambda *_: {})
     import_folder(settings, write_tiny_marketplace(tmp_path / "data"))
     small = replace(settings, **SMALL)
     return small, run_build(small, AFTER_ALL)
