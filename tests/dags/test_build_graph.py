@@ -40,18 +40,12 @@ def test_the_graph_has_the_steps_of_the_build_in_their_order(build: Any) -> None
     names = {t.task_id for t in build.tasks}
     assert names - set(places) == set(), "a task of the DAG is no step of pipelines/build.py"
     assert set(steps) - {"train"} <= names, "a step of pipelines/build.py has no task in the DAG"
-    topological = [places[t.task_id] for t in build.topological_sort()]
     for task in build.tasks:
         late = [t for t in task.downstream_task_ids if places[t] <= places[task.task_id]]
         assert not late, f"{task.task_id} stands after {late} in pipelines/build.py"
-    assert len(topological) == len(names)
-    for step in STEPS:
+    for step in (s for s in STEPS if s.id in names):
         needed = {*step.takes, step.each} - {BUILD, "", "models", "train"}
-        before = (
-            {t.task_id for t in build.get_task(step.id).get_flat_relatives(upstream=True)}
-            if step.id in names
-            else needed
-        )
+        before = {t.task_id for t in build.get_task(step.id).get_flat_relatives(upstream=True)}
         assert needed <= before, f"{step.id} takes {needed - before}, which the DAG does not give it"
 
 

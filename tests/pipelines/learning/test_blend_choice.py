@@ -16,6 +16,7 @@ from pipelines.data.snapshot import Snapshot
 from pipelines.learning.blend_choice import BLENDS, Asked, blend_of, choice
 from pipelines.learning.holdout import Holdout
 from pipelines.learning.second_stage import open_second_stage, train_ranker
+from pipelines.refs import BundleRef
 from pipelines.runs.run import Run
 
 
