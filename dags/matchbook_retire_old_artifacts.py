@@ -24,8 +24,8 @@ from matchbook_tasks.rules import PUBLISH, Ref, matchbook_dag, settings_here
 @task(multiple_outputs=False, pool=PUBLISH)
 def retire() -> Ref:
     """Delete what no kept release needs; returns the names of what went."""
-    from pipelines.release.history import retire
     from pipelines.release.since.retention import prune_posted
+    from pipelines.retire import retire
 
     return {**retire(settings_here()), **prune_posted(settings_here())}
 

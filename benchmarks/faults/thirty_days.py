@@ -35,8 +35,8 @@ from pipelines.local.airflow_upkeep import MINUTELY, clean_airflow
 from pipelines.local.processes import stop_together
 from pipelines.postgres import engine, transaction
 from pipelines.release.cache import connect
-from pipelines.release.history import retire
 from pipelines.release.since.drain import drain_events
+from pipelines.retire import retire
 from pipelines.run_build import run_build
 from serving.app import create_app
 

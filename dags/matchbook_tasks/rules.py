@@ -167,19 +167,17 @@ def directory_of(context: Mapping[str, Any]) -> str:
 
 
 def settings_here() -> Settings:
-    """The settings of this worker with both servers' addresses. Raises ServiceError where they do not run."""
-    from models.errors import ServiceError
+    """The settings of this worker, with both servers' addresses. Raises SettingsError where one is not set."""
+    from models.errors import SettingsError
     from models.settings import Settings
-    from pipelines.local.servers import running_settings
 
     settings = Settings.from_env()
-    running = running_settings(settings)
-    if running is None:
-        raise ServiceError(
-            f"expected PostgreSQL and Redis of {settings.home} to run; start them with `make up`, "
-            "or set DATABASE_URL and REDIS_URL for Airflow"
+    if not (settings.database_url and settings.redis_url):
+        raise SettingsError(
+            "expected DATABASE_URL and REDIS_URL in the environment of Airflow's tasks; set both, or start Airflow "
+            "with `make up`, which does"
         )
-    return running
+    return settings
 
 
 def opened(context: Mapping[str, Any]) -> Run:

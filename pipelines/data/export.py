@@ -50,10 +50,10 @@ from pipelines.data.columns.readings import copied_readings, of_rows, source_of_
 from pipelines.data.columns.shrunk import check_shrunk
 from pipelines.data.contract import check_contract
 from pipelines.data.counts import store_counts
-from pipelines.data.erasure.rows import erased_of
 from pipelines.data.readings import keep_readings
 from pipelines.data.snapshot import Snapshot, digest_of
 from pipelines.data.withheld import withhold
+from pipelines.erased import erased_of
 from pipelines.postgres import engine, transaction
 from pipelines.refs import BuildRef
 from pipelines.runs.run import Run, microseconds

@@ -24,21 +24,12 @@ from models.scorers.blending import free_to_choose, settled
 from models.training.blend import BLEND
 from pipelines.data.snapshot import Snapshot
 from pipelines.judging.ablation import left_out
-from pipelines.judging.contenders import CAPPED, RANKED, ROUTE, RULES, TAUGHT, contenders, recipes, shown
+from pipelines.judging.contenders import contenders, recipes, shown
 from pipelines.judging.exposure import calibrated, caps, tops
-from pipelines.judging.figures import (
-    ACCURACY,
-    SERVED,
-    PerOwner,
-    changed,
-    ensemble_gain,
-    groups,
-    item_facts,
-    judged,
-    measured,
-)
+from pipelines.judging.figures import PerOwner, changed, ensemble_gain, groups, item_facts, judged, measured
 from pipelines.judging.gate.judged import keep_judged
 from pipelines.judging.gate.kept import judged_of
+from pipelines.judging.report.figure_names import ACCURACY, CAPPED, RANKED, ROUTE, RULES, SERVED, TAUGHT
 from pipelines.judging.report.report import report
 from pipelines.learning.holdout import open_cut
 from pipelines.learning.leaks import check_labels, check_leaks, check_missing

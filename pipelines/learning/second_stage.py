@@ -17,7 +17,7 @@ from models.scorers.learned import LEARNED
 from models.training.blend import BLEND
 from models.training.ranker import RANKER, RankingRows, fit_ranker
 from pipelines.data.snapshot import Snapshot
-from pipelines.judging.contenders import RANKED, RULES
+from pipelines.judging.report.figure_names import RANKED, RULES
 from pipelines.learning.blend_choice import blend_of
 from pipelines.learning.holdout import Holdout, holdout_place, open_holdout
 from pipelines.learning.learned_stage import train_learned

@@ -23,8 +23,7 @@ from models.recipe import open_bundles, open_recipe
 from models.recommend import recommend
 from models.recommend.exposure import reach
 from models.schema import Entity, Method, Source, Surface
-from pipelines.data.erasure.person import returned
-from pipelines.data.erasure.rows import erased_of
+from pipelines.erased import erased_of, returned
 from pipelines.postgres import engine, transaction
 from pipelines.refs import BuildRef, ReleaseRef, ScoredShard
 from pipelines.release.store import add_lists, place_release

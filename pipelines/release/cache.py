@@ -76,6 +76,13 @@ def live_release(client: redis.Redis, keys: Keys) -> Release | None:
     return Release.from_json(stored) if isinstance(stored, bytes) else None
 
 
+def current_release(settings: Settings) -> str | None:
+    """The id of the live release."""
+    with wrapped("reading the live release"):
+        value = connect(settings).get(Keys(settings.namespace).current)
+    return text(value) or None
+
+
 def clock(client: redis.Redis) -> datetime:
     """Now by Redis, which readers and drains share. The caller wraps Redis errors."""
     seconds, micros = client.time()

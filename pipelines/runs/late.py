@@ -9,7 +9,8 @@ from typing import Any
 from models.settings import Settings
 from pipelines.artifacts import Artifacts
 from pipelines.postgres import newest_event
-from pipelines.release.history import current_release, last_published
+from pipelines.release.cache import current_release
+from pipelines.release.history import last_published
 from pipelines.runs.run import parse_instant
 
 _HOUR_S = 3600.0

@@ -23,7 +23,7 @@ from models.settings import Settings
 from pipelines.artifacts import Artifacts
 from pipelines.data.snapshot import Snapshot
 from pipelines.postgres import engine, newest_event, rows
-from pipelines.release.history import current_release
+from pipelines.release.cache import current_release
 from pipelines.runs.cutoff import nothing_new
 from pipelines.runs.decisions import decided
 from pipelines.runs.run import Run, parse_instant

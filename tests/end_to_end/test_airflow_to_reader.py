@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from pipelines.local.builds import DAG, begin, follow
-from pipelines.release.history import current_release, list_releases, promote
+from pipelines.release.cache import current_release
+from pipelines.release.history import list_releases, promote
 from tests.tiny_marketplace import AFTER_ALL, NEWEST, identity
 
 FIRST = "first build"

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from models.settings import Settings
 from pipelines.judging.doctor.diagnosis import State
 from pipelines.judging.doctor.doctor import diagnose, told
+from pipelines.local.servers import running_settings
 
 
 def register(steps: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -21,7 +22,9 @@ def register(steps: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
 
 def _doctor(settings: Settings, args: argparse.Namespace) -> int:
     """Exit status 1 where anything was found."""
-    found = diagnose(settings, datetime.now(UTC))  # noqa: TID251 - it asks how things are now
+    ready = running_settings(settings)
+    now = datetime.now(UTC)  # noqa: TID251 - it asks how things are now
+    found = diagnose(ready or settings, now, ready is not None)
     if args.json:
         sys.stdout.writelines(json.dumps(d.to_json()) + "\n" for d in found)
     else:

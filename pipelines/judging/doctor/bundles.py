@@ -12,7 +12,6 @@ from models.recipe import REQUIRED
 from models.recipe.needed import unserved
 from pipelines.judging.doctor.diagnosis import Diagnosis, Patient, answered, unknown
 from pipelines.learning.train import BASE_BUNDLES, SELDOM
-from pipelines.local.reader_process import reader_address
 
 _REBUILD = (
     "`python -m pipelines check` names every file; build the cutoff again (`python -m pipelines build`), go "
@@ -77,9 +76,9 @@ def reader_opens(patient: Patient) -> Diagnosis:
         "stored lists and the popular list are served meanwhile, nothing stops the reader; mend what P03 names, "
         "and readers open it with the next release"
     )
-    told = _health(reader_address(patient.settings))
+    told = _health(patient.settings.reader_address)
     if told is None:
-        return unknown("P09", title, f"no reader answers at {reader_address(patient.settings)}", cure)
+        return unknown("P09", title, f"no reader answers at {patient.settings.reader_address}", cure)
     troubles = told.get("troubles") or {}
     needed = [n for n in REQUIRED if patient.release is not None and patient.opened(n) is None]
     figures = {

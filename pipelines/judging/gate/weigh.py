@@ -22,7 +22,8 @@ from pipelines.judging.gate.lists import differences
 from pipelines.judging.gate.ruling import GATE
 from pipelines.learning.holdout import Holdout, open_holdout
 from pipelines.refs import BuildRef, GateRef, ReleaseRef
-from pipelines.release.history import current_release, last_published
+from pipelines.release.cache import current_release
+from pipelines.release.history import last_published
 from pipelines.runs.decisions import decided
 from pipelines.runs.mirror import pull
 from pipelines.runs.run import Run, parse_instant

@@ -14,7 +14,8 @@ from models.schema import Surface
 from models.scorers.ranker import MlpRanker, RuleRanker
 from models.training.ranker import RankingRows, fit_ranker
 from pipelines.data.snapshot import Snapshot
-from pipelines.judging.contenders import RANKED, contenders, shown
+from pipelines.judging.contenders import contenders, shown
+from pipelines.judging.report.figure_names import RANKED
 from pipelines.learning.holdout import Holdout
 from pipelines.learning.ranking_set import ranking_set
 from pipelines.learning.second_stage import open_second_stage, train_ranker

@@ -19,9 +19,11 @@ from models.nouns.release import POPULAR_FIELD, Keys, Release, TrendingList, dec
 from models.schema import Entity, Method, Surface
 from pipelines.artifacts import HOLDOUTS, Artifacts
 from pipelines.release.assemble import assemble_release
-from pipelines.release.history import current_release, list_releases, promote, retire, rollback
+from pipelines.release.cache import current_release
+from pipelines.release.history import list_releases, promote, rollback
 from pipelines.release.lease import lease
 from pipelines.release.publish import publish_release
+from pipelines.retire import retire
 from pipelines.scoring.shards import plan_shards, score_shard, shard_path
 
 

@@ -24,7 +24,8 @@ from models.settings import Secret, Settings
 from pipelines.artifacts import Artifacts
 from pipelines.data.load import import_folder
 from pipelines.postgres import engine
-from pipelines.release.history import current_release, promote
+from pipelines.release.cache import current_release
+from pipelines.release.history import promote
 from pipelines.run_build import run_build
 from tests.pipelines.published import Published
 from tests.tiny_marketplace import AFTER_ALL, identity, write_tiny_marketplace

@@ -19,7 +19,7 @@ from models.nouns.release import Release
 from models.schema import Surface
 from pipelines.artifacts import Artifacts
 from pipelines.data.erasure.erase import erase
-from pipelines.release.history import current_release
+from pipelines.release.cache import current_release
 from tests.pipelines.data.erasure.conftest import PERSON, City
 
 #: What an erasure calls, in order; it is killed right after.

@@ -20,8 +20,10 @@ from pipelines.data.erasure.erase import erase, erase_returned, left
 from pipelines.data.erasure.receipt import FOLDER
 from pipelines.data.erasure.rows import person_of
 from pipelines.data.snapshot import Snapshot
-from pipelines.release.history import current_release, promote, retire, rollback
+from pipelines.release.cache import current_release
+from pipelines.release.history import promote, rollback
 from pipelines.release.since.drain import drain_events
+from pipelines.retire import retire
 from pipelines.run_build import run_build
 from serving.app import create_app
 from tests.pipelines.data.erasure.conftest import PERSON

@@ -19,11 +19,12 @@ from models.settings import Settings
 from models.training.towers.forget import forget
 from pipelines.artifacts import Artifacts
 from pipelines.data.erasure.person import Person
-from pipelines.data.erasure.rows import erase_rows, erased_of, person_of
+from pipelines.data.erasure.rows import erase_rows, person_of
 from pipelines.data.erasure.search import files_with, keys_with
 from pipelines.data.export import export_snapshot
 from pipelines.data.load import import_folder
 from pipelines.data.snapshot import Snapshot
+from pipelines.erased import erased_of
 from pipelines.postgres import engine, rows, transaction
 from pipelines.runs.run import Run
 from tests.tiny_marketplace import AFTER_ALL, identity, write_tiny_marketplace

@@ -155,7 +155,7 @@ def test_servers_that_do_not_answer_keep_nothing_else_waiting(tmp_path: Path) ->
     text = told(diagnose(settings, AFTER_ALL))
     assert "FOUND    servers" in text and "cure: " in text and text.endswith(" found\n")
     assert "nothing found" not in text
-    off = {d.id: d.state for d in diagnose(Settings(home=tmp_path, reader_port=1), AFTER_ALL)}
+    off = {d.id: d.state for d in diagnose(Settings(home=tmp_path, reader_port=1), AFTER_ALL, running=False)}
     assert off["servers"] is State.FOUND and off["P07"] is State.UNKNOWN
 
 

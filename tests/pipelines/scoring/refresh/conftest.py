@@ -26,7 +26,8 @@ from pipelines.judging.evaluate import choose_bundles
 from pipelines.learning.train import BASE_BUNDLES, train
 from pipelines.postgres import engine, transaction
 from pipelines.release.assemble import assemble_release
-from pipelines.release.history import current_release, promote
+from pipelines.release.cache import current_release
+from pipelines.release.history import promote
 from pipelines.runs.run import Run
 from pipelines.scoring.refresh.steps import refresh
 from pipelines.scoring.shards import plan_shards, score_shard
