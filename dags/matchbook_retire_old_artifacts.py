@@ -33,7 +33,7 @@ def retire() -> Ref:
 @task(multiple_outputs=False)
 def clean_airflow() -> Ref:
     """Delete Airflow's old rows and logs; returns how many logs went, and whether rows could be cleaned."""
-    from pipelines.local.airflow_upkeep import clean_airflow
+    from pipelines.airflow_upkeep import clean_airflow
 
     return clean_airflow(settings_here())
 

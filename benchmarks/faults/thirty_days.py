@@ -30,8 +30,8 @@ from benchmarks.faults.builds import Place, place
 from models.nouns.release import Keys
 from models.schema import EventKind, Surface
 from models.settings import Settings
+from pipelines.airflow_upkeep import MINUTELY, clean_airflow
 from pipelines.local.airflow_process import with_metadata
-from pipelines.local.airflow_upkeep import MINUTELY, clean_airflow
 from pipelines.local.processes import stop_together
 from pipelines.postgres import engine, transaction
 from pipelines.release.cache import connect
