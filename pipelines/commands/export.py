@@ -11,6 +11,7 @@ from typing import Any
 
 from models.settings import Settings
 from pipelines.commands import instant
+from pipelines.commands.load import register_load
 from pipelines.data.datasets import FOLDER, write_sets
 from pipelines.data.export import export_snapshot
 from pipelines.data.snapshot import Snapshot
@@ -22,6 +23,7 @@ from pipelines.runs.run import Run
 
 def register(steps: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the steps of this module to the command line."""
+    register_load(steps)
     export = steps.add_parser("export", help="freeze the rows before a cutoff and write the training files")
     export.add_argument("--as-of", type=instant, help="the cutoff; default: the newest event plus one second")
     export.add_argument("--output", type=Path, help="folder of the training files; default: beside the snapshot")

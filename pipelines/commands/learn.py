@@ -13,6 +13,8 @@ from models.nouns.bundle import Bundle, write_bundle
 from models.settings import Settings
 from models.training.ranker import RANKER, fit_ranker
 from pipelines.artifacts import Artifacts
+from pipelines.commands.train import register_train
+from pipelines.commands.tune import register_tune
 from pipelines.data.snapshot import Snapshot, read_manifest
 from pipelines.judging.evaluate import REPORT, evaluate, table
 from pipelines.learning.holdout import open_holdout
@@ -25,6 +27,8 @@ _RECIPES = ("honest", "seed")
 
 def register(steps: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the steps of this module to the command line; none of them needs a database."""
+    register_train(steps)
+    register_tune(steps)
     train = steps.add_parser("train-ranker", help="train the ranker on the newest snapshot, or on ranking sets as CSV")
     train.add_argument("--data", type=Path, nargs="+", metavar="CSV", help="ranking sets; default: built here")
     train.add_argument("--val", type=Path, nargs="+", metavar="CSV", help="rows of other owners: keep the best epoch")

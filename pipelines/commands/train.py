@@ -51,7 +51,7 @@ _STEPS = {
 }
 
 
-def register(steps: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def register_train(steps: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the steps of this module to the command line; none of them needs a database."""
     for step, (name, options, about) in _STEPS.items():
         parser = steps.add_parser(step, help=f"train {about}, on the newest snapshot; prints the bundle and its files")

@@ -18,7 +18,7 @@ from pipelines.learning.tune import GRIDS, tune
 from pipelines.runs.run import TUNING
 
 
-def register(steps: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def register_tune(steps: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the step to the command line; it needs no database."""
     parser = steps.add_parser("tune", help="search the base models' settings on the newest snapshot; resumable")
     budget = parser.add_mutually_exclusive_group()
@@ -42,7 +42,7 @@ def _tune(settings: Settings, args: argparse.Namespace) -> int:
 
 def _searched(settings: Settings, args: argparse.Namespace) -> dict[str, Any]:
     """With a progress bar on stderr."""
-    snapshot = Snapshot.open(_snapshot(settings, args.snapshot))
+    snapshot = Snapshot.open(_named_snapshot(settings, args.snapshot))
     seconds = None if args.trials is not None else args.budget
     unit = "trial" if seconds is None else "s"
     with tqdm(total=args.trials if seconds is None else round(args.budget), unit=unit, desc="tune") as bar:
@@ -54,7 +54,7 @@ def _searched(settings: Settings, args: argparse.Namespace) -> dict[str, Any]:
         return tune(settings, snapshot, seconds, args.trials, args.models, progress)
 
 
-def _snapshot(settings: Settings, given: Path | None) -> Path:
+def _named_snapshot(settings: Settings, given: Path | None) -> Path:
     if given is not None:
         return given if given.is_dir() else settings.artifacts / "snapshots" / given.name
     stored = Artifacts(settings).stored("snapshots")

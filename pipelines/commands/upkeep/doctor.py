@@ -13,7 +13,7 @@ from pipelines.judging.doctor.doctor import diagnose, told
 from pipelines.local.servers import running_settings
 
 
-def register(steps: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def register_doctor(steps: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the step of this module to the command line; it looks at what runs and starts nothing."""
     step = steps.add_parser("doctor", help="what may be wrong, whether it is so now, with figures and the cure")
     step.add_argument("--json", action="store_true", help="one JSON line a diagnosis")
