@@ -15,6 +15,7 @@ from models.settings import Settings
 from pipelines.artifacts import Artifacts
 from pipelines.data.snapshot import Snapshot
 from pipelines.learning.tune import GRIDS, tune
+from pipelines.learning.tune_rounds import best_table
 from pipelines.runs.run import TUNING
 
 
@@ -36,7 +37,7 @@ def _tune(settings: Settings, args: argparse.Namespace) -> int:
     if args.show and not path.is_file():
         raise DataError(f"expected {path}, found none; run `python -m pipelines tune` first")
     found = json.loads(path.read_text()) if args.show else _searched(settings, args)
-    sys.stdout.write(json.dumps(found, indent=1) + "\n" if args.json else table(found))
+    sys.stdout.write(json.dumps(found, indent=1) + "\n" if args.json else best_table(found))
     return 0
 
 
@@ -63,23 +64,6 @@ def _named_snapshot(settings: Settings, given: Path | None) -> Path:
             f"expected a snapshot under {settings.artifacts}, found none; run `python -m pipelines export` first"
         )
     return stored[-1]
-
-
-def table(found: dict[str, Any]) -> str:
-    """What was found, a model a line: NDCG@10 of the start and of the best, and whether the best is taken over."""
-    lines = [
-        f"tuned on {found['snapshot']}, events from {found['cut']} on held out",
-        f"{'model':28} {'trials':>6} {'start':>7} {'best':>7} {'gain, 95% interval':>28}  taken over",
-    ]
-    for model, verdict in found["models"].items():
-        gain = verdict["gain"]
-        taken = json.dumps(verdict["best"]["values"]) if verdict["adopted"] else "no: not beyond chance"
-        interval = f"{gain['mean']:+.4f} [{gain['low']:+.4f}, {gain['high']:+.4f}]"
-        lines.append(
-            f"{model:28} {verdict['trials']:6} {verdict['start']['ndcg']:7.4f} "
-            f"{verdict['best']['ndcg']:7.4f} {interval:>28}  {taken}"
-        )
-    return "\n".join([*lines, ""])
 
 
 def _seconds(text: str) -> float:

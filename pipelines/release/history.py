@@ -7,21 +7,15 @@ from typing import Any
 
 from models.errors import ReleaseNotFound
 from models.nouns.release import Keys, Release
-from models.nouns.release.files import last_published as published_last
 from models.settings import Settings
 from pipelines.artifacts import Artifacts
 from pipelines.release.budget import room_for
-from pipelines.release.cache import checked, connect, current_release, text, wrapped
+from pipelines.release.cache import checked, connect, current_release, decoded, wrapped
 from pipelines.release.lease import lease
 from pipelines.release.load import Loadable
 from pipelines.release.publish import make_live, newer_live
 
 log = logging.getLogger(__name__)
-
-
-def last_published(settings: Settings) -> str | None:
-    """The release that went live last, where it is stored still: what was live if Redis has forgotten it."""
-    return published_last(settings.artifacts)
 
 
 def list_releases(settings: Settings) -> list[dict[str, Any]]:
@@ -73,7 +67,7 @@ def _make_live(settings: Settings, release: str, reason: str, force: bool, dry_r
             else:
                 log.warning("release made live id=%s reason=%s newer=%s", release, reason, newer)
                 return make_live(settings, held, loadable, reason)
-            previous = text(client.get(keys.current))
+            previous = decoded(client.get(keys.current))
             return {
                 "published": False,
                 "release": release,
@@ -86,7 +80,7 @@ def _make_live(settings: Settings, release: str, reason: str, force: bool, dry_r
 def loaded_before(settings: Settings) -> list[str]:
     """The builds that were live before this one and can be gone back to, the last first."""
     with wrapped("reading the release history"):
-        return [text(v) for v in connect(settings).lrange(Keys(settings.namespace).history, 0, -1)]
+        return [decoded(v) for v in connect(settings).lrange(Keys(settings.namespace).history, 0, -1)]
 
 
 def release_of(settings: Settings, release: str | None) -> Release:

@@ -11,6 +11,7 @@ import numpy as np
 
 from models.errors import BundleError, MatchbookError, ReleaseError, ServiceError, TooSparse
 from models.nouns.release import Release
+from models.nouns.release.files import last_published
 from models.schema import Surface
 from models.settings import Settings
 from pipelines.artifacts import Artifacts
@@ -23,7 +24,6 @@ from pipelines.judging.gate.ruling import GATE
 from pipelines.learning.holdout import Holdout, open_holdout
 from pipelines.refs import BuildRef, GateRef, ReleaseRef
 from pipelines.release.cache import current_release
-from pipelines.release.history import last_published
 from pipelines.runs.decisions import decided
 from pipelines.runs.mirror import pull
 from pipelines.runs.run import Run, parse_instant
@@ -95,7 +95,7 @@ def _champion(settings: Settings) -> tuple[Release | None, list[str]]:
     """The live release, and what is to be said where there is none that can be read."""
     name, notes = current_release(settings), list[str]()
     if name is None:
-        name = last_published(settings)
+        name = last_published(settings.artifacts)
         if name is None:
             return None, ["no release is live: only the floor counts"]
         notes = [f"nothing is live in Redis, which has lost its data: held against {name}, the last that was published"]
