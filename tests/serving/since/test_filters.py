@@ -10,12 +10,12 @@ import pytest
 import redis
 from flask import Flask
 
-import serving.doors.cache
 from models.nouns.release import Keys
 from models.schema import Entity, EventKind, Role, Surface
 from models.settings import Settings
 from pipelines.release.history import promote, rollback
 from pipelines.release.since.drain import drain_events
+from serving.doors import cache
 from tests.planted.world import World
 from tests.serving.proxy import Wires
 from tests.serving.since.conftest import ask, event, ids, post, within_a_second
@@ -209,7 +209,7 @@ def test_a_hit_is_one_round_trip_with_every_filter_on(
 def test_an_owner_who_met_very_many_costs_a_second_round_trip(
     start: Start, publish: Publish, rows: str, wires: Wires, owner: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(serving.doors.cache, "SINCE_MOST", 3)
+    monkeypatch.setattr(cache, "SINCE_MOST", 3)
     publish()
     app = start(wires.settings)
     whole = ids(ask(app, MINE, owner))
