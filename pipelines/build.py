@@ -104,6 +104,12 @@ STEPS = (
 )
 
 
+def place_of(task: str) -> int:
+    """Where a task stands in the build, to sort by; behind all steps where it is none. task: an id, "train.als" too."""
+    found = [i for i, s in enumerate(STEPS) if task == s.id or (s.each == "models" and task.startswith(f"{s.id}."))]
+    return found[0] if found else len(STEPS)
+
+
 def step_called(name: str) -> Step:
     """The step with this id, or this id without its group."""
     return next(step for step in STEPS if name in (step.id, step.name))

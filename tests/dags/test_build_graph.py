@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from models.schema import Surface
-from pipelines.build import BUILD, STEPS
+from pipelines.build import BUILD, STEPS, place_of
 from pipelines.learning.train import BASE_BUNDLES
 
 GROUPS = ["prepare", "train", "judge", "score", "release"]
@@ -55,6 +55,12 @@ def test_every_step_names_a_function_that_takes_what_is_declared() -> None:
         wanted = 1 + len(step.takes) + bool(step.each)
         assert set(step.options) <= set(given[wanted:]), f"{step.id}: {step.does} has no option of {step.options}"
         assert len(given) - len(step.options) >= wanted, f"{step.id}: {step.does} takes {given}"
+
+
+def test_reports_list_tasks_in_the_order_of_the_build(build: Any) -> None:
+    ended = ["release.weigh", "train.als", "score.score_shard", "prepare.choose_cutoff", "measure"]
+    assert sorted(ended, key=place_of) == [ended[3], ended[1], ended[2], ended[0], ended[4]]
+    assert all(place_of(t.task_id) < len(STEPS) for t in build.tasks)
 
 
 def test_the_groups_stand_in_the_order_of_the_pipeline(build: Any) -> None:
