@@ -90,7 +90,7 @@ def _plain(settings: Settings) -> int:
 
 def _export(settings: Settings, number: int) -> int:
     run = Run.start(settings, f"round-{number}", AS_OF, fresh=True)
-    name = export_snapshot(run, fresh=True)["snapshot"]
+    name = export_snapshot(run, fresh=True)
     manifest = json.loads((settings.artifacts / "snapshots" / name / "manifest.json").read_text())
     return int(manifest["counts"]["interactions"] + manifest["counts"]["rejected"])
 

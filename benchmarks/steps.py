@@ -66,12 +66,12 @@ def copy(settings: Settings) -> dict[str, Any]:
 
 def export(settings: Settings) -> dict[str, Any]:
     """The snapshot; begins the run that later steps go on with."""
-    from pipelines.commands.build import default_cutoff
     from pipelines.data.export import export_snapshot
+    from pipelines.run_build import default_cutoff
 
     run = Run.start(settings, RUN, default_cutoff(settings))
     start = time.perf_counter()
-    snapshot = export_snapshot(run)["snapshot"]
+    snapshot = export_snapshot(run)
     return {"snapshot": snapshot, "own_seconds": time.perf_counter() - start}
 
 
@@ -79,7 +79,8 @@ def datasets(settings: Settings, snapshot: str) -> dict[str, Any]:
     """The files of D03-D10."""
     from pipelines.data.datasets import write_datasets
 
-    write_datasets(Run.open(settings, RUN), snapshot)
+    run = Run.open(settings, RUN)
+    write_datasets(run, run.reference(snapshot=snapshot))
     return {}
 
 
@@ -87,14 +88,16 @@ def train(settings: Settings, name: str, snapshot: str) -> dict[str, Any]:
     """One bundle."""
     from pipelines.learning.train import train as fit_and_store
 
-    return dict(fit_and_store(Run.open(settings, RUN), name, snapshot))
+    run = Run.open(settings, RUN)
+    return fit_and_store(run, run.reference(snapshot=snapshot), name).as_json()
 
 
 def rankers(settings: Settings, snapshot: str) -> dict[str, Any]:
     """Hold-out, ranking set, the learned blend and the ranker."""
     from pipelines.learning.second_stage import train_ranker
 
-    return {"bundles": {b["name"]: b["version"] for b in train_ranker(Run.open(settings, RUN), snapshot)}}
+    run = Run.open(settings, RUN)
+    return {"bundles": {b.name: b.version for b in train_ranker(run, run.reference(snapshot=snapshot))}}
 
 
 def score(settings: Settings, snapshot: str, bundles: str) -> dict[str, Any]:
@@ -102,18 +105,25 @@ def score(settings: Settings, snapshot: str, bundles: str) -> dict[str, Any]:
     from pipelines.scoring.shards import plan_shards, score_shard
 
     run, versions = Run.open(settings, RUN), json.loads(bundles)
-    shards = plan_shards(run, snapshot, versions)
+    shards = plan_shards(run, run.reference(snapshot=snapshot, bundles=versions))
     start = time.perf_counter()
     done = [score_shard(run, shard) for shard in shards]
-    return {"shards": done, "owners": sum(d["owners"] for d in done), "own_seconds": time.perf_counter() - start}
+    return {
+        "shards": [d.as_json() for d in done],
+        "owners": sum(d.owners for d in done),
+        "own_seconds": time.perf_counter() - start,
+    }
 
 
 def assemble(settings: Settings, snapshot: str, bundles: str, shards: str) -> dict[str, Any]:
     """Shards to a verified release."""
+    from pipelines.refs import ScoredShard
     from pipelines.release.assemble import assemble_release
 
-    release = assemble_release(Run.open(settings, RUN), snapshot, json.loads(bundles), json.loads(shards))
-    return {"release": release["release"]}
+    run = Run.open(settings, RUN)
+    done = [ScoredShard.from_json(s) for s in json.loads(shards)]
+    build = run.reference(snapshot=snapshot, bundles=json.loads(bundles))
+    return {"release": assemble_release(run, build, done).release}
 
 
 def publish(settings: Settings, release: str) -> dict[str, Any]:

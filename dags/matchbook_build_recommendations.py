@@ -33,10 +33,9 @@ due yet: its log says which, and `refresh_ranked_lists` looks after whoever did 
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from airflow.sdk import CronDataIntervalTimetable, Param, dag, task_group
+from airflow.sdk import Param, task_group
 from matchbook_tasks.build import (
     assemble,
     choose_bundles,
@@ -50,12 +49,12 @@ from matchbook_tasks.build import (
     publish,
     score_shard,
     take_snapshot,
+    weigh,
     write_datasets,
     write_report,
 )
-from matchbook_tasks.gate import gate, weigh
-from matchbook_tasks.notify import run_failed
-from matchbook_tasks.rules import AS_OF, DEFAULTS, SURFACES
+from matchbook_tasks.gate import gate
+from matchbook_tasks.rules import AS_OF, SURFACES, matchbook_dag
 
 from models import registry
 from models.spec import Stage
@@ -122,19 +121,14 @@ def release(build: Any, shards: Any) -> None:
     write_report(build, weighed) >> gate(weighed) >> publish(weighed)
 
 
-@dag(
-    dag_id="build_recommendations",
-    schedule=CronDataIntervalTimetable("0 2 * * *", timezone="UTC"),
-    catchup=False,
-    start_date=datetime(2010, 1, 1, tzinfo=UTC),
-    max_active_runs=1,
-    dagrun_timeout=timedelta(hours=36),
-    default_args=DEFAULTS,
-    on_failure_callback=run_failed,
+@matchbook_dag(
+    "build_recommendations",
+    __doc__,
+    "Train every model, make everybody's list, switch the readers over",
+    "daily",
+    hours=36,
+    cron="0 2 * * *",
     params=PARAMS,
-    tags=["matchbook", "daily"],
-    doc_md=__doc__,
-    description="Train every model, make everybody's list, switch the readers over",
 )
 def build_recommendations() -> None:
     snapshot = prepare()

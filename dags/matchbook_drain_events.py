@@ -14,11 +14,10 @@ changed the filters. The reader's `/metrics` tells how many events wait, and for
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
-from airflow.sdk import CronDataIntervalTimetable, dag, task
-from matchbook_tasks.notify import run_failed
-from matchbook_tasks.rules import DEFAULTS, Ref, settings_here
+from airflow.sdk import task
+from matchbook_tasks.rules import Ref, matchbook_dag, settings_here
 
 
 @task(multiple_outputs=False, execution_timeout=timedelta(minutes=20))
@@ -29,18 +28,13 @@ def drain() -> Ref:
     return drain_events(settings_here())
 
 
-@dag(
-    dag_id="drain_events",
-    schedule=CronDataIntervalTimetable("* * * * *", timezone="UTC"),
-    catchup=False,
-    start_date=datetime(2010, 1, 1, tzinfo=UTC),
-    max_active_runs=1,
-    dagrun_timeout=timedelta(minutes=30),
-    default_args=DEFAULTS,
-    on_failure_callback=run_failed,
-    tags=["matchbook", "every minute"],
-    doc_md=__doc__,
-    description="Keep posted events in PostgreSQL, bring the filters of answers up to date",
+@matchbook_dag(
+    "drain_events",
+    __doc__,
+    "Keep posted events in PostgreSQL, bring the filters of answers up to date",
+    "every minute",
+    hours=0.5,
+    cron="* * * * *",
 )
 def drain_posted_events() -> None:
     drain()

@@ -20,12 +20,11 @@ run. The parameter holds the id until a run has gone well.
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
-from airflow.sdk import Param, dag, task
-from matchbook_tasks.notify import run_failed
-from matchbook_tasks.rules import DEFAULTS, PUBLISH, Ref, settings_here
+from airflow.sdk import Param, task
+from matchbook_tasks.rules import PUBLISH, Ref, matchbook_dag, settings_here
 
 PARAMS = {
     "person": Param(
@@ -45,20 +44,13 @@ def erase(**context: Any) -> Ref:
     return erase(settings_here(), context["params"]["person"])
 
 
-@dag(
-    dag_id="erase_person",
-    schedule=None,
-    catchup=False,
-    start_date=datetime(2010, 1, 1, tzinfo=UTC),
-    is_paused_upon_creation=False,
-    max_active_runs=1,
-    dagrun_timeout=timedelta(hours=6),
-    default_args=DEFAULTS,
-    on_failure_callback=run_failed,
+@matchbook_dag(
+    "erase_person",
+    __doc__,
+    "Take a person out of everything that Matchbook keeps",
+    "by hand",
+    hours=6,
     params=PARAMS,
-    tags=["matchbook", "by hand"],
-    doc_md=__doc__,
-    description="Take a person out of everything that Matchbook keeps",
 )
 def erase_person() -> None:
     erase()

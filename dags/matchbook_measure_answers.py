@@ -16,12 +16,11 @@ The cutoff follows the rule of `build_recommendations`: the end of the hour of a
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
-from airflow.sdk import CronDataIntervalTimetable, dag, task
-from matchbook_tasks.notify import run_failed
-from matchbook_tasks.rules import AS_OF, DEFAULTS, Ref, cutoff_here, settings_here, skip_because
+from airflow.sdk import task
+from matchbook_tasks.rules import AS_OF, Ref, cutoff_here, matchbook_dag, settings_here, skip_because
 
 
 @task(multiple_outputs=False, execution_timeout=timedelta(minutes=30))
@@ -35,19 +34,14 @@ def measure(**context: Any) -> Ref:
     return done
 
 
-@dag(
-    dag_id="measure_answers",
-    schedule=CronDataIntervalTimetable("15 * * * *", timezone="UTC"),
-    catchup=False,
-    start_date=datetime(2010, 1, 1, tzinfo=UTC),
-    max_active_runs=1,
-    dagrun_timeout=timedelta(hours=1),
-    default_args=DEFAULTS,
-    on_failure_callback=run_failed,
+@matchbook_dag(
+    "measure_answers",
+    __doc__,
+    "Count what answers earned: clicks, applications, opinions, by method and by arm",
+    "hourly",
+    hours=1,
+    cron="15 * * * *",
     params={"as_of": AS_OF},
-    tags=["matchbook", "hourly"],
-    doc_md=__doc__,
-    description="Count what answers earned: clicks, applications, opinions, by method and by arm",
 )
 def measure_shown_answers() -> None:
     measure()

@@ -20,12 +20,11 @@ what went wrong.
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
-from airflow.sdk import Param, dag, task
-from matchbook_tasks.notify import run_failed
-from matchbook_tasks.rules import DEFAULTS, LIVE, PUBLISH, Ref, settings_here, skip_because
+from airflow.sdk import Param, task
+from matchbook_tasks.rules import LIVE, PUBLISH, Ref, matchbook_dag, settings_here, skip_because, told
 
 PARAMS = {
     "release": Param(
@@ -54,24 +53,16 @@ def promote(**context: Any) -> Ref:
         done = promote(settings, params["release"], params["force"], params["dry_run"])
     if not done["published"]:
         skip_because(done["reason"], done, context)
-    context["outlet_events"][LIVE].extra = done
-    return done
+    return told(LIVE, context, done)
 
 
-@dag(
-    dag_id="promote_release",
-    schedule=None,
-    catchup=False,
-    start_date=datetime(2010, 1, 1, tzinfo=UTC),
-    is_paused_upon_creation=False,
-    max_active_runs=1,
-    dagrun_timeout=timedelta(hours=1),
-    default_args=DEFAULTS,
-    on_failure_callback=run_failed,
+@matchbook_dag(
+    "promote_release",
+    __doc__,
+    "Roll back, or make any stored release live",
+    "by hand",
+    hours=1,
     params=PARAMS,
-    tags=["matchbook", "by hand"],
-    doc_md=__doc__,
-    description="Roll back, or make any stored release live",
 )
 def promote_release() -> None:
     promote()

@@ -22,12 +22,9 @@ meanwhile, that one stays and `publish` is pink. Each list keeps its own `genera
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
-
-from airflow.sdk import CronDataIntervalTimetable, Param, dag
-from matchbook_tasks.notify import run_failed
+from airflow.sdk import Param
 from matchbook_tasks.refresh import look_for_changes, make_lists, merge, publish
-from matchbook_tasks.rules import AS_OF, DEFAULTS
+from matchbook_tasks.rules import AS_OF, matchbook_dag
 
 PARAMS = {
     "as_of": AS_OF,
@@ -35,19 +32,14 @@ PARAMS = {
 }
 
 
-@dag(
-    dag_id="refresh_ranked_lists",
-    schedule=CronDataIntervalTimetable("10 * * * *", timezone="UTC"),
-    catchup=False,
-    start_date=datetime(2010, 1, 1, tzinfo=UTC),
-    max_active_runs=1,
-    dagrun_timeout=timedelta(hours=2),
-    default_args=DEFAULTS,
-    on_failure_callback=run_failed,
+@matchbook_dag(
+    "refresh_ranked_lists",
+    __doc__,
+    "New lists for whoever did something or came since the live release; all others stay",
+    "hourly",
+    hours=2,
+    cron="10 * * * *",
     params=PARAMS,
-    tags=["matchbook", "hourly"],
-    doc_md=__doc__,
-    description="New lists for whoever did something or came since the live release; all others stay",
 )
 def refresh_ranked_lists() -> None:
     changes = look_for_changes()

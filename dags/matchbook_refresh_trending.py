@@ -13,12 +13,11 @@ log and to `MATCHBOOK_WEBHOOK_URL`, whatever became of the builds.
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
-from airflow.sdk import CronDataIntervalTimetable, dag, task
-from matchbook_tasks.notify import run_failed
-from matchbook_tasks.rules import AS_OF, DEFAULTS, PUBLISH, Ref, cutoff_here, settings_here, skip_because
+from airflow.sdk import task
+from matchbook_tasks.rules import AS_OF, PUBLISH, Ref, cutoff_here, matchbook_dag, settings_here, skip_because
 
 
 @task(multiple_outputs=False, pool=PUBLISH, execution_timeout=timedelta(minutes=20))
@@ -45,19 +44,14 @@ def look_at_age(**context: Any) -> Ref:
     return age.to_json()
 
 
-@dag(
-    dag_id="refresh_trending",
-    schedule=CronDataIntervalTimetable("0 * * * *", timezone="UTC"),
-    catchup=False,
-    start_date=datetime(2010, 1, 1, tzinfo=UTC),
-    max_active_runs=1,
-    dagrun_timeout=timedelta(hours=1),
-    default_args=DEFAULTS,
-    on_failure_callback=run_failed,
+@matchbook_dag(
+    "refresh_trending",
+    __doc__,
+    "Replace the trending lists between two builds",
+    "hourly",
+    hours=1,
+    cron="0 * * * *",
     params={"as_of": AS_OF},
-    tags=["matchbook", "hourly"],
-    doc_md=__doc__,
-    description="Replace the trending lists between two builds",
 )
 def refresh_trending_lists() -> None:
     refresh()

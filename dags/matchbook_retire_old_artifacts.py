@@ -17,18 +17,15 @@ run of each DAG stays. It needs `MATCHBOOK_AIRFLOW_DATABASE_URL`, which `make up
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
-
-from airflow.sdk import CronDataIntervalTimetable, dag, task
-from matchbook_tasks.notify import run_failed
-from matchbook_tasks.rules import DEFAULTS, PUBLISH, Ref, settings_here
+from airflow.sdk import task
+from matchbook_tasks.rules import PUBLISH, Ref, matchbook_dag, settings_here
 
 
 @task(multiple_outputs=False, pool=PUBLISH)
 def retire() -> Ref:
     """Delete what no kept release needs; returns the names of what went."""
-    from pipelines.release.history import retire
     from pipelines.release.since.retention import prune_posted
+    from pipelines.retire import retire
 
     return {**retire(settings_here()), **prune_posted(settings_here())}
 
@@ -36,23 +33,18 @@ def retire() -> Ref:
 @task(multiple_outputs=False)
 def clean_airflow() -> Ref:
     """Delete Airflow's old rows and logs; returns how many logs went, and whether rows could be cleaned."""
-    from pipelines.local.airflow_upkeep import clean_airflow
+    from pipelines.airflow_upkeep import clean_airflow
 
     return clean_airflow(settings_here())
 
 
-@dag(
-    dag_id="retire_old_artifacts",
-    schedule=CronDataIntervalTimetable("0 5 * * *", timezone="UTC"),
-    catchup=False,
-    start_date=datetime(2010, 1, 1, tzinfo=UTC),
-    max_active_runs=1,
-    dagrun_timeout=timedelta(hours=2),
-    default_args=DEFAULTS,
-    on_failure_callback=run_failed,
-    tags=["matchbook", "daily"],
-    doc_md=__doc__,
-    description="Delete old releases, snapshots, bundles, staging, posted events, and what Airflow keeps of old runs",
+@matchbook_dag(
+    "retire_old_artifacts",
+    __doc__,
+    "Delete old releases, snapshots, bundles, staging, posted events, and what Airflow keeps of old runs",
+    "daily",
+    hours=2,
+    cron="0 5 * * *",
 )
 def retire_old_artifacts() -> None:
     retire()

@@ -22,11 +22,8 @@ returns its figures at once. The log of `keep_best` lists every trial; its retur
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
-
-from airflow.sdk import Param, dag
-from matchbook_tasks.notify import run_failed
-from matchbook_tasks.rules import DEFAULTS
+from airflow.sdk import Param
+from matchbook_tasks.rules import matchbook_dag
 from matchbook_tasks.tune import choose_snapshot, draw_points, keep_best, step_from_best, try_point
 
 from models import registry
@@ -55,20 +52,13 @@ PARAMS = {
 }
 
 
-@dag(
-    dag_id="tune_models",
-    schedule=None,
-    catchup=False,
-    start_date=datetime(2010, 1, 1, tzinfo=UTC),
-    is_paused_upon_creation=False,
-    max_active_runs=1,
-    dagrun_timeout=timedelta(hours=12),
-    default_args=DEFAULTS,
-    on_failure_callback=run_failed,
+@matchbook_dag(
+    "tune_models",
+    __doc__,
+    "Search the models' settings within a budget; the next build takes over what is surely better",
+    "by hand",
+    hours=12,
     params=PARAMS,
-    tags=["matchbook", "by hand"],
-    doc_md=__doc__,
-    description="Search the models' settings within a budget; the next build takes over what is surely better",
 )
 def tune_models() -> None:
     snapshot = choose_snapshot()

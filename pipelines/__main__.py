@@ -22,13 +22,15 @@ from pipelines.runs.mirror import EVERY, pull, push
 
 
 def parser() -> argparse.ArgumentParser:
-    """The whole command line: every module of `pipelines/commands` registers its own steps."""
+    """The whole command line: every module of `pipelines/commands` with a `register` adds its steps."""
     top = argparse.ArgumentParser(
         prog="python -m pipelines", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     steps = top.add_subparsers(dest="step", metavar="STEP", required=True)
     for module in sorted(m.name for m in pkgutil.iter_modules(commands.__path__)):
-        importlib.import_module(f"pipelines.commands.{module}").register(steps)
+        found = importlib.import_module(f"pipelines.commands.{module}")
+        if hasattr(found, "register"):
+            found.register(steps)
     return top
 
 

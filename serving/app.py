@@ -26,6 +26,7 @@ from serving.http.routes import list_routes
 from serving.lists import ListReader
 from serving.live import LiveRecommender
 from serving.loading import StoredFiles, load_from_files, load_release
+from serving.page.described import paths as page_paths
 from serving.page.insight import Insight
 from serving.page.routes import page_routes
 from serving.releases import Releases
@@ -75,7 +76,7 @@ def create_app(settings: Settings, lists: ListReader | None = None, live: LiveRe
     insight = Insight(cache, database, lists, live)
     app.register_blueprint(page_routes(insight))
     app.add_url_rule("/metrics", "metrics", access.metrics)
-    described = document(settings.asks_for_keys)
+    described = document(page_paths, settings.asks_for_keys)
     app.add_url_rule("/openapi.json", "openapi", lambda: jsonify(described))
     _map_errors(app)
     _log_rule(settings)

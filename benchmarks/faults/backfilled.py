@@ -18,7 +18,8 @@ from typing import Any
 from benchmarks.faults.builds import Place, ended, place, released, trigger
 from pipelines.data.sample import ENDS
 from pipelines.local.builds import DAG
-from pipelines.release.history import current_release, list_releases
+from pipelines.release.cache import current_release
+from pipelines.release.history import list_releases
 
 AGAIN = 3
 

@@ -35,7 +35,7 @@ from models.schema import Surface
 from models.settings import Secret, Settings
 from pipelines.artifacts import Artifacts
 from pipelines.local.servers import servers
-from pipelines.release.cache import connect, text
+from pipelines.release.cache import connect, decoded
 from pipelines.release.history import promote
 from pipelines.release.load import Loadable
 
@@ -110,7 +110,10 @@ class Town:
 
     def other(self) -> str:
         """A release that has to be loaded."""
-        there = {text(self.client.get(self.keys.current)), *map(text, self.client.lrange(self.keys.history, 0, -1))}
+        there = {
+            decoded(self.client.get(self.keys.current)),
+            *map(decoded, self.client.lrange(self.keys.history, 0, -1)),
+        }
         return self.rng.choice([r for r in self.releases if r not in there])
 
     def publisher(self, release: str) -> Any:
@@ -123,10 +126,13 @@ class Town:
 
     def keys_off(self) -> tuple[int, int]:
         """Keys that nobody owns, and keys that are missing."""
-        kept = [text(self.client.get(self.keys.current)), *map(text, self.client.lrange(self.keys.history, 0, -1))]
+        kept = [
+            decoded(self.client.get(self.keys.current)),
+            *map(decoded, self.client.lrange(self.keys.history, 0, -1)),
+        ]
         owned = {self.keys.current, self.keys.history, self.keys.fence, *map(self.keys.trending, Surface)}
         owned |= {key for release in kept for key in self.keys.of_release(release)}
-        there = {text(key) for key in self.client.scan_iter(f"{self.settings.namespace}:*", 1000)}
+        there = {decoded(key) for key in self.client.scan_iter(f"{self.settings.namespace}:*", 1000)}
         return len(there - owned), len(owned - there)
 
     def picture(self) -> dict[bytes, Any]:
@@ -157,7 +163,7 @@ class Reading(threading.Thread):
         super().__init__(name="reading", daemon=True)
         self.town, self.outcome, self.stop = town, outcome, threading.Event()
         self.failed: list[BaseException] = []
-        self.last = text(town.client.get(town.keys.current))
+        self.last = decoded(town.client.get(town.keys.current))
 
     def run(self) -> None:
         look = connect(self.town.settings).register_script(_LOOK)
@@ -174,7 +180,7 @@ class Reading(threading.Thread):
 
     def _check(self, found: list[Any], asked: Mapping[Surface, bytes]) -> None:
         release, tables, *rest = found
-        self.last = text(release)
+        self.last = decoded(release)
         expected = self.town.lists[self.last]
         counts = all(n == len(expected[s]) for s, n in zip(Surface, rest[::2], strict=True))
         values = [(expected[s].get(asked[s]), value) for s, value in zip(Surface, rest[1::2], strict=True)]
@@ -212,7 +218,7 @@ def _kill(town: Town, outcome: Outcome) -> None:
 
 
 def _moment(town: Town, release: str) -> str:
-    if text(town.client.get(town.keys.current)) == release:
+    if decoded(town.client.get(town.keys.current)) == release:
         return "after the switch"
     return "while it loaded" if town.client.sismember(town.keys.loading, release) else "before its first byte"
 

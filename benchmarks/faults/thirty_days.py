@@ -30,14 +30,14 @@ from benchmarks.faults.builds import Place, place
 from models.nouns.release import Keys
 from models.schema import EventKind, Surface
 from models.settings import Settings
-from pipelines.commands.build import run_build
+from pipelines.airflow_upkeep import MINUTELY, clean_airflow
 from pipelines.local.airflow_process import with_metadata
-from pipelines.local.airflow_upkeep import MINUTELY, clean_airflow
 from pipelines.local.processes import stop_together
 from pipelines.postgres import engine, transaction
 from pipelines.release.cache import connect
-from pipelines.release.history import retire
 from pipelines.release.since.drain import drain_events
+from pipelines.retire import retire
+from pipelines.run_build import run_build
 from serving.app import create_app
 
 DAY_S, MINUTES = 86_400, 1440

@@ -39,7 +39,7 @@ from models.two_tower import TWO_TOWER
 from pipelines.artifacts import Artifacts
 from pipelines.local.airflow_process import child_environment
 from pipelines.local.servers import servers
-from pipelines.release.cache import text
+from pipelines.release.cache import decoded
 from pipelines.release.publish import publish_release
 from pipelines.release.store import store_release
 from pipelines.runs.run import microseconds
@@ -146,7 +146,7 @@ def hget(settings: Settings, owners: list[str], seconds: float) -> list[float]:
     took, fields = list[float](), [uuid.UUID(o).bytes for o in owners]
     with redis.Redis.from_url(settings.redis_url.reveal()) as client:
         keys = Keys(settings.namespace)
-        key = keys.lists(text(client.get(keys.current)), SURFACE)
+        key = keys.lists(decoded(client.get(keys.current)), SURFACE)
         end = now = time.perf_counter()
         end += seconds
         while now < end:

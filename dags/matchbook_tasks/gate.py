@@ -7,23 +7,15 @@ from typing import Any
 from urllib.parse import quote
 
 from airflow.providers.standard.operators.hitl import HITLOperator
-from airflow.sdk import BaseOperator, conf, task
+from airflow.sdk import BaseOperator, conf
 
 from matchbook_tasks.notify import gate_asks
-from matchbook_tasks.rules import SURFACES, Ref, carry_out, kind_of, opened
+from matchbook_tasks.rules import SURFACES, kind_of, noted, opened
 
 #: Who starts the runs of `airflow dags test`, which waits for nobody.
 _UNATTENDED = "dag_test"
 #: The route of the tab with the report (dags/matchbook_plugins).
 _REPORT = "matchbook_report"
-
-
-@task(multiple_outputs=False, execution_timeout=timedelta(hours=1))
-def weigh(build: Ref, release: Ref, **context: Any) -> Ref:
-    """Hold the release against the live one and against popular lists; writes gate.json, returns the verdict."""
-    from pipelines.judging.gate.weigh import weigh
-
-    return weigh(opened(build), build["snapshot"], release["release"], kind_of(context))
 
 
 class Gate(HITLOperator):
@@ -44,9 +36,13 @@ class Gate(HITLOperator):
 
     def execute(self, context: Any) -> Any:
         """Waits only where a person must be asked. Raises GateClosed."""
+        with noted(context):
+            return self._ruled(context)
+
+    def _ruled(self, context: Any) -> Any:
         from pipelines.judging.gate.ruling import ask_once, question, read_gate, rule
 
-        run = opened(self.weighed)
+        run = opened(context)
         asks, found = rule(run, _case(context)), read_gate(run)
         if not asks:
             return found["answer"]
@@ -54,7 +50,6 @@ class Gate(HITLOperator):
         self.defaults = [run.settings.gate_default]
         self.response_timeout = timedelta(hours=run.settings.gate_timeout_hours)
         ask_once(run, self.subject, self.body)
-        carry_out(context)  # Airflow does not call it where a task begins to wait
         gate_asks(context, found["reasons"])
         return super().execute(context)
 
@@ -62,11 +57,12 @@ class Gate(HITLOperator):
         """Writes down who answered what."""
         from pipelines.judging.gate.ruling import settle
 
-        chosen, run = super().execute_complete(context, event)["chosen_options"][0], opened(self.weighed)
-        if event.get("timedout"):
-            chosen = run.settings.gate_default
-        user = event.get("responded_by_user")
-        return settle(run, chosen, user["name"] if user else "time-out")
+        with noted(context):
+            chosen, run = super().execute_complete(context, event)["chosen_options"][0], opened(context)
+            if event.get("timedout"):
+                chosen = run.settings.gate_default
+            user = event.get("responded_by_user")
+            return settle(run, chosen, user["name"] if user else "time-out")
 
 
 def gate(weighed: Any) -> BaseOperator:

@@ -1,4 +1,4 @@
-"""Callbacks of every task and run: what failed is told once a run and cause; each step's time and memory is noted.
+"""Callbacks of every task and run: what failed is told once a run and cause.
 
 Airflow logs what goes wrong in a callback and goes on: none of these can fail a task.
 """
@@ -7,13 +7,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import quote
 
 from airflow.sdk.configuration import conf
-
-if TYPE_CHECKING:
-    from pipelines.runs.steps import Beginning
 
 log = logging.getLogger(__name__)
 Context = Mapping[str, Any]
@@ -22,34 +19,6 @@ _REASONS = {
     "timed_out": "it took longer than it may (dagrun_timeout)",
     "all_tasks_deadlocked": "no task of it can begin any more",
 }
-_began: list[Beginning] = []  # a task's process runs one task
-
-
-def step_begins(_: Context) -> None:
-    """Start the clocks of a task."""
-    from pipelines.runs.steps import Beginning
-
-    _began[:] = [Beginning.now()]
-
-
-def step_ends(context: Context) -> None:
-    """Note what the task took beside what it made, where its run has a staging folder: builds have one. A report that
-    is written already learns of it, and of what the gate was answered."""
-    from matchbook_tasks.rules import directory_of
-    from models.settings import Settings
-    from pipelines.runs.mirror import push
-    from pipelines.runs.steps import note
-
-    ti, settings, began = context["ti"], Settings.from_env(), _began.pop() if _began else None
-    directory = settings.artifacts / "runs" / directory_of(context)
-    if began is None or not (directory / "run.json").is_file():
-        return
-    note(directory, began.measured(ti.task_id, None if ti.map_index < 0 else ti.map_index))
-    if (directory / "report.json").is_file():
-        from pipelines.judging.report.kept import bring_up_to_date
-
-        bring_up_to_date(settings.artifacts, directory)
-    push(settings, directory.name)
 
 
 def task_failed(context: Context) -> None:
@@ -91,15 +60,6 @@ def run_address(context: Context) -> str:
     """Where the run is seen in a browser."""
     base = str(conf.get("api", "base_url", fallback="http://localhost:8080")).rstrip("/")
     return f"{base}/dags/{quote(_dag_of(context))}/runs/{quote(context['run_id'])}"
-
-
-CALLBACKS: dict[str, Any] = {
-    "on_execute_callback": step_begins,
-    "on_success_callback": step_ends,
-    "on_skipped_callback": step_ends,
-    "on_retry_callback": step_ends,
-    "on_failure_callback": [step_ends, task_failed],
-}
 
 
 def _tell(context: Context, what: str, says: str, cause: str, link: str, about: dict[str, Any]) -> None:

@@ -15,8 +15,10 @@ from matchbook_tasks.rules import (
     Ref,
     cutoff_here,
     directory_of,
+    noted,
     settings_here,
     skip_because,
+    told,
 )
 
 SHORT = timedelta(minutes=30)
@@ -27,7 +29,8 @@ def look_for_changes(**context: Any) -> Ref:
     """Read what the live release does not know: new interactions, people and startups; pink where nothing is."""
     from pipelines.scoring.refresh.steps import look_for_changes
 
-    found = look_for_changes(settings_here(), directory_of(context), cutoff_here(context).at)
+    with noted(context):
+        found = look_for_changes(settings_here(), directory_of(context), cutoff_here(context).at)
     if found["reason"]:
         _decided("skip", found["reason"], found)
         skip_because(found["reason"], found, context)
@@ -35,11 +38,12 @@ def look_for_changes(**context: Any) -> Ref:
 
 
 @task(multiple_outputs=False, pool=SCORING, execution_timeout=timedelta(hours=1))
-def make_lists(changes: Ref) -> Ref:
+def make_lists(changes: Ref, **context: Any) -> Ref:
     """Make the lists of everybody whom the changes concern, with the models of the live release."""
     from pipelines.scoring.refresh.steps import make_lists
 
-    return make_lists(settings_here(), changes)
+    with noted(context):
+        return make_lists(settings_here(), changes)
 
 
 @task(multiple_outputs=False, outlets=[RELEASE], execution_timeout=SHORT)
@@ -47,9 +51,8 @@ def merge(changes: Ref, lists: Ref, **context: Any) -> Ref:
     """Store the new lists and all others, carried over byte for byte, as one release; nobody may be without a list."""
     from pipelines.scoring.refresh.steps import merge
 
-    release = merge(settings_here(), changes, lists)
-    context["outlet_events"][RELEASE].extra = {**release, "as_of": changes["as_of"]}
-    return release
+    with noted(context):
+        return told(RELEASE, context, merge(settings_here(), changes, lists), as_of=changes["as_of"])
 
 
 @task(multiple_outputs=False, pool=PUBLISH, outlets=[LIVE], execution_timeout=SHORT)
@@ -58,14 +61,14 @@ def publish(release: Ref, **context: Any) -> Ref:
     from pipelines.scoring.refresh.live import publish_refresh
 
     if context["params"]["publish"]:
-        done = publish_refresh(settings_here(), release["release"])
+        with noted(context):
+            done = publish_refresh(settings_here(), release["release"])
     else:
         done = {**release, "published": False, "reason": f"this was a dry run: {release['release']} is stored only"}
     _decided("publish" if done["published"] else "skip", done["reason"], release)
     if not done["published"]:
         skip_because(done["reason"], done, context)
-    context["outlet_events"][LIVE].extra = done
-    return done
+    return told(LIVE, context, done)
 
 
 def _decided(verdict: str, reason: str, about: Ref) -> None:

@@ -1,16 +1,25 @@
-"""How every Matchbook task behaves: when it is tried again, what it may hold, how it opens the build it belongs to."""
+"""How every Matchbook DAG and task behaves: when it is tried again, what it may hold, how it does its step."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
-from datetime import timedelta
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from airflow.sdk import Asset, ExceptionRetryPolicy, Param, RetryAction, RetryRule
+from airflow.sdk import (
+    Asset,
+    CronDataIntervalTimetable,
+    ExceptionRetryPolicy,
+    Param,
+    RetryAction,
+    RetryRule,
+    dag,
+)
 from airflow.sdk.exceptions import AirflowSkipException
 
-from matchbook_tasks.notify import CALLBACKS
+from matchbook_tasks.notify import run_failed, task_failed
 
 if TYPE_CHECKING:
     from models.settings import Settings
@@ -81,8 +90,73 @@ DEFAULTS: dict[str, Any] = {
     "weight_rule": "absolute",  # where tasks wait for one slot, they come in the order of the pipeline
     "pre_execute": bring_in,
     "post_execute": carry_out,
-    **CALLBACKS,
+    "on_failure_callback": task_failed,
 }
+
+
+def matchbook_dag(
+    dag_id: str,
+    about: str | None,
+    description: str,
+    often: str,
+    *,
+    hours: float,
+    cron: str = "",
+    params: dict[str, Any] | None = None,
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """The decorator of every DAG file. about: its page in the UI, in Markdown. often: a tag. hours: a run may take.
+
+    cron: in UTC; "" for one that people trigger, which needs no unpausing."""
+    return dag(
+        dag_id=dag_id,
+        schedule=CronDataIntervalTimetable(cron, timezone="UTC") if cron else None,
+        catchup=False,
+        start_date=datetime(2010, 1, 1, tzinfo=UTC),
+        is_paused_upon_creation=None if cron else False,
+        max_active_runs=1,
+        dagrun_timeout=timedelta(hours=hours),
+        default_args=DEFAULTS,
+        on_failure_callback=run_failed,
+        params=params,
+        tags=["matchbook", often],
+        doc_md=about,
+        description=description,
+    )
+
+
+def run_step(name: str, context: Mapping[str, Any], *given: Any, **more: Any) -> Any:
+    """Do one step of the build, measured; the run's parameters are its options, and `more`.
+
+    name: of `pipelines.build.STEPS`, without its group. given: the references that the step takes, as JSON."""
+    from pipelines.build import step_called
+    from pipelines.run_build import run_task
+
+    options = {**context["params"], "kind": kind_of(context), **more}
+    with kept(context) as (task, index):
+        return run_task(step_called(name), opened(context), task, index, given, options)
+
+
+@contextmanager
+def kept(context: Mapping[str, Any]) -> Iterator[tuple[str, int | None]]:
+    """(task id, index of a mapped task); what a task that fails has left in staging is stored all the same."""
+    from models.errors import ServiceError
+
+    ti = context["ti"]
+    try:
+        yield ti.task_id, None if ti.map_index < 0 else ti.map_index
+    except BaseException:
+        with suppress(ServiceError):
+            carry_out(context)
+        raise
+
+
+@contextmanager
+def noted(context: Mapping[str, Any]) -> Iterator[None]:
+    """Measure a task that is no step of a build; see `measured`."""
+    from pipelines.judging.report.kept import measured
+
+    with kept(context) as (task, index), measured(settings_here().artifacts, directory_of(context), task, index):
+        yield
 
 
 def directory_of(context: Mapping[str, Any]) -> str:
@@ -93,26 +167,30 @@ def directory_of(context: Mapping[str, Any]) -> str:
 
 
 def settings_here() -> Settings:
-    """The settings of this worker with both servers' addresses. Raises ServiceError where they do not run."""
-    from models.errors import ServiceError
+    """The settings of this worker, with both servers' addresses. Raises SettingsError where one is not set."""
+    from models.errors import SettingsError
     from models.settings import Settings
-    from pipelines.local.servers import running_settings
 
     settings = Settings.from_env()
-    running = running_settings(settings)
-    if running is None:
-        raise ServiceError(
-            f"expected PostgreSQL and Redis of {settings.home} to run; start them with `make up`, "
-            "or set DATABASE_URL and REDIS_URL for Airflow"
+    if not (settings.database_url and settings.redis_url):
+        raise SettingsError(
+            "expected DATABASE_URL and REDIS_URL in the environment of Airflow's tasks; set both, or start Airflow "
+            "with `make up`, which does"
         )
-    return running
+    return settings
 
 
-def opened(build: Mapping[str, Any]) -> Run:
-    """The build that `choose_cutoff` began, opened from its reference."""
+def opened(context: Mapping[str, Any]) -> Run:
+    """The build that `choose_cutoff` began in this run."""
     from pipelines.runs.run import Run
 
-    return Run.open(settings_here(), build["run"])
+    return Run.open(settings_here(), directory_of(context))
+
+
+def told(asset: Asset, context: Mapping[str, Any], result: Ref, **more: Any) -> Ref:
+    """The result of a task, told to whoever waits for an asset."""
+    context["outlet_events"][asset].extra = {**result, **more}
+    return result
 
 
 def cutoff_here(context: Mapping[str, Any]) -> Cutoff:
@@ -139,8 +217,15 @@ def kind_of(context: Mapping[str, Any]) -> str:
     return str(getattr(context["dag_run"].run_type, "value", context["dag_run"].run_type))
 
 
+def interval_of(context: Mapping[str, Any]) -> tuple[datetime, datetime] | None:
+    """What a scheduled run covers; None for any other run."""
+    run = context["dag_run"]
+    return (run.data_interval_start, run.data_interval_end) if kind_of(context) == "scheduled" else None
+
+
 def skip_because(reason: str, found: Ref, context: Mapping[str, Any]) -> None:
     """End the task as skipped, the reason in its log and in its return value."""
     log.warning("skipped: %s", reason)
+    carry_out(context)  # Airflow does not call it for a task that is skipped
     context["ti"].xcom_push(key="return_value", value={**found, "reason": reason})
     raise AirflowSkipException(reason)

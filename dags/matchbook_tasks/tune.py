@@ -66,11 +66,10 @@ def try_point(point: Ref, **context: Any) -> Ref:
 def keep_best(snapshot: str, **context: Any) -> Ref:
     """Hold the best of each model against what is set, over owners in pairs; what is surely better goes to the next
     build. Every trial stands in this task's log."""
-    from pipelines.commands.tune import table
-    from pipelines.learning.tune_rounds import keep_best, trials_table
+    from pipelines.learning.tune_rounds import best_table, keep_best, trials_table
 
     found = keep_best(settings_here(), {k: context["params"][k] for k in ("trials", "minutes", "models")}, snapshot)
     trials: Sequence[Ref] = found.pop("trials")
     log.info("%s", trials_table(trials))
-    log.info("%s", table(found))
+    log.info("%s", best_table(found))
     return {**found, "trials": trials[:100]}

@@ -188,6 +188,11 @@ class Settings(Flat, Environment):
         return self.api_keys == "on" or (self.api_keys == "auto" and not _is_loopback(self.reader_host))
 
     @property
+    def reader_address(self) -> str:
+        """Where the reader answers."""
+        return f"http://{self.reader_host}:{self.reader_port}"
+
+    @property
     def redis_address(self) -> str:
         """REDIS_URL without the options that change the form of answers: both doors read bytes, in protocol 2."""
         address, _, query = self.redis_url.reveal().partition("?")

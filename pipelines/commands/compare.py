@@ -11,7 +11,7 @@ from pipelines.artifacts import Artifacts
 from pipelines.judging.gate.compared import compared, table
 
 
-def register(steps: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def register_compare(steps: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the step of this module to the command line; it reads files only."""
     both = steps.add_parser("compare", help="two stored releases side by side: lists, models, settings, worth")
     both.add_argument("first", metavar="RELEASE")

@@ -11,17 +11,19 @@ from typing import Any
 
 from models.settings import Settings
 from pipelines.commands import instant
-from pipelines.commands.build import default_cutoff
+from pipelines.commands.load import register_load
 from pipelines.data.datasets import FOLDER, write_sets
 from pipelines.data.export import export_snapshot
 from pipelines.data.snapshot import Snapshot
 from pipelines.postgres import engine, migrate
+from pipelines.run_build import default_cutoff
 from pipelines.runs.cutoff import passed
 from pipelines.runs.run import Run
 
 
 def register(steps: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the steps of this module to the command line."""
+    register_load(steps)
     export = steps.add_parser("export", help="freeze the rows before a cutoff and write the training files")
     export.add_argument("--as-of", type=instant, help="the cutoff; default: the newest event plus one second")
     export.add_argument("--output", type=Path, help="folder of the training files; default: beside the snapshot")
@@ -36,7 +38,7 @@ def _export(settings: Settings, args: argparse.Namespace) -> None:
     migrate(engine(settings))
     as_of = passed(args.as_of) if args.as_of else default_cutoff(settings)
     run = Run.start(settings, f"export-{uuid.uuid4().hex[:12]}", as_of, args.fresh)
-    snapshot = Snapshot.open(settings.artifacts / "snapshots" / export_snapshot(run, args.fresh)["snapshot"])
+    snapshot = Snapshot.open(settings.artifacts / "snapshots" / export_snapshot(run, args.fresh))
     usual = run.settings.als_min_interactions
     least = usual if args.min_interactions is None else args.min_interactions
     beside = settings.artifacts / "snapshots" / snapshot.name / (FOLDER if least == usual else f"{FOLDER}-min{least}")

@@ -14,6 +14,8 @@ from models.mlp_ranker.fit import RANKER, fit_ranker
 from models.nouns.bundle import Bundle, write_bundle
 from models.settings import Settings
 from pipelines.artifacts import Artifacts
+from pipelines.commands.train import register_train
+from pipelines.commands.tune import register_tune
 from pipelines.data.snapshot import Snapshot, read_manifest
 from pipelines.judging.evaluate import REPORT, evaluate, table
 from pipelines.learning.holdout import open_holdout
@@ -26,6 +28,8 @@ _RECIPES = ("honest", "seed")
 
 def register(steps: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the steps of this module to the command line; none of them needs a database."""
+    register_train(steps)
+    register_tune(steps)
     train = steps.add_parser("train-ranker", help="train the ranker on the newest snapshot, or on ranking sets as CSV")
     train.add_argument("--data", type=Path, nargs="+", metavar="CSV", help="ranking sets; default: built here")
     train.add_argument("--val", type=Path, nargs="+", metavar="CSV", help="rows of other owners: keep the best epoch")
@@ -55,7 +59,7 @@ def _train_ranker(settings: Settings, args: argparse.Namespace) -> int:
         if args.val is not None or args.output_dir is not None:
             raise DataError("--val and --output-dir go with --data; without it some owners are held out (R19)")
         run, snapshot = newest_run(settings)
-        return _print(train_ranker(run, snapshot, args.recipe))
+        return _print([ref.as_json() for ref in train_ranker(run, run.reference(snapshot=snapshot), args.recipe)])
     validation = None if args.val is None else read_rows(args.val)
     about = {"data": [p.name for p in args.data]}
     bundle = fit_ranker(read_rows(args.data), registry.config("ranker", settings), settings.seed, validation, about)

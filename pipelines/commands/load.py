@@ -14,7 +14,7 @@ from pipelines.runs.run import parse_instant
 log = logging.getLogger(__name__)
 
 
-def register(steps: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def register_load(steps: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the steps of this module to the command line."""
     load = steps.add_parser("import", help="import a folder of users, startups and interactions (CSV, plain or .gz)")
     load.add_argument("folder", type=Path, help="layout: docs/platform-data.md")

@@ -10,6 +10,9 @@ from datetime import UTC, datetime
 from models.errors import EmptySnapshot
 from models.settings import Settings
 from pipelines.commands import instant
+from pipelines.commands.upkeep.doctor import register_doctor
+from pipelines.commands.upkeep.drain import register_drain
+from pipelines.commands.upkeep.erase import register_erase
 from pipelines.postgres import engine, migrate, newest_event, rows
 from pipelines.runs.cutoff import just_after, passed
 from pipelines.runs.decisions import decided
@@ -18,6 +21,9 @@ from pipelines.scoring.refresh.steps import refresh
 
 def register(steps: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the step to the command line."""
+    register_doctor(steps)
+    register_drain(steps)
+    register_erase(steps)
     parser = steps.add_parser("refresh", help="new lists for whoever did something or came since the live release")
     parser.add_argument("--as-of", type=instant, help="the cutoff; default: a second after the newest event or arrival")
     parser.add_argument("--no-publish", action="store_true", help="store the release without making it live")

@@ -28,6 +28,7 @@ from models.recommend.explain import explain, explain_item
 from models.schema import Entity, Method, Role, Surface
 from models.settings import Settings
 from pipelines.artifacts import Artifacts
+from pipelines.commands.compare import register_compare
 from pipelines.data.contract import check_contract
 from pipelines.data.folder.layout import STARTUPS, USERS
 from pipelines.data.folder.rows import table_of
@@ -43,6 +44,7 @@ SURFACES = [s.value for s in Surface]
 
 def register(steps: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the steps of this module to the command line."""
+    register_compare(steps)
     steps.add_parser("releases", help="every stored release, newest first, and which is live").set_defaults(
         run=_releases
     )

@@ -47,7 +47,7 @@ def options_of(spec: ModelSpec) -> tuple[Option, ...]:
     return tuple(found)
 
 
-def register(steps: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def register_train(steps: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the steps of this module to the command line; none of them needs a database."""
     for spec in (spec for spec in registry.MODELS if spec.command):
         about = f"train {spec.title.rstrip('.')}, on the newest snapshot; prints the bundle and its files"

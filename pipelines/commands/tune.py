@@ -15,10 +15,11 @@ from models.settings import Settings
 from pipelines.artifacts import Artifacts
 from pipelines.data.snapshot import Snapshot
 from pipelines.learning.tune import tune, tuned
+from pipelines.learning.tune_rounds import best_table
 from pipelines.runs.run import TUNING
 
 
-def register(steps: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def register_tune(steps: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the step to the command line; it needs no database."""
     parser = steps.add_parser("tune", help="search the base models' settings on the newest snapshot; resumable")
     budget = parser.add_mutually_exclusive_group()
@@ -36,13 +37,13 @@ def _tune(settings: Settings, args: argparse.Namespace) -> int:
     if args.show and not path.is_file():
         raise DataError(f"expected {path}, found none; run `python -m pipelines tune` first")
     found = json.loads(path.read_text()) if args.show else _searched(settings, args)
-    sys.stdout.write(json.dumps(found, indent=1) + "\n" if args.json else table(found))
+    sys.stdout.write(json.dumps(found, indent=1) + "\n" if args.json else best_table(found))
     return 0
 
 
 def _searched(settings: Settings, args: argparse.Namespace) -> dict[str, Any]:
     """With a progress bar on stderr."""
-    snapshot = Snapshot.open(_snapshot(settings, args.snapshot))
+    snapshot = Snapshot.open(_named_snapshot(settings, args.snapshot))
     seconds = None if args.trials is not None else args.budget
     unit = "trial" if seconds is None else "s"
     with tqdm(total=args.trials if seconds is None else round(args.budget), unit=unit, desc="tune") as bar:
@@ -54,7 +55,7 @@ def _searched(settings: Settings, args: argparse.Namespace) -> dict[str, Any]:
         return tune(settings, snapshot, seconds, args.trials, args.models, progress)
 
 
-def _snapshot(settings: Settings, given: Path | None) -> Path:
+def _named_snapshot(settings: Settings, given: Path | None) -> Path:
     if given is not None:
         return given if given.is_dir() else settings.artifacts / "snapshots" / given.name
     stored = Artifacts(settings).stored("snapshots")
@@ -63,23 +64,6 @@ def _snapshot(settings: Settings, given: Path | None) -> Path:
             f"expected a snapshot under {settings.artifacts}, found none; run `python -m pipelines export` first"
         )
     return stored[-1]
-
-
-def table(found: dict[str, Any]) -> str:
-    """What was found, a model a line: NDCG@10 of the start and of the best, and whether the best is taken over."""
-    lines = [
-        f"tuned on {found['snapshot']}, events from {found['cut']} on held out",
-        f"{'model':28} {'trials':>6} {'start':>7} {'best':>7} {'gain, 95% interval':>28}  taken over",
-    ]
-    for model, verdict in found["models"].items():
-        gain = verdict["gain"]
-        taken = json.dumps(verdict["best"]["values"]) if verdict["adopted"] else "no: not beyond chance"
-        interval = f"{gain['mean']:+.4f} [{gain['low']:+.4f}, {gain['high']:+.4f}]"
-        lines.append(
-            f"{model:28} {verdict['trials']:6} {verdict['start']['ndcg']:7.4f} "
-            f"{verdict['best']['ndcg']:7.4f} {interval:>28}  {taken}"
-        )
-    return "\n".join([*lines, ""])
 
 
 def _seconds(text: str) -> float:

@@ -35,6 +35,7 @@ from models.nouns.id_map import IdMap
 from models.nouns.interactions import KIND_WEIGHTS, Interactions
 from models.schema import Entity, InteractionKind, Role
 from pipelines.data.snapshot import Snapshot
+from pipelines.refs import BuildRef
 from pipelines.runs.run import Run
 
 logger = logging.getLogger(__name__)
@@ -43,18 +44,18 @@ FOLDER = "datasets"
 _LINES = 1 << 17
 
 
-def write_datasets(run: Run, snapshot_name: str) -> dict[str, Any]:
+def write_datasets(run: Run, build: BuildRef) -> dict[str, Any]:
     """The step: files beside the snapshot; returns their folder, relative to the artefacts, and the size of each.
 
     Data that are too sparse (P02) do not stop a build: then `note` says why there are no files.
     """
-    folder = run.settings.artifacts / "snapshots" / snapshot_name / FOLDER
+    folder = run.settings.artifacts / "snapshots" / build.snapshot / FOLDER
     try:
         sizes = write_sets(Snapshot.open(folder.parent), folder, run.settings.als_min_interactions)
     except TooSparse as error:
-        logger.warning("no training files for %s: %s", snapshot_name, error)
+        logger.warning("no training files for %s: %s", build.snapshot, error)
         return {"datasets": "", "note": str(error)}
-    return {"datasets": f"snapshots/{snapshot_name}/{FOLDER}", "files": sizes}
+    return {"datasets": f"snapshots/{build.snapshot}/{FOLDER}", "files": sizes}
 
 
 def write_sets(snapshot: Snapshot, folder: Path, min_interactions: int = 1) -> dict[str, int]:

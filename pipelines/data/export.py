@@ -13,6 +13,7 @@ import shutil
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -49,11 +50,12 @@ from pipelines.data.columns.readings import copied_readings, of_rows, source_of_
 from pipelines.data.columns.shrunk import check_shrunk
 from pipelines.data.contract import check_contract
 from pipelines.data.counts import store_counts
-from pipelines.data.erasure.rows import erased_of
 from pipelines.data.readings import keep_readings
 from pipelines.data.snapshot import Snapshot, digest_of
 from pipelines.data.withheld import withhold
+from pipelines.erased import erased_of
 from pipelines.postgres import engine, transaction
+from pipelines.refs import BuildRef
 from pipelines.runs.run import Run, microseconds
 
 logger = logging.getLogger(__name__)
@@ -63,8 +65,13 @@ _YEAR_1_US = microseconds(datetime(1, 1, 1, tzinfo=UTC))
 _KINDS = np.array([k.value for k in InteractionKind], dtype=object)
 
 
-def export_snapshot(run: Run, fresh: bool = False, force: bool = False) -> dict[str, str]:
-    """Store the snapshot of the run's cutoff and return {"snapshot": name}; one stored before is taken unless `fresh`.
+def take_snapshot(run: Run, build: BuildRef, force: bool = False) -> BuildRef:
+    """The step: the reference with the name of the snapshot."""
+    return replace(build, snapshot=export_snapshot(run, build.fresh, force))
+
+
+def export_snapshot(run: Run, fresh: bool = False, force: bool = False) -> str:
+    """Store the snapshot of the run's cutoff and return its name; one stored before is taken unless `fresh`.
 
     Everybody's interaction count at the cutoff goes back to the database, so that later counts need not scan (N07); so
     does a reading of the startups' running counters, for snapshots of later cutoffs.
@@ -78,7 +85,7 @@ def export_snapshot(run: Run, fresh: bool = False, force: bool = False) -> dict[
     snapshot = Snapshot.open(run.settings.artifacts / "snapshots" / name)
     store_counts(engine(run.settings), run.as_of, *(snapshot.entities(e) for e in Entity))
     keep_readings(engine(run.settings))
-    return {"snapshot": name}
+    return name
 
 
 def _exported(run: Run, force: bool) -> str:

@@ -20,12 +20,11 @@ from models.recipe import Recipe
 from models.recommend import CHUNK, recommend
 from models.schema import Surface
 from models.scoring.scorer import Ranker
+from pipelines.judging.report.figure_names import POPULAR, RANDOM, RANKED, ROUTE, RULES, SEEDS, TAUGHT
 from pipelines.learning.holdout import Holdout
 
 #: (b,) owners to (b, K) catalogue positions, -1 behind the end of a short list. The number seeds what is random.
 Contender = Callable[[Owners, int], np.ndarray]
-ROUTE, RULES, RANKED, SEEDS, POPULAR, RANDOM = "route", "rules", "ranker", "ranker_seed_recipe", "popular", "random"
-TAUGHT, CAPPED = "learned", "capped"
 
 
 def contenders(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -24,25 +25,18 @@ from models.routing import parts_of
 from models.schema import Entity, Method, Surface
 from pipelines.data.snapshot import Snapshot
 from pipelines.judging.ablation import left_out
-from pipelines.judging.contenders import CAPPED, RANKED, ROUTE, RULES, TAUGHT, contenders, recipes, shown
+from pipelines.judging.contenders import contenders, recipes, shown
 from pipelines.judging.exposure import calibrated, caps, tops
-from pipelines.judging.figures import (
-    ACCURACY,
-    SERVED,
-    PerOwner,
-    changed,
-    ensemble_gain,
-    groups,
-    item_facts,
-    judged,
-    measured,
-)
+from pipelines.judging.figures import PerOwner, changed, ensemble_gain, groups, item_facts, judged, measured
 from pipelines.judging.gate.judged import keep_judged
+from pipelines.judging.gate.kept import judged_of
+from pipelines.judging.report.figure_names import ACCURACY, CAPPED, RANKED, ROUTE, RULES, SERVED, TAUGHT
 from pipelines.judging.report.report import report
 from pipelines.learning.holdout import open_cut
 from pipelines.learning.leaks import check_labels, check_leaks, check_missing
 from pipelines.learning.second_stage import SecondStage, open_second_stage
 from pipelines.learning.teaching import Lessons, cuts, lessons_of
+from pipelines.refs import BuildRef, BundleRef
 from pipelines.runs.run import Run
 from pipelines.scoring.shards import score_owners
 
@@ -53,6 +47,19 @@ FIGURES, TABLE, REPORT = "evaluation.json", "evaluation.md", "evaluation.html"
 TOP = 20
 #: Where a trained model keeps the loss of each epoch, and what was watched to tell when to stop.
 _WATCHED = ("held_out_gain", "validation_loss", "watched_loss")
+
+
+def evaluate_build(run: Run, build: BuildRef) -> dict[str, Any]:
+    """The step: returns where the report lies, the cut, and why nothing was judged, where nothing was."""
+    report = evaluate(run, build.snapshot)
+    _LOG.info("%s", table(report))
+    return {"report": str(run.directory / REPORT), "cut": report.get("cut"), "note": report.get("reason")}
+
+
+def choose_bundles(run: Run, build: BuildRef, trained: Sequence[BundleRef], learned: Sequence[BundleRef]) -> BuildRef:
+    """The step: the version of every model that the lists are made with, and of those that judge them."""
+    chosen = {ref.name: ref.version for ref in [*trained, *learned] if ref.version}
+    return replace(build, bundles=chosen, validation_models=judged_of(run))
 
 
 def evaluate(run: Run, snapshot_name: str, leave_out: bool = False) -> dict[str, Any]:
@@ -83,7 +90,7 @@ def evaluate(run: Run, snapshot_name: str, leave_out: bool = False) -> dict[str,
         found = {
             **about,
             "cut": stage.holdout.cut,
-            "second_stage": stage.refs,
+            "second_stage": [ref.as_json() for ref in stage.refs],
             "leaks": leaks,
             "training": training_curves(stage),
             "blend": _blend(stage),

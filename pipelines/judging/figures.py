@@ -16,12 +16,9 @@ from models.nouns.owners import Owners
 from models.recipe import Recipe
 from models.routing import route, segment_names
 from models.schema import Entity
+from pipelines.judging.report.figure_names import ACCURACY, SERVED
 from pipelines.learning.holdout import Outcome
 
-#: The lists that owners are given: every other contender is held against it.
-SERVED = "served"
-#: Metrics that come with an interval; the others are means alone.
-ACCURACY = ("precision", "recall", "ndcg", "map")
 _SPREAD = ("popularity_rank", "novelty", "diversity", "age_days", "fresh")
 #: Who has no event before the cut: the route calls them cold, but they tell another story.
 NONE = "none"

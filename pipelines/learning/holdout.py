@@ -12,6 +12,7 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from typing import Any
 
 import numpy as np
 from scipy import sparse
@@ -32,6 +33,7 @@ from models.setting import Phase
 from models.settings import Settings
 from pipelines.data.snapshot import Snapshot
 from pipelines.learning.train import fit
+from pipelines.refs import BuildRef
 from pipelines.runs.run import EPOCH, Run, slug_of
 
 _LOG = logging.getLogger(__name__)
@@ -174,6 +176,16 @@ def inner_cut(interactions: Interactions, share: float) -> int:
             f"{'at one instant' if len(at) else 'at all'}; load more, or set MATCHBOOK_HOLDOUT_SHARE"
         )
     return cut
+
+
+def hold_out(run: Run, build: BuildRef) -> dict[str, Any]:
+    """The step: fit every model before the inner cut; returns {cut, models}, or why nothing is held out."""
+    try:
+        held = open_holdout(run, Snapshot.open(run.settings.artifacts / "snapshots" / build.snapshot))
+    except TooSparse as error:
+        _LOG.warning("nothing is held out, so the rules rank and nothing is measured: %s", error)
+        return {"cut": None, "note": str(error)}
+    return {"cut": held.cut, "models": sorted(held.bundles)}
 
 
 def open_holdout(run: Run, snapshot: Snapshot) -> Holdout:

@@ -18,7 +18,7 @@ from models.ranker import RankerConfig
 from models.schema import Surface
 from models.settings import Settings
 from pipelines.data.snapshot import Snapshot
-from pipelines.judging.contenders import TAUGHT
+from pipelines.judging.report.figure_names import TAUGHT
 from pipelines.learning.holdout import Holdout
 from pipelines.learning.ranker_jury import CrossFitted, ballot_of, learned_choice, told
 from pipelines.learning.teaching import Lessons, lessons_of, rows_until

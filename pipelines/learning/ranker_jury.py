@@ -15,7 +15,8 @@ from models.metrics.jury import ONE_ERROR, SURE, Choice, choose
 from models.nouns.bundle import Bundle
 from models.schema import Surface
 from models.settings import Settings
-from pipelines.judging.contenders import RANKED, ROUTE, RULES, TAUGHT, contenders, ndcg_each
+from pipelines.judging.contenders import contenders, ndcg_each
+from pipelines.judging.report.figure_names import RANKED, ROUTE, RULES, TAUGHT
 from pipelines.learning.holdout import Holdout
 from pipelines.learning.ranking_set import RankingSet
 

@@ -168,7 +168,7 @@ def _of_chunk(
 
 def base_diversity(recipe: Recipe, indptr: np.ndarray, item: np.ndarray, score: np.ndarray) -> np.ndarray:
     """(nnz,) float32 diversity of each candidate against those above it in the base order, as the greedy placing
-    measures it (`models.recommender.rerank.place`): neutral for the first, and from `diversity_places` on (C50)."""
+    measures it (see `place`): neutral for the first, and from `diversity_places` on (C50, C51)."""
     length, places = np.diff(indptr), recipe.settings.diversity_places
     owner = np.repeat(np.arange(len(length)), length)
     order = np.lexsort((item, -score, owner))

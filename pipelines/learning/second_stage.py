@@ -18,12 +18,13 @@ from models.nouns.bundle import Bundle, open_bundle, write_bundle
 from models.recipe.needed import unserved
 from models.schema import Surface
 from pipelines.data.snapshot import Snapshot
-from pipelines.judging.contenders import RANKED, RULES
+from pipelines.judging.report.figure_names import RANKED, RULES
 from pipelines.learning.blend_choice import blend_of
 from pipelines.learning.holdout import Holdout, holdout_place, open_holdout
 from pipelines.learning.learned_stage import train_learned
 from pipelines.learning.ranker_jury import CrossFitted, ballot_of, cross_fitted, network_choice, told
 from pipelines.learning.ranking_set import RankingSet, ranking_set
+from pipelines.refs import BuildRef, BundleRef
 from pipelines.runs.run import Run
 
 _LOG = logging.getLogger(__name__)
@@ -44,10 +45,10 @@ class SecondStage:
     of_the_seed: Bundle | None
     learned: Bundle | None
     judged: Bundle | None
-    refs: list[dict[str, str]]
+    refs: list[BundleRef]
 
 
-def train_ranker(run: Run, snapshot_name: str, recipe: str = "honest") -> list[dict[str, str]]:
+def train_ranker(run: Run, build: BuildRef, recipe: str = "honest") -> list[BundleRef]:
     """Fit and store `ranker_v1` and `learned_ranker_v1`, before them `ensemble_v1` where MATCHBOOK_BLEND is auto or
     learned, and write the ranking set of the network. What no list could be made with is not taught.
 
@@ -55,7 +56,7 @@ def train_ranker(run: Run, snapshot_name: str, recipe: str = "honest") -> list[d
     version; a refused one has the version "" and a `reason`: then the rules rank, or the weighted blend blends (C53).
     Doing it again gives the same.
     """
-    snapshot = Snapshot.open(run.settings.artifacts / "snapshots" / snapshot_name)
+    snapshot = Snapshot.open(run.settings.artifacts / "snapshots" / build.snapshot)
     try:
         holdout = open_holdout(run, snapshot)
     except TooSparse as error:
@@ -71,7 +72,7 @@ def train_ranker(run: Run, snapshot_name: str, recipe: str = "honest") -> list[d
         refs.append(ref)
     off = unserved(LEARNED, run.settings)
     refs.append(_left_out(LEARNED, off) if off else _learned(run, snapshot, holdout, network))
-    run.artifacts.write_json(_second_place(run, snapshot, holdout) / "refs.json", refs)
+    run.artifacts.write_json(_second_place(run, snapshot, holdout) / "refs.json", [ref.as_json() for ref in refs])
     return refs
 
 
@@ -80,9 +81,9 @@ def open_second_stage(run: Run, snapshot: Snapshot) -> SecondStage:
     holdout = open_holdout(run, snapshot)
     place = _second_place(run, snapshot, holdout)
     if not (place / "refs.json").is_file():
-        train_ranker(run, snapshot.name)
-    refs: list[dict[str, str]] = json.loads((place / "refs.json").read_text())
-    learned = {r["name"]: run.artifacts.open_bundle(r["name"], r["version"]) for r in refs if r["version"]}
+        train_ranker(run, run.reference(snapshot=snapshot.name))
+    refs = [BundleRef.from_json(ref) for ref in json.loads((place / "refs.json").read_text())]
+    learned = {r.name: run.artifacts.open_bundle(r.name, r.version) for r in refs if r.version}
     if BLEND in learned:
         holdout = replace(holdout, bundles={**holdout.bundles, BLEND: learned[BLEND]})
     of_the_seed = open_bundle(RANKER, place / _SEEDS) if (place / _SEEDS).is_dir() else None
@@ -90,17 +91,17 @@ def open_second_stage(run: Run, snapshot: Snapshot) -> SecondStage:
     return SecondStage(holdout, learned.get(RANKER), of_the_seed, learned.get(LEARNED), judged, refs)
 
 
-def _with_blend(run: Run, holdout: Holdout) -> tuple[Holdout, dict[str, str]]:
+def _with_blend(run: Run, holdout: Holdout) -> tuple[Holdout, BundleRef]:
     """The hold-out, with the chosen or learned blend among its bundles."""
     try:
         bundle = blend_of(holdout, _about(run, holdout))
     except TrainingError as error:
         return holdout, _refused(BLEND, error)
-    ref = {"name": BLEND, "version": run.artifacts.store_bundle(bundle, run.slug)}
+    ref = BundleRef(BLEND, run.artifacts.store_bundle(bundle, run.slug))
     return replace(holdout, bundles={**holdout.bundles, BLEND: bundle}), ref
 
 
-def _network(run: Run, snapshot: Snapshot, holdout: Holdout, recipe: str) -> tuple[dict[str, str], CrossFitted | None]:
+def _network(run: Run, snapshot: Snapshot, holdout: Holdout, recipe: str) -> tuple[BundleRef, CrossFitted | None]:
     """Write its set, and fit it, and the one of the seed's recipe to compare it with."""
     rows = ranking_set(holdout, declined_first=True if recipe == "seed" else None)
     rows.write(run.settings.artifacts / "snapshots" / snapshot.name / "datasets", holdout)
@@ -110,16 +111,16 @@ def _network(run: Run, snapshot: Snapshot, holdout: Holdout, recipe: str) -> tup
     return _ranker(run, holdout, rows if recipe == "honest" else rows.as_the_seed_has_it(), recipe)
 
 
-def _learned(run: Run, snapshot: Snapshot, holdout: Holdout, network: CrossFitted | None) -> dict[str, str]:
+def _learned(run: Run, snapshot: Snapshot, holdout: Holdout, network: CrossFitted | None) -> BundleRef:
     stage = train_learned(run, snapshot, holdout, _about(run, holdout), network)
     if stage.judged is not None:
         _stage(_second_place(run, snapshot, holdout) / _JUDGED, stage.judged)
     if stage.served is None:
         return _refused(LEARNED, TrainingError(stage.reason))
-    return {"name": LEARNED, "version": run.artifacts.store_bundle(stage.served, run.slug)}
+    return BundleRef(LEARNED, run.artifacts.store_bundle(stage.served, run.slug))
 
 
-def _ranker(run: Run, holdout: Holdout, rows: RankingSet, recipe: str) -> tuple[dict[str, str], CrossFitted | None]:
+def _ranker(run: Run, holdout: Holdout, rows: RankingSet, recipe: str) -> tuple[BundleRef, CrossFitted | None]:
     """Fit, ask the jury, store: a reference, or a refusal; and, where it can be judged, what judges it."""
     try:
         bundle = _fitted(run, holdout, rows.rows(), recipe)
@@ -131,7 +132,7 @@ def _ranker(run: Run, holdout: Holdout, rows: RankingSet, recipe: str) -> tuple[
         bundle = _passed(holdout, bundle, network)
     except TrainingError as error:
         return _refused(RANKER, error), None
-    return {"name": RANKER, "version": run.artifacts.store_bundle(bundle, run.slug)}, network
+    return BundleRef(RANKER, run.artifacts.store_bundle(bundle, run.slug)), network
 
 
 def _passed(holdout: Holdout, bundle: Bundle, network: CrossFitted) -> Bundle:
@@ -175,14 +176,14 @@ def _about(run: Run, holdout: Holdout) -> dict[str, Any]:
     return {"as_of": run.as_of.isoformat(), "inner_cut": holdout.cut}
 
 
-def _refused(name: str, error: Exception) -> dict[str, str]:
+def _refused(name: str, error: Exception) -> BundleRef:
     _LOG.warning("%s is left out of this build: %s", name, error)
-    return {"name": name, "version": "", "reason": str(error)}
+    return BundleRef(name, "", reason=str(error))
 
 
-def _left_out(name: str, reason: str) -> dict[str, str]:
+def _left_out(name: str, reason: str) -> BundleRef:
     _LOG.info("%s is not taught: %s", name, reason)
-    return {"name": name, "version": "", "reason": reason}
+    return BundleRef(name, "", reason=reason)
 
 
 def _second_place(run: Run, snapshot: Snapshot, holdout: Holdout) -> Path:

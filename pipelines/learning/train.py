@@ -21,6 +21,7 @@ from models.schema import Entity
 from models.settings import Settings
 from models.spec import ModelSpec, function
 from pipelines.data.snapshot import Snapshot
+from pipelines.refs import BuildRef, BundleRef
 from pipelines.runs.run import EPOCH, Run
 
 _LOG = logging.getLogger(__name__)
@@ -114,19 +115,19 @@ def fit(name: str, snapshot: Snapshot, settings: Settings, before_us: int | None
     return replace(bundle, config={**bundle.config, "as_of": as_of})
 
 
-def train(run: Run, name: str, snapshot_name: str) -> dict[str, str]:
-    """Fit and store one model of a build; returns its name and version.
+def train(run: Run, build: BuildRef, name: str) -> BundleRef:
+    """The step: fit and store one model of a build; returns its name and version.
 
     Where the data are too sparse for this model, or it is switched off, the version is "" and `note` says why: the
     build goes on without it and its source abstains (P01, P02). Anything else that goes wrong stops the build.
     """
     if off := unserved(name, run.settings):
         _LOG.info("%s is not trained: %s", name, off)
-        return {"name": name, "version": "", "note": off}
-    snapshot = Snapshot.open(run.settings.artifacts / "snapshots" / snapshot_name)
+        return BundleRef(name, "", off)
+    snapshot = Snapshot.open(run.settings.artifacts / "snapshots" / build.snapshot)
     try:
         bundle = fit(name, snapshot, run.settings)
     except TooSparse as error:
         _LOG.warning("%s is left out of this build: %s", name, error)
-        return {"name": name, "version": "", "note": str(error)}
-    return {"name": name, "version": run.artifacts.store_bundle(bundle, run.slug)}
+        return BundleRef(name, "", str(error))
+    return BundleRef(name, run.artifacts.store_bundle(bundle, run.slug))

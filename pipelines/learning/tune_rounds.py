@@ -6,6 +6,7 @@ A trial that was made before, by whatever call, is not made again: trials are ke
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -138,3 +139,20 @@ def _next(
 def _told(trial: Trial) -> Ref:
     ndcg = round(trial.mean, 6) if len(trial.ndcg) else None
     return {"model": trial.model, "values": trial.values, "ndcg": ndcg, "seconds": round(trial.seconds, 2)}
+
+
+def best_table(found: dict[str, Any]) -> str:
+    """What was found, a model a line: NDCG@10 of the start and of the best, and whether the best is taken over."""
+    lines = [
+        f"tuned on {found['snapshot']}, events from {found['cut']} on held out",
+        f"{'model':28} {'trials':>6} {'start':>7} {'best':>7} {'gain, 95% interval':>28}  taken over",
+    ]
+    for model, verdict in found["models"].items():
+        gain = verdict["gain"]
+        taken = json.dumps(verdict["best"]["values"]) if verdict["adopted"] else "no: not beyond chance"
+        interval = f"{gain['mean']:+.4f} [{gain['low']:+.4f}, {gain['high']:+.4f}]"
+        lines.append(
+            f"{model:28} {verdict['trials']:6} {verdict['start']['ndcg']:7.4f} "
+            f"{verdict['best']['ndcg']:7.4f} {interval:>28}  {taken}"
+        )
+    return "\n".join([*lines, ""])

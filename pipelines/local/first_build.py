@@ -12,7 +12,8 @@ from models.settings import Settings
 from pipelines.local import builds, marketplace
 from pipelines.local.airflow_api import AirflowApi
 from pipelines.local.airflow_process import address, admin_password
-from pipelines.release.history import current_release, release_of
+from pipelines.release.cache import current_release
+from pipelines.release.history import release_of
 from pipelines.runs.run import parse_instant
 
 _SERVER, _PASSWORDS = "AIRFLOW__CORE__EXECUTION_API_SERVER_URL", "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE"

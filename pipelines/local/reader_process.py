@@ -12,11 +12,6 @@ from pipelines.local.airflow_process import CHECKOUT, child_environment
 from pipelines.local.processes import Started, start, tail
 
 
-def reader_address(settings: Settings) -> str:
-    """Where the reader answers."""
-    return f"http://{settings.reader_host}:{settings.reader_port}"
-
-
 def start_reader(settings: Settings) -> dict[str, Started]:
     """Start the reader; `settings` hold both servers' addresses. Raises ServiceError."""
     command = [sys.executable, "-m", "serving.processes"]
@@ -31,7 +26,7 @@ def wait_for_reader(settings: Settings, started: Started, patience_s: float = 60
     while not _answers(settings):
         if not started.alive() or time.monotonic() > deadline:
             raise ServiceError(
-                f"the reader did not come up at {reader_address(settings)}; the end of {log}:\n{tail(log)}"
+                f"the reader did not come up at {settings.reader_address}; the end of {log}:\n{tail(log)}"
             )
         time.sleep(0.2)
 

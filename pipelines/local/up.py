@@ -23,7 +23,7 @@ from pipelines.local.airflow_api import AirflowApi
 from pipelines.local.airflow_process import address, admin_password, drop_metadata, start_airflow
 from pipelines.local.first_build import begin_serving
 from pipelines.local.processes import Started, stop_together, tail
-from pipelines.local.reader_process import reader_address, start_reader, wait_for_reader
+from pipelines.local.reader_process import start_reader, wait_for_reader
 from pipelines.local.servers import port_is_free, remove_home, start_servers, stop_servers
 
 WATCH_S = 1.0
@@ -172,7 +172,7 @@ def _wait_until_served(ready: Settings, patience_s: float = 30.0) -> None:
     deadline, wanted = time.monotonic() + patience_s, 4 * ready.reader_workers
     in_a_row = 0
     while in_a_row < wanted:
-        in_a_row = in_a_row + 1 if _status(f"{reader_address(ready)}/health/ready") == http.client.OK else 0
+        in_a_row = in_a_row + 1 if _status(f"{ready.reader_address}/health/ready") == http.client.OK else 0
         if time.monotonic() > deadline:
             raise ServiceError(
                 f"the reader does not hand out the new lists after {patience_s:.0f} s; look into "
@@ -183,7 +183,7 @@ def _wait_until_served(ready: Settings, patience_s: float = 30.0) -> None:
 
 def _say_where(ready: Settings, api: AirflowApi) -> None:
     say(
-        f"\nReader:  {reader_address(ready)}  (a page for people, and the API)\n"
+        f"\nReader:  {ready.reader_address}  (a page for people, and the API)\n"
         f"Airflow: {api.address}  (user admin, password {admin_password(ready)})\n"
     )
     expected, header = http.client.OK, ""
@@ -191,7 +191,7 @@ def _say_where(ready: Settings, api: AirflowApi) -> None:
         expected, header = http.client.UNAUTHORIZED, " -H 'X-API-Key: <key>'"
         say("The reader asks for API keys; `python -m pipelines keys add NAME` makes one\n")
     for surface, owner in marketplace.examples(ready):
-        url = f"{reader_address(ready)}/api/recommendations/{surface}/{owner}"
+        url = f"{ready.reader_address}/api/recommendations/{surface}/{owner}"
         if _status(url) != expected:
             raise ServiceError(f"the reader did not answer {url}; look into {ready.home / 'logs' / 'reader.log'}")
         say(f"curl '{url}?limit=5'{header}")
@@ -229,7 +229,7 @@ def _stop_services(running: Running) -> list[str]:
 
 def _already_up(settings: Settings, data: Path | None) -> int:
     say(
-        f"Matchbook is running already: reader {reader_address(settings)}, Airflow {address(settings)}; "
+        f"Matchbook is running already: reader {settings.reader_address}, Airflow {address(settings)}; "
         "`make down` stops it"
     )
     if data is not None:

@@ -24,10 +24,9 @@ from models.recipe import open_bundles, open_recipe
 from models.recommend import recommend
 from models.recommend.exposure import reach
 from models.schema import Entity, Method, Surface
-from pipelines.data.erasure.person import returned
-from pipelines.data.erasure.rows import erased_of
-from pipelines.judging.gate.kept import judged_of
+from pipelines.erased import erased_of, returned
 from pipelines.postgres import engine, transaction
+from pipelines.refs import BuildRef, ReleaseRef, ScoredShard
 from pipelines.release.store import add_lists, place_release
 from pipelines.runs.code import code_digest
 from pipelines.runs.run import Run
@@ -39,26 +38,22 @@ log = logging.getLogger(__name__)
 
 
 def assemble_release(
-    run: Run,
-    snapshot: str,
-    bundles: Mapping[str, str],
-    shards: Sequence[Mapping[str, Any]],
-    surfaces: Sequence[str] | None = None,
-) -> dict[str, Any]:
-    """Verify every shard and store the release; returns {release, digest, lists}.
+    run: Run, build: BuildRef, shards: Sequence[ScoredShard], surfaces: Sequence[str] | None = None
+) -> ReleaseRef:
+    """The step: verify every shard and store the release.
 
-    shards: what `score_shard` returned. surfaces: those that were planned, all by default; a release of some can be
-    inspected and is never published. MATCHBOOK_EXPOSURE_CAP is applied here, over all shards at once. Raises
-    ReleaseIncomplete where one is missing, was changed since, leaves an owner out, repeats an item, or was made by
-    other code than the rest: nothing is stored then.
+    surfaces: those that were planned, all by default; a release of some can be inspected and is never published.
+    MATCHBOOK_EXPOSURE_CAP is applied here, over all shards at once. Raises ReleaseIncomplete where one is missing, was
+    changed since, leaves an owner out, repeats an item, or was made by other code than the rest: nothing is stored
+    then.
     """
     _check_code(shards)
-    entities = entities_of(run.artifacts.open_bundle(CATALOGUE, bundles[CATALOGUE]))
+    entities = entities_of(run.artifacts.open_bundle(CATALOGUE, build.bundles[CATALOGUE]))
     check_erased(run, entities)
-    ordered, capped = cap_shards(run, sorted(shards, key=lambda s: (s["surface"], s["index"])), entities)
+    ordered, capped = cap_shards(run, sorted(shards, key=lambda s: (s.surface, s.index)), entities)
     digest, lists, shares, size = ReleaseDigest(), {}, {}, 0
     for surface in (s for s in Surface if surfaces is None or s.value in surfaces):
-        mine = [s for s in ordered if s["surface"] == surface.value]
+        mine = [s for s in ordered if s.surface == surface.value]
         parts = _verified(run, surface, mine, entities)
         lists[surface.value], shares[surface.value] = sum(map(len, parts)), shares_of(parts)
         shares[surface.value]["exposure"] = reach_of(parts, entities, surface) | capped.get(surface.value, {})
@@ -69,20 +64,20 @@ def assemble_release(
         as_of=run.as_of.isoformat(),
         generated_at=datetime.now(UTC).isoformat(timespec="seconds"),  # noqa: TID251 a label; no list depends on it
         digest=digest.hexdigest(),
-        snapshot=snapshot,
-        bundles=dict(bundles),
+        snapshot=build.snapshot,
+        bundles=dict(build.bundles),
         lists=lists,
-        shards=[dict(s) for s in ordered],
+        shards=[s.as_json() for s in ordered],
         settings=run.settings.recorded(),
         shares=shares,
         code_version=metadata_version(),
         list_bytes=size,
-        experiments=told_of(run, snapshot, bundles),
-        judged=judged_of(run),
+        experiments=told_of(run, build.snapshot, build.bundles),
+        judged=dict(build.validation_models),
     )
-    place_release(run.artifacts, release, lambda directory: _fill(directory, run, release))
+    place_release(run.artifacts, release, lambda directory: _fill(directory, run, release, ordered))
     log.info("release assembled id=%s lists=%s bytes_per_list=%.1f", name, lists, size / max(sum(lists.values()), 1))
-    return {"release": name, "digest": release.digest, "lists": lists}
+    return ReleaseRef(name, release.digest, lists)
 
 
 def metadata_version() -> str:
@@ -91,9 +86,9 @@ def metadata_version() -> str:
     return " ".join([f"matchbook={code_digest()}", *libraries])
 
 
-def _check_code(shards: Sequence[Mapping[str, Any]]) -> None:
+def _check_code(shards: Sequence[ScoredShard]) -> None:
     """Raises ReleaseIncomplete where the code was changed between two shards, such as before some were cleared."""
-    made_by = sorted({str(s["code"]) for s in shards if "code" in s})
+    made_by = sorted({s.code for s in shards if s.code})
     if len(made_by) > 1:
         raise ReleaseIncomplete(
             f"the shards were scored by different code ({', '.join(made_by)}): it was changed in mid-run; clear the "
@@ -115,7 +110,7 @@ def check_erased(run: Run, entities: Mapping[Entity, Entities]) -> None:
 def _verified(
     run: Run,
     surface: Surface,
-    shards: Sequence[Mapping[str, Any]],
+    shards: Sequence[ScoredShard],
     entities: Mapping[Entity, Entities],
 ) -> list[RankedLists]:
     """The lists of one surface's shards, checked."""
@@ -168,12 +163,12 @@ def shares_of(parts: Sequence[RankedLists]) -> dict[str, Any]:
     }
 
 
-def _fill(directory: Path, run: Run, release: Release) -> None:
+def _fill(directory: Path, run: Run, release: Release, shards: Sequence[ScoredShard]) -> None:
     bundles = open_bundles(run.settings.artifacts, release.bundles, run.settings)
     for surface in map(Surface, release.lists):
         (directory / surface.folder).mkdir(mode=0o700)
-        for shard in (s for s in release.shards if s["surface"] == surface.value):
-            shutil.copy(shard_path(run, shard), directory / shard_file(surface, shard["index"]))
+        for shard in (s for s in shards if s.surface == surface.value):
+            shutil.copy(shard_path(run, shard), directory / shard_file(surface, shard.index))
         recipe = open_recipe(surface, bundles, run.settings)
         nothing = sparse.csr_matrix((1, len(recipe.catalogue)), dtype=np.float32)
         recommend(

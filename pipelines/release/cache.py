@@ -72,8 +72,15 @@ def wrapped(doing: str) -> Iterator[None]:
 
 def live_release(client: redis.Redis, keys: Keys) -> Release | None:
     """The manifest of what is live, as Redis has it; None where nothing is. The caller wraps Redis errors."""
-    stored = client.get(keys.manifest(text(client.get(keys.current))))
+    stored = client.get(keys.manifest(decoded(client.get(keys.current))))
     return Release.from_json(stored) if isinstance(stored, bytes) else None
+
+
+def current_release(settings: Settings) -> str | None:
+    """The id of the live release."""
+    with wrapped("reading the live release"):
+        value = connect(settings).get(Keys(settings.namespace).current)
+    return decoded(value) or None
 
 
 def clock(client: redis.Redis) -> datetime:
@@ -82,6 +89,6 @@ def clock(client: redis.Redis) -> datetime:
     return datetime.fromtimestamp(seconds, UTC).replace(microsecond=micros)
 
 
-def text(value: object) -> str:
+def decoded(value: object) -> str:
     """A Redis answer as text; nothing is empty."""
     return value.decode(errors="replace") if isinstance(value, bytes) else str(value or "")

@@ -20,7 +20,7 @@ import redis
 
 from models.errors import ServiceError
 from models.nouns.release import Keys
-from pipelines.release.cache import text
+from pipelines.release.cache import decoded
 
 log = logging.getLogger(__name__)
 #: A killed publisher keeps the next one waiting for so long; a living one renews three times as often.
@@ -77,7 +77,7 @@ def lease(client: redis.Redis, keys: Keys) -> Iterator[Lease]:
 def _admitted(client: redis.Redis, keys: Keys) -> str:
     admit = client.register_script((_LUA / "admit.lua").read_text())
     deadline = time.monotonic() + 1.2 * LEASE_S
-    while not (token := text(admit(keys=[keys.publisher, keys.fence], args=[int(LEASE_S * 1000)]))):
+    while not (token := decoded(admit(keys=[keys.publisher, keys.fence], args=[int(LEASE_S * 1000)]))):
         if time.monotonic() > deadline:
             raise ServiceError("another publish is under way and keeps its lease; try this one again when it is done")
         time.sleep(LEASE_S / 50)

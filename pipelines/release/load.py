@@ -20,7 +20,7 @@ from models.schema import Entity, Surface
 from models.settings import Settings
 from pipelines.artifacts import Artifacts
 from pipelines.release.budget import check_budget, needed_bytes
-from pipelines.release.cache import nicety, text
+from pipelines.release.cache import decoded, nicety
 from pipelines.release.lease import Lease
 
 log = logging.getLogger(__name__)
@@ -99,8 +99,8 @@ def _taken(lease: Lease, hashes: Sequence[str]) -> int:
 
 def is_loaded(lease: Lease, release: str) -> bool:
     """Whether a release is live in Redis or was before, so that readers may hold it."""
-    history = [text(v) for v in lease.client.lrange(lease.keys.history, 0, -1)]
-    return release in (text(lease.client.get(lease.keys.current)), *history)
+    history = [decoded(v) for v in lease.client.lrange(lease.keys.history, 0, -1)]
+    return release in (decoded(lease.client.get(lease.keys.current)), *history)
 
 
 def fault(lease: Lease, release: Loadable) -> str:

@@ -17,7 +17,7 @@ from models.nouns.release.refusals import evicting
 from models.schema import Surface
 from models.settings import Settings
 from pipelines.artifacts import Artifacts, append_private
-from pipelines.release.cache import about, checked, live_release, text, wrapped
+from pipelines.release.cache import about, checked, decoded, live_release, wrapped
 from pipelines.release.lease import Lease, lease
 from pipelines.release.load import Loadable, load
 from pipelines.release.since.refresh import fill_since
@@ -43,7 +43,7 @@ def publish_release(settings: Settings, release: str, force: bool = False) -> di
                 return {
                     "published": False,
                     "release": release,
-                    "previous": text(client.get(keys.current)),
+                    "previous": decoded(client.get(keys.current)),
                     "reason": "a refresh of this very build is live and knows more",
                 }
             if newer and not force:
@@ -63,7 +63,7 @@ def make_live(settings: Settings, held: Lease, loadable: Loadable, reason: str) 
     for secret, name in ((settings.answer_key, ANSWER_KEY), (settings.pseudonym_key, PSEUDONYM_KEY)):
         if not secret:
             kept_key(settings.home, name)  # here, as a reader may have no right to write
-    name, previous = loadable.manifest.id, text(held.client.get(held.keys.current))
+    name, previous = loadable.manifest.id, decoded(held.client.get(held.keys.current))
     drop_unfinished(held, keep=name)
     loaded = load(settings, held, loadable)
     _fill_since(settings, held, loadable.manifest)
@@ -112,14 +112,14 @@ def switch(held: Lease, manifest: Release, replaces: str = "") -> None:
     hashes = [keys.lists(manifest.id, s) for s in Surface]
     expected = [manifest.lists[s.value] + 1 for s in Surface]  # and the popular list
     names = [keys.current, keys.history, keys.loading, keys.manifest(manifest.id), *hashes]
-    answer = text(held.script("switch", names, manifest.id, replaces, *expected))
+    answer = decoded(held.script("switch", names, manifest.id, replaces, *expected))
     if answer != "ok":
         raise ReleaseIncomplete(f"release {manifest.id} was not made live: {answer}; publish it again")
 
 
 def drop_unfinished(held: Lease, keep: str = "") -> list[str]:
     """Remove the keys of every release that a killed publisher left half-loaded, and of those that were replaced."""
-    names = sorted(text(v) for v in held.client.smembers(held.keys.loading))
+    names = sorted(decoded(v) for v in held.client.smembers(held.keys.loading))
     left = [name for name in names if name != keep]
     for name in left:
         retire(held, name)
@@ -128,7 +128,7 @@ def drop_unfinished(held: Lease, keep: str = "") -> list[str]:
 
 def retire_loaded(settings: Settings, held: Lease) -> list[str]:
     """Remove from Redis, in the background, all but the live build and those that were live before it (M05)."""
-    before = [text(v) for v in held.client.lrange(held.keys.history, 0, -1)]
+    before = [decoded(v) for v in held.client.lrange(held.keys.history, 0, -1)]
     old = before[settings.keep_releases - 1 :]
     for name in old:
         retire(held, name)
@@ -143,7 +143,7 @@ def retire(held: Lease, release: str) -> None:
 def keep_loaded(settings: Settings, held: Lease) -> int:
     """The time after which the loaded releases expire begins again; returns how many there are."""
     before = held.client.lrange(held.keys.history, 0, -1)
-    names = [name for name in map(text, (held.client.get(held.keys.current), *before)) if name]
+    names = [name for name in map(decoded, (held.client.get(held.keys.current), *before)) if name]
     for key in (key for name in names for key in held.keys.of_release(name)):
         held.write("EXPIRE", [key], int(settings.release_ttl_hours * 3600))
     return len(names)

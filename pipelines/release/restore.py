@@ -12,7 +12,7 @@ from models.nouns.release.files import last_published
 from models.schema import Entity, Surface
 from models.settings import Settings
 from pipelines.artifacts import Artifacts
-from pipelines.release.cache import live_release, text
+from pipelines.release.cache import decoded, live_release
 from pipelines.release.lease import lease
 from pipelines.release.load import Loadable
 from pipelines.release.publish import keep_loaded, make_live
@@ -46,7 +46,7 @@ def _lost(settings: Settings, client: redis.Redis, keys: Keys) -> str:
     That is the last one of the log of publishes. The pointer may name another: one that is newer was published by
     somebody who died before writing it down, or from another store; an older one comes with old data of Redis.
     """
-    last, live = last_published(settings.artifacts) or "", text(client.get(keys.current))
+    last, live = last_published(settings.artifacts) or "", decoded(client.get(keys.current))
     if not live:
         return last
     if not _is_whole(client, keys, live):
@@ -84,7 +84,7 @@ def _is_whole(client: redis.Redis, keys: Keys, release: str) -> bool:
 
 def _prolong(settings: Settings, client: redis.Redis, keys: Keys) -> None:
     """Lists that are live do not expire as long as somebody looks after them."""
-    left = int(client.ttl(keys.manifest(text(client.get(keys.current)))))
+    left = int(client.ttl(keys.manifest(decoded(client.get(keys.current)))))
     if 0 <= left < settings.release_ttl_hours * 1800:
         with lease(client, keys) as held:
             keep_loaded(settings, held)

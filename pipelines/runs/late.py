@@ -6,10 +6,11 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
+from models.nouns.release.files import last_published
 from models.settings import Settings
 from pipelines.artifacts import Artifacts
 from pipelines.postgres import newest_event
-from pipelines.release.history import current_release, last_published
+from pipelines.release.cache import current_release
 from pipelines.runs.run import parse_instant
 
 _HOUR_S = 3600.0
@@ -39,7 +40,7 @@ def age_of_lists(settings: Settings, at: datetime) -> Age:
     newest = newest_event(settings)
     told = newest.isoformat() if newest else None
     if live is None:
-        before = last_published(settings) if settings.late_hours else None
+        before = last_published(settings.artifacts) if settings.late_hours else None
         return Age(
             None,
             None,

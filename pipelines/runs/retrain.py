@@ -7,6 +7,7 @@ of the last week sets the rhythm, and a leap since the last build breaks it.
 
 from __future__ import annotations
 
+import logging
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -21,11 +22,13 @@ from models.schema import Entity, Method, Surface
 from models.settings import Settings
 from pipelines.artifacts import Artifacts
 from pipelines.data.snapshot import Snapshot
-from pipelines.postgres import engine, rows
-from pipelines.release.history import current_release
+from pipelines.postgres import engine, newest_event, rows
+from pipelines.release.cache import current_release
+from pipelines.runs.cutoff import nothing_new
 from pipelines.runs.decisions import decided
-from pipelines.runs.run import parse_instant
+from pipelines.runs.run import Run, parse_instant
 
+_LOG = logging.getLogger(__name__)
 WEEK = timedelta(days=7)
 WEEKLY, TWO_WEEKLY, MONTHLY = 7, 14, 30
 #: A build that was triggered by hand in the middle of a day does not shift the rhythm by one.
@@ -102,6 +105,23 @@ def retrain(settings: Settings, as_of: datetime) -> tuple[Decision, dict[str, An
         facts=told,
     )
     return found, told
+
+
+def look_for_new_data(run: Run, interval: tuple[datetime, datetime] | None) -> dict[str, Any]:
+    """The step of a scheduled run, which covers `interval`; of any other there is none, and nothing speaks against it.
+
+    Returns {newest, due, facts}, or "reason" where the run ends here: nothing came in for a whole interval, or no build
+    is due by the activity and the age of the live one (K01-K09)."""
+    newest = newest_event(run.settings)
+    found: dict[str, Any] = {"newest": newest.isoformat() if newest else None}
+    if interval is None:
+        return found
+    since, until = interval
+    if reason := nothing_new(until, newest, until - since):
+        return {**found, "reason": reason}
+    decision, facts = retrain(run.settings, until)
+    _LOG.info("%s", decision.reason)
+    return {**found, "facts": facts, "due" if decision.due else "reason": decision.reason}
 
 
 def facts_of(settings: Settings, as_of: datetime) -> Facts:

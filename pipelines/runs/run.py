@@ -9,12 +9,14 @@ import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 from models.errors import DataError
 from models.recipe.experiments import read_experiments
 from models.settings import Settings
 from models.settings.retired import check_record
 from pipelines.artifacts import Artifacts
+from pipelines.refs import BuildRef
 
 _LOG = logging.getLogger(__name__)
 #: The DAG whose runs are builds.
@@ -117,6 +119,10 @@ class Run:
         self.artifacts.write_json(self.directory / "run.json", about)
         return self
 
+    def reference(self, **known: Any) -> BuildRef:
+        """The reference of this build, with what is known of it."""
+        return BuildRef(self.id, self.as_of.isoformat(), **known)
+
     @property
     def artifacts(self) -> Artifacts:
         return Artifacts(self.settings)
@@ -139,3 +145,9 @@ class Run:
         """The newest stored snapshot of this very cutoff."""
         mine = [p for p in self.artifacts.stored("snapshots") if p.name.rsplit("-", 1)[0] == self.slug]
         return max(mine, key=lambda p: (p / "manifest.json").stat().st_mtime) if mine else None
+
+
+def begin(settings: Settings, run_id: str, as_of: datetime, because: str = "", fresh: bool = False) -> BuildRef:
+    """Begin a build and record it; see `Run.start`."""
+    run = Run.start(settings, run_id, as_of, fresh)
+    return run.reference(because=because, fresh=fresh)

@@ -23,7 +23,7 @@ from typing import Any
 
 from pipelines.artifacts import append_private
 
-STEPS = "steps.jsonl"
+STEPS, RECORD = "steps.jsonl", "run.json"
 _STATUS, _CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 _FORGET_PEAK = "5"
 _UNIT = 1 if sys.platform == "darwin" else 1024  # of what getrusage says
@@ -62,12 +62,14 @@ class Beginning:
 
 @contextmanager
 def step(directory: Path, name: str, index: int | None = None) -> Iterator[None]:
-    """Measure what is done inside and note it below the run's `directory`, also where it fails."""
+    """Measure what is done inside and note it below the run's `directory`, also where it fails; a directory without
+    the record of a run gets no note."""
     began = Beginning.now()
     try:
         yield
     finally:
-        note(directory, began.measured(name, index))
+        if (directory / RECORD).is_file():
+            note(directory, began.measured(name, index))
 
 
 def note(directory: Path, line: dict[str, Any]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from models.nouns.entities import Entities
 from models.nouns.ranked_lists import RankedLists
 from models.recommend.exposure import above, capped, moved, part_of, places_of_an_item, reach
 from models.schema import Entity, Surface
+from pipelines.refs import ScoredShard
 from pipelines.runs.run import Run
 from pipelines.scoring.arms import arms_of, places_of
 from pipelines.scoring.shards import open_shard, shard_path
@@ -21,8 +23,8 @@ log = logging.getLogger(__name__)
 
 
 def cap_shards(
-    run: Run, shards: Sequence[Mapping[str, Any]], entities: Mapping[Entity, Entities]
-) -> tuple[list[dict[str, Any]], dict[str, dict[str, Any]]]:
+    run: Run, shards: Sequence[ScoredShard], entities: Mapping[Entity, Entities]
+) -> tuple[list[ScoredShard], dict[str, dict[str, Any]]]:
     """The shards with MATCHBOOK_EXPOSURE_CAP applied, jointly over all shards of a surface, staged beside the scored
     ones; and by surface {"cap": places of an item, "above": places above it that the lists left no room for, "moved":
     share of the top tens' places, "uncapped": see `reach`}.
@@ -32,10 +34,10 @@ def cap_shards(
     as they are. Raises ReleaseIncomplete where one is missing or was changed.
     """
     if not any(cap for s in Surface for cap in _caps(run, s)):
-        return [dict(s) for s in shards], {}
-    done, told = [], {}
-    for surface in dict.fromkeys(s["surface"] for s in shards):
-        mine = [s for s in shards if s["surface"] == surface]
+        return list(shards), {}
+    done, told = list[ScoredShard](), {}
+    for surface in dict.fromkeys(s.surface for s in shards):
+        mine = [s for s in shards if s.surface == surface]
         parts = [open_shard(run, s) for s in mine]
         lists = RankedLists.concat(parts)
         items = entities[Surface(surface).item].items_of(Surface(surface))
@@ -70,8 +72,8 @@ def _capped(
     return RankedLists.concat(parts).take(np.argsort(np.concatenate(order), kind="stable")), told
 
 
-def _staged(run: Run, shard: Mapping[str, Any], lists: RankedLists) -> dict[str, Any]:
-    path = shard_path(run, {**shard, "capped": True})
+def _staged(run: Run, shard: ScoredShard, lists: RankedLists) -> ScoredShard:
+    path = shard_path(run, replace(shard, capped=True))
     path.parent.mkdir(parents=True, exist_ok=True)
     lists.save(path)
-    return {**shard, "capped": True, "sha256": sha256_of(path)}
+    return replace(shard, capped=True, sha256=sha256_of(path))

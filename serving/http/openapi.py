@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from models import registry
@@ -13,13 +14,14 @@ from serving.http.caps import BODY_MOST, URL_MOST
 from serving.http.events import EVENTS_MOST
 from serving.http.query import EXCLUDE_MOST, LIMIT_DEFAULT, LIMIT_MOST, OFFSET_MOST, OWNERS_MOST
 from serving.http.routes import PREFIX
-from serving.page.described import paths as page_paths
 
 UUID_PATTERN = "^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$"
 Schema = dict[str, Any]
+#: The paths of the page, of the parameter of an owner by surface and of two ways to describe an operation.
+PagePaths = Callable[[Mapping[Surface, Schema], Callable[..., Schema], Callable[..., Schema]], Schema]
 
 
-def document(asks_for_keys: bool = True) -> Schema:
+def document(page_paths: PagePaths, asks_for_keys: bool = True) -> Schema:
     """The OpenAPI 3.1 document of a reader that does, or does not, ask for API keys."""
     paths: Schema = {}
     for surface in Surface:

@@ -30,7 +30,7 @@ def paths(owner: Mapping[Surface, Schema], plain: Operation, asked: Operation) -
     for s in Surface:
         for side in ("owners", "items"):
             found[f"/api/find/{s}/{side}"] = asked(
-                "find", f"{s}: {side} by a word of their name", _found(), [_query("q", _word())]
+                "find", f"{s}: {side} by a word of their name", _found(), [_query("q", _word_schema())]
             )
         item = _query("item", owner[s]["schema"], "why this item is or is not in the list", required=False)
         found[f"/api/explain/{s}/{{owner}}"] = asked(
@@ -49,7 +49,7 @@ def _query(name: str, schema: Schema, about: str = "", required: bool = True) ->
     return {"name": name, "in": "query", "required": required, "schema": schema, "description": about or name}
 
 
-def _word() -> Schema:
+def _word_schema() -> Schema:
     return _TEXT | {"minLength": WORD_LEAST, "maxLength": WORD_MOST}
 
 

@@ -17,7 +17,8 @@ from pipelines.local import marketplace
 from pipelines.local.airflow_api import AirflowApi
 from pipelines.local.airflow_process import address, admin_password
 from pipelines.local.builds import DAG
-from pipelines.release.history import current_release, list_releases
+from pipelines.release.cache import current_release
+from pipelines.release.history import list_releases
 from tests.browser.chromium import Chromium
 from tests.browser.test_pages import log_in
 

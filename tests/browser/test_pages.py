@@ -10,7 +10,6 @@ from models.settings import Settings
 from pipelines.local import marketplace
 from pipelines.local.airflow_process import address, admin_password
 from pipelines.local.builds import DAG
-from pipelines.local.reader_process import reader_address
 from tests.browser.chromium import Chromium
 
 pytestmark = pytest.mark.browser
@@ -42,6 +41,6 @@ def test_the_page_of_the_build_shows_its_groups(browser: Chromium, up: Settings)
 
 def test_a_list_opens_in_the_browser(browser: Chromium, up: Settings) -> None:
     surface, owner = marketplace.examples(up)[0]
-    browser.open(f"{reader_address(up)}/api/recommendations/{surface}/{owner}?limit=5")
+    browser.open(f"{up.reader_address}/api/recommendations/{surface}/{owner}?limit=5")
     body = json.loads(browser.wait_for(lambda text: "method_used" in text))
     assert body["startups" if surface.startswith("startups") else "users"]

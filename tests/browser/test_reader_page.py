@@ -12,14 +12,13 @@ import pytest
 
 from models.settings import Settings
 from pipelines.local import marketplace
-from pipelines.local.reader_process import reader_address
 from tests.browser.chromium import Chromium
 
 pytestmark = pytest.mark.browser
 
 
 def asked(up: Settings, path: str) -> Any:
-    with urllib.request.urlopen(f"{reader_address(up)}{path}", timeout=30) as answer:
+    with urllib.request.urlopen(f"{up.reader_address}{path}", timeout=30) as answer:
         return json.load(answer)
 
 
@@ -42,7 +41,7 @@ def test_a_list_and_a_missing_startup_are_explained(browser: Chromium, up: Setti
     surface, owner = next((s, o) for s, o in marketplace.examples(up) if s.startswith("startups/"))
     stored = [p["id"] for p in asked(up, f"/api/recommendations/{surface}/{owner}?limit=100")["startups"]]
     expected = stored[:10]
-    browser.open(f"{reader_address(up)}/#{surface}/{owner}")
+    browser.open(f"{up.reader_address}/#{surface}/{owner}")
     browser.wait_for(lambda text: "Live:" in text and "ALS" in text)
     assert shown(browser) == expected
     assert browser.ask("document.querySelectorAll('#list meter').length") > len(expected)
@@ -60,7 +59,7 @@ def test_a_list_and_a_missing_startup_are_explained(browser: Chromium, up: Setti
 
 
 def test_somebody_is_found_and_chosen_by_keyboard(browser: Chromium, up: Settings) -> None:
-    browser.open(f"{reader_address(up)}/")
+    browser.open(f"{up.reader_address}/")
     browser.wait_for(lambda text: "Live:" in text)
     surface = browser.ask("document.getElementById('surface').value")
     found = asked(up, f"/api/find/{surface}/owners?q=an")["found"]
@@ -76,7 +75,7 @@ def test_somebody_is_found_and_chosen_by_keyboard(browser: Chromium, up: Setting
 
 
 def test_everything_that_is_asked_for_has_a_label(browser: Chromium, up: Settings) -> None:
-    browser.open(f"{reader_address(up)}/")
+    browser.open(f"{up.reader_address}/")
     browser.wait_for(lambda text: "Live:" in text)
     bare = browser.ask("[...document.querySelectorAll('input, select')].filter(e => !e.labels.length).map(e => e.id)")
     assert bare == []

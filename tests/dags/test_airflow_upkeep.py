@@ -13,7 +13,7 @@ from sqlalchemy import MetaData, insert, select
 
 from models.errors import ServiceError
 from models.settings import Secret, Settings
-from pipelines.local.airflow_upkeep import clean_airflow, cut_logs
+from pipelines.airflow_upkeep import clean_airflow, cut_logs
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 from models import registry
 from models.schema import Surface
 from models.spec import Stage
+from pipelines.build import BUILD, STEPS, place_of
 from tests.newest_first import newest_first
 
 GROUPS = ["prepare", "train", "judge", "score", "release"]
@@ -21,6 +23,37 @@ MODELS = [spec.name for spec in registry.staged(Stage.BASE)]
 @pytest.fixture
 def build(dags: dict[str, Any]) -> Any:
     return dags["build_recommendations"]
+
+
+def test_the_graph_has_the_steps_of_the_build_in_their_order(build: Any) -> None:
+    """The DAG file is written by hand: each task is a step of `pipelines.build.STEPS`, with its group, and every step
+    comes after those whose results it takes, and has a task."""
+    steps = [step.id for step in STEPS]
+    places = {f"train.{model}": steps.index("train") for model in MODELS} | {s: i for i, s in enumerate(steps)}
+    names = {t.task_id for t in build.tasks}
+    assert names - set(places) == set(), "a task of the DAG is no step of pipelines/build.py"
+    assert set(steps) - {"train"} <= names, "a step of pipelines/build.py has no task in the DAG"
+    for task in build.tasks:
+        late = [t for t in task.downstream_task_ids if places[t] <= places[task.task_id]]
+        assert not late, f"{task.task_id} stands after {late} in pipelines/build.py"
+    for step in (s for s in STEPS if s.id in names):
+        needed = {*step.takes, step.each} - {BUILD, "", "models", "train"}
+        before = {t.task_id for t in build.get_task(step.id).get_flat_relatives(upstream=True)}
+        assert needed <= before, f"{step.id} takes {needed - before}, which the DAG does not give it"
+
+
+def test_every_step_names_a_function_that_takes_what_is_declared() -> None:
+    for step in STEPS[1:]:
+        given = list(inspect.signature(step.function()).parameters)
+        wanted = 1 + len(step.takes) + bool(step.each)
+        assert set(step.options) <= set(given[wanted:]), f"{step.id}: {step.does} has no option of {step.options}"
+        assert len(given) - len(step.options) >= wanted, f"{step.id}: {step.does} takes {given}"
+
+
+def test_reports_list_tasks_in_the_order_of_the_build(build: Any) -> None:
+    ended = ["release.weigh", "train.als", "score.score_shard", "prepare.choose_cutoff", "measure"]
+    assert sorted(ended, key=place_of) == [ended[3], ended[1], ended[2], ended[0], ended[4]]
+    assert all(place_of(t.task_id) < len(STEPS) for t in build.tasks)
 
 
 def test_the_groups_stand_in_the_order_of_the_pipeline(build: Any) -> None:

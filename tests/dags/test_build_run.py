@@ -24,7 +24,8 @@ from pipelines.artifacts import Artifacts
 from pipelines.data.load import import_folder
 from pipelines.judging.report.shelf import page_of
 from pipelines.postgres import engine, transaction
-from pipelines.release.history import current_release, list_releases
+from pipelines.release.cache import current_release
+from pipelines.release.history import list_releases
 from pipelines.runs.run import EPOCH
 from tests.tiny_marketplace import AFTER_ALL, NEWEST, identity, write_tiny_marketplace
 

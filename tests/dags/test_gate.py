@@ -13,7 +13,7 @@ from models.schema import Surface
 from models.settings import Settings
 from pipelines.judging.gate.ruling import GATE, held, read_gate
 from pipelines.runs.decisions import decisions
-from pipelines.runs.run import Run
+from pipelines.runs.run import Run, directory_of
 from tests.tiny_marketplace import AFTER_ALL
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
@@ -40,7 +40,7 @@ def run(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Run:
     }
     for name, value in where.items():
         monkeypatch.setenv(name, value)
-    return Run.start(settings, "weighed", AFTER_ALL)
+    return Run.start(settings, directory_of("a/b+c"), AFTER_ALL)
 
 
 def weighed(run: Run, verdict: str) -> dict[str, Any]:
@@ -73,6 +73,7 @@ def context(kind: str = "manual", by: str | None = None, **params: object) -> di
         "dag_run": dag_run,
         "params": given,
         "task_instance": SimpleNamespace(id="1"),
+        "ti": SimpleNamespace(task_id="release.gate", map_index=-1),
         "run_id": "a/b+c",
         "dag": SimpleNamespace(dag_id="build_recommendations"),
     }

@@ -13,10 +13,11 @@ from sqlalchemy import text
 from models.settings import Settings
 from pipelines.data.export import export_snapshot
 from pipelines.postgres import engine, transaction
-from pipelines.release.history import current_release, promote
+from pipelines.release.cache import current_release
+from pipelines.release.history import promote
 from pipelines.runs.decisions import decisions
 from pipelines.runs.run import TUNING, Run
-from tests.dags.test_build_run import DAY, marketplace, returned, run_dag, states  # noqa: F401 fixtures of the runs
+from tests.dags.test_build_run import DAY, marketplace, returned, run_dag, states
 from tests.pipelines.scoring.refresh.conftest import built
 from tests.tiny_marketplace import AFTER_ALL, NEWEST, identity
 
@@ -26,6 +27,8 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),
     pytest.mark.filterwarnings("ignore:Using `httpx`"),
 ]
+
+FIXTURES = (marketplace, run_dag)  # pytest finds them in this module
 
 
 @pytest.fixture

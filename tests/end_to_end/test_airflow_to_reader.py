@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from pipelines.local.builds import DAG, begin, follow
-from pipelines.release.history import current_release, list_releases, promote
+from pipelines.release.cache import current_release
+from pipelines.release.history import list_releases, promote
 from tests.end_to_end.conftest import House, Patiently
 from tests.tiny_marketplace import AFTER_ALL, NEWEST, identity
 

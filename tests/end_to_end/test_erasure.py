@@ -16,10 +16,11 @@ import redis
 
 from models.nouns.release import Keys, since_value
 from models.schema import Entity, EventKind, Surface
-from pipelines.commands.build import run_build
 from pipelines.local.airflow_process import airflow_environment
-from pipelines.release.history import current_release, retire
+from pipelines.release.cache import current_release
 from pipelines.release.since.drain import drain_events
+from pipelines.retire import retire
+from pipelines.run_build import run_build
 from tests.end_to_end.conftest import House, Patiently
 from tests.end_to_end.everywhere import Wanted, everywhere
 from tests.stored import append, entries

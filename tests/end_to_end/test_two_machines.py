@@ -15,7 +15,7 @@ from pipelines.artifacts import Artifacts
 from pipelines.local.airflow_process import CHECKOUT, shared_environment
 from pipelines.local.builds import begin, follow
 from pipelines.local.processes import start, stop_together
-from pipelines.release.history import current_release
+from pipelines.release.cache import current_release
 from tests.end_to_end.conftest import House, furnished_house
 from tests.tiny_marketplace import AFTER_ALL
 

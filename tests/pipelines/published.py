@@ -8,7 +8,7 @@ import redis
 
 from models.nouns.release import Keys
 from models.settings import Settings
-from pipelines.release.history import current_release
+from pipelines.release.cache import current_release
 
 
 @dataclass(frozen=True, eq=False)

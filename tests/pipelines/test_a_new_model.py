@@ -16,6 +16,7 @@ from models.schema import Entity, Surface
 from pipelines.artifacts import Artifacts
 from pipelines.data.snapshot import Snapshot
 from pipelines.judging.contenders import contenders
+from pipelines.judging.evaluate import choose_bundles
 from pipelines.learning.holdout import open_holdout
 from pipelines.learning.train import train
 from pipelines.release import assemble
@@ -37,11 +38,11 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SimpleNamespace]
         patch.setattr(assemble, "check_erased", lambda run, entities: None)
         settings = small(home=tmp_path_factory.mktemp("home"), ranker="rules", enable_two_tower=False, shards=3)
         run = Run.start(settings, "toy", parse_instant(AS_OF), fresh=True)
-        refs = [train(run, name, AS_OF) for name in registry.bundles()]
-        versions = {r["name"]: r["version"] for r in refs if r["version"]}
-        done = [score_shard(run, shard) for shard in plan_shards(run, AS_OF, versions)]
-        release = str(assemble_release(run, AS_OF, versions, done)["release"])
-        yield SimpleNamespace(run=run, spec=spec, snapshot=snapshot, versions=versions, release=release)
+        build = run.reference(snapshot=AS_OF)
+        build = choose_bundles(run, build, [train(run, build, name) for name in registry.bundles()], [])
+        done = [score_shard(run, shard) for shard in plan_shards(run, build)]
+        release = assemble_release(run, build, done).release
+        yield SimpleNamespace(run=run, spec=spec, snapshot=snapshot, versions=build.bundles, release=release)
 
 
 def test_it_is_trained_and_stands_in_the_release(built: SimpleNamespace) -> None:

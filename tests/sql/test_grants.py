@@ -19,7 +19,8 @@ from models.errors import ServiceError
 from models.nouns.release import Keys
 from models.schema import Entity
 from models.settings import Secret, Settings
-from pipelines.data.erasure.rows import erase_rows, erased_of, person_of
+from pipelines.data.erasure.rows import erase_rows, person_of
+from pipelines.erased import erased_of
 from pipelines.postgres import engine, migrate, run_script, transaction
 from pipelines.release.since.drain import drain_events
 from serving.doors.postgres import PAGE, Database

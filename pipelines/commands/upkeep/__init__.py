@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import argparse
 
-from pipelines.commands.upkeep import airflow, begin, doctor, drain, erase, grants, keys
+from pipelines.commands.upkeep import airflow, begin, keys
 
 
 def register(steps: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Each module's steps."""
-    for module in (airflow, begin, doctor, drain, erase, grants, keys):
+    for module in (airflow, begin, keys):
         module.register(steps)

@@ -11,7 +11,7 @@ from pipelines.release.since.drain import drain_events
 from pipelines.release.since.retention import prune_posted
 
 
-def register(steps: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def register_drain(steps: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the steps of this module to the command line."""
     drain = steps.add_parser("drain-events", help="keep posted events, bring the filters of answers up to date")
     drain.add_argument(

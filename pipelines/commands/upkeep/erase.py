@@ -12,7 +12,7 @@ from pipelines.local.airflow_process import with_metadata
 from pipelines.postgres import engine, migrate
 
 
-def register(steps: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def register_erase(steps: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the step of this module to the command line."""
     step = steps.add_parser("erase", help="take a person (or a startup) out of everything; leaves a receipt")
     step.add_argument("id", help="the id of the user or startup")

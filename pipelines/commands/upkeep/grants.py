@@ -14,7 +14,7 @@ from pipelines.postgres import engine, run_script, transaction
 _REDIS = {"redis-reader": reader_rights, "redis-pipeline": pipeline_rights}
 
 
-def register(steps: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def register_grants(steps: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the step of this module to the command line."""
     step = steps.add_parser("grants", help="the rights that are needed, as SQL or ACL rules")
     step.add_argument("of", choices=[*_scripts(), *_REDIS])

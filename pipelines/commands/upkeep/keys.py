@@ -17,10 +17,12 @@ from models.files import regular
 from models.nouns.api_keys import BOUNDS, ApiKey, Scope, decode_keys, encode_keys, new_key
 from models.schema import EventKind
 from models.settings import Settings
+from pipelines.commands.upkeep.grants import register_grants
 
 
 def register(steps: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the steps of this module to the command line; they need no server."""
+    register_grants(steps)
     keys = steps.add_parser("keys", help="the API keys of the reader: add, list, revoke")
     verbs = keys.add_subparsers(dest="verb", metavar="VERB", required=True)
     add = verbs.add_parser("add", help="make a key; it is shown once and kept as a hash")

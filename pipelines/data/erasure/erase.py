@@ -28,13 +28,14 @@ from pipelines.artifacts import Artifacts
 from pipelines.data.erasure.bundles import rewrite_bundles
 from pipelines.data.erasure.loaded import all_releases, forget_fields, forget_keys, replace_loaded
 from pipelines.data.erasure.metadata import metadata_with, scrub_metadata
-from pipelines.data.erasure.person import Person, returned
+from pipelines.data.erasure.person import Person
 from pipelines.data.erasure.receipt import Receipt
 from pipelines.data.erasure.releases import rewrite_releases
-from pipelines.data.erasure.rows import erase_rows, erased_of, person_of, rows_with, stands_on_platform
+from pipelines.data.erasure.rows import erase_rows, person_of, rows_with, stands_on_platform
 from pipelines.data.erasure.search import files_with, keys_with
 from pipelines.data.erasure.snapshots import rewrite_snapshots
 from pipelines.data.snapshot import Snapshot
+from pipelines.erased import erased_of, returned
 from pipelines.postgres import engine, transaction
 from pipelines.release.cache import connect, wrapped
 from pipelines.release.lease import Lease, lease

@@ -14,7 +14,7 @@ from models.schema import Entity, Surface
 from models.settings import Settings
 from pipelines.artifacts import Artifacts
 from pipelines.data.erasure.person import Person
-from pipelines.release.cache import text
+from pipelines.release.cache import decoded
 from pipelines.release.lease import Lease
 from pipelines.release.load import Loadable, load
 from pipelines.release.publish import note_publish, retire, switch
@@ -28,8 +28,8 @@ def replace_loaded(settings: Settings, held: Lease, successors: Mapping[str, str
 
     Where there is no room for the successor of a release that is not live, it is only taken out: it can be promoted.
     """
-    live = text(held.client.get(held.keys.current))
-    before = [text(v) for v in held.client.lrange(held.keys.history, 0, -1)]
+    live = decoded(held.client.get(held.keys.current))
+    before = [decoded(v) for v in held.client.lrange(held.keys.history, 0, -1)]
     there = [name for name in (live, *before) if name in successors]
     for name in there:
         loadable = Loadable.open(Artifacts(settings), successors[name])
@@ -60,7 +60,7 @@ def forget_keys(held: Lease, person: Person) -> dict[str, int]:
     keys = held.keys
     own = [keys.count(e, person.id) for e in Entity]
     for kind in ("live", "flight"):  # of releases, too, that are gone since
-        own += [text(k) for k in held.client.scan_iter(f"{keys.namespace}:{kind}:*:{person.id}", 1000)]
+        own += [decoded(k) for k in held.client.scan_iter(f"{keys.namespace}:{kind}:*:{person.id}", 1000)]
     return {
         "live lists and counts": int(held.write("UNLINK", own)),
         "since hashes": _forget_since(held, person),
@@ -80,7 +80,7 @@ def _forget_since(held: Lease, person: Person) -> int:
     """The person's own hashes, and their field in everybody else's. All are looked at: the person's own may have
     expired before those of the others, and then nothing names them."""
     removed = int(held.write("UNLINK", [held.keys.since(e, person.id) for e in Entity]))
-    names = (text(key) for key in held.client.scan_iter(f"{held.keys.namespace}:since:*", 1000))
+    names = (decoded(key) for key in held.client.scan_iter(f"{held.keys.namespace}:since:*", 1000))
     while part := list(islice(names, 1000)):
         pipe = held.client.pipeline(transaction=False)
         for name in part:
@@ -118,4 +118,4 @@ def all_releases(settings: Settings, held: Lease) -> set[str]:
     """Every release that is stored, loaded, or was until a moment ago."""
     client, keys = held.client, held.keys
     loaded = [client.get(keys.current), *client.lrange(keys.history, 0, -1), *client.smembers(keys.loading)]
-    return {p.name for p in Artifacts(settings).stored("releases")} | {text(v) for v in loaded if v}
+    return {p.name for p in Artifacts(settings).stored("releases")} | {decoded(v) for v in loaded if v}

@@ -10,8 +10,7 @@ from functools import cached_property
 from uuid import UUID
 
 from models.errors import DataError
-from models.nouns.erased import Erased
-from models.nouns.id_map import NIL, IdMap
+from models.nouns.id_map import NIL
 
 #: Characters of base64 that 16 bytes alone decide; the next ones depend on what follows.
 _BASE64 = 21
@@ -74,8 +73,3 @@ def normal_id(given: str) -> str:
     if found == NIL:
         raise DataError(f"the nil UUID {NIL} names nobody, so there is nobody to erase")
     return found
-
-
-def returned(erased: Erased, *people: IdMap) -> set[str]:
-    """Ids of these tables that belong to somebody who was erased."""
-    return {str(i) for ids in people for i in ids.ids[erased.mask(ids.packed())]}

@@ -26,7 +26,7 @@ def rewrite_releases(artifacts: Artifacts, person: Person, successors: Mapping[s
         snapshot = _newer(successors, "snapshots", release.snapshot)
         draft = replace(release, bundles=bundles, judged=judged, snapshot=snapshot)
         if draft != replace(release, bundles=dict(release.bundles), judged=dict(release.judged)):
-            found[release.id] = _rewrite(artifacts, release, person, draft)
+            found[release.id] = _rewrite_release(artifacts, release, person, draft)
     return found
 
 
@@ -34,7 +34,7 @@ def _newer(successors: Mapping[str, str], kind: str, name: str) -> str:
     return successors.get(f"{kind}/{name}", f"{kind}/{name}").rpartition("/")[2]
 
 
-def _rewrite(artifacts: Artifacts, release: Release, person: Person, draft: Release) -> str:
+def _rewrite_release(artifacts: Artifacts, release: Release, person: Person, draft: Release) -> str:
     maps = artifacts.open_bundle(CATALOGUE, release.bundles[CATALOGUE]).maps
     row = {e: int(maps[e.value].rows_of([person.id])[0]) for e in Entity}
     directory = artifacts.directory(release.id)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Connection, text
+from sqlalchemy import text
 
 import sql
-from models.nouns.erased import Erased
 from models.settings import Settings
 from pipelines.data.erasure.person import Person, normal_id
 from pipelines.postgres import engine, transaction
@@ -48,9 +47,3 @@ def stands_on_platform(settings: Settings, person: Person) -> bool:
     """Whether the platform's own tables still name the person."""
     with transaction(engine(settings)) as connection:
         return bool(connection.scalar(text(sql.load("standing", _FOLDER)), {"id": person.id}))
-
-
-def erased_of(connection: Connection) -> Erased:
-    """Everybody who was erased."""
-    found = connection.execute(text(sql.load("known", _FOLDER))).one()
-    return Erased(bytes(found.key), frozenset(found.marks))

@@ -23,7 +23,7 @@ from models.errors import ReleaseIncomplete
 from models.nouns.release import Keys, TrendingList
 from models.settings import Settings
 from pipelines.data.erasure.person import Person
-from pipelines.release.cache import text
+from pipelines.release.cache import decoded
 
 _STEP, _ID = 1000, 16
 #: Kinds of keys whose fields or members are ids, and whose values are numbers: lists, what an owner met, who is hidden.
@@ -45,7 +45,7 @@ def files_with(folder: Path, person: Person) -> list[Path]:
 def keys_with(settings: Settings, client: redis.Redis, person: Person) -> list[tuple[str, str]]:
     """(key, where in it) of everything in our namespace that holds the id."""
     return [
-        (text(key), where)
+        (decoded(key), where)
         for key in client.scan_iter(f"{Keys(settings.namespace).namespace}:*", _STEP)
         for where in _in_key(settings, client, key, person)
     ]
@@ -119,8 +119,8 @@ def _in_key(settings: Settings, client: redis.Redis, key: bytes, person: Person)
     """Where in one key the id stands: "name", "value", or the kind of member."""
     if person.within(key):
         yield "name"
-    kind = text(client.type(key))
-    first, _, rest = text(key).removeprefix(f"{settings.namespace}:").partition(":")
+    kind = decoded(client.type(key))
+    first, _, rest = decoded(key).removeprefix(f"{settings.namespace}:").partition(":")
     if first in _IDS and kind in ("hash", "set"):
         found: Any = client  # bytes are fine, whatever its types say
         if found.hexists(key, person.packed) if kind == "hash" else found.sismember(key, person.packed):

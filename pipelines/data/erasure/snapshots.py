@@ -35,7 +35,9 @@ def rewrite_snapshots(artifacts: Artifacts, person: Person) -> dict[str, str]:
         snapshot = Snapshot.open(path)
         rejected = pq.read_table(path / "rejected.parquet")
         if _knows(snapshot, rejected, person):
-            successors[f"snapshots/{path.name}"] = f"snapshots/{_rewrite(artifacts, path, snapshot, rejected, person)}"
+            successors[f"snapshots/{path.name}"] = (
+                f"snapshots/{_rewrite_snapshot(artifacts, path, snapshot, rejected, person)}"
+            )
     return successors
 
 
@@ -50,7 +52,7 @@ def _knows(snapshot: Snapshot, rejected: pa.Table, person: Person) -> bool:
     return any(bool(pc.any(pc.equal(c, person.id)).as_py()) for c in columns)
 
 
-def _rewrite(artifacts: Artifacts, path: Path, snapshot: Snapshot, rejected: pa.Table, person: Person) -> str:
+def _rewrite_snapshot(artifacts: Artifacts, path: Path, snapshot: Snapshot, rejected: pa.Table, person: Person) -> str:
     """Place the successor; gives its name. The same snapshot and person give the same bytes."""
     tables = {
         "users.parquet": _without(snapshot.users, "user_id", person),

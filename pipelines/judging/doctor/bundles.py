@@ -14,7 +14,6 @@ from models.routing import models_of
 from models.schema import Method, Surface
 from models.spec import Stage
 from pipelines.judging.doctor.diagnosis import Diagnosis, Patient, answered, unknown
-from pipelines.local.reader_process import reader_address
 
 _REBUILD = (
     "`python -m pipelines check` names every file; build the cutoff again (`python -m pipelines build`), go "
@@ -81,9 +80,9 @@ def reader_opens(patient: Patient) -> Diagnosis:
         "stored lists and the popular list are served meanwhile, nothing stops the reader; mend what P03 names, "
         "and readers open it with the next release"
     )
-    told = _health(reader_address(patient.settings))
+    told = _health(patient.settings.reader_address)
     if told is None:
-        return unknown("P09", title, f"no reader answers at {reader_address(patient.settings)}", cure)
+        return unknown("P09", title, f"no reader answers at {patient.settings.reader_address}", cure)
     troubles = told.get("troubles") or {}
     needed = [n for n in registry.required() if patient.release is not None and patient.opened(n) is None]
     figures = {

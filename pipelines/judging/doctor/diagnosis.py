@@ -18,7 +18,7 @@ from models.settings import Settings
 from pipelines.artifacts import Artifacts
 from pipelines.data.snapshot import read_manifest
 from pipelines.judging.report.kept import reports
-from pipelines.release.history import current_release
+from pipelines.release.cache import current_release
 
 
 class State(StrEnum):

@@ -22,7 +22,6 @@ from pipelines.judging.doctor.house import (
 from pipelines.judging.doctor.quality import ensemble_below, founder_lists, weak_ranker
 from pipelines.judging.doctor.rows import empty_tables, sparse_matrix
 from pipelines.judging.doctor.speed import slow_answers
-from pipelines.local.servers import running_settings
 
 #: By id: the seeds' diagnoses first, then the house.
 QUESTIONS: dict[str, Callable[[Patient], Diagnosis]] = {
@@ -46,10 +45,11 @@ QUESTIONS: dict[str, Callable[[Patient], Diagnosis]] = {
 _MARKS = {State.FOUND: "FOUND", State.WELL: "well", State.UNKNOWN: "unknown"}
 
 
-def diagnose(settings: Settings, at: datetime) -> list[Diagnosis]:
-    """Every diagnosis as it stands at the instant; starts nothing and changes nothing."""
-    ready = running_settings(settings)
-    patient = Patient(ready or settings, ready is not None, at)
+def diagnose(settings: Settings, at: datetime, running: bool = True) -> list[Diagnosis]:
+    """Every diagnosis as it stands at the instant; starts nothing and changes nothing.
+
+    running: whether the servers whose addresses the settings hold do run."""
+    patient = Patient(settings, running, at)
     return [_asked(patient, name, question) for name, question in QUESTIONS.items()]
 
 

@@ -14,7 +14,7 @@ from models.nouns.release.refusals import evicting, unfit
 from pipelines.judging.doctor.diagnosis import Diagnosis, Patient, answered, unknown
 from pipelines.postgres import engine, transaction
 from pipelines.release.budget import MB, budget_of
-from pipelines.release.cache import about, connect, live_release, text, wrapped
+from pipelines.release.cache import about, connect, decoded, live_release, wrapped
 from pipelines.runs.late import age_of_lists
 
 #: Below the artefact root: a line for every automatic decision, and for every release that became live.
@@ -136,7 +136,7 @@ def half_loaded(patient: Patient) -> Diagnosis:
         client, keys = connect(patient.settings), Keys(patient.settings.namespace)
         live = live_release(client, keys)
         refreshed = {live.replaces} if live else set()  # goes with the next publish
-        left = sorted({text(v) for v in client.smembers(keys.loading)} - refreshed)
+        left = sorted({decoded(v) for v in client.smembers(keys.loading)} - refreshed)
         busy = bool(client.exists(keys.publisher))
     figures = {"releases": left, "publisher_at_work": busy}
     whose = "a publisher is at work" if busy else "left by a publisher that was killed"

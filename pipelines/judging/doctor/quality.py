@@ -15,9 +15,8 @@ from models.nouns.release import Release
 from models.nouns.release.files import release_lists
 from models.schema import Entity, Surface
 from models.two_tower import TWO_TOWER
-from pipelines.judging.contenders import POPULAR
 from pipelines.judging.doctor.diagnosis import Diagnosis, Patient, answered, unknown
-from pipelines.judging.figures import SERVED
+from pipelines.judging.report.figure_names import POPULAR, SERVED
 from pipelines.postgres import newest_event
 from pipelines.runs.run import parse_instant
 

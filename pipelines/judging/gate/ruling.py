@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 from models.errors import DataError, GateClosed
+from models.schema import Surface
 from models.settings import Settings
 from pipelines.judging.gate.checks import GO, STOP
+from pipelines.refs import GateRef
+from pipelines.release.publish import publish_release
 from pipelines.runs.decisions import decided
 from pipelines.runs.run import Run
 
@@ -60,6 +64,25 @@ def rule(run: Run, case: Case) -> bool:
     else:
         settle(run, run.settings.gate_default, "MATCHBOOK_GATE_DEFAULT")
     return False
+
+
+def pass_unattended(run: Run, publish: bool, force: bool) -> None:
+    """The step where nobody can be asked. Raises GateClosed where the release is stopped."""
+    rule(run, Case(publish, force, attended=False))
+
+
+def publish_weighed(
+    run: Run, weighed: GateRef, publish: bool, force: bool, surfaces: Sequence[str] | None
+) -> dict[str, Any]:
+    """The step: make the release live where it may; see `publish_release`, or {published, release, reason}."""
+    name, reason = weighed.release, held(run, weighed.release) if publish else None
+    if surfaces is not None and set(surfaces) != {s.value for s in Surface}:
+        reason = f"only some surfaces were built: {name} is stored for inspection and cannot go live"
+    elif not publish:
+        reason = f"this was a dry run: {name} is stored, `python -m pipelines promote {name}` makes it live"
+    if reason:
+        return {"published": False, "release": name, "reason": reason}
+    return publish_release(run.settings, name, force)
 
 
 def settle(run: Run, chosen: str, by: str) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import numpy as np
 
 from models.errors import BundleError, MatchbookError, ReleaseError, ServiceError, TooSparse
 from models.nouns.release import Release
+from models.nouns.release.files import last_published
 from models.schema import Surface
 from models.settings import Settings
 from pipelines.artifacts import Artifacts
@@ -21,7 +22,8 @@ from pipelines.judging.gate.judged import Judged, open_judged
 from pipelines.judging.gate.lists import differences
 from pipelines.judging.gate.ruling import GATE
 from pipelines.learning.holdout import Holdout, open_holdout
-from pipelines.release.history import current_release, last_published
+from pipelines.refs import BuildRef, GateRef, ReleaseRef
+from pipelines.release.cache import current_release
 from pipelines.runs.decisions import decided
 from pipelines.runs.mirror import pull
 from pipelines.runs.run import Run, parse_instant
@@ -34,16 +36,16 @@ _TOLD = 12
 _UNFIT = (MatchbookError, KeyError, ValueError, IndexError, TypeError, AttributeError)
 
 
-def weigh(run: Run, snapshot: str, release: str, kind: str = "manual") -> dict[str, Any]:
-    """Write gate.json (docs/airflow/gate.md says what stands in it) and a line among the decisions.
+def weigh(run: Run, build: BuildRef, release: ReleaseRef, kind: str = "manual") -> GateRef:
+    """The step: write gate.json (docs/airflow/gate.md says what stands in it) and a line among the decisions.
 
-    kind: what started the run. Returns {run, release, champion, verdict, reasons (the first)}. Raises ReleaseNotFound.
+    kind: what started the run. Raises ReleaseNotFound.
     """
-    new = run.artifacts.release(release)
+    new = run.artifacts.release(release.release)
     live, notes = _champion(run.settings)
     older = live is not None and parse_instant(live.built) > parse_instant(new.built)
     again = live is not None and live.id == new.id
-    found, cuts = _judged(run, snapshot, new, None if older or again else live, notes)
+    found, cuts = _judged(run, build.snapshot, new, None if older or again else live, notes)
     checks = [*above_floor(found, run.settings), *against_live(found, run.settings)]
     lists = {} if live is None or again else differences(run.artifacts, live, new)
     if live is None:
@@ -57,14 +59,15 @@ def weigh(run: Run, snapshot: str, release: str, kind: str = "manual") -> dict[s
         )
     else:
         checks += like_live(lists, run.settings, _days(live, new))
-    verdict = worst(checks)
+    verdict, champion = worst(checks), None if live is None else live.id
+    reasons = _reasons(verdict, checks, live)
     gate = {
         "verdict": verdict,
         "release": new.id,
-        "champion": None if live is None else live.id,
+        "champion": champion,
         "as_of": new.as_of,
         "kind": kind,
-        "reasons": _reasons(verdict, checks, live),
+        "reasons": reasons,
         "notes": notes,
         "older": older,
         **cuts,
@@ -74,26 +77,25 @@ def weigh(run: Run, snapshot: str, release: str, kind: str = "manual") -> dict[s
         "answer": None,
     }
     run.artifacts.write_json(run.directory / GATE, gate)
-    told = {k: gate[k] for k in ("release", "champion", "verdict")}
     decided(
         run.settings,
         "gate",
         verdict,
-        [*gate["reasons"], *notes],
+        [*reasons, *notes],
         run=run.id,
         kind=kind,
         release=new.id,
-        champion=told["champion"],
+        champion=champion,
     )
-    _LOG.info("gate: %s; %s", verdict, "; ".join([*gate["reasons"], *notes]))
-    return {"run": run.id, **told, "reasons": gate["reasons"][:_TOLD]}
+    _LOG.info("gate: %s; %s", verdict, "; ".join([*reasons, *notes]))
+    return GateRef(run.id, new.id, champion, verdict, reasons[:_TOLD])
 
 
 def _champion(settings: Settings) -> tuple[Release | None, list[str]]:
     """The live release, and what is to be said where there is none that can be read."""
     name, notes = current_release(settings), list[str]()
     if name is None:
-        name = last_published(settings)
+        name = last_published(settings.artifacts)
         if name is None:
             return None, ["no release is live: only the floor counts"]
         notes = [f"nothing is live in Redis, which has lost its data: held against {name}, the last that was published"]

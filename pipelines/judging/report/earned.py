@@ -13,9 +13,9 @@ from typing import Any
 
 from pipelines.judging.report.tables import cell, grid
 
-_ORDER = ("method", "route", "surface", "release", "arm", "day")
+_GROUPS = ("method", "route", "surface", "release", "arm", "day")
 #: The order of columns: what names a record, then counts, then rates; whatever else there is follows, a sentence last.
-_COLUMNS = (
+_RATES = (
     "name",
     "arm",
     "day",
@@ -36,7 +36,7 @@ _COLUMNS = (
     "age_days",
 )
 _SENTENCE = "says"
-_NOTE = (
+_OF_RATES = (
     "Brackets are 95% intervals, owners as units. A rate is out of impressions; satisfaction is likes out of "
     "likes and dislikes. Conversion counts applications and expressed interest, application the first alone "
     "(R16)."
@@ -48,7 +48,7 @@ def earned_of(earnings: Mapping[str, Any] | None) -> str:
     if not earnings:
         return ""
     by = earnings.get("by") or {}
-    names = [*(n for n in _ORDER if n in by), *(n for n in by if n not in _ORDER)]
+    names = [*(n for n in _GROUPS if n in by), *(n for n in by if n not in _GROUPS)]
     parts = [_records("All answers", [{"name": "all", **(earnings.get("all") or {})}] if earnings.get("all") else ())]
     parts += [_records(f"By {name}", by[name]) for name in names]
     parts += [_experiment(record) for record in earnings.get("experiments") or ()]
@@ -61,7 +61,7 @@ def earned_of(earnings: Mapping[str, Any] | None) -> str:
     tables = "".join(parts) or "<p>No answer was followed up yet.</p>"
     return (
         f'<section><h2 id="earned">What answers earned</h2><p>{escape(told)}</p>{tables}'
-        f"<p class=note>{escape(_NOTE)}</p></section>"
+        f"<p class=note>{escape(_OF_RATES)}</p></section>"
     )
 
 
@@ -84,7 +84,7 @@ def _experiment(record: Mapping[str, Any]) -> str:
 def _records(caption: str, records: Sequence[Mapping[str, Any]]) -> str:
     """A table with a column for whatever figure any record has; what is itself made of records stays in the JSON."""
     keys = list(dict.fromkeys(k for record in records for k, v in record.items() if not _nested(v)))
-    keys.sort(key=lambda k: (k == _SENTENCE, _COLUMNS.index(k) if k in _COLUMNS else len(_COLUMNS)))
+    keys.sort(key=lambda k: (k == _SENTENCE, _RATES.index(k) if k in _RATES else len(_RATES)))
     rows = [[_word(record.get(k)) for k in keys] for record in records]
     if not rows or not keys:
         return ""
@@ -92,10 +92,10 @@ def _records(caption: str, records: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _nested(value: Any) -> bool:
-    return isinstance(value, list | tuple) or (isinstance(value, Mapping) and not _is_figure(value))
+    return isinstance(value, list | tuple) or (isinstance(value, Mapping) and not _has_interval(value))
 
 
-def _is_figure(value: Mapping[str, Any]) -> bool:
+def _has_interval(value: Mapping[str, Any]) -> bool:
     return "mean" in value or "value" in value
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,9 @@ from pipelines.judging.report.page import exchanged, section
 from pipelines.judging.report.report import build_report
 from pipelines.judging.report.spent import spent_of
 from pipelines.judging.report.verdict import verdict_of
+from pipelines.refs import BuildRef, GateRef
 from pipelines.runs.run import Run
-from pipelines.runs.steps import steps_of
+from pipelines.runs.steps import step, steps_of
 
 REPORTS, PAGE, FIGURES = "reports", "report.html", "report.json"
 #: What other steps leave: the gate and the evaluation in the run's staging, the ledger below the artefact root.
@@ -32,19 +34,20 @@ EVALUATION, EVALUATION_PAGE = "evaluation.json", "evaluation.html"
 FORMAT = 1
 
 
-def write_report(run: Run, release: str, snapshot: str) -> dict[str, Any]:
-    """Gather everything that is known of a build, write page and JSON; returns {report, release, verdict, reasons}.
+def write_report(run: Run, build: BuildRef, weighed: GateRef) -> dict[str, Any]:
+    """The step: gather everything that is known of a build, write page and JSON; returns {report, release, verdict,
+    reasons}.
 
-    release, snapshot: names of what the build stored. What another step did not leave is absent from both files.
-    Raises ReleaseNotFound, DataError where what the build is made of is not there.
+    What another step did not leave is absent from both files. Raises ReleaseNotFound, DataError where what the build
+    is made of is not there.
     """
-    told, drawn = gathered(run, release, snapshot), run.directory / EVALUATION_PAGE
+    told, drawn = gathered(run, weighed.release, build.snapshot), run.directory / EVALUATION_PAGE
     models = section(drawn.read_text(), "models") if drawn.is_file() else None
     _place(run.settings.artifacts, run.directory, told, build_report(told, models))
     gate = told["gate"] or {}
     return {
-        "report": str(_folder(run.settings.artifacts, release) / PAGE),
-        "release": release,
+        "report": str(_folder(run.settings.artifacts, weighed.release) / PAGE),
+        "release": weighed.release,
         "verdict": gate.get("verdict"),
         "reasons": list(gate.get("reasons") or ()),
     }
@@ -85,6 +88,16 @@ def bring_up_to_date(artifacts: Path, directory: Path) -> bool:
     text = exchanged(path.read_text(), "verdict", verdict_of(told["gate"]))
     _place(artifacts, directory, told, exchanged(text, "spent", spent_of(told["steps"])))
     return True
+
+
+@contextmanager
+def measured(artifacts: Path, run: str, task: str, index: int | None = None) -> Iterator[None]:
+    """Note time and memory of a task in the staging of its run, also where it fails, and bring the run's report up to
+    date; a run without a record keeps no notes."""
+    directory = artifacts / "runs" / run
+    with step(directory, task, index):
+        yield
+    bring_up_to_date(artifacts, directory)
 
 
 def page_of_run(settings: Settings, run: str) -> str | None:

@@ -12,7 +12,7 @@ from pipelines.judging.report.page import figure
 from pipelines.judging.report.tables import cell, grid
 
 _KINDS = {"route": "Route of lists", "method": "Method of lists", "source": "Sources of places"}
-_NOTE = (
+_OF_LISTS = (
     "The route follows the number of interactions (B01-B05); the method differs from it where that model knew "
     "nothing of an owner. A place may have several sources. In brackets: the live release."
 )
@@ -27,14 +27,14 @@ def lists_of(lists: Mapping[str, int], shares: Mapping[str, Any], before: Mappin
     panels = {s: {m: said.get("method", {}).get(m) for m in methods} for s, said in shares.items()}
     label = "; ".join(f"{s}: " + ", ".join(f"{m} {v:.0%}" for m, v in told.items() if v) for s, told in panels.items())
     drawn = figure(plots.bars(panels, methods), "m", f"Share of lists by method. {label}", "Share of lists by method.")
-    tables = "".join(_table(title, kind, shares, before) for kind, title in _KINDS.items())
+    tables = "".join(_shares_table(title, kind, shares, before) for kind, title in _KINDS.items())
     return (
         f'<section><h2 id="lists">Everybody\'s lists</h2>{drawn}{_reach(lists, shares, before)}{tables}'
-        f"<p class=note>{escape(_NOTE)}</p></section>"
+        f"<p class=note>{escape(_OF_LISTS)}</p></section>"
     )
 
 
-def _table(title: str, kind: str, shares: Mapping[str, Any], before: Mapping[str, Any]) -> str:
+def _shares_table(title: str, kind: str, shares: Mapping[str, Any], before: Mapping[str, Any]) -> str:
     names = _names(kind, shares)
     rows = [
         [

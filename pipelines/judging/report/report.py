@@ -8,12 +8,11 @@ from html import escape
 from typing import Any
 
 from models.schema import Surface
-from pipelines.judging.contenders import POPULAR, RANDOM
-from pipelines.judging.figures import SERVED
 from pipelines.judging.protocol import PROTOCOL
 from pipelines.judging.report import plots
 from pipelines.judging.report.data import data_of
 from pipelines.judging.report.earned import earned_of
+from pipelines.judging.report.figure_names import POPULAR, RANDOM, SERVED
 from pipelines.judging.report.page import figure, movable, page
 from pipelines.judging.report.released import lists_of
 from pipelines.judging.report.spent import spent_of

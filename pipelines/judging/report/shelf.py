@@ -10,14 +10,13 @@ from models.errors import MatchbookError
 from models.schema import Surface
 from models.settings import Settings
 from pipelines.artifacts import Artifacts
-from pipelines.judging.figures import SERVED
+from pipelines.judging.report.figure_names import SERVED
 from pipelines.judging.report.kept import GATE, page_of_run, read_json, reports
 from pipelines.judging.report.page import page
 from pipelines.judging.report.spent import spent_of
 from pipelines.judging.report.tables import cell
 from pipelines.judging.report.verdict import verdict_of
-from pipelines.local.servers import running_settings
-from pipelines.release.history import current_release
+from pipelines.release.cache import current_release
 from pipelines.runs.run import directory_of
 from pipelines.runs.steps import steps_of
 
@@ -75,9 +74,8 @@ def _served(surface: Mapping[str, Any]) -> str:
 
 def _live(settings: Settings) -> str | None:
     """The build that is live, refreshed or not; None where none is, or where Redis does not say."""
-    ready = running_settings(settings)
     try:
-        live = current_release(ready) if ready is not None else None
+        live = current_release(settings)
         return Artifacts(settings).release(live).build if live else None
     except MatchbookError:
         return None

@@ -6,20 +6,22 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
+from pipelines.build import place_of
+
 
 def spent_of(steps: Sequence[Mapping[str, Any]]) -> str:
     """The section; the instances of a mapped step stand together: seconds added, memory the largest."""
     if not steps:
         return ""
     found: dict[str, list[Mapping[str, Any]]] = {}
-    for line in steps:
+    for line in sorted(steps, key=lambda s: place_of(str(s["step"]))):
         found.setdefault(str(line["step"]), []).append(line)
     wall = {name: sum(float(s["wall_s"]) for s in those) for name, those in found.items()}
     longest, most = max(wall.values()) or 1.0, max(float(s["peak_mb"]) for s in steps) or 1.0
     lines = "".join(_line(name, those, wall[name], longest, most) for name, those in found.items())
     head = "".join(f'<th scope="col">{h}</th>' for h in ("step", "seconds", "", "CPU seconds", "peak MB", ""))
     note = (
-        "In the order in which steps ended. Peak: the largest resident memory of the step's process during the "
+        "In the order of the build. Peak: the largest resident memory of the step's process during the "
         "step, and of its largest child."
     )
     return (

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import Any
 
-from pipelines.judging.figures import ACCURACY, SERVED
+from pipelines.judging.report.figure_names import ACCURACY, SERVED
 
 #: How a metric is called in the report, in the order of its tables, and how many decimals tell.
 METRICS = {

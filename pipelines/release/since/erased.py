@@ -13,7 +13,7 @@ from sqlalchemy import Engine
 from models.nouns.erased import KEY_FIELD, Erased
 from models.nouns.release import Keys
 from models.schema import Entity
-from pipelines.data.erasure.rows import erased_of
+from pipelines.erased import erased_of
 from pipelines.postgres import transaction
 
 log = logging.getLogger(__name__)

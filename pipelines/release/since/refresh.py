@@ -29,7 +29,7 @@ from models.nouns.release.refusals import told
 from models.schema import Entity, EventKind
 from models.settings import Settings
 from pipelines.postgres import copy_out, engine, rows
-from pipelines.release.cache import clock, live_release, text
+from pipelines.release.cache import clock, decoded, live_release
 from pipelines.runs.run import EPOCH, microseconds, parse_instant
 
 log = logging.getLogger(__name__)
@@ -136,7 +136,7 @@ def written_anew(
 
 def _needed_from(client: redis.Redis, keys: Keys) -> int:
     """Microseconds: what came before is in no loaded release, each of which knows what was met before its cutoff."""
-    names = [text(v) for v in (client.get(keys.current), *client.lrange(keys.history, 0, -1)) if v]
+    names = [decoded(v) for v in (client.get(keys.current), *client.lrange(keys.history, 0, -1)) if v]
     manifests: Any = client.mget([keys.manifest(name) for name in names]) if names else []
     built = [parse_instant(Release.from_json(m).built) for m in manifests if m]
     return microseconds(min(built) - LATE) if built else 0

@@ -8,7 +8,7 @@ from typing import Any
 from models.nouns.release import Keys
 from models.settings import Settings
 from pipelines.artifacts import Artifacts
-from pipelines.release.cache import connect, text, wrapped
+from pipelines.release.cache import connect, decoded, wrapped
 from pipelines.release.lease import lease
 from pipelines.release.load import Loadable, load
 from pipelines.release.publish import drop_unfinished, keep_loaded, note_publish, switch
@@ -27,7 +27,7 @@ def publish_refresh(settings: Settings, release: str) -> dict[str, Any]:
     with wrapped("publishing a refresh"):
         client, keys = connect(settings), Keys(settings.namespace)
         with lease(client, keys) as held:
-            live, refreshes = text(client.get(keys.current)), loadable.manifest.replaces
+            live, refreshes = decoded(client.get(keys.current)), loadable.manifest.replaces
             if live not in (refreshes, release):
                 reason = f"{live or 'nothing'} is live by now, not {refreshes}, which this refresh was made from"
                 log.info("refresh not published id=%s reason=%s", release, reason)

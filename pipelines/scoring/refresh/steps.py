@@ -20,7 +20,7 @@ from models.nouns.ranked_lists import RankedLists
 from models.recipe import open_bundles, open_recipe
 from models.schema import Entity, Surface
 from models.settings import Settings
-from pipelines.release.history import current_release
+from pipelines.release.cache import current_release
 from pipelines.runs.run import Run, parse_instant
 from pipelines.scoring.refresh.changes import Changes, find_changes
 from pipelines.scoring.refresh.extend import extended_bundles

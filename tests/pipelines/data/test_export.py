@@ -57,7 +57,7 @@ def market(settings: Settings) -> Settings:
 
 def exported(settings: Settings, run_id: str = "r", as_of: str = "2024-03-01", fresh: bool = False) -> Snapshot:
     run = Run.start(settings, run_id, parse_instant(as_of))
-    return Snapshot.open(settings.artifacts / "snapshots" / export_snapshot(run, fresh)["snapshot"])
+    return Snapshot.open(settings.artifacts / "snapshots" / export_snapshot(run, fresh))
 
 
 def test_a_marketplace_worked_out_by_hand(market: Settings) -> None:
@@ -135,9 +135,9 @@ def test_a_stored_cutoff_is_reused_unless_fresh(market: Settings) -> None:
 def test_other_settings_are_another_snapshot(market: Settings) -> None:
     first = exported(market)
     run = Run.start(replace(market, depth=7), "second", AS_OF, fresh=True)
-    other = export_snapshot(run, fresh=True)["snapshot"]
+    other = export_snapshot(run, fresh=True)
     assert other != first.name
-    back = export_snapshot(Run.start(market, "third", AS_OF, fresh=True), fresh=True)["snapshot"]
+    back = export_snapshot(Run.start(market, "third", AS_OF, fresh=True), fresh=True)
     assert back == first.name
     assert Run.start(market, "fourth", AS_OF).stored_snapshot() == market.artifacts / "snapshots" / back
 

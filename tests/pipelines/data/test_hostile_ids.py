@@ -20,7 +20,6 @@ from models.nouns.interactions import Event
 from models.nouns.release import Keys, since_value
 from models.schema import Entity, Surface
 from models.settings import Settings
-from pipelines.commands.build import run_build
 from pipelines.data.erasure.erase import erase
 from pipelines.data.erasure.person import Person
 from pipelines.data.erasure.search import holds, keys_with
@@ -28,6 +27,7 @@ from pipelines.data.export import export_snapshot
 from pipelines.data.load import import_folder
 from pipelines.data.snapshot import Snapshot
 from pipelines.postgres import engine, transaction
+from pipelines.run_build import run_build
 from pipelines.runs.run import EPOCH, Run
 from serving.app import create_app
 from serving.doors.postgres import Database
@@ -109,7 +109,7 @@ def test_nil_rows_of_the_platform_are_set_aside(settings: Settings, tmp_path: Pa
         ):
             connection.exec_driver_sql(statement)
     run = Run.start(replace(settings, rejected_share=0.5), "r", AFTER_ALL)
-    snapshot = Snapshot.open(run.artifacts.root / "snapshots" / export_snapshot(run)["snapshot"])
+    snapshot = Snapshot.open(run.artifacts.root / "snapshots" / export_snapshot(run))
     assert snapshot.manifest["rejected"] == {"no id": 2, "unknown user": 1, "unknown startup": 1}
     assert (snapshot.entities(Entity.STARTUP).founder == -1).all() and not snapshot.user_ids.blank.any()
     assert Database(settings).owner(Entity.USER, NIL, AFTER_ALL) is None

@@ -15,13 +15,13 @@ from models.errors import EmptySnapshot, SettingsError
 from models.schema import Entity
 from models.settings import Settings
 from models.settings.kinds import Instant
-from pipelines.commands.build import default_cutoff
 from pipelines.data.counts import interaction_count
 from pipelines.data.export import export_snapshot
 from pipelines.data.load import import_folder
 from pipelines.data.snapshot import Snapshot
 from pipelines.local import marketplace
 from pipelines.postgres import engine, newest_event, rows
+from pipelines.run_build import default_cutoff
 from pipelines.runs.cutoff import just_after, passed
 from pipelines.runs.run import Run
 from pipelines.scoring.refresh.arrivals import arrivals
@@ -91,7 +91,7 @@ def test_odd_events_are_set_aside_and_counted_and_all_counts_agree(market: Setti
     odd = [f"{chance.randrange(1, 1989):04d}-{chance.randrange(1, 13):02d}-11" for _ in range(25)]
     add(market, *PAST, *AHEAD, *odd)
     run = Run.start(market, "r", AFTER_ALL)
-    snapshot = Snapshot.open(run.artifacts.root / "snapshots" / export_snapshot(run)["snapshot"])
+    snapshot = Snapshot.open(run.artifacts.root / "snapshots" / export_snapshot(run))
     reasons = dict(snapshot.manifest["rejected"])
     assert reasons == {"no time": 1, "before 1990-01-01": len(PAST) - 1 + len(odd)}
     row = int(snapshot.user_ids.rows_of([WHO])[0])
@@ -122,7 +122,7 @@ def test_odd_births_edits_opt_outs_and_withdrawals(at: str, market: Settings) ->
         id=WHAT,
     )
     run = Run.start(market, "r", AFTER_ALL)
-    path = run.artifacts.root / "snapshots" / export_snapshot(run)["snapshot"]
+    path = run.artifacts.root / "snapshots" / export_snapshot(run)
     snapshot, past = Snapshot.open(path), at in PAST
     for entity, ids, one, gone in (
         (Entity.USER, snapshot.user_ids, WHO, "opted_out"),
@@ -151,7 +151,7 @@ def test_odd_births_edits_opt_outs_and_withdrawals(at: str, market: Settings) ->
 def test_the_window_is_a_setting(market: Settings) -> None:
     add(market, "1985-06-01")
     run = Run.start(replace(market, earliest=Instant("1980-01-01")), "r", AFTER_ALL)
-    snapshot = Snapshot.open(run.artifacts.root / "snapshots" / export_snapshot(run)["snapshot"])
+    snapshot = Snapshot.open(run.artifacts.root / "snapshots" / export_snapshot(run))
     assert snapshot.manifest["rejected"] == {} and snapshot.manifest["oldest_event"].startswith("1985")
     for wrong in ("soon", "1990-13-01", "0001-01-01T00:00:00+14:00"):
         with pytest.raises(SettingsError, match="MATCHBOOK_EARLIEST must be Instant"):

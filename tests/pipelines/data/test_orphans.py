@@ -36,7 +36,7 @@ def market(settings: Settings) -> Settings:
 
 def exported(settings: Settings, run_id: str = "r") -> Snapshot:
     run = Run.start(settings, run_id, parse_instant("2024-03-01"))
-    return Snapshot.open(settings.artifacts / "snapshots" / export_snapshot(run, fresh=True)["snapshot"])
+    return Snapshot.open(settings.artifacts / "snapshots" / export_snapshot(run, fresh=True))
 
 
 def posted(user: str, startup: str, many: int = 1000, kind: str = "like") -> str:

@@ -52,7 +52,7 @@ def market(settings: Settings) -> Settings:
 
 def exported(settings: Settings, run_id: str, fresh: bool = False) -> Snapshot:
     run = Run.start(settings, run_id, AS_OF)
-    return Snapshot.open(settings.artifacts / "snapshots" / export_snapshot(run, fresh)["snapshot"])
+    return Snapshot.open(settings.artifacts / "snapshots" / export_snapshot(run, fresh))
 
 
 def test_an_export_reads_every_counter_that_moved_by_a_tenth_once_a_day(market: Settings) -> None:

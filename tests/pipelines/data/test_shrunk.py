@@ -33,7 +33,7 @@ def platform(settings: Settings, tmp_path: Path) -> Settings:
 
 
 def tonight(settings: Settings, force: bool = False) -> str:
-    return export_snapshot(Run.start(settings, "tonight", AFTER_ALL + NIGHT), force=force)["snapshot"]
+    return export_snapshot(Run.start(settings, "tonight", AFTER_ALL + NIGHT), force=force)
 
 
 def stored(settings: Settings) -> list[str]:
@@ -62,7 +62,7 @@ def test_people_who_vanished_stop_it_and_force_goes_on(platform: Settings) -> No
     assert tonight(platform, force=True) in stored(platform)
     assert decisions(platform)[0]["forced"] is True
     later = Run.start(platform, "next-night", AFTER_ALL + 2 * NIGHT)
-    assert export_snapshot(later)["snapshot"] in stored(platform)  # what was accepted is the new measure
+    assert export_snapshot(later) in stored(platform)  # what was accepted is the new measure
 
 
 def test_who_was_erased_is_not_missed_nor_a_few_rows(platform: Settings) -> None:
@@ -79,7 +79,7 @@ def test_an_older_day_is_not_held_against_a_newer_one(platform: Settings) -> Non
         f"""INSERT INTO user_interactions (user_id, startup_id, interaction_type, created_at)
                          VALUES ('{identity("user", 6)}', '{identity("startup", 0)}', 'like', '2024-01-05+00')""",
     )
-    assert export_snapshot(Run.start(platform, "backfilled", AFTER_ALL - 90 * NIGHT))["snapshot"] in stored(platform)
+    assert export_snapshot(Run.start(platform, "backfilled", AFTER_ALL - 90 * NIGHT)) in stored(platform)
 
 
 def test_what_came_since_is_missing_in_neither() -> None:

@@ -44,7 +44,7 @@ def test_a_column_that_tells_the_future_is_left_out(
 ) -> None:
     import_folder(settings, folder)
     run = Run.start(settings, "r", parse_instant(AS_OF))
-    stored = [export_snapshot(run, fresh)["snapshot"] for fresh in (False, True)]
+    stored = [export_snapshot(run, fresh) for fresh in (False, True)]
     assert stored[0] == stored[1]
     assert "the column description of startups is left out of this build" in caplog.text
     snapshot = Snapshot.open(settings.artifacts / "snapshots" / stored[0])

@@ -19,7 +19,7 @@ from pipelines.data.snapshot import Snapshot
 from pipelines.judging import ablation
 from pipelines.judging.ablation import groups, left_out
 from pipelines.judging.exposure import CAPS, calibrated, caps, tops
-from pipelines.judging.figures import ACCURACY
+from pipelines.judging.report.figure_names import ACCURACY
 from pipelines.judging.report.report import report
 from pipelines.learning.holdout import Holdout, Outcome
 from pipelines.learning.leaks import check_labels, check_leaks

@@ -9,17 +9,10 @@ from models import metrics
 from models.metrics import ItemFacts
 from models.nouns.interactions import DAY_US
 from models.schema import Entity, Surface
-from pipelines.judging.contenders import RANDOM, contenders, shown
+from pipelines.judging.contenders import contenders, shown
 from pipelines.judging.evaluate import claims
-from pipelines.judging.figures import (
-    SERVED,
-    changed,
-    ensemble_gain,
-    groups,
-    item_facts,
-    judged,
-    measured,
-)
+from pipelines.judging.figures import changed, ensemble_gain, groups, item_facts, judged, measured
+from pipelines.judging.report.figure_names import RANDOM, SERVED
 from pipelines.learning.holdout import Holdout
 
 

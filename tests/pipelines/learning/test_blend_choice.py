@@ -19,6 +19,7 @@ from pipelines.data.snapshot import Snapshot
 from pipelines.learning.blend_choice import BLENDS, Asked, blend_of, choice
 from pipelines.learning.holdout import Holdout
 from pipelines.learning.second_stage import open_second_stage, train_ranker
+from pipelines.refs import BundleRef
 from pipelines.runs.run import Run
 
 
@@ -75,9 +76,9 @@ def test_the_choice_is_recorded_and_is_the_same_every_time(holdout: Holdout) -> 
 def test_the_step_stores_the_choice_and_evaluate_finds_it(
     learning_run: Run, planted: Snapshot, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pipelines.learning.second_stage._learned", lambda *_: {"name": "learned", "version": ""})
+    monkeypatch.setattr("pipelines.learning.second_stage._learned", lambda *_: BundleRef("learned", ""))
     free = replace(learning_run, settings=replace(learning_run.settings, blend="auto"))
-    refs = {r["name"]: r["version"] for r in train_ranker(free, planted.name)}
+    refs = {r.name: r.version for r in train_ranker(free, free.reference(snapshot=planted.name))}
 
     stored = free.artifacts.open_bundle("ensemble_v1", refs["ensemble_v1"])
     found = open_second_stage(free, planted).holdout.bundles["ensemble_v1"]

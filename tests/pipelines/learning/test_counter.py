@@ -14,7 +14,8 @@ from models.nouns.bundle import Bundle
 from models.nouns.interactions import Interactions
 from models.schema import Entity, InteractionKind, Surface
 from pipelines.data.snapshot import Snapshot
-from pipelines.judging.contenders import RULES, TAUGHT, contenders, ndcg_each
+from pipelines.judging.contenders import contenders, ndcg_each
+from pipelines.judging.report.figure_names import RULES, TAUGHT
 from pipelines.learning import leaks
 from pipelines.learning.holdout import Holdout, inner_cut, open_cut, outcome_of
 from pipelines.learning.second_stage import SecondStage, open_second_stage

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pipelines.judging.contenders import RANKED, RULES, TAUGHT
+from pipelines.judging.report.figure_names import RANKED, RULES, TAUGHT
 from pipelines.learning.ranker_jury import learned_choice, network_choice, told
 
 

@@ -16,7 +16,8 @@ from models.recipe import open_recipe
 from models.rules_ranker.scorer import RuleRanker
 from models.schema import Surface
 from pipelines.data.snapshot import Snapshot
-from pipelines.judging.contenders import RANKED, contenders, shown
+from pipelines.judging.contenders import contenders, shown
+from pipelines.judging.report.figure_names import RANKED
 from pipelines.learning.holdout import Holdout
 from pipelines.learning.ranking_set import ranking_set
 from pipelines.learning.second_stage import open_second_stage, train_ranker
@@ -39,34 +40,34 @@ def ndcg(holdout: Holdout, bundle: Bundle, surface: Surface) -> float:
 
 
 def test_the_step_stores_a_ranker_and_writes_the_set(poor: Run, planted: Snapshot) -> None:
-    refs = train_ranker(poor, planted.name)
-    assert [r["name"] for r in refs] == ["ranker_v1", "learned_ranker_v1"]
-    assert all(r["version"].startswith("20240301T000000Z-") for r in refs)
+    refs = train_ranker(poor, poor.reference(snapshot=planted.name))
+    assert [r.name for r in refs] == ["ranker_v1", "learned_ranker_v1"]
+    assert all(r.version.startswith("20240301T000000Z-") for r in refs)
     folder = poor.settings.artifacts / "snapshots" / planted.name / "datasets"
     assert {p.name for p in folder.iterdir()} == {"ranker_train.csv", "ranker_train_reverse.csv"}
-    bundle = poor.artifacts.open_bundle("ranker_v1", refs[0]["version"])
+    bundle = poor.artifacts.open_bundle("ranker_v1", refs[0].version)
     assert bundle.config["recipe"] == "honest" and set(bundle.config["judged"]) == {s.value for s in Surface}
     assert bundle.config["surfaces"] and set(bundle.config["surfaces"]) <= set(bundle.config["judged"])
-    assert train_ranker(poor, planted.name) == refs  # doing it again gives the same
+    assert train_ranker(poor, poor.reference(snapshot=planted.name)) == refs  # doing it again gives the same
 
 
 def test_evaluate_finds_what_training_left(poor: Run, planted: Snapshot, monkeypatch: pytest.MonkeyPatch) -> None:
     stored = {n: set(poor.artifacts.stored(f"bundles/{n}")) for n in ("ranker_v1", "learned_ranker_v1")}
-    refs = train_ranker(poor, planted.name)
+    refs = train_ranker(poor, poor.reference(snapshot=planted.name))
     monkeypatch.setattr("pipelines.learning.second_stage.train_ranker", None)
     stage = open_second_stage(poor, planted)
-    assert stage.refs == refs and stage.ranker is not None and stage.ranker.version == refs[0]["version"]
+    assert stage.refs == refs and stage.ranker is not None and stage.ranker.version == refs[0].version
     assert stage.of_the_seed is not None and stage.of_the_seed.config["recipe"] == "seed"
-    assert stage.learned is not None and stage.learned.version == refs[1]["version"] and stage.judged is not None
+    assert stage.learned is not None and stage.learned.version == refs[1].version and stage.judged is not None
     for name, before in stored.items():  # the seed's, and that of before the cut, are not among them
         added = {p.name for p in set(poor.artifacts.stored(f"bundles/{name}")) - before}
-        assert added <= {r["version"] for r in refs if r["name"] == name}
+        assert added <= {r.version for r in refs if r.name == name}
 
 
 def test_refused_below_a_hundred_positives(learning_run: Run, planted: Snapshot) -> None:
     demanding = replace(learning_run, settings=replace(learning_run.settings, ranker_min_positives=10_000))
-    for ref in train_ranker(demanding, planted.name):
-        assert ref["version"] == "" and "10000 needed (C53)" in ref["reason"]
+    for ref in train_ranker(demanding, demanding.reference(snapshot=planted.name)):
+        assert ref.version == "" and "10000 needed (C53)" in ref.reason
     stage = open_second_stage(demanding, planted)
     assert stage.ranker is stage.of_the_seed is stage.learned is stage.judged is None
 
@@ -90,8 +91,8 @@ def test_a_ranker_worse_than_the_rules_is_refused(
 
     monkeypatch.setattr("pipelines.learning.second_stage.fit_ranker", upside_down)
     other = replace(learning_run, settings=replace(learning_run.settings, ranker_learning_rate=0.02))
-    ref, _ = train_ranker(other, planted.name)
-    assert ref["version"] == "" and "orders worse than the rules" in ref["reason"]
+    ref, _ = train_ranker(other, other.reference(snapshot=planted.name))
+    assert ref.version == "" and "orders worse than the rules" in ref.reason
 
 
 def test_a_ranker_serves_where_it_passed(holdout: Holdout) -> None:
@@ -109,10 +110,10 @@ def test_a_ranker_serves_where_it_passed(holdout: Holdout) -> None:
 
 def test_the_learned_blend_is_trained_where_it_is_asked_for(learning_run: Run, planted: Snapshot) -> None:
     learned = replace(learning_run, settings=replace(learning_run.settings, blend="learned"))
-    refs = train_ranker(learned, planted.name)
-    assert [r["name"] for r in refs] == ["ensemble_v1", "ranker_v1", "learned_ranker_v1"]
-    assert all(r["version"] for r in refs)
-    blend = learned.artifacts.open_bundle("ensemble_v1", refs[0]["version"])
+    refs = train_ranker(learned, learned.reference(snapshot=planted.name))
+    assert [r.name for r in refs] == ["ensemble_v1", "ranker_v1", "learned_ranker_v1"]
+    assert all(r.version for r in refs)
+    blend = learned.artifacts.open_bundle("ensemble_v1", refs[0].version)
     assert blend.arrays["coefficients"].shape == (4,) and blend.config["inner_cut"]
     assert "ensemble_v1" in open_second_stage(learned, planted).holdout.bundles
 
@@ -120,8 +121,8 @@ def test_the_learned_blend_is_trained_where_it_is_asked_for(learning_run: Run, p
 def test_nothing_to_hold_out(learning_run: Run, monkeypatch: pytest.MonkeyPatch, planted: Snapshot) -> None:
     none = replace(planted, events=planted.events.slice(0, 0))
     monkeypatch.setattr(Snapshot, "open", classmethod(lambda cls, path: none))
-    for ref in train_ranker(learning_run, "empty"):
-        assert ref["version"] == "" and "both sides of an inner cut" in ref["reason"]
+    for ref in train_ranker(learning_run, learning_run.reference(snapshot="empty")):
+        assert ref.version == "" and "both sides of an inner cut" in ref.reason
 
 
 @pytest.mark.parametrize("ranker", ["rules", "off", "mlp"])
@@ -137,8 +138,8 @@ def test_what_cannot_serve_is_not_taught(
     if ranker != "mlp":
         monkeypatch.setattr("pipelines.learning.second_stage.fit_ranker", never)
     run = replace(learning_run, settings=replace(learning_run.settings, ranker=ranker, **POOR))
-    refs = {r["name"]: r for r in train_ranker(run, planted.name)}
-    assert f"MATCHBOOK_RANKER is {ranker}" in refs["learned_ranker_v1"]["reason"]
-    assert bool(refs["ranker_v1"]["version"]) == (ranker == "mlp")
+    refs = {r.name: r for r in train_ranker(run, run.reference(snapshot=planted.name))}
+    assert f"MATCHBOOK_RANKER is {ranker}" in refs["learned_ranker_v1"].reason
+    assert bool(refs["ranker_v1"].version) == (ranker == "mlp")
     stage = open_second_stage(run, planted)
     assert stage.learned is stage.judged is None and "activity_v1" not in stage.holdout.bundles

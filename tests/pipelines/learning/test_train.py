@@ -18,6 +18,7 @@ from pipelines.data.snapshot import Snapshot
 from pipelines.learning.holdout import inner_cut, outcome_of
 from pipelines.learning.split_test import split_test
 from pipelines.learning.train import fit, train
+from pipelines.refs import BuildRef
 from pipelines.runs.run import EPOCH, Run, parse_instant
 from tests.pipelines.learning.market import AS_OF, rows, small
 
@@ -26,6 +27,8 @@ CUT_US = int((parse_instant(CUT) - EPOCH).total_seconds() * 1e6)
 OUT = 5  # the person of `rows` who opted out
 MODELS = [name for name in registry.bundles() if name != "catalogue_v1"]
 SETTINGS = small(two_tower_epochs=2, als_factors=6, graph_filter_min_pairs=0.0)
+
+MEMORY = BuildRef("r", "2024-03-01T00:00:00+00:00", snapshot="memory")
 
 
 def snapshot(users: pd.DataFrame, startups: pd.DataFrame, events: pd.DataFrame) -> Snapshot:
@@ -137,10 +140,10 @@ def run(tmp_path: Path) -> Run:
 
 def test_training_twice_stores_one_version(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Snapshot, "open", classmethod(lambda cls, path: plain()))
-    first, second = train(run, "als_v1", "memory"), train(run, "als_v1", "memory")
-    assert first == second and first["version"].startswith("20240301T000000Z-")
-    assert [p.name for p in run.artifacts.stored("bundles/als_v1")] == [first["version"]]
-    stored = run.artifacts.open_bundle("als_v1", first["version"])
+    first, second = train(run, MEMORY, "als_v1"), train(run, MEMORY, "als_v1")
+    assert first == second and first.version.startswith("20240301T000000Z-")
+    assert [p.name for p in run.artifacts.stored("bundles/als_v1")] == [first.version]
+    stored = run.artifacts.open_bundle("als_v1", first.version)
     assert stored.config["as_of"] == "2024-03-01T00:00:00+00:00"
 
 
@@ -150,8 +153,8 @@ def test_training_twice_stores_one_version(run: Run, monkeypatch: pytest.MonkeyP
 def test_what_is_switched_off_is_not_paid_for(off: str, name: str, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Snapshot, "open", classmethod(lambda cls, path: pytest.fail("read for nothing")))
     changed: dict[str, Any] = {off: False}
-    told = train(replace(run, settings=replace(run.settings, **changed)), name, "memory")
-    assert told["version"] == "" and off.upper() in told["note"]
+    told = train(replace(run, settings=replace(run.settings, **changed)), MEMORY, name)
+    assert told.version == "" and off.upper() in told.note
 
 
 @pytest.mark.parametrize(
@@ -172,8 +175,8 @@ def test_without_events_a_build_goes_on_with_what_needs_none(
 ) -> None:
     users, startups, events = rows()
     monkeypatch.setattr(Snapshot, "open", classmethod(lambda cls, path: snapshot(users, startups, events.iloc[:0])))
-    said = train(run, name, "memory")
-    assert bool(said["version"]) is stored and ("P01" in said.get("note", "P01"))
+    said = train(run, MEMORY, name)
+    assert bool(said.version) is stored and ("P01" in (said.note or "P01"))
 
 
 @pytest.mark.parametrize("name", ["als_v1", "als_reverse_v1", "two_tower_v1"])

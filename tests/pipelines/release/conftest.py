@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from datetime import timedelta
-from typing import Any
 
 import pytest
 
@@ -13,6 +12,7 @@ import pipelines.scoring.arms as arms
 import pipelines.scoring.shards as shards
 from models.nouns.interactions import Interactions
 from models.settings import Settings
+from pipelines.refs import BuildRef, ScoredShard, ShardRef
 from pipelines.release.assemble import assemble_release
 from pipelines.runs.run import EPOCH, Run
 from tests.planted.bundles import SMALL, planted_bundles
@@ -47,19 +47,20 @@ class Town:
         as_of = EPOCH + timedelta(microseconds=AS_OF_US) + timedelta(days=days)
         return Run.start(self.settings, f"{name}-{days}", as_of, fresh=True)
 
-    def score(self, run: Run) -> tuple[dict[str, str], list[dict[str, Any]]]:
+    def score(self, run: Run) -> tuple[BuildRef, list[ScoredShard]]:
         bundles = {}
         for name, bundle in planted_bundles().items():
             if name == "catalogue_v1":  # a later cutoff is another catalogue, and so another digest of lists
                 bundle = replace(bundle, config={**bundle.config, "as_of_us": run.as_of_us})
             bundles[name] = run.artifacts.store_bundle(bundle, run.slug)
-        planned = json.loads(json.dumps(shards.plan_shards(run, "planted", bundles)))
-        return bundles, [shards.score_shard(run, s) for s in planned]
+        build = run.reference(snapshot="planted", bundles=bundles)
+        planned = json.loads(json.dumps([s.as_json() for s in shards.plan_shards(run, build)]))
+        return build, [shards.score_shard(run, ShardRef.from_json(s)) for s in planned]
 
     def build(self, days: int = 0) -> str:
         run = self.run(days)
-        bundles, done = self.score(run)
-        return str(assemble_release(run, "planted", bundles, done)["release"])
+        build, done = self.score(run)
+        return str(assemble_release(run, build, done).release)
 
 
 @pytest.fixture

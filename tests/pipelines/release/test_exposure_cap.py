@@ -23,10 +23,10 @@ CAP = 1.2
 def release_of(town: Town, shards: int, name: str) -> Release:
     town.settings = replace(town.settings, exposure_cap=CAP, shards=shards, depth=100)
     run = town.run(name=name)
-    bundles, done = town.score(run)
-    first = assemble_release(run, "planted", bundles, done)
-    assert assemble_release(run, "planted", bundles, done) == first  # the task cleared and run again
-    return Artifacts(town.settings).release(first["release"])
+    build, done = town.score(run)
+    first = assemble_release(run, build, done)
+    assert assemble_release(run, build, done) == first  # the task cleared and run again
+    return Artifacts(town.settings).release(first.release)
 
 
 def test_no_item_stands_in_more_top_tens_than_the_cap_says_whatever_the_shards(town: Town) -> None:
@@ -60,8 +60,8 @@ def test_without_a_cap_the_shards_stand_as_scored_and_reach_is_told(town: Town) 
 def test_a_shard_that_changed_is_not_capped(town: Town) -> None:
     town.settings = replace(town.settings, exposure_cap=CAP)
     run = town.run()
-    bundles, done = town.score(run)
+    build, done = town.score(run)
     shard_path(run, done[0]).unlink()
 
     with pytest.raises(ReleaseIncomplete, match="clear that scoring shard"):
-        assemble_release(run, "planted", bundles, done)
+        assemble_release(run, build, done)

@@ -21,8 +21,8 @@ from models.nouns.release.files import PUBLISHES
 from models.schema import Entity, Surface
 from pipelines.artifacts import Artifacts
 from pipelines.release.budget import needed_bytes
-from pipelines.release.cache import wrapped
-from pipelines.release.history import current_release, promote, rollback
+from pipelines.release.cache import current_release, wrapped
+from pipelines.release.history import promote, rollback
 from pipelines.release.lease import Lease, lease
 from pipelines.release.load import Loadable, load
 from pipelines.release.publish import publish_release, retire_loaded, switch

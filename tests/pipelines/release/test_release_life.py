@@ -21,10 +21,12 @@ from models.nouns.release import POPULAR_FIELD, Keys, Release, TrendingList, dec
 from models.schema import Entity, Method, Surface
 from pipelines.artifacts import HOLDOUTS, Artifacts
 from pipelines.release.assemble import assemble_release
-from pipelines.release.history import current_release, list_releases, promote, retire, rollback
+from pipelines.release.cache import current_release
+from pipelines.release.history import list_releases, promote, rollback
 from pipelines.release.lease import lease
 from pipelines.release.load import load
 from pipelines.release.publish import publish_release
+from pipelines.retire import retire
 from pipelines.scoring.shards import plan_shards, score_shard, shard_path
 from tests.pipelines.release.conftest import Town
 
@@ -64,16 +66,16 @@ def test_the_same_cutoff_built_twice_is_the_same_release_whatever_the_shards(tow
     first = town.build()
     town.settings = replace(town.settings, shards=1, threads=1)
     run = town.run(name="again")
-    bundles, done = town.score(run)
+    build, done = town.score(run)
 
-    assert assemble_release(run, "planted", bundles, done)["release"] == first
+    assert assemble_release(run, build, done).release == first
     assert len(done) == len(Surface)
 
 
 def test_a_shard_scored_again_is_the_same_file(town: Town) -> None:
     run = town.run()
-    bundles, done = town.score(run)
-    again = score_shard(run, plan_shards(run, "planted", bundles)[0])
+    build, done = town.score(run)
+    again = score_shard(run, plan_shards(run, build)[0])
 
     assert again in done
 
@@ -81,7 +83,7 @@ def test_a_shard_scored_again_is_the_same_file(town: Town) -> None:
 @pytest.mark.parametrize("harm", ["missing file", "changed file", "left out"])
 def test_a_failed_shard_blocks_the_release(town: Town, harm: str) -> None:
     run = town.run()
-    bundles, done = town.score(run)
+    build, done = town.score(run)
     path = shard_path(run, done[2])
     if harm == "missing file":
         path.unlink()
@@ -91,17 +93,17 @@ def test_a_failed_shard_blocks_the_release(town: Town, harm: str) -> None:
         done.pop(2)
 
     with pytest.raises(ReleaseIncomplete):
-        assemble_release(run, "planted", bundles, done)
+        assemble_release(run, build, done)
     assert Artifacts(town.settings).releases() == []
 
 
 def test_shards_of_different_code_never_stand_in_one_release(town: Town) -> None:
     """The code was changed between a clear and the run after it: nothing is stored, and the cure is said."""
     run = town.run()
-    bundles, done = town.score(run)
-    assert len({s["code"] for s in done}) == 1
+    build, done = town.score(run)
+    assert len({s.code for s in done}) == 1
     with pytest.raises(ReleaseIncomplete, match=r"different code .* clear the whole group `score`"):
-        assemble_release(run, "planted", bundles, [{**done[0], "code": "0123456789ab"}, *done[1:]])
+        assemble_release(run, build, [replace(done[0], code="0123456789ab"), *done[1:]])
     assert run.artifacts.releases() == []
 
 
@@ -143,14 +145,14 @@ def test_no_earlier_release_and_an_unknown_one_are_said_so(town: Town) -> None:
 
 def test_a_release_of_some_surfaces_is_never_published(town: Town) -> None:
     run = town.run()
-    bundles, done = town.score(run)
-    part = [s for s in done if s["surface"] == Surface.STARTUPS_FOR_INVESTOR.value]
-    release = assemble_release(run, "planted", bundles, part, [Surface.STARTUPS_FOR_INVESTOR.value])["release"]
+    build, done = town.score(run)
+    part = [s for s in done if s.surface == Surface.STARTUPS_FOR_INVESTOR.value]
+    release = assemble_release(run, build, part, [Surface.STARTUPS_FOR_INVESTOR.value]).release
 
     with pytest.raises(ReleaseIncomplete, match="developers/for-startup"):
         publish_release(town.settings, release)
     with pytest.raises(DataError, match="startups/for-everyone"):
-        plan_shards(run, "planted", bundles, ["startups/for-everyone"])
+        plan_shards(run, build, ["startups/for-everyone"])
 
 
 def test_one_publisher_at_a_time(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:

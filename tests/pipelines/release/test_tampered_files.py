@@ -11,7 +11,8 @@ import pytest
 from models.errors import BundleError, ReleaseError, ReleaseIncomplete
 from models.nouns.catalogue import CATALOGUE
 from pipelines.artifacts import Artifacts
-from pipelines.release.history import current_release, promote
+from pipelines.release.cache import current_release
+from pipelines.release.history import promote
 from pipelines.release.publish import publish_release
 from tests.pipelines.release.conftest import Town
 

@@ -92,7 +92,7 @@ def test_facts_come_from_the_live_build_and_the_platforms_rows(settings: Setting
     import_folder(settings, write_tiny_marketplace(tmp_path / "data"))
     assert facts_of(settings, AFTER_ALL) == Facts()
     run = Run.start(settings, "r", AFTER_ALL)
-    snapshot = export_snapshot(run)["snapshot"]
+    snapshot = export_snapshot(run)
     lives(settings, snapshot, run)
     as_of = AFTER_ALL + timedelta(days=2)
     with transaction(engine(settings)) as connection:

@@ -15,9 +15,9 @@ from models.settings import Settings
 from models.settings.declared import DECLARED
 from models.settings.written import in_toml
 from pipelines.artifacts import Artifacts
-from pipelines.commands.build import run_build
 from pipelines.commands.settings import line
 from pipelines.data.load import import_folder
+from pipelines.run_build import run_build
 from pipelines.runs.run import Run, slug_of
 from tests.tiny_marketplace import AFTER_ALL, write_tiny_marketplace
 

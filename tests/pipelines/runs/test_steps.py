@@ -10,12 +10,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipelines.runs.steps import MB, STEPS, Beginning, note, step, steps_of
+from pipelines.runs.steps import MB, RECORD, STEPS, Beginning, note, step, steps_of
 
 LARGE = 200 * MB
 
 
 def test_a_step_is_noted_with_its_own_time_and_memory(tmp_path: Path) -> None:
+    (tmp_path / RECORD).touch()
     with step(tmp_path, "large"):
         assert np.ones(LARGE, np.uint8).sum() == LARGE
     with step(tmp_path, "small", 3):
@@ -38,9 +39,16 @@ def test_a_child_counts_with_its_memory_and_its_time() -> None:
 
 
 def test_a_step_that_fails_is_noted_too(tmp_path: Path) -> None:
+    (tmp_path / RECORD).touch()
     with pytest.raises(ValueError, match="broken"), step(tmp_path, "train"):
         raise ValueError("broken")
     assert [line["step"] for line in steps_of(tmp_path)] == ["train"]
+
+
+def test_a_directory_without_the_record_of_a_run_gets_no_note(tmp_path: Path) -> None:
+    with step(tmp_path / "none", "train"):
+        pass
+    assert not (tmp_path / "none").exists()
 
 
 def test_the_newest_line_of_a_step_counts_and_torn_lines_do_not(tmp_path: Path) -> None:

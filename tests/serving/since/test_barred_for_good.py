@@ -16,13 +16,15 @@ from pipelines.artifacts import Artifacts
 from pipelines.release.history import promote, rollback
 from pipelines.release.since.drain import drain_events
 from serving.app import create_app
-from tests.pipelines.scoring.refresh.conftest import Town, built, mould, town  # noqa: F401 fixtures
+from tests.pipelines.scoring.refresh.conftest import Town, built, mould, town
 from tests.serving.since.conftest import ask, event, ids, post
 from tests.tiny_marketplace import identity
 
 MINE, THEIRS = Surface.STARTUPS_FOR_DEVELOPER, Surface.DEVELOPERS_FOR_STARTUP
 NEWCOMER = "0b6f5d9a-7c10-4c57-8e21-3f2b8c1e9d4a"
 Reader = Callable[[], Flask]
+
+FIXTURES = (mould, town)  # pytest finds them in this module
 
 
 @pytest.fixture

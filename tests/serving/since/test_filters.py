@@ -9,12 +9,12 @@ import pytest
 import redis
 from flask import Flask
 
-import serving.doors.cache
 from models.nouns.release import Keys
 from models.schema import Entity, EventKind, Role, Surface
 from models.settings import Settings
 from pipelines.release.history import promote, rollback
 from pipelines.release.since.drain import drain_events
+from serving.doors import cache
 from tests.planted.world import World
 from tests.serving.conftest import Execute, Person, Publish, Start
 from tests.serving.proxy import Wires
@@ -207,7 +207,7 @@ def test_a_hit_is_one_round_trip_with_every_filter_on(
 def test_an_owner_who_met_very_many_costs_a_second_round_trip(
     start: Start, publish: Publish, rows: str, wires: Wires, owner: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(serving.doors.cache, "SINCE_MOST", 3)
+    monkeypatch.setattr(cache, "SINCE_MOST", 3)
     publish()
     app = start(wires.settings)
     whole = ids(ask(app, MINE, owner))

@@ -12,10 +12,10 @@ import redis
 from flask import Flask, g
 from werkzeug.test import TestResponse
 
-import serving.doors.cache
 from models.nouns.release import Keys
 from models.schema import Role, Surface
 from models.settings import Settings
+from serving.doors import cache
 from tests.serving.conftest import Person, Publish, Start
 from tests.serving.proxy import Wires
 from tests.serving.since.conftest import event
@@ -27,7 +27,7 @@ START_S = 1_700_000_000
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     clock = SimpleNamespace(now=START_S - START_S % 60 + 10)
-    monkeypatch.setattr(serving.doors.cache, "time", SimpleNamespace(time=lambda: clock.now))
+    monkeypatch.setattr(cache, "time", SimpleNamespace(time=lambda: clock.now))
     return clock
 
 

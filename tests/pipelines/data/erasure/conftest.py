@@ -21,10 +21,10 @@ from models.nouns.release import POPULAR_FIELD, decode_list
 from models.schema import Entity, Surface
 from models.settings import Settings
 from pipelines.artifacts import Artifacts
-from pipelines.commands.build import run_build
 from pipelines.data.load import import_folder
 from pipelines.postgres import engine
 from pipelines.release.history import promote
+from pipelines.run_build import run_build
 from tests.pipelines.published import Published
 from tests.stored import cells
 from tests.tiny_marketplace import AFTER_ALL, identity, write_tiny_marketplace

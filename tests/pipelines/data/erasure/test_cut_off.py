@@ -18,7 +18,7 @@ from models.nouns.release import Release
 from models.schema import Surface
 from pipelines.artifacts import Artifacts
 from pipelines.data.erasure.erase import erase
-from pipelines.release.history import current_release
+from pipelines.release.cache import current_release
 from pipelines.release.publish import switch
 from tests.pipelines.data.erasure.conftest import PERSON, City, Traces
 from tests.stored import text, value

@@ -32,7 +32,7 @@ def test_dismissals_of_whoever_was_erased_are_gone(settings: Settings, gone: str
         ):
             connection.execute(text(statement))
     run = Run.start(settings, "r", parse_instant("2024-03-01"))
-    name = export_snapshot(run)["snapshot"]
+    name = export_snapshot(run)
     assert len(Snapshot.open(settings.artifacts / "snapshots" / name).dismissals) == 2
     person = person_of(settings, gone)
     erase_rows(settings, person)
@@ -41,5 +41,5 @@ def test_dismissals_of_whoever_was_erased_are_gone(settings: Settings, gone: str
     left = snapshot.interactions().dismissed
     assert (left.owner.tolist(), left.item.tolist()) == ([1], [1]) and snapshot.manifest["counts"]["dismissals"] == 1
     again = Run.start(settings, "again", parse_instant("2024-03-01"), fresh=True)
-    fresh = export_snapshot(again, fresh=True)["snapshot"]
+    fresh = export_snapshot(again, fresh=True)
     assert len(Snapshot.open(settings.artifacts / "snapshots" / fresh).dismissals) == 1

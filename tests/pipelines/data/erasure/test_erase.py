@@ -16,13 +16,14 @@ from models.nouns.catalogue import CATALOGUE, decode_items
 from models.nouns.release import TrendingList
 from models.schema import Entity, Surface
 from pipelines.artifacts import HOLDOUTS, Artifacts
-from pipelines.commands.build import run_build
 from pipelines.data.erasure.erase import erase, erase_returned, left
 from pipelines.data.erasure.receipt import FOLDER
 from pipelines.data.erasure.rows import person_of
 from pipelines.data.snapshot import Snapshot
-from pipelines.release.history import promote, retire, rollback
+from pipelines.release.history import promote, rollback
 from pipelines.release.since.drain import drain_events
+from pipelines.retire import retire
+from pipelines.run_build import run_build
 from serving.app import create_app
 from tests.pipelines.data.erasure.conftest import PERSON, City, Traces
 from tests.stored import entries, value

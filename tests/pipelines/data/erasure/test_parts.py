@@ -19,11 +19,12 @@ from models.settings import Settings
 from models.two_tower.network import forget
 from pipelines.artifacts import Artifacts
 from pipelines.data.erasure.person import Person
-from pipelines.data.erasure.rows import erase_rows, erased_of, person_of
+from pipelines.data.erasure.rows import erase_rows, person_of
 from pipelines.data.erasure.search import files_with, keys_with
 from pipelines.data.export import export_snapshot
 from pipelines.data.load import import_folder
 from pipelines.data.snapshot import Snapshot
+from pipelines.erased import erased_of
 from pipelines.postgres import engine, rows, transaction
 from pipelines.runs.run import Run
 from tests.tiny_marketplace import AFTER_ALL, identity, write_tiny_marketplace
@@ -134,7 +135,7 @@ def test_an_export_passes_over_whoever_was_erased_and_reports_nothing_of_them(
         erase_rows(settings, person_of(settings, one))
 
     run = Run.start(settings, "r", AFTER_ALL)
-    path = Artifacts(settings).root / "snapshots" / export_snapshot(run)["snapshot"]
+    path = Artifacts(settings).root / "snapshots" / export_snapshot(run)
 
     snapshot = Snapshot.open(path)
     assert snapshot.manifest["counts"]["users"] == 34 and snapshot.manifest["rejected"] == {}

@@ -15,12 +15,12 @@ import redis
 
 from models.nouns.release import Keys
 from models.settings import Secret, Settings
-from pipelines.commands.build import run_build
 from pipelines.commands.upkeep.doctor import _doctor
 from pipelines.data.load import import_folder
 from pipelines.judging.doctor.diagnosis import Diagnosis, State
 from pipelines.judging.doctor.doctor import QUESTIONS, diagnose, told
 from pipelines.judging.doctor.quality import _weak
+from pipelines.run_build import run_build
 from pipelines.runs.run import parse_instant
 from tests.tiny_marketplace import AFTER_ALL, write_tiny_marketplace
 from tests.tiny_marketplace import SMALL as TINY
@@ -32,7 +32,7 @@ SURFACE = "startups/for-investor"
 @pytest.fixture
 def built(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Settings, dict[str, Any]]:
     """The tiny marketplace, one release live; figures are planted, not measured."""
-    monkeypatch.setattr("pipelines.commands.build.evaluate", lambda *_: {})
+    monkeypatch.setattr("pipelines.judging.evaluate.evaluate_build", lambda *_: {})
     import_folder(settings, write_tiny_marketplace(tmp_path / "data"))
     small = replace(settings, **SMALL)
     return small, run_build(small, AFTER_ALL)
@@ -145,7 +145,7 @@ def test_servers_that_do_not_answer_keep_nothing_else_waiting(tmp_path: Path) ->
     text = told(diagnose(settings, AFTER_ALL))
     assert "FOUND    servers" in text and "cure: " in text and text.endswith(" found\n")
     assert "nothing found" not in text
-    off = {d.id: d.state for d in diagnose(Settings(home=tmp_path, reader_port=1), AFTER_ALL)}
+    off = {d.id: d.state for d in diagnose(Settings(home=tmp_path, reader_port=1), AFTER_ALL, running=False)}
     assert off["servers"] is State.FOUND and off["P07"] is State.UNKNOWN
 
 

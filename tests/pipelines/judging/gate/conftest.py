@@ -16,11 +16,13 @@ from models import registry
 from models.nouns.bundle import Bundle
 from models.settings import Settings
 from pipelines.data.snapshot import Snapshot
+from pipelines.judging.evaluate import choose_bundles
 from pipelines.judging.gate.judged import keep_judged
 from pipelines.judging.gate.weigh import weigh
 from pipelines.learning import train as training
 from pipelines.learning.second_stage import open_second_stage
 from pipelines.learning.train import Lesson, train
+from pipelines.refs import GateRef, ReleaseRef
 from pipelines.release import assemble
 from pipelines.release.assemble import assemble_release
 from pipelines.runs.run import Run, parse_instant
@@ -40,22 +42,23 @@ class Nights:
         patch.setattr(Snapshot, "open", classmethod(lambda cls, path: self.snapshots[Path(path).name]))
         patch.setattr(assemble, "check_erased", lambda run, entities: None)
 
-    def build(self, as_of: str, left_out: tuple[str, ...] = (), **changed: Any) -> tuple[Run, str]:
+    def build(self, as_of: str, left_out: tuple[str, ...] = (), **changed: Any) -> tuple[Run, ReleaseRef]:
         """(run, release) of a cutoff. left_out: models that scoring is not given; changed: settings of this build."""
         settings = replace(self.settings, **changed)
         run = Run.start(settings, f"night-{uuid.uuid4().hex[:8]}", parse_instant(as_of), fresh=True)
         self.snapshots.setdefault(as_of, Snapshot.of(*rows(), as_of, self.settings.recorded(), as_of))
-        refs = [train(run, name, as_of) for name in registry.bundles()]
+        build = run.reference(snapshot=as_of)
+        refs = [train(run, build, name) for name in registry.bundles()]
         stage = open_second_stage(run, self.snapshots[as_of])
         keep_judged(run, stage)
-        versions = {r["name"]: r["version"] for r in [*refs, *stage.refs] if r["version"]}
-        chosen = {name: version for name, version in versions.items() if name not in left_out}
-        done = [score_shard(run, s) for s in plan_shards(run, as_of, chosen)]
-        return run, str(assemble_release(run, as_of, chosen, done)["release"])
+        kept = [ref for ref in [*refs, *stage.refs] if ref.name not in left_out]
+        build = choose_bundles(run, build, kept, [])
+        done = [score_shard(run, s) for s in plan_shards(run, build)]
+        return run, assemble_release(run, build, done)
 
-    def weighed(self, as_of: str, left_out: tuple[str, ...] = (), **changed: Any) -> tuple[Run, dict[str, Any]]:
+    def weighed(self, as_of: str, left_out: tuple[str, ...] = (), **changed: Any) -> tuple[Run, GateRef]:
         run, release = self.build(as_of, left_out, **changed)
-        return run, weigh(run, as_of, release)
+        return run, weigh(run, run.reference(snapshot=as_of), release)
 
     def spoil(self, patch: pytest.MonkeyPatch) -> None:
         """From here on every personal model learns from shuffled pairs and shuffled profiles."""
@@ -95,8 +98,8 @@ def nights(server_settings: Settings, tmp_path_factory: pytest.TempPathFactory) 
         )
         nights = Nights(settings, patch)
         run, release = nights.build(FIRST)
-        first = weigh(run, FIRST, release)
-        assert (first["verdict"], first["champion"]) == ("go", None), first
-        publish_release(settings, release)
-        nights.live = release
+        first = weigh(run, run.reference(snapshot=FIRST), release)
+        assert (first.verdict, first.champion) == ("go", None), first
+        publish_release(settings, release.release)
+        nights.live = release.release
         yield nights

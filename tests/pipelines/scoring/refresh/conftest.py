@@ -23,6 +23,7 @@ from models.settings import Settings
 from pipelines.artifacts import Artifacts
 from pipelines.data.export import export_snapshot
 from pipelines.data.load import import_folder
+from pipelines.judging.evaluate import choose_bundles
 from pipelines.learning.train import train
 from pipelines.postgres import engine
 from pipelines.release.assemble import assemble_release
@@ -128,11 +129,11 @@ class Town(Published):
 def built(settings: Settings, as_of: datetime) -> str:
     """A build without its judging and teaching, stored."""
     run = Run.start(settings, f"build-{uuid.uuid4().hex[:8]}", as_of)
-    snapshot = export_snapshot(run)["snapshot"]
-    refs = [train(run, name, snapshot) for name in registry.bundles()]
-    bundles = {r["name"]: r["version"] for r in refs if r["version"]}
-    shards = [score_shard(run, s) for s in plan_shards(run, snapshot, bundles)]
-    return str(assemble_release(run, snapshot, bundles, shards)["release"])
+    snapshot = export_snapshot(run)
+    build = run.reference(snapshot=snapshot)
+    build = choose_bundles(run, build, [train(run, build, name) for name in registry.bundles()], [])
+    shards = [score_shard(run, s) for s in plan_shards(run, build)]
+    return assemble_release(run, build, shards).release
 
 
 @pytest.fixture(scope="session")

@@ -18,10 +18,11 @@ from models.nouns.release.files import release_lists
 from models.schema import Entity, Method, Surface
 from pipelines.__main__ import main
 from pipelines.artifacts import Artifacts
-from pipelines.commands.build import score_newest
 from pipelines.data.erasure.erase import erase
-from pipelines.release.history import list_releases, promote, retire, rollback
+from pipelines.release.history import list_releases, promote, rollback
 from pipelines.release.publish import publish_release
+from pipelines.retire import retire
+from pipelines.run_build import score_newest
 from pipelines.runs.decisions import decisions
 from pipelines.runs.run import Run
 from pipelines.scoring.refresh.live import publish_refresh

@@ -1,0 +1,115 @@
+"""The build: its steps in order, declared once. The command walks them, the tasks of the DAG are these, reports name
+them by their ids.
+
+Imports the standard library only, as DAG files may read it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
+
+#: In `takes`: the reference of the build as the steps before left it.
+BUILD = "build"
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step. It is called with the run, then with what it `takes`, then with its item where there is an `each`.
+
+    id: the task id. does: "module:function". takes: BUILD, or ids of steps whose results it needs. gives: the class in
+    `pipelines.refs` of its result, or of each of its results; "" for figures that are for people. each: "models", or
+    the id of the step that lists its items. options: what whoever starts the build decides, passed by name. command:
+    whether the command does it, too.
+    """
+
+    id: str
+    does: str
+    takes: tuple[str, ...] = (BUILD,)
+    gives: str = ""
+    each: str = ""
+    options: tuple[str, ...] = ()
+    command: bool = True
+
+    @property
+    def name(self) -> str:
+        """The id without its group."""
+        return self.id.rpartition(".")[2]
+
+    def function(self) -> Callable[..., Any]:
+        """What it does, imported now."""
+        module, _, name = self.does.partition(":")
+        found: Callable[..., Any] = getattr(import_module(module), name)
+        return found
+
+
+STEPS = (
+    Step("prepare.choose_cutoff", "pipelines.runs.run:begin", takes=(), gives="BuildRef"),
+    Step(
+        "prepare.look_for_new_data",
+        "pipelines.runs.retrain:look_for_new_data",
+        takes=(),
+        options=("interval",),
+        command=False,
+    ),
+    Step("prepare.take_snapshot", "pipelines.data.export:take_snapshot", gives="BuildRef", options=("force",)),
+    Step("prepare.write_datasets", "pipelines.data.datasets:write_datasets"),
+    Step("train", "pipelines.learning.train:train", gives="BundleRef", each="models"),
+    Step("judge.hold_out", "pipelines.learning.holdout:hold_out"),
+    Step("judge.fit_ranker", "pipelines.learning.second_stage:train_ranker", gives="BundleRef"),
+    Step("judge.evaluate", "pipelines.judging.evaluate:evaluate_build"),
+    Step(
+        "judge.choose_bundles",
+        "pipelines.judging.evaluate:choose_bundles",
+        takes=(BUILD, "train", "judge.fit_ranker"),
+        gives="BuildRef",
+    ),
+    Step("score.plan_shards", "pipelines.scoring.shards:plan_shards", gives="ShardRef", options=("surfaces",)),
+    Step(
+        "score.score_shard",
+        "pipelines.scoring.shards:score_shard",
+        takes=(),
+        gives="ScoredShard",
+        each="score.plan_shards",
+    ),
+    Step(
+        "release.assemble",
+        "pipelines.release.assemble:assemble_release",
+        takes=(BUILD, "score.score_shard"),
+        gives="ReleaseRef",
+        options=("surfaces",),
+    ),
+    Step(
+        "release.weigh",
+        "pipelines.judging.gate.weigh:weigh",
+        takes=(BUILD, "release.assemble"),
+        gives="GateRef",
+        options=("kind",),
+    ),
+    Step("release.write_report", "pipelines.judging.report.kept:write_report", takes=(BUILD, "release.weigh")),
+    Step(
+        "release.gate",
+        "pipelines.judging.gate.ruling:pass_unattended",
+        takes=(),
+        options=("publish", "force"),
+    ),
+    Step(
+        "release.publish",
+        "pipelines.judging.gate.ruling:publish_weighed",
+        takes=("release.weigh",),
+        options=("publish", "force", "surfaces"),
+    ),
+)
+
+
+def place_of(task: str) -> int:
+    """Where a task stands in the build, to sort by; behind all steps where it is none. task: an id, "train.als" too."""
+    found = [i for i, s in enumerate(STEPS) if task == s.id or (s.each == "models" and task.startswith(f"{s.id}."))]
+    return found[0] if found else len(STEPS)
+
+
+def step_called(name: str) -> Step:
+    """The step with this id, or this id without its group."""
+    return next(step for step in STEPS if name in (step.id, step.name))
