@@ -35,7 +35,7 @@ from models.nouns.id_map import IdMap
 from models.nouns.interactions import Interactions
 from models.nouns.owners import Owners
 from models.popularity.scorer import PopularScorer
-from models.schema import InteractionKind
+from models.schema import EventType
 from models.scoring.factors import FactorScorer
 from models.scoring.neighbours import NeighbourScorer
 from models.scoring.scorer import Scorer
@@ -87,7 +87,7 @@ class Meetings:
         """What is learned, as events of one kind at one instant."""
         user, item = self.learned.nonzero()
         users, items = (IdMap(np.array([f"{i:036d}" for i in range(n)])) for n in self.learned.shape)
-        kind = np.full(len(user), InteractionKind.CLICK.code, np.int8)
+        kind = np.full(len(user), EventType.CLICK.code, np.int8)
         return Interactions(
             users, items, user.astype(np.int32), item.astype(np.int32), kind, np.zeros(len(user), np.int64)
         )

@@ -14,12 +14,10 @@ from models.settings import Settings
 from models.spec import ModelSpec, Source
 from models.two_tower import TWO_TOWER
 
-_CODE = {m: i for i, m in enumerate(Method)}
-
 
 @dataclass(frozen=True, eq=False)
 class Route:
-    """Routes of b owners, by thresholds alone. method: (b,) uint8 places in `Method`; segment: (b,) in `Segment`."""
+    """Routes of b owners, by thresholds alone. method: (b,) uint8 codes of `Method`; segment: (b,) of `Segment`."""
 
     method: np.ndarray
     segment: np.ndarray
@@ -31,13 +29,13 @@ def route(surface: Surface, count: np.ndarray, settings: Settings) -> Route:
 
     count: (b,) int32 interaction counts (R09). The thresholds are COLD_START_THRESHOLD and WARM_USER_THRESHOLD.
     """
-    segment = (count >= settings.cold_start_threshold).astype(np.uint8) + (count >= settings.warm_user_threshold)
+    step = (count >= settings.cold_start_threshold).astype(np.uint8) + (count >= settings.warm_user_threshold)
     by_segment = (Method.CONTENT_BASED, Method.ALS, Method.ENSEMBLE)
     if surface.owner is Entity.STARTUP:
         hot = Method.ENSEMBLE if settings.founder_ensemble else Method.ALS_REVERSE
         by_segment = (Method.CONTENT_BASED, Method.ALS_REVERSE, hot)
-    table = np.array([_CODE[m] for m in by_segment], np.uint8)
-    return Route(table[segment], segment)
+    method, segment = ([m.code for m in members] for members in (by_segment, (Segment.COLD, Segment.WARM, Segment.HOT)))
+    return Route(np.array(method, np.uint8)[step], np.array(segment, np.uint8)[step])
 
 
 def may_be_routed_otherwise(surface: Surface, count: int, more: int, settings: Settings) -> bool:
@@ -81,8 +79,3 @@ def models_of(method: Method, surface: Surface) -> tuple[ModelSpec, ...]:
         spec for source in parts for spec in registry.MODELS if spec.source is source and surface.owner in spec.owners
     )
     return (*found, blend) if method is Method.ENSEMBLE else found
-
-
-def segment_names() -> tuple[str, ...]:
-    """The text of each segment code."""
-    return tuple(Segment)

@@ -6,7 +6,9 @@ free one. Standard library only: DAG files and the reader import this.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from enum import StrEnum
+from functools import cache
 from typing import Self
 
 from models.nouns.words import folded
@@ -18,18 +20,38 @@ class Coded(StrEnum):
     code: int
 
     def __new__(cls, value: str, code: int = -1) -> Self:  # every member gives one; a look-up gives none
+        return cls._made(value, code)
+
+    @classmethod
+    def _made(cls, value: str, code: int) -> Self:
         member = str.__new__(cls, value)
-        member._value_ = value
-        member.code = code
+        member._value_, member.code = value, code
         return member
 
     @classmethod
     def of_code(cls, code: int) -> Self:
         """The member of a code. Raises ValueError where none has it."""
-        for member in cls:
-            if member.code == code:
-                return member
-        raise ValueError(f"{code} is no code of {cls.__name__}")
+        try:
+            return cls.by_code()[code]
+        except KeyError:
+            raise ValueError(f"{code} is no code of {cls.__name__}") from None
+
+    @classmethod
+    @cache
+    def by_code(cls) -> Mapping[int, Self]:
+        """Every member by its code, ascending. Codes may have gaps."""
+        return {m.code: m for m in sorted(cls, key=lambda m: m.code)}
+
+    @classmethod
+    def codes(cls) -> int:
+        """The length of an array with a place for every code: the largest code and one."""
+        return max(cls.by_code()) + 1
+
+
+def words_by_code(members: Iterable[Coded]) -> list[str]:
+    """The values at the places of their codes, "" in a gap."""
+    known = {m.code: m.value for m in members}
+    return [known.get(code, "") for code in range(max(known) + 1)]
 
 
 class Entity(StrEnum):
@@ -55,27 +77,26 @@ _ROLES = {str(role): role for role in Role}
 
 
 class Surface(Coded):
-    """One of the four directions; the value is its URL tail (F01-F04)."""
+    """One of the four directions: value (its URL tail, F01-F04), code, whom a list is made for, the role of the people
+    on it, be they owners or items."""
 
-    STARTUPS_FOR_DEVELOPER = "startups/for-developer", 0
-    STARTUPS_FOR_INVESTOR = "startups/for-investor", 1
-    DEVELOPERS_FOR_STARTUP = "developers/for-startup", 2
-    INVESTORS_FOR_STARTUP = "investors/for-startup", 3
+    owner: Entity
+    role: Role
+
+    def __new__(cls, value: str, code: int = -1, owner: Entity = Entity.USER, role: Role = Role.DEVELOPER) -> Self:
+        member = cls._made(value, code)
+        member.owner, member.role = owner, role
+        return member
+
+    STARTUPS_FOR_DEVELOPER = "startups/for-developer", 0, Entity.USER, Role.DEVELOPER
+    STARTUPS_FOR_INVESTOR = "startups/for-investor", 1, Entity.USER, Role.INVESTOR
+    DEVELOPERS_FOR_STARTUP = "developers/for-startup", 2, Entity.STARTUP, Role.DEVELOPER
+    INVESTORS_FOR_STARTUP = "investors/for-startup", 3, Entity.STARTUP, Role.INVESTOR
 
     @property
     def folder(self) -> str:
         """The name of its folder in a release on disk."""
         return self.value.replace("/", "-")
-
-    @property
-    def role(self) -> Role:
-        """The role of the people on this surface, be they owners or items."""
-        return Role.DEVELOPER if "developer" in self.value else Role.INVESTOR
-
-    @property
-    def owner(self) -> Entity:
-        """What a list is made for."""
-        return Entity.USER if self.value.startswith("startups/") else Entity.STARTUP
 
     @property
     def item(self) -> Entity:
@@ -102,41 +123,46 @@ class Segment(Coded):
     HOT = "hot", 2
 
 
-class InteractionKind(Coded):
-    """The seven event types of the platform."""
+class EventType(Coded):
+    """What people do: value, code, weight in training, and whether it is an explicit opinion.
 
-    VIEW = "view", 0
-    CLICK = "click", 1
-    LIKE = "like", 2
-    DISLIKE = "dislike", 3
-    FAVORITE = "favorite", 4
-    APPLY = "apply", 5
-    INTEREST = "interest", 6
+    A type without a weight is accepted by the reader and never trained on. The last explicit opinion of a pair decides
+    its sign (R07); the one negative weight is a dislike's. Codes up to 127; the next free one is 10.
+    """
 
+    weight: float | None
+    explicit: bool
 
-class EventKind(Coded):
-    """What the reader is told of: the platform's seven types, with the codes of InteractionKind, what was shown, what
-    was waved away (those two filter and measure only), and that what was posted of a pair counts no more."""
+    def __new__(cls, value: str, code: int = -1, weight: float | None = None, explicit: bool = False) -> Self:
+        member = cls._made(value, code)
+        member.weight, member.explicit = weight, explicit
+        return member
 
-    VIEW = "view", 0
-    CLICK = "click", 1
-    LIKE = "like", 2
-    DISLIKE = "dislike", 3
-    FAVORITE = "favorite", 4
-    APPLY = "apply", 5
-    INTEREST = "interest", 6
-    IMPRESSION = "impression", 7
-    DISMISS = "dismiss", 8
-    RETRACT = "retract", 9
+    VIEW = "view", 0, 0.5, False
+    CLICK = "click", 1, 1.0, False
+    LIKE = "like", 2, 2.0, True
+    DISLIKE = "dislike", 3, -1.0, True
+    FAVORITE = "favorite", 4, 2.5, True
+    APPLY = "apply", 5, 3.0, True
+    INTEREST = "interest", 6, 3.5, True
+    IMPRESSION = "impression", 7, None, False
+    DISMISS = "dismiss", 8, None, True
+    RETRACT = "retract", 9, None, False
+
+    @property
+    def trained(self) -> bool:
+        """Whether it is an interaction: models learn from it and it counts for the route."""
+        return self.weight is not None
+
+    @property
+    def positive(self) -> bool:
+        """Whether it is a positive of the ranker set (C41): every explicit opinion but a dislike."""
+        return self.explicit and self.weight is not None and self.weight > 0
 
     def hides(self, views_are_seen: bool) -> bool:
-        """Whether the two are not shown to each other again."""
-        silent = (EventKind.IMPRESSION, EventKind.RETRACT)
-        return self not in silent and (views_are_seen or self is not EventKind.VIEW)
+        """Whether the two are not shown to each other again: interactions and explicit opinions do that."""
+        return (self.trained or self.explicit) and (views_are_seen or self is not EventType.VIEW)
 
 
-#: An explicit opinion; the last one of a pair decides its sign (R07).
-EXPLICIT_KINDS = frozenset(set(InteractionKind) - {InteractionKind.VIEW, InteractionKind.CLICK})
-
-#: The positives of the ranker set (C41): every explicit opinion but a dislike.
-POSITIVE_KINDS = frozenset(EXPLICIT_KINDS - {InteractionKind.DISLIKE})
+#: The event types of the platform, which models learn from, by code.
+INTERACTION_TYPES = tuple(sorted((t for t in EventType if t.trained), key=lambda t: t.code))

@@ -27,7 +27,6 @@ from serving.since.hidden import Hidden
 
 log = logging.getLogger("matchbook.reader")
 
-_METHODS = tuple(Method)
 OPEN = "open"  # the caller where no keys are asked for
 #: What somebody is who is hidden from everybody.
 HIDDEN = {Entity.STARTUP: "withdrawn", Entity.USER: "opted out"}
@@ -308,7 +307,7 @@ class ListReader:
     ) -> Answer:
         """The popular list, marked; the route still says what the count alone would have led to."""
         settings = held.settings_of(surface, owner, self._settings.with_recorded(held.release.settings))
-        routed = _METHODS[int(route(surface, np.array([count], np.int32), settings).method[0])]
+        routed = Method.of_code(int(route(surface, np.array([count], np.int32), settings).method[0]))
         listing = replace(held.popular.get(surface, NOBODY), route=routed, count=count)
         return Answer(surface, owner, held, listing, "cache", known, held.generated_at(listing.part), trouble)
 
@@ -318,7 +317,7 @@ class ListReader:
 
     def _of_another_role(self, held: HeldRelease, surface: Surface, row: int) -> bool:
         table = held.items[surface.owner]
-        return surface.owner is Entity.USER and int(table.role[row]) != tuple(Role).index(surface.role)
+        return surface.owner is Entity.USER and int(table.role[row]) != surface.role.code
 
 
 def _decoded(held: HeldRelease, surface: Surface, found: Mapping[str, Found]) -> tuple[dict[str, StoredList], str]:

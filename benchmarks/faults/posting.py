@@ -18,7 +18,7 @@ from benchmarks.faults.town import Town, town
 from models.errors import TooManyEvents
 from models.nouns.interactions import Event
 from models.nouns.release import since_value
-from models.schema import Entity, EventKind
+from models.schema import Entity, EventType
 from models.settings import Settings
 from pipelines.release.cache import connect
 from pipelines.release.since.refresh import Met, _write
@@ -52,7 +52,7 @@ def active(found: Town, days: int, pairs: int) -> list[int]:
     start, held = datetime.now(UTC) - timedelta(days=days), list[int]()
     for day in range(days):
         at = start + timedelta(days=day)
-        met = [Met(user, str(uuid.uuid4()), since_value(EventKind.LIKE.code, microseconds(at))) for _ in range(pairs)]
+        met = [Met(user, str(uuid.uuid4()), since_value(EventType.LIKE.code, microseconds(at))) for _ in range(pairs)]
         needed = microseconds(at - timedelta(days=KEPT - 1, minutes=15))  # the cutoff of the oldest loaded build
         _write(client, cache.keys, found.settings, met, needed)
         held.append(client.hlen(cache.keys.since(Entity.USER, user)))
@@ -62,7 +62,7 @@ def active(found: Town, days: int, pairs: int) -> list[int]:
 
 def _of_strangers(at: datetime) -> Event:
     event, user, startup = (str(uuid.uuid4()) for _ in range(3))
-    return Event(event, user, startup, EventKind.DISMISS, at)
+    return Event(event, user, startup, EventType.DISMISS, at)
 
 
 def forged(settings: Settings) -> tuple[int, int, int]:

@@ -28,7 +28,7 @@ from sqlalchemy import Connection, create_engine, text
 
 from benchmarks.faults.builds import Place, place
 from models.nouns.release import Keys
-from models.schema import EventKind, Surface
+from models.schema import EventType, Surface
 from models.settings import Settings
 from pipelines.airflow_upkeep import MINUTELY, clean_airflow
 from pipelines.local.airflow_process import with_metadata
@@ -45,7 +45,7 @@ BUILD_EVERY, KEPT, AIRFLOW_DAYS = 3, 3, 7.0
 MARGIN, SLOWER = 1.05, 0.5  # the last third against the one before
 #: What goes on growing by design: what the platform posted is its own history, until it is pruned by age.
 GROWS = ("rows of matchbook_events", "rows of matchbook_answers")
-KINDS = [k.value for k in EventKind if k is not EventKind.IMPRESSION]
+KINDS = [k.value for k in EventType if k is not EventType.IMPRESSION]
 
 
 @dataclass

@@ -14,7 +14,7 @@ from models.features.clock import EventClock
 from models.features.regions import coded, there
 from models.nouns.entities import UNKNOWN_TIME, Entities
 from models.nouns.interactions import DAY_US, Interactions
-from models.schema import InteractionKind
+from models.schema import EventType
 
 #: Windows and half-lives, as shares of all events.
 WINDOWS = (0.003, 0.01, 0.03, 0.1, 0.3)
@@ -29,9 +29,9 @@ _YEAR_1 = -719_162
 
 def item_facts(items: Entities, events: Interactions, clock: EventClock, now_us: int) -> dict[str, np.ndarray]:
     """By name (n,) float32 for every entity, listed or not. events: before now_us, their owners = the entities."""
-    wanted = events.where(events.kind != InteractionKind.DISLIKE.code)
+    wanted = events.where(events.kind != EventType.DISLIKE.code)
     facts = dict(_own(items, wanted, clock, now_us))
-    facts["dislikes"] = np.log1p(_count(events.owner[events.kind == InteractionKind.DISLIKE.code], len(items)))
+    facts["dislikes"] = np.log1p(_count(events.owner[events.kind == EventType.DISLIKE.code], len(items)))
     facts |= _partners(wanted, clock)
     facts |= _momentum(items, wanted, clock)
     return {name: np.asarray(value, np.float32) for name, value in facts.items()}
@@ -68,7 +68,7 @@ def _own(items: Entities, events: Interactions, clock: EventClock, now_us: int) 
     yield "rounds", np.log1p(rounds)
     yield "events_a_round", count / np.maximum(rounds, 1)
     yield "days_a_round", np.where(rounds > 1, np.log1p((last - first) / DAY_US / np.maximum(rounds - 1, 1)), 0)
-    yield "views", np.log1p(_count(item[events.kind == InteractionKind.VIEW.code], n))
+    yield "views", np.log1p(_count(item[events.kind == EventType.VIEW.code], n))
     for window in WINDOWS:
         yield f"events_in_{window}", np.log1p(_count(item[age < window], n))
     for half_life in HALF_LIVES:

@@ -22,7 +22,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from models.errors import SettingsError
-from models.schema import EventKind
+from models.schema import EventType
 
 #: What `keys` are written as: a file without a bound key stays one that older readers know.
 KEYS_FORMAT, BOUND_FORMAT = 1, 2
@@ -56,7 +56,7 @@ class ApiKey:
     scopes: tuple[Scope, ...]
     created_at: str
     expires_at: str | None = None
-    types: tuple[EventKind, ...] = ()
+    types: tuple[EventType, ...] = ()
     users: tuple[str, ...] = ()
     startups: tuple[str, ...] = ()
 
@@ -65,7 +65,7 @@ class ApiKey:
         """Whether it may not post every event."""
         return any(getattr(self, name) for name in BOUNDS)
 
-    def forbids(self, kind: EventKind, user: str, startup: str) -> str:
+    def forbids(self, kind: EventType, user: str, startup: str) -> str:
         """The field of an event that this key may not post so, empty where it may."""
         if self.types and kind not in self.types:
             return "type"
@@ -153,7 +153,7 @@ def _checked(said: Mapping[str, object]) -> ApiKey:
             raise ValueError(f"{instant} of key {key.id} carries no zone")
     if not _HASH.fullmatch(key.sha256):
         raise ValueError(f"key {key.id} has no SHA-256")
-    scopes, types = tuple(Scope(s) for s in key.scopes), tuple(EventKind(t) for t in key.types)
+    scopes, types = tuple(Scope(s) for s in key.scopes), tuple(EventType(t) for t in key.types)
     if any(isinstance(getattr(key, name), str) for name in ("scopes", *BOUNDS)):
         raise ValueError(f"key {key.id} has a text where a list belongs")
     for start in (*key.users, *key.startups):

@@ -54,8 +54,8 @@ def _entities(bundle: Bundle, entity: Entity) -> Entities:
 class ItemTable:
     """What stands behind the item numbers of a release's lists.
 
-    ids: (n,) rows; facets: (n,) int32 codes by FACETS, -1 blank; labels: the text of each code; role: (n,) int8 place
-    in `Role`, -1 for startups.
+    ids: (n,) rows; facets: (n,) int32 codes by FACETS, -1 blank; labels: the text of each code; role: (n,) int8 code
+    of `Role`, -1 for startups.
     """
 
     ids: IdMap

@@ -20,7 +20,7 @@ FACETS = ("category", "field", "type", "stage", "location")
 class Entities:
     """Everybody of one kind at the cutoff; row numbers are those of `ids` everywhere in a release.
 
-    role: (n,) int8 place in `Role`, -1 for startups and for people of another role.
+    role: (n,) int8 code of `Role`, -1 for startups and for people of another role.
     listed: (n,) bool, may stand in a list (not withdrawn, not opted out at the cutoff).
     opted_out: (n,) bool, wants no personalisation (L07, R23). founder: (n,) int32 user row of a startup's
     founder, -1 unknown. created_at: (n,) int64 microseconds, UNKNOWN_TIME where blank.

@@ -14,7 +14,7 @@ from scipy import sparse
 from models.errors import DataError, MalformedEvent
 from models.nouns.id_map import NIL, IdMap, is_id
 from models.nouns.span import Span, faded
-from models.schema import EXPLICIT_KINDS, EventKind, InteractionKind
+from models.schema import EventType
 
 DAY_US = 86_400_000_000
 AHEAD = timedelta(minutes=5)  # a client's clock may run ahead of ours; its time zone may not
@@ -25,9 +25,11 @@ _ANSWER_ID = re.compile(r"[A-Za-z0-9_-]{30,240}")
 POSITION_MOST = 1000
 _POSITION = re.compile(r"[0-9]{1,4}")
 LAST = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
-#: Weight of one event by the code of its type (C01-C07).
-KIND_WEIGHTS = np.array([0.5, 1.0, 2.0, -1.0, 2.5, 3.0, 3.5], dtype=np.float32)
-_EXPLICIT = np.isin(np.arange(len(InteractionKind)), [k.code for k in EXPLICIT_KINDS])
+#: By the code of an event's type: its weight (C01-C07), 0 where it has none, and whether it is an explicit opinion.
+EVENT_WEIGHTS = np.zeros(EventType.codes(), np.float32)
+EXPLICIT = np.zeros(EventType.codes(), bool)
+for _type in EventType:
+    EVENT_WEIGHTS[_type.code], EXPLICIT[_type.code] = _type.weight or 0.0, _type.explicit
 
 
 class Pairs(NamedTuple):
@@ -51,7 +53,7 @@ class Interactions:
 
     owners, items: the ids behind the row numbers. As read from a snapshot owners are users and items are
     startups; `transposed()` turns both round and is the only place that does.
-    owner, item: (n,) int32 rows. kind: (n,) int8 `InteractionKind.code`. at: (n,) int64 microseconds since
+    owner, item: (n,) int32 rows. kind: (n,) int8 `EventType.code`. at: (n,) int64 microseconds since
     1970 UTC.
 
     In the matrix of `csr()` a positive cell is summed interest, a negative cell a confident dislike, an absent
@@ -130,12 +132,12 @@ class Interactions:
     def disliked(self) -> sparse.csr_matrix:
         """(owners, items) bool: pairs whose last explicit opinion is a dislike (R07)."""
         last = self._last_opinions()
-        mask = last[self.kind[last] == InteractionKind.DISLIKE.code]
+        mask = last[self.kind[last] == EventType.DISLIKE.code]
         return self._matrix(self.owner[mask], self.item[mask], np.ones(len(mask), bool))
 
     def barred(self, views_are_seen: bool) -> sparse.csr_matrix:
         """(owners, items) bool: pairs that are never to be shown to each other: seen, disliked, dismissed."""
-        seen = self if views_are_seen else self.where(self.kind != InteractionKind.VIEW.code)
+        seen = self if views_are_seen else self.where(self.kind != EventType.VIEW.code)
         gone = self._matrix(self.dismissed.owner, self.dismissed.item, np.ones(len(self.dismissed.at), bool))
         return (seen.pairs() + self.disliked() + gone).tocsr()
 
@@ -144,29 +146,29 @@ class Interactions:
     ) -> sparse.csr_matrix:
         """(owners, items) float32 weights.
 
-        Positive events add up (KIND_WEIGHTS, each halved every `half_life_days` before `now_us`, by default the end of
+        Positive events add up (EVENT_WEIGHTS, each halved every `half_life_days` before `now_us`, by default the end of
         their `Span`); a pair whose
         last explicit opinion is a dislike is the dislike's weight alone. damping: "none", "log" (log1p of the
         sum) or "binary" (1.0), applied to positive cells.
         """
-        weight = KIND_WEIGHTS[self.kind]
+        weight = EVENT_WEIGHTS[self.kind]
         if half_life_days and len(self):
             newest = Span.of(self.at).newest_us if now_us is None else now_us
             weight = weight * faded(self.at, newest, half_life_days * DAY_US).astype(np.float32)
-        positive = self.kind != InteractionKind.DISLIKE.code
+        positive = self.kind != EventType.DISLIKE.code
         summed = self._matrix(self.owner[positive], self.item[positive], weight[positive])
         if damping != "none":
             summed.data = np.log1p(summed.data) if damping == "log" else np.ones_like(summed.data)
         disliked = self.disliked().astype(np.float32)
         kept = summed - summed.multiply(disliked)
-        matrix = (kept + disliked * KIND_WEIGHTS[InteractionKind.DISLIKE.code]).tocsr().astype(np.float32)
+        matrix = (kept + disliked * EVENT_WEIGHTS[EventType.DISLIKE.code]).tocsr().astype(np.float32)
         matrix.eliminate_zeros()
         matrix.sort_indices()
         return matrix
 
     def _last_opinions(self) -> np.ndarray:
         """Row numbers of each pair's last explicit event; of several at one instant the higher kind code."""
-        rows = np.flatnonzero(_EXPLICIT[self.kind])
+        rows = np.flatnonzero(EXPLICIT[self.kind])
         rows = rows[np.lexsort((self.kind[rows], self.at[rows], self.item[rows], self.owner[rows]))]
         pair = self.owner[rows].astype(np.int64) * max(len(self.items), 1) + self.item[rows]
         return rows[np.append(pair[1:] != pair[:-1], True)] if len(rows) else rows
@@ -189,7 +191,7 @@ class Event:
     event_id: str
     user: str
     startup: str
-    kind: EventKind
+    kind: EventType
     at: datetime
     answer_id: str = ""
     position: int = 0
@@ -263,11 +265,11 @@ def _id_of(given: Mapping[str, Any], field: str) -> str:
     return value.lower()
 
 
-def _kind_of(given: Mapping[str, Any]) -> EventKind:
+def _kind_of(given: Mapping[str, Any]) -> EventType:
     value = given.get("type")
-    if not isinstance(value, str) or value not in set(EventKind):
-        raise MalformedEvent("type", f"one of {', '.join(EventKind)}", value, "docs/api.md says what each does")
-    return EventKind(value)
+    if not isinstance(value, str) or value not in set(EventType):
+        raise MalformedEvent("type", f"one of {', '.join(EventType)}", value, "docs/api.md says what each does")
+    return EventType(value)
 
 
 def _answer_id(given: Mapping[str, Any]) -> str:

@@ -28,7 +28,7 @@ MASKS = ("source", "reason")
 class RankedLists:
     """b lists of one surface, best item first.
 
-    owner: (b,) int32 entity row, -1 a stranger. method, route: (b,) uint8 places in `Method`.
+    owner: (b,) int32 entity row, -1 a stranger. method, route: (b,) uint8 codes of `Method`.
     count: (b,) int32 interaction count. reranked: (b,) bool. indptr: (b + 1,) int64.
     item: (nnz,) int32 entity rows, unique within a list. score: (nnz,) float32 in 0..1, descending within a list.
     source: (nnz,) uint16 `Source` bits. reason: (nnz,) uint16 bits by REASONS. part: (b,) uint16 which part of the

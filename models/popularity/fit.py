@@ -11,7 +11,7 @@ from models.nouns.entities import Entities
 from models.nouns.interactions import Interactions
 from models.popularity import SPEC, PopularityConfig
 from models.popularity.scorer import trending
-from models.schema import InteractionKind
+from models.schema import EventType
 
 
 def fit(data: TrainingData[PopularityConfig]) -> Bundle:
@@ -33,7 +33,7 @@ def fit_popularity(
     maxima: dict[str, float] = {}
     for entities, events in ((users, interactions), (startups, interactions.transposed())):
         views = np.zeros(len(entities)) if entities is users else entities.views.astype(float)
-        counts = events.where(events.kind != InteractionKind.VIEW.code).counts()
+        counts = events.where(events.kind != EventType.VIEW.code).counts()
         maximum = float((views + 3.0 * counts + 1).max(initial=1.0))
         maxima[entities.entity.value] = maximum
         arrays[f"{entities.entity}_popularity"] = popularity(views, counts, maximum)

@@ -6,7 +6,7 @@ import numpy as np
 from scipy import sparse
 
 from models.nouns.candidates import Candidates, Proposal, indptr_of
-from models.nouns.interactions import DAY_US, KIND_WEIGHTS, Interactions
+from models.nouns.interactions import DAY_US, EVENT_WEIGHTS, Interactions
 from models.nouns.owners import Owners
 from models.popularity import POPULAR, PopularityConfig
 
@@ -59,7 +59,7 @@ def trending(interactions: Interactions, as_of_us: int, config: PopularityConfig
     fastest riser and 0 says that nothing happened in the window. For startups pass `transposed()` events.
     """
     age_days = (as_of_us - interactions.at) / DAY_US
-    weight = KIND_WEIGHTS[interactions.kind]
+    weight = EVENT_WEIGHTS[interactions.kind]
     counted = (weight > 0) & (age_days >= 0) & (age_days <= config.trending_days)
     fading = weight[counted] * np.exp2(-age_days[counted] / config.trending_half_life_days)
     heat = np.log1p(np.bincount(interactions.owner[counted], fading, minlength=len(interactions.owners)))

@@ -22,7 +22,7 @@ from models.nouns.interactions import Interactions
 from models.nouns.owners import Owners
 from models.popularity.scorer import PopularScorer
 from models.recipe.sources import folds_of, heard, ranker_of, scorers_of, wanted_of
-from models.schema import Entity, InteractionKind, Surface
+from models.schema import Entity, EventType, Surface
 from models.scoring.factors import FactorScorer
 from models.scoring.scorer import Fold, Ranker, Scorer, Sides, aligned
 from models.settings import Settings
@@ -156,7 +156,7 @@ class Recipe:
         """(owners, items) float32 age of the last event of interest of each pair, by the release's clock."""
         if self.evidence is None:
             return sparse.csr_matrix((len(mine.owners), len(mine.items)), dtype=np.float32)
-        liked = mine.where(mine.kind != InteractionKind.DISLIKE.code)
+        liked = mine.where(mine.kind != EventType.DISLIKE.code)
         order = np.lexsort((liked.at, liked.item, liked.owner))
         owner, item = liked.owner[order], liked.item[order]
         last = np.append((owner[1:] != owner[:-1]) | (item[1:] != item[:-1]), np.ones(min(len(owner), 1), bool))

@@ -18,8 +18,6 @@ from models.scoring.scale import min_max
 from models.scoring.scorer import Scorer
 from models.spec import Source
 
-CODE = {m: m.code for m in Method}
-
 
 def candidates_of(recipe: Recipe, owners: Owners, k: int) -> Candidates:
     """The union of up to k proposals of every source, scored by every source (R06). Who opted out gets none (R23)."""
@@ -68,11 +66,11 @@ def answering(recipe: Recipe, owners: Owners, routed: Route, candidates: Candida
     """(b,) uint8 the first method of each owner's chain that has a score for any of its candidates (B06, B08)."""
     knows = {s: _any(~np.isnan(score), candidates.indptr) for s, score in candidates.scores.items()}
     nobody, parts = np.zeros(len(owners), bool), parts_of(recipe.surface)
-    method = np.full(len(owners), CODE[Method.POPULAR], np.uint8)
+    method = np.full(len(owners), Method.POPULAR.code, np.uint8)
     for first in np.unique(routed.method):
-        for m in reversed(chain(recipe.surface, tuple(Method)[first], recipe.settings)[:-1]):
+        for m in reversed(chain(recipe.surface, Method.of_code(int(first)), recipe.settings)[:-1]):
             able = np.logical_and.reduce([knows.get(s, nobody) for s in parts[m]])
-            method[(routed.method == first) & able & ~owners.opted_out] = CODE[m]
+            method[(routed.method == first) & able & ~owners.opted_out] = m.code
     return method
 
 
@@ -95,7 +93,9 @@ def kept(recipe: Recipe, candidates: Candidates, method: np.ndarray) -> Candidat
     if _ranks_union(recipe):
         return candidates
     parts = parts_of(recipe.surface)
-    own = np.array([sum(s.bit for s in parts.get(m, ())) for m in Method], MASK)
+    own = np.zeros(Method.codes(), MASK)
+    for m in Method:
+        own[m.code] = sum(s.bit for s in parts.get(m, ()))
     keep = (candidates.proposed & own[method][candidates.owner]) > 0
     return candidates.where(keep)
 
@@ -109,7 +109,7 @@ def model_score_of(recipe: Recipe, owners: Owners, candidates: Candidates, metho
     """
     if not _ranks_union(recipe):
         return _base_score(recipe, owners, candidates, method)
-    hot = (method == CODE[Method.ENSEMBLE])[candidates.owner]
+    hot = (method == Method.ENSEMBLE.code)[candidates.owner]
     blended = _blended(recipe, owners, candidates) if hot.any() else None
     total, heard = np.zeros(len(candidates.item), np.float32), np.zeros(len(candidates.item), np.float32)
     for source, raw in candidates.scores.items():
@@ -130,7 +130,7 @@ def _base_score(recipe: Recipe, owners: Owners, candidates: Candidates, method: 
     result = np.zeros(len(candidates.item), np.float32)
     mine = method[candidates.owner]
     for code in np.unique(method):
-        m = tuple(Method)[code]
+        m = Method.of_code(int(code))
         if m is Method.POPULAR:
             continue
         if m is Method.ENSEMBLE:

@@ -9,15 +9,13 @@ import numpy as np
 
 from models import registry
 from models.learned_ranker.scorer import LearnedRanker
-from models.nouns.interactions import KIND_WEIGHTS
+from models.nouns.interactions import EVENT_WEIGHTS
 from models.nouns.owners import Owners
 from models.nouns.ranked_lists import REASONS
 from models.recipe import Recipe
 from models.recommend import Ranking, learned_table, rank
-from models.schema import InteractionKind, Method, Segment
+from models.schema import EventType, Method, Segment
 from models.scoring.scale import min_max
-
-_METHODS, _SEGMENTS = tuple(Method), tuple(Segment)
 
 
 def explain(recipe: Recipe, owners: Owners, depth: int, shown: int = 20) -> dict[str, Any]:
@@ -30,9 +28,9 @@ def explain(recipe: Recipe, owners: Owners, depth: int, shown: int = 20) -> dict
     return {
         "surface": recipe.surface.value,
         "interaction_count": int(owners.count[0]),
-        "segment": _SEGMENTS[ranking.route.segment[0]].value,
-        "route": _METHODS[ranking.route.method[0]].value,
-        "method_used": _METHODS[ranking.method[0]].value,
+        "segment": Segment.of_code(int(ranking.route.segment[0])).value,
+        "route": Method.of_code(int(ranking.route.method[0])).value,
+        "method_used": Method.of_code(int(ranking.method[0])).value,
         "opted_out": bool(owners.opted_out[0]),
         "ranker": recipe.ranker.name if recipe.ranker and lists.reranked[0] else None,
         "candidates": len(ranking.candidates.item),
@@ -50,7 +48,7 @@ def explain_item(recipe: Recipe, owners: Owners, depth: int, row: int) -> dict[s
         liked = float(owners.history[0, position])
         why = (
             "disliked"
-            if liked == KIND_WEIGHTS[InteractionKind.DISLIKE.code]
+            if liked == EVENT_WEIGHTS[EventType.DISLIKE.code]
             else "seen before"
             if liked
             else "own, or viewed or dismissed before"

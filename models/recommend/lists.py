@@ -19,7 +19,6 @@ from models.nouns.ranked_lists import RankedLists
 from models.popularity import POPULAR
 from models.recipe import Recipe, diversity_facets
 from models.recommend.candidates import (
-    CODE,
     answering,
     candidates_of,
     kept,
@@ -91,7 +90,7 @@ def _placed(
 ) -> RankedLists:
     """Order every owner's candidates and keep the best `depth`; whom popular answers has none yet, unless what is in
     demand was ranked for them too."""
-    ranked = (method != CODE[Method.POPULAR]) | isinstance(recipe.ranker, LearnedRanker)
+    ranked = (method != Method.POPULAR.code) | isinstance(recipe.ranker, LearnedRanker)
     length = np.where(ranked, np.diff(candidates.indptr), 0)
     width = int(length.max(initial=0))
     present = np.arange(width) < length[:, None]

@@ -101,9 +101,9 @@ class Words:
 def words_of(users: Entities, user_profiles: Profiles, startup_profiles: Profiles, terms: int) -> Words:
     """At most `terms` words of all; a person's role is one of theirs, while they are there and did not opt out."""
     people = token_lists(user_profiles)
-    roles = [role_word(role) for role in Role]
+    roles = {role.code: [role_word(role)] for role in Role}
     for profile, role, there in zip(people, users.role.tolist(), users.listed.tolist(), strict=True):
-        profile.extend(roles[role : role + 1] if role >= 0 and there else [])
+        profile.extend(roles.get(role, []) if there else [])
     lists = [*people, *token_lists(startup_profiles)]
     tokens = vocabulary(lists, terms)
     matrix = incidence(lists, tokens)

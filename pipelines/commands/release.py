@@ -112,7 +112,7 @@ def from_profiles(settings: Settings, release: Release, surface: Surface, path: 
 
 def _write(lists: RankedLists, owners: np.ndarray, items: np.ndarray, depth: int | None) -> None:
     """One JSON line a list."""
-    methods, sources = tuple(Method), registry.sources()
+    sources = registry.sources()
     for i in range(len(lists)):
         row = lists.row(i)
         row = slice(row.start, min(row.stop, row.start + depth)) if depth else row
@@ -120,7 +120,7 @@ def _write(lists: RankedLists, owners: np.ndarray, items: np.ndarray, depth: int
             "owner": str(owners[i]),
             "items": items[lists.item[row]].tolist(),
             "scores": np.round(lists.score[row].astype(float), 6).tolist(),
-            "method": methods[lists.method[i]].value,
+            "method": Method.of_code(int(lists.method[i])).value,
             "sources": [[s.name for s in sources if c & s.bit] for c in lists.source[row].tolist()],
         }
         sys.stdout.write(json.dumps(line) + "\n")

@@ -15,13 +15,13 @@ import pyarrow.csv
 from sqlalchemy import Engine, text
 
 from models.nouns.entities import Entities
-from models.schema import Entity, InteractionKind
+from models.schema import INTERACTION_TYPES, Entity
 from models.settings import Settings
 from pipelines.postgres import copy_rows, rows, transaction
 
 #: Before this nothing is plausible where no setting says otherwise.
 EARLIEST = Settings().export.earliest.at
-KINDS = [kind.value for kind in InteractionKind]
+KINDS = [t.value for t in INTERACTION_TYPES]
 
 
 def store_counts(engine: Engine, as_of: datetime, *entities: Entities) -> bool:

@@ -32,8 +32,8 @@ from scipy import sparse
 from models.errors import TooSparse
 from models.nouns.entities import FACETS, Entities
 from models.nouns.id_map import IdMap
-from models.nouns.interactions import KIND_WEIGHTS, Interactions
-from models.schema import Entity, InteractionKind, Role
+from models.nouns.interactions import EVENT_WEIGHTS, Interactions
+from models.schema import Entity, EventType, Role, words_by_code
 from pipelines.data.snapshot import Snapshot
 from pipelines.refs import BuildRef
 from pipelines.runs.run import Run
@@ -162,8 +162,8 @@ def _lines(people: dict[Entity, dict[str, pa.Array]], events: Interactions, part
     return pa.table({
         "user_id": users["user_id"].take(user),
         "startup_id": startups["startup_id"].take(startup),
-        "interaction_type": pa.array([k.value for k in InteractionKind]).take(kind),
-        "weight": pa.array(KIND_WEIGHTS).take(kind),
+        "interaction_type": pa.array(words_by_code(EventType)).take(kind),
+        "weight": pa.array(EVENT_WEIGHTS).take(kind),
         "occurred_at": at,
         **{name: column.take(user) for name, column in users.items() if name != "user_id"},
         **{name: column.take(startup) for name, column in startups.items() if name != "startup_id"},

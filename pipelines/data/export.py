@@ -28,7 +28,7 @@ import sql
 from models.errors import EmptySnapshot
 from models.nouns.bundle import sha256_of
 from models.nouns.id_map import pack_ids, unpack_ids
-from models.schema import Entity, InteractionKind
+from models.schema import INTERACTION_TYPES, Entity, words_by_code
 from pipelines.artifacts import write_private
 from pipelines.data.columns.checks import Census, Rejected
 from pipelines.data.columns.copied import EventCells, copy_events, copy_tables, instants, rows_of
@@ -62,7 +62,7 @@ logger = logging.getLogger(__name__)
 EVENTS = "matchbook_interactions"
 #: What is older stands in no calendar of Python.
 _YEAR_1_US = microseconds(datetime(1, 1, 1, tzinfo=UTC))
-_KINDS = np.array([k.value for k in InteractionKind], dtype=object)
+_WORDS = np.array(words_by_code(INTERACTION_TYPES), dtype=object)
 
 
 def take_snapshot(run: Run, build: BuildRef, force: bool = False) -> BuildRef:
@@ -107,7 +107,11 @@ class _Export:
 
     def __init__(self, run: Run, staging: Path) -> None:
         self.run, self.staging = run, staging
-        self.params = {"as_of": run.as_of, "kinds": _KINDS.tolist()}
+        self.params = {
+            "as_of": run.as_of,
+            "kinds": [t.value for t in INTERACTION_TYPES],
+            "codes": [t.code for t in INTERACTION_TYPES],
+        }
         self.broken = self.later = self.strangers = 0
         self.dismissed: list[np.ndarray] = []
         self.earliest_us = microseconds(run.settings.earliest_at)
@@ -196,7 +200,7 @@ class _Export:
                 int(mask.sum()),
                 user_id=_ids(events.user[mask]),
                 startup_id=_ids(events.startup[mask]),
-                interaction_type=_KINDS[events.kind[mask]],
+                interaction_type=_WORDS[events.kind[mask]],
                 occurred_at=pa.array(np.maximum(events.at[mask], _YEAR_1_US), INSTANT),
                 reason=reason,
             )
@@ -290,7 +294,7 @@ class _Export:
             len(again.at),
             user_id=users,
             startup_id=startups,
-            interaction_type=_KINDS[again.kind],
+            interaction_type=_WORDS[again.kind],
             occurred_at=pa.array(again.at, INSTANT),
             reason="duplicate",
         )

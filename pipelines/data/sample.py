@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.csv
 from tqdm import tqdm
 
-from models.schema import InteractionKind
+from models.schema import EventType, words_by_code
 from pipelines.data.planted.events import EVENT, draw_events
 from pipelines.data.planted.market import DAY, SPAN_DAYS, Size, Startups, Users, draw_startups, draw_users, markets_of
 from pipelines.data.planted.profiles import instants, startup_rows, truth_rows, user_rows, uuids
@@ -27,7 +27,7 @@ ENDS = datetime(2025, 6, 1, tzinfo=UTC)
 EVENTS_PER_USER = 30.0
 _ROWS = 10_000
 _WEEK = 7 * DAY
-_KINDS = np.array([kind.value for kind in InteractionKind])
+_KINDS = np.array(words_by_code(EventType))
 
 
 def write_sample(
@@ -66,7 +66,7 @@ def _spread(size: Size, users: Users, startups: Startups, weeks: Path) -> np.nda
     with tqdm(total=len(users.id), unit="user", desc="drawing events", disable=not sys.stderr.isatty()) as bar:
         for events in draw_events(size, users, startups, markets_of(size)):
             seen = events["startup"][
-                (events["kind"] == InteractionKind.VIEW.code) & (events["at"] < startups.updated[events["startup"]])
+                (events["kind"] == EventType.VIEW.code) & (events["at"] < startups.updated[events["startup"]])
             ]
             views += np.bincount(seen, minlength=len(views))
             _append(events, (events["at"] - first) // _WEEK, weeks)

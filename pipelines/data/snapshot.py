@@ -25,7 +25,7 @@ from models.nouns.entities import FACETS, UNKNOWN_TIME, Entities
 from models.nouns.id_map import IdMap
 from models.nouns.interactions import Interactions, Pairs
 from models.nouns.words import folded, most_frequent_spellings
-from models.schema import Entity, InteractionKind, Role
+from models.schema import Entity, EventType, Role
 from models.settings import Settings
 from pipelines.data.columns.checks import Census
 from pipelines.data.columns.frames import events_table, people_table, readings_table
@@ -316,16 +316,16 @@ def _times(column: pa.ChunkedArray, blank: int) -> np.ndarray:
 
 
 def _roles(column: pa.ChunkedArray) -> np.ndarray:
-    """(n,) int8 place in Role, -1 for every other word."""
+    """(n,) int8 code of Role, -1 for every other word."""
     written = pc.dictionary_encode(pc.fill_null(column, "").combine_chunks())
-    places = {None: -1} | {role: i for i, role in enumerate(Role)}
-    place = [places[Role.of(word)] for word in written.dictionary.to_pylist()]
-    return np.array(place or [-1], np.int8)[written.indices.to_numpy()]
+    codes = {None: -1} | {role: role.code for role in Role}
+    code = [codes[Role.of(word)] for word in written.dictionary.to_pylist()]
+    return np.array(code or [-1], np.int8)[written.indices.to_numpy()]
 
 
 def _totals(events: Interactions, n: int) -> tuple[np.ndarray, np.ndarray]:
     """(n,) int64 view events and all other events per owner."""
-    viewed = events.kind == InteractionKind.VIEW.code
+    viewed = events.kind == EventType.VIEW.code
     views = np.bincount(events.owner[viewed], minlength=n)
     return views.astype(np.int64), (np.bincount(events.owner, minlength=n) - views).astype(np.int64)
 

@@ -14,8 +14,8 @@ from models.nouns.entities import UNKNOWN_TIME
 from models.nouns.interactions import DAY_US, Interactions
 from models.nouns.owners import Owners
 from models.recipe import Recipe
-from models.routing import route, segment_names
-from models.schema import Entity
+from models.routing import route
+from models.schema import Entity, Segment
 from pipelines.judging.report.figure_names import ACCURACY, SERVED
 from pipelines.learning.holdout import Outcome
 
@@ -32,7 +32,7 @@ def groups(recipe: Recipe, owners: Owners) -> dict[str, np.ndarray]:
     segment = route(recipe.surface, owners.count, recipe.settings).segment
     known = owners.count > 0
     found = {"overall": np.ones(len(owners), bool), "known": known, NONE: ~known}
-    found |= {name: known & (segment == i) for i, name in enumerate(segment_names())}
+    found |= {s.value: known & (segment == s.code) for s in Segment}
     return {name: mask for name, mask in found.items() if mask.any()}
 
 

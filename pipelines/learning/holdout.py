@@ -23,12 +23,12 @@ from models.errors import TooSparse
 from models.nouns.bundle import Bundle, open_bundle, write_bundle
 from models.nouns.catalogue import CATALOGUE
 from models.nouns.id_map import IdMap
-from models.nouns.interactions import KIND_WEIGHTS, Interactions
+from models.nouns.interactions import EVENT_WEIGHTS, Interactions
 from models.nouns.owners import Owners
 from models.nouns.span import leaving
 from models.recipe import Recipe, open_recipe
 from models.recipe.needed import unserved
-from models.schema import POSITIVE_KINDS, Entity, Surface
+from models.schema import Entity, EventType, Surface
 from models.setting import Phase
 from models.settings import Settings
 from pipelines.data.snapshot import Snapshot
@@ -76,8 +76,8 @@ def outcome_of(interactions: Interactions, cut_us: int) -> Outcome:
     old, disliked = interactions.before(cut_us).pairs(), after.disliked()
     new = _without(after.pairs(), old)
     engaged = sparse.csr_matrix(new.shape, dtype=np.float32)
-    for kind in sorted(POSITIVE_KINDS):
-        of_kind = after.where(after.kind == kind.code).pairs().astype(np.float32) * KIND_WEIGHTS[kind.code]
+    for kind in (t for t in EventType if t.positive):
+        of_kind = after.where(after.kind == kind.code).pairs().astype(np.float32) * EVENT_WEIGHTS[kind.code]
         engaged = engaged.maximum(of_kind)
     engaged = engaged.multiply(_without(new, disliked)).tocsr()
     return Outcome(_without(new, disliked), _sorted(engaged), _without(new, engaged > 0))

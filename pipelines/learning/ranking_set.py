@@ -75,7 +75,7 @@ class RankingSet:
     def write(self, directory: Path, holdout: Holdout) -> list[Path]:
         """D11: `ranker_train.csv` has the rows that a user owns, `ranker_train_reverse.csv` those of startups."""
         directory.mkdir(parents=True, exist_ok=True)
-        reverse = np.isin(self.surface, [i for i, s in enumerate(Surface) if s.owner is Entity.STARTUP])
+        reverse = np.isin(self.surface, [s.code for s in Surface if s.owner is Entity.STARTUP])
         users, startups = holdout.before.owners.ids, holdout.before.items.ids
         written = []
         for name, part in ((FORWARD_CSV, self.of(~reverse)), (REVERSE_CSV, self.of(reverse))):

@@ -15,12 +15,12 @@ import numpy as np
 from models.errors import TooSparse, TrainingError
 from models.learned_ranker.fit import TaughtRows
 from models.nouns.candidates import indptr_of
-from models.nouns.interactions import Interactions
+from models.nouns.interactions import EXPLICIT, Interactions
 from models.nouns.owners import Owners
 from models.nouns.span import leaving
 from models.recipe import Recipe
 from models.recommend import CHUNK, learned_table, wide_candidates
-from models.schema import EXPLICIT_KINDS, Entity, InteractionKind, Surface
+from models.schema import Entity, EventType, Surface
 from pipelines.data.snapshot import Snapshot
 from pipelines.learning.holdout import Holdout, Outcome, inner_cut, open_cut
 from pipelines.learning.ranking_set import cells
@@ -31,7 +31,6 @@ _LOG = logging.getLogger(__name__)
 ENOUGH = 20_000
 #: Owners of one cut and surface who teach, and candidates of one owner who teach whatever came of them.
 OWNERS, NEGATIVES = 1_500, 60
-_EXPLICIT = np.isin(np.arange(len(InteractionKind)), [k.code for k in EXPLICIT_KINDS])
 
 
 @dataclass(frozen=True, eq=False)
@@ -225,5 +224,5 @@ class _Meetings:
         length = np.where(met, stop - start, 0)
         row = np.repeat(np.arange(len(wanted)), length)
         event = np.arange(len(row)) - np.repeat(indptr_of(length)[:-1] - start, length)
-        said = _EXPLICIT[self.kind[event]]
-        return Opinions(row[said], self.at[event[said]], self.kind[event[said]] == InteractionKind.DISLIKE.code)
+        said = EXPLICIT[self.kind[event]]
+        return Opinions(row[said], self.at[event[said]], self.kind[event[said]] == EventType.DISLIKE.code)

@@ -147,18 +147,17 @@ def shares_of(parts: Sequence[RankedLists]) -> dict[str, Any]:
     total = max(sum(len(p) for p in parts), 1)
     places = max(sum(len(p.item) for p in parts), 1)
 
-    def of(column: str, codes: Sequence[str]) -> dict[str, float]:
-        counts = sum(
-            (np.bincount(getattr(p, column), minlength=len(codes)) for p in parts), np.zeros(len(codes), np.int64)
-        )
-        return {name: round(int(c) / total, 6) for name, c in zip(codes, counts, strict=True) if c}
+    def of(column: str) -> dict[str, float]:
+        n = Method.codes()
+        counts = sum((np.bincount(getattr(p, column), minlength=n) for p in parts), np.zeros(n, np.int64))
+        return {m.value: round(int(counts[m.code]) / total, 6) for m in Method if counts[m.code]}
 
     sources = {
         s.name: round(sum(int((p.source & s.bit > 0).sum()) for p in parts) / places, 6) for s in registry.sources()
     }
     return {
-        "method": of("method", tuple(Method)),
-        "route": of("route", tuple(Method)),
+        "method": of("method"),
+        "route": of("route"),
         "source": {k: v for k, v in sources.items() if v},
     }
 

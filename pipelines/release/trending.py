@@ -18,9 +18,10 @@ from models.nouns.interactions import Interactions
 from models.nouns.release import Keys, Release, TrendingList
 from models.popularity import SPEC
 from models.popularity.scorer import trending
-from models.schema import Entity, InteractionKind, Surface
+from models.schema import Entity, Surface
 from models.settings import Settings
 from pipelines.artifacts import Artifacts
+from pipelines.data.columns.frames import codes_of
 from pipelines.postgres import copy_out, engine, newest_event
 from pipelines.release.cache import connect, wrapped
 from pipelines.release.lease import Lease, lease
@@ -101,8 +102,7 @@ def recent(settings: Settings, entities: dict[Entity, Entities], as_of: datetime
     frame = pd.read_csv(sink, dtype=str, keep_default_na=False)
     users, startups = entities[Entity.USER].ids, entities[Entity.STARTUP].ids
     owner, item = users.rows_of(frame["user_id"].to_numpy(str)), startups.rows_of(frame["startup_id"].to_numpy(str))
-    kinds = [k.value for k in InteractionKind]
-    kind = pd.Categorical(frame["interaction_type"], categories=kinds).codes
+    kind = codes_of(frame["interaction_type"])
     at = (
         pd.to_datetime(frame["occurred_at"], utc=True, format="ISO8601")
         .astype("datetime64[us, UTC]")

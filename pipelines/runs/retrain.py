@@ -194,9 +194,9 @@ def _drift(settings: Settings, release: Release, snapshot: Snapshot, as_of: date
 
 
 def _mix(counts: np.ndarray, settings: Settings) -> np.ndarray:
-    """(methods,) share of each route among people of these interaction counts."""
+    """(m,) share of each route, by the code of its method, among people of these interaction counts."""
     method = route(Surface.STARTUPS_FOR_DEVELOPER, counts, settings).method
-    return np.bincount(method, minlength=len(Method)) / max(len(method), 1)
+    return np.bincount(method, minlength=Method.codes()) / max(len(method), 1)
 
 
 def _times(then_now: tuple[int, int]) -> str:

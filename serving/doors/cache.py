@@ -25,7 +25,7 @@ from models.nouns.id_map import ID_BYTES
 from models.nouns.interactions import Event, instant_us
 from models.nouns.release import OWN, Keys, since_meaning, since_value
 from models.nouns.release.refusals import ELSEWHERE, told, with_hint
-from models.schema import Entity, EventKind, Surface
+from models.schema import Entity, EventType, Surface
 from models.settings import Settings
 from serving.doors.breaker import PAUSE_S, Breaker
 
@@ -393,7 +393,7 @@ def _is_elsewhere(error: Exception) -> bool:
 
 def _hidden_by(event: Event, received: datetime, views_are_seen: bool) -> bytes:
     """What post.lua puts into the since hashes for an event."""
-    if event.kind is EventKind.RETRACT:
+    if event.kind is EventType.RETRACT:
         return b"-"
     return since_value(event.kind.code, instant_us(received)) if event.kind.hides(views_are_seen) else b""
 

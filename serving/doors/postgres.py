@@ -23,7 +23,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 import sql
 from models.errors import ServiceError
 from models.nouns.id_map import NIL
-from models.schema import Entity, InteractionKind, Role
+from models.schema import INTERACTION_TYPES, Entity, Role
 from models.settings import Settings
 from serving.doors.breaker import PAUSE_S, Breaker
 from sql.server import begin_with, failure_of, old_version
@@ -33,8 +33,8 @@ OWNERS, PAGE, FILTERS, SIGN_OF_LIFE = "owners", "page", "filters", "sign of life
 HIDDEN_BY = {Entity.USER: "opted_out", Entity.STARTUP: "withdrawn"}
 #: The questions that `Database.owner` asks.
 _OF_OWNERS = ("owner/founded", *(f"owner/{e}{what}" for e in Entity for what in ("", "_events", "_dismissals")))
-_KINDS = [k.value for k in InteractionKind]
-_CODES = {k.value: k.code for k in InteractionKind}
+_CODES = {t.value: t.code for t in INTERACTION_TYPES}
+_KINDS = list(_CODES)
 
 
 @dataclass(frozen=True, eq=False)

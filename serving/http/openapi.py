@@ -8,7 +8,7 @@ from typing import Any
 from models import registry
 from models.nouns.entities import FACETS
 from models.nouns.interactions import POSITION_MOST
-from models.schema import Entity, EventKind, Method, Surface
+from models.schema import Entity, EventType, Method, Surface
 from serving.http.callers import HEADER, NEEDS
 from serving.http.caps import BODY_MOST, URL_MOST
 from serving.http.events import EVENTS_MOST
@@ -226,7 +226,7 @@ def _event() -> Schema:
             "event_id": {"type": "string", "pattern": "^[!-~]{1,128}$"},
             "user_id": uuid,
             "startup_id": uuid,
-            "type": {"enum": [k.value for k in EventKind]},
+            "type": {"enum": [k.value for k in EventType]},
             "at": {
                 "type": ["string", "null"],
                 "format": "date-time",

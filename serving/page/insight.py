@@ -15,7 +15,7 @@ from models.nouns.catalogue import ItemTable
 from models.nouns.release import OWN, StoredList, since_meaning
 from models.recipe import Recipe
 from models.recommend.explain import explain, explain_item, not_shown
-from models.schema import Entity, EventKind, InteractionKind, Surface
+from models.schema import Entity, EventType, Surface
 from serving.doors.cache import Cache
 from serving.doors.postgres import PAGE, Database, OwnerRecord
 from serving.lists import HIDDEN, Answer, ListReader
@@ -26,7 +26,6 @@ from serving.releases import HeldRelease, instant
 FOUND_MOST = 20
 COMPARED = 20  # places of either list that are set side by side
 _OPENING_S = 5.0  # a person waits for models that are just being opened; a program is never asked to
-_KINDS = tuple(InteractionKind)
 _OWN = {Entity.STARTUP: "it is their own startup", Entity.USER: "it is their founder"}
 
 
@@ -169,7 +168,7 @@ class Insight:
         code, at_us = since_meaning(value)
         if code == OWN:
             return _OWN[surface.item]
-        return f"they have met since the build: {tuple(EventKind)[code]} on {instant(at_us)}"
+        return f"they have met since the build: {EventType.of_code(code)} on {instant(at_us)}"
 
     def _ranked_now(self, about: dict[str, Any], recipe: Recipe) -> str:
         if recipe.settings.exposure_cap and about["rank"] <= 10:
@@ -207,5 +206,5 @@ def _ids(listing: StoredList, table: ItemTable) -> np.ndarray:
 def _met(record: OwnerRecord, item: str) -> list[dict[str, str]]:
     """Every event of the owner with the item, newest first; a dislike says more than what came after it."""
     rows: Sequence[int] = np.flatnonzero(record.item == item).tolist()
-    ordered = sorted(rows, key=lambda i: (record.kind[i] == InteractionKind.DISLIKE.code, record.at[i]), reverse=True)
-    return [{"kind": _KINDS[record.kind[i]].value, "at": instant(int(record.at[i]))} for i in ordered]
+    ordered = sorted(rows, key=lambda i: (record.kind[i] == EventType.DISLIKE.code, record.at[i]), reverse=True)
+    return [{"kind": EventType.of_code(int(record.kind[i])).value, "at": instant(int(record.at[i]))} for i in ordered]

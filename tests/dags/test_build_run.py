@@ -18,7 +18,7 @@ from models.nouns.ranked_lists import RankedLists
 from models.nouns.release import Keys, encode_lists
 from models.nouns.release.answers import ShownAnswer
 from models.nouns.release.files import release_lists
-from models.schema import EventKind, Method, Surface
+from models.schema import EventType, Method, Surface
 from models.settings import Settings
 from pipelines.artifacts import Artifacts
 from pipelines.data.load import import_folder
@@ -219,7 +219,7 @@ def test_trending_lists_wait_for_a_release(marketplace: Settings, run_dag: Build
 
 
 def test_a_drain_keeps_what_waits_and_is_done_where_nothing_does(marketplace: Settings, run_dag: Build) -> None:
-    event = Event("e", identity("user", 7), identity("startup", 3), EventKind.APPLY, NEWEST)
+    event = Event("e", identity("user", 7), identity("startup", 3), EventType.APPLY, NEWEST)
     with redis.Redis.from_url(marketplace.redis_url.reveal()) as client:
         client.xadd(Keys(marketplace.namespace).events, event.entry())
     run = run_dag("drain_events", kind="scheduled", interval=(NEWEST, NEWEST + timedelta(minutes=1)))
@@ -239,7 +239,7 @@ def test_what_was_shown_is_measured_as_of_the_end_of_the_hour(marketplace: Setti
     shown = ShownAnswer(Surface.STARTUPS_FOR_DEVELOPER, Method.ALS, Method.ALS, "r", (NEWEST - EPOCH).days)
     answer = shown.spell(identity("user", 7), b"k" * 32)
     with redis.Redis.from_url(marketplace.redis_url.reveal()) as client:
-        for kind in (EventKind.IMPRESSION, EventKind.CLICK):
+        for kind in (EventType.IMPRESSION, EventType.CLICK):
             event = Event(kind.value, identity("user", 7), identity("startup", 3), kind, NEWEST, answer, 1)
             client.xadd(Keys(marketplace.namespace).events, event.entry())
     assert states(run_dag("drain_events")) == {"drain": "success"}

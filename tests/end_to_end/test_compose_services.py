@@ -23,7 +23,7 @@ import yaml
 
 import tests.databases as databases
 from models.nouns.interactions import Event
-from models.schema import Entity, EventKind, Surface
+from models.schema import Entity, EventType, Surface
 from models.settings import Settings
 from pipelines.local.redis_server import _installed
 from serving.doors.cache import Cache
@@ -235,7 +235,7 @@ def test_the_reader_may_do_with_redis_all_that_it_does(users_of_redis: tuple[int
     port, passwords = users_of_redis
     settings = Settings.from_env({"REDIS_URL": f"redis://reader:{passwords['reader']}@127.0.0.1:{port}/0"})
     cache, owner, now = Cache(settings), str(uuid.uuid4()), datetime.now(UTC)
-    event = Event("1", owner, str(uuid.uuid4()), EventKind.VIEW, now)
+    event = Event("1", owner, str(uuid.uuid4()), EventType.VIEW, now)
     keys, surface = cache.keys, Surface("startups/for-developer")
     computed = [(keys.live("r", surface, owner), b"x", 9), (keys.count(Entity.USER, owner), b"1", 9)]
     asked = {

@@ -15,7 +15,7 @@ import pytest
 import redis
 
 from models.nouns.release import Keys, since_value
-from models.schema import Entity, EventKind, Surface
+from models.schema import Entity, EventType, Surface
 from pipelines.local.airflow_process import airflow_environment
 from pipelines.release.cache import current_release
 from pipelines.release.since.drain import drain_events
@@ -127,7 +127,7 @@ def _ask_for_them(house: House) -> None:
 def _post_of_them(house: House) -> None:
     for id in PEOPLE:
         listed = ask(house, "GET", f"{LISTS}/{id}")[1]
-        events = [event(n, kind, id) for n, kind in enumerate(EventKind)]
+        events = [event(kind.code, kind, id) for kind in EventType]
         if listed.get("answer_id"):
             item = {"startup_id": listed["startups"][0]["id"], "answer_id": listed["answer_id"], "position": 1}
             events.append({**event(99, "impression", id), **item})
@@ -216,7 +216,7 @@ def _later_events(house: House, patiently: Patiently) -> None:
     patiently(house, lambda: all(ask(house, "GET", f"{LISTS}/{id}")[1]["known"] is False for id in PEOPLE * 6), 15)
     for id in PEOPLE:
         before = client.xlen(keys.events)
-        for n, kind in enumerate(EventKind):
+        for n, kind in EventType.by_code().items():
             assert ask(house, "POST", "/api/events", {"events": [event(300 + n, kind, id)]}) == (202, {"accepted": 1})
         assert client.xlen(keys.events) == before
         answer = ask(house, "GET", f"{LISTS}/{id}")[1]

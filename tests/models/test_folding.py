@@ -18,7 +18,7 @@ from models.nouns.interactions import DAY_US, Interactions
 from models.nouns.owners import Owners
 from models.recipe import Recipe, open_recipe
 from models.recommend import recommend
-from models.schema import Entity, InteractionKind, Method, Role, Surface
+from models.schema import Entity, EventType, Method, Role, Surface
 from models.settings import Settings
 from models.spec import Source
 from models.two_tower import TWO_TOWER, network
@@ -28,7 +28,7 @@ from tests.planted.data import fitted, plan_of
 from tests.planted.world import AS_OF_US, STRANGER, world
 
 SURFACE = Surface.STARTUPS_FOR_DEVELOPER
-LIKE, DISLIKE = InteractionKind.LIKE, InteractionKind.DISLIKE
+LIKE, DISLIKE = EventType.LIKE, EventType.DISLIKE
 
 
 def recipe(surface: Surface = SURFACE, settings: Settings = SMALL) -> Recipe:
@@ -36,7 +36,7 @@ def recipe(surface: Surface = SURFACE, settings: Settings = SMALL) -> Recipe:
 
 
 def events(
-    surface: Surface, rows: list[int], kinds: list[InteractionKind], after_days: float = 1.0, owner: str = STRANGER
+    surface: Surface, rows: list[int], kinds: list[EventType], after_days: float = 1.0, owner: str = STRANGER
 ) -> Interactions:
     """One owner's events with the other side, a second apart from `after_days` after the cutoff on."""
     items = world().entities(surface.item).ids
@@ -68,7 +68,7 @@ def add(first: Interactions, second: Interactions) -> Interactions:
 def test_als_gives_the_factors_of_implicits_partial_fit(surface: Surface, name: str, source: Source) -> None:
     r, bundle = recipe(surface), planted_bundles()[name]
     rows = [*of_group(surface.item, 1, 4), *of_group(surface.item, 2, 1)]
-    new = events(surface, rows, [LIKE, LIKE, InteractionKind.VIEW, InteractionKind.APPLY, DISLIKE])
+    new = events(surface, rows, [LIKE, LIKE, EventType.VIEW, EventType.APPLY, DISLIKE])
     vector = r.folds[source].vector(stranger(r, new), new, r.as_of_us)
     config = bundle.config
     solver = AlternatingLeastSquares(
@@ -161,9 +161,9 @@ def test_somebody_who_came_since_is_answered_by_the_routed_method(surface: Surfa
     new = events(surface, rows, [LIKE] * len(rows))
     owners = replace(stranger(r, new, words), count=np.array([count], np.int32))
     lists = recommend(r.folded(owners, new), owners, 4)
-    method = tuple(Method)[lists.method[0]]
+    method = Method.of_code(lists.method[0])
     warm = Method.ALS if surface is SURFACE else Method.ALS_REVERSE
     hot = Method.ENSEMBLE if surface is SURFACE else Method.ALS_REVERSE
     assert method is (warm if count < 20 else hot)
     assert set(w.group(surface.item)[lists.item].tolist()) == {1}
-    assert method is not tuple(Method)[recommend(r, owners, 4).method[0]]
+    assert method is not Method.of_code(recommend(r, owners, 4).method[0])

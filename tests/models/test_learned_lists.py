@@ -17,7 +17,7 @@ from models.schema import Method, Surface
 from tests.planted.bundles import SMALL, learned_bundles
 from tests.planted.world import world
 
-METHODS, DEPTH = tuple(Method), SMALL.depth
+METHODS, DEPTH = Method.by_code(), SMALL.depth
 FORWARD = Surface.STARTUPS_FOR_DEVELOPER
 
 

@@ -18,7 +18,7 @@ from models.schema import Method, Surface
 from tests.planted.bundles import SMALL, planted_bundles
 from tests.planted.world import world
 
-METHODS = tuple(Method)
+METHODS = Method.by_code()
 DEPTH = SMALL.depth
 
 
@@ -239,7 +239,7 @@ def test_hot_startups_get_the_ensemble_where_it_is_asked_for_and_nobody_else_doe
     hot = owners.count >= 9
     assert hot.any() and not hot.all()
     assert {METHODS[m] for m in other.route[hot]} == {Method.ENSEMBLE}
-    blended = hot & (plain.method == METHODS.index(Method.ALS_REVERSE))
+    blended = hot & (plain.method == Method.ALS_REVERSE.code)
     assert blended.any() and {METHODS[m] for m in other.method[blended]} == {Method.ENSEMBLE}
     for i in np.flatnonzero(~hot).tolist():
         assert np.array_equal(plain.item[plain.row(i)], other.item[other.row(i)])

@@ -9,7 +9,7 @@ from models.routing import chain, route
 from models.schema import Method, Surface
 from models.settings import Settings
 
-METHODS = tuple(Method)
+METHODS = Method.by_code()
 FORWARD, BACK = Surface.STARTUPS_FOR_INVESTOR, Surface.INVESTORS_FOR_STARTUP
 
 

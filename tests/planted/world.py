@@ -24,7 +24,7 @@ from models.nouns.entities import FACETS, Entities
 from models.nouns.id_map import IdMap
 from models.nouns.interactions import DAY_US, Interactions
 from models.nouns.owners import Owners
-from models.schema import Entity, InteractionKind, Role, Surface
+from models.schema import Entity, EventType, Role, Surface
 
 GROUPS = 3
 PEOPLE = 12  # of each role in a group
@@ -59,7 +59,7 @@ class World:
 
     def rows(self, role: Role, part: int) -> np.ndarray:
         """The user of this role and part in each group."""
-        return np.flatnonzero((self.users.role == list(Role).index(role)) & (self.user_part == part))
+        return np.flatnonzero((self.users.role == role.code) & (self.user_part == part))
 
     def seen_by(self, surface: Surface) -> Interactions:
         """The events with the owners of a surface as owners."""
@@ -147,11 +147,11 @@ def _events(
     startup_part: np.ndarray,
 ) -> Interactions:
     kinds = [
-        InteractionKind.LIKE,
-        InteractionKind.APPLY,
-        InteractionKind.FAVORITE,
-        InteractionKind.INTEREST,
-        InteractionKind.CLICK,
+        EventType.LIKE,
+        EventType.APPLY,
+        EventType.FAVORITE,
+        EventType.INTEREST,
+        EventType.CLICK,
     ]
     found: list[tuple[int, int, int, int]] = []
     for u in range(len(users)):
@@ -162,16 +162,14 @@ def _events(
         met = [(p, s) for p, s in met if p != 2 and (p + part) % 3]  # 2: unmet
         day = START_US + (u % 17) * DAY_US
         for n, (p, s) in enumerate(met[:1] if part == 0 else met):  # 0: cold
-            found.append((u, s, InteractionKind.VIEW.code, day + n * DAY_US))
+            found.append((u, s, EventType.VIEW.code, day + n * DAY_US))
             last = part != 0 and n == len(met) - 1
-            found.append(
-                (u, s, (InteractionKind.DISLIKE if last else kinds[p % 5]).code, day + n * DAY_US + 60_000_000)
-            )
+            found.append((u, s, (EventType.DISLIKE if last else kinds[p % 5]).code, day + n * DAY_US + 60_000_000))
             if part >= 8:  # hot: came back the next day
-                found.append((u, s, InteractionKind.VIEW.code, day + (n + 1) * DAY_US))
+                found.append((u, s, EventType.VIEW.code, day + (n + 1) * DAY_US))
         if part == 5:
             other = int(np.flatnonzero((startup_group == (own + 1) % GROUPS) & (startup_part == 4))[0])
-            found.append((u, other, InteractionKind.VIEW.code, day + 40 * DAY_US))
+            found.append((u, other, EventType.VIEW.code, day + 40 * DAY_US))
     owner, item, kind, at = np.array(found, np.int64).T
     return Interactions(users, startups, owner.astype(np.int32), item.astype(np.int32), kind.astype(np.int8), at)
 
@@ -214,7 +212,7 @@ def _entities(
 ) -> Entities:
     n = len(ids)
     none = np.full(n, -1)
-    views = np.bincount(events.owner[events.kind == InteractionKind.VIEW.code], minlength=n)
+    views = np.bincount(events.owner[events.kind == EventType.VIEW.code], minlength=n)
     columns = {f: profiles.get(f, [""] * n) for f in FACETS}
     labels = {f: tuple(sorted(set(columns[f]) - {""})) for f in FACETS}
     return Entities(

@@ -33,7 +33,7 @@ from models.nouns.release import Release
 from models.popularity.fit import fit_popularity
 from models.recipe import Recipe, open_recipe
 from models.recommend import recommend
-from models.schema import InteractionKind, Role, Surface
+from models.schema import EventType, Role, Surface
 from models.settings import Secret, Settings
 from pipelines.artifacts import Artifacts
 from pipelines.release.publish import publish_release
@@ -191,7 +191,7 @@ def rows(settings: Settings, planted: World) -> str:
         (i, *(w.startup_profiles[c][n] for c in columns), w.users.ids.ids[f] if f >= 0 else "")
         for n, (i, f) in enumerate(zip(w.startups.ids.ids, w.startups.founder, strict=True))
     ]
-    x, kinds = w.interactions, list(InteractionKind)
+    x, kinds = w.interactions, EventType.by_code()
     events = [
         (w.users.ids.ids[o], w.startups.ids.ids[i], kinds[k], datetime.fromtimestamp(at / 1e6, UTC).isoformat())
         for o, i, k, at in zip(x.owner, x.item, x.kind, x.at, strict=True)

@@ -86,7 +86,7 @@ def test_the_stored_order_is_served(start: Start, publish: Publish, planted: Wor
             expected = planted.entities(surface.item).ids.ids[lists.item[lists.row(i)]].tolist()
             body = ask(app, surface, owner, limit=100)
             assert [s["id"] for s in body[key]] == expected
-            assert body["method_used"] == tuple(Method)[lists.method[i]]
+            assert body["method_used"] == Method.of_code(lists.method[i])
             assert body["interaction_count"] == lists.count[i]
 
 

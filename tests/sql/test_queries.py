@@ -22,6 +22,7 @@ VALUES: dict[str, Any] = {
     "as_of": datetime(2024, 1, 1, tzinfo=UTC),
     "since": datetime(2023, 1, 1, tzinfo=UTC),
     "kinds": ["view", "like"],
+    "codes": [0, 2],
     "held": [USER, STARTUP],
     "users": [USER],
     "startups": [STARTUP],
@@ -89,7 +90,9 @@ def db(settings: Settings) -> Engine:
 
 @pytest.mark.parametrize("name", sql.names())
 def test_the_head_names_the_parameters(name: str) -> None:
-    said = re.findall(r"\b([a-z_]+) (?:timestamptz|uuid|uuid\[\]|text|text\[\]|int)\b", sql.header(name)["Parameters"])
+    said = re.findall(
+        r"\b([a-z_]+) (?:timestamptz|uuid|uuid\[\]|text|text\[\]|smallint|int)\b", sql.header(name)["Parameters"]
+    )
     assert set(said) == set(parameters(name))
 
 

@@ -35,7 +35,7 @@ from models.schema import Entity, Surface
 POPULAR_FIELD = b"*"
 DRAIN_GROUP = "drain"
 OWN = 255  # in place of the code of a kind: not met, but the owner's own
-_SINCE = struct.Struct("<Bq")  # EventKind.code or OWN, microseconds since 1970 UTC
+_SINCE = struct.Struct("<Bq")  # EventType.code or OWN, microseconds since 1970 UTC
 
 
 @dataclass(frozen=True)
@@ -133,7 +133,7 @@ class Keys:
 
 
 def since_value(code: int, at_us: int) -> bytes:
-    """What a since hash holds of a pair: EventKind.code or OWN, and when it was; of a posted event when it came."""
+    """What a since hash holds of a pair: EventType.code or OWN, and when it was; of a posted event when it came."""
     return _SINCE.pack(code, at_us)
 
 

@@ -92,9 +92,10 @@ def decode_list(value: bytes) -> StoredList:
     size = _HEADER.size + n * (6 + 2 * kind.itemsize)
     if len(value) != size:
         raise ReleaseIncomplete(f"a stored list of {n} places must have {size} bytes, got {len(value)}")
-    at, methods = _HEADER.size, tuple(Method)
-    if max(method, route) >= len(methods):
-        raise ReleaseIncomplete(f"a stored list must name methods below {len(methods)}, got {method} and {route}")
+    at, methods = _HEADER.size, Method.by_code()
+    if method not in methods or route not in methods:
+        known = ", ".join(map(str, methods))
+        raise ReleaseIncomplete(f"a stored list must name methods among {known}, got {method} and {route}")
     return StoredList(
         methods[method],
         methods[route],

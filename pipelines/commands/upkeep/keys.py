@@ -15,7 +15,7 @@ from pathlib import Path
 from models.errors import DataError
 from models.files import regular
 from models.nouns.api_keys import BOUNDS, ApiKey, Scope, decode_keys, encode_keys, new_key
-from models.schema import EventKind
+from models.schema import EventType
 from models.settings import Settings
 from pipelines.commands.upkeep.grants import register_grants
 
@@ -39,7 +39,7 @@ def register(steps: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
     add.add_argument(
         "--type",
         action="append",
-        choices=tuple(EventKind),
+        choices=tuple(EventType),
         dest="types",
         default=[],
         help="bind a key of the scope events to events of this type; may be repeated",

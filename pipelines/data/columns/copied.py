@@ -94,7 +94,7 @@ def _cells(rows: np.ndarray) -> EventCells:
     return EventCells(
         np.ascontiguousarray(rows["user"]),
         np.ascontiguousarray(rows["startup"]),
-        (rows["kind"] - 1).astype(np.int8),
+        rows["kind"].astype(np.int8),
         rows["at"].astype(np.int64) + _EPOCH_2000,
     )
 

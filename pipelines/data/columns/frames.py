@@ -6,9 +6,10 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from models.errors import DataError
-from models.schema import InteractionKind
+from models.schema import INTERACTION_TYPES
 from pipelines.data.columns.checks import in_order, repeated
 from pipelines.data.columns.layout import INSTANT, INTERACTIONS
 from pipelines.data.columns.readings import ordered
@@ -32,7 +33,7 @@ def events_table(
     columns = {
         "user": _places(frame["user_id"], users["user_id"]),
         "startup": _places(frame["startup_id"], startups["startup_id"]),
-        "kind": _places(frame["interaction_type"], pa.chunked_array([[k.value for k in InteractionKind]])),
+        "kind": codes_of(frame["interaction_type"].str.lower()),
     }
     for name, places in columns.items():
         if (places < 0).any():
@@ -45,6 +46,12 @@ def events_table(
     arrays = [(np.cumsum(there_u) - 1)[user[kept]], (np.cumsum(there_s) - 1)[startup[kept]], kind[kept], at[kept]]
     events = pa.table([pa.array(a, f.type) for a, f in zip(arrays, INTERACTIONS, strict=True)], schema=INTERACTIONS)
     return users.filter(pa.array(there_u)), startups.filter(pa.array(there_s)), events
+
+
+def codes_of(types: pd.Series) -> NDArray[np.int8]:
+    """(n,) the code of each event's type, -1 of what is no interaction."""
+    codes = {t.value: t.code for t in INTERACTION_TYPES}
+    return np.asarray(types.map(codes).fillna(-1), np.int8)
 
 
 def readings_table(startups: pa.Table, frame: pd.DataFrame, as_of_us: int) -> pa.Table:

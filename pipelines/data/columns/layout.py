@@ -46,7 +46,7 @@ STARTUPS = _schema(
     updated_at=INSTANT,
     withdrawn_at=INSTANT,
 )
-#: One row an event, ascending by user, startup, time, kind: row numbers of the two files above, `InteractionKind.code`,
+#: One row an event, ascending by user, startup, time, kind: row numbers of the two files above, `EventType.code`,
 #: microseconds since 1970 UTC.
 INTERACTIONS = _schema(user=pa.int32(), startup=pa.int32(), kind=pa.int8(), at=pa.int64())
 #: One row a pair of which one was waved away, since when, ascending; row numbers of the files above.

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from models.nouns.id_map import NIL
-from models.schema import InteractionKind
+from models.schema import INTERACTION_TYPES
 from pipelines.data.folder.layout import Cell, Column, Layout
 from pipelines.data.folder.rows import Chunk, Reject, texts
 
@@ -22,7 +22,7 @@ _DAY = "^[0-9]{4}-?[0-9]{2}-?[0-9]{2}$"
 #: Whether only the day of an event is told.
 WHOLE_DAY = "whole_day"
 _COUNT = "^[0-9]{1,18}$"
-_KINDS = pa.array([kind.value for kind in InteractionKind])
+_KINDS = pa.array([t.value for t in INTERACTION_TYPES])
 _TIME = pa.timestamp("us", "UTC")
 
 

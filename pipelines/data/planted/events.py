@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from models.schema import InteractionKind as Kind
+from models.schema import EventType as Kind
 from pipelines.data.planted.market import DAY, NEVER, ROLES, SPAN_DAYS, Size, Startups, Users
 from pipelines.data.planted.words import NICHES
 

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, text
 
 import sql
 from models.errors import MatchbookError
-from models.schema import InteractionKind, Surface
+from models.schema import INTERACTION_TYPES, Surface
 from pipelines.judging.doctor.diagnosis import Diagnosis, Patient, answered, unknown
 from pipelines.postgres import engine, rows, transaction
 from pipelines.release.cache import connect, wrapped
@@ -87,7 +87,7 @@ def _counting(patient: Patient) -> list[dict[str, Any]]:
             f"{entity}_id": owner,
             "as_of": patient.at,
             "earliest": patient.settings.earliest_at,
-            "kinds": [k.value for k in InteractionKind],
+            "kinds": [t.value for t in INTERACTION_TYPES],
         }
         with transaction(engine(patient.settings)) as connection:
             found.append({"of": entity, **_asked(connection, f"counts/{entity}", params)})

@@ -58,9 +58,9 @@ def difference(
         "gini": [s["gini"] for s in spread],
         "coverage": [s["coverage"] for s in spread],
         "methods": {
-            m.value: [round(float(s[i]), 6) for s in shares]
-            for i, m in enumerate(Method)
-            if shares[0][i] or shares[1][i]
+            m.value: [round(float(s[m.code]), 6) for s in shares]
+            for m in Method
+            if shares[0][m.code] or shares[1][m.code]
         },
     }
 
@@ -77,8 +77,8 @@ def _shown(lists: list[RankedLists], items: list[Entities]) -> list[np.ndarray]:
 
 
 def _mix(codes: np.ndarray) -> np.ndarray:
-    """(methods,) shares."""
-    return np.bincount(codes, minlength=len(Method)) / max(len(codes), 1)
+    """(m,) shares by the code of the method."""
+    return np.bincount(codes, minlength=Method.codes()) / max(len(codes), 1)
 
 
 def _spread(lists: RankedLists, items: Entities, surface: Surface) -> dict[str, float | None]:

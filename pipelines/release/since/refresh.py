@@ -26,7 +26,7 @@ from sqlalchemy import Engine
 from models.nouns.id_map import ID_BYTES
 from models.nouns.release import OWN, Keys, Release, since_value
 from models.nouns.release.refusals import told
-from models.schema import Entity, EventKind
+from models.schema import Entity, EventType
 from models.settings import Settings
 from pipelines.postgres import copy_out, engine, rows
 from pipelines.release.cache import clock, decoded, live_release
@@ -166,10 +166,10 @@ def _hiding(settings: Settings, found: Iterable[Mapping[str, str]]) -> Iterator[
     """Those of the rows, as text, that hide the two from each other."""
     for row in found:
         kind = row["interaction_type"]
-        if kind in set(EventKind) and row["user_id"] and row["startup_id"]:  # the export reports what is neither
+        if kind in set(EventType) and row["user_id"] and row["startup_id"]:  # the export reports what is neither
             at_us = microseconds(datetime.fromisoformat(row["occurred_at"]))
-            if EventKind(kind).hides(settings.views_are_seen):
-                yield Met(row["user_id"], row["startup_id"], since_value(EventKind(kind).code, at_us))
+            if EventType(kind).hides(settings.views_are_seen):
+                yield Met(row["user_id"], row["startup_id"], since_value(EventType(kind).code, at_us))
 
 
 def _streamed(database: Engine, query: str, window: dict[str, datetime]) -> Iterator[dict[str, str]]:

@@ -21,7 +21,7 @@ from pipelines.runs.run import microseconds
 
 @dataclass(frozen=True)
 class Arrival:
-    """Somebody new. role: place in `Role`, -1 for startups and people of other roles. gone: opted out or withdrawn.
+    """Somebody new. role: code of `Role`, -1 for startups and people of other roles. gone: opted out or withdrawn.
 
     text: the tokens of the profile. founder: an id, blank where unknown. facets: words by FACETS.
     """

@@ -17,9 +17,10 @@ from models.nouns.entities import Entities
 from models.nouns.id_map import IdMap
 from models.nouns.interactions import Interactions, Pairs
 from models.nouns.release import Release
-from models.schema import Entity, EventKind, InteractionKind
+from models.schema import Entity, EventType
 from models.settings import Settings
 from pipelines.artifacts import Artifacts
+from pipelines.data.columns.frames import codes_of
 from pipelines.data.snapshot import Snapshot
 from pipelines.postgres import copy_out, engine, rows
 from pipelines.runs.run import microseconds, parse_instant
@@ -122,7 +123,7 @@ def _barring(settings: Settings, built: datetime, as_of: datetime) -> _Barring:
     return _Barring(
         _frame(settings, "events/dismissals", {"as_of": as_of}),
         retracted,
-        stays[stays["interaction_type"] != EventKind.DISMISS.value],
+        stays[stays["interaction_type"] != EventType.DISMISS.value],
     )
 
 
@@ -155,7 +156,7 @@ def _events(
     kept = before.where(~np.isin(_one(before.owner, before.item), _one(*gone)))
     frame = pd.concat([frame, barring.stays])
     owner, item = _pairs(frame, users, startups)
-    kind = pd.Categorical(frame["interaction_type"], categories=[k.value for k in InteractionKind]).codes
+    kind = codes_of(frame["interaction_type"])
     at = _us(frame["occurred_at"])
     known = (owner >= 0) & (item >= 0) & (kind >= 0)
     since = np.unique(np.stack([owner, item, kind.astype(np.int64), at], axis=1)[known], axis=0)
@@ -194,7 +195,7 @@ def _with_the_gone(settings: Settings, known: Entities, since: datetime, as_of: 
 def _counted(entities: Entities, events: Interactions, known: int) -> Entities:
     """With everybody's interaction count (R09), and the totals of those who came since. known: rows that have them."""
     count = events.counts() if entities.entity is Entity.USER else events.distinct_counts()
-    viewed = events.kind == InteractionKind.VIEW.code
+    viewed = events.kind == EventType.VIEW.code
     views, interactions = entities.views.copy(), entities.interactions.copy()
     for total, mine in ((views, viewed), (interactions, ~viewed)):
         total[known:] = np.bincount(events.owner[mine], minlength=len(entities))[known:]

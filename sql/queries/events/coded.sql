@@ -1,14 +1,15 @@
 -- Question: who did what with which startup, and when, before a cutoff, in cells of one width?
--- Parameters: as_of timestamptz, the cutoff; kinds text[], the event types in the order of their codes
+-- Parameters: as_of timestamptz, the cutoff; kinds text[], the event types that count; codes smallint[], the code of each
 -- Columns: user_id uuid, startup_id uuid, kind smallint, occurred_at timestamptz; none is ever null
 -- Order: none: sorting belongs to the reader, who needs ids as numbers anyway
 -- Index: idx_user_interactions_created_at
--- Note: kind is the place in kinds, counted from 1; 0 marks a row that `events/broken` gives in its own words: an
+-- Note: kind is the code of the type; -1 marks a row that `events/broken` gives in its own words: an
 -- unknown type, no user, no startup or no time. Cells of one width are read by the million without a look at each.
 SELECT coalesce(user_id, CAST('00000000-0000-0000-0000-000000000000' AS uuid)) AS user_id,
        coalesce(startup_id, CAST('00000000-0000-0000-0000-000000000000' AS uuid)) AS startup_id,
-       CAST(CASE WHEN user_id IS NULL OR startup_id IS NULL OR occurred_at IS NULL OR occurred_at = '-infinity' THEN 0
-                 ELSE coalesce(array_position(CAST(:kinds AS text[]), CAST(interaction_type AS text)), 0)
+       CAST(CASE WHEN user_id IS NULL OR startup_id IS NULL OR occurred_at IS NULL OR occurred_at = '-infinity' THEN -1
+                 ELSE coalesce((CAST(:codes AS smallint[]))[array_position(CAST(:kinds AS text[]),
+                                                                           CAST(interaction_type AS text))], -1)
             END AS smallint) AS kind,
        coalesce(occurred_at, '-infinity') AS occurred_at
 FROM matchbook_interactions

@@ -13,7 +13,7 @@ from models.nouns.entities import FACETS, UNKNOWN_TIME, Entities
 from models.nouns.id_map import IdMap
 from models.nouns.interactions import DAY_US, Interactions
 from models.nouns.owners import Owners
-from models.schema import Entity, InteractionKind
+from models.schema import Entity, EventType
 
 NOW = 100 * DAY_US
 #: Its hands move evenly: day 10 has the age 0.9, day 98 the age 0.02.
@@ -39,7 +39,7 @@ def interactions(
     events: tuple[tuple[int, int, str, float], ...] = EVENTS, people: int = 4, startups: int = 4
 ) -> Interactions:
     user, startup, kind, day = zip(*events, strict=True) if events else ((), (), (), ())
-    codes = [InteractionKind(k).code for k in kind]
+    codes = [EventType(k).code for k in kind]
     return Interactions(
         ids(1, people),
         ids(2, startups),
@@ -57,7 +57,7 @@ def entities(
     n, counts = len(owned.owners), owned.counts()
     texts = {f: facets.get(f, ("",) * n) for f in FACETS}
     labels = {f: tuple(sorted(set(t) - {""})) for f, t in texts.items()}
-    views = np.bincount(owned.owner[owned.kind == InteractionKind.VIEW.code], minlength=n)
+    views = np.bincount(owned.owner[owned.kind == EventType.VIEW.code], minlength=n)
     return Entities(
         entity,
         owned.owners,

@@ -70,7 +70,7 @@ def test_a_profile_says_the_same_from_the_rows_and_from_the_reader(
     taken = snapshot(people, startups)
     users, items = taken.entities(Entity.USER), taken.entities(Entity.STARTUP)
     # the role
-    assert [list(Role)[r] if r >= 0 else None for r in users.role] == [Role.of(p["role"]) for p in people]
+    assert [Role.of_code(r) if r >= 0 else None for r in users.role] == [Role.of(p["role"]) for p in people]
     # places, on both sides
     for owners, mine, others in ((users, people, items), (items, startups, users)):
         found = Places.of(owners, others, np.arange(len(others)))

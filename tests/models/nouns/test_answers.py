@@ -20,6 +20,7 @@ from models.nouns.release.answers import SPELT, ShownAnswer
 from models.schema import Entity, Method, Surface
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "answer_id_1.json"
+WIDE = GOLDEN.with_name("answer_id_2.json")
 KEY = key_from("a key for these tests")
 USER, STARTUP, OTHER = (str(uuid.UUID(int=n << 96 | 7)) for n in (1, 2, 3))
 SHOWN = ShownAnswer(
@@ -42,6 +43,25 @@ def test_an_id_of_an_earlier_version_is_still_read() -> None:
     assert ShownAnswer.read(stored["answer_id"]) == SHOWN
     assert SHOWN.spell(USER, KEY) == stored["answer_id"]
     assert SHOWN.was_given(stored["answer_id"], USER, STARTUP, KEY)
+
+
+def test_an_id_of_codes_that_need_more_room_has_the_wide_format(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Surfaces from 4 and methods from 8 on do not fit into format 1; an id of either format is read."""
+    stored = json.loads(WIDE.read_text())
+    for member, code in ((Surface.INVESTORS_FOR_STARTUP, 4), (Method.TWO_TOWER, 9)):
+        known = dict(type(member).by_code())
+        del known[member.code]
+        monkeypatch.setattr(member, "code", code)
+        monkeypatch.setattr(type(member), "by_code", lambda known=known | {code: member}: known)
+    shown = replace(SHOWN, surface=Surface.INVESTORS_FOR_STARTUP, method=Method.TWO_TOWER, route=Method.TWO_TOWER)
+    assert ShownAnswer.read(stored["answer_id"]) == shown
+    assert shown.spell(STARTUP, KEY) == stored["answer_id"] and SPELT.fullmatch(stored["answer_id"])
+    assert shown.was_given(stored["answer_id"], USER, STARTUP, KEY)
+    for small in (replace(shown, surface=Surface.STARTUPS_FOR_DEVELOPER), replace(shown, method=Method.ALS)):
+        assert base64.urlsafe_b64decode(small.spell(STARTUP, KEY) + "==")[0] == 2
+        assert ShownAnswer.read(small.spell(STARTUP, KEY)) == small
+    narrow = json.loads(GOLDEN.read_text())["answer_id"]
+    assert ShownAnswer.read(narrow) == SHOWN
 
 
 @given(

@@ -12,7 +12,7 @@ import pytest
 
 from models.errors import SettingsError
 from models.nouns.api_keys import Scope, decode_keys, encode_keys, key_of, new_key
-from models.schema import EventKind
+from models.schema import EventType
 
 NOW = datetime(2024, 5, 1, 2, tzinfo=UTC)
 GOLDEN = Path(__file__).parents[2] / "golden" / "api_keys_1.json"
@@ -110,7 +110,7 @@ def test_a_file_with_a_bound_key_is_read_as_it_was_written_and_one_without_stays
     held = decode_keys(BOUND.read_bytes())
     assert encode_keys(held.values()) == BOUND.read_text()
     key = held["3f9a2c1b04de"]
-    assert (key.types, key.users, key.startups) == ((EventKind.CLICK, EventKind.VIEW), ("64", "65"), ())
+    assert (key.types, key.users, key.startups) == ((EventType.CLICK, EventType.VIEW), ("64", "65"), ())
     assert json.loads(encode_keys([held["9b2e00aa41c7"]]))["format"] == 1
 
 

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from models.errors import DataError
 from models.nouns.id_map import IdMap
 from models.nouns.interactions import DAY_US, Interactions
-from models.schema import InteractionKind
+from models.schema import EventType
 
-K = {k.value: k.code for k in InteractionKind}
+K = {k.value: k.code for k in EventType}
 
 
 def ids(n: int, salt: str) -> IdMap:

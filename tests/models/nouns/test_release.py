@@ -49,7 +49,7 @@ def test_lists_round_trip(lengths: list[int], seed: int) -> None:
             lists.source[row].tolist(),
             lists.reason[row].tolist(),
         )
-        assert (found.method, found.route) == (tuple(Method)[lists.method[i]], tuple(Method)[lists.route[i]])
+        assert (found.method, found.route) == (Method.of_code(lists.method[i]), Method.of_code(lists.route[i]))
         assert (found.count, found.reranked, found.part) == (lists.count[i], lists.reranked[i], 3)
 
 

@@ -12,13 +12,13 @@ from models.als.fit import _confidences
 from models.errors import TooSparse, TrainingError
 from models.nouns.id_map import IdMap
 from models.nouns.interactions import DAY_US, Interactions
-from models.schema import Entity, InteractionKind
+from models.schema import Entity, EventType
 from models.settings import Settings
 from tests.models.model_contract import SMALL, Fit, ModelContract, first_choices, vectors
 from tests.planted.data import fitted
 from tests.planted.world import world
 
-LIKE, VIEW, DISLIKE = (k.code for k in (InteractionKind.LIKE, InteractionKind.VIEW, InteractionKind.DISLIKE))
+LIKE, VIEW, DISLIKE = (k.code for k in (EventType.LIKE, EventType.VIEW, EventType.DISLIKE))
 
 
 def events(cells: list[tuple[int, int, int]], owners: int = 6, items: int = 6) -> Interactions:

@@ -12,7 +12,7 @@ from models.content.fit import fit_content, unit
 from models.data.profile_text import idf, incidence, tokens_of, vocabulary
 from models.nouns.bundle import Bundle
 from models.nouns.interactions import Interactions
-from models.schema import InteractionKind
+from models.schema import EventType
 from models.scoring.factors import embed
 from models.settings import Settings
 from tests.models.model_contract import SMALL, Fit, ModelContract, first_choices
@@ -87,7 +87,7 @@ def test_a_person_is_profile_plus_mean_of_history_and_a_dislike_says_nothing() -
     alone = fitted(w.interactions.where(np.zeros(len(w.interactions), bool)))
     person = 5
     at = np.full(3, w.interactions.at.min())
-    kinds = [InteractionKind.LIKE.code, InteractionKind.LIKE.code, InteractionKind.DISLIKE.code]
+    kinds = [EventType.LIKE.code, EventType.LIKE.code, EventType.DISLIKE.code]
     some = Interactions(
         w.users.ids,
         w.startups.ids,

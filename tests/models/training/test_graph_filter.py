@@ -15,7 +15,7 @@ from models.errors import TooSparse
 from models.nouns.bundle import Bundle
 from models.nouns.id_map import IdMap
 from models.nouns.interactions import Interactions
-from models.schema import InteractionKind
+from models.schema import EventType
 from models.settings import Settings
 from tests.models.model_contract import SMALL, ModelContract
 from tests.planted.data import fitted
@@ -37,7 +37,7 @@ def events(liked: np.ndarray, at: np.ndarray | None = None) -> Interactions:
         IdMap.of(f"{i:08d}-0000-4000-8000-00000000000{s}" for i in range(n)) for s, n in enumerate(liked.shape)
     )
     owner, item = np.nonzero(liked)
-    kind = np.full(len(owner), InteractionKind.LIKE.code, np.int8)
+    kind = np.full(len(owner), EventType.LIKE.code, np.int8)
     when = np.zeros(len(owner), np.int64) if at is None else at[owner, item]
     return Interactions(mine, theirs, owner.astype(np.int32), item.astype(np.int32), kind, when)
 

@@ -14,14 +14,14 @@ from models.errors import TooSparse
 from models.nouns.bundle import Bundle
 from models.nouns.id_map import IdMap
 from models.nouns.interactions import Interactions
-from models.schema import InteractionKind
+from models.schema import EventType
 from tests.models.model_contract import SMALL, Fit, ModelContract
 from tests.planted.data import fitted
 from tests.planted.world import world
 
 #: Nothing fades: cosines as the books have them.
 PLAIN = replace(SMALL, neighbours_half_life_share=0.0)
-LIKE, VIEW, DISLIKE = (k.code for k in (InteractionKind.LIKE, InteractionKind.VIEW, InteractionKind.DISLIKE))
+LIKE, VIEW, DISLIKE = (k.code for k in (EventType.LIKE, EventType.VIEW, EventType.DISLIKE))
 
 
 def matrix_of(bundle: Bundle) -> np.ndarray:

@@ -11,11 +11,11 @@ from models import popularity, registry
 from models.nouns.interactions import DAY_US, Interactions
 from models.popularity.fit import fit_popularity
 from models.popularity.scorer import trending
-from models.schema import InteractionKind
+from models.schema import EventType
 from tests.models.model_contract import SMALL, ModelContract
 from tests.planted.world import AS_OF_US, world
 
-LIKE, VIEW, CLICK, DISLIKE, APPLY = (InteractionKind[k].code for k in ("LIKE", "VIEW", "CLICK", "DISLIKE", "APPLY"))
+LIKE, VIEW, CLICK, DISLIKE, APPLY = (EventType[k].code for k in ("LIKE", "VIEW", "CLICK", "DISLIKE", "APPLY"))
 
 
 class TestPopularity(ModelContract):

@@ -14,7 +14,7 @@ from models import two_tower as declared
 from models.errors import TooSparse, TrainingError
 from models.nouns.bundle import Bundle
 from models.nouns.interactions import Interactions
-from models.schema import InteractionKind, Role
+from models.schema import EventType, Role
 from models.settings import Settings
 from models.two_tower import fit as two_tower
 from models.two_tower import network
@@ -156,7 +156,7 @@ def test_a_dislike_moves_a_startup_away() -> None:
         w.startups.ids,
         np.concatenate([w.interactions.owner, haters]),
         np.concatenate([w.interactions.item, np.full(len(haters), target, np.int32)]),
-        np.concatenate([w.interactions.kind, np.full(len(haters), InteractionKind.DISLIKE.code, np.int8)]),
+        np.concatenate([w.interactions.kind, np.full(len(haters), EventType.DISLIKE.code, np.int8)]),
         np.concatenate([w.interactions.at, np.full(len(haters), w.interactions.at.min())]),
     )
     score = [
@@ -184,9 +184,7 @@ def test_inputs_are_bounded_and_newest_first() -> None:
     assert inputs.history.shape == (len(w.users), HISTORY) and inputs.disliked.shape == (len(w.users), DISLIKES)
     assert inputs.user_words.shape[1] == inputs.item_words.shape[1] == WORDS
     person = int(w.rows(Role.INVESTOR, 6)[0])
-    mine = w.interactions.where(
-        (w.interactions.owner == person) & (w.interactions.kind != InteractionKind.DISLIKE.code)
-    )
+    mine = w.interactions.where((w.interactions.owner == person) & (w.interactions.kind != EventType.DISLIKE.code))
     last = {int(i): int(mine.at[mine.item == i].max()) for i in np.unique(mine.item)}
     disliked = set(w.interactions.disliked()[person].indices.tolist())
     expected = sorted((i for i in last if i not in disliked), key=lambda i: (-last[i], i))

@@ -11,7 +11,7 @@ from sqlalchemy import Engine, text
 
 from models.nouns.entities import FACETS, UNKNOWN_TIME, Entities
 from models.nouns.id_map import IdMap
-from models.schema import Entity, InteractionKind
+from models.schema import INTERACTION_TYPES, Entity
 from models.settings import Settings
 from pipelines.data.counts import interaction_count, store_counts
 from pipelines.postgres import engine, rows, transaction
@@ -24,7 +24,7 @@ Event = tuple[UUID, UUID, str, datetime]
 def events() -> list[Event]:
     """Random events of few people within few instants: many repeat, some are of an unknown type."""
     random = np.random.default_rng(3)
-    kinds = [*(k.value for k in InteractionKind), "share"]
+    kinds = [*(t.value for t in INTERACTION_TYPES), "share"]
     drawn = zip(*(random.integers(0, n, 300).tolist() for n in (4, 4, len(kinds), 12)), strict=True)
     return [(USERS[u], STARTUPS[s], kinds[k], BEGIN + timedelta(hours=h)) for u, s, k, h in drawn]
 
@@ -99,6 +99,8 @@ def test_an_older_cutoff_does_not_replace_a_newer_one(db: Engine) -> None:
 def test_the_types_that_count_are_those_of_the_view(db: Engine) -> None:
     with transaction(db) as connection:
         view = connection.scalar(text("SELECT pg_get_viewdef('matchbook_interactions')"))
-    assert all(f"'{kind}'::text" in view for kind in InteractionKind) and view.count("::text") == len(InteractionKind)
+    assert all(f"'{kind}'::text" in view for kind in INTERACTION_TYPES) and view.count("::text") == len(
+        INTERACTION_TYPES
+    )
     found = rows(db, "interactions", as_of=BEGIN + timedelta(hours=99))
-    assert {r.interaction_type for r in found} >= set(InteractionKind)
+    assert {r.interaction_type for r in found} >= set(INTERACTION_TYPES)

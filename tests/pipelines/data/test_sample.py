@@ -12,7 +12,7 @@ import pytest
 from sklearn.feature_extraction.text import TfidfVectorizer
 
 from models.errors import DataError
-from models.schema import InteractionKind
+from models.schema import INTERACTION_TYPES
 from models.settings import Settings
 from pipelines.__main__ import main
 from pipelines.data.load import import_folder
@@ -67,7 +67,7 @@ def test_how_users_are_cut_into_parts_does_not_move_the_truth(
 def test_every_trait_is_there(tables: dict[str, pd.DataFrame], events: pd.DataFrame) -> None:
     users, startups = tables["users.csv"], tables["startups.csv"]
     assert set(users["role"]) == {"developer", "investor", "founder"}
-    assert set(events["interaction_type"]) == {kind.value for kind in InteractionKind}
+    assert set(events["interaction_type"]) == set(INTERACTION_TYPES)
     for column in ("opted_out_at", "created_at", "updated_at", "skills", "location"):
         assert 0 < (users[column] == "").sum() < len(users), column
     for column in ("withdrawn_at", "created_at", "updated_at", "founder_id", "description", "views"):

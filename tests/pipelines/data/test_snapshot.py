@@ -8,7 +8,7 @@ import pytest
 
 from models.errors import DataError
 from models.nouns.entities import UNKNOWN_TIME
-from models.schema import Entity, InteractionKind, Surface
+from models.schema import Entity, EventType, Surface
 from pipelines.data.snapshot import Snapshot
 from pipelines.runs.run import EPOCH, parse_instant
 
@@ -92,7 +92,7 @@ def test_interactions_hold_each_event_before_the_cutoff_once_in_order(snapshot: 
     assert events.items.ids.tolist() == [ACME, BOLT]  # Core is born at the cutoff: not before it
     assert events.owner.tolist() == [0, 0, 1, 1, 2]
     assert events.item.tolist() == [0, 0, 0, 1, 1]
-    assert [list(InteractionKind)[k].value for k in events.kind] == ["view", "view", "dislike", "like", "interest"]
+    assert [EventType.of_code(k) for k in events.kind] == ["view", "view", "dislike", "like", "interest"]
     assert events.at[3] == us("2024-02-29T23:59:59Z") + 999_999
 
 

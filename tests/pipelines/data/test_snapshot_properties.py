@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.nouns.entities import UNKNOWN_TIME
-from models.schema import Entity, InteractionKind
+from models.schema import INTERACTION_TYPES, Entity, EventType
 from pipelines.data.columns.parts import Parts
 from pipelines.data.snapshot import Snapshot
 
@@ -24,7 +24,7 @@ AS_OF = 12
 hours = st.integers(0, 15)
 perhaps = st.none() | hours
 events_of = st.lists(
-    st.tuples(st.sampled_from(USERS), st.sampled_from(STARTUPS), st.sampled_from(list(InteractionKind)), hours),
+    st.tuples(st.sampled_from(USERS), st.sampled_from(STARTUPS), st.sampled_from(INTERACTION_TYPES), hours),
     max_size=30,
 )
 people = st.lists(st.tuples(perhaps, perhaps, perhaps), min_size=4, max_size=4)
@@ -73,7 +73,7 @@ def test_every_column_at_every_instant(events: list[Any], users: list[Any], star
             mine = [e for e in before if e[place] == one]
             gone = left is not None and left < instant
             assert table.count[row] == (len(mine) if entity is Entity.USER else len({e[0] for e in mine}))
-            views = sum(e[2] is InteractionKind.VIEW for e in mine)
+            views = sum(e[2] is EventType.VIEW for e in mine)
             assert table.interactions[row] == len(mine) - views
             counted = entity is Entity.STARTUP and read is not None and read < instant
             counted &= snapshot.views_from == "readings"

@@ -12,7 +12,7 @@ import pytest
 from models.errors import LeakFound
 from models.nouns.bundle import Bundle
 from models.nouns.interactions import Interactions
-from models.schema import Entity, InteractionKind, Surface
+from models.schema import Entity, EventType, Surface
 from pipelines.data.snapshot import Snapshot
 from pipelines.judging.contenders import contenders, ndcg_each
 from pipelines.judging.report.figure_names import RULES, TAUGHT
@@ -116,7 +116,7 @@ def test_the_old_rule_is_found_out(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         written = np.array([microseconds(parse_instant(t)) for t in mine.updated_at])
         return np.where(written < instant, mine.views.astype(int).to_numpy(), viewed)
 
-    assert InteractionKind.VIEW.code not in snapshot.interactions().kind
+    assert EventType.VIEW.code not in snapshot.interactions().kind
     monkeypatch.setattr(Snapshot, "_counter", counter)
     cut_us = inner_cut(snapshot.interactions(), 0.2)
     bundles = {n: fit(n, snapshot, small(), cut_us) for n in ("catalogue_v1", "popularity_v1", "activity_v1")}

@@ -10,7 +10,7 @@ from models import registry
 from models.errors import TooSparse
 from models.nouns.id_map import IdMap
 from models.nouns.interactions import Interactions
-from models.schema import Entity, InteractionKind, Surface
+from models.schema import Entity, EventType, Surface
 from models.setting import Phase
 from models.settings import Settings
 from models.settings.declared import DECLARED, Declared
@@ -20,7 +20,7 @@ from pipelines.runs.run import Run, parse_instant
 from tests.models.settings.values import another
 from tests.pipelines.learning.market import AS_OF, ids, rows, small
 
-VIEW, LIKE, DISLIKE, APPLY = (InteractionKind(k).code for k in ("view", "like", "dislike", "apply"))
+VIEW, LIKE, DISLIKE, APPLY = (EventType(k).code for k in ("view", "like", "dislike", "apply"))
 
 
 def events(*told: tuple[int, int, int, int]) -> Interactions:

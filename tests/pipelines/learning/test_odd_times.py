@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from models import registry
 from models.errors import TooSparse
 from models.nouns.span import FEW, MOST, Span, faded
-from models.schema import Entity, InteractionKind
+from models.schema import INTERACTION_TYPES, Entity
 from models.settings import Settings
 from pipelines.data.snapshot import Snapshot
 from pipelines.learning.train import fit
@@ -33,7 +33,7 @@ SMALL = replace(
     graph_filter_min_pairs=0.0,
     content_min_profiles=1,
 )
-KINDS = [k.value for k in InteractionKind]
+KINDS = list(INTERACTION_TYPES)
 YEAR_1, LAST = datetime(1, 1, 1, tzinfo=UTC), datetime(9999, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC)
 _ALL_US = (LAST - YEAR_1) // timedelta(microseconds=1)
 INSTANT = st.integers(0, _ALL_US - 1).map(lambda n: YEAR_1 + timedelta(microseconds=n))

@@ -31,8 +31,8 @@ def test_every_surface_teaches(made: RankingSet) -> None:
 
 
 def test_positives_are_the_engaged_and_only_teachers_teach(made: RankingSet, holdout: Holdout) -> None:
-    for code, surface in enumerate(Surface):
-        part, outcome = made.of(made.surface == code), holdout.seen_from(surface)
+    for surface in Surface:
+        part, outcome = made.of(made.surface == surface.code), holdout.seen_from(surface)
         weight = np.asarray(outcome.engaged[part.owner, part.item]).ravel()
         np.testing.assert_array_equal(weight, part.weight)
         np.testing.assert_array_equal(weight > 0, part.label == 1)

@@ -12,7 +12,7 @@ import pytest
 from models.data.profile_text import text_of
 from models.features import FEATURES, NEUTRAL_DIVERSITY
 from models.recommend import learned_table, rank, wide_candidates
-from models.schema import Entity, InteractionKind, Surface
+from models.schema import Entity, EventType, Surface
 from pipelines.data.snapshot import Snapshot
 from pipelines.learning.holdout import Holdout, open_cut, open_holdout
 from pipelines.learning.ranking_set import _of_chunk, base_diversity
@@ -108,7 +108,7 @@ def test_labels_know_only_their_window() -> None:
             for o, i, a in zip(late.owner.tolist(), late.item.tolist(), late.at.tolist(), strict=True)
         ]
     )
-    kinds = np.where(again, InteractionKind.DISLIKE.code, late.kind).astype(plain.events["kind"].to_numpy().dtype)
+    kinds = np.where(again, EventType.DISLIKE.code, late.kind).astype(plain.events["kind"].to_numpy().dtype)
     assert again.sum() > 20
     column = plain.events.schema.get_field_index("kind")
     soured = replace(

@@ -198,7 +198,7 @@ def test_a_new_startup_is_computed_live_for_both_roles(
         body = ask(app, startup, surface)
         shown = planted.users.ids.rows_of([u["id"] for u in body["users"]])
         assert (body["source"], body["method_used"], body["known"]) == ("live", "content_based", True)
-        assert {tuple(Role)[r] for r in planted.users.role[shown]} == {surface.role}
+        assert {Role.of_code(r) for r in planted.users.role[shown]} == {surface.role}
         assert set(planted.user_group[shown[:5]]) == {0}
         assert founder not in body["scores"]
 

@@ -105,7 +105,7 @@ def test_own_and_below_the_cut_are_told_apart(
     client = start(replace(settings, depth=3)).test_client()
     startup = next(i for i, f in enumerate(planted.startups.founder) if f >= 0 and planted.startups.listed[i])
     founder = str(planted.users.ids.ids[planted.startups.founder[startup]])
-    role = list(Role)[planted.users.role[planted.startups.founder[startup]]]
+    role = Role.of_code(planted.users.role[planted.startups.founder[startup]])
     surface = f"startups/for-{role}"
     assert why(client, founder, str(planted.startups.ids.ids[startup]), surface)["because"] in (
         "it is their own startup",

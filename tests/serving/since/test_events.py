@@ -12,7 +12,7 @@ import redis
 from flask import Flask
 
 from models.nouns.release import Keys
-from models.schema import Entity, EventKind, Role, Surface
+from models.schema import Entity, EventType, Role, Surface
 from models.settings import Settings
 from pipelines.release.since.drain import drain_events
 from tests.serving.conftest import Person, Publish, Start
@@ -49,11 +49,11 @@ def test_an_event_waits_in_the_stream_as_it_was_posted(start: Start, client: red
 
 def test_every_type_is_taken_and_counted(start: Start) -> None:
     app = start()
-    post(app, *(event(USER, STARTUP, kind.value) for kind in EventKind))
+    post(app, *(event(USER, STARTUP, kind.value) for kind in EventType))
     text = app.test_client().get("/metrics").text
-    for kind in EventKind:
+    for kind in EventType:
         assert f'matchbook_events_taken_total{{type="{kind}"}}' in text
-    assert f"matchbook_events_waiting {len(EventKind)}.0" in text
+    assert f"matchbook_events_waiting {len(EventType)}.0" in text
     assert "matchbook_events_oldest_seconds " in text
 
 

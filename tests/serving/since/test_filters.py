@@ -10,7 +10,7 @@ import redis
 from flask import Flask
 
 from models.nouns.release import Keys
-from models.schema import Entity, EventKind, Role, Surface
+from models.schema import Entity, EventType, Role, Surface
 from models.settings import Settings
 from pipelines.release.history import promote, rollback
 from pipelines.release.since.drain import drain_events
@@ -47,16 +47,16 @@ def test_an_event_makes_the_next_answer_right_on_both_sides(app: Flask, owner: s
     assert ids(many.get_json()["lists"][owner]) == [s for s in before if s != startup]
 
 
-@pytest.mark.parametrize("kind", EventKind)
+@pytest.mark.parametrize("kind", EventType)
 @pytest.mark.parametrize("views_are_seen", [True, False])
 def test_everything_hides_but_an_impression_a_retraction_and_a_view_where_views_are_not_seen(
-    start: Start, publish: Publish, settings: Settings, owner: str, kind: EventKind, views_are_seen: bool
+    start: Start, publish: Publish, settings: Settings, owner: str, kind: EventType, views_are_seen: bool
 ) -> None:
     publish()
     app = start(replace(settings, views_are_seen=views_are_seen))
     first = ids(ask(app, MINE, owner))[0]
     post(app, event(owner, first, kind.value))
-    hides = kind not in (EventKind.IMPRESSION, EventKind.RETRACT) and (views_are_seen or kind is not EventKind.VIEW)
+    hides = kind not in (EventType.IMPRESSION, EventType.RETRACT) and (views_are_seen or kind is not EventType.VIEW)
     assert (first in ids(ask(app, MINE, owner))) is not hides
 
 

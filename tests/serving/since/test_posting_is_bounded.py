@@ -18,7 +18,7 @@ from flask import Flask
 import serving.http.events
 from models.nouns.api_keys import BOUNDS, Scope, encode_keys, new_key
 from models.nouns.release import Keys
-from models.schema import Entity, EventKind, Role, Surface
+from models.schema import Entity, EventType, Role, Surface
 from models.settings import Settings
 from pipelines.release.since.drain import drain_events
 from serving.doors.cache import FIELD_BYTES, HASH_BYTES
@@ -115,7 +115,7 @@ def test_every_field_that_can_be_bound_is_looked_at() -> None:
     assert set(given) == set(BOUNDS)
     for name in BOUNDS:
         key = new_key("x", [Scope.EVENTS], datetime.now(UTC), None, {name: given[name]})[0]
-        assert key.forbids(EventKind.VIEW, USER, STARTUP)
+        assert key.forbids(EventType.VIEW, USER, STARTUP)
 
 
 def test_events_are_counted_by_the_minute_and_by_the_caller(

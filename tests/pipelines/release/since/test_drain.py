@@ -18,7 +18,7 @@ import redis
 from models.errors import ServiceError
 from models.nouns.interactions import Event
 from models.nouns.release import DRAIN_GROUP, Keys
-from models.schema import EventKind
+from models.schema import EventType
 from models.settings import Secret, Settings
 from pipelines.release.since.drain import drain_events
 from tests.pipelines.release.since.conftest import Sql
@@ -28,12 +28,12 @@ ROOT = Path(__file__).parents[4]
 AT = datetime(2024, 5, 1, 14, 3, tzinfo=UTC)
 
 
-def an_event(event_id: str = "", kind: EventKind = EventKind.CLICK) -> Event:
+def an_event(event_id: str = "", kind: EventType = EventType.CLICK) -> Event:
     return Event(event_id or str(uuid.uuid4()), str(uuid.uuid4()), str(uuid.uuid4()), kind, AT)
 
 
 def test_an_event_is_kept_with_all_its_columns(settings: Settings, client: redis.Redis, keys: Keys, sql: Sql) -> None:
-    event = an_event(kind=EventKind.DISMISS)
+    event = an_event(kind=EventType.DISMISS)
     append(client, keys, event.entry(), id="1714572185123-0")
     assert drain_events(settings) == {
         "drained": 1,

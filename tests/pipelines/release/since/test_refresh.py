@@ -11,7 +11,7 @@ import redis
 
 import tests.stored as stored
 from models.nouns.release import OWN, Keys, since_meaning
-from models.schema import Entity, EventKind
+from models.schema import Entity, EventType
 from models.settings import Settings
 from pipelines.release.history import rollback
 from pipelines.release.publish import publish_release
@@ -55,11 +55,11 @@ def test_rows_since_the_cutoff_are_known_to_both_sides(
     sql("INSERT INTO matchbook_events VALUES ('f', :u, :s, 'impression', :at)", u=USER, s=uuid.UUID(int=7), at=at)
     assert drain_events(live)["met"] == 3
     assert met(client, keys, Entity.USER, USER) == {
-        STARTUP: EventKind.LIKE.code,
-        OTHER: EventKind.VIEW.code,
-        uuid.UUID(int=6): EventKind.DISMISS.code,
+        STARTUP: EventType.LIKE.code,
+        OTHER: EventType.VIEW.code,
+        uuid.UUID(int=6): EventType.DISMISS.code,
     }
-    assert met(client, keys, Entity.STARTUP, STARTUP) == {USER: EventKind.LIKE.code}
+    assert met(client, keys, Entity.STARTUP, STARTUP) == {USER: EventType.LIKE.code}
     _, at_us = since_meaning(stored.cell(client, keys.since(Entity.USER, str(USER)), STARTUP.bytes))
     assert at_us == int(at.timestamp() * 1_000_000)
     assert 0 < client.ttl(keys.since(Entity.STARTUP, str(STARTUP))) <= live.release_ttl_hours * 3600

@@ -12,7 +12,7 @@ import redis
 
 from models.nouns.interactions import Event
 from models.nouns.release import Keys, since_meaning
-from models.schema import Entity, EventKind
+from models.schema import Entity, EventType
 from models.settings import Settings
 from pipelines.release.publish import publish_release
 from pipelines.release.since.drain import drain_events
@@ -33,15 +33,16 @@ def live(town: Town) -> Settings:
     return town.settings
 
 
-def event(kind: EventKind, minutes: float, startup: str = STARTUP, name: str = "") -> Event:
+def event(kind: EventType, minutes: float, startup: str = STARTUP, name: str = "") -> Event:
     return Event(name or str(uuid.uuid4()), USER, startup, kind, NOW + timedelta(minutes=minutes))
 
 
-def known(client: redis.Redis, keys: Keys) -> list[dict[str, EventKind]]:
+def known(client: redis.Redis, keys: Keys) -> list[dict[str, EventType]]:
     """What the since hashes of the user and of the startup hold."""
     found = (cells(client, keys.since(e, o)) for e, o in ((Entity.USER, USER), (Entity.STARTUP, STARTUP)))
-    kinds = tuple(EventKind)
-    return [{str(uuid.UUID(bytes=k)): kinds[since_meaning(v)[0]] for k, v in side.items()} for side in found]
+    return [
+        {str(uuid.UUID(bytes=k)): EventType.of_code(since_meaning(v)[0]) for k, v in side.items()} for side in found
+    ]
 
 
 def in_force(sql: Sql) -> set[str]:
@@ -54,10 +55,10 @@ def test_the_order_of_arrival_does_not_matter(settings: Settings, client: redis.
         events = [
             event(kind, at, pair)
             for kind, at in (
-                (EventKind.DISMISS, -9),
-                (EventKind.LIKE, -8),
-                (EventKind.RETRACT, -5),
-                (EventKind.APPLY, -2),
+                (EventType.DISMISS, -9),
+                (EventType.LIKE, -8),
+                (EventType.RETRACT, -5),
+                (EventType.APPLY, -2),
             )
         ]
         for i in order:
@@ -70,13 +71,13 @@ def test_the_order_of_arrival_does_not_matter(settings: Settings, client: redis.
 def test_everything_but_an_impression_is_taken_back_of_this_pair_alone(
     settings: Settings, client: redis.Redis, keys: Keys, sql: Sql
 ) -> None:
-    for kind in EventKind:
+    for kind in EventType:
         append(client, keys, event(kind, -9).entry())
-        append(client, keys, event(kind, -9, OTHER).entry()) if kind is not EventKind.RETRACT else None
+        append(client, keys, event(kind, -9, OTHER).entry()) if kind is not EventType.RETRACT else None
     drain_events(settings)
     left = sql("SELECT startup_id, count(*) FROM matchbook_events WHERE type NOT LIKE 'retract%' GROUP BY 1 ORDER BY 1")
-    assert left == [(uuid.UUID(STARTUP), 1), (uuid.UUID(OTHER), len(EventKind) - 1)]
-    assert in_force(sql) == {k.value for k in EventKind if k is not EventKind.RETRACT}
+    assert left == [(uuid.UUID(STARTUP), 1), (uuid.UUID(OTHER), len(EventType) - 1)]
+    assert in_force(sql) == {k.value for k in EventType if k is not EventType.RETRACT}
     assert sql("SELECT count(*) FROM matchbook_interactions") == [(7,)]
     assert sql("SELECT item FROM matchbook_dismissed_by(:u, 'infinity')", u=USER) == [(uuid.UUID(OTHER),)]
 
@@ -84,8 +85,8 @@ def test_everything_but_an_impression_is_taken_back_of_this_pair_alone(
 def test_what_was_retracted_does_not_come_back_when_it_is_sent_again(
     settings: Settings, client: redis.Redis, keys: Keys, sql: Sql
 ) -> None:
-    sent = event(EventKind.DISMISS, -9, name="same")
-    for one in (sent, event(EventKind.RETRACT, -5), sent, event(EventKind.DISMISS, 0, name="same")):
+    sent = event(EventType.DISMISS, -9, name="same")
+    for one in (sent, event(EventType.RETRACT, -5), sent, event(EventType.DISMISS, 0, name="same")):
         append(client, keys, one.entry())
         drain_events(settings)
     assert in_force(sql) == set()
@@ -94,14 +95,14 @@ def test_what_was_retracted_does_not_come_back_when_it_is_sent_again(
 def test_a_forged_time_ahead_of_the_clock_is_no_way_round(
     settings: Settings, client: redis.Redis, keys: Keys, sql: Sql
 ) -> None:
-    append(client, keys, event(EventKind.DISMISS, 4).entry())
+    append(client, keys, event(EventType.DISMISS, 4).entry())
     drain_events(settings)
-    append(client, keys, Event("r", USER, STARTUP, EventKind.RETRACT, datetime.now(UTC)).entry())
+    append(client, keys, Event("r", USER, STARTUP, EventType.RETRACT, datetime.now(UTC)).entry())
     drain_events(settings)
     assert in_force(sql) == set()
     ahead = [datetime.now(UTC) + timedelta(seconds=s) for s in (240, 1)]
-    append(client, keys, Event("s", USER, OTHER, EventKind.RETRACT, ahead[0]).entry())
-    append(client, keys, Event("t", USER, OTHER, EventKind.LIKE, ahead[1]).entry())
+    append(client, keys, Event("s", USER, OTHER, EventType.RETRACT, ahead[0]).entry())
+    append(client, keys, Event("t", USER, OTHER, EventType.LIKE, ahead[1]).entry())
     drain_events(settings)
     assert in_force(sql) == {"like"}
 
@@ -112,15 +113,15 @@ def test_redis_follows_at_once_and_what_the_platform_says_comes_back(
     cache = Cache(live)
     sql(MEET, u=USER, s=STARTUP, kind="like", at=NOW - timedelta(hours=3))
     drain_events(live)
-    cache.post("x", [event(EventKind.DISMISS, -1), event(EventKind.DISMISS, -1, OTHER)], cache.now())
-    assert known(client, keys)[0] == {STARTUP: EventKind.DISMISS, OTHER: EventKind.DISMISS}
-    cache.post("x", [event(EventKind.RETRACT, 0), event(EventKind.RETRACT, 0, OTHER)], cache.now())
+    cache.post("x", [event(EventType.DISMISS, -1), event(EventType.DISMISS, -1, OTHER)], cache.now())
+    assert known(client, keys)[0] == {STARTUP: EventType.DISMISS, OTHER: EventType.DISMISS}
+    cache.post("x", [event(EventType.RETRACT, 0), event(EventType.RETRACT, 0, OTHER)], cache.now())
     assert known(client, keys) == [{}, {}]
     drain_events(live)
-    assert known(client, keys) == [{STARTUP: EventKind.LIKE}, {USER: EventKind.LIKE}]
+    assert known(client, keys) == [{STARTUP: EventType.LIKE}, {USER: EventType.LIKE}]
     client.delete(*client.scan_iter(f"{keys.namespace}:since:*"))
     drain_events(live, full=True)
-    assert known(client, keys) == [{STARTUP: EventKind.LIKE}, {USER: EventKind.LIKE}]
+    assert known(client, keys) == [{STARTUP: EventType.LIKE}, {USER: EventType.LIKE}]
     cache.close()
 
 
@@ -128,13 +129,13 @@ def test_a_drain_that_read_the_rows_just_before_is_put_right_by_the_next(
     live: Settings, client: redis.Redis, keys: Keys
 ) -> None:
     cache = Cache(live)
-    cache.post("x", [event(EventKind.DISMISS, -1)], cache.now())
+    cache.post("x", [event(EventType.DISMISS, -1)], cache.now())
     drain_events(live)
-    cache.post("x", [event(EventKind.RETRACT, 0)], cache.now())
+    cache.post("x", [event(EventType.RETRACT, 0)], cache.now())
     waiting = entries(client, keys.events)
     client.delete(keys.events)
     drain_events(live, full=True)  # the retraction still waits elsewhere
-    assert known(client, keys)[0] == {STARTUP: EventKind.DISMISS}
+    assert known(client, keys)[0] == {STARTUP: EventType.DISMISS}
     for fields in waiting:
         append(client, keys, fields)
     drain_events(live)

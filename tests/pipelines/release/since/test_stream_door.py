@@ -16,7 +16,7 @@ import redis
 
 from models.nouns.interactions import Event
 from models.nouns.release import DRAIN_GROUP, Keys
-from models.schema import EventKind
+from models.schema import EventType
 from models.settings import Settings
 from pipelines.release.since.drain import drain_events
 from tests.pipelines.release.since.conftest import Sql
@@ -31,7 +31,7 @@ FAR = 18_446_744_073_709_551_615
 def good(rng: random.Random) -> Event:
     """An event as the reader takes it, of any kind and time."""
     at = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=rng.randrange(0, 1_700_000_000))
-    kind = rng.choice([k for k in EventKind if k is not EventKind.RETRACT])
+    kind = rng.choice([k for k in EventType if k is not EventType.RETRACT])
     return Event(
         str(uuid.UUID(int=rng.getrandbits(128))),
         str(uuid.UUID(int=rng.getrandbits(128))),

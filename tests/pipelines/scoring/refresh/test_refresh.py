@@ -27,7 +27,7 @@ DEVELOPERS, INVESTORS = Surface.STARTUPS_FOR_DEVELOPER, Surface.STARTUPS_FOR_INV
 def crossing(town: Town, threshold: int) -> tuple[str, int]:
     """A developer who is below a threshold, and how many interactions are missing."""
     users = town.entities()[Entity.USER]
-    mine = (users.role == list(Role).index(Role.DEVELOPER)) & (users.count < threshold) & (users.count > threshold - 9)
+    mine = (users.role == Role.DEVELOPER.code) & (users.count < threshold) & (users.count > threshold - 9)
     row = int(np.flatnonzero(mine)[np.argmax(users.count[mine])])
     return str(users.ids.ids[row]), threshold - int(users.count[row])
 
@@ -182,7 +182,7 @@ def test_a_list_is_made_again_by_its_owners_arm(town: Town) -> None:
     trial = replace(town, settings=replace(town.settings, experiments=json.dumps(told)))
     promote(trial.settings, trial.build(2.0))
     users = trial.entities()[Entity.USER]
-    hot = users.ids.ids[(users.role == list(Role).index(Role.DEVELOPER)) & (users.count >= 5)].tolist()
+    hot = users.ids.ids[(users.role == Role.DEVELOPER.code) & (users.count >= 5)].tolist()
     (experiment,) = read_experiments(trial.settings)
     arms = {o: arm.name if (arm := experiment.arm_of(str(o))) else "" for o in hot}
     owners = [next(o for o in hot if arms[o] == name) for name in ("on", "off")]
