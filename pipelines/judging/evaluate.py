@@ -214,10 +214,10 @@ def _blend(stage: SecondStage) -> dict[str, Any]:
         told = ("blend", "profile", "reason", "owners", "over", "ndcg", "difference", "best")
         return {k: chosen.config[k] for k in told if k in chosen.config}
     blend = settings.table("ensemble")
-    asked = settings.table("ensemble").blend != "auto" or not free_to_choose(blend)
+    asked = blend.blend != "auto" or not free_to_choose(blend)
     return {
         "blend": settled(blend, None).blend,
-        "profile": settings.table("ensemble").profile,
+        "profile": blend.profile or "",
         "reason": "the settings ask for it" if asked else "there was nothing to choose by",
     }
 

@@ -123,7 +123,7 @@ def tune(
         done, tried = [*done, trial], tried + 1
         if progress is not None:
             progress(tried if seconds is None else time.perf_counter() - began, f"{model} {trial.mean:.4f}")
-    found = summary(done, settings, snapshot.name, split.cut)
+    found = summary(list(store), settings, snapshot.name, split.cut)
     Artifacts(settings).write_json(settings.artifacts / TUNING, found)
     return found
 

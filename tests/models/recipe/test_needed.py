@@ -78,13 +78,13 @@ def test_nothing_that_is_left_out_is_missed(switches: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("changed", "name", "said"),
     [
-        ({"ranker": "rules"}, "learned_ranker_v1", "MATCHBOOK_RANKER is rules"),
+        ({"ranker": "rules"}, "learned_ranker_v1", "[ranker] kind is rules"),
         ({"ranker": "off"}, "ranker_v1", "is off"),
         ({"ranker": "rules"}, "activity_v1", "is rules"),
         ({"ranker": "mlp"}, "learned_ranker_v1", "is mlp"),
         ({"ranker": "learned"}, "ranker_v1", "is learned"),
-        ({"ranker_cuts": 0}, "learned_ranker_v1", "CUTS is 0"),
-        ({"candidate_sources": "route"}, "learned_ranker_v1", "CANDIDATE_SOURCES is route"),
+        ({"ranker_cuts": 0}, "learned_ranker_v1", "cuts is 0"),
+        ({"candidate_sources": "route"}, "learned_ranker_v1", "candidate_sources is route"),
         ({"enable_als": False}, "als_reverse_v1", "ENABLE_ALS"),
         ({"enable_als": False}, "ensemble_v1", "ENABLE_ALS"),
         ({"enable_two_tower": False}, "two_tower_v1", "ENABLE_TWO_TOWER"),
