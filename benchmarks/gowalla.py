@@ -21,7 +21,6 @@ from pathlib import Path
 import numpy as np
 from scipy import sparse
 
-from models import registry
 from models.als import ALS
 from models.als.fit import fit_als
 from models.graph_filter import GRAPH_FILTER
@@ -50,13 +49,15 @@ VALIDATION, SEED, BATCH = 0.1, 0, 2000
 #: Chosen on the validation pairs.
 #: Cells of the graph filter kept of each row: more than in a build, as the published figures have all.
 KEPT = 1000
-SETTINGS = replace(
-    Settings(),
-    als_regularization=20.0,
-    als_iterations=15,
-    neighbours=500,
-    graph_filter_min_pairs=0.0,
-    graph_filter_rank=512,
+SETTINGS = Settings().layered(
+    {
+        "als_regularization": 20.0,
+        "als_iterations": 15,
+        "neighbours": 500,
+        "graph_filter_min_pairs": 0.0,
+        "graph_filter_rank": 512,
+    },
+    "given",
 )
 #: The share of ALS and of neighbours in the blend; the graph filter has the rest.
 SHARES = list(itertools.product((0.3, 0.4, 0.5, 0.6), (0.0, 0.1, 0.2)))
@@ -124,16 +125,16 @@ def scorers_of(
     seconds = {"popular": 0.0}
 
     def als(n: int) -> Scorer:
-        config = replace(registry.config("als", settings), factors=n)
-        return _dense(fit_als("als_v1", events, config, settings.seed, settings.train_threads), events)
+        config = replace(settings.table("als"), factors=n)
+        return _dense(fit_als("als_v1", events, config, settings.train.seed, settings.train_threads), events)
 
     def neighbours() -> Scorer:
-        config = registry.config("item_neighbours", settings)
+        config = settings.table("item_neighbours")
         return _sparse(fit_neighbours("item_neighbours_v1", events, config, settings.train_threads), ITEM_NEIGHBOURS)
 
     def graph_filter() -> Scorer:
-        config, share = registry.config("graph_filter", settings), settings.neighbours_half_life_share
-        told = config, share, settings.seed, settings.train_threads, KEPT
+        config, share = settings.table("graph_filter"), settings.table("item_neighbours").half_life_share
+        told = config, share, settings.train.seed, settings.train_threads, KEPT
         return _sparse(fit_graph_filter("graph_filter_v1", events, *told), GRAPH_FILTER)
 
     fits: dict[str, Callable[[], Scorer]] = {

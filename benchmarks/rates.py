@@ -7,7 +7,7 @@ reasons, encoding, and the write to Redis. Every repeat times all ways in turn; 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -96,7 +96,9 @@ def _plain_chain(
     run: Run, versions: Mapping[str, str], interactions: Interactions
 ) -> tuple[Callable[[], None], int, dict[str, Any]]:
     """The chain over users with two known sources; what it had on."""
-    settings = replace(run.settings, ranker="rules", blend="weighted", cold_start_threshold=0, warm_user_threshold=0)
+    settings = run.settings.layered(
+        {"ranker": "rules", "blend": "weighted", "cold_start_threshold": 0, "warm_user_threshold": 0}, "given"
+    )
     wanted = ("catalogue_v1", "popularity_v1", "als_v1", "two_tower_v1")
     bundles = open_bundles(settings.artifacts, {n: versions[n] for n in wanted}, settings)
     recipe = open_recipe(Surface.STARTUPS_FOR_DEVELOPER, bundles, settings)
@@ -109,9 +111,9 @@ def _plain_chain(
     what = {
         "sources": [s.name for s in recipe.scorers],
         "ranker": "rules",
-        "blend": settings.blend,
-        "depth": settings.depth,
-        "candidates": int(np.ceil(settings.depth * settings.candidate_multiplier)),
+        "blend": settings.table("ensemble").blend,
+        "depth": settings.lists.depth,
+        "candidates": int(np.ceil(settings.lists.depth * settings.lists.candidate_multiplier)),
         "product": type(getattr(fast.scorers[ALS], "_product", None)).__name__,
     }
     assert tuple(recipe.scorers) == _SOURCES

@@ -31,7 +31,7 @@ def generate(settings: Settings, users: str, startups: str) -> dict[str, Any]:
     """The sample marketplace as CSV."""
     from pipelines.data.sample import write_sample
 
-    write_sample(settings.home / "sample", users=int(users), startups=int(startups), seed=settings.seed)
+    write_sample(settings.home / "sample", users=int(users), startups=int(startups), seed=settings.train.seed)
     files = sorted((settings.home / "sample").glob("*.csv*"))
     return {"mb": round(sum(f.stat().st_size for f in files) / 1e6, 1)}
 

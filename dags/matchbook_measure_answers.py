@@ -1,7 +1,7 @@
 """### What answers earned, once an hour
 
 Every answer of the reader has an id, and what comes back with it (impressions, clicks, applications, opinions) stands
-in PostgreSQL. This DAG joins both for the last `MATCHBOOK_MEASURED_DAYS` days and counts: click-through, conversion,
+in PostgreSQL. This DAG joins both for the last `[engagement] window_days` days and counts: click-through, conversion,
 application, satisfaction, the age of what was shown, the share of each route, of each method, surface, release and arm
 of an experiment, with intervals over owners; and whether the arms are as large as they were drawn.
 

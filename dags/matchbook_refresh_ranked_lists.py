@@ -17,7 +17,7 @@ meanwhile, that one stays and `publish` is pink. Each list keeps its own `genera
 
 **Pink from `look_for_changes` on**: nothing happened since, or no release is live; the log says which.
 **Red `merge`**: an owner would be without a list, or too many would lose a list of their own
-(`MATCHBOOK_REFRESH_POPULAR_SHARE`): nothing is stored, the live lists stay. A build makes all lists anew.
+(`[refresh] popular_share`): nothing is stored, the live lists stay. A build makes all lists anew.
 """
 
 from __future__ import annotations

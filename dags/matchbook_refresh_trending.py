@@ -7,8 +7,8 @@ Nothing is done, and the task is pink, while no release is live. The cutoff foll
 `build_recommendations`: the end of the hour of a scheduled run, else the parameter `as_of`, else the run's own time. A
 list is only ever replaced by one that knows more: running an old hour again changes nothing.
 
-The second task, `look_at_age`, tells of lists that are older than `MATCHBOOK_LATE_HOURS`: once for each release, in its
-log and to `MATCHBOOK_WEBHOOK_URL`, whatever became of the builds.
+The second task, `look_at_age`, tells of lists that are older than `[releases] late_hours`: once for each release, in
+its log and to `MATCHBOOK_WEBHOOK_URL`, whatever became of the builds.
 """
 
 from __future__ import annotations

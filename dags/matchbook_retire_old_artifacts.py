@@ -1,17 +1,17 @@
 """### Keep the newest, delete the rest, once a day
 
 Every build leaves a snapshot, bundles, a release and its staging on disk. This DAG deletes what is old: releases beyond
-`MATCHBOOK_KEEP_ARTIFACTS`, then the snapshots and bundles that no kept release names, and the staging of old runs.
+`[releases] keep_on_disk`, then the snapshots and bundles that no kept release names, and the staging of old runs.
 What is live, and what was live before it and can still be rolled back to, is never deleted.
 
 So is what was posted to the reader long ago and serves nobody any more: events of people or startups that the platform
-does not know (after `MATCHBOOK_STRANGERS_DAYS`), impressions that no figure looks back to, entries that were set aside.
+does not know (after `[events] strangers_days`), impressions that no figure looks back to, entries that were set aside.
 What bars two from each other's lists is never deleted by age.
 
 The return value of `retire` names everything that was deleted.
 
 `clean_airflow` does the same for Airflow's own rows and task logs, by `airflow db clean`: older than
-`MATCHBOOK_AIRFLOW_KEEP_DAYS` they go, the runs of `drain_events`, one a minute, after two days. The newest scheduled
+`[airflow] keep_days` they go, the runs of `drain_events`, one a minute, after two days. The newest scheduled
 run of each DAG stays. It needs `MATCHBOOK_AIRFLOW_DATABASE_URL`, which `make up` and docker-compose.yml set.
 """
 

@@ -1,6 +1,6 @@
 """### Search better settings for the models, within a budget
 
-Every trial fits one model with other values on what came before the **inner cut** (`MATCHBOOK_HOLDOUT_SHARE` of the
+Every trial fits one model with other values on what came before the **inner cut** (`[holdout] share` of the
 newest events lie after it) and judges it by NDCG@10 over everybody who first met something after it. The graph shows
 two rounds: points drawn from the grids, then steps from the best of them.
 

@@ -172,7 +172,7 @@ class TooManyRequests(RequestError):
             f"at most {limit} requests a minute",
             "more",
             f"ask again in {retry_after_s} s, ask for several owners at once with POST .../many, or raise "
-            "MATCHBOOK_RATE_LIMIT",
+            "[reader] rate_limit",
         )
         self.retry_after_s = retry_after_s
 

@@ -67,11 +67,6 @@ def pins(settings: Any) -> dict[str, str]:
     return {spec.bundle: settings.at(spec.pin) for spec in MODELS if spec.pin}
 
 
-def config(table: str, settings: Any) -> Any:
-    """A table of settings. Raises KeyError."""
-    return settings.table(table)
-
-
 def tables() -> dict[str, type]:
     """By table of matchbook.toml the dataclass of its settings."""
     return {spec.table_name: spec.config for spec in MODELS if spec.config}

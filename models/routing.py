@@ -25,14 +25,16 @@ class Route:
 
 def route(surface: Surface, count: np.ndarray, settings: Settings) -> Route:
     """Users: content below 5, ALS below 20, then the ensemble. Startups: content below 5, then reverse ALS; from 20 on
-    the ensemble too where MATCHBOOK_FOUNDER_ENSEMBLE is on (R24, docs/decisions/founder-ensemble.md).
+    the ensemble too where [routing] founder_ensemble is on (R24, docs/decisions/founder-ensemble.md).
 
     count: (b,) int32 interaction counts (R09). The thresholds are COLD_START_THRESHOLD and WARM_USER_THRESHOLD.
     """
-    step = (count >= settings.cold_start_threshold).astype(np.uint8) + (count >= settings.warm_user_threshold)
+    step = (count >= settings.routing.cold_start_threshold).astype(np.uint8) + (
+        count >= settings.routing.warm_user_threshold
+    )
     by_segment = (Method.CONTENT_BASED, Method.ALS, Method.ENSEMBLE)
     if surface.owner is Entity.STARTUP:
-        hot = Method.ENSEMBLE if settings.founder_ensemble else Method.ALS_REVERSE
+        hot = Method.ENSEMBLE if settings.routing.founder_ensemble else Method.ALS_REVERSE
         by_segment = (Method.CONTENT_BASED, Method.ALS_REVERSE, hot)
     method, segment = ([m.code for m in members] for members in (by_segment, (Segment.COLD, Segment.WARM, Segment.HOT)))
     return Route(np.array(method, np.uint8)[step], np.array(segment, np.uint8)[step])
@@ -40,9 +42,9 @@ def route(surface: Surface, count: np.ndarray, settings: Settings) -> Route:
 
 def may_be_routed_otherwise(surface: Surface, count: int, more: int, settings: Settings) -> bool:
     """Whether an owner who was routed by `count` is past a threshold with up to `more` interactions since."""
-    thresholds = [settings.cold_start_threshold]
-    if surface.owner is Entity.USER or settings.founder_ensemble:
-        thresholds.append(settings.warm_user_threshold)
+    thresholds = [settings.routing.cold_start_threshold]
+    if surface.owner is Entity.USER or settings.routing.founder_ensemble:
+        thresholds.append(settings.routing.warm_user_threshold)
     return any(count < threshold <= count + more for threshold in thresholds)
 
 

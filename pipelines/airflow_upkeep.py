@@ -26,12 +26,12 @@ _TOLD = 2000  # characters of what Airflow said
 
 
 def clean_airflow(settings: Settings, now: datetime | None = None) -> dict[str, Any]:
-    """Delete rows and task logs older than MATCHBOOK_AIRFLOW_KEEP_DAYS, by `airflow db clean`; cut logs that are long.
+    """Delete rows and task logs older than [airflow] keep_days, by `airflow db clean`; cut logs that are long.
 
     Returns {rows: whether the metadata was cleaned, logs, cut}. Where Airflow's database is not known its rows are
     left alone. Raises ServiceError with what Airflow said.
     """
-    now, days = now or datetime.now(UTC), settings.airflow_keep_days
+    now, days = now or datetime.now(UTC), settings.airflow.keep_days
     if settings.airflow_database_url:
         _clean(settings, now - timedelta(days=days), "--error-on-cleanup-failure")
         _clean(

@@ -29,17 +29,19 @@ def retire(settings: Settings) -> dict[str, list[str]]:
     erase_returned(settings)
     artifacts = Artifacts(settings)
     releases = artifacts.releases()
-    safe = {current_release(settings), *loaded_before(settings)} | _worth_keeping(releases, settings.keep_artifacts)
+    safe = {current_release(settings), *loaded_before(settings)} | _worth_keeping(
+        releases, settings.releases.keep_on_disk
+    )
     kept = [r for r in releases if r.id in safe]
     gone = {
         "releases": _drop(artifacts, "releases", {r.id for r in kept}),
-        "snapshots": _drop(artifacts, "snapshots", {r.snapshot for r in kept}, settings.keep_artifacts),
+        "snapshots": _drop(artifacts, "snapshots", {r.snapshot for r in kept}, settings.releases.keep_on_disk),
     }
     for store, named in ((BUNDLES, [r.bundles for r in kept]), (HOLDOUTS, [r.judged for r in kept])):
         for folder in sorted((artifacts.root / store).glob("*")):
             kind = f"{store}/{folder.name}"
-            gone[kind] = _drop(artifacts, kind, {n.get(folder.name, "") for n in named}, settings.keep_artifacts)
-    gone["tuning"] = _drop(artifacts, "tuning", set(), settings.keep_artifacts)
+            gone[kind] = _drop(artifacts, kind, {n.get(folder.name, "") for n in named}, settings.releases.keep_on_disk)
+    gone["tuning"] = _drop(artifacts, "tuning", set(), settings.releases.keep_on_disk)
     gone["reports"] = retire_reports(artifacts, (r.id for r in kept))
     gone["runs"] = _drop_runs(artifacts)
     return {kind: names for kind, names in gone.items() if names}

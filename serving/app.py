@@ -128,14 +128,14 @@ def _error(status: int, code: str, expected: str, got: str, hint: str) -> tuple[
 
 
 def _log_rule(settings: Settings) -> None:
-    cold, warm = settings.cold_start_threshold, settings.warm_user_threshold
+    cold, warm = settings.routing.cold_start_threshold, settings.routing.warm_user_threshold
     log.info("routing of users: fewer than %d interactions content_based, fewer than %d als, else ensemble", cold, warm)
     log.info("routing of startups: fewer than %d different users content_based, else als_reverse", cold)
     log.info(
         "switches: als %s, two-tower %s, ensemble %s (%s), ranker %s",
-        settings.enable_als,
-        settings.enable_two_tower,
-        settings.enable_ensemble,
-        settings.blend,
-        settings.ranker,
+        settings.routing.enable_als,
+        settings.routing.enable_two_tower,
+        settings.routing.enable_ensemble,
+        settings.table("ensemble").blend,
+        settings.table("ranker").kind,
     )

@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import sys
 import uuid
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from benchmarks.faults.town import Town, town
@@ -37,7 +36,7 @@ def main() -> int:
     args = parser.parse_args()
     with town(seed=1) as found:
         held = active(found, args.days, args.pairs)
-        taken, grown, budget = forged(replace(found.settings, events_memory_mb=16))
+        taken, grown, budget = forged(found.settings.layered({"events_memory_mb": 16}, "given"))
     sys.stdout.write(
         f"pairs held of the active person, day by day: {held}\n"
         f"forged events taken of one caller in a day: {taken}, {grown / MB:.1f} MB in since hashes, "
@@ -69,7 +68,7 @@ def forged(settings: Settings) -> tuple[int, int, int]:
     """Events of strangers that one caller could post, the bytes of their hashes, and the bytes that it may claim."""
     client, cache, taken = (
         connect(settings),
-        Cache(replace(settings, events_rate_limit=10**9, events_waiting_most=10**9)),
+        Cache(settings.layered({"events_rate_limit": 10**9, "events_waiting_most": 10**9}, "given")),
         0,
     )
     before = client.info("memory")["used_memory"]
@@ -82,7 +81,7 @@ def forged(settings: Settings) -> tuple[int, int, int]:
     except TooManyEvents:
         stream = client.memory_usage(cache.keys.events, samples=0) or 0
     cache.close()
-    return taken, client.info("memory")["used_memory"] - before - stream, settings.events_memory_mb * MB
+    return taken, client.info("memory")["used_memory"] - before - stream, settings.events.memory_mb * MB
 
 
 if __name__ == "__main__":

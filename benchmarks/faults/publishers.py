@@ -20,7 +20,7 @@ import time
 from collections import Counter
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -284,7 +284,7 @@ def main() -> int:
         Path(home).chmod(0o755)
         unused = Settings(home=Path(home) / "home", database_url=Secret("postgresql://nobody@127.0.0.1:1/none"))
         with servers(unused) as settings:
-            outcome = run(Town(replace(settings, keep_releases=3), args.seed), args.kills, args.stops)
+            outcome = run(Town(settings.layered({"keep_releases": 3}, "given"), args.seed), args.kills, args.stops)
     sys.stdout.write(outcome.table() + "\n")
     clean = (outcome.partial, outcome.mixed, outcome.next_failed, outcome.keys_left, outcome.keys_missing)
     return int(any(clean) or outcome.late_writes > 0)

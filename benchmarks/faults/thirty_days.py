@@ -19,7 +19,7 @@ import time
 import uuid
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import Any
@@ -84,7 +84,9 @@ def _begun(found: Place, days: int) -> Month:
     while not _runs(found):
         time.sleep(1)
     stop_together(found.airflow)
-    settings = replace(with_metadata(found.settings), airflow_keep_days=AIRFLOW_DAYS, keep_artifacts=KEPT)
+    settings = with_metadata(found.settings).layered(
+        {"airflow_keep_days": AIRFLOW_DAYS, "keep_artifacts": KEPT}, "given"
+    )
     with transaction(engine(settings)) as connection:
         users, startups = (
             [str(i) for i in connection.scalars(text(f"SELECT id FROM {table} ORDER BY id"))]

@@ -17,7 +17,6 @@ import time
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -65,7 +64,7 @@ def main() -> int:
         for size in (TAUGHT_ON, args.size):
             prepare(root / size, size, with_ranker=size == TAUGHT_ON)
         with servers(settings_of(root / args.size)) as settings:
-            settings = replace(settings, ranker="learned")
+            settings = settings.layered({"ranker": "learned"}, "given")
             as_of = publish(settings, learned(root / TAUGHT_ON, settings))
             sys.stdout.write(measure(settings, args.size, as_of) + "\n")
     finally:
@@ -121,8 +120,8 @@ def publish(settings: Settings, versions: dict[str, str]) -> str:
         for entity, rows in entities.items():
             client.set(keys.items(release.id, entity), encode_items(rows))
         for surface in Surface:
-            recipe = open_recipe(surface, bundles, replace(settings, ranker="rules"))
-            popular = encode_lists(recommend(recipe, recipe.strangers([""]), settings.depth))[0]
+            recipe = open_recipe(surface, bundles, settings.layered({"ranker": "rules"}, "given"))
+            popular = encode_lists(recommend(recipe, recipe.strangers([""]), settings.lists.depth))[0]
             client.hset(keys.lists(release.id, surface), POPULAR_FIELD, popular)
         client.set(keys.manifest(release.id), release.to_json())
         client.set(keys.current, release.id)
@@ -139,7 +138,7 @@ def measure(settings: Settings, size: str, as_of: str) -> str:
             for who in ("newcomers", "known, one event since")
         }
         one = newcomer(cursor, rng, as_of, SURFACES[0], 6)
-    patient = create_app(replace(settings, live_budget_s=30.0, database_timeout_s=30.0))
+    patient = create_app(settings.layered({"live_budget_s": 30.0, "database_timeout_s": 30.0}, "given"))
     reader: Reader = patient.extensions["matchbook"]
     reader.live.recipes(reader.releases.held, patience_s=600)
     lines = [

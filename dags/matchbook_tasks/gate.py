@@ -20,7 +20,7 @@ _REPORT = "matchbook_report"
 
 class Gate(HITLOperator):
     """Go: on at once. Stop: red, with the reasons. Else: wait for a person, who chooses publish or hold; without an
-    answer in time MATCHBOOK_GATE_DEFAULT counts. What was decided, by whom and why stands in gate.json."""
+    answer in time [gate] default counts. What was decided, by whom and why stands in gate.json."""
 
     template_fields = (*HITLOperator.template_fields, "weighed")
 
@@ -47,8 +47,8 @@ class Gate(HITLOperator):
         if not asks:
             return found["answer"]
         self.subject, self.body = question(found, run.settings, _report_of(context))
-        self.defaults = [run.settings.gate_default]
-        self.response_timeout = timedelta(hours=run.settings.gate_timeout_hours)
+        self.defaults = [run.settings.gate.default]
+        self.response_timeout = timedelta(hours=run.settings.gate.timeout_hours)
         ask_once(run, self.subject, self.body)
         gate_asks(context, found["reasons"])
         return super().execute(context)
@@ -60,7 +60,7 @@ class Gate(HITLOperator):
         with noted(context):
             chosen, run = super().execute_complete(context, event)["chosen_options"][0], opened(context)
             if event.get("timedout"):
-                chosen = run.settings.gate_default
+                chosen = run.settings.gate.default
             user = event.get("responded_by_user")
             return settle(run, chosen, user["name"] if user else "time-out")
 

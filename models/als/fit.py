@@ -65,7 +65,7 @@ def _confidences(interactions: Interactions, config: AlsConfig) -> sparse.csr_ma
         )
     if not config.alpha > 0:
         raise TrainingError(
-            f"alpha must be above 0 to tell interest from absence, got {config.alpha}; set MATCHBOOK_ALS_ALPHA (C24)"
+            f"alpha must be above 0 to tell interest from absence, got {config.alpha}; set [als] alpha (C24)"
         )
     enough = interactions.counts() >= config.min_interactions
     kept = interactions.where(enough[interactions.owner])
@@ -82,7 +82,7 @@ def _check_dense_enough(matrix: sparse.csr_matrix, config: AlsConfig) -> None:
     if owners < 2 or items < 2 or int(liked.getnnz(axis=0).max()) < 2:
         raise TooSparse(
             f"matrix too sparse: expected two owners who share an item, got {matrix.nnz} pairs of "
-            f"{owners} owners and {items} items; load more events or lower MATCHBOOK_ALS_MIN_INTERACTIONS "
+            f"{owners} owners and {items} items; load more events or lower [als] min_interactions "
             f"(--min-interactions), now {config.min_interactions} (P02)"
         )
 
@@ -118,7 +118,7 @@ def _diverged(config: AlsConfig) -> TrainingError:
     return TrainingError(
         f"expected finite factors, got NaN with alpha {config.alpha}, regularization "
         f"{config.regularization}, {config.factors} factors; raise "
-        "MATCHBOOK_ALS_REGULARIZATION or lower MATCHBOOK_ALS_ALPHA"
+        "[als] regularization or lower [als] alpha"
     )
 
 

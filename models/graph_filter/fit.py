@@ -107,7 +107,7 @@ def _check_dense_enough(liked: sparse.csr_matrix, config: GraphFilterConfig) -> 
     if mean < config.min_pairs or min(owners, items) < 3:
         raise TooSparse(
             f"a graph filter pays where owners met {config.min_pairs:g} items or more on "
-            f"average, here {mean:.1f}; set MATCHBOOK_GRAPH_FILTER_MIN_PAIRS to have it all the same"
+            f"average, here {mean:.1f}; set [graph_filter] min_pairs to have it all the same"
         )
     if items > LARGEST:
         raise TooSparse(f"a graph filter over {items} items would take hours; it is left out above {LARGEST}")

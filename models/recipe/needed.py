@@ -29,21 +29,25 @@ def _unread(spec: ModelSpec, settings: Settings) -> str:
         )
     if spec.bundle in (LEARNED, ACTIVITY):
         return _unlearned(settings)
-    if spec.stage is Stage.RANKER and settings.ranker not in ("auto", spec.kind):
-        return f"MATCHBOOK_RANKER is {settings.ranker}: nothing would read it"
+    if spec.stage is Stage.RANKER and settings.table("ranker").kind not in ("auto", spec.kind):
+        return f"[ranker] kind is {settings.table('ranker').kind}: nothing would read it"
     return _unblended(settings) if spec.stage is Stage.BLEND else ""
 
 
 def _unlearned(settings: Settings) -> str:
     """Why the learned ranker, and the facts that it alone reads, would never serve."""
-    if settings.ranker not in ("auto", "learned"):
-        return f"MATCHBOOK_RANKER is {settings.ranker}: nothing would read it"
-    if settings.candidate_sources != "union":
-        return f"MATCHBOOK_CANDIDATE_SOURCES is {settings.candidate_sources}: the learned ranker never serves"
-    return "" if settings.ranker_cuts else "MATCHBOOK_RANKER_CUTS is 0: nothing teaches the learned ranker"
+    if settings.table("ranker").kind not in ("auto", "learned"):
+        return f"[ranker] kind is {settings.table('ranker').kind}: nothing would read it"
+    if settings.lists.candidate_sources != "union":
+        return f"[lists] candidate_sources is {settings.lists.candidate_sources}: the learned ranker never serves"
+    return "" if settings.table("ranker").cuts else "[ranker] cuts is 0: nothing teaches the learned ranker"
 
 
 def _unblended(settings: Settings) -> str:
     """Why no blend is looked for."""
-    asked = settings.blend == "learned" or free_to_choose(registry.config("ensemble", settings))
-    return "" if asked else f"MATCHBOOK_BLEND is {settings.blend}, and its weights stand: nothing is to be chosen"
+    asked = settings.table("ensemble").blend == "learned" or free_to_choose(settings.table("ensemble"))
+    return (
+        ""
+        if asked
+        else f"[ensemble] blend is {settings.table('ensemble').blend}, and its weights stand: nothing is to be chosen"
+    )

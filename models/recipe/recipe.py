@@ -165,7 +165,7 @@ class Recipe:
 
     def _barred(self, mine: Interactions, rows: np.ndarray) -> sparse.csr_matrix:
         """Seen pairs (views by setting), dislikes, dismissals, and what is the owner's own."""
-        barred = (mine.barred(self.settings.views_are_seen) + self._own())[rows][:, self.catalogue].tocsr()
+        barred = (mine.barred(self.settings.lists.views_are_seen) + self._own())[rows][:, self.catalogue].tocsr()
         barred.sort_indices()
         return barred
 
@@ -216,9 +216,9 @@ def open_recipe(surface: Surface, bundles: Mapping[str, Bundle], settings: Setti
         rows,
         scorers={s.source: s for s in scorers},
         popular=PopularScorer(popularity),
-        blend=Blend(registry.config("ensemble", settings), bundles.get(_BLEND)),
+        blend=Blend(settings.table("ensemble"), bundles.get(_BLEND)),
         ranker=ranker_of(surface, bundles, settings, [s.source for s in scorers]),
-        item_recency=recency(items.created_at[rows], as_of_us, settings.recency_days),
+        item_recency=recency(items.created_at[rows], as_of_us, settings.table("rules").recency_days),
         item_popularity=popularity,
         facets={f: items.facets[f][rows] for f in items.facets},
         as_of_us=as_of_us,
@@ -242,9 +242,11 @@ def under(recipe: Recipe, bundles: Mapping[str, Bundle], settings: Settings) -> 
         settings=settings,
         scorers=scorers,
         folds={source: fold for source, fold in recipe.folds.items() if source in scorers},
-        blend=Blend(registry.config("ensemble", settings), bundles.get(_BLEND)),
+        blend=Blend(settings.table("ensemble"), bundles.get(_BLEND)),
         ranker=recipe.ranker if kept else ranker_of(recipe.surface, bundles, settings, list(scorers)),
-        item_recency=recency(recipe.items.created_at[recipe.catalogue], recipe.as_of_us, settings.recency_days),
+        item_recency=recency(
+            recipe.items.created_at[recipe.catalogue], recipe.as_of_us, settings.table("rules").recency_days
+        ),
     )
 
 

@@ -23,21 +23,21 @@ def ranker_of(
     """The first ranker of the registry that is asked for and may serve; the rules, which need no bundle, always may.
 
     sources: those that speak."""
-    if settings.ranker == "off":
+    if settings.table("ranker").kind == "off":
         return None
-    union, silent = settings.candidate_sources == "union", set(registry.sources()) - {*sources, POPULAR}
+    union, silent = settings.lists.candidate_sources == "union", set(registry.sources()) - {*sources, POPULAR}
     for spec in registry.staged(Stage.RANKER):
-        if spec.bundle and settings.ranker not in ("auto", spec.kind):
+        if spec.bundle and settings.table("ranker").kind not in ("auto", spec.kind):
             continue
         asked = RankerAsked(
             surface,
             bundles.get(spec.bundle),
             bundles,
-            settings.ranker == spec.kind,
+            settings.table("ranker").kind == spec.kind,
             union,
             frozenset(source.name for source in silent),
         )
-        ranker: Ranker | LearnedRanker | None = function(spec.scorer)(asked, registry.config(spec.table_name, settings))
+        ranker: Ranker | LearnedRanker | None = function(spec.scorer)(asked, settings.table(spec.table_name))
         if ranker is not None:
             return ranker
     return None

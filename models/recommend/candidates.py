@@ -27,7 +27,7 @@ def candidates_of(recipe: Recipe, owners: Owners, k: int) -> Candidates:
 def wide_candidates(recipe: Recipe, owners: Owners) -> Candidates:
     """What the learned ranker draws on: `ranker_candidates` of every source, of what is in demand, and of what both a
     source and demand speak for."""
-    k = recipe.settings.ranker_candidates
+    k = recipe.settings.table("ranker").candidates
     wanted = [(source, _for(owners, scorer.propose(owners, k))) for source, scorer in recipe.wanted]
     return _union(recipe, owners, k, wanted)
 
@@ -122,7 +122,7 @@ def model_score_of(recipe: Recipe, owners: Owners, candidates: Candidates, metho
 
 
 def _ranks_union(recipe: Recipe) -> bool:
-    return recipe.ranker is not None and recipe.settings.candidate_sources == "union"
+    return recipe.ranker is not None and recipe.settings.lists.candidate_sources == "union"
 
 
 def _base_score(recipe: Recipe, owners: Owners, candidates: Candidates, method: np.ndarray) -> np.ndarray:

@@ -68,7 +68,7 @@ def rank(recipe: Recipe, owners: Owners, depth: int) -> Ranking:
         method = answering(recipe, owners, routed, candidates)
         score = learned_scores(recipe, recipe.ranker, owners, candidates)
     else:
-        candidates = candidates_of(recipe, owners, int(np.ceil(depth * recipe.settings.candidate_multiplier)))
+        candidates = candidates_of(recipe, owners, int(np.ceil(depth * recipe.settings.lists.candidate_multiplier)))
         method = answering(recipe, owners, routed, candidates)
         candidates = kept(recipe, candidates, method)
         score = model_score_of(recipe, owners, candidates, method)
@@ -127,8 +127,8 @@ def _ordered(
     item = candidates.item[place_of]
     if isinstance(recipe.ranker, LearnedRanker):
         base = np.where(present, score[place_of], np.float32(-np.inf))
-        weight = recipe.settings.diversity_weight
-        places = recipe.settings.diversity_places if weight else 0
+        weight = recipe.settings.table("ranker").diversity_weight
+        places = recipe.settings.table("ranker").diversity_places if weight else 0
         return place(spread_out(base, weight), base, diversity_facets(recipe, item), places, depth)
     features = static_features(
         score[place_of].ravel(), recipe.item_recency[item].ravel(), recipe.item_popularity[item].ravel()
@@ -136,7 +136,7 @@ def _ordered(
     features = features.reshape(*item.shape, -1)
     base = np.where(present, recipe.ranker.score(features), np.float32(-np.inf)).astype(np.float32)
     again = judged_again(recipe.ranker, features)
-    return place(again, base, diversity_facets(recipe, item), recipe.settings.diversity_places, depth)
+    return place(again, base, diversity_facets(recipe, item), recipe.settings.table("ranker").diversity_places, depth)
 
 
 def _filled(

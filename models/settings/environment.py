@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from models.setting import Phase, setting
 from models.settings.kinds import Secret
 
-_frozen: Any = dataclass(frozen=True)  # until nobody changes settings by flat names
 
-
-@_frozen
+@dataclass(frozen=True)
 class Environment:
     """Settings of one place or machine. Not in matchbook.toml, which is the same for all of a deployment."""
 

@@ -14,7 +14,6 @@ from typing import Any, TypeVar
 from models.setting import Phase
 from models.settings.declared import ALL_TABLES, DECLARED, UNSET, Declared, declared
 from models.settings.environment import Environment
-from models.settings.flat import Flat
 from models.settings.load import found, place
 from models.settings.tables import (
     TABLES,
@@ -41,11 +40,8 @@ _MODELS = {name: i for i, name in enumerate(n for n in ALL_TABLES if n not in TA
 _Table = TypeVar("_Table")
 
 
-_frozen: Any = dataclass(frozen=True, init=False)
-
-
-@_frozen
-class Settings(Flat, Environment):
+@dataclass(frozen=True)
+class Settings(Environment):
     """Every setting: those of the environment, the tables, and by `of` those of models.
 
     origins: by flat name where a value came from, of those that are not the default.
@@ -67,7 +63,6 @@ class Settings(Flat, Environment):
     airflow: Airflow = Airflow()
     models: tuple[Any, ...] = tuple(ALL_TABLES[name]() for name in _MODELS)
     origins: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
-    retired: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] | None = None) -> Settings:

@@ -158,7 +158,7 @@ def _train(inputs: TowerInputs, pairs: Pairs, late: Late | None, plan: Plan, epo
         if not np.isfinite(losses[-1]):
             raise TrainingError(
                 f"expected a finite loss, got {losses[-1]} in epoch {len(losses)}; lower "
-                f"MATCHBOOK_TWO_TOWER_LEARNING_RATE, now {plan.config.learning_rate}"
+                f"[two_tower] learning_rate, now {plan.config.learning_rate}"
             )
         if late is not None:
             held_out.append(_held_out_gain(towers, tensors, late))

@@ -8,7 +8,6 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-from models import registry
 from models.errors import DataError
 from models.mlp_ranker.fit import RANKER, fit_ranker
 from models.nouns.bundle import Bundle, write_bundle
@@ -33,15 +32,15 @@ def register(steps: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
     train = steps.add_parser("train-ranker", help="train the ranker on the newest snapshot, or on ranking sets as CSV")
     train.add_argument("--data", type=Path, nargs="+", metavar="CSV", help="ranking sets; default: built here")
     train.add_argument("--val", type=Path, nargs="+", metavar="CSV", help="rows of other owners: keep the best epoch")
-    train.add_argument("--epochs", type=_whole, help="default: MATCHBOOK_RANKER_EPOCHS")
-    train.add_argument("--batch-size", type=_whole, help="pairs of a step; default: MATCHBOOK_RANKER_BATCH")
-    train.add_argument("--lr", type=_positive, help="learning rate; default: MATCHBOOK_RANKER_LEARNING_RATE")
+    train.add_argument("--epochs", type=_whole, help="default: [ranker] epochs")
+    train.add_argument("--batch-size", type=_whole, help="pairs of a step; default: [ranker] batch")
+    train.add_argument("--lr", type=_positive, help="learning rate; default: [ranker] learning_rate")
     train.add_argument("--output-dir", type=Path, help="folder of the model's files; default: the bundles of this home")
     train.add_argument("--recipe", choices=_RECIPES, default="honest", help="seed: its literal features (R03)")
     train.set_defaults(run=_train_ranker, needs_servers=False)
     rows = steps.add_parser("ranking-set", help="write ranker_train.csv from the newest snapshot")
     rows.add_argument("--output", type=Path, help="folder; default: the snapshot's datasets")
-    rows.add_argument("--neg-ratio", type=_whole, help="negatives a positive; default: MATCHBOOK_RANKER_NEGATIVES")
+    rows.add_argument("--neg-ratio", type=_whole, help="negatives a positive; default: [ranker] negatives")
     rows.add_argument("--recipe", choices=_RECIPES, default="honest")
     rows.set_defaults(run=_ranking_set, needs_servers=False)
     told = "judge every model by what happened after an inner cut; writes a report with figures"
@@ -54,7 +53,7 @@ def register(steps: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
 
 def _train_ranker(settings: Settings, args: argparse.Namespace) -> int:
     given = {"ranker_epochs": args.epochs, "ranker_batch": args.batch_size, "ranker_learning_rate": args.lr}
-    settings = replace(settings, **{k: v for k, v in given.items() if v is not None})
+    settings = settings.layered({k: v for k, v in given.items() if v is not None}, "given")
     if args.data is None:
         if args.val is not None or args.output_dir is not None:
             raise DataError("--val and --output-dir go with --data; without it some owners are held out (R19)")
@@ -62,7 +61,7 @@ def _train_ranker(settings: Settings, args: argparse.Namespace) -> int:
         return _print([ref.as_json() for ref in train_ranker(run, run.reference(snapshot=snapshot), args.recipe)])
     validation = None if args.val is None else read_rows(args.val)
     about = {"data": [p.name for p in args.data]}
-    bundle = fit_ranker(read_rows(args.data), registry.config("ranker", settings), settings.seed, validation, about)
+    bundle = fit_ranker(read_rows(args.data), settings.table("ranker"), settings.train.seed, validation, about)
     return _print([_stored(settings, bundle, args.output_dir)])
 
 

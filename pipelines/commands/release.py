@@ -147,13 +147,13 @@ def _explain(settings: Settings, args: argparse.Namespace) -> None:
         "release": release.id,
         "experiment": arm[0].name if arm else None,
         "arm": arm[1].name if arm else None,
-        **explain(recipe, owners, recorded.depth),
+        **explain(recipe, owners, recorded.lists.depth),
     }
     if args.item:
         item = int(recipe.items.ids.rows_of([args.item.lower()])[0])
         about = {k: v for k, v in about.items() if k != "list"} | {
             "item": args.item,
-            **explain_item(recipe, owners, recorded.depth, item),
+            **explain_item(recipe, owners, recorded.lists.depth, item),
         }
     _print(about)
 

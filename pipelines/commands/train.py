@@ -74,7 +74,7 @@ def _train(name: str, options: tuple[Option, ...], settings: Settings, args: arg
     given = {option.flat: getattr(args, option.flat) for option in options}
     settings = _with_options(settings, {flat: text for flat, text in given.items() if text is not None})
     snapshot = Snapshot.open(_snapshot(settings, args.as_of, args.data))
-    usual = settings.holdout_share if name == als.SPEC.bundle else 0.0
+    usual = settings.holdout.share if name == als.SPEC.bundle else 0.0
     split = getattr(args, "test_split", 0.0)
     share = usual if split is None else split
     report = {"test": split_test(name, snapshot, settings, share)} if share else {}

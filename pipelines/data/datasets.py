@@ -51,7 +51,7 @@ def write_datasets(run: Run, build: BuildRef) -> dict[str, Any]:
     """
     folder = run.settings.artifacts / "snapshots" / build.snapshot / FOLDER
     try:
-        sizes = write_sets(Snapshot.open(folder.parent), folder, run.settings.als_min_interactions)
+        sizes = write_sets(Snapshot.open(folder.parent), folder, run.settings.table("als").min_interactions)
     except TooSparse as error:
         logger.warning("no training files for %s: %s", build.snapshot, error)
         return {"datasets": "", "note": str(error)}
@@ -99,7 +99,7 @@ def _taught(snapshot: Snapshot, min_interactions: int) -> Interactions:
         people, most = int((allowed.counts() > 0).sum()), int(allowed.counts().max())
         raise TooSparse(
             f"matrix too sparse: expected somebody with at least {min_interactions} interactions, but the most active "
-            f"of {people} people has {most}; lower --min-interactions (MATCHBOOK_ALS_MIN_INTERACTIONS) or load more "
+            f"of {people} people has {most}; lower --min-interactions ([als] min_interactions) or load more "
             "events (P02)"
         )
     return kept

@@ -76,7 +76,7 @@ def export_snapshot(run: Run, fresh: bool = False, force: bool = False) -> str:
     Everybody's interaction count at the cutoff goes back to the database, so that later counts need not scan (N07); so
     does a reading of the startups' running counters, for snapshots of later cutoffs.
     Safe beside writers (one repeatable-read transaction) and to kill at any time: nothing is visible before the last
-    rename. Raises EmptySnapshot without an event before the cutoff (P01), DataError above MATCHBOOK_REJECTED_SHARE,
+    rename. Raises EmptySnapshot without an event before the cutoff (P01), DataError above [export] rejected_share,
     ContractError where a view breaks its contract, SnapshotShrunk where rows of an earlier snapshot are gone (unless
     `force`).
     """
@@ -139,7 +139,7 @@ class _Export:
             "rejected": dict(self.rejected.by_reason),
             "orphans": orphans,
             **census.facts(),
-            "views": source_of_views(readings, census.facts()["events_per_week"], self.run.settings.holdout_share),
+            "views": source_of_views(readings, census.facts()["events_per_week"], self.run.settings.holdout.share),
         }
 
     def _read(self) -> None:
@@ -191,7 +191,7 @@ class _Export:
         early = whole & (events.at < self.earliest_us)
         whole &= ~early
         for mask, reason in (
-            (early, f"before {self.run.settings.earliest}"),
+            (early, f"before {self.run.settings.export.earliest}"),
             (whole & (user < 0), "unknown user"),
             (whole & (user >= 0) & (startup < 0), "unknown startup"),
         ):
@@ -304,8 +304,10 @@ class _Export:
         stays in the run's directory."""
         aside = self.run.directory / "rejected.parquet"
         with _kept_on_error(self.staging / "rejected.parquet", aside):
-            self.rejected.check(kept, self.run.settings.rejected_share, aside)
-            orphans = self.rejected.check_orphans(EVENTS, kept[EVENTS], self.strangers, self.run.settings.orphan_share)
+            self.rejected.check(kept, self.run.settings.export.rejected_share, aside)
+            orphans = self.rejected.check_orphans(
+                EVENTS, kept[EVENTS], self.strangers, self.run.settings.export.orphan_share
+            )
         if not kept[EVENTS]:
             raise EmptySnapshot(
                 f"expected at least one interaction before {self.run.as_of.isoformat()}, found none ({self.later} "

@@ -144,12 +144,12 @@ def _transfer(settings: Settings, connection: Connection, folder: Path, digest: 
 def _check_share(settings: Settings, kept: int, rejected: dict[str, int], report: Path) -> None:
     """Raises DataError where too many rows are broken: then the export of the folder is what needs mending."""
     broken = sum(rejected.values())
-    if broken > settings.rejected_share * (kept + broken):
+    if broken > settings.export.rejected_share * (kept + broken):
         reasons = ", ".join(f"{reason} ({n})" for reason, n in sorted(rejected.items(), key=lambda r: (-r[1], r[0])))
         raise DataError(
-            f"{broken} of {kept + broken} rows are broken, more than the share {settings.rejected_share:g} "
+            f"{broken} of {kept + broken} rows are broken, more than the share {settings.export.rejected_share:g} "
             f"that may be set aside; nothing was imported. {reasons}. Every one stands in {report}; mend "
-            "them, or set MATCHBOOK_REJECTED_SHARE=1 to import the rest"
+            "them, or set [export] rejected_share = 1.0 to import the rest"
         )
 
 

@@ -85,7 +85,7 @@ def _lists(recipe: Recipe) -> Contender:
     """The lists as they would be stored, cut at K: the depth decides how many candidates the ranker sees."""
 
     def contender(owners: Owners, _: int) -> np.ndarray:
-        lists = recommend(recipe, owners, recipe.settings.depth)
+        lists = recommend(recipe, owners, recipe.settings.lists.depth)
         return places(lists.indptr, np.searchsorted(recipe.catalogue, lists.item))
 
     return contender
@@ -95,7 +95,7 @@ def _random(recipe: Recipe) -> Contender:
     """Anything that is not barred, all alike."""
 
     def contender(owners: Owners, start: int) -> np.ndarray:
-        rng = np.random.default_rng((recipe.settings.seed, start))
+        rng = np.random.default_rng((recipe.settings.train.seed, start))
         luck = rng.random((len(owners), len(recipe.catalogue)), np.float32)
         barred = owners.barred.tocoo()
         luck[barred.row, barred.col] = -1

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from models import metrics, registry
+from models import metrics
 from models.ensemble.fit import BLEND
 from models.ensemble.scorer import free_to_choose, settled
 from models.errors import TooSparse
@@ -118,21 +118,23 @@ def served_by(stage: SecondStage, surface: Surface) -> dict[str, str]:
     ranker, settings = stage.ranker, stage.holdout.settings
     about = {} if stage.learned is None else stage.learned.config["surfaces"].get(surface.value, {})
     judged = stage.judged is not None and surface.value in stage.judged.config["surfaces"]
-    asked = settings.ranker == "learned" or (settings.ranker == "auto" and bool(about.get("serves")))
-    if judged and asked and settings.candidate_sources == "union":
-        return {"serves": TAUGHT, "reason": str(about.get("reason", "MATCHBOOK_RANKER asks for it"))}
-    if settings.ranker == "off":
-        return {"serves": ROUTE, "reason": "MATCHBOOK_RANKER is off"}
-    if settings.ranker == "rules":
-        return {"serves": RULES, "reason": "MATCHBOOK_RANKER asks for the rules"}
-    if settings.ranker == "auto" and about.get("reason"):
+    asked = settings.table("ranker").kind == "learned" or (
+        settings.table("ranker").kind == "auto" and bool(about.get("serves"))
+    )
+    if judged and asked and settings.lists.candidate_sources == "union":
+        return {"serves": TAUGHT, "reason": str(about.get("reason", "[ranker] kind asks for it"))}
+    if settings.table("ranker").kind == "off":
+        return {"serves": ROUTE, "reason": "[ranker] kind is off"}
+    if settings.table("ranker").kind == "rules":
+        return {"serves": RULES, "reason": "[ranker] kind asks for the rules"}
+    if settings.table("ranker").kind == "auto" and about.get("reason"):
         learned = f"; the learned ranker, {about['reason']}"
     else:
         learned = ""
     if ranker is None:
         return {"serves": RULES, "reason": f"no network was trained, or it was refused{learned}"}
-    if settings.ranker == "mlp":
-        return {"serves": RANKED, "reason": "MATCHBOOK_RANKER asks for the trained ranker"}
+    if settings.table("ranker").kind == "mlp":
+        return {"serves": RANKED, "reason": "[ranker] kind asks for the trained ranker"}
     if surface.value in ranker.config.get("surfaces", [surface.value]):
         return {"serves": RANKED, "reason": f"the network is clearly better than the rules{learned}"}
     return {"serves": RULES, "reason": f"the network is not clearly better than the rules on this surface{learned}"}
@@ -186,7 +188,9 @@ def _checked(run: Run, snapshot: Snapshot, stage: SecondStage) -> list[str]:
     told = check_leaks(snapshot, settings, stage.holdout.cut_us, stage.holdout.bundles)
     told.insert(-1, check_missing(snapshot, settings, stage.holdout.cut_us, stage.holdout.bundles))
     rolling = 0
-    for cut_us, until_us in cuts(snapshot.heard, settings.holdout_share, snapshot.as_of_us, settings.ranker_cuts):
+    for cut_us, until_us in cuts(
+        snapshot.heard, settings.holdout.share, snapshot.as_of_us, settings.table("ranker").cuts
+    ):
         if stage.judged is None or cut_us >= stage.holdout.cut_us:
             continue
         try:
@@ -209,11 +213,11 @@ def _blend(stage: SecondStage) -> dict[str, Any]:
     if chosen is not None and "blend" in chosen.config:
         told = ("blend", "profile", "reason", "owners", "over", "ndcg", "difference", "best")
         return {k: chosen.config[k] for k in told if k in chosen.config}
-    blend = registry.config("ensemble", settings)
-    asked = settings.blend != "auto" or not free_to_choose(blend)
+    blend = settings.table("ensemble")
+    asked = blend.blend != "auto" or not free_to_choose(blend)
     return {
         "blend": settled(blend, None).blend,
-        "profile": settings.blend_profile,
+        "profile": blend.profile or "",
         "reason": "the settings ask for it" if asked else "there was nothing to choose by",
     }
 
@@ -242,7 +246,7 @@ def _surface(stage: SecondStage, surface: Surface, lessons: Sequence[Lessons] = 
     return {
         **size,
         "choice": {**choice, "candidates": candidates},
-        "claims": claims(each, masks, surface, holdout.settings.founder_ensemble),
+        "claims": claims(each, masks, surface, holdout.settings.routing.founder_ensemble),
         "calibration": calibrated(served, recipe.catalogue, outcome),
         "exposure": caps(full, recipe.catalogue, outcome),
         "ablation": left_out(holdout, surface, lessons, owners, outcome) if lessons else {},
@@ -251,8 +255,8 @@ def _surface(stage: SecondStage, surface: Surface, lessons: Sequence[Lessons] = 
 
 
 def _capped(full: RankedLists, recipe: Recipe, choice: dict[str, str]) -> tuple[RankedLists, dict[str, str]]:
-    """What owners are given, and why: the lists with MATCHBOOK_EXPOSURE_CAP applied over all judged owners."""
-    multiple = recipe.settings.exposure_cap
+    """What owners are given, and why: the lists with [lists] exposure_cap applied over all judged owners."""
+    multiple = recipe.settings.lists.exposure_cap
     if not multiple:
         return full, choice
     served = capped(full, places_of_an_item(multiple, full, len(recipe.catalogue)))

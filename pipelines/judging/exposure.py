@@ -11,7 +11,7 @@ from models.nouns.ranked_lists import RankedLists
 from models.recommend.exposure import above, capped, moved, places_of_an_item, reach
 from pipelines.learning.holdout import Outcome
 
-#: Caps that every report shows, as multiples of the mean exposure (MATCHBOOK_EXPOSURE_CAP).
+#: Caps that every report shows, as multiples of the mean exposure ([lists] exposure_cap).
 CAPS = (20.0, 10.0, 5.0, 2.0, 1.0)
 
 

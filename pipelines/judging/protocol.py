@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 PROTOCOL = (
-    "One time line: the cut leaves the last share of all events (MATCHBOOK_HOLDOUT_SHARE) at or after it. Base models "
+    "One time line: the cut leaves the last share of all events ([holdout] share) at or after it. Base models "
     "are fitted again on what came before it; the build's own models never judge themselves.",
     "Candidates: everybody who was there at the cut, the full catalogue, no sample of it.",
     "Relevant: pairs that first met at or after the cut, less those whose last explicit opinion is a dislike. Views "

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from models import metrics, registry
+from models import metrics
 from models.als import ALS
 from models.ensemble.fit import BLEND, fit_blend
 from models.ensemble.scorer import PROFILES, Blend
@@ -53,17 +53,17 @@ class Asked:
 
 
 def blend_of(holdout: Holdout, about: Mapping[str, Any]) -> Bundle:
-    """The bundle "ensemble_v1": the learned blend where MATCHBOOK_BLEND asks for it, else the choice of `auto`.
+    """The bundle "ensemble_v1": the learned blend where [ensemble] blend asks for it, else the choice of `auto`.
 
     config: blend, profile, reason, and of a choice owners, over ("hot" or "known"), ndcg by blend and member,
     difference to the weights of the settings. Raises TrainingError where a learned blend is asked for and refused.
     """
     rows = ranking_set(holdout)
-    if holdout.settings.blend == LEARNED_BLEND:
+    if holdout.settings.table("ensemble").blend == LEARNED_BLEND:
         fitted = _learned(rows, holdout.settings, about)
         return replace(
             fitted,
-            config={**fitted.config, "blend": LEARNED_BLEND, "profile": "", "reason": "MATCHBOOK_BLEND asks for it"},
+            config={**fitted.config, "blend": LEARNED_BLEND, "profile": "", "reason": "[ensemble] blend asks for it"},
         )
     chosen = choice(_asked(holdout, rows))
     _LOG.info("blend: %s, because %s", chosen["name"], chosen["reason"])
@@ -109,13 +109,13 @@ def _named(name: str) -> dict[str, str]:
 def _learned(rows: RankingSet, settings: Settings, about: Mapping[str, Any] | None = None) -> Bundle:
     """Fitted on the candidates both models can score (C17)."""
     both = np.isfinite(rows.blend).all(axis=1)
-    return fit_blend(rows.blend[both], rows.label[both], settings.ranker_min_positives, about)
+    return fit_blend(rows.blend[both], rows.label[both], settings.table("ranker").min_positives, about)
 
 
 def _asked(holdout: Holdout, rows: RankingSet) -> Asked:
     """Everybody of the teaching half on both surfaces of users. A learned blend is asked about owners that it was not
     fitted on: two folds, by parity of their row."""
-    config = replace(registry.config("ensemble", holdout.settings), profile=None)
+    config = replace(holdout.settings.table("ensemble"), profile=None)
     plain = {name: Blend(replace(config, **of)) for name, of in BLENDS.items()}
     blends = {name: (blend, blend) for name, blend in plain.items()}
     try:
@@ -140,14 +140,16 @@ def _of_surface(holdout: Holdout, surface: Surface, blends: Mapping[str, tuple[B
     recipe = replace(
         recipe,
         scorers={s: recipe.scorers[s] for s in _MEMBERS if s in recipe.scorers},
-        settings=replace(recipe.settings, cold_start_threshold=0, warm_user_threshold=0),
+        settings=recipe.settings.layered({"cold_start_threshold": 0, "warm_user_threshold": 0}, "given"),
     )
-    if len(recipe.scorers) < len(_MEMBERS) or not recipe.settings.enable_ensemble:
+    if len(recipe.scorers) < len(_MEMBERS) or not recipe.settings.routing.enable_ensemble:
         return
     owners, outcome = holdout.owners(recipe, teaching=True)
     for start in range(0, len(owners), CHUNK):
         part, truth = owners.part(start, start + CHUNK), outcome.part(start, start + CHUNK)
-        found = candidates_of(recipe, part, int(np.ceil(recipe.settings.depth * recipe.settings.candidate_multiplier)))
+        found = candidates_of(
+            recipe, part, int(np.ceil(recipe.settings.lists.depth * recipe.settings.lists.candidate_multiplier))
+        )
         method = answering(recipe, part, route(surface, part.count, recipe.settings), found)
         known, age = method == _ENSEMBLE, recipe.age_days(part.row)
         score: dict[str, np.ndarray] = {s.name: np.nan_to_num(found.scores[s], nan=-np.inf) for s in _MEMBERS}
@@ -156,7 +158,7 @@ def _of_surface(holdout: Holdout, surface: Surface, blends: Mapping[str, tuple[B
             even, *odd = (b(als, tower, found.owner, found.indptr, part.count, age) for b in dict.fromkeys(blend))
             score[name] = np.where((part.row % 2 == 0)[found.owner], even, odd[0]) if odd else even
         yield Asked(
-            (part.count >= holdout.settings.warm_user_threshold)[known],
+            (part.count >= holdout.settings.routing.warm_user_threshold)[known],
             {name: _ndcg(found, value, truth)[known] for name, value in score.items()},
         )
 

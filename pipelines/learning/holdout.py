@@ -106,8 +106,10 @@ class Holdout:
 
     def recipe(self, surface: Surface, ranker: str = "rules", sources: str | None = None) -> Recipe:
         """The recipe of a surface as it would have been at the cut."""
-        sources = sources or self.settings.candidate_sources
-        return open_recipe(surface, self.bundles, replace(self.settings, ranker=ranker, candidate_sources=sources))
+        sources = sources or self.settings.lists.candidate_sources
+        return open_recipe(
+            surface, self.bundles, self.settings.layered({"ranker": ranker, "candidate_sources": sources}, "given")
+        )
 
     def seen_from(self, surface: Surface) -> Outcome:
         """The outcome with the surface's owners as owners."""
@@ -145,7 +147,7 @@ class Holdout:
         rows = recipe.owners.owners_of(recipe.surface)
         rows = rows[~recipe.owners.opted_out[rows]]
         rows = rows[np.diff(_sorted(came[rows][:, recipe.catalogue]).indptr) > 0]
-        return rows[np.argsort(hashed(recipe.owners.ids, rows))][: self.settings.holdout_owners]
+        return rows[np.argsort(hashed(recipe.owners.ids, rows))][: self.settings.holdout.owners]
 
 
 def hashed(ids: IdMap, rows: np.ndarray) -> np.ndarray:
@@ -173,7 +175,7 @@ def inner_cut(interactions: Interactions, share: float) -> int:
     if not len(at) or cut == at[0]:
         raise TooSparse(
             f"expected events on both sides of an inner cut at {share:.0%}, got {len(at)} events "
-            f"{'at one instant' if len(at) else 'at all'}; load more, or set MATCHBOOK_HOLDOUT_SHARE"
+            f"{'at one instant' if len(at) else 'at all'}; load more, or set [holdout] share"
         )
     return cut
 
@@ -190,7 +192,7 @@ def hold_out(run: Run, build: BuildRef) -> dict[str, Any]:
 
 def open_holdout(run: Run, snapshot: Snapshot) -> Holdout:
     """The inner cut of a build; its base models are fitted once and kept in the run's staging. Raises TooSparse."""
-    return open_cut(run, snapshot, inner_cut(snapshot.heard, run.settings.holdout_share))
+    return open_cut(run, snapshot, inner_cut(snapshot.heard, run.settings.holdout.share))
 
 
 def open_cut(run: Run, snapshot: Snapshot, cut_us: int, until_us: int | None = None) -> Holdout:

@@ -75,7 +75,7 @@ def check_missing(snapshot: Snapshot, settings: Settings, cut_us: int, bundles: 
 
     What a platform overwrites later, no fitting without the future shows. bundles: fitted before the cut."""
     for column, how in told_by_absence(snapshot, settings, cut_us, bundles):
-        cure = "set MATCHBOOK_STAGE_KNOWN=first_event, or " if column.startswith("stage") else ""
+        cure = "set [export] stage_known = 'first_event', or " if column.startswith("stage") else ""
         raise _leak(
             f"the column {column}",
             f"is blank because of what came later ({how})",

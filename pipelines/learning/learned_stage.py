@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from models import registry
 from models.errors import TrainingError
 from models.learned_ranker.fit import Taught, teach
 from models.learned_ranker.scorer import LEARNED
@@ -55,7 +54,7 @@ def train_learned(
 
 def teaching(settings: Settings) -> tuple[RankerConfig, int, int]:
     """What `teach` is told besides the rows: its settings, the seed and threads."""
-    return registry.config("ranker", settings), settings.seed, settings.train_threads
+    return settings.table("ranker"), settings.train.seed, settings.train_threads
 
 
 def _taught(

@@ -7,7 +7,7 @@ was taught by these very owners, so each half of them is answered by a network t
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -34,7 +34,7 @@ class CrossFitted:
 
 def cross_fitted(rows: RankingSet, settings: Settings, fit: Callable[[RankingSet, Settings], Bundle]) -> CrossFitted:
     """Each half needs half of the positives that the whole one needs. Raises TrainingError where one has fewer."""
-    half = replace(settings, ranker_min_positives=max(1, settings.ranker_min_positives // 2))
+    half = settings.layered({"ranker_min_positives": max(1, settings.table("ranker").min_positives // 2)}, "given")
     return CrossFitted(*(fit(rows.of(rows.owner % 2 == taught_by), half) for taught_by in (1, 0)))
 
 

@@ -90,11 +90,11 @@ def ranking_set(holdout: Holdout, negatives: int | None = None, declined_first: 
 
     Negatives are drawn from the candidates that were not engaged with, whether met or not: those the ranker will have
     to tell apart. declined_first: what was viewed without engaging comes before all others (C42;
-    MATCHBOOK_RANKER_NEGATIVES_FROM by default). A platform that records no views has no such rows.
+    [ranker] negatives_from by default). A platform that records no views has no such rows.
     """
     settings = holdout.settings
-    each = settings.ranker_negatives if negatives is None else negatives
-    first = settings.ranker_negatives_from == "declined" if declined_first is None else declined_first
+    each = settings.table("ranker").negatives if negatives is None else negatives
+    first = settings.table("ranker").negatives_from == "declined" if declined_first is None else declined_first
     parts = [part for s in Surface for part in _of_surface(holdout, s, each, first)]
     return RankingSet.concat(parts) if parts else _nothing()
 
@@ -133,7 +133,7 @@ def _of_surface(holdout: Holdout, surface: Surface, each: int, declined_first: b
     owners, outcome = owners.take(engaged), outcome.over(engaged, np.arange(len(recipe.catalogue)))
     for start in range(0, len(owners), CHUNK):
         part = owners.part(start, start + CHUNK)
-        rng = np.random.default_rng((holdout.settings.seed, surface.code, start))
+        rng = np.random.default_rng((holdout.settings.train.seed, surface.code, start))
         yield _of_chunk(recipe, part, outcome.part(start, start + CHUNK), each, declined_first, rng)
 
 
@@ -141,7 +141,7 @@ def _of_chunk(
     recipe: Recipe, owners: Owners, outcome: Outcome, each: int, declined_first: bool, rng: np.random.Generator
 ) -> RankingSet:
     """The sampled candidates of some owners."""
-    ranking = rank(recipe, owners, recipe.settings.depth)
+    ranking = rank(recipe, owners, recipe.settings.lists.depth)
     found, score = ranking.candidates, ranking.score
     weight = cells(outcome.engaged, found.owner, found.item)
     first = (cells(outcome.declined, found.owner, found.item) > 0) & declined_first
@@ -169,7 +169,7 @@ def _of_chunk(
 def base_diversity(recipe: Recipe, indptr: np.ndarray, item: np.ndarray, score: np.ndarray) -> np.ndarray:
     """(nnz,) float32 diversity of each candidate against those above it in the base order, as the greedy placing
     measures it (see `place`): neutral for the first, and from `diversity_places` on (C50, C51)."""
-    length, places = np.diff(indptr), recipe.settings.diversity_places
+    length, places = np.diff(indptr), recipe.settings.table("ranker").diversity_places
     owner = np.repeat(np.arange(len(length)), length)
     order = np.lexsort((item, -score, owner))
     position = np.arange(len(item)) - indptr[owner]

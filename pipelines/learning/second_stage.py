@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from models import registry
 from models.ensemble.fit import BLEND
 from models.errors import TooSparse, TrainingError
 from models.learned_ranker.scorer import LEARNED
@@ -49,7 +48,7 @@ class SecondStage:
 
 
 def train_ranker(run: Run, build: BuildRef, recipe: str = "honest") -> list[BundleRef]:
-    """Fit and store `ranker_v1` and `learned_ranker_v1`, before them `ensemble_v1` where MATCHBOOK_BLEND is auto or
+    """Fit and store `ranker_v1` and `learned_ranker_v1`, before them `ensemble_v1` where [ensemble] blend is auto or
     learned, and write the ranking set of the network. What no list could be made with is not taught.
 
     recipe: "honest", or "seed" for the literal features of the seed (R03, R04). Returns a reference each: name and
@@ -127,7 +126,7 @@ def _ranker(run: Run, holdout: Holdout, rows: RankingSet, recipe: str) -> tuple[
         network = cross_fitted(
             rows,
             holdout.settings,
-            lambda part, settings: fit_ranker(part.rows(), registry.config("ranker", settings), settings.seed),
+            lambda part, settings: fit_ranker(part.rows(), settings.table("ranker"), settings.train.seed),
         )
         bundle = _passed(holdout, bundle, network)
     except TrainingError as error:
@@ -166,8 +165,8 @@ def _of_the_seed(run: Run, holdout: Holdout, rows: RankingSet) -> Bundle | None:
 def _fitted(run: Run, holdout: Holdout, rows: RankingRows, recipe: str) -> Bundle:
     return fit_ranker(
         rows,
-        registry.config("ranker", run.settings),
-        run.settings.seed,
+        run.settings.table("ranker"),
+        run.settings.train.seed,
         about={**_about(run, holdout), "recipe": recipe},
     )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import timedelta
 
 import numpy as np
@@ -73,7 +73,7 @@ class Split:
         return {name: np.concatenate([f[name] for f in found]) for name in found[0]}
 
     def _on(self, surface: Surface, bundle: Bundle, settings: Settings, choosing: bool) -> dict[str, np.ndarray]:
-        settings = replace(settings, enable_als=True, enable_two_tower=True, ranker="rules")
+        settings = settings.layered({"enable_als": True, "enable_two_tower": True, "ranker": "rules"}, "given")
         recipe = open_recipe(surface, {**self.facts, bundle.name: bundle}, settings)
         (scorer,) = recipe.scorers.values()
         rows, relevant = self._asked(recipe, settings, choosing)
@@ -84,16 +84,18 @@ class Split:
     def blended(self, als: Bundle, two_tower: Bundle, settings: Settings) -> np.ndarray:
         """(choosing owners,) float64 NDCG at K on the surfaces of people, of lists that the ensemble makes alone with
         the two weights of the settings; whom one half does not know the other answers."""
-        alone = replace(
-            settings,
-            enable_als=True,
-            enable_two_tower=True,
-            enable_ensemble=True,
-            ranker="off",
-            candidate_sources="route",
-            blend="weighted",
-            cold_start_threshold=0,
-            warm_user_threshold=0,
+        alone = settings.layered(
+            {
+                "enable_als": True,
+                "enable_two_tower": True,
+                "enable_ensemble": True,
+                "ranker": "off",
+                "candidate_sources": "route",
+                "blend": "weighted",
+                "cold_start_threshold": 0,
+                "warm_user_threshold": 0,
+            },
+            "given",
         )
         found = []
         for surface in surfaces_of(registry.named("ensemble").bundle):
@@ -110,7 +112,7 @@ class Split:
         rows = recipe.owners.owners_of(recipe.surface)
         rows = rows[~recipe.owners.opted_out[rows]]
         rows = rows[np.diff(mine.over(rows, recipe.catalogue).relevant.indptr) > 0]
-        rows = np.sort(of_half(recipe.owners.ids, rows, choosing, settings.holdout_owners))
+        rows = np.sort(of_half(recipe.owners.ids, rows, choosing, settings.holdout.owners))
         return rows, mine.over(rows, recipe.catalogue).relevant
 
 

@@ -95,8 +95,10 @@ def lessons_of(run: Run, snapshot: Snapshot) -> dict[Surface, list[Lessons]]:
     """By surface the lessons of every cut, newest first; surfaces without any are left out."""
     found: dict[Surface, list[Lessons]] = {s: [] for s in Surface}
     interactions, settings = snapshot.heard, run.settings
-    judged = inner_cut(interactions, settings.holdout_share)
-    for cut_us, until_us in cuts(interactions, settings.holdout_share, snapshot.as_of_us, settings.ranker_cuts):
+    judged = inner_cut(interactions, settings.holdout.share)
+    for cut_us, until_us in cuts(
+        interactions, settings.holdout.share, snapshot.as_of_us, settings.table("ranker").cuts
+    ):
         try:
             holdout = open_cut(run, snapshot, cut_us, until_us)
         except TooSparse as error:
@@ -171,7 +173,7 @@ def _chunks(
         part, came = owners.part(start, start + CHUNK), outcome.part(start, start + CHUNK)
         candidates = wide_candidates(recipe, part)
         hit = cells(came.met, candidates.owner, candidates.item) > 0
-        rng = np.random.default_rng((holdout.settings.seed, recipe.surface.code, start))
+        rng = np.random.default_rng((holdout.settings.train.seed, recipe.surface.code, start))
         drawn = _drawn(candidates.owner, rng)
         sampled = hit | drawn
         names, features = learned_table(recipe, part, candidates)

@@ -46,11 +46,11 @@ class Lesson:
 
     def table(self, name: str) -> Any:
         """Another model's table of settings."""
-        return registry.config(name, self.settings)
+        return self.settings.table(name)
 
     @property
     def seed(self) -> int:
-        return self.settings.seed
+        return self.settings.train.seed
 
     @property
     def threads(self) -> int:

@@ -13,7 +13,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -105,7 +105,7 @@ def tune(
     and what was tried. With a budget of trials the same calls give the same trials. Raises TooSparse where there is no
     inner cut.
     """
-    split = Split.of(snapshot, settings, settings.holdout_share)
+    split = Split.of(snapshot, settings, settings.holdout.share)
     store = Trials.of(settings, snapshot.name)
     done = list(store)
     active = searched(tuned() if models is None else models, settings)
@@ -123,7 +123,7 @@ def tune(
         done, tried = [*done, trial], tried + 1
         if progress is not None:
             progress(tried if seconds is None else time.perf_counter() - began, f"{model} {trial.mean:.4f}")
-    found = summary(done, settings, snapshot.name, split.cut)
+    found = summary(list(store), settings, snapshot.name, split.cut)
     Artifacts(settings).write_json(settings.artifacts / TUNING, found)
     return found
 
@@ -171,7 +171,7 @@ def next_values(model: str, done: Sequence[Trial], settings: Settings) -> Values
         return start
     if not len(tried[key(start)].ndcg):
         return None
-    rng = np.random.default_rng([settings.seed, *model.encode(), len(mine)])
+    rng = np.random.default_rng([settings.train.seed, *model.encode(), len(mine)])
     near = [v for v in steps(max(mine, key=lambda t: t.mean).values, grid) if key(v) not in tried]
     if near and len(mine) > DRAWN and len(mine) % 2:
         return near[int(rng.integers(len(near)))]
@@ -226,7 +226,7 @@ def whole(values: Mapping[str, Any]) -> Values:
 def trial_of(split: Split, model: str, values: Values, settings: Settings, store: Trials) -> Trial:
     """Fit, judge and add to the trials; what cannot be fitted has no figures."""
     began = time.perf_counter()
-    chosen = replace(settings, **whole(values))
+    chosen = settings.layered(whole(values), "given")
     try:
         ndcg = _judged(split, model, chosen, store.path.parent / "halves")
     except (TooSparse, TrainingError):

@@ -71,7 +71,7 @@ def try_point(settings: Settings, point: Mapping[str, Any]) -> Ref:
     made = next((t for t in store if t.model == point["model"] and key(t.values) == key(point["values"])), None)
     if made is None:
         snapshot = Snapshot.open(settings.artifacts / "snapshots" / point["snapshot"])
-        split = Split.of(snapshot, settings, settings.holdout_share)
+        split = Split.of(snapshot, settings, settings.holdout.share)
         made = trial_of(split, point["model"], dict(point["values"]), settings, store)
     return _told(made)
 
@@ -85,7 +85,7 @@ def keep_best(settings: Settings, budget: Mapping[str, Any], snapshot: str | Non
     """
     name = snapshot or newest_snapshot(settings)
     done = list(Trials.of(settings, name))
-    split = Split.of(Snapshot.open(settings.artifacts / "snapshots" / name), settings, settings.holdout_share)
+    split = Split.of(Snapshot.open(settings.artifacts / "snapshots" / name), settings, settings.holdout.share)
     spent = {"tried": len(done), "seconds": round(sum(t.seconds for t in done), 1)}
     found = {**summary(done, settings, name, split.cut), "budget": {**budget, **spent}}
     if done:
@@ -128,7 +128,7 @@ def _next(
         return start
     if mine and not fitted:
         return None  # its start cannot be fitted, for want of data say
-    rng = np.random.default_rng([settings.seed, *model.encode(), len(taken)])
+    rng = np.random.default_rng([settings.train.seed, *model.encode(), len(taken)])
     for _ in range(_PATIENCE):
         drawn = {name: values[int(rng.integers(len(values)))] for name, values in grid.items()}
         if key(drawn) not in taken:

@@ -33,7 +33,7 @@ def prepare(settings: Settings, folder: Path | None) -> str:
         held = loaded_folder(database)
         return f"Data: kept as they are{f', from {held.folder}' if held else ''}"
     sample = settings.home / "sample"
-    write_sample(sample, users=SAMPLE_USERS, startups=SAMPLE_STARTUPS, seed=settings.seed)
+    write_sample(sample, users=SAMPLE_USERS, startups=SAMPLE_STARTUPS, seed=settings.train.seed)
     return f"{_load(settings, sample)} (the sample marketplace; `make up DATA=<folder>` loads yours)"
 
 

@@ -14,7 +14,7 @@ import os
 import shutil
 import socket
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from signal import Signals
 from typing import Any
@@ -244,7 +244,7 @@ def _stop_all(settings: Settings) -> list[str]:
 
 def _filled(settings: Settings, notes: Mapping[str, Any]) -> Settings:
     urls: dict[str, Any] = {kind.field: Secret(kind.url(notes[kind.name])) for kind in _needed(settings)}
-    return replace(settings, **urls)
+    return settings.layered(urls, "given")
 
 
 def _free_port(wanted: int | None) -> int:

@@ -43,7 +43,7 @@ def assemble_release(
     """The step: verify every shard and store the release.
 
     surfaces: those that were planned, all by default; a release of some can be inspected and is never published.
-    MATCHBOOK_EXPOSURE_CAP is applied here, over all shards at once. Raises ReleaseIncomplete where one is missing, was
+    [lists] exposure_cap is applied here, over all shards at once. Raises ReleaseIncomplete where one is missing, was
     changed since, leaves an owner out, repeats an item, or was made by other code than the rest: nothing is stored
     then.
     """
@@ -171,5 +171,5 @@ def _fill(directory: Path, run: Run, release: Release, shards: Sequence[ScoredSh
         recipe = open_recipe(surface, bundles, run.settings)
         nothing = sparse.csr_matrix((1, len(recipe.catalogue)), dtype=np.float32)
         recommend(
-            recipe, recipe.stranger(0, nothing, nothing.astype(bool), "", opted_out=True), run.settings.depth
+            recipe, recipe.stranger(0, nothing, nothing.astype(bool), "", opted_out=True), run.settings.lists.depth
         ).save(directory / popular_file(surface))

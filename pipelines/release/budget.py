@@ -30,7 +30,7 @@ def check_budget(settings: Settings, client: redis.Redis, release: str, needed: 
             f"release {release} needs {needed / MB:.1f} MB in Redis, {max(limit - used, 0) / MB:.1f} MB are free "
             f"({used / MB:.1f} of {limit / MB:.1f} MB used, {whose}). Nothing was written and the live release stays. "
             "Give Redis more memory (maxmemory, MATCHBOOK_REDIS_BUDGET_MB), keep fewer builds "
-            "(MATCHBOOK_KEEP_RELEASES), or store shorter lists (MATCHBOOK_DEPTH)"
+            "([releases] keep_in_redis), or store shorter lists ([lists] depth)"
         )
 
 

@@ -145,4 +145,4 @@ def _write(settings: Settings, lease: Lease, release: Loadable) -> None:
 
 
 def _ttl_s(settings: Settings) -> int:
-    return int(settings.release_ttl_hours * 3600)
+    return int(settings.releases.ttl_hours * 3600)

@@ -129,7 +129,7 @@ def drop_unfinished(held: Lease, keep: str = "") -> list[str]:
 def retire_loaded(settings: Settings, held: Lease) -> list[str]:
     """Remove from Redis, in the background, all but the live build and those that were live before it (M05)."""
     before = [decoded(v) for v in held.client.lrange(held.keys.history, 0, -1)]
-    old = before[settings.keep_releases - 1 :]
+    old = before[settings.releases.keep_in_redis - 1 :]
     for name in old:
         retire(held, name)
     return old
@@ -145,7 +145,7 @@ def keep_loaded(settings: Settings, held: Lease) -> int:
     before = held.client.lrange(held.keys.history, 0, -1)
     names = [name for name in map(decoded, (held.client.get(held.keys.current), *before)) if name]
     for key in (key for name in names for key in held.keys.of_release(name)):
-        held.write("EXPIRE", [key], int(settings.release_ttl_hours * 3600))
+        held.write("EXPIRE", [key], int(settings.releases.ttl_hours * 3600))
     return len(names)
 
 

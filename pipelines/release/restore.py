@@ -85,6 +85,6 @@ def _is_whole(client: redis.Redis, keys: Keys, release: str) -> bool:
 def _prolong(settings: Settings, client: redis.Redis, keys: Keys) -> None:
     """Lists that are live do not expire as long as somebody looks after them."""
     left = int(client.ttl(keys.manifest(decoded(client.get(keys.current)))))
-    if 0 <= left < settings.release_ttl_hours * 1800:
+    if 0 <= left < settings.releases.ttl_hours * 1800:
         with lease(client, keys) as held:
             keep_loaded(settings, held)

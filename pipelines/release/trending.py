@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from models import registry
 from models.nouns.catalogue import CATALOGUE, entities_of
 from models.nouns.entities import Entities
 from models.nouns.interactions import Interactions
@@ -53,7 +52,7 @@ def refresh_trending(settings: Settings, as_of: datetime) -> dict[str, Any]:
         manifest = Artifacts(settings).release(live.decode())
         entities = entities_of(Artifacts(settings).open_bundle(CATALOGUE, manifest.bundles[CATALOGUE]))
         events, end_us = recent(settings, entities, end), microseconds(end)
-        config = registry.config("popularity", settings)
+        config = settings.table("popularity")
         heat = {
             Entity.USER: trending(events, end_us, config),
             Entity.STARTUP: trending(events.transposed(), end_us, config),
@@ -87,8 +86,8 @@ def _store(
     for surface in Surface:
         stored = held.client.get(keys.trending(surface))
         if not isinstance(stored, bytes) or TrendingList.decode(stored).made_us <= made_us:
-            listing = hottest(entities[surface.item], surface, heat[surface.item], settings.depth, made_us)
-            ttl_s = int(settings.release_ttl_hours * 3600)
+            listing = hottest(entities[surface.item], surface, heat[surface.item], settings.lists.depth, made_us)
+            ttl_s = int(settings.releases.ttl_hours * 3600)
             held.write("SET", [keys.trending(surface)], listing.encode(), "EX", ttl_s, pipe=pipe)
     pipe.execute()
 
@@ -96,7 +95,7 @@ def _store(
 def recent(settings: Settings, entities: dict[Entity, Entities], as_of: datetime) -> Interactions:
     """The events of the window among those whom the release knows, users as owners."""
     sink = io.BytesIO()
-    since = as_of - timedelta(days=settings.trending_days)
+    since = as_of - timedelta(days=settings.table("popularity").trending_days)
     copy_out(engine(settings), "since/interactions", {"since": since, "as_of": as_of}, sink)
     sink.seek(0)
     frame = pd.read_csv(sink, dtype=str, keep_default_na=False)

@@ -33,14 +33,14 @@ class Age:
 def age_of_lists(settings: Settings, at: datetime) -> Age:
     """How old the live lists are at an instant. Raises ServiceError where a server does not answer.
 
-    Late is what was made more than MATCHBOOK_LATE_HOURS ago; 0 switches the question off. While nothing happens the
+    Late is what was made more than [releases] late_hours ago; 0 switches the question off. While nothing happens the
     lists need not be made again, but then something is wrong with what delivers the events: `late` says which it is.
     """
     live = current_release(settings)
     newest = newest_event(settings)
     told = newest.isoformat() if newest else None
     if live is None:
-        before = last_published(settings.artifacts) if settings.late_hours else None
+        before = last_published(settings.artifacts) if settings.releases.late_hours else None
         return Age(
             None,
             None,
@@ -52,10 +52,10 @@ def age_of_lists(settings: Settings, at: datetime) -> Age:
         )
     release = Artifacts(settings).release(live)
     hours = round((at - parse_instant(release.generated_at)).total_seconds() / _HOUR_S, 2)
-    if not settings.late_hours or hours <= settings.late_hours:
+    if not settings.releases.late_hours or hours <= settings.releases.late_hours:
         return Age(live, hours, told, "")
     most = settings.releases.late_hours
-    why = f"the live lists ({live}) were made {hours:.0f} h ago, more than MATCHBOOK_LATE_HOURS={most:g}"
+    why = f"the live lists ({live}) were made {hours:.0f} h ago, more than [releases] late_hours = {most:g}"
     if newest is not None and newest >= parse_instant(release.as_of):
         return Age(
             live,

@@ -67,7 +67,7 @@ def decide(facts: Facts, settings: Settings) -> Decision:
     """The rule, pure: no clock, no server."""
     every, rhythm = _rhythm(facts, settings)
     if settings.retrain.when == "always":
-        return Decision(True, 1, "a build is due every day: MATCHBOOK_RETRAIN=always")
+        return Decision(True, 1, "a build is due every day: [retrain] when = 'always'")
     if facts.built is None:
         return Decision(True, every, "no build is live yet")
     leap = _leap(facts, settings)
@@ -85,7 +85,7 @@ def decide(facts: Facts, settings: Settings) -> Decision:
         (
             f"no build is due: {age}, one is due {rhythm}; since then interactions {_times(facts.interactions)}, "
             f"people {_times(facts.users)}, startups {_times(facts.startups)}, mix of routes moved by {drift}. "
-            "Trigger a run to build now; MATCHBOOK_RETRAIN=always builds every day"
+            "Trigger a run to build now; [retrain] when = 'always' builds every day"
         ),
     )
 
@@ -155,13 +155,13 @@ def facts_of(settings: Settings, as_of: datetime) -> Facts:
 def _rhythm(facts: Facts, settings: Settings) -> tuple[int, str]:
     """Days between two builds at this activity, and why: K01, K04, K09; K02; K03, K06."""
     said = f"at {facts.week} interactions in the last week"
-    if facts.week > settings.retrain_busy:
-        return WEEKLY, f"weekly {said} (more than {settings.retrain_busy})"
-    if facts.week >= settings.retrain_quiet and facts.active_days == WEEK.days:
+    if facts.week > settings.retrain.busy:
+        return WEEKLY, f"weekly {said} (more than {settings.retrain.busy})"
+    if facts.week >= settings.retrain.quiet and facts.active_days == WEEK.days:
         return WEEKLY, f"weekly {said}, some on every day"
-    if facts.week >= settings.retrain_quiet:
-        return TWO_WEEKLY, f"every two weeks {said} ({settings.retrain_quiet} to {settings.retrain_busy})"
-    return MONTHLY, f"monthly {said} (fewer than {settings.retrain_quiet})"
+    if facts.week >= settings.retrain.quiet:
+        return TWO_WEEKLY, f"every two weeks {said} ({settings.retrain.quiet} to {settings.retrain.busy})"
+    return MONTHLY, f"monthly {said} (fewer than {settings.retrain.quiet})"
 
 
 def _leap(facts: Facts, settings: Settings) -> str:
@@ -169,10 +169,10 @@ def _leap(facts: Facts, settings: Settings) -> str:
     if facts.interactions[1] >= 2 * max(facts.interactions[0], 1):
         return f"interactions have doubled ({facts.interactions[0]} to {facts.interactions[1]})"
     for word, (then, now) in (("people", facts.users), ("startups", facts.startups)):
-        if now - then > settings.retrain_growth * max(then, 1):
-            return f"{word} grew by more than {settings.retrain_growth:.0%} ({then} to {now})"
-    if facts.drift is not None and facts.drift > settings.retrain_drift:
-        return f"the mix of routes moved by {facts.drift:.1%} (more than {settings.retrain_drift:.0%})"
+        if now - then > settings.retrain.growth * max(then, 1):
+            return f"{word} grew by more than {settings.retrain.growth:.0%} ({then} to {now})"
+    if facts.drift is not None and facts.drift > settings.retrain.drift:
+        return f"the mix of routes moved by {facts.drift:.1%} (more than {settings.retrain.drift:.0%})"
     return ""
 
 

@@ -84,7 +84,7 @@ def _moved(plain: Recipe, changed: Recipe, owners: Owners) -> float:
     """Share of the top tens' places whose item the plain recipe would not have put there."""
     if not len(owners):
         return 0.0
-    depth = min(plain.settings.depth, changed.settings.depth)
+    depth = min(plain.settings.lists.depth, changed.settings.lists.depth)
     return moved(recommend(changed, owners, depth), recommend(plain, owners, depth))
 
 

@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 def cap_shards(
     run: Run, shards: Sequence[ScoredShard], entities: Mapping[Entity, Entities]
 ) -> tuple[list[ScoredShard], dict[str, dict[str, Any]]]:
-    """The shards with MATCHBOOK_EXPOSURE_CAP applied, jointly over all shards of a surface, staged beside the scored
+    """The shards with [lists] exposure_cap applied, jointly over all shards of a surface, staged beside the scored
     ones; and by surface {"cap": places of an item, "above": places above it that the lists left no room for, "moved":
     share of the top tens' places, "uncapped": see `reach`}.
 

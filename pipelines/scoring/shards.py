@@ -44,7 +44,7 @@ def plan_shards(run: Run, build: BuildRef, surfaces: Sequence[str] | None = None
     total = max(sum(work.values()), 1)
     shards = []
     for s in wanted:
-        parts = min(owners[s], max(1, round(run.settings.shards * work[s] / total)))
+        parts = min(owners[s], max(1, round(run.settings.score.shards * work[s] / total)))
         bounds = np.linspace(0, owners[s], parts + 1).astype(int).tolist() if parts else []
         shards += [
             ShardRef(s.value, i, a, b, build.snapshot, dict(build.bundles)) for i, (a, b) in enumerate(pairwise(bounds))
@@ -80,7 +80,7 @@ def score_owners(recipe: Recipe, owners: Owners) -> RankedLists:
     starts = range(0, max(len(owners), 1), CHUNK)
 
     def one(start: int) -> RankedLists:
-        return recommend(recipe, owners.part(start, start + CHUNK), recipe.settings.depth)
+        return recommend(recipe, owners.part(start, start + CHUNK), recipe.settings.lists.depth)
 
     # one BLAS thread each: two pools fighting over the same cores cost far more than they bring
     with threadpool_limits(1), ThreadPoolExecutor(recipe.settings.threads) as pool:

@@ -101,7 +101,7 @@ class Cache:
             for p in PURPOSES
         }
         self._settings = settings
-        patience = settings.redis_timeout_s
+        patience = settings.reader.redis_timeout_s
         # one retry, for a connection that a restart of the server left dead; never one after a time-out
         try:
             self._pool = redis.ConnectionPool.from_url(
@@ -203,7 +203,7 @@ class Cache:
         for e in events:
             keys += [self.keys.since(Entity.USER, e.user), self.keys.since(Entity.STARTUP, e.startup)]
             fields = [part for pair in e.entry().items() for part in pair]
-            hidden = _hidden_by(e, received, settings.views_are_seen)
+            hidden = _hidden_by(e, received, settings.lists.views_are_seen)
             values += [UUID(e.user).bytes, UUID(e.startup).bytes, hidden, len(fields), *fields]
 
         def take(r: redis.Redis) -> Any:
@@ -222,12 +222,12 @@ class Cache:
         """What comes before the events in the arguments of post.lua."""
         settings = self._settings
         return [
-            settings.rate_limit,
+            settings.reader.rate_limit,
             2 * MINUTE_S,
-            settings.events_waiting_most,
-            int(settings.release_ttl_hours * 3600),
-            settings.events_rate_limit,
-            settings.events_memory_mb << 20,
+            settings.events.waiting_most,
+            int(settings.releases.ttl_hours * 3600),
+            settings.events.rate_limit,
+            settings.events.memory_mb << 20,
             2 * DAY_S,
             HASH_BYTES,
             FIELD_BYTES,
@@ -235,19 +235,19 @@ class Cache:
 
     def _taken(self, said: bytes) -> None:
         """What post.lua answered. Raises TooManyRequests, TooManyEvents, EventsNotTaken."""
-        settings, most = self._settings, self._settings.events_waiting_most
+        settings, most = self._settings, self._settings.events.waiting_most
         if said == b"rate":
             raise self._too_many()
         if said == b"events":
             raise TooManyEvents(
-                f"at most {settings.events_rate_limit} events a minute",
-                "MATCHBOOK_EVENTS_RATE_LIMIT",
+                f"at most {settings.events.rate_limit} events a minute",
+                "[events] rate_limit",
                 MINUTE_S - int(time.time()) % MINUTE_S,
             )
         if said == b"memory":
             raise TooManyEvents(
-                f"new pairs of at most {settings.events_memory_mb} MB a day",
-                "MATCHBOOK_EVENTS_MEMORY_MB",
+                f"new pairs of at most {settings.events.memory_mb} MB a day",
+                "[events] memory_mb",
                 DAY_S - int(time.time()) % DAY_S,
             )
         if said == b"full":
@@ -323,15 +323,15 @@ class Cache:
     def _counting(self, caller: str) -> list[Command]:
         """The commands that count a request; none without a limit."""
         key = self._rate(caller)
-        return [("INCR", key), ("EXPIRE", key, 2 * MINUTE_S)] if self._settings.rate_limit else []
+        return [("INCR", key), ("EXPIRE", key, 2 * MINUTE_S)] if self._settings.reader.rate_limit else []
 
     def _admit(self, counted: Sequence[Any]) -> None:
         """Raises TooManyRequests. A Redis that is full or read-only counts nothing and still hands out lists."""
-        if counted and isinstance(counted[0], int) and counted[0] > self._settings.rate_limit:
+        if counted and isinstance(counted[0], int) and counted[0] > self._settings.reader.rate_limit:
             raise self._too_many()
 
     def _too_many(self) -> TooManyRequests:
-        return TooManyRequests(self._settings.rate_limit, MINUTE_S - int(time.time()) % MINUTE_S)
+        return TooManyRequests(self._settings.reader.rate_limit, MINUTE_S - int(time.time()) % MINUTE_S)
 
     def _together(self, purpose: str, commands: Sequence[Command]) -> list[Any]:
         """The answers to several commands sent at once, in one round trip; what Redis refused is the error itself.

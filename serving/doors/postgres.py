@@ -68,11 +68,13 @@ class Database:
             p: Breaker("PostgreSQL", _is_silent, failure_of, 0 if p == SIGN_OF_LIFE else PAUSE_S)
             for p in (OWNERS, PAGE, FILTERS, SIGN_OF_LIFE)
         }
-        self._patience_s, self._earliest = settings.database_timeout_s, settings.earliest_at
+        self._patience_s, self._earliest = settings.reader.database_timeout_s, settings.earliest_at
         self._engines: dict[str, Engine] = {}
         if settings.reader_sqlalchemy_url:  # a slow search keeps no connection from whoever waits for a list
             others = _engine(settings, 1)
-            self._engines = dict.fromkeys(self.breakers, others) | {OWNERS: _engine(settings, settings.live_workers)}
+            self._engines = dict.fromkeys(self.breakers, others) | {
+                OWNERS: _engine(settings, settings.reader.live_workers)
+            }
 
     def owner(self, entity: Entity, owner: str, as_of: datetime, purpose: str = OWNERS) -> OwnerRecord | None:
         """Everything about one owner before an instant; None where the platform does not know the id, or it is nil."""
@@ -166,7 +168,7 @@ class Database:
 
 
 def _engine(settings: Settings, connections: int) -> Engine:
-    patience_s = settings.database_timeout_s
+    patience_s = settings.reader.database_timeout_s
     engine = create_engine(
         settings.reader_sqlalchemy_url,
         pool_size=connections,

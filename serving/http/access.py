@@ -127,8 +127,8 @@ class Access:
     def _why(self, answer: Answer) -> str:
         """The reason for the route, as the thresholds have it."""
         count, recorded = answer.listing.count, answer.held.release.settings
-        cold = int(recorded.get("cold_start_threshold", self._settings.cold_start_threshold))
-        warm = int(recorded.get("warm_user_threshold", self._settings.warm_user_threshold))
+        cold = int(recorded.get("cold_start_threshold", self._settings.routing.cold_start_threshold))
+        warm = int(recorded.get("warm_user_threshold", self._settings.routing.warm_user_threshold))
         if count < cold:
             return f"{count} < {cold}"
         if answer.surface.owner is Entity.STARTUP:

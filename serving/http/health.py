@@ -84,6 +84,6 @@ def _release(held: HeldRelease | None, settings: Settings) -> dict[str, Any]:
         "as_of": held.release.as_of,
         "generated_at": held.release.generated_at,
         "age_hours": round(age, 2),
-        "stale": age > settings.stale_hours,
+        "stale": age > settings.reader.stale_hours,
         "models": dict(held.release.bundles),
     }

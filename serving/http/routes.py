@@ -25,7 +25,7 @@ def list_routes(settings: Settings, lists: ListReader, ids: AnswerIds) -> Bluepr
 
     def present(answer: Answer, query: Query) -> Response:
         g.answers = (answer,)
-        return list_response(_ENCODE(body(answer, query, settings.stale_hours, ids)), answer)
+        return list_response(_ENCODE(body(answer, query, settings.reader.stale_hours, ids)), answer)
 
     def one(surface: Surface, owner: str) -> Response:
         """The list of one owner."""
@@ -36,7 +36,7 @@ def list_routes(settings: Settings, lists: ListReader, ids: AnswerIds) -> Bluepr
         """The lists of several owners, all of one release."""
         query, owners = read_query(request.args), read_owners(json_body())
         g.answers = lists.many(surface, owners, caller())
-        found = {"lists": {a.owner: body(a, query, settings.stale_hours, ids) for a in g.answers}}
+        found = {"lists": {a.owner: body(a, query, settings.reader.stale_hours, ids) for a in g.answers}}
         return Response(_ENCODE(found), mimetype="application/json")
 
     def popular(surface: Surface) -> Response:

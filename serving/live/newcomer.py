@@ -17,7 +17,7 @@ from serving.doors.postgres import OwnerRecord
 def list_of_one(recipe: Recipe, owner: str, record: OwnerRecord) -> RankedLists:
     """The list of one owner, what they did since the build folded into the models."""
     folded, owners = folded_for(recipe, owner, record)
-    return recommend(folded, owners, recipe.settings.depth)
+    return recommend(folded, owners, recipe.settings.lists.depth)
 
 
 def folded_for(recipe: Recipe, owner: str, record: OwnerRecord) -> tuple[Recipe, Owners]:
@@ -47,7 +47,7 @@ def _events(recipe: Recipe, owner: str, record: OwnerRecord) -> Interactions:
 def _batch(recipe: Recipe, owner: str, record: OwnerRecord, events: Interactions) -> Owners:
     row = int(recipe.owners.ids.rows_of([owner])[0])
     own = recipe.items.ids.rows_of(record.own)
-    barred = events.barred(recipe.settings.views_are_seen).tolil()
+    barred = events.barred(recipe.settings.lists.views_are_seen).tolil()
     barred[0, own[own >= 0]] = True
     return recipe.stranger(
         record.count(recipe.surface.owner),

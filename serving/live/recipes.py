@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from models import registry
@@ -39,7 +39,7 @@ def open_recipes(settings: Settings, held: HeldRelease) -> Recipes:
     """
     started = time.perf_counter()
     pins: dict[str, Any] = {spec.pin_field: settings.at(spec.pin) for spec in registry.MODELS if spec.pin}
-    recorded = replace(settings.with_recorded(held.release.settings), **pins)  # a pin is the reader's own (M04)
+    recorded = settings.with_recorded(held.release.settings).layered(pins, "given")  # a pin is the reader's own (M04)
     bundles: dict[str, Bundle] = {}
     troubles = []
     for name, version in held.release.bundles.items():

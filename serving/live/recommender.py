@@ -51,7 +51,7 @@ class LiveRecommender:
 
     def __init__(self, settings: Settings, cache: Cache, database: Database) -> None:
         self._settings, self._cache, self._database = settings, cache, database
-        self.flights = Flights(cache, settings.live_workers)
+        self.flights = Flights(cache, settings.reader.live_workers)
         self._opener = ThreadPoolExecutor(1, "recipes")
         self._opening: tuple[str, Future[Recipes]] | None = None
 
@@ -90,7 +90,7 @@ class LiveRecommender:
         """What is kept from before or could be computed within the budget, and what was down, empty if nothing."""
         if not owners:
             return {}, ""
-        deadline, trouble = time.monotonic() + self._settings.live_budget_s, ""
+        deadline, trouble = time.monotonic() + self._settings.reader.live_budget_s, ""
         kept = self._kept(held, surface, owners)
         found = self._current(held, surface, kept, met)
         pending = [o for o in owners if o not in found]
@@ -178,7 +178,7 @@ class LiveRecommender:
         return found, elsewhere, trouble
 
     def _late(self) -> str:
-        return f"a live list took longer than {self._settings.live_budget_s:g} s"
+        return f"a live list took longer than {self._settings.reader.live_budget_s:g} s"
 
     def _compute(self, held: HeldRelease, surface: Surface, owner: str, met: int) -> LiveList:
         """Read the owner, run the recipe, keep the result. Raises ServiceError."""
@@ -195,7 +195,7 @@ class LiveRecommender:
         if record is not None:
             count = record.count(surface.owner)
             if surface.owner is Entity.STARTUP or record.role is surface.role:
-                recipe = self.recipe(held, surface, owner, self._settings.live_budget_s)
+                recipe = self.recipe(held, surface, owner, self._settings.reader.live_budget_s)
                 value = encode_lists(list_of_one(recipe, owner, record))[0]
         found = LiveList(value, record is not None, int(now.timestamp() * 1e6))
         self._keep(held, surface, owner, found, count)
@@ -211,7 +211,7 @@ class LiveRecommender:
 
     def _keep(self, held: HeldRelease, surface: Surface, owner: str, found: LiveList, count: int) -> None:
         """Store with the live TTL, shortened at random so that what was computed together does not expire together."""
-        ttl = self._settings.live_ttl_s if found.known else UNKNOWN_TTL_S
+        ttl = self._settings.reader.live_ttl_s if found.known else UNKNOWN_TTL_S
         keys = self._cache.keys
         ttl = max(1, round(ttl * random.uniform(0.8, 1)))  # noqa: S311 - spreads expiry, hides nothing
         entries = [(keys.live(held.id, surface, owner), found.encode(), ttl)]

@@ -73,7 +73,7 @@ class Insight:
         about: dict[str, Any] = {"owner": owner, "release": held.id, "as_of": held.release.as_of, "known": False}
         if record is not None:
             folded, owners = folded_for(recipe, owner, record)
-            about |= explain(folded, owners, recipe.settings.depth, recipe.settings.depth) | {"known": True}
+            about |= explain(folded, owners, recipe.settings.lists.depth, recipe.settings.lists.depth) | {"known": True}
         named = {*shown, *(place["id"] for place in about.get("list", ()))}
         return about | {"names": self._names(surface.item, named) | self._names(surface.owner, [owner])}
 
@@ -155,7 +155,7 @@ class Insight:
         if since := self._since(surface, owner, item):
             return {"because": since}
         folded, owners = folded_for(recipe, owner, record)
-        about = explain_item(folded, owners, recipe.settings.depth, row)
+        about = explain_item(folded, owners, recipe.settings.lists.depth, row)
         if about.pop("listed"):
             about["because"] = self._ranked_now(about, recipe)
         return about
@@ -171,7 +171,7 @@ class Insight:
         return f"they have met since the build: {EventType.of_code(code)} on {instant(at_us)}"
 
     def _ranked_now(self, about: dict[str, Any], recipe: Recipe) -> str:
-        if recipe.settings.exposure_cap and about["rank"] <= 10:
+        if recipe.settings.lists.exposure_cap and about["rank"] <= 10:
             return f"capped: it would stand at place {about['rank']}, but stands in enough lists already"
         return (
             f"not in the stored list, which is as of the cutoff; with what happened since it would stand at place "

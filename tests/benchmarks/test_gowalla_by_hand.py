@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -50,7 +49,7 @@ def test_figures_by_hand() -> None:
 def test_the_table_has_every_model_and_the_blend_is_no_worse(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(gowalla, "SETTINGS", replace(gowalla.SETTINGS, als_iterations=3))
+    monkeypatch.setattr(gowalla, "SETTINGS", gowalla.SETTINGS.layered({"als_iterations": 3}, "given"))
     assert gowalla.main([str(folder)]) == 0
     rows = [line.split(" | ") for line in capsys.readouterr().out.splitlines() if line.startswith("| ")][1:]
     figures = {row[0].strip("| "): float(row[1]) for row in rows}

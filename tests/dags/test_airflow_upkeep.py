@@ -52,7 +52,9 @@ def _kept(metadata: Any, table: str) -> Counter[str]:
 
 
 def _settings(tmp_path: Path, metadata: Any) -> Settings:
-    return Settings(home=tmp_path, airflow_database_url=Secret(str(metadata[0].url)), airflow_keep_days=7)
+    return Settings(home=tmp_path, airflow_database_url=Secret(str(metadata[0].url))).layered(
+        {"airflow_keep_days": 7}, "given"
+    )
 
 
 def _log(folder: Path, dag: str, days: float) -> Path:

@@ -33,15 +33,18 @@ from tests.planted.world import world
 
 Fit = Callable[[Interactions, Settings], Bundle]
 #: Quick to fit. As many dimensions as planted groups: with more, ALS learns the holes they were planted with.
-SMALL = Settings(
-    als_factors=3,
-    als_iterations=15,
-    als_alpha=2.0,
-    content_dimensions=8,
-    two_tower_dimensions=16,
-    two_tower_batch=32,
-    two_tower_learning_rate=0.01,
-    neighbours=8,
+SMALL = Settings().layered(
+    {
+        "als_factors": 3,
+        "als_iterations": 15,
+        "als_alpha": 2.0,
+        "content_dimensions": 8,
+        "two_tower_dimensions": 16,
+        "two_tower_batch": 32,
+        "two_tower_learning_rate": 0.01,
+        "neighbours": 8,
+    },
+    "given",
 )
 
 
@@ -132,7 +135,7 @@ class ModelContract:
                 assert (self.spec.source in [s for s, _ in _weighted(recipe)]) <= self.spec.demand_weighted
                 for path in self.spec.switch:
                     changed: dict[str, Any] = {path.rpartition(".")[2]: False}
-                    off = replace(self.settings, **changed)
+                    off = self.settings.layered(changed, "given")
                     assert self.spec.source not in self.recipe(surface, bundle, off).scorers
 
     def test_it_folds_in_what_came_since(self, bundle: Bundle) -> None:
@@ -202,7 +205,7 @@ class RankerContract:
         """The ranker, asked for by name."""
         surface = Surface.STARTUPS_FOR_DEVELOPER
         asked = RankerAsked(surface, bundles.get(self.spec.bundle), bundles, True, True, frozenset())
-        return function(self.spec.scorer)(asked, registry.config(self.spec.table_name, Settings()))
+        return function(self.spec.scorer)(asked, Settings().table(self.spec.table_name))
 
     def test_without_its_bundle_it_does_not_serve(self) -> None:
         assert (self.opened({}) is None) == bool(self.spec.bundle)

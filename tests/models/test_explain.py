@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 
@@ -19,7 +17,7 @@ FORWARD = Surface.STARTUPS_FOR_DEVELOPER
 
 
 def recipe_of(ranker: str) -> Recipe:
-    return open_recipe(FORWARD, learned_bundles(), replace(SMALL, ranker=ranker))
+    return open_recipe(FORWARD, learned_bundles(), SMALL.layered({"ranker": ranker}, "given"))
 
 
 def owner(recipe: Recipe, part: int = 5) -> int:

@@ -85,7 +85,7 @@ def test_als_gives_the_factors_of_implicits_partial_fit(surface: Surface, name: 
 
 def test_weights_fade_as_in_training() -> None:
     """An owner of the training set, folded in with what training knew, has the very weights it was solved with."""
-    w, settings = world(), replace(SMALL, als_half_life_share=0.3, als_damping="log")
+    w, settings = world(), SMALL.layered({"als_half_life_share": 0.3, "als_damping": "log"}, "given")
     bundle = fitted("als", w.interactions, settings)
     newest = bundle.config["faded_from_us"]
     row = int(np.argmax(w.users.count))
@@ -116,9 +116,11 @@ def tower_vectors(history: Interactions, user: int) -> np.ndarray:
     w, bundle = world(), planted_bundles()["two_tower_v1"]
     heard = w.interactions.where(~w.users.opted_out[w.interactions.owner])
     words = words_of(w.users, w.user_profiles, w.startup_profiles, plan_of(SMALL).terms)
-    trained, now = (inputs_of(e, Pairs.of(e, SMALL.two_tower_half_life_share), words) for e in (heard, history))
+    trained, now = (
+        inputs_of(e, Pairs.of(e, SMALL.table("two_tower").half_life_share), words) for e in (heard, history)
+    )
     inputs = replace(trained, history=now.history)
-    towers = network.towers_of(len(w.users), len(w.startups), inputs.terms, SMALL.two_tower_dimensions)
+    towers = network.towers_of(len(w.users), len(w.startups), inputs.terms, SMALL.table("two_tower").dimensions)
     towers.load_state_dict(torch.load(io.BytesIO(bundle.files["two_tower_v1_best.pth"]), weights_only=True))
     return network.vectors(towers, network.on_device(inputs, SMALL.device))[0][user]
 

@@ -17,13 +17,13 @@ from models.schema import Method, Surface
 from tests.planted.bundles import SMALL, learned_bundles
 from tests.planted.world import world
 
-METHODS, DEPTH = Method.by_code(), SMALL.depth
+METHODS, DEPTH = Method.by_code(), SMALL.lists.depth
 FORWARD = Surface.STARTUPS_FOR_DEVELOPER
 
 
 def recipe_of(surface: Surface, without: tuple[str, ...] = (), **changes: Any) -> Recipe:
     bundles = {name: bundle for name, bundle in learned_bundles().items() if name not in without}
-    return open_recipe(surface, bundles, replace(SMALL, **changes))
+    return open_recipe(surface, bundles, SMALL.layered(changes, "given"))
 
 
 def everybody(recipe: Recipe) -> Owners:
@@ -122,7 +122,9 @@ def test_where_it_did_not_pass_it_serves_only_if_asked_for() -> None:
     about[FORWARD.value] = {**about[FORWARD.value], "serves": False}
     bundles["learned_ranker_v1"] = replace(learned, config={"surfaces": about})
     assert isinstance(open_recipe(FORWARD, bundles, SMALL).ranker, RuleRanker)
-    assert isinstance(open_recipe(FORWARD, bundles, replace(SMALL, ranker="learned")).ranker, LearnedRanker)
+    assert isinstance(
+        open_recipe(FORWARD, bundles, SMALL.layered({"ranker": "learned"}, "given")).ranker, LearnedRanker
+    )
     assert isinstance(open_recipe(Surface.INVESTORS_FOR_STARTUP, bundles, SMALL).ranker, LearnedRanker)
 
 
@@ -147,6 +149,9 @@ def test_diversity_weight_mixes_the_first_places() -> None:
         recipe = recipe_of(FORWARD, diversity_weight=weight)
         lists = recommend(recipe, owners, DEPTH)
         codes = recipe.items.facets["category"][lists.item]
-        heads = [codes[lists.row(i)][: SMALL.diversity_places] for i in np.flatnonzero(~owners.opted_out).tolist()]
+        heads = [
+            codes[lists.row(i)][: SMALL.table("ranker").diversity_places]
+            for i in np.flatnonzero(~owners.opted_out).tolist()
+        ]
         told.append(np.mean([len(set(h.tolist())) for h in heads]))
     assert told[0] <= told[1] <= told[2] and told[2] > told[0]

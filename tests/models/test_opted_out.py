@@ -24,7 +24,7 @@ COLUMNS = ("method", "reranked", "indptr", "item", "score", "source", "reason")
 
 
 def recipe_of(surface: Surface, ranker: str) -> Recipe:
-    return open_recipe(surface, learned_bundles(), replace(SMALL, ranker=ranker))
+    return open_recipe(surface, learned_bundles(), SMALL.layered({"ranker": ranker}, "given"))
 
 
 def out(recipe: Recipe) -> Owners:
@@ -46,10 +46,10 @@ def test_an_opted_out_owners_list_is_a_strangers(surface: Surface, ranker: str) 
     recipe = recipe_of(surface, ranker)
     owners = out(recipe)
     assert owners.history.nnz and owners.age is not None and owners.age.nnz
-    lists = recommend(recipe, owners, SMALL.depth)
+    lists = recommend(recipe, owners, SMALL.lists.depth)
 
     for i in range(len(owners)):
-        expected = recommend(recipe, stranger(recipe, owners, i), SMALL.depth)
+        expected = recommend(recipe, stranger(recipe, owners, i), SMALL.lists.depth)
         mine = lists.take(np.array([i]))
         assert all(np.array_equal(getattr(mine, c), getattr(expected, c)) for c in COLUMNS)
     assert np.array_equal(lists.count, owners.count)  # the route still follows the count
@@ -60,7 +60,7 @@ def test_one_in_a_batch_changes_nobody_elses_list(surface: Surface) -> None:
     recipe = recipe_of(surface, "learned")
     owners = replace(out(recipe), opted_out=np.zeros(len(out(recipe)), bool))
     mixed = replace(owners, opted_out=np.arange(len(owners)) % 3 == 0)
-    before, after = (recommend(recipe, o, SMALL.depth) for o in (owners, mixed))
+    before, after = (recommend(recipe, o, SMALL.lists.depth) for o in (owners, mixed))
 
     for i in np.flatnonzero(~mixed.opted_out).tolist():
         assert all(
@@ -75,14 +75,14 @@ def test_taken_apart_it_shows_nothing_of_the_owner(surface: Surface) -> None:
     recipe = recipe_of(surface, "rules")
     owners = out(recipe)
     for i in range(0, len(owners), 7):
-        found = explain(recipe, owners.part(i, i + 1), SMALL.depth)
+        found = explain(recipe, owners.part(i, i + 1), SMALL.lists.depth)
         assert all(set(p["reasons"]) <= {"new", "popular"} and p["sources"] == ["popular"] for p in found["list"])
 
 
 def test_a_stored_list_says_whether_it_is_impersonal() -> None:
     """A popular list is personal where it was reranked, or where a reason is a facet of the owner's history."""
     recipe = recipe_of(Surface.STARTUPS_FOR_DEVELOPER, "rules")
-    lists = recommend(recipe, out(recipe).part(0, 1), SMALL.depth)
+    lists = recommend(recipe, out(recipe).part(0, 1), SMALL.lists.depth)
 
     def stored(**changed: Any) -> bool:
         return decode_list(encode_lists(replace(lists, **changed))[0]).impersonal

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -19,11 +18,11 @@ from tests.planted.bundles import SMALL, planted_bundles
 from tests.planted.world import world
 
 METHODS = Method.by_code()
-DEPTH = SMALL.depth
+DEPTH = SMALL.lists.depth
 
 
 def recipe_of(surface: Surface, **changes: Any) -> Recipe:
-    return open_recipe(surface, planted_bundles(), replace(SMALL, **changes))
+    return open_recipe(surface, planted_bundles(), SMALL.layered(changes, "given"))
 
 
 def everybody(recipe: Recipe) -> Owners:

@@ -30,7 +30,11 @@ def test_startups_are_routed_by_the_people_who_met_them(count: int, method: str)
 
 def test_thresholds_are_settings() -> None:
     """B11, G08, G09."""
-    routed = route(FORWARD, np.array([2, 3, 9, 10]), Settings(cold_start_threshold=3, warm_user_threshold=10))
+    routed = route(
+        FORWARD,
+        np.array([2, 3, 9, 10]),
+        Settings().layered({"cold_start_threshold": 3, "warm_user_threshold": 10}, "given"),
+    )
 
     assert [METHODS[m].value for m in routed.method] == ["content_based", "als", "als", "ensemble"]
     assert routed.segment.tolist() == [0, 1, 1, 2]
@@ -47,15 +51,15 @@ def test_the_whole_chain_of_a_hot_user() -> None:
 @pytest.mark.parametrize("on", [True, False])
 def test_every_chain_ends_in_popular(surface: Surface, on: bool) -> None:
     """R08: never an empty answer while any item exists, whatever is switched off."""
-    settings = Settings(enable_als=on, enable_two_tower=on, enable_ensemble=on)
+    settings = Settings().layered({"enable_als": on, "enable_two_tower": on, "enable_ensemble": on}, "given")
     for method in {METHODS[m] for m in route(surface, np.arange(40), settings).method}:
         assert chain(surface, method, settings)[-1] is Method.POPULAR
 
 
 def test_the_ensemble_needs_both_halves() -> None:
     """A15, B10."""
-    assert chain(FORWARD, Method.ENSEMBLE, Settings(enable_two_tower=False))[0] is Method.ALS
-    assert chain(FORWARD, Method.ENSEMBLE, Settings(enable_als=False))[0] is Method.TWO_TOWER
+    assert chain(FORWARD, Method.ENSEMBLE, Settings().layered({"enable_two_tower": False}, "given"))[0] is Method.ALS
+    assert chain(FORWARD, Method.ENSEMBLE, Settings().layered({"enable_als": False}, "given"))[0] is Method.TWO_TOWER
 
 
 def test_of_a_cold_owner_without_words_the_others_are_asked_before_popular() -> None:
@@ -76,7 +80,7 @@ def test_of_a_cold_owner_without_words_the_others_are_asked_before_popular() -> 
 
 def test_hot_startups_get_the_ensemble_where_it_is_asked_for() -> None:
     """R24: a setting; the default is what was measured (docs/decisions/founder-ensemble.md)."""
-    asked = Settings(founder_ensemble=True)
+    asked = Settings().layered({"founder_ensemble": True}, "given")
     routed = route(BACK, np.array([4, 5, 19, 20]), asked).method
 
     assert [METHODS[m].value for m in routed] == ["content_based", "als_reverse", "als_reverse", "ensemble"]
@@ -87,5 +91,10 @@ def test_hot_startups_get_the_ensemble_where_it_is_asked_for() -> None:
         "content_based",
         "popular",
     ]
-    assert chain(BACK, Method.ENSEMBLE, Settings(founder_ensemble=True, enable_ensemble=False))[0] is Method.ALS_REVERSE
+    assert (
+        chain(BACK, Method.ENSEMBLE, Settings().layered({"founder_ensemble": True, "enable_ensemble": False}, "given"))[
+            0
+        ]
+        is Method.ALS_REVERSE
+    )
     assert Method.ENSEMBLE not in chain(BACK, Method.CONTENT_BASED, asked)

@@ -69,7 +69,7 @@ def test_it_is_explained(built: SimpleNamespace) -> None:
     settings = built.run.settings
     recipe = open_recipe(SURFACE, open_bundles(settings.artifacts, built.versions, settings), settings)
     row = recipe.owners.owners_of(SURFACE)[:1]
-    told = explain(recipe, recipe.batch(row, built.snapshot.heard), settings.depth)
+    told = explain(recipe, recipe.batch(row, built.snapshot.heard), settings.lists.depth)
     assert all(built.spec.name in place["scaled"] for place in told["list"])
     assert any(built.spec.name in place["sources"] for place in told["list"])
 

@@ -7,7 +7,6 @@ from functools import cache
 
 import numpy as np
 
-from models import registry
 from models.activity.fit import fit_activity
 from models.content.fit import fit_content
 from models.data.training_data import Standing
@@ -25,16 +24,19 @@ from pipelines.learning.learned_stage import teaching
 from tests.planted.data import fitted, plan_of
 from tests.planted.world import AS_OF_US, world
 
-SMALL = Settings(
-    als_factors=3,
-    als_iterations=10,
-    content_dimensions=8,
-    two_tower_dimensions=8,
-    two_tower_epochs=5,
-    neighbours=20,
-    depth=8,
-    diversity_places=4,
-    trending_days=100,
+SMALL = Settings().layered(
+    {
+        "als_factors": 3,
+        "als_iterations": 10,
+        "content_dimensions": 8,
+        "two_tower_dimensions": 8,
+        "two_tower_epochs": 5,
+        "neighbours": 20,
+        "depth": 8,
+        "diversity_places": 4,
+        "trending_days": 100,
+    },
+    "given",
 )
 
 
@@ -45,10 +47,8 @@ def planted_bundles() -> dict[str, Bundle]:
     events = w.interactions.where(~w.users.opted_out[w.interactions.owner])
     bundles = [
         catalogue_bundle(w.users, w.startups, {"as_of_us": AS_OF_US}),
-        fit_popularity(w.users, w.startups, events, AS_OF_US, registry.config("popularity", SMALL)),
-        fit_content(
-            w.user_profiles, w.startup_profiles, events, w.users.ids, w.startups.ids, registry.config("content", SMALL)
-        ),
+        fit_popularity(w.users, w.startups, events, AS_OF_US, SMALL.table("popularity")),
+        fit_content(w.user_profiles, w.startup_profiles, events, w.users.ids, w.startups.ids, SMALL.table("content")),
         fitted("als", events, SMALL),
         fitted("als_reverse", events, SMALL),
         fitted("item_neighbours", events, SMALL),
@@ -68,7 +68,8 @@ def learned_bundles() -> dict[str, Bundle]:
     about = {}
     for surface in Surface:
         taught = teach(
-            taught_rows(surface, bundles), *teaching(replace(SMALL, ranker_min_positives=10, train_threads=1))
+            taught_rows(surface, bundles),
+            *teaching(SMALL.layered({"ranker_min_positives": 10, "train_threads": 1}, "given")),
         )
         arrays |= {f"{surface.folder}-{name}": array for name, array in taught.arrays.items()}
         about[surface.value] = {**taught.about, "serves": True, "reason": "planted"}

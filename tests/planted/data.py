@@ -31,7 +31,7 @@ class PlantedData:
 
     @property
     def seed(self) -> int:
-        return self.settings.seed
+        return self.settings.train.seed
 
     @property
     def threads(self) -> int:
@@ -54,7 +54,7 @@ class PlantedData:
         return Standing(self.users, self.startups, self.interactions, self.as_of_us)
 
     def table(self, name: str) -> Any:
-        return registry.config(name, self.settings)
+        return self.settings.table(name)
 
     def profiles(self, entities: Entities) -> dict[str, list[str]]:
         return world().user_profiles if entities is world().users else world().startup_profiles
@@ -72,5 +72,5 @@ def fitted(name: str, interactions: Interactions | None = None, settings: Settin
 
 def plan_of(settings: Settings) -> Plan:
     """How the two-tower is trained under these settings."""
-    config = registry.config("two_tower", settings)
-    return Plan(config, registry.config("content", settings).terms, settings.seed, settings.device)
+    config = settings.table("two_tower")
+    return Plan(config, settings.table("content").terms, settings.train.seed, settings.device)

@@ -22,7 +22,6 @@ import psycopg2
 import pytest
 from flask import Flask
 
-from models import registry
 from models.content.fit import fit_content
 from models.nouns.bundle import Bundle
 from models.nouns.candidates import indptr_of
@@ -81,17 +80,17 @@ def planted() -> World:
 @pytest.fixture(scope="session")
 def bundles(planted: World) -> dict[str, Bundle]:
     """Every model but the two-tower, fitted on the planted world."""
-    w, settings = planted, replace(Settings(), **SMALL)
+    w, settings = planted, Settings().layered(SMALL, "given")
     found = [
         catalogue_bundle(w.users, w.startups, {"as_of_us": AS_OF_US, "as_of": "2020-04-10T00:00:00+00:00"}),
-        fit_popularity(w.users, w.startups, w.interactions, AS_OF_US, registry.config("popularity", settings)),
+        fit_popularity(w.users, w.startups, w.interactions, AS_OF_US, settings.table("popularity")),
         fit_content(
             w.user_profiles,
             w.startup_profiles,
             w.interactions,
             w.users.ids,
             w.startups.ids,
-            registry.config("content", settings),
+            settings.table("content"),
         ),
         fitted("als", w.interactions, settings),
         fitted("als_reverse", w.interactions, settings),
@@ -104,8 +103,8 @@ def bundles(planted: World) -> dict[str, Bundle]:
 @pytest.fixture(scope="session")
 def scored(planted: World, bundles: dict[str, Bundle]) -> Scored:
     """By surface the lists of every owner and the popular list."""
-    settings = replace(Settings(), **SMALL)
-    return {s: _scored(open_recipe(s, bundles, settings), planted, settings.depth) for s in Surface}
+    settings = Settings().layered(SMALL, "given")
+    return {s: _scored(open_recipe(s, bundles, settings), planted, settings.lists.depth) for s in Surface}
 
 
 def _scored(recipe: Recipe, w: World, depth: int) -> tuple[RankedLists, RankedLists]:
@@ -125,7 +124,7 @@ def _scored(recipe: Recipe, w: World, depth: int) -> tuple[RankedLists, RankedLi
 @pytest.fixture
 def settings(settings: Settings) -> Settings:
     """The usual test settings with small models and no haste: a busy machine must not change an answer."""
-    return replace(settings, **SMALL, live_budget_s=20.0)
+    return settings.layered({**SMALL, "live_budget_s": 20.0}, "given")
 
 
 @pytest.fixture
@@ -310,8 +309,8 @@ def wires(settings: Settings) -> Iterator[Wires]:
         proxy = proxies[name] = Proxy(parts.hostname or "", parts.port or 0)
         place = f"{parts.netloc.rpartition('@')[0]}@127.0.0.1:{proxy.port}"
         changed: dict[str, Any] = {name: Secret(parts._replace(netloc=place).geturl())}
-        settings = replace(settings, **changed)
-    settings = replace(settings, redis_timeout_s=0.2, database_timeout_s=0.5, live_budget_s=1.0)
+        settings = settings.layered(changed, "given")
+    settings = settings.layered({"redis_timeout_s": 0.2, "database_timeout_s": 0.5, "live_budget_s": 1.0}, "given")
     yield Wires(settings, proxies["redis_url"], proxies["database_url"])
     for proxy in proxies.values():
         proxy.frozen = False

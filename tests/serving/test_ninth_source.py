@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 
 import pytest
 from flask import Flask
@@ -35,10 +34,10 @@ def scored(
     toy: str, planted: World, bundles: dict[str, Bundle]
 ) -> Iterator[dict[Surface, tuple[RankedLists, RankedLists]]]:
     """Lists made with the toy model too; its bundle is one of the release's."""
-    settings = replace(Settings(), **SMALL)
+    settings = Settings().layered(SMALL, "given")
     found = fitted(toy, planted.interactions, settings)
     bundles[found.name] = found
-    yield {s: _scored(open_recipe(s, bundles, settings), planted, settings.depth) for s in Surface}
+    yield {s: _scored(open_recipe(s, bundles, settings), planted, settings.lists.depth) for s in Surface}
     del bundles[found.name]
 
 

@@ -10,7 +10,6 @@ import subprocess
 import sys
 import urllib.request
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -90,7 +89,7 @@ def test_a_pseudonym_is_keyed_by_a_secret_that_the_house_makes_and_all_readers_s
 
     def pseudonym(**changed: Any) -> str:
         caplog.clear()
-        start(replace(settings, **changed)).test_client().get(f"/api/recommendations/{SURFACE}/{owner}")
+        start(settings.layered(changed, "given")).test_client().get(f"/api/recommendations/{SURFACE}/{owner}")
         return re.findall(r"owner=([0-9a-f]{12})", caplog.text)[-1]
 
     first = pseudonym()

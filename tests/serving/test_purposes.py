@@ -59,7 +59,7 @@ def test_a_slow_search_keeps_nobody_from_a_list(
     settings: Settings, start: Start, rows: str, publish: Publish, execute: Execute
 ) -> None:
     publish()
-    app, newcomer = start(replace(settings, database_timeout_s=0.5)), str(uuid.uuid4())
+    app, newcomer = start(settings.layered({"database_timeout_s": 0.5}, "given")), str(uuid.uuid4())
     execute("INSERT INTO users (id, role, interests) VALUES (%s, 'developer', 'games')", newcomer)
     execute("ALTER TABLE users RENAME TO people")
     execute(
@@ -86,7 +86,9 @@ def test_a_failover_behind_one_name_is_followed(
     """The connections stay open and lead to the demoted server; new ones lead to the primary."""
     with own_redis() as old, own_redis() as new:
         proxy = Proxy("127.0.0.1", old.port)
-        there = replace(settings, redis_url=Secret(f"redis://127.0.0.1:{proxy.port}/0"), redis_timeout_s=2.0)
+        there = settings.layered(
+            {"redis_url": Secret(f"redis://127.0.0.1:{proxy.port}/0"), "redis_timeout_s": 2.0}, "given"
+        )
         publish_to(there, publish)
         new.client.replicaof("127.0.0.1", old.port)
         until(lambda: new.client.info("replication")["master_link_status"] == "up")

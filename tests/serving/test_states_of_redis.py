@@ -98,7 +98,7 @@ def server() -> Iterator[OwnRedis]:
 
 @pytest.fixture
 def settings(settings: Settings, server: OwnRedis) -> Settings:
-    return replace(settings, redis_url=Secret(server.url), redis_timeout_s=2.0)
+    return settings.layered({"redis_url": Secret(server.url), "redis_timeout_s": 2.0}, "given")
 
 
 @dataclass(frozen=True)
@@ -155,7 +155,9 @@ def test_a_state(
     owner, newcomer = person(Role.DEVELOPER, 4), str(uuid.uuid4())
     execute("INSERT INTO users (id, role, interests) VALUES (%s, 'developer', 'games')", newcomer)
     scene.begin(state)
-    app = start(replace(wires.settings, redis_timeout_s=2.0, database_timeout_s=10.0, live_budget_s=20.0))
+    app = start(
+        wires.settings.layered({"redis_timeout_s": 2.0, "database_timeout_s": 10.0, "live_budget_s": 20.0}, "given")
+    )
     assert dict(zip(COLUMNS, seen(app, wires.settings, scene, owner, newcomer), strict=True)) == dict(
         zip(COLUMNS, TABLE[state], strict=True)
     )

@@ -40,7 +40,7 @@ CONTENTS: dict[str, Callable[[redis.Redis, bytes], Any]] = {
 
 @pytest.fixture
 def settings(settings: Settings, server: OwnRedis) -> Settings:
-    return replace(settings, redis_url=Secret(server.url), rate_limit=0)
+    return settings.layered({"redis_url": Secret(server.url), "rate_limit": 0}, "given")
 
 
 @pytest.fixture

@@ -243,7 +243,7 @@ def test_a_connection_that_fails_says_how(owned: Settings, change: dict[str, Any
 
 
 def test_a_question_that_takes_too_long_is_no_silence(owned: Settings) -> None:
-    database = Database(replace(owned, database_timeout_s=0.2))
+    database = Database(owned.layered({"database_timeout_s": 0.2}, "given"))
     try:
         with (
             pytest.raises(ServiceError, match=r"refused: canceling statement due to.* took longer"),
@@ -274,7 +274,7 @@ def test_through_a_pooler_that_gives_every_transaction_another_connection(login:
 def test_nothing_is_left_behind_in_the_pool(owned: Settings, tmp_path: Path) -> None:
     """What a transaction sets ends with it: whoever comes next has the server's own settings, and no lock."""
     with pgbouncer(tmp_path / "pool", owned.database_url.reveal()) as address:
-        pooled = replace(owned, database_url=Secret(address), database_timeout_s=0.7)
+        pooled = owned.layered({"database_url": Secret(address), "database_timeout_s": 0.7}, "given")
         database = Database(pooled)
         with database._connection(PAGE) as connection:
             told = connection.execute(

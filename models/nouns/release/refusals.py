@@ -13,7 +13,7 @@ CLUSTER = (
     "by one script over keys that a cluster would spread; name a server without cluster mode in REDIS_URL"
 )
 _HINTS = {
-    "OOM": "Redis is full: give it more memory (maxmemory), or keep fewer builds (MATCHBOOK_KEEP_RELEASES)",
+    "OOM": "Redis is full: give it more memory (maxmemory), or keep fewer builds ([releases] keep_in_redis)",
     "READONLY": "this Redis is a replica or read-only: REDIS_URL must name the primary",
     "MISCONF": "this Redis cannot write to its disk and takes no writes until it can",
     "NOPERM": "the user of REDIS_URL lacks a right: docs/reader/deployment.md lists the commands that are needed",

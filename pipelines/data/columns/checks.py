@@ -83,7 +83,7 @@ class Rejected:
                 raise DataError(
                     f"expected at most {share:.1%} of the rows of {view} to be broken, got {count} of "
                     f"{count + kept[view]} ({reasons}; the first: {'; '.join(self._examples)}). All are in {path}. "
-                    "Mend the platform's rows or its view, or, if they may be left out, raise MATCHBOOK_REJECTED_SHARE"
+                    "Mend the platform's rows or its view, or, if they may be left out, raise [export] rejected_share"
                 )
 
     def check_orphans(self, view: str, kept: int, strangers: int, share: float) -> dict[str, int]:
@@ -95,7 +95,7 @@ class Rejected:
             raise DataError(
                 f"{theirs} of {theirs + kept} rows of {view} are about people or startups that matchbook_users and "
                 f"matchbook_startups do not have; expected at most {share:.0%}. See whether the three views name "
-                "people and startups by the same ids; if so many were deleted on purpose, raise MATCHBOOK_ORPHAN_SHARE"
+                "people and startups by the same ids; if so many were deleted on purpose, raise [export] orphan_share"
             )
         return {"platform": theirs, "posted": self.orphans[view] - theirs}
 

@@ -38,14 +38,14 @@ class Gone(NamedTuple):
 def check_shrunk(run: Run, staged: Path, force: bool = False) -> None:
     """Compare a staged snapshot with the newest stored one of this cutoff or an earlier one; the first has none.
 
-    Raises SnapshotShrunk where a table lacks more than MATCHBOOK_GATE_SHRUNK of the earlier rows, unless `force`.
+    Raises SnapshotShrunk where a table lacks more than [export] missing_share of the earlier rows, unless `force`.
     Either way it stands among the decisions.
     """
     earlier = _earlier(run)
     if earlier is None:
         return
     old, new = Snapshot.open(earlier), Snapshot.open(staged)
-    limit = run.settings.gate_shrunk
+    limit = run.settings.export.missing_share
     missing = {t: g for t, g in gone(old, new).items() if g.gone > FEW and g.share > limit}
     if not missing:
         return
@@ -57,7 +57,7 @@ def check_shrunk(run: Run, staged: Path, force: bool = False) -> None:
             f"{reason}. Nothing was stored or trained, the live lists stay. See whether the platform's tables are "
             "whole and the views matchbook_users, matchbook_startups and matchbook_interactions read the right ones, "
             "then clear this task; where the rows were deleted on purpose, start the build with `force` or set "
-            "MATCHBOOK_GATE_SHRUNK to 1"
+            "[export] missing_share to 1"
         )
     _LOG.warning("forced: %s", reason)
 

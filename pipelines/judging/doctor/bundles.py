@@ -56,7 +56,7 @@ def missing_bundles(patient: Patient) -> Diagnosis:
 def ensemble_halves(patient: Patient) -> Diagnosis:
     """P04."""
     title, settings = "The ensemble cannot start", patient.settings
-    if not settings.enable_ensemble:
+    if not settings.routing.enable_ensemble:
         return answered("P04", title, False, "ENABLE_ENSEMBLE is off: hot people get ALS", _HALF, {"enabled": False})
     if patient.release is None:
         return unknown("P04", title, "no release is stored", _HALF)

@@ -50,7 +50,7 @@ def _silent(patient: Patient) -> list[str]:
 def disk_space(patient: Patient) -> Diagnosis:
     """Whether another build has room on the disk of the artefacts."""
     cure = (
-        "free some space; MATCHBOOK_KEEP_ARTIFACTS says how many builds are kept, `retire_old_artifacts` deletes "
+        "free some space; [releases] keep_on_disk says how many builds are kept, `retire_old_artifacts` deletes "
         "the others"
     )
     folder = patient.settings.artifacts if patient.settings.artifacts.exists() else patient.settings.home
@@ -75,7 +75,7 @@ def redis_memory(patient: Patient) -> Diagnosis:
         "Redis is nearly full",
         (
             "more memory for Redis (maxmemory, MATCHBOOK_REDIS_BUDGET_MB), fewer builds "
-            "(MATCHBOOK_KEEP_RELEASES), shorter lists (MATCHBOOK_DEPTH)"
+            "([releases] keep_in_redis), shorter lists ([lists] depth)"
         ),
     )
     if not patient.running:

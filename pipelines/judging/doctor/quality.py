@@ -21,9 +21,9 @@ from pipelines.postgres import newest_event
 from pipelines.runs.run import parse_instant
 
 _BLEND = (
-    "leave MATCHBOOK_BLEND=auto and name no weights, so that every build takes what is better at the inner cut; "
-    "tune the weaker member (`python -m pipelines tune --models …`) or shift MATCHBOOK_BLEND_PROFILE to the "
-    "stronger; where candidates hardly overlap raise MATCHBOOK_CANDIDATE_MULTIPLIER to 3 (C19); "
+    "leave [ensemble] blend = 'auto' and name no weights, so that every build takes what is better at the inner cut; "
+    "tune the weaker member (`python -m pipelines tune --models …`) or shift [ensemble] profile to the "
+    "stronger; where candidates hardly overlap raise [lists] candidate_multiplier to 3 (C19); "
     "ENABLE_ENSEMBLE=false where one is best alone"
 )
 _FOUNDERS = (
@@ -31,9 +31,9 @@ _FOUNDERS = (
     "startups to reverse ALS with fewer people (COLD_START_THRESHOLD=3)"
 )
 _RANKER = (
-    "wait for more positives (MATCHBOOK_RANKER_MIN_POSITIVES says how many); against imbalance "
-    "MATCHBOOK_RANKER_NEGATIVES=2; against overfitting fewer MATCHBOOK_RANKER_EPOCHS or a lower "
-    "MATCHBOOK_RANKER_LEARNING_RATE; until a ranker passes, the rules rank"
+    "wait for more positives ([ranker] min_positives says how many); against imbalance "
+    "[ranker] negatives = 2; against overfitting fewer [ranker] epochs or a lower "
+    "[ranker] learning_rate; until a ranker passes, the rules rank"
 )
 #: The seeds' bounds for founders: fewer events in all, fewer users a startup, older models (004 L210-223).
 _EVENTS, _STALE_DAYS = 1000, 7.0
@@ -89,7 +89,7 @@ def founder_lists(patient: Patient) -> Diagnosis:
         "ndcg": {s: {"served": served, "popular": popular} for s, (served, popular) in worth.items()},
     }
     wrong = [f"only {events:,} events"] if events < _EVENTS else []
-    if len(met) and np.median(met) < patient.settings.cold_start_threshold:
+    if len(met) and np.median(met) < patient.settings.routing.cold_start_threshold:
         wrong.append(f"half of the startups were met by {np.median(met):g} users at most")
     if reverse is None:
         wrong.append("reverse ALS is missing, so founders get content-based lists")

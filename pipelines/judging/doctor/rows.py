@@ -19,7 +19,7 @@ _NO_ROWS = (
 )
 _SPARSE = (
     "wait for more events: until then content-based and popular lists answer; have owners with fewer events "
-    "counted (MATCHBOOK_ALS_MIN_INTERACTIONS=1), or send them to ALS earlier (COLD_START_THRESHOLD)"
+    "counted ([als] min_interactions = 1), or send them to ALS earlier (COLD_START_THRESHOLD)"
 )
 
 
@@ -42,7 +42,7 @@ def sparse_matrix(patient: Patient) -> Diagnosis:
     if release is None or catalogue is None:
         return unknown("P02", title, "there is no release whose people could be counted", _SPARSE)
     counts = entities_of(catalogue)[Entity.USER].count
-    past_cold = float((counts >= patient.settings.cold_start_threshold).mean()) if len(counts) else 0.0
+    past_cold = float((counts >= patient.settings.routing.cold_start_threshold).mean()) if len(counts) else 0.0
     wanted = [spec.bundle for spec in (als.SPEC, als.REVERSE) if not spec.off(patient.settings)]
     left_out = [name for name in wanted if name not in release.bundles]
     figures = {
@@ -53,8 +53,9 @@ def sparse_matrix(patient: Patient) -> Diagnosis:
         "left_out": left_out,
     }
     few = past_cold < _PAST_COLD
-    says = f"{past_cold:.1%} of {len(counts):,} users have {patient.settings.cold_start_threshold} events and more" + (
-        f"; left out for want of data: {', '.join(left_out)}" if left_out else ""
+    says = (
+        f"{past_cold:.1%} of {len(counts):,} users have {patient.settings.routing.cold_start_threshold} events and more"
+        + (f"; left out for want of data: {', '.join(left_out)}" if left_out else "")
     )
     return answered("P02", title, bool(left_out) or few, says, _SPARSE, figures)
 

@@ -21,8 +21,8 @@ from pipelines.release.cache import connect, wrapped
 _CURE = (
     "indexes on the interactions table over (user_id, occurred_at) and (startup_id, occurred_at) "
     "(docs/platform-data.md); a build, which keeps the counts of everybody (N07); fewer MATCHBOOK_READER_WORKERS "
-    "or smaller models (MATCHBOOK_ALS_FACTORS, MATCHBOOK_TWO_TOWER_DIMENSIONS) where memory is short; stored "
-    "lists are read, not computed: only newcomers wait for a model, MATCHBOOK_LIVE_BUDGET_S at most"
+    "or smaller models ([als] factors, [two_tower] dimensions) where memory is short; stored "
+    "lists are read, not computed: only newcomers wait for a model, [reader] live_budget_s at most"
 )
 #: A count for one answer may take so long; a table up to so many rows may be read whole.
 _COUNT_MS, _SMALL_ROWS = 50.0, 100_000

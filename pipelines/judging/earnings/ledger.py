@@ -40,7 +40,7 @@ def read_ledger(settings: Settings, since: datetime, as_of: datetime) -> pd.Data
     bound = {
         "since": since,
         "as_of": as_of,
-        "attribution_s": int(settings.attribution_days * 86_400),
+        "attribution_s": int(settings.engagement.attribution_days * 86_400),
         "same_act_s": int(SAME_ACT.total_seconds()),
         "earliest": settings.earliest_at,
     }

@@ -26,12 +26,12 @@ EARNINGS = "earnings.json"
 
 
 def measure(settings: Settings, as_of: datetime) -> dict[str, Any]:
-    """The figures of the MATCHBOOK_MEASURED_DAYS before an instant; again gives the same. Nothing is kept.
+    """The figures of the [engagement] window_days before an instant; again gives the same. Nothing is kept.
 
     Returns {made_at (the instant), since, window_days, attribution_days, all, unshown_acts, by: {method, route,
     surface, release, arm, day}, experiments, interactions, expected}. Raises ServiceError, ContractError.
     """
-    since = as_of - timedelta(days=settings.measured_days)
+    since = as_of - timedelta(days=settings.engagement.window_days)
     ledger = read_ledger(settings, since, as_of)
     groups = {kind: by(ledger, kind) for kind in BY}
     known = editions_of(_stored(settings))
@@ -39,8 +39,8 @@ def measure(settings: Settings, as_of: datetime) -> dict[str, Any]:
     return {
         "made_at": as_of.isoformat(),
         "since": since.isoformat(),
-        "window_days": settings.measured_days,
-        "attribution_days": settings.attribution_days,
+        "window_days": settings.engagement.window_days,
+        "attribution_days": settings.engagement.attribution_days,
         "all": figures(ledger, float(ledger["answers"].sum())),
         "unshown_acts": unshown_acts(settings, since, as_of),
         "by": groups,

@@ -70,7 +70,7 @@ def with_live(
 
 def _ndcg(recipe: Recipe, owners: Owners, catalogue: np.ndarray, outcome: Outcome) -> np.ndarray:
     """Of the lists as they would be served. catalogue: (m,) item rows that the outcome speaks of."""
-    lists, multiple = score_owners(recipe, owners), recipe.settings.exposure_cap
+    lists, multiple = score_owners(recipe, owners), recipe.settings.lists.exposure_cap
     if multiple:
         lists = capped(lists, places_of_an_item(multiple, lists, len(recipe.catalogue)))
     return ndcg_of(tops(lists, catalogue), outcome.relevant)

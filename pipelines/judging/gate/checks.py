@@ -73,7 +73,7 @@ def against_live(found: Mapping[Surface, Accuracy], settings: Settings) -> Itera
         if a.live is not None
         for group, mask in a.masks.items()
     }
-    told = [key for key, pair in pairs.items() if len(pair[0]) >= settings.gate_min_owners]
+    told = [key for key, pair in pairs.items() if len(pair[0]) >= settings.gate.min_owners]
     for (surface, group), pair in pairs.items():
         if (surface, group) not in told:
             yield _too_few("accuracy", surface, group, len(pair[0]))
@@ -87,7 +87,7 @@ def against_live(found: Mapping[Surface, Accuracy], settings: Settings) -> Itera
 
 def above_floor(found: Mapping[Surface, Accuracy], settings: Settings) -> Iterator[Check]:
     """NDCG@10 against popular lists, over all owners of each surface."""
-    told = [s for s, a in found.items() if len(a.new) >= settings.gate_min_owners]
+    told = [s for s, a in found.items() if len(a.new) >= settings.gate.min_owners]
     for surface, a in found.items():
         if surface in told:
             d = paired_difference(a.new, a.popular, times=DRAWS, level=_level(len(told)))
@@ -99,7 +99,7 @@ def above_floor(found: Mapping[Surface, Accuracy], settings: Settings) -> Iterat
 def like_live(lists: Mapping[str, Mapping[str, Any]], settings: Settings, days: float) -> Iterator[Check]:
     """Every limit on the difference of lists. lists: see `differences`. days: between the two cutoffs."""
     for surface, d in lists.items():
-        if d["owners"] + d["gone_owners"] < settings.gate_min_owners:
+        if d["owners"] + d["gone_owners"] < settings.gate.min_owners:
             yield _too_few("lists", Surface(surface), OVERALL, d["owners"] + d["gone_owners"])
             continue
         values = {
@@ -130,11 +130,11 @@ def _loss(
     settings: Settings,
 ) -> Check:
     theirs = float(pair[1].mean())
-    limit = -settings.gate_loss * theirs
+    limit = -settings.gate.loss * theirs
     verdict = STOP if d["high"] < limit else ASK if d["high"] < 0 and d["mean"] < limit else GO
     judged = {
-        STOP: f"surely worse by more than {settings.gate_loss:.0%}",
-        ASK: f"worse, by more than {settings.gate_loss:.0%} as it seems",
+        STOP: f"surely worse by more than {settings.gate.loss:.0%}",
+        ASK: f"worse, by more than {settings.gate.loss:.0%} as it seems",
         GO: "no loss that counts",
     }[verdict]
     says = (
@@ -148,11 +148,11 @@ def _gain(
     surface: Surface, pair: tuple[np.ndarray, np.ndarray], d: Mapping[str, float], settings: Settings
 ) -> Iterator[Check]:
     theirs = float(pair[1].mean())
-    limit = settings.gate_gain * theirs
+    limit = settings.gate.gain * theirs
     if theirs and d["low"] > limit:
         says = (
             f"{surface}, {OVERALL}: NDCG@10 {pair[0].mean():.4f} against {theirs:.4f} of the live release is too "
-            f"good to be believed unseen (more than {1 + settings.gate_gain:g} times as good): a leak, or a live "
+            f"good to be believed unseen (more than {1 + settings.gate.gain:g} times as good): a leak, or a live "
             "release that was broken?"
         )
         yield _compared("gain", surface, OVERALL, d, limit, ASK, says)

@@ -62,7 +62,7 @@ def rule(run: Run, case: Case) -> bool:
     elif case.attended:
         return True
     else:
-        settle(run, run.settings.gate_default, "MATCHBOOK_GATE_DEFAULT")
+        settle(run, run.settings.gate.default, "[gate] default")
     return False
 
 
@@ -172,7 +172,7 @@ def question(gate: dict[str, Any], settings: Settings, link: str = "") -> tuple[
     lines += [f"[The report of this build]({link})", ""] if link else []
     lines += [
         "**publish** makes it live; **hold** leaves the live lists as they are, and the release stays stored. "
-        f"Without an answer within {settings.gate_timeout_hours:g} hours: {settings.gate_default}."
+        f"Without an answer within {settings.gate.timeout_hours:g} hours: {settings.gate.default}."
     ]
     return subject, "\n".join(lines)
 

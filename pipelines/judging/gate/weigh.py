@@ -147,7 +147,7 @@ def _theirs(run: Run, live: Release, holdout: Holdout, notes: list[str]) -> Judg
     if found.cut_us > holdout.cut_us:
         notes.append(
             f"the models that judged {live.id} know what came after the cut {holdout.cut}: it is not judged "
-            "(was MATCHBOOK_HOLDOUT_SHARE changed?)"
+            "(was [holdout] share changed?)"
         )
         return None
     return found

@@ -141,7 +141,7 @@ def exposure_of(rows: Sequence[Mapping[str, Any]]) -> str:
         "Gini",
     ]
     note = (
-        "Over the judged owners together. A cap is a multiple of the mean exposure (MATCHBOOK_EXPOSURE_CAP); "
+        "Over the judged owners together. A cap is a multiple of the mean exposure ([lists] exposure_cap); "
         "places above it are those that the lists left no room for."
     )
     return f"<h3>What a cap on exposure would cost</h3>{grid('Caps on exposure', head, cells)}<p class=note>{note}</p>"

@@ -168,7 +168,7 @@ def _hiding(settings: Settings, found: Iterable[Mapping[str, str]]) -> Iterator[
         kind = row["interaction_type"]
         if kind in set(EventType) and row["user_id"] and row["startup_id"]:  # the export reports what is neither
             at_us = microseconds(datetime.fromisoformat(row["occurred_at"]))
-            if EventType(kind).hides(settings.views_are_seen):
+            if EventType(kind).hides(settings.lists.views_are_seen):
                 yield Met(row["user_id"], row["startup_id"], since_value(EventType(kind).code, at_us))
 
 
@@ -183,7 +183,7 @@ def _streamed(database: Engine, query: str, window: dict[str, datetime]) -> Iter
 def _write(client: redis.Redis, keys: Keys, settings: Settings, met: Iterable[Met], needed_us: int) -> int:
     """Into the hashes of both sides; what is known stays as it was, and lives on; in a hash that was touched nothing
     older than `needed_us` stays. Returns how many pairs were not known."""
-    ttl_s, new, touched = int(settings.release_ttl_hours * 3600), 0, set[str]()
+    ttl_s, new, touched = int(settings.releases.ttl_hours * 3600), 0, set[str]()
     rest = iter(met)
     while part := list(islice(rest, BATCH)):
         pipe, named = client.pipeline(transaction=False), list[str]()

@@ -17,7 +17,7 @@ from pipelines.data.snapshot import read_manifest
 from pipelines.postgres import engine, rows, transaction
 
 log = logging.getLogger(__name__)
-#: Longer than any figure of answers may look back (MATCHBOOK_MEASURED_DAYS and MATCHBOOK_ATTRIBUTION_DAYS, at most).
+#: Longer than any figure of answers looks back ([engagement] window_days and [engagement] attribution_days, at most).
 SHOWN_DAYS = 460
 _FOLDER = "retention"
 
@@ -30,7 +30,7 @@ def prune_posted(settings: Settings, now: datetime | None = None) -> dict[str, i
     """
     now = now or datetime.now(UTC)  # noqa: TID251 - the age of what was posted, whatever a build knows
     before = {
-        "strangers_before": now - timedelta(days=settings.strangers_days),
+        "strangers_before": now - timedelta(days=settings.events.strangers_days),
         "shown_before": now - timedelta(days=SHOWN_DAYS),
     }
     names = (
@@ -50,7 +50,7 @@ def _views_lack(settings: Settings) -> bool:
     if not stored:
         return False
     there, counts = rows(engine(settings), "doctor/sizes")[0], read_manifest(stored[-1])["counts"]
-    share = 1 - settings.gate_shrunk
+    share = 1 - settings.export.missing_share
     lack = there.users < share * counts["users"] or there.startups < share * counts["startups"]
     if lack:
         log.warning(

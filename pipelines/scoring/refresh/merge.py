@@ -94,11 +94,11 @@ def _check_popular(
     there[there] = old.owner[place[there]] == new.owner[there]
     personal = there & ~entities[surface.owner].opted_out[new.owner]
     personal[personal] = old.method[place[personal]] != _POPULAR
-    lost, most = int((new.method[personal] == _POPULAR).sum()), run.settings.refresh_popular_share
+    lost, most = int((new.method[personal] == _POPULAR).sum()), run.settings.refresh.popular_share
     if lost >= ENOUGH and lost > most * personal.sum():
         raise GateClosed(
             f"{surface}: {lost} of {int(personal.sum())} owners who did something since would go from a list of their "
-            f"own to the popular one, {most:.0%} at most (MATCHBOOK_REFRESH_POPULAR_SHARE). The live lists stay. See "
+            f"own to the popular one, {most:.0%} at most ([refresh] popular_share). The live lists stay. See "
             "whether a model of the live release is missing or switched off; a build makes all lists anew"
         )
 

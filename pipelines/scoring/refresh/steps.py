@@ -64,7 +64,7 @@ def look_for_changes(settings: Settings, run_id: str, as_of: datetime) -> Ref:
 def make_lists(settings: Settings, ref: Mapping[str, Any]) -> Ref:
     """The lists of everybody whom the changes concern, staged; returns {surface: {lists, reached, sha256}}.
 
-    reached: owners who did nothing, whose list somebody new may enter (MATCHBOOK_REFRESH_REACH).
+    reached: owners who did nothing, whose list somebody new may enter ([refresh] reach).
     """
     run = Run.open(settings, ref["run"])
     bundles = open_bundles(settings.artifacts, ref["bundles"], run.settings)
@@ -72,7 +72,7 @@ def make_lists(settings: Settings, ref: Mapping[str, Any]) -> Ref:
     made = {}
     for surface in Surface:
         recipe = open_recipe(surface, bundles, run.settings)
-        lists, reached = lists_again(recipe, bundles, again, settings.refresh_reach)
+        lists, reached = lists_again(recipe, bundles, again, settings.refresh.reach)
         path = _lists_file(run, surface)
         path.parent.mkdir(parents=True, exist_ok=True)
         lists.save(path)

@@ -36,7 +36,7 @@ DEVELOPERS = Surface.STARTUPS_FOR_DEVELOPER
 
 
 def settings_with(*experiments: Mapping[str, Any], **changes: Any) -> Settings:
-    return Settings(experiments=json.dumps(experiments), **changes)
+    return Settings(experiments=json.dumps(experiments)).layered(changes, "given")
 
 
 def ids(n: int) -> IdMap:
@@ -110,8 +110,12 @@ def test_an_owner_takes_part_in_the_first_experiment_that_draws_them() -> None:
 def test_one_weight_of_the_blend_gives_the_other_its_rest() -> None:
     """O01: 0.5 is half ALS, half two-tower, and nothing learned in place of it."""
     half, _, most = (a.of(Settings()) for a in read_experiments(settings_with(BLEND))[0].arms)
-    assert (half.ensemble_als_weight, half.ensemble_two_tower_weight, half.blend) == (0.5, 0.5, "weighted")
-    assert (most.ensemble_als_weight, most.ensemble_two_tower_weight) == (0.7, 0.3)
+    assert (
+        half.table("ensemble").als_weight,
+        half.table("ensemble").two_tower_weight,
+        half.table("ensemble").blend,
+    ) == (0.5, 0.5, "weighted")
+    assert (most.table("ensemble").als_weight, most.table("ensemble").two_tower_weight) == (0.7, 0.3)
 
 
 def test_every_setting_of_an_arm_shapes_lists() -> None:

@@ -38,7 +38,8 @@ def bundles(settings: Settings) -> dict[str, Bundle]:
             "features": [
                 f
                 for f in a["features"]
-                if (settings.enable_als or "als" not in f) and (settings.enable_two_tower or "two_tower" not in f)
+                if (settings.routing.enable_als or "als" not in f)
+                and (settings.routing.enable_two_tower or "two_tower" not in f)
             ],
         }
         for s, a in found["learned_ranker_v1"].config["surfaces"].items()
@@ -54,7 +55,7 @@ def told(recipe: Recipe) -> tuple[object, ...]:
 
 @pytest.mark.parametrize("switches", SWITCHES, ids=str)
 def test_nothing_that_is_left_out_is_missed(switches: dict[str, Any]) -> None:
-    settings = replace(SMALL, **switches)
+    settings = SMALL.layered(switches, "given")
     everything = bundles(settings)
     taught = {name: b for name, b in everything.items() if not unserved(name, settings)}
     assert set(registry.required()) <= set(taught)
@@ -77,13 +78,13 @@ def test_nothing_that_is_left_out_is_missed(switches: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("changed", "name", "said"),
     [
-        ({"ranker": "rules"}, "learned_ranker_v1", "MATCHBOOK_RANKER is rules"),
+        ({"ranker": "rules"}, "learned_ranker_v1", "[ranker] kind is rules"),
         ({"ranker": "off"}, "ranker_v1", "is off"),
         ({"ranker": "rules"}, "activity_v1", "is rules"),
         ({"ranker": "mlp"}, "learned_ranker_v1", "is mlp"),
         ({"ranker": "learned"}, "ranker_v1", "is learned"),
-        ({"ranker_cuts": 0}, "learned_ranker_v1", "CUTS is 0"),
-        ({"candidate_sources": "route"}, "learned_ranker_v1", "CANDIDATE_SOURCES is route"),
+        ({"ranker_cuts": 0}, "learned_ranker_v1", "cuts is 0"),
+        ({"candidate_sources": "route"}, "learned_ranker_v1", "candidate_sources is route"),
         ({"enable_als": False}, "als_reverse_v1", "ENABLE_ALS"),
         ({"enable_als": False}, "ensemble_v1", "ENABLE_ALS"),
         ({"enable_two_tower": False}, "two_tower_v1", "ENABLE_TWO_TOWER"),
@@ -93,7 +94,7 @@ def test_nothing_that_is_left_out_is_missed(switches: dict[str, Any]) -> None:
 )
 def test_every_switch_saves_what_it_turns_off_and_says_so(changed: dict[str, Any], name: str, said: str) -> None:
     assert unserved(name, Settings()) == ""
-    assert said in unserved(name, replace(Settings(), **changed))
+    assert said in unserved(name, Settings().layered(changed, "given"))
 
 
 def test_an_arm_of_an_experiment_may_need_it() -> None:
@@ -107,5 +108,5 @@ def test_an_arm_of_an_experiment_may_need_it() -> None:
             "arms": arms,
         }
     ]
-    settings = replace(Settings(), ranker="rules", experiments=json.dumps(given))
+    settings = Settings().layered({"ranker": "rules", "experiments": json.dumps(given)}, "given")
     assert unserved("learned_ranker_v1", settings) == "" and "rules" in unserved("ranker_v1", settings)

@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models import registry
 from models.ensemble.scorer import Blend, als_weight
 from models.nouns.bundle import Bundle
 from models.nouns.candidates import indptr_of
@@ -23,7 +22,7 @@ def blended(
     settings: Settings, als: list[float], tower: list[float], count: int = 25, learned: Bundle | None = None
 ) -> list[float]:
     n = len(als)
-    found = Blend(registry.config("ensemble", settings), learned)(
+    found = Blend(settings.table("ensemble"), learned)(
         np.array(als, np.float32),
         np.array(tower, np.float32),
         np.zeros(n, np.int32),
@@ -72,21 +71,23 @@ def test_weighted_blend_by_hand() -> None:
 )
 def test_profiles(profile: str, weight: float) -> None:
     """C11-C14."""
-    assert als_weight(registry.config("ensemble", Settings(blend_profile=profile)), np.array([30])) == pytest.approx(
-        [weight]
-    )
+    assert als_weight(
+        Settings().layered({"blend_profile": profile}, "given").table("ensemble"), np.array([30])
+    ) == pytest.approx([weight])
 
 
 def test_weights_are_settings_and_need_not_add_up_to_one() -> None:
     """G06, G07, G10."""
-    settings = Settings(ensemble_als_weight=0.9, ensemble_two_tower_weight=0.3)
+    settings = Settings().layered({"ensemble_als_weight": 0.9, "ensemble_two_tower_weight": 0.3}, "given")
 
-    assert als_weight(registry.config("ensemble", settings), np.array([30])) == pytest.approx([0.75])
+    assert als_weight(settings.table("ensemble"), np.array([30])) == pytest.approx([0.75])
 
 
 def test_dynamic_weight_falls_with_the_interaction_count() -> None:
     """C18."""
-    found = als_weight(registry.config("ensemble", Settings(blend="dynamic")), np.array([20, 49, 50, 99, 100]))
+    found = als_weight(
+        Settings().layered({"blend": "dynamic"}, "given").table("ensemble"), np.array([20, 49, 50, 99, 100])
+    )
 
     assert found == pytest.approx([0.6, 0.6, 0.5, 0.5, 0.4])
 
@@ -96,7 +97,7 @@ def test_reciprocal_rank_fusion_by_hand() -> None:
     fused = [1 / 61 + 1 / 63, 1 / 62 + 1 / 61, 1 / 63 + 1 / 62]
     low, high = min(fused), max(fused)
 
-    assert blended(Settings(blend="rrf"), [3, 2, 1], [1, 3, 2]) == pytest.approx(
+    assert blended(Settings().layered({"blend": "rrf"}, "given"), [3, 2, 1], [1, 3, 2]) == pytest.approx(
         [(f - low) / (high - low) for f in fused], abs=1e-4
     )
 
@@ -111,10 +112,10 @@ def test_learned_blend_is_the_logistic_of_its_features() -> None:
     """C17."""
     learned = Bundle("ensemble_v1", {}, {"coefficients": np.array([2.0, 1.0, 0.0, 0.0]), "intercept": np.array([-1.0])})
 
-    found = blended(Settings(blend="learned"), [0, 1], [0, 1], learned=learned)
+    found = blended(Settings().layered({"blend": "learned"}, "given"), [0, 1], [0, 1], learned=learned)
 
     assert found == pytest.approx([1 / (1 + np.exp(1)), 1 / (1 + np.exp(-2))], abs=1e-5)
 
 
 def test_learned_blend_falls_back_to_the_weights_where_none_was_fitted() -> None:
-    assert blended(Settings(blend="learned"), [0, 1], [0, 1]) == [0.0, 1.0]
+    assert blended(Settings().layered({"blend": "learned"}, "given"), [0, 1], [0, 1]) == [0.0, 1.0]

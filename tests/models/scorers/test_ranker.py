@@ -7,7 +7,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models import registry
 from models.features import DIVERSITY_FACETS, FEATURES
 from models.mlp_ranker.scorer import MlpRanker
 from models.nouns.bundle import Bundle
@@ -16,7 +15,7 @@ from models.rules_ranker import RulesConfig
 from models.rules_ranker.scorer import RuleRanker
 from models.settings import Settings
 
-RULES = RuleRanker.of(registry.config("rules", Settings()))
+RULES = RuleRanker.of(Settings().table("rules"))
 Facets = dict[str, np.ndarray]
 
 

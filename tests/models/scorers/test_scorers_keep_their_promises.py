@@ -164,9 +164,9 @@ class TestTower(ScorerContract):
         bundle = replace(bundle, config={**bundle.config, "words": most})
         w = world()
         words = words_of(w.users, w.user_profiles, w.startup_profiles, plan_of(PLANTED).terms)
-        inputs = inputs_of(w.interactions, Pairs.of(w.interactions, PLANTED.two_tower_half_life_share), words)
+        inputs = inputs_of(w.interactions, Pairs.of(w.interactions, PLANTED.table("two_tower").half_life_share), words)
         unmet = replace(inputs, user_id=0 * inputs.user_id, item_id=0 * inputs.item_id, history=0 * inputs.history)
-        towers = network.towers_of(len(w.users), len(w.startups), inputs.terms, PLANTED.two_tower_dimensions)
+        towers = network.towers_of(len(w.users), len(w.startups), inputs.terms, PLANTED.table("two_tower").dimensions)
         file = io.BytesIO(bundle.files["two_tower_v1_best.pth"])
         towers.load_state_dict(torch.load(file, weights_only=True))
         people, startups = network.vectors(towers, network.on_device(unmet, PLANTED.device))
@@ -176,7 +176,7 @@ class TestTower(ScorerContract):
         ):
             rows = np.flatnonzero((w.users.role == 0) & ~w.users.opted_out) if surface is SURFACE else np.arange(36)
             texts = [text_of({c: v[i] for c, v in profiles.items()}) for i in rows.tolist()]
-            nobody = np.zeros((0, PLANTED.two_tower_dimensions), np.float32)
+            nobody = np.zeros((0, PLANTED.table("two_tower").dimensions), np.float32)
             scorer = TowerScorer(surface, bundle, nobody, np.zeros(0, bool), nobody, np.zeros(0, bool))
             vectors, known = scorer._vectors(strangers(texts))
             assert known.all() and vectors == pytest.approx(expected[rows], abs=1e-5)

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 
-from models import als, registry
+from models import als
 from models.als.fit import _confidences
 from models.errors import TooSparse, TrainingError
 from models.nouns.id_map import IdMap
@@ -66,7 +64,9 @@ class TestReverse(ModelContract):
 
 def test_factors_solve_the_normal_equations() -> None:
     """After convergence x = (Y'Y + Y'(|C|-I)Y + regularization I)^-1 Y'c, c the positive confidences of the row."""
-    settings = replace(SMALL, als_factors=3, als_iterations=300, als_alpha=4.0, als_regularization=0.5)
+    settings = SMALL.layered(
+        {"als_factors": 3, "als_iterations": 300, "als_alpha": 4.0, "als_regularization": 0.5}, "given"
+    )
     liked = [(u, i, LIKE) for u in range(6) for i in range(6) if (u + i) % 2 == 0]
     many = events([*liked, (0, 1, DISLIKE), (1, 3, VIEW)])
     bundle = fitted("als", many, settings)
@@ -81,7 +81,7 @@ def test_factors_solve_the_normal_equations() -> None:
 def test_a_dislike_pushes_below_what_was_never_met() -> None:
     """One dimension, so that owner 0's liking of item 0 speaks for its twin 1, until the owner disliked that."""
     liked = [(u, i, LIKE) for u in range(1, 6) for i in (0, 1, 2)] + [(0, 0, LIKE)]
-    settings = replace(SMALL, als_factors=1, als_alpha=40.0)
+    settings = SMALL.layered({"als_factors": 1, "als_alpha": 40.0}, "given")
     score = {}
     for name, extra in (("absent", []), ("disliked", [(0, 1, DISLIKE)])):
         bundle = fitted("als", events(liked + extra), settings)
@@ -90,20 +90,20 @@ def test_a_dislike_pushes_below_what_was_never_met() -> None:
 
 
 def test_no_cell_counts_less_than_never_having_met() -> None:
-    faint = replace(SMALL, als_alpha=1.0, als_half_life_share=0.05, als_damping="log")
+    faint = SMALL.layered({"als_alpha": 1.0, "als_half_life_share": 0.05, "als_damping": "log"}, "given")
     cells = [(u, i, VIEW) for u in range(6) for i in range(4)] + [(0, 5, DISLIKE)]
-    matrix = _confidences(events(cells), registry.config("als", faint))
+    matrix = _confidences(events(cells), faint.table("als"))
     assert np.abs(matrix.data).min() >= 1.0 and matrix[0, 5] == -1.0 and (matrix.data != 0).all()
-    assert _confidences(events(cells), registry.config("als", replace(faint, als_alpha=40.0))).data.min() == -1.0
+    assert _confidences(events(cells), faint.layered({"als_alpha": 40.0}, "given").table("als")).data.min() == -1.0
 
 
 def test_damping_and_half_life_shape_the_weights() -> None:
     twice = events([(0, 0, LIKE), (0, 0, LIKE), (1, 0, LIKE), (1, 1, LIKE)])
-    assert _confidences(twice, registry.config("als", SMALL)).toarray()[:2, 0].tolist() == [4.0, 2.0]
-    assert _confidences(twice, registry.config("als", replace(SMALL, als_damping="binary"))).toarray()[
+    assert _confidences(twice, SMALL.table("als")).toarray()[:2, 0].tolist() == [4.0, 2.0]
+    assert _confidences(twice, SMALL.layered({"als_damping": "binary"}, "given").table("als")).toarray()[
         :2, 0
     ].tolist() == [1.0, 1.0]
-    faded = _confidences(twice, registry.config("als", replace(SMALL, als_half_life_share=0.5))).toarray()[:2, 0]
+    faded = _confidences(twice, SMALL.layered({"als_half_life_share": 0.5}, "given").table("als")).toarray()[:2, 0]
     halves = np.exp2(-np.array([3.0, 2.0, 1.0]) / 1.5)  # three days of data, so a half-life of one day and a half
     assert faded.tolist() == pytest.approx([2 * halves[0] + 2 * halves[1], 2 * halves[2]])
 
@@ -111,7 +111,7 @@ def test_damping_and_half_life_shape_the_weights() -> None:
 def test_owners_with_few_interactions_can_be_left_out() -> None:
     cells = events([(u, i, LIKE) for u in range(3) for i in range(3)] + [(3, 0, LIKE)])
     assert len(fitted("als", cells, SMALL).maps["user"]) == 4
-    assert len(fitted("als", cells, replace(SMALL, als_min_interactions=2)).maps["user"]) == 3
+    assert len(fitted("als", cells, SMALL.layered({"als_min_interactions": 2}, "given")).maps["user"]) == 3
 
 
 @pytest.mark.parametrize(
@@ -130,9 +130,9 @@ def test_too_little_is_refused_with_the_cure(cells: list[tuple[int, int, int]], 
 def test_what_cannot_be_solved_is_refused() -> None:
     cells = events([(u, i, LIKE) for u in range(3) for i in range(3)])
     with pytest.raises(TrainingError, match=r"finite factors.*REGULARIZATION"):
-        fitted("als", cells, replace(SMALL, als_alpha=1e38))
+        fitted("als", cells, SMALL.layered({"als_alpha": 1e38}, "given"))
     with pytest.raises(TrainingError, match="alpha must be above 0"):
-        fitted("als", cells, replace(SMALL, als_alpha=0.0))
+        fitted("als", cells, SMALL.layered({"als_alpha": 0.0}, "given"))
 
 
 def test_little_data_leaves_a_note() -> None:
@@ -142,4 +142,9 @@ def test_little_data_leaves_a_note() -> None:
 
 def test_the_seeds_defaults() -> None:
     s = Settings()
-    assert (s.als_factors, s.als_regularization, s.als_iterations, s.als_alpha) == (128, 0.01, 20, 40.0)
+    assert (s.table("als").factors, s.table("als").regularization, s.table("als").iterations, s.table("als").alpha) == (
+        128,
+        0.01,
+        20,
+        40.0,
+    )

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 
-from models import content, registry
+from models import content
 from models.content.fit import fit_content, unit
 from models.data.profile_text import idf, incidence, tokens_of, vocabulary
 from models.nouns.bundle import Bundle
@@ -28,7 +26,7 @@ def fitted(interactions: Interactions, settings: Settings = SMALL, **changed: di
         interactions,
         w.users.ids,
         w.startups.ids,
-        registry.config("content", settings),
+        settings.table("content"),
     )
 
 
@@ -63,7 +61,7 @@ def test_vocabulary_is_bounded_and_ordered() -> None:
 
 def test_a_token_vector_holds_its_rarity() -> None:
     """With as many dimensions as words nothing is lost: the token vectors are orthogonal and as long as their idf."""
-    bundle = fitted(world().interactions, replace(SMALL, content_dimensions=500))
+    bundle = fitted(world().interactions, SMALL.layered({"content_dimensions": 500}, "given"))
     tokens, vectors = bundle.arrays["tokens"], bundle.arrays["token_vectors"].astype(float)
     assert vectors.shape[1] == len(tokens) and list(tokens) == sorted(tokens)
     lists = [

@@ -10,7 +10,6 @@ from scipy import sparse
 
 import models.graph_filter.fit as graph_filter
 from models import graph_filter as declared
-from models import registry
 from models.errors import TooSparse
 from models.nouns.bundle import Bundle
 from models.nouns.id_map import IdMap
@@ -22,8 +21,8 @@ from tests.planted.data import fitted
 from tests.planted.world import world
 
 NAME = "graph_filter_v1"
-DENSE = replace(SMALL, graph_filter_min_pairs=0.0)
-WHOLE = replace(DENSE, neighbours_half_life_share=0.0)
+DENSE = SMALL.layered({"graph_filter_min_pairs": 0.0}, "given")
+WHOLE = DENSE.layered({"neighbours_half_life_share": 0.0}, "given")
 
 
 def matrix_of(bundle: Bundle) -> np.ndarray:
@@ -53,17 +52,17 @@ def random(owners: int = 60, items: int = 37) -> np.ndarray:
 
 def by_definition(liked: np.ndarray, settings: Settings) -> np.ndarray:
     """P q(P) within the eigenvectors kept, P beyond them, and the weighted low pass; nothing of what nobody met."""
-    per_item, e = np.maximum(liked.sum(0), 1), settings.graph_filter_exponent
+    per_item, e = np.maximum(liked.sum(0), 1), settings.table("graph_filter").exponent
     n = liked / (np.maximum(liked.sum(1, keepdims=True), 1) * per_item) ** e
     n /= np.linalg.norm(n, 2)
-    rank = max(min(settings.graph_filter_rank, min(liked.shape[0], int((liked.sum(0) > 0).sum())) // 8), 1)
+    rank = max(min(settings.table("graph_filter").rank, min(liked.shape[0], int((liked.sum(0) > 0).sum())) // 8), 1)
     _, size, right = np.linalg.svd(n, full_matrices=False)
     value, vectors = size[:rank] ** 2, right[:rank]
-    t = settings.graph_filter_sharpening
+    t = settings.table("graph_filter").sharpening
     q = 1 - t * value + (t * value) ** 2 / 2 - (t * value) ** 3 / 6 + (t * value) ** 4 / 24
     root = per_item**e
     low = vectors.T @ (q[:, None] * vectors) * root[None, :] / root[:, None]
-    whole = n.T @ n + vectors.T @ ((value * (q - 1))[:, None] * vectors) + settings.graph_filter_weight * low
+    whole = n.T @ n + vectors.T @ ((value * (q - 1))[:, None] * vectors) + settings.table("graph_filter").weight * low
     np.fill_diagonal(whole, 0)
     never = liked.sum(0) == 0
     whole[never], whole[:, never] = 0, 0
@@ -88,14 +87,14 @@ def test_equals_the_definition_however_it_is_cut_up(
     sharpening: float, exponent: float, cells: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(graph_filter, "CELLS", cells)
-    settings = replace(WHOLE, graph_filter_sharpening=sharpening, graph_filter_exponent=exponent)
+    settings = WHOLE.layered({"graph_filter_sharpening": sharpening, "graph_filter_exponent": exponent}, "given")
     found = matrix_of(fitted("graph_filter", events(random()), settings))
     assert found == pytest.approx(by_definition(random().astype(float), settings), abs=1e-4)
 
 
 def test_the_largest_are_kept_and_lower_columns_win_ties() -> None:
     whole = matrix_of(fitted("graph_filter", events(random()), WHOLE))
-    config = registry.config("graph_filter", WHOLE)
+    config = WHOLE.table("graph_filter")
     few = matrix_of(graph_filter.fit_graph_filter(NAME, events(random()), config, 0.0, keep=5))
     for full, kept in zip(whole, few, strict=True):
         best = np.lexsort((np.arange(len(full)), -full))[:5]
@@ -109,7 +108,9 @@ def test_what_was_met_long_ago_counts_less() -> None:
     liked, old = random(), np.zeros((60, 37), np.int64) + 86_400
     old[:, 7] = 0
     plain = matrix_of(fitted("graph_filter", events(liked), WHOLE))
-    faded = matrix_of(fitted("graph_filter", events(liked, old), replace(WHOLE, neighbours_half_life_share=0.5)))
+    faded = matrix_of(
+        fitted("graph_filter", events(liked, old), WHOLE.layered({"neighbours_half_life_share": 0.5}, "given"))
+    )
     assert faded[:, 7] == pytest.approx(plain[:, 7] / 4) and faded[:, 8] == pytest.approx(plain[:, 8])
 
 
@@ -120,8 +121,8 @@ def test_threads_make_no_difference(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_it_is_left_out_where_it_does_not_pay(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(TooSparse, match="MATCHBOOK_GRAPH_FILTER_MIN_PAIRS"):
-        fitted("graph_filter", events(random()), replace(WHOLE, graph_filter_min_pairs=25.0))
+    with pytest.raises(TooSparse, match=r"\[graph_filter\] min_pairs"):
+        fitted("graph_filter", events(random()), WHOLE.layered({"graph_filter_min_pairs": 25.0}, "given"))
     with pytest.raises(TooSparse, match="on average, here 0"):
         fitted("graph_filter", events(np.zeros((3, 3), bool)), WHOLE)
     monkeypatch.setattr(graph_filter, "LARGEST", 10)

@@ -72,7 +72,7 @@ def test_the_same_bytes_again_and_on_more_threads() -> None:
 
 
 def test_another_seed_is_another_forest() -> None:
-    one, other = (teach(planted(), *teaching(replace(SETTINGS, seed=seed))) for seed in (1, 2))
+    one, other = (teach(planted(), *teaching(SETTINGS.layered({"seed": seed}, "given"))) for seed in (1, 2))
     assert one.arrays["everybody-logistic_weight"].tobytes() == other.arrays["everybody-logistic_weight"].tobytes()
     assert one.arrays["everybody-binary_value"].tobytes() != other.arrays["everybody-binary_value"].tobytes()
 
@@ -80,7 +80,7 @@ def test_another_seed_is_another_forest() -> None:
 def test_too_few_positives_are_refused() -> None:
     """C53."""
     with pytest.raises(TrainingError, match=r"300 positives .*, 301 needed \(C53\)"):
-        teach(planted(), *teaching(replace(SETTINGS, ranker_min_positives=301)))
+        teach(planted(), *teaching(SETTINGS.layered({"ranker_min_positives": 301}, "given")))
 
 
 def test_nothing_but_positives_teaches_no_order() -> None:
@@ -118,7 +118,9 @@ def test_strangers_are_taught_apart_where_there_are_enough() -> None:
     score = taught.ranker.score(rows.features)
     half = LISTS * LENGTH
     assert hits(score[:half], known) > 0.7 and hits(score[half:], other) > 0.7
-    assert set(teach(rows, *teaching(replace(SETTINGS, ranker_min_positives=301))).about["parts"]) == {EVERYBODY}
+    assert set(teach(rows, *teaching(SETTINGS.layered({"ranker_min_positives": 301}, "given"))).about["parts"]) == {
+        EVERYBODY
+    }
 
 
 def test_rows_without_some_columns() -> None:

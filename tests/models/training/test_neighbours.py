@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 from scipy import sparse
 
 import models.item_neighbours.fit as neighbours
-from models import item_neighbours, registry
+from models import item_neighbours
 from models.errors import TooSparse
 from models.nouns.bundle import Bundle
 from models.nouns.id_map import IdMap
@@ -20,7 +18,7 @@ from tests.planted.data import fitted
 from tests.planted.world import world
 
 #: Nothing fades: cosines as the books have them.
-PLAIN = replace(SMALL, neighbours_half_life_share=0.0)
+PLAIN = SMALL.layered({"neighbours_half_life_share": 0.0}, "given")
 LIKE, VIEW, DISLIKE = (k.code for k in (EventType.LIKE, EventType.VIEW, EventType.DISLIKE))
 
 
@@ -89,18 +87,19 @@ def test_equals_the_definition_however_it_is_cut_up(block: int, monkeypatch: pyt
     liked = rng.random((60, 37)) < rng.random(37) * 0.4
     liked[:, 5] = False
     cells = [(int(o), int(i), LIKE) for o, i in zip(*np.nonzero(liked), strict=True)]
-    similar = matrix_of(fitted("item_neighbours", events(cells, 60, 37), replace(PLAIN, neighbours=100)))
+    similar = matrix_of(fitted("item_neighbours", events(cells, 60, 37), PLAIN.layered({"neighbours": 100}, "given")))
     assert similar == pytest.approx(by_definition(liked.astype(float)), abs=1e-6)
 
 
 def test_the_best_are_kept_and_lower_rows_win_ties() -> None:
     everybody = [(o, i, LIKE) for o in range(3) for i in range(6)]
-    similar = matrix_of(fitted("item_neighbours", events(everybody, 3, 6), replace(PLAIN, neighbours=2)))
+    similar = matrix_of(fitted("item_neighbours", events(everybody, 3, 6), PLAIN.layered({"neighbours": 2}, "given")))
     assert [np.flatnonzero(row).tolist() for row in similar] == [[1, 2], [0, 2], [0, 1], [0, 1], [0, 1], [0, 1]]
     rng = np.random.default_rng(1)
     cells = [(int(o), int(i), LIKE) for o, i in zip(*np.nonzero(rng.random((50, 20)) < 0.3), strict=True)]
     whole, few = (
-        matrix_of(fitted("item_neighbours", events(cells, 50, 20), replace(PLAIN, neighbours=n))) for n in (100, 5)
+        matrix_of(fitted("item_neighbours", events(cells, 50, 20), PLAIN.layered({"neighbours": n}, "given")))
+        for n in (100, 5)
     )
     for full, kept in zip(whole, few, strict=True):
         best = np.lexsort((np.arange(20), -full))[:5]
@@ -112,7 +111,7 @@ def test_of_a_long_history_the_newest_pairs_are_compared() -> None:
     at = np.array([60, 50, 40, 30, 20, 10, 5, 6])
     similar = matrix_of(
         neighbours.fit_neighbours(
-            "item_neighbours_v1", events(cells, 2, 6, at), registry.config("item_neighbours", PLAIN), history=3
+            "item_neighbours_v1", events(cells, 2, 6, at), PLAIN.table("item_neighbours"), history=3
         )
     )
     assert similar[0, 2] > 0 and not similar[3:].any()
@@ -126,14 +125,14 @@ def test_no_interest_at_all() -> None:
 def test_what_a_neighbour_was_met_by_long_ago_counts_less() -> None:
     """Owners 0 and 1 met items 0 and 1; item 1 a day ago, which is the whole span, and item 0 now and a day ago."""
     cells, at = [(0, 0, LIKE), (0, 1, LIKE), (1, 0, LIKE), (1, 1, LIKE)], np.array([86_400, 0, 0, 0])
-    faded = replace(SMALL, neighbours_half_life_share=0.5)
+    faded = SMALL.layered({"neighbours_half_life_share": 0.5}, "given")
     similar = matrix_of(fitted("item_neighbours", events(cells, 2, 2, at), faded))
     assert similar[0, 1] == pytest.approx(0.25), "both meetings of item 1 are two half-lives old"
     assert similar[1, 0] == pytest.approx((1 + 0.25) / 2), "of item 0 one is fresh"
 
 
 def test_the_reverse_model_may_have_a_half_life_of_its_own() -> None:
-    own = replace(SMALL, neighbours_reverse_half_life_share=0.1)
+    own = SMALL.layered({"neighbours_reverse_half_life_share": 0.1}, "given")
     for settings, share in ((SMALL, 0.5), (own, 0.1)):
-        forward, reverse = (registry.config(name, settings) for name in ("item_neighbours", "item_neighbours_reverse"))
+        forward, reverse = (settings.table(name) for name in ("item_neighbours", "item_neighbours_reverse"))
         assert forward.half_life_share == 0.5 and reverse.completed(forward).half_life_share == share

@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 import io
-from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
-from models import registry
 from models.errors import TrainingError
 from models.mlp_ranker.fit import RankingRows, fit_ranker, network, widths
 from models.mlp_ranker.scorer import MlpRanker
 from models.ranker import RankerConfig
 from models.settings import Settings
 
-SETTINGS = replace(Settings(), ranker_epochs=4, ranker_learning_rate=0.01, ranker_batch=256)
+SETTINGS = Settings().layered({"ranker_epochs": 4, "ranker_learning_rate": 0.01, "ranker_batch": 256}, "given")
 
 
 def asked(settings: Settings) -> tuple[RankerConfig, int]:
     """What `fit_ranker` is told besides the rows."""
-    return registry.config("ranker", settings), settings.seed
+    return settings.table("ranker"), settings.train.seed
 
 
 def planted(owners: int = 120, each: int = 9, seed: int = 0) -> RankingRows:
@@ -49,7 +47,7 @@ def test_the_network_has_705_parameters() -> None:
 
 @pytest.mark.parametrize(("hidden", "parameters"), [((64, 32), 2433), ((16, 8), 225)])
 def test_other_widths_are_a_setting(hidden: tuple[int, int], parameters: int) -> None:
-    bundle = fit_ranker(planted(60), *asked(replace(SETTINGS, ranker_hidden=hidden, ranker_epochs=1)))
+    bundle = fit_ranker(planted(60), *asked(SETTINGS.layered({"ranker_hidden": hidden, "ranker_epochs": 1}, "given")))
     assert bundle.config["parameters"] == parameters
 
 
@@ -86,7 +84,7 @@ def test_equal_rows_give_equal_bytes() -> None:
     first, second = (fit_ranker(planted(), *asked(SETTINGS)) for _ in range(2))
     assert first.files == second.files
     assert first.digest() == second.digest()
-    assert first.digest() != fit_ranker(planted(), *asked(replace(SETTINGS, seed=43))).digest()
+    assert first.digest() != fit_ranker(planted(), *asked(SETTINGS.layered({"seed": 43}, "given"))).digest()
 
 
 def test_the_random_state_outside_is_left_alone() -> None:
@@ -106,7 +104,7 @@ def test_default_training_guards_itself() -> None:
 
 
 def test_too_few_owners_for_a_guard() -> None:
-    bundle = fit_ranker(planted(40), *asked(replace(SETTINGS, ranker_epochs=2)))
+    bundle = fit_ranker(planted(40), *asked(SETTINGS.layered({"ranker_epochs": 2}, "given")))
     assert bundle.config["validated_on"] == 0 and set(bundle.files) == {"ranker_v1.pth"}
 
 
@@ -140,7 +138,7 @@ def test_poor_rows_are_diagnosed() -> None:
     x = rows.features * np.array([3, 1, 1, 0], np.float32) + np.array([0, 0, 0, 0.5], np.float32)
     keep = (rows.label == 1) | (np.arange(len(rows.label)) % 20 == 0)
     poor = RankingRows(x, rows.label, rows.group).of(keep)
-    said = fit_ranker(poor, *asked(replace(SETTINGS, ranker_epochs=1))).config["warnings"]
+    said = fit_ranker(poor, *asked(SETTINGS.layered({"ranker_epochs": 1}, "given"))).config["warnings"]
     assert any("imbalanced" in w for w in said)
     assert any("model_score is not scaled" in w for w in said)
     assert any("diversity is 0.5 in every row" in w for w in said)

@@ -25,8 +25,8 @@ from tests.models.model_contract import SMALL, ModelContract, first_choices
 from tests.planted.data import plan_of
 from tests.planted.world import world
 
-BRIEF = replace(SMALL, two_tower_epochs=3)
-LONG = replace(SMALL, two_tower_epochs=12)
+BRIEF = SMALL.layered({"two_tower_epochs": 3}, "given")
+LONG = SMALL.layered({"two_tower_epochs": 12}, "given")
 
 
 def fitted(interactions: Interactions, settings: Settings = BRIEF) -> Bundle:
@@ -41,7 +41,7 @@ def of_the_world() -> Bundle:
 
 class TestTwoTower(ModelContract):
     spec = declared.SPEC
-    settings = replace(SMALL, two_tower_epochs=2)
+    settings = SMALL.layered({"two_tower_epochs": 2}, "given")
 
     def test_first_choices_lie_in_the_planted_group(self) -> None:
         w, bundle = world(), of_the_world()
@@ -71,10 +71,10 @@ class TestTwoTower(ModelContract):
 def test_the_file_holds_the_towers_that_made_the_factors() -> None:
     w, bundle = world(), of_the_world()
     state = torch.load(io.BytesIO(bundle.files["two_tower_v1_best.pth"]), weights_only=True)
-    towers = towers_of(len(w.users), len(w.startups), bundle.config["terms"], LONG.two_tower_dimensions)
+    towers = towers_of(len(w.users), len(w.startups), bundle.config["terms"], LONG.table("two_tower").dimensions)
     towers.load_state_dict(state)
     words = words_of(w.users, w.user_profiles, w.startup_profiles, plan_of(LONG).terms)
-    inputs = inputs_of(w.interactions, Pairs.of(w.interactions, LONG.two_tower_half_life_share), words)
+    inputs = inputs_of(w.interactions, Pairs.of(w.interactions, LONG.table("two_tower").half_life_share), words)
     people, startups = network.vectors(towers, network.on_device(inputs, LONG.device))
     assert (people == bundle.arrays["user_factors"]).all() and (startups == bundle.arrays["item_factors"]).all()
 
@@ -86,15 +86,21 @@ def test_epochs_are_chosen_by_late_events_and_recorded(monkeypatch: pytest.Monke
     mixed = replace(w.interactions, at=np.random.default_rng(0).permutation(w.interactions.at))
     config = fitted(mixed, LONG).config
     gains = config["held_out_gain"]
-    assert config["epochs"] == int(np.argmax(gains)) + 1 == len(config["loss"]) <= len(gains) <= LONG.two_tower_epochs
+    assert (
+        config["epochs"]
+        == int(np.argmax(gains)) + 1
+        == len(config["loss"])
+        <= len(gains)
+        <= LONG.table("two_tower").epochs
+    )
     assert config["loss"][-1] < config["loss"][0]
 
 
 def test_the_loss_by_hand() -> None:
     """Softmax both ways with logQ, a repeated startup left out, one dislike as one more negative."""
     w = world()
-    settings = replace(SMALL, two_tower_half_life_share=0.0)
-    pairs = Pairs.of(w.interactions, settings.two_tower_half_life_share)
+    settings = SMALL.layered({"two_tower_half_life_share": 0.0}, "given")
+    pairs = Pairs.of(w.interactions, settings.table("two_tower").half_life_share)
     inputs = inputs_of(
         w.interactions, pairs, words_of(w.users, w.user_profiles, w.startup_profiles, plan_of(settings).terms)
     )
@@ -177,7 +183,7 @@ def test_pairs_weigh_by_interest_and_age() -> None:
 
 def test_inputs_are_bounded_and_newest_first() -> None:
     w = world()
-    pairs = Pairs.of(w.interactions, SMALL.two_tower_half_life_share)
+    pairs = Pairs.of(w.interactions, SMALL.table("two_tower").half_life_share)
     inputs = inputs_of(
         w.interactions, pairs, words_of(w.users, w.user_profiles, w.startup_profiles, plan_of(SMALL).terms)
     )
@@ -195,7 +201,7 @@ def test_inputs_are_bounded_and_newest_first() -> None:
 def test_late_pairs_are_new_and_of_the_known() -> None:
     w = world()
     early = w.interactions.before(int(np.quantile(w.interactions.at, 0.7)))
-    late = Late.of(Pairs.of(w.interactions, SMALL.two_tower_half_life_share), early)
+    late = Late.of(Pairs.of(w.interactions, SMALL.table("two_tower").half_life_share), early)
     met = early.pairs().toarray() > 0
     assert len(late.user) and not met[late.user, late.item].any()
     assert met.any(1)[late.user].all() and met.any(0)[late.item].all()
@@ -211,11 +217,11 @@ def test_too_little_is_refused_with_the_cure() -> None:
 
 def test_a_degenerate_loss_is_refused() -> None:
     with pytest.raises(TrainingError, match=r"finite loss.*LEARNING_RATE"):
-        fitted(world().interactions, replace(BRIEF, two_tower_learning_rate=1e38))
+        fitted(world().interactions, BRIEF.layered({"two_tower_learning_rate": 1e38}, "given"))
 
 
 def test_few_events_are_trained_without_a_watch() -> None:
     w = world()
     few = w.interactions.where(w.interactions.at < np.quantile(w.interactions.at, 0.1))
     config = fitted(few, BRIEF).config
-    assert config["held_out_gain"] == [] and config["epochs"] == BRIEF.two_tower_epochs
+    assert config["held_out_gain"] == [] and config["epochs"] == BRIEF.table("two_tower").epochs

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -52,7 +51,7 @@ def market(settings: Settings) -> Settings:
             ('{ANA}', '{BOLT}', 'favorite', '2024-02-02 02:02:02+00'),
             ('{BEN}', '{ACME}', 'interest', '2024-03-01+00'), ('{CY}', '{ACME}', 'view', '2024-07-01+00')""",
     )
-    return replace(settings, earliest=Instant("1960-01-01"))
+    return settings.layered({"earliest": Instant("1960-01-01")}, "given")
 
 
 def exported(settings: Settings, run_id: str = "r", as_of: str = "2024-03-01", fresh: bool = False) -> Snapshot:
@@ -134,7 +133,7 @@ def test_a_stored_cutoff_is_reused_unless_fresh(market: Settings) -> None:
 
 def test_other_settings_are_another_snapshot(market: Settings) -> None:
     first = exported(market)
-    run = Run.start(replace(market, depth=7), "second", AS_OF, fresh=True)
+    run = Run.start(market.layered({"depth": 7}, "given"), "second", AS_OF, fresh=True)
     other = export_snapshot(run, fresh=True)
     assert other != first.name
     back = export_snapshot(Run.start(market, "third", AS_OF, fresh=True), fresh=True)
@@ -157,7 +156,7 @@ BROKEN_VIEW = f"""CREATE OR REPLACE VIEW matchbook_interactions AS
 
 def test_broken_rows_are_counted_by_reason_and_set_aside_whole(market: Settings) -> None:
     execute(market, BROKEN_VIEW)
-    snapshot = exported(replace(market, rejected_share=0.9))
+    snapshot = exported(market.layered({"rejected_share": 0.9}, "given"))
     reasons = {"unknown type": 2, "no user": 1, "no startup": 1, "no time": 2, "unknown user": 2, "unknown startup": 1,
                "duplicate": 2}  # fmt: skip
     assert snapshot.manifest["rejected"] == reasons
@@ -192,14 +191,14 @@ def test_people_without_or_with_a_repeated_id_are_set_aside(market: Settings) ->
         f"""CREATE OR REPLACE VIEW matchbook_users AS SELECT id AS user_id, {columns} FROM users
             UNION ALL SELECT id, {columns} FROM users WHERE id = '{BEN}' UNION ALL SELECT NULL, {columns} FROM users""",
     )
-    snapshot = exported(replace(market, rejected_share=0.9))
+    snapshot = exported(market.layered({"rejected_share": 0.9}, "given"))
     assert snapshot.manifest["rejected"] == {"no id": 2, "repeated id": 1}
     assert snapshot.user_ids.ids.tolist() == [ANA, BEN]
 
 
 def test_an_event_that_is_broken_brings_nobody_into_the_world(market: Settings) -> None:
     execute(market, f"INSERT INTO user_interactions VALUES ('{CY}', '{ACME}', 'poke', '2024-01-01+00')")
-    assert exported(replace(market, rejected_share=0.9)).user_ids.ids.tolist() == [ANA, BEN]
+    assert exported(market.layered({"rejected_share": 0.9}, "given")).user_ids.ids.tolist() == [ANA, BEN]
 
 
 def test_times_beyond_the_calendar_are_no_obstacle(market: Settings) -> None:
@@ -272,7 +271,7 @@ def test_many_events_agree_with_the_database(settings: Settings) -> None:
                (ARRAY['view', 'click', 'like', 'dislike', 'favorite', 'apply', 'interest'])[n % 7 + 1],
                timestamptz '2024-01-01+00' + n % 5000 * interval '17 minutes' FROM generate_series(1, 20000) n""",
     )
-    snapshot = exported(replace(settings, rejected_share=1.0))
+    snapshot = exported(settings.layered({"rejected_share": 1.0}, "given"))
     events = snapshot.interactions()
     with transaction(engine(settings)) as connection:
         wanted = connection.execute(

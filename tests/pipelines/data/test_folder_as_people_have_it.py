@@ -6,7 +6,6 @@ import csv
 import gzip
 import io
 import random
-from dataclasses import replace
 from itertools import product
 from pathlib import Path
 from typing import Literal
@@ -128,7 +127,7 @@ def test_events_of_one_day_are_several_and_of_one_instant_one(settings: Settings
     (tmp_path / "interactions.csv").write_text(
         "user_id,startup_id,interaction_type,occurred_at\n" + "".join(f"{u},{s},view,{day}\n" for day in days)
     )
-    loaded = import_folder(replace(settings, rejected_share=1.0), tmp_path)
+    loaded = import_folder(settings.layered({"rejected_share": 1.0}, "given"), tmp_path)
     assert loaded.counts["interactions"] == 5 and loaded.rejected == {"interactions.csv: duplicate event": 1}
     with transaction(engine(settings)) as connection:
         at = connection.scalars(text("SELECT created_at::text FROM user_interactions ORDER BY created_at")).all()

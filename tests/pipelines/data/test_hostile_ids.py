@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import uuid
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -108,7 +107,7 @@ def test_nil_rows_of_the_platform_are_set_aside(settings: Settings, tmp_path: Pa
             f"INSERT INTO user_interactions VALUES ('{user}', '{NIL}', 'like', '2024-02-01')",
         ):
             connection.exec_driver_sql(statement)
-    run = Run.start(replace(settings, rejected_share=0.5), "r", AFTER_ALL)
+    run = Run.start(settings.layered({"rejected_share": 0.5}, "given"), "r", AFTER_ALL)
     snapshot = Snapshot.open(run.artifacts.root / "snapshots" / export_snapshot(run))
     assert snapshot.manifest["rejected"] == {"no id": 2, "unknown user": 1, "unknown startup": 1}
     assert (snapshot.entities(Entity.STARTUP).founder == -1).all() and not snapshot.user_ids.blank.any()
@@ -139,7 +138,7 @@ def house(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
             table = csv.DictWriter(f, list(rows[0]))
             table.writeheader()
             table.writerows([*rows, dict.fromkeys(rows[0], "") | extra])
-    settings = replace(settings, **SMALL, rejected_share=0.5, live_budget_s=20.0)
+    settings = settings.layered({**SMALL, "rejected_share": 0.5, "live_budget_s": 20.0}, "given")
     loaded = import_folder(settings, folder)
     assert sorted(loaded.rejected) == [
         f"{file}.csv: {column} is the nil UUID, which names nobody"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import gzip
 import io
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -47,7 +46,7 @@ def rejects(settings: Settings) -> list[tuple[Any, ...]]:
 
 @pytest.fixture
 def lenient(settings: Settings) -> Settings:
-    return replace(settings, rejected_share=1.0)
+    return settings.layered({"rejected_share": 1.0}, "given")
 
 
 @pytest.mark.parametrize("zipped", [False, True])

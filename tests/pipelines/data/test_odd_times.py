@@ -46,7 +46,7 @@ WHO, WHAT = identity("user", 23), identity("startup", 3)
 @pytest.fixture
 def market(settings: Settings, tmp_path: Path) -> Settings:
     import_folder(settings, write_tiny_marketplace(tmp_path / "data"))
-    return replace(settings, rejected_share=0.5)
+    return settings.layered({"rejected_share": 0.5}, "given")
 
 
 def add(settings: Settings, *at: str) -> None:
@@ -150,7 +150,7 @@ def test_odd_births_edits_opt_outs_and_withdrawals(at: str, market: Settings) ->
 
 def test_the_window_is_a_setting(market: Settings) -> None:
     add(market, "1985-06-01")
-    run = Run.start(replace(market, earliest=Instant("1980-01-01")), "r", AFTER_ALL)
+    run = Run.start(market.layered({"earliest": Instant("1980-01-01")}, "given"), "r", AFTER_ALL)
     snapshot = Snapshot.open(run.artifacts.root / "snapshots" / export_snapshot(run))
     assert snapshot.manifest["rejected"] == {} and snapshot.manifest["oldest_event"].startswith("1985")
     for wrong in ("soon", "1990-13-01", "0001-01-01T00:00:00+14:00"):

@@ -4,7 +4,6 @@ for them; really broken rows stop it as ever."""
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 
 import pyarrow.parquet as pq
 import pytest
@@ -112,7 +111,7 @@ def test_a_view_that_joins_the_wrong_table_is_told_even_at_the_first_build(marke
     )
     with pytest.raises(DataError, match=r"390 of 400 rows of matchbook_interactions are about people or startups"):
         exported(market)
-    assert exported(replace(market, orphan_share=1.0), "second").manifest["orphans"]["platform"] == 390
+    assert exported(market.layered({"orphan_share": 1.0}, "given"), "second").manifest["orphans"]["platform"] == 390
 
 
 def test_dismissals_are_frozen_with_the_cutoff_and_teach_nothing(market: Settings) -> None:

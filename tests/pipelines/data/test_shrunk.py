@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -68,7 +67,7 @@ def test_people_who_vanished_stop_it_and_force_goes_on(platform: Settings) -> No
 def test_who_was_erased_is_not_missed_nor_a_few_rows(platform: Settings) -> None:
     erase(platform, identity("user", 35))
     execute(platform, f"DELETE FROM user_interactions WHERE user_id = '{identity('user', 6)}'")
-    strict = replace(platform, gate_shrunk=0.0)  # user 6 has nine rows
+    strict = platform.layered({"gate_shrunk": 0.0}, "given")  # user 6 has nine rows
     assert tonight(strict) in stored(platform)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import uuid
-from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -161,7 +160,7 @@ def test_what_counts_comes_within_the_window(settings: Settings, ledger: Ledger,
     ledger.event(1, 1, "impression", 0, ledger.answer("a"))
     ledger.platform(1, 1, "interest", hours)
     assert counts(settings, "converted") == (1, counted)
-    assert counts(replace(settings, attribution_days=0.01), "converted") == (1, int(hours == 0))
+    assert counts(settings.layered({"attribution_days": 0.01}, "given"), "converted") == (1, int(hours == 0))
 
 
 def test_on_the_founders_side_only_what_names_its_answer_counts(settings: Settings, ledger: Ledger) -> None:

@@ -99,7 +99,7 @@ def test_lists_judged_are_lists_served(holdout: Holdout) -> None:
     recipe = holdout.recipe(SURFACE)
     owners, _ = holdout.owners(recipe, teaching=False)
     lists = shown(contenders(holdout, SURFACE, None, None), owners, 2)
-    stored = recommend(recipe, owners, recipe.settings.depth)
+    stored = recommend(recipe, owners, recipe.settings.lists.depth)
     for i in range(len(owners)):
         assert recipe.catalogue[lists["rules"][i]].tolist() == stored.item[stored.row(i)][:10].tolist()
     barred = owners.barred.toarray()
@@ -161,7 +161,12 @@ def test_who_serves_and_why(holdout: Holdout) -> None:
         (passed, SURFACE, "off", "route"),
     ):
         stage = SecondStage(
-            replace(holdout, settings=replace(holdout.settings, ranker=asked)), bundle, None, None, None, []
+            replace(holdout, settings=holdout.settings.layered({"ranker": asked}, "given")),
+            bundle,
+            None,
+            None,
+            None,
+            [],
         )
         assert served_by(stage, surface)["serves"] == serves
 
@@ -180,7 +185,7 @@ def test_who_serves_and_why(holdout: Holdout) -> None:
 def test_where_the_learned_ranker_serves(passes: bool, asked: str, sources: str, serves: str, holdout: Holdout) -> None:
     """It needs the union of the sources, must have passed or be asked for, and is judged as it was before the cut."""
     learned = Bundle("learned_ranker_v1", {"surfaces": {SURFACE.value: {"serves": passes, "reason": "because"}}}, {})
-    settings = replace(holdout.settings, ranker=asked, candidate_sources=sources)
+    settings = holdout.settings.layered({"ranker": asked, "candidate_sources": sources}, "given")
     stage = SecondStage(replace(holdout, settings=settings), None, None, learned, learned, [])
     found = served_by(stage, SURFACE)
     assert found["serves"] == serves and (serves != "learned" or found["reason"] == "because")

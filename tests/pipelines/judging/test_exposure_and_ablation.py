@@ -154,7 +154,7 @@ def test_a_cap_that_is_set_is_what_owners_are_given(holdout: Holdout) -> None:
     from pipelines.judging.evaluate import _surface
     from pipelines.learning.second_stage import SecondStage
 
-    tight = replace(holdout, settings=replace(holdout.settings, exposure_cap=1.5))
+    tight = replace(holdout, settings=holdout.settings.layered({"exposure_cap": 1.5}, "given"))
     stage = SecondStage(tight, None, None, None, None, [])
     found = _surface(stage, SURFACE)
     assert found["choice"]["serves"] == "capped" and "rules" in found["choice"]["reason"]
@@ -171,7 +171,7 @@ def test_gains_and_the_blend_are_read_from_the_bundles(holdout: Holdout) -> None
     stage = SecondStage(holdout, None, None, learned, None, [])
     assert list(gains(stage)[SURFACE.value]) == [f"c{i:02d}" for i in range(20)]
     assert _blend(stage) == {"blend": "weighted", "profile": "", "reason": "the settings ask for it"}
-    free = replace(holdout, settings=replace(holdout.settings, blend=Settings().blend))
+    free = replace(holdout, settings=holdout.settings.layered({"blend": Settings().table("ensemble").blend}, "given"))
     assert _blend(replace(stage, holdout=free))["reason"] == "there was nothing to choose by"
     chosen = Bundle("ensemble_v1", {"blend": "rrf", "profile": "", "reason": "it won", "as_of": "then"}, {})
     free = replace(free, bundles={**free.bundles, "ensemble_v1": chosen})

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import uuid
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -81,7 +80,7 @@ def small(**changed: Any) -> Settings:
         "blend": "weighted",
         "ranker_cuts": 4,
     }
-    return replace(Settings(), **{**tiny, **changed})
+    return Settings().layered({**tiny, **changed}, "given")
 
 
 def market(settings: Settings | None = None, **changed: Any) -> Snapshot:

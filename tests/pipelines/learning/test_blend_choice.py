@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from models import registry
 from models.ensemble import EnsembleConfig
 from models.ensemble.scorer import Blend, settled
 from models.nouns.bundle import Bundle
@@ -66,7 +65,7 @@ def test_too_few_owners_choose_nothing() -> None:
 
 
 def test_the_choice_is_recorded_and_is_the_same_every_time(holdout: Holdout) -> None:
-    free = replace(holdout, settings=replace(holdout.settings, blend="auto"))
+    free = replace(holdout, settings=holdout.settings.layered({"blend": "auto"}, "given"))
     bundle, again = (blend_of(free, {"inner_cut": holdout.cut}) for _ in range(2))
 
     assert bundle.digest() == again.digest() and bundle.name == "ensemble_v1"
@@ -77,7 +76,7 @@ def test_the_step_stores_the_choice_and_evaluate_finds_it(
     learning_run: Run, planted: Snapshot, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("pipelines.learning.second_stage._learned", lambda *_: BundleRef("learned", ""))
-    free = replace(learning_run, settings=replace(learning_run.settings, blend="auto"))
+    free = replace(learning_run, settings=learning_run.settings.layered({"blend": "auto"}, "given"))
     refs = {r.name: r.version for r in train_ranker(free, free.reference(snapshot=planted.name))}
 
     stored = free.artifacts.open_bundle("ensemble_v1", refs["ensemble_v1"])
@@ -88,7 +87,7 @@ def test_the_step_stores_the_choice_and_evaluate_finds_it(
 def test_the_recipe_blends_as_recorded(holdout: Holdout) -> None:
     """In the batch and in the live reader alike: both open the same bundle by `open_recipe`."""
     chosen = Bundle("ensemble_v1", {"blend": "weighted", "profile": "semantic"}, {})
-    bundles, settings = {**holdout.bundles, "ensemble_v1": chosen}, replace(holdout.settings, blend="auto")
+    bundles, settings = {**holdout.bundles, "ensemble_v1": chosen}, holdout.settings.layered({"blend": "auto"}, "given")
     recipe = open_recipe(Surface.STARTUPS_FOR_INVESTOR, bundles, settings)
     column = (
         np.array([0, 5, 10], np.float32),
@@ -100,15 +99,18 @@ def test_the_recipe_blends_as_recorded(holdout: Holdout) -> None:
     )
 
     semantic = Blend(EnsembleConfig(blend="weighted", profile="semantic"))
-    assert recipe.settings.blend == "auto" and recipe.blend(*column).tolist() == semantic(*column).tolist()
+    assert (
+        recipe.settings.table("ensemble").blend == "auto"
+        and recipe.blend(*column).tolist() == semantic(*column).tolist()
+    )
 
 
 @pytest.mark.parametrize("asked_for", [{"blend_profile": "equal"}, {"ensemble_als_weight": 0.9}, {"blend": "dynamic"}])
 def test_what_was_asked_for_stands(asked_for: dict[str, Any]) -> None:
     chosen = Bundle("ensemble_v1", {"blend": "rrf", "profile": ""}, {})
-    settings = replace(Settings(), **asked_for)
+    settings = Settings().layered(asked_for, "given")
 
-    config = registry.config("ensemble", settings)
+    config = settings.table("ensemble")
     assert settled(config, chosen).blend == asked_for.get("blend", "weighted")
     assert settled(config, chosen).profile == config.profile
     assert settled(EnsembleConfig(), chosen).blend == "rrf" and settled(EnsembleConfig(), None).blend == "weighted"

@@ -71,7 +71,7 @@ def test_a_reader_ranks_with_it_where_it_serves(stage: LearnedStage, holdout: Ho
     bundles = {**holdout.bundles, LEARNED: stage.served}
     for surface in Surface:
         serves = stage.served.config["surfaces"][surface.value]["serves"]
-        ranker = open_recipe(surface, bundles, replace(holdout.settings, ranker="auto")).ranker
+        ranker = open_recipe(surface, bundles, holdout.settings.layered({"ranker": "auto"}, "given")).ranker
         assert isinstance(ranker, LearnedRanker if serves else RuleRanker)
 
 
@@ -134,7 +134,7 @@ def test_what_orders_worse_than_a_single_model_is_refused(
 
 def test_too_few_positives_are_refused_with_the_reason(run: Run, holdout: Holdout, planted: Snapshot) -> None:
     """C53."""
-    demanding = replace(run, settings=replace(run.settings, ranker_min_positives=100_000))
+    demanding = replace(run, settings=run.settings.layered({"ranker_min_positives": 100_000}, "given"))
     found = train_learned(demanding, planted, holdout, {})
     assert found.served is None and found.judged is None
     assert found.reason.count("100000 needed (C53)") == len(TWO)

@@ -22,7 +22,7 @@ from tests.planted.traps import folded
 
 CUT = "2024-02-17"
 CUT_US = microseconds(parse_instant(CUT))
-SETTINGS = small(content_min_profiles=1)
+SETTINGS = small()
 #: Whoever has one of these before the cut may not be shown at it; a later one is unknown by then.
 HIDES = ("opted_out_at", "withdrawn_at")
 FILLED = {"created_at": "2023-01-01", "role": "developer"}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import cache
 
@@ -22,16 +21,17 @@ from pipelines.learning.train import fit
 from pipelines.runs.run import EPOCH
 from tests.house.tree import CODE, name, python
 
-SMALL = replace(
-    Settings(),
-    als_factors=4,
-    als_iterations=2,
-    als_half_life_share=0.3,
-    two_tower_epochs=1,
-    two_tower_dimensions=8,
-    content_dimensions=4,
-    graph_filter_min_pairs=0.0,
-    content_min_profiles=1,
+SMALL = Settings().layered(
+    {
+        "als_factors": 4,
+        "als_iterations": 2,
+        "als_half_life_share": 0.3,
+        "two_tower_epochs": 1,
+        "two_tower_dimensions": 8,
+        "content_dimensions": 4,
+        "graph_filter_min_pairs": 0.0,
+    },
+    "given",
 )
 KINDS = list(INTERACTION_TYPES)
 YEAR_1, LAST = datetime(1, 1, 1, tzinfo=UTC), datetime(9999, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC)
@@ -102,7 +102,7 @@ def _steady(odd: datetime | None) -> Snapshot:
 @pytest.mark.parametrize("model", registry.bundles())
 def test_one_odd_event_changes_no_model_much(model: str, odd: datetime) -> None:
     """A half-life is a share of a span: similarities stay as they were to a fiftieth, scores of factors agree."""
-    plain, spoiled = (fit(model, _steady(o), replace(SMALL, two_tower_epochs=0)) for o in (None, odd))
+    plain, spoiled = (fit(model, _steady(o), SMALL.layered({"two_tower_epochs": 0}, "given")) for o in (None, odd))
     if "data" in plain.arrays:
         was, now = plain.arrays["data"], spoiled.arrays["data"]
         assert was.shape == now.shape and np.abs(was - now).max() <= 0.02 * np.abs(was).max()

@@ -47,7 +47,7 @@ def test_features_are_what_serving_would_compute(made: RankingSet, holdout: Hold
     part = made.of(made.surface == surface.code)
     for owner in np.unique(part.owner)[:5]:
         mine = part.of(part.owner == owner)
-        ranking = rank(recipe, recipe.batch(np.array([owner]), holdout.before), recipe.settings.depth)
+        ranking = rank(recipe, recipe.batch(np.array([owner]), holdout.before), recipe.settings.lists.depth)
         at = np.searchsorted(recipe.catalogue[ranking.candidates.item], mine.item)
         np.testing.assert_array_equal(recipe.catalogue[ranking.candidates.item][at], mine.item)
         np.testing.assert_allclose(mine.features[:, 0], ranking.score[at], atol=1e-6)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from models import metrics, registry
+from models import metrics
 from models.mlp_ranker.fit import RankingRows, fit_ranker
 from models.mlp_ranker.scorer import MlpRanker
 from models.nouns.bundle import Bundle
@@ -29,7 +29,7 @@ POOR: dict[str, Any] = {"rule_model_weight": 0.0, "rule_popularity_weight": 0.0,
 
 @pytest.fixture
 def poor(learning_run: Run) -> Run:
-    return replace(learning_run, settings=replace(learning_run.settings, **POOR))
+    return replace(learning_run, settings=learning_run.settings.layered(POOR, "given"))
 
 
 def ndcg(holdout: Holdout, bundle: Bundle, surface: Surface) -> float:
@@ -65,7 +65,7 @@ def test_evaluate_finds_what_training_left(poor: Run, planted: Snapshot, monkeyp
 
 
 def test_refused_below_a_hundred_positives(learning_run: Run, planted: Snapshot) -> None:
-    demanding = replace(learning_run, settings=replace(learning_run.settings, ranker_min_positives=10_000))
+    demanding = replace(learning_run, settings=learning_run.settings.layered({"ranker_min_positives": 10_000}, "given"))
     for ref in train_ranker(demanding, demanding.reference(snapshot=planted.name)):
         assert ref.version == "" and "10000 needed (C53)" in ref.reason
     stage = open_second_stage(demanding, planted)
@@ -74,7 +74,7 @@ def test_refused_below_a_hundred_positives(learning_run: Run, planted: Snapshot)
 
 def test_a_trained_ranker_beats_one_of_shuffled_labels(holdout: Holdout) -> None:
     rows = ranking_set(holdout).rows()
-    config = replace(registry.config("ranker", holdout.settings), learning_rate=0.01)
+    config = replace(holdout.settings.table("ranker"), learning_rate=0.01)
     orders = [np.random.default_rng(seed).permutation(rows.label) for seed in (1, 2, 3)]  # one alone may be lucky
     shuffled = [RankingRows(rows.features, label, rows.group) for label in orders]
     honest, *blind = (np.mean([ndcg(holdout, fit_ranker(r, config), s) for s in Surface]) for r in (rows, *shuffled))
@@ -90,7 +90,7 @@ def test_a_ranker_worse_than_the_rules_is_refused(
         return fit_ranker(RankingRows(rows.features, 1 - rows.label, rows.group), *args, **kwargs)
 
     monkeypatch.setattr("pipelines.learning.second_stage.fit_ranker", upside_down)
-    other = replace(learning_run, settings=replace(learning_run.settings, ranker_learning_rate=0.02))
+    other = replace(learning_run, settings=learning_run.settings.layered({"ranker_learning_rate": 0.02}, "given"))
     ref, _ = train_ranker(other, other.reference(snapshot=planted.name))
     assert ref.version == "" and "orders worse than the rules" in ref.reason
 
@@ -98,18 +98,18 @@ def test_a_ranker_worse_than_the_rules_is_refused(
 def test_a_ranker_serves_where_it_passed(holdout: Holdout) -> None:
     bundle = fit_ranker(
         ranking_set(holdout).rows(),
-        registry.config("ranker", holdout.settings),
+        holdout.settings.table("ranker"),
         about={"surfaces": ["startups/for-investor"]},
     )
     bundles = {**holdout.bundles, "ranker_v1": bundle}
-    auto, forced = (replace(holdout.settings, ranker=r) for r in ("auto", "mlp"))
+    auto, forced = (holdout.settings.layered({"ranker": r}, "given") for r in ("auto", "mlp"))
     assert isinstance(open_recipe(Surface.STARTUPS_FOR_INVESTOR, bundles, auto).ranker, MlpRanker)
     assert isinstance(open_recipe(Surface.STARTUPS_FOR_DEVELOPER, bundles, auto).ranker, RuleRanker)
     assert isinstance(open_recipe(Surface.STARTUPS_FOR_DEVELOPER, bundles, forced).ranker, MlpRanker)
 
 
 def test_the_learned_blend_is_trained_where_it_is_asked_for(learning_run: Run, planted: Snapshot) -> None:
-    learned = replace(learning_run, settings=replace(learning_run.settings, blend="learned"))
+    learned = replace(learning_run, settings=learning_run.settings.layered({"blend": "learned"}, "given"))
     refs = train_ranker(learned, learned.reference(snapshot=planted.name))
     assert [r.name for r in refs] == ["ensemble_v1", "ranker_v1", "learned_ranker_v1"]
     assert all(r.version for r in refs)
@@ -137,9 +137,9 @@ def test_what_cannot_serve_is_not_taught(
     monkeypatch.setattr("pipelines.learning.learned_stage.lessons_of", never)
     if ranker != "mlp":
         monkeypatch.setattr("pipelines.learning.second_stage.fit_ranker", never)
-    run = replace(learning_run, settings=replace(learning_run.settings, ranker=ranker, **POOR))
+    run = replace(learning_run, settings=learning_run.settings.layered({"ranker": ranker, **POOR}, "given"))
     refs = {r.name: r for r in train_ranker(run, run.reference(snapshot=planted.name))}
-    assert f"MATCHBOOK_RANKER is {ranker}" in refs["learned_ranker_v1"].reason
+    assert f"[ranker] kind is {ranker}" in refs["learned_ranker_v1"].reason
     assert bool(refs["ranker_v1"].version) == (ranker == "mlp")
     stage = open_second_stage(run, planted)
     assert stage.learned is stage.judged is None and "activity_v1" not in stage.holdout.bundles

@@ -38,12 +38,12 @@ class Listening:
 @pytest.mark.parametrize("surface", list(Surface))
 def test_the_network_is_told_in_serving_what_taught_it(holdout: Holdout, surface: Surface) -> None:
     """All four columns of every candidate at the place that it gets, the greedy places and those behind them."""
-    settings = replace(holdout.settings, diversity_places=6)
+    settings = holdout.settings.layered({"diversity_places": 6}, "given")
     recipe = replace(holdout.recipe(surface), settings=settings)
     owners, outcome = holdout.owners(recipe, teaching=True)
     for i in range(0, len(owners), 4):
         ears = Listening()
-        ranking = rank(replace(recipe, ranker=ears), owners.part(i, i + 1), settings.depth)
+        ranking = rank(replace(recipe, ranker=ears), owners.part(i, i + 1), settings.lists.depth)
         found, score = ranking.candidates, ranking.score
         taught = _of_chunk(
             recipe, owners.part(i, i + 1), outcome.part(i, i + 1), 10_000, False, np.random.default_rng(0)
@@ -52,9 +52,9 @@ def test_the_network_is_told_in_serving_what_taught_it(holdout: Holdout, surface
         every = np.stack([score, recipe.item_recency[found.item], recipe.item_popularity[found.item], diversity], 1)
         assert {row.tobytes() for row in taught} <= {row.tobytes() for row in every.astype(np.float32)}
         order = np.lexsort((found.item, -score))
-        first = np.sort(order[: 3 * settings.diversity_places])  # the pool of the greedy places
+        first = np.sort(order[: 3 * settings.table("ranker").diversity_places])  # the pool of the greedy places
         for place, candidate in enumerate(order.tolist()):
-            greedy = 0 < place < settings.diversity_places
+            greedy = 0 < place < settings.table("ranker").diversity_places
             served = ears.told[place][0, np.searchsorted(first, candidate)] if greedy else ears.told[0][0, candidate]
             assert served.tobytes() == every[candidate].astype(np.float32).tobytes()
 
@@ -62,9 +62,9 @@ def test_the_network_is_told_in_serving_what_taught_it(holdout: Holdout, surface
 def test_where_nothing_is_placed_diversity_is_neutral(holdout: Holdout) -> None:
     recipe = holdout.recipe(Surface.STARTUPS_FOR_INVESTOR)
     owners, ears = holdout.owners(recipe, teaching=True)[0].part(0, 1), Listening()
-    rank(replace(recipe, ranker=ears), owners, recipe.settings.depth)
+    rank(replace(recipe, ranker=ears), owners, recipe.settings.lists.depth)
     assert (ears.told[0][..., DIVERSITY] == NEUTRAL_DIVERSITY).all()
-    asked = min(recipe.settings.diversity_places, recipe.settings.depth)
+    asked = min(recipe.settings.table("ranker").diversity_places, recipe.settings.lists.depth)
     assert len(ears.told) == asked  # once for all by the base score, then once a place from the second on
 
 

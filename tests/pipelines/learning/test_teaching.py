@@ -108,7 +108,7 @@ def taught(holdout: Holdout, planted: Snapshot) -> dict[Surface, Lessons]:
 
 def served(holdout: Holdout, surface: Surface) -> Recipe:
     """The recipe as a reader would open it at the cut."""
-    return open_recipe(surface, holdout.bundles, replace(holdout.settings, ranker="learned"))
+    return open_recipe(surface, holdout.bundles, holdout.settings.layered({"ranker": "learned"}, "given"))
 
 
 @pytest.mark.parametrize("surface", list(Surface))

@@ -103,7 +103,8 @@ def test_who_came_later_is_unknown_to_every_model() -> None:
     later, at = with_newcomers(), CUT_US
     als = fit("als_v1", later, SETTINGS, at)
     assert later.startup_ids.ids[-1] not in als.maps["item"].ids and later.user_ids.ids[-1] not in als.maps["user"].ids
-    content = fit("content_v1", later, replace(SETTINGS, content_min_profiles=1), at)
+    assert [t for t in fit("content_v1", later, SETTINGS).arrays["tokens"] if "zeppelins" in t]
+    content = fit("content_v1", later, SETTINGS, at)
     assert not [t for t in content.arrays["tokens"] if "zeppelins" in t]
     assert not content.arrays["startup_vectors"][-1].any() and not content.arrays["user_vectors"][-1].any()
     towers = fit("two_tower_v1", later, SETTINGS, at)
@@ -153,7 +154,7 @@ def test_training_twice_stores_one_version(run: Run, monkeypatch: pytest.MonkeyP
 def test_what_is_switched_off_is_not_paid_for(off: str, name: str, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Snapshot, "open", classmethod(lambda cls, path: pytest.fail("read for nothing")))
     changed: dict[str, Any] = {off: False}
-    told = train(replace(run, settings=replace(run.settings, **changed)), MEMORY, name)
+    told = train(replace(run, settings=run.settings.layered(changed, "given")), MEMORY, name)
     assert told.version == "" and off.upper() in told.note
 
 
@@ -186,7 +187,7 @@ def test_the_quick_judgement_is_twice_as_good_as_chance(name: str) -> None:
     before, truth = events.before(cut).pairs(), outcome_of(events, cut).relevant
     chance = truth.nnz / (before.shape[0] * before.shape[1] - before.nnz)
     found: dict[str, Any] = split_test(
-        name, plain(), replace(SETTINGS, two_tower_epochs=8, two_tower_learning_rate=0.02), 0.2
+        name, plain(), SETTINGS.layered({"two_tower_epochs": 8, "two_tower_learning_rate": 0.02}, "given"), 0.2
     )
     precision, owners = found["Precision@10"], found["owners"]
     assert precision > 2 * chance and owners > 50 and 0 < found["MAP@10"] <= 1

@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from models import registry
 from models.als import AlsConfig
 from models.errors import DataError
 from models.settings import Settings
@@ -24,7 +23,7 @@ MODELS = ("als_v1", "item_neighbours_v1")
 
 def reverse_of(settings: Settings) -> AlsConfig:
     """What reverse ALS is fitted with."""
-    config: AlsConfig = registry.config("als_reverse", settings).completed(registry.config("als", settings))
+    config: AlsConfig = settings.table("als_reverse").completed(settings.table("als"))
     return config
 
 
@@ -76,7 +75,7 @@ def test_a_torn_line_is_passed_over(tmp_path: Path) -> None:
 
 
 def test_what_somebody_chose_is_not_searched(settings: Settings) -> None:
-    chosen = replace(settings, als_alpha=7.0)
+    chosen = settings.layered({"als_alpha": 7.0}, "given")
     assert "als_alpha" not in grid_of("als_v1", chosen) and "als_reverse_alpha" not in grid_of("als_reverse_v1", chosen)
     asked = replace(settings, origins={"als_factors": "MATCHBOOK_ALS_FACTORS"})
     assert "als_factors" not in grid_of("als_v1", asked) and "als_alpha" in grid_of("als_v1", asked)
@@ -84,8 +83,11 @@ def test_what_somebody_chose_is_not_searched(settings: Settings) -> None:
 
 def test_a_reverse_start_has_the_values_of_the_forward_one_where_it_follows_it(settings: Settings) -> None:
     start = start_of("als_reverse_v1", settings)
-    assert start["als_reverse_alpha"] == settings.als_alpha == 40.0 and settings.value("als_reverse_alpha") is None
-    assert start["als_reverse_damping"] == settings.als_reverse_damping == "log"
+    assert (
+        start["als_reverse_alpha"] == settings.table("als").alpha == 40.0
+        and settings.value("als_reverse_alpha") is None
+    )
+    assert start["als_reverse_damping"] == settings.table("als_reverse").damping == "log"
 
 
 def test_near_the_best_is_tried_until_the_grid_is_exhausted(settings: Settings) -> None:
@@ -113,8 +115,10 @@ def test_only_what_is_beyond_chance_is_taken_over(settings: Settings) -> None:
 
 
 def test_a_model_without_enough_data_is_tried_once(settings: Settings, planted: Snapshot) -> None:
-    found = tune(replace(settings, graph_filter_min_pairs=1000.0), planted, trials=3, models=["graph_filter_v1"])
-    (only,) = stored(replace(settings, graph_filter_min_pairs=1000.0))
+    found = tune(
+        settings.layered({"graph_filter_min_pairs": 1000.0}, "given"), planted, trials=3, models=["graph_filter_v1"]
+    )
+    (only,) = stored(settings.layered({"graph_filter_min_pairs": 1000.0}, "given"))
     assert not len(only.ndcg) and found["models"] == {}
 
 
@@ -137,12 +141,14 @@ def test_the_next_build_takes_it_over_and_records_it(tmp_path: Path, caplog: pyt
     write(plain, {"snapshot": "s", "cut": "c", "settings": tuned})
     with caplog.at_level("INFO"):
         run = Run.start(plain, "next", at)
-    assert (run.settings.als_alpha, run.settings.als_factors) == (3.0, 32)
+    assert (run.settings.table("als").alpha, run.settings.table("als").factors) == (3.0, 32)
     assert reverse_of(run.settings).alpha == 10.0
-    assert Run.open(plain, "next").settings.als_alpha == 3.0 and '"als_alpha": 3.0' in caplog.text
+    assert Run.open(plain, "next").settings.table("als").alpha == 3.0 and '"als_alpha": 3.0' in caplog.text
     asked = Settings.from_env({"MATCHBOOK_HOME": str(tmp_path), "MATCHBOOK_ALS_ALPHA": "40.0"})
     mine = Run.start(asked, "asked", at).settings
-    assert (mine.als_alpha, mine.als_factors) == (40.0, 32), "the environment wins, even with the default"
+    assert (mine.table("als").alpha, mine.table("als").factors) == (40.0, 32), (
+        "the environment wins, even with the default"
+    )
     assert reverse_of(mine).alpha == 40.0, "and for reverse ALS, which follows it"
 
 
@@ -153,8 +159,8 @@ def test_a_cutoff_built_before_keeps_its_settings(tmp_path: Path) -> None:
     place.mkdir(parents=True)
     (place / "manifest.json").write_text(json.dumps({"settings": before.settings.recorded()}))
     write(plain, {"settings": {"als_alpha": 3.0}})
-    assert Run.start(plain, "again", at).settings.als_alpha == 40.0
-    assert Run.start(plain, "fresh", at, fresh=True).settings.als_alpha == 3.0
+    assert Run.start(plain, "again", at).settings.table("als").alpha == 40.0
+    assert Run.start(plain, "fresh", at, fresh=True).settings.table("als").alpha == 3.0
 
 
 def test_a_damaged_note_is_named(tmp_path: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -58,7 +57,7 @@ def test_c30_is_in_the_grids() -> None:
 
 def test_the_two_weights_of_the_ensemble_are_one_choice(settings: Settings) -> None:
     assert whole({"ensemble_als_weight": 0.7}) == {"ensemble_als_weight": 0.7, "ensemble_two_tower_weight": 0.3}
-    assert not grid_of("ensemble_v1", replace(settings, ensemble_two_tower_weight=0.5))
+    assert not grid_of("ensemble_v1", settings.layered({"ensemble_two_tower_weight": 0.5}, "given"))
     start = Trial("ensemble_v1", {"ensemble_als_weight": 0.6}, np.linspace(0, 0.5, 200), 1.0)
     better = Trial("ensemble_v1", {"ensemble_als_weight": 0.3}, np.linspace(0, 0.5, 200) + 0.1, 1.0)
     assert summary([start, better], settings, "s", "c")["settings"] == {
@@ -70,7 +69,7 @@ def test_the_two_weights_of_the_ensemble_are_one_choice(settings: Settings) -> N
 def test_an_ensembles_halves_are_fitted_once_and_its_weight_matters(
     settings: Settings, planted: Snapshot, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    split, store = Split.of(planted, settings, settings.holdout_share), Trials.of(settings, planted.name)
+    split, store = Split.of(planted, settings, settings.holdout.share), Trials.of(settings, planted.name)
     fitted: list[str] = []
     fit = Split.fitted
 

@@ -34,13 +34,15 @@ class Town:
     """One home with the planted world in it; `build` makes a release of any cutoff."""
 
     def __init__(self, settings: Settings) -> None:
-        self.settings = replace(
-            SMALL,
-            home=settings.home,
-            database_url=settings.database_url,
-            redis_url=settings.redis_url,
-            namespace=settings.namespace,
-            shards=6,
+        self.settings = SMALL.layered(
+            {
+                "home": settings.home,
+                "database_url": settings.database_url,
+                "redis_url": settings.redis_url,
+                "namespace": settings.namespace,
+                "shards": 6,
+            },
+            "given",
         )
 
     def run(self, days: int = 0, name: str = "town") -> Run:

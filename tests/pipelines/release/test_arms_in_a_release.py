@@ -38,7 +38,7 @@ def lists_of(town: Town, release: Release, surface: Surface = SURFACE) -> Ranked
 
 
 def built(town: Town, days: int = 0, **changes: Any) -> Release:
-    town.settings = replace(town.settings, **changes)
+    town.settings = town.settings.layered(changes, "given")
     return Artifacts(town.settings).release(town.build(days))
 
 

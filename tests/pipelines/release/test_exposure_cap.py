@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 
@@ -21,7 +19,7 @@ CAP = 1.2
 
 
 def release_of(town: Town, shards: int, name: str) -> Release:
-    town.settings = replace(town.settings, exposure_cap=CAP, shards=shards, depth=100)
+    town.settings = town.settings.layered({"exposure_cap": CAP, "shards": shards, "depth": 100}, "given")
     run = town.run(name=name)
     build, done = town.score(run)
     first = assemble_release(run, build, done)
@@ -58,7 +56,7 @@ def test_without_a_cap_the_shards_stand_as_scored_and_reach_is_told(town: Town) 
 
 
 def test_a_shard_that_changed_is_not_capped(town: Town) -> None:
-    town.settings = replace(town.settings, exposure_cap=CAP)
+    town.settings = town.settings.layered({"exposure_cap": CAP}, "given")
     run = town.run()
     build, done = town.score(run)
     shard_path(run, done[0]).unlink()

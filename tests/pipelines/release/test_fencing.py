@@ -73,7 +73,7 @@ def test_a_late_publisher_writes_nothing_of_the_release_that_another_one_loaded_
     attempts: dict[str, Callable[[], object]] = {
         "load": lambda: load(town.settings, late, mine),
         "switch": lambda: switch(late, mine.manifest),
-        "retire": lambda: retire_loaded(replace(town.settings, keep_releases=1), late),
+        "retire": lambda: retire_loaded(town.settings.layered({"keep_releases": 1}, "given"), late),
         "trending": lambda: store_trending(town.settings, late, live.manifest, live.entities),
         "renew": late.renew,
         "delete": lambda: late.write("UNLINK", [keys.current]),
@@ -219,7 +219,9 @@ def test_a_release_that_does_not_fit_is_refused_with_figures_before_anything_is_
     first, second = town.build(days=0), town.build(days=1)
     publish_release(town.settings, first)
     before = everything(client, keys)
-    with pytest.raises(ReleaseTooBig, match=r"needs \d+\.\d MB in Redis, 0\.0 MB are free .*MATCHBOOK_KEEP_RELEASES"):
+    with pytest.raises(
+        ReleaseTooBig, match=r"needs \d+\.\d MB in Redis, 0\.0 MB are free .*\[releases\] keep_in_redis"
+    ):
         publish_release(replace(town.settings, redis_budget_mb=1), second)
     assert everything(client, keys) == before
 

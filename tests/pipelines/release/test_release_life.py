@@ -50,7 +50,7 @@ def test_every_owner_has_a_list_in_redis_and_the_pointer_names_the_release(town:
             found = decode_list(stored.cell(client, key, entities[surface.owner].ids.packed()[row].tobytes()))
             assert len(found.item) and found.count == entities[surface.owner].count[row]
         assert decode_list(stored.cell(client, key, POPULAR_FIELD)).method is Method.POPULAR
-        assert 0 < client.ttl(key) <= town.settings.release_ttl_hours * 3600
+        assert 0 < client.ttl(key) <= town.settings.releases.ttl_hours * 3600
         assert len(TrendingList.decode(stored.value(client, keys.trending(surface))).ids)
     assert (
         decode_items(stored.value(client, keys.items(release, Entity.USER))).ids.ids.tolist()
@@ -64,7 +64,7 @@ def test_every_owner_has_a_list_in_redis_and_the_pointer_names_the_release(town:
 
 def test_the_same_cutoff_built_twice_is_the_same_release_whatever_the_shards(town: Town) -> None:
     first = town.build()
-    town.settings = replace(town.settings, shards=1, threads=1)
+    town.settings = town.settings.layered({"shards": 1, "threads": 1}, "given")
     run = town.run(name="again")
     build, done = town.score(run)
 
@@ -214,7 +214,7 @@ def test_a_reader_never_sees_a_mix(town: Town) -> None:
 def test_retiring_keeps_what_is_live_and_what_kept_releases_name(town: Town) -> None:
     releases = [town.build(days=d) for d in range(5)]
     publish_release(town.settings, releases[0])
-    town.settings = replace(town.settings, keep_artifacts=3)
+    town.settings = town.settings.layered({"keep_artifacts": 3}, "given")
     judges = Artifacts(town.settings)
     for name in ("a", "b", "c", "d"):  # no release names them: the newest three stay for a build under way
         judges.store_bundle(Bundle("als_v1", {"name": name}, {}), f"2020010{ord(name) - 96}T000000Z", HOLDOUTS)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -47,7 +46,7 @@ def test_nothing_live_is_not_late(live: Settings) -> None:
 def test_within_the_limit_or_with_the_question_off(live: Settings) -> None:
     with_live(live, AFTER_ALL)
     assert age_of_lists(live, MADE + 35 * HOUR).late == ""
-    assert age_of_lists(replace(live, late_hours=0.0), MADE + 999 * HOUR).late == ""
+    assert age_of_lists(live.layered({"late_hours": 0.0}, "given"), MADE + 999 * HOUR).late == ""
 
 
 @pytest.mark.parametrize(

@@ -77,8 +77,8 @@ def test_a_leap_does_not_wait(leap: dict[str, Any], word: str) -> None:
 
 def test_the_first_build_and_a_daily_one_are_always_due() -> None:
     assert decide(Facts(), Settings()).due
-    daily = decide(CALM, replace(Settings(), retrain="always"))
-    assert daily.due and "MATCHBOOK_RETRAIN=always" in daily.reason
+    daily = decide(CALM, Settings().layered({"retrain": "always"}, "given"))
+    assert daily.due and "[retrain] when = 'always'" in daily.reason
     skipped = decide(replace(CALM, drift=None), Settings())
     assert not skipped.due and "moved by unknown" in skipped.reason and "Trigger a run" in skipped.reason
 

@@ -43,9 +43,8 @@ SMALL: dict[str, Any] = {
 
 
 @pytest.fixture
-def loaded(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
-    """The tiny marketplace in the database; no figures are measured."""
-    monkeypatch.setattr("pipelines.commands.build.evaluate", lambda *_: {})
+def loaded(settings: Settings, tmp_path: Path) -> Settings:
+    """The tiny marketplace in the database."""
     import_folder(settings, write_tiny_marketplace(tmp_path / "data"))
     return settings
 

@@ -48,7 +48,7 @@ def same(one: RankedLists, other: RankedLists) -> bool:
 
 def everybody(recipe: Recipe) -> RankedLists:
     return recommend(
-        recipe, recipe.batch(recipe.owners.owners_of(recipe.surface), world().interactions), recipe.settings.depth
+        recipe, recipe.batch(recipe.owners.owners_of(recipe.surface), world().interactions), recipe.settings.lists.depth
     )
 
 
@@ -60,7 +60,7 @@ def test_every_owner_gets_the_list_of_their_arm_and_the_others_theirs(surface: S
     rows = recipe.owners.owners_of(surface)
     mixed = score_arms(recipe, bundles, recipe.batch(rows, world().interactions))
     plain = everybody(open_recipe(surface, bundles, SMALL))
-    off = everybody(open_recipe(surface, bundles, replace(SMALL, ranker="off")))
+    off = everybody(open_recipe(surface, bundles, SMALL.layered({"ranker": "off"}, "given")))
     place = places_of(recipe, surface, recipe.owners, rows)
     assert set(place.tolist()) == {-1, 0, 1} and np.array_equal(mixed.owner, rows)
     for code, wanted in ((-1, plain), (0, plain), (1, off)):
@@ -89,7 +89,7 @@ def test_a_recipe_under_an_arm_is_the_recipe_opened_with_its_settings(
     surface: Surface, changes: dict[str, Any], learned: bool
 ) -> None:
     bundles = learned_bundles() if learned else planted_bundles()
-    arm = replace(SMALL, **changes)
+    arm = SMALL.layered(changes, "given")
     found = under(open_recipe(surface, bundles, SMALL), bundles, arm)
     assert same(everybody(found), everybody(open_recipe(surface, bundles, arm)))
 
@@ -97,7 +97,7 @@ def test_a_recipe_under_an_arm_is_the_recipe_opened_with_its_settings(
 def test_an_arm_shares_what_takes_memory() -> None:
     bundles = learned_bundles()
     recipe = open_recipe(Surface.STARTUPS_FOR_DEVELOPER, bundles, SMALL)
-    arm = under(recipe, bundles, replace(SMALL, blend="rrf"))
+    arm = under(recipe, bundles, SMALL.layered({"blend": "rrf"}, "given"))
     assert arm.ranker is recipe.ranker and arm.catalogue is recipe.catalogue
     assert all(arm.scorers[s] is scorer for s, scorer in recipe.scorers.items())
 

@@ -70,7 +70,9 @@ def act(settings: Settings, execute: Execute, planted: World) -> Act:
 )
 def test_who_may_be_routed_otherwise(surface: Surface, count: int, more: int, crossed: bool) -> None:
     assert may_be_routed_otherwise(surface, count, more, Settings()) is crossed
-    assert may_be_routed_otherwise(Surface.DEVELOPERS_FOR_STARTUP, 5, 15, replace(Settings(), founder_ensemble=True))
+    assert may_be_routed_otherwise(
+        Surface.DEVELOPERS_FOR_STARTUP, 5, 15, Settings().layered({"founder_ensemble": True}, "given")
+    )
 
 
 def test_a_cold_owner_who_became_warm_is_answered_live_by_als(
@@ -94,7 +96,7 @@ def test_where_no_live_list_comes_in_time_the_stored_one_answers_and_says_so(
     start: Start, publish: Publish, cold: str, act: Act, monkeypatch: pytest.MonkeyPatch, settings: Settings
 ) -> None:
     publish()
-    app = start(replace(settings, live_budget_s=0.05))
+    app = start(settings.layered({"live_budget_s": 0.05}, "given"))
     stored = ask(app, cold)
     act(cold, group=1, first=0, n=6)
     reader: Reader = app.extensions["matchbook"]

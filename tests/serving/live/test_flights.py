@@ -9,7 +9,6 @@ import urllib.request
 import uuid
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -74,7 +73,7 @@ def test_whoever_waits_for_another_process_waits_no_longer_than_the_budget(
     start: Start, publish: Publish, newcomer: str, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     publish()
-    first, second = start(), start(replace(settings, live_budget_s=0.1))
+    first, second = start(), start(settings.layered({"live_budget_s": 0.1}, "given"))
     reads = Reads(monkeypatch, first, second)
     with ThreadPoolExecutor(1) as pool:
         slow = pool.submit(ask, first, newcomer)
@@ -92,7 +91,7 @@ def test_a_process_that_died_at_it_is_waited_for_only_as_long_as_its_lease(
     start: Start, publish: Publish, newcomer: str, settings: Settings, client: redis.Redis
 ) -> None:
     release = publish()
-    app = start(replace(settings, live_budget_s=0.1))
+    app = start(settings.layered({"live_budget_s": 0.1}, "given"))
     key = Keys(settings.namespace).flight(release, SURFACE, newcomer)
     client.set(key, "a process that is gone", px=60_000)
     assert ask(app, newcomer)["degraded"] is True

@@ -6,7 +6,6 @@ import threading
 import uuid
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -75,7 +74,7 @@ def test_a_slow_computation_is_not_waited_for_but_found_by_the_next_request(
     start: Start, publish: Publish, newcomer: str, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     publish()
-    app, gate = start(replace(settings, live_budget_s=0.05)), threading.Event()
+    app, gate = start(settings.layered({"live_budget_s": 0.05}, "given")), threading.Event()
     database = reader(app).database
     real = database.owner
 
@@ -98,7 +97,7 @@ def test_too_many_misses_are_refused_work_not_answers(
     start: Start, publish: Publish, rows: str, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     publish()
-    app, gate = start(replace(settings, live_budget_s=0.01)), threading.Event()
+    app, gate = start(settings.layered({"live_budget_s": 0.01}, "given")), threading.Event()
     monkeypatch.setattr(reader(app).database, "owner", lambda *_: gate.wait(20) and None)
     bodies = [ask(app, str(uuid.uuid4()), limit=1) for _ in range(80)]
     assert len(reader(app).live.flights) <= 64

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 from flask.testing import FlaskClient
 
@@ -102,7 +100,7 @@ def test_own_and_below_the_cut_are_told_apart(
     start: Start, publish: Publish, rows: str, settings: Settings, planted: World
 ) -> None:
     publish()
-    client = start(replace(settings, depth=3)).test_client()
+    client = start(settings.layered({"depth": 3}, "given")).test_client()
     startup = next(i for i, f in enumerate(planted.startups.founder) if f >= 0 and planted.startups.listed[i])
     founder = str(planted.users.ids.ids[planted.startups.founder[startup]])
     role = Role.of_code(planted.users.role[planted.startups.founder[startup]])

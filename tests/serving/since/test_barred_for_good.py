@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
@@ -33,7 +32,7 @@ def reader(town: Town) -> Iterator[Reader]:
     apps: list[Flask] = []
 
     def begin() -> Flask:
-        apps.append(create_app(replace(town.settings, live_budget_s=20.0)))
+        apps.append(create_app(town.settings.layered({"live_budget_s": 20.0}, "given")))
         parts = apps[-1].extensions["matchbook"]
         parts.live.recipes(parts.releases.held, patience_s=30)
         return apps[-1]

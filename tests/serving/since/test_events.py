@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -150,7 +149,7 @@ def test_an_id_counts_once_however_often_it_is_sent(
 def test_a_drain_that_stands_still_is_said_and_nothing_is_lost(
     start: Start, settings: Settings, client: redis.Redis, keys: Keys
 ) -> None:
-    app = start(replace(settings, events_waiting_most=3))
+    app = start(settings.layered({"events_waiting_most": 3}, "given"))
     post(app, event(USER, STARTUP), event(USER, STARTUP))
     two = {"events": [event(USER, STARTUP), event(USER, str(UUID(int=3)))]}
     answer = app.test_client().post("/api/events", json=two)

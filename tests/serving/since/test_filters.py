@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import uuid
-from dataclasses import replace
 
 import pytest
 import redis
@@ -53,7 +52,7 @@ def test_everything_hides_but_an_impression_a_retraction_and_a_view_where_views_
     start: Start, publish: Publish, settings: Settings, owner: str, kind: EventType, views_are_seen: bool
 ) -> None:
     publish()
-    app = start(replace(settings, views_are_seen=views_are_seen))
+    app = start(settings.layered({"views_are_seen": views_are_seen}, "given"))
     first = ids(ask(app, MINE, owner))[0]
     post(app, event(owner, first, kind.value))
     hides = kind not in (EventType.IMPRESSION, EventType.RETRACT) and (views_are_seen or kind is not EventType.VIEW)
@@ -239,4 +238,4 @@ def test_the_since_hashes_of_both_sides_live_as_long_as_lists_do(
     post(app, event(owner, startup))
     for entity, mine, other in ((Entity.USER, owner, startup), (Entity.STARTUP, startup, owner)):
         assert client.hkeys(keys.since(entity, mine)) == [uuid.UUID(other).bytes]
-        assert 0 < client.ttl(keys.since(entity, mine)) <= settings.release_ttl_hours * 3600
+        assert 0 < client.ttl(keys.since(entity, mine)) <= settings.releases.ttl_hours * 3600

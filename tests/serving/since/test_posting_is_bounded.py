@@ -121,7 +121,7 @@ def test_every_field_that_can_be_bound_is_looked_at() -> None:
 def test_events_are_counted_by_the_minute_and_by_the_caller(
     start: Start, settings: Settings, client: redis.Redis, keys: Keys
 ) -> None:
-    app = start(replace(settings, events_rate_limit=200))
+    app = start(settings.layered({"events_rate_limit": 200}, "given"))
     many = [event(USER, str(UUID(int=n)), "impression") for n in range(10, 130)]
     assert sent(app, *many)[0] == 202
     status, error = sent(app, *many)
@@ -134,7 +134,12 @@ def test_events_are_counted_by_the_minute_and_by_the_caller(
 def test_posted_events_claim_so_much_memory_a_day_and_no_more(
     start: Start, settings: Settings, client: redis.Redis, keys: Keys
 ) -> None:
-    app, requests = start(replace(settings, events_memory_mb=1, events_rate_limit=10**9, events_waiting_most=10**9)), 0
+    app, requests = (
+        start(
+            settings.layered({"events_memory_mb": 1, "events_rate_limit": 10**9, "events_waiting_most": 10**9}, "given")
+        ),
+        0,
+    )
 
     def strangers() -> list[dict[str, Any]]:
         return [event(str(uuid.uuid4()), str(uuid.uuid4()), "dismiss") for _ in range(200)]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from types import SimpleNamespace
 from uuid import UUID
 
@@ -34,7 +33,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
 @pytest.fixture
 def app(start: Start, publish: Publish, settings: Settings, clock: SimpleNamespace) -> Flask:
     publish()
-    return start(replace(settings, rate_limit=5))
+    return start(settings.layered({"rate_limit": 5}, "given"))
 
 
 def requests(app: Flask, owner: str) -> list[Callable[[], TestResponse]]:
@@ -85,7 +84,7 @@ def test_no_limit_counts_nothing(
     clock: SimpleNamespace,
 ) -> None:
     publish()
-    app = start(replace(settings, rate_limit=0))
+    app = start(settings.layered({"rate_limit": 0}, "given"))
     for ask in requests(app, person(Role.DEVELOPER, 4)):
         assert ask().status_code in (200, 202)
     assert not client.exists(keys.rate("open", clock.now // 60))
@@ -95,7 +94,7 @@ def test_with_redis_down_nobody_is_refused(
     start: Start, publish: Publish, rows: str, wires: Wires, person: Person
 ) -> None:
     publish()
-    app = start(replace(wires.settings, rate_limit=1))
+    app = start(wires.settings.layered({"rate_limit": 1}, "given"))
     wires.redis.down()
     for path in [f"{AT}/{person(Role.DEVELOPER, 4)}", f"{AT}/popular", f"{AT}/trending"] * 2:
         answer = app.test_client().get(path)

@@ -6,7 +6,7 @@ import csv
 import shutil
 import uuid
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from uuid import UUID
@@ -73,7 +73,7 @@ Traces = Callable[[City], list[str]]
 def mould(server_settings: Settings, template_database: str, tmp_path_factory: pytest.TempPathFactory) -> City:
     """Two stored releases; every test gets a copy of the home and of the database."""
     home = tmp_path_factory.mktemp("mould")
-    settings = replace(databases.create(server_settings, MOULD, template_database), **SMALL, home=home)
+    settings = databases.create(server_settings, MOULD, template_database).layered({**SMALL, "home": home}, "given")
     import_folder(settings, _folder(home / "data"))
     older, live = (run_build(settings, as_of=AFTER_ALL - timedelta(days=d), publish=False)["release"] for d in (7, 0))
     engine(settings).dispose()  # a database in use cannot be copied
@@ -84,7 +84,7 @@ def mould(server_settings: Settings, template_database: str, tmp_path_factory: p
 def city(settings: Settings, mould: City, monkeypatch: pytest.MonkeyPatch) -> Iterator[City]:
     monkeypatch.setattr(erasing, "FOLLOW_S", 0.0)
     name = f"city_{uuid.uuid4().hex[:8]}"
-    settings = replace(databases.create(settings, name, MOULD), **SMALL)
+    settings = databases.create(settings, name, MOULD).layered(SMALL, "given")
     shutil.copytree(mould.settings.artifacts, settings.artifacts)
     for release in (mould.older, mould.live):
         promote(settings, release)

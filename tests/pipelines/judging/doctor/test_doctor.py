@@ -34,7 +34,7 @@ def built(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     """The tiny marketplace, one release live; figures are planted, not measured."""
     monkeypatch.setattr("pipelines.judging.evaluate.evaluate_build", lambda *_: {})
     import_folder(settings, write_tiny_marketplace(tmp_path / "data"))
-    small = replace(settings, **SMALL)
+    small = settings.layered(SMALL, "given")
     return small, run_build(small, AFTER_ALL)
 
 
@@ -119,8 +119,8 @@ def test_damaged_and_missing_models_are_named(built: tuple[Settings, dict[str, A
     assert damaged["P04"].state is State.FOUND and damaged["P04"].says.startswith("als_v1 is missing")
     shutil.rmtree(settings.artifacts / "bundles" / "two_tower_v1")
     assert set(asked(settings)["P04"].figures["halves"]) == {"als_v1", "two_tower_v1"}
-    assert "switched off" in asked(replace(settings, enable_two_tower=False))["P04"].says
-    assert asked(replace(settings, enable_ensemble=False))["P04"].state is State.WELL
+    assert "switched off" in asked(settings.layered({"enable_two_tower": False}, "given"))["P04"].says
+    assert asked(settings.layered({"enable_ensemble": False}, "given"))["P04"].state is State.WELL
     shutil.rmtree(settings.artifacts / "bundles" / "catalogue_v1")
     assert asked(settings)["P02"].state is State.UNKNOWN
     (release,) = (settings.artifacts / "releases").iterdir()

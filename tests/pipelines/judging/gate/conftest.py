@@ -44,7 +44,7 @@ class Nights:
 
     def build(self, as_of: str, left_out: tuple[str, ...] = (), **changed: Any) -> tuple[Run, ReleaseRef]:
         """(run, release) of a cutoff. left_out: models that scoring is not given; changed: settings of this build."""
-        settings = replace(self.settings, **changed)
+        settings = self.settings.layered(changed, "given")
         run = Run.start(settings, f"night-{uuid.uuid4().hex[:8]}", parse_instant(as_of), fresh=True)
         self.snapshots.setdefault(as_of, Snapshot.of(*rows(), as_of, self.settings.recorded(), as_of))
         build = run.reference(snapshot=as_of)

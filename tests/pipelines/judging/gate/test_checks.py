@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 
@@ -56,10 +54,10 @@ def test_worse_but_not_by_how_much_is_asked() -> None:
     live = rng.random(400)
     a = Accuracy(live - 0.04 - rng.normal(0, 0.12, 400), live * 0, live, {"overall": np.ones(400, bool)})
     found = {Surface.STARTUPS_FOR_DEVELOPER: a}
-    assert worst(list(against_live(found, replace(Settings(), gate_loss=0.07)))) == ASK
-    assert worst(list(against_live(found, replace(Settings(), gate_loss=0.02)))) == STOP
-    assert worst(list(against_live(found, replace(Settings(), gate_loss=0.2)))) == GO
-    few = list(against_live(found, replace(Settings(), gate_min_owners=401)))
+    assert worst(list(against_live(found, Settings().layered({"gate_loss": 0.07}, "given")))) == ASK
+    assert worst(list(against_live(found, Settings().layered({"gate_loss": 0.02}, "given")))) == STOP
+    assert worst(list(against_live(found, Settings().layered({"gate_loss": 0.2}, "given")))) == GO
+    few = list(against_live(found, Settings().layered({"gate_min_owners": 401}, "given")))
     assert [c.verdict for c in few] == [GO] and "400 owners are too few" in few[0].says
 
 

@@ -32,7 +32,7 @@ def built(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     """Two builds of the tiny marketplace by the command, the older one first; no figures are measured."""
     monkeypatch.setattr("pipelines.judging.evaluate.evaluate_build", lambda *_: {})
     import_folder(settings, write_tiny_marketplace(tmp_path / "data"))
-    small = replace(settings, **SMALL)
+    small = settings.layered(SMALL, "given")
     run_build(small, AFTER_ALL - timedelta(days=10))
     return small, run_build(small, AFTER_ALL)
 

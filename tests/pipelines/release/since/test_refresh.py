@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import uuid
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -62,7 +61,7 @@ def test_rows_since_the_cutoff_are_known_to_both_sides(
     assert met(client, keys, Entity.STARTUP, STARTUP) == {USER: EventType.LIKE.code}
     _, at_us = since_meaning(stored.cell(client, keys.since(Entity.USER, str(USER)), STARTUP.bytes))
     assert at_us == int(at.timestamp() * 1_000_000)
-    assert 0 < client.ttl(keys.since(Entity.STARTUP, str(STARTUP))) <= live.release_ttl_hours * 3600
+    assert 0 < client.ttl(keys.since(Entity.STARTUP, str(STARTUP))) <= live.releases.ttl_hours * 3600
 
 
 def test_only_what_is_new_is_read(live: Settings, client: redis.Redis, keys: Keys, sql: Sql) -> None:
@@ -142,7 +141,7 @@ def test_who_comes_back_is_shown_again_and_who_is_deleted_stays_hidden(
 
 
 def test_views_are_written_only_where_they_are_seen(town: Town, client: redis.Redis, keys: Keys, sql: Sql) -> None:
-    town.settings = replace(town.settings, views_are_seen=False)
+    town.settings = town.settings.layered({"views_are_seen": False}, "given")
     publish_release(town.settings, town.build())
     sql(MEET, u=USER, s=STARTUP, kind="view", at=now())
     assert drain_events(town.settings)["met"] == 0

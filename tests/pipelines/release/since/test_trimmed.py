@@ -4,7 +4,6 @@ nobody."""
 from __future__ import annotations
 
 import uuid
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -37,7 +36,7 @@ def test_of_whoever_is_active_day_by_day_only_what_loaded_builds_need_stays(
     town: Town, client: redis.Redis, keys: Keys, sql: Sql
 ) -> None:
     """Ten builds, 50 meetings before each: three builds stay loaded."""
-    settings = replace(town.settings, keep_releases=3)
+    settings = town.settings.layered({"keep_releases": 3}, "given")
     start, most = datetime(2020, 4, 10, tzinfo=UTC), 0
     for day in range(10):
         publish_release(settings, town.build(days=day))

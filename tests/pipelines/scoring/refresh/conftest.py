@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import uuid
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -140,7 +140,7 @@ def built(settings: Settings, as_of: datetime) -> str:
 def mould(server_settings: Settings, template_database: str, tmp_path_factory: pytest.TempPathFactory) -> Town:
     """One stored build; every test gets a copy of the home and of the database."""
     home, name = tmp_path_factory.mktemp("refresh-mould"), f"refresh_mould_{uuid.uuid4().hex[:8]}"
-    settings = replace(databases.create(server_settings, name, template_database), **SMALL, home=home)
+    settings = databases.create(server_settings, name, template_database).layered({**SMALL, "home": home}, "given")
     import_folder(settings, write_tiny_marketplace(home / "data"))
     name = built(settings, AFTER_ALL)
     engine(settings).dispose()  # a database in use cannot be copied
@@ -153,7 +153,7 @@ def town(settings: Settings, mould: Town, monkeypatch: pytest.MonkeyPatch) -> It
     name = f"town_{uuid.uuid4().hex[:8]}"
     shutil.copytree(mould.settings.artifacts, settings.artifacts)
     template = mould.settings.database_url.reveal().rpartition("/")[2]
-    mine = replace(databases.create(settings, name, template), **SMALL)
+    mine = databases.create(settings, name, template).layered(SMALL, "given")
     promote(mine, mould.built)
     yield Town(mine, mould.built)
     engine(mine).dispose()

@@ -87,7 +87,7 @@ def test_a_startup_of_this_morning_is_recommended_this_afternoon_and_has_lists_o
 
 
 def test_nobody_who_did_nothing_is_reached_where_that_is_switched_off(town: Town) -> None:
-    shy = Town(replace(town.settings, refresh_reach=0), town.built)
+    shy = Town(town.settings.layered({"refresh_reach": 0}, "given"), town.built)
     shy.opened(NEW)
     done = shy.refresh()
     assert [done["made"][s]["lists"] for s in Surface] == [0, 0, 1, 1]

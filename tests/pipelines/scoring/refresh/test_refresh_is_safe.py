@@ -81,7 +81,7 @@ def test_hourly_refreshes_push_no_build_out_of_the_store(town: Town) -> None:
     for hour in range(1, 5):
         town.met(identity("user", 7), identity("startup", hour), timedelta(hours=hour, minutes=-5))
         names.append(town.refresh(hour)["release"])
-    few = replace(town.settings, keep_artifacts=3)
+    few = town.settings.layered({"keep_artifacts": 3}, "given")
     gone = retire(few)
     assert gone["releases"] == names[:-1]
     assert {r["release"] for r in list_releases(few)} == {town.built, names[-1]}
