@@ -8,25 +8,25 @@ from typing import Any
 
 from flask import Flask
 
-import tests.serving.conftest as serving
 from models.schema import Surface
+from tests.serving.conftest import Body, ask
 from tests.waiting import until
 
 
-def ask(app: Flask, surface: Surface, tail: str, **query: Any) -> serving.Body:
+def ask_list(app: Flask, surface: Surface, tail: str, **query: Any) -> Body:
     """A list of 100 places, unless asked otherwise."""
-    return serving.ask(app, tail, {"limit": 100} | query, surface)
+    return ask(app, tail, {"limit": 100} | query, surface)
 
 
-def ids(body: serving.Body) -> list[str]:
+def ids(body: Body) -> list[str]:
     return [i["id"] for i in body.get("startups") or body.get("users") or ()]
 
 
-def event(user: str, startup: str, kind: str = "click", **more: Any) -> serving.Body:
+def event(user: str, startup: str, kind: str = "click", **more: Any) -> Body:
     return {"event_id": str(uuid.uuid4()), "user_id": user, "startup_id": startup, "type": kind, **more}
 
 
-def post(app: Flask, *events: serving.Body) -> None:
+def post(app: Flask, *events: Body) -> None:
     answer = app.test_client().post("/api/events", json={"events": events})
     assert (answer.status_code, answer.get_json()) == (202, {"accepted": len(events)}), answer.text
 

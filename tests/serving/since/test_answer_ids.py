@@ -25,7 +25,7 @@ from serving.app import Reader
 from tests.databases import at_once
 from tests.planted.world import World
 from tests.serving.conftest import Company, Person, Publish, Start
-from tests.serving.since.conftest import ask, event, ids, post
+from tests.serving.since.conftest import ask_list, event, ids, post
 
 SURFACE, FOUNDERS = Surface.STARTUPS_FOR_DEVELOPER, Surface.DEVELOPERS_FOR_STARTUP
 EXPERIMENT: dict[str, Any] = {
@@ -50,7 +50,7 @@ def refusal(app: Flask, *events: dict[str, Any]) -> dict[str, str]:
 
 def test_the_id_says_what_was_shown(start: Start, publish: Publish, person: Person) -> None:
     release, app, owner = publish(), start(), person(Role.DEVELOPER, 9)
-    body = ask(app, SURFACE, owner)
+    body = ask_list(app, SURFACE, owner)
     shown = ShownAnswer.read(body["answer_id"])
     assert (shown.surface, shown.release, shown.method.value, shown.route.value) == (
         SURFACE,
@@ -59,7 +59,7 @@ def test_the_id_says_what_was_shown(start: Start, publish: Publish, person: Pers
         body["route"],
     )
     assert not shown.live and not shown.anyone and body["experiment"] is body["arm"] is None
-    popular = ShownAnswer.read(ask(app, SURFACE, "popular")["answer_id"])
+    popular = ShownAnswer.read(ask_list(app, SURFACE, "popular")["answer_id"])
     assert popular.anyone and popular.method is Method.POPULAR
 
 
@@ -76,18 +76,18 @@ def test_the_same_list_has_the_same_id_whatever_part_is_asked_for(
     many = app.test_client().post(f"/api/recommendations/{SURFACE}/many", json={"ids": [owner]}).get_json()["lists"]
     assert {
         first.get_json()["answer_id"],
-        ask(app, SURFACE, owner, offset=5)["answer_id"],
+        ask_list(app, SURFACE, owner, offset=5)["answer_id"],
         many[owner]["answer_id"],
     } == {first.get_json()["answer_id"]}
-    assert ask(app, SURFACE, person(Role.DEVELOPER, 8))["answer_id"] != first.get_json()["answer_id"]
+    assert ask_list(app, SURFACE, person(Role.DEVELOPER, 8))["answer_id"] != first.get_json()["answer_id"]
 
 
 def test_all_readers_sign_with_one_key(settings: Settings, start: Start, publish: Publish, person: Person) -> None:
     publish()
     owner = person(Role.DEVELOPER, 9)
     one, other = start(), start()
-    body = ask(one, SURFACE, owner)
-    assert ask(other, SURFACE, owner)["answer_id"] == body["answer_id"]
+    body = ask_list(one, SURFACE, owner)
+    assert ask_list(other, SURFACE, owner)["answer_id"] == body["answer_id"]
     post(other, event(owner, ids(body)[0], "impression", answer_id=body["answer_id"], position=1))
     stranger = start(replace(settings, answer_key=Secret("another deployment's")))
     error = refusal(stranger, event(owner, ids(body)[0], answer_id=body["answer_id"]))
@@ -99,11 +99,11 @@ def test_an_answer_to_somebody_else_is_not_taken(
 ) -> None:
     publish()
     app, owner, other = start(), person(Role.DEVELOPER, 9), person(Role.DEVELOPER, 8)
-    body = ask(app, SURFACE, owner)
+    body = ask_list(app, SURFACE, owner)
     error = refusal(app, event(owner, ids(body)[0]), event(other, ids(body)[0], answer_id=body["answer_id"]))
     assert (error["code"], error["expected"][:20]) == ("malformed_event", "events[1].answer_id:")
     assert client.xlen(keys.events) == 0, "all or none"
-    popular = ask(app, SURFACE, "popular")
+    popular = ask_list(app, SURFACE, "popular")
     post(app, event(other, ids(popular)[0], "impression", answer_id=popular["answer_id"]))
 
 
@@ -118,7 +118,7 @@ def test_an_event_with_an_answer_is_kept_with_what_the_answer_was(
     """J17, O12: what the ledger asks for stands in the database; nothing was written when the list was asked for."""
     release, app = publish(experiments=[EXPERIMENT | {"share": 1.0}]), start()
     owner, founder = person(Role.DEVELOPER, 9), company(3)
-    mine, theirs = ask(app, SURFACE, owner), ask(app, FOUNDERS, founder)
+    mine, theirs = ask_list(app, SURFACE, owner), ask_list(app, FOUNDERS, founder)
     post(
         app,
         event(owner, ids(mine)[0], "impression", answer_id=mine["answer_id"], position=1),
@@ -148,9 +148,9 @@ def test_an_erased_person_leaves_no_answer(
     publish()
     app, owner, other = start(), person(Role.DEVELOPER, 9), person(Role.DEVELOPER, 8)
     for who in (owner, other):
-        body = ask(app, SURFACE, who)
+        body = ask_list(app, SURFACE, who)
         post(app, event(who, ids(body)[0], "impression", answer_id=body["answer_id"]))
-    late = ask(app, SURFACE, owner)
+    late = ask_list(app, SURFACE, owner)
     drain_events(settings)
     done = erase_rows(settings, person_of(settings, owner))
     assert (done["answers"], done["events"]) == (1, 1)
@@ -168,7 +168,7 @@ def test_the_answer_names_the_arm_that_the_hash_draws(
     app, experiment = start(), Experiment.of(EXPERIMENT)
     found = set()
     for owner in planted.users.ids.ids[planted.users.owners_of(SURFACE)].tolist():
-        arm, body = experiment.arm_of(owner), ask(app, SURFACE, owner, limit=1)
+        arm, body = experiment.arm_of(owner), ask_list(app, SURFACE, owner, limit=1)
         assert (body["experiment"], body["arm"]) == (("ranker", arm.name) if arm else (None, None))
         shown = ShownAnswer.read(body["answer_id"])
         assert (shown.experiment, shown.arm) == (body["experiment"] or "", body["arm"] or "")
@@ -181,7 +181,7 @@ def test_the_answer_names_the_arm_that_the_hash_draws(
         (SURFACE, investor),
         (Surface.STARTUPS_FOR_INVESTOR, investor),
     ):
-        assert ask(app, surface, owner, limit=1)["arm"] is None, (surface, owner)
+        assert ask_list(app, surface, owner, limit=1)["arm"] is None, (surface, owner)
 
 
 def test_what_answers_earned_is_told_to_prometheus(
@@ -191,7 +191,7 @@ def test_what_answers_earned_is_told_to_prometheus(
     publish(experiments=[EXPERIMENT | {"share": 1.0}])
     app, owner = start(), person(Role.DEVELOPER, 9)
     assert "matchbook_earned" not in app.test_client().get("/metrics").text
-    body = ask(app, SURFACE, owner)
+    body = ask_list(app, SURFACE, owner)
     post(
         app,
         *(event(owner, item, "impression", answer_id=body["answer_id"]) for item in ids(body)[:4]),
@@ -219,7 +219,7 @@ def test_a_list_computed_live_is_made_by_the_arm_of_its_owner(
         row = planted.users.ids.rows_of([owner])[0]
         if planted.users.opted_out[row]:
             continue
-        arm, body = experiment.arm_of(owner), ask(app, SURFACE, owner)
+        arm, body = experiment.arm_of(owner), ask_list(app, SURFACE, owner)
         assert body["source"] == "live" and ShownAnswer.read(body["answer_id"]).live
         told.setdefault(arm.name if arm else None, set()).add(body["reranked"])
     assert told == {"on": {True}, "off": {False}, None: {True}}

@@ -16,7 +16,7 @@ from pipelines.release.history import promote, rollback
 from pipelines.release.since.drain import drain_events
 from serving.app import create_app
 from tests.pipelines.scoring.refresh.conftest import Town, built, mould, town
-from tests.serving.since.conftest import ask, event, ids, post
+from tests.serving.since.conftest import ask_list, event, ids, post
 from tests.tiny_marketplace import identity
 
 MINE, THEIRS = Surface.STARTUPS_FOR_DEVELOPER, Surface.DEVELOPERS_FOR_STARTUP
@@ -62,7 +62,7 @@ def forget(town: Town, release: str) -> None:
 def apart(app: Flask, user: str, startup: str) -> None:
     """Neither stands in any list of the other."""
     for surface, owner, other in ((MINE, user, startup), (THEIRS, startup, user)):
-        body = ask(app, surface, owner)
+        body = ask_list(app, surface, owner)
         assert other not in ids(body), (surface, body["source"], body["method_used"])
         many = app.test_client().post(f"/api/recommendations/{surface}/many?limit=100", json={"ids": [owner]})
         assert other not in ids(many.get_json()["lists"][owner])
@@ -77,7 +77,7 @@ def dismissed(town: Town, app: Flask, user: str, startup: str) -> None:
 def test_a_build_leaves_it_out_on_both_sides_and_so_does_every_way_back(
     town: Town, reader: Reader, pair: tuple[str, str]
 ) -> None:
-    assert pair[1] in ids(ask(reader(), MINE, pair[0])) and pair[0] in ids(ask(reader(), THEIRS, pair[1]))
+    assert pair[1] in ids(ask_list(reader(), MINE, pair[0])) and pair[0] in ids(ask_list(reader(), THEIRS, pair[1]))
     dismissed(town, reader(), *pair)
     again = built(town.settings, datetime.now(UTC))
     forget(town, again)
@@ -105,9 +105,9 @@ def test_a_list_computed_live_leaves_it_out(town: Town, reader: Reader, pair: tu
         town.client.hdel(town.keys.lists(town.built, surface), UUID(owner).bytes)
     app = reader()
     for surface, owner in ((MINE, pair[0]), (THEIRS, pair[1]), (MINE, NEWCOMER)):
-        assert ask(app, surface, owner)["source"] == "live"
+        assert ask_list(app, surface, owner)["source"] == "live"
     apart(app, *pair)
-    assert pair[1] not in ids(ask(app, MINE, NEWCOMER))
+    assert pair[1] not in ids(ask_list(app, MINE, NEWCOMER))
 
 
 def test_whoever_opts_out_is_not_shown_it_in_the_popular_list(
@@ -117,7 +117,7 @@ def test_whoever_opts_out_is_not_shown_it_in_the_popular_list(
     town.execute("UPDATE users SET opted_out_at = :at WHERE id = :id", at=datetime.now(UTC), id=pair[0])
     forget(town, town.built)
     drain_events(town.settings)
-    body = ask(reader(), MINE, pair[0])
+    body = ask_list(reader(), MINE, pair[0])
     assert body["method_used"] == "popular" and pair[1] not in ids(body) and ids(body)
 
 
@@ -136,7 +136,7 @@ def test_a_refresh_leaves_it_out_and_brings_it_back_once_it_is_retracted(
     post(reader(), event(*pair, "retract"))
     drain_events(town.settings)
     assert town.refresh((datetime.now(UTC) - town.at(0)) / timedelta(hours=1))["published"]
-    assert pair[1] in ids(ask(reader(), MINE, pair[0])) and pair[0] in ids(ask(reader(), THEIRS, pair[1]))
+    assert pair[1] in ids(ask_list(reader(), MINE, pair[0])) and pair[0] in ids(ask_list(reader(), THEIRS, pair[1]))
 
 
 def test_a_dismissal_teaches_nothing_and_counts_for_nothing(town: Town, reader: Reader, pair: tuple[str, str]) -> None:
@@ -155,10 +155,10 @@ def test_a_dismissal_teaches_nothing_and_counts_for_nothing(town: Town, reader: 
 
 def test_whose_role_changed_since_the_build_gets_a_list_on_the_new_surface(town: Town, reader: Reader) -> None:
     owner = identity("user", 8)
-    assert not ids(ask(reader(), MINE, owner))
+    assert not ids(ask_list(reader(), MINE, owner))
     town.client.delete(*town.client.scan_iter(f"{town.keys.namespace}:live:*"))
     town.execute("UPDATE users SET role = 'developer' WHERE id = :id", id=owner)
-    body = ask(reader(), MINE, owner)
+    body = ask_list(reader(), MINE, owner)
     assert ids(body) and (body["source"], body["known"], body["degraded"]) == ("live", True, False)
     stranger = str(uuid.UUID(int=77))
-    assert ask(reader(), MINE, stranger)["known"] is False
+    assert ask_list(reader(), MINE, stranger)["known"] is False

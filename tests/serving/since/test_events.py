@@ -16,7 +16,7 @@ from models.settings import Settings
 from pipelines.release.since.drain import drain_events
 from tests.serving.conftest import Person, Publish, Start
 from tests.serving.proxy import Wires
-from tests.serving.since.conftest import ask, event, ids, post
+from tests.serving.since.conftest import ask_list, event, ids, post
 from tests.stored import entries
 
 SURFACE = Surface.STARTUPS_FOR_DEVELOPER
@@ -190,12 +190,12 @@ def test_a_full_redis_takes_no_events_and_still_hands_out_lists(
 ) -> None:
     publish()
     app, owner = start(), person(Role.DEVELOPER, 4)
-    whole = ids(ask(app, SURFACE, owner))
+    whole = ids(ask_list(app, SURFACE, owner))
     before = client.config_get("maxmemory")["maxmemory"] or 0
     client.config_set("maxmemory", 1)
     try:
         error = refused(app, {"events": [event(owner, whole[0])]}, status=503)
-        body = ask(app, SURFACE, owner)
+        body = ask_list(app, SURFACE, owner)
     finally:
         client.config_set("maxmemory", before)
     assert (error["code"], client.xlen(keys.events)) == ("events_not_taken", 0)

@@ -17,7 +17,7 @@ from serving.doors import cache
 from tests.planted.world import World
 from tests.serving.conftest import Execute, Person, Publish, Start
 from tests.serving.proxy import Wires
-from tests.serving.since.conftest import ask, event, ids, post, within_a_second
+from tests.serving.since.conftest import ask_list, event, ids, post, within_a_second
 
 MINE, THEIRS = Surface.STARTUPS_FOR_DEVELOPER, Surface.DEVELOPERS_FOR_STARTUP
 
@@ -34,14 +34,14 @@ def owner(person: Person) -> str:
 
 
 def test_an_event_makes_the_next_answer_right_on_both_sides(app: Flask, owner: str) -> None:
-    before = ids(ask(app, MINE, owner))
-    startup = next(s for s in before if owner in ids(ask(app, THEIRS, s)))
-    people = ids(ask(app, THEIRS, startup))
+    before = ids(ask_list(app, MINE, owner))
+    startup = next(s for s in before if owner in ids(ask_list(app, THEIRS, s)))
+    people = ids(ask_list(app, THEIRS, startup))
     post(app, event(owner, startup, "apply"))
-    after = ask(app, MINE, owner, limit=10)
+    after = ask_list(app, MINE, owner, limit=10)
     assert ids(after) == [s for s in before if s != startup][:10]
     assert (after["total"], after["short"], after["degraded"], after["source"]) == (19, False, False, "cache")
-    assert ids(ask(app, THEIRS, startup)) == [p for p in people if p != owner]
+    assert ids(ask_list(app, THEIRS, startup)) == [p for p in people if p != owner]
     many = app.test_client().post(f"/api/recommendations/{MINE}/many?limit=100", json={"ids": [owner]})
     assert ids(many.get_json()["lists"][owner]) == [s for s in before if s != startup]
 
@@ -53,30 +53,30 @@ def test_everything_hides_but_an_impression_a_retraction_and_a_view_where_views_
 ) -> None:
     publish()
     app = start(settings.layered({"views_are_seen": views_are_seen}, "given"))
-    first = ids(ask(app, MINE, owner))[0]
+    first = ids(ask_list(app, MINE, owner))[0]
     post(app, event(owner, first, kind.value))
     hides = kind not in (EventType.IMPRESSION, EventType.RETRACT) and (views_are_seen or kind is not EventType.VIEW)
-    assert (first in ids(ask(app, MINE, owner))) is not hides
+    assert (first in ids(ask_list(app, MINE, owner))) is not hides
 
 
 def test_live_and_popular_lists_are_filtered_too(app: Flask, execute: Execute) -> None:
     newcomer, stranger = str(uuid.uuid4()), str(uuid.uuid4())
     execute("INSERT INTO users (id, role, interests) VALUES (%s, 'developer', 'biotech;genomics')", newcomer)
     for who, source, known in ((newcomer, "live", True), (stranger, "cache", False)):
-        before = ask(app, MINE, who)
+        before = ask_list(app, MINE, who)
         assert (before["source"], before["known"]) == (source, known)
         post(app, event(who, ids(before)[0], "dismiss"), event(who, ids(before)[2], "dislike"))
-        assert ids(ask(app, MINE, who)) == [ids(before)[1], *ids(before)[3:]]
+        assert ids(ask_list(app, MINE, who)) == [ids(before)[1], *ids(before)[3:]]
 
 
 def test_a_list_that_is_eaten_up_is_short_and_says_why(app: Flask, owner: str) -> None:
-    whole = ids(ask(app, MINE, owner))
+    whole = ids(ask_list(app, MINE, owner))
     post(app, *(event(owner, s) for s in whole[:15]))
-    body = ask(app, MINE, owner, limit=10)
+    body = ask_list(app, MINE, owner, limit=10)
     assert (ids(body), body["short"]) == (whole[15:], True)
     assert body["reason"] == "the list ends here; left out: 15 met or dismissed since it was made"
     post(app, *(event(owner, s) for s in whole[15:]))
-    body = ask(app, MINE, owner, limit=10)
+    body = ask_list(app, MINE, owner, limit=10)
     assert (ids(body), body["short"], body["total"]) == ([], True, 0)
     assert body["reason"] == "nothing of the list is left; left out: 20 met or dismissed since it was made"
 
@@ -84,31 +84,31 @@ def test_a_list_that_is_eaten_up_is_short_and_says_why(app: Flask, owner: str) -
 def test_a_withdrawn_startup_is_gone_from_every_list_within_a_second(
     app: Flask, settings: Settings, execute: Execute, owner: str
 ) -> None:
-    startup = ids(ask(app, MINE, owner))[0]
-    assert startup in ids(ask(app, MINE, "popular"))
+    startup = ids(ask_list(app, MINE, owner))[0]
+    assert startup in ids(ask_list(app, MINE, "popular"))
     execute("UPDATE startups SET withdrawn_at = CURRENT_TIMESTAMP WHERE id = %s", startup)
     assert drain_events(settings)["hidden"] >= 1
-    within_a_second(lambda: startup not in ids(ask(app, MINE, owner)))
+    within_a_second(lambda: startup not in ids(ask_list(app, MINE, owner)))
     for tail in ("popular", "trending", str(uuid.uuid4())):
-        assert startup not in ids(ask(app, MINE, tail)), tail
-    assert "; left out: 1 withdrawn" in ask(app, MINE, owner)["reason"]
+        assert startup not in ids(ask_list(app, MINE, tail)), tail
+    assert "; left out: 1 withdrawn" in ask_list(app, MINE, owner)["reason"]
 
 
 def test_who_opts_out_gets_popular_lists_and_stands_in_none(
     app: Flask, settings: Settings, execute: Execute, owner: str, planted: World
 ) -> None:
     """R23, L07: as an owner and as an item, without a new build; and never what was met before the build."""
-    startup = ids(ask(app, MINE, owner))[0]
-    assert owner in ids(ask(app, THEIRS, startup))
+    startup = ids(ask_list(app, MINE, owner))[0]
+    assert owner in ids(ask_list(app, THEIRS, startup))
     execute("UPDATE users SET opted_out_at = CURRENT_TIMESTAMP WHERE id = %s", owner)
     drain_events(settings)
-    within_a_second(lambda: ask(app, MINE, owner)["method_used"] == "popular")
-    body = ask(app, MINE, owner)
+    within_a_second(lambda: ask_list(app, MINE, owner)["method_used"] == "popular")
+    body = ask_list(app, MINE, owner)
     assert (body["route"], body["known"], body["degraded"]) == ("als", True, False)
     row = planted.users.ids.rows_of([owner])[0]
     met = set(planted.startups.ids.ids[planted.interactions.pairs()[row].indices])
     assert ids(body) and not met & set(ids(body))
-    assert owner not in ids(ask(app, THEIRS, startup))
+    assert owner not in ids(ask_list(app, THEIRS, startup))
 
 
 def test_a_personal_list_computed_before_the_opt_out_is_not_handed_out(
@@ -116,22 +116,22 @@ def test_a_personal_list_computed_before_the_opt_out_is_not_handed_out(
 ) -> None:
     newcomer = str(uuid.uuid4())
     execute("INSERT INTO users (id, role, interests) VALUES (%s, 'developer', 'biotech;genomics')", newcomer)
-    assert ask(app, MINE, newcomer)["method_used"] == "content_based"  # and it is kept in Redis for half an hour
+    assert ask_list(app, MINE, newcomer)["method_used"] == "content_based"  # and it is kept in Redis for half an hour
     execute("UPDATE users SET opted_out_at = CURRENT_TIMESTAMP WHERE id = %s", newcomer)
     drain_events(settings)
-    within_a_second(lambda: ask(app, MINE, newcomer)["method_used"] == "popular")
-    assert ask(app, MINE, newcomer)["degraded"] is False
+    within_a_second(lambda: ask_list(app, MINE, newcomer)["method_used"] == "popular")
+    assert ask_list(app, MINE, newcomer)["degraded"] is False
 
 
 def test_what_never_came_through_the_reader_counts_too(
     app: Flask, settings: Settings, execute: Execute, owner: str
 ) -> None:
-    first, second, third = ids(ask(app, MINE, owner))[:3]
+    first, second, third = ids(ask_list(app, MINE, owner))[:3]
     execute("INSERT INTO user_interactions VALUES (%s, %s, 'like', CURRENT_TIMESTAMP)", owner, first)
     execute("UPDATE startups SET founder_id = %s, updated_at = CURRENT_TIMESTAMP WHERE id = %s", owner, second)
-    assert first in ids(ask(app, MINE, owner))
+    assert first in ids(ask_list(app, MINE, owner))
     assert drain_events(settings)["met"] == 2
-    assert ids(ask(app, MINE, owner))[0] == third
+    assert ids(ask_list(app, MINE, owner))[0] == third
 
 
 def test_rolling_back_and_forward_hides_the_same(
@@ -140,17 +140,17 @@ def test_rolling_back_and_forward_hides_the_same(
     publish(day=10)
     second = publish(day=11)
     app = start()
-    met, withdrawn = ids(ask(app, MINE, owner))[:2]
+    met, withdrawn = ids(ask_list(app, MINE, owner))[:2]
     post(app, event(owner, met))
     execute("UPDATE startups SET withdrawn_at = CURRENT_TIMESTAMP WHERE id = %s", withdrawn)
     drain_events(settings)
     rollback(settings)
-    within_a_second(lambda: ask(app, MINE, owner)["release"] != second)
-    within_a_second(lambda: not {met, withdrawn} & set(ids(ask(app, MINE, owner))))
+    within_a_second(lambda: ask_list(app, MINE, owner)["release"] != second)
+    within_a_second(lambda: not {met, withdrawn} & set(ids(ask_list(app, MINE, owner))))
     assert drain_events(settings)["full"] is True
     promote(settings, second)
-    within_a_second(lambda: ask(app, MINE, owner)["release"] == second)
-    assert not {met, withdrawn} & set(ids(ask(app, MINE, owner)))
+    within_a_second(lambda: ask_list(app, MINE, owner)["release"] == second)
+    assert not {met, withdrawn} & set(ids(ask_list(app, MINE, owner)))
 
 
 def test_hidden_is_hidden_while_redis_is_down_and_after_it_lost_its_data(
@@ -165,19 +165,19 @@ def test_hidden_is_hidden_while_redis_is_down_and_after_it_lost_its_data(
 ) -> None:
     release = publish()
     app = start(wires.settings)
-    startup = ids(ask(app, MINE, owner))[0]
+    startup = ids(ask_list(app, MINE, owner))[0]
     execute("UPDATE startups SET withdrawn_at = CURRENT_TIMESTAMP WHERE id = %s", startup)
     drain_events(wires.settings)
-    within_a_second(lambda: startup not in ids(ask(app, MINE, owner)))
+    within_a_second(lambda: startup not in ids(ask_list(app, MINE, owner)))
     version = client.get(keys.hidden_version)
     wires.redis.down()
     for tail in (owner, "popular"):
-        assert startup not in ids(ask(app, MINE, tail))
-    assert ask(app, MINE, owner)["degraded"] is True
+        assert startup not in ids(ask_list(app, MINE, tail))
+    assert ask_list(app, MINE, owner)["degraded"] is True
     client.flushdb()
     wires.redis.up()
     app.extensions["matchbook"].lists.hidden.follow()
-    assert startup not in ids(ask(app, MINE, "popular"))
+    assert startup not in ids(ask_list(app, MINE, "popular"))
     promote(wires.settings, release)
     assert drain_events(wires.settings)["hidden"] >= 1
     assert client.get(keys.hidden_version) != version
@@ -189,15 +189,15 @@ def test_a_hit_is_one_round_trip_with_every_filter_on(
     """Counted on the wire between reader and Redis, rate limit and filters on; several owners are one trip too."""
     publish()
     app, owners = start(wires.settings), [person(Role.DEVELOPER, p) for p in (4, 5, 9)]
-    startup = ids(ask(app, MINE, owners[0]))[0]
+    startup = ids(ask_list(app, MINE, owners[0]))[0]
     execute("UPDATE startups SET withdrawn_at = CURRENT_TIMESTAMP WHERE id = %s", startup)
     drain_events(settings)
-    within_a_second(lambda: startup not in ids(ask(app, MINE, owners[0])))
-    post(app, event(owners[0], ids(ask(app, MINE, owners[0]))[0]))
+    within_a_second(lambda: startup not in ids(ask_list(app, MINE, owners[0])))
+    post(app, event(owners[0], ids(ask_list(app, MINE, owners[0]))[0]))
     app.extensions["matchbook"].releases.stop()  # it looks at Redis by itself
     before = wires.redis.asked
     for _ in range(10):
-        assert ask(app, MINE, owners[0])["total"] == 18
+        assert ask_list(app, MINE, owners[0])["total"] == 18
     assert wires.redis.asked - before == 10
     many = app.test_client().post(f"/api/recommendations/{MINE}/many", json={"ids": owners})
     assert (many.status_code, wires.redis.asked - before) == (200, 11)
@@ -209,13 +209,13 @@ def test_an_owner_who_met_very_many_costs_a_second_round_trip(
     monkeypatch.setattr(cache, "SINCE_MOST", 3)
     publish()
     app = start(wires.settings)
-    whole = ids(ask(app, MINE, owner))
+    whole = ids(ask_list(app, MINE, owner))
     post(app, *(event(owner, s) for s in whole[2:5]))
     for _ in range(4):  # a hash of a few hundred fields is sent as a whole however little was asked for
         post(app, *(event(owner, str(uuid.uuid4())) for _ in range(200)))
     app.extensions["matchbook"].releases.stop()
     before = wires.redis.asked
-    assert ids(ask(app, MINE, owner)) == whole[:2] + whole[5:]
+    assert ids(ask_list(app, MINE, owner)) == whole[:2] + whole[5:]
     assert wires.redis.asked - before == 2
 
 
@@ -225,16 +225,16 @@ def test_filters_count_what_they_left_out(app: Flask, owner: str) -> None:
         lines = [x for x in text.splitlines() if x.startswith('matchbook_left_out_places_total{why="met"}')]
         return float(lines[0].split()[-1]) if lines else 0.0
 
-    post(app, *(event(owner, s) for s in ids(ask(app, MINE, owner))[:4]))
+    post(app, *(event(owner, s) for s in ids(ask_list(app, MINE, owner))[:4]))
     before = counted()
-    ask(app, MINE, owner)
+    ask_list(app, MINE, owner)
     assert counted() - before == 4
 
 
 def test_the_since_hashes_of_both_sides_live_as_long_as_lists_do(
     app: Flask, client: redis.Redis, keys: Keys, settings: Settings, owner: str
 ) -> None:
-    startup = ids(ask(app, MINE, owner))[0]
+    startup = ids(ask_list(app, MINE, owner))[0]
     post(app, event(owner, startup))
     for entity, mine, other in ((Entity.USER, owner, startup), (Entity.STARTUP, startup, owner)):
         assert client.hkeys(keys.since(entity, mine)) == [uuid.UUID(other).bytes]

@@ -23,7 +23,7 @@ from models.settings import Settings
 from pipelines.release.since.drain import drain_events
 from serving.doors.cache import FIELD_BYTES, HASH_BYTES
 from tests.serving.conftest import Person, Publish, Start
-from tests.serving.since.conftest import ask, event, ids, post
+from tests.serving.since.conftest import ask_list, event, ids, post
 
 MINE, THEIRS = Surface.STARTUPS_FOR_DEVELOPER, Surface.DEVELOPERS_FOR_STARTUP
 USER, STARTUP = str(UUID(int=1)), str(UUID(int=2))
@@ -61,18 +61,18 @@ def test_a_retraction_shows_both_to_each_other_again(
 ) -> None:
     publish()
     app, owner = start(), person(Role.DEVELOPER, 4)
-    before = ids(ask(app, MINE, owner))
-    startup = next(s for s in before if owner in ids(ask(app, THEIRS, s)))
+    before = ids(ask_list(app, MINE, owner))
+    startup = next(s for s in before if owner in ids(ask_list(app, THEIRS, s)))
     for drained in (False, True):
         for kind in ("dismiss", "dislike", "apply"):
             post(app, event(owner, startup, kind))
-        assert startup not in ids(ask(app, MINE, owner))
+        assert startup not in ids(ask_list(app, MINE, owner))
         if drained:
             drain_events(settings)
         post(app, event(owner, startup, "retract"))
-        assert ids(ask(app, MINE, owner)) == before and owner in ids(ask(app, THEIRS, startup))
+        assert ids(ask_list(app, MINE, owner)) == before and owner in ids(ask_list(app, THEIRS, startup))
         drain_events(settings)
-        assert ids(ask(app, MINE, owner)) == before and owner in ids(ask(app, THEIRS, startup))
+        assert ids(ask_list(app, MINE, owner)) == before and owner in ids(ask_list(app, THEIRS, startup))
 
 
 @pytest.fixture
