@@ -5,7 +5,7 @@
 
 PYTHON ?= python3
 V := .venv/bin/python
-LOCAL = $(V) -m pipelines.local.up
+LOCAL = $(V) -m pipelines.cli.up
 COMPILE = uv pip compile -q --no-header --no-annotate --python-version 3.11 --python-platform x86_64-unknown-linux-gnu \
     $${PIP_FIND_LINKS:+--find-links "$$PIP_FIND_LINKS"}
 CODE := models pipelines serving sql dags docker tests benchmarks
@@ -32,13 +32,13 @@ check: install ## lint, types, architecture
 	@$(V) -m ruff format --check $(CODE) install.py
 	@$(V) -m ruff check $(CODE) install.py
 	@$(V) -m mypy
-	@$(V) -m pytest -q tests/house
+	@$(V) -m pytest -q tests/architecture
 
 bench: install ## benchmarks: [SIZE=2k|20k|100k], by default 2k and 20k
 	@$(V) -m benchmarks $(SIZE)
 
 test-compose: install ## the image and the compose file, where a container engine is installed; root needs none that runs
-	@$(V) -m pytest -q -rs -m compose tests/end_to_end/test_compose_run.py
+	@$(V) -m pytest -q -rs -m compose tests/e2e/test_compose_run.py
 
 test-browser: install ## pages and Airflow's UI in a real Chromium, against what `make up` runs
 	@$(V) -m pytest -q -m browser tests/browser

@@ -22,11 +22,11 @@ from typing import Any
 
 from sqlalchemy import text
 
-from models.settings import Settings
-from pipelines.data.export import export_snapshot
-from pipelines.local.servers import servers
+from local.servers import servers
+from models.settings.settings import Settings
+from pipelines.export.export import export_snapshot
 from pipelines.postgres import copy_statement, engine, migrate, transaction
-from pipelines.runs.run import Run
+from pipelines.run.run import Run
 
 AS_OF = datetime(2024, 6, 1, tzinfo=UTC)
 _DRAW = (

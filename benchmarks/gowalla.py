@@ -23,23 +23,23 @@ from scipy import sparse
 
 from models.als import ALS
 from models.als.fit import fit_als
+from models.data.batch import Candidates, Owners, Proposal
+from models.data.bundle import Bundle
+from models.data.entities import IdMap
+from models.data.interactions import Interactions
 from models.graph_filter import GRAPH_FILTER
 from models.graph_filter.fit import fit_graph_filter
 from models.item_neighbours import ITEM_NEIGHBOURS
 from models.item_neighbours.fit import fit_neighbours
-from models.metrics import at_k, bootstrap, hits_of, places
-from models.nouns.bundle import Bundle
-from models.nouns.candidates import Candidates, Proposal
-from models.nouns.id_map import IdMap
-from models.nouns.interactions import Interactions
-from models.nouns.owners import Owners
+from models.metrics.accuracy import at_k, hits_of, places
+from models.metrics.intervals import bootstrap
 from models.popularity.scorer import PopularScorer
 from models.schema import EventType
 from models.scoring.factors import FactorScorer
 from models.scoring.neighbours import NeighbourScorer
 from models.scoring.scorer import Scorer
 from models.scoring.top_k import best_of
-from models.settings import Settings
+from models.settings.settings import Settings
 from models.spec import Source
 
 K = 20

@@ -16,20 +16,19 @@ from threadpoolctl import threadpool_limits
 
 from benchmarks.ways import BASE, differing, timed
 from models.als import ALS
-from models.nouns.bundle import Bundle
-from models.nouns.candidates import Proposal
-from models.nouns.interactions import Interactions
-from models.nouns.owners import Owners
-from models.nouns.release import Keys, encode_lists
-from models.recipe import Recipe, open_bundles, open_recipe
+from models.data.batch import Owners, Proposal
+from models.data.bundle import Bundle
+from models.data.interactions import Interactions
+from models.lists.redis_format import Keys, encode_lists
+from models.recommender.surface import Recipe, open_bundles, open_recipe
 from models.schema import Surface
 from models.scoring.top_k import Float32Product, top_k
 from models.two_tower import TWO_TOWER
-from pipelines.data.snapshot import Snapshot
-from pipelines.release.cache import connect
-from pipelines.runs.run import Run
-from pipelines.scoring.accelerate import BFloat16Product, accelerated
-from pipelines.scoring.shards import score_owners
+from pipelines.export.snapshot import Snapshot
+from pipelines.redis_client import connect
+from pipelines.run.run import Run
+from pipelines.score.fast_product import BFloat16Product, accelerated
+from pipelines.score.shards import score_owners
 
 PLACES = 100
 CHAIN = "plain chain to Redis"

@@ -13,8 +13,8 @@ from typing import Any
 
 from benchmarks.steps import settings_of
 from benchmarks.ways import Rate, rows
+from local.servers import remove_home, servers
 from models import registry
-from pipelines.local.servers import remove_home, servers
 
 #: Users and startups; about 30 events a user.
 SIZES = {"2k": (2_000, 500), "20k": (20_000, 5_000), "100k": (100_000, 20_000)}

@@ -25,9 +25,9 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 
+from local.servers import start_servers, stop_servers
 from models.schema import Surface
-from models.settings import Settings
-from pipelines.local.servers import start_servers, stop_servers
+from models.settings.settings import Settings
 
 ROOT = Path(__file__).parent.parent
 #: Small enough for two builds in a few minutes, large enough that every model, the network and the ranker are fitted.

@@ -14,10 +14,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from local.servers import running_settings
 from models.errors import MatchbookError
-from models.settings import Secret, Settings
-from pipelines.local.servers import running_settings
-from pipelines.runs.run import Run
+from models.settings.kinds import Secret
+from models.settings.settings import Settings
+from pipelines.run.run import Run
 
 RUN = "benchmark"
 
@@ -29,7 +30,7 @@ def settings_of(home: Path) -> Settings:
 
 def generate(settings: Settings, users: str, startups: str) -> dict[str, Any]:
     """The sample marketplace as CSV."""
-    from pipelines.data.sample import write_sample
+    from pipelines.sample.sample import write_sample
 
     write_sample(settings.home / "sample", users=int(users), startups=int(startups), seed=settings.train.seed)
     files = sorted((settings.home / "sample").glob("*.csv*"))
@@ -38,7 +39,7 @@ def generate(settings: Settings, users: str, startups: str) -> dict[str, Any]:
 
 def load(settings: Settings) -> dict[str, Any]:
     """The folder into PostgreSQL."""
-    from pipelines.data.load import import_folder
+    from pipelines.ingest.ingest import import_folder
 
     return dict(import_folder(settings, settings.home / "sample").counts)
 
@@ -66,7 +67,7 @@ def copy(settings: Settings) -> dict[str, Any]:
 
 def export(settings: Settings) -> dict[str, Any]:
     """The snapshot; begins the run that later steps go on with."""
-    from pipelines.data.export import export_snapshot
+    from pipelines.export.export import export_snapshot
     from pipelines.run_build import default_cutoff
 
     run = Run.start(settings, RUN, default_cutoff(settings))
@@ -77,7 +78,7 @@ def export(settings: Settings) -> dict[str, Any]:
 
 def datasets(settings: Settings, snapshot: str) -> dict[str, Any]:
     """The files of D03-D10."""
-    from pipelines.data.datasets import write_datasets
+    from pipelines.export.training_files import write_datasets
 
     run = Run.open(settings, RUN)
     write_datasets(run, run.reference(snapshot=snapshot))
@@ -86,7 +87,7 @@ def datasets(settings: Settings, snapshot: str) -> dict[str, Any]:
 
 def train(settings: Settings, name: str, snapshot: str) -> dict[str, Any]:
     """One bundle."""
-    from pipelines.learning.train import train as fit_and_store
+    from pipelines.train.train import train as fit_and_store
 
     run = Run.open(settings, RUN)
     return fit_and_store(run, run.reference(snapshot=snapshot), name).as_json()
@@ -94,7 +95,7 @@ def train(settings: Settings, name: str, snapshot: str) -> dict[str, Any]:
 
 def rankers(settings: Settings, snapshot: str) -> dict[str, Any]:
     """Hold-out, ranking set, the learned blend and the ranker."""
-    from pipelines.learning.second_stage import train_ranker
+    from pipelines.train_ranker.second_stage import train_ranker
 
     run = Run.open(settings, RUN)
     return {"bundles": {b.name: b.version for b in train_ranker(run, run.reference(snapshot=snapshot))}}
@@ -102,7 +103,7 @@ def rankers(settings: Settings, snapshot: str) -> dict[str, Any]:
 
 def score(settings: Settings, snapshot: str, bundles: str) -> dict[str, Any]:
     """Everybody, all surfaces, with every source and ranker there is."""
-    from pipelines.scoring.shards import plan_shards, score_shard
+    from pipelines.score.shards import plan_shards, score_shard
 
     run, versions = Run.open(settings, RUN), json.loads(bundles)
     shards = plan_shards(run, run.reference(snapshot=snapshot, bundles=versions))
@@ -117,8 +118,8 @@ def score(settings: Settings, snapshot: str, bundles: str) -> dict[str, Any]:
 
 def assemble(settings: Settings, snapshot: str, bundles: str, shards: str) -> dict[str, Any]:
     """Shards to a verified release."""
+    from pipelines.publish.assemble import assemble_release
     from pipelines.refs import ScoredShard
-    from pipelines.release.assemble import assemble_release
 
     run = Run.open(settings, RUN)
     done = [ScoredShard.from_json(s) for s in json.loads(shards)]
@@ -128,10 +129,10 @@ def assemble(settings: Settings, snapshot: str, bundles: str, shards: str) -> di
 
 def publish(settings: Settings, release: str) -> dict[str, Any]:
     """The release into Redis and live; bytes of a list as Redis counts them, keys and table included."""
-    from models.nouns.release import Keys
+    from models.lists.redis_format import Keys
     from models.schema import Surface
-    from pipelines.release.cache import connect
-    from pipelines.release.publish import publish_release
+    from pipelines.publish.publish import publish_release
+    from pipelines.redis_client import connect
 
     client: Any = connect(settings)
     before = client.info("memory")["used_memory"]

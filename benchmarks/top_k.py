@@ -14,15 +14,15 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before NumPy is imported
-
 import numpy as np
 from scipy import sparse
 
 from benchmarks.ways import BASE, Rate, differing, rows, timed
-from models.nouns.candidates import Proposal
+from models.data.batch import Proposal
 from models.scoring.top_k import Float32Product, top_k
-from pipelines.scoring.accelerate import BFloat16Product
+from pipelines.score.fast_product import BFloat16Product
+
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before NumPy is imported
 
 
 def events(owners: int, items: int, each: int, seed: int) -> sparse.csr_matrix:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from models.nouns.candidates import Proposal
+from models.data.batch import Proposal
 from models.scoring.top_k import lengths, pair_scores, rounding
 
 BASE = "implicit.recommend"

@@ -23,7 +23,7 @@ from matchbook_tasks.rules import Ref, matchbook_dag, settings_here
 @task(multiple_outputs=False, execution_timeout=timedelta(minutes=20))
 def drain() -> Ref:
     """Keep what waits in the stream, then bring the filters of answers up to date with the platform's rows."""
-    from pipelines.release.since.drain import drain_events
+    from pipelines.events.drain import drain_events
 
     return drain_events(settings_here())
 

@@ -39,7 +39,7 @@ PARAMS = {
 @task(multiple_outputs=False, pool=PUBLISH, execution_timeout=timedelta(hours=4))
 def erase(**context: Any) -> Ref:
     """Erase the person everywhere, search for what is left, and return the receipt."""
-    from pipelines.data.erasure.erase import erase
+    from pipelines.erase.erase import erase
 
     return erase(settings_here(), context["params"]["person"])
 

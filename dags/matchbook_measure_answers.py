@@ -26,7 +26,7 @@ from matchbook_tasks.rules import AS_OF, Ref, cutoff_here, matchbook_dag, settin
 @task(multiple_outputs=False, execution_timeout=timedelta(minutes=30))
 def measure(**context: Any) -> Ref:
     """Count what answers earned, for the report and for metrics; pink while nothing has been shown to anybody."""
-    from pipelines.judging.earnings.measure import keep_measured
+    from pipelines.engagement.measure import keep_measured
 
     done = keep_measured(settings_here(), cutoff_here(context).at)
     if not done["impressions"]:

@@ -44,7 +44,7 @@ PARAMS = {
 @task(multiple_outputs=False, pool=PUBLISH, outlets=[LIVE], execution_timeout=timedelta(minutes=30))
 def promote(**context: Any) -> Ref:
     """Load the release if it is not there, compare it with its checksum, switch the readers over in one move."""
-    from pipelines.release.history import promote, rollback
+    from pipelines.publish.history import promote, rollback
 
     params, settings = context["params"], settings_here()
     if params["release"] == "previous":

@@ -23,7 +23,7 @@ from matchbook_tasks.rules import AS_OF, PUBLISH, Ref, cutoff_here, matchbook_da
 @task(multiple_outputs=False, pool=PUBLISH, execution_timeout=timedelta(minutes=20))
 def refresh(**context: Any) -> Ref:
     """Count the newest events and replace the trending list of every surface."""
-    from pipelines.release.trending import refresh_trending
+    from pipelines.publish.trending import refresh_trending
 
     done = refresh_trending(settings_here(), cutoff_here(context).at)
     if done["release"] is None:
@@ -34,9 +34,9 @@ def refresh(**context: Any) -> Ref:
 @task(multiple_outputs=False, execution_timeout=timedelta(minutes=5))
 def look_at_age(**context: Any) -> Ref:
     """Say how old the live lists are, and tell of it where they are late."""
-    from matchbook_tasks.notify import late
+    from matchbook_tasks.alerts import late
 
-    from pipelines.runs.late import age_of_lists
+    from pipelines.schedule import age_of_lists
 
     age = age_of_lists(settings_here(), cutoff_here(context).at)
     if age.late:

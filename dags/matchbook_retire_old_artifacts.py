@@ -24,8 +24,7 @@ from matchbook_tasks.rules import PUBLISH, Ref, matchbook_dag, settings_here
 @task(multiple_outputs=False, pool=PUBLISH)
 def retire() -> Ref:
     """Delete what no kept release needs; returns the names of what went."""
-    from pipelines.release.since.retention import prune_posted
-    from pipelines.retire import retire
+    from pipelines.retire import prune_posted, retire
 
     return {**retire(settings_here()), **prune_posted(settings_here())}
 
@@ -33,7 +32,7 @@ def retire() -> Ref:
 @task(multiple_outputs=False)
 def clean_airflow() -> Ref:
     """Delete Airflow's old rows and logs; returns how many logs went, and whether rows could be cleaned."""
-    from pipelines.airflow_upkeep import clean_airflow
+    from pipelines.airflow_records import clean_airflow
 
     return clean_airflow(settings_here())
 

@@ -10,7 +10,7 @@ import numpy as np
 from models import registry
 from models.als import ALS, ALS_REVERSE
 from models.schema import Entity, Method, Segment, Surface
-from models.settings import Settings
+from models.settings.settings import Settings
 from models.spec import ModelSpec, Source
 from models.two_tower import TWO_TOWER
 

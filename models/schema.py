@@ -11,7 +11,7 @@ from enum import StrEnum
 from functools import cache
 from typing import Self
 
-from models.nouns.words import folded
+from models.words import folded
 
 
 class Coded(StrEnum):

@@ -13,22 +13,21 @@ import sys
 from collections.abc import Sequence
 from contextlib import nullcontext
 
-from models.errors import MatchbookError
-from models.files import file_error
-from models.settings import Settings
-from pipelines import commands
-from pipelines.local.servers import servers
-from pipelines.runs.mirror import EVERY, pull, push
+from local.servers import servers
+from models.errors import MatchbookError, file_error
+from models.settings.settings import Settings
+from pipelines import cli as commands
+from pipelines.store.mirror import EVERY, pull, push
 
 
 def parser() -> argparse.ArgumentParser:
-    """The whole command line: every module of `pipelines/commands` with a `register` adds its steps."""
+    """The whole command line: every module of `pipelines/cli` with a `register` adds its steps."""
     top = argparse.ArgumentParser(
         prog="python -m pipelines", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     steps = top.add_subparsers(dest="step", metavar="STEP", required=True)
     for module in sorted(m.name for m in pkgutil.iter_modules(commands.__path__)):
-        found = importlib.import_module(f"pipelines.commands.{module}")
+        found = importlib.import_module(f"pipelines.cli.{module}")
         if hasattr(found, "register"):
             found.register(steps)
     return top

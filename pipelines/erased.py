@@ -2,11 +2,82 @@
 
 from __future__ import annotations
 
+import base64
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from uuid import UUID
+
 from sqlalchemy import Connection, text
 
 import sql
-from models.nouns.erased import Erased
-from models.nouns.id_map import IdMap
+from models.data.entities import NIL, IdMap
+from models.data.erased import Erased
+from models.errors import DataError
+
+#: Characters of base64 that 16 bytes alone decide; the next ones depend on what follows.
+_BASE64 = 21
+
+
+@dataclass(frozen=True)
+class Person:
+    """An id (of a user, or of a startup) and its mark: a keyed hash, the same for the same id in one database."""
+
+    id: str
+    mark: str
+
+    @property
+    def packed(self) -> bytes:
+        """The 16 bytes of id tables and Redis fields."""
+        return UUID(self.id).bytes
+
+    @cached_property
+    def forms(self) -> tuple[bytes, ...]:
+        """Packed, as text with and without dashes, in both cases, in base64, and as NumPy's unicode holds it. Texts in
+        mixed case are found by `spelt`."""
+        texts = [self.id, self.id.upper(), self.id.replace("-", ""), self.id.replace("-", "").upper()]
+        coded = {encode(self.packed)[:_BASE64] for encode in (base64.b64encode, base64.urlsafe_b64encode)}
+        return (self.packed, *(t.encode() for t in texts), *(t.encode("utf-32-le") for t in texts), *sorted(coded))
+
+    @cached_property
+    def spelt(self) -> re.Pattern[str]:
+        """The id in a text, in whatever case, with dashes or without."""
+        return re.compile("-?".join(self.id.split("-")), re.IGNORECASE)
+
+    @cached_property
+    def _raw(self) -> re.Pattern[bytes]:
+        others = [re.escape(form) for form in self.forms]
+        return re.compile(b"|".join([b"(?i:" + self.spelt.pattern.encode() + b")", *others]))
+
+    def within(self, content: bytes) -> bool:
+        """Whether the id stands in these bytes, in any form."""
+        lowered = content.lower()  # many times as fast as an expression that minds no case
+        return any(form in content for form in self.forms) or any(f in lowered for f in self._texts)
+
+    @property
+    def _texts(self) -> tuple[bytes, bytes]:
+        return self.id.encode(), self.id.replace("-", "").encode()
+
+    def places(self, content: bytes) -> Iterator[tuple[int, int]]:
+        """Where in these bytes the id stands: (start, end)."""
+        yield from (found.span() for found in self._raw.finditer(content))
+
+    def hidden(self, text: str) -> str:
+        """A text with the id replaced by its mark, fit to be written down."""
+        return self.spelt.sub(f"<{self.mark}>", text)
+
+
+def normal_id(given: str) -> str:
+    """The id as tables hold it. Raises DataError."""
+    try:
+        found = str(UUID(given.strip()))
+    except ValueError as error:
+        raise DataError(f"expected the id of a person, a UUID such as {UUID(int=1)}, got {given!r}") from error
+    if found == NIL:
+        raise DataError(f"the nil UUID {NIL} names nobody, so there is nobody to erase")
+    return found
+
 
 _FOLDER = "erasure"
 

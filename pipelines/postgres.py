@@ -21,7 +21,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 import sql
 from models.errors import ContractError, DataError, ServiceError
-from models.settings import Settings
+from models.settings.settings import Settings
 from sql.server import READ_ONLY, begin_with, failure_of, old_version
 
 #: Two builds that start at once migrate one after the other.

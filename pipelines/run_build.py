@@ -11,18 +11,18 @@ from typing import Any
 
 from models import registry
 from models.errors import EmptySnapshot, ReleaseNotFound
-from models.settings import Settings
+from models.settings.settings import Settings
 from models.spec import Stage
 from pipelines import refs
-from pipelines.artifacts import Artifacts
 from pipelines.build import BUILD, STEPS, Step
-from pipelines.data.contract import check_contract
-from pipelines.judging.report.kept import measured
+from pipelines.export.contract import check_contract
 from pipelines.postgres import engine, migrate, newest_event
 from pipelines.refs import BuildRef, Ref
-from pipelines.runs.cutoff import just_after, passed
-from pipelines.runs.run import Run, begin, parse_instant, slug_of
-from pipelines.runs.steps import steps_of
+from pipelines.report.store import measured
+from pipelines.run.cutoff import just_after, passed
+from pipelines.run.run import Run, begin, parse_instant, slug_of
+from pipelines.run.timings import steps_of
+from pipelines.store.artifacts import Artifacts
 
 log = logging.getLogger(__name__)
 

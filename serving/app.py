@@ -11,26 +11,24 @@ from flask import Flask, Response, jsonify, request
 from werkzeug.exceptions import HTTPException
 
 from models.errors import MatchbookError, NotIdentified, ReleaseNotFound, RequestError, ServiceError
-from models.settings import Settings
-from serving.doors.cache import Cache
-from serving.doors.postgres import Database
+from models.settings.settings import Settings
+from serving.clients.postgres import Database
+from serving.clients.redis import Cache
+from serving.filters import Hidden
 from serving.http.access import Access
 from serving.http.answer_ids import AnswerIds
 from serving.http.callers import HEADER, Callers
-from serving.http.caps import cap_requests
 from serving.http.events import Waiting, event_routes
-from serving.http.headers import attach_headers
 from serving.http.health import health_routes
 from serving.http.openapi import document
+from serving.http.requests import attach_headers, cap_requests
 from serving.http.routes import list_routes
 from serving.lists import ListReader
-from serving.live import LiveRecommender
-from serving.loading import StoredFiles, load_from_files, load_release
-from serving.page.described import paths as page_paths
+from serving.live.recommender import LiveRecommender
 from serving.page.insight import Insight
 from serving.page.routes import page_routes
-from serving.releases import Releases
-from serving.since.hidden import Hidden
+from serving.page.routes import paths as page_paths
+from serving.releases import Releases, StoredFiles, load_from_files, load_release
 
 log = logging.getLogger("matchbook.reader")
 

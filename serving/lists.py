@@ -11,19 +11,18 @@ from uuid import UUID
 
 import numpy as np
 
+from models.data.batch import MASK
+from models.data.entities import IdMap
 from models.errors import MatchbookError, ReleaseIncomplete, ServiceError
-from models.nouns.candidates import MASK
-from models.nouns.id_map import IdMap
-from models.nouns.release import StoredList, TrendingList, decode_list
+from models.experiments import Arm, Experiment
+from models.lists.redis_format import StoredList, TrendingList, decode_list
 from models.popularity import POPULAR
-from models.recipe.experiments import Arm, Experiment
 from models.routing import may_be_routed_otherwise, route
 from models.schema import Entity, Method, Role, Surface
-from models.settings import Settings
-from serving.doors.cache import LISTS, Cache, Found
+from models.settings.settings import Settings
+from serving.clients.redis import LISTS, Cache, Found
+from serving.filters import Hidden, met_places, packed_items, without
 from serving.releases import HeldRelease, Releases, instant
-from serving.since.filters import met_places, packed_items, without
-from serving.since.hidden import Hidden
 
 log = logging.getLogger("matchbook.reader")
 

@@ -23,8 +23,8 @@ from granian.http import HTTP1Settings
 from granian.log import LogLevels
 
 from models.errors import MatchbookError, SettingsError
-from models.settings import Settings
-from serving import counted
+from models.settings.settings import Settings
+from serving import counters as counted
 
 APP = "serving.wsgi:app"
 CONNECTIONS_MOST = 16_384  # of one process; less where the system allows fewer open files

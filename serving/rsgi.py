@@ -18,7 +18,7 @@ from wsgiref.types import WSGIApplication, WSGIEnvironment
 from granian.rsgi import HTTPProtocol, ProtocolClosed, ProtocolError, Scope  # type: ignore[attr-defined]
 
 from models.errors import BodyTooSlow
-from serving.http.caps import BODY_MOST, REFUSED
+from serving.http.requests import BODY_MOST, REFUSED
 
 log = logging.getLogger("matchbook.reader")
 

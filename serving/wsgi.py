@@ -6,7 +6,7 @@ import logging
 
 from flask import Flask
 
-from models.settings import Settings
+from models.settings.settings import Settings
 from serving.app import create_app
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from models.errors import MatchbookError
-from models.settings import Settings
+from models.settings.settings import Settings
 
 NOBODY, PATIENCE_S = 65534, 120
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")

@@ -13,9 +13,10 @@ import pytest
 import redis
 
 import tests.databases as databases
-from models.nouns.release import Keys
-from models.settings import Secret, Settings
-from pipelines.local.servers import servers
+from local.servers import servers
+from models.lists.redis_format import Keys
+from models.settings.kinds import Secret
+from models.settings.settings import Settings
 
 hypothesis.settings.register_profile("house", deadline=None)  # a busy machine is no failing test
 hypothesis.settings.load_profile("house")

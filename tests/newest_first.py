@@ -34,7 +34,7 @@ FITTED = '''"""Fit newest first."""
 import numpy as np
 
 from models.data.training_data import TrainingData
-from models.nouns.bundle import Bundle
+from models.data.bundle import Bundle
 
 
 def fit(data: TrainingData[None]) -> Bundle:

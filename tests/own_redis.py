@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import redis
 
-from pipelines.local.redis_server import _installed
+from local.redis import _installed
 
 
 @dataclass(frozen=True)

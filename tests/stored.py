@@ -7,7 +7,7 @@ from typing import Any
 
 import redis
 
-from models.nouns.release import Keys
+from models.lists.redis_format import Keys
 
 Entry = dict[bytes, bytes]
 

@@ -16,10 +16,10 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from benchmarks.faults.builds import Place, ended, place, released, trigger
-from pipelines.data.sample import ENDS
-from pipelines.local.builds import DAG
-from pipelines.release.cache import current_release
-from pipelines.release.history import list_releases
+from local.airflow_api import DAG
+from pipelines.publish.history import list_releases
+from pipelines.redis_client import current_release
+from pipelines.sample.sample import ENDS
 
 AGAIN = 3
 

@@ -25,17 +25,16 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.faults import harm
+from local.airflow import CHECKOUT, address, admin_password, start_airflow
+from local.airflow_api import DAG, AirflowApi, prepare_dags
+from local.processes import Started, stop_together
+from local.servers import remove_home, servers
 from models.errors import ServiceError
-from models.settings import Settings
-from pipelines.data.load import import_folder
-from pipelines.data.sample import ENDS, write_sample
-from pipelines.local.airflow_api import AirflowApi
-from pipelines.local.airflow_process import CHECKOUT, address, admin_password, start_airflow
-from pipelines.local.builds import DAG, prepare_dags
-from pipelines.local.processes import Started, stop_together
-from pipelines.local.servers import remove_home, servers
+from models.settings.settings import Settings
+from pipelines.ingest.ingest import import_folder
 from pipelines.postgres import engine, migrate
-from pipelines.release.cache import connect
+from pipelines.redis_client import connect
+from pipelines.sample.sample import ENDS, write_sample
 
 SMALL = {
     "MATCHBOOK_ALS_FACTORS": "16",

@@ -17,9 +17,8 @@ from collections import Counter
 from pathlib import Path
 
 from models.errors import DataError
-from pipelines.data.folder.layout import LAYOUTS, Layout
-from pipelines.data.folder.plain import plain
-from pipelines.data.folder.rows import SEPARATORS, header_of, told
+from pipelines.ingest.layout import LAYOUTS, Layout
+from pipelines.ingest.rows import SEPARATORS, header_of, plain, told
 
 ENCODINGS = ("utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32", "cp1252", "shift_jis")
 AWKWARD = (

@@ -12,11 +12,11 @@ from pathlib import Path
 import psutil
 import psycopg2
 
-from models.settings import Settings
-from pipelines.local.airflow_process import COMPONENTS, airflow_environment, start_component
-from pipelines.local.processes import Started
-from pipelines.local.servers import start_servers
-from pipelines.release.cache import connect
+from local.airflow import COMPONENTS, airflow_environment, start_component
+from local.processes import Started
+from local.servers import start_servers
+from models.settings.settings import Settings
+from pipelines.redis_client import connect
 
 PATIENCE_S = 600.0
 SMALL_DISK = "size=8k"

@@ -23,7 +23,7 @@ from functools import partial
 from pathlib import Path
 
 from benchmarks.faults.town import Client, Town, list_of, town
-from pipelines.local.servers import start_servers
+from local.servers import start_servers
 
 Act = Callable[[], object]
 CLIENTS = 4

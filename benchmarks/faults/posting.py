@@ -14,15 +14,15 @@ import uuid
 from datetime import UTC, datetime, timedelta
 
 from benchmarks.faults.town import Town, town
+from models.data.event import Event
 from models.errors import TooManyEvents
-from models.nouns.interactions import Event
-from models.nouns.release import since_value
+from models.lists.redis_format import since_value
 from models.schema import Entity, EventType
-from models.settings import Settings
-from pipelines.release.cache import connect
-from pipelines.release.since.refresh import Met, _write
-from pipelines.runs.run import microseconds
-from serving.doors.cache import Cache
+from models.settings.settings import Settings
+from pipelines.publish.filter_keys import Met, _write
+from pipelines.redis_client import connect
+from pipelines.run.run import microseconds
+from serving.clients.redis import Cache
 
 MB = 1 << 20
 KEPT = 3  # builds that stay loaded

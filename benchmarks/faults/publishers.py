@@ -27,17 +27,18 @@ from typing import Any
 import numpy as np
 import redis
 
-import pipelines.release.lease as leases
+import pipelines.publish.lease as leases
 from benchmarks.serving.reader import random_release
+from local.servers import servers
 from models.errors import MatchbookError
-from models.nouns.release import POPULAR_FIELD, Keys, encode_lists
+from models.lists.redis_format import POPULAR_FIELD, Keys, encode_lists
 from models.schema import Surface
-from models.settings import Secret, Settings
-from pipelines.artifacts import Artifacts
-from pipelines.local.servers import servers
-from pipelines.release.cache import connect, decoded
-from pipelines.release.history import promote
-from pipelines.release.load import Loadable
+from models.settings.kinds import Secret
+from models.settings.settings import Settings
+from pipelines.publish.history import promote
+from pipelines.publish.load import Loadable
+from pipelines.redis_client import connect, decoded
+from pipelines.store.artifacts import Artifacts
 
 USERS, STARTUPS, RELEASES = 2000, 500, 5
 #: Shorter than the real lease, so that hundreds of kills do not take hours.

@@ -17,7 +17,7 @@ from multiprocessing.synchronize import Event
 from typing import Any
 
 from benchmarks.faults.town import Client, Lists, list_of, town
-from pipelines.release.history import promote, rollback
+from pipelines.publish.history import promote, rollback
 
 READERS = 2
 ASKED = 300  # owners

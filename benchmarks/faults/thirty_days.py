@@ -27,15 +27,15 @@ from typing import Any
 from sqlalchemy import Connection, create_engine, text
 
 from benchmarks.faults.builds import Place, place
-from models.nouns.release import Keys
+from local.airflow import with_metadata
+from local.processes import stop_together
+from models.lists.redis_format import Keys
 from models.schema import EventType, Surface
-from models.settings import Settings
-from pipelines.airflow_upkeep import MINUTELY, clean_airflow
-from pipelines.local.airflow_process import with_metadata
-from pipelines.local.processes import stop_together
+from models.settings.settings import Settings
+from pipelines.airflow_records import MINUTELY, clean_airflow
+from pipelines.events.drain import drain_events
 from pipelines.postgres import engine, transaction
-from pipelines.release.cache import connect
-from pipelines.release.since.drain import drain_events
+from pipelines.redis_client import connect
 from pipelines.retire import retire
 from pipelines.run_build import run_build
 from serving.app import create_app

@@ -14,13 +14,13 @@ import numpy as np
 from sqlalchemy import text
 
 from benchmarks.serving.reader import random_release, serve
-from models.nouns.ranked_lists import RankedLists
+from local.servers import start_servers, stop_servers
+from models.lists.ranked_lists import RankedLists
 from models.schema import Entity, Surface
-from models.settings import Settings
-from pipelines.artifacts import Artifacts
-from pipelines.local.servers import start_servers, stop_servers
+from models.settings.settings import Settings
 from pipelines.postgres import engine, migrate, transaction
-from pipelines.release.history import promote
+from pipelines.publish.history import promote
+from pipelines.store.artifacts import Artifacts
 
 SURFACE = Surface.STARTUPS_FOR_DEVELOPER
 USERS, STARTUPS = 2000, 500

@@ -30,15 +30,16 @@ from threadpoolctl import threadpool_limits
 from benchmarks.run import SIZES, Bench
 from benchmarks.serving.reader import resident, serve
 from benchmarks.steps import settings_of
+from local.servers import remove_home, servers
 from models import registry
+from models.catalogue.catalogue import CATALOGUE, encode_items, entities_of
 from models.learned_ranker.scorer import LEARNED
-from models.nouns.catalogue import CATALOGUE, encode_items, entities_of
-from models.nouns.release import POPULAR_FIELD, Keys, Release, encode_lists
-from models.recipe import open_bundles, open_recipe
-from models.recommend import recommend
+from models.lists.redis_format import POPULAR_FIELD, Keys, encode_lists
+from models.lists.release import Release
+from models.recommender.recommend import recommend
+from models.recommender.surface import open_bundles, open_recipe
 from models.schema import Entity, Role, Surface
-from models.settings import Settings
-from pipelines.local.servers import remove_home, servers
+from models.settings.settings import Settings
 from serving.app import Reader, create_app
 
 TAUGHT_ON = "2k"

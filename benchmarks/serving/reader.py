@@ -25,24 +25,24 @@ from urllib.request import urlopen
 import numpy as np
 import redis
 
+from local.airflow import child_environment
+from local.servers import servers
 from models.als import ALS
-from models.nouns.bundle import Bundle
-from models.nouns.candidates import indptr_of
-from models.nouns.catalogue import catalogue_bundle
-from models.nouns.entities import FACETS, Entities
-from models.nouns.id_map import IdMap
-from models.nouns.ranked_lists import RankedLists
-from models.nouns.release import Keys, Release
+from models.catalogue.catalogue import catalogue_bundle
+from models.data.batch import indptr_of
+from models.data.bundle import Bundle
+from models.data.entities import FACETS, Entities, IdMap
+from models.lists.ranked_lists import RankedLists
+from models.lists.redis_format import Keys
+from models.lists.release import Release
 from models.schema import Entity, Method, Surface
-from models.settings import Settings
+from models.settings.settings import Settings
 from models.two_tower import TWO_TOWER
-from pipelines.artifacts import Artifacts
-from pipelines.local.airflow_process import child_environment
-from pipelines.local.servers import servers
-from pipelines.release.cache import decoded
-from pipelines.release.publish import publish_release
-from pipelines.release.store import store_release
-from pipelines.runs.run import microseconds
+from pipelines.publish.assemble import store_release
+from pipelines.publish.publish import publish_release
+from pipelines.redis_client import decoded
+from pipelines.run.run import microseconds
+from pipelines.store.artifacts import Artifacts
 
 ROOT = Path(__file__).parents[2]
 USERS, STARTUPS, PLACES = 20_000, 5_000, 100

@@ -21,8 +21,8 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.serving.reader import SURFACE, load, publish, serve
-from models.settings import Settings
-from pipelines.local.servers import servers
+from local.servers import servers
+from models.settings.settings import Settings
 
 STEP_S = 1.0  # so often a dripping client sends one more byte, and those come back whom the server left
 SETTLE_S = 3.0

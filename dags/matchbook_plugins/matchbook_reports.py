@@ -41,20 +41,20 @@ def reports_app() -> Any:
 
     @app.get("/runs/{dag_id}/{run_id:path}", response_model=None, dependencies=[of_run])
     def run(dag_id: str, run_id: str) -> Any:
-        from pipelines.judging.report.shelf import page_of
-        from pipelines.runs.run import directory_of
+        from pipelines.report.store import page_of
+        from pipelines.run.run import directory_of
 
         return page(page_of(_settings(directory_of(run_id, dag_id)), dag_id, run_id))
 
     @app.get("/reports", response_model=None, dependencies=[of_builds])
     def shelf() -> Any:
-        from pipelines.judging.report.shelf import shelf_page
+        from pipelines.report.store import shelf_page
 
         return page(shelf_page(_settings()))
 
     @app.get("/reports/{release}", response_model=None, dependencies=[of_builds])
     def report(release: str) -> Any:
-        from pipelines.judging.report.kept import page_of_release
+        from pipelines.report.store import page_of_release
 
         found = page_of_release(_settings(), release)
         if found is None:
@@ -63,7 +63,7 @@ def reports_app() -> Any:
 
     @app.get("/reports/{release}/report.json", response_model=None, dependencies=[of_builds])
     def figures(release: str) -> Any:
-        from pipelines.judging.report.kept import figures_of_release
+        from pipelines.report.store import figures_of_release
 
         found = figures_of_release(_settings(), release)
         if found is None:
@@ -80,8 +80,8 @@ def reports_app() -> Any:
 def _settings(run: str = "") -> Any:
     """The settings, once the reports that other machines stored are here, and the staging of one run."""
     from models.errors import ServiceError
-    from models.settings import Settings
-    from pipelines.runs.mirror import pull_loose
+    from models.settings.settings import Settings
+    from pipelines.store.mirror import pull_loose
 
     settings = Settings.from_env()
     with suppress(ServiceError):  # then what is here is shown

@@ -37,7 +37,7 @@ LONG, SHORT = timedelta(hours=4), timedelta(minutes=30)
 @task(multiple_outputs=False, execution_timeout=SHORT)
 def choose_cutoff(**context: Any) -> Ref:
     """Fix the instant before which this build may know anything, and begin the build."""
-    from pipelines.runs.run import begin
+    from pipelines.run.run import begin
 
     with noted(context):
         cutoff, fresh = cutoff_here(context), bool(context["params"]["fresh"])

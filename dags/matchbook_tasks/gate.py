@@ -9,7 +9,7 @@ from urllib.parse import quote
 from airflow.providers.standard.operators.hitl import HITLOperator
 from airflow.sdk import BaseOperator, conf
 
-from matchbook_tasks.notify import gate_asks
+from matchbook_tasks.alerts import gate_asks
 from matchbook_tasks.rules import SURFACES, kind_of, noted, opened
 
 #: Who starts the runs of `airflow dags test`, which waits for nobody.
@@ -40,7 +40,7 @@ class Gate(HITLOperator):
             return self._ruled(context)
 
     def _ruled(self, context: Any) -> Any:
-        from pipelines.judging.gate.ruling import ask_once, question, read_gate, rule
+        from pipelines.gate.decision import ask_once, question, read_gate, rule
 
         run = opened(context)
         asks, found = rule(run, _case(context)), read_gate(run)
@@ -55,7 +55,7 @@ class Gate(HITLOperator):
 
     def execute_complete(self, context: Any, event: dict[str, Any]) -> Any:
         """Writes down who answered what."""
-        from pipelines.judging.gate.ruling import settle
+        from pipelines.gate.decision import settle
 
         with noted(context):
             chosen, run = super().execute_complete(context, event)["chosen_options"][0], opened(context)
@@ -71,7 +71,7 @@ def gate(weighed: Any) -> BaseOperator:
 
 
 def _case(context: Any) -> Any:
-    from pipelines.judging.gate.ruling import Case
+    from pipelines.gate.decision import Case
 
     params, run = context["params"], context["dag_run"]
     return Case(

@@ -1,4 +1,4 @@
-"""The tasks of refresh_ranked_lists: each calls one step of `pipelines/scoring/refresh/steps.py`."""
+"""The tasks of refresh_ranked_lists: each calls one step of `pipelines/refresh/refresh.py`."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ SHORT = timedelta(minutes=30)
 @task(multiple_outputs=False, execution_timeout=SHORT)
 def look_for_changes(**context: Any) -> Ref:
     """Read what the live release does not know: new interactions, people and startups; pink where nothing is."""
-    from pipelines.scoring.refresh.steps import look_for_changes
+    from pipelines.refresh.refresh import look_for_changes
 
     with noted(context):
         found = look_for_changes(settings_here(), directory_of(context), cutoff_here(context).at)
@@ -40,7 +40,7 @@ def look_for_changes(**context: Any) -> Ref:
 @task(multiple_outputs=False, pool=SCORING, execution_timeout=timedelta(hours=1))
 def make_lists(changes: Ref, **context: Any) -> Ref:
     """Make the lists of everybody whom the changes concern, with the models of the live release."""
-    from pipelines.scoring.refresh.steps import make_lists
+    from pipelines.refresh.refresh import make_lists
 
     with noted(context):
         return make_lists(settings_here(), changes)
@@ -49,7 +49,7 @@ def make_lists(changes: Ref, **context: Any) -> Ref:
 @task(multiple_outputs=False, outlets=[RELEASE], execution_timeout=SHORT)
 def merge(changes: Ref, lists: Ref, **context: Any) -> Ref:
     """Store the new lists and all others, carried over byte for byte, as one release; nobody may be without a list."""
-    from pipelines.scoring.refresh.steps import merge
+    from pipelines.refresh.refresh import merge
 
     with noted(context):
         return told(RELEASE, context, merge(settings_here(), changes, lists), as_of=changes["as_of"])
@@ -58,7 +58,7 @@ def merge(changes: Ref, lists: Ref, **context: Any) -> Ref:
 @task(multiple_outputs=False, pool=PUBLISH, outlets=[LIVE], execution_timeout=SHORT)
 def publish(release: Ref, **context: Any) -> Ref:
     """Put the release into the place of the one that it refreshes; pink where another build went live meanwhile."""
-    from pipelines.scoring.refresh.live import publish_refresh
+    from pipelines.refresh.refresh import publish_refresh
 
     if context["params"]["publish"]:
         with noted(context):
@@ -72,7 +72,7 @@ def publish(release: Ref, **context: Any) -> Ref:
 
 
 def _decided(verdict: str, reason: str, about: Ref) -> None:
-    from pipelines.runs.decisions import decided
+    from pipelines.run.run import decided
 
     decided(
         settings_here(),

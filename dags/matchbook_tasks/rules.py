@@ -8,23 +8,15 @@ from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from airflow.sdk import (
-    Asset,
-    CronDataIntervalTimetable,
-    ExceptionRetryPolicy,
-    Param,
-    RetryAction,
-    RetryRule,
-    dag,
-)
+from airflow.sdk import Asset, CronDataIntervalTimetable, ExceptionRetryPolicy, Param, RetryAction, RetryRule, dag
 from airflow.sdk.exceptions import AirflowSkipException
 
-from matchbook_tasks.notify import run_failed, task_failed
+from matchbook_tasks.alerts import run_failed, task_failed
 
 if TYPE_CHECKING:
-    from models.settings import Settings
-    from pipelines.runs.cutoff import Cutoff
-    from pipelines.runs.run import Run
+    from models.settings.settings import Settings
+    from pipelines.run.cutoff import Cutoff
+    from pipelines.run.run import Run
 
 log = logging.getLogger(__name__)
 Ref = dict[str, Any]  # what tasks hand on: names, versions and counts, never data
@@ -52,14 +44,14 @@ LIVE = Asset(name="matchbook_live_lists", uri="matchbook://live")
 
 def bring_in(context: Any) -> None:
     """Before a task: fetch what others stored, where the store is object storage (MATCHBOOK_ARTIFACTS)."""
-    from pipelines.runs.mirror import pull
+    from pipelines.store.mirror import pull
 
     pull(settings_here(), directory_of(context))
 
 
 def carry_out(context: Any, result: Any = None) -> None:  # noqa: ARG001 - Airflow hands it on
     """After a task: store what it left in staging; a task whose work could not be stored has failed."""
-    from pipelines.runs.mirror import push
+    from pipelines.store.mirror import push
 
     push(settings_here(), directory_of(context))
 
@@ -153,7 +145,7 @@ def kept(context: Mapping[str, Any]) -> Iterator[tuple[str, int | None]]:
 @contextmanager
 def noted(context: Mapping[str, Any]) -> Iterator[None]:
     """Measure a task that is no step of a build; see `measured`."""
-    from pipelines.judging.report.kept import measured
+    from pipelines.report.store import measured
 
     with kept(context) as (task, index), measured(settings_here().artifacts, directory_of(context), task, index):
         yield
@@ -161,7 +153,7 @@ def noted(context: Mapping[str, Any]) -> Iterator[None]:
 
 def directory_of(context: Mapping[str, Any]) -> str:
     """The name of the staging directory of a task's run."""
-    from pipelines.runs.run import directory_of
+    from pipelines.run.run import directory_of
 
     return directory_of(context["run_id"], context["dag"].dag_id)
 
@@ -169,7 +161,7 @@ def directory_of(context: Mapping[str, Any]) -> str:
 def settings_here() -> Settings:
     """The settings of this worker, with both servers' addresses. Raises SettingsError where one is not set."""
     from models.errors import SettingsError
-    from models.settings import Settings
+    from models.settings.settings import Settings
 
     settings = Settings.from_env()
     if not (settings.database_url and settings.redis_url):
@@ -182,7 +174,7 @@ def settings_here() -> Settings:
 
 def opened(context: Mapping[str, Any]) -> Run:
     """The build that `choose_cutoff` began in this run."""
-    from pipelines.runs.run import Run
+    from pipelines.run.run import Run
 
     return Run.open(settings_here(), directory_of(context))
 
@@ -195,7 +187,7 @@ def told(asset: Asset, context: Mapping[str, Any], result: Ref, **more: Any) -> 
 
 def cutoff_here(context: Mapping[str, Any]) -> Cutoff:
     """The cutoff of the run at hand, by the one function that decides it; said in the log."""
-    from pipelines.runs.cutoff import RunTimes, cutoff_of
+    from pipelines.run.cutoff import RunTimes, cutoff_of
 
     run = context["dag_run"]
     cutoff = cutoff_of(

@@ -1,4 +1,4 @@
-"""The tasks of tune_models: each calls one step of `pipelines/learning/tune_rounds.py`."""
+"""The tasks of tune_models: each calls one step of `pipelines/train/tune.py`."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ DRAWN = 0.7
 @task(multiple_outputs=False, execution_timeout=SHORT)
 def choose_snapshot() -> str:
     """Name the newest stored snapshot: all trials of this run are on it, whatever is built meanwhile."""
-    from pipelines.learning.tune_rounds import newest_snapshot
+    from pipelines.train.tune import newest_snapshot
 
     return newest_snapshot(settings_here())
 
@@ -29,7 +29,7 @@ def choose_snapshot() -> str:
 @task(multiple_outputs=False, execution_timeout=SHORT)
 def draw_points(snapshot: str, **context: Any) -> list[Ref]:
     """Choose points of every model's grid that were not tried yet; the first of a model is what is set now."""
-    from pipelines.learning.tune_rounds import plan_round
+    from pipelines.train.tune import plan_round
 
     params = context["params"]
     drawn = max(1, round(DRAWN * params["trials"]))
@@ -39,7 +39,7 @@ def draw_points(snapshot: str, **context: Any) -> list[Ref]:
 @task(multiple_outputs=False, execution_timeout=SHORT, trigger_rule="none_failed")
 def step_from_best(snapshot: str, **context: Any) -> list[Ref]:
     """Choose points one step away from the best of each model so far."""
-    from pipelines.learning.tune_rounds import plan_round
+    from pipelines.train.tune import plan_round
 
     params = context["params"]
     left = params["trials"] - max(1, round(DRAWN * params["trials"]))
@@ -54,7 +54,7 @@ def step_from_best(snapshot: str, **context: Any) -> list[Ref]:
     doc_md="Fit one model with these values before the inner cut, judge it by what came after; pink once time is up.",
 )
 def try_point(point: Ref, **context: Any) -> Ref:
-    from pipelines.learning.tune_rounds import try_point
+    from pipelines.train.tune import try_point
 
     minutes, began = context["params"]["minutes"], context["ti"].start_date - context["dag_run"].start_date
     if began > timedelta(minutes=minutes):
@@ -66,7 +66,7 @@ def try_point(point: Ref, **context: Any) -> Ref:
 def keep_best(snapshot: str, **context: Any) -> Ref:
     """Hold the best of each model against what is set, over owners in pairs; what is surely better goes to the next
     build. Every trial stands in this task's log."""
-    from pipelines.learning.tune_rounds import best_table, keep_best, trials_table
+    from pipelines.train.tune import best_table, keep_best, trials_table
 
     found = keep_best(settings_here(), {k: context["params"][k] for k in ("trials", "minutes", "models")}, snapshot)
     trials: Sequence[Ref] = found.pop("trials")

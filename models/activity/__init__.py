@@ -11,10 +11,10 @@ SPEC = ModelSpec(
         "`<facet>_values`, `_share`, `_indptr`, `_indices`, `_data` (user, startup)"
     ),
     rows=(
-        "facts of everybody at the cutoff (`models/features/facts.py`, named in the config), new partners to expect; "
+        "facts of everybody at the cutoff (`models/features/item_facts.py`), new partners to expect; "
         "how many startups of each value a person met, csr"
     ),
     fit="models.activity.fit:fit",
     cheap=True,
-    extend="models.activity.extend:extend",
+    extend="models.activity.fit:extend",
 )

@@ -12,13 +12,12 @@ from scipy import sparse
 
 from models.als import REVERSE, SPEC, AlsConfig, AlsReverseConfig
 from models.als.scorer import lifted
+from models.data.bundle import Bundle
+from models.data.entities import IdMap
+from models.data.interactions import Interactions, Span
 from models.data.pair_age import faded, half_life_days
 from models.data.training_data import TrainingData
 from models.errors import TooSparse, TrainingError
-from models.nouns.bundle import Bundle
-from models.nouns.id_map import IdMap
-from models.nouns.interactions import Interactions
-from models.nouns.span import Span
 
 #: Fewer events than this are too little for good factors (C59): trained all the same, with a note in the config.
 ENOUGH = 1000

@@ -9,10 +9,10 @@ from __future__ import annotations
 import numpy as np
 from scipy import sparse
 
-from models.nouns.bundle import Bundle
-from models.nouns.id_map import IdMap
-from models.nouns.interactions import Interactions
-from models.nouns.owners import Owners
+from models.data.batch import Owners
+from models.data.bundle import Bundle
+from models.data.entities import IdMap
+from models.data.interactions import Interactions
 from models.scoring.scorer import Scorer, Sides
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from models.catalogue.catalogue import catalogue_bundle
+from models.data.bundle import Bundle
 from models.data.training_data import TrainingData
-from models.nouns.bundle import Bundle
-from models.nouns.catalogue import catalogue_bundle
 
 
 def fit(data: TrainingData[None]) -> Bundle:

@@ -32,6 +32,6 @@ SPEC = ModelSpec(
     scorer="models.content.scorer:open_scorer",
     demand_weighted=True,
     cheap=True,
-    extend="models.content.extend:extend",
+    extend="models.content.fit:extend",
     command=("train-content", "dimensions", "terms"),
 )

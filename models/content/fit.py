@@ -7,16 +7,19 @@ so that a stranger's few words are embedded by a look-up and a sum.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from scipy import sparse
 
 from models.content import SPEC, ContentConfig
+from models.data.bundle import Bundle
+from models.data.entities import IdMap
+from models.data.interactions import Interactions
+from models.data.newcomers import Newcomers
 from models.data.profile_text import MIN_PROFILES, Profiles, idf, incidence, token_lists, vocabulary
 from models.data.training_data import TrainingData
-from models.nouns.bundle import Bundle
-from models.nouns.id_map import IdMap
-from models.nouns.interactions import Interactions
-from models.scoring.factors import NOTHING
+from models.scoring.factors import NOTHING, embed
 
 
 def fit(data: TrainingData[ContentConfig]) -> Bundle:
@@ -101,3 +104,12 @@ def _mean_of_history(interactions: Interactions, startups: np.ndarray) -> np.nda
     known = startups.any(axis=1).astype(np.float32)
     total = np.asarray(weight @ known)
     return np.asarray((weight @ startups) / np.maximum(total, 1e-6)[:, None], np.float32)
+
+
+def extend(bundle: Bundle, newcomers: Newcomers) -> Bundle:
+    """The bundle with a vector of every newcomer."""
+    arrays = dict(bundle.arrays)
+    for entity, texts in newcomers.texts.items():
+        told, _ = embed([text.split() for text in texts], arrays["tokens"], arrays["token_vectors"])
+        arrays[f"{entity}_vectors"] = np.concatenate([arrays[f"{entity}_vectors"], told])
+    return replace(bundle, arrays=arrays, maps=newcomers.maps(bundle), version="")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from models.nouns.bundle import Bundle
+from models.data.bundle import Bundle
 from models.scoring.factors import ContentScorer
 from models.scoring.scorer import Sides
 from models.spec import Source

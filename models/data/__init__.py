@@ -1,1 +1,1 @@
-"""What models learn from and are asked about."""
+"""What flows through Matchbook: frozen nouns, valid at birth, columnar over a whole batch."""

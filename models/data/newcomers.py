@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from models.nouns.bundle import Bundle
-from models.nouns.entities import Entities
-from models.nouns.id_map import IdMap
-from models.nouns.interactions import Interactions
+from models.data.bundle import Bundle
+from models.data.entities import Entities, IdMap
+from models.data.interactions import Interactions
 from models.schema import Entity
 
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy import sparse
 
-from models.nouns.interactions import DAY_US, Interactions
-from models.nouns.span import Span
+from models.data.interactions import DAY_US, Interactions, Span
 
 
 def faded(interactions: Interactions, share: float, damping: str) -> sparse.csr_matrix:

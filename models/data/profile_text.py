@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from scipy import sparse
 
-from models.nouns.candidates import indptr_of
-from models.nouns.words import is_unspaced, places, values, words
+from models.data.batch import indptr_of
+from models.words import is_unspaced, places, values, words
 
 #: Compared as a whole value and word by word: a user's interest "games" meets the category "games_video".
 TOPICS = {"category": "category", "field": "field", "type": "type", "tags": "tag", "skills": "tag", "interests": "tag"}

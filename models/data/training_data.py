@@ -6,9 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
-from models.features.clock import EventClock
-from models.nouns.entities import Entities
-from models.nouns.interactions import Interactions
+from models.data.entities import Entities
+from models.data.interactions import EventClock, Interactions
 
 Config = TypeVar("Config", covariant=True)
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from models.data.bundle import Bundle
 from models.ensemble import SPEC
 from models.errors import TrainingError
-from models.nouns.bundle import Bundle
 
 BLEND = SPEC.bundle
 #: Columns of `models.ensemble.scorer.learned_features`, in order.

@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from models.data.bundle import Bundle
 from models.ensemble import EnsembleConfig
-from models.nouns.bundle import Bundle
 from models.scoring.scale import min_max, ranks
 
 #: The constant of reciprocal rank fusion (C16; Cormack et al. 2009).

@@ -1,6 +1,6 @@
 """What a ranker is told of a candidate: each formula once, for training and for serving."""
 
-from models.features.four import (
+from models.features.mlp_features import (
     DIVERSITY_FACETS,
     FEATURES,
     NEUTRAL_DIVERSITY,

@@ -14,10 +14,10 @@ from functools import cached_property
 import numpy as np
 from scipy import sparse
 
-from models.features.regions import AFFINITIES, codes_in
-from models.nouns.bundle import Bundle
-from models.nouns.entities import Entities
-from models.nouns.owners import Owners
+from models.data.batch import Owners
+from models.data.bundle import Bundle
+from models.data.entities import Entities
+from models.features.location import AFFINITIES, codes_in
 from models.schema import Entity
 
 PRIOR, DUST, FLOOR = 5.0, 1e-3, 0.05

@@ -7,20 +7,71 @@ it. A stored ranker keeps the names it was taught with and asks for these alone.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import sparse
 
 from models.content import CONTENT_BASED
+from models.data.batch import Candidates, Owners
+from models.data.bundle import Bundle
+from models.data.entities import Entities
+from models.data.interactions import EventClock
 from models.errors import BundleCorrupt
-from models.features.evidence import Evidence, last_ages
+from models.features.affinity import FacetAffinity, affinities
+from models.features.item_facts import NEVER
+from models.features.location import Places
 from models.item_neighbours import ITEM_NEIGHBOURS
-from models.nouns.candidates import Candidates
-from models.nouns.owners import Owners
 from models.scoring.scale import log_rank
 from models.scoring.scorer import Scorer
 from models.spec import Source
+
+
+@dataclass(frozen=True, eq=False)
+class Evidence:
+    """Facts of every catalogue position and of the surface's owners, from the bundle "activity_v1".
+
+    facts: (f, m) float32 in the order of `fact_names`. demand: (m,) float32 expected new partners. recent: (m,) events
+    of late. facets, places: how owner and item fit.
+    """
+
+    clock: EventClock
+    fact_names: tuple[str, ...]
+    facts: np.ndarray
+    demand: np.ndarray
+    recent: np.ndarray
+    facets: tuple[FacetAffinity, ...]
+    places: Places
+
+    @classmethod
+    def of(cls, activity: Bundle, owners: Entities, items: Entities, catalogue: np.ndarray) -> Evidence:
+        """Raises BundleCorrupt where the bundle is of another catalogue."""
+        kind = items.entity.value
+        if not np.array_equal(activity.maps[kind].ids, items.ids.ids):
+            raise BundleCorrupt(f"activity_v1 and catalogue_v1 know other {kind}s: of two snapshots; train again")
+        names = tuple(activity.config["facts"])
+        facts = np.ascontiguousarray(activity.arrays[f"{kind}_facts"][catalogue].T)
+        return cls(
+            EventClock(activity.arrays["clock_instant"], activity.arrays["clock_share"]),
+            names,
+            facts,
+            activity.arrays[f"{kind}_demand"][catalogue],
+            facts[names.index("heat_0.03")],
+            tuple(affinities(activity, owners, items, catalogue)),
+            Places.of(owners, items, catalogue),
+        )
+
+
+def last_ages(owners: Owners) -> np.ndarray:
+    """(b,) float32 age of each owner's last event with the catalogue, by the clock; NEVER without one."""
+    if owners.age is None:
+        return np.full(len(owners), NEVER, np.float32)
+    found = np.full(len(owners), NEVER, np.float32)
+    some = np.flatnonzero(np.diff(owners.age.indptr))
+    if len(some):
+        found[some] = np.minimum.reduceat(owners.age.data, owners.age.indptr[some])
+    return found
+
 
 #: Half-lives, in shares of all events, of the histories that neighbours are asked with again.
 FADING = (0.02, 0.1)

@@ -15,14 +15,13 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import sparse
 
+from models.data.batch import indptr_of
+from models.data.bundle import Bundle
+from models.data.interactions import Interactions, Span
 from models.data.pair_age import last_seen
 from models.data.training_data import TrainingData
 from models.errors import TooSparse
 from models.graph_filter import SPEC, GraphFilterConfig
-from models.nouns.bundle import Bundle
-from models.nouns.candidates import indptr_of
-from models.nouns.interactions import Interactions
-from models.nouns.span import Span
 
 #: Cells of the filter that are held at once by a thread, and the startups above which its work would not pay.
 CELLS, LARGEST = 8_000_000, 100_000

@@ -15,14 +15,13 @@ from functools import partial
 import numpy as np
 from scipy import sparse
 
+from models.data.batch import indptr_of
+from models.data.bundle import Bundle
+from models.data.interactions import Interactions, Span
 from models.data.pair_age import last_seen, newest
 from models.data.training_data import TrainingData
 from models.errors import TooSparse
 from models.item_neighbours import REVERSE, SPEC, NeighboursConfig, NeighboursReverseConfig
-from models.nouns.bundle import Bundle
-from models.nouns.candidates import indptr_of
-from models.nouns.interactions import Interactions
-from models.nouns.span import Span
 
 #: Multiplications of one block: bounds what a block of the items x items product can hold (12 bytes each at worst).
 BLOCK = 8_000_000

@@ -12,10 +12,10 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from models.data.bundle import Bundle
 from models.errors import BundleCorrupt
 from models.gbdt.trees import Trees
 from models.learned_ranker import SPEC
-from models.nouns.bundle import Bundle
 from models.ranker import RankerConfig
 from models.schema import Surface
 from models.scoring.scale import log_rank

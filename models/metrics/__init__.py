@@ -1,17 +1,27 @@
 """What a set of lists is worth: accuracy, reach and spread, of each owner and of all, and how sure that is."""
 
-from models.metrics.accuracy import K, at_k, hits_of, ndcg_of, places
-from models.metrics.agreement import mix_distance, overlap, rank_biased_overlap
-from models.metrics.calibration import reliability
+from models.metrics.accuracy import (
+    K,
+    at_k,
+    hits_of,
+    mix_distance,
+    ndcg_of,
+    overlap,
+    places,
+    rank_biased_overlap,
+    reliability,
+)
 from models.metrics.intervals import bootstrap, paired_difference, summary
-from models.metrics.lists import ItemFacts, as_a_whole, per_owner
-from models.metrics.spread import (
+from models.metrics.list_metrics import (
     FRESH_DAYS,
+    ItemFacts,
+    as_a_whole,
     coverage,
     diversity,
     exposure,
     gini,
     mean_over_shown,
+    per_owner,
     popularity_rank,
     self_information,
 )

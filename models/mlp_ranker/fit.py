@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from models.data.bundle import Bundle
 from models.errors import TrainingError
-from models.features import FEATURES
+from models.features.mlp_features import FEATURES
 from models.mlp_ranker import SPEC
-from models.nouns.bundle import Bundle
 from models.ranker import RankerConfig
 
 if TYPE_CHECKING:

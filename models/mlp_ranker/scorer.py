@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from models.nouns.bundle import Bundle
+from models.data.bundle import Bundle
 from models.ranker import RankerConfig
 from models.scoring.scorer import RankerAsked
 

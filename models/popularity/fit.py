@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from models.data.bundle import Bundle
+from models.data.entities import Entities
+from models.data.interactions import Interactions
 from models.data.training_data import TrainingData
-from models.features import popularity
-from models.nouns.bundle import Bundle
-from models.nouns.entities import Entities
-from models.nouns.interactions import Interactions
+from models.features.mlp_features import popularity
 from models.popularity import SPEC, PopularityConfig
 from models.popularity.scorer import trending
 from models.schema import EventType

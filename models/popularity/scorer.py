@@ -5,9 +5,8 @@ from __future__ import annotations
 import numpy as np
 from scipy import sparse
 
-from models.nouns.candidates import Candidates, Proposal, indptr_of
-from models.nouns.interactions import DAY_US, EVENT_WEIGHTS, Interactions
-from models.nouns.owners import Owners
+from models.data.batch import Candidates, Owners, Proposal, indptr_of
+from models.data.interactions import DAY_US, EVENT_WEIGHTS, Interactions
 from models.popularity import POPULAR, PopularityConfig
 
 _CELLS = 4_000_000  # of the rectangle owners x head of the order that is held at once

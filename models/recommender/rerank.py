@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from models.features import DIVERSITY_FACETS, FEATURES
+from models.features.mlp_features import DIVERSITY_FACETS, FEATURES
 from models.scoring.scale import best_first
 from models.scoring.scorer import Ranker
 
@@ -50,7 +50,7 @@ def place(
     base: (b, w) float32 scores with neutral diversity, -inf marks the ragged end. facets: (b, w) codes of
     DIVERSITY_FACETS. The first place is given by the base score, as nothing is placed to compare with; each of the
     others of the first `places` to the candidate that scores best `again` with diversity measured against those
-    already placed (C51); the rest follows by its base score. `base_diversity` (pipelines/learning/ranking_set.py)
+    already placed (C51); the rest follows by its base score. `base_diversity` (pipelines/train_ranker/mlp_samples.py)
     teaches the same.
     Returns order (b, min(depth, w)) int64 columns, best first, ties by column, and score (same shape) float32 that
     never rises along a list; columns that are not present come last with score -inf.

@@ -8,10 +8,9 @@ from typing import Self
 
 import numpy as np
 
+from models.data.batch import Candidates, Owners, Proposal, indptr_of
+from models.data.bundle import Bundle
 from models.errors import BundleCorrupt
-from models.nouns.bundle import Bundle
-from models.nouns.candidates import Candidates, Proposal, indptr_of
-from models.nouns.owners import Owners
 from models.scoring.scorer import Sides
 from models.scoring.top_k import Float32Product, Product, pair_scores, top_k
 from models.spec import Source

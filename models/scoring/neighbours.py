@@ -9,10 +9,9 @@ from collections.abc import Iterator
 import numpy as np
 from scipy import sparse
 
-from models.nouns.bundle import Bundle
-from models.nouns.candidates import Candidates, Proposal
-from models.nouns.id_map import IdMap
-from models.nouns.owners import Owners
+from models.data.batch import Candidates, Owners, Proposal
+from models.data.bundle import Bundle
+from models.data.entities import IdMap
 from models.scoring.scorer import Sides
 from models.scoring.top_k import WIDTH, Scratch, best_in, stacked
 from models.spec import Source

@@ -8,12 +8,10 @@ from typing import Protocol
 
 import numpy as np
 
-from models.nouns.bundle import Bundle
-from models.nouns.candidates import Candidates, Proposal
-from models.nouns.entities import Entities
-from models.nouns.id_map import IdMap
-from models.nouns.interactions import Interactions
-from models.nouns.owners import Owners
+from models.data.batch import Candidates, Owners, Proposal
+from models.data.bundle import Bundle
+from models.data.entities import Entities, IdMap
+from models.data.interactions import Interactions
 from models.schema import Entity, Surface
 from models.spec import Source
 

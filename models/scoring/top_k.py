@@ -18,7 +18,7 @@ from typing import Any, Protocol
 import numpy as np
 from scipy import sparse
 
-from models.nouns.candidates import Proposal, indptr_of
+from models.data.batch import Proposal, indptr_of
 
 #: Columns of a product are a multiple of this: whole strided blocks, and whole words of the mask.
 WIDTH = 128

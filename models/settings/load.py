@@ -12,8 +12,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from models.errors import FileError, SettingsError
-from models.files import regular
+from models.errors import FileError, SettingsError, regular
 from models.settings.declared import ALL_TABLES, DECLARED, PREFIX, Declared, nearest, variables
 from models.settings.retired import RETIRED
 
@@ -132,7 +131,7 @@ def place(name: str, given: str | Path) -> Path:
 
 
 def _content(path: Path) -> str:
-    """What a JSON file of experiments says, in one spelling; models/recipe/experiments.py knows what it means."""
+    """What a JSON file of experiments says, in one spelling; models/experiments.py knows what it means."""
     try:
         found: list[Any] = json.loads(regular(path).read_bytes())
         if not isinstance(found, list):

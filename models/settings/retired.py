@@ -34,7 +34,7 @@ RETIRED = (
     Retired("content_min_profiles", 2, "MIN_PROFILES of models/data/profile_text.py"),
     Retired("neighbours_history", 500, "HISTORY of models/item_neighbours/fit.py"),
     Retired("graph_filter_neighbours", 500, "NEIGHBOURS of models/graph_filter/fit.py"),
-    Retired("gate_chance", 0.02, "CHANCE of pipelines/judging/gate/checks.py"),
+    Retired("gate_chance", 0.02, "CHANCE of pipelines/gate/checks.py"),
     Retired("count_ttl_s", 300, "COUNT_TTL_S of serving/live/recommender.py"),
     Retired("unknown_ttl_s", 30, "UNKNOWN_TTL_S of serving/live/recommender.py"),
 )

@@ -174,7 +174,7 @@ class Settings(Environment):
 
     @property
     def api_keys_file(self) -> Path:
-        """The file of API keys, see models/nouns/api_keys.py."""
+        """The file of API keys, see models/keys.py."""
         return Path(self.api_keys_path).expanduser().absolute() if self.api_keys_path else self.home / "api-keys.json"
 
     @property

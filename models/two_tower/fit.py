@@ -18,12 +18,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from models.data.bundle import Bundle
+from models.data.entities import Entities
+from models.data.interactions import Interactions
 from models.data.profile_text import Profiles
 from models.data.training_data import TrainingData
 from models.errors import TooSparse, TrainingError
-from models.nouns.bundle import Bundle
-from models.nouns.entities import Entities
-from models.nouns.interactions import Interactions
 from models.two_tower import SPEC, TwoTowerConfig
 from models.two_tower.inputs import HISTORY, WORDS, Late, Pairs, TowerInputs, Words, inputs_of, words_of
 from models.two_tower.network import (

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import sparse
 
+from models.data.entities import Entities
+from models.data.interactions import Interactions
 from models.data.pair_age import faded, last_seen, newest
 from models.data.profile_text import Profiles, idf, incidence, token_lists, vocabulary
-from models.nouns.entities import Entities
-from models.nouns.interactions import Interactions
 from models.schema import Role
 from models.two_tower.scorer import role_word
 

@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 import numpy as np
 
-from models.nouns.bundle import Bundle
-from models.nouns.interactions import Interactions
-from models.nouns.owners import Owners
+from models.data.batch import Owners
+from models.data.bundle import Bundle
+from models.data.interactions import Interactions
 from models.schema import Entity, Role, Surface
 from models.scoring.factors import ContentScorer, FactorScorer
 from models.scoring.scorer import Scorer, Sides, aligned

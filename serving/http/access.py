@@ -14,13 +14,13 @@ from flask import Flask, Response, g, request
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric
 
-from models.nouns.kept_keys import PSEUDONYM_KEY
+from models.keys import PSEUDONYM_KEY
 from models.schema import Entity, Surface
-from models.settings import Settings
-from serving.counted import told
+from models.settings.settings import Settings
+from serving.counters import told
+from serving.http.answer_ids import KeptKey
 from serving.http.callers import NOBODY
 from serving.http.events import Waiting
-from serving.http.kept_key import KeptKey
 from serving.lists import Answer
 from serving.releases import Releases, age_hours
 

@@ -2,16 +2,42 @@
 
 from __future__ import annotations
 
+import logging
+import time
 from contextlib import suppress
 from datetime import UTC, datetime
+from pathlib import Path
 
-from models.errors import DataError, RequestError
-from models.nouns.interactions import Event
-from models.nouns.kept_keys import ANSWER_KEY
-from models.nouns.release.answers import ShownAnswer
-from models.settings import Settings
-from serving.http.kept_key import KeptKey
+from models.data.event import Event
+from models.errors import DataError, FileError, RequestError
+from models.keys import ANSWER_KEY, kept_key, key_from
+from models.lists.answer_id import ShownAnswer
+from models.settings.settings import Settings
 from serving.lists import Answer
+
+log = logging.getLogger("matchbook.reader")
+LOOK_S = 10.0  # so often it is looked whether the key is there by now
+
+
+class KeptKey:
+    """Looks for the file again until it is there; without it, says once in a while what that costs (`without`)."""
+
+    def __init__(self, secret: str, home: Path, name: str, without: str) -> None:
+        self._value, self._home, self._name, self._without = key_from(secret) if secret else b"", home, name, without
+        self._look_at = 0.0
+        _ = self.value  # before the first requests come, which may be several at once
+
+    @property
+    def value(self) -> bytes:
+        """32 bytes; empty while the file is neither there nor can be made here."""
+        if not self._value and time.monotonic() >= self._look_at:
+            self._look_at = time.monotonic() + LOOK_S
+            try:
+                self._value = kept_key(self._home, self._name)
+            except FileError as error:
+                log.error("%s: %s", self._without, error)
+        return self._value
+
 
 DAY_S = 86_400
 

@@ -10,10 +10,9 @@ from pathlib import Path
 
 from flask import Flask, g, request
 
-from models.errors import MatchbookError, NotAllowed, NotIdentified, SettingsError
-from models.files import regular
-from models.nouns.api_keys import ApiKey, Scope, decode_keys, key_of
-from models.settings import Settings
+from models.errors import MatchbookError, NotAllowed, NotIdentified, SettingsError, regular
+from models.keys import ApiKey, Scope, decode_keys, key_of
+from models.settings.settings import Settings
 from serving.lists import OPEN
 
 log = logging.getLogger("matchbook.reader")

@@ -12,13 +12,13 @@ from flask import Blueprint, Response, g, jsonify
 from prometheus_client import CollectorRegistry, Counter, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
+from models.data.event import AHEAD, Event
 from models.errors import EventsNotTaken, MalformedEvent, NotAllowed, RequestError, ServiceError
-from models.nouns.api_keys import ApiKey
-from models.nouns.interactions import AHEAD, Event
-from serving.doors.cache import PAGE, Cache
+from models.keys import ApiKey
+from serving.clients.redis import PAGE, Cache
+from serving.filters import Hidden
 from serving.http.answer_ids import AnswerIds
 from serving.http.routes import caller, json_body
-from serving.since.hidden import Hidden
 
 EVENTS_MOST = 200
 EARNED_RELEASES = 3

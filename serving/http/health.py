@@ -9,11 +9,11 @@ from flask import Blueprint, Response, jsonify
 
 from models import registry
 from models.errors import ServiceError
-from models.nouns.release.refusals import evicting, unfit
-from models.settings import Settings
-from serving.doors.cache import Cache
-from serving.doors.postgres import Database
-from serving.live import LiveRecommender
+from models.lists.redis_server import evicting, unfit
+from models.settings.settings import Settings
+from serving.clients.postgres import Database
+from serving.clients.redis import Cache
+from serving.live.recommender import LiveRecommender
 from serving.releases import HeldRelease, Releases, age_hours
 
 

@@ -6,13 +6,12 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from models import registry
-from models.nouns.entities import FACETS
-from models.nouns.interactions import POSITION_MOST
+from models.data.entities import FACETS
+from models.data.event import POSITION_MOST
 from models.schema import Entity, EventType, Method, Surface
 from serving.http.callers import HEADER, NEEDS
-from serving.http.caps import BODY_MOST, URL_MOST
 from serving.http.events import EVENTS_MOST
-from serving.http.query import EXCLUDE_MOST, LIMIT_DEFAULT, LIMIT_MOST, OFFSET_MOST, OWNERS_MOST
+from serving.http.requests import BODY_MOST, EXCLUDE_MOST, LIMIT_DEFAULT, LIMIT_MOST, OFFSET_MOST, OWNERS_MOST, URL_MOST
 from serving.http.routes import PREFIX
 
 UUID_PATTERN = "^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$"

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 
 from models import registry
-from models.nouns.catalogue import ItemTable
-from models.nouns.entities import FACETS
-from models.nouns.ranked_lists import REASONS
+from models.catalogue.catalogue import ItemTable
+from models.data.entities import FACETS
+from models.lists.ranked_lists import REASONS
 from models.schema import Entity, Surface
 from serving.http.answer_ids import AnswerIds
-from serving.http.query import Query
+from serving.http.requests import Query
 from serving.lists import HIDDEN, Answer
 from serving.releases import age_hours
 

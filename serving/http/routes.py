@@ -8,11 +8,10 @@ from typing import Any
 from flask import Blueprint, Response, g, request
 
 from models.schema import Surface
-from models.settings import Settings
+from models.settings.settings import Settings
 from serving.http.answer_ids import AnswerIds
-from serving.http.headers import list_response
 from serving.http.present import body
-from serving.http.query import Query, read_id, read_json, read_owners, read_query
+from serving.http.requests import Query, list_response, read_id, read_json, read_owners, read_query
 from serving.lists import OPEN, Answer, ListReader
 
 PREFIX = "/api/recommendations"

@@ -6,7 +6,7 @@ recipes       the models of the release that answers, opened in the background
 newcomer      one owner as the recipe sees them: everything done so far, folded into the models
 """
 
-from serving.live.newcomer import folded_for
 from serving.live.recommender import LiveRecommender
+from serving.live.recommenders import folded_for
 
 __all__ = ["LiveRecommender", "folded_for"]

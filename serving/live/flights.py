@@ -10,8 +10,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 
 from models.errors import MatchbookError, ServiceError
-from models.nouns.release import LiveList
-from serving.doors.cache import Cache
+from models.lists.redis_format import LiveList
+from serving.clients.redis import Cache
 
 #: Longer than a computation can take, every wait in it having a time-out: so long a list waits for a process that died.
 LEASE_S = 5.0

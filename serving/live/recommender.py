@@ -18,17 +18,16 @@ from types import MappingProxyType
 from prometheus_client import Histogram
 
 from models.errors import MatchbookError, ServiceError
-from models.nouns.release import LiveList, decode_list, encode_lists
-from models.recipe import Recipe
+from models.lists.redis_format import LiveList, decode_list, encode_lists
+from models.recommender.surface import Recipe
 from models.routing import may_be_routed_otherwise
 from models.schema import Entity, Surface
-from models.settings import Settings
-from serving.doors.cache import LIVE, Cache
-from serving.doors.postgres import Database
+from models.settings.settings import Settings
+from serving.clients.postgres import Database
+from serving.clients.redis import LIVE, Cache
 from serving.lists import LiveAnswer
 from serving.live.flights import Flights
-from serving.live.newcomer import list_of_one
-from serving.live.recipes import Recipes, open_recipes
+from serving.live.recommenders import Recipes, list_of_one, open_recipes
 from serving.releases import HeldRelease, instant
 
 log = logging.getLogger("matchbook.reader")

@@ -10,18 +10,18 @@ from uuid import UUID
 import numpy as np
 
 from models import registry
+from models.catalogue.catalogue import ItemTable
 from models.errors import RequestError
-from models.nouns.catalogue import ItemTable
-from models.nouns.release import OWN, StoredList, since_meaning
-from models.recipe import Recipe
-from models.recommend.explain import explain, explain_item, not_shown
+from models.lists.redis_format import OWN, StoredList, since_meaning
+from models.recommender.explain import explain, explain_item, not_shown
+from models.recommender.surface import Recipe
 from models.schema import Entity, EventType, Surface
-from serving.doors.cache import Cache
-from serving.doors.postgres import PAGE, Database, OwnerRecord
+from serving.clients.postgres import PAGE, Database, OwnerRecord
+from serving.clients.redis import Cache
 from serving.lists import HIDDEN, Answer, ListReader
-from serving.live import LiveRecommender, folded_for
-from serving.loading import load_release
-from serving.releases import HeldRelease, instant
+from serving.live.recommender import LiveRecommender
+from serving.live.recommenders import folded_for
+from serving.releases import HeldRelease, instant, load_release
 
 FOUND_MOST = 20
 COMPARED = 20  # places of either list that are set side by side

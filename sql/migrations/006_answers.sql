@@ -1,5 +1,5 @@
 -- Which answer an event came of, and what that answer was: the ledger of docs/experiments.md is made of both. The id of an
--- answer names nobody (models/nouns/release/answers.py); whose it was, only the events with it say.
+-- answer names nobody (models/lists/answer_id.py); whose it was, only the events with it say.
 ALTER TABLE matchbook_events ADD COLUMN answer_id text, ADD COLUMN position smallint;
 
 CREATE INDEX idx_matchbook_events_answer_id ON matchbook_events (answer_id) WHERE answer_id IS NOT NULL;

@@ -10,7 +10,7 @@ import pytest
 
 from benchmarks import gowalla
 from benchmarks.gowalla import Meetings
-from models.nouns.candidates import Proposal
+from models.data.batch import Proposal
 
 USERS, ITEMS = 60, 90
 

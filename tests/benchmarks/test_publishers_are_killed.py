@@ -7,11 +7,11 @@ from collections.abc import Iterator
 
 import pytest
 
-import pipelines.release.lease as leases
+import pipelines.publish.lease as leases
 from benchmarks.faults import publishers
 from benchmarks.faults.publishers import Outcome, Town, run
-from models.settings import Settings
-from pipelines.release.lease import Lease
+from models.settings.settings import Settings
+from pipelines.publish.lease import Lease
 from tests.stored import text
 
 

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from models.settings import Settings
-from pipelines.local.servers import running_settings
-from pipelines.local.up import Running
+from local.servers import running_settings
+from models.settings.settings import Settings
+from pipelines.cli.up import Running
 from tests.browser.chromium import Chromium, found
 
 

@@ -12,13 +12,12 @@ from typing import Any
 import pytest
 
 import tests.waiting as waiting
-from models.settings import Settings
-from pipelines.local import marketplace
-from pipelines.local.airflow_api import AirflowApi
-from pipelines.local.airflow_process import address, admin_password
-from pipelines.local.builds import DAG
-from pipelines.release.cache import current_release
-from pipelines.release.history import list_releases
+from local.airflow import address, admin_password
+from local.airflow_api import DAG, AirflowApi
+from models.settings.settings import Settings
+from pipelines.cli import first_build as marketplace
+from pipelines.publish.history import list_releases
+from pipelines.redis_client import current_release
 from tests.browser.chromium import Chromium
 from tests.browser.test_pages import log_in
 

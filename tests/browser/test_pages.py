@@ -6,10 +6,10 @@ import json
 
 import pytest
 
-from models.settings import Settings
-from pipelines.local import marketplace
-from pipelines.local.airflow_process import address, admin_password
-from pipelines.local.builds import DAG
+from local.airflow import address, admin_password
+from local.airflow_api import DAG
+from models.settings.settings import Settings
+from pipelines.cli import first_build as marketplace
 from tests.browser.chromium import Chromium
 
 pytestmark = pytest.mark.browser

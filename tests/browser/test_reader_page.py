@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from models.settings import Settings
-from pipelines.local import marketplace
+from models.settings.settings import Settings
+from pipelines.cli import first_build as marketplace
 from tests.browser.chromium import Chromium
 
 pytestmark = pytest.mark.browser

@@ -13,21 +13,21 @@ import pytest
 import redis
 from sqlalchemy import text
 
-from models.nouns.interactions import Event
-from models.nouns.ranked_lists import RankedLists
-from models.nouns.release import Keys, encode_lists
-from models.nouns.release.answers import ShownAnswer
-from models.nouns.release.files import release_lists
+from models.data.event import Event
+from models.lists.answer_id import ShownAnswer
+from models.lists.ranked_lists import RankedLists
+from models.lists.redis_format import Keys, encode_lists
+from models.lists.release import release_lists
 from models.schema import EventType, Method, Surface
-from models.settings import Settings
-from pipelines.artifacts import Artifacts
-from pipelines.data.load import import_folder
-from pipelines.judging.report.shelf import page_of
+from models.settings.settings import Settings
+from pipelines.ingest.ingest import import_folder
 from pipelines.postgres import engine, transaction
-from pipelines.release.cache import current_release
-from pipelines.release.history import list_releases
-from pipelines.runs.run import EPOCH
-from tests.tiny_marketplace import AFTER_ALL, NEWEST, identity, write_tiny_marketplace
+from pipelines.publish.history import list_releases
+from pipelines.redis_client import current_release
+from pipelines.report.store import page_of
+from pipelines.run.run import EPOCH
+from pipelines.store.artifacts import Artifacts
+from tests.marketplace.tiny import AFTER_ALL, NEWEST, identity, write_tiny_marketplace
 
 SMALL = {
     "MATCHBOOK_ALS_FACTORS": "4",

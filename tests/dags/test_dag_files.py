@@ -86,9 +86,9 @@ def test_what_fails_is_told_of_and_callbacks_do_nothing_else(dags: dict[str, Any
 
 
 def callbacks(given: Any) -> list[str]:
-    """Names in matchbook_tasks/notify.py; a mapped task has them as they were given, others as a list."""
+    """Names in matchbook_tasks/alerts.py; a mapped task has them as they were given, others as a list."""
     found = list(given) if isinstance(given, list | tuple) else [given]
-    assert all(f.__module__ == "matchbook_tasks.notify" for f in found)
+    assert all(f.__module__ == "matchbook_tasks.alerts" for f in found)
     return [f.__name__ for f in found]
 
 

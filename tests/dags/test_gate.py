@@ -10,11 +10,10 @@ import pytest
 
 from models.errors import GateClosed
 from models.schema import Surface
-from models.settings import Settings
-from pipelines.judging.gate.ruling import GATE, held, read_gate
-from pipelines.runs.decisions import decisions
-from pipelines.runs.run import Run, directory_of
-from tests.tiny_marketplace import AFTER_ALL
+from models.settings.settings import Settings
+from pipelines.gate.decision import GATE, held, read_gate
+from pipelines.run.run import Run, decisions, directory_of
+from tests.marketplace.tiny import AFTER_ALL
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 CHECK = {

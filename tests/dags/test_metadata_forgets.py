@@ -12,9 +12,10 @@ import pytest
 from sqlalchemy import LargeBinary, insert, select, text
 
 from models.errors import ServiceError
-from models.settings import Secret, Settings
-from pipelines.data.erasure.metadata import _columns, metadata_with, scrub_metadata
-from pipelines.data.erasure.person import Person
+from models.settings.kinds import Secret
+from models.settings.settings import Settings
+from pipelines.airflow_records import _columns, metadata_with, scrub_metadata
+from pipelines.erased import Person
 
 PERSON, OTHER = Person(str(uuid.uuid4()), "0" * 32), str(uuid.uuid4())
 NOW = datetime(2026, 3, 1, tzinfo=UTC)

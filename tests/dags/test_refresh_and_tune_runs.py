@@ -10,16 +10,15 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from models.settings import Settings
-from pipelines.data.export import export_snapshot
+from models.settings.settings import Settings
+from pipelines.export.export import export_snapshot
 from pipelines.postgres import engine, transaction
-from pipelines.release.cache import current_release
-from pipelines.release.history import promote
-from pipelines.runs.decisions import decisions
-from pipelines.runs.run import TUNING, Run
+from pipelines.publish.history import promote
+from pipelines.redis_client import current_release
+from pipelines.run.run import TUNING, Run, decisions
 from tests.dags.test_build_run import DAY, marketplace, returned, run_dag, states
-from tests.pipelines.scoring.refresh.conftest import built
-from tests.tiny_marketplace import AFTER_ALL, NEWEST, identity
+from tests.marketplace.tiny import AFTER_ALL, NEWEST, identity
+from tests.pipelines.refresh.conftest import built
 
 Build = Callable[..., Any]
 HOUR = timedelta(hours=1)

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from pipelines.runs.run import directory_of
+from pipelines.run.run import directory_of
 
 PLUGINS = Path(__file__).resolve().parents[2] / "dags" / "matchbook_plugins"
 RELEASE, RUN = "20240501T000000Z-abcdef01", "manual__2024-05-01T00:00:00+00:00"

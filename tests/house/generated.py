@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 
 from models import registry
-from tests.house.tree import ROOT
+from tests.architecture.tree import ROOT
 
 OWNERS = {frozenset({"user"}): "people", frozenset({"startup"}): "startups", frozenset({"user", "startup"}): "both"}
 

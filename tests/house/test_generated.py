@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from tests.architecture.tree import ROOT
 from tests.house.generated import TABLES, filled
-from tests.house.tree import ROOT
 
 
 @pytest.mark.parametrize("name", TABLES)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tomllib
 
-from tests.house.tree import ROOT, name, tracked
+from tests.architecture.tree import ROOT, name, tracked
 
 #: Read where a test or another file imports them.
 LATER = {"dags"}

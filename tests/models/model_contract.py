@@ -13,23 +13,23 @@ import numpy as np
 import pytest
 
 from models import registry
-from models.nouns.bundle import Bundle, open_bundle, write_bundle
-from models.nouns.interactions import Interactions
-from models.nouns.owners import Owners
+from models.data.batch import Owners
+from models.data.bundle import Bundle, open_bundle, write_bundle
+from models.data.interactions import Interactions
 from models.popularity import POPULAR
 from models.ranker import RankerConfig
-from models.recipe import Recipe, open_recipe
+from models.recommender.surface import Recipe, open_recipe
 from models.schema import Entity, Surface
 from models.scoring.scorer import RankerAsked, Scorer
 from models.setting import rules
-from models.settings import Settings
+from models.settings.settings import Settings
 from models.spec import ModelSpec, Source, function
-from pipelines.data.erasure.bundles import without
-from pipelines.data.erasure.person import Person
+from pipelines.erase.files import without
+from pipelines.erased import Person
 from serving.http.present import _told
-from tests.contracts import ScorerContract, all_pairs, lists_of
+from tests.marketplace.world import world
+from tests.models.scorer_contract import ScorerContract, all_pairs, lists_of
 from tests.planted.data import fitted
-from tests.planted.world import world
 
 Fit = Callable[[Interactions, Settings], Bundle]
 #: Quick to fit. As many dimensions as planted groups: with more, ALS learns the holes they were planted with.

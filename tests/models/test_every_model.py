@@ -14,18 +14,18 @@ import pytest
 
 from models import activity, catalogue, ensemble, learned_ranker, mlp_ranker, registry, rules_ranker
 from models.als import ALS
+from models.data.bundle import Bundle
 from models.ensemble import EnsembleConfig
 from models.ensemble.scorer import Blend
-from models.features import FEATURES
+from models.features.mlp_features import FEATURES
 from models.mlp_ranker.fit import RankingRows, fit_ranker
-from models.nouns.bundle import Bundle
 from models.ranker import RankerConfig
 from models.routing import models_of
 from models.schema import Method, Surface
 from models.spec import ModelSpec, Stage, function
-from tests.house.tree import ROOT
+from tests.architecture.tree import ROOT
+from tests.marketplace.bundles import learned_bundles
 from tests.models.model_contract import ModelContract, RankerContract
-from tests.planted.bundles import learned_bundles
 
 
 class TestCatalogue(ModelContract):
@@ -104,7 +104,7 @@ def test_every_model_is_under_contract(spec: ModelSpec) -> None:
 
 def test_a_reader_that_opens_every_bundle_loads_nothing_that_trains(tmp_path: Path) -> None:
     """Functions are named by text, which no import contract follows: so all are called in a process of their own."""
-    from models.nouns.bundle import write_bundle
+    from models.data.bundle import write_bundle
 
     for name, bundle in learned_bundles().items():
         folder = tmp_path / "bundles" / name / "planted"
@@ -113,7 +113,7 @@ def test_a_reader_that_opens_every_bundle_loads_nothing_that_trains(tmp_path: Pa
     program = f"""
 import sys
 from pathlib import Path
-from models.recipe import open_bundles, open_recipe
+from models.recommender.surface import open_bundles, open_recipe
 from models.schema import Surface
 from models.settings import Settings
 versions = dict.fromkeys({sorted(learned_bundles())!r}, "planted")

@@ -11,7 +11,7 @@ import pytest
 
 from models import registry
 from models.spec import ModelSpec, Stage, flat_names
-from tests.house.tree import ROOT
+from tests.architecture.tree import ROOT
 from tests.newest_first import newest_first
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from models.routing import chain, route
 from models.schema import Method, Surface
-from models.settings import Settings
+from models.settings.settings import Settings
 
 METHODS = Method.by_code()
 FORWARD, BACK = Surface.STARTUPS_FOR_INVESTOR, Surface.INVESTORS_FOR_STARTUP

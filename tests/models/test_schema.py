@@ -10,10 +10,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from models.nouns.interactions import EVENT_WEIGHTS, EXPLICIT
-from models.nouns.release import OWN
+from models.data.interactions import EVENT_WEIGHTS, EXPLICIT
+from models.lists.redis_format import OWN
 from models.schema import INTERACTION_TYPES, Coded, EventType, Method, Role, Segment, Surface, words_by_code
-from pipelines.data.columns.frames import codes_of
+from pipelines.export.frames import codes_of
 
 ROOT = Path(__file__).parents[2]
 CODED = {e.__name__ for e in (Surface, Method, Segment, Role, EventType)}

@@ -1,18 +1,84 @@
-"""One planted hold-out a session: fitting the base models is the slow part."""
+"""A planted marketplace as a stored snapshot with bundles, ready to be scored and released without PostgreSQL."""
 
 from __future__ import annotations
 
+import json
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from datetime import timedelta
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from pipelines.data.snapshot import Snapshot
-from pipelines.learning.holdout import Holdout, open_holdout
-from pipelines.runs.run import Run, parse_instant
-from tests.pipelines.learning.market import AS_OF, market, small
+import pipelines.score.arms as arms
+import pipelines.score.shards as shards
+from models.data.interactions import Interactions
+from models.settings.settings import Settings
+from pipelines.export.snapshot import Snapshot
+from pipelines.publish.assemble import assemble_release
+from pipelines.refs import BuildRef, ScoredShard, ShardRef
+from pipelines.run.run import EPOCH, Run, parse_instant
+from pipelines.train.holdout import Holdout, open_holdout
+from tests.databases import execute
+from tests.marketplace.bundles import SMALL, planted_bundles
+from tests.marketplace.world import AS_OF_US, world
+from tests.pipelines.train.market import AS_OF, market, small
+
+
+class PlantedSnapshot:
+    """What scoring asks of a snapshot: its events."""
+
+    @classmethod
+    def open(cls, path: object) -> PlantedSnapshot:
+        return cls()
+
+    def interactions(self) -> Interactions:
+        return world().interactions
+
+
+class Town:
+    """One home with the planted world in it; `build` makes a release of any cutoff."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = SMALL.layered(
+            {
+                "home": settings.home,
+                "database_url": settings.database_url,
+                "redis_url": settings.redis_url,
+                "namespace": settings.namespace,
+                "shards": 6,
+            },
+            "given",
+        )
+
+    def run(self, days: int = 0, name: str = "town") -> Run:
+        as_of = EPOCH + timedelta(microseconds=AS_OF_US) + timedelta(days=days)
+        return Run.start(self.settings, f"{name}-{days}", as_of, fresh=True)
+
+    def score(self, run: Run) -> tuple[BuildRef, list[ScoredShard]]:
+        bundles = {}
+        for name, bundle in planted_bundles().items():
+            if name == "catalogue_v1":  # a later cutoff is another catalogue, and so another digest of lists
+                bundle = replace(bundle, config={**bundle.config, "as_of_us": run.as_of_us})
+            bundles[name] = run.artifacts.store_bundle(bundle, run.slug)
+        build = run.reference(snapshot="planted", bundles=bundles)
+        planned = json.loads(json.dumps([s.as_json() for s in shards.plan_shards(run, build)]))
+        return build, [shards.score_shard(run, ShardRef.from_json(s)) for s in planned]
+
+    def build(self, days: int = 0) -> str:
+        run = self.run(days)
+        build, done = self.score(run)
+        return str(assemble_release(run, build, done).release)
+
+
+@pytest.fixture
+def town(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Town:
+    for module in (shards, arms):
+        monkeypatch.setattr(module, "Snapshot", PlantedSnapshot)
+    return Town(settings)
 
 
 @pytest.fixture(scope="session")
@@ -36,3 +102,11 @@ def learning_run(planted_run: Run, holdout: Holdout, planted: Snapshot, monkeypa
     """The planted run, with `Snapshot.open` finding the planted rows and the base models already in its staging."""
     monkeypatch.setattr(Snapshot, "open", classmethod(lambda cls, path: planted))
     return replace(planted_run)
+
+
+Sql = Callable[..., list[Any]]
+
+
+@pytest.fixture
+def sql(settings: Settings) -> Sql:
+    return partial(execute, settings)

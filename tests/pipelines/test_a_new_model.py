@@ -8,23 +8,23 @@ from types import SimpleNamespace
 import pytest
 
 from models import registry
-from models.nouns.release import decode_list, encode_lists
-from models.nouns.release.files import release_lists
-from models.recipe import open_bundles, open_recipe
-from models.recommend.explain import explain
+from models.lists.redis_format import decode_list, encode_lists
+from models.lists.release import release_lists
+from models.recommender.explain import explain
+from models.recommender.surface import open_bundles, open_recipe
 from models.schema import Entity, Surface
-from pipelines.artifacts import Artifacts
-from pipelines.data.snapshot import Snapshot
-from pipelines.judging.contenders import contenders
-from pipelines.judging.evaluate import choose_bundles
-from pipelines.learning.holdout import open_holdout
-from pipelines.learning.train import train
-from pipelines.release import assemble
-from pipelines.release.assemble import assemble_release
-from pipelines.runs.run import Run, parse_instant
-from pipelines.scoring.shards import plan_shards, score_shard
+from pipelines.evaluate.evaluate import choose_bundles
+from pipelines.export.snapshot import Snapshot
+from pipelines.publish import assemble
+from pipelines.publish.assemble import assemble_release
+from pipelines.run.run import Run, parse_instant
+from pipelines.score.shards import plan_shards, score_shard
+from pipelines.store.artifacts import Artifacts
+from pipelines.train.contenders import contenders
+from pipelines.train.holdout import open_holdout
+from pipelines.train.train import train
 from tests.newest_first import newest_first
-from tests.pipelines.learning.market import AS_OF, market, small
+from tests.pipelines.train.market import AS_OF, market, small
 
 SURFACE = Surface.STARTUPS_FOR_DEVELOPER
 

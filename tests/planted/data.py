@@ -6,14 +6,14 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from models import registry
+from models.data.bundle import Bundle
+from models.data.entities import Entities
+from models.data.interactions import Interactions
 from models.data.training_data import Standing
-from models.nouns.bundle import Bundle
-from models.nouns.entities import Entities
-from models.nouns.interactions import Interactions
-from models.settings import Settings
+from models.settings.settings import Settings
 from models.spec import ModelSpec, function
 from models.two_tower.fit import Plan
-from tests.planted.world import AS_OF_US, world
+from tests.marketplace.world import AS_OF_US, world
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -22,27 +23,28 @@ import psycopg2
 import pytest
 from flask import Flask
 
+from models.catalogue.catalogue import catalogue_bundle
 from models.content.fit import fit_content
-from models.nouns.bundle import Bundle
-from models.nouns.candidates import indptr_of
-from models.nouns.catalogue import catalogue_bundle
-from models.nouns.owners import Owners
-from models.nouns.ranked_lists import RankedLists
-from models.nouns.release import Release
+from models.data.batch import Owners, indptr_of
+from models.data.bundle import Bundle
+from models.lists.ranked_lists import RankedLists
+from models.lists.release import Release
 from models.popularity.fit import fit_popularity
-from models.recipe import Recipe, open_recipe
-from models.recommend import recommend
+from models.recommender.recommend import recommend
+from models.recommender.surface import Recipe, open_recipe
 from models.schema import EventType, Role, Surface
-from models.settings import Secret, Settings
-from pipelines.artifacts import Artifacts
-from pipelines.release.publish import publish_release
-from pipelines.release.store import store_release
+from models.settings.kinds import Secret
+from models.settings.settings import Settings
+from pipelines.publish.assemble import store_release
+from pipelines.publish.publish import publish_release
+from pipelines.store.artifacts import Artifacts
 from serving.app import Reader, create_app
 from tests.databases import at_once
+from tests.marketplace.world import AS_OF_US, World, world
 from tests.own_redis import OwnRedis, own_redis
 from tests.planted.data import fitted
-from tests.planted.world import AS_OF_US, World, world
 from tests.serving.proxy import Proxy, Wires
+from tests.waiting import until
 
 # what the fixtures below are to a test, and an answer of the reader
 Body = dict[str, Any]
@@ -322,3 +324,26 @@ def server() -> Iterator[OwnRedis]:
     """A Redis of the test's own, which it may break."""
     with own_redis() as server:
         yield server
+
+
+def ask_list(app: Flask, surface: Surface, tail: str, **query: Any) -> Body:
+    """A list of 100 places, unless asked otherwise."""
+    return ask(app, tail, {"limit": 100} | query, surface)
+
+
+def ids(body: Body) -> list[str]:
+    return [i["id"] for i in body.get("startups") or body.get("users") or ()]
+
+
+def event(user: str, startup: str, kind: str = "click", **more: Any) -> Body:
+    return {"event_id": str(uuid.uuid4()), "user_id": user, "startup_id": startup, "type": kind, **more}
+
+
+def post(app: Flask, *events: Body) -> None:
+    answer = app.test_client().post("/api/events", json={"events": events})
+    assert (answer.status_code, answer.get_json()) == (202, {"accepted": len(events)}), answer.text
+
+
+def within_a_second(true: Callable[[], bool]) -> None:
+    """The watcher looks once a second: more than two mean that it does not."""
+    until(true, 2.5)

@@ -8,7 +8,7 @@ import threading
 import time
 from dataclasses import dataclass
 
-from models.settings import Settings
+from models.settings.settings import Settings
 
 
 class Proxy:

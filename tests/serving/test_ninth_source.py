@@ -9,14 +9,14 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from models import registry
-from models.nouns.bundle import Bundle
-from models.nouns.ranked_lists import RankedLists
-from models.recipe import open_recipe
+from models.data.bundle import Bundle
+from models.lists.ranked_lists import RankedLists
+from models.recommender.surface import open_recipe
 from models.schema import Role, Surface
-from models.settings import Settings
+from models.settings.settings import Settings
+from tests.marketplace.world import World
 from tests.newest_first import newest_first
 from tests.planted.data import fitted
-from tests.planted.world import World
 from tests.serving.conftest import SMALL, _scored
 
 SURFACE = Surface.STARTUPS_FOR_DEVELOPER

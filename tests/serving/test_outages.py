@@ -13,10 +13,10 @@ import pytest
 import redis
 from flask import Flask
 
-from models.nouns.release import Keys
+from models.lists.redis_format import Keys
 from models.schema import Role, Surface
-from models.settings import Settings
-from pipelines.artifacts import Artifacts
+from models.settings.settings import Settings
+from pipelines.store.artifacts import Artifacts
 from tests.serving.conftest import Person, Publish, Start
 from tests.serving.proxy import Wires
 from tests.waiting import until

@@ -9,13 +9,13 @@ from dataclasses import replace
 import pytest
 
 from models.schema import Role, Surface
-from models.settings import Secret, Settings
-from pipelines.release.publish import publish_release
-from serving.doors.breaker import Breaker
+from models.settings.kinds import Secret
+from models.settings.settings import Settings
+from pipelines.publish.publish import publish_release
+from serving.clients.breaker import Breaker
 from tests.own_redis import own_redis
-from tests.serving.conftest import Execute, Person, Publish, Start
+from tests.serving.conftest import Execute, Person, Publish, Start, event
 from tests.serving.proxy import Proxy
-from tests.serving.since.conftest import event
 from tests.serving.test_outages import ask
 from tests.waiting import until
 

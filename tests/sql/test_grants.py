@@ -16,14 +16,15 @@ from sqlalchemy import make_url, text
 
 import sql
 from models.errors import ServiceError
-from models.nouns.release import Keys
+from models.lists.redis_format import Keys
 from models.schema import Entity
-from models.settings import Secret, Settings
-from pipelines.data.erasure.rows import erase_rows, person_of
+from models.settings.kinds import Secret
+from models.settings.settings import Settings
+from pipelines.erase.servers import erase_rows, person_of
 from pipelines.erased import erased_of
+from pipelines.events.drain import drain_events
 from pipelines.postgres import engine, migrate, run_script, transaction
-from pipelines.release.since.drain import drain_events
-from serving.doors.postgres import PAGE, Database
+from serving.clients.postgres import PAGE, Database
 from tests.sql.pgbouncer import pgbouncer
 from tests.sql.test_queries import STARTUP, USER, VALUES, parameters
 

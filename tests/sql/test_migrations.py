@@ -12,9 +12,9 @@ from sqlalchemy import Engine, inspect, text
 import sql
 import tests.databases as databases
 from models.errors import ContractError
-from models.settings import Settings
+from models.settings.settings import Settings
 from pipelines import postgres
-from pipelines.data.contract import CONTRACT, check_contract
+from pipelines.export.contract import CONTRACT, check_contract
 
 OWN = {name for name, _ in sql.scripts("migrations")}
 PLATFORM = {name for name, _ in sql.scripts("platform")}

@@ -7,12 +7,10 @@ from dataclasses import replace
 import numpy as np
 from scipy import sparse
 
+from models.data.batch import Owners
+from models.data.entities import FACETS, UNKNOWN_TIME, Entities, IdMap
+from models.data.interactions import DAY_US, EventClock, Interactions
 from models.data.training_data import Standing
-from models.features.clock import EventClock
-from models.nouns.entities import FACETS, UNKNOWN_TIME, Entities
-from models.nouns.id_map import IdMap
-from models.nouns.interactions import DAY_US, Interactions
-from models.nouns.owners import Owners
 from models.schema import Entity, EventType
 
 NOW = 100 * DAY_US

@@ -11,20 +11,19 @@ from hypothesis import strategies as st
 from scipy import sparse
 from werkzeug.datastructures import MultiDict
 
+from models.catalogue.catalogue import decode_items, encode_items
 from models.content import ContentConfig
 from models.content.fit import fit_content
+from models.data.batch import Owners
+from models.data.entities import FACETS
 from models.data.profile_text import text_of, token_lists
-from models.features.places import Places
-from models.features.regions import AFFINITIES, coded, codes_in
-from models.nouns.catalogue import decode_items, encode_items
-from models.nouns.entities import FACETS
-from models.nouns.owners import Owners
-from models.nouns.words import folded
+from models.features.location import AFFINITIES, Places, coded, codes_in
 from models.schema import Entity, Role
 from models.scoring.factors import embed
-from pipelines.data.snapshot import Snapshot
-from pipelines.scoring.refresh.arrivals import _arrival, extended
-from serving.http.query import read_query
+from models.words import folded
+from pipelines.export.snapshot import Snapshot
+from pipelines.refresh.changes import _arrival, extended
+from serving.http.requests import read_query
 
 ODD = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=12)
 TIDY = (

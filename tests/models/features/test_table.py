@@ -10,16 +10,15 @@ from scipy import sparse
 
 from models.als import ALS
 from models.content import CONTENT_BASED
+from models.data.batch import Candidates, Owners
 from models.errors import BundleCorrupt, BundleNotFound
 from models.features.table import FADING, faded, table
-from models.nouns.candidates import Candidates
-from models.nouns.owners import Owners
-from models.recipe import Recipe, open_recipe
-from models.recommend import learned_table, wide_candidates
+from models.recommender.candidates import learned_table, wide_candidates
+from models.recommender.surface import Recipe, open_recipe
 from models.schema import Surface
 from models.scoring.scale import log_rank
-from tests.planted.bundles import SMALL, learned_bundles, planted_bundles
-from tests.planted.world import world
+from tests.marketplace.bundles import SMALL, learned_bundles, planted_bundles
+from tests.marketplace.world import world
 
 FORWARD = Surface.STARTUPS_FOR_DEVELOPER
 

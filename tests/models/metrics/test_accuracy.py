@@ -13,6 +13,7 @@ from sklearn.metrics import average_precision_score, ndcg_score
 
 from models import metrics
 from models.errors import DataError
+from models.metrics.accuracy import overlap, rank_biased_overlap, reliability
 
 TRUTH = sparse.csr_matrix(np.array([[1, 0, 1, 0, 1], [0, 0, 0, 1, 0], [0, 0, 0, 0, 0]], bool))
 INDPTR, ITEM = np.array([0, 3, 5, 5]), np.array([0, 1, 2, 4, 3])
@@ -81,3 +82,87 @@ def test_all_four_agree_with_ir_measures() -> None:
     for name, measure in theirs.items():
         expected = [found.get((str(o), measure), 0.0) for o in range(len(lists))]
         np.testing.assert_allclose(got[name], expected, atol=1e-9, err_msg=name)
+
+
+def rows(*lists: str, k: int = 5) -> np.ndarray:
+    return np.array([[ord(c) - 97 for c in one] + [-1] * (k - len(one)) for one in lists])
+
+
+@pytest.mark.parametrize(
+    ("mine", "theirs", "shared"),
+    [
+        ("abcde", "abcde", 1.0),
+        ("abcde", "edcba", 1.0),
+        ("abcde", "fghij", 0.0),
+        ("abcde", "abxyz", 0.4),
+        ("ab", "abcd", 0.5),
+        ("", "", 1.0),
+        ("", "abc", 0.0),
+    ],
+)
+def test_overlap_by_hand(mine: str, theirs: str, shared: float) -> None:
+    assert overlap(rows(mine), rows(theirs)) == pytest.approx([shared])
+
+
+@pytest.mark.parametrize(
+    ("mine", "theirs", "found"),
+    [
+        ("abc", "abc", 1.0),
+        ("abc", "xyz", 0.0),
+        ("", "", 1.0),
+        ("", "abc", 0.0),
+        # agreement 0, 1, 1: (0.1 / 0.9) (0 + 0.81 + 0.729) + 0.729
+        ("abc", "bac", 0.9),
+        # agreement 1, 1/2, 2/3: (0.1 / 0.9) (0.9 + 0.5 * 0.81 + 2/3 * 0.729) + 2/3 * 0.729
+        ("abc", "axb", 0.1 / 0.9 * (0.9 + 0.405 + 0.486) + 0.486),
+        # lengths 1 and 2, nothing new at depth 2 but assumed to go on as before: it is 1
+        ("a", "ab", 0.1 / 0.9 * (0.9 + 0.5 * 0.81 + 1 * 1 / (1 * 2) * 0.81) + 1 * 0.81),
+        # lengths 1 and 3: X = 0, 1, 1 against s = 1: (0.1 / 0.9) (0 + 0.5 * 0.81 + 0.729 / 3) + (1 / 3) 0.729
+        ("a", "bac", 0.1 / 0.9 * (0.405 + 0.243) + 0.243),
+    ],
+)
+def test_rank_biased_overlap_by_hand(mine: str, theirs: str, found: float) -> None:
+    assert rank_biased_overlap(rows(mine), rows(theirs)) == pytest.approx([found])
+    assert rank_biased_overlap(rows(theirs), rows(mine)) == pytest.approx([found])
+
+
+def by_the_book(mine: list[int], theirs: list[int], p: float) -> float:
+    """Equation 32, list by list."""
+    short, long = sorted((mine, theirs), key=len)
+    s, n = len(short), len(long)
+    x = [len(set(short[:d]) & set(long[:d])) for d in range(n + 1)]
+    first = sum(x[d] / d * p**d for d in range(1, n + 1))
+    second = sum(x[s] * (d - s) / (s * d) * p**d for d in range(s + 1, n + 1))
+    return (1 - p) / p * (first + second) + ((x[n] - x[s]) / n + x[s] / s) * p**n
+
+
+def test_many_rankings_at_once_are_each_by_the_book() -> None:
+    rng = np.random.default_rng(3)
+    pairs = [[rng.permutation(40)[: rng.integers(1, 30)].tolist() for _ in range(2)] for _ in range(200)]
+    mine, theirs = (np.array([p[i] + [-1] * (30 - len(p[i])) for p in pairs]) for i in (0, 1))
+    assert rank_biased_overlap(mine, theirs) == pytest.approx([by_the_book(a, b, 0.9) for a, b in pairs])
+    assert overlap(mine, theirs) == pytest.approx([len(set(a) & set(b)) / max(len(a), len(b)) for a, b in pairs])
+
+
+def test_bins_hold_as_many_pairs_each_and_all_of_them() -> None:
+    score = np.arange(100) / 100
+    got = reliability(score, score >= 0.5, bins=4)
+    assert [(round(b["score"], 3), b["rate"], b["count"]) for b in got] == [
+        (0.12, 0, 25),
+        (0.37, 0, 25),
+        (0.62, 1, 25),
+        (0.87, 1, 25),
+    ]
+
+
+def test_equal_scores_share_a_bin() -> None:
+    got = reliability(np.array([0.0] * 90 + [1.0] * 10), np.array([False] * 100))
+    assert [b["count"] for b in got] == [90, 10]
+    same = reliability(np.ones(7), np.arange(7) < 2)
+    assert same == [{"score": 1.0, "rate": pytest.approx(2 / 7, abs=1e-6), "count": 7}]
+
+
+def test_nothing_and_nonsense() -> None:
+    assert reliability(np.zeros(0), np.zeros(0, bool)) == []
+    with pytest.raises(DataError, match="3 scores and 2 hits"):
+        reliability(np.zeros(3), np.zeros(2, bool))

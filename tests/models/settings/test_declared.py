@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 
 from models.errors import SettingsError
-from models.recipe.experiments import CHANGEABLE
+from models.experiments import CHANGEABLE
 from models.setting import Phase
-from models.settings import Settings
 from models.settings.declared import ALL_TABLES, DECLARED, Declared, variables
 from models.settings.load import USUAL
 from models.settings.retired import RETIRED, Retired, check_record
+from models.settings.settings import Settings
 from models.settings.written import in_toml, page, toml
 from tests.models.settings.values import another
 

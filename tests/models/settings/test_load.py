@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from models.als import AlsConfig
 from models.errors import SettingsError
-from models.settings import Settings, load
+from models.settings import load
 from models.settings.declared import variables
+from models.settings.settings import Settings
 
 VARIABLES = sorted(variables())
 ODD = (

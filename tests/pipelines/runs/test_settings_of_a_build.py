@@ -11,15 +11,15 @@ from typing import Any
 import pytest
 
 from models.errors import SettingsError
-from models.settings import Settings
 from models.settings.declared import DECLARED
+from models.settings.settings import Settings
 from models.settings.written import in_toml
-from pipelines.artifacts import Artifacts
-from pipelines.commands.settings import line
-from pipelines.data.load import import_folder
+from pipelines.cli.settings import line
+from pipelines.ingest.ingest import import_folder
+from pipelines.run.run import Run, slug_of
 from pipelines.run_build import run_build
-from pipelines.runs.run import Run, slug_of
-from tests.tiny_marketplace import AFTER_ALL, write_tiny_marketplace
+from pipelines.store.artifacts import Artifacts
+from tests.marketplace.tiny import AFTER_ALL, write_tiny_marketplace
 
 #: Of every phase some, none with its default.
 SMALL: dict[str, Any] = {

@@ -19,9 +19,9 @@ import pytest
 from flask import Flask, g
 from werkzeug.test import TestResponse
 
-from models.nouns.api_keys import ApiKey, Scope, encode_keys, new_key
+from models.keys import ApiKey, Scope, encode_keys, new_key
 from models.schema import Role, Surface
-from models.settings import Settings
+from models.settings.settings import Settings
 from serving.http.callers import NEEDS
 from tests.serving.conftest import Person, Publish, Start
 

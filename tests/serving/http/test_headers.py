@@ -12,9 +12,9 @@ import redis
 from flask import Flask
 from werkzeug.test import TestResponse
 
-from models.nouns.release import Keys
+from models.lists.redis_format import Keys
 from models.schema import Role, Surface
-from models.settings import Settings
+from models.settings.settings import Settings
 from tests.serving.conftest import Execute, Person, Publish, Start
 
 AT = f"/api/recommendations/{Surface.STARTUPS_FOR_DEVELOPER}"

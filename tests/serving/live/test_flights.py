@@ -16,9 +16,9 @@ import redis
 from flask import Flask
 
 from models.errors import ServiceError
-from models.nouns.release import Keys
+from models.lists.redis_format import Keys
 from models.schema import Surface
-from models.settings import Settings
+from models.settings.settings import Settings
 from serving.app import Reader
 from tests.serving.conftest import Execute, Publish, Start, ask
 

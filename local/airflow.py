@@ -1,0 +1,329 @@
+"""Airflow on this machine: its environment, its metadata database, its four processes in one group each.
+
+`airflow standalone` is not used: it opens log servers on every address, and ends without its children. The components
+are started one by one, without log servers (the UI reads the logs of this machine from the disk), on 127.0.0.1 only.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import logging
+import os
+import secrets
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+
+import psycopg2
+from sqlalchemy import make_url
+
+from local.processes import Started, start, tail
+from local.servers import running_settings
+from models.errors import ServiceError, SettingsError
+from models.settings.kinds import Secret
+from models.settings.settings import Settings
+
+log = logging.getLogger(__name__)
+CHECKOUT = Path(__file__).resolve().parents[1]
+COMPONENTS = {
+    "airflow-api-server": ("api-server",),
+    "airflow-scheduler": ("scheduler", "--skip-serve-logs"),
+    "airflow-dag-processor": ("dag-processor",),
+    "airflow-triggerer": ("triggerer", "--skip-serve-logs"),
+}
+WORKER = {"airflow-worker": ("celery", "worker", "--skip-serve-logs", "--concurrency", "2")}
+#: What a worker on another machine must be given as it is here.
+SHARED = (
+    "DATABASE_URL",
+    "REDIS_URL",
+    "MATCHBOOK_NAMESPACE",
+    "MATCHBOOK_ARTIFACTS",
+    "MATCHBOOK_EXECUTOR",
+    "AIRFLOW__CORE__FERNET_KEY",
+    "AIRFLOW__API_AUTH__JWT_SECRET",
+    "AIRFLOW__API__SECRET_KEY",
+    "AIRFLOW__API__BASE_URL",
+    "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN",
+)
+#: Of libpq's parameters those that asyncpg knows by the same name.
+_ASYNCPG = ("host", "port", "user", "password", "passfile")
+OUR_COMMENT = "Matchbook: Airflow's metadata"
+NO_LOG_SERVER = "1"  # a port on which nothing listens: logs lie on the disk
+
+
+def address(settings: Settings) -> str:
+    """Where the UI and the REST API answer."""
+    return f"http://127.0.0.1:{settings.airflow_port}"
+
+
+def start_airflow(settings: Settings) -> dict[str, Started]:
+    """Migrate the metadata and start the components; `settings` hold both servers' addresses. Raises ServiceError."""
+    env = airflow_environment(settings)
+    _migrate(settings, env)
+    wanted = COMPONENTS | (WORKER if settings.executor == "celery" else {})
+    return {name: start_component(settings, name, words, env) for name, words in wanted.items()}
+
+
+def start_component(settings: Settings, name: str, words: Sequence[str], env: Mapping[str, str]) -> Started:
+    """Start one process of Airflow, in a group of its own."""
+    return start([_program("airflow"), *words], settings.home / "logs" / f"{name}.log", env, CHECKOUT, group=True)
+
+
+def airflow_environment(settings: Settings) -> dict[str, str]:
+    """The whole environment of Airflow's processes and of the tasks that they start.
+
+    What the environment sets of Airflow by itself stands: a worker on another machine is told where its scheduler is.
+    """
+    given = {name: value for name, value in os.environ.items() if name.startswith("AIRFLOW__")}
+    return child_environment(settings) | _own_environment(settings, given) | given
+
+
+def shared_environment(settings: Settings) -> dict[str, str]:
+    """What a worker on another machine must be given, secrets among it."""
+    mine = airflow_environment(settings)
+    return {name: mine[name] for name in SHARED if mine.get(name)}
+
+
+def _asynchronous(metadata: str) -> dict[str, str]:
+    """The address for asyncpg, where the usual one says what only libpq understands; else Airflow makes its own."""
+    url = make_url(metadata)
+    if url.get_backend_name() != "postgresql" or not url.query:
+        return {}
+    said = {name: str(value) for name, value in url.query.items() if name in _ASYNCPG}
+    said |= {"ssl": str(url.query["sslmode"])} if "sslmode" in url.query else {}
+    there = url.set(drivername="postgresql+asyncpg", query=said)
+    return {"AIRFLOW__DATABASE__SQL_ALCHEMY_CONN_ASYNC": there.render_as_string(hide_password=False)}
+
+
+def _own_environment(settings: Settings, given: Mapping[str, str]) -> dict[str, str]:
+    home, kept = settings.home / "airflow", _kept_secrets(settings)
+    metadata = given.get("AIRFLOW__DATABASE__SQL_ALCHEMY_CONN") or _metadata_url(settings)
+    return (
+        _workers_environment(settings, metadata)
+        | _asynchronous(metadata)
+        | {
+            "AIRFLOW_HOME": str(home),
+            "AIRFLOW__CORE__DAGS_FOLDER": str(CHECKOUT / "dags"),
+            "AIRFLOW__CORE__PLUGINS_FOLDER": str(CHECKOUT / "dags" / "matchbook_plugins"),
+            "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+            "AIRFLOW__CORE__PARALLELISM": "4",  # it forks that many idle workers
+            "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "True",
+            "AIRFLOW__CORE__FERNET_KEY": kept["fernet_key"],
+            "AIRFLOW__CORE__AUTH_MANAGER": (
+                "airflow.api_fastapi.auth.managers.simple.simple_auth_manager.SimpleAuthManager"
+            ),
+            "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": "admin:admin",
+            "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "False",
+            "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(_passwords(settings)),
+            "AIRFLOW__API__HOST": "127.0.0.1",
+            "AIRFLOW__API__PORT": str(settings.airflow_port),
+            "AIRFLOW__API__BASE_URL": address(settings),  # without it every task looks for port 8080
+            "AIRFLOW__API__WORKERS": "1",
+            "AIRFLOW__API__SECRET_KEY": kept["secret_key"],
+            "AIRFLOW__API_AUTH__JWT_SECRET": kept["jwt_secret"],
+            "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": metadata,
+            "MATCHBOOK_AIRFLOW_DATABASE_URL": metadata,  # Airflow takes the variable above away from its tasks
+            "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.1",
+            "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "30",
+            "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": NO_LOG_SERVER,
+            "AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT": NO_LOG_SERVER,
+            "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
+        }
+    )
+
+
+def _workers_environment(settings: Settings, metadata: str) -> dict[str, str]:
+    """Who runs the tasks: forks of the scheduler, or Celery workers on any machine, with our Redis as their broker."""
+    if settings.executor == "local":
+        return {"AIRFLOW__CORE__EXECUTOR": "LocalExecutor"}
+    if metadata.startswith("sqlite"):
+        raise SettingsError(
+            "MATCHBOOK_EXECUTOR=celery needs Airflow's metadata in PostgreSQL, and DATABASE_URL's user "
+            "may not create a database for it; set AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"
+        )
+    return {
+        "AIRFLOW__CORE__EXECUTOR": "CeleryExecutor",
+        "AIRFLOW__CELERY__BROKER_URL": settings.redis_address,
+        "AIRFLOW__CELERY__RESULT_BACKEND": f"db+{metadata}",
+        "AIRFLOW__CELERY_BROKER_TRANSPORT_OPTIONS__GLOBAL_KEYPREFIX": f"{settings.namespace}-tasks:",
+        "AIRFLOW__CELERY_BROKER_TRANSPORT_OPTIONS__VISIBILITY_TIMEOUT": "21600",  # longer than any task may run
+    }
+
+
+def child_environment(settings: Settings) -> dict[str, str]:
+    """Our own environment plus the home, the servers' addresses and the programs of this virtual environment."""
+    local = "127.0.0.1,localhost"
+    without_proxy = ",".join(filter(None, [os.environ.get("NO_PROXY") or os.environ.get("no_proxy", ""), local]))
+    return dict(os.environ) | {
+        "MATCHBOOK_HOME": str(settings.home),
+        "MATCHBOOK_CONFIG": settings.config,
+        "DATABASE_URL": settings.database_url.reveal(),
+        "REDIS_URL": settings.redis_url.reveal(),
+        "PATH": os.pathsep.join([str(_program("airflow").parent), os.environ.get("PATH", os.defpath)]),
+        "PYTHONPATH": str(CHECKOUT),
+        "PYTHONUNBUFFERED": "1",
+        "NO_PROXY": without_proxy,
+        "no_proxy": without_proxy,
+    }
+
+
+def with_metadata(settings: Settings) -> Settings:
+    """The settings with the address of Airflow's metadata, where it is set or `make up` made one."""
+    if settings.airflow_database_url:
+        return settings
+    url = os.environ.get("AIRFLOW__DATABASE__SQL_ALCHEMY_CONN", "")
+    if not url and (settings.home / "airflow" / "secrets.json").is_file():
+        url = _known_metadata_url(settings)
+    return replace(settings, airflow_database_url=Secret(url))
+
+
+def admin_password(settings: Settings) -> str:
+    """The password of the UI's user `admin`, made once for a home and kept there for its owner's eyes."""
+    path = _passwords(settings)
+    if not path.is_file():
+        _write_private(path, {"admin": secrets.token_urlsafe(12)})
+    return str(json.loads(path.read_text())["admin"])
+
+
+def drop_metadata(settings: Settings) -> bool:
+    """Remove the metadata database that was made on a server of the user's own; False where there is none."""
+    url = settings.database_url.reveal()
+    if not url:
+        return False
+    name = _own_database(settings)
+    connection = psycopg2.connect(_libpq(url))
+    try:
+        connection.autocommit = True
+        with connection.cursor() as cursor:
+            if _comment(cursor, name) != OUR_COMMENT:
+                return False
+            cursor.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+            return True
+    finally:
+        connection.close()
+
+
+def _migrate(settings: Settings, env: Mapping[str, str]) -> None:
+    admin_password(settings)
+    log = settings.home / "logs" / "airflow-migrate.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("ab") as sink:
+        done = subprocess.run(
+            [_program("airflow"), "db", "migrate"],
+            env=dict(env),
+            cwd=CHECKOUT,
+            stdin=subprocess.DEVNULL,
+            stdout=sink,
+            stderr=sink,
+        )
+    if done.returncode != 0:
+        raise ServiceError(f"Airflow could not prepare its metadata database; the end of {log}:\n{tail(log)}")
+
+
+def _known_metadata_url(settings: Settings) -> str:
+    """What `_metadata_url` chose when Airflow was started; empty where that is there no more."""
+    url, file = make_url(settings.sqlalchemy_url), settings.home / "airflow" / "airflow.db"
+    if _is_embedded(settings):
+        found = url.set(database="airflow")
+    elif file.is_file():
+        return f"sqlite:///{file}"
+    else:
+        found = url.set(database=_own_database(settings))
+    with suppress(psycopg2.OperationalError):
+        psycopg2.connect(_libpq(found.render_as_string(hide_password=False)), connect_timeout=5).close()
+        return found.render_as_string(hide_password=False)
+    return ""
+
+
+def _metadata_url(settings: Settings) -> str:
+    """`airflow` on the embedded server; on the user's own server a database made for it if allowed; else SQLite."""
+    url = make_url(settings.sqlalchemy_url)
+    if _is_embedded(settings):
+        return url.set(database="airflow").render_as_string(hide_password=False)
+    name = _own_database(settings)
+    if not _made(settings, name):
+        log.warning(
+            "DATABASE_URL's user may not create the database %s: Airflow's metadata go into SQLite; make that "
+            "database yourself, or set AIRFLOW__DATABASE__SQL_ALCHEMY_CONN",
+            name,
+        )
+        return f"sqlite:///{settings.home / 'airflow' / 'airflow.db'}"
+    return url.set(database=name).render_as_string(hide_password=False)
+
+
+def _is_embedded(settings: Settings) -> bool:
+    embedded = running_settings(replace(settings, database_url=Secret("")))
+    return embedded is not None and embedded.database_url == settings.database_url
+
+
+def _own_database(settings: Settings) -> str:
+    return f"matchbook_airflow_{hashlib.sha256(str(settings.home).encode()).hexdigest()[:8]}"
+
+
+def _made(settings: Settings, name: str) -> bool:
+    """Whether a database of ours is on the user's server, made now if it was not; another's of that name is left."""
+    try:
+        connection = psycopg2.connect(_libpq(settings.database_url.reveal()), connect_timeout=5)
+    except psycopg2.OperationalError as error:
+        said = str(error).strip()
+        raise ServiceError(f"DATABASE_URL does not answer: {said}; start that PostgreSQL, or unset it") from error
+    try:
+        connection.autocommit = True
+        with connection.cursor() as cursor:
+            comment = _comment(cursor, name)
+            if comment is None:
+                cursor.execute(f'CREATE DATABASE "{name}"')
+                cursor.execute(f'COMMENT ON DATABASE "{name}" IS %s', (OUR_COMMENT,))
+            return comment in (None, OUR_COMMENT)
+    except psycopg2.errors.InsufficientPrivilege:
+        return False
+    finally:
+        connection.close()
+
+
+def _comment(cursor: psycopg2.extensions.cursor, name: str) -> str | None:
+    """The comment of a database, "" without one, None without the database."""
+    cursor.execute(
+        "SELECT coalesce(shobj_description(oid, 'pg_database'), '') FROM pg_database WHERE datname = %s", (name,)
+    )
+    found = cursor.fetchone()
+    return None if found is None else str(found[0])
+
+
+def _libpq(url: str) -> str:
+    return "postgresql://" + url.partition("://")[2]
+
+
+def _kept_secrets(settings: Settings) -> dict[str, str]:
+    path = settings.home / "airflow" / "secrets.json"
+    if not path.is_file():
+        _write_private(
+            path,
+            {
+                "fernet_key": base64.urlsafe_b64encode(secrets.token_bytes(32)).decode(),
+                "secret_key": secrets.token_urlsafe(48),
+                "jwt_secret": secrets.token_urlsafe(64),
+            },
+        )
+    found: dict[str, str] = json.loads(path.read_text())
+    return found
+
+
+def _passwords(settings: Settings) -> Path:
+    return settings.home / "airflow" / "passwords.json"
+
+
+def _write_private(path: Path, value: Mapping[str, str]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.touch(mode=0o600)
+    path.write_text(json.dumps(value))
+
+
+def _program(name: str) -> Path:
+    """A program of the virtual environment that runs us."""
+    return Path(sys.executable).parent / name

@@ -1,0 +1,42 @@
+"""The reader on this machine: its processes as `serving/processes.py` says, beside the embedded servers."""
+
+from __future__ import annotations
+
+import http.client
+import sys
+import time
+
+from local.airflow import CHECKOUT, child_environment
+from local.processes import Started, start, tail
+from models.errors import ServiceError
+from models.settings.settings import Settings
+
+
+def start_reader(settings: Settings) -> dict[str, Started]:
+    """Start the reader; `settings` hold both servers' addresses. Raises ServiceError."""
+    command = [sys.executable, "-m", "serving.processes"]
+    log = settings.home / "logs" / "reader.log"
+    return {"reader": start(command, log, child_environment(settings), CHECKOUT, group=True)}
+
+
+def wait_for_reader(settings: Settings, started: Started, patience_s: float = 60.0) -> None:
+    """Until the reader answers at all. Raises ServiceError with the end of its log."""
+    log = settings.home / "logs" / "reader.log"
+    deadline = time.monotonic() + patience_s
+    while not _answers(settings):
+        if not started.alive() or time.monotonic() > deadline:
+            raise ServiceError(
+                f"the reader did not come up at {settings.reader_address}; the end of {log}:\n{tail(log)}"
+            )
+        time.sleep(0.2)
+
+
+def _answers(settings: Settings) -> bool:
+    connection = http.client.HTTPConnection(settings.reader_host, settings.reader_port, timeout=5)
+    try:
+        connection.request("GET", "/health/live")
+        return connection.getresponse().status == http.client.OK
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()

@@ -1,0 +1,94 @@
+"""The bundle `catalogue_v1` (everybody at the cutoff) and the item table a release carries in Redis."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from models.data.bundle import Bundle
+from models.data.entities import FACETS, Entities, IdMap
+from models.errors import ReleaseIncomplete
+from models.schema import Entity
+from models.words import folded
+
+CATALOGUE = "catalogue_v1"
+_COLUMNS = ("role", "listed", "opted_out", "founder", "created_at", "views", "interactions", "count")
+
+
+def catalogue_bundle(users: Entities, startups: Entities, config: Mapping[str, Any]) -> Bundle:
+    """Both kinds as one bundle; labels of the facets, and the fields withheld, stand in its config."""
+    arrays: dict[str, np.ndarray] = {}
+    labels = {}
+    for e in (users, startups):
+        arrays |= {f"{e.entity}_{c}": getattr(e, c) for c in _COLUMNS}
+        arrays |= {f"{e.entity}_{f}": e.facets[f] for f in FACETS}
+        labels[e.entity.value] = {f: list(e.labels[f]) for f in FACETS}
+    withheld = {e.entity.value: list(e.withheld) for e in (users, startups) if e.withheld}
+    told = {**config, "labels": labels, **({"withheld": withheld} if withheld else {})}
+    return Bundle(CATALOGUE, told, arrays, {"user": users.ids, "startup": startups.ids})
+
+
+def entities_of(bundle: Bundle) -> dict[Entity, Entities]:
+    """The inverse of `catalogue_bundle`."""
+    return {e: _entities(bundle, e) for e in Entity}
+
+
+def _entities(bundle: Bundle, entity: Entity) -> Entities:
+    columns = {c: bundle.arrays[f"{entity}_{c}"] for c in _COLUMNS}
+    facets = {f: bundle.arrays[f"{entity}_{f}"] for f in FACETS}
+    labels = {f: tuple(bundle.config["labels"][entity.value][f]) for f in FACETS}
+    withheld = tuple(bundle.config.get("withheld", {}).get(entity.value, ()))
+    return Entities(
+        entity=entity, ids=bundle.maps[entity.value], facets=facets, labels=labels, withheld=withheld, **columns
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class ItemTable:
+    """What stands behind the item numbers of a release's lists.
+
+    ids: (n,) rows; facets: (n,) int32 codes by FACETS, -1 blank; labels: the text of each code; role: (n,) int8 code
+    of `Role`, -1 for startups.
+    """
+
+    ids: IdMap
+    facets: Mapping[str, np.ndarray]
+    labels: Mapping[str, tuple[str, ...]]
+    role: np.ndarray
+
+    @cached_property
+    def codes(self) -> Mapping[str, Mapping[str, list[int]]]:
+        """By facet, by folded label: the codes that mean it."""
+        found: dict[str, dict[str, list[int]]] = {f: {} for f in self.labels}
+        for facet, labels in self.labels.items():
+            for code, label in enumerate(labels):
+                found[facet].setdefault(folded(label), []).append(code)
+        return found
+
+
+def encode_items(entities: Entities) -> bytes:
+    """The bytes stored under `Keys.items`."""
+    buffer = io.BytesIO()
+    labels = json.dumps({f: list(entities.labels[f]) for f in FACETS}).encode()
+    columns = {"ids": entities.ids.packed(), "role": entities.role, "labels": np.frombuffer(labels, np.uint8)}
+    if entities.ids.later:
+        columns["later"] = np.array(entities.ids.later, np.int64)
+    np.savez_compressed(buffer, allow_pickle=False, **columns, **entities.facets)
+    return buffer.getvalue()
+
+
+def decode_items(value: bytes) -> ItemTable:
+    """The inverse. Raises ReleaseIncomplete where the bytes are no item table."""
+    try:
+        with np.load(io.BytesIO(value), allow_pickle=False) as z:
+            labels = {f: tuple(t) for f, t in json.loads(z["labels"].tobytes()).items()}
+            ids = IdMap.from_packed(z["ids"], int(z["later"]) if "later" in z else 0)
+            return ItemTable(ids, {f: z[f] for f in FACETS}, labels, z["role"])
+    except Exception as error:  # a damaged archive fails in zipfile, zlib or numpy, each with errors of its own
+        raise ReleaseIncomplete(f"the release's item table cannot be read ({error}); publish it again") from error

@@ -1,0 +1,207 @@
+"""Proposed items of a whole batch of owners, with one column of scores per source."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from scipy import sparse
+
+from models.errors import DataError
+from models.spec import Source
+
+
+@dataclass(frozen=True, eq=False)
+class Proposal:
+    """What one source proposes for a batch of b owners: ragged, no padding, nothing barred.
+
+    indptr: (b + 1,) int64. item: (nnz,) int32 catalogue positions, best first within an owner, ties by position.
+    score: (nnz,) float32, finite. An owner the source does not know has an empty row: the source abstains.
+    """
+
+    indptr: np.ndarray
+    item: np.ndarray
+    score: np.ndarray
+
+    def __post_init__(self) -> None:
+        if self.indptr[-1] != len(self.item) or len(self.item) != len(self.score):
+            raise DataError(
+                f"a proposal of {self.indptr[-1]} places has {len(self.item)} items, {len(self.score)} scores"
+            )
+
+    def __len__(self) -> int:
+        return len(self.indptr) - 1
+
+    @property
+    def owner(self) -> np.ndarray:
+        """(nnz,) int32 owner of each place."""
+        return np.repeat(np.arange(len(self), dtype=np.int32), np.diff(self.indptr))
+
+    @classmethod
+    def empty(cls, owners: int) -> Proposal:
+        """Abstain for everyone."""
+        return cls(np.zeros(owners + 1, np.int64), np.zeros(0, np.int32), np.zeros(0, np.float32))
+
+
+#: Bits of sources, and of reasons.
+MASK = np.uint16
+
+
+@dataclass(frozen=True, eq=False)
+class Candidates:
+    """The union of what all sources propose, items ascending within an owner.
+
+    indptr: (b + 1,) int64; item: (nnz,) int32 catalogue positions; owner: (nnz,) int32.
+    proposed: (nnz,) uint16, the bits of the sources that proposed the item (`Source.bit`).
+    scores: by source (nnz,) float32; NaN where the source cannot score the pair. A source scores the whole union,
+    not only what it proposed itself (R06).
+    """
+
+    indptr: np.ndarray
+    owner: np.ndarray
+    item: np.ndarray
+    proposed: np.ndarray
+    scores: Mapping[Source, np.ndarray]
+
+    def __len__(self) -> int:
+        return len(self.indptr) - 1
+
+    @classmethod
+    def union(
+        cls, owners: int, proposals: Mapping[Source, Proposal], more: Sequence[tuple[Source, Proposal]] = ()
+    ) -> Candidates:
+        """Merge proposals over the same batch; a source's column holds what it proposed with its score, else NaN.
+
+        more: proposed in a source's name too, with scores that are not its own."""
+        every = [*proposals.values(), *(p for _, p in more)]
+        bits = max((int(p.item.max()) for p in every if len(p.item)), default=0).bit_length()
+        keys = [(p.owner.astype(np.int64) << bits) | p.item for p in every]
+        key, place = _merge(np.concatenate(keys or [np.zeros(0, np.int64)]))
+        proposed, scores, start = np.zeros(len(key), MASK), {}, 0
+        for source, proposal in proposals.items():
+            mine = place[start : start + len(proposal.item)]
+            proposed[mine] |= source.bit
+            scores[source] = np.full(len(key), np.nan, np.float32)
+            scores[source][mine] = proposal.score
+            start += len(proposal.item)
+        for source, proposal in more:
+            proposed[place[start : start + len(proposal.item)]] |= source.bit
+            start += len(proposal.item)
+        owner = (key >> bits).astype(np.int32)
+        item = (key & ((1 << bits) - 1)).astype(np.int32)
+        return cls(indptr_of(np.bincount(owner, minlength=owners)), owner, item, proposed, scores)
+
+    def scored(self, scores: Mapping[Source, np.ndarray]) -> Candidates:
+        """The same candidates with these score columns."""
+        return Candidates(self.indptr, self.owner, self.item, self.proposed, scores)
+
+    def where(self, mask: np.ndarray) -> Candidates:
+        """The candidates of a boolean mask."""
+        kept = np.flatnonzero(mask)
+        owner, scores = self.owner[kept], {source: column[kept] for source, column in self.scores.items()}
+        length = np.bincount(owner, minlength=len(self))
+        return Candidates(indptr_of(length), owner, self.item[kept], self.proposed[kept], scores)
+
+
+def _merge(key: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Sorted unique keys, and for each of `key` its place among them.
+
+    The position rides in the low bits, where there is room, so that a plain sort of integers does it.
+    """
+    bits = len(key).bit_length()
+    if int(key.max(initial=0)) >> (63 - bits):
+        unique, place = np.unique(key, return_inverse=True)
+        return unique, place.ravel()
+    ordered = (key << bits) | np.arange(len(key))
+    ordered.sort()
+    position, ordered = ordered & ((1 << bits) - 1), ordered >> bits
+    first = np.ones(len(key), bool)
+    np.not_equal(ordered[1:], ordered[:-1], out=first[1:])
+    place = np.empty(len(key), np.int64)
+    place[position] = np.cumsum(first) - 1
+    return ordered[first], place
+
+
+def indptr_of(lengths: Sequence[int] | np.ndarray) -> np.ndarray:
+    """(n + 1,) int64 row pointer of ragged rows of these lengths."""
+    return np.concatenate([[0], np.cumsum(np.asarray(lengths, np.int64))]).astype(np.int64)
+
+
+@dataclass(frozen=True, eq=False)
+class Owners:
+    """b owners of one surface.
+
+    row: (b,) int32 row in the release's entities, -1 for a stranger (arrived since, or served from a profile).
+    count: (b,) int32 interaction count. opted_out: (b,) bool.
+    history: (b, items) float32 csr over the surface's catalogue: what each owner did (see Interactions.csr).
+    barred: (b, items) bool csr over the catalogue: never to be shown (seen, disliked, dismissed, own).
+    text: b profile texts, for strangers only (content-based), or None.
+    age: (b, items) float32 csr, by the release's EventClock: how long ago each was last met by interest; None: unknown.
+    """
+
+    row: np.ndarray
+    count: np.ndarray
+    opted_out: np.ndarray
+    history: sparse.csr_matrix
+    barred: sparse.csr_matrix
+    text: tuple[str, ...] | None = None
+    age: sparse.csr_matrix | None = None
+
+    def __post_init__(self) -> None:
+        sizes = {len(self.row), len(self.count), len(self.opted_out), self.history.shape[0], self.barred.shape[0]}
+        if self.text is not None:
+            sizes.add(len(self.text))
+        if self.age is not None:
+            sizes.add(self.age.shape[0])
+        if len(sizes) != 1:
+            raise DataError(f"all columns of a batch of owners must be equally long, got {sorted(sizes)}")
+
+    def __len__(self) -> int:
+        return len(self.row)
+
+    def part(self, start: int, stop: int) -> Owners:
+        """The owners start..stop-1."""
+        text = None if self.text is None else self.text[start:stop]
+        return Owners(
+            self.row[start:stop],
+            self.count[start:stop],
+            self.opted_out[start:stop],
+            self.history[start:stop],
+            self.barred[start:stop],
+            text,
+            None if self.age is None else self.age[start:stop],
+        )
+
+    def impersonal(self) -> Owners:
+        """The batch in which whoever opted out is a stranger without a profile: no history, no words (R23, L07).
+
+        What is barred stays: it only keeps items away. So does the count, which the route follows."""
+        if not self.opted_out.any():
+            return self
+        told = ~self.opted_out
+        text = None if self.text is None else tuple(t if tell else "" for t, tell in zip(self.text, told, strict=True))
+        age = None if self.age is None else _of_rows(self.age, told)
+        return replace(self, history=_of_rows(self.history, told), text=text, age=age)
+
+    def take(self, which: np.ndarray) -> Owners:
+        """The owners of these places, in this order."""
+        text = None if self.text is None else tuple(self.text[i] for i in which.tolist())
+        return Owners(
+            self.row[which],
+            self.count[which],
+            self.opted_out[which],
+            self.history[which],
+            self.barred[which],
+            text,
+            None if self.age is None else self.age[which],
+        )
+
+
+def _of_rows(matrix: sparse.csr_matrix, kept: np.ndarray) -> sparse.csr_matrix:
+    """The csr matrix with every row empty that is not kept, (b,) bool."""
+    length = np.diff(matrix.indptr)
+    stored = np.repeat(kept, length)
+    return sparse.csr_matrix(
+        (matrix.data[stored], matrix.indices[stored], indptr_of(np.where(kept, length, 0))), shape=matrix.shape
+    )

@@ -1,0 +1,176 @@
+"""The on-disk format of a trained model: a directory of arrays and JSON with a checksummed manifest.
+
+    als_v1/20130405T000001Z-3fa92c1b/
+    ├── als_v1_config.json          the manifest (D17)
+    ├── als_v1_user_factors.npy     one file an array (D13-D21)
+    └── als_v1_user_mapping.json    one file an IdMap: {"ids": [...]}, row number = place; "later": rows appended since
+
+No pickle (D12, R12). Files are readable by their owner only (L03): what anybody may write is refused when it is opened,
+what others may read is said in the log. This file is the only one that knows the format; `pipelines` writes it,
+`serving` reads it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import stat
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+
+from models.data.entities import IdMap
+from models.errors import BundleCorrupt, BundleNotFound, told
+
+FORMAT = 1
+_LOG = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, eq=False)
+class Bundle:
+    """One trained model.
+
+    name: e.g. "als_v1". config: what made it (cutoff, hyperparameters, metrics), JSON values only.
+    arrays: by name, e.g. "user_factors". maps: IdMaps by name, e.g. "user".
+    files: further files by name, e.g. "ranker_v1.pth" (torch weights, to be opened with weights_only).
+    version: set once stored: "<cutoff slug>-<first 8 of digest>".
+    """
+
+    name: str
+    config: Mapping[str, Any]
+    arrays: Mapping[str, np.ndarray]
+    maps: Mapping[str, IdMap] = field(default_factory=lambda: MappingProxyType({}))
+    files: Mapping[str, bytes] = field(default_factory=lambda: MappingProxyType({}))
+    version: str = ""
+
+    def digest(self) -> str:
+        """sha256 over config, arrays and ids; equal content has equal digests whatever the machine."""
+        h = hashlib.sha256(json.dumps([self.name, dict(self.config)], sort_keys=True).encode())
+        for key in sorted(self.arrays):
+            a = np.ascontiguousarray(self.arrays[key])
+            h.update(f"{key}{a.dtype.str}{a.shape}".encode())
+            h.update(a.data)
+        for key in sorted(self.maps):
+            h.update(key.encode())
+            h.update(self.maps[key].packed().tobytes())
+        for key in sorted(self.files):
+            h.update(key.encode() + self.files[key])
+        return h.hexdigest()
+
+
+def write_bundle(bundle: Bundle, directory: Path) -> None:
+    """Write every file into an existing empty directory; the manifest last."""
+    files = {}
+    for key, array in sorted(bundle.arrays.items()):
+        files[f"{bundle.name}_{key}.npy"] = _write_array(directory / f"{bundle.name}_{key}.npy", array)
+    for key, ids in sorted(bundle.maps.items()):
+        body = json.dumps({"ids": ids.ids.tolist()} | ({"later": ids.later} if ids.later else {})).encode()
+        files[f"{bundle.name}_{key}_mapping.json"] = _write(directory / f"{bundle.name}_{key}_mapping.json", body)
+    for key, body in sorted(bundle.files.items()):
+        files[key] = _write(directory / key, body)
+    manifest = {
+        "format": FORMAT,
+        "name": bundle.name,
+        "digest": bundle.digest(),
+        "config": dict(bundle.config),
+        "arrays": sorted(bundle.arrays),
+        "maps": sorted(bundle.maps),
+        "files": sorted(bundle.files),
+        "sha256": files,
+    }
+    _write(directory / f"{bundle.name}_config.json", json.dumps(manifest, indent=1, sort_keys=True).encode())
+
+
+def open_bundle(name: str, directory: Path) -> Bundle:
+    """Read and verify a bundle.
+
+    Raises BundleNotFound where there is none, BundleCorrupt where a file is missing, truncated, changed since it
+    was written, of a format this code does not know, or where anybody on the machine may write it.
+    """
+    try:
+        return _opened(name, directory)
+    except OSError as error:
+        raise BundleCorrupt(told(error) or str(error)) from error
+
+
+def _opened(name: str, directory: Path) -> Bundle:
+    path = directory / f"{name}_config.json"
+    if not path.is_file():
+        raise BundleNotFound(
+            f"expected the bundle {name} in {directory}, found no {path.name}; "
+            "train it (`python -m pipelines build`) or list what exists (`python -m pipelines check`)"
+        )
+    manifest = _manifest(path)
+    _check_modes([directory, path, *(directory / file for file in manifest["sha256"])])
+    for file, sha in manifest["sha256"].items():
+        if not (directory / file).is_file() or sha256_of(directory / file) != sha:
+            raise BundleCorrupt(
+                f"{directory / file} differs from its manifest (truncated, tampered with or missing); "
+                "roll back to another release or train again"
+            )
+    try:
+        arrays = {k: np.load(directory / f"{name}_{k}.npy", allow_pickle=False) for k in manifest["arrays"]}
+        maps = {k: _ids(directory / f"{name}_{k}_mapping.json") for k in manifest["maps"]}
+        extra = {k: (directory / k).read_bytes() for k in manifest["files"]}
+    except (OSError, ValueError, KeyError) as error:
+        raise BundleCorrupt(f"{path} names what is not there ({error}); roll back or train again") from error
+    bundle = Bundle(name, manifest["config"], arrays, maps, extra, directory.name)
+    if bundle.digest() != manifest["digest"]:
+        raise BundleCorrupt(f"{path} was changed since it was written; roll back to another release or train again")
+    return bundle
+
+
+def _manifest(path: Path) -> dict[str, Any]:
+    try:
+        manifest = json.loads(path.read_bytes())
+        known = manifest["format"] == FORMAT
+        missing = {"digest", "config", "arrays", "maps", "files", "sha256"} - set(manifest)
+        if known and missing:
+            raise ValueError(f"it lacks {', '.join(sorted(missing))}")
+    except (ValueError, KeyError, TypeError) as error:
+        raise BundleCorrupt(f"{path} is no bundle manifest ({error}); roll back or train again") from error
+    if not known:
+        raise BundleCorrupt(f"{path} has format {manifest['format']}, this version reads {FORMAT}; train again (M07)")
+    return dict(manifest)
+
+
+def _check_modes(paths: Sequence[Path]) -> None:
+    """Raises BundleCorrupt where anybody may write; says once where others may read."""
+    modes = {p: p.stat().st_mode for p in paths if p.exists()}
+    for path, mode in modes.items():
+        if mode & stat.S_IWOTH:
+            raise BundleCorrupt(
+                f"{path} may be written by anybody on this machine (mode {stat.filemode(mode)}), so nobody can vouch "
+                f"for it; `chmod -R go-w {paths[0]}` once you know that it is yours, or train again"
+            )
+    if any(mode & (stat.S_IRGRP | stat.S_IROTH) for p, mode in modes.items() if p != paths[0]):
+        _LOG.warning("files of %s may be read by others than their owner; `chmod -R go= %s` (L03)", paths[0], paths[0])
+
+
+def _ids(path: Path) -> IdMap:
+    stored = json.loads(path.read_bytes())
+    return IdMap(np.array(stored["ids"], dtype="<U36"), int(stored.get("later", 0)))
+
+
+def _write_array(path: Path, array: np.ndarray) -> str:
+    np.save(path, np.ascontiguousarray(array), allow_pickle=False)
+    path.chmod(0o600)
+    return sha256_of(path)
+
+
+def _write(path: Path, body: bytes) -> str:
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as f:
+        f.write(body)
+    return hashlib.sha256(body).hexdigest()
+
+
+def sha256_of(path: Path) -> str:
+    """Hex digest of a file."""
+    with path.open("rb") as f:
+        return hashlib.file_digest(f, "sha256").hexdigest()

@@ -1,0 +1,251 @@
+"""Who did what with which startup, and when: the one place that knows orientation and meaning."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
+
+import numpy as np
+from scipy import sparse
+
+from models.data.entities import IdMap
+from models.errors import DataError
+from models.schema import EventType
+
+#: This share of the events is left out at either end, one event at least; of FEW events none is.
+TAIL, FEW = 0.01, 20
+#: Half-lives after which a weight falls no more; 32 bits hold it.
+MOST = 100.0
+
+
+class Span(NamedTuple):
+    """newest_us: where the bulk of the events ends, microseconds since 1970 UTC. length_us: how long it lasted; 0 for
+    one instant, or without events."""
+
+    newest_us: int
+    length_us: float
+
+    @classmethod
+    def of(cls, at: np.ndarray) -> Span:
+        """Of (n,) int64 microseconds since 1970 UTC, in any order: between two quantiles, not between the extremes."""
+        n = len(at)
+        if not n:
+            return cls(0, 0.0)
+        cut = max(1, int(TAIL * n)) if n > FEW else 0
+        ordered = np.partition(at, sorted({cut, n - 1 - cut}))
+        first, last = int(ordered[cut]), int(ordered[n - 1 - cut])
+        return cls(last, float(last - first))
+
+    def fading(self, at: np.ndarray, share: float) -> np.ndarray:
+        """(n,) float64 in 0..1: 1 from `newest_us` on, halved for every `share` of the span before it. share 0, or no
+        span: nothing fades."""
+        if not (share > 0 and self.length_us > 0):
+            return np.ones(len(at))
+        return faded(at, self.newest_us, share * self.length_us)
+
+
+def leaving(at: np.ndarray, share: float) -> int:
+    """The instant that leaves the last `share` of the events at or after it. at: (n,) ascending microseconds, n > 0;
+    share: above 0."""
+    return int(at[int(len(at) * (1 - share))])
+
+
+def faded(at: np.ndarray, newest_us: int, half_life_us: float) -> np.ndarray:
+    """(n,) float64 above 0, at most 1: 1 from an instant on, halved for every half-life before it, up to MOST of them.
+    What is older still is not forgotten: a weight of 0 would mean that the pair never met."""
+    return np.exp2(np.clip((at - newest_us) / half_life_us, -MOST, 0.0))
+
+
+DAY_US = 86_400_000_000
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_POSITION = re.compile(r"[0-9]{1,4}")
+LAST = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
+#: By the code of an event's type: its weight (C01-C07), 0 where it has none, and whether it is an explicit opinion.
+EVENT_WEIGHTS = np.zeros(EventType.codes(), np.float32)
+EXPLICIT = np.zeros(EventType.codes(), bool)
+for _type in EventType:
+    EVENT_WEIGHTS[_type.code], EXPLICIT[_type.code] = _type.weight or 0.0, _type.explicit
+
+
+class Pairs(NamedTuple):
+    """Pairs of entity rows and when: (n,) int32 owner and item, (n,) int64 microseconds since 1970 UTC."""
+
+    owner: np.ndarray
+    item: np.ndarray
+    at: np.ndarray
+
+    def where(self, mask: np.ndarray) -> Pairs:
+        """The pairs of a boolean mask."""
+        return Pairs(self.owner[mask], self.item[mask], self.at[mask])
+
+
+NO_PAIRS = Pairs(np.zeros(0, np.int32), np.zeros(0, np.int32), np.zeros(0, np.int64))
+
+
+@dataclass(frozen=True, eq=False)
+class Interactions:
+    """Events as parallel arrays, one row an event, in any order.
+
+    owners, items: the ids behind the row numbers. As read from a snapshot owners are users and items are
+    startups; `transposed()` turns both round and is the only place that does.
+    owner, item: (n,) int32 rows. kind: (n,) int8 `EventType.code`. at: (n,) int64 microseconds since
+    1970 UTC.
+
+    In the matrix of `csr()` a positive cell is summed interest, a negative cell a confident dislike, an absent
+    cell "never met" (weakly disliked by ALS). No cell is ever stored as 0, which the solver would read as
+    "no opinion" (R07).
+
+    dismissed: pairs of which one was waved away. They travel with the events wherever these go, so that no way to a
+    list forgets them; they are no events: they teach nothing and count for nothing.
+    """
+
+    owners: IdMap
+    items: IdMap
+    owner: np.ndarray
+    item: np.ndarray
+    kind: np.ndarray
+    at: np.ndarray
+    dismissed: Pairs = NO_PAIRS
+
+    def __post_init__(self) -> None:
+        sizes = {len(self.owner), len(self.item), len(self.kind), len(self.at)}
+        if len(sizes) != 1:
+            raise DataError(f"owner, item, kind and at must be equally long, got {sorted(sizes)}")
+        for name, rows, ids in (
+            ("owner", self.owner, self.owners),
+            ("item", self.item, self.items),
+            ("dismissed owner", self.dismissed.owner, self.owners),
+            ("dismissed item", self.dismissed.item, self.items),
+        ):
+            if len(rows) and (rows.min() < 0 or rows.max() >= len(ids)):
+                raise DataError(f"{name} rows must lie in 0..{len(ids) - 1}, got {rows.min()}..{rows.max()}")
+
+    def __len__(self) -> int:
+        return len(self.owner)
+
+    def where(self, mask: np.ndarray) -> Interactions:
+        """The events of a boolean mask; ids keep their numbers, and what was dismissed stays dismissed."""
+        return replace(self, owner=self.owner[mask], item=self.item[mask], kind=self.kind[mask], at=self.at[mask])
+
+    def of_one(self, owner: int, events: np.ndarray) -> Interactions:
+        """These events, all of one owner, who is alone in it: (1, items)."""
+        owners = IdMap(self.owners.ids[owner : owner + 1])
+        nobody = np.zeros(len(events), np.int32)
+        gone = self.dismissed.where(self.dismissed.owner == owner)
+        return Interactions(
+            owners,
+            self.items,
+            nobody,
+            self.item[events],
+            self.kind[events],
+            self.at[events],
+            gone._replace(owner=np.zeros(len(gone.at), np.int32)),
+        )
+
+    def before(self, instant_us: int) -> Interactions:
+        """What happened strictly before an instant."""
+        gone = self.dismissed.where(self.dismissed.at < instant_us)
+        return replace(self.where(self.at < instant_us), dismissed=gone)
+
+    def transposed(self) -> Interactions:
+        """The same events seen from the startups: owners become items."""
+        gone = Pairs(self.dismissed.item, self.dismissed.owner, self.dismissed.at)
+        return Interactions(self.items, self.owners, self.item, self.owner, self.kind, self.at, gone)
+
+    def counts(self) -> np.ndarray:
+        """(owners,) int32 events per owner: the interaction count of a user (R09)."""
+        return np.bincount(self.owner, minlength=len(self.owners)).astype(np.int32)
+
+    def distinct_counts(self) -> np.ndarray:
+        """(owners,) int32 different items per owner: the interaction count of a startup, once transposed (R09)."""
+        return np.diff(self.pairs().indptr).astype(np.int32)
+
+    def pairs(self) -> sparse.csr_matrix:
+        """(owners, items) bool: every pair that ever met."""
+        return self._matrix(self.owner, self.item, np.ones(len(self), bool))
+
+    def disliked(self) -> sparse.csr_matrix:
+        """(owners, items) bool: pairs whose last explicit opinion is a dislike (R07)."""
+        last = self._last_opinions()
+        mask = last[self.kind[last] == EventType.DISLIKE.code]
+        return self._matrix(self.owner[mask], self.item[mask], np.ones(len(mask), bool))
+
+    def barred(self, views_are_seen: bool) -> sparse.csr_matrix:
+        """(owners, items) bool: pairs that are never to be shown to each other: seen, disliked, dismissed."""
+        seen = self if views_are_seen else self.where(self.kind != EventType.VIEW.code)
+        gone = self._matrix(self.dismissed.owner, self.dismissed.item, np.ones(len(self.dismissed.at), bool))
+        return (seen.pairs() + self.disliked() + gone).tocsr()
+
+    def csr(
+        self, half_life_days: float | None = None, now_us: int | None = None, damping: str = "none"
+    ) -> sparse.csr_matrix:
+        """(owners, items) float32 weights.
+
+        Positive events add up (EVENT_WEIGHTS, each halved every `half_life_days` before `now_us`, by default the end of
+        their `Span`); a pair whose
+        last explicit opinion is a dislike is the dislike's weight alone. damping: "none", "log" (log1p of the
+        sum) or "binary" (1.0), applied to positive cells.
+        """
+        weight = EVENT_WEIGHTS[self.kind]
+        if half_life_days and len(self):
+            newest = Span.of(self.at).newest_us if now_us is None else now_us
+            weight = weight * faded(self.at, newest, half_life_days * DAY_US).astype(np.float32)
+        positive = self.kind != EventType.DISLIKE.code
+        summed = self._matrix(self.owner[positive], self.item[positive], weight[positive])
+        if damping != "none":
+            summed.data = np.log1p(summed.data) if damping == "log" else np.ones_like(summed.data)
+        disliked = self.disliked().astype(np.float32)
+        kept = summed - summed.multiply(disliked)
+        matrix = (kept + disliked * EVENT_WEIGHTS[EventType.DISLIKE.code]).tocsr().astype(np.float32)
+        matrix.eliminate_zeros()
+        matrix.sort_indices()
+        return matrix
+
+    def _last_opinions(self) -> np.ndarray:
+        """Row numbers of each pair's last explicit event; of several at one instant the higher kind code."""
+        rows = np.flatnonzero(EXPLICIT[self.kind])
+        rows = rows[np.lexsort((self.kind[rows], self.at[rows], self.item[rows], self.owner[rows]))]
+        pair = self.owner[rows].astype(np.int64) * max(len(self.items), 1) + self.item[rows]
+        return rows[np.append(pair[1:] != pair[:-1], True)] if len(rows) else rows
+
+    def _matrix(self, owner: np.ndarray, item: np.ndarray, data: np.ndarray) -> sparse.csr_matrix:
+        shape = (len(self.owners), len(self.items))
+        matrix = sparse.coo_matrix((data, (owner, item)), shape=shape).tocsr()
+        matrix.sort_indices()
+        return matrix
+
+
+def instant_us(at: datetime) -> int:
+    """Microseconds since 1970 UTC."""
+    return (at - _EPOCH) // timedelta(microseconds=1)
+
+
+#: Instants that a clock remembers at most, with equally many events between them.
+TICKS = 2048
+
+
+@dataclass(frozen=True, eq=False)
+class EventClock:
+    """The age of an instant is the share of all events that came at or after it: 0 now, 1 before the first event.
+
+    instant: (q,) int64 microseconds since 1970 UTC, ascending, at least one. share: (q,) float64, the age of each.
+    """
+
+    instant: np.ndarray
+    share: np.ndarray
+
+    @classmethod
+    def of(cls, at: np.ndarray) -> EventClock:
+        """The clock of these event times, (n,) int64 in any order; without events everything is old."""
+        ordered = np.sort(at)
+        if not len(ordered):
+            return cls(np.zeros(1, np.int64), np.ones(1))
+        place = np.unique(np.linspace(0, len(ordered) - 1, TICKS).astype(np.int64))
+        instant, first = np.unique(ordered[place], return_index=True)
+        return cls(instant, 1 - place[first] / len(ordered))
+
+    def age(self, at: np.ndarray) -> np.ndarray:
+        """(…) float32 in 0..1 of (…) int64 instants; what is newer than the newest event has the age of that event."""
+        return np.interp(at.astype(np.float64), self.instant.astype(np.float64), self.share).astype(np.float32)

@@ -1,0 +1,283 @@
+"""Experiments: who gets which arm of one release, and what an arm may change (O01-O03, O12, M08, R15).
+
+An owner's id, hashed with the experiment's salt, says whether the owner takes part and, by a second hash, in which arm:
+raising the share keeps whoever is in, and in the same arm. On a surface an owner takes part in one experiment at most:
+the first of the list that draws them. Nothing is stored of it, so the reader and the batch find the same arm.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import re
+from bisect import bisect_right
+from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, field, fields
+from functools import cached_property
+from typing import Any
+from uuid import UUID
+
+import numpy as np
+
+from models.errors import SettingsError
+from models.schema import Surface
+from models.setting import Phase
+from models.settings.declared import DECLARED, Declared
+from models.settings.settings import Settings
+
+#: What an arm may change: what acts on finished models.
+CHANGEABLE = tuple(n for n, d in DECLARED.items() if d.rule.phase is Phase.SERVE)
+ARMS_MOST = 16
+NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,39}")
+_ALL = (1 << 64) - 1
+_WEIGHTS = ("ensemble_als_weight", "ensemble_two_tower_weight")
+_VARIABLE = "MATCHBOOK_EXPERIMENTS"
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One way to make lists. weight: its part of the experiment's owners, relative to the other arms.
+
+    settings: flat names, of CHANGEABLE, and their values where they differ from the release's own.
+    """
+
+    name: str
+    weight: float
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+    def of(self, settings: Settings) -> Settings:
+        """The settings of this arm's lists. One weight of the blend gives the other its rest, and a blend by weights is
+        then what is meant (O01), unless the arm says otherwise."""
+        given = dict(self.settings)
+        named = [w for w in _WEIGHTS if w in given]
+        if named:
+            given = {"blend": "weighted", "blend_profile": ""} | given
+        if len(named) == 1:
+            other = _WEIGHTS[1 - _WEIGHTS.index(named[0])]
+            given[other] = round(1 - float(given[named[0]]), 9)
+        return settings.layered(given, f"arm {self.name}")
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A comparison of arms. share: of the owners of `surfaces`, 0..1, who take part; the others have no arm."""
+
+    name: str
+    salt: str
+    surfaces: tuple[Surface, ...]
+    share: float
+    arms: tuple[Arm, ...]
+
+    @classmethod
+    def of(cls, given: Mapping[str, Any]) -> Experiment:
+        """From its JSON object, in which everything is known to be right; see `read_experiments`."""
+        arms = tuple(Arm(a["name"], float(a["weight"]), dict(a.get("settings", {}))) for a in given["arms"])
+        return cls(given["name"], given["salt"], tuple(map(Surface, given["surfaces"])), float(given["share"]), arms)
+
+    def as_json(self) -> dict[str, Any]:
+        """The object that `of` takes."""
+        return {
+            "name": self.name,
+            "salt": self.salt,
+            "surfaces": [s.value for s in self.surfaces],
+            "share": self.share,
+            "arms": [{"name": a.name, "weight": a.weight, "settings": dict(a.settings)} for a in self.arms],
+        }
+
+    @cached_property
+    def edition(self) -> str:
+        """Four hex digits over all but the share: figures of two editions are figures of two experiments."""
+        told = {k: v for k, v in self.as_json().items() if k != "share"}
+        return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:4]
+
+    @cached_property
+    def bounds(self) -> list[float]:
+        """Where in 0..1 one arm ends and the next begins, ascending; one fewer than there are arms."""
+        weights = np.array([a.weight for a in self.arms])
+        ends: list[float] = (np.cumsum(weights)[:-1] / weights.sum()).tolist()
+        return ends
+
+    @cached_property
+    def _keys(self) -> tuple[int, ...]:
+        """Four numbers that stand for salt and name: two for taking part, two for the arm."""
+        digest = hashlib.blake2b(f"{self.salt}\0{self.name}".encode(), digest_size=32).digest()
+        return tuple(int.from_bytes(digest[i : i + 8], "big") for i in range(0, 32, 8))
+
+    def places(self, packed: np.ndarray) -> np.ndarray:
+        """(n,) int16 places in `arms` of (n, 16) uint8 id bytes, -1 where the owner takes no part."""
+        high, low = np.ascontiguousarray(packed).view(">u8").astype(np.uint64).reshape(-1, 2).T
+        drawn = _draw(high, low, *self._keys[:2]) < self.share
+        arm = np.searchsorted(self.bounds, _draw(high, low, *self._keys[2:]), side="right")
+        return np.where(drawn, arm, -1).astype(np.int16)
+
+    def arm_of(self, owner: str) -> Arm | None:
+        """The arm of one id, the same as `places` finds; None where the owner takes no part."""
+        number = UUID(owner).int
+        high, low = number >> 64, number & _ALL
+        if not _draw(high, low, *self._keys[:2]) < self.share:
+            return None
+        return self.arms[bisect_right(self.bounds, _draw(high, low, *self._keys[2:]))]
+
+
+def experiments_of(told: Sequence[Mapping[str, Any]]) -> tuple[Experiment, ...]:
+    """Those that a release was made with, from its manifest."""
+    return tuple(map(Experiment.of, told))
+
+
+def arms_on(experiments: Sequence[Experiment], surface: Surface) -> list[tuple[Experiment, Arm]]:
+    """Every arm of a surface, in order; `places_on` gives places in this list."""
+    return [(e, arm) for e in experiments if surface in e.surfaces for arm in e.arms]
+
+
+def places_on(experiments: Sequence[Experiment], surface: Surface, packed: np.ndarray) -> np.ndarray:
+    """(n,) int16 places in `arms_on` of (n, 16) uint8 id bytes of owners, -1 outside every experiment."""
+    found, first = np.full(len(packed), -1, np.int16), 0
+    for e in (e for e in experiments if surface in e.surfaces):
+        mine = e.places(packed)
+        found = np.where((found < 0) & (mine >= 0), mine + first, found).astype(np.int16)
+        first += len(e.arms)
+    return found
+
+
+def arm_on(experiments: Sequence[Experiment], surface: Surface, owner: str) -> tuple[Experiment, Arm] | None:
+    """The experiment and the arm of one owner on a surface, None outside every experiment."""
+    for e in experiments:
+        arm = e.arm_of(owner) if surface in e.surfaces else None
+        if arm is not None:
+            return e, arm
+    return None
+
+
+def read_experiments(settings: Settings) -> tuple[Experiment, ...]:
+    """The experiments of these settings, checked. Raises SettingsError naming the place and the rule it breaks."""
+    if not settings.experiments:
+        return ()
+    given = json.loads(settings.experiments)
+    found = tuple(_experiment(f"[{i}]", one, settings) for i, one in enumerate(given))
+    for i, e in enumerate(found):
+        before = found[:i]
+        _expect(e.name not in {b.name for b in before}, f"[{i}].name", "a name of its own", e.name)
+        taken = [b.name for b in before if b.share == 1 and set(b.surfaces) & set(e.surfaces)]
+        _expect(
+            not taken,
+            f"[{i}].surfaces",
+            "surfaces on which somebody is left to take part",
+            [*e.surfaces],
+            f"every owner there takes part in {', '.join(taken)}; lower its share, or combine their arms",
+        )
+    return found
+
+
+def _experiment(at: str, given: Any, settings: Settings) -> Experiment:
+    _object(at, given, {f.name for f in fields(Experiment)})
+    _name(f"{at}.name", given["name"])
+    _expect(
+        isinstance(given["salt"], str) and given["salt"] != "", f"{at}.salt", "a word of your choice", given["salt"]
+    )
+    known = {s.value for s in Surface}
+    surfaces = given["surfaces"]
+    _expect(
+        isinstance(surfaces, list)
+        and bool(surfaces)
+        and all(isinstance(s, str) for s in surfaces)
+        and set(surfaces) <= known,
+        f"{at}.surfaces",
+        f"some of {', '.join(sorted(known))}",
+        surfaces,
+    )
+    _expect(_is_number(given["share"]) and 0 <= given["share"] <= 1, f"{at}.share", "a number in 0..1", given["share"])
+    arms = given["arms"]
+    _expect(
+        isinstance(arms, list) and 2 <= len(arms) <= ARMS_MOST,
+        f"{at}.arms",
+        f"2 to {ARMS_MOST} arms",
+        arms,
+        "the first is the one that the others are compared with; an arm without settings is the release as it is",
+    )
+    for j, arm in enumerate(arms):
+        _check_arm(f"{at}.arms[{j}]", arm, settings)
+        _expect(
+            arm["name"] not in {a["name"] for a in arms[:j]}, f"{at}.arms[{j}].name", "a name of its own", arm["name"]
+        )
+    _expect(sum(a["weight"] for a in arms) > 0, f"{at}.arms", "weights above 0", [a["weight"] for a in arms])
+    return Experiment.of(given | {"arms": [a | {"settings": _settings(at, a, settings)} for a in arms]})
+
+
+def _check_arm(at: str, given: Any, settings: Settings) -> None:
+    _object(at, given, {"name", "weight"}, {"settings"})
+    _name(f"{at}.name", given["name"])
+    _expect(_is_number(given["weight"]) and given["weight"] >= 0, f"{at}.weight", "a number from 0 on", given["weight"])
+    _settings(at, given, settings)
+
+
+def _settings(at: str, given: Mapping[str, Any], settings: Settings) -> dict[str, Any]:
+    """An arm's settings by flat name, each checked as the file's are."""
+    named = {spelt: d for d in DECLARED.values() for spelt in (d.variable, d.name, d.flat)}
+    changes = given.get("settings", {})
+    _expect(isinstance(changes, dict), f"{at}.settings", "an object of settings", changes)
+    found: dict[str, Any] = {}
+    for name, value in changes.items():
+        where = f"{at}.settings.{name}"
+        _expect(name in named, where, "a setting of Matchbook", name, "docs/settings.md lists them all")
+        found[named[name].flat] = _changed(where, named[name], value, settings)
+    return found
+
+
+def _changed(where: str, d: Declared, value: Any, settings: Settings) -> Any:
+    _expect(
+        d.flat in CHANGEABLE,
+        where,
+        "a setting that acts after training",
+        d.flat,
+        "one release has one set of models for all its owners; an arm may change " + ", ".join(sorted(CHANGEABLE)),
+    )
+    if d.flat.startswith("enable_") and value:
+        _expect(
+            settings.value(d.flat),
+            where,
+            f"{d.variable}=true for the whole release",
+            value,
+            "what is switched off is not trained, so there is nothing that an arm could switch on",
+        )
+    found = d.of_value(value, f"{_VARIABLE} {where}")
+    return value if found is None else d.written(found)  # as it is told, so that the edition stays
+
+
+def _object(at: str, given: Any, needed: AbstractSet[str], optional: AbstractSet[str] = frozenset()) -> None:
+    _expect(isinstance(given, dict), at, f"an object with {', '.join(sorted(needed))}", given)
+    _expect(needed <= set(given), at, f"all of {', '.join(sorted(needed))}", sorted(given))
+    extra = sorted(set(given) - needed - optional)
+    _expect(not extra, at, f"nothing but {', '.join(sorted(needed | optional))}", extra)
+
+
+def _name(at: str, given: Any) -> None:
+    _expect(
+        isinstance(given, str) and NAME.fullmatch(given) is not None,
+        at,
+        "1 to 40 of a-z, 0-9, point, dash and underscore, beginning with a letter or a digit",
+        given,
+    )
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _expect(holds: bool, at: str, expected: str, got: Any, hint: str = "docs/experiments.md shows a file") -> None:
+    if not holds:
+        raise SettingsError(f"{_VARIABLE} {at}: expected {expected}, got {json.dumps(got)[:200]}; {hint}")
+
+
+def _draw(high: Any, low: Any, first: int, second: int) -> Any:
+    """0 <= x < 1 by the bits of an id: Python's numbers, or (n,) uint64; the same for both."""
+    mixed = _mixed((_mixed(high ^ first) + low) & _ALL ^ second)
+    return (mixed >> 11) * 2.0**-53
+
+
+def _mixed(x: Any) -> Any:
+    """The finaliser of splitmix64 (Steele, Lea, Flood 2014): every bit of x changes every bit of the result."""
+    x = ((x ^ (x >> 30)) * 0xBF58476D1CE4E5B9) & _ALL
+    x = ((x ^ (x >> 27)) * 0x94D049BB133111EB) & _ALL
+    return x ^ (x >> 31)

@@ -1,0 +1,135 @@
+"""Whether owner and item sit in the same place: the whole location, its region, its country.
+
+Places are compared part by part ("Pittsburgh", "PA", "USA"), so that a stranger, of whom only the words of the profile
+are told, is compared as everybody else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import sparse
+
+from models.data.batch import Owners
+from models.data.entities import FACETS, Entities
+from models.words import folded, places
+
+#: What affinity and momentum look at: the facets, and two coarser places made of the location's last parts.
+PLACES = {"region": 2, "country": 1}
+AFFINITIES = (*FACETS, *PLACES)
+
+
+def there(entities: Entities) -> np.ndarray:
+    """(n,) bool: known at the cutoff, as may be shown or as was met. The others come later and must not count."""
+    return np.asarray(entities.listed | (entities.count > 0))
+
+
+def coded(entities: Entities) -> dict[str, tuple[np.ndarray, tuple[str, ...]]]:
+    """By name of AFFINITIES: (n,) int32 codes, -1 blank or not there yet, and the folded text of each code, ascending:
+    only what somebody who is there says, so that the numbers do not tell what is to come."""
+    here, found = there(entities), {}
+    for name in AFFINITIES:
+        codes, labels = _raw(entities, name)
+        codes = np.where(here, codes, -1)
+        values = sorted({labels[c] for c in np.unique(codes[codes >= 0]).tolist()})
+        found[name] = _in_codes_of(values, codes, labels), tuple(values)
+    return found
+
+
+def codes_in(values: Sequence[str], entities: Entities, name: str) -> np.ndarray:
+    """(n,) int32 places in `values` of everybody's value of one of AFFINITIES, -1 where blank or not among them.
+
+    values: as `coded` gave them, or spelled otherwise, as versions before this one stored them."""
+    return _in_codes_of([_compared(name, value) for value in values], *_raw(entities, name))
+
+
+def within(location: str, parts: int) -> str:
+    """The last parts of a place, folded."""
+    return ", ".join(places(location)[-parts:])
+
+
+def _raw(entities: Entities, name: str) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Codes as the entities number them, and a text a code; two codes may share one."""
+    facet = name if name in FACETS else "location"
+    return entities.facets[facet], tuple(_compared(name, text) for text in entities.labels[facet])
+
+
+def _compared(name: str, text: str) -> str:
+    return folded(text) if name in FACETS else within(text, PLACES[name])
+
+
+def _in_codes_of(values: Sequence[str], codes: np.ndarray, labels: Sequence[str]) -> np.ndarray:
+    place = {text: i for i, text in enumerate(values)}
+    return np.array([place.get(text, -1) for text in labels] + [-1], np.int32)[codes]
+
+
+#: How many of the last parts of an item's location must be the owner's too; 0: all of them.
+LEVELS = {"location": 0, **PLACES}
+
+
+@dataclass(frozen=True, eq=False)
+class Places:
+    """part: place of each known part. owner: (owners, parts) bool csr. item_code: (m,) int32 label, the last is blank.
+
+    levels: by name (labels + 1, parts) float32 csr, what an owner must have, and how many parts that is.
+    """
+
+    part: dict[str, int]
+    owner: sparse.csr_matrix
+    item_code: np.ndarray
+    levels: dict[str, tuple[sparse.csr_matrix, np.ndarray]]
+
+    @classmethod
+    def of(cls, owners: Entities, items: Entities, catalogue: np.ndarray) -> Places:
+        labels = items.labels["location"]
+        parts = [_parts(text) for text in labels]
+        part = {p: i for i, p in enumerate(sorted({p for row in parts for p in row}))}
+        wanted = {name: [row[-last:] if last else row for row in [*parts, []]] for name, last in LEVELS.items()}
+        theirs = [[p for p in _parts(text) if p in part] for text in owners.labels["location"]]
+        code = owners.facets["location"]
+        told = _incidence([*theirs, []], part)[np.where(code < 0, len(theirs), code)]
+        item = items.facets["location"][catalogue]
+        levels = {
+            name: (_incidence(rows, part), np.array([len(set(r)) for r in rows])) for name, rows in wanted.items()
+        }
+        return cls(part, told, np.where(item < 0, len(labels), item), levels)
+
+    def columns(self, owners: Owners, owner: np.ndarray, item: np.ndarray) -> dict[str, np.ndarray]:
+        """By level (n,) float32: 1 where the owner is in the item's place, for pairs (owner, catalogue position)."""
+        mine, code = self._told(owners), self.item_code[item]
+        found = {}
+        for name, (needed, parts) in self.levels.items():
+            shared = np.asarray((mine @ needed.T).todense())
+            inside = (shared >= parts) & (parts > 0)
+            found[f"same_{name}"] = inside[owner, code].astype(np.float32)
+        return found
+
+    def _told(self, owners: Owners) -> sparse.csr_matrix:
+        """(b, parts) float32: by the entity and by the words that a stranger brings."""
+        known = sparse.diags((owners.row >= 0).astype(np.float32))
+        told = (
+            sparse.csr_matrix(known @ self.owner[np.maximum(owners.row, 0)])
+            if self.owner.shape[0]
+            else sparse.csr_matrix((len(owners), len(self.part)), dtype=np.float32)
+        )
+        if owners.text is None:
+            return told
+        rows = [
+            [t.removeprefix("location:") for t in text.split() if t.startswith("location:")] for text in owners.text
+        ]
+        words = _incidence([[p for p in row if p in self.part] for row in rows], self.part)
+        return sparse.csr_matrix(told.maximum(words))
+
+
+def _parts(location: str) -> list[str]:
+    """The parts of a place in their order, as `tokens_of` writes them."""
+    return [part.replace(" ", "_") for part in places(location)]
+
+
+def _incidence(rows: list[list[str]], part: dict[str, int]) -> sparse.csr_matrix:
+    """(rows, parts) float32: 1 where the part stands in the row."""
+    cells = sorted({(i, part[p]) for i, row in enumerate(rows) for p in row})
+    row, column = np.array(cells, np.int64).reshape(-1, 2).T
+    return sparse.csr_matrix((np.ones(len(cells), np.float32), (row, column)), shape=(len(rows), len(part)))

@@ -1,0 +1,208 @@
+"""Who may ask: API keys with their scopes, and the one file that holds them, hashed (L01).
+
+    {"format": 1, "keys": [{"id": "3f9a2c1b04de", "name": "backend", "sha256": "…", "scopes": ["read"],
+                            "created_at": "2024-05-01T02:00:00+00:00", "expires_at": null}]}
+
+Format 2, written only where a key is bound, adds `types`, `users` and `startups`: what the events say that it may post.
+
+A key is "mbk_<id>_<secret>". Its id is public: it finds the entry and stands in logs and counters. The secret is 256
+random bits, so one SHA-256 is all the hashing it needs (docs/decisions/reader/api-keys.md).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import os
+import re
+import secrets
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, replace
+from datetime import datetime
+from enum import StrEnum
+from pathlib import Path
+
+from models.errors import FileError, SettingsError, file_error, regular
+from models.schema import EventType
+
+#: What `keys` are written as: a file without a bound key stays one that older readers know.
+KEYS_FORMAT, BOUND_FORMAT = 1, 2
+_SPELT = re.compile(r"mbk_([0-9a-f]{12})_([A-Za-z0-9_-]{43})")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,39}")
+_HASH = re.compile(r"[0-9a-f]{64}")
+_BEGINS = re.compile(r"[0-9a-f][0-9a-f-]{0,35}")
+#: The fields of a key that say what its events may say; empty: anything.
+BOUNDS = ("types", "users", "startups")
+
+
+class Scope(StrEnum):
+    """What a key opens: lists and numbers, the posting of events, or everything."""
+
+    READ = "read"
+    EVENTS = "events"
+    ADMIN = "admin"
+
+
+@dataclass(frozen=True)
+class ApiKey:
+    """One key as it is kept. sha256: of the whole key, hex. created_at, expires_at: ISO 8601 with a zone.
+
+    types, users, startups: the types of events that it may post, and ids, or how ids begin, of those whom they may be
+    about; empty: any.
+    """
+
+    id: str
+    name: str
+    sha256: str
+    scopes: tuple[Scope, ...]
+    created_at: str
+    expires_at: str | None = None
+    types: tuple[EventType, ...] = ()
+    users: tuple[str, ...] = ()
+    startups: tuple[str, ...] = ()
+
+    @property
+    def bound(self) -> bool:
+        """Whether it may not post every event."""
+        return any(getattr(self, name) for name in BOUNDS)
+
+    def forbids(self, kind: EventType, user: str, startup: str) -> str:
+        """The field of an event that this key may not post so, empty where it may."""
+        if self.types and kind not in self.types:
+            return "type"
+        if self.users and not user.startswith(self.users):
+            return "user_id"
+        return "startup_id" if self.startups and not startup.startswith(self.startups) else ""
+
+    def is_spelt(self, key: str) -> bool:
+        """Whether this is the key, in a time that does not tell how much of it was right."""
+        return hmac.compare_digest(_hashed(key), self.sha256)
+
+    def has_expired(self, now: datetime) -> bool:
+        return self.expires_at is not None and now >= datetime.fromisoformat(self.expires_at)
+
+    def opens(self, scope: Scope) -> bool:
+        return scope in self.scopes or Scope.ADMIN in self.scopes
+
+
+def new_key(
+    name: str,
+    scopes: Iterable[Scope],
+    now: datetime,
+    until: datetime | None = None,
+    bounds: Mapping[str, Iterable[str]] | None = None,
+) -> tuple[ApiKey, str]:
+    """A key to keep and its spelling, which is not kept. bounds: by BOUNDS what it may post.
+
+    Raises SettingsError on a name that a log cannot hold, on bounds that no event can meet, and on bounds of a key that
+    may post nothing, or anything."""
+    if not _NAME.fullmatch(name):
+        raise SettingsError(f"a key's name must be 1 to 40 letters, digits, dots or dashes, got {name!r}")
+    public = secrets.token_hex(6)
+    spelt = f"mbk_{public}_{secrets.token_urlsafe(32)}"
+    ends = until.isoformat(timespec="seconds") if until else None
+    chosen = {k: tuple(sorted({v.lower() for v in values})) for k, values in (bounds or {}).items()}
+    try:
+        return _checked(
+            {
+                "id": public,
+                "name": name,
+                "sha256": _hashed(spelt),
+                "scopes": tuple(sorted(set(scopes))),
+                "created_at": now.isoformat(timespec="seconds"),
+                "expires_at": ends,
+                **chosen,
+            }
+        ), spelt
+    except ValueError as error:
+        raise SettingsError(str(error)) from error
+
+
+def key_of(keys: Mapping[str, ApiKey], spelt: str) -> ApiKey | None:
+    """The key that is spelt so, None where it is not held."""
+    found = _SPELT.fullmatch(spelt)
+    key = keys.get(found[1]) if found else None
+    return key if key is not None and key.is_spelt(spelt) else None
+
+
+def encode_keys(keys: Iterable[ApiKey]) -> str:
+    """The text of the file."""
+    held = list(keys)
+    bound = any(k.bound for k in held)
+    told = [{name: value for name, value in asdict(k).items() if bound or name not in BOUNDS} for k in held]
+    return json.dumps({"format": BOUND_FORMAT if bound else KEYS_FORMAT, "keys": told}, indent=1) + "\n"
+
+
+def decode_keys(text: str | bytes) -> dict[str, ApiKey]:
+    """Keys by id. Raises SettingsError on anything that `encode_keys` would not have written."""
+    try:
+        said = json.loads(text)
+        if said["format"] not in (KEYS_FORMAT, BOUND_FORMAT):
+            raise ValueError(f"format {said['format']!r}, expected {KEYS_FORMAT} or {BOUND_FORMAT}")
+        keys = {k.id: k for k in map(_checked, said["keys"])}
+        if any(k.bound for k in keys.values()) != (said["format"] == BOUND_FORMAT):
+            raise ValueError(f"format {BOUND_FORMAT} holds a bound key, format {KEYS_FORMAT} none")
+        return keys
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise SettingsError(f"not a file of API keys: {error}; `python -m pipelines keys add` makes one") from error
+
+
+def _checked(said: Mapping[str, object]) -> ApiKey:
+    key = ApiKey(**said)  # type: ignore[arg-type]  # the lines below look at each field
+    for instant in filter(None, (key.created_at, key.expires_at)):
+        if datetime.fromisoformat(instant).tzinfo is None:
+            raise ValueError(f"{instant} of key {key.id} carries no zone")
+    if not _HASH.fullmatch(key.sha256):
+        raise ValueError(f"key {key.id} has no SHA-256")
+    scopes, types = tuple(Scope(s) for s in key.scopes), tuple(EventType(t) for t in key.types)
+    if any(isinstance(getattr(key, name), str) for name in ("scopes", *BOUNDS)):
+        raise ValueError(f"key {key.id} has a text where a list belongs")
+    for start in (*key.users, *key.startups):
+        if not _BEGINS.fullmatch(start):
+            raise ValueError(f"expected an id, or how ids begin, such as 3f2b8c, in small letters; got {start!r}")
+    if key.bound and (Scope.EVENTS not in scopes or Scope.ADMIN in scopes):
+        raise ValueError("a key that is bound to what it may post must have the scope events, and not admin")
+    return replace(key, scopes=scopes, types=types, users=tuple(key.users), startups=tuple(key.startups))
+
+
+def _hashed(spelt: str) -> str:
+    return hashlib.sha256(spelt.encode()).hexdigest()
+
+
+#: Names of files: what signs the ids of answers, what hides owners in the access log.
+ANSWER_KEY, PSEUDONYM_KEY = "answer-key", "pseudonym-key"
+
+_SHORTEST = 32  # characters; a full disk leaves fewer
+
+
+def kept_key(home: Path, name: str) -> bytes:
+    """The key in the file of this name; made there, for its owner alone, where it is missing. Raises FileError."""
+    path = home / name
+    try:
+        _make_missing(path)
+    except OSError as error:
+        raise file_error(error) from error
+    secret = regular(path).read_text().strip()
+    if len(secret) < _SHORTEST:
+        raise FileError(f"{path} is cut off; remove it, and a new key is made")
+    return key_from(secret)
+
+
+def _make_missing(path: Path) -> None:
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        aside = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+        with os.fdopen(os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+            file.write(secrets.token_hex(32))
+        try:
+            os.link(aside, path)  # of two that make one at once, the first is right for both
+        except FileExistsError:
+            pass
+        finally:
+            aside.unlink()
+
+
+def key_from(secret: str) -> bytes:
+    """32 bytes of a secret of any length."""
+    return hashlib.blake2b(secret.strip().encode(), digest_size=32).digest()

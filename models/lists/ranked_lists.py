@@ -1,0 +1,129 @@
+"""Finished lists of a whole batch of owners, and their files."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.data.batch import MASK, indptr_of
+from models.data.entities import FACETS
+from models.errors import ReleaseIncomplete
+
+#: What speaks for an item besides its sources: a facet shared with the owner, then its own standing. Stored as the
+#: bit `1 << position`: append only, sixteen at most.
+REASONS = (*FACETS, "new", "popular")
+#: The columns that have a value a place; the others have one a list.
+PLACES = ("item", "score", "source", "reason")
+#: Those of them that are bits.
+MASKS = ("source", "reason")
+
+
+@dataclass(frozen=True, eq=False)
+class RankedLists:
+    """b lists of one surface, best item first.
+
+    owner: (b,) int32 entity row, -1 a stranger. method, route: (b,) uint8 codes of `Method`.
+    count: (b,) int32 interaction count. reranked: (b,) bool. indptr: (b + 1,) int64.
+    item: (nnz,) int32 entity rows, unique within a list. score: (nnz,) float32 in 0..1, descending within a list.
+    source: (nnz,) uint16 `Source` bits. reason: (nnz,) uint16 bits by REASONS. part: (b,) uint16 which part of the
+    release each list comes from (see Release.parts), the first where nothing is said.
+    """
+
+    owner: np.ndarray
+    method: np.ndarray
+    route: np.ndarray
+    count: np.ndarray
+    reranked: np.ndarray
+    indptr: np.ndarray
+    item: np.ndarray
+    score: np.ndarray
+    source: np.ndarray
+    reason: np.ndarray
+    part: np.ndarray = field(default_factory=lambda: np.zeros(0, np.uint16))
+
+    def __post_init__(self) -> None:
+        if not len(self.part):
+            object.__setattr__(self, "part", np.zeros(len(self.owner), np.uint16))
+        per_owner = {
+            len(self.owner),
+            len(self.method),
+            len(self.route),
+            len(self.count),
+            len(self.reranked),
+            len(self.part),
+            len(self.indptr) - 1,
+        }
+        per_place = {int(self.indptr[-1]), len(self.item), len(self.score), len(self.source), len(self.reason)}
+        if len(per_owner) != 1 or len(per_place) != 1:
+            raise ReleaseIncomplete(f"columns of ranked lists differ in length: owners {per_owner}, places {per_place}")
+
+    def __len__(self) -> int:
+        return len(self.owner)
+
+    def row(self, i: int) -> slice:
+        """The places of list i."""
+        return slice(int(self.indptr[i]), int(self.indptr[i + 1]))
+
+    def take(self, which: np.ndarray) -> RankedLists:
+        """The lists of these places, in this order."""
+        length = np.diff(self.indptr)[which]
+        indptr = indptr_of(length)
+        places = np.arange(int(indptr[-1])) + np.repeat(self.indptr[which] - indptr[:-1], length)
+        columns = {
+            f.name: getattr(self, f.name)[places if f.name in PLACES else which]
+            for f in fields(self)
+            if f.name != "indptr"
+        }
+        return RankedLists(indptr=indptr, **columns)
+
+    def without(self, owner: int, item: int) -> RankedLists:
+        """No list of this owner, and this item in no list; entity rows, -1 for none. All other lists stay as they are,
+        byte by byte."""
+        of_list = np.repeat(np.arange(len(self)), np.diff(self.indptr))
+        kept = (self.owner != owner) | (self.owner < 0)
+        places = kept[of_list] & ((self.item != item) | (item < 0))
+        columns = {
+            f.name: getattr(self, f.name)[places if f.name in PLACES else kept]
+            for f in fields(self)
+            if f.name != "indptr"
+        }
+        return RankedLists(indptr=indptr_of(np.bincount(of_list[places], minlength=len(self))[kept]), **columns)
+
+    @classmethod
+    def concat(cls, parts: Sequence[RankedLists]) -> RankedLists:
+        """The lists of all parts, in order."""
+        columns = {
+            f.name: np.concatenate([getattr(p, f.name) for p in parts]) for f in fields(cls) if f.name != "indptr"
+        }
+        return cls(indptr=indptr_of(np.concatenate([np.diff(p.indptr) for p in parts])), **columns)
+
+    def save(self, path: Path) -> None:
+        """Write every column into one .npz, masks in one byte where that is enough; equal lists give equal bytes."""
+        columns = {c.name: getattr(self, c.name) for c in fields(self)}
+        columns |= {name: narrow(columns[name]) for name in MASKS}
+        if not self.part.any():
+            del columns["part"]
+        with path.open("wb") as f:
+            np.savez(f, **columns)
+        path.chmod(0o600)
+
+    @classmethod
+    def open(cls, path: Path) -> RankedLists:
+        """The inverse of `save`."""
+        try:
+            with path.open("rb") as f, np.load(f, allow_pickle=False) as z:
+                columns = {c.name: z[c.name] for c in fields(cls) if c.name != "part" or "part" in z}
+                return cls(**columns | {name: columns[name].astype(MASK) for name in MASKS})
+        except (OSError, ValueError, KeyError, BadZipFile) as error:
+            raise ReleaseIncomplete(f"{path} holds no ranked lists ({error}); score this shard again") from error
+
+
+def narrow(mask: NDArray[np.unsignedinteger[Any]]) -> NDArray[np.unsignedinteger[Any]]:
+    """(n,) bits as uint8 where none is beyond the eighth, else as uint16."""
+    return mask.astype(np.uint8 if int(mask.max(initial=0)) < 256 else MASK)

@@ -1,0 +1,124 @@
+"""Reach and spread of lists: coverage, exposure, novelty, diversity and freshness (C58, I21)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import sparse
+
+from models.metrics.accuracy import K, at_k, hits_of, repeated
+
+#: Younger than so many days is fresh (I21).
+FRESH_DAYS = 30.0
+
+
+def coverage(shown: np.ndarray, items: int) -> float:
+    """Share of a catalogue of `items` that stands in any list."""
+    return len(np.unique(shown[shown >= 0])) / max(items, 1)
+
+
+def exposure(shown: np.ndarray, items: int) -> np.ndarray:
+    """(items,) int64: in how many places each item stands."""
+    return np.bincount(shown[shown >= 0].ravel(), minlength=items)
+
+
+def gini(exposure: np.ndarray) -> float:
+    """Inequality of how often each item is shown: 0 all alike, near 1 one item takes everything. NaN if none is shown.
+
+    exposure: (items,) counts over the whole catalogue, zeros included.
+    """
+    x = np.sort(np.asarray(exposure, float))
+    if not x.sum():
+        return float("nan")
+    n = len(x)
+    return float((2 * np.arange(1, n + 1) - n - 1) @ x / (n * x.sum()))
+
+
+def popularity_rank(popularity: np.ndarray) -> np.ndarray:
+    """(items,) float64 in 0..100: 0 the most popular, 100 the least; equals share their mean rank."""
+    _, inverse, count = np.unique(-np.asarray(popularity, float), return_inverse=True, return_counts=True)
+    first = np.concatenate([[0], np.cumsum(count)[:-1]])
+    mean = first + (count - 1) / 2
+    return np.asarray(mean[inverse] / max(len(popularity) - 1, 1) * 100)
+
+
+def self_information(met: np.ndarray, owners: int) -> np.ndarray:
+    """(items,) bits: -log2 of the share of `owners` who had met each item, its novelty (Zhou et al. 2010).
+
+    An item that nobody had met counts as met by one: it is as novel as can be, not infinitely so.
+    """
+    return np.asarray(-np.log2(np.maximum(met, 1) / max(owners, 1)))
+
+
+def mean_over_shown(shown: np.ndarray, value: np.ndarray) -> np.ndarray:
+    """(b,) mean of `value` over what each list shows; items whose value is NaN are left out. NaN: nothing is left.
+
+    shown: (b, k) items, -1 blank. value: (items,) float64.
+    """
+    there = shown >= 0
+    values = np.where(there, value[np.maximum(shown, 0)] if len(value) else np.nan, np.nan)
+    known = ~np.isnan(values)
+    return _ratio(np.where(known, values, 0.0).sum(1), known.sum(1))
+
+
+def diversity(shown: np.ndarray, category: np.ndarray) -> np.ndarray:
+    """(b,) intra-list diversity: 1 - share of a list's pairs that have the same category (C58).
+
+    category: (items,) codes, -1 blank; blank items are left out. NaN where fewer than two remain.
+    """
+    if not len(category):
+        return np.full(len(shown), np.nan)
+    code = np.where(shown >= 0, category[np.maximum(shown, 0)], -1)
+    same, pairs = np.zeros(len(code)), np.zeros(len(code))
+    for place in range(1, code.shape[1]):
+        both = (code[:, :place] >= 0) & (code[:, place] >= 0)[:, None]
+        pairs += both.sum(1)
+        same += (both & (code[:, :place] == code[:, place][:, None])).sum(1)
+    return 1 - _ratio(same, pairs)
+
+
+def _ratio(total: np.ndarray, count: np.ndarray) -> np.ndarray:
+    """total / count, NaN where count is 0."""
+    return np.where(count > 0, total / np.maximum(count, 1), np.nan)
+
+
+@dataclass(frozen=True, eq=False)
+class ItemFacts:
+    """What was known at the cut of the m items that may be shown.
+
+    met: (m,) how many different owners had met each. owners: how many owners had met anything. age_days: (m,) float64
+    days since each was created, NaN where unknown. category: (m,) codes, -1 blank.
+    """
+
+    met: np.ndarray
+    owners: int
+    age_days: np.ndarray
+    category: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.met)
+
+
+def per_owner(shown: np.ndarray, truth: sparse.csr_matrix, items: ItemFacts, k: int = K) -> dict[str, np.ndarray]:
+    """Each (b,): those of `at_k`, and the mean over what a list shows of "popularity_rank", "novelty", "diversity",
+    "age_days" and "fresh", the share younger than FRESH_DAYS (I21). NaN where undefined; a repeated item counts once.
+
+    shown: (b, k) as `places` gives them. truth: (b, m), whose stored cells are the relevant pairs.
+    """
+    once = np.where(repeated(shown), -1, shown)
+    young = np.where(np.isnan(items.age_days), np.nan, items.age_days < FRESH_DAYS)
+    return {
+        **at_k(hits_of(once, truth), np.diff(truth.indptr), k),
+        "popularity_rank": mean_over_shown(once, popularity_rank(items.met)),
+        "novelty": mean_over_shown(once, self_information(items.met, items.owners)),
+        "diversity": diversity(once, items.category),
+        "age_days": mean_over_shown(once, items.age_days),
+        "fresh": mean_over_shown(once, young),
+    }
+
+
+def as_a_whole(shown: np.ndarray, items: int) -> dict[str, float]:
+    """Of all lists together: "coverage", "gini" of exposure, and "answered", the share of owners shown anything."""
+    answered = float((shown >= 0).any(axis=1).mean()) if len(shown) else float("nan")
+    return {"coverage": coverage(shown, items), "gini": gini(exposure(shown, items)), "answered": answered}

@@ -1,0 +1,152 @@
+"""The artefact store: a directory, or object storage of which the directory is a copy (MATCHBOOK_ARTIFACTS).
+
+What is stored (a snapshot, a bundle, a release) is a directory that never changes. In object storage it lies below
+`whole/` and is there once the object `.complete` is, written last, with the sha256 of every file; whoever needs it
+fetches it aside, compares, and renames. Files that do change lie below `loose/`, see `pipelines/store/mirror.py`.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from models.data.bundle import sha256_of
+from models.errors import MatchbookError, ServiceError
+from models.settings.settings import Settings
+
+log = logging.getLogger(__name__)
+#: The object that says that a stored directory is whole: {file: sha256}.
+COMPLETE = ".complete"
+WHOLE = "whole"
+STORED, HERE = "stored", "here"  # what a note says of a directory: the storage has it; it is on its way there
+
+
+@dataclass(frozen=True)
+class Storage:
+    """Object storage behind an fsspec URL. base: where in it everything of ours lies."""
+
+    url: str
+    filesystem: Any
+    base: str
+
+    @classmethod
+    def of(cls, settings: Settings) -> Storage | None:
+        """The storage that the settings name; None where the store is a directory. Raises ServiceError."""
+        return _opened(settings.artifacts_url) if settings.artifacts_url else None
+
+    def place(self, path: str) -> str:
+        """The full name of an object."""
+        return f"{self.base}/{path}"
+
+    def contents(self, path: str) -> dict[str, str] | None:
+        """The files of a stored directory with the sha256 of each; None where it is not there, or not yet."""
+        with answering(self.url):
+            try:
+                found: dict[str, str] = json.loads(self.filesystem.cat_file(self.place(f"{WHOLE}/{path}/{COMPLETE}")))
+            except FileNotFoundError:
+                return None
+        return found
+
+    def bring(self, root: Path, path: str) -> bool:
+        """Fetch a stored directory to root/path unless it is there; False where the storage has none.
+
+        Raises ServiceError, also where a file is not what was stored.
+        """
+        target = root / path
+        if target.is_dir():
+            return True
+        files = self.contents(path)
+        if files is None:
+            return False
+        aside = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}")
+        try:
+            for name, digest in files.items():
+                self._fetch(f"{WHOLE}/{path}/{name}", aside / name, digest)
+            aside.mkdir(parents=True, exist_ok=True, mode=0o700)
+            mark(root, path, STORED)
+            aside.rename(target)
+        except OSError:
+            if not target.is_dir():  # another process brought it first
+                raise
+        finally:
+            shutil.rmtree(aside, ignore_errors=True)
+        log.info("fetched %s from %s", path, self.url)
+        return True
+
+    def _fetch(self, path: str, target: Path, digest: str) -> None:
+        target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with answering(self.url):
+            self.filesystem.get_file(self.place(path), str(target))
+        target.chmod(0o600)
+        if sha256_of(target) != digest:
+            raise ServiceError(
+                f"{path} in {self.url} is not what was stored there (sha256 differs); try again, and if "
+                "it stays so remove it there and build this cutoff again"
+            )
+
+
+def bring(settings: Settings, *paths: str) -> None:
+    """Fetch stored directories that this machine lacks; nothing where the store is a directory. Raises ServiceError."""
+    storage = Storage.of(settings)
+    if storage is not None:
+        for path in paths:
+            storage.bring(settings.artifacts, path)
+
+
+def mark(root: Path, path: str, state: str) -> None:
+    """Note of a directory that it is STORED, and goes from here when it goes from the storage, or only HERE yet."""
+    note = _note(root, path)
+    note.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    note.write_text(state)
+
+
+def unmark(root: Path, path: str) -> None:
+    """Forget what was noted."""
+    _note(root, path).unlink(missing_ok=True)
+
+
+def is_stored(root: Path, path: str) -> bool:
+    """Whether the storage has a directory, by what was noted of it."""
+    note = _note(root, path)
+    return note.is_file() and note.read_text() == STORED
+
+
+def marked(root: Path) -> dict[str, str]:
+    """Every directory that was noted, and what of it."""
+    notes = root / ".stored"
+    return {p.name.replace("@", "/"): p.read_text() for p in notes.iterdir() if "@" in p.name} if notes.is_dir() else {}
+
+
+def _note(root: Path, path: str) -> Path:
+    return root / ".stored" / path.replace("/", "@")
+
+
+@contextmanager
+def answering(url: str) -> Iterator[None]:
+    """What the storage's own library raises, as ServiceError; what says that an object is missing passes."""
+    try:
+        yield
+    except (MatchbookError, FileNotFoundError):
+        raise
+    except Exception as error:  # every storage has exceptions of its own
+        raise ServiceError(
+            f"the artefact store {url} did not answer ({type(error).__name__}: {error}); see whether it "
+            "is reachable and its credentials are set, then try again"
+        ) from error
+
+
+@cache
+def _opened(url: str) -> Storage:
+    from fsspec.core import url_to_fs
+
+    with answering(url):
+        filesystem, base = url_to_fs(url)
+    return Storage(url, filesystem, base.rstrip("/"))

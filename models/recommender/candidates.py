@@ -1,0 +1,153 @@
+"""Who comes into question for an owner, who answers, and what the models think of it: up to the second stage."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from models.data.batch import MASK, Candidates, Owners, Proposal, indptr_of
+from models.errors import BundleNotFound
+from models.features.table import table
+from models.learned_ranker.scorer import LearnedRanker
+from models.recommender.surface import Recipe
+from models.routing import Route, chain, parts_of, route
+from models.schema import Method
+from models.scoring.scale import min_max
+from models.scoring.scorer import Scorer
+from models.spec import Source
+
+
+def candidates_of(recipe: Recipe, owners: Owners, k: int) -> Candidates:
+    """The union of up to k proposals of every source, scored by every source (R06). Who opted out gets none (R23)."""
+    return _union(recipe, owners, k, ())
+
+
+def wide_candidates(recipe: Recipe, owners: Owners) -> Candidates:
+    """What the learned ranker draws on: `ranker_candidates` of every source, of what is in demand, and of what both a
+    source and demand speak for."""
+    k = recipe.settings.table("ranker").candidates
+    wanted = [(source, _for(owners, scorer.propose(owners, k))) for source, scorer in recipe.wanted]
+    return _union(recipe, owners, k, wanted)
+
+
+def learned_table(
+    recipe: Recipe, owners: Owners, candidates: Candidates, names: Sequence[str] | None = None
+) -> tuple[tuple[str, ...], np.ndarray]:
+    """Names and (nnz, f) float32 features of the learned ranker; see `models.features.table.table`."""
+    if recipe.evidence is None:
+        raise BundleNotFound("the learned ranker needs the bundle activity_v1, which this release lacks; build again")
+    return table(recipe.evidence, recipe.scorers, owners, candidates, names)
+
+
+def learned_scores(recipe: Recipe, ranker: LearnedRanker, owners: Owners, candidates: Candidates) -> np.ndarray:
+    """(nnz,) float32 in 0..1: the learned ranker's score of every candidate."""
+    return ranker.score_lists(learned_table(recipe, owners, candidates, ranker.names)[1], candidates.indptr)
+
+
+def _union(recipe: Recipe, owners: Owners, k: int, more: Sequence[tuple[Source, Proposal]]) -> Candidates:
+    """What every source, and `more`, proposes, scored by every source (R06)."""
+    proposals = {s: _for(owners, scorer.propose(owners, k)) for s, scorer in recipe.scorers.items()}
+    union = Candidates.union(len(owners), proposals, more)
+    return union.scored({s: _completed(s, scorer, owners, union) for s, scorer in recipe.scorers.items()})
+
+
+def _completed(source: Source, scorer: Scorer, owners: Owners, union: Candidates) -> np.ndarray:
+    """The source's column over the union: what it proposed has its score already, the rest is scored now."""
+    column = union.scores[source]
+    rest = np.isnan(column)
+    if rest.any():
+        column[rest] = scorer.score(owners, union.scored({}).where(rest))
+    return column
+
+
+def answering(recipe: Recipe, owners: Owners, routed: Route, candidates: Candidates) -> np.ndarray:
+    """(b,) uint8 the first method of each owner's chain that has a score for any of its candidates (B06, B08)."""
+    knows = {s: _any(~np.isnan(score), candidates.indptr) for s, score in candidates.scores.items()}
+    nobody, parts = np.zeros(len(owners), bool), parts_of(recipe.surface)
+    method = np.full(len(owners), Method.POPULAR.code, np.uint8)
+    for first in np.unique(routed.method):
+        for m in reversed(chain(recipe.surface, Method.of_code(int(first)), recipe.settings)[:-1]):
+            able = np.logical_and.reduce([knows.get(s, nobody) for s in parts[m]])
+            method[(routed.method == first) & able & ~owners.opted_out] = m.code
+    return method
+
+
+def model_scores(recipe: Recipe, owners: Owners, candidates: Candidates) -> np.ndarray:
+    """(nnz,) float32 in 0..1: what the ranker is told of the models' opinion (C45), see `model_score_of`."""
+    method = answering(recipe, owners, route(recipe.surface, owners.count, recipe.settings), candidates)
+    return model_score_of(recipe, owners, candidates, method)
+
+
+def _for(owners: Owners, proposal: Proposal) -> Proposal:
+    if not owners.opted_out.any():
+        return proposal
+    keep = ~owners.opted_out[proposal.owner]
+    length = np.where(owners.opted_out, 0, np.diff(proposal.indptr))
+    return Proposal(indptr_of(length), proposal.item[keep], proposal.score[keep])
+
+
+def kept(recipe: Recipe, candidates: Candidates, method: np.ndarray) -> Candidates:
+    """The candidates a second stage may draw on: all of them, or the answering method's own where that is asked for."""
+    if _ranks_union(recipe):
+        return candidates
+    parts = parts_of(recipe.surface)
+    own = np.zeros(Method.codes(), MASK)
+    for m in Method:
+        own[m.code] = sum(s.bit for s in parts.get(m, ()))
+    keep = (candidates.proposed & own[method][candidates.owner]) > 0
+    return candidates.where(keep)
+
+
+def model_score_of(recipe: Recipe, owners: Owners, candidates: Candidates, method: np.ndarray) -> np.ndarray:
+    """(nnz,) float32 in 0..1, min-max over an owner's candidates.
+
+    Where a second stage draws on the union of sources, their mean: each scaled, those that abstain on an item left out;
+    one method's score alone would say nothing of what the others proposed. For owners of the ensemble both its halves
+    speak with its blended score, so the blend and its weights count. Else the answering method's own.
+    """
+    if not _ranks_union(recipe):
+        return _base_score(recipe, owners, candidates, method)
+    hot = (method == Method.ENSEMBLE.code)[candidates.owner]
+    blended = _blended(recipe, owners, candidates) if hot.any() else None
+    total, heard = np.zeros(len(candidates.item), np.float32), np.zeros(len(candidates.item), np.float32)
+    for source, raw in candidates.scores.items():
+        scaled = min_max(raw, candidates.indptr)
+        if blended is not None and source in parts_of(recipe.surface)[Method.ENSEMBLE]:
+            scaled = np.where(hot, blended, scaled)
+        heard += ~np.isnan(scaled)
+        total += np.nan_to_num(scaled)
+    return np.nan_to_num(min_max(total / np.maximum(heard, 1), candidates.indptr))
+
+
+def _ranks_union(recipe: Recipe) -> bool:
+    return recipe.ranker is not None and recipe.settings.lists.candidate_sources == "union"
+
+
+def _base_score(recipe: Recipe, owners: Owners, candidates: Candidates, method: np.ndarray) -> np.ndarray:
+    """(nnz,) float32: each owner's answering method over its own candidates."""
+    result = np.zeros(len(candidates.item), np.float32)
+    mine = method[candidates.owner]
+    for code in np.unique(method):
+        m = Method.of_code(int(code))
+        if m is Method.POPULAR:
+            continue
+        if m is Method.ENSEMBLE:
+            score = _blended(recipe, owners, candidates)
+        else:
+            score = np.nan_to_num(min_max(candidates.scores[parts_of(recipe.surface)[m][0]], candidates.indptr))
+        result = np.where(mine == code, score, result)
+    return result
+
+
+def _blended(recipe: Recipe, owners: Owners, candidates: Candidates) -> np.ndarray:
+    """(nnz,) float32: the ensemble's score, of use where both its halves know the owner."""
+    als, two_tower = (candidates.scores[s] for s in parts_of(recipe.surface)[Method.ENSEMBLE])
+    age_days = recipe.age_days(owners.row)
+    return recipe.blend(als, two_tower, candidates.owner, candidates.indptr, owners.count, age_days)
+
+
+def _any(mask: np.ndarray, indptr: np.ndarray) -> np.ndarray:
+    """(b,) bool: does any place of each row hold."""
+    total = np.concatenate([[0], np.cumsum(mask)])
+    return np.asarray(total[indptr[1:]] > total[indptr[:-1]])

@@ -1,0 +1,126 @@
+"""Why this, and why not that: one owner's list taken apart, for `python -m pipelines explain` and whoever asks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from models import registry
+from models.data.batch import Owners
+from models.data.interactions import EVENT_WEIGHTS
+from models.learned_ranker.scorer import LearnedRanker
+from models.lists.ranked_lists import REASONS
+from models.recommender.candidates import learned_table
+from models.recommender.recommend import Ranking, rank
+from models.recommender.surface import Recipe
+from models.schema import EventType, Method, Segment
+from models.scoring.scale import min_max
+
+
+def explain(recipe: Recipe, owners: Owners, depth: int, shown: int = 20) -> dict[str, Any]:
+    """Route, sources, candidates with raw and scaled scores, ranker features and the final order of a batch of one.
+
+    shown: how many places and candidates to print in full.
+    """
+    ranking = rank(recipe, owners, depth)
+    lists, told = ranking.lists, _told(recipe, owners, ranking)
+    return {
+        "surface": recipe.surface.value,
+        "interaction_count": int(owners.count[0]),
+        "segment": Segment.of_code(int(ranking.route.segment[0])).value,
+        "route": Method.of_code(int(ranking.route.method[0])).value,
+        "method_used": Method.of_code(int(ranking.method[0])).value,
+        "opted_out": bool(owners.opted_out[0]),
+        "ranker": recipe.ranker.name if recipe.ranker and lists.reranked[0] else None,
+        "candidates": len(ranking.candidates.item),
+        "barred": int(owners.barred.nnz),
+        "list": [_place(recipe, ranking, told, i) for i in range(min(shown, len(lists.item)))],
+    }
+
+
+def explain_item(recipe: Recipe, owners: Owners, depth: int, row: int) -> dict[str, Any]:
+    """Why the item of this entity row (-1 unknown) is or is not in the owner's list: a `because` with its figures."""
+    if why := not_shown(recipe, row):
+        return {"listed": False, "because": why}
+    position = int(np.searchsorted(recipe.catalogue, row))
+    if position in owners.barred.indices:
+        liked = float(owners.history[0, position])
+        why = (
+            "disliked"
+            if liked == EVENT_WEIGHTS[EventType.DISLIKE.code]
+            else "seen before"
+            if liked
+            else "own, or viewed or dismissed before"
+        )
+        return {"listed": False, "because": why}
+    ranking = rank(recipe, owners, depth)
+    told, places = _told(recipe, owners, ranking), np.flatnonzero(ranking.lists.item == row)
+    if len(places):
+        return {"listed": True, "because": "ranked", **_place(recipe, ranking, told, int(places[0]))}
+    found = np.flatnonzero(ranking.candidates.item == position)
+    if not len(found):
+        return {"listed": False, "because": "not a candidate: no source had it among its best"}
+    last = float(ranking.lists.score[-1]) if len(ranking.lists.score) else 0.0
+    return {
+        "listed": False,
+        "because": "below the cut",
+        "last_score_in_list": round(last, 6),
+        **_candidate(ranking, told, int(found[0])),
+    }
+
+
+def _told(recipe: Recipe, owners: Owners, ranking: Ranking) -> dict[str, np.ndarray]:
+    """By name (nnz,) what the ranker is told of every candidate: the learned one's columns, else the seeds' features
+    but diversity, which depends on what is placed."""
+    if isinstance(recipe.ranker, LearnedRanker):
+        names, cells = learned_table(recipe, owners, ranking.candidates, recipe.ranker.names)
+        return dict(zip(names, cells.T, strict=True))
+    item = ranking.candidates.item
+    return {
+        "model_score": ranking.score,
+        "recency": recipe.item_recency[item],
+        "popularity": recipe.item_popularity[item],
+    }
+
+
+def _place(recipe: Recipe, ranking: Ranking, told: Mapping[str, np.ndarray], i: int) -> dict[str, Any]:
+    lists = ranking.lists
+    row = int(lists.item[i])
+    found = np.flatnonzero(ranking.candidates.item == np.searchsorted(recipe.catalogue, row))
+    return {
+        "rank": i + 1,
+        "id": str(recipe.items.ids.ids[row]),
+        "score": round(float(lists.score[i]), 6),
+        "sources": [s.name for s in registry.sources() if lists.source[i] & s.bit],
+        "reasons": [r for b, r in enumerate(REASONS) if lists.reason[i] & (1 << b)],
+        **(_candidate(ranking, told, int(found[0])) if len(found) else {}),
+    }
+
+
+def _candidate(ranking: Ranking, told: Mapping[str, np.ndarray], j: int) -> dict[str, Any]:
+    """Raw and scaled score of every source, and what the ranker is told, of candidate j."""
+    candidates = ranking.candidates
+    return {
+        "raw": {s.name: _number(v[j]) for s, v in candidates.scores.items()},
+        "scaled": {s.name: _number(min_max(v, candidates.indptr)[j]) for s, v in candidates.scores.items()},
+        "features": {name: _number(column[j]) for name, column in told.items()},
+    }
+
+
+def not_shown(recipe: Recipe, row: int) -> str:
+    """Why the item of this entity row (-1 unknown) stands in nobody's list on this surface; empty where it may."""
+    if row < 0:
+        return "unknown at the cutoff: it came later, or the id is wrong"
+    if row in recipe.catalogue:
+        return ""
+    if recipe.items.listed[row]:
+        return f"not a {recipe.surface.role}"
+    if recipe.items.opted_out[row]:
+        return "opted out"
+    return "not there yet at the cutoff" if recipe.items.created_at[row] >= recipe.as_of_us else "withdrawn"
+
+
+def _number(value: float) -> float | None:
+    return None if np.isnan(value) else round(float(value), 6)

@@ -1,0 +1,165 @@
+"""A cap on exposure: in how many top tens one item may stand over the lists of a whole batch, decided jointly.
+
+Every owner asks for its best ten. An item that more owners ask for than it may serve keeps those who would lose most
+score by moving on to their next candidate; the others do move on, as deep as their lists go, until nobody is turned
+away (deferred acceptance, Gale and Shapley 1962; the order is by regret, so it is the crowd that gives way, not the
+one who has nothing else). Who has reached the end of the list and still lacks a place gets one by exchange, along the
+shortest chain of owners that leads to an item with room (a maximum flow, Dinic 1970): so the cap holds wherever the
+lists let it hold. Only where they do not, the best of what was refused stays in spite of it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+from scipy import sparse
+from scipy.sparse.csgraph import maximum_flow
+
+from models.lists.ranked_lists import RankedLists
+from models.metrics.accuracy import K
+from models.metrics.list_metrics import coverage, gini
+
+
+def places_of_an_item(multiple: float, lists: RankedLists, items: int) -> int:
+    """How many top tens one item may stand in: `multiple` times the mean over a catalogue of `items`, rounded up."""
+    places = int(np.minimum(np.diff(lists.indptr), K).sum())
+    return max(1, int(np.ceil(multiple * places / max(items, 1) - 1e-9)))
+
+
+def capped(lists: RankedLists, most: int) -> RankedLists:
+    """The same lists, each item in at most `most` top tens where that can be had.
+
+    Lists keep their items and their length. Both the ten and what stands behind them keep their old order: what was
+    pushed out stands right behind the tenth place, and what moves up keeps its score. A score is never above the one
+    before it: what was pushed out is given that of the tenth place. The result depends on scores, places and the
+    owners' rows alone, not on the order of the lists.
+    """
+    length = np.diff(lists.indptr)
+    if not above(lists, most):
+        return lists
+    by_owner = np.argsort(lists.owner, kind="stable")
+    there = np.arange(int(length.max())) < length[by_owner, None]
+    cell = np.where(there, lists.indptr[by_owner, None] + np.arange(there.shape[1]), 0)
+    item = np.where(there, lists.item[cell], -1)
+    held, load = _asked(item, np.where(there, lists.score[cell], 0).astype(np.float64), length[by_owner], most)
+    held = _exchanged(item, held, np.maximum(most - load, 0), _missing(held, length[by_owner]))
+    held |= _best_of(there & ~held, _missing(held, length[by_owner]))
+    order = np.argsort(~held, axis=1, kind="stable")  # places behind the end of a list stay there: they are never held
+    source = np.take_along_axis(cell, order, 1)
+    score = np.minimum.accumulate(np.where(there, lists.score[source], 1), axis=1)
+    target, source, score = cell[there], source[there], score[there]
+    columns = {name: getattr(lists, name).copy() for name in ("item", "score", "source", "reason")}
+    for name, column in columns.items():
+        column[target] = score if name == "score" else getattr(lists, name)[source]
+    return replace(lists, **columns)
+
+
+def part_of(lists: RankedLists, start: int, stop: int) -> RankedLists:
+    """The lists start..stop-1."""
+    return lists.take(np.arange(start, stop))
+
+
+def reach(lists: RankedLists, catalogue: np.ndarray) -> dict[str, float]:
+    """Of the top tens together: "coverage" of the catalogue, "gini" of exposure, and "most", the places of the item
+    that is shown most. catalogue: (m,) item rows, ascending; what is shown and not among them does not count."""
+    item = lists.item[_top(lists)]
+    shown = np.searchsorted(catalogue, item[np.isin(item, catalogue)])
+    count = np.bincount(shown, minlength=len(catalogue))
+    spread = gini(count)
+    told = 0.0 if np.isnan(spread) else round(spread, 6)
+    return {"coverage": round(coverage(shown, len(catalogue)), 6), "gini": told, "most": int(count.max(initial=0))}
+
+
+def above(lists: RankedLists, most: int) -> int:
+    """How many places of the top tens stand above a cap of `most`."""
+    return int(np.maximum(np.bincount(lists.item[_top(lists)]) - most, 0).sum())
+
+
+def moved(lists: RankedLists, before: RankedLists) -> float:
+    """Share of the top tens' places whose item was not among the ten before. The same owners in the same order."""
+    owner = np.repeat(np.arange(len(lists), dtype=np.int64), np.diff(lists.indptr))
+    key, top = owner * (int(lists.item.max(initial=0)) + 1), _top(lists)
+    fresh = ~np.isin((key + lists.item)[top], (key + before.item)[top])
+    return round(float(fresh.mean()), 6) if len(fresh) else 0.0
+
+
+def _top(lists: RankedLists) -> np.ndarray:
+    """(nnz,) bool: the places of the top tens."""
+    return np.asarray(np.arange(len(lists.item)) - np.repeat(lists.indptr[:-1], np.diff(lists.indptr)) < K)
+
+
+def _missing(held: np.ndarray, length: np.ndarray) -> np.ndarray:
+    """(b,) how many of its ten places each list still lacks."""
+    return np.asarray(np.minimum(length, K) - held.sum(1))
+
+
+def _asked(item: np.ndarray, score: np.ndarray, length: np.ndarray, most: int) -> tuple[np.ndarray, np.ndarray]:
+    """(b, w) bool places that are held when nobody asks any more, and (items,) how many hold each item.
+
+    item: (b, w), -1 behind the end. score: (b, w) float64. Rows stand by owner, columns by place.
+    """
+    held, load = np.zeros(item.shape, bool), np.zeros(int(item.max()) + 1, np.int64)
+    asked = np.zeros(len(item), np.int64)
+    columns = np.arange(item.shape[1])
+    while True:
+        more = np.minimum(_missing(held, length), length - asked)
+        if not more.any():
+            return held, load
+        row = np.flatnonzero(more)
+        fresh = (columns >= asked[row, None]) & (columns < (asked + more)[row, None])
+        held[row] |= fresh
+        load += np.bincount(item[row][fresh], minlength=len(load))
+        asked += more
+        refused = _refused(item, score, length, held, asked, load, most)
+        held[refused] = False
+        load = np.minimum(load, most)
+
+
+def _refused(
+    item: np.ndarray,
+    score: np.ndarray,
+    length: np.ndarray,
+    held: np.ndarray,
+    asked: np.ndarray,
+    load: np.ndarray,
+    most: int,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Rows and columns of the held places that items with too many owners refuse: those with the least to lose, the
+    lowest place first among equals, then the youngest owner."""
+    row, column = np.nonzero(held)
+    crowded = (load > most)[item[row, column]]
+    row, column = row[crowded], column[crowded]
+    next_best = score[row, np.minimum(asked, length - 1)[row]]
+    regret = np.where((asked < length)[row], score[row, column] - next_best, np.inf)
+    order = np.lexsort((row, column, -regret, item[row, column]))
+    row, column = row[order], column[order]
+    wanted = item[row, column]
+    late = np.arange(len(row)) - np.searchsorted(wanted, wanted) >= most
+    return row[late], column[late]
+
+
+def _exchanged(item: np.ndarray, held: np.ndarray, room: np.ndarray, missing: np.ndarray) -> np.ndarray:
+    """`held` after exchanges that give places to those who lack them: an item with room for somebody who lets go of
+    what another lacks. room: (items,) places left. missing: (b,)."""
+    if not missing.any() or not room.any():
+        return held
+    owners, items = len(item), len(room)
+    start, end = owners + items, owners + items + 1
+    row, column = np.nonzero(item >= 0)
+    node, taken = owners + item[row, column], held[row, column]
+    lacking, free = np.flatnonzero(missing), np.flatnonzero(room)
+    tail = np.concatenate([np.where(taken, node, row), np.full(len(lacking), start), owners + free])
+    head = np.concatenate([np.where(taken, row, node), lacking, np.full(len(free), end)])
+    width = np.concatenate([np.ones(len(row), np.int64), missing[lacking], room[free]]).astype(np.int32)
+    graph = sparse.csr_matrix((width, (tail, head)), shape=(end + 1, end + 1))
+    flow = maximum_flow(graph, start, end).flow
+    used = np.asarray(flow[tail[: len(row)], head[: len(row)]]).ravel() > 0
+    held = held.copy()
+    held[row[used], column[used]] = ~taken[used]
+    return held
+
+
+def _best_of(free: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    """(b, w) bool: the first `wanted` (b,) of each row's free places."""
+    return np.asarray(free & (np.cumsum(free, axis=1) <= wanted[:, None]))

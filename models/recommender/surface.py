@@ -1,0 +1,365 @@
+"""What stays the same for all owners of a surface: who may be shown, who scores, how it is blended and ranked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy import sparse
+
+from models import registry
+from models.catalogue.catalogue import CATALOGUE, entities_of
+from models.data.batch import Owners
+from models.data.bundle import Bundle, open_bundle
+from models.data.entities import Entities
+from models.data.interactions import Interactions
+from models.ensemble.scorer import Blend, free_to_choose
+from models.errors import BundleError
+from models.experiments import read_experiments
+from models.features.mlp_features import DIVERSITY_FACETS, recency
+from models.features.table import Evidence
+from models.learned_ranker.scorer import ACTIVITY, LEARNED, LearnedRanker
+from models.popularity import POPULAR
+from models.popularity.scorer import PopularScorer
+from models.schema import Entity, EventType, Surface
+from models.scoring.factors import FactorScorer
+from models.scoring.scorer import Fold, Ranker, RankerAsked, Scorer, Sides, aligned
+from models.settings.settings import Settings
+from models.spec import ModelSpec, Source, Stage, function
+
+
+def ranker_of(
+    surface: Surface, bundles: Mapping[str, Bundle], settings: Settings, sources: Iterable[Source]
+) -> Ranker | LearnedRanker | None:
+    """The first ranker of the registry that is asked for and may serve; the rules, which need no bundle, always may.
+
+    sources: those that speak."""
+    if settings.table("ranker").kind == "off":
+        return None
+    union, silent = settings.lists.candidate_sources == "union", set(registry.sources()) - {*sources, POPULAR}
+    for spec in registry.staged(Stage.RANKER):
+        if spec.bundle and settings.table("ranker").kind not in ("auto", spec.kind):
+            continue
+        asked = RankerAsked(
+            surface,
+            bundles.get(spec.bundle),
+            bundles,
+            settings.table("ranker").kind == spec.kind,
+            union,
+            frozenset(source.name for source in silent),
+        )
+        ranker: Ranker | LearnedRanker | None = function(spec.scorer)(asked, settings.table(spec.table_name))
+        if ranker is not None:
+            return ranker
+    return None
+
+
+def scorers_of(bundles: Mapping[str, Bundle], settings: Settings, sides: Sides) -> list[Scorer]:
+    """Every source that has a bundle and is switched on, in the order of the registry."""
+    found = (spec for spec in _speaking(sides.surface) if spec.bundle in bundles and not spec.off(settings))
+    return [function(spec.scorer)(bundles[spec.bundle], sides, spec.source) for spec in found]
+
+
+def heard(source: Source, surface: Surface, settings: Settings) -> bool:
+    """Whether a source that has a bundle may speak (G01, G02)."""
+    return any(spec.source is source and not spec.off(settings) for spec in _speaking(surface))
+
+
+def folds_of(bundles: Mapping[str, Bundle], scorers: Sequence[Scorer], sides: Sides) -> dict[Source, Fold]:
+    """By source how it takes in what an owner did since."""
+    by_source = {scorer.source: scorer for scorer in scorers}
+    found: dict[Source, Fold | None] = {
+        spec.source: function(spec.fold_in)(by_source[spec.source], bundles[spec.bundle], sides)
+        for spec in _speaking(sides.surface)
+        if spec.fold_in and spec.source in by_source
+    }
+    return {source: fold for source, fold in found.items() if fold is not None}
+
+
+def wanted_of(surface: Surface, scorers: Sequence[Scorer], evidence: Evidence) -> Iterator[tuple[Source, Scorer]]:
+    """What is in demand, busy of late, or both in demand and close by a model that says so."""
+    yield POPULAR, PopularScorer(evidence.demand)
+    yield POPULAR, PopularScorer(evidence.recent)
+    weighted = {spec.source for spec in _speaking(surface) if spec.demand_weighted}
+    for scorer in scorers:
+        if scorer.source in weighted:
+            times: Any = scorer
+            yield scorer.source, times.times(evidence.demand)
+
+
+def _speaking(surface: Surface) -> Iterator[ModelSpec]:
+    """The models that propose for the owners of a surface."""
+    return (spec for spec in registry.MODELS if spec.source and spec.scorer and surface.owner in spec.owners)
+
+
+_POPULARITY, _BLEND = registry.named("popularity").bundle, registry.named("ensemble").bundle
+
+
+@dataclass(frozen=True, eq=False)
+class Recipe:
+    """How the lists of one surface are made. Items are positions 0..m-1 in `catalogue`.
+
+    owners, items: everybody on either side. catalogue: (m,) int32 item rows that may be shown. scorers: every source
+    that has a bundle and is switched on. item_recency, item_popularity: (m,) float32. facets: (m,) codes by FACETS.
+    ranker: None when the ranker is off. as_of_us: the cutoff of the catalogue. evidence: what the learned ranker is
+    told besides the scores; None without the bundle "activity_v1". wanted: further proposals for it, in a source's
+    name: what is in demand, and what both a source and demand speak for. folds: how a source takes in what came since.
+    """
+
+    surface: Surface
+    settings: Settings
+    owners: Entities
+    items: Entities
+    catalogue: np.ndarray
+    scorers: Mapping[Source, Scorer]
+    popular: PopularScorer
+    blend: Blend
+    ranker: Ranker | LearnedRanker | None
+    item_recency: np.ndarray
+    item_popularity: np.ndarray
+    facets: Mapping[str, np.ndarray]
+    as_of_us: int
+    evidence: Evidence | None = None
+    wanted: tuple[tuple[Source, Scorer], ...] = ()
+    folds: Mapping[Source, Fold] = field(default_factory=dict)
+
+    def batch(self, rows: np.ndarray, interactions: Interactions, text: Sequence[str] | None = None) -> Owners:
+        """The owners of these entity rows. interactions: users x startups before the cutoff, by entity rows.
+
+        text: what those say who came after the cutoff, blank for the others."""
+        mine = interactions if self.surface.owner is Entity.USER else interactions.transposed()
+        mask = np.zeros(len(self.owners), bool)
+        mask[rows] = True
+        mine = mine.where(mask[mine.owner])
+        history = mine.csr()[rows][:, self.catalogue].tocsr()
+        return Owners(
+            rows.astype(np.int32),
+            self.owners.count[rows],
+            self.owners.opted_out[rows],
+            history,
+            self._barred(mine, rows),
+            None if text is None else tuple(text),
+            age=self._age(mine)[rows][:, self.catalogue].tocsr(),
+        )
+
+    def stranger(
+        self,
+        count: int,
+        history: sparse.csr_matrix,
+        barred: sparse.csr_matrix,
+        text: str,
+        opted_out: bool = False,
+        row: int = -1,
+        events: Interactions | None = None,
+    ) -> Owners:
+        """A batch of one who is not in the entities, or (row given) has done more since. history, barred: (1, m).
+
+        events: what the history is made of, one owner x all items."""
+        age = None if events is None else self._age(events)[:, self.catalogue].tocsr()
+        return Owners(
+            np.array([row], np.int32), np.array([count], np.int32), np.array([opted_out]), history, barred, (text,), age
+        )
+
+    def folded(self, owners: Owners, events: Interactions) -> Recipe:
+        """This recipe for a batch of one who did something that the models were not taught.
+
+        events: all there are of the owner, one owner x all items. Of whom the models know everything, it is itself.
+        """
+        if not len(events) or (owners.row[0] >= 0 and int(events.at.max()) < self.as_of_us):
+            return self
+        scorers = dict(self.scorers)
+        for source, fold in self.folds.items():
+            vector = fold.vector(owners, events, self.as_of_us)
+            scorer = scorers[source]
+            if vector is not None and isinstance(scorer, FactorScorer):
+                scorers[source] = scorer.of_one(vector)
+        return replace(self, scorers=scorers)
+
+    def caught_up(self, owners: Owners, events: Interactions) -> Recipe:
+        """`folded` for a batch of owners who all have a row: what each did since stands in the vector of that row.
+
+        events: all there are of them, every entity row of an owner x all items. Each owner costs a small system of
+        equations of their own."""
+        order = np.argsort(events.owner, kind="stable")
+        bounds = np.searchsorted(events.owner[order], np.stack([owners.row, owners.row + 1]))
+        found: dict[Source, list[tuple[int, np.ndarray]]] = {source: [] for source in self.folds}
+        for place, row in enumerate(owners.row.tolist()):
+            mine = events.of_one(row, order[bounds[0, place] : bounds[1, place]])
+            if len(mine) and int(mine.at.max()) >= self.as_of_us:
+                for source, fold in self.folds.items():
+                    vector = fold.vector(owners.part(place, place + 1), mine, self.as_of_us)
+                    if vector is not None:
+                        found[source].append((row, vector))
+        scorers = dict(self.scorers)
+        for source, changed in found.items():
+            scorer = scorers[source]
+            if changed and isinstance(scorer, FactorScorer):
+                rows, vectors = zip(*changed, strict=True)
+                scorers[source] = scorer.of_rows(np.array(rows), np.stack(vectors))
+        return replace(self, scorers=scorers)
+
+    def strangers(self, texts: Sequence[str]) -> Owners:
+        """A batch of people (or startups) of whom nothing is told but the words of their profiles."""
+        n, nothing = len(texts), sparse.csr_matrix((len(texts), len(self.catalogue)), dtype=np.float32)
+        return Owners(
+            np.full(n, -1, np.int32),
+            np.zeros(n, np.int32),
+            np.zeros(n, bool),
+            nothing,
+            nothing.astype(bool),
+            tuple(texts),
+        )
+
+    def age_days(self, rows: np.ndarray) -> np.ndarray:
+        """(b,) float32 days since each owner was created, 0 where unknown and for whoever came after the cutoff."""
+        created = np.where(rows >= 0, self.owners.created_at[rows], self.as_of_us)
+        days = np.maximum(self.as_of_us - np.maximum(created, 0), 0) / 86_400e6
+        return np.where(created > 0, days, 0).astype(np.float32)
+
+    def _age(self, mine: Interactions) -> sparse.csr_matrix:
+        """(owners, items) float32 age of the last event of interest of each pair, by the release's clock."""
+        if self.evidence is None:
+            return sparse.csr_matrix((len(mine.owners), len(mine.items)), dtype=np.float32)
+        liked = mine.where(mine.kind != EventType.DISLIKE.code)
+        order = np.lexsort((liked.at, liked.item, liked.owner))
+        owner, item = liked.owner[order], liked.item[order]
+        last = np.append((owner[1:] != owner[:-1]) | (item[1:] != item[:-1]), np.ones(min(len(owner), 1), bool))
+        cells = (self.evidence.clock.age(liked.at[order][last]), (owner[last], item[last]))
+        return sparse.csr_matrix(cells, shape=(len(mine.owners), len(mine.items)))
+
+    def _barred(self, mine: Interactions, rows: np.ndarray) -> sparse.csr_matrix:
+        """Seen pairs (views by setting), dislikes, dismissals, and what is the owner's own."""
+        barred = (mine.barred(self.settings.lists.views_are_seen) + self._own())[rows][:, self.catalogue].tocsr()
+        barred.sort_indices()
+        return barred
+
+    def _own(self) -> sparse.csr_matrix:
+        """(owners, items) bool: a founder and their startup."""
+        startups = self.items if self.items.entity is Entity.STARTUP else self.owners
+        startup = np.flatnonzero(startups.founder >= 0)
+        pair = (startups.founder[startup], startup)
+        owner, item = pair if self.owners.entity is Entity.USER else pair[::-1]
+        return sparse.csr_matrix(
+            (np.ones(len(startup), bool), (owner, item)), shape=(len(self.owners), len(self.items))
+        )
+
+
+def open_bundles(
+    root: Path, versions: Mapping[str, str], settings: Settings, lenient: bool = False
+) -> dict[str, Bundle]:
+    """Open the bundles of a release below artefact directory `root`; pinned paths win (M04).
+
+    lenient: leave out what cannot be opened, except required ones (P09); else raise BundleNotFound or BundleCorrupt.
+    """
+    pins, required = registry.pins(settings), registry.required()
+    bundles = {}
+    for name, version in versions.items():
+        try:
+            bundles[name] = open_bundle(name, Path(pins.get(name) or root / "bundles" / name / version))
+        except BundleError:
+            if not lenient or name in required:
+                raise
+    return bundles
+
+
+def open_recipe(surface: Surface, bundles: Mapping[str, Bundle], settings: Settings) -> Recipe:
+    """Align every bundle with the catalogue's entities and restrict it to what this surface may show."""
+    entities = entities_of(bundles[CATALOGUE])
+    owners, items = entities[surface.owner], entities[surface.item]
+    rows = items.items_of(surface)
+    popularity = aligned(bundles[_POPULARITY], f"{items.entity}_popularity", items.entity.value, items.ids)[0][rows]
+    as_of_us = int(bundles[CATALOGUE].config["as_of_us"])
+    sides = Sides(surface, owners, items, rows)
+    scorers = scorers_of(bundles, settings, sides)
+    evidence = Evidence.of(bundles[ACTIVITY], owners, items, rows) if ACTIVITY in bundles else None
+    return Recipe(
+        surface,
+        settings,
+        owners,
+        items,
+        rows,
+        scorers={s.source: s for s in scorers},
+        popular=PopularScorer(popularity),
+        blend=Blend(settings.table("ensemble"), bundles.get(_BLEND)),
+        ranker=ranker_of(surface, bundles, settings, [s.source for s in scorers]),
+        item_recency=recency(items.created_at[rows], as_of_us, settings.table("rules").recency_days),
+        item_popularity=popularity,
+        facets={f: items.facets[f][rows] for f in items.facets},
+        as_of_us=as_of_us,
+        evidence=evidence,
+        wanted=() if evidence is None else tuple(wanted_of(surface, scorers, evidence)),
+        folds=folds_of(bundles, scorers, sides),
+    )
+
+
+def under(recipe: Recipe, bundles: Mapping[str, Bundle], settings: Settings) -> Recipe:
+    """The recipe of the same models under other settings, of those that act after training: an arm of an experiment.
+
+    It shares every array, and the learned ranker where nothing speaks against that: another arm costs no memory.
+    """
+    scorers = {source: scorer for source, scorer in recipe.scorers.items() if heard(source, recipe.surface, settings)}
+    deciding = ("ranker", "candidate_sources")
+    same = len(scorers) == len(recipe.scorers) and all(settings.value(f) == recipe.settings.value(f) for f in deciding)
+    kept = same and isinstance(recipe.ranker, LearnedRanker)
+    return replace(
+        recipe,
+        settings=settings,
+        scorers=scorers,
+        folds={source: fold for source, fold in recipe.folds.items() if source in scorers},
+        blend=Blend(settings.table("ensemble"), bundles.get(_BLEND)),
+        ranker=recipe.ranker if kept else ranker_of(recipe.surface, bundles, settings, list(scorers)),
+        item_recency=recency(
+            recipe.items.created_at[recipe.catalogue], recipe.as_of_us, settings.table("rules").recency_days
+        ),
+    )
+
+
+def diversity_facets(recipe: Recipe, item: np.ndarray) -> dict[str, np.ndarray]:
+    """Codes of DIVERSITY_FACETS for catalogue positions of any shape."""
+    return {f: recipe.facets[f][item] for f in DIVERSITY_FACETS}
+
+
+def unserved(name: str, settings: Settings) -> str:
+    """Why no list could be made with a bundle: which switch is off, in the settings and in every arm of an experiment.
+    Empty where one could."""
+    arms = (arm.of(settings) for e in read_experiments(settings) for arm in e.arms)
+    reasons = [_unread(registry.named(name), ways) for ways in (settings, *arms)]
+    return reasons[0] if all(reasons) else ""
+
+
+def _unread(spec: ModelSpec, settings: Settings) -> str:
+    """The same of one way to make lists: what `open_recipe` would not read."""
+    if off := spec.off(settings):
+        done = "blended" if spec.stage is Stage.BLEND else ""
+        return (
+            f"{' and '.join(off)} off: nothing is {done}"
+            if done
+            else f"{' and '.join(off)} is off: nothing would read it"
+        )
+    if spec.bundle in (LEARNED, ACTIVITY):
+        return _unlearned(settings)
+    if spec.stage is Stage.RANKER and settings.table("ranker").kind not in ("auto", spec.kind):
+        return f"[ranker] kind is {settings.table('ranker').kind}: nothing would read it"
+    return _unblended(settings) if spec.stage is Stage.BLEND else ""
+
+
+def _unlearned(settings: Settings) -> str:
+    """Why the learned ranker, and the facts that it alone reads, would never serve."""
+    if settings.table("ranker").kind not in ("auto", "learned"):
+        return f"[ranker] kind is {settings.table('ranker').kind}: nothing would read it"
+    if settings.lists.candidate_sources != "union":
+        return f"[lists] candidate_sources is {settings.lists.candidate_sources}: the learned ranker never serves"
+    return "" if settings.table("ranker").cuts else "[ranker] cuts is 0: nothing teaches the learned ranker"
+
+
+def _unblended(settings: Settings) -> str:
+    """Why no blend is looked for."""
+    asked = settings.table("ensemble").blend == "learned" or free_to_choose(settings.table("ensemble"))
+    return (
+        ""
+        if asked
+        else f"[ensemble] blend is {settings.table('ensemble').blend}, and its weights stand: nothing is to be chosen"
+    )

@@ -1,0 +1,238 @@
+"""Airflow's part: its metadata database holds the parameter of `erase_person`, and whatever else a user typed there.
+
+Airflow gives tasks no session, and its API can change no audit log, so this speaks to the database itself, at
+MATCHBOOK_AIRFLOW_DATABASE_URL. Every text, JSON and binary column of every table is looked through, those that a later
+version of Airflow adds as well.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    Connection,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    cast,
+    create_engine,
+    delete,
+    event,
+    func,
+    literal,
+    or_,
+    select,
+    update,
+)
+from sqlalchemy.dialects.postgresql import BYTEA
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.types import JSON, String
+
+from models.errors import ServiceError
+from models.settings.settings import Settings
+from pipelines.erased import Person
+
+_ENDED = ("success", "failed")
+_SQLITE = "PRAGMA foreign_keys=ON; PRAGMA secure_delete=ON"  # what is deleted is overwritten in its file
+
+
+def scrub_metadata(settings: Settings, person: Person) -> int:
+    """Put the mark in the place of the id wherever it stands; returns how many cells and runs that was.
+
+    A finished run whose own name is the id is deleted. Nothing is done where Airflow's database is not known.
+    """
+    changed = 0
+    with _opened(settings) as (connection, tables):
+        changed += _delete_runs(connection, tables, person)
+        for table, column in _columns(tables):
+            if not (column.primary_key or column.foreign_keys):
+                changed += _scrub(connection, table, column, person)
+    return changed
+
+
+def metadata_with(settings: Settings, person: Person) -> list[str]:
+    """Every `table.column` of Airflow's metadata that holds the id."""
+    with _opened(settings) as (connection, tables):
+        return [
+            f"{table.name}.{column.name}"
+            for table, column in _columns(tables)
+            if connection.scalar(select(func.count()).select_from(table).where(_holds(column, person)))
+        ]
+
+
+@contextmanager
+def _opened(settings: Settings) -> Iterator[tuple[Connection, list[Table]]]:
+    """One transaction and every table. Raises ServiceError."""
+    url = settings.airflow_sqlalchemy_url
+    if not url:
+        yield _nothing(), []
+        return
+    engine = create_engine(url)
+    if engine.dialect.name == "sqlite":
+        event.listen(engine, "connect", lambda raw, _: raw.executescript(_SQLITE))
+    try:
+        with engine.begin() as connection:
+            tables = MetaData()
+            tables.reflect(connection, resolve_fks=False)
+            yield connection, list(tables.tables.values())
+    except SQLAlchemyError as error:
+        said = str(error.orig if isinstance(error, DBAPIError) else error).strip().splitlines()[0]
+        raise ServiceError(
+            f"Airflow's metadata database refused or does not answer: {said}; see whether "
+            "MATCHBOOK_AIRFLOW_DATABASE_URL names it, with a user who may change it"
+        ) from None
+    finally:
+        engine.dispose()
+
+
+def _nothing() -> Any:
+    """The connection of no database: with no table there is nothing to ask of it."""
+    return None
+
+
+def _columns(tables: list[Table]) -> Iterator[tuple[Table, Column[Any]]]:
+    for table in tables:
+        for column in table.columns:
+            if isinstance(column.type, (String, JSON, LargeBinary)):
+                yield table, column
+
+
+def _holds(column: Column[Any], person: Person) -> ColumnElement[bool]:
+    """Whether a cell names the person; (?i) is any case to both dialects."""
+    if not isinstance(column.type, LargeBinary):
+        return cast(column, Text).regexp_match(f"(?i){person.spelt.pattern}")
+    digits = func.encode(column, "hex") if isinstance(column.type, BYTEA) else func.lower(func.hex(column))
+    return or_(*(digits.contains(form.hex()) for form in person.forms))
+
+
+def _scrub(connection: Connection, table: Table, column: Column[Any], person: Person) -> int:
+    keys = list(table.primary_key.columns)
+    binary = isinstance(column.type, LargeBinary)
+    read = column if binary else cast(column, Text)
+    found = connection.execute(select(*keys, read.label("_content")).where(_holds(column, person))).all()
+    for *key, content in found:
+        here = [k == v for k, v in zip(keys, key, strict=True)] or [_holds(column, person)]
+        new = _blanked(bytes(content), person) if binary else _text(column, person.hidden(content), connection)
+        connection.execute(update(table).where(*here).values({column.name: new}))
+    return len(found)
+
+
+def _text(column: Column[Any], content: str, connection: Connection) -> ColumnElement[Any]:
+    """A cell's new text, as its own type where the server minds."""
+    given = literal(content, Text)
+    return given if connection.dialect.name == "sqlite" else cast(given, column.type)
+
+
+def _blanked(content: bytes, person: Person) -> bytes:
+    """Length for length: others may know where in it to look."""
+    for form in person.forms:
+        content = content.replace(form, b"-" * len(form))
+    return content
+
+
+def _delete_runs(connection: Connection, tables: list[Table], person: Person) -> int:
+    """Names of runs are keys of other tables, so they cannot be changed; what hangs on a run goes with it."""
+    runs = [t for t in tables if t.name == "dag_run"]
+    return sum(
+        connection.execute(delete(t).where(_holds(t.c.run_id, person), t.c.state.in_(_ENDED))).rowcount for t in runs
+    )
+
+
+log = logging.getLogger(__name__)
+#: Runs every minute, and says little: after two days nobody asks for one of them.
+MINUTELY, MINUTELY_DAYS = "drain_events", 2.0
+#: A log of a process that never ends; beyond it the older half is dropped.
+LOG_MOST = 64 << 20
+#: Tables in which one DAG's rows can be told apart, and what hangs on them. With --dag-ids Airflow 3.3 fails on tables
+#: without that column (deadline, task_reschedule), whose rows go with their runs.
+_OF_RUNS = ("dag_run", "log")
+_BLOCKED = "airflow-db-not-allowed"
+_TOLD = 2000  # characters of what Airflow said
+
+
+def clean_airflow(settings: Settings, now: datetime | None = None) -> dict[str, Any]:
+    """Delete rows and task logs older than [airflow] keep_days, by `airflow db clean`; cut logs that are long.
+
+    Returns {rows: whether the metadata was cleaned, logs, cut}. Where Airflow's database is not known its rows are
+    left alone. Raises ServiceError with what Airflow said.
+    """
+    now, days = now or datetime.now(UTC), settings.airflow.keep_days
+    if settings.airflow_database_url:
+        _clean(settings, now - timedelta(days=days), "--error-on-cleanup-failure")
+        _clean(
+            settings,
+            now - timedelta(days=min(days, MINUTELY_DAYS)),
+            "--dag-ids",
+            MINUTELY,
+            "--tables",
+            ",".join(_OF_RUNS),
+        )
+    else:
+        log.warning("Airflow's metadata is left alone and grows: set MATCHBOOK_AIRFLOW_DATABASE_URL to its database")
+    folder = settings.airflow_log_folder
+    gone = _drop_old(folder, (now - timedelta(days=days)).timestamp())
+    gone += _drop_old(folder / f"dag_id={MINUTELY}", (now - timedelta(days=min(days, MINUTELY_DAYS))).timestamp())
+    return {"rows": bool(settings.airflow_database_url), "logs": gone, "cut": cut_logs(settings.home / "logs")}
+
+
+def cut_logs(folder: Path, most: int = LOG_MOST) -> int:
+    """Drop the older half of every log beyond `most` bytes, in place: whoever writes appends, and goes on doing so.
+    Returns how many were cut. What is written in the moment of the cut may be lost."""
+    long = [p for p in sorted(folder.glob("*.log")) if p.is_file() and p.stat().st_size > most]
+    for path in long:
+        with path.open("r+b") as file:
+            file.seek(-most // 2, os.SEEK_END)
+            file.readline()  # to the beginning of a line
+            rest = file.read()
+            file.seek(0)
+            file.truncate()
+            file.write(rest)
+    return len(long)
+
+
+def _clean(settings: Settings, before: datetime, *words: str) -> None:
+    """Run `airflow db clean` against the metadata, whose address Airflow keeps from its tasks."""
+    given = {k: v for k, v in os.environ.items() if not v.startswith(_BLOCKED)}
+    env = given | {"AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": settings.airflow_sqlalchemy_url}
+    command = [
+        str(Path(sys.executable).with_name("airflow")),
+        "db",
+        "clean",
+        "--yes",
+        "--skip-archive",
+        "--clean-before-timestamp",
+        before.astimezone(UTC).isoformat(),
+        *words,
+    ]
+    done = subprocess.run(command, env=env, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    if done.returncode != 0:
+        raise ServiceError(f"`airflow db clean` failed: {(done.stdout + done.stderr)[-_TOLD:]}")
+
+
+def _drop_old(folder: Path, before: float) -> int:
+    """Delete files not written since, then folders that are empty and old; returns how many files."""
+    gone = 0
+    for path in sorted(folder.rglob("*"), reverse=True):  # what is inside before what holds it
+        try:
+            if path.lstat().st_mtime >= before:
+                continue
+            if path.is_dir() and not path.is_symlink():
+                if not any(path.iterdir()):
+                    path.rmdir()
+            else:
+                path.unlink()
+                gone += 1
+        except FileNotFoundError:  # another one was quicker
+            continue
+    return gone

@@ -1,0 +1,17 @@
+"""The command line, one module a group of steps; each has `register(steps)`."""
+
+from __future__ import annotations
+
+import argparse
+from datetime import datetime
+
+from models.errors import DataError
+from pipelines.run.run import parse_instant
+
+
+def instant(text: str) -> datetime:
+    """The type of an argument that is an instant; an unreadable one is wrong use, exit status 2."""
+    try:
+        return parse_instant(text)
+    except DataError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error

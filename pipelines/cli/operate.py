@@ -1,0 +1,112 @@
+"""`refresh`: between builds, new lists for those of whom something new is known; the others stay as they are."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import uuid
+from datetime import UTC, datetime
+
+from local.airflow import with_metadata
+from local.servers import running_settings
+from models.errors import EmptySnapshot
+from models.settings.settings import Settings
+from pipelines.cli import instant
+from pipelines.doctor.diagnosis import State
+from pipelines.doctor.doctor import diagnose, told
+from pipelines.erase.erase import erase, looked_for
+from pipelines.erase.servers import person_of
+from pipelines.events.drain import drain_events
+from pipelines.postgres import engine, migrate, newest_event, rows
+from pipelines.refresh.refresh import refresh
+from pipelines.retire import prune_posted
+from pipelines.run.cutoff import just_after, passed
+from pipelines.run.run import decided
+
+
+def register_doctor(steps: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the step of this module to the command line; it looks at what runs and starts nothing."""
+    step = steps.add_parser("doctor", help="what may be wrong, whether it is so now, with figures and the cure")
+    step.add_argument("--json", action="store_true", help="one JSON line a diagnosis")
+    step.set_defaults(run=_doctor, needs_servers=False)
+
+
+def _doctor(settings: Settings, args: argparse.Namespace) -> int:
+    """Exit status 1 where anything was found."""
+    ready = running_settings(settings)
+    now = datetime.now(UTC)
+    found = diagnose(ready or settings, now, ready is not None)
+    if args.json:
+        sys.stdout.writelines(json.dumps(d.to_json()) + "\n" for d in found)
+    else:
+        sys.stdout.write(told(found))
+    return int(any(d.state is State.FOUND for d in found))
+
+
+def register_erase(steps: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the step of this module to the command line."""
+    step = steps.add_parser("erase", help="take a person (or a startup) out of everything; leaves a receipt")
+    step.add_argument("id", help="the id of the user or startup")
+    step.add_argument("--scan", action="store_true", help="change nothing: list every file and key that holds the id")
+    step.set_defaults(run=_erase)
+
+
+def _erase(settings: Settings, args: argparse.Namespace) -> int:
+    """Exit status 1 where the id still stands somewhere."""
+    migrate(engine(settings))
+    settings = with_metadata(settings)
+    done = {"left": looked_for(settings, person_of(settings, args.id))} if args.scan else erase(settings, args.id)
+    print(json.dumps(done, indent=1))
+    return int(bool(done["left"]))
+
+
+def register_drain(steps: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the steps of this module to the command line."""
+    drain = steps.add_parser("drain-events", help="keep posted events, bring the filters of answers up to date")
+    drain.add_argument(
+        "--full", action="store_true", help="read every row since the live release's cutoff again, not only what is new"
+    )
+    drain.set_defaults(run=_drain)
+    prune = steps.add_parser("prune-events", help="delete what was posted long ago and serves nobody any more")
+    prune.set_defaults(run=lambda settings, args: print(json.dumps(prune_posted(settings))))
+
+
+def _drain(settings: Settings, args: argparse.Namespace) -> None:
+    print(json.dumps(drain_events(settings, args.full)))
+
+
+def register(steps: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the step to the command line."""
+    register_doctor(steps)
+    register_drain(steps)
+    register_erase(steps)
+    parser = steps.add_parser("refresh", help="new lists for whoever did something or came since the live release")
+    parser.add_argument("--as-of", type=instant, help="the cutoff; default: a second after the newest event or arrival")
+    parser.add_argument("--no-publish", action="store_true", help="store the release without making it live")
+    parser.set_defaults(run=_refresh)
+
+
+def _refresh(settings: Settings, args: argparse.Namespace) -> None:
+    migrate(engine(settings))
+    as_of = passed(args.as_of) if args.as_of else _newest(settings)
+    done = refresh(settings, f"refresh-{uuid.uuid4().hex[:12]}", as_of, not args.no_publish)
+    decided(
+        settings,
+        "refresh",
+        "publish" if done["published"] else "skip",
+        [done["reason"]],
+        release=done.get("release"),
+        refreshes=done.get("refreshes"),
+    )
+    print(json.dumps(done, indent=1))
+
+
+def _newest(settings: Settings) -> datetime:
+    """A second after the newest plausible event or arrival, never after now. Raises EmptySnapshot without either."""
+    now = datetime.now(UTC)
+    arrived = rows(engine(settings), "since/newest_arrival", earliest=settings.earliest_at, as_of=now)[0].newest
+    found = [at for at in (newest_event(settings), arrived) if isinstance(at, datetime)]
+    if not found:
+        raise EmptySnapshot("there is nobody and no interaction, so there is no cutoff; give one with --as-of")
+    return just_after(max(found))

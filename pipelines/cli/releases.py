@@ -1,0 +1,204 @@
+"""Looking at releases and moving between them: `releases`, `promote`, `rollback`, `lists`, `explain`, `check`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from models import registry
+from models.catalogue.catalogue import CATALOGUE, entities_of
+from models.data.batch import Owners
+from models.data.profile_text import text_of
+from models.errors import BundleError, DataError
+from models.experiments import arm_on, experiments_of
+from models.lists.ranked_lists import RankedLists
+from models.lists.release import Release, popular_list, release_lists
+from models.recommender.explain import explain, explain_item
+from models.recommender.surface import Recipe, open_bundles, open_recipe, under, unserved
+from models.schema import Entity, Method, Role, Surface
+from models.settings.settings import Settings
+from models.words import folded
+from pipelines.export.contract import check_contract
+from pipelines.gate.compare import compared, table
+from pipelines.ingest.layout import STARTUPS, USERS
+from pipelines.ingest.rows import table_of
+from pipelines.postgres import engine, migrate
+from pipelines.publish.history import list_releases, promote, release_of, rollback
+from pipelines.refresh.changes import known_events, texts_of_later
+from pipelines.run.run import parse_instant
+from pipelines.score.shards import score_owners
+from pipelines.store.artifacts import Artifacts
+
+
+def register_compare(steps: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the step of this module to the command line; it reads files only."""
+    both = steps.add_parser("compare", help="two stored releases side by side: lists, models, settings, worth")
+    both.add_argument("first", metavar="RELEASE")
+    both.add_argument("second", metavar="RELEASE")
+    both.add_argument("--json", action="store_true", help="all figures as JSON instead of the table")
+    both.set_defaults(run=_compare, needs_servers=False)
+
+
+def _compare(settings: Settings, args: argparse.Namespace) -> int:
+    first, second = (Artifacts(settings).release(name) for name in (args.first, args.second))
+    found = compared(settings, first, second)
+    sys.stdout.write(json.dumps(found, indent=1) + "\n" if args.json else table(found))
+    return 0
+
+
+SURFACES = [s.value for s in Surface]
+
+
+def register(steps: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the steps of this module to the command line."""
+    register_compare(steps)
+    steps.add_parser("releases", help="every stored release, newest first, and which is live").set_defaults(
+        run=_releases
+    )
+    forward = steps.add_parser("promote", help="make a stored release live, whatever its cutoff")
+    forward.add_argument("release")
+    forward.add_argument("--dry-run", action="store_true", help="only say what would happen, and whether there is room")
+    forward.set_defaults(run=lambda settings, args: _print(promote(settings, args.release, dry_run=args.dry_run)))
+    back = steps.add_parser("rollback", help="make the build that was live before this one live again")
+    back.add_argument("--dry-run", action="store_true", help="only say what would happen, and whether there is room")
+    back.set_defaults(run=lambda settings, args: _print(rollback(settings, args.dry_run)))
+    lists = steps.add_parser("lists", help="one JSON line per owner of a surface")
+    lists.add_argument("--surface", required=True, choices=SURFACES)
+    lists.add_argument("--release", help="default: the live one")
+    lists.add_argument("--depth", type=int, help="places per list; default: all that are stored")
+    lists.add_argument(
+        "--profiles", type=Path, help="a CSV in the layout of users.csv: lists for its rows, from their profile alone"
+    )
+    lists.set_defaults(run=_lists)
+    why = steps.add_parser("explain", help="how one owner's list came about; with --item why it is or is not there")
+    why.add_argument("surface", choices=SURFACES)
+    why.add_argument("owner")
+    why.add_argument("--item")
+    why.add_argument("--release", help="default: the live one")
+    why.set_defaults(run=_explain)
+    check = steps.add_parser("check", help="the contract views, and which bundles exist, are missing or damaged")
+    check.set_defaults(run=_check)
+
+
+def _releases(settings: Settings, args: argparse.Namespace) -> None:
+    for release in list_releases(settings):
+        print(json.dumps(release))
+
+
+def _lists(settings: Settings, args: argparse.Namespace) -> None:
+    surface, release = Surface(args.surface), release_of(settings, args.release)
+    directory = Artifacts(settings).directory(release.id)
+    entities = entities_of(Artifacts(settings).open_bundle(CATALOGUE, release.bundles[CATALOGUE]))
+    items = entities[surface.item].ids.ids
+    if args.profiles:
+        names, lists = from_profiles(settings, release, surface, args.profiles)
+        _write(lists, names, items, args.depth)
+    else:
+        for shard in release_lists(directory, release, surface):
+            _write(shard, entities[surface.owner].ids.ids[shard.owner], items, args.depth)
+    _write(popular_list(directory, release, surface), np.array(["*"]), items, args.depth)
+
+
+def from_profiles(settings: Settings, release: Release, surface: Surface, path: Path) -> tuple[np.ndarray, RankedLists]:
+    """Lists for the rows of a users.csv (or startups.csv) as owners only, as the live fallback would make them."""
+    key, layout = f"{surface.owner}_id", USERS if surface.owner is Entity.USER else STARTUPS
+    table = table_of(path, layout.names).to_pandas()
+    if key not in table:
+        raise DataError(f"{path} must have a column {key}, got {', '.join(table.columns)}")
+    recorded = settings.with_recorded(release.settings)
+    recipe = open_recipe(surface, open_bundles(settings.artifacts, release.bundles, recorded), recorded)
+    mine = table
+    if "role" in table and key == "user_id":
+        mine = table[table["role"].map(lambda word: not folded(word) or Role.of(word) is surface.role).astype(bool)]
+    owners = recipe.strangers(
+        [text_of(recipe.owners.told({str(k): str(v) for k, v in row.items()})) for row in mine.to_dict("records")]
+    )
+    out = (mine["opted_out_at"].str.strip() != "").to_numpy() if "opted_out_at" in mine else owners.opted_out
+    return mine[key].to_numpy(str), score_owners(recipe, replace(owners, opted_out=out))
+
+
+def _write(lists: RankedLists, owners: np.ndarray, items: np.ndarray, depth: int | None) -> None:
+    """One JSON line a list."""
+    sources = registry.sources()
+    for i in range(len(lists)):
+        row = lists.row(i)
+        row = slice(row.start, min(row.stop, row.start + depth)) if depth else row
+        line = {
+            "owner": str(owners[i]),
+            "items": items[lists.item[row]].tolist(),
+            "scores": np.round(lists.score[row].astype(float), 6).tolist(),
+            "method": Method.of_code(int(lists.method[i])).value,
+            "sources": [[s.name for s in sources if c & s.bit] for c in lists.source[row].tolist()],
+        }
+        sys.stdout.write(json.dumps(line) + "\n")
+
+
+def _explain(settings: Settings, args: argparse.Namespace) -> None:
+    surface, release = Surface(args.surface), release_of(settings, args.release)
+    recorded = settings.with_recorded(release.settings)
+    bundles = open_bundles(settings.artifacts, release.bundles, recorded)
+    recipe = open_recipe(surface, bundles, recorded)
+    row = int(recipe.owners.ids.rows_of([args.owner.lower()])[0])
+    if row < 0 or row not in recipe.owners.owners_of(surface):
+        raise DataError(
+            f"{args.owner} owns no list on {surface} in release {release.id}: unknown at its cutoff, or another role; "
+            "the reader answers such an owner live, or with the popular list"
+        )
+    arm = arm_on(experiments_of(release.experiments), surface, args.owner.lower())
+    if arm is not None:
+        recorded = arm[1].of(recorded)
+        recipe = under(recipe, bundles, recorded)
+    recipe, owners = _owner_of(settings, release, recipe, row)
+    about = {
+        "owner": args.owner,
+        "release": release.id,
+        "experiment": arm[0].name if arm else None,
+        "arm": arm[1].name if arm else None,
+        **explain(recipe, owners, recorded.lists.depth),
+    }
+    if args.item:
+        item = int(recipe.items.ids.rows_of([args.item.lower()])[0])
+        about = {k: v for k, v in about.items() if k != "list"} | {
+            "item": args.item,
+            **explain_item(recipe, owners, recorded.lists.depth, item),
+        }
+    _print(about)
+
+
+def _owner_of(settings: Settings, release: Release, recipe: Recipe, row: int) -> tuple[Recipe, Owners]:
+    """The recipe and the owner as the release's list was made; in a refresh with what they did since the build."""
+    sides = {e.entity: e for e in (recipe.owners, recipe.items)}
+    events = known_events(settings, release, sides)
+    text = texts_of_later(settings, recipe.owners, parse_instant(release.as_of))[[row]]
+    owners = recipe.batch(np.array([row], np.int32), events, text.tolist())
+    events = events if recipe.surface.owner is Entity.USER else events.transposed()
+    return recipe.caught_up(owners, events.where(events.owner == row)), owners
+
+
+def _check(settings: Settings, args: argparse.Namespace) -> int:
+    """Exit status 1 where a bundle of every build is missing or damaged (D23, E15), or a view breaks its contract."""
+    migrate(engine(settings))
+    check_contract(engine(settings))
+    print(json.dumps({"contract": "the three views keep their promises"}))
+    artifacts, bad = Artifacts(settings), 0
+    for spec in (spec for spec in registry.MODELS if spec.bundle):
+        name, optional = spec.bundle, spec.optional or bool(unserved(spec.bundle, settings))
+        try:
+            bundle = artifacts.latest_bundle(name)
+            files = sorted(p.name for p in (artifacts.root / "bundles" / name / bundle.version).iterdir())
+            print(json.dumps({"bundle": name, "version": bundle.version, "state": "verified", "files": files}))
+        except BundleError as error:
+            bad += not optional
+            print(json.dumps({"bundle": name, "state": "missing, optional" if optional else "bad", "why": str(error)}))
+    return int(bad > 0)
+
+
+def _print(result: Mapping[str, Any]) -> None:
+    print(json.dumps(result, indent=1))

@@ -1,0 +1,292 @@
+"""`train-als`, `train-als-reverse`, `train-two-tower`, `train-content`: one model on the newest snapshot (E04-E06)."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from dataclasses import dataclass, replace
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from models import als, registry
+from models.data.bundle import Bundle, write_bundle
+from models.errors import DataError
+from models.mlp_ranker.fit import RANKER, fit_ranker
+from models.setting import rules
+from models.settings.declared import declared
+from models.settings.settings import Settings
+from models.spec import ModelSpec, flat_names
+from pipelines.cli import instant
+from pipelines.evaluate.evaluate import REPORT, evaluate, table
+from pipelines.export.snapshot import Snapshot, read_manifest
+from pipelines.run.run import TUNING, Run, parse_instant, slug_of
+from pipelines.store.artifacts import Artifacts
+from pipelines.train.holdout import open_holdout
+from pipelines.train.single_model import split_test
+from pipelines.train.train import fit
+from pipelines.train.tune import best_table, tune, tuned
+from pipelines.train_ranker.mlp_samples import ranking_set, read_rows
+from pipelines.train_ranker.second_stage import train_ranker
+
+
+@dataclass(frozen=True)
+class Option:
+    """An option that replaces a setting for one run. flat: the setting's name; about: what it is."""
+
+    name: str
+    flat: str
+    about: str
+
+
+def options_of(spec: ModelSpec) -> tuple[Option, ...]:
+    """Those that a model declares behind its command: a field of its table, "option=field", or "option=table.field"."""
+    found = []
+    for text in spec.command[1:]:
+        option, _, field = text.partition("=")
+        table, _, name = (field or option).rpartition(".")
+        config = registry.tables().get(table or spec.table_name)
+        if config is None:  # of no model: the setting has the name that is given
+            found.append(Option(option, name, f"instead of the setting {name}"))
+        else:
+            found.append(Option(option, flat_names(table or spec.table_name, config)[name], rules(config)[name].doc))
+    return tuple(found)
+
+
+def register_train(steps: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the steps of this module to the command line; none of them needs a database."""
+    for spec in (spec for spec in registry.MODELS if spec.command):
+        about = f"train {spec.title.rstrip('.')}, on the newest snapshot; prints the bundle and its files"
+        parser, options = steps.add_parser(spec.command[0], help=about), options_of(spec)
+        at = parser.add_mutually_exclusive_group()
+        at.add_argument("--as-of", type=instant, help="the newest snapshot of this cutoff")
+        at.add_argument("--data", type=Path, metavar="SNAPSHOT", help="a snapshot by name or folder")
+        for option in options:
+            parser.add_argument(f"--{option.name}", dest=option.flat, metavar="VALUE", help=option.about)
+        if spec.source and not spec.cheap:  # of content the judgement says little: it is for those who did nothing
+            parser.add_argument(
+                "--test-split",
+                type=_share,
+                default=None,
+                metavar="SHARE",
+                help=(
+                    "first judge the model by the last SHARE of the events (0.2 of them for train-als, C25; 0: do not)"
+                ),
+            )
+        parser.set_defaults(run=partial(_train, spec.bundle, options), needs_servers=False)
+
+
+def _train(name: str, options: tuple[Option, ...], settings: Settings, args: argparse.Namespace) -> int:
+    given = {option.flat: getattr(args, option.flat) for option in options}
+    settings = _with_options(settings, {flat: text for flat, text in given.items() if text is not None})
+    snapshot = Snapshot.open(_snapshot(settings, args.as_of, args.data))
+    usual = settings.holdout.share if name == als.SPEC.bundle else 0.0
+    split = getattr(args, "test_split", 0.0)
+    share = usual if split is None else split
+    report = {"test": split_test(name, snapshot, settings, share)} if share else {}
+    bundle = fit(name, snapshot, settings)
+    version = Artifacts(settings).store_bundle(bundle, slug_of(parse_instant(snapshot.manifest["as_of"])))
+    folder = settings.artifacts / "bundles" / name / version
+    files = sorted(str(p) for p in folder.iterdir())
+    result = {
+        "name": name,
+        "version": version,
+        "snapshot": snapshot.name,
+        **report,
+        "config": dict(bundle.config),
+        "files": files,
+    }
+    sys.stdout.write(json.dumps(result, indent=1) + "\n")
+    return 0
+
+
+def _with_options(settings: Settings, given: dict[str, str]) -> Settings:
+    """The settings with these fields as if the environment had set them, checked by the same rules."""
+    return settings.layered({flat: declared(flat).of_text(text) for flat, text in given.items()}, "command line")
+
+
+def _snapshot(settings: Settings, as_of: datetime | None, given: Path | None) -> Path:
+    """Folder of the wanted snapshot, the newest by default. Raises DataError."""
+    if given is not None:
+        return given if given.is_dir() else settings.artifacts / "snapshots" / given.name
+    stored = Artifacts(settings).stored("snapshots")
+    if as_of is not None:
+        stored = [p for p in stored if p.name.rsplit("-", 1)[0] == slug_of(as_of)]
+    if not stored:
+        wanted = f" of {as_of.isoformat()}" if as_of else ""
+        raise DataError(
+            f"expected a snapshot{wanted} under {settings.artifacts}, found none; run `python -m pipelines "
+            f"export{f' --as-of {as_of.isoformat()}' if as_of else ''}` first"
+        )
+    return stored[-1]
+
+
+def _share(text: str) -> float:
+    try:
+        share = float(text)
+    except ValueError:
+        share = -1.0
+    if not 0 <= share < 1:
+        raise argparse.ArgumentTypeError(f"expected a share from 0 to below 1, got {text}")
+    return share
+
+
+def register_tune(steps: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the step to the command line; it needs no database."""
+    parser = steps.add_parser("tune", help="search the base models' settings on the newest snapshot; resumable")
+    budget = parser.add_mutually_exclusive_group()
+    budget.add_argument("--budget", type=_seconds, default=600.0, metavar="SECONDS", help="default: 600")
+    budget.add_argument("--trials", type=int, metavar="N", help="this many fits instead of a time")
+    parser.add_argument("--models", nargs="+", choices=tuned(), default=tuned(), help="default: all")
+    parser.add_argument("--snapshot", type=Path, help="by name or folder; default: the newest")
+    parser.add_argument("--show", action="store_true", help="search nothing, print what was found")
+    parser.add_argument("--json", action="store_true", help="print tuning.json instead of a table")
+    parser.set_defaults(run=_tune, needs_servers=False)
+
+
+def _tune(settings: Settings, args: argparse.Namespace) -> int:
+    path = settings.artifacts / TUNING
+    if args.show and not path.is_file():
+        raise DataError(f"expected {path}, found none; run `python -m pipelines tune` first")
+    found = json.loads(path.read_text()) if args.show else _searched(settings, args)
+    sys.stdout.write(json.dumps(found, indent=1) + "\n" if args.json else best_table(found))
+    return 0
+
+
+def _searched(settings: Settings, args: argparse.Namespace) -> dict[str, Any]:
+    """With a progress bar on stderr."""
+    snapshot = Snapshot.open(_named_snapshot(settings, args.snapshot))
+    seconds = None if args.trials is not None else args.budget
+    unit = "trial" if seconds is None else "s"
+    with tqdm(total=args.trials if seconds is None else round(args.budget), unit=unit, desc="tune") as bar:
+
+        def progress(done: float, about: str) -> None:
+            bar.set_postfix_str(about, refresh=False)
+            bar.update(min(round(done), bar.total) - bar.n)
+
+        return tune(settings, snapshot, seconds, args.trials, args.models, progress)
+
+
+def _named_snapshot(settings: Settings, given: Path | None) -> Path:
+    if given is not None:
+        return given if given.is_dir() else settings.artifacts / "snapshots" / given.name
+    stored = Artifacts(settings).stored("snapshots")
+    if not stored:
+        raise DataError(
+            f"expected a snapshot under {settings.artifacts}, found none; run `python -m pipelines export` first"
+        )
+    return stored[-1]
+
+
+def _seconds(text: str) -> float:
+    number = float(text)
+    if not 0 < number < float("inf"):
+        raise argparse.ArgumentTypeError(f"expected seconds above 0, got {text}")
+    return number
+
+
+_RECIPES = ("honest", "seed")
+
+
+def register(steps: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the steps of this module to the command line; none of them needs a database."""
+    register_train(steps)
+    register_tune(steps)
+    train = steps.add_parser("train-ranker", help="train the ranker on the newest snapshot, or on ranking sets as CSV")
+    train.add_argument("--data", type=Path, nargs="+", metavar="CSV", help="ranking sets; default: built here")
+    train.add_argument("--val", type=Path, nargs="+", metavar="CSV", help="rows of other owners: keep the best epoch")
+    train.add_argument("--epochs", type=_whole, help="default: [ranker] epochs")
+    train.add_argument("--batch-size", type=_whole, help="pairs of a step; default: [ranker] batch")
+    train.add_argument("--lr", type=_positive, help="learning rate; default: [ranker] learning_rate")
+    train.add_argument("--output-dir", type=Path, help="folder of the model's files; default: the bundles of this home")
+    train.add_argument("--recipe", choices=_RECIPES, default="honest", help="seed: its literal features (R03)")
+    train.set_defaults(run=_train_ranker, needs_servers=False)
+    rows = steps.add_parser("ranking-set", help="write ranker_train.csv from the newest snapshot")
+    rows.add_argument("--output", type=Path, help="folder; default: the snapshot's datasets")
+    rows.add_argument("--neg-ratio", type=_whole, help="negatives a positive; default: [ranker] negatives")
+    rows.add_argument("--recipe", choices=_RECIPES, default="honest")
+    rows.set_defaults(run=_ranking_set, needs_servers=False)
+    told = "judge every model by what happened after an inner cut; writes a report with figures"
+    judge = steps.add_parser("evaluate", help=told)
+    judge.add_argument("--json", action="store_true", help="all figures as JSON instead of the table")
+    told = "also teach the learned ranker again without each of its ingredients: a dozen times the work"
+    judge.add_argument("--leave-out", action="store_true", help=told)
+    judge.set_defaults(run=_evaluate, needs_servers=False)
+
+
+def _train_ranker(settings: Settings, args: argparse.Namespace) -> int:
+    given = {"ranker_epochs": args.epochs, "ranker_batch": args.batch_size, "ranker_learning_rate": args.lr}
+    settings = settings.layered({k: v for k, v in given.items() if v is not None}, "given")
+    if args.data is None:
+        if args.val is not None or args.output_dir is not None:
+            raise DataError("--val and --output-dir go with --data; without it some owners are held out (R19)")
+        run, snapshot = newest_run(settings)
+        return _print([ref.as_json() for ref in train_ranker(run, run.reference(snapshot=snapshot), args.recipe)])
+    validation = None if args.val is None else read_rows(args.val)
+    about = {"data": [p.name for p in args.data]}
+    bundle = fit_ranker(read_rows(args.data), settings.table("ranker"), settings.train.seed, validation, about)
+    return _print([_stored(settings, bundle, args.output_dir)])
+
+
+def _stored(settings: Settings, bundle: Bundle, folder: Path | None) -> dict[str, str]:
+    """The bundle in a folder of the user's choice, or among the bundles under the cutoff of the newest snapshot."""
+    if folder is None:
+        run, _ = newest_run(settings)
+        bundle = replace(bundle, config={**bundle.config, "as_of": run.as_of.isoformat()})
+        return {"name": RANKER, "version": run.artifacts.store_bundle(bundle, run.slug)}
+    folder.mkdir(parents=True, exist_ok=True)
+    write_bundle(bundle, folder)
+    return {"name": RANKER, "folder": str(folder)}
+
+
+def _ranking_set(settings: Settings, args: argparse.Namespace) -> int:
+    run, name = newest_run(settings)
+    holdout = open_holdout(run, Snapshot.open(settings.artifacts / "snapshots" / name))
+    rows = ranking_set(holdout, args.neg_ratio, declined_first=True if args.recipe == "seed" else None)
+    rows = rows if args.recipe == "honest" else rows.as_the_seed_has_it()
+    files = rows.write(args.output or settings.artifacts / "snapshots" / name / "datasets", holdout)
+    positives = int(rows.label.sum())
+    return _print({"files": [str(f) for f in files], "positives": positives, "negatives": len(rows.label) - positives})
+
+
+def _evaluate(settings: Settings, args: argparse.Namespace) -> int:
+    run, snapshot = newest_run(settings)
+    found = evaluate(run, snapshot, args.leave_out)
+    sys.stderr.write(f"report with figures: {run.directory / REPORT}\n")
+    sys.stdout.write(json.dumps(found, indent=1) + "\n" if args.json else table(found))
+    return 0
+
+
+def newest_run(settings: Settings) -> tuple[Run, str]:
+    """A run over the newest snapshot, and its name; the same for all steps, so that base models are refitted once."""
+    stored = Artifacts(settings).stored("snapshots")
+    if not stored:
+        raise DataError(
+            f"expected a snapshot under {settings.artifacts}, found none; run `python -m pipelines export` first"
+        )
+    name = stored[-1].name
+    as_of = parse_instant(read_manifest(stored[-1])["as_of"])
+    return Run.start(settings, f"learn-{name}", as_of, fresh=True), name
+
+
+def _print(value: object) -> int:
+    sys.stdout.write(json.dumps(value, indent=1) + "\n")
+    return 0
+
+
+def _whole(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"expected a number from 1 on, got {text}")
+    return number
+
+
+def _positive(text: str) -> float:
+    number = float(text)
+    if not 0 < number < float("inf"):
+        raise argparse.ArgumentTypeError(f"expected a number above 0, got {text}")
+    return number

@@ -1,0 +1,314 @@
+"""`make up`, `make down`, `make reset`: the whole of Matchbook on this machine, started and stopped as one."""
+
+from __future__ import annotations
+
+import argparse
+import http.client
+import json
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from types import FrameType
+from urllib.parse import urlsplit
+
+from local import airflow_api as builds
+from local.airflow import (
+    CHECKOUT,
+    address,
+    admin_password,
+    airflow_environment,
+    drop_metadata,
+    shared_environment,
+    start_airflow,
+)
+from local.airflow_api import AirflowApi
+from local.processes import Started, stop_together, tail
+from local.reader import start_reader, wait_for_reader
+from local.servers import port_is_free, remove_home, start_servers, stop_servers
+from models.errors import MatchbookError, ServiceError, file_error
+from models.settings.settings import Settings
+from pipelines.cli import first_build as marketplace
+from pipelines.cli.first_build import begin_serving
+
+WATCH_S = 1.0
+SCHEDULER, AHEAD_S = "airflow-scheduler", 4.0
+PATIENCE_S = 6.0  # Airflow's API server has nothing to lose, and takes much longer to end by itself
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Exit status 0 done, 1 failed, 2 wrong use; 130 is not used: Ctrl-C is how `make up` is meant to end."""
+    parser = argparse.ArgumentParser(prog="make", description=__doc__)
+    steps = parser.add_subparsers(dest="step", required=True)
+    up = steps.add_parser("up")
+    up.add_argument("--data", type=Path, help="load this folder of CSV instead of the sample marketplace")
+    up.add_argument("--detach", action="store_true", help="return once lists are served")
+    steps.add_parser("down")
+    steps.add_parser("reset")
+    args = parser.parse_args(argv)
+    try:
+        settings = Settings.from_env()
+        if args.step == "up":
+            return bring_up(settings, args.data, args.detach)
+        return take_down(settings) if args.step == "down" else reset(settings)
+    except MatchbookError as error:
+        say(f"{type(error).__name__}: {error}")
+        return 1
+    except OSError as error:
+        found = file_error(error)
+        say(f"{type(found).__name__}: {found}")
+        return 1
+    except KeyboardInterrupt:
+        return 1
+
+
+def bring_up(settings: Settings, data: Path | None, detach: bool) -> int:
+    """Start everything; stay until it is stopped, or with `detach` return once lists are served."""
+    running = Running(settings)
+    if running.alive():
+        return _already_up(settings, data)
+    _stop_services(running)  # what a run that was killed left behind
+    _refuse_taken_ports(settings)
+    _stop_like_ctrl_c()
+    try:
+        running.write({"up": Started.of(os.getpid())})
+        healthy = _everything(settings, running, data)
+        if detach:
+            running.forget("up")
+            return 0 if healthy else 1
+        return _stay(running, healthy)
+    except KeyboardInterrupt:
+        _go_down(settings, running)
+        return 0
+    except BaseException:
+        _go_down(settings, running)
+        raise
+
+
+def take_down(settings: Settings) -> int:
+    """Stop what `make up` started, nothing else; what runs no longer is not an error."""
+    running = Running(settings)
+    foreground = running.processes().get("up")
+    if foreground is not None and foreground.pid != os.getpid():
+        foreground.stop(signal.SIGTERM, patience_s=60.0)  # it stops its own before it ends
+    stopped = _stop_services(running) + stop_servers(settings)
+    running.clear()
+    ended = (["make up"] if foreground is not None else []) + stopped
+    say(f"stopped: {', '.join(ended)}" if ended else f"nothing of {settings.home} was running")
+    return 0
+
+
+def reset(settings: Settings) -> int:
+    """Stop everything, remove the home and what was placed elsewhere for it."""
+    take_down(settings)
+    if settings.database_url:
+        with suppress(Exception):  # the user's server may be gone, and with it what we kept there
+            drop_metadata(settings)
+    removed = remove_home(settings)
+    say(f"removed: {', '.join(map(str, removed))}" if removed else f"there is nothing at {settings.home}")
+    if settings.home.exists():
+        say(f"{settings.home} holds more than Matchbook put there; the rest is left alone")
+    return 0
+
+
+class Running:
+    """What `make up` started, remembered in the home by name."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._path = settings.home / "running.json"
+
+    def processes(self) -> dict[str, Started]:
+        try:
+            return {name: Started.from_json(note) for name, note in json.loads(self._path.read_text()).items()}
+        except FileNotFoundError:
+            return {}
+
+    def alive(self) -> bool:
+        """Whether all that belongs to a finished start still runs."""
+        services = {n: p for n, p in self.processes().items() if n != "up"}
+        return "reader" in services and all(p.alive() for p in services.values())
+
+    def write(self, processes: dict[str, Started]) -> None:
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        aside = self._path.with_suffix(".new")
+        aside.write_text(json.dumps({name: p.to_json() for name, p in processes.items()}, indent=1))
+        aside.rename(self._path)
+
+    def add(self, processes: dict[str, Started]) -> None:
+        self.write(self.processes() | processes)
+
+    def forget(self, name: str) -> None:
+        self.write({n: p for n, p in self.processes().items() if n != name})
+
+    def clear(self) -> None:
+        self._path.unlink(missing_ok=True)
+
+    def check(self, logs: Path) -> None:
+        """Raise ServiceError, with the end of its log, for the first process that has ended."""
+        for name, process in self.processes().items():
+            if not process.alive():
+                raise ServiceError(f"{name} has ended; the end of {logs / name}.log:\n{tail(logs / f'{name}.log')}")
+
+
+def _everything(settings: Settings, running: Running, data: Path | None) -> bool:
+    """From nothing to served lists; False where the build failed. What it started is in `running`."""
+    logs = settings.home / "logs"
+    say(f"Matchbook keeps everything in {settings.home}")
+    ready = start_servers(settings)
+    say("PostgreSQL and Redis: " + ("yours" if settings.database_url and settings.redis_url else "running"))
+    say(marketplace.prepare(ready, data))
+    say("Airflow and the reader: starting")
+    running.add(start_airflow(ready))
+    reader = start_reader(ready)
+    running.add(reader)
+    wait_for_reader(ready, reader["reader"])
+    api = AirflowApi(address(settings), admin_password(settings))
+    builds.prepare_dags(api, lambda: running.check(logs))
+    say(f"Airflow: {api.address}  (user admin, password {admin_password(settings)})")
+    if not begin_serving(ready, api, say, lambda: running.check(logs)):
+        return False
+    _wait_until_served(ready)
+    _say_where(ready, api)
+    return True
+
+
+def _wait_until_served(ready: Settings, patience_s: float = 30.0) -> None:
+    """Until every process of the reader holds the release: any of them may answer, so several answers in a row."""
+    deadline, wanted = time.monotonic() + patience_s, 4 * ready.reader_workers
+    in_a_row = 0
+    while in_a_row < wanted:
+        in_a_row = in_a_row + 1 if _status(f"{ready.reader_address}/health/ready") == http.client.OK else 0
+        if time.monotonic() > deadline:
+            raise ServiceError(
+                f"the reader does not hand out the new lists after {patience_s:.0f} s; look into "
+                f"{ready.home / 'logs' / 'reader.log'}"
+            )
+        time.sleep(0.05)
+
+
+def _say_where(ready: Settings, api: AirflowApi) -> None:
+    say(
+        f"\nReader:  {ready.reader_address}  (a page for people, and the API)\n"
+        f"Airflow: {api.address}  (user admin, password {admin_password(ready)})\n"
+    )
+    expected, header = http.client.OK, ""
+    if ready.asks_for_keys:
+        expected, header = http.client.UNAUTHORIZED, " -H 'X-API-Key: <key>'"
+        say("The reader asks for API keys; `python -m pipelines keys add NAME` makes one\n")
+    for surface, owner in marketplace.examples(ready):
+        url = f"{ready.reader_address}/api/recommendations/{surface}/{owner}"
+        if _status(url) != expected:
+            raise ServiceError(f"the reader did not answer {url}; look into {ready.home / 'logs' / 'reader.log'}")
+        say(f"curl '{url}?limit=5'{header}")
+
+
+def _stay(running: Running, healthy: bool) -> int:
+    """Until Ctrl-C, `make down` (which ends us with SIGTERM) or the end of a process of ours."""
+    say("\nCtrl-C stops everything." if healthy else "\nAirflow and the reader go on running; Ctrl-C stops everything.")
+    services = {n: p for n, p in running.processes().items() if n != "up"}
+    while all(p.alive() for p in services.values()):
+        time.sleep(WATCH_S)
+    running.check(running._path.parent / "logs")
+    return 0
+
+
+def _go_down(settings: Settings, running: Running) -> None:
+    for sign in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(sign, signal.SIG_IGN)  # a second Ctrl-C must not leave half of it running
+    say("\nstopping …")
+    _stop_services(running)
+    stop_servers(settings)
+    running.clear()
+    say("everything that `make up` started has stopped; the data stay")
+
+
+def _stop_services(running: Running) -> list[str]:
+    """The scheduler a little ahead: its tasks can still report how they ended. Returns the names of what ran."""
+    services = {n: p for n, p in running.processes().items() if n != "up" and p.members()}
+    if SCHEDULER in services:
+        services[SCHEDULER].ask()
+        services[SCHEDULER].wait(AHEAD_S)
+    stop_together(services, PATIENCE_S)
+    return list(services)
+
+
+def _already_up(settings: Settings, data: Path | None) -> int:
+    say(
+        f"Matchbook is running already: reader {settings.reader_address}, Airflow {address(settings)}; "
+        "`make down` stops it"
+    )
+    if data is not None:
+        say(marketplace.prepare(start_servers(settings), data))
+    return 0
+
+
+def _refuse_taken_ports(settings: Settings) -> None:
+    taken = [
+        f"{port} ({what}; choose another with {name}=…)"
+        for what, host, port, name in (
+            ("the reader", settings.reader_host, settings.reader_port, "MATCHBOOK_READER_PORT"),
+            ("Airflow", "127.0.0.1", settings.airflow_port, "MATCHBOOK_AIRFLOW_PORT"),
+        )
+        if not port_is_free(port, host)
+    ]
+    if taken:
+        raise ServiceError(
+            f"nothing was started: another program listens on port {' and on port '.join(taken)}, "
+            "for example: make up MATCHBOOK_READER_PORT=5001 MATCHBOOK_AIRFLOW_PORT=8081"
+        )
+
+
+def _stop_like_ctrl_c() -> None:
+    def stop(_number: int, _frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    for sign in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # also where the shell made us ignore Ctrl-C
+        signal.signal(sign, stop)
+
+
+def _status(url: str) -> int:
+    parts = urlsplit(url)
+    connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=10)
+    try:
+        connection.request("GET", parts.path)
+        return connection.getresponse().status
+    except (OSError, http.client.HTTPException):
+        return 0
+    finally:
+        connection.close()
+
+
+def say(text: str) -> None:
+    """Tell the person at the terminal; also where the output is a file that is followed."""
+    print(text, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
+
+
+def register(steps: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the steps of this module to the command line."""
+    step = steps.add_parser("airflow", help="Airflow's own command line: `airflow backfill create …` and all else")
+    step.add_argument("words", nargs=argparse.REMAINDER, metavar="WORD", help="as `airflow` takes them")
+    step.set_defaults(run=_run)
+    worker = steps.add_parser(
+        "worker-env", help="what a worker on another machine must be given, as lines for a shell; secrets among it"
+    )
+    worker.set_defaults(run=_worker_env)
+
+
+def _run(settings: Settings, args: argparse.Namespace) -> int:
+    """The exit status of the airflow command; it finds its metadata, secrets and DAGs as the running processes do."""
+    program = Path(sys.executable).with_name("airflow")
+    return subprocess.run([program, *args.words], env=airflow_environment(settings), cwd=CHECKOUT).returncode
+
+
+def _worker_env(settings: Settings, args: argparse.Namespace) -> None:
+    for name, value in shared_environment(settings).items():
+        print(f"export {name}={shlex.quote(value)}")

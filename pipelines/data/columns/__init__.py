@@ -1,1 +1,0 @@
-"""Rows as columns: how a snapshot lies on disk, and the ways in which rows become it."""

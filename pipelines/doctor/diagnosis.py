@@ -1,0 +1,121 @@
+"""One question of the doctor and its answer, and what all questions are asked of."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from functools import cached_property
+from typing import Any
+
+from models.data.bundle import Bundle
+from models.errors import BundleError, MatchbookError
+from models.lists.release import Release
+from models.recommender.surface import open_bundles
+from models.settings.settings import Settings
+from pipelines.export.snapshot import read_manifest
+from pipelines.redis_client import current_release
+from pipelines.report.store import reports
+from pipelines.store.artifacts import Artifacts
+
+
+class State(StrEnum):
+    """Whether a diagnosis applies now; unknown where what it needs is not there to be looked at."""
+
+    FOUND, WELL, UNKNOWN = "found", "well", "unknown"
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """id: P01 … P09, or a word. title: what is asked. says: the answer, a sentence. cure: what to do where it applies.
+    figures: what the answer stands on, JSON values."""
+
+    id: str
+    title: str
+    state: State
+    says: str
+    cure: str
+    figures: Mapping[str, Any] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+@dataclass(frozen=True, eq=False)
+class Patient:
+    """The state of one Matchbook, read once and only when asked for.
+
+    settings: with both servers' addresses where they run. running: whether they do. at: the present.
+    """
+
+    settings: Settings
+    running: bool
+    at: datetime
+
+    @property
+    def artifacts(self) -> Artifacts:
+        return Artifacts(self.settings)
+
+    @cached_property
+    def live(self) -> str | None:
+        """The id of the live release; None where none is, or where Redis does not say."""
+        try:
+            return current_release(self.settings) if self.running else None
+        except MatchbookError:
+            return None
+
+    @cached_property
+    def release(self) -> Release | None:
+        """The live release, else the newest that is stored. Raises ReleaseError where its manifest is damaged."""
+        stored = self.artifacts.stored("releases")
+        name = self.live or (stored[-1].name if stored else None)
+        return self.artifacts.release(name) if name else None
+
+    @cached_property
+    def snapshot(self) -> Mapping[str, Any]:
+        """The manifest of the release's snapshot, else of the newest; empty without any. Raises DataError."""
+        stored = {path.name: path for path in self.artifacts.stored("snapshots")}
+        name = self.release.snapshot if self.release is not None and self.release.snapshot in stored else ""
+        path = stored.get(name) or next(reversed(stored.values()), None)
+        return read_manifest(path) if path is not None else {}
+
+    @cached_property
+    def report(self) -> Mapping[str, Any]:
+        """What was measured: report.json of the release, or of the build that it refreshes, else of the newest build;
+        empty without any."""
+        found = list(reports(self.settings))
+        mine = [told for told in found if self.release is not None and told["release"] == self.release.build]
+        return (mine or found or [{}])[0]
+
+    @property
+    def surfaces(self) -> Mapping[str, Any]:
+        """The evaluation of that report by surface."""
+        return (self.report.get("evaluation") or {}).get("surfaces") or {}
+
+    @cached_property
+    def bundles(self) -> Mapping[str, Bundle | BundleError]:
+        """By name every bundle that the release names, or why it cannot be opened; pinned paths win (M04)."""
+        found: dict[str, Bundle | BundleError] = {}
+        for name, version in (self.release.bundles if self.release is not None else {}).items():
+            try:
+                found |= open_bundles(self.settings.artifacts, {name: version}, self.settings)
+            except BundleError as error:
+                found[name] = error
+        return found
+
+    def opened(self, name: str) -> Bundle | None:
+        """A bundle of the release, where there is one that opens."""
+        found = self.bundles.get(name)
+        return found if isinstance(found, Bundle) else None
+
+
+def unknown(id_: str, title: str, says: str, cure: str) -> Diagnosis:
+    """A question that cannot be answered now."""
+    return Diagnosis(id_, title, State.UNKNOWN, says, cure)
+
+
+def answered(id_: str, title: str, found: bool, says: str, cure: str, figures: Mapping[str, Any]) -> Diagnosis:
+    """A question that was answered; figures must be JSON."""
+    return Diagnosis(id_, title, State.FOUND if found else State.WELL, says, cure, json.loads(json.dumps(figures)))

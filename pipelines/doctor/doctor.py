@@ -1,0 +1,72 @@
+"""Every question of the doctor, in order; one that cannot be asked says why and keeps none of the others waiting."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from datetime import datetime
+
+from models.errors import MatchbookError
+from models.settings.settings import Settings
+from pipelines.doctor.diagnosis import Diagnosis, Patient, State
+from pipelines.doctor.infrastructure import (
+    disk_space,
+    gate_said,
+    half_loaded,
+    lists_are_late,
+    redis_fits,
+    redis_memory,
+    servers_run,
+    slow_answers,
+)
+from pipelines.doctor.models import empty_tables, ensemble_halves, missing_bundles, reader_opens, sparse_matrix
+from pipelines.doctor.quality import ensemble_below, founder_lists, weak_ranker
+
+#: By id: the seeds' diagnoses first, then the house.
+QUESTIONS: dict[str, Callable[[Patient], Diagnosis]] = {
+    "P01": empty_tables,
+    "P02": sparse_matrix,
+    "P03": missing_bundles,
+    "P04": ensemble_halves,
+    "P05": ensemble_below,
+    "P06": founder_lists,
+    "P07": slow_answers,
+    "P08": weak_ranker,
+    "P09": reader_opens,
+    "servers": servers_run,
+    "disk": disk_space,
+    "redis": redis_fits,
+    "memory": redis_memory,
+    "lists": lists_are_late,
+    "loading": half_loaded,
+    "gate": gate_said,
+}
+_MARKS = {State.FOUND: "FOUND", State.WELL: "well", State.UNKNOWN: "unknown"}
+
+
+def diagnose(settings: Settings, at: datetime, running: bool = True) -> list[Diagnosis]:
+    """Every diagnosis as it stands at the instant; starts nothing and changes nothing.
+
+    running: whether the servers whose addresses the settings hold do run."""
+    patient = Patient(settings, running, at)
+    return [_asked(patient, name, question) for name, question in QUESTIONS.items()]
+
+
+def told(found: Sequence[Diagnosis]) -> str:
+    """For people: the state, the answer, its figures, and the cure."""
+    lines = []
+    for d in found:
+        lines.append(f"{_MARKS[d.state]:8} {d.id:8} {d.title}? {d.says}")
+        if d.figures:
+            lines.append(f"{'':17} figures: {json.dumps(d.figures, sort_keys=True)}")
+        lines.append(f"{'':17} cure: {d.cure}")
+    count = sum(d.state is State.FOUND for d in found)
+    return "\n".join([*lines, f"{count} found" if count else "nothing found"]) + "\n"
+
+
+def _asked(patient: Patient, name: str, question: Callable[[Patient], Diagnosis]) -> Diagnosis:
+    try:
+        return question(patient)
+    except (MatchbookError, OSError, LookupError, TypeError, ValueError) as error:  # what is stored may be damaged
+        says = f"{type(error).__name__}: {error}"
+        return Diagnosis(name, "This cannot be looked at", State.FOUND, says, "mend what the error names")

@@ -1,0 +1,200 @@
+"""Experiments as measured: every arm against the first one, and whether the arms are as large as they were drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from models.experiments import Experiment, experiments_of
+from models.lists.release import Release
+from models.metrics.rates import LEVEL, difference, mean, unevenness
+from models.schema import Method
+from pipelines.engagement.rates import per_owner, rate_of
+
+#: What arms are compared in (O03, J17).
+COMPARED = ("click_through", "conversion", "application", "satisfaction", "precision_at_10")
+#: Arms so uneven that the draw explains it less often than once in a thousand: the split is broken, not the users.
+UNEVEN = 0.001
+
+
+def editions_of(releases: Iterable[Release]) -> dict[tuple[str, str], Experiment]:
+    """By name and edition what releases know of experiments; the newest cutoff last."""
+    ordered = sorted(releases, key=lambda r: r.as_of)
+    return {(e.name, e.edition): e for r in ordered for e in experiments_of(r.experiments)}
+
+
+def experiments(ledger: pd.DataFrame, known: Mapping[tuple[str, str], Experiment]) -> list[dict[str, Any]]:
+    """Of every experiment and edition that anybody was shown: the days, arms, sample ratio and differences.
+
+    known: what the stored releases say of them; without it the order of the arms is that of their names, and how they
+    were drawn cannot be told.
+    """
+    groups = ledger[ledger["arm"] != ""].groupby(["experiment", "edition"], sort=True)
+    return [
+        _experiment(str(name), str(edition), rows, known.get((str(name), str(edition))))
+        for (name, edition), rows in groups
+    ]
+
+
+def _experiment(name: str, edition: str, ledger: pd.DataFrame, told: Experiment | None) -> dict[str, Any]:
+    arms = [a.name for a in told.arms] if told else sorted(ledger["arm"].unique())
+    of_arm = {arm: per_owner(ledger[ledger["arm"] == arm]) for arm in arms}
+    days = sorted(ledger["day"].unique())
+    seen = np.array([len(of_arm[arm]["answers"]) for arm in arms])
+    return {
+        "name": name,
+        "edition": edition,
+        "since": days[0],
+        "until": days[-1],
+        "days": len(days),
+        "surfaces": [s.value for s in told.surfaces] if told else sorted(ledger["surface"].unique()),
+        "share": told.share if told else None,
+        "arms": [
+            {
+                "name": arm,
+                "owners": int(n),
+                "weight": told.arms[i].weight if told else None,
+                "settings": dict(told.arms[i].settings) if told else None,
+            }
+            for i, (arm, n) in enumerate(zip(arms, seen, strict=True))
+        ],
+        "sample_ratio": _sample_ratio(seen, told),
+        "differences": _differences(of_arm, arms),
+    }
+
+
+def _sample_ratio(seen: np.ndarray, told: Experiment | None) -> dict[str, Any]:
+    """Owners who were shown anything, against the weights that they were drawn by (chi-square)."""
+    if told is None:
+        return {"p": None, "even": None, "says": "no stored release knows how the arms of this edition were drawn"}
+    statistic, p = unevenness(seen, np.array([a.weight for a in told.arms]))
+    even = p >= UNEVEN
+    says = (
+        "the arms are as large as they were drawn"
+        if even
+        else (
+            "the arms are not as large as they were drawn, which chance does less than once in a thousand times: "
+            "something loses owners of one arm before they are measured; trust no difference until it is found"
+        )
+    )
+    return {"chi_square": None if np.isinf(statistic) else round(statistic, 4), "p": p, "even": even, "says": says}
+
+
+def _differences(of_arm: Mapping[str, dict[str, np.ndarray]], arms: Sequence[str]) -> list[dict[str, Any]]:
+    """Each other arm against the first. Several at once: the level of each is raised so that all hold together
+    (Bonferroni)."""
+    level = 1 - (1 - LEVEL) / max(1, len(arms) - 1)
+    found = []
+    for arm in arms[1:]:
+        for name in COMPARED:
+            mine, first = (rate_of(of_arm[a], name, level) for a in (arm, arms[0]))
+            gap = difference(mine, first)
+            if gap is None or first.value is None:
+                continue
+            value, low, high = gap
+            found.append(
+                {
+                    "arm": arm,
+                    "against": arms[0],
+                    "rate": name,
+                    "difference": round(value, 6),
+                    "low": round(low, 6),
+                    "high": round(high, 6),
+                    "level": round(level, 6),
+                    "relative": round(value / first.value, 4) if first.value else None,
+                    "says": _says(arm, arms[0], name, value, low, high),
+                }
+            )
+    return found
+
+
+def _says(arm: str, first: str, name: str, value: float, low: float, high: float) -> str:
+    words = name.replace("_", " ")
+    if low <= 0 <= high:
+        return f"{arm} and {first}: no difference in {words} beyond chance ({value:+.4f} [{low:+.4f}, {high:+.4f}])"
+    return (
+        f"{arm} has the {'higher' if value > 0 else 'lower'} {words} than {first}: "
+        f"{value:+.4f} [{low:+.4f}, {high:+.4f}]"
+    )
+
+
+_ALS = (Method.ALS.value, Method.ALS_REVERSE.value, Method.ENSEMBLE.value)
+
+
+def expected(
+    ledger: pd.DataFrame,
+    by_method: Sequence[Mapping[str, Any]],
+    live: Release | None,
+    experiments: Sequence[Mapping[str, Any]],
+) -> list[dict[str, Any]]:
+    """Of each hope {id, says, value, met}; value and met are None where nothing was measured."""
+    rates = {m["name"]: m for m in by_method}
+    als, content = (_click_through(rates.get(m)) for m in ("als", "content_based"))
+    routed = sum(m["share"] for m in by_method if m["name"] in _ALS) if len(by_method) else None
+    converted = _value(_whole(ledger))
+    age = _age_change(ledger)
+    return [
+        _hope("I09", "the ranker brings 5 to 10% more click-through", _ranker_lift(experiments), 0.05),
+        _hope(
+            "I10",
+            "ALS has 2 to 3 times the click-through of content-based",
+            als / content if als and content else None,
+            2.0,
+        ),
+        _hope("I11", "more than 60% of answers use an ALS model", routed, 0.6),
+        _hope("I12", "every owner has a list", _listed(live), 1.0),
+        _hope("I13", "conversion from recommendations above 10%", converted, 0.1),
+        {
+            "id": "I21",
+            "says": "the mean age of what is shown goes down (days, later half less earlier half of the window)",
+            "value": age,
+            "met": None if age is None else age < 0,
+        },
+    ]
+
+
+def _hope(name: str, says: str, value: float | None, least: float) -> dict[str, Any]:
+    met = None if value is None else value >= least
+    return {"id": name, "says": says, "value": None if value is None else round(value, 6), "met": met}
+
+
+def _click_through(figures: Mapping[str, Any] | None) -> float | None:
+    return None if figures is None else figures["click_through"]["value"]
+
+
+def _whole(ledger: pd.DataFrame) -> tuple[float, float]:
+    return float(ledger["converted"].sum()), float(ledger["impressions"].sum())
+
+
+def _value(counted: tuple[float, float]) -> float | None:
+    hits, trials = counted
+    return hits / trials if trials else None
+
+
+def _listed(live: Release | None) -> float | None:
+    """A release is only ever stored whole (an owner without a list stops it), so a live one has all."""
+    return None if live is None or not sum(live.lists.values()) else 1.0
+
+
+def _ranker_lift(experiments: Sequence[Mapping[str, Any]]) -> float | None:
+    """Of the newest experiment that compares the ranker with none: how much more it brings, relative."""
+    for e in reversed(experiments):
+        off = [a["name"] for a in e["arms"] if (a["settings"] or {}).get("ranker") == "off"]
+        for d in e["differences"]:
+            told = d["rate"] == "click_through" and d["relative"] is not None
+            if told and (d["arm"] in off) != (d["against"] in off):
+                lift = float(d["relative"])
+                return lift if d["against"] in off else 1 / (1 + lift) - 1 if lift > -1 else None
+    return None
+
+
+def _age_change(ledger: pd.DataFrame) -> float | None:
+    days = sorted(ledger["day"].unique())
+    if len(days) < 2:
+        return None
+    late = ledger["day"].isin(days[len(days) // 2 :])
+    ages = [mean(o["age_days"], o["aged"]).value for o in (per_owner(ledger[late]), per_owner(ledger[~late]))]
+    return None if ages[0] is None or ages[1] is None else round(ages[0] - ages[1], 6)

@@ -1,0 +1,275 @@
+"""A person taken out of everything that Matchbook keeps, in an order that may be cut off anywhere and begun again.
+
+1. the tombstone and our rows in PostgreSQL, its mark in Redis: from here on no export, no drain and no reader knows
+   the person, and nothing that is posted about them is kept
+2. successors of every snapshot, bundle and release that does, written beside them; the same person gives the same bytes
+3. Redis: successors take the places of loaded releases, every small key forgets the person
+4. what was replaced is deleted, releases before what they are made of; staging that names the person; lines of logs
+5. Airflow's metadata, last: until then a run of `erase_person` that failed can be cleared
+6. a search through every file, key and row, and the receipt
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import logging
+import shutil
+import time
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from models.catalogue.catalogue import CATALOGUE
+from models.data.entities import IdMap
+from models.errors import DataError
+from models.lists.redis_format import Keys
+from models.settings.settings import Settings
+from pipelines.airflow_records import metadata_with, scrub_metadata
+from pipelines.erase.files import rewrite_bundles, rewrite_releases, rewrite_snapshots
+from pipelines.erase.search import files_with, keys_with
+from pipelines.erase.servers import (
+    all_releases,
+    erase_rows,
+    forget_fields,
+    forget_keys,
+    person_of,
+    replace_loaded,
+    rows_with,
+    stands_on_platform,
+)
+from pipelines.erased import Person, erased_of, returned
+from pipelines.export.snapshot import Snapshot
+from pipelines.postgres import engine, transaction
+from pipelines.publish.filter_keys import follow_erased
+from pipelines.publish.lease import Lease, lease
+from pipelines.publish.publish import drop_unfinished
+from pipelines.redis_client import connect, wrapped
+from pipelines.store.artifacts import Artifacts
+from pipelines.store.mirror import EVERY, pull
+
+#: Below MATCHBOOK_HOME.
+FOLDER = "erasure"
+#: What is not ours to change, told with every receipt.
+ELSEWHERE = (
+    "the platform's own tables: while they name the person, Matchbook knows them no more, but others may",
+    "data folders outside MATCHBOOK_HOME that were imported (DATA=), bundles that ALS_MODEL_PATH or its like name",
+    "an Airflow whose metadata and logs MATCHBOOK_AIRFLOW_DATABASE_URL and MATCHBOOK_AIRFLOW_LOGS do not name",
+    "backups, PostgreSQL's write-ahead log and dead rows, Redis's append-only file until it is next rewritten",
+    "logs elsewhere: of a proxy, of containers, of tasks on other machines",
+)
+
+
+class Receipt:
+    """One person's receipt; an erasure that was cut off goes on with it."""
+
+    def __init__(self, settings: Settings, person: Person) -> None:
+        self._artifacts, self.path = Artifacts(settings), settings.home / FOLDER / f"{person.mark}.json"
+        fresh: dict[str, Any] = {
+            "mark": person.mark,
+            "begun_at": _now(),
+            "done_at": None,
+            "removed": {},
+            "successors": {},
+            "left": [],
+            "elsewhere": list(ELSEWHERE),
+            "platform_names_them": None,
+        }
+        self.content: dict[str, Any] = json.loads(self.path.read_text()) if self.path.is_file() else fresh
+
+    @property
+    def successors(self) -> dict[str, str]:
+        """What was replaced by what: "bundles/als_v1/<version>" -> the same with its successor."""
+        return dict(self.content["successors"])
+
+    def removed(self, counts: Mapping[str, int]) -> None:
+        """Add to what was removed, and save."""
+        there = self.content["removed"]
+        self.content["removed"] = there | {k: there.get(k, 0) + n for k, n in counts.items() if n}
+        self.save()
+
+    def replaced(self, successors: Mapping[str, str]) -> None:
+        """Note successors, before what they replace is deleted, and save."""
+        self.content["successors"] = self.successors | dict(successors)
+        self.save()
+
+    def close(self, left: list[str], platform_names_them: bool) -> None:
+        """The end of an erasure; where it was done before and nothing more was found, the instant stays."""
+        self.content |= {"left": left, "platform_names_them": platform_names_them}
+        self.content["done_at"] = None if left else self.content["done_at"] or _now()
+        self.save()
+
+    def save(self) -> None:
+        self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._artifacts.write_json(self.path, self.content)
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")  # noqa: TID251 when it happened; no list depends on it
+
+
+log = logging.getLogger(__name__)
+#: Readers follow the pointer within a second; after this nobody asks for a replaced release any more.
+FOLLOW_S = 5.0
+_RELEASES = "releases/"
+#: Below the artefact store: what is rewritten as a whole.
+_STORED = ("snapshots", "bundles", "holdouts", "releases", "runs")
+#: Below MATCHBOOK_HOME: what belongs to the embedded servers. Their logs are looked through.
+_SERVERS = ("postgres", "redis", "binaries", "valkey-server", "airflow")
+#: What may be blanked in place.
+_TEXTS = (".log", ".csv", ".json", ".jsonl", ".txt", ".html", "", ".md", ".out", ".1")
+
+
+def erase(settings: Settings, given: str) -> dict[str, Any]:
+    """Erase a person (or a startup) by id; returns the receipt. Again changes nothing; after a kill it goes on.
+
+    Raises DataError where it is no id, or where something still holds it at the end; ServiceError; ReleaseTooBig where
+    Redis has no room for the live release's successor.
+    """
+    pull(settings, EVERY)
+    person = person_of(settings, given)
+    receipt = Receipt(settings, person)
+    receipt.removed(erase_rows(settings, person))
+    with wrapped("erasing a person"), lease(connect(settings), Keys(settings.namespace)) as held:
+        follow_erased(engine(settings), held.client, held.keys)
+        replaced = _rewrite_files(settings, person, receipt)
+        _rewrite_redis(settings, held, person, receipt, replaced)
+    receipt.removed({"artefacts": _delete(settings, receipt.successors), **_delete_names(settings, person)})
+    found = left(settings, person)
+    if not found:
+        receipt.removed({"cells of Airflow's metadata": scrub_metadata(settings, person)})
+        found = looked_for(settings, person)
+    receipt.close(found, stands_on_platform(settings, person))
+    if receipt.content["left"]:
+        places = "; ".join(receipt.content["left"])
+        raise DataError(f"<{person.mark}> still stands in: {places}. Run it again once no build is under way")
+    log.info("erased mark=%s receipt=%s", person.mark, receipt.path)
+    return receipt.content
+
+
+def erase_returned(settings: Settings) -> int:
+    """Erase again whoever was brought back by a build that was under way; returns how many."""
+    with transaction(engine(settings)) as connection:
+        erased = erased_of(connection)
+    back = returned(erased, *_people(settings)) if erased.marks else set()
+    for id in sorted(back):
+        erase(settings, id)
+    return len(back)
+
+
+def _people(settings: Settings) -> Iterator[IdMap]:
+    """Everybody in stored snapshots and catalogues."""
+    artifacts = Artifacts(settings)
+    for path in artifacts.stored(f"bundles/{CATALOGUE}"):
+        yield from artifacts.open_bundle(CATALOGUE, path.name).maps.values()
+    for path in artifacts.stored("snapshots"):
+        snapshot = Snapshot.open(path)
+        yield from (snapshot.user_ids, snapshot.startup_ids)
+
+
+def left(settings: Settings, person: Person) -> list[str]:
+    """Every file, every key in Redis and every table of ours that holds the id, the id itself made unreadable."""
+    with wrapped("searching Redis for a person"):
+        keys = [f"redis {key}: {where}" for key, where in keys_with(settings, connect(settings), person)]
+    files = [str(p) for p in files_with(settings.artifacts, person)]
+    files += [str(p) for place in _own_places(settings) for p in files_with(place, person)]
+    tables = [f"table {name}" for name in rows_with(settings, person)]
+    return [person.hidden(place) for place in [*files, *keys, *tables]]
+
+
+def looked_for(settings: Settings, person: Person) -> list[str]:
+    """The same, and every column of Airflow's metadata."""
+    return left(settings, person) + [f"airflow {place}" for place in metadata_with(settings, person)]
+
+
+def _own_places(settings: Settings) -> list[Path]:
+    """Everything that Matchbook writes outside the artefact store, but for the servers' own files."""
+    kept = {settings.artifacts, *(settings.home / name for name in _SERVERS)}
+    there = [p for p in settings.home.iterdir() if p not in kept] if settings.home.is_dir() else []
+    return [*there, settings.airflow_log_folder]  # of Airflow's home the logs alone: its database may lie beside them
+
+
+def _rewrite_files(settings: Settings, person: Person, receipt: Receipt) -> dict[str, str]:
+    """Store every successor; returns release -> successor."""
+    artifacts = Artifacts(settings)
+    receipt.replaced(rewrite_snapshots(artifacts, person))
+    receipt.replaced(rewrite_bundles(artifacts, person))
+    found = rewrite_releases(artifacts, person, receipt.successors)
+    receipt.replaced({f"{_RELEASES}{old}": f"{_RELEASES}{new}" for old, new in found.items()})
+    return found
+
+
+def _rewrite_redis(
+    settings: Settings, held: Lease, person: Person, receipt: Receipt, replaced: Mapping[str, str]
+) -> None:
+    releases = all_releases(settings, held)
+    done = {
+        "loaded releases": replace_loaded(settings, held, replaced),
+        "own lists in loaded releases": forget_fields(held, person, set(replaced) & releases),
+    }
+    if done["loaded releases"]:
+        time.sleep(FOLLOW_S)
+    drop_unfinished(held)
+    receipt.removed(done | forget_keys(held, person))
+
+
+def _delete(settings: Settings, successors: Mapping[str, str]) -> int:
+    """Delete what was replaced: releases first, so that what is left of an erasure cut off here can still be read."""
+    old = sorted(successors, key=lambda name: not name.startswith(_RELEASES))
+    there = [name for name in old if (settings.artifacts / name).is_dir()]
+    for kind, _, name in (path.rpartition("/") for path in there):
+        Artifacts(settings).remove(kind, name)
+    return len(there)
+
+
+def _delete_names(settings: Settings, person: Person) -> dict[str, int]:
+    """Staging of builds, tables of rows, records and logs, as far as they name the person."""
+    runs = settings.artifacts / "runs"
+    named = {p.relative_to(runs).parts[0] for p in files_with(runs, person)}
+    for name in named:
+        Artifacts(settings).remove("runs", name)
+    files = [p for place in _own_places(settings) for p in files_with(place, person)]
+    files += [p for p in files_with(settings.artifacts, person) if p.suffix in _TEXTS and not _is_stored(settings, p)]
+    tables = [p for p in files if p.suffix == ".csv" and "logs" not in p.parts]
+    return {
+        "staging of builds": len(named),
+        "lines of tables": sum(_drop_lines(path, person) for path in tables),
+        "places in logs": sum(_overwrite(path, person) for path in files if path not in tables),
+    }
+
+
+def _is_stored(settings: Settings, path: Path) -> bool:
+    """Whether a file is part of what has a successor."""
+    return path.relative_to(settings.artifacts).parts[0] in _STORED
+
+
+def _drop_lines(path: Path, person: Person) -> int:
+    """Rewrite a CSV without the rows that name the person; a file whose name does is deleted."""
+    if person.within(path.name.encode()):
+        path.unlink()
+        return 1
+    with path.open(newline="") as f:
+        rows = list(csv.reader(f))
+    kept = [row for row in rows if not person.within(" ".join(row).encode())]
+    with path.open("w", newline="") as f:
+        csv.writer(f).writerows(kept)
+    return len(rows) - len(kept)
+
+
+def _overwrite(path: Path, person: Person) -> int:
+    """Blank the id in a log that somebody may be writing to: in place, length for length. A file that is no text, or
+    whose path names the person, is deleted."""
+    if not path.exists() or path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)  # what lay in it is gone with it
+        return 1
+    content = path.read_bytes()
+    if person.within(str(path).encode()) or path.suffix not in _TEXTS:
+        path.unlink()
+        return 1
+    places = list(person.places(content))
+    with path.open("r+b") as f:
+        for start, end in places:
+            f.seek(start)
+            f.write(b"-" * (end - start))
+    return len(places)

@@ -1,0 +1,303 @@
+"""What every model is worth on this marketplace, per surface and segment, judged by what happened after the inner cut.
+
+By the rules of `pipelines/report/evaluation.py`, with popularity and chance beside every model. The owners are the
+judging half of the hold-out: none of them taught the ranker.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from models import metrics
+from models.ensemble.fit import BLEND
+from models.ensemble.scorer import free_to_choose, settled
+from models.errors import TooSparse
+from models.learned_ranker.scorer import ACTIVITY
+from models.lists.ranked_lists import RankedLists
+from models.recommender.exposure import capped, places_of_an_item
+from models.recommender.surface import Recipe
+from models.routing import parts_of
+from models.schema import Entity, Method, Surface
+from pipelines.evaluate.ablation import left_out
+from pipelines.evaluate.figures import (
+    PerOwner,
+    calibrated,
+    caps,
+    changed,
+    ensemble_gain,
+    groups,
+    item_facts,
+    judged,
+    measured,
+    tops,
+)
+from pipelines.export.snapshot import Snapshot
+from pipelines.refs import BuildRef, BundleRef
+from pipelines.report.evaluation import report
+from pipelines.report.figure_names import ACCURACY, CAPPED, RANKED, ROUTE, RULES, SERVED, TAUGHT
+from pipelines.run.run import Run
+from pipelines.score.shards import score_owners
+from pipelines.train.contenders import contenders, recipes, shown
+from pipelines.train.holdout import open_cut
+from pipelines.train.leakage import check_labels, check_leaks, check_missing
+from pipelines.train_ranker.samples import Lessons, cuts, lessons_of
+from pipelines.train_ranker.second_stage import SecondStage, open_second_stage
+from pipelines.train_ranker.validation_models import judged_of, keep_judged
+
+_LOG = logging.getLogger(__name__)
+#: What `evaluate` leaves in the directory of its run.
+FIGURES, TABLE, REPORT = "evaluation.json", "evaluation.md", "evaluation.html"
+#: Columns shown of those that trees gained most by.
+TOP = 20
+#: Where a trained model keeps the loss of each epoch, and what was watched to tell when to stop.
+_WATCHED = ("held_out_gain", "validation_loss", "watched_loss")
+
+
+def evaluate_build(run: Run, build: BuildRef) -> dict[str, Any]:
+    """The step: returns where the report lies, the cut, and why nothing was judged, where nothing was."""
+    report = evaluate(run, build.snapshot)
+    _LOG.info("%s", table(report))
+    return {"report": str(run.directory / REPORT), "cut": report.get("cut"), "note": report.get("reason")}
+
+
+def choose_bundles(run: Run, build: BuildRef, trained: Sequence[BundleRef], learned: Sequence[BundleRef]) -> BuildRef:
+    """The step: the version of every model that the lists are made with, and of those that judge them."""
+    chosen = {ref.name: ref.version for ref in [*trained, *learned] if ref.version}
+    return replace(build, bundles=chosen, validation_models=judged_of(run))
+
+
+def evaluate(run: Run, snapshot_name: str, leave_out: bool = False) -> dict[str, Any]:
+    """Judge every contender on every surface; the same as JSON, Markdown and HTML is left in the run's directory.
+
+    {"cut", "sizes", "settings", "leaks", "training", "blend", "gain", "surfaces": {surface: {"owners", "pairs",
+    "catalogue", "choice", "claims", "calibration", "exposure", "ablation", "models": see `judged`}}, …}.
+    leave_out: fill "ablation", which teaches the ranker again for every ingredient. Raises LeakFound where a base model
+    knows anything from its cut on, or the judged ranker anything from the cut that judges it.
+    """
+    snapshot = Snapshot.open(run.settings.artifacts / "snapshots" / snapshot_name)
+    about = {
+        "snapshot": snapshot_name,
+        "as_of": run.as_of.isoformat(),
+        "k": metrics.K,
+        "sizes": dict(snapshot.manifest.get("counts", {})),
+        "settings": run.settings.recorded(),
+    }
+    try:
+        stage = open_second_stage(run, snapshot)
+    except TooSparse as error:
+        _LOG.warning("nothing to judge the models by: %s", error)
+        found: dict[str, Any] = {**about, "reason": str(error), "surfaces": {}}
+    else:
+        leaks = _checked(run, snapshot, stage)
+        keep_judged(run, stage)
+        lessons = lessons_of(run, snapshot) if leave_out and stage.learned is not None else {}
+        found = {
+            **about,
+            "cut": stage.holdout.cut,
+            "second_stage": [ref.as_json() for ref in stage.refs],
+            "leaks": leaks,
+            "training": training_curves(stage),
+            "blend": _blend(stage),
+            "gain": gains(stage),
+            "surfaces": {s.value: _surface(stage, s, lessons.get(s, ())) for s in Surface},
+        }
+    run.artifacts.write_json(run.directory / FIGURES, found)
+    (run.directory / TABLE).write_text(table(found))
+    (run.directory / REPORT).write_text(report(found))
+    return found
+
+
+def table(evaluation: Mapping[str, Any]) -> str:
+    """The evaluation as Markdown: a table a surface, NDCG@10 per segment with its interval, then the rest overall."""
+    if not evaluation["surfaces"]:
+        return f"Nothing to judge by: {evaluation['reason']}\n"
+    head = [f"Inner cut {evaluation['cut']}; judged by what the other half of the owners did afterwards.", ""]
+    head += [f"{r['name']} was refused: {r['reason']}" for r in evaluation["second_stage"] if not r["version"]]
+    body = [line for name, s in evaluation["surfaces"].items() for line in _surface_table(name, s)]
+    return "\n".join(head + body) + "\n"
+
+
+def served_by(stage: SecondStage, surface: Surface) -> dict[str, str]:
+    """Which contender a surface's owners are given, and why: {"serves", "reason"}."""
+    ranker, settings = stage.ranker, stage.holdout.settings
+    about = {} if stage.learned is None else stage.learned.config["surfaces"].get(surface.value, {})
+    judged = stage.judged is not None and surface.value in stage.judged.config["surfaces"]
+    asked = settings.table("ranker").kind == "learned" or (
+        settings.table("ranker").kind == "auto" and bool(about.get("serves"))
+    )
+    if judged and asked and settings.lists.candidate_sources == "union":
+        return {"serves": TAUGHT, "reason": str(about.get("reason", "[ranker] kind asks for it"))}
+    if settings.table("ranker").kind == "off":
+        return {"serves": ROUTE, "reason": "[ranker] kind is off"}
+    if settings.table("ranker").kind == "rules":
+        return {"serves": RULES, "reason": "[ranker] kind asks for the rules"}
+    if settings.table("ranker").kind == "auto" and about.get("reason"):
+        learned = f"; the learned ranker, {about['reason']}"
+    else:
+        learned = ""
+    if ranker is None:
+        return {"serves": RULES, "reason": f"no network was trained, or it was refused{learned}"}
+    if settings.table("ranker").kind == "mlp":
+        return {"serves": RANKED, "reason": "[ranker] kind asks for the trained ranker"}
+    if surface.value in ranker.config.get("surfaces", [surface.value]):
+        return {"serves": RANKED, "reason": f"the network is clearly better than the rules{learned}"}
+    return {"serves": RULES, "reason": f"the network is not clearly better than the rules on this surface{learned}"}
+
+
+def claims(each: PerOwner, masks: Mapping[str, np.ndarray], surface: Surface, founders: bool = False) -> dict[str, Any]:
+    """What the seeds promised and what is so here: "ensemble" over its best member for hot users (I05), and hot
+    startups where `founders` get it too, "diversity" and "age_days" of the ranked lists against those of the route
+    alone (I09, I21); left out where undefined."""
+    hot = masks.get("hot") if surface.owner is Entity.USER or founders else None
+    members = tuple(source.name for source in parts_of(surface)[Method.ENSEMBLE])
+    found = {
+        "ensemble": None if hot is None else ensemble_gain(each, hot, ROUTE, members),
+        "diversity": changed(each, "diversity", SERVED, ROUTE),
+        "age_days": changed(each, "age_days", SERVED, ROUTE),
+    }
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def training_curves(stage: SecondStage) -> dict[str, dict[str, list[float]]]:
+    """By model that was trained in epochs: "loss" of each, and "watched", what told when to stop."""
+    bundles = {**stage.holdout.bundles} | ({RANKED: stage.ranker} if stage.ranker is not None else {})
+    found: dict[str, dict[str, list[float]]] = {}
+    for name, bundle in bundles.items():
+        if isinstance(bundle.config.get("loss"), list):
+            watched: list[float] = next((bundle.config[key] for key in _WATCHED if bundle.config.get(key)), [])
+            found[name] = {"loss": list(bundle.config["loss"]), "watched": list(watched)}
+    return found
+
+
+def gains(stage: SecondStage) -> dict[str, dict[str, float]]:
+    """By surface, and by side of the demand, the TOP columns that its trees gained most by, as shares of all gain."""
+    learned = stage.learned or stage.judged
+    surfaces = learned.config["surfaces"] if learned is not None else {}
+    found = {name: about["gain"] for name, about in surfaces.items() if about.get("gain")}
+    activity = stage.holdout.bundles[ACTIVITY].config if ACTIVITY in stage.holdout.bundles else {}
+    for side in Entity:
+        gain = activity.get(f"{side}_demand", {}).get("gain") or {}
+        if gain:
+            found[f"demand for {side}s"] = {name: value / (sum(gain.values()) or 1.0) for name, value in gain.items()}
+    return {
+        name: {k: round(v, 4) for k, v in sorted(gain.items(), key=lambda x: (-x[1], x[0]))[:TOP]}
+        for name, gain in found.items()
+    }
+
+
+def _checked(run: Run, snapshot: Snapshot, stage: SecondStage) -> list[str]:
+    """Every leak check, in words: the inner cut's models fitted again, those of the rolling cuts by what they say and
+    know, and the instants of what taught the judged ranker."""
+    settings = stage.holdout.settings
+    told = check_leaks(snapshot, settings, stage.holdout.cut_us, stage.holdout.bundles)
+    told.insert(-1, check_missing(snapshot, settings, stage.holdout.cut_us, stage.holdout.bundles))
+    rolling = 0
+    for cut_us, until_us in cuts(
+        snapshot.heard, settings.holdout.share, snapshot.as_of_us, settings.table("ranker").cuts
+    ):
+        if stage.judged is None or cut_us >= stage.holdout.cut_us:
+            continue
+        try:
+            check_leaks(snapshot, settings, cut_us, open_cut(run, snapshot, cut_us, until_us).bundles, refit=())
+        except TooSparse:
+            continue
+        rolling += 1
+    more = [f"models of {rolling} earlier cuts count and know nothing of what came after theirs"] if rolling else []
+    surfaces = stage.judged.config["surfaces"] if stage.judged is not None else {}
+    taught = {s: about["newest_us"] for s, about in surfaces.items() if "newest_us" in about}
+    for surface, newest_us in taught.items():
+        check_labels(f"the judged ranker of {surface}", newest_us, stage.holdout.cut_us)
+    more += [f"what taught the judged ranker lies before the cut, on {len(taught)} surfaces"] if taught else []
+    return [*told[:-1], *more, told[-1]]
+
+
+def _blend(stage: SecondStage) -> dict[str, Any]:
+    """Which blend the ensemble uses, why, and the figures it was chosen by."""
+    settings, chosen = stage.holdout.settings, stage.holdout.bundles.get(BLEND)
+    if chosen is not None and "blend" in chosen.config:
+        told = ("blend", "profile", "reason", "owners", "over", "ndcg", "difference", "best")
+        return {k: chosen.config[k] for k in told if k in chosen.config}
+    blend = settings.table("ensemble")
+    asked = blend.blend != "auto" or not free_to_choose(blend)
+    return {
+        "blend": settled(blend, None).blend,
+        "profile": blend.profile or "",
+        "reason": "the settings ask for it" if asked else "there was nothing to choose by",
+    }
+
+
+def _surface(stage: SecondStage, surface: Surface, lessons: Sequence[Lessons] = ()) -> dict[str, Any]:
+    holdout = stage.holdout
+    recipe = holdout.recipe(surface)
+    owners, outcome = holdout.owners(recipe, teaching=False)
+    size = {"owners": len(owners), "pairs": int(outcome.relevant.nnz), "catalogue": len(recipe.catalogue)}
+    if not len(owners):
+        return {**size, "models": {}}
+    choice, second = served_by(stage, surface), (stage.ranker, stage.of_the_seed, stage.judged)
+    full = score_owners(recipes(holdout, surface, *second)[choice["serves"]], owners)
+    those = contenders(holdout, surface, *second)
+    those.pop(choice["serves"])  # its lists are `full`
+    lists = {SERVED: tops(full, recipe.catalogue), choice["serves"]: tops(full, recipe.catalogue)}
+    lists |= shown(those, owners, holdout.settings.threads)
+    served, choice = _capped(full, recipe, choice)
+    if served is not full:
+        lists |= dict.fromkeys((SERVED, CAPPED), tops(served, recipe.catalogue))
+    masks, items = groups(recipe, owners), item_facts(recipe, holdout.before)
+    each = measured(lists, outcome, items)
+    models = judged(lists, each, masks, len(items))
+    ranked = (ROUTE, RULES, RANKED, TAUGHT, CAPPED)
+    candidates = {name: models[name]["overall"]["ndcg"]["mean"] for name in ranked if name in models}
+    return {
+        **size,
+        "choice": {**choice, "candidates": candidates},
+        "claims": claims(each, masks, surface, holdout.settings.routing.founder_ensemble),
+        "calibration": calibrated(served, recipe.catalogue, outcome),
+        "exposure": caps(full, recipe.catalogue, outcome),
+        "ablation": left_out(holdout, surface, lessons, owners, outcome) if lessons else {},
+        "models": models,
+    }
+
+
+def _capped(full: RankedLists, recipe: Recipe, choice: dict[str, str]) -> tuple[RankedLists, dict[str, str]]:
+    """What owners are given, and why: the lists with [lists] exposure_cap applied over all judged owners."""
+    multiple = recipe.settings.lists.exposure_cap
+    if not multiple:
+        return full, choice
+    served = capped(full, places_of_an_item(multiple, full, len(recipe.catalogue)))
+    shares = f"no item in more than {multiple:g} times its share of top tens"
+    return served, {"serves": CAPPED, "reason": f"{choice['serves']} ({choice['reason']}), with {shares}"}
+
+
+def _surface_table(name: str, surface: Mapping[str, Any]) -> list[str]:
+    size = f"{surface['owners']} owners, {surface['pairs']} relevant pairs, {surface['catalogue']} items to choose from"
+    if not surface["models"]:
+        return [f"## {name}", "", f"No owner to judge by ({size}).", ""]
+    segments = list(next(iter(surface["models"].values())))
+    rows = [["NDCG@10", *segments, "precision", "recall", "MAP", "coverage", "popularity rank", "diversity", "Gini"]]
+    rows.append(["---"] * len(rows[0]))
+    accuracy = [m for m in ACCURACY if m != "ndcg"]
+    for model, by_segment in surface["models"].items():
+        all_of_them = by_segment["overall"]
+        rows.append(
+            [
+                model,
+                *(_interval(by_segment[s]["ndcg"]) for s in segments),
+                *(_four(all_of_them[m]["mean"]) for m in accuracy),
+                *(_four(all_of_them[m]) for m in ("coverage", "popularity_rank", "diversity", "gini")),
+            ]
+        )
+    serves = f"served: {surface['choice']['serves']} ({surface['choice']['reason']})"
+    return [f"## {name}", "", f"{size}; {serves}", "", *("| " + " | ".join(row) + " |" for row in rows), ""]
+
+
+def _interval(entry: Mapping[str, float | None]) -> str:
+    return f"{_four(entry['mean'])} [{_four(entry['low'])}, {_four(entry['high'])}]"
+
+
+def _four(value: float | None) -> str:
+    return "" if value is None else f"{value:.4f}"

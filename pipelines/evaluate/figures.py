@@ -1,0 +1,180 @@
+"""The figures: every metric of every contender's lists, per group of owners, with intervals and differences."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from models import metrics
+from models.data.batch import Owners
+from models.data.entities import UNKNOWN_TIME
+from models.data.interactions import DAY_US, Interactions
+from models.lists.ranked_lists import RankedLists
+from models.metrics.list_metrics import ItemFacts
+from models.recommender.exposure import above, capped, moved, places_of_an_item, reach
+from models.recommender.surface import Recipe
+from models.routing import route
+from models.schema import Entity, Segment
+from pipelines.report.figure_names import ACCURACY, SERVED
+from pipelines.train.holdout import Outcome
+
+_SPREAD = ("popularity_rank", "novelty", "diversity", "age_days", "fresh")
+#: Who has no event before the cut: the route calls them cold, but they tell another story.
+NONE = "none"
+
+#: By model, by metric, (b,) float64 a value per owner.
+PerOwner = Mapping[str, Mapping[str, np.ndarray]]
+
+
+def groups(recipe: Recipe, owners: Owners) -> dict[str, np.ndarray]:
+    """By name (b,) bool: overall, known (any event before the cut), none, and each segment that occurs."""
+    segment = route(recipe.surface, owners.count, recipe.settings).segment
+    known = owners.count > 0
+    found = {"overall": np.ones(len(owners), bool), "known": known, NONE: ~known}
+    found |= {s.value: known & (segment == s.code) for s in Segment}
+    return {name: mask for name, mask in found.items() if mask.any()}
+
+
+def item_facts(recipe: Recipe, before: Interactions) -> ItemFacts:
+    """What was known of the surface's items at the cut. before: users x startups, the events before it."""
+    pairs = (before if recipe.surface.owner is Entity.USER else before.transposed()).pairs()
+    created = recipe.items.created_at[recipe.catalogue]
+    age = np.where(created == UNKNOWN_TIME, np.nan, np.maximum(recipe.as_of_us - created.astype(float), 0) / DAY_US)
+    return ItemFacts(
+        met=pairs.getnnz(axis=0)[recipe.catalogue],
+        owners=int((pairs.getnnz(axis=1) > 0).sum()),
+        age_days=age,
+        category=recipe.facets["category"],
+    )
+
+
+def measured(lists: Mapping[str, np.ndarray], outcome: Outcome, items: ItemFacts) -> dict[str, dict[str, np.ndarray]]:
+    """By model: every metric of each owner. lists: by model (b, K) catalogue positions, -1 behind a short list."""
+    return {name: metrics.per_owner(places, outcome.relevant, items) for name, places in lists.items()}
+
+
+def judged(
+    lists: Mapping[str, np.ndarray],
+    each: PerOwner,
+    masks: Mapping[str, np.ndarray],
+    items: int,
+    reference: str = SERVED,
+) -> dict[str, dict[str, dict[str, Any]]]:
+    """By model and group: "owners", every metric, and "against_served".
+
+    Accuracy: {"mean", "low", "high"}, 95%, by resampling owners; so is against_served, the paired difference of NDCG
+    to the model `reference`. The others are plain means, None where undefined. each: see `measured`. items: m.
+    """
+    found: dict[str, dict[str, dict[str, Any]]] = {name: {} for name in lists}
+    for group, mask in masks.items():
+        columns = {(name, m): each[name][m][mask] for name in lists for m in ACCURACY}
+        columns |= {(name, "against_served"): (each[name]["ndcg"] - each[reference]["ndcg"])[mask] for name in lists}
+        low, high = metrics.bootstrap(np.column_stack(list(columns.values())))
+        for (name, m), values, a, b in zip(columns, columns.values(), low.tolist(), high.tolist(), strict=True):
+            found[name].setdefault(group, {"owners": int(mask.sum())})[m] = {
+                "mean": plain(values.mean()),
+                "low": plain(a),
+                "high": plain(b),
+            }
+        for name, places in lists.items():
+            found[name][group] |= {m: _mean(each[name][m][mask]) for m in _SPREAD}
+            found[name][group] |= {m: plain(v) for m, v in metrics.as_a_whole(places[mask], items).items()}
+    return found
+
+
+def ensemble_gain(each: PerOwner, mask: np.ndarray, ensemble: str, members: tuple[str, ...]) -> dict[str, Any] | None:
+    """By how much the blend beats its best member over some owners (I05): paired difference of NDCG@10, and `gain`,
+    the same relative to the member. None where there is no owner or no member."""
+    if ensemble not in each or not any(m in each for m in members) or not mask.any():
+        return None
+    ndcg = {m: float(each[m]["ndcg"][mask].mean()) for m in members if m in each}
+    best = max(ndcg, key=lambda m: ndcg[m])
+    difference = metrics.paired_difference(each[ensemble]["ndcg"][mask], each[best]["ndcg"][mask])
+    blended = {"ensemble": float(each[ensemble]["ndcg"][mask].mean())}
+    return {
+        "owners": int(mask.sum()),
+        "ndcg": {m: plain(v) for m, v in {**blended, **ndcg}.items()},
+        "best_member": best,
+        "difference": {k: plain(v) for k, v in difference.items()},
+        "gain": plain(difference["mean"] / ndcg[best]) if ndcg[best] else None,
+    }
+
+
+def changed(each: PerOwner, metric: str, model: str, other: str) -> dict[str, Any] | None:
+    """What a model's lists have of a metric against another's, over the owners where both are defined: the mean of
+    each and the paired "difference" (I09, I21). None where there is no such owner."""
+    both = ~np.isnan(each[model][metric]) & ~np.isnan(each[other][metric])
+    if not both.any():
+        return None
+    mine, theirs = each[model][metric][both], each[other][metric][both]
+    difference = metrics.paired_difference(mine, theirs)
+    return {
+        "owners": int(both.sum()),
+        model: plain(mine.mean()),
+        other: plain(theirs.mean()),
+        "difference": {k: plain(v) for k, v in difference.items()},
+    }
+
+
+def plain(value: float) -> float | None:
+    """A JSON number of six decimals; None for NaN."""
+    return None if math.isnan(value) else round(float(value), 6)
+
+
+def _mean(values: np.ndarray) -> float | None:
+    """Mean over the owners where the metric is defined."""
+    defined = values[~np.isnan(values)]
+    return plain(defined.mean()) if len(defined) else None
+
+
+#: Caps that every report shows, as multiples of the mean exposure ([lists] exposure_cap).
+CAPS = (20.0, 10.0, 5.0, 2.0, 1.0)
+
+
+def caps(lists: RankedLists, catalogue: np.ndarray, outcome: Outcome) -> list[dict[str, Any]]:
+    """A row without a cap, then one for each of CAPS: "multiple" (0: none), "most" places of an item, "above" the cap
+    for want of room, "moved", "ndcg", "against_uncapped" (paired, with interval), "coverage", "gini".
+
+    lists: at their full depth. catalogue: (m,) item rows, ascending. outcome: of the same owners over the catalogue.
+    """
+    before = _ndcg(lists, catalogue, outcome)
+    rows: list[dict[str, Any]] = []
+    for multiple in (0.0, *CAPS):
+        most = places_of_an_item(multiple, lists, len(catalogue)) if multiple else 0
+        found = capped(lists, most) if multiple else lists
+        ndcg, spread = _ndcg(found, catalogue, outcome), reach(found, catalogue)
+        difference = metrics.paired_difference(ndcg, before)
+        rows.append(
+            {
+                "multiple": multiple,
+                "most": most or spread["most"],
+                "above": above(found, most) if multiple else 0,
+                "moved": moved(found, lists),
+                "ndcg": round(float(ndcg.mean()), 6),
+                "against_uncapped": {k: None if np.isnan(v) else round(v, 6) for k, v in difference.items()},
+                "coverage": spread["coverage"],
+                "gini": spread["gini"],
+            }
+        )
+    return rows
+
+
+def tops(lists: RankedLists, catalogue: np.ndarray) -> np.ndarray:
+    """(b, K) catalogue positions of the top tens, -1 behind a short list."""
+    return metrics.places(lists.indptr, np.searchsorted(catalogue, lists.item))
+
+
+def calibrated(lists: RankedLists, catalogue: np.ndarray, outcome: Outcome) -> list[dict[str, float | int]]:
+    """Bins of the served scores of the top tens against how often they came true; see `metrics.reliability`."""
+    hits = metrics.hits_of(tops(lists, catalogue), outcome.relevant)
+    place = np.arange(len(lists.item)) - np.repeat(lists.indptr[:-1], np.diff(lists.indptr))
+    owner = np.repeat(np.arange(len(lists)), np.diff(lists.indptr))
+    top = place < metrics.K
+    return metrics.reliability(lists.score[top], hits[owner[top], place[top]].astype(bool))
+
+
+def _ndcg(lists: RankedLists, catalogue: np.ndarray, outcome: Outcome) -> np.ndarray:
+    return metrics.ndcg_of(tops(lists, catalogue), outcome.relevant)

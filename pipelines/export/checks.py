@@ -1,0 +1,202 @@
+"""What the platform promises about its rows, and what becomes of a row that breaks a promise: it is counted, set aside
+with its reason and reported; beyond a stated share the run stops. Nothing is dropped in silence.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from models.errors import DataError
+from models.schema import INTERACTION_TYPES, EventType
+from pipelines.export.layout import REJECTED, RowGroups
+from pipelines.run.run import EPOCH
+
+DAY_US = 86_400_000_000
+#: Why a whole row is set aside that is about somebody whom the platform does not know.
+ORPHANS = ("unknown user", "unknown startup")
+#: 1970-01-05, the first Monday, as a number of days.
+_MONDAY = 4
+
+
+def in_order(user: np.ndarray, startup: np.ndarray, at: np.ndarray, kind: np.ndarray) -> np.ndarray:
+    """(n,) the order of a snapshot: by user, startup, time, kind."""
+    moment = at * EventType.codes() + kind  # two keys sort faster than four, and 64 bits hold 2,000 years at any code
+    return np.lexsort((moment, (user.astype(np.int64) << 32) | startup))
+
+
+def repeated(user: np.ndarray, startup: np.ndarray, at: np.ndarray, kind: np.ndarray) -> np.ndarray:
+    """(n,) bool of rows in order: the same user, startup, type and time as the row before it."""
+    mask = np.zeros(len(user), bool)
+    mask[1:] = (user[1:] == user[:-1]) & (startup[1:] == startup[:-1]) & (at[1:] == at[:-1]) & (kind[1:] == kind[:-1])
+    return mask
+
+
+class Rejected:
+    """The rows that broke a promise, written as they come; a context manager around its file.
+
+    by_reason: how many of each reason. by_view: how many of each contract view. orphans: those of them that are whole,
+    but about people or startups that the platform does not know, as after a deletion; they have a rule of their own.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.by_reason: Counter[str] = Counter()
+        self.by_view: Counter[str] = Counter()
+        self.orphans: Counter[str] = Counter()
+        self._groups, self._examples = RowGroups(path, REJECTED), list[str]()
+
+    def __enter__(self) -> Rejected:
+        self._groups.__enter__()
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self._groups.__exit__(*error)
+
+    def add(self, view: str, rows: int, lost: bool = True, **columns: Any) -> None:
+        """Set aside rows of a view; columns of `REJECTED` as arrays or one value for all, `reason` among them.
+
+        lost: False for rows that are kept without a value: they are told of, and never stop a run."""
+        if rows:
+            table = pa.table([_column(columns.get(f.name), rows, f.type) for f in REJECTED], schema=REJECTED)
+            self._groups.write(table)
+            self.by_view[view] += rows * lost
+            for reason in pc.value_counts(table["reason"]).to_pylist():
+                self.by_reason[reason["values"]] += reason["counts"]
+                self.orphans[view] += reason["counts"] * (reason["values"] in ORPHANS)
+            broken = table.filter(pc.invert(pc.is_in(table["reason"], pa.array(ORPHANS))))
+            self._examples += [_shown(row) for row in broken.slice(0, 3 - len(self._examples)).to_pylist()]
+
+    def check(self, kept: Mapping[str, int], share: float, path: Path) -> None:
+        """Raises DataError where more than `share` of a view's rows are broken; `path` is where one finds them."""
+        for view, total in self.by_view.items():
+            count = total - self.orphans[view]
+            if count > share * (count + kept[view]):
+                told = sorted((r, n) for r, n in self.by_reason.items() if r not in ORPHANS)
+                reasons = ", ".join(f"{n} {reason}" for reason, n in told)
+                raise DataError(
+                    f"expected at most {share:.1%} of the rows of {view} to be broken, got {count} of "
+                    f"{count + kept[view]} ({reasons}; the first: {'; '.join(self._examples)}). All are in {path}. "
+                    "Mend the platform's rows or its view, or, if they may be left out, raise [export] rejected_share"
+                )
+
+    def check_orphans(self, view: str, kept: int, strangers: int, share: float) -> dict[str, int]:
+        """By whose they are, how many rows are about people or startups that the platform does not know: the platform's
+        own, and `strangers`, those that were posted to the reader. Raises DataError where more than `share` of the
+        platform's rows are: then the view joins the wrong table."""
+        theirs = max(self.orphans[view] - strangers, 0)
+        if theirs and theirs > share * (theirs + kept):
+            raise DataError(
+                f"{theirs} of {theirs + kept} rows of {view} are about people or startups that matchbook_users and "
+                f"matchbook_startups do not have; expected at most {share:.0%}. See whether the three views name "
+                "people and startups by the same ids; if so many were deleted on purpose, raise [export] orphan_share"
+            )
+        return {"platform": theirs, "posted": self.orphans[view] - theirs}
+
+
+def _column(given: Any, rows: int, kind: pa.DataType) -> pa.Array:
+    if given is None or isinstance(given, str):
+        return pa.repeat(pa.scalar(given, kind), rows)
+    return given if isinstance(given, pa.Array | pa.ChunkedArray) else pa.array(given, kind)
+
+
+def _shown(row: Mapping[str, Any]) -> str:
+    return " ".join(str(v) for v in row.values() if v is not None)
+
+
+class Census:
+    """What the kept events look like, for the manifest: later steps and checks read it without reading the events."""
+
+    def __init__(self) -> None:
+        self.kinds = np.zeros(EventType.codes(), np.int64)
+        self._weeks: Counter[int] = Counter()
+        self._oldest, self._newest = np.iinfo(np.int64).max, np.iinfo(np.int64).min
+
+    def add(self, kind: np.ndarray, at: np.ndarray) -> None:
+        """Count events."""
+        if len(at):
+            self.kinds += np.bincount(kind, minlength=len(self.kinds))
+            self._oldest, self._newest = min(self._oldest, int(at.min())), max(self._newest, int(at.max()))
+            weeks, counts = np.unique((at // DAY_US - _MONDAY) // 7, return_counts=True)
+            self._weeks.update(dict(zip(weeks.tolist(), counts.tolist(), strict=True)))
+
+    def facts(self) -> dict[str, Any]:
+        """Events by kind, share of dislikes, oldest and newest event, and events by the Monday of their week."""
+        total = int(self.kinds.sum())
+        return {
+            "events_by_kind": {t.value: int(self.kinds[t.code]) for t in INTERACTION_TYPES},
+            "dislike_share": round(float(self.kinds[EventType.DISLIKE.code]) / max(total, 1), 6),
+            "oldest_event": _iso(self._oldest) if total else None,
+            "newest_event": _iso(self._newest) if total else None,
+            "events_per_week": {_iso((w * 7 + _MONDAY) * DAY_US)[:10]: n for w, n in sorted(self._weeks.items())},
+        }
+
+
+def _iso(at_us: int) -> str:
+    return (EPOCH + timedelta(microseconds=at_us)).isoformat()
+
+
+PARTS = 64
+_EVENT = np.dtype([("user", "<i4"), ("startup", "<i4"), ("kind", "i1"), ("at", "<i8")])
+
+
+class EventRows(NamedTuple):
+    """Events in the order of a snapshot. user, startup: (n,) int32 rows; kind: (n,) int8; at: (n,) int64."""
+
+    user: np.ndarray
+    startup: np.ndarray
+    kind: np.ndarray
+    at: np.ndarray
+
+    def where(self, mask: np.ndarray) -> EventRows:
+        """The events of a boolean mask."""
+        return EventRows(*(column[mask] for column in self))
+
+
+class Parts:
+    """Events on their way from the platform's order into the snapshot's.
+
+    folder: where to put the files, empty. users, startups: how many there are. `met_users` and `met_startups` say who
+    has an event. Memory is one part's: about 1/64 of the events, more where one user has more.
+    """
+
+    def __init__(self, folder: Path, users: int, startups: int) -> None:
+        folder.mkdir(mode=0o700)
+        self._folder, self._width = folder, max(1, -(-users // PARTS))
+        self.met_users, self.met_startups = np.zeros(users, bool), np.zeros(startups, bool)
+
+    def add(self, user: np.ndarray, startup: np.ndarray, kind: np.ndarray, at: np.ndarray) -> None:
+        """Put aside events with valid row numbers, in any order."""
+        self.met_users[user] = self.met_startups[startup] = True
+        part = (user // self._width).astype(np.uint8)
+        order = np.argsort(part, kind="stable")
+        rows = np.empty(len(user), _EVENT)
+        for name, column in (("user", user), ("startup", startup), ("kind", kind), ("at", at)):
+            rows[name] = column[order]
+        bounds = np.searchsorted(part[order], np.arange(PARTS + 1))
+        for number in np.flatnonzero(np.diff(bounds)):
+            with (self._folder / f"{number}").open("ab") as file:
+                rows[bounds[number] : bounds[number + 1]].tofile(file)
+
+    def in_order(self) -> Iterator[tuple[EventRows, EventRows]]:
+        """(kept, repeated) events of one part after another; all kept ones together are in the snapshot's order."""
+        for number in range(PARTS):
+            path = self._folder / f"{number}"
+            if path.exists():
+                yield _settled(np.fromfile(path, _EVENT))
+                path.unlink()
+
+
+def _settled(rows: np.ndarray) -> tuple[EventRows, EventRows]:
+    columns = (np.ascontiguousarray(rows[name]) for name in ("user", "startup", "kind", "at"))
+    user, startup, kind, at = columns
+    order = in_order(user, startup, at, kind)
+    events = EventRows(user[order], startup[order], kind[order], at[order])
+    again = repeated(events.user, events.startup, events.at, events.kind)
+    return events.where(~again), events.where(again)

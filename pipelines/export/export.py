@@ -1,0 +1,374 @@
+"""The step that freezes the platform's rows at a cutoff: one consistent read, checked, sorted, renamed into place.
+
+Reading and sorting take memory for people (about 25 bytes each) and for the events of a 64th of the users; what is
+compared at the end takes a few numbers an event.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import shutil
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from sqlalchemy import Connection, text
+from tqdm import tqdm
+
+import sql
+from models.data.bundle import sha256_of
+from models.data.entities import pack_ids, unpack_ids
+from models.errors import EmptySnapshot
+from models.schema import INTERACTION_TYPES, Entity, words_by_code
+from pipelines.erased import erased_of
+from pipelines.export.checks import Census, EventRows, Parts, Rejected
+from pipelines.export.contract import check_contract
+from pipelines.export.copy_rows import EventCells, People, copy_events, copy_tables, instants, rows_of
+from pipelines.export.counts import store_counts
+from pipelines.export.layout import (
+    DISMISSALS,
+    FILES,
+    FORMAT,
+    INSTANT,
+    INTERACTIONS,
+    MANIFEST,
+    READINGS,
+    STARTUPS,
+    USERS,
+    RowGroups,
+)
+from pipelines.export.shrinkage import check_shrunk
+from pipelines.export.snapshot import Snapshot, digest_of
+from pipelines.export.view_readings import copied_readings, keep_readings, of_rows, source_of_views
+from pipelines.export.withheld import withhold
+from pipelines.postgres import engine, transaction
+from pipelines.refs import BuildRef
+from pipelines.run.run import Run, microseconds
+from pipelines.store.artifacts import write_private
+
+logger = logging.getLogger(__name__)
+EVENTS = "matchbook_interactions"
+#: What is older stands in no calendar of Python.
+_YEAR_1_US = microseconds(datetime(1, 1, 1, tzinfo=UTC))
+_WORDS = np.array(words_by_code(INTERACTION_TYPES), dtype=object)
+
+
+def take_snapshot(run: Run, build: BuildRef, force: bool = False) -> BuildRef:
+    """The step: the reference with the name of the snapshot."""
+    return replace(build, snapshot=export_snapshot(run, build.fresh, force))
+
+
+def export_snapshot(run: Run, fresh: bool = False, force: bool = False) -> str:
+    """Store the snapshot of the run's cutoff and return its name; one stored before is taken unless `fresh`.
+
+    Everybody's interaction count at the cutoff goes back to the database, so that later counts need not scan (N07); so
+    does a reading of the startups' running counters, for snapshots of later cutoffs.
+    Safe beside writers (one repeatable-read transaction) and to kill at any time: nothing is visible before the last
+    rename. Raises EmptySnapshot without an event before the cutoff (P01), DataError above [export] rejected_share,
+    ContractError where a view breaks its contract, SnapshotShrunk where rows of an earlier snapshot are gone (unless
+    `force`).
+    """
+    stored = None if fresh else run.stored_snapshot()
+    name = stored.name if stored is not None else _exported(run, force)
+    snapshot = Snapshot.open(run.settings.artifacts / "snapshots" / name)
+    store_counts(engine(run.settings), run.as_of, *(snapshot.entities(e) for e in Entity))
+    keep_readings(engine(run.settings))
+    return name
+
+
+def _exported(run: Run, force: bool) -> str:
+    """The name of a snapshot made now."""
+    staging = run.directory / f"snapshot-{uuid.uuid4().hex[:8]}"
+    staging.mkdir(parents=True, mode=0o700)
+    try:
+        facts = _Export(run, staging).facts()
+        facts["withheld"] = withhold(_staged(run, staging, facts), staging)
+        manifest = _manifest(run, staging, facts)
+        check_shrunk(run, staging, force)
+        return _place(run, staging, manifest)
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+
+
+class _Export:
+    """One export on its way: what `facts` returns goes into the manifest, the files lie in `staging`."""
+
+    def __init__(self, run: Run, staging: Path) -> None:
+        self.run, self.staging = run, staging
+        self.params = {
+            "as_of": run.as_of,
+            "kinds": [t.value for t in INTERACTION_TYPES],
+            "codes": [t.code for t in INTERACTION_TYPES],
+        }
+        self.broken = self.later = self.strangers = 0
+        self.dismissed: list[np.ndarray] = []
+        self.earliest_us = microseconds(run.settings.earliest_at)
+
+    def facts(self) -> dict[str, Any]:
+        with Rejected(self.staging / "rejected.parquet") as self.rejected:
+            self._read()
+            there_users, there_startups = (
+                self.users.born | self.parts.met_users,
+                self.startups.born | self.parts.met_startups,
+            )
+            census = self._write_events(there_users, there_startups)
+            dismissals = self._write_dismissals(there_users, there_startups)
+            readings = self._write_readings(there_startups)
+            kept = {
+                self.users.view: self.users.write(there_users),
+                self.startups.view: self.startups.write(there_startups),
+                EVENTS: int(census.kinds.sum()),
+            }
+        orphans = self._check(kept)
+        names = ("users", "startups", "interactions")
+        counts = dict(zip(names, kept.values(), strict=True)) | {"dismissals": dismissals}
+        return {
+            "counts": {**counts, "rejected": self.rejected.by_reason.total(), "later_interactions": self.later},
+            "rejected": dict(self.rejected.by_reason),
+            "orphans": orphans,
+            **census.facts(),
+            "views": source_of_views(readings, census.facts()["events_per_week"], self.run.settings.holdout.share),
+        }
+
+    def _read(self) -> None:
+        """Everything that is asked of the platform, in one transaction that sees one instant of it."""
+        source = engine(self.run.settings)
+        check_contract(source)
+        with transaction(
+            source.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+        ) as connection:
+            self.erased = erased_of(connection)
+            self.users = self._people(connection, "users", USERS)
+            self.startups = self._people(connection, "startups", STARTUPS)
+            self._events(connection)
+            self.readings: list[pa.Table] = []
+            copy_tables(connection, "view_readings", self.params, self._take_readings)
+            if self.broken:
+                copy_tables(connection, "events/broken", self.params, self._set_aside_broken)
+            self.later = connection.scalar(text(sql.load("events/later")), self.params) or 0
+            if self.rejected.orphans[EVENTS]:
+                self.strangers = connection.scalar(text(sql.load("events/strangers")), self.params) or 0
+            copy_tables(connection, "events/dismissals", self.params, self._take_dismissals)
+
+    def _people(self, connection: Connection, name: str, schema: pa.Schema) -> People:
+        with People(
+            f"matchbook_{name}",
+            self.staging / f"{name}.parquet",
+            schema,
+            self.run.as_of_us,
+            self.earliest_us,
+            self.rejected,
+            self.erased,
+        ) as people:
+            copy_tables(connection, name, self.params, people.take)
+        return people
+
+    def _events(self, connection: Connection) -> None:
+        self.known_users, self.known_startups = self.users.known, self.startups.known
+        self.parts = Parts(self.staging / "parts", len(self.known_users), len(self.known_startups))
+        with tqdm(desc="events", unit="", unit_scale=True, disable=None) as self.bar:
+            copy_events(connection, self.params, self._take)
+
+    def _take(self, events: EventCells) -> None:
+        """Sort out one piece: broken rows are asked for again in words, those of unknown people are set aside."""
+        self.bar.update(len(events.kind))
+        user, startup = rows_of(events.user, self.known_users), rows_of(events.startup, self.known_startups)
+        whole = events.kind >= 0
+        self.broken += int((~whole).sum())
+        whole &= ~self._of_erased(events, user, startup)
+        early = whole & (events.at < self.earliest_us)
+        whole &= ~early
+        for mask, reason in (
+            (early, f"before {self.run.settings.export.earliest}"),
+            (whole & (user < 0), "unknown user"),
+            (whole & (user >= 0) & (startup < 0), "unknown startup"),
+        ):
+            self.rejected.add(
+                EVENTS,
+                int(mask.sum()),
+                user_id=_ids(events.user[mask]),
+                startup_id=_ids(events.startup[mask]),
+                interaction_type=_WORDS[events.kind[mask]],
+                occurred_at=pa.array(np.maximum(events.at[mask], _YEAR_1_US), INSTANT),
+                reason=reason,
+            )
+        good = whole & (user >= 0) & (startup >= 0)
+        self.parts.add(user[good], startup[good], events.kind[good], events.at[good])
+
+    def _take_dismissals(self, table: pa.Table) -> None:
+        """Keep those of people and startups that are known, as (n, 3) int64 rows."""
+        user, startup = (
+            rows_of(np.ascontiguousarray(pack_ids(table[c].to_numpy().astype("<U36"))).view("V16").ravel(), known)
+            for c, known in (("user_id", self.known_users), ("startup_id", self.known_startups))
+        )
+        found = np.stack([user, startup, instants(table["at"]).cast(pa.int64()).to_numpy()], axis=1).astype(np.int64)
+        self.dismissed.append(found[(user >= 0) & (startup >= 0)])
+
+    def _write_dismissals(self, there_users: np.ndarray, there_startups: np.ndarray) -> int:
+        """Those of whoever stays, by their row numbers, in order; returns how many."""
+        user, startup, at = np.concatenate([np.zeros((0, 3), np.int64), *self.dismissed]).T
+        stay = there_users[user] & there_startups[startup]
+        columns = [
+            (np.cumsum(there) - 1)[rows[stay]] for there, rows in ((there_users, user), (there_startups, startup))
+        ]
+        order = np.lexsort((columns[1], columns[0]))
+        with RowGroups(self.staging / "dismissals.parquet", DISMISSALS) as groups:
+            groups.write(
+                pa.table(
+                    [pa.array(c[order], f.type) for c, f in zip((*columns, at[stay]), DISMISSALS, strict=True)],
+                    schema=DISMISSALS,
+                )
+            )
+        return int(stay.sum())
+
+    def _take_readings(self, table: pa.Table) -> None:
+        self.readings.append(copied_readings(self.known_startups, table))
+
+    def _of_erased(self, events: EventCells, user: np.ndarray, startup: np.ndarray) -> np.ndarray:
+        """(n,) bool: events of people who were erased; only unknown ones need to be looked up."""
+        found = np.zeros(len(events.kind), bool)
+        for ids, rows in ((events.user, user), (events.startup, startup)):
+            unknown = np.flatnonzero(rows < 0)
+            found[unknown] |= self.erased.mask(ids[unknown].view(np.uint8).reshape(-1, 16))
+        return found
+
+    def _set_aside_broken(self, table: pa.Table) -> None:
+        for column in ("user_id", "startup_id"):
+            table = table.filter(pa.array(~self.erased.mask(pack_ids(table[column].to_numpy().astype("<U36")))))
+        self.rejected.add(
+            EVENTS,
+            len(table),
+            user_id=table["user_id"],
+            startup_id=table["startup_id"],
+            interaction_type=table["interaction_type"],
+            reason=table["reason"],
+            occurred_at=instants(
+                pa.compute.if_else(pa.compute.equal(table["occurred_at"], ""), None, table["occurred_at"])
+            ),
+        )
+
+    def _write_events(self, there_users: np.ndarray, there_startups: np.ndarray) -> Census:
+        """Events in order, with the row numbers of those who stay; duplicates are set aside."""
+        census = Census()
+        user_row, startup_row = np.cumsum(there_users) - 1, np.cumsum(there_startups) - 1
+        with RowGroups(self.staging / "interactions.parquet", INTERACTIONS) as groups:
+            for kept, again in self.parts.in_order():
+                census.add(kept.kind, kept.at)
+                columns = (user_row[kept.user], startup_row[kept.startup], kept.kind, kept.at)
+                groups.write(
+                    pa.table(
+                        [pa.array(c, f.type) for c, f in zip(columns, INTERACTIONS, strict=True)], schema=INTERACTIONS
+                    )
+                )
+                self._set_aside_repeated(again)
+        (self.staging / "parts").rmdir()
+        return census
+
+    def _write_readings(self, there_startups: np.ndarray) -> pa.Table:
+        """Readings of the startups that stay, with their row numbers."""
+        row = np.where(there_startups, np.cumsum(there_startups) - 1, -1)
+        readings = of_rows(pa.concat_tables([READINGS.empty_table(), *self.readings]), row)
+        with RowGroups(self.staging / "readings.parquet", READINGS) as groups:
+            groups.write(readings)
+        return readings
+
+    def _set_aside_repeated(self, again: EventRows) -> None:
+        users, startups = (
+            _taken(known, rows)
+            for known, rows in ((self.known_users, again.user), (self.known_startups, again.startup))
+        )
+        self.rejected.add(
+            EVENTS,
+            len(again.at),
+            user_id=users,
+            startup_id=startups,
+            interaction_type=_WORDS[again.kind],
+            occurred_at=pa.array(again.at, INSTANT),
+            reason="duplicate",
+        )
+
+    def _check(self, kept: dict[str, int]) -> dict[str, int]:
+        """How many rows are about nobody, by whose they are. Raises DataError or EmptySnapshot; what was set aside then
+        stays in the run's directory."""
+        aside = self.run.directory / "rejected.parquet"
+        with _kept_on_error(self.staging / "rejected.parquet", aside):
+            self.rejected.check(kept, self.run.settings.export.rejected_share, aside)
+            orphans = self.rejected.check_orphans(
+                EVENTS, kept[EVENTS], self.strangers, self.run.settings.export.orphan_share
+            )
+        if not kept[EVENTS]:
+            raise EmptySnapshot(
+                f"expected at least one interaction before {self.run.as_of.isoformat()}, found none ({self.later} "
+                f"at or after it, {kept[self.users.view]} users, {kept[self.startups.view]} startups); load some with "
+                "`python -m pipelines import <folder>` or `sample`, look whether matchbook_interactions reads the "
+                "right table, or give a later --as-of"
+            )
+        return orphans
+
+
+@contextmanager
+def _kept_on_error(path: Path, kept: Path) -> Iterator[None]:
+    try:
+        yield
+    except Exception:
+        path.replace(kept)
+        raise
+
+
+def _staged(run: Run, staging: Path, facts: dict[str, Any]) -> Snapshot:
+    """The snapshot before it has a manifest."""
+    about = {"as_of": run.as_of.isoformat(), "settings": run.settings.recorded(), "views": facts["views"]}
+    names = ("users", "startups", "interactions", "readings")
+    users, startups, events, readings = (pq.read_table(staging / f"{name}.parquet") for name in names)
+    return Snapshot("staged", about, users, startups, events, readings=readings)
+
+
+def _manifest(run: Run, staging: Path, facts: dict[str, Any]) -> dict[str, Any]:
+    """Write the manifest beside the files; returns it."""
+    manifest = {
+        "format": FORMAT,
+        "as_of": run.as_of.isoformat(),
+        "slug": run.slug,
+        "settings": run.settings.recorded(),
+        **facts,
+        "profiles_as_of": "export time",
+        "sha256": {file: sha256_of(staging / file) for file in FILES},
+        "created_at": datetime.fromtimestamp((staging / "users.parquet").stat().st_mtime, UTC).isoformat(
+            timespec="seconds"
+        ),
+    }
+    manifest["digest"] = digest_of(manifest)
+    write_private(staging / MANIFEST, json.dumps(manifest, indent=1, sort_keys=True))
+    return manifest
+
+
+def _place(run: Run, staging: Path, manifest: dict[str, Any]) -> str:
+    """Rename everything into place; returns the name."""
+    path = run.artifacts.place("snapshots", f"{run.slug}-{manifest['digest'][:8]}", lambda aside: _move(staging, aside))
+    os.utime(path / MANIFEST)  # an older export of the same content becomes the newest of its cutoff again
+    logger.info("snapshot %s: %s", path.name, ", ".join(f"{n} {what}" for what, n in manifest["counts"].items()))
+    return path.name
+
+
+def _move(staging: Path, target: Path) -> None:
+    for file in (*FILES, MANIFEST):
+        (staging / file).rename(target / file)
+
+
+def _ids(packed: np.ndarray) -> np.ndarray:
+    """Text of V16 ids."""
+    return unpack_ids(packed.view(np.uint8).reshape(-1, 16))
+
+
+def _taken(known: pa.FixedSizeBinaryArray, rows: np.ndarray) -> np.ndarray:
+    """Text of the ids of these rows."""
+    return unpack_ids(np.frombuffer(b"".join(known.take(pa.array(rows)).to_pylist()), np.uint8).reshape(-1, 16))

@@ -1,0 +1,117 @@
+"""A new snapshot held against the newest earlier one: rows that were there before its cutoff must still be there.
+
+People and startups are compared by id, events one by one; who was erased stands in neither, as an erasure rewrites
+every stored snapshot. Memory: a few numbers an event of both.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from models.data.entities import IdMap
+from models.errors import DataError, SnapshotShrunk
+from pipelines.export.snapshot import Snapshot, read_manifest
+from pipelines.run.run import Run, decided, parse_instant
+
+_LOG = logging.getLogger(__name__)
+#: So many rows may go from any table, however small it is.
+FEW = 10
+
+
+class Gone(NamedTuple):
+    """Of one table: how many rows the earlier snapshot holds, and how many of them are gone."""
+
+    rows: int
+    gone: int
+
+    @property
+    def share(self) -> float:
+        return self.gone / max(self.rows, 1)
+
+
+def check_shrunk(run: Run, staged: Path, force: bool = False) -> None:
+    """Compare a staged snapshot with the newest stored one of this cutoff or an earlier one; the first has none.
+
+    Raises SnapshotShrunk where a table lacks more than [export] missing_share of the earlier rows, unless `force`.
+    Either way it stands among the decisions.
+    """
+    earlier = _earlier(run)
+    if earlier is None:
+        return
+    old, new = Snapshot.open(earlier), Snapshot.open(staged)
+    limit = run.settings.export.missing_share
+    missing = {t: g for t, g in gone(old, new).items() if g.gone > FEW and g.share > limit}
+    if not missing:
+        return
+    told = ", ".join(f"{g.gone} of {g.rows} {table} ({g.share:.0%})" for table, g in missing.items())
+    reason = f"{told} of snapshot {old.name} are gone before {run.as_of.isoformat()}; {limit:.0%} may be"
+    decided(run.settings, "snapshot", "go" if force else "stop", [reason], earlier=old.name, run=run.id, forced=force)
+    if not force:
+        raise SnapshotShrunk(
+            f"{reason}. Nothing was stored or trained, the live lists stay. See whether the platform's tables are "
+            "whole and the views matchbook_users, matchbook_startups and matchbook_interactions read the right ones, "
+            "then clear this task; where the rows were deleted on purpose, start the build with `force` or set "
+            "[export] missing_share to 1"
+        )
+    _LOG.warning("forced: %s", reason)
+
+
+def gone(old: Snapshot, new: Snapshot) -> dict[str, Gone]:
+    """By table how much of what stands in `old` lacks in `new`, as far as both speak of the time before both cutoffs.
+
+    Who arrives at, or between, the cutoffs is missing in neither.
+    """
+    user, startup = _rows(new.user_ids, old.user_ids), _rows(new.startup_ids, old.startup_ids)
+    events = old.interactions().before(new.as_of_us)
+    met = _keys(user[events.owner], startup[events.item], events.kind, events.at)
+    there = new.interactions().before(old.as_of_us)
+    known = np.sort(_keys(there.owner, there.item, there.kind, there.at))
+    place = np.minimum(np.searchsorted(known, met), max(len(known) - 1, 0))
+    found = (known[place] == met) if len(known) else np.zeros(len(met), bool)
+    lost = ~(found & (user[events.owner] >= 0) & (startup[events.item] >= 0))
+    return {
+        "users": _of(old.user_ids, user),
+        "startups": _of(old.startup_ids, startup),
+        "interactions": Gone(len(met), int(lost.sum())),
+    }
+
+
+def _rows(wanted: IdMap, ids: IdMap) -> np.ndarray:
+    return wanted.rows_of(ids.ids)
+
+
+def _of(ids: IdMap, row: np.ndarray) -> Gone:
+    there = ~ids.blank
+    return Gone(int(there.sum()), int((there & (row < 0)).sum()))
+
+
+def _keys(user: np.ndarray, startup: np.ndarray, kind: np.ndarray, at: np.ndarray) -> np.ndarray:
+    """(n,) uint64, one number an event: two that differ share one about once in 2**64 (SplitMix64's mixing)."""
+    x = np.zeros(len(at), np.uint64)
+    for column in (user, startup, kind, at):
+        x = (x ^ column.astype(np.int64).view(np.uint64)) * np.uint64(0xBF58476D1CE4E5B9)
+        x = x ^ (x >> np.uint64(29))
+    return x
+
+
+def _earlier(run: Run) -> Path | None:
+    """The newest stored snapshot of this cutoff or an earlier one; of one cutoff the one that was taken last."""
+    found = [
+        (parse_instant(about["as_of"]), (path / "manifest.json").stat().st_mtime, path)
+        for path, about in _readable(run)
+        if parse_instant(about["as_of"]) <= run.as_of
+    ]
+    return max(found)[2] if found else None
+
+
+def _readable(run: Run) -> Iterator[tuple[Path, Mapping[str, Any]]]:
+    for path in run.artifacts.stored("snapshots"):
+        try:
+            yield path, read_manifest(path)
+        except DataError as error:
+            _LOG.warning("not compared with a stored snapshot: %s", error)

@@ -1,0 +1,343 @@
+"""The rows of one cutoff, as nouns: who did what, who was there at an instant, and what they say about themselves.
+
+`Snapshot.open` reads what `pipelines/export/export.py` wrote; `Snapshot.of` makes one of rows in memory.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from models.data.bundle import sha256_of
+from models.data.entities import FACETS, UNKNOWN_TIME, Entities, IdMap
+from models.data.interactions import Interactions, Pairs
+from models.errors import DataError
+from models.schema import Entity, EventType, Role
+from models.settings.settings import Settings
+from models.words import folded, most_frequent_spellings
+from pipelines.export.checks import Census
+from pipelines.export.frames import events_table, people_table, readings_table
+from pipelines.export.layout import (
+    DISMISSALS,
+    FORMAT,
+    MANIFEST,
+    READABLE,
+    READINGS,
+    STARTUP_TEXT,
+    STARTUPS,
+    USER_TEXT,
+    USERS,
+)
+from pipelines.export.view_readings import FROM_EVENTS, FROM_READINGS, newest, source_of_views
+from pipelines.run.run import EPOCH, parse_instant
+
+NEVER = np.iinfo(np.int64).max
+#: Tables that a snapshot of an earlier format lacks.
+_LATER = ("dismissals", "readings")
+_TEXT = {Entity.USER: USER_TEXT, Entity.STARTUP: STARTUP_TEXT}
+
+
+@dataclass(frozen=True, eq=False)
+class Snapshot:
+    """What was known strictly before one cutoff.
+
+    name: `<slug>-<digest8>`. manifest: how it came about (docs/snapshots.md). users, startups, events: the tables of
+    `pipelines/export/layout.py`; the row numbers of people are those of every noun made from this snapshot.
+    dismissals, readings: tables of that file as well; none in a snapshot of format 1.
+    """
+
+    name: str
+    manifest: Mapping[str, Any]
+    users: pa.Table
+    startups: pa.Table
+    events: pa.Table
+    dismissals: pa.Table = field(default_factory=DISMISSALS.empty_table)
+    readings: pa.Table = field(default_factory=READINGS.empty_table)
+
+    @classmethod
+    def open(cls, path: Path) -> Snapshot:
+        """Read a stored snapshot. Raises DataError where there is none, of another format, or changed since."""
+        manifest = read_manifest(path)
+        for file, sha in manifest["sha256"].items():
+            if not (path / file).is_file() or sha256_of(path / file) != sha:
+                raise DataError(
+                    f"{path / file} differs from its manifest (truncated, tampered with or missing); "
+                    "export it again with `python -m pipelines export --fresh`"
+                )
+        users, startups, events = (pq.read_table(path / f"{t}.parquet") for t in ("users", "startups", "interactions"))
+        more = {t: pq.read_table(path / f"{t}.parquet") for t in _LATER if f"{t}.parquet" in manifest["sha256"]}
+        return cls(path.name, manifest, users, startups, events, **more)
+
+    @classmethod
+    def of(
+        cls,
+        users: pd.DataFrame,
+        startups: pd.DataFrame,
+        interactions: pd.DataFrame,
+        as_of: str,
+        settings: Mapping[str, Any] | None = None,
+        name: str = "memory",
+        readings: pd.DataFrame | None = None,
+    ) -> Snapshot:
+        """A snapshot of rows in memory: the contract's columns, times as ISO 8601 text; a column left out is blank.
+
+        readings: startup_id, read_at, views. Rows at or after the cutoff are left out as the export does; a row that
+        breaks a promise raises DataError.
+        """
+        cutoff = parse_instant(as_of)
+        tables = people_table(users, USERS), people_table(startups, STARTUPS)
+        kept_users, kept_startups, events = events_table(*tables, interactions, _us(as_of))
+        read = READINGS.empty_table() if readings is None else readings_table(kept_startups, readings, _us(as_of))
+        census = Census()
+        census.add(events["kind"].to_numpy(), events["at"].to_numpy())
+        share = float((settings or {}).get("holdout_share", Settings().holdout.share))
+        manifest = {
+            "format": FORMAT,
+            "as_of": cutoff.isoformat(),
+            "settings": dict(settings or {}),
+            "counts": {"users": len(kept_users), "startups": len(kept_startups), "interactions": len(events)},
+            "views": source_of_views(read, census.facts()["events_per_week"], share),
+        }
+        return cls(name, manifest, kept_users, kept_startups, events, readings=read)
+
+    @property
+    def as_of_us(self) -> int:
+        """The cutoff in microseconds since 1970 UTC."""
+        return _us(self.manifest["as_of"])
+
+    @cached_property
+    def user_ids(self) -> IdMap:
+        """Row numbers of users."""
+        return _ids(self.users["user_id"])
+
+    @cached_property
+    def startup_ids(self) -> IdMap:
+        """Row numbers of startups."""
+        return _ids(self.startups["startup_id"])
+
+    def interactions(self) -> Interactions:
+        """Every checked event before the cutoff: owners are users, items are startups, a duplicate once. With them the
+        pairs that are dismissed.
+
+        What makes lists reads these; what learns or judges reads `heard`."""
+        return self._interactions
+
+    @cached_property
+    def silent(self) -> np.ndarray:
+        """(users,) bool: opted out by the cutoff. They teach and judge nothing, not even of the time before (R23)."""
+        return _times(self.users["opted_out_at"], NEVER) < self.as_of_us
+
+    @cached_property
+    def heard(self) -> Interactions:
+        """The events of all others: what may teach and judge."""
+        return self._interactions.where(~self.silent[self._interactions.owner])
+
+    def entities(self, entity: Entity, before_us: int | None = None) -> Entities:
+        """Everybody of a kind as they stood just before an instant, microseconds since 1970 UTC; default the cutoff.
+
+        The rows are the same whatever the instant; who had not arrived by then is not `listed`. A person existed where
+        created_at is blank or before the instant, or an event of theirs is. count: all kinds (R09). views: see
+        `views_from` (R05); interactions: all other events.
+        Raises DataError for an instant after the cutoff.
+        """
+        instant = self.as_of_us if before_us is None else before_us
+        if instant > self.as_of_us:
+            raise DataError(
+                f"{self.name} knows nothing from {self.manifest['as_of']} on; ask for an instant up to that cutoff"
+            )
+        events = self._interactions if instant == self.as_of_us else self._interactions.before(instant)
+        return (
+            self._users_at(events, instant)
+            if entity is Entity.USER
+            else self._startups_at(events.transposed(), instant)
+        )
+
+    def profiles(self, entity: Entity, before_us: int | None = None) -> dict[str, list[str]]:
+        """The words of every row by their names in the CSV layout, blank where unknown.
+
+        They are as of the export: the platform keeps no history of them (`profiles_as_of` in the manifest). Where the
+        setting `stage_known` says so, a stage stays blank until the startup's first event.
+        """
+        table = self.users if entity is Entity.USER else self.startups
+        words = {c: table[c].to_pylist() for c in _TEXT[entity]}
+        if entity is Entity.STARTUP:
+            words["stage"] = self._stage(self.as_of_us if before_us is None else before_us).tolist()
+        return words
+
+    @property
+    def views_from(self) -> str:
+        """What says how often a startup was viewed: "readings" of its running counter that exports kept, or view
+        "events". Decided once for a snapshot, so that it is one kind of number at the inner cut and at the cutoff."""
+        return str(self.manifest.get("views", {}).get("from", FROM_EVENTS))
+
+    @cached_property
+    def stage_known(self) -> str:
+        """Since when a stage is known: "always", or from the "first_event".
+
+        The setting's word; where that is auto, the rows tell: a platform on which nobody without an event has a stage
+        takes it from the first round, and before it the stage would be the future."""
+        asked = str(self.manifest["settings"].get("stage_known", "always"))
+        if asked != "auto":
+            return asked
+        met = np.bincount(self._interactions.item, minlength=len(self.startups)) > 0
+        return "always" if (_words(self.startups["stage"])[~met] != "").any() else "first_event"
+
+    @cached_property
+    def _interactions(self) -> Interactions:
+        user, startup, kind, at = (self.events[c].to_numpy() for c in ("user", "startup", "kind", "at"))
+        gone = Pairs(*(self.dismissals[c].to_numpy() for c in ("user", "startup", "at")))
+        return Interactions(self.user_ids, self.startup_ids, user, startup, kind, at, gone)
+
+    def _users_at(self, events: Interactions, instant: int) -> Entities:
+        n, created = len(self.users), _times(self.users["created_at"], UNKNOWN_TIME)
+        views, others = _totals(events, n)
+        opted_out = _times(self.users["opted_out_at"], NEVER) < instant
+        there = ((created < instant) | (views + others > 0)) & ~self.user_ids.blank
+        facets, labels = _facets({"location": _words(self.users["location"])}, n)
+        return Entities(
+            Entity.USER,
+            self.user_ids,
+            role=_roles(self.users["role"]),
+            listed=there & ~opted_out,
+            opted_out=opted_out,
+            founder=np.full(n, -1, np.int32),
+            created_at=created,
+            views=views,
+            interactions=others,
+            count=events.counts(),
+            facets=facets,
+            labels=labels,
+            withheld=tuple(self.manifest.get("withheld", {}).get("users", ())),
+        )
+
+    def _startups_at(self, events: Interactions, instant: int) -> Entities:
+        n, created = len(self.startups), _times(self.startups["created_at"], UNKNOWN_TIME)
+        viewed, others = _totals(events, n)
+        there = ((created < instant) | (viewed + others > 0)) & ~self.startup_ids.blank
+        withdrawn = _times(self.startups["withdrawn_at"], NEVER) < instant
+        words = {f: _words(self.startups[f]) for f in FACETS} | {"stage": self._stage(instant)}
+        facets, labels = _facets(words, n)
+        founder = self.user_ids.rows_of(_words(self.startups["founder_id"]))
+        return Entities(
+            Entity.STARTUP,
+            self.startup_ids,
+            role=np.full(n, -1, np.int8),
+            listed=there & ~withdrawn,
+            opted_out=np.zeros(n, bool),
+            founder=founder,
+            created_at=created,
+            views=self._counter(viewed, instant),
+            interactions=others,
+            count=events.distinct_counts(),
+            facets=facets,
+            labels=labels,
+            withheld=tuple(self.manifest.get("withheld", {}).get("startups", ())),
+        )
+
+    def views(self, events: Interactions, instant: int) -> np.ndarray:
+        """(startups,) int64 how often each was viewed by these events before the instant, owners = startups, or by the
+        platform's counter where that may be used."""
+        return self._counter(_totals(events, len(self.startups))[0], instant)
+
+    def _counter(self, viewed: np.ndarray, instant: int) -> np.ndarray:
+        """(startups,) int64 the newest reading before the instant; view events without one (R05)."""
+        if self.views_from != FROM_READINGS:
+            return viewed
+        read = newest(self.readings, instant, len(viewed))
+        return np.where(read >= 0, read, viewed)
+
+    def _stage(self, instant: int) -> np.ndarray:
+        stage = _words(self.startups["stage"])
+        if self.stage_known == "always":
+            return stage
+        met = self._interactions.before(instant).item
+        return np.where(np.bincount(met, minlength=len(stage)) > 0, stage, "")
+
+
+def read_manifest(path: Path) -> dict[str, Any]:
+    """The manifest of a stored snapshot. Raises DataError."""
+    try:
+        manifest = json.loads((path / MANIFEST).read_bytes())
+        known = manifest["format"] in READABLE
+        changed = known and manifest["digest"] != digest_of(manifest)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(
+            f"expected a snapshot in {path}, found no readable {MANIFEST} ({error}); run `python -m pipelines export`"
+        ) from error
+    if not known:
+        raise DataError(
+            f"{path} has format {manifest['format']}, this version reads {', '.join(map(str, READABLE))}; export it "
+            "again with --fresh (M07)"
+        )
+    if changed:
+        raise DataError(
+            f"{path / MANIFEST} was changed since it was written; "
+            "export it again with `python -m pipelines export --fresh`"
+        )
+    return dict(manifest)
+
+
+def digest_of(manifest: Mapping[str, Any]) -> str:
+    """Over all files but what was set aside, the settings, and the marks of those who were erased since (`erased`)."""
+    shaping = {file: sha for file, sha in manifest["sha256"].items() if file != "rejected.parquet"}
+    parts = [manifest["format"], shaping, manifest["settings"], *manifest.get("erased", [])]
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def _us(instant: str) -> int:
+    delta = parse_instant(instant) - EPOCH
+    return (delta.days * 86_400 + delta.seconds) * 1_000_000 + delta.microseconds
+
+
+def _words(column: pa.ChunkedArray) -> np.ndarray:
+    """(n,) str objects."""
+    return np.asarray(pc.fill_null(column, "").to_numpy(), dtype=object)
+
+
+def _ids(column: pa.ChunkedArray) -> IdMap:
+    return IdMap(column.to_numpy().astype("<U36"))
+
+
+def _times(column: pa.ChunkedArray, blank: int) -> np.ndarray:
+    """(n,) int64 microseconds since 1970 UTC."""
+    return np.asarray(pc.fill_null(column.cast(pa.int64()), blank).to_numpy())
+
+
+def _roles(column: pa.ChunkedArray) -> np.ndarray:
+    """(n,) int8 code of Role, -1 for every other word."""
+    written = pc.dictionary_encode(pc.fill_null(column, "").combine_chunks())
+    codes = {None: -1} | {role: role.code for role in Role}
+    code = [codes[Role.of(word)] for word in written.dictionary.to_pylist()]
+    return np.array(code or [-1], np.int8)[written.indices.to_numpy()]
+
+
+def _totals(events: Interactions, n: int) -> tuple[np.ndarray, np.ndarray]:
+    """(n,) int64 view events and all other events per owner."""
+    viewed = events.kind == EventType.VIEW.code
+    views = np.bincount(events.owner[viewed], minlength=n)
+    return views.astype(np.int64), (np.bincount(events.owner, minlength=n) - views).astype(np.int64)
+
+
+def _facets(words: Mapping[str, np.ndarray], n: int) -> tuple[dict[str, np.ndarray], dict[str, tuple[str, ...]]]:
+    """Codes by facet, -1 blank, one for all spellings of a word, and the most frequent of them, in the order of the
+    folded words; a facet that is not given is blank."""
+    codes, labels = {}, {}
+    for facet in FACETS:
+        place, written = pd.factorize(words.get(facet, np.full(n, "", object)))
+        told = list(zip(written.tolist(), np.bincount(place, minlength=len(written)).tolist(), strict=True))
+        shown = dict(sorted(most_frequent_spellings(told).items()))
+        code = {word: i for i, word in enumerate(shown)}
+        codes[facet] = np.array([code.get(folded(text), -1) for text, _ in told] or [-1], np.int32)[place]
+        labels[facet] = tuple(shown.values())
+    return codes, labels

@@ -1,0 +1,127 @@
+"""Words of profiles that are there, or missing, because of what came later: a snapshot leaves the column out.
+
+Profiles are as of the export. Where a column is filled on the occasion of a meeting, a ranker that looks back to an
+inner cut would learn that whoever has it is met (docs/decisions/view-readings.md).
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from models.data.interactions import EventClock, Interactions, leaving
+from models.features.item_facts import last_age
+from models.schema import Entity
+from pipelines.export.layout import STARTUPS, USERS, RowGroups
+from pipelines.export.snapshot import Snapshot
+
+#: The share met later may differ by so much between blank and filled, among those equally busy before. Honest columns
+#: of the sample, deskdrop and crunchbase stay below 0.3 (docs/decisions/view-readings.md).
+GAP = 0.5
+#: Of so many that should have been met (or not), at least a quarter must have been: fewer is foreknowledge. Honest
+#: columns stay above 0.8. Where the rarer kind is less than a tenth it may be odd by itself.
+EXPECTED, LEAST, RARE = 20.0, 0.25, 0.1
+#: So many of either kind, and so many standard errors: less is chance.
+FEW, SURE = 20, 6.0
+#: Parts of equal size by the age of the last event; each is cut further by doublings of the number of events.
+PARTS = 8
+
+
+def met_from(events: Interactions, instant: int, n: int) -> np.ndarray:
+    """(n,) bool: an owner of the events who has one at the instant or later."""
+    return np.bincount(events.owner[events.at >= instant], minlength=n) > 0
+
+
+def equally_busy(before: Interactions, shown: np.ndarray) -> np.ndarray:
+    """(shown,) int: the stratum of each owner by number of events and age of the last one; 0 without an event."""
+    count = np.bincount(before.owner, minlength=len(before.owners))[shown]
+    age = last_age(before, EventClock.of(before.at))[shown]
+    bounds = np.quantile(age[count > 0], np.linspace(0, 1, PARTS + 1)[1:-1]) if (count > 0).any() else np.zeros(0)
+    busy = np.floor(np.log2(np.maximum(count, 1))).astype(np.int64)
+    return np.where(count > 0, 1 + np.searchsorted(bounds, age) + PARTS * busy, 0)
+
+
+def telling(blank: np.ndarray, met: np.ndarray, stratum: np.ndarray, strict: bool = True) -> str:
+    """How blanks tell who is met, in words, or nothing. All (n,): blank, met bool; stratum of `equally_busy`.
+
+    Compared within strata that hold both (Mantel and Haenszel 1959). strict: look also for hardly anybody of one kind
+    being met, or left out, though many should have been; among those with an event before, as of others nothing is
+    known that could explain it."""
+    size = int(stratum.max(initial=0)) + 1
+    n = np.stack([np.bincount(stratum[side], minlength=size) for side in (blank, ~blank)]).astype(float)
+    y = np.stack([np.bincount(stratum[side & met], minlength=size) for side in (blank, ~blank)]).astype(float)
+    both = (n > 0).all(axis=0)
+    n, y, busy = n[:, both], y[:, both], np.flatnonzero(both) > 0
+    if min(n.sum(axis=1)) < FEW:
+        return ""
+    total, rate, weight = n.sum(axis=0), y.sum(axis=0) / n.sum(axis=0), n.prod(axis=0) / n.sum(axis=0)
+    spread = np.sqrt((n.prod(axis=0) * rate * (1 - rate) / np.maximum(total - 1, 1)).sum())
+    if abs((y[0] - n[0] * rate).sum()) < SURE * max(float(spread), 1e-9):
+        return ""
+    gap = abs(float((weight * (y[0] / n[0] - y[1] / n[1])).sum() / weight.sum()))
+    if gap >= GAP or (strict and _too_few(n[:, busy], y[:, busy], rate[busy])):
+        shares = y.sum(axis=1) / n.sum(axis=1)
+        return (
+            f"of {n[0].sum():.0f} blank ones {shares[0]:.0%} were met from then on, of {n[1].sum():.0f} others "
+            f"{shares[1]:.0%}, all equally busy before"
+        )
+    return ""
+
+
+def _too_few(n: np.ndarray, y: np.ndarray, rate: np.ndarray) -> bool:
+    """Whether blank or filled ones are met, or left out, in less than LEAST of the cases that their strata expect."""
+    if n.sum(axis=1).min() < RARE * n.sum():
+        return False
+    for seen, expected in ((y, n * rate), (n - y, n * (1 - rate))):
+        found, wanted = seen.sum(axis=1), expected.sum(axis=1)
+        if ((wanted >= EXPECTED) & (found <= LEAST * wanted)).any():
+            return True
+    return False
+
+
+_LOG = logging.getLogger(__name__)
+_TABLES = {Entity.USER: ("users.parquet", USERS), Entity.STARTUP: ("startups.parquet", STARTUPS)}
+
+
+def withhold(staged: Snapshot, folder: Path) -> dict[str, dict[str, str]]:
+    """Blank every column of words whose blanks at the inner cut tell what came after; returns by side and column how.
+
+    folder: where the tables of `staged` lie; those that change are written again."""
+    found = {f"{entity}s": dict(_telling(staged, entity)) for entity in Entity}
+    for entity, (file, schema) in _TABLES.items():
+        columns = found[f"{entity}s"]
+        if columns:
+            table = pq.read_table(folder / file)
+            for name, how in columns.items():
+                table = table.set_column(schema.get_field_index(name), schema.field(name), pa.array([""] * len(table)))
+                _LOG.warning(
+                    "the column %s of %ss is left out of this build: it is filled, or blank, because of what "
+                    "came later (at the inner cut, %s)",
+                    name,
+                    entity,
+                    how,
+                )
+            (folder / file).unlink()
+            with RowGroups(folder / file, schema) as groups:
+                groups.write(table)
+    return found
+
+
+def _telling(staged: Snapshot, entity: Entity) -> Iterator[tuple[str, str]]:
+    at = np.sort(staged.heard.at)
+    share = float(staged.manifest["settings"]["holdout_share"])
+    cut_us = leaving(at, share) if len(at) else 0
+    events = staged.interactions() if entity is Entity.USER else staged.interactions().transposed()
+    then = staged.entities(entity, cut_us)
+    there = then.listed & (then.count > 0) if staged.entities(entity).all_met else then.listed
+    shown = np.flatnonzero(there)
+    met, strata = met_from(events, cut_us, len(then))[shown], equally_busy(events.before(cut_us), shown)
+    for name, words in staged.profiles(entity, cut_us).items():
+        how = telling(np.array([not text for text in words], bool)[shown], met, strata)
+        if how:
+            yield name, how

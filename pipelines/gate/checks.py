@@ -1,0 +1,256 @@
+"""From figures to verdicts: what goes, what a person is asked about, what is stopped, each with a sentence.
+
+Accuracy. A comparison stops a release where the whole interval of the paired difference lies beyond the loss that is
+tolerated, and asks where the interval lies below zero and the mean beyond that loss. A night makes some twenty such
+comparisons, so each has a wider interval than 95 %: together they look sure by luck alone with CHANCE at
+most (Bonferroni 1936). Half of that chance is shared by the comparisons over all owners of a surface, the other half by
+those of single segments: there are many of them, and they are small.
+
+Lists. Shares of all owners or items are no samples; they are held against limits written "ask/stop". How much lists
+differ grows with the days between two cutoffs: beyond FAR days such a difference asks where else it would stop.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from models.catalogue.catalogue import CATALOGUE
+from models.data.batch import Owners
+from models.metrics.accuracy import K, ndcg_of, places
+from models.metrics.intervals import paired_difference
+from models.recommender.exposure import capped, places_of_an_item
+from models.recommender.surface import Recipe
+from models.schema import Surface
+from models.settings.settings import Settings
+from models.settings.tables import Limits
+from pipelines.evaluate.figures import groups, tops
+from pipelines.score.shards import score_owners
+from pipelines.train.holdout import Holdout, Outcome
+from pipelines.train_ranker.validation_models import Judged
+
+
+@dataclass(frozen=True, eq=False)
+class Accuracy:
+    """Of one surface, each (b,) NDCG@10 by judged owner; live is None where there is nothing to judge it by.
+
+    masks: (b,) bool by group: overall, none (no event before the cut), cold, warm, hot.
+    """
+
+    new: np.ndarray
+    popular: np.ndarray
+    live: np.ndarray | None
+    masks: Mapping[str, np.ndarray]
+
+
+def accuracy(holdout: Holdout, new: Judged) -> dict[Surface, Accuracy]:
+    """Every surface that has an owner to judge by, the live release left out. holdout: of the new build."""
+    found = {}
+    for surface in Surface:
+        recipe = new.recipe(surface, holdout.bundles[CATALOGUE])
+        owners, outcome = holdout.owners(recipe, teaching=False)
+        if not len(owners):
+            continue
+        popular = recipe.popular.propose(owners, K)
+        masks = {name: mask for name, mask in groups(recipe, owners).items() if name != "known"}
+        found[surface] = Accuracy(
+            _ndcg(recipe, owners, recipe.catalogue, outcome),
+            ndcg_of(places(popular.indptr, popular.item), outcome.relevant),
+            None,
+            masks,
+        )
+    return found
+
+
+def with_live(
+    found: Mapping[Surface, Accuracy], holdout: Holdout, new: Judged, live: Judged
+) -> dict[Surface, Accuracy]:
+    """The same with what the live release's models would have shown to the same owners, out of the same catalogue."""
+    both = {}
+    for surface, a in found.items():
+        recipe, other = (side.recipe(surface, holdout.bundles[CATALOGUE]) for side in (new, live))
+        owners, outcome = holdout.owners(recipe, teaching=False)
+        both[surface] = replace(a, live=_ndcg(other, holdout.batch(other, owners.row), recipe.catalogue, outcome))
+    return both
+
+
+def _ndcg(recipe: Recipe, owners: Owners, catalogue: np.ndarray, outcome: Outcome) -> np.ndarray:
+    """Of the lists as they would be served. catalogue: (m,) item rows that the outcome speaks of."""
+    lists, multiple = score_owners(recipe, owners), recipe.settings.lists.exposure_cap
+    if multiple:
+        lists = capped(lists, places_of_an_item(multiple, lists, len(recipe.catalogue)))
+    return ndcg_of(tops(lists, catalogue), outcome.relevant)
+
+
+GO, ASK, STOP = "go", "ask", "stop"
+VERDICTS = (GO, ASK, STOP)
+OVERALL = "overall"
+#: Draws of owners: enough for the tails of intervals as wide as these.
+DRAWS = 10_000
+#: Days between two cutoffs from which on nearly all lists may differ, and a person is asked only where all do.
+FAR = 3.0
+#: Chance that luck alone makes any of a night's comparisons of accuracy look sure.
+CHANCE = 0.02
+#: By check: the setting with its limits, what is measured in words, and whether it grows with the time between cutoffs.
+_LISTS = {
+    "overlap_at_10": ("overlap", "of everybody's first ten are replaced", True),
+    "rbo": ("rbo", "is what the lists lack in rank-biased overlap", True),
+    "route_distance": ("routes", "of the owners changed route or method, on balance", True),
+    "popular_share": ("popular", "more of the owners are given the popular list", False),
+    "gini": ("gini", "is how much more unequal items are shown (Gini)", False),
+    "coverage": ("coverage", "of the catalogue that the live lists show is shown no more", False),
+    "gone_owners": ("gone", "of the owners with a live list would have none", False),
+}
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing that was looked at. value, low, high, limit: see gate.json in docs/airflow/gate.md."""
+
+    name: str
+    surface: str | None
+    segment: str | None
+    value: float | None
+    low: float | None
+    high: float | None
+    limit: float | None
+    verdict: str
+    says: str
+
+
+def worst(checks: Sequence[Check]) -> str:
+    """The verdict over all of them."""
+    return VERDICTS[max((VERDICTS.index(c.verdict) for c in checks), default=0)]
+
+
+def against_live(found: Mapping[Surface, Accuracy], settings: Settings) -> Iterator[Check]:
+    """NDCG@10 against the live release's models, by surface and segment, and gains that are too good."""
+    pairs = {
+        (s, group): (a.new[mask], a.live[mask])
+        for s, a in found.items()
+        if a.live is not None
+        for group, mask in a.masks.items()
+    }
+    told = [key for key, pair in pairs.items() if len(pair[0]) >= settings.gate.min_owners]
+    for (surface, group), pair in pairs.items():
+        if (surface, group) not in told:
+            yield _too_few("accuracy", surface, group, len(pair[0]))
+            continue
+        level = _level(sum((g == OVERALL) == (group == OVERALL) for _, g in told))
+        d = paired_difference(*pair, times=DRAWS, level=level)
+        yield _loss("accuracy", surface, group, pair, d, "the live release", settings)
+        if group == OVERALL:
+            yield from _gain(surface, pair, d, settings)
+
+
+def above_floor(found: Mapping[Surface, Accuracy], settings: Settings) -> Iterator[Check]:
+    """NDCG@10 against popular lists, over all owners of each surface."""
+    told = [s for s, a in found.items() if len(a.new) >= settings.gate.min_owners]
+    for surface, a in found.items():
+        if surface in told:
+            d = paired_difference(a.new, a.popular, times=DRAWS, level=_level(len(told)))
+            yield _loss("floor", surface, OVERALL, (a.new, a.popular), d, "popular lists", settings)
+        else:
+            yield _too_few("floor", surface, OVERALL, len(a.new))
+
+
+def like_live(lists: Mapping[str, Mapping[str, Any]], settings: Settings, days: float) -> Iterator[Check]:
+    """Every limit on the difference of lists. lists: see `differences`. days: between the two cutoffs."""
+    for surface, d in lists.items():
+        if d["owners"] + d["gone_owners"] < settings.gate.min_owners:
+            yield _too_few("lists", Surface(surface), OVERALL, d["owners"] + d["gone_owners"])
+            continue
+        values = {
+            "overlap_at_10": _lack(d["overlap_at_10"]),
+            "rbo": _lack(d["rbo"]),
+            "route_distance": d["route_distance"],
+            "popular_share": _rise(d["popular_share"]),
+            "gini": _rise(d["gini"]),
+            "coverage": _loss_of(d["coverage"]),
+            "gone_owners": d["gone_owners"] / max(d["owners"] + d["gone_owners"], 1),
+        }
+        for name, value in values.items():
+            field, words, drifts = _LISTS[name]
+            yield _limited(name, surface, value, settings.gate.limits(field), words, drifts and days > FAR)
+
+
+def _level(comparisons: int) -> float:
+    return 1 - CHANCE / 2 / max(comparisons, 1)
+
+
+def _loss(
+    name: str,
+    surface: Surface,
+    group: str,
+    pair: tuple[np.ndarray, np.ndarray],
+    d: Mapping[str, float],
+    other: str,
+    settings: Settings,
+) -> Check:
+    theirs = float(pair[1].mean())
+    limit = -settings.gate.loss * theirs
+    verdict = STOP if d["high"] < limit else ASK if d["high"] < 0 and d["mean"] < limit else GO
+    judged = {
+        STOP: f"surely worse by more than {settings.gate.loss:.0%}",
+        ASK: f"worse, by more than {settings.gate.loss:.0%} as it seems",
+        GO: "no loss that counts",
+    }[verdict]
+    says = (
+        f"{surface}, {group}: NDCG@10 {pair[0].mean():.4f} against {theirs:.4f} of {other}, {d['mean']:+.4f} "
+        f"[{d['low']:+.4f}, {d['high']:+.4f}] over {len(pair[0])} owners: {judged}"
+    )
+    return _compared(name, surface, group, d, limit, verdict, says)
+
+
+def _gain(
+    surface: Surface, pair: tuple[np.ndarray, np.ndarray], d: Mapping[str, float], settings: Settings
+) -> Iterator[Check]:
+    theirs = float(pair[1].mean())
+    limit = settings.gate.gain * theirs
+    if theirs and d["low"] > limit:
+        says = (
+            f"{surface}, {OVERALL}: NDCG@10 {pair[0].mean():.4f} against {theirs:.4f} of the live release is too "
+            f"good to be believed unseen (more than {1 + settings.gate.gain:g} times as good): a leak, or a live "
+            "release that was broken?"
+        )
+        yield _compared("gain", surface, OVERALL, d, limit, ASK, says)
+
+
+def _compared(
+    name: str, surface: Surface, group: str, d: Mapping[str, float], limit: float, verdict: str, says: str
+) -> Check:
+    mean, low, high = (round(d[k], 6) for k in ("mean", "low", "high"))
+    return Check(name, surface.value, group, mean, low, high, round(limit, 6), verdict, says)
+
+
+def _limited(name: str, surface: str, value: float | None, limits: Limits, words: str, far: bool) -> Check:
+    ask, stop = limits.ask, limits.stop
+    if value is None:
+        return Check(name, surface, None, None, None, None, ask, GO, f"{surface}: {name} is undefined")
+    beyond = 2 if value > stop else 1 if value > ask else 0
+    verdict = (GO, GO, ASK)[beyond] if far else (GO, ASK, STOP)[beyond]
+    limit = stop if far or verdict == STOP else ask
+    says = f"{surface}: {value:.3f} {words}; " + ("within" if verdict == GO else "beyond") + f" {limit:g}"
+    return Check(name, surface, None, round(value, 6), None, None, limit, verdict, says)
+
+
+def _too_few(name: str, surface: Surface, group: str, owners: int) -> Check:
+    says = f"{surface}, {group}: {owners} owners are too few to tell anything"
+    return Check(name, surface.value, group, None, None, None, None, GO, says)
+
+
+def _lack(value: float | None) -> float | None:
+    return None if value is None else 1 - value
+
+
+def _rise(pair: Sequence[float | None]) -> float | None:
+    live, new = pair
+    return None if live is None or new is None else new - live
+
+
+def _loss_of(pair: Sequence[float | None]) -> float | None:
+    live, new = pair
+    return None if not live or new is None else 1 - new / live

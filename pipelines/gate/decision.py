@@ -1,0 +1,188 @@
+"""What follows from what the gate says: it passes, it is stopped, a person is asked, or an answer stands in for one."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from models.errors import DataError, GateClosed
+from models.schema import Surface
+from models.settings.settings import Settings
+from pipelines.gate.checks import GO, STOP
+from pipelines.publish.publish import publish_release
+from pipelines.refs import GateRef
+from pipelines.run.run import Run, decided
+
+_LOG = logging.getLogger(__name__)
+#: In the directory of a run.
+GATE, ASKED = "gate.json", "asked.json"
+PUBLISH, HOLD = "publish", "hold"
+
+
+@dataclass(frozen=True)
+class Case:
+    """What decides besides the verdict.
+
+    published: whether the run means to publish at all. force: whoever started it has decided already. backfill: started
+    for past days, and nobody is asked about each. attended: a person can be asked.
+    """
+
+    published: bool = True
+    force: bool = False
+    backfill: bool = False
+    attended: bool = True
+
+
+def rule(run: Run, case: Case) -> bool:
+    """Write down the answer where none is needed from a person; whether one must be asked.
+
+    An earlier answer does not count any more: whoever clears the task wants it decided anew. Raises GateClosed where
+    the release is stopped.
+    """
+    gate = {**read_gate(run), "answer": None}
+    run.artifacts.write_json(run.directory / GATE, gate)
+    verdict = gate["verdict"]
+    if not case.published or (verdict == GO and not gate.get("older")):
+        return False
+    if case.force:
+        settle(run, PUBLISH, "force")
+    elif not run.settings.gate.enabled:
+        settle(run, PUBLISH, "[gate] enabled = false")
+    elif verdict == GO:
+        return False  # an older cutoff was only described: `held` keeps it from going live after a rollback
+    elif verdict == STOP:
+        raise GateClosed(closed(gate))
+    elif case.backfill:
+        settle(run, PUBLISH, "backfill")
+    elif case.attended:
+        return True
+    else:
+        settle(run, run.settings.gate.default, "[gate] default")
+    return False
+
+
+def pass_unattended(run: Run, publish: bool, force: bool) -> None:
+    """The step where nobody can be asked. Raises GateClosed where the release is stopped."""
+    rule(run, Case(publish, force, attended=False))
+
+
+def publish_weighed(
+    run: Run, weighed: GateRef, publish: bool, force: bool, surfaces: Sequence[str] | None
+) -> dict[str, Any]:
+    """The step: make the release live where it may; see `publish_release`, or {published, release, reason}."""
+    name, reason = weighed.release, held(run, weighed.release) if publish else None
+    if surfaces is not None and set(surfaces) != {s.value for s in Surface}:
+        reason = f"only some surfaces were built: {name} is stored for inspection and cannot go live"
+    elif not publish:
+        reason = f"this was a dry run: {name} is stored, `python -m pipelines promote {name}` makes it live"
+    if reason:
+        return {"published": False, "release": name, "reason": reason}
+    return publish_release(run.settings, name, force)
+
+
+def settle(run: Run, chosen: str, by: str) -> dict[str, Any]:
+    """Record an answer in gate.json and among the decisions; returns it."""
+    gate = read_gate(run)
+    at = datetime.now(UTC).isoformat(timespec="seconds")  # noqa: TID251 when it was answered; no list depends on it
+    gate["answer"] = {"chosen": chosen, "by": by, "at": at}
+    run.artifacts.write_json(run.directory / GATE, gate)
+    decided(
+        run.settings,
+        "approval",
+        chosen,
+        gate["reasons"],
+        by=by,
+        run=run.id,
+        release=gate["release"],
+        gate=gate["verdict"],
+    )
+    _LOG.warning("gate %s: %s, by %s", gate["verdict"], chosen, by)
+    return dict(gate["answer"])
+
+
+def ask_once(run: Run, subject: str, body: str) -> None:
+    """Note what a person is asked. Raises GateClosed where this run has asked something else before: Airflow keeps the
+    words of a task's first question, so that one would stand there again, over another release."""
+    path, now = run.directory / ASKED, {"subject": subject, "body": body}
+    if path.is_file() and json.loads(path.read_text()) != now:
+        raise GateClosed(
+            "this run has asked another question before, and Airflow would show that one again: read the "
+            "report of this run, then promote its release, or trigger a new run with the same as_of"
+        )
+    run.artifacts.write_json(path, now)
+
+
+def held(run: Run, release: str) -> str | None:
+    """Why a release may not be published; None where it may. Raises DataError where it was never weighed."""
+    gate = read_gate(run)
+    if gate["release"] != release:
+        raise DataError(f"{release} was never weighed, {gate['release']} was: clear the task `weigh` of this run")
+    answer, name = gate["answer"], gate["release"]
+    if answer and answer["chosen"] == PUBLISH:
+        return None
+    if gate.get("older"):
+        return (
+            f"{name} is stored for comparison: {gate['champion']} with a newer cutoff was live when it was "
+            f"weighed. `python -m pipelines promote {name}` makes it live; clear `weigh` to have it weighed again"
+        )
+    if gate["verdict"] == GO:
+        return None
+    who = f"{answer['by']} chose to hold it" if answer else f"the gate says {gate['verdict']} and nobody has answered"
+    return (
+        f"{name} is stored and not published: {who} ({_first(gate)}). What is live stays; "
+        f"`python -m pipelines promote {name}` makes it live"
+    )
+
+
+def read_gate(run: Run) -> dict[str, Any]:
+    """What `weigh` wrote. Raises DataError."""
+    path = run.directory / GATE
+    if not path.is_file():
+        raise DataError(f"{path} is missing: clear the task `weigh` of this run, or start the build again")
+    return dict(json.loads(path.read_text()))
+
+
+def closed(gate: dict[str, Any]) -> str:
+    """The message of a stop."""
+    name, live, reasons = gate["release"], gate["champion"], gate["reasons"]
+    more = f" (and {len(reasons) - 3} more reasons)" if len(reasons) > 3 else ""
+    compare = f" Compare: `python -m pipelines compare {live} {name}`." if live else ""
+    return (
+        f"{name} is not published: {'; '.join(reasons[:3])}{more}. It is stored, and what is live stays.{compare} "
+        f"To publish it in spite of this: `python -m pipelines promote {name}`, or start the build with `force`"
+    )
+
+
+def question(gate: dict[str, Any], settings: Settings, link: str = "") -> tuple[str, str]:
+    """(subject, body as Markdown) of what a person is asked."""
+    subject = f"Publish {gate['release']}? {len(gate['reasons'])} reason(s) to look at it first"
+    lines = [
+        f"**{gate['release']}** (cutoff {gate['as_of']}) would replace **{gate['champion']}**. What speaks against it:",
+        "",
+        *(f"- {reason}" for reason in gate["reasons"]),
+        "",
+    ]
+    lines += [*(f"- {note}" for note in gate["notes"]), ""] if gate["notes"] else []
+    lines += ["| check | surface | segment | value | limit |", "|---|---|---|---|---|", *_rows(gate), ""]
+    lines += [f"[The report of this build]({link})", ""] if link else []
+    lines += [
+        "**publish** makes it live; **hold** leaves the live lists as they are, and the release stays stored. "
+        f"Without an answer within {settings.gate.timeout_hours:g} hours: {settings.gate.default}."
+    ]
+    return subject, "\n".join(lines)
+
+
+def _rows(gate: dict[str, Any]) -> list[str]:
+    return [
+        f"| {c['name']} | {c['surface']} | {c['segment'] or ''} | {c['value']:.4f} | {c['limit']:.4f} |"
+        for c in gate["checks"]
+        if c["verdict"] != GO
+    ]
+
+
+def _first(gate: dict[str, Any]) -> str:
+    return str(gate["reasons"][0])

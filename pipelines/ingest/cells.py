@@ -1,0 +1,150 @@
+"""Which rows keep the promises of their layout: whole columns at a time, the first broken promise is the reason."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from models.data.entities import NIL
+from models.schema import INTERACTION_TYPES
+from pipelines.ingest.layout import Cell, Column, Layout
+from pipelines.ingest.rows import Chunk, Reject, texts
+
+_UUID = "^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$"
+_ISO = r"^[0-9]{4}-?[0-9]{2}-?[0-9]{2}([T ][0-9]{2}(:?[0-9]{2}){0,2}([.,][0-9]{1,9})?(Z|[+-][0-9]{2}(:?[0-9]{2})?)?)?$"
+_DAY = "^[0-9]{4}-?[0-9]{2}-?[0-9]{2}$"
+#: Whether only the day of an event is told.
+WHOLE_DAY = "whole_day"
+_COUNT = "^[0-9]{1,18}$"
+_KINDS = pa.array([t.value for t in INTERACTION_TYPES])
+_TIME = pa.timestamp("us", "UTC")
+
+
+@dataclass(frozen=True, eq=False)
+class Checked:
+    """The good rows, typed and named as their table's columns, with a first column `line`; the others with reasons."""
+
+    rows: pa.Table
+    rejects: list[Reject]
+
+
+def check(chunk: Chunk, layout: Layout, started: datetime, also: Also) -> Checked:
+    """Judge every row of a chunk.
+
+    started: nothing that has happened can be later. also: asked last, with the typed columns, for what one row alone
+    does not show.
+    """
+    verdict = Verdict(chunk)
+    typed: dict[str, pa.Array] = {"line": pa.array(chunk.lines)}
+    for column in layout.columns:
+        if column.name in chunk.cells.column_names:
+            cell = chunk.cells[column.name].combine_chunks()
+            typed[column.target] = _typed(column, cell, verdict, started)
+            if column.cell is Cell.EVENT:
+                typed[WHOLE_DAY] = pc.match_substring_regex(cell, _DAY)
+    also(typed, verdict)
+    return verdict.over(pa.table(typed))
+
+
+#: What else speaks against rows of a chunk, given its typed columns.
+Also = Callable[[dict[str, pa.Array], "Verdict"], None]
+
+
+class Verdict:
+    """The first reason against each row of a chunk; 0 is none."""
+
+    def __init__(self, chunk: Chunk) -> None:
+        self._chunk = chunk
+        self._reasons: list[str] = [""]
+        self._code = np.zeros(len(chunk.lines), np.int16)
+
+    @property
+    def good(self) -> np.ndarray:
+        """(n,) bool: rows with nothing against them so far."""
+        return np.equal(self._code, 0)
+
+    def against(self, bad: pa.Array | pa.ChunkedArray, reason: str) -> None:
+        mask = np.asarray(pc.fill_null(bad, False)).astype(bool) & self.good
+        if mask.any():
+            self._code[mask] = len(self._reasons)
+            self._reasons.append(reason)
+
+    def over(self, rows: pa.Table) -> Checked:
+        bad = self._code > 0
+        if not bad.any():
+            return Checked(rows, self._chunk.rejects)
+        described = zip(self._chunk.lines[bad], self._code[bad], texts(self._chunk.cells, bad), strict=True)
+        rejects = [Reject(int(line), self._reasons[code], content) for line, code, content in described]
+        return Checked(rows.filter(pa.array(~bad)), self._chunk.rejects + rejects)
+
+
+def _typed(column: Column, cell: pa.Array, verdict: Verdict, started: datetime) -> pa.Array:
+    """The column in its type, blank as null; whatever has no place in it is held against its row."""
+    blank = pc.equal(cell, "")
+    if column.required:
+        verdict.against(blank, f"no {column.name}")
+    cell = pc.if_else(blank, pa.scalar(None, pa.string()), cell)
+    if column.cell in (Cell.PAST, Cell.EVENT, Cell.INSTANT):
+        return _instants(column, cell, verdict, started)
+    if column.cell is Cell.ID:
+        verdict.against(pc.invert(pc.match_substring_regex(cell, _UUID)), f"{column.name} is no UUID")
+        verdict.against(pc.equal(cell, NIL), f"{column.name} is the nil UUID, which names nobody")
+        return pc.ascii_lower(cell)
+    if column.cell is Cell.KIND:
+        verdict.against(pc.invert(pc.is_in(cell, _KINDS)), "unknown type")
+    elif column.cell is Cell.COUNT:
+        verdict.against(pc.invert(pc.match_substring_regex(cell, _COUNT)), f"{column.name} is no count")
+    return cell
+
+
+def _instants(column: Column, cell: pa.Array, verdict: Verdict, started: datetime) -> pa.Array:
+    try:
+        at = pc.cast(cell, _TIME)
+    except pa.ArrowInvalid:  # a form that Arrow does not read, or nonsense: slower, but cell by cell
+        at = _instants_one_by_one(cell)
+    verdict.against(pc.and_(pc.is_null(at), pc.is_valid(cell)), f"{column.name} is no ISO 8601 instant")
+    if column.cell is not Cell.INSTANT:
+        verdict.against(pc.greater(at, pa.scalar(started, _TIME)), f"{column.name} lies in the future")
+    return at
+
+
+def _instants_one_by_one(cell: pa.Array) -> pa.Array:
+    """ISO 8601 dates and instants, UTC where no zone is given; null for anything else (also for "now")."""
+    shaped = pc.if_else(pc.match_substring_regex(cell, _ISO), cell, pa.scalar(None, pa.string()))
+    parsed = pd.to_datetime(pd.Series(shaped.to_pylist(), dtype=object), format="ISO8601", utc=True, errors="coerce")
+    return pa.array(parsed.astype("datetime64[us, UTC]"), _TIME, from_pandas=True)
+
+
+class Ids:
+    """The ids of one file, in memory: 40 bytes each."""
+
+    def __init__(self) -> None:
+        self._known = pa.array([], pa.string())
+
+    def __len__(self) -> int:
+        return len(self._known)
+
+    def take(self, ids: pa.Array, verdict: Verdict) -> None:
+        """Remember the ids of good rows; an id that was taken before, here or in an earlier chunk, is a duplicate."""
+        ids = pc.if_else(pa.array(verdict.good), ids, pa.scalar(None, pa.string()))
+        verdict.against(pa.array(self._repeated(ids)), "duplicate id")
+        self._known = pa.concat_arrays([self._known, ids.filter(pa.array(verdict.good))])
+
+    def must_hold(self, ids: pa.Array, verdict: Verdict, what: str) -> None:
+        """Hold a row that names an unknown id against it."""
+        verdict.against(pc.and_(pc.invert(pc.is_in(ids, self._known)), pc.is_valid(ids)), f"unknown {what}")
+
+    def _repeated(self, ids: pa.Array) -> np.ndarray:
+        encoded = pc.dictionary_encode(ids)
+        codes = np.asarray(pc.fill_null(encoded.indices, -1))
+        again = np.ones(len(codes), bool)
+        again[np.unique(codes, return_index=True)[1]] = False
+        taken = np.asarray(pc.is_in(ids, self._known), dtype=object).astype(bool)
+        repeated: np.ndarray = (again | taken) & (codes >= 0)
+        return repeated

@@ -1,0 +1,158 @@
+"""A data folder into the platform's tables: everything checked, one transaction, nothing dropped in silence.
+
+The folder's layout, its promises and what becomes of a broken row: docs/platform-data.md.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import BinaryIO
+
+from sqlalchemy import Connection, Engine, text
+
+from models.errors import DataError
+from models.settings.settings import Settings
+from pipelines import postgres
+from pipelines.ingest.layout import INTERACTIONS, LAYOUTS, file_of, folder_digest
+from pipelines.ingest.rows import header_of, opened, plain
+from pipelines.ingest.transfer import REPORT_COLUMNS, Transfer
+
+log = logging.getLogger(__name__)
+_CURE = "`make reset` removes what is loaded, MATCHBOOK_HOME=<another folder> keeps both"
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """What a database holds of a data folder.
+
+    digest: of the three files. counts: file -> rows kept. rejected: "file: reason" -> rows set aside.
+    report: the CSV of the rows set aside, "" without any.
+    """
+
+    digest: str
+    folder: str
+    counts: dict[str, int]
+    rejected: dict[str, int] = field(default_factory=dict)
+    report: str = ""
+
+    def __str__(self) -> str:
+        return ", ".join(f"{n} {name}" for name, n in self.counts.items())
+
+
+def loaded_folder(engine: Engine) -> Loaded | None:
+    """The data folder that was imported into this migrated database, or None."""
+    with postgres.transaction(engine) as connection:
+        return _noted(connection)
+
+
+def import_folder(settings: Settings, folder: Path) -> Loaded:
+    """Import users, startups and interactions; the data that is loaded already is left as it is.
+
+    Broken rows go to matchbook_rejected_rows and to a CSV under `home/rejected`, each with file, line and reason.
+    Raises DataError, with nothing written to the tables, for a missing or empty file, a missing column, a database
+    that holds anything else, and where more than the share `rejected_share` of all rows is broken.
+    """
+    folder = folder.expanduser().resolve()
+    _check_headers(folder)
+    engine = postgres.engine(settings)
+    postgres.migrate(engine)
+    digest = folder_digest(folder)
+    report = settings.home / "rejected" / f"{folder.name}-{digest[:8]}.csv"
+    with postgres.transaction(engine) as connection:
+        connection.execute(text("LOCK TABLE matchbook_loads IN EXCLUSIVE MODE"))  # one import at a time
+        before = _noted(connection)
+        if before is not None and before.digest == digest:
+            log.info("%s is loaded already: %s", before.folder, before)
+            return before
+        _check_room(connection, folder, before)
+        loaded = _transfer(settings, connection, folder, digest, report)
+    with postgres.transaction(engine) as connection:
+        connection.execute(text(f"ANALYZE {', '.join(layout.table for layout in LAYOUTS)}"))
+    return loaded
+
+
+def _noted(connection: Connection) -> Loaded | None:
+    note = connection.scalar(text("SELECT note FROM matchbook_loads"))
+    return None if note is None else Loaded(**note)
+
+
+def _check_headers(folder: Path) -> None:
+    """Raises DataError for the first file that is missing or empty, then for all missing columns at once."""
+    missing, found = list[str](), list[str]()
+    for layout in LAYOUTS:
+        path = file_of(folder, layout)
+        with opened(path) as (stream, _):
+            text_ = plain(stream, path)
+            header = header_of(text_, path, layout.names).names
+            if layout is not INTERACTIONS and not any(line.strip() for line in text_):
+                raise DataError(f"{path} has a header and no row below it; there would be nobody to match")
+        lacking = [f"{path.name} lacks the column {name}" for name in layout.required if name not in header]
+        missing += lacking
+        found += [f"{path.name} has {', '.join(header)[:200]}"] * bool(lacking)
+    if missing:
+        raise DataError(
+            f"{folder}: {', '.join(missing)} ({'; '.join(found)}); the first line of a file names its "
+            "columns, see docs/platform-data.md"
+        )
+
+
+def _check_room(connection: Connection, folder: Path, before: Loaded | None) -> None:
+    """The platform's tables must be ours and empty. Raises DataError."""
+    if before is not None:
+        raise DataError(f"the database holds {before.folder} ({before}), which is not {folder}; {_CURE}")
+    if not connection.scalar(text("SELECT count(*) FROM matchbook_migrations WHERE name LIKE 'platform/%'")):
+        raise DataError(
+            "this database has a platform of its own, whose tables Matchbook never writes to; import into "
+            "another one (DATABASE_URL), or leave DATABASE_URL empty for the embedded one"
+        )
+    full = [
+        layout.table for layout in LAYOUTS if connection.scalar(text(f"SELECT EXISTS (SELECT 1 FROM {layout.table})"))
+    ]
+    if full:
+        raise DataError(
+            f"expected empty tables, but {', '.join(full)} hold rows that came from no data folder; {_CURE}"
+        )
+
+
+def _transfer(settings: Settings, connection: Connection, folder: Path, digest: str, report: Path) -> Loaded:
+    report.parent.mkdir(parents=True, exist_ok=True)
+    started = connection.scalar(text("SELECT CURRENT_TIMESTAMP"))
+    with report.open("w+b") as aside:
+        transfer = Transfer(connection, folder, started, aside)
+        counts = transfer.run()
+        rejected = dict(transfer.rejected)
+        if rejected:
+            _check_share(settings, sum(counts.values()), rejected, report)
+            _keep_rejects(connection, aside)
+    if not rejected:
+        report.unlink()
+    loaded = Loaded(digest, str(folder), counts, rejected, str(report) if rejected else "")
+    connection.execute(
+        text(
+            "INSERT INTO matchbook_loads (digest, note, loaded_at) "
+            "VALUES (:digest, CAST(:note AS jsonb), CURRENT_TIMESTAMP)"
+        ),
+        {"digest": digest, "note": json.dumps(asdict(loaded))},
+    )
+    return loaded
+
+
+def _check_share(settings: Settings, kept: int, rejected: dict[str, int], report: Path) -> None:
+    """Raises DataError where too many rows are broken: then the export of the folder is what needs mending."""
+    broken = sum(rejected.values())
+    if broken > settings.export.rejected_share * (kept + broken):
+        reasons = ", ".join(f"{reason} ({n})" for reason, n in sorted(rejected.items(), key=lambda r: (-r[1], r[0])))
+        raise DataError(
+            f"{broken} of {kept + broken} rows are broken, more than the share {settings.export.rejected_share:g} "
+            f"that may be set aside; nothing was imported. {reasons}. Every one stands in {report}; mend "
+            "them, or set [export] rejected_share = 1.0 to import the rest"
+        )
+
+
+def _keep_rejects(connection: Connection, aside: BinaryIO) -> None:
+    aside.seek(0)
+    aside.readline()
+    postgres.copy_rows(connection, "matchbook_rejected_rows", REPORT_COLUMNS, aside)

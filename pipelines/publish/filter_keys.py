@@ -1,0 +1,305 @@
+"""The platform's own rows into the keys that answers are filtered by: what never came through the reader counts too.
+
+Only what is new is read: rows since the last look, and a quarter of an hour before it for rows that arrive late. All
+that happened since the live release's cutoff is read again when another release went live, when Redis lost its data,
+and once an hour: for rows that arrive later still, and for startups and people that came back.
+
+A release leaves out what was met before its cutoff, so a pair stays in Redis no longer than a loaded release needs it:
+of whoever is read again, what is older goes.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import logging
+import re
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime, timedelta
+from itertools import islice
+from typing import Any, NamedTuple
+from uuid import UUID
+
+import redis
+from sqlalchemy import Engine
+
+from models.data.entities import ID_BYTES
+from models.data.erased import KEY_FIELD, Erased
+from models.lists.redis_format import OWN, Keys, since_value
+from models.lists.redis_server import told
+from models.lists.release import Release
+from models.schema import Entity, EventType
+from models.settings.settings import Settings
+from pipelines.erased import erased_of
+from pipelines.postgres import copy_out, engine, rows, transaction
+from pipelines.redis_client import clock, decoded, live_release
+from pipelines.run.run import EPOCH, microseconds, parse_instant
+
+log = logging.getLogger(__name__)
+
+LATE = timedelta(minutes=15)
+ALL_AGAIN = timedelta(hours=1)
+AHEAD = timedelta(days=1)  # later rows have not happened
+BATCH = 1000
+_HIDDEN = {Entity.USER: "since/opted_out", Entity.STARTUP: "since/withdrawn"}
+
+
+#: Take the fields whose time (see `since_value`) lies before ARGV[1] out of the hashes KEYS.
+_TRIM = """
+for _, key in ipairs(KEYS) do
+  local pairs_of = redis.call('HGETALL', key)
+  for i = 1, #pairs_of, 2 do
+    local value = pairs_of[i + 1]
+    if #value ~= 9 or select(2, struct.unpack('<Bi8', value)) < tonumber(ARGV[1]) then
+      redis.call('HDEL', key, pairs_of[i])
+    end
+  end
+end
+"""
+#: Take a pair out of the hashes of both sides, KEYS, where its time is not after ARGV[3]. ARGV: 1, 2 the fields.
+_FORGET = """
+for i, key in ipairs(KEYS) do
+  local value = redis.pcall('HGET', key, ARGV[i])
+  if type(value) == 'string' and #value == 9 then
+    local code, at = struct.unpack('<Bi8', value)
+    if code ~= 255 and at <= tonumber(ARGV[3]) then redis.call('HDEL', key, ARGV[i]) end
+  end
+end
+"""
+
+
+class Met(NamedTuple):
+    """A pair that is not to be shown to each other. value: see `since_value`."""
+
+    user: str
+    startup: str
+    value: bytes
+
+
+def refresh_since(settings: Settings, client: redis.Redis, keys: Keys, full: bool = False) -> dict[str, Any]:
+    """Bring since hashes and hidden sets up to date; the caller wraps Redis errors.
+
+    Returns {release, full, met, hidden, shown}: pairs that were not known, ids that went into the hidden sets and ids
+    that came out. release is None while none is live: then no list can hold a pair, but whoever is hidden is followed.
+    """
+    release = live_release(client, keys)
+    live = release.id if release else ""
+    now = clock(client)
+    known, until = None if full else _known_until(client, keys, live, now), microseconds(now)
+    full, start = known is None, (known or (parse_instant(release.built) if release else now)) - LATE
+    hidden, shown = _refresh_hidden(engine(settings), client, keys, "-infinity" if full else start, now, full)
+    met = 0
+    if release is not None:
+        met = _write(
+            client,
+            keys,
+            settings,
+            _met(settings.with_recorded(release.settings), start, now),
+            _needed_from(client, keys),
+        )
+    client.hset(keys.drain, mapping={"release": live, "until": until, **({"full": until} if full else {})})
+    done = {"release": live or None, "full": full and bool(live), "met": met, "hidden": hidden, "shown": shown}
+    log.info("filters are up to date: %s", done)
+    return done
+
+
+def fill_since(settings: Settings, client: redis.Redis, keys: Keys, release: Release) -> int:
+    """What happened since a release that is about to go live, before anybody is answered from it; returns how many
+    pairs were not known. The caller wraps Redis errors. Raises ServiceError, DataError."""
+    now = clock(client)
+    start = parse_instant(release.built) - LATE
+    return _write(client, keys, settings, _met(settings.with_recorded(release.settings), start, now), 0)
+
+
+def written_anew(
+    settings: Settings, client: redis.Redis, keys: Keys, pairs: Sequence[tuple[str, str]], until: datetime | None
+) -> None:
+    """Pairs of which something was retracted, as PostgreSQL has them now: what Redis knew of them up to an instant
+    goes, what the platform says of them stays or comes back."""
+    if not pairs or until is None:
+        return
+    pipe = client.pipeline(transaction=False)
+    for user, startup in pairs:
+        names = [keys.since(Entity.USER, user), keys.since(Entity.STARTUP, startup)]
+        pipe.eval(_FORGET, 2, *names, UUID(startup).bytes, UUID(user).bytes, microseconds(until))
+    pipe.execute()
+    release = live_release(client, keys)
+    if release is not None:
+        shaped = settings.with_recorded(release.settings)
+        window = {
+            "users": [u for u, _ in pairs],
+            "startups": [s for _, s in pairs],
+            "as_of": until + AHEAD,
+            "since": EPOCH + timedelta(microseconds=_needed_from(client, keys)),
+        }
+        asked = rows(engine(settings), "since/pairs", **window)
+        found = [{name: str(value) for name, value in row._mapping.items()} for row in asked]
+        _write(client, keys, settings, _hiding(shaped, found), 0)
+
+
+def _needed_from(client: redis.Redis, keys: Keys) -> int:
+    """Microseconds: what came before is in no loaded release, each of which knows what was met before its cutoff."""
+    names = [decoded(v) for v in (client.get(keys.current), *client.lrange(keys.history, 0, -1)) if v]
+    manifests: Any = client.mget([keys.manifest(name) for name in names]) if names else []
+    built = [parse_instant(Release.from_json(m).built) for m in manifests if m]
+    return microseconds(min(built) - LATE) if built else 0
+
+
+def _known_until(client: redis.Redis, keys: Keys, release: str, now: datetime) -> datetime | None:
+    """Up to when everything was read for this release, None where all is to be read again: also where the note of the
+    last drain cannot be read, or lies ahead of the clock."""
+    told: list[Any] = client.hmget(keys.drain, "release", "until", "full")
+    try:
+        until, full = (EPOCH + timedelta(microseconds=int(us)) for us in told[1:])
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return until if told[0] == release.encode() and until <= now and now - ALL_AGAIN <= full <= now else None
+
+
+def _met(settings: Settings, start: datetime, now: datetime) -> Iterator[Met]:
+    """Pairs that met since, and founders with their startups."""
+    window = {"since": start, "as_of": now + AHEAD}
+    for query in ("since/interactions", "since/posted"):
+        yield from _hiding(settings, _streamed(engine(settings), query, window))
+    for founded in rows(engine(settings), "since/founders", since=start):
+        yield Met(str(founded.user_id), str(founded.startup_id), since_value(OWN, microseconds(now)))
+
+
+def _hiding(settings: Settings, found: Iterable[Mapping[str, str]]) -> Iterator[Met]:
+    """Those of the rows, as text, that hide the two from each other."""
+    for row in found:
+        kind = row["interaction_type"]
+        if kind in set(EventType) and row["user_id"] and row["startup_id"]:  # the export reports what is neither
+            at_us = microseconds(datetime.fromisoformat(row["occurred_at"]))
+            if EventType(kind).hides(settings.lists.views_are_seen):
+                yield Met(row["user_id"], row["startup_id"], since_value(EventType(kind).code, at_us))
+
+
+def _streamed(database: Engine, query: str, window: dict[str, datetime]) -> Iterator[dict[str, str]]:
+    """The rows of a query as text, by way of a file: however many, at constant memory."""
+    with tempfile.TemporaryFile() as sink, io.TextIOWrapper(sink, encoding="utf-8", newline="") as lines:
+        copy_out(database, query, window, sink)
+        sink.seek(0)
+        yield from csv.DictReader(lines)
+
+
+def _write(client: redis.Redis, keys: Keys, settings: Settings, met: Iterable[Met], needed_us: int) -> int:
+    """Into the hashes of both sides; what is known stays as it was, and lives on; in a hash that was touched nothing
+    older than `needed_us` stays. Returns how many pairs were not known."""
+    ttl_s, new, touched = int(settings.releases.ttl_hours * 3600), 0, set[str]()
+    rest = iter(met)
+    while part := list(islice(rest, BATCH)):
+        pipe, named = client.pipeline(transaction=False), list[str]()
+        for user, startup, value in part:
+            mine, theirs = keys.since(Entity.USER, user), keys.since(Entity.STARTUP, startup)
+            pipe.hsetnx(mine, UUID(startup).bytes, value)
+            pipe.hsetnx(theirs, UUID(user).bytes, value)
+            pipe.expire(mine, ttl_s)
+            pipe.expire(theirs, ttl_s)
+            named += [mine, theirs, mine, theirs]
+        answers = pipe.execute(raise_on_error=False)
+        new += sum(n for n in answers[::4] if isinstance(n, int))
+        touched |= set(named) - _begun_anew(client, named, answers)
+    _trim(client, touched, needed_us)
+    return new
+
+
+def _begun_anew(client: redis.Redis, names: Sequence[str], answers: Sequence[Any]) -> set[str]:
+    """Of the keys that commands named, those that are no hash: they are deleted, and a look at all fills them again, as
+    one key of another kind must not stop all others. Raises any other refusal among the answers."""
+    refused = [(name, said) for name, said in zip(names, answers, strict=True) if isinstance(said, redis.ResponseError)]
+    for _, said in refused:
+        if "WRONGTYPE" not in told(said):
+            raise said
+    broken = {name for name, _ in refused}
+    if broken:
+        log.error("%d keys that should hold whom somebody met are no hashes, and begin anew", len(broken))
+        client.unlink(*broken)
+    return broken
+
+
+def _trim(client: redis.Redis, names: Iterable[str], needed_us: int) -> None:
+    """Take what is older out of these hashes."""
+    rest = iter(names)
+    while needed_us and (part := list(islice(rest, BATCH // 10))):
+        client.eval(_TRIM, len(part), *part, needed_us)
+
+
+def _refresh_hidden(
+    database: Engine, client: redis.Redis, keys: Keys, since: object, now: datetime, full: bool
+) -> tuple[int, int]:
+    """Both sets and their version in one transaction, and only where something changed: (put in, taken out)."""
+    hidden = shown = 0
+    pipe = client.pipeline(transaction=True)
+    for entity, query in _HIDDEN.items():
+        held: Any = client.smembers(keys.hidden(entity)) if full else set()
+        asked = [UUID(bytes=i) for i in held if len(i) == ID_BYTES]
+        found = {row.id.bytes: row.hidden for row in rows(database, query, since=since, as_of=now, held=asked)}
+        there: Any = client.smismember(keys.hidden(entity), list(found)) if found else []
+        into = [i for i, known in zip(found, there, strict=True) if found[i] and not known]
+        out = [i for i, gone in found.items() if not gone] + [i for i in held if len(i) != ID_BYTES]
+        if into:
+            pipe.sadd(keys.hidden(entity), *into)
+        if out:
+            pipe.srem(keys.hidden(entity), *out)
+        hidden, shown = hidden + len(into), shown + len(out)
+    if hidden or shown:
+        pipe.set(keys.hidden_version, microseconds(now) // 1_000_000, nx=True)  # never a number that a reader has held
+        pipe.incr(keys.hidden_version)
+        pipe.execute()
+    return hidden, shown
+
+
+_ID = re.compile(r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}", re.IGNORECASE)
+Entry = tuple[bytes, dict[bytes, bytes] | None]
+
+
+def follow_erased(database: Engine, client: redis.Redis, keys: Keys) -> Erased:
+    """Bring the marks in Redis up to date with PostgreSQL, which is the truth; readers see it within a second.
+
+    The caller wraps Redis errors.
+    """
+    with transaction(database) as connection:
+        erased = erased_of(connection)
+    wanted = len(erased.marks) + 1 if erased.marks else 0
+    if client.hlen(keys.erased) != wanted or (wanted and client.hget(keys.erased, KEY_FIELD) != erased.key):
+        seconds, _ = client.time()
+        pipe = client.pipeline(transaction=True)
+        pipe.delete(keys.erased)
+        if wanted:
+            pipe.hset(keys.erased, mapping=erased.fields())
+        pipe.set(keys.hidden_version, seconds, nx=True)  # never a number that a reader has held
+        pipe.incr(keys.hidden_version)
+        pipe.execute()
+    return erased
+
+
+def without_erased(client: redis.Redis, keys: Keys, erased: Erased, entries: Sequence[Entry]) -> list[Entry]:
+    """The entries of the stream that name nobody who was erased. The others came in before the reader knew: what it
+    noted of them beside the stream is taken back, whatever they say."""
+    kept = list[Entry]()
+    for name, fields in entries:
+        said = _said(fields or {})
+        gone = erased.named_in(said)
+        if gone:
+            _take_back(client, keys, gone, {str(UUID(i)) for i in _ID.findall(said)} - gone)
+        else:
+            kept.append((name, fields))
+    if len(kept) < len(entries):
+        log.info("%d entries about erased people are dropped", len(entries) - len(kept))
+    return kept
+
+
+def _said(fields: Mapping[bytes, bytes]) -> str:
+    return "\n".join(part.decode(errors="replace") for pair in fields.items() for part in pair)
+
+
+def _take_back(client: redis.Redis, keys: Keys, gone: set[str], others: set[str]) -> None:
+    pipe = client.pipeline(transaction=False)
+    for entity in Entity:
+        for id in gone:
+            pipe.unlink(keys.since(entity, id))
+            for other in others:
+                pipe.hdel(keys.since(entity, other), UUID(id).bytes)
+    pipe.execute()

@@ -1,0 +1,164 @@
+"""Which releases there are, which is live, and how to go back: one command, one pointer move (M01-M05)."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import redis
+
+from models.errors import MatchbookError, ReleaseError, ReleaseNotFound
+from models.lists.redis_format import Keys
+from models.lists.release import Release, last_published
+from models.schema import Entity, Surface
+from models.settings.settings import Settings
+from pipelines.publish.lease import lease
+from pipelines.publish.load import Loadable, room_for
+from pipelines.publish.publish import keep_loaded, make_live, newer_live
+from pipelines.redis_client import checked, connect, current_release, decoded, live_release, wrapped
+from pipelines.run.run import parse_instant
+from pipelines.store.artifacts import Artifacts
+
+log = logging.getLogger(__name__)
+
+
+def restore_live(settings: Settings, client: redis.Redis, keys: Keys) -> str | None:
+    """See to it that Redis holds what was published last, and keeps it; returns the release that was loaded again, None
+    where nothing was missing or nothing could be done. That is logged, and filters are followed all the same. The
+    caller wraps the errors of Redis that are no refusals."""
+    try:
+        if not _lost(settings, client, keys):
+            _prolong(settings, client, keys)
+            return None
+        with lease(client, keys) as held:
+            name = _lost(settings, client, keys)  # another may have published meanwhile
+            if name:
+                log.warning("Redis has lost %s, which is loaded again", name)
+                make_live(settings, held, Loadable.open(Artifacts(settings), name), "Redis had lost it")
+            return name or None
+    except (MatchbookError, OSError, redis.ResponseError) as error:
+        log.error("what was live cannot be loaded again: %s", error)
+        return None
+
+
+def _lost(settings: Settings, client: redis.Redis, keys: Keys) -> str:
+    """The release that should be in Redis and is not as a whole, empty where nothing is missing.
+
+    That is the last one of the log of publishes. The pointer may name another: one that is newer was published by
+    somebody who died before writing it down, or from another store; an older one comes with old data of Redis.
+    """
+    last, live = last_published(settings.artifacts) or "", decoded(client.get(keys.current))
+    if not live:
+        return last
+    if not _is_whole(client, keys, live):
+        return live if (settings.artifacts / "releases" / live).is_dir() else last
+    return last if last and last != live and _is_older(settings, live, last) else ""
+
+
+def _is_older(settings: Settings, release: str, other: str) -> bool:
+    """Whether a release was built before another; one that is not stored here says nothing."""
+    try:
+        builds = [parse_instant(Artifacts(settings).release(name).built) for name in (release, other)]
+    except ReleaseError:
+        return False
+    return builds[0] < builds[1]
+
+
+def _is_whole(client: redis.Redis, keys: Keys, release: str) -> bool:
+    """Whether all keys of the live release are there and hold as many lists as they should. What cannot be read is
+    not there."""
+    try:
+        manifest = live_release(client, keys)
+    except (ReleaseError, redis.ResponseError) as error:
+        log.warning("the manifest of release %s in Redis cannot be read: %s", release, error)
+        return False
+    pipe = client.pipeline(transaction=False)
+    for entity in Entity:
+        pipe.exists(keys.items(release, entity))
+    for surface in Surface:
+        pipe.hlen(keys.lists(release, surface))
+    found: list[object] = pipe.execute(raise_on_error=False)
+    if manifest is None:
+        return False
+    return found == [1 for _ in Entity] + [manifest.lists.get(s.value, -1) + 1 for s in Surface]
+
+
+def _prolong(settings: Settings, client: redis.Redis, keys: Keys) -> None:
+    """Lists that are live do not expire as long as somebody looks after them."""
+    left = int(client.ttl(keys.manifest(decoded(client.get(keys.current)))))
+    if 0 <= left < settings.releases.ttl_hours * 1800:
+        with lease(client, keys) as held:
+            keep_loaded(settings, held)
+
+
+def list_releases(settings: Settings) -> list[dict[str, Any]]:
+    """Every stored release, newest cutoff first: {release, as_of, generated_at, lists, state live|loaded|stored}."""
+    live, loaded = current_release(settings), loaded_before(settings)
+    state = dict.fromkeys(loaded, "loaded") | {live: "live"}
+    return [
+        {
+            "release": r.id,
+            "as_of": r.as_of,
+            "generated_at": r.generated_at,
+            "lists": sum(r.lists.values()),
+            "state": state.get(r.id, "stored"),
+        }
+        for r in reversed(Artifacts(settings).releases())
+    ]
+
+
+def promote(settings: Settings, release: str, force: bool = True, dry_run: bool = False) -> dict[str, Any]:
+    """Load a stored release into Redis if it is not there, then make it live.
+
+    force: whatever its cutoff; else a live release with a newer one stays. dry_run: open and measure only. Returns
+    what `publish_release` does.
+    """
+    return _make_live(settings, release, "promoted by hand", force, dry_run)
+
+
+def rollback(settings: Settings, dry_run: bool = False) -> dict[str, Any]:
+    """Make the build that was live before this one live again. Raises ReleaseNotFound where there is none."""
+    history = loaded_before(settings)
+    if not history:
+        raise ReleaseNotFound(
+            "no earlier release to go back to; `python -m pipelines releases` lists what is stored, "
+            "`promote` makes any of them live"
+        )
+    return _make_live(settings, history[0], "rolled back", True, dry_run)
+
+
+def _make_live(settings: Settings, release: str, reason: str, force: bool, dry_run: bool) -> dict[str, Any]:
+    loadable = Loadable.open(Artifacts(settings), release)
+    with wrapped("making a release live"):
+        client, keys = checked(settings), Keys(settings.namespace)
+        with lease(client, keys) as held:
+            newer = newer_live(client, keys, loadable.manifest)
+            if newer and not force:
+                reason = f"{newer} with a newer cutoff is live and was not forced to step back"
+            elif dry_run:
+                reason = f"a dry run: {release} would be {reason}" + (f", newer cutoff: {newer}" if newer else "")
+            else:
+                log.warning("release made live id=%s reason=%s newer=%s", release, reason, newer)
+                return make_live(settings, held, loadable, reason)
+            previous = decoded(client.get(keys.current))
+            return {
+                "published": False,
+                "release": release,
+                "previous": previous,
+                "reason": reason,
+                **room_for(settings, client, loadable.manifest),
+            }
+
+
+def loaded_before(settings: Settings) -> list[str]:
+    """The builds that were live before this one and can be gone back to, the last first."""
+    with wrapped("reading the release history"):
+        return [decoded(v) for v in connect(settings).lrange(Keys(settings.namespace).history, 0, -1)]
+
+
+def release_of(settings: Settings, release: str | None) -> Release:
+    """The named release, or the live one. Raises ReleaseNotFound."""
+    name = release or current_release(settings)
+    if name is None:
+        raise ReleaseNotFound("no release is live yet; run `python -m pipelines build`")
+    return Artifacts(settings).release(name)

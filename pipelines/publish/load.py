@@ -1,0 +1,198 @@
+"""A stored release into Redis, under keys of its own: written by shards, then read back and compared."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import redis
+
+from models.catalogue.catalogue import CATALOGUE, encode_items, entities_of
+from models.data.entities import Entities
+from models.errors import ReleaseIncomplete, ReleaseTooBig
+from models.lists.ranked_lists import RankedLists
+from models.lists.redis_format import POPULAR_FIELD, encode_lists
+from models.lists.release import Release, ReleaseDigest, popular_list, release_lists
+from models.schema import Entity, Surface
+from models.settings.settings import Settings
+from pipelines.publish.lease import Lease
+from pipelines.redis_client import about, decoded, nicety
+from pipelines.store.artifacts import Artifacts
+
+MB = 1 << 20
+#: Bytes of a list in Redis besides its own: its field, its place in the hash, what the allocator rounds up. Measured
+#: (docs/benchmarks.md): 43 to 78 on Valkey 9.1; a hash that is just growing holds its table twice.
+LIST_BYTES = 80
+#: Of a machine whose Redis has no limit of its own, this share may be used: forks, buffers and others need the rest.
+MACHINE_SHARE = 0.8
+
+
+def needed_bytes(manifest: Release, tables: int = 0) -> int:
+    """What a release will take in Redis. tables: bytes of its item tables."""
+    return manifest.list_bytes + LIST_BYTES * sum(manifest.lists.values()) + tables
+
+
+def check_budget(settings: Settings, client: redis.Redis, release: str, needed: int) -> None:
+    """Raises ReleaseTooBig, with the figures and what to do, where `needed` bytes do not fit beside what is there."""
+    used, limit, whose = budget_of(settings, client)
+    if limit and used + needed > limit:
+        raise ReleaseTooBig(
+            f"release {release} needs {needed / MB:.1f} MB in Redis, {max(limit - used, 0) / MB:.1f} MB are free "
+            f"({used / MB:.1f} of {limit / MB:.1f} MB used, {whose}). Nothing was written and the live release stays. "
+            "Give Redis more memory (maxmemory, MATCHBOOK_REDIS_BUDGET_MB), keep fewer builds "
+            "([releases] keep_in_redis), or store shorter lists ([lists] depth)"
+        )
+
+
+def room_for(settings: Settings, client: redis.Redis, manifest: Release) -> dict[str, float]:
+    """Megabytes that a release needs in Redis, beside those that are used and those that may be."""
+    used, limit, _ = budget_of(settings, client)
+    return {
+        "needs_mb": round(needed_bytes(manifest) / MB, 3),
+        "used_mb": round(used / MB, 3),
+        "limit_mb": round(limit / MB, 3),
+    }
+
+
+def budget_of(settings: Settings, client: redis.Redis) -> tuple[int, int, str]:
+    """Bytes that are used, bytes that may be (0 where nobody says), and who says so."""
+    memory = about(client)
+    used, limit = int(memory.get("used_memory", 0)), int(memory.get("maxmemory", 0))
+    if settings.redis_budget_mb:
+        return used, settings.redis_budget_mb * MB, "MATCHBOOK_REDIS_BUDGET_MB"
+    if limit:
+        return used, limit, "maxmemory"
+    machine = int(memory.get("total_system_memory", 0))
+    if not machine:
+        return used, 0, "Redis does not say; MATCHBOOK_REDIS_BUDGET_MB can"
+    return used, int(MACHINE_SHARE * machine), f"{MACHINE_SHARE:.0%} of the machine"
+
+
+log = logging.getLogger(__name__)
+_BATCH = 500  # lists of one command: half a megabyte, a millisecond of the server's time
+
+
+@dataclass(frozen=True, eq=False)
+class Loadable:
+    """A stored release and what its keys in Redis must hold."""
+
+    manifest: Release
+    directory: Path
+    entities: Mapping[Entity, Entities]
+
+    @classmethod
+    def open(cls, artifacts: Artifacts, release: str) -> Loadable:
+        """Raises ReleaseNotFound, ReleaseIncomplete where it lacks surfaces, BundleError."""
+        manifest = artifacts.release(release)
+        missing = sorted({s.value for s in Surface} - set(manifest.lists))
+        if missing:
+            raise ReleaseIncomplete(
+                f"release {release} was built without {', '.join(missing)} and can only be inspected; "
+                "build all surfaces to publish"
+            )
+        catalogue = artifacts.open_bundle(CATALOGUE, manifest.bundles[CATALOGUE])
+        return cls(manifest, artifacts.directory(release), entities_of(catalogue))
+
+    @cached_property
+    def tables(self) -> dict[Entity, bytes]:
+        """The encoded item tables."""
+        return {e: encode_items(self.entities[e]) for e in Entity}
+
+    def popular(self, surface: Surface) -> bytes:
+        return encode_lists(popular_list(self.directory, self.manifest, surface))[0]
+
+    def shards(self, surface: Surface) -> Iterator[tuple[list[bytes], RankedLists]]:
+        """The hash fields and the lists of one shard after another, owners ascending."""
+        packed = self.entities[surface.owner].ids.packed()
+        for part in release_lists(self.directory, self.manifest, surface):
+            yield [row.tobytes() for row in packed[part.owner]], part
+
+
+def load(settings: Settings, lease: Lease, release: Loadable) -> dict[str, Any]:
+    """See to it that Redis holds the whole release; returns {lists, bytes_per_list, redis_bytes_per_list}.
+
+    A release is noted before its first byte: what a killed publisher leaves is found without a search. What is there
+    already and whole is not written again. Raises ReleaseTooBig before anything is written,
+    ReleaseIncomplete where what Redis gives back differs from what was scored.
+    """
+    name, keys, loaded = release.manifest.id, lease.keys, is_loaded(lease, release.manifest.id)
+    if not loaded:
+        tables = sum(map(len, release.tables.values()))
+        check_budget(settings, lease.client, name, needed_bytes(release.manifest, tables))
+        lease.write("SADD", [keys.loading], name)
+        lease.write("UNLINK", keys.of_release(name))
+    if not loaded or fault(lease, release):
+        _write(settings, lease, release)
+        found = fault(lease, release)
+        if found:
+            raise ReleaseIncomplete(f"release {name} was not made live: {found}; publish it again")
+    for key in keys.of_release(name):
+        lease.write("EXPIRE", [key], _ttl_s(settings))
+    count = sum(release.manifest.lists.values())
+    hashes = [keys.lists(name, s) for s in Surface]
+    return {
+        "lists": count,
+        "bytes_per_list": round(release.manifest.list_bytes / max(count, 1), 1),
+        "redis_bytes_per_list": round(_taken(lease, hashes) / max(count, 1), 1),
+    }
+
+
+def _taken(lease: Lease, hashes: Sequence[str]) -> int:
+    """Bytes of these keys as Redis keeps them, 0 where it does not say."""
+    return nicety(lambda: sum(int(lease.client.memory_usage(h, 100) or 0) for h in hashes), 0)
+
+
+def is_loaded(lease: Lease, release: str) -> bool:
+    """Whether a release is live in Redis or was before, so that readers may hold it."""
+    history = [decoded(v) for v in lease.client.lrange(lease.keys.history, 0, -1)]
+    return release in (decoded(lease.client.get(lease.keys.current)), *history)
+
+
+def fault(lease: Lease, release: Loadable) -> str:
+    """What of a release is not in Redis as it was stored, empty where all is: counts are the switch's to check, bytes
+    are compared here. Everything is read back: it costs about as much as writing it (docs/benchmarks.md)."""
+    client, keys, name, digest = lease.client, lease.keys, release.manifest.id, ReleaseDigest()
+    for entity, table in release.tables.items():
+        if client.get(keys.items(name, entity)) != table:
+            return f"the table of {entity}s differs from what was written"
+    for surface in Surface:
+        key = keys.lists(name, surface)
+        digest.begin(surface)
+        if client.hget(key, POPULAR_FIELD) != release.popular(surface):
+            return f"the popular list of {surface} differs from what was written"
+        for fields, _ in release.shards(surface):
+            for start in range(0, len(fields), _BATCH):
+                values: list[Any] = client.hmget(key, fields[start : start + _BATCH])
+                if None in values:
+                    return f"{values.count(None)} lists of {surface} are missing, expected one for each owner"
+                digest.add(values)
+    whole, expected = digest.hexdigest(release.manifest.erased), release.manifest.digest
+    return "" if whole == expected else f"expected lists of digest {expected}, got {whole}"
+
+
+def _write(settings: Settings, lease: Lease, release: Loadable) -> None:
+    """Write every list, the item tables and, last, the manifest, under the release's own keys, which expire from the
+    start."""
+    keys, name, ttl_s = lease.keys, release.manifest.id, _ttl_s(settings)
+    for surface in Surface:
+        key = keys.lists(name, surface)
+        lease.write("HSET", [key], POPULAR_FIELD, release.popular(surface))
+        lease.write("EXPIRE", [key], ttl_s)
+        for fields, lists in release.shards(surface):
+            pairs = list(zip(fields, encode_lists(lists), strict=True))
+            pipe = lease.client.pipeline(transaction=False)
+            for start in range(0, len(pairs), _BATCH):
+                lease.write("HSET", [key], *chain(*pairs[start : start + _BATCH]), pipe=pipe)
+            pipe.execute()
+    for entity, table in release.tables.items():
+        lease.write("SET", [keys.items(name, entity)], table, "EX", ttl_s)
+    lease.write("SET", [keys.manifest(name)], release.manifest.to_json(), "EX", ttl_s)
+
+
+def _ttl_s(settings: Settings) -> int:
+    return int(settings.releases.ttl_hours * 3600)

@@ -1,0 +1,155 @@
+"""Load a stored release into Redis under keys of its own and make it live by one atomic switch."""
+
+from __future__ import annotations
+
+import json
+import logging
+from datetime import UTC, datetime
+from typing import Any
+
+import redis
+
+from models.errors import DataError, ReleaseIncomplete, ServiceError
+from models.keys import ANSWER_KEY, PSEUDONYM_KEY, kept_key
+from models.lists.redis_format import Keys
+from models.lists.redis_server import evicting
+from models.lists.release import PUBLISHES, Release
+from models.schema import Surface
+from models.settings.settings import Settings
+from pipelines.publish.filter_keys import fill_since
+from pipelines.publish.lease import Lease, lease
+from pipelines.publish.load import Loadable, load
+from pipelines.publish.trending import store_trending
+from pipelines.redis_client import about, checked, decoded, live_release, wrapped
+from pipelines.run.run import parse_instant
+from pipelines.store.artifacts import Artifacts, append_private
+
+log = logging.getLogger(__name__)
+
+
+def publish_release(settings: Settings, release: str, force: bool = False) -> dict[str, Any]:
+    """Make a stored release live, unless a newer cutoff is (then it stays stored and can be promoted).
+
+    force: also over a newer cutoff; logged. Returns {published, release, previous, reason, lists, bytes_per_list,
+    redis_bytes_per_list}. Raises ReleaseNotFound, ReleaseIncomplete (counts or checksums differ; the pointer is not
+    moved), ReleaseTooBig (Redis has no room; nothing is written) or ServiceError.
+    """
+    loadable = Loadable.open(Artifacts(settings), release)
+    with wrapped("publishing a release"):
+        client, keys = checked(settings), Keys(settings.namespace)
+        with lease(client, keys) as held:
+            newer = newer_live(client, keys, loadable.manifest)
+            if not force and _refreshed(client, keys, release):
+                return {
+                    "published": False,
+                    "release": release,
+                    "previous": decoded(client.get(keys.current)),
+                    "reason": "a refresh of this very build is live and knows more",
+                }
+            if newer and not force:
+                reason = (
+                    f"{newer} with a newer cutoff is live; this release is stored, "
+                    f"`python -m pipelines promote {release}` makes it live"
+                )
+                log.info("release not published id=%s reason=%s", release, reason)
+                return {"published": False, "release": release, "previous": newer, "reason": reason}
+            if newer:
+                log.warning("release forced over a newer cutoff id=%s live=%s", release, newer)
+            return make_live(settings, held, loadable, "forced" if newer else "newest cutoff")
+
+
+def make_live(settings: Settings, held: Lease, loadable: Loadable, reason: str) -> dict[str, Any]:
+    """Load, verify and switch, the lease being held; then drop what is no longer kept."""
+    for secret, name in ((settings.answer_key, ANSWER_KEY), (settings.pseudonym_key, PSEUDONYM_KEY)):
+        if not secret:
+            kept_key(settings.home, name)  # here, as a reader may have no right to write
+    name, previous = loadable.manifest.id, decoded(held.client.get(held.keys.current))
+    drop_unfinished(held, keep=name)
+    loaded = load(settings, held, loadable)
+    _fill_since(settings, held, loadable.manifest)
+    switch(held, loadable.manifest)
+    store_trending(settings, held, loadable.manifest, loadable.entities)
+    done = {"published": True, "release": name, "previous": previous, "reason": reason, **loaded}
+    if warning := evicting(about(held.client)):
+        log.warning("%s", warning)
+        done["warning"] = warning
+    note_publish(settings, done)
+    log.info("release published %s retired=%s", done, retire_loaded(settings, held))
+    return done
+
+
+def _fill_since(settings: Settings, held: Lease, manifest: Release) -> None:
+    """What happened since an older cutoff than the live one's is hidden from the first answer on. Without PostgreSQL
+    the release goes live all the same, and the next drain does it."""
+    try:
+        fill_since(settings, held.client, held.keys, manifest)
+    except (ServiceError, DataError) as error:
+        log.warning("what happened since %s is not known to answers before the next drain: %s", manifest.built, error)
+
+
+def newer_live(client: redis.Redis, keys: Keys, manifest: Release) -> str | None:
+    """The id of the live release when it comes of a build with a newer cutoff than this one's; a cutoff that has not
+    come yet, of a row with an impossible time, stands in nobody's way."""
+    live = live_release(client, keys)
+    if live is None or parse_instant(live.built) > datetime.now(UTC):  # noqa: TID251 what has not happened
+        return None
+    return live.id if parse_instant(live.built) > parse_instant(manifest.built) else None
+
+
+def _refreshed(client: redis.Redis, keys: Keys, release: str) -> bool:
+    """Whether what is live is this build and what came since."""
+    live = live_release(client, keys)
+    return live is not None and live.id != release and live.build == release
+
+
+def switch(held: Lease, manifest: Release, replaces: str = "") -> None:
+    """Move the pointer if all is there and no newer publisher was let in.
+
+    replaces: a loaded release whose place it takes, live or not; readers may go on with that one for some seconds, so
+    its keys stay until `drop_unfinished`. Raises ReleaseIncomplete with the reason.
+    """
+    keys = held.keys
+    hashes = [keys.lists(manifest.id, s) for s in Surface]
+    expected = [manifest.lists[s.value] + 1 for s in Surface]  # and the popular list
+    names = [keys.current, keys.history, keys.loading, keys.manifest(manifest.id), *hashes]
+    answer = decoded(held.script("switch", names, manifest.id, replaces, *expected))
+    if answer != "ok":
+        raise ReleaseIncomplete(f"release {manifest.id} was not made live: {answer}; publish it again")
+
+
+def drop_unfinished(held: Lease, keep: str = "") -> list[str]:
+    """Remove the keys of every release that a killed publisher left half-loaded, and of those that were replaced."""
+    names = sorted(decoded(v) for v in held.client.smembers(held.keys.loading))
+    left = [name for name in names if name != keep]
+    for name in left:
+        retire(held, name)
+    return left
+
+
+def retire_loaded(settings: Settings, held: Lease) -> list[str]:
+    """Remove from Redis, in the background, all but the live build and those that were live before it (M05)."""
+    before = [decoded(v) for v in held.client.lrange(held.keys.history, 0, -1)]
+    old = before[settings.releases.keep_in_redis - 1 :]
+    for name in old:
+        retire(held, name)
+    return old
+
+
+def retire(held: Lease, release: str) -> None:
+    keys = held.keys
+    held.script("retire", [keys.current, keys.history, keys.loading, *keys.of_release(release)], release)
+
+
+def keep_loaded(settings: Settings, held: Lease) -> int:
+    """The time after which the loaded releases expire begins again; returns how many there are."""
+    before = held.client.lrange(held.keys.history, 0, -1)
+    names = [name for name in map(decoded, (held.client.get(held.keys.current), *before)) if name]
+    for key in (key for name in names for key in held.keys.of_release(name)):
+        held.write("EXPIRE", [key], int(settings.releases.ttl_hours * 3600))
+    return len(names)
+
+
+def note_publish(settings: Settings, done: dict[str, Any]) -> None:
+    """Append to the log of publishes."""
+    at = datetime.now(UTC).isoformat(timespec="seconds")  # noqa: TID251 when it happened; no list depends on it
+    append_private(settings.artifacts / PUBLISHES, json.dumps({"at": at, **done}))

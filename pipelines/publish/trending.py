@@ -1,0 +1,114 @@
+"""Trending lists: what moved lately, stored on publish and refreshed between builds (F06); never reranked (A14)."""
+
+from __future__ import annotations
+
+import io
+import logging
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from models.catalogue.catalogue import CATALOGUE, entities_of
+from models.data.entities import Entities
+from models.data.interactions import Interactions
+from models.lists.redis_format import Keys, TrendingList
+from models.lists.release import Release
+from models.popularity import SPEC
+from models.popularity.scorer import trending
+from models.schema import Entity, Surface
+from models.settings.settings import Settings
+from pipelines.export.frames import codes_of
+from pipelines.postgres import copy_out, engine, newest_event
+from pipelines.publish.lease import Lease, lease
+from pipelines.redis_client import connect, wrapped
+from pipelines.run.run import microseconds, parse_instant
+from pipelines.store.artifacts import Artifacts
+
+log = logging.getLogger(__name__)
+
+
+def store_trending(settings: Settings, held: Lease, manifest: Release, entities: Mapping[Entity, Entities]) -> None:
+    """The trending lists of a release's own cutoff, from its popularity bundle, where no newer ones are stored."""
+    arrays = Artifacts(settings).open_bundle(SPEC.bundle, manifest.bundles[SPEC.bundle]).arrays
+    heat = {e: arrays[f"{e}_trending"] for e in Entity}
+    _store(settings, held, entities, heat, microseconds(parse_instant(manifest.as_of)))
+
+
+def refresh_trending(settings: Settings, as_of: datetime) -> dict[str, Any]:
+    """Count the events of the last `trending_days` before `as_of` and replace the trending lists of every surface.
+
+    Where the newest event is older than `as_of`, the window ends with it. Returns {release, as_of, events}; release
+    is None, and nothing is done, while none is live: only what the live release knows can be shown.
+    """
+    with wrapped("refreshing the trending lists"):
+        client, keys = connect(settings), Keys(settings.namespace)
+        live = client.get(keys.current)
+        newest = newest_event(settings)
+        if not isinstance(live, bytes) or newest is None:
+            return {"release": None, "as_of": as_of.isoformat(), "events": 0}
+        end = min(as_of, newest + timedelta(seconds=1))
+        manifest = Artifacts(settings).release(live.decode())
+        entities = entities_of(Artifacts(settings).open_bundle(CATALOGUE, manifest.bundles[CATALOGUE]))
+        events, end_us = recent(settings, entities, end), microseconds(end)
+        config = settings.table("popularity")
+        heat = {
+            Entity.USER: trending(events, end_us, config),
+            Entity.STARTUP: trending(events.transposed(), end_us, config),
+        }
+        with lease(client, keys) as held:
+            _store(settings, held, entities, heat, end_us)
+    log.info("trending refreshed release=%s as_of=%s events=%s", manifest.id, end.isoformat(), len(events))
+    return {"release": manifest.id, "as_of": end.isoformat(), "events": len(events)}
+
+
+def hottest(items: Entities, surface: Surface, heat: np.ndarray, depth: int, made_us: int) -> TrendingList:
+    """The hottest `depth` items that a surface may show, ties by id; nothing that did not move.
+
+    heat: (n,) float32 in 0..1 by entity row.
+    """
+    rows = items.items_of(surface)
+    order = np.argsort(-heat[rows], kind="stable")[:depth]
+    rows = rows[order][heat[rows[order]] > 0]
+    return TrendingList(items.ids.ids[rows], heat[rows], made_us)
+
+
+def _store(
+    settings: Settings,
+    held: Lease,
+    entities: Mapping[Entity, Entities],
+    heat: Mapping[Entity, np.ndarray],
+    made_us: int,
+) -> None:
+    """Replace what is not newer, all surfaces at once; the lease keeps others from replacing it in between."""
+    pipe, keys = held.client.pipeline(transaction=True), held.keys
+    for surface in Surface:
+        stored = held.client.get(keys.trending(surface))
+        if not isinstance(stored, bytes) or TrendingList.decode(stored).made_us <= made_us:
+            listing = hottest(entities[surface.item], surface, heat[surface.item], settings.lists.depth, made_us)
+            ttl_s = int(settings.releases.ttl_hours * 3600)
+            held.write("SET", [keys.trending(surface)], listing.encode(), "EX", ttl_s, pipe=pipe)
+    pipe.execute()
+
+
+def recent(settings: Settings, entities: dict[Entity, Entities], as_of: datetime) -> Interactions:
+    """The events of the window among those whom the release knows, users as owners."""
+    sink = io.BytesIO()
+    since = as_of - timedelta(days=settings.table("popularity").trending_days)
+    copy_out(engine(settings), "since/interactions", {"since": since, "as_of": as_of}, sink)
+    sink.seek(0)
+    frame = pd.read_csv(sink, dtype=str, keep_default_na=False)
+    users, startups = entities[Entity.USER].ids, entities[Entity.STARTUP].ids
+    owner, item = users.rows_of(frame["user_id"].to_numpy(str)), startups.rows_of(frame["startup_id"].to_numpy(str))
+    kind = codes_of(frame["interaction_type"])
+    at = (
+        pd.to_datetime(frame["occurred_at"], utc=True, format="ISO8601")
+        .astype("datetime64[us, UTC]")
+        .astype("int64")
+        .to_numpy()
+    )
+    known = (owner >= 0) & (item >= 0) & (kind >= 0)
+    known &= ~entities[Entity.USER].opted_out[owner]  # as in a build: their acts move nothing (R23)
+    return Interactions(users, startups, owner[known], item[known], kind[known].astype(np.int8), at[known])

@@ -1,0 +1,95 @@
+"""The one writer-side door to Redis."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+
+import redis
+
+from models.errors import ServiceError, SettingsError
+from models.lists.redis_format import Keys
+from models.lists.redis_server import hint, told, unfit
+from models.lists.release import Release
+from models.settings.settings import Settings
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+
+def connect(settings: Settings) -> redis.Redis:
+    """A client of the Redis behind REDIS_URL, with patience for bulk writes. Raises ServiceError where none is set,
+    SettingsError."""
+    if not settings.redis_url:
+        raise ServiceError(
+            "no Redis is known: set REDIS_URL, or run a command that starts the embedded one (`make up`)"
+        )
+    try:
+        return redis.Redis.from_url(settings.redis_address, protocol=2, socket_timeout=60, socket_connect_timeout=5)
+    except ValueError as error:
+        raise SettingsError(f"REDIS_URL has an option that the client does not take: {error}") from error
+
+
+def checked(settings: Settings) -> redis.Redis:
+    """The same, once the server has been found fit. Raises ServiceError where it is a cluster or too old."""
+    client = connect(settings)
+    if fault := unfit(about(client)):
+        raise ServiceError(fault)
+    return client
+
+
+def about(client: redis.Redis) -> dict[str, Any]:
+    """INFO of a server, empty where it does not tell."""
+    ask: Callable[[], dict[str, Any]] = client.info
+    return nicety(ask, {})
+
+
+def nicety(ask: Callable[[], T], instead: T) -> T:
+    """What is asked only for a figure or for tidiness: a server that refuses it keeps nobody from the job."""
+    try:
+        return ask()
+    except redis.ResponseError as error:
+        log.info("Redis does not say: %s", error)
+        return instead
+
+
+@contextmanager
+def wrapped(doing: str) -> Iterator[None]:
+    """Turn Redis errors into a ServiceError that says what was being done."""
+    try:
+        yield
+    except redis.RedisError as error:
+        if "FENCED" in str(error):
+            raise ServiceError(
+                f"another publisher took over while this one, {doing}, was paused; nothing of this one became "
+                "visible, run it again"
+            ) from error
+        cure = hint(told(error)) or "nothing became visible, run it again once Redis answers"
+        raise ServiceError(f"Redis failed while {doing}: {told(error)}; {cure}") from error
+
+
+def live_release(client: redis.Redis, keys: Keys) -> Release | None:
+    """The manifest of what is live, as Redis has it; None where nothing is. The caller wraps Redis errors."""
+    stored = client.get(keys.manifest(decoded(client.get(keys.current))))
+    return Release.from_json(stored) if isinstance(stored, bytes) else None
+
+
+def current_release(settings: Settings) -> str | None:
+    """The id of the live release."""
+    with wrapped("reading the live release"):
+        value = connect(settings).get(Keys(settings.namespace).current)
+    return decoded(value) or None
+
+
+def clock(client: redis.Redis) -> datetime:
+    """Now by Redis, which readers and drains share. The caller wraps Redis errors."""
+    seconds, micros = client.time()
+    return datetime.fromtimestamp(seconds, UTC).replace(microsecond=micros)
+
+
+def decoded(value: object) -> str:
+    """A Redis answer as text; nothing is empty."""
+    return value.decode(errors="replace") if isinstance(value, bytes) else str(value or "")

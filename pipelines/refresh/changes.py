@@ -1,0 +1,311 @@
+"""What happened on the platform since a release was made, and whose lists are to be made again for it."""
+
+from __future__ import annotations
+
+import io
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from models.catalogue.catalogue import CATALOGUE, entities_of
+from models.data.entities import FACETS, NIL, UNKNOWN_TIME, Entities, IdMap
+from models.data.interactions import Interactions, Pairs
+from models.data.profile_text import text_of
+from models.lists.release import Release
+from models.schema import Entity, EventType, Role
+from models.settings.settings import Settings
+from models.words import folded, most_frequent_spellings
+from pipelines.export.frames import codes_of
+from pipelines.export.snapshot import Snapshot
+from pipelines.postgres import copy_out, engine, rows
+from pipelines.run.run import microseconds, parse_instant
+from pipelines.store.artifacts import Artifacts
+
+
+@dataclass(frozen=True)
+class Arrival:
+    """Somebody new. role: code of `Role`, -1 for startups and people of other roles. gone: opted out or withdrawn.
+
+    text: the tokens of the profile. founder: an id, blank where unknown. facets: words by FACETS.
+    """
+
+    id: str
+    role: int
+    created_us: int
+    gone: bool
+    text: str
+    founder: str
+    facets: Mapping[str, str]
+
+
+def arrivals(
+    settings: Settings, known: Entities, met: Iterable[str], since: datetime, as_of: datetime
+) -> list[Arrival]:
+    """Everybody of a kind that is not known, ascending by id: entered since, at an unknown time, or met by now.
+
+    met: ids that events name. Who is on no table of the platform is left out.
+    """
+    name, database, earliest = f"{known.entity}s", engine(settings), settings.earliest_at
+    born = [str(r.id) for r in rows(database, f"since/born_{name}", since=since, as_of=as_of, earliest=earliest)]
+    asked = np.unique(np.array([*born, *met], "<U36"))
+    unknown = asked[(known.ids.rows_of(asked) < 0) & (asked != "") & (asked != NIL)].tolist()
+    found = rows(database, f"since/{name}", ids=unknown, as_of=as_of, earliest=earliest) if unknown else []
+    return [_arrival(known, dict(row._mapping)) for row in found]
+
+
+def extended(before: Entities, new: Sequence[Arrival], users: Entities | None = None) -> Entities:
+    """Everybody, those who came since behind the others; their counts are 0 still. users: whose rows founders are."""
+    ids = before.ids.extended([a.id for a in new]) if new else before.ids
+    facets, labels = {}, {}
+    for facet in FACETS:
+        words = [a.facets.get(facet, "") for a in new]
+        known = {folded(label) for label in before.labels[facet]}
+        shown = most_frequent_spellings((word, 1) for word in words)
+        labels[facet] = (*before.labels[facet], *(shown[word] for word in sorted(shown) if word not in known))
+        place = {folded(label): code for code, label in enumerate(labels[facet])} | {"": -1}
+        facets[facet] = _behind(before.facets[facet], [place[folded(word)] for word in words])
+    founder = users.ids.rows_of([a.founder for a in new]) if users is not None and new else np.full(len(new), -1)
+    zeros, people = [0] * len(new), before.entity is Entity.USER
+    return replace(
+        before,
+        ids=ids,
+        facets=facets,
+        labels=labels,
+        role=_behind(before.role, [a.role for a in new]),
+        listed=_behind(before.listed, [not a.gone for a in new]),
+        opted_out=_behind(before.opted_out, [people and a.gone for a in new]),
+        founder=_behind(before.founder, founder.tolist()),
+        created_at=_behind(before.created_at, [a.created_us for a in new]),
+        views=_behind(before.views, zeros),
+        interactions=_behind(before.interactions, zeros),
+        count=_behind(before.count, zeros),
+    )
+
+
+def texts_of_later(settings: Settings, known: Entities, as_of: datetime) -> np.ndarray:
+    """(n,) str objects: the tokens of the profiles of whoever came since the build, blank for all others."""
+    text = np.full(len(known), "", object)
+    later = known.ids.ids[len(known) - known.ids.later :]
+    later = later[later != ""].tolist()
+    found = (
+        rows(engine(settings), f"since/{known.entity}s", ids=later, as_of=as_of, earliest=settings.earliest_at)
+        if later
+        else []
+    )
+    for row in found:
+        arrival = _arrival(known, dict(row._mapping))
+        text[known.ids.rows_of([arrival.id])] = arrival.text
+    return text
+
+
+def _arrival(known: Entities, row: Mapping[str, Any]) -> Arrival:
+    words = known.told({name: value for name, value in row.items() if isinstance(value, str)})
+    role = Role.of(words.pop("role", ""))
+    created = UNKNOWN_TIME if row["created_at"] is None else microseconds(row["created_at"])
+    names = ("location",) if known.entity is Entity.USER else FACETS
+    facets = {name: words.get(name, "") for name in names}
+    return Arrival(
+        str(row["id"]),
+        -1 if role is None else role.code,
+        created,
+        bool(row["gone"]),
+        text_of(words),
+        str(row.get("founder_id") or ""),
+        facets,
+    )
+
+
+def _behind(column: np.ndarray, more: Sequence[Any]) -> np.ndarray:
+    return np.concatenate([column, np.array(more, column.dtype)])
+
+
+log = logging.getLogger(__name__)
+#: Rows that came so late to the platform's tables are seen by the next refresh.
+LATE = timedelta(minutes=15)
+_HIDDEN = {Entity.USER: "since/opted_out", Entity.STARTUP: "since/withdrawn"}
+
+
+@dataclass(frozen=True, eq=False)
+class Changes:
+    """The marketplace at an instant after a release.
+
+    entities: everybody then, the release's own rows first. events: all before the instant, by these rows, users as
+    owners. again: by kind (n,) int32 rows whose lists are made again, ascending. new: by kind, who came since that
+    release, in the order of their rows. text: by kind (n,) str objects, the tokens of whoever came since the build,
+    blank for all others. unknown: events that name nobody whom the platform knows, or no known type.
+    """
+
+    entities: Mapping[Entity, Entities]
+    events: Interactions
+    again: Mapping[Entity, np.ndarray]
+    new: Mapping[Entity, Sequence[Arrival]]
+    text: Mapping[Entity, np.ndarray]
+    unknown: int
+
+    @property
+    def nothing(self) -> bool:
+        """Whether every list is as it should be."""
+        return not any(len(r) for r in self.again.values())
+
+
+def find_changes(settings: Settings, release: Release, as_of: datetime) -> Changes:
+    """What came before `as_of` that the release does not know.
+
+    Events are read from the cutoff of the build on: its models were not taught them, an earlier refresh or not.
+    Raises DataError, BundleError, ServiceError.
+    """
+    built = parse_instant(release.built)
+    before = entities_of(Artifacts(settings).open_bundle(CATALOGUE, release.bundles[CATALOGUE]))
+    frame = _rows_since(settings, built, as_of)
+    users, startups = before[Entity.USER], before[Entity.STARTUP]
+    new_users = arrivals(settings, users, frame["user_id"].unique(), built, as_of)
+    new_startups = arrivals(settings, startups, frame["startup_id"].unique(), built, as_of)
+    everybody = extended(users, new_users)
+    entities = {Entity.USER: everybody, Entity.STARTUP: extended(startups, new_startups, everybody)}
+    entities = {e: _with_the_gone(settings, known, built, as_of) for e, known in entities.items()}
+    before_events = Snapshot.open(settings.artifacts / "snapshots" / release.snapshot).interactions()
+    barring = _barring(settings, built, as_of)
+    events, unknown = _events(before_events, frame, entities, barring)
+    sides = {Entity.USER: events, Entity.STARTUP: events.transposed()}
+    entities = {e: _counted(entities[e], side, len(before[e])) for e, side in sides.items()}
+    fresh_us = microseconds(max(built, parse_instant(release.as_of) - LATE))
+    fresh = {e: barring.fresh(x, fresh_us) for e, x in entities.items()}
+    again = {e: _again(before[e], entities[e], side, fresh_us, fresh[e]) for e, side in sides.items()}
+    if unknown:
+        log.warning(
+            "%d events since %s are passed over: unknown people or types; the next build reports them", unknown, built
+        )
+    text = {e: texts_of_later(settings, known, as_of) for e, known in entities.items()}
+    return Changes(entities, events, again, {Entity.USER: new_users, Entity.STARTUP: new_startups}, text, unknown)
+
+
+def known_events(settings: Settings, release: Release, entities: Mapping[Entity, Entities]) -> Interactions:
+    """All events that a stored release knows, by its own rows, users as owners: of its snapshot, and of the platform's
+    rows since where it is a refresh."""
+    built = parse_instant(release.built)
+    before = Snapshot.open(settings.artifacts / "snapshots" / release.snapshot).interactions()
+    as_of = parse_instant(release.as_of)
+    return _events(before, _rows_since(settings, built, as_of), entities, _barring(settings, built, as_of))[0]
+
+
+@dataclass(frozen=True, eq=False)
+class _Barring:
+    """Who is barred from whom by a dismissal now, and of whom something was retracted since the build, as frames of
+    text.
+
+    dismissed: user_id, startup_id, at, told_at. retracted: user_id, startup_id, told_at. stays: all interactions that
+    the platform has of these pairs still."""
+
+    dismissed: pd.DataFrame
+    retracted: pd.DataFrame
+    stays: pd.DataFrame
+
+    def fresh(self, known: Entities, fresh_us: int) -> np.ndarray:
+        """Rows of those of one kind of whom a dismissal or a retraction came from an instant on."""
+        told = pd.concat(
+            [f.loc[_us(f["told_at"]) >= fresh_us, f"{known.entity}_id"] for f in (self.dismissed, self.retracted)]
+        )
+        rows = known.ids.rows_of(told.to_numpy(str))
+        return np.unique(rows[rows >= 0])
+
+
+def _barring(settings: Settings, built: datetime, as_of: datetime) -> _Barring:
+    retracted = _frame(settings, "since/retracted", {"since": built - LATE, "as_of": as_of})
+    pairs = {"users": retracted["user_id"].tolist(), "startups": retracted["startup_id"].tolist()}
+    stays = _frame(settings, "since/pairs", {**pairs, "since": "-infinity", "as_of": as_of})
+    return _Barring(
+        _frame(settings, "events/dismissals", {"as_of": as_of}),
+        retracted,
+        stays[stays["interaction_type"] != EventType.DISMISS.value],
+    )
+
+
+def _us(column: pd.Series) -> np.ndarray:
+    """(n,) int64 microseconds of instants as text."""
+    at = pd.to_datetime(column, utc=True, format="ISO8601")
+    return np.asarray(at.astype("datetime64[us, UTC]").astype("int64").to_numpy())
+
+
+def _rows_since(settings: Settings, since: datetime, as_of: datetime) -> pd.DataFrame:
+    """Events of a window as text."""
+    return _frame(settings, "since/interactions", {"since": since, "as_of": as_of})
+
+
+def _frame(settings: Settings, query: str, given: Mapping[str, Any]) -> pd.DataFrame:
+    """The answer of a query as text."""
+    sink = io.BytesIO()
+    copy_out(engine(settings), query, given, sink)
+    sink.seek(0)
+    return pd.read_csv(sink, dtype=str, keep_default_na=False)
+
+
+def _events(
+    before: Interactions, frame: pd.DataFrame, entities: Mapping[Entity, Entities], barring: _Barring
+) -> tuple[Interactions, int]:
+    """Those of the snapshot and those since, a duplicate once, and how many name nobody or no type that is known. Of
+    pairs of which something was retracted since, those alone that the platform still has."""
+    users, startups = entities[Entity.USER].ids, entities[Entity.STARTUP].ids
+    gone = _pairs(barring.retracted, users, startups)
+    kept = before.where(~np.isin(_one(before.owner, before.item), _one(*gone)))
+    frame = pd.concat([frame, barring.stays])
+    owner, item = _pairs(frame, users, startups)
+    kind = codes_of(frame["interaction_type"])
+    at = _us(frame["occurred_at"])
+    known = (owner >= 0) & (item >= 0) & (kind >= 0)
+    since = np.unique(np.stack([owner, item, kind.astype(np.int64), at], axis=1)[known], axis=0)
+    owner, item, kind, at = (
+        np.concatenate([old, new.astype(old.dtype)])
+        for old, new in zip((kept.owner, kept.item, kept.kind, kept.at), since.T, strict=True)
+    )
+    dismissed = Pairs(*_pairs(barring.dismissed, users, startups), _us(barring.dismissed["at"]))
+    dismissed = dismissed.where((dismissed.owner >= 0) & (dismissed.item >= 0))
+    return Interactions(users, startups, owner, item, kind, at, dismissed), int((~known).sum())
+
+
+def _pairs(frame: pd.DataFrame, users: IdMap, startups: IdMap) -> tuple[np.ndarray, np.ndarray]:
+    """(n,) int32 rows of both sides, -1 where unknown."""
+    return users.rows_of(frame["user_id"].to_numpy(str)), startups.rows_of(frame["startup_id"].to_numpy(str))
+
+
+def _one(owner: np.ndarray, item: np.ndarray) -> np.ndarray:
+    """(n,) int64, one number a pair."""
+    return (owner.astype(np.int64) << 32) | item.astype(np.int64)
+
+
+def _with_the_gone(settings: Settings, known: Entities, since: datetime, as_of: datetime) -> Entities:
+    """Who opted out or was withdrawn since is not listed any more, who came back is."""
+    held = known.ids.ids[(~known.listed | known.opted_out) & ~known.ids.blank].tolist()
+    found = rows(engine(settings), _HIDDEN[known.entity], since=since, as_of=as_of, held=held)
+    place = known.ids.rows_of([str(row.id) for row in found])
+    gone = np.array([bool(row.hidden) for row in found], bool)[place >= 0]
+    listed, opted_out = known.listed.copy(), known.opted_out.copy()
+    listed[place[place >= 0]] = ~gone
+    if known.entity is Entity.USER:
+        opted_out[place[place >= 0]] = gone
+    return replace(known, listed=listed, opted_out=opted_out)
+
+
+def _counted(entities: Entities, events: Interactions, known: int) -> Entities:
+    """With everybody's interaction count (R09), and the totals of those who came since. known: rows that have them."""
+    count = events.counts() if entities.entity is Entity.USER else events.distinct_counts()
+    viewed = events.kind == EventType.VIEW.code
+    views, interactions = entities.views.copy(), entities.interactions.copy()
+    for total, mine in ((views, viewed), (interactions, ~viewed)):
+        total[known:] = np.bincount(events.owner[mine], minlength=len(entities))[known:]
+    return replace(entities, count=count, views=views, interactions=interactions)
+
+
+def _again(before: Entities, now: Entities, events: Interactions, fresh_us: int, fresh: np.ndarray) -> np.ndarray:
+    """Rows of one kind of whom something is known that the release did not know: another count, an event from
+    `fresh_us` on, as a startup that somebody meets again counts them once, or a dismissal or retraction (`fresh`)."""
+    changed = np.ones(len(now), bool)
+    n = len(before)
+    changed[:n] = (now.count[:n] != before.count) | (now.opted_out[:n] != before.opted_out)
+    changed[events.owner[events.at >= fresh_us]] = True
+    changed[fresh] = True
+    return np.flatnonzero(changed & ~now.ids.blank).astype(np.int32)

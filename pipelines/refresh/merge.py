@@ -1,0 +1,183 @@
+"""Old lists and new ones as one release: what nobody's change concerns is carried over byte for byte."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+
+from models import registry
+from models.catalogue.catalogue import CATALOGUE, catalogue_bundle, entities_of
+from models.content import CONTENT_BASED
+from models.data.bundle import Bundle
+from models.data.entities import Entities
+from models.data.interactions import Interactions
+from models.data.newcomers import Newcomers
+from models.errors import GateClosed, ReleaseIncomplete
+from models.lists.ranked_lists import RankedLists
+from models.lists.release import Release, popular_list, release_lists
+from models.recommender.recommend import CHUNK
+from models.recommender.surface import Recipe
+from models.schema import Entity, Method, Surface
+from models.spec import function
+from pipelines.publish.assemble import check_erased, check_unique, metadata_version, reach_of, shares_of, store_release
+from pipelines.refresh.changes import Changes
+from pipelines.run.run import Run
+from pipelines.score.fast_product import accelerated
+from pipelines.score.shards import score_arms
+
+log = logging.getLogger(__name__)
+_POPULAR = Method.POPULAR.code
+#: So many owners must have lost their personal lists before their share says anything.
+ENOUGH = 20
+
+
+def merged(run: Run, before: Release, bundles: Mapping[str, str], made: Mapping[Surface, RankedLists]) -> Release:
+    """Store the release `before` with the lists of `made` in the place of their owners' old ones, or behind them.
+
+    made: owners ascending. Raises ReleaseIncomplete where an owner would have no list or a list repeats an item,
+    GateClosed where too many owners would go from a list of their own to the popular one: nothing is stored then.
+    """
+    entities = entities_of(run.artifacts.open_bundle(CATALOGUE, bundles[CATALOGUE]))
+    check_erased(run, entities)
+    directory, part = run.artifacts.directory(before.id), len(before.parts) or 1
+    lists, shares = {}, dict(before.shares)
+    for surface in Surface:
+        old = list(release_lists(directory, before, surface))
+        new = replace(made[surface], part=np.full(len(made[surface]), part, np.uint16))
+        _check_popular(run, surface, RankedLists.concat([*old, new.take(np.zeros(0, np.int64))]), new, entities)
+        lists[surface] = _in_place(old, new)
+        _check_complete(surface, lists[surface], entities)
+        shares[surface.value] = {**shares_of(lists[surface]), "exposure": reach_of(lists[surface], entities, surface)}
+    at = datetime.now(UTC).isoformat(timespec="seconds")  # noqa: TID251 a label; no list depends on it
+    parts = before.parts or [{"release": before.id, "as_of": before.as_of, "generated_at": before.generated_at}]
+    draft = replace(
+        before,
+        as_of=run.as_of.isoformat(),
+        generated_at=at,
+        bundles=dict(bundles),
+        shares=shares,
+        parts=[*parts, {"as_of": run.as_of.isoformat(), "generated_at": at}],
+        replaces=before.id,
+        code_version=metadata_version(),
+        files={},
+    )
+    popular = {s: popular_list(directory, before, s) for s in Surface}
+    return store_release(run.artifacts, draft, run.slug, lists, popular)
+
+
+def _in_place(old: Sequence[RankedLists], new: RankedLists) -> list[RankedLists]:
+    """The shards with the new lists in the place of the old ones; those of new owners are a shard of their own."""
+    shards, known = [], np.concatenate([np.zeros(0, np.int32), *(s.owner for s in old)])
+    for shard in old:
+        both = RankedLists.concat([shard, new])
+        place = np.minimum(np.searchsorted(new.owner, shard.owner), max(len(new) - 1, 0))
+        again = new.owner[place] == shard.owner if len(new) else np.zeros(len(shard), bool)
+        shards.append(both.take(np.where(again, len(shard) + place, np.arange(len(shard)))))
+    fresh = np.flatnonzero(~np.isin(new.owner, known))
+    return [*shards, new.take(fresh)] if len(fresh) else shards
+
+
+def _check_complete(surface: Surface, shards: Sequence[RankedLists], entities: Mapping[Entity, Entities]) -> None:
+    expected = entities[surface.owner].owners_of(surface)
+    owner = np.concatenate([np.zeros(0, np.int32), *(s.owner for s in shards)])
+    if not np.array_equal(owner, expected):
+        raise ReleaseIncomplete(
+            f"{surface}: expected a list for each of {len(expected)} owners in order, got {len(owner)}, "
+            f"{len(np.setdiff1d(expected, owner))} owners without one; nothing was stored, build anew"
+        )
+    for shard in shards:
+        check_unique(surface, shard)
+
+
+def _check_popular(
+    run: Run, surface: Surface, old: RankedLists, new: RankedLists, entities: Mapping[Entity, Entities]
+) -> None:
+    """Whoever had a list of their own should have one still, unless they opted out."""
+    place = np.searchsorted(old.owner, new.owner)
+    there = place < len(old)
+    there[there] = old.owner[place[there]] == new.owner[there]
+    personal = there & ~entities[surface.owner].opted_out[new.owner]
+    personal[personal] = old.method[place[personal]] != _POPULAR
+    lost, most = int((new.method[personal] == _POPULAR).sum()), run.settings.refresh.popular_share
+    if lost >= ENOUGH and lost > most * personal.sum():
+        raise GateClosed(
+            f"{surface}: {lost} of {int(personal.sum())} owners who did something since would go from a list of their "
+            f"own to the popular one, {most:.0%} at most ([refresh] popular_share). The live lists stay. See "
+            "whether a model of the live release is missing or switched off; a build makes all lists anew"
+        )
+
+
+def changed(before: Release, after: Release) -> dict[str, Any]:
+    """What to say of a refresh: by surface how many lists there are now and how many more than before."""
+    return {s: {"lists": n, "more": n - before.lists.get(s, 0)} for s, n in after.lists.items()}
+
+
+@dataclass(frozen=True, eq=False)
+class Again:
+    """Whose lists are made again. rows: by kind (n,) int32 entity rows, ascending; events: all before the refresh's
+    cutoff, users as owners; text: by kind (n,) str objects, the words of everybody, blank for whom the build knew;
+    known: by kind how many rows the refreshed release knows."""
+
+    rows: Mapping[Entity, np.ndarray]
+    events: Interactions
+    text: Mapping[Entity, np.ndarray]
+    known: Mapping[Entity, int]
+
+
+def lists_again(recipe: Recipe, bundles: Mapping[str, Bundle], again: Again, reach: int) -> tuple[RankedLists, int]:
+    """The new lists of a surface, owners ascending, each by its owner's arm as in a build, and how many of them are of
+    owners whom only newcomers concern.
+
+    reach: a newcomer enters the list of an owner who did nothing where content places it among the `reach` best; 0:
+    nowhere.
+    """
+    side = recipe.surface.owner
+    everybody = recipe.owners.owners_of(recipe.surface)
+    mine = np.intersect1d(everybody, again.rows[side]).astype(np.int32)
+    rows, reached = mine, 0
+    if reach and (recipe.catalogue >= again.known[recipe.surface.item]).any():
+        others = _close_to_newcomers(recipe, np.setdiff1d(everybody, mine).astype(np.int32), again, reach)
+        rows, reached = np.union1d(mine, others).astype(np.int32), len(others)
+    owners = recipe.batch(rows, again.events, again.text[side][rows].tolist())
+    events = again.events if side is Entity.USER else again.events.transposed()
+    caught_up = recipe.caught_up(owners, events.where(np.isin(events.owner, rows)))
+    return score_arms(accelerated(caught_up, len(rows)), bundles, owners), reached
+
+
+def _close_to_newcomers(recipe: Recipe, rows: np.ndarray, again: Again, reach: int) -> np.ndarray:
+    """Those of `rows` for whom somebody new is among the best by content."""
+    content = recipe.scorers.get(CONTENT_BASED)
+    rows = rows[~recipe.owners.opted_out[rows]]
+    if content is None or not len(rows):
+        return rows[:0]
+    owners, found = recipe.batch(rows, again.events), np.zeros(len(rows), bool)
+    new = recipe.catalogue >= again.known[recipe.surface.item]
+    for start in range(0, len(rows), CHUNK):
+        proposal = content.propose(owners.part(start, start + CHUNK), reach)
+        found[start + proposal.owner[new[proposal.item]]] = True
+    return rows[found]
+
+
+def extended_bundles(run: Run, versions: Mapping[str, str], changes: Changes) -> dict[str, str]:
+    """Store the catalogue as it is now, and what must know everybody in it; returns the versions of all bundles.
+
+    versions: of the release that is refreshed. The catalogue's `as_of_us` stays the build's, which its models were
+    taught at; `refreshed_us` is the refresh's cutoff.
+    """
+    before = run.artifacts.open_bundle(CATALOGUE, versions[CATALOGUE])
+    users, startups = (changes.entities[e] for e in (Entity.USER, Entity.STARTUP))
+    config = {k: v for k, v in before.config.items() if k != "labels"} | {"refreshed_us": run.as_of_us}
+    found = {CATALOGUE: catalogue_bundle(users, startups, config)}
+    if any(changes.new.values()):
+        texts = {entity: [a.text for a in new] for entity, new in changes.new.items()}
+        newcomers = Newcomers(changes.entities, texts, changes.events, run.as_of_us)
+        for spec in registry.MODELS:
+            if spec.extend and spec.bundle in versions:
+                bundle = run.artifacts.open_bundle(spec.bundle, versions[spec.bundle])
+                found[spec.bundle] = function(spec.extend)(bundle, newcomers)
+    return {**versions, **{name: run.artifacts.store_bundle(b, run.slug) for name, b in found.items()}}

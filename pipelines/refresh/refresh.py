@@ -1,0 +1,195 @@
+"""A refresh step by step: each takes the reference that the one before returned, and may be run again."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from models.catalogue.catalogue import CATALOGUE, entities_of
+from models.data.bundle import sha256_of
+from models.data.entities import IdMap
+from models.data.interactions import Interactions, Pairs
+from models.errors import ReleaseIncomplete
+from models.lists.ranked_lists import RankedLists
+from models.lists.redis_format import Keys
+from models.recommender.surface import open_bundles, open_recipe
+from models.schema import Entity, Surface
+from models.settings.settings import Settings
+from pipelines.publish.lease import lease
+from pipelines.publish.load import Loadable, load
+from pipelines.publish.publish import drop_unfinished, keep_loaded, note_publish, switch
+from pipelines.redis_client import connect, current_release, decoded, wrapped
+from pipelines.refresh.changes import Changes, find_changes
+from pipelines.refresh.merge import Again, changed, extended_bundles, lists_again, merged
+from pipelines.run.run import Run, parse_instant
+from pipelines.store.artifacts import Artifacts
+
+log = logging.getLogger(__name__)
+
+
+def publish_refresh(settings: Settings, release: str) -> dict[str, Any]:
+    """Load a refreshed release and move the pointer to it, if what it refreshes is still live. It takes that place:
+    the builds that can be gone back to stay the same.
+
+    Returns what `publish_release` does. Raises ReleaseNotFound, ReleaseIncomplete, ReleaseTooBig or ServiceError: the
+    live release stays.
+    """
+    loadable = Loadable.open(Artifacts(settings), release)
+    with wrapped("publishing a refresh"):
+        client, keys = connect(settings), Keys(settings.namespace)
+        with lease(client, keys) as held:
+            live, refreshes = decoded(client.get(keys.current)), loadable.manifest.replaces
+            if live not in (refreshes, release):
+                reason = f"{live or 'nothing'} is live by now, not {refreshes}, which this refresh was made from"
+                log.info("refresh not published id=%s reason=%s", release, reason)
+                return {"published": False, "release": release, "previous": live, "reason": reason}
+            drop_unfinished(held, keep=release)
+            done = {
+                "published": True,
+                "release": release,
+                "previous": refreshes,
+                "reason": "refreshed",
+                **load(settings, held, loadable),
+            }
+            if live != release:
+                switch(held, loadable.manifest, replaces=refreshes)
+                note_publish(settings, done)
+    log.info("refresh published %s", done)
+    return done
+
+
+def keep_alive(settings: Settings) -> int:
+    """Lists that nothing changes about stay: the time after which the loaded releases expire begins again. Returns how
+    many releases are kept so."""
+    with wrapped("keeping the live lists"):
+        client, keys = connect(settings), Keys(settings.namespace)
+        with lease(client, keys) as held:
+            return keep_loaded(settings, held)
+
+
+Ref = dict[str, Any]
+
+
+def look_for_changes(settings: Settings, run_id: str, as_of: datetime) -> Ref:
+    """What came before `as_of` that the live release does not know, staged for the next step.
+
+    Returns {run, as_of, refreshes, bundles, again, new, reason}: by kind how many owners' lists are made again and how
+    many of them are new; reason: why there is nothing to do, None where there is something.
+    """
+    live = current_release(settings)
+    if live is None:
+        return {"reason": "no release is live: build_recommendations comes first"}
+    run = Run.refreshing(settings, run_id, as_of, live)
+    release = run.artifacts.release(live)
+    found: Ref = {"run": run.id, "as_of": as_of.isoformat(), "refreshes": live}
+    if parse_instant(release.as_of) >= as_of:
+        return {**found, "reason": f"the live release {live} knows everything before {release.as_of} already"}
+    changes = find_changes(run.settings, release, as_of)
+    told = {
+        "again": {e.value: len(r) for e, r in changes.again.items()},
+        "new": {e.value: len(n) for e, n in changes.new.items()},
+        "unknown_events": changes.unknown,
+    }
+    if changes.nothing:
+        keep_alive(settings)
+        return {**found, **told, "reason": f"nothing happened since {release.as_of}: every list is as it should be"}
+    bundles = extended_bundles(run, release.bundles, changes)
+    _stage(run, changes, {e.value: len(changes.entities[e]) - len(changes.new[e]) for e in Entity})
+    log.info("refresh of %s before %s: %s", live, as_of.isoformat(), told)
+    return {**found, "bundles": bundles, **told, "reason": None}
+
+
+def make_lists(settings: Settings, ref: Mapping[str, Any]) -> Ref:
+    """The lists of everybody whom the changes concern, staged; returns {surface: {lists, reached, sha256}}.
+
+    reached: owners who did nothing, whose list somebody new may enter ([refresh] reach).
+    """
+    run = Run.open(settings, ref["run"])
+    bundles = open_bundles(settings.artifacts, ref["bundles"], run.settings)
+    again = _staged(run, {e: x.ids for e, x in entities_of(bundles[CATALOGUE]).items()})
+    made = {}
+    for surface in Surface:
+        recipe = open_recipe(surface, bundles, run.settings)
+        lists, reached = lists_again(recipe, bundles, again, settings.refresh.reach)
+        path = _lists_file(run, surface)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lists.save(path)
+        made[surface.value] = {"lists": len(lists), "reached": reached, "sha256": sha256_of(path)}
+    log.info("lists made again: %s", made)
+    return made
+
+
+def merge(settings: Settings, ref: Mapping[str, Any], made: Mapping[str, Mapping[str, Any]]) -> Ref:
+    """Store the refreshed release; returns {release, refreshes, digest, by_surface}. Raises what `merged` does."""
+    run = Run.open(settings, ref["run"])
+    before = run.artifacts.release(ref["refreshes"])
+    lists = {}
+    for surface in Surface:
+        path = _lists_file(run, surface)
+        if not path.is_file() or sha256_of(path) != made[surface.value]["sha256"]:
+            raise ReleaseIncomplete(f"{path} is missing or differs from what was made; make the lists again")
+        lists[surface] = RankedLists.open(path)
+    after = merged(run, before, ref["bundles"], lists)
+    log.info("refresh stored id=%s refreshes=%s", after.id, before.id)
+    return {"release": after.id, "refreshes": before.id, "digest": after.digest, "by_surface": changed(before, after)}
+
+
+def refresh(settings: Settings, run_id: str, as_of: datetime, publish: bool = True) -> Ref:
+    """All steps in one; returns what each said."""
+    ref = look_for_changes(settings, run_id, as_of)
+    if ref["reason"]:
+        return {"published": False, **ref}
+    made = make_lists(settings, ref)
+    stored = merge(settings, ref, made)
+    told = {**{k: ref[k] for k in ("as_of", "again", "new")}, "made": made, **stored}
+    if not publish:
+        return {"published": False, **told, "reason": "stored only"}
+    return {**told, **publish_refresh(settings, stored["release"])}
+
+
+def _stage(run: Run, changes: Changes, known: Mapping[str, int]) -> None:
+    """Whose lists, and everything that the recipe must know of them."""
+    events, path = changes.events, run.directory / "changes.npz"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    columns = {
+        "owner": events.owner,
+        "item": events.item,
+        "kind": events.kind,
+        "at": events.at,
+        **{f"dismissed_{name}": column for name, column in events.dismissed._asdict().items()},
+        **{f"{e}_again": changes.again[e] for e in Entity},
+        **{f"{e}_known": np.array(known[e.value]) for e in Entity},
+    }
+    with path.open("wb") as file:
+        np.savez_compressed(file, allow_pickle=False, **columns)
+    path.chmod(0o600)
+    # by id: an erasure finds the staging that holds somebody's words, and removes it
+    words = {
+        e.value: dict(zip(changes.entities[e].ids.ids[told].tolist(), changes.text[e][told].tolist(), strict=True))
+        for e in Entity
+        for told in [changes.text[e] != ""]
+    }
+    run.artifacts.write_json(run.directory / "words.json", words)
+
+
+def _staged(run: Run, ids: Mapping[Entity, IdMap]) -> Again:
+    words = json.loads((run.directory / "words.json").read_text())
+    with np.load(run.directory / "changes.npz", allow_pickle=False) as z:
+        gone = Pairs(*(z[f"dismissed_{name}"] for name in Pairs._fields))
+        events = Interactions(ids[Entity.USER], ids[Entity.STARTUP], z["owner"], z["item"], z["kind"], z["at"], gone)
+        rows = {e: z[f"{e}_again"] for e in Entity}
+        known = {e: int(z[f"{e}_known"]) for e in Entity}
+    text = {e: np.full(len(ids[e]), "", object) for e in Entity}
+    for e in Entity:
+        text[e][ids[e].rows_of(list(words[e.value]))] = list(words[e.value].values())
+    return Again(rows, events, text, known)
+
+
+def _lists_file(run: Run, surface: Surface) -> Path:
+    return run.directory / "lists" / f"{surface.folder}.npz"

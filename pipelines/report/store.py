@@ -1,0 +1,234 @@
+"""The report of a build on disk: written before anybody is asked, brought up to date by every later step, kept with
+its release when the staging of its run is gone.
+
+    runs/<run>/report.html, report.json             in the run's staging
+    reports/<release>/report.html, report.json      the same, until the release is retired
+"""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from html import escape
+from pathlib import Path
+from typing import Any
+
+from models.errors import MatchbookError, ReleaseError
+from models.schema import Surface
+from models.settings.settings import Settings
+from pipelines.redis_client import current_release
+from pipelines.refs import BuildRef, GateRef
+from pipelines.report.data import data_facts
+from pipelines.report.evaluation import build_report
+from pipelines.report.figure_names import SERVED
+from pipelines.report.html import cell, exchanged, page, section
+from pipelines.report.sections import spent_of, verdict_of
+from pipelines.run.run import Run, directory_of
+from pipelines.run.timings import step, steps_of
+from pipelines.store.artifacts import Artifacts, write_private
+
+REPORTS, PAGE, FIGURES = "reports", "report.html", "report.json"
+#: What other steps leave: the gate and the evaluation in the run's staging, the ledger below the artefact root.
+GATE, EARNINGS = "gate.json", "earnings.json"
+EVALUATION, EVALUATION_PAGE = "evaluation.json", "evaluation.html"
+#: Layout of report.json.
+FORMAT = 1
+
+
+def write_report(run: Run, build: BuildRef, weighed: GateRef) -> dict[str, Any]:
+    """The step: gather everything that is known of a build, write page and JSON; returns {report, release, verdict,
+    reasons}.
+
+    What another step did not leave is absent from both files. Raises ReleaseNotFound, DataError where what the build
+    is made of is not there.
+    """
+    told, drawn = gathered(run, weighed.release, build.snapshot), run.directory / EVALUATION_PAGE
+    models = section(drawn.read_text(), "models") if drawn.is_file() else None
+    _place(run.settings.artifacts, run.directory, told, build_report(told, models))
+    gate = told["gate"] or {}
+    return {
+        "report": str(_folder(run.settings.artifacts, weighed.release) / PAGE),
+        "release": weighed.release,
+        "verdict": gate.get("verdict"),
+        "reasons": list(gate.get("reasons") or ()),
+    }
+
+
+def gathered(run: Run, release: str, snapshot: str) -> dict[str, Any]:
+    """What report.json holds; see docs/airflow/reports.md."""
+    manifest, gate = run.artifacts.release(release), read_json(run.directory / GATE)
+    before = read_json(_folder(run.settings.artifacts, release) / FIGURES) or {}
+    return {
+        "format": FORMAT,
+        "release": release,
+        "as_of": manifest.as_of,
+        "generated_at": manifest.generated_at,
+        "snapshot": snapshot,
+        "run": run.id,
+        "overruled": list(run.overruled),
+        "runs": [*(r for r in before.get("runs", []) if r != run.id), run.id],
+        "code_version": manifest.code_version,
+        "bundles": dict(manifest.bundles),
+        "lists": {"lists": dict(manifest.lists), "shares": dict(manifest.shares), "bytes": manifest.list_bytes},
+        "live_shares": _shares(run.artifacts, (gate or {}).get("champion")),
+        "gate": gate,
+        "evaluation": read_json(run.directory / EVALUATION),
+        "data": data_facts(run, snapshot),
+        "earnings": read_json(run.settings.artifacts / EARNINGS),
+        "steps": steps_of(run.directory),
+    }
+
+
+def bring_up_to_date(artifacts: Path, directory: Path) -> bool:
+    """Put what later steps found (the gate's answer, their time and memory) into a run's report; False where the run
+    has none yet. artifacts: their root. directory: the run's staging."""
+    told, path = read_json(directory / FIGURES), directory / PAGE
+    if told is None or not path.is_file():
+        return False
+    told |= {"gate": read_json(directory / GATE), "steps": steps_of(directory)}
+    text = exchanged(path.read_text(), "verdict", verdict_of(told["gate"]))
+    _place(artifacts, directory, told, exchanged(text, "spent", spent_of(told["steps"])))
+    return True
+
+
+@contextmanager
+def measured(artifacts: Path, run: str, task: str, index: int | None = None) -> Iterator[None]:
+    """Note time and memory of a task in the staging of its run, also where it fails, and bring the run's report up to
+    date; a run without a record keeps no notes."""
+    directory = artifacts / "runs" / run
+    with step(directory, task, index):
+        yield
+    bring_up_to_date(artifacts, directory)
+
+
+def page_of_run(settings: Settings, run: str) -> str | None:
+    """The page of a run, by the name of its staging directory; None where it left none, or its release was retired."""
+    path = settings.artifacts / "runs" / run / PAGE
+    if not path.is_file():
+        mine = (told["release"] for told in reports(settings) if run in told.get("runs", ()))
+        path = _folder(settings.artifacts, next(mine, "-")) / PAGE
+    return path.read_text() if path.is_file() else None
+
+
+def page_of_release(settings: Settings, release: str) -> str | None:
+    """The page of a release; None where none is kept."""
+    path = _stored(settings, release) / PAGE
+    return path.read_text() if path.is_file() else None
+
+
+def figures_of_release(settings: Settings, release: str) -> dict[str, Any] | None:
+    """The same as JSON."""
+    return read_json(_stored(settings, release) / FIGURES)
+
+
+def reports(settings: Settings) -> Iterator[dict[str, Any]]:
+    """Every report that is kept, as report.json has it, newest cutoff first."""
+    for path in reversed(Artifacts(settings).stored(REPORTS)):
+        told = read_json(path / FIGURES)
+        if told is not None:
+            yield told
+
+
+def retire_reports(artifacts: Artifacts, kept: Iterable[str]) -> list[str]:
+    """Remove the reports of releases that are gone; what replaced a release after an erasure keeps its report."""
+    builds = {release.rsplit("-", 1)[0] for release in kept}
+    old = [path for path in artifacts.stored(REPORTS) if path.name.rsplit("-", 1)[0] not in builds]
+    for path in old:
+        artifacts.remove(REPORTS, path.name)
+    return [path.name for path in old]
+
+
+def _place(artifacts: Path, directory: Path, told: Mapping[str, Any], text: str) -> None:
+    for folder in (directory, _folder(artifacts, told["release"])):
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, content in ((PAGE, text), (FIGURES, json.dumps(told, indent=1, sort_keys=True))):
+            aside = folder / f".{name}.{uuid.uuid4().hex[:8]}"
+            write_private(aside, content)
+            aside.rename(folder / name)
+
+
+def _folder(artifacts: Path, release: str) -> Path:
+    return artifacts / REPORTS / release
+
+
+def _stored(settings: Settings, release: str) -> Path:
+    """The folder of a release's report among those that there are; whatever else is asked for is not there."""
+    return {path.name: path for path in Artifacts(settings).stored(REPORTS)}.get(release, Path("-"))
+
+
+def _shares(artifacts: Artifacts, release: str | None) -> dict[str, Any]:
+    try:
+        return dict(artifacts.release(release).shares) if release else {}
+    except ReleaseError:
+        return {}
+
+
+def read_json(path: Path) -> dict[str, Any] | None:
+    """A JSON object; None where there is none, or none that can be read."""
+    try:
+        found = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def page_of(settings: Settings, dag: str, run_id: str) -> str:
+    """The report of an Airflow run; while there is none, what its steps have left so far."""
+    name = directory_of(run_id, dag)
+    return page_of_run(settings, name) or _so_far(settings, dag, run_id, name)
+
+
+def _so_far(settings: Settings, dag: str, run_id: str, name: str) -> str:
+    """Steps and the gate's verdict of a run that has not come to its report, or never will."""
+    directory = settings.artifacts / "runs" / name
+    steps, gate = steps_of(directory), read_json(directory / GATE)
+    told = (
+        "Its steps so far: the report is written once the lists are stored."
+        if steps
+        else "It left no report: builds do, once their lists are stored, and keep it as long as their release."
+    )
+    head = f"<h1>{escape(dag)}</h1><p>{escape(run_id)}</p><p>{told}</p>"
+    return page(f"{dag} {run_id}", [head, verdict_of(gate) if gate else "", spent_of(steps)])
+
+
+def shelf_page(settings: Settings) -> str:
+    """Every report that is kept, newest cutoff first, the live release marked."""
+    live = _live(settings)
+    lines = "".join(_line(told, told["release"] == live) for told in reports(settings))
+    if not lines:
+        return page("Build reports", ["<h1>Build reports</h1><p>No build has left a report yet.</p>"])
+    head = "".join(f'<th scope="col">{h}</th>' for h in ("release", "cutoff", "state", *map(str, Surface), ""))
+    table = (
+        '<div class="scroll" tabindex="0" role="region" aria-label="Reports"><table><caption>NDCG@10 of what is '
+        "served, with 95% intervals; a cutoff has hold-outs of its own</caption>"
+        f"<thead><tr>{head}</tr></thead><tbody>{lines}</tbody></table></div>"
+    )
+    return page("Build reports", ["<h1>Build reports</h1>", table])
+
+
+def _line(told: Mapping[str, Any], live: bool) -> str:
+    release, gate = escape(str(told["release"]), quote=True), told.get("gate") or {}
+    surfaces = (told.get("evaluation") or {}).get("surfaces") or {}
+    worth = "".join(f"<td>{escape(_served(surfaces.get(str(s)) or {}))}</td>" for s in Surface)
+    state = escape(", ".join(filter(None, ("live" if live else "", str(gate.get("verdict") or "")))))
+    return (
+        f'<tr{" class=marked" if live else ""}><th scope="row"><a href="reports/{release}">{release}</a></th>'
+        f"<td>{escape(str(told['as_of']))}</td><td>{state}</td>{worth}"
+        f'<td><a href="reports/{release}/report.json">JSON</a></td></tr>'
+    )
+
+
+def _served(surface: Mapping[str, Any]) -> str:
+    served = ((surface.get("models") or {}).get(SERVED) or {}).get("overall")
+    return cell(served["ndcg"], 3) if served else "–"
+
+
+def _live(settings: Settings) -> str | None:
+    """The build that is live, refreshed or not; None where none is, or where Redis does not say."""
+    try:
+        live = current_release(settings)
+        return Artifacts(settings).release(live).build if live else None
+    except MatchbookError:
+        return None

@@ -1,0 +1,110 @@
+"""Time and memory of every step of a build: one JSON line a step in the staging of its run.
+
+    {"step": "train.als", "index": null, "wall_s": 3.1, "cpu_s": 5.9, "peak_mb": 412.3, "at": "2024-05-01T02:03:04Z"}
+
+index: which of a mapped task's instances, None elsewhere. wall_s, cpu_s: seconds; of the CPU, those of the process and
+of children that ended. peak_mb: the largest resident set of the process during the step, and that of its largest child.
+at: when the step ended. A step that was run again stands there again; the last line of a step is its newest.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from pipelines.store.artifacts import append_private
+
+STEPS, RECORD = "steps.jsonl", "run.json"
+_STATUS, _CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
+_FORGET_PEAK = "5"
+_UNIT = 1 if sys.platform == "darwin" else 1024  # of what getrusage says
+MB = 1 << 20
+
+
+@dataclass(frozen=True)
+class Beginning:
+    """Where the clocks stood when a step began, and the largest child that had ended by then (bytes)."""
+
+    wall: float
+    cpu: float
+    child: int
+
+    @classmethod
+    def now(cls) -> Beginning:
+        """From here on the peak is counted anew, where the system can (Linux)."""
+        with suppress(OSError):  # where it cannot, the peak is that of the whole life of the process
+            _CLEAR.write_text(_FORGET_PEAK)
+        return cls(time.perf_counter(), _cpu_s(), _largest_child())
+
+    def measured(self, step: str, index: int | None = None) -> dict[str, Any]:
+        """The line of a step that ends now."""
+        child = _largest_child()
+        peak = _peak_bytes() + (child if child > self.child else 0)
+        at = datetime.now(UTC).isoformat(timespec="seconds")  # noqa: TID251 a label; no list depends on it
+        return {
+            "step": step,
+            "index": index,
+            "wall_s": round(time.perf_counter() - self.wall, 3),
+            "cpu_s": round(_cpu_s() - self.cpu, 3),
+            "peak_mb": round(peak / MB, 1),
+            "at": at,
+        }
+
+
+@contextmanager
+def step(directory: Path, name: str, index: int | None = None) -> Iterator[None]:
+    """Measure what is done inside and note it below the run's `directory`, also where it fails; a directory without
+    the record of a run gets no note."""
+    began = Beginning.now()
+    try:
+        yield
+    finally:
+        if (directory / RECORD).is_file():
+            note(directory, began.measured(name, index))
+
+
+def note(directory: Path, line: dict[str, Any]) -> None:
+    """Append one line; several processes may do so at once."""
+    append_private(directory / STEPS, json.dumps(line))
+
+
+def steps_of(directory: Path) -> list[dict[str, Any]]:
+    """The newest line of every step (and index) of a run, in the order in which they ended; torn lines are left out."""
+    path = directory / STEPS
+    found: dict[tuple[str, int | None], dict[str, Any]] = {}
+    for text in path.read_text().splitlines() if path.is_file() else ():
+        try:
+            line = json.loads(text)
+            key = (line["step"], line["index"])
+        except (ValueError, KeyError, TypeError):
+            continue
+        found.pop(key, None)
+        found[key] = line
+    return list(found.values())
+
+
+def _cpu_s() -> float:
+    spent = os.times()
+    return spent.user + spent.system + spent.children_user + spent.children_system
+
+
+def _peak_bytes() -> int:
+    """The largest resident set of this process since the last `now`."""
+    try:
+        line = next(x for x in _STATUS.read_text().splitlines() if x.startswith("VmHWM:"))
+    except (OSError, StopIteration):
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _UNIT
+    return int(line.split()[1]) * 1024
+
+
+def _largest_child() -> int:
+    return resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * _UNIT

@@ -1,0 +1,299 @@
+"""The truth: who is who, what each one likes, what is popular, and when each came. Arrays only, one row an id."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+
+from models.errors import DataError
+from models.schema import EventType as Kind
+from pipelines.sample.words import MARKETS, NICHES
+
+DAY = 86_400
+SPAN_DAYS = 730
+ROLES = ("developer", "investor", "founder")
+_ROLE_SHARES = (0.68, 0.27, 0.05)
+NEVER = np.int64(-1)  # an instant that is blank in the file
+_LONGEST = 600  # events of the most active user, in means of all
+
+
+@dataclass(frozen=True)
+class Size:
+    """What to draw. ends: nothing happens at or after it."""
+
+    users: int
+    startups: int
+    events_per_user: float
+    seed: int
+    ends: datetime
+
+    def __post_init__(self) -> None:
+        if self.users < 2 or self.startups < 1 or self.events_per_user < 0 or self.seed < 0:
+            got = f"{self.users}, {self.startups}, {self.events_per_user:g} and {self.seed}"
+            raise DataError(
+                "a sample needs at least 2 users (a developer and an investor), 1 startup, events per user "
+                f">= 0 and a seed >= 0, got {got}"
+            )
+        if self.ends.tzinfo is None or self.ends < datetime(1980, 1, 1, tzinfo=UTC) + timedelta(days=SPAN_DAYS):
+            raise DataError(f"a sample needs an end with a time zone, from 1982 on, got {self.ends.isoformat()}")
+
+    @property
+    def end(self) -> int:
+        """Seconds since 1970 UTC."""
+        return int(self.ends.timestamp())
+
+    def randomness(self, *part: int) -> np.random.Generator:
+        """Independent numbers for each part, so that a part does not depend on how others were cut."""
+        return np.random.default_rng([self.seed, *part])
+
+
+@dataclass(frozen=True, eq=False)
+class Startups:
+    """n startups. id (n, 16) uint8; market, second, niche (n,) int16: what it is about; weight (n,) float64:
+    popularity, 0 where nobody will come; born, withdrawn, updated (n,) int64 seconds or NEVER; city (n,) int16;
+    founder (n,) int32 user row or -1."""
+
+    id: np.ndarray
+    market: np.ndarray
+    second: np.ndarray
+    niche: np.ndarray
+    weight: np.ndarray
+    born: np.ndarray
+    withdrawn: np.ndarray
+    updated: np.ndarray
+    city: np.ndarray
+    founder: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class Users:
+    """n users, columns as in Startups. role (n,) int8 place in ROLES; events (n,) int64: how many to expect;
+    opted_out (n,) int64 seconds or NEVER."""
+
+    id: np.ndarray
+    role: np.ndarray
+    market: np.ndarray
+    second: np.ndarray
+    niche: np.ndarray
+    events: np.ndarray
+    born: np.ndarray
+    updated: np.ndarray
+    opted_out: np.ndarray
+    city: np.ndarray
+
+
+def draw_users(size: Size) -> Users:
+    """Roles, tastes, and how active each is: a long tail from nobody heard of to hundreds of events."""
+    random, n = size.randomness(1), size.users
+    role = random.choice(len(ROLES), n, p=_ROLE_SHARES).astype(np.int8)
+    role[:2] = 0, 1  # both surfaces exist at any size
+    market, second, niche = _tastes(random, n, size)
+    activity = random.lognormal(0, 1.25, n) * (random.random(n) > 0.04)
+    share = np.minimum(activity / max(activity.mean(), 1e-9), _LONGEST)
+    events = np.rint(share * size.events_per_user).astype(np.int64)
+    born = _births(random, n, size)
+    opted_out = np.where(_share(random, n, 0.02), size.end - random.integers(1, 60 * DAY, n), NEVER)
+    return Users(
+        _ids(random, n),
+        role,
+        market,
+        second,
+        niche,
+        events,
+        born,
+        _later(random, born, size),
+        np.where(opted_out > born, opted_out, NEVER),
+        _cities(random, market),
+    )
+
+
+def draw_startups(size: Size, users: Users) -> Startups:
+    """Markets, popularity (a few are known to all, one in twelve to nobody), births, withdrawals, founders."""
+    random, n = size.randomness(2), size.startups
+    market, second, niche = _tastes(random, n, size)
+    weight = random.lognormal(0, 1.3, n) * (random.random(n) > 1 / 12 if n >= 12 else 1)
+    born = _births(random, n, size)
+    withdrawn = np.where(_share(random, n, 0.03), size.end - random.integers(1, 90 * DAY, n), NEVER)
+    founders = np.flatnonzero(users.role == ROLES.index("founder"))
+    founder = random.choice(founders, n) if len(founders) else np.full(n, -1)
+    return Startups(
+        _ids(random, n),
+        market,
+        second,
+        niche,
+        weight,
+        born,
+        np.where(withdrawn > born, withdrawn, NEVER),
+        _later(random, born, size),
+        _cities(random, market),
+        np.where(random.random(n) < 0.9, founder, -1).astype(np.int32),
+    )
+
+
+def markets_of(size: Size) -> int:
+    """Few startups share few markets, so that each has several."""
+    return int(np.clip(size.startups // 8, 1, len(MARKETS)))
+
+
+def _tastes(random: np.random.Generator, n: int, size: Size) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    markets = markets_of(size)
+    share = 1 / np.arange(2, markets + 2)  # some markets are larger, for users and startups alike
+    market, second = (random.choice(markets, n, p=share / share.sum()).astype(np.int16) for _ in range(2))
+    return market, second, random.integers(0, NICHES, n).astype(np.int16)
+
+
+def _births(random: np.random.Generator, n: int, size: Size) -> np.ndarray:
+    """More and more come, the newest in the last hours; one in a hundred was always there."""
+    born = size.end - 1 - (SPAN_DAYS * DAY * (1 - random.random(n) ** 0.6)).astype(np.int64)
+    return np.where(_share(random, n, 0.01), NEVER, born)
+
+
+def _later(random: np.random.Generator, born: np.ndarray, size: Size) -> np.ndarray:
+    """When a record was last written; blank for three in ten."""
+    since = np.maximum(born, size.end - SPAN_DAYS * DAY)
+    at = size.end - 1 - ((size.end - 1 - since) * random.random(len(born)) ** 2).astype(np.int64)
+    return np.where(random.random(len(born)) < 0.7, at, NEVER)
+
+
+def _share(random: np.random.Generator, n: int, share: float) -> np.ndarray:
+    """(n,) bool: this share of rows, and at least one from twenty rows on: every trait exists in every sample."""
+    chosen = random.random(n) < share
+    if n >= 20 and not chosen.any():
+        chosen[random.integers(0, n)] = True
+    return chosen
+
+
+def _cities(random: np.random.Generator, market: np.ndarray) -> np.ndarray:
+    """Half of all sit in a hub of their market; -1: not said."""
+    hub = 2 * market + random.integers(0, 2, len(market))
+    city = np.where(random.random(len(market)) < 0.5, hub, random.integers(0, 2 * len(MARKETS), len(market)))
+    return np.where(random.random(len(market)) < 0.9, city, -1).astype(np.int16)
+
+
+def _ids(random: np.random.Generator, n: int) -> np.ndarray:
+    """(n, 16) uint8: random UUIDs of version 4."""
+    ids = random.integers(0, 256, (n, 16), dtype=np.uint8)
+    ids[:, 6] = (ids[:, 6] & 0x0F) | 0x40
+    ids[:, 8] = (ids[:, 8] & 0x3F) | 0x80
+    return ids
+
+
+USERS_AT_ONCE = 10_000
+EVENT = np.dtype([("at", "<i8"), ("user", "<i4"), ("startup", "<i4"), ("kind", "<i1")])
+_EVENTS_PER_MEETING = 1.9
+_NICHE, _MARKET, _SECOND = 0.55, 0.25, 0.10  # where a meeting comes from; the rest is any startup
+_HOURS = np.array([1, 1, 1, 1, 1, 2, 4, 7, 10, 13, 14, 13, 11, 12, 13, 12, 11, 9, 8, 9, 10, 9, 6, 3], float)
+_WEEKEND = 0.45  # share of weekend meetings that stay there; the others move to a working day
+
+
+@dataclass(frozen=True, eq=False)
+class Shelf:
+    """Startups sorted by market and niche, so that a draw by popularity from any of them is one binary search."""
+
+    order: np.ndarray
+    heap: np.ndarray  # (n + 1,) popularity up to each place
+    bounds: np.ndarray  # (markets * NICHES + 1,) where each niche begins
+
+    @classmethod
+    def of(cls, startups: Startups, markets: int) -> Shelf:
+        place = startups.market.astype(np.int64) * NICHES + startups.niche
+        order = np.argsort(place, kind="stable")
+        return cls(
+            order,
+            np.concatenate([[0.0], np.cumsum(startups.weight[order])]),
+            np.searchsorted(place[order], np.arange(markets * NICHES + 1)),
+        )
+
+    def draw(self, random: np.random.Generator, first: np.ndarray, stop: np.ndarray) -> np.ndarray:
+        """One startup for each range of niches, by popularity; of all where a range holds nobody known."""
+        low, high = self.heap[self.bounds[first]], self.heap[self.bounds[stop]]
+        empty = high <= low
+        low, high = np.where(empty, 0.0, low), np.where(empty, self.heap[-1], high)
+        point = low + (high - low) * random.random(len(first))
+        place = np.searchsorted(self.heap, point, side="right") - 1
+        drawn: np.ndarray = self.order[np.clip(place, 0, len(self.order) - 1)]
+        return drawn.astype(np.int32)
+
+
+def draw_events(size: Size, users: Users, startups: Startups, markets: int) -> Iterator[np.ndarray]:
+    """Events (EVENT records, in no order) of ten thousand users at a time; memory does not grow with users."""
+    if not startups.weight.any():
+        return
+    shelf = Shelf.of(startups, markets)
+    for first in range(0, len(users.id), USERS_AT_ONCE):
+        random = size.randomness(3, first)
+        chosen = np.arange(first, min(first + USERS_AT_ONCE, len(users.id)))
+        meetings = np.floor(users.events[chosen] / _EVENTS_PER_MEETING + random.random(len(chosen))).astype(np.int64)
+        user = np.repeat(chosen, np.where(users.events[chosen] > 0, np.maximum(meetings, 1), 0)).astype(np.int32)
+        startup = _meet(random, shelf, users, user, markets)
+        at = _when(random, size, users, startups, user, startup)
+        here = at != NEVER
+        yield _acts(random, size, users, startups, user[here], startup[here], at[here])
+
+
+def _meet(random: np.random.Generator, shelf: Shelf, users: Users, user: np.ndarray, markets: int) -> np.ndarray:
+    how = random.random(len(user))
+    market, second = users.market[user].astype(np.int64), users.second[user].astype(np.int64)
+    niche = market * NICHES + users.niche[user]
+    steps = [how < _NICHE, how < _NICHE + _MARKET, how < _NICHE + _MARKET + _SECOND]
+    first = np.select(steps, [niche, market * NICHES, second * NICHES], 0)
+    stop = np.select(steps, [niche + 1, (market + 1) * NICHES, (second + 1) * NICHES], markets * NICHES)
+    return shelf.draw(random, first, stop)
+
+
+def _when(
+    random: np.random.Generator, size: Size, users: Users, startups: Startups, user: np.ndarray, startup: np.ndarray
+) -> np.ndarray:
+    """Seconds: both are there, the startup is not withdrawn; mostly by day, on a working day. NEVER: they miss."""
+    begin = np.maximum(np.maximum(users.born[user], startups.born[startup]), size.end - SPAN_DAYS * DAY) + 1
+    end = np.where(startups.withdrawn[startup] == NEVER, size.end, startups.withdrawn[startup]) - 3600
+    raw = begin + ((end - begin) * random.random(len(user)) ** 0.8).astype(np.int64)
+    day = raw // DAY
+    weekday = (day + 3) % 7  # 1970-01-01 was a Thursday; 0 is Monday
+    moves = (weekday >= 5) & (random.random(len(user)) > _WEEKEND)
+    day = np.where(moves, day - 1 - random.integers(1, 5, len(user)), day)
+    hour = random.choice(24, len(user), p=_HOURS / _HOURS.sum())
+    nice = day * DAY + hour * 3600 + random.integers(0, 3600, len(user))
+    at = np.where((nice >= begin) & (nice < end), nice, raw)
+    return np.where(end > begin, at, NEVER)
+
+
+def _acts(
+    random: np.random.Generator,
+    size: Size,
+    users: Users,
+    startups: Startups,
+    user: np.ndarray,
+    startup: np.ndarray,
+    at: np.ndarray,
+) -> np.ndarray:
+    """The events of each meeting: always a view, then a click, an opinion, and an application or an interest."""
+    market = startups.market[startup]
+    fits = market == users.market[user]
+    near = fits | (market == users.second[user])
+    very = fits & (startups.niche[startup] == users.niche[user])
+    clicks = random.random(len(user)) < np.select([very, near], [0.60, 0.45], 0.25)
+    judges = random.random(len(user)) < np.select([very, near], [0.38, 0.28], 0.22)
+    likes = random.random(len(user)) < np.select([very, near], [0.96, 0.85], 0.45)
+    acts = judges & likes & (random.random(len(user)) < np.where(very, 0.45, 0.2))
+    praise = np.where(random.random(len(user)) < 0.3, Kind.FAVORITE.code, Kind.LIKE.code)
+    opinion = np.where(likes, praise, Kind.DISLIKE.code)
+    investor = users.role[user] == ROLES.index("investor")
+    deed = np.where(investor == (random.random(len(user)) < 0.9), Kind.INTEREST.code, Kind.APPLY.code)
+    always = np.ones(len(user), bool)
+    steps = ((always, always * Kind.VIEW.code), (clicks, always * Kind.CLICK.code), (judges, opinion), (acts, deed))
+    events = [
+        _event(user[did], startup[did], kind[did], at[did] + step * random.integers(5, 240, int(did.sum())))
+        for step, (did, kind) in enumerate(steps)
+    ]
+    found = np.concatenate(events)
+    return found[found["at"] < size.end]
+
+
+def _event(user: np.ndarray, startup: np.ndarray, kind: np.ndarray, at: np.ndarray) -> np.ndarray:
+    events = np.empty(len(user), EVENT)
+    events["at"], events["user"], events["startup"], events["kind"] = at, user, startup, kind
+    return events

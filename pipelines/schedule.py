@@ -1,0 +1,257 @@
+"""When a scheduled run builds: decided every day from what is stored, so that operators can see why (K01-K09, R13).
+
+The seeds ask for weekly, two-weekly and monthly builds by activity, and for one at once when interactions have doubled
+or many people or startups came. One rule holds them together (docs/decisions/builds/when-to-retrain.md): the activity
+of the last week sets the rhythm, and a leap since the last build breaks it.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import numpy as np
+
+from models.errors import BundleError, DataError, ReleaseError
+from models.lists.release import Release, last_published
+from models.metrics.accuracy import mix_distance
+from models.routing import route
+from models.schema import Entity, Method, Surface
+from models.settings.settings import Settings
+from pipelines.export.snapshot import Snapshot
+from pipelines.postgres import engine, newest_event, rows
+from pipelines.redis_client import current_release
+from pipelines.run.cutoff import nothing_new
+from pipelines.run.run import Run, decided, parse_instant
+from pipelines.store.artifacts import Artifacts
+
+_LOG = logging.getLogger(__name__)
+WEEK = timedelta(days=7)
+WEEKLY, TWO_WEEKLY, MONTHLY = 7, 14, 30
+#: A build that was triggered by hand in the middle of a day does not shift the rhythm by one.
+SLACK = timedelta(hours=12)
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What the decision rests on. built: the cutoff of the live build, ISO 8601; None where there is none.
+
+    age_days: from that cutoff to the run's. week, active_days: interactions of the last seven days, and on how many of
+    them there were any. interactions, users, startups: how many there were at the build, and are now. drift: the share
+    of people by which the mix of routes differs from the build's; None where its snapshot is gone.
+    """
+
+    built: str | None = None
+    age_days: float = 0.0
+    week: int = 0
+    active_days: int = 0
+    interactions: tuple[int, int] = (0, 0)
+    users: tuple[int, int] = (0, 0)
+    startups: tuple[int, int] = (0, 0)
+    drift: float | None = None
+
+
+@dataclass(frozen=True)
+class Decision:
+    """Whether a build is due, how often it is at this activity, and why in a sentence."""
+
+    due: bool
+    every_days: int
+    reason: str
+
+
+def decide(facts: Facts, settings: Settings) -> Decision:
+    """The rule, pure: no clock, no server."""
+    every, rhythm = _rhythm(facts, settings)
+    if settings.retrain.when == "always":
+        return Decision(True, 1, "a build is due every day: [retrain] when = 'always'")
+    if facts.built is None:
+        return Decision(True, every, "no build is live yet")
+    leap = _leap(facts, settings)
+    if leap:
+        return Decision(True, every, f"{leap} since the live build of {facts.built}: it is due before its time")
+    age = f"the live build's cutoff, {facts.built}, is {facts.age_days:.1f} days old"
+    if facts.age_days < 0:
+        age = f"the live build's cutoff, {facts.built}, lies {-facts.age_days:.1f} days after this run's"
+    if facts.age_days + SLACK / timedelta(days=1) >= every:
+        return Decision(True, every, f"{age}, and a build is due {rhythm}")
+    drift = "unknown" if facts.drift is None else f"{facts.drift:.1%}"
+    return Decision(
+        False,
+        every,
+        (
+            f"no build is due: {age}, one is due {rhythm}; since then interactions {_times(facts.interactions)}, "
+            f"people {_times(facts.users)}, startups {_times(facts.startups)}, mix of routes moved by {drift}. "
+            "Trigger a run to build now; [retrain] when = 'always' builds every day"
+        ),
+    )
+
+
+def retrain(settings: Settings, as_of: datetime) -> tuple[Decision, dict[str, Any]]:
+    """The decision for the scheduled run of this cutoff and the facts behind it, both kept with the other decisions."""
+    facts = facts_of(settings, as_of)
+    found = decide(facts, settings)
+    told = asdict(facts)
+    decided(
+        settings,
+        "retrain",
+        "build" if found.due else "skip",
+        [found.reason],
+        as_of=as_of.isoformat(),
+        every_days=found.every_days,
+        facts=told,
+    )
+    return found, told
+
+
+def look_for_new_data(run: Run, interval: tuple[datetime, datetime] | None) -> dict[str, Any]:
+    """The step of a scheduled run, which covers `interval`; of any other there is none, and nothing speaks against it.
+
+    Returns {newest, due, facts}, or "reason" where the run ends here: nothing came in for a whole interval, or no build
+    is due by the activity and the age of the live one (K01-K09)."""
+    newest = newest_event(run.settings)
+    found: dict[str, Any] = {"newest": newest.isoformat() if newest else None}
+    if interval is None:
+        return found
+    since, until = interval
+    if reason := nothing_new(until, newest, until - since):
+        return {**found, "reason": reason}
+    decision, facts = retrain(run.settings, until)
+    _LOG.info("%s", decision.reason)
+    return {**found, "facts": facts, "due" if decision.due else "reason": decision.reason}
+
+
+def facts_of(settings: Settings, as_of: datetime) -> Facts:
+    """Read from PostgreSQL and the live release; a live cutoff after now counts as none. Raises ServiceError."""
+    live = current_release(settings)
+    try:
+        release = Artifacts(settings).release(live) if live else None
+        snapshot = Snapshot.open(settings.artifacts / "snapshots" / release.snapshot) if release else None
+    except (ReleaseError, BundleError, DataError):
+        release = snapshot = None  # nobody can say what the live lists were made of: a build is due
+    if release is None or snapshot is None:
+        return Facts()
+    built, database = parse_instant(release.built), engine(settings)
+    if built > datetime.now(UTC):  # noqa: TID251 a cutoff that has not come says nothing of what is live
+        return Facts()
+    (activity,) = rows(database, "retrain/activity", as_of=as_of, week=as_of - WEEK, built=built)
+    (people,) = rows(database, "retrain/people", as_of=as_of)
+    counts = snapshot.manifest["counts"]
+    return Facts(
+        built=release.built,
+        age_days=round((as_of - built) / timedelta(days=1), 3),
+        week=int(activity.week),
+        active_days=int(activity.days),
+        interactions=(int(counts["interactions"]), int(counts["interactions"]) + int(activity.since)),
+        users=(int(counts["users"]), max(int(people.users), int(counts["users"]))),
+        startups=(int(counts["startups"]), max(int(people.startups), int(counts["startups"]))),
+        drift=_drift(settings, release, snapshot, as_of, int(people.users)),
+    )
+
+
+def _rhythm(facts: Facts, settings: Settings) -> tuple[int, str]:
+    """Days between two builds at this activity, and why: K01, K04, K09; K02; K03, K06."""
+    said = f"at {facts.week} interactions in the last week"
+    if facts.week > settings.retrain.busy:
+        return WEEKLY, f"weekly {said} (more than {settings.retrain.busy})"
+    if facts.week >= settings.retrain.quiet and facts.active_days == WEEK.days:
+        return WEEKLY, f"weekly {said}, some on every day"
+    if facts.week >= settings.retrain.quiet:
+        return TWO_WEEKLY, f"every two weeks {said} ({settings.retrain.quiet} to {settings.retrain.busy})"
+    return MONTHLY, f"monthly {said} (fewer than {settings.retrain.quiet})"
+
+
+def _leap(facts: Facts, settings: Settings) -> str:
+    """What grew or shifted so much that a build cannot wait (K05, K07), empty if nothing."""
+    if facts.interactions[1] >= 2 * max(facts.interactions[0], 1):
+        return f"interactions have doubled ({facts.interactions[0]} to {facts.interactions[1]})"
+    for word, (then, now) in (("people", facts.users), ("startups", facts.startups)):
+        if now - then > settings.retrain.growth * max(then, 1):
+            return f"{word} grew by more than {settings.retrain.growth:.0%} ({then} to {now})"
+    if facts.drift is not None and facts.drift > settings.retrain.drift:
+        return f"the mix of routes moved by {facts.drift:.1%} (more than {settings.retrain.drift:.0%})"
+    return ""
+
+
+def _drift(settings: Settings, release: Release, snapshot: Snapshot, as_of: datetime, people: int) -> float | None:
+    """How far the mix of people's routes has moved since the build. Who came since and did nothing is cold."""
+    users = snapshot.entities(Entity.USER)
+    mine = users.role >= 0
+    if not mine.any():
+        return None
+    found = rows(engine(settings), "retrain/busy_users", since=parse_instant(release.built), as_of=as_of)
+    row, more = users.ids.rows_of([str(r.id) for r in found]), np.array([r.interactions for r in found], np.int64)
+    now = users.count.astype(np.int64)
+    np.add.at(now, row[row >= 0], more[row >= 0])
+    silent = max(people - len(users) - int((row < 0).sum()), 0)
+    after = np.concatenate([now[mine], more[row < 0], np.zeros(silent, np.int64)])
+    recorded = settings.with_recorded(release.settings)
+    before, after_ = (_mix(counts, recorded) for counts in (users.count[mine], after))
+    return round(mix_distance(before, after_), 4)
+
+
+def _mix(counts: np.ndarray, settings: Settings) -> np.ndarray:
+    """(m,) share of each route, by the code of its method, among people of these interaction counts."""
+    method = route(Surface.STARTUPS_FOR_DEVELOPER, counts, settings).method
+    return np.bincount(method, minlength=Method.codes()) / max(len(method), 1)
+
+
+def _times(then_now: tuple[int, int]) -> str:
+    return f"x{then_now[1] / max(then_now[0], 1):.2f}"
+
+
+_HOUR_S = 3600.0
+
+
+@dataclass(frozen=True)
+class Age:
+    """release: the live one, None where there is none. age_hours: since its lists were made. newest: when anything
+    last happened on the platform. late: why the lists are too old, empty where they are not."""
+
+    release: str | None
+    age_hours: float | None
+    newest: str | None
+    late: str
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def age_of_lists(settings: Settings, at: datetime) -> Age:
+    """How old the live lists are at an instant. Raises ServiceError where a server does not answer.
+
+    Late is what was made more than [releases] late_hours ago; 0 switches the question off. While nothing happens the
+    lists need not be made again, but then something is wrong with what delivers the events: `late` says which it is.
+    """
+    live = current_release(settings)
+    newest = newest_event(settings)
+    told = newest.isoformat() if newest else None
+    if live is None:
+        before = last_published(settings.artifacts) if settings.releases.late_hours else None
+        return Age(
+            None,
+            None,
+            told,
+            f"nothing is live in Redis, though {before} was published: it has lost its data; "
+            f"`python -m pipelines promote {before}`"
+            if before
+            else "",
+        )
+    release = Artifacts(settings).release(live)
+    hours = round((at - parse_instant(release.generated_at)).total_seconds() / _HOUR_S, 2)
+    if not settings.releases.late_hours or hours <= settings.releases.late_hours:
+        return Age(live, hours, told, "")
+    most = settings.releases.late_hours
+    why = f"the live lists ({live}) were made {hours:.0f} h ago, more than [releases] late_hours = {most:g}"
+    if newest is not None and newest >= parse_instant(release.as_of):
+        return Age(
+            live,
+            hours,
+            told,
+            f"{why}, though events came in until {newest.isoformat()}: see what the last "
+            "runs of build_recommendations say",
+        )
+    since = f"since {newest.isoformat()}" if newest else "at all"
+    return Age(live, hours, told, f"{why}, and no event came in {since}: see whether the platform still delivers")

@@ -1,0 +1,156 @@
+"""Where snapshots, bundles, releases and runs lie: written aside, then renamed into place, never changed after."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import shutil
+import uuid
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from models.data.bundle import Bundle, open_bundle, write_bundle
+from models.errors import BundleNotFound, DataError, ReleaseIncomplete, ReleaseNotFound
+from models.lists.release import MANIFEST, Release
+from models.settings.settings import Settings
+from pipelines.store import mirror
+from pipelines.store.mirror import whole_here
+
+#: Kinds of trained models: those that lists are made with, and those that a build was judged by.
+BUNDLES, HOLDOUTS = "bundles", "holdouts"
+
+
+class Artifacts:
+    """The artefact store of one MATCHBOOK_HOME."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.root, self._settings = settings.artifacts, settings
+
+    def stored(self, kind: str) -> list[Path]:
+        """Every finished directory of a kind ("snapshots", "releases", "bundles/als_v1"), oldest cutoff first."""
+        folder = self.root / kind
+        return (
+            sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith(".")) if folder.is_dir() else []
+        )
+
+    def place(self, kind: str, name: str, fill: Callable[[Path], None]) -> Path:
+        """Run `fill` on an empty directory aside, then rename it to kind/name; what is there stays (same content).
+
+        Where the store is object storage, it is stored there before this returns.
+        """
+        target = self.root / kind / name
+        if not target.exists():
+            mirror.begin(self._settings, f"{kind}/{name}")
+            self._fill(target, fill)
+        mirror.store(self._settings, f"{kind}/{name}")
+        return target
+
+    def remove(self, kind: str, name: str) -> None:
+        """Remove a stored directory, wherever the store is."""
+        mirror.remove(self._settings, f"{kind}/{name}")
+
+    def _fill(self, target: Path, fill: Callable[[Path], None]) -> None:
+        aside = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}")
+        aside.mkdir(parents=True, mode=0o700)
+        try:
+            fill(aside)
+            aside.rename(target)
+        except OSError:
+            if not target.exists():  # another run placed the same content first
+                raise
+        finally:
+            shutil.rmtree(aside, ignore_errors=True)
+
+    def store_bundle(self, bundle: Bundle, slug: str, kind: str = BUNDLES) -> str:
+        """Write a bundle; returns its version, the same for the same content. kind: BUNDLES or HOLDOUTS."""
+        version = f"{slug}-{bundle.digest()[:8]}"
+        self.place(f"{kind}/{bundle.name}", version, lambda directory: write_bundle(bundle, directory))
+        return version
+
+    def open_bundle(self, name: str, version: str, kind: str = BUNDLES) -> Bundle:
+        """Read and verify one stored bundle."""
+        return open_bundle(name, self.root / kind / name / version)
+
+    def latest_bundle(self, name: str) -> Bundle:
+        """The bundle of the newest cutoff. Raises BundleNotFound."""
+        versions = self.stored(f"bundles/{name}")
+        if not versions:
+            raise BundleNotFound(
+                f"expected a bundle {name} under {self.root / 'bundles'}, found none; run `python -m pipelines build`"
+            )
+        return open_bundle(name, versions[-1])
+
+    def directory(self, release: str) -> Path:
+        """Where a release lies, or would."""
+        return self.root / "releases" / release
+
+    def release(self, name: str) -> Release:
+        """The manifest of a stored release. Raises ReleaseNotFound, naming what there is, ReleaseIncomplete."""
+        path = self.directory(name) / MANIFEST
+        if not path.is_file():
+            there = ", ".join(p.name for p in self.stored("releases")) or "none"
+            raise ReleaseNotFound(f"no release {name!r}; stored are: {there}")
+        release = Release.from_json(path.read_bytes())
+        if release.id != name:
+            raise ReleaseIncomplete(f"{path} is that of {release.id}; build this cutoff again, or promote another")
+        return release
+
+    def releases(self) -> list[Release]:
+        """Every stored release, oldest cutoff first."""
+        return [self.release(p.name) for p in self.stored("releases")]
+
+    def write_json(self, path: Path, value: Any) -> None:
+        """Replace a small JSON file atomically."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        aside = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
+        write_private(aside, json.dumps(value, indent=1, sort_keys=True))
+        aside.rename(path)
+
+
+def append_private(path: Path, line: str) -> None:
+    """Add a line to a file that only its owner can read, in one piece: several processes may do so at once. A file
+    that has grown beyond `mirror.RECORD_MOST` loses its older half."""
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600), "r+b", buffering=0) as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        if os.fstat(file.fileno()).st_size > mirror.RECORD_MOST:
+            kept = mirror.newest_lines(file.read().decode(errors="replace")).encode()
+            file.truncate(0)
+            file.write(kept)
+        file.write(f"{line}\n".encode())
+
+
+def write_private(path: Path, text: str) -> None:
+    """Write a file that only its owner can read (L03)."""
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as f:
+        f.write(text)
+
+
+def copy_artifacts(settings: Settings, old: Path) -> list[str]:
+    """Copy every finished directory and the small files at the top of `old`; what is there already stays.
+
+    Returns the directories. Raises DataError where `old` holds no artefacts, ServiceError of the store.
+    """
+    found = sorted(whole_here(old))
+    if not found:
+        raise DataError(
+            f"expected snapshots, bundles or releases in {old}, found none; name the folder of artefacts, "
+            "which is `artifacts` in MATCHBOOK_HOME unless MATCHBOOK_ARTIFACTS said otherwise"
+        )
+    artifacts = Artifacts(settings)
+    for path in found:
+        kind, _, name = path.rpartition("/")
+        artifacts.place(kind, name, partial(_copy, old / path))
+    for file in [*old.glob("*.json"), *old.glob("*.jsonl"), *(old / "reports").rglob("*")]:
+        target = artifacts.root / file.relative_to(old)
+        if file.is_file() and not target.exists():
+            target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            shutil.copy2(file, target)
+    return found
+
+
+def _copy(source: Path, aside: Path) -> None:
+    shutil.copytree(source, aside, dirs_exist_ok=True)

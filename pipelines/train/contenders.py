@@ -1,0 +1,106 @@
+"""Who is compared: every way to fill ten places, each a function from a batch of owners to what it shows them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+import numpy as np
+from scipy import sparse
+from threadpoolctl import threadpool_limits
+
+from models.data.batch import Owners, Proposal
+from models.data.bundle import Bundle
+from models.learned_ranker.scorer import LearnedRanker
+from models.metrics.accuracy import K, ndcg_of, places
+from models.mlp_ranker.scorer import MlpRanker
+from models.recommender.recommend import CHUNK, recommend
+from models.recommender.surface import Recipe
+from models.schema import Surface
+from models.scoring.scorer import Ranker
+from pipelines.report.figure_names import POPULAR, RANDOM, RANKED, ROUTE, RULES, SEEDS, TAUGHT
+from pipelines.train.holdout import Holdout
+
+#: (b,) owners to (b, K) catalogue positions, -1 behind the end of a short list. The number seeds what is random.
+Contender = Callable[[Owners, int], np.ndarray]
+
+
+def contenders(
+    holdout: Holdout, surface: Surface, ranker: Bundle | None, of_the_seed: Bundle | None, learned: Bundle | None = None
+) -> dict[str, Contender]:
+    """By name: each source alone, popular, random, the route's own list (no ranker, no union), and the union of all
+    sources ranked by the rules, by the network, by the one of the seed's literal recipe, and by the learned ranker.
+
+    learned: taught only by what had happened before the cut."""
+    recipe = holdout.recipe(surface)
+    alone: dict[str, Contender] = {s.name: _alone(scorer.propose) for s, scorer in recipe.scorers.items()}
+    listed = {name: _lists(r) for name, r in recipes(holdout, surface, ranker, of_the_seed, learned).items()}
+    chance = {RANDOM: _random(recipe), POPULAR: _alone(recipe.popular.propose)}
+    return {**chance, **alone, **listed}
+
+
+def recipes(
+    holdout: Holdout, surface: Surface, ranker: Bundle | None, of_the_seed: Bundle | None, learned: Bundle | None = None
+) -> dict[str, Recipe]:
+    """By name the recipe of every contender that makes lists by one: ROUTE, RULES, RANKED, SEEDS, TAUGHT."""
+    recipe, base = holdout.recipe(surface), holdout.recipe(surface, "off", "route")
+    ranked: dict[str, Ranker | LearnedRanker | None] = {RULES: recipe.ranker}
+    if learned is not None and surface.value in learned.config["surfaces"]:
+        ranked[TAUGHT] = LearnedRanker.of(learned, surface)
+    ranked |= {name: MlpRanker.of(b) for name, b in ((RANKED, ranker), (SEEDS, of_the_seed)) if b is not None}
+    return {ROUTE: base, **{name: replace(recipe, ranker=r) for name, r in ranked.items()}}
+
+
+def shown(those: Mapping[str, Contender], owners: Owners, threads: int) -> dict[str, np.ndarray]:
+    """By name (owners, K) what each shows; chunks of owners on `threads` threads, the same whatever their number."""
+    starts = range(0, max(len(owners), 1), CHUNK)
+
+    def chunk(start: int) -> dict[str, np.ndarray]:
+        part = owners.part(start, start + CHUNK)
+        return {name: contender(part, start) for name, contender in those.items()}
+
+    with threadpool_limits(1), ThreadPoolExecutor(threads) as pool:
+        done = list(pool.map(chunk, starts))
+    return {name: np.concatenate([d[name] for d in done]) for name in those}
+
+
+def ndcg_each(
+    those: Mapping[str, Contender], owners: Owners, truth: sparse.csr_matrix, threads: int
+) -> dict[str, np.ndarray]:
+    """By name (owners,) NDCG@10; truth: (owners, items) relevant pairs of the same owners."""
+    return {name: ndcg_of(lists, truth) for name, lists in shown(those, owners, threads).items()}
+
+
+def _alone(propose: Callable[[Owners, int], Proposal]) -> Contender:
+    def contender(owners: Owners, _: int) -> np.ndarray:
+        proposal = propose(owners, K)
+        return places(proposal.indptr, proposal.item)
+
+    return contender
+
+
+def _lists(recipe: Recipe) -> Contender:
+    """The lists as they would be stored, cut at K: the depth decides how many candidates the ranker sees."""
+
+    def contender(owners: Owners, _: int) -> np.ndarray:
+        lists = recommend(recipe, owners, recipe.settings.lists.depth)
+        return places(lists.indptr, np.searchsorted(recipe.catalogue, lists.item))
+
+    return contender
+
+
+def _random(recipe: Recipe) -> Contender:
+    """Anything that is not barred, all alike."""
+
+    def contender(owners: Owners, start: int) -> np.ndarray:
+        rng = np.random.default_rng((recipe.settings.train.seed, start))
+        luck = rng.random((len(owners), len(recipe.catalogue)), np.float32)
+        barred = owners.barred.tocoo()
+        luck[barred.row, barred.col] = -1
+        k = min(K, luck.shape[1])
+        best = np.argpartition(-luck, k - 1, axis=1)[:, :k] if k else np.zeros((len(owners), 0), np.int64)
+        found = np.where(np.take_along_axis(luck, best, 1) >= 0, best, -1)
+        return np.pad(found, ((0, 0), (0, K - k)), constant_values=-1)
+
+    return contender

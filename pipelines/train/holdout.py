@@ -1,0 +1,254 @@
+"""The inner cut: models refitted on the rows before it, and what then really happened, to learn from and be judged by.
+
+Nothing on this side knows the hold-out: base models, features and catalogue are those of the cut. Nothing of the
+hold-out leaves it but the ranker and the figures.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import Any
+
+import numpy as np
+from scipy import sparse
+
+from models import registry
+from models.catalogue.catalogue import CATALOGUE
+from models.data.batch import Owners
+from models.data.bundle import Bundle, open_bundle, write_bundle
+from models.data.entities import IdMap
+from models.data.interactions import EVENT_WEIGHTS, Interactions, leaving
+from models.data.profile_text import text_of
+from models.errors import TooSparse
+from models.recommender.surface import Recipe, open_recipe, unserved
+from models.schema import Entity, EventType, Surface
+from models.setting import Phase
+from models.settings.settings import Settings
+from pipelines.export.snapshot import Snapshot
+from pipelines.refs import BuildRef
+from pipelines.run.run import EPOCH, Run, slug_of
+from pipelines.train.train import fit
+
+_LOG = logging.getLogger(__name__)
+_SALT = np.uint64(0x6D61746368)
+
+
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """New pairs, first met at or after the cut, as (owners, items) csr over entity rows.
+
+    relevant: bool, all but the disliked ones (R07). engaged: float32, the strongest positive event's weight (C41).
+    declined: bool, met without a positive: viewed, clicked or disliked (C42).
+    """
+
+    relevant: sparse.csr_matrix
+    engaged: sparse.csr_matrix
+    declined: sparse.csr_matrix
+
+    @property
+    def met(self) -> sparse.csr_matrix:
+        """bool: every new pair, the disliked ones too."""
+        return _sorted(self.relevant + (self.declined > 0))
+
+    def transposed(self) -> Outcome:
+        """The same seen from the startups."""
+        return Outcome(*(m.T.tocsr() for m in (self.relevant, self.engaged, self.declined)))
+
+    def part(self, start: int, stop: int) -> Outcome:
+        """The owners start..stop-1."""
+        return Outcome(*(m[start:stop] for m in (self.relevant, self.engaged, self.declined)))
+
+    def over(self, rows: np.ndarray, catalogue: np.ndarray) -> Outcome:
+        """(rows, catalogue positions) of these owners, columns ascending."""
+        return Outcome(*(_sorted(m[rows][:, catalogue]) for m in (self.relevant, self.engaged, self.declined)))
+
+
+def outcome_of(interactions: Interactions, cut_us: int) -> Outcome:
+    """What came of the cut, owners and items as in `interactions`."""
+    after = interactions.where(interactions.at >= cut_us)
+    old, disliked = interactions.before(cut_us).pairs(), after.disliked()
+    new = _without(after.pairs(), old)
+    engaged = sparse.csr_matrix(new.shape, dtype=np.float32)
+    for kind in (t for t in EventType if t.positive):
+        of_kind = after.where(after.kind == kind.code).pairs().astype(np.float32) * EVENT_WEIGHTS[kind.code]
+        engaged = engaged.maximum(of_kind)
+    engaged = engaged.multiply(_without(new, disliked)).tocsr()
+    return Outcome(_without(new, disliked), _sorted(engaged), _without(new, engaged > 0))
+
+
+@dataclass(frozen=True, eq=False)
+class Holdout:
+    """One inner cut of a snapshot.
+
+    cut_us: the cut, microseconds since 1970 UTC. bundles: base models of the rows before it, never published.
+    before: users x startups, strictly before the cut. outcome: the same orientation. Both without those who have opted
+    out by the snapshot's cutoff.
+    """
+
+    cut_us: int
+    settings: Settings
+    bundles: Mapping[str, Bundle]
+    before: Interactions
+    outcome: Outcome
+    snapshot: Snapshot
+
+    @property
+    def cut(self) -> str:
+        """The cut as ISO 8601."""
+        return (EPOCH + timedelta(microseconds=self.cut_us)).isoformat()
+
+    def recipe(self, surface: Surface, ranker: str = "rules", sources: str | None = None) -> Recipe:
+        """The recipe of a surface as it would have been at the cut."""
+        sources = sources or self.settings.lists.candidate_sources
+        return open_recipe(
+            surface, self.bundles, self.settings.layered({"ranker": ranker, "candidate_sources": sources}, "given")
+        )
+
+    def seen_from(self, surface: Surface) -> Outcome:
+        """The outcome with the surface's owners as owners."""
+        return self.outcome if surface.owner is Entity.USER else self.outcome.transposed()
+
+    def owners(self, recipe: Recipe, teaching: bool) -> tuple[Owners, Outcome]:
+        """One half of the surface's owners with an outcome in the catalogue, ascending: those who teach and choose, or
+        those who report and judge the release, never both. Who has opted out by the build's cutoff is in neither. Up to
+        `holdout_owners` in both halves together, drawn by a hash of the id: large marketplaces stay within bounds."""
+        mine = self.seen_from(recipe.surface)
+        chosen = np.sort(of_half(recipe.owners.ids, self._drawn(recipe, mine.relevant), teaching))
+        return self.batch(recipe, chosen), mine.over(chosen, recipe.catalogue)
+
+    def everybody(self, recipe: Recipe, most: int) -> tuple[Owners, Outcome]:
+        """Both halves of those who met somebody new, `most` at most: for what is taught at this cut and judged at a
+        later one, which may not know yet who will be disliked."""
+        rows = np.sort(self._drawn(recipe, self.seen_from(recipe.surface).met)[:most])
+        return self.batch(recipe, rows), self.seen_from(recipe.surface).over(rows, recipe.catalogue)
+
+    def batch(self, recipe: Recipe, rows: np.ndarray) -> Owners:
+        """These owners as they would be served just after the cut; who came later brings nothing but a profile."""
+        late = ~recipe.owners.listed[rows] & (recipe.owners.count[rows] == 0) & ~recipe.owners.opted_out[rows]
+        if not late.any():
+            return recipe.batch(rows, self.before)
+        profiles = self.snapshot.profiles(recipe.owners.entity, self.cut_us)
+        told = [
+            text_of({c: words[row] for c, words in profiles.items()}) if came else ""
+            for row, came in zip(rows.tolist(), late.tolist(), strict=True)
+        ]
+        return recipe.batch(rows, self.before, told)
+
+    def _drawn(self, recipe: Recipe, came: sparse.csr_matrix) -> np.ndarray:
+        """Rows of up to `holdout_owners` owners with an outcome of these (owners, items) in the catalogue, in the order
+        of their hash."""
+        rows = recipe.owners.owners_of(recipe.surface)
+        rows = rows[~recipe.owners.opted_out[rows]]
+        rows = rows[np.diff(_sorted(came[rows][:, recipe.catalogue]).indptr) > 0]
+        return rows[np.argsort(hashed(recipe.owners.ids, rows))][: self.settings.holdout.owners]
+
+
+def hashed(ids: IdMap, rows: np.ndarray) -> np.ndarray:
+    """(n,) uint64 salted hash of each id: says which half an owner is in, whatever else the marketplace holds (R15)."""
+    half = ids.packed()[rows].copy().view("<u8")
+    x = (half[:, 0] ^ (half[:, 1] + _SALT)).astype(np.uint64) if len(rows) else np.zeros(0, np.uint64)
+    for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
+        x = (x ^ (x >> np.uint64(shift))) * np.uint64(factor)
+    return np.asarray(x ^ (x >> np.uint64(31)))
+
+
+def of_half(ids: IdMap, rows: np.ndarray, choosing: bool, most: int | None = None) -> np.ndarray:
+    """Those of these rows, up to `most` by their hash, whose owners teach and choose, or those who report: never both,
+    so that no figure is better because it was chosen by."""
+    mark = hashed(ids, rows)
+    order = np.argsort(mark)
+    order = order[(mark[order] & np.uint64(1)).astype(bool) == choosing]
+    return rows[order][:most]
+
+
+def inner_cut(interactions: Interactions, share: float) -> int:
+    """The instant that leaves the last `share` of the events at or after it, microseconds. Raises TooSparse (P01)."""
+    at = np.sort(interactions.at)
+    cut = leaving(at, share) if len(at) else 0
+    if not len(at) or cut == at[0]:
+        raise TooSparse(
+            f"expected events on both sides of an inner cut at {share:.0%}, got {len(at)} events "
+            f"{'at one instant' if len(at) else 'at all'}; load more, or set [holdout] share"
+        )
+    return cut
+
+
+def hold_out(run: Run, build: BuildRef) -> dict[str, Any]:
+    """The step: fit every model before the inner cut; returns {cut, models}, or why nothing is held out."""
+    try:
+        held = open_holdout(run, Snapshot.open(run.settings.artifacts / "snapshots" / build.snapshot))
+    except TooSparse as error:
+        _LOG.warning("nothing is held out, so the rules rank and nothing is measured: %s", error)
+        return {"cut": None, "note": str(error)}
+    return {"cut": held.cut, "models": sorted(held.bundles)}
+
+
+def open_holdout(run: Run, snapshot: Snapshot) -> Holdout:
+    """The inner cut of a build; its base models are fitted once and kept in the run's staging. Raises TooSparse."""
+    return open_cut(run, snapshot, inner_cut(snapshot.heard, run.settings.holdout.share))
+
+
+def open_cut(run: Run, snapshot: Snapshot, cut_us: int, until_us: int | None = None) -> Holdout:
+    """Any cut, and what came of it before `until_us` (the snapshot's own cutoff by default). Raises TooSparse."""
+    interactions, settings, bundles = snapshot.heard, run.settings, {}
+    for name in (n for n in registry.bundles() if not unserved(n, settings)):
+        try:
+            bundles[name] = _fitted(run, snapshot, name, cut_us)
+        except TooSparse as error:
+            if name in registry.required():
+                raise
+            _LOG.warning("hold-out: %s abstains: %s", name, error)
+    known = interactions if until_us is None else interactions.before(until_us)
+    bundles[CATALOGUE] = _as_chosen_now(bundles[CATALOGUE], snapshot)
+    return Holdout(cut_us, settings, bundles, interactions.before(cut_us), outcome_of(known, cut_us), snapshot)
+
+
+def _as_chosen_now(catalogue: Bundle, snapshot: Snapshot) -> Bundle:
+    """The catalogue of a cut without what nobody had met by then, where everything listed now has been met.
+
+    Otherwise a catalogue that holds only what has been met teaches that the unknown is everybody's next.
+    """
+    arrays = dict(catalogue.arrays)
+    for entity in Entity:
+        if snapshot.entities(entity).all_met:
+            arrays[f"{entity}_listed"] = arrays[f"{entity}_listed"] & (arrays[f"{entity}_count"] > 0)
+    return replace(catalogue, arrays=arrays)
+
+
+def _fitted(run: Run, snapshot: Snapshot, name: str, cut_us: int) -> Bundle:
+    """A base model before the cut, from the run's staging if an earlier task left it there."""
+    kind = holdout_place(run, snapshot, cut_us)
+    path = run.artifacts.root / kind / name
+    if not path.exists():
+        bundle = fit(name, snapshot, run.settings, cut_us)
+        run.artifacts.place(kind, name, lambda directory: write_bundle(bundle, directory))
+    return open_bundle(name, path)
+
+
+def holdout_place(run: Run, snapshot: Snapshot, cut_us: int) -> str:
+    """Where the models of an inner cut lie below the artefact root: each snapshot, cut and setting its own.
+
+    Its key holds what base models read: the settings of the phase "train"."""
+    shaping = run.settings.recorded(Phase.TRAIN)
+    key = hashlib.sha256(json.dumps([snapshot.name, shaping], sort_keys=True).encode()).hexdigest()[:8]
+    cut = slug_of(EPOCH + timedelta(microseconds=cut_us))
+    return str((run.directory / "holdout" / f"{cut}-{key}").relative_to(run.artifacts.root))
+
+
+def _without(a: sparse.csr_matrix, b: sparse.csr_matrix) -> sparse.csr_matrix:
+    """The stored cells of `a` that `b` does not store, as bool."""
+    left = a.astype(bool).astype(np.int8) - a.astype(bool).multiply(b.astype(bool)).astype(np.int8)
+    left.eliminate_zeros()
+    return _sorted(left.astype(bool))
+
+
+def _sorted(matrix: sparse.csr_matrix) -> sparse.csr_matrix:
+    matrix = matrix.tocsr()
+    matrix.eliminate_zeros()
+    matrix.sort_indices()
+    return matrix

@@ -1,0 +1,317 @@
+"""Leak checks: nothing from a cut or later may be known to what is judged by what came after it (design 5.1).
+
+Kaufman et al. 2012, "Leakage in data mining". The strongest check needs no knowledge of the models: forget everything
+from the cut on, fit again, and the bytes must be the same. Whatever fails raises LeakFound and ends the run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from datetime import timedelta
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from models import registry
+from models.activity import SPEC as ACTIVITY
+from models.catalogue.catalogue import CATALOGUE, entities_of
+from models.data.bundle import Bundle
+from models.data.entities import FACETS, UNKNOWN_TIME, Entities
+from models.errors import LeakFound, TooSparse
+from models.popularity import SPEC as POPULARITY
+from models.schema import Entity
+from models.settings.settings import Settings
+from models.words import folded
+from pipelines.export.layout import INSTANT, STARTUP_TEXT, USER_TEXT
+from pipelines.export.snapshot import Snapshot
+from pipelines.export.withheld import equally_busy, met_from, telling
+from pipelines.run.run import EPOCH
+from pipelines.train.train import Lesson, fit
+
+#: Columns of the snapshot that no model reads: what is missing there tells nobody anything.
+UNREAD = ("user_id", "startup_id", "updated_at")
+
+
+class Told(NamedTuple):
+    """A column, and in words how it tells the outcome."""
+
+    column: str
+    how: str
+
+
+def told_by_absence(
+    snapshot: Snapshot, settings: Settings, cut_us: int, bundles: Mapping[str, Bundle]
+) -> Iterator[Told]:
+    """Every column whose blanks at the cut tell who is met at it or later.
+
+    bundles: fitted before the cut, with the catalogue. Who may not be shown at the cut is nobody's candidate."""
+    for entity, entities in entities_of(bundles[CATALOGUE]).items():
+        events = snapshot.heard
+        events = events if entity is Entity.USER else events.transposed()
+        shown = np.flatnonzero(entities.listed)
+        met, strata = met_from(events, cut_us, len(entities))[shown], equally_busy(events.before(cut_us), shown)
+        columns = blanks(Lesson(snapshot, settings, cut_us), entities)
+        facts = {name: _usual(values, shown) for name, values in _facts(bundles, entity)}
+        for name, blank in {**columns, **facts}.items():
+            how = telling(blank[shown], met, strata, strict=name in columns)
+            if how:
+                yield Told(f"{name} of {entity}s", how)
+
+
+def blanks(lesson: Lesson, entities: Entities) -> dict[str, np.ndarray]:
+    """By column of the snapshot and total: (n,) bool, whether models find it blank at the lesson's instant."""
+    found = {name: np.array([not text for text in words], bool) for name, words in lesson.profiles(entities).items()}
+    found |= {name: entities.facets[name] < 0 for name in FACETS if name in found}
+    found |= {
+        "role": entities.role < 0,
+        "founder_id": entities.founder < 0,
+        "created_at": entities.created_at == UNKNOWN_TIME,
+        "opted_out_at": ~entities.opted_out,
+        "withdrawn_at": entities.listed,
+        "views": entities.views == 0,
+    }
+    return found
+
+
+def _facts(bundles: Mapping[str, Bundle], entity: Entity) -> Iterator[tuple[str, np.ndarray]]:
+    """What the rankers read of an item besides scores."""
+    activity, popular = bundles.get(ACTIVITY.bundle), bundles.get(POPULARITY.bundle)
+    if activity is not None:
+        for i, name in enumerate(activity.config["facts"]):
+            yield f"fact {name}", activity.arrays[f"{entity}_facts"][:, i]
+    if popular is not None:
+        for name in ("popularity", "trending"):
+            yield name, popular.arrays[f"{entity}_{name}"]
+
+
+def _usual(values: np.ndarray, shown: np.ndarray) -> np.ndarray:
+    """(n,) bool: has the value that most have, which stands for "nothing known"."""
+    found, times = np.unique(values[shown], return_counts=True)
+    return np.asarray(values == found[times.argmax()]) if len(found) else np.zeros(len(values), bool)
+
+
+#: Base models that are fitted again in every run: quick, and between them they read every table.
+QUICK = tuple(spec.bundle for spec in registry.MODELS if spec.cheap)
+#: Facts of people and startups as they stood at the cut; `created_at` and the ids belong to no instant.
+_FACTS = ("listed", "opted_out", "founder", "views", "interactions", "count")
+
+
+def check_leaks(
+    snapshot: Snapshot, settings: Settings, cut_us: int, bundles: Mapping[str, Bundle], refit: Sequence[str] = QUICK
+) -> list[str]:
+    """Raise LeakFound where a base model knows anything from the cut on; returns what was checked, in words.
+
+    cut_us: microseconds since 1970 UTC. bundles: base models that were fitted on `snapshot` before the cut.
+    refit: names of those to be fitted again without the future.
+    """
+    past = truncated(snapshot, cut_us)
+    mine = {name: bundle for name, bundle in bundles.items() if name in registry.bundles()}
+    _check_rows(mine, past, cut_us)
+    thinned = [entity for entity in Entity if snapshot.entities(entity).all_met]
+    _check_facts(mine[CATALOGUE], past, cut_us, thinned)
+    _check_profiles(snapshot, settings, past, cut_us)
+    again = [name for name in refit if name in mine and name != CATALOGUE]
+    for name in again:
+        _check_refit(mine[name], past, settings, cut_us)
+    return [
+        f"{len(mine)} models counted {_rows(past)} events, those before the cut",
+        "listed, counts, views, opt-outs and facets stand as before the cut",
+        "profiles of who arrived later, and stages not known yet, are blank",
+        f"the same bytes when fitted without the future: {', '.join(again) or 'none asked for'}",
+    ]
+
+
+def check_labels(name: str, newest_us: int, cut_us: int) -> None:
+    """Raise LeakFound where the newest event that taught `name` lies at or after the cut that judges it."""
+    if newest_us >= cut_us:
+        raise _leak(
+            name,
+            f"was taught by an event of {_iso(newest_us)}",
+            cut_us,
+            "teach it on earlier cuts only (pipelines/train_ranker/second_stage.py)",
+        )
+
+
+def check_missing(snapshot: Snapshot, settings: Settings, cut_us: int, bundles: Mapping[str, Bundle]) -> str:
+    """Raise LeakFound where blanks before the cut tell who is met after it; returns what was checked, in words.
+
+    What a platform overwrites later, no fitting without the future shows. bundles: fitted before the cut."""
+    for column, how in told_by_absence(snapshot, settings, cut_us, bundles):
+        cure = "set [export] stage_known = 'first_event', or " if column.startswith("stage") else ""
+        raise _leak(
+            f"the column {column}",
+            f"is blank because of what came later ({how})",
+            cut_us,
+            f"{cure}let the platform's view leave blank what it did not say then (docs/snapshots.md)",
+        )
+    return "what is blank before the cut does not tell who is met after it"
+
+
+def truncated(snapshot: Snapshot, cut_us: int) -> Snapshot:
+    """The snapshot as if the world had ended at an instant; row numbers stay.
+
+    Later events and readings are dropped. Later withdrawals, role and words of who had not arrived, and stages before
+    the first event where the setting `stage_known` says so are blank. A later opt-out is the one thing of the future
+    that is heeded: whoever is out by the cutoff is out at every cut (R23), here a moment before it.
+    """
+    events = snapshot.events.filter(pc.less(snapshot.events["at"], cut_us))
+    out = pc.min_element_wise(snapshot.users["opted_out_at"].cast(pa.int64()), cut_us - 1, skip_nulls=False)
+    users = _put(snapshot.users, "opted_out_at", out.cast(INSTANT))
+    users = _told(users, ("role", *USER_TEXT), _arrived(users, events["user"].to_numpy(), cut_us))
+    startups = _before(snapshot.startups, "withdrawn_at", cut_us)
+    startups = _told(startups, STARTUP_TEXT, _arrived(startups, events["startup"].to_numpy(), cut_us))
+    if snapshot.stage_known != "always":
+        met = np.isin(np.arange(len(startups)), events["startup"].to_numpy())
+        startups = _told(startups, ("stage",), met)
+    settings = {**snapshot.manifest["settings"], "stage_known": snapshot.stage_known}
+    manifest = {**snapshot.manifest, "as_of": _iso(cut_us), "settings": settings}
+    return replace(
+        snapshot,
+        name=f"{snapshot.name}-truncated",
+        manifest=manifest,
+        users=users,
+        startups=startups,
+        events=events,
+        readings=snapshot.readings.filter(pc.less(snapshot.readings["at"], cut_us)),
+    )
+
+
+def _check_rows(bundles: Mapping[str, Bundle], past: Snapshot, cut_us: int) -> None:
+    rows = _rows(past)
+    for name, bundle in bundles.items():
+        if bundle.config.get("as_of") != _iso(cut_us):
+            raise _leak(name, f"says that it stands at {bundle.config.get('as_of')}", cut_us, "fit it before the cut")
+        if bundle.config.get("rows", rows) != rows:
+            raise _leak(
+                name,
+                f"was fitted on {bundle.config['rows']} events, {rows} lie before the cut",
+                cut_us,
+                "look at Lesson.interactions and at the model's fit.py",
+            )
+
+
+def _check_facts(catalogue: Bundle, past: Snapshot, cut_us: int, thinned: Collection[Entity]) -> None:
+    if catalogue.config["as_of_us"] != cut_us:
+        raise _leak(CATALOGUE, f"has as_of_us {catalogue.config['as_of_us']}", cut_us, "fit it before the cut")
+    for entity, found in entities_of(catalogue).items():
+        then = past.entities(entity, cut_us)
+        wrong = [c for c in _FACTS if not np.array_equal(getattr(found, c), getattr(then, c))]
+        if entity in thinned and np.array_equal(found.listed, then.listed & (then.count > 0)):  # see open_cut
+            wrong = [c for c in wrong if c != "listed"]
+        there = then.listed | (then.count > 0)  # arrived, whether or not they may be shown
+        wrong += [] if np.array_equal(found.role[there], then.role[there]) else ["role"]
+        wrong += [f for f in FACETS if not np.array_equal(_words(found, f)[there], _words(then, f)[there])]
+        if wrong:
+            raise _leak(
+                CATALOGUE,
+                f"knows other values of {', '.join(wrong)} of {entity}s than the rows before the cut give",
+                cut_us,
+                "look at Snapshot.entities (pipelines/export/snapshot.py)",
+            )
+
+
+def _check_profiles(snapshot: Snapshot, settings: Settings, past: Snapshot, cut_us: int) -> None:
+    """What `truncated` leaves blank, the base models must find blank."""
+    lesson = Lesson(snapshot, settings, cut_us)
+    for entities in (lesson.users, lesson.startups):
+        known = past.profiles(entities.entity, cut_us)
+        for field, column in lesson.profiles(entities).items():
+            told, then = (np.array([bool(text) for text in words], bool) for words in (column, known[field]))
+            for wrong, how in (
+                (
+                    told & ~then,
+                    f"read the {field} of {{}} {entities.entity}s who were not there, or not "
+                    "known to that extent, before the cut",
+                ),
+                (
+                    then & ~told & ~entities.opted_out,
+                    f"do not read the {field} of {{}} "
+                    f"{entities.entity}s, which was known before the cut: what came later hides it",
+                ),
+            ):
+                if wrong.any():
+                    raise _leak(
+                        "the base models",
+                        how.format(int(wrong.sum())),
+                        cut_us,
+                        "look at Lesson.profiles (pipelines/train/train.py)",
+                    )
+
+
+def _check_refit(bundle: Bundle, past: Snapshot, settings: Settings, cut_us: int) -> None:
+    try:
+        again = fit(bundle.name, past, settings, cut_us)
+    except TooSparse as error:
+        raise _leak(
+            bundle.name,
+            f"cannot be fitted without the future ({error})",
+            cut_us,
+            "look at what its fit.py reads",
+        ) from error
+    if again.digest() != bundle.digest():
+        raise _leak(
+            bundle.name,
+            f"changes when the future is forgotten, in {', '.join(_differences(bundle, again))}",
+            cut_us,
+            "look at what its fit.py reads",
+        )
+
+
+def _differences(bundle: Bundle, other: Bundle) -> Iterable[str]:
+    """Names of what two bundles of one model do not share."""
+    for key in sorted({*bundle.config, *other.config}):
+        if bundle.config.get(key) != other.config.get(key):
+            yield f"{key} ({bundle.config.get(key)} against {other.config.get(key)})"
+    for key in sorted({*bundle.arrays, *other.arrays}):
+        if key not in bundle.arrays or not np.array_equal(bundle.arrays[key], other.arrays.get(key, np.empty(0))):
+            yield key
+    if any(not np.array_equal(bundle.maps[k].ids, other.maps[k].ids) for k in bundle.maps):
+        yield "ids"
+    if bundle.files != other.files:
+        yield "files"
+
+
+def _leak(what: str, how: str, cut_us: int, hint: str) -> LeakFound:
+    return LeakFound(f"leak: {what} {how}; expected nothing from the cut {_iso(cut_us)} on; {hint}")
+
+
+def _rows(past: Snapshot) -> int:
+    """Events of people who had not opted out."""
+    silent = pc.is_valid(past.users["opted_out_at"]).to_numpy()
+    return int((~silent[past.events["user"].to_numpy()]).sum())
+
+
+def _words(entities: Entities, facet: str) -> np.ndarray:
+    """(n,) the text of a facet, folded: its codes may be numbered, and it may be spelled, otherwise where other words
+    are known."""
+    return np.array(["", *map(folded, entities.labels[facet])], object)[entities.facets[facet] + 1]
+
+
+def _before(table: pa.Table, column: str, cut_us: int) -> pa.Table:
+    """The table with an instant blank where it lies at or after the cut."""
+    early = pc.less(table[column].cast(pa.int64()), cut_us)
+    return _put(table, column, pc.if_else(early, table[column], None))
+
+
+def _arrived(table: pa.Table, met: np.ndarray, cut_us: int) -> np.ndarray:
+    """(n,) bool: created before the cut or at an unknown time, or in an event. met: rows of events before the cut."""
+    early = pc.fill_null(pc.less(table["created_at"].cast(pa.int64()), cut_us), True)
+    return np.asarray(early.to_numpy() | np.isin(np.arange(len(table)), met))
+
+
+def _told(table: pa.Table, columns: Sequence[str], keep: np.ndarray) -> pa.Table:
+    """The table with these texts blank in the rows that are not kept."""
+    for column in columns:
+        table = _put(table, column, pc.if_else(pa.array(keep), table[column], ""))
+    return table
+
+
+def _put(table: pa.Table, column: str, values: pa.ChunkedArray) -> pa.Table:
+    return table.set_column(table.schema.get_field_index(column), table.schema.field(column), values)
+
+
+def _iso(us: int) -> str:
+    return (EPOCH + timedelta(microseconds=us)).isoformat()

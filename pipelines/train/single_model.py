@@ -1,0 +1,141 @@
+"""A quick judgement of one model alone: trained before an inner cut, judged by what came after (E09, C25)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+import numpy as np
+from scipy import sparse
+
+from models import registry
+from models.data.bundle import Bundle
+from models.data.interactions import Interactions
+from models.metrics.accuracy import K, at_k, hits_of, ndcg_of, places
+from models.metrics.intervals import bootstrap
+from models.recommender.recommend import recommend
+from models.recommender.surface import Recipe, open_recipe
+from models.schema import Entity, Surface
+from models.settings.settings import Settings
+from pipelines.export.snapshot import Snapshot
+from pipelines.run.run import EPOCH
+from pipelines.train.holdout import Outcome, inner_cut, of_half, outcome_of
+from pipelines.train.train import fit
+
+
+def surfaces_of(name: str) -> tuple[Surface, ...]:
+    """Where a model is judged: on the surfaces of those whom it proposes for, of a bundle's name."""
+    owners = registry.named(name).owners
+    return tuple(s for s in Surface if s.owner in owners)
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """One inner cut of a snapshot: what a single model is trained before and judged after.
+
+    before: users x startups, strictly before the cut. facts: the bundles without which nothing can be listed.
+    """
+
+    snapshot: Snapshot
+    cut_us: int
+    before: Interactions
+    outcome: Outcome
+    facts: Mapping[str, Bundle]
+
+    @classmethod
+    def of(cls, snapshot: Snapshot, settings: Settings, share: float) -> Split:
+        """The cut that leaves the last `share` of the events after it. Raises TooSparse where one side is empty."""
+        interactions = snapshot.heard
+        cut_us = inner_cut(interactions, share)
+        facts = {name: fit(name, snapshot, settings, cut_us) for name in registry.required()}
+        return cls(snapshot, cut_us, interactions.before(cut_us), outcome_of(interactions, cut_us), facts)
+
+    @property
+    def cut(self) -> str:
+        """The cut as ISO 8601."""
+        return (EPOCH + timedelta(microseconds=self.cut_us)).isoformat()
+
+    def fitted(self, name: str, settings: Settings) -> Bundle:
+        """The model before the cut. Raises TooSparse and TrainingError."""
+        return fit(name, self.snapshot, settings, self.cut_us)
+
+    def judged(
+        self, bundle: Bundle, settings: Settings, surfaces: Sequence[Surface], choosing: bool
+    ) -> dict[str, np.ndarray]:
+        """precision, recall, ndcg, map at K of the owners of these surfaces who first met something after the cut: of
+        the half that chooses settings, or of the half that reports how good they are.
+
+        Each (owners,) float64, the same owners in the same order for every model (`holdout_owners` of a surface at
+        most); an owner the model does not know has 0, and `known` (owners,) bool is False. What they had met before is
+        left out of their lists, a disliked item is no hit, and everything listed at the cut may be shown.
+        """
+        found = [self._on(surface, bundle, settings, choosing) for surface in surfaces]
+        return {name: np.concatenate([f[name] for f in found]) for name in found[0]}
+
+    def _on(self, surface: Surface, bundle: Bundle, settings: Settings, choosing: bool) -> dict[str, np.ndarray]:
+        settings = settings.layered({"enable_als": True, "enable_two_tower": True, "ranker": "rules"}, "given")
+        recipe = open_recipe(surface, {**self.facts, bundle.name: bundle}, settings)
+        (scorer,) = recipe.scorers.values()
+        rows, relevant = self._asked(recipe, settings, choosing)
+        proposal = scorer.propose(recipe.batch(rows, self.before), K)
+        figures = at_k(hits_of(places(proposal.indptr, proposal.item), relevant), np.diff(relevant.indptr))
+        return {**figures, "known": np.diff(proposal.indptr) > 0}
+
+    def blended(self, als: Bundle, two_tower: Bundle, settings: Settings) -> np.ndarray:
+        """(choosing owners,) float64 NDCG at K on the surfaces of people, of lists that the ensemble makes alone with
+        the two weights of the settings; whom one half does not know the other answers."""
+        alone = settings.layered(
+            {
+                "enable_als": True,
+                "enable_two_tower": True,
+                "enable_ensemble": True,
+                "ranker": "off",
+                "candidate_sources": "route",
+                "blend": "weighted",
+                "cold_start_threshold": 0,
+                "warm_user_threshold": 0,
+            },
+            "given",
+        )
+        found = []
+        for surface in surfaces_of(registry.named("ensemble").bundle):
+            recipe = open_recipe(surface, {**self.facts, als.name: als, two_tower.name: two_tower}, alone)
+            rows, relevant = self._asked(recipe, settings, choosing=True)
+            lists = recommend(recipe, recipe.batch(rows, self.before), K)
+            item = np.searchsorted(recipe.catalogue, lists.item).astype(np.int32)
+            found.append(ndcg_of(places(lists.indptr, item), relevant))
+        return np.concatenate(found)
+
+    def _asked(self, recipe: Recipe, settings: Settings, choosing: bool) -> tuple[np.ndarray, sparse.csr_matrix]:
+        """Rows of one half of a surface's owners, and what each met first after the cut, over the catalogue."""
+        mine = self.outcome if recipe.surface.owner is Entity.USER else self.outcome.transposed()
+        rows = recipe.owners.owners_of(recipe.surface)
+        rows = rows[~recipe.owners.opted_out[rows]]
+        rows = rows[np.diff(mine.over(rows, recipe.catalogue).relevant.indptr) > 0]
+        rows = np.sort(of_half(recipe.owners.ids, rows, choosing, settings.holdout.owners))
+        return rows, mine.over(rows, recipe.catalogue).relevant
+
+
+def split_test(name: str, snapshot: Snapshot, settings: Settings, share: float) -> dict[str, object]:
+    """Precision, MAP and NDCG at 10 of a model that saw all but the last `share` of the events, over whom it knows.
+
+    The NDCG comes with its 95% interval. This judges the model alone: `evaluate` judges the lists as served. Raises
+    TooSparse where one side of the cut is empty.
+    """
+    split = Split.of(snapshot, settings, share)
+    figures = split.judged(split.fitted(name, settings), settings, surfaces_of(name), choosing=False)
+    known = figures["known"]
+    low, high = bootstrap(figures["ndcg"][known])
+    return {
+        "cut": split.cut,
+        "owners": int(known.sum()),
+        f"Precision@{K}": _mean(figures["precision"][known]),
+        f"MAP@{K}": _mean(figures["map"][known]),
+        f"NDCG@{K}": _mean(figures["ndcg"][known]),
+        f"NDCG@{K} interval": [round(float(low[0]), 4), round(float(high[0]), 4)],
+    }
+
+
+def _mean(values: np.ndarray) -> float:
+    return round(float(values.mean()), 4) if len(values) else 0.0

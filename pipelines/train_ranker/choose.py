@@ -1,0 +1,237 @@
+"""Which blend the ensemble uses: measured at the inner cut over owners who judge nothing else, recorded in a bundle.
+
+The weights of the settings (0.6 of ALS, 0.4 of the two-tower) stand unless the jury finds another blend clearly better,
+all blends together (`models.metrics.intervals`).
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from models import metrics
+from models.als import ALS
+from models.data.batch import Candidates
+from models.data.bundle import Bundle
+from models.ensemble.fit import BLEND, fit_blend
+from models.ensemble.scorer import PROFILES, Blend
+from models.errors import TrainingError
+from models.metrics.intervals import ONE_ERROR, SURE, Choice, choose
+from models.recommender.candidates import answering, candidates_of
+from models.recommender.recommend import CHUNK
+from models.routing import route
+from models.schema import Entity, Method, Surface
+from models.settings.settings import Settings
+from models.two_tower import TWO_TOWER
+from pipelines.report.figure_names import RANKED, ROUTE, RULES, TAUGHT
+from pipelines.train.contenders import contenders, ndcg_each
+from pipelines.train.holdout import Holdout, Outcome
+from pipelines.train_ranker.mlp_samples import RankingSet, ranking_set
+
+_LOG = logging.getLogger(__name__)
+WEIGHTED, LEARNED_BLEND = "weighted", "learned"
+#: By name the settings of a blend; the profile "balanced" is what the settings' weights are by default.
+BLENDS: Mapping[str, Mapping[str, Any]] = {
+    WEIGHTED: {"blend": WEIGHTED},
+    **{p: {"blend": WEIGHTED, "profile": p} for p in PROFILES if p != "balanced"},
+    "rrf": {"blend": "rrf"},
+    "dynamic": {"blend": "dynamic"},
+}
+#: Hot owners from which on they alone are asked; fewer owners of any count than this are too few to choose by.
+ENOUGH = 100
+_MEMBERS = (ALS, TWO_TOWER)
+_ENSEMBLE = Method.ENSEMBLE.code
+
+
+@dataclass(frozen=True, eq=False)
+class Asked:
+    """NDCG@10 by blend and member, each (n,), of n owners whom both members know. hot: (n,) bool."""
+
+    hot: np.ndarray
+    ndcg: Mapping[str, np.ndarray]
+
+
+def blend_of(holdout: Holdout, about: Mapping[str, Any]) -> Bundle:
+    """The bundle "ensemble_v1": the learned blend where [ensemble] blend asks for it, else the choice of `auto`.
+
+    config: blend, profile, reason, and of a choice owners, over ("hot" or "known"), ndcg by blend and member,
+    difference to the weights of the settings. Raises TrainingError where a learned blend is asked for and refused.
+    """
+    rows = ranking_set(holdout)
+    if holdout.settings.table("ensemble").blend == LEARNED_BLEND:
+        fitted = _learned(rows, holdout.settings, about)
+        return replace(
+            fitted,
+            config={**fitted.config, "blend": LEARNED_BLEND, "profile": "", "reason": "[ensemble] blend asks for it"},
+        )
+    chosen = choice(_asked(holdout, rows))
+    _LOG.info("blend: %s, because %s", chosen["name"], chosen["reason"])
+    if chosen["blend"] == LEARNED_BLEND:
+        fitted = _learned(rows, holdout.settings, about)
+        return replace(fitted, config={**fitted.config, **chosen})
+    return Bundle(BLEND, {**about, **chosen}, {})
+
+
+def choice(asked: Asked) -> dict[str, Any]:
+    """What `blend_of` records: the blend that is clearly better than the settings' weights, the best of several, else
+    those weights; too few owners choose nothing."""
+    over = "hot" if asked.hot.sum() >= ENOUGH else "known"
+    mask = asked.hot if over == "hot" else np.ones(len(asked.hot), bool)
+    owners, stays = int(mask.sum()), {**_named(WEIGHTED), "over": over}
+    if owners < ENOUGH:
+        reason = f"{owners} owners whom both ALS and the two-tower know are too few to choose by, {ENOUGH} needed"
+        return {**stays, "owners": owners, "reason": reason}
+    mean = {name: round(float(value[mask].mean()), 6) for name, value in asked.ndcg.items()}
+    blends = [name for name in mean if name not in (*(s.name for s in _MEMBERS), WEIGHTED)]
+    found = choose({name: asked.ndcg[name][mask] - asked.ndcg[WEIGHTED][mask] for name in blends})
+    best = found.taken or str(found.best)
+    told = (
+        f"NDCG@10 of {best} {mean[best]:.4f}, of the settings' weights {mean[WEIGHTED]:.4f}: difference "
+        f"{found.said(best)} of the choosing half ({over}), of {len(blends)} blends together 95%"
+    )
+    return {
+        **(_named(found.taken) if found.taken else stays),
+        "over": over,
+        "owners": owners,
+        "ndcg": mean,
+        "best": best,
+        "difference": {k: round(v, 6) for k, v in found.gains[best].items()},
+        "reason": told + ("" if found.taken else "; the settings' weights stand"),
+    }
+
+
+def _named(name: str) -> dict[str, str]:
+    of = {"blend": LEARNED_BLEND} if name == LEARNED_BLEND else BLENDS[name]
+    return {"name": name, "blend": of["blend"], "profile": of.get("profile", "")}
+
+
+def _learned(rows: RankingSet, settings: Settings, about: Mapping[str, Any] | None = None) -> Bundle:
+    """Fitted on the candidates both models can score (C17)."""
+    both = np.isfinite(rows.blend).all(axis=1)
+    return fit_blend(rows.blend[both], rows.label[both], settings.table("ranker").min_positives, about)
+
+
+def _asked(holdout: Holdout, rows: RankingSet) -> Asked:
+    """Everybody of the teaching half on both surfaces of users. A learned blend is asked about owners that it was not
+    fitted on: two folds, by parity of their row."""
+    config = replace(holdout.settings.table("ensemble"), profile=None)
+    plain = {name: Blend(replace(config, **of)) for name, of in BLENDS.items()}
+    blends = {name: (blend, blend) for name, blend in plain.items()}
+    try:
+        odd, even = (_learned(rows.of(rows.owner % 2 == fold), holdout.settings) for fold in (1, 0))
+    except TrainingError as error:
+        _LOG.info("the learned blend is no choice: %s", error)
+    else:
+        learned = replace(config, blend=LEARNED_BLEND)
+        blends[LEARNED_BLEND] = (Blend(learned, odd), Blend(learned, even))
+    parts = [part for s in Surface if s.owner is Entity.USER for part in _of_surface(holdout, s, blends)]
+    names = (*blends, *(s.name for s in _MEMBERS))
+    blank = [Asked(np.zeros(0, bool), {name: np.zeros(0) for name in names})]
+    return Asked(
+        np.concatenate([p.hot for p in parts or blank]),
+        {name: np.concatenate([p.ndcg[name] for p in parts or blank]) for name in names},
+    )
+
+
+def _of_surface(holdout: Holdout, surface: Surface, blends: Mapping[str, tuple[Blend, Blend]]) -> Iterator[Asked]:
+    """Chunk by chunk. blends: by name the one for owners of even rows and the one for owners of odd ones."""
+    recipe = holdout.recipe(surface, "off", "route")
+    recipe = replace(
+        recipe,
+        scorers={s: recipe.scorers[s] for s in _MEMBERS if s in recipe.scorers},
+        settings=recipe.settings.layered({"cold_start_threshold": 0, "warm_user_threshold": 0}, "given"),
+    )
+    if len(recipe.scorers) < len(_MEMBERS) or not recipe.settings.routing.enable_ensemble:
+        return
+    owners, outcome = holdout.owners(recipe, teaching=True)
+    for start in range(0, len(owners), CHUNK):
+        part, truth = owners.part(start, start + CHUNK), outcome.part(start, start + CHUNK)
+        found = candidates_of(
+            recipe, part, int(np.ceil(recipe.settings.lists.depth * recipe.settings.lists.candidate_multiplier))
+        )
+        method = answering(recipe, part, route(surface, part.count, recipe.settings), found)
+        known, age = method == _ENSEMBLE, recipe.age_days(part.row)
+        score: dict[str, np.ndarray] = {s.name: np.nan_to_num(found.scores[s], nan=-np.inf) for s in _MEMBERS}
+        als, tower = (found.scores[s] for s in _MEMBERS)
+        for name, blend in blends.items():
+            even, *odd = (b(als, tower, found.owner, found.indptr, part.count, age) for b in dict.fromkeys(blend))
+            score[name] = np.where((part.row % 2 == 0)[found.owner], even, odd[0]) if odd else even
+        yield Asked(
+            (part.count >= holdout.settings.routing.warm_user_threshold)[known],
+            {name: _ndcg(found, value, truth)[known] for name, value in score.items()},
+        )
+
+
+def _ndcg(found: Candidates, score: np.ndarray, truth: Outcome) -> np.ndarray:
+    """(b,) NDCG@10 of the candidates ordered by a score."""
+    order = np.lexsort((found.item, -score, found.owner))
+    return metrics.ndcg_of(metrics.places(found.indptr, found.item[order]), truth.relevant)
+
+
+#: Owners of a surface who are asked.
+JURY = 2000
+
+
+@dataclass(frozen=True, eq=False)
+class CrossFitted:
+    """The network twice: `even` for owners of even rows, taught by those of odd ones, and the other way round."""
+
+    even: Bundle
+    odd: Bundle
+
+
+def cross_fitted(rows: RankingSet, settings: Settings, fit: Callable[[RankingSet, Settings], Bundle]) -> CrossFitted:
+    """Each half needs half of the positives that the whole one needs. Raises TrainingError where one has fewer."""
+    half = settings.layered({"ranker_min_positives": max(1, settings.table("ranker").min_positives // 2)}, "given")
+    return CrossFitted(*(fit(rows.of(rows.owner % 2 == taught_by), half) for taught_by in (1, 0)))
+
+
+def ballot_of(
+    holdout: Holdout, surface: Surface, network: CrossFitted | None, learned: Bundle | None, alone: bool = True
+) -> dict[str, np.ndarray]:
+    """By name (owners,) NDCG@10 of the rules, of the network and of the learned ranker where they are, and, `alone`, of
+    each source, popular and chance. learned: taught only by what had happened before the inner cut."""
+    recipe = holdout.recipe(surface)
+    owners, outcome = holdout.owners(recipe, teaching=True)
+    jury = np.arange(min(len(owners), JURY))
+    if not len(jury):
+        asked = {RULES: True, RANKED: network is not None, TAUGHT: learned is not None}
+        return {name: np.zeros(0) for name, there in asked.items() if there}
+    owners, truth = owners.take(jury), outcome.relevant[jury]
+    those = contenders(holdout, surface, None if network is None else network.even, None, learned)
+    those = {name: c for name, c in those.items() if name != ROUTE and (alone or name in (RULES, RANKED))}
+    found = ndcg_each(those, owners, truth, holdout.settings.threads)
+    if network is not None:
+        odd = {RANKED: contenders(holdout, surface, network.odd, None)[RANKED]}
+        other = ndcg_each(odd, owners, truth, holdout.settings.threads)[RANKED]
+        found[RANKED] = np.where(owners.row % 2 == 0, found[RANKED], other)
+    return found
+
+
+def network_choice(ballot: Mapping[str, np.ndarray]) -> Choice:
+    """Whether the network serves in the place of the rules: taken where it is better by one standard error."""
+    return choose({RANKED: ballot[RANKED] - ballot[RULES]}, ONE_ERROR)
+
+
+def learned_choice(ballot: Mapping[str, np.ndarray]) -> Choice:
+    """What serves in the place of the learned ranker: taken where it is surely better, whatever the jury's size.
+
+    The learned ranker is the default because it was the better one on every real data set that it was tried on."""
+    challengers = {name: ballot[name] - ballot[TAUGHT] for name in (RULES, RANKED) if name in ballot}
+    return choose(challengers, SURE, least=2)
+
+
+def told(ballot: Mapping[str, np.ndarray], choice: Choice, name: str) -> tuple[bool, str]:
+    """Whether the network or the learned ranker serves a surface, and what the owners said of it, in words."""
+    if not choice.owners:
+        return False, "nobody to judge it by"
+    serves = (choice.taken is None) == (name == TAUGHT)
+    figures = ", ".join(f"{n} {ballot[n].mean():.4f}" for n in dict.fromkeys((name, RULES, *choice.gains)))
+    best = choice.taken or choice.best or name
+    return serves, (
+        f"NDCG@10 {figures}; gain of {best} {choice.said(best)}; {'it serves' if serves else 'it does not serve'}"
+    )

@@ -1,0 +1,229 @@
+"""What teaches the learned ranker: candidates at earlier cuts, base models refitted before each, and what came of it.
+
+Cuts lie every half `holdout_share` of the events, the newest first; each is followed for a `holdout_share`. The inner
+cut that judges is one of them: a ranker to be judged there is taught only by what had happened before it.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from models.data.batch import Owners, indptr_of
+from models.data.interactions import EXPLICIT, Interactions, leaving
+from models.errors import TooSparse, TrainingError
+from models.learned_ranker.fit import TaughtRows
+from models.recommender.candidates import learned_table, wide_candidates
+from models.recommender.recommend import CHUNK
+from models.recommender.surface import Recipe
+from models.schema import Entity, EventType, Surface
+from pipelines.export.snapshot import Snapshot
+from pipelines.run.run import Run
+from pipelines.train.holdout import Holdout, Outcome, inner_cut, open_cut
+from pipelines.train_ranker.mlp_samples import cells
+
+_LOG = logging.getLogger(__name__)
+#: So many positives of a surface make older cuts superfluous.
+ENOUGH = 20_000
+#: Owners of one cut and surface who teach, and candidates of one owner who teach whatever came of them.
+OWNERS, NEGATIVES = 1_500, 60
+
+
+@dataclass(frozen=True, eq=False)
+class Opinions:
+    """Explicit events of sampled pairs, by row and then by time. row: (k,) of Lessons. at: (k,) microseconds.
+    dislike: (k,) bool."""
+
+    row: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
+    at: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
+    dislike: np.ndarray = field(default_factory=lambda: np.zeros(0, bool))
+
+    def disliked(self, until_us: int, rows: int) -> np.ndarray:
+        """(rows,) bool: the last opinion before an instant is a dislike (R07). What is said later is not known then."""
+        early = np.flatnonzero(self.at < until_us)
+        row = self.row[early]
+        last = early[np.append(row[1:] != row[:-1], np.ones(min(len(row), 1), bool))]
+        found = np.zeros(rows, bool)
+        found[self.row[last]] = self.dislike[last]
+        return found
+
+
+@dataclass(frozen=True, eq=False)
+class Lessons:
+    """Sampled candidates of one cut and surface.
+
+    names: (f,). features: (n, f) float32. met_us: (n,) int64 when the pair first met after the cut, 0 never.
+    owner: (n,) int32 entity rows. cut_us: the cut. drawn: (n,) bool, sampled whatever came of it: of the others, which
+    stand here because they met, an instant before that may not know; None: all were drawn. opinions: what was said of
+    the pairs after the cut.
+    """
+
+    names: tuple[str, ...]
+    features: np.ndarray
+    met_us: np.ndarray
+    owner: np.ndarray
+    cut_us: int
+    drawn: np.ndarray | None = None
+    opinions: Opinions = field(default_factory=Opinions)
+
+    def until(self, until_us: int) -> tuple[np.ndarray, np.ndarray]:
+        """(n,) bool, which rows an instant may know, and (n,) bool, which of all had met by then, and were not disliked
+        by then."""
+        met = self._met(until_us)
+        return (np.ones(len(met), bool) if self.drawn is None else met | self.drawn), met
+
+    def columns(self, names: Sequence[str]) -> np.ndarray:
+        """(n, len(names)) float32 features by name, 0 where a model was still too sparse at this cut to have a say."""
+        if tuple(names) == self.names:
+            return self.features
+        place = {name: i for i, name in enumerate(self.names)}
+        blank = np.zeros(len(self.features), np.float32)
+        return np.stack([self.features[:, place[n]] if n in place else blank for n in names], axis=1)
+
+    def positive(self, until_us: int) -> int:
+        return int(self._met(until_us).sum())
+
+    def _met(self, until_us: int) -> np.ndarray:
+        return (self.met_us > 0) & (self.met_us < until_us) & ~self.opinions.disliked(until_us, len(self.met_us))
+
+
+def lessons_of(run: Run, snapshot: Snapshot) -> dict[Surface, list[Lessons]]:
+    """By surface the lessons of every cut, newest first; surfaces without any are left out."""
+    found: dict[Surface, list[Lessons]] = {s: [] for s in Surface}
+    interactions, settings = snapshot.heard, run.settings
+    judged = inner_cut(interactions, settings.holdout.share)
+    for cut_us, until_us in cuts(
+        interactions, settings.holdout.share, snapshot.as_of_us, settings.table("ranker").cuts
+    ):
+        try:
+            holdout = open_cut(run, snapshot, cut_us, until_us)
+        except TooSparse as error:
+            _LOG.warning("the cut at %d teaches nothing: %s", cut_us, error)
+            continue
+        for surface in Surface:
+            lessons = _lessons(holdout, surface, until_us)
+            if lessons is not None:
+                found[surface].append(lessons)
+        older = [sum(x.positive(judged) for x in those if x.cut_us < judged) for those in found.values() if those]
+        if older and min(older) >= ENOUGH:
+            break
+    return {surface: those for surface, those in found.items() if those}
+
+
+def cuts(interactions: Interactions, share: float, as_of_us: int, most: int) -> list[tuple[int, int]]:
+    """(cut, until) in microseconds, newest first, `most` of them: every half `share` of the events, each followed for a
+    whole one."""
+    at = np.sort(interactions.at)
+    found = []
+    for i in range(1, most + 1):
+        back, until = share * i / 2, share * (i / 2 - 1)
+        if back >= 1 or not len(at):
+            break
+        cut_us = leaving(at, back)
+        if cut_us > at[0]:
+            found.append((cut_us, leaving(at, until) if until > 1e-9 else as_of_us))
+    return sorted(set(found), reverse=True)
+
+
+def rows_until(lessons: Sequence[Lessons], until_us: int) -> TaughtRows:
+    """What was known before an instant: cuts and outcomes before it, columns as at the newest of these cuts.
+
+    Raises TrainingError where there is none."""
+    parts = [x for x in lessons if x.cut_us < until_us and x.positive(until_us)]
+    if not parts:
+        raise TrainingError("no candidate of an earlier cut was met by its owner: there is nothing to be taught by")
+    label, group, features, newest_us = [], [], [], 0
+    for i, x in enumerate(parts):
+        known, met = x.until(until_us)
+        told = known & np.isin(x.owner, x.owner[met])  # a list in which nothing was met teaches no order
+        label.append(met[told].astype(np.int8))
+        group.append(x.owner[told].astype(np.int64) + (i << 32))
+        features.append(x.columns(parts[0].names)[told])
+        newest_us = max(newest_us, int(x.met_us[met].max()))
+    return TaughtRows(parts[0].names, np.concatenate(features), np.concatenate(label), np.concatenate(group), newest_us)
+
+
+def _lessons(holdout: Holdout, surface: Surface, until_us: int) -> Lessons | None:
+    """None where the surface has nobody to be taught by."""
+    recipe = holdout.recipe(surface)
+    if recipe.evidence is None:
+        return None
+    owners, outcome = holdout.everybody(recipe, OWNERS)
+    parts = list(_chunks(holdout, recipe, owners, outcome))
+    if not parts:
+        return None
+    names = parts[0][0]
+    features, owner, item, hit, drawn = (np.concatenate([p[i] for p in parts]) for i in range(1, 6))
+    meetings = _Meetings.of(holdout, recipe, until_us)
+    met = np.where(hit, meetings.first(owner, item), 0)
+    return Lessons(names, features, met, owner, holdout.cut_us, drawn, meetings.opinions(owner, item, hit))
+
+
+def _chunks(
+    holdout: Holdout, recipe: Recipe, owners: Owners, outcome: Outcome
+) -> Iterator[tuple[tuple[str, ...], np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]]:
+    """Names, features, owners and items of the sampled candidates, which met, and which were drawn, chunk by chunk.
+
+    All that met stand here, disliked or not: what an instant made of it by then, `Lessons.until` says."""
+    for start in range(0, len(owners), CHUNK):
+        part, came = owners.part(start, start + CHUNK), outcome.part(start, start + CHUNK)
+        candidates = wide_candidates(recipe, part)
+        hit = cells(came.met, candidates.owner, candidates.item) > 0
+        rng = np.random.default_rng((holdout.settings.train.seed, recipe.surface.code, start))
+        drawn = _drawn(candidates.owner, rng)
+        sampled = hit | drawn
+        names, features = learned_table(recipe, part, candidates)
+        yield (
+            names,
+            np.ascontiguousarray(features[sampled]),
+            part.row[candidates.owner[sampled]],
+            recipe.catalogue[candidates.item[sampled]],
+            hit[sampled],
+            drawn[sampled],
+        )
+
+
+def _drawn(owner: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """(nnz,) bool: NEGATIVES of the candidates of each owner, drawn at random; owners ascend."""
+    order = np.lexsort((rng.random(len(owner)), owner))
+    place = np.empty(len(owner), np.int64)
+    place[order] = np.arange(len(owner)) - np.searchsorted(owner, owner)
+    return place < NEGATIVES
+
+
+@dataclass(frozen=True, eq=False)
+class _Meetings:
+    """The events of a surface from a cut to an instant. key: (p,) ascending owner x items + item of every event; at,
+    kind: (p,); of one pair by time."""
+
+    key: np.ndarray
+    at: np.ndarray
+    kind: np.ndarray
+    items: int
+
+    @classmethod
+    def of(cls, holdout: Holdout, recipe: Recipe, until_us: int) -> _Meetings:
+        events = holdout.snapshot.heard
+        events = events.where((events.at >= holdout.cut_us) & (events.at < until_us))
+        events = events if recipe.surface.owner is Entity.USER else events.transposed()
+        key = events.owner.astype(np.int64) * len(recipe.items) + events.item
+        order = np.lexsort((events.kind, events.at, key))
+        return cls(key[order], events.at[order], events.kind[order], len(recipe.items))
+
+    def first(self, owner: np.ndarray, item: np.ndarray) -> np.ndarray:
+        """(n,) int64 when pairs of entity rows first met, of use where they did meet."""
+        wanted = owner.astype(np.int64) * self.items + item
+        return self.at[np.minimum(np.searchsorted(self.key, wanted), len(self.key) - 1)] if len(self.key) else wanted
+
+    def opinions(self, owner: np.ndarray, item: np.ndarray, met: np.ndarray) -> Opinions:
+        """What was said of those of the pairs that met."""
+        wanted = owner.astype(np.int64) * self.items + item
+        start, stop = (np.searchsorted(self.key, wanted, side) for side in ("left", "right"))
+        length = np.where(met, stop - start, 0)
+        row = np.repeat(np.arange(len(wanted)), length)
+        event = np.arange(len(row)) - np.repeat(indptr_of(length)[:-1] - start, length)
+        said = EXPLICIT[self.kind[event]]
+        return Opinions(row[said], self.at[event[said]], self.kind[event[said]] == EventType.DISLIKE.code)

@@ -1,0 +1,292 @@
+"""Train what stands behind the base models: the ranker, and the learned blend where it is asked for."""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from models.data.bundle import Bundle, open_bundle, write_bundle
+from models.ensemble.fit import BLEND
+from models.errors import TooSparse, TrainingError
+from models.learned_ranker.fit import Taught, teach
+from models.learned_ranker.scorer import LEARNED
+from models.mlp_ranker.fit import RANKER, RankingRows, fit_ranker
+from models.ranker import RankerConfig
+from models.recommender.surface import unserved
+from models.schema import Surface
+from models.settings.settings import Settings
+from pipelines.export.snapshot import Snapshot
+from pipelines.refs import BuildRef, BundleRef
+from pipelines.report.figure_names import RANKED, RULES, TAUGHT
+from pipelines.run.run import Run
+from pipelines.train.holdout import Holdout, holdout_place, open_holdout
+from pipelines.train_ranker.choose import (
+    CrossFitted,
+    ballot_of,
+    blend_of,
+    cross_fitted,
+    learned_choice,
+    network_choice,
+    told,
+)
+from pipelines.train_ranker.mlp_samples import RankingSet, ranking_set
+from pipelines.train_ranker.samples import Lessons, lessons_of, rows_until
+
+_LOG = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, eq=False)
+class LearnedStage:
+    """served: taught by everything. judged: the same, taught only by what had happened before the inner cut; None where
+    there was too little before it. reason: why there is nothing to serve, empty where there is."""
+
+    served: Bundle | None
+    judged: Bundle | None
+    reason: str = ""
+
+
+def train_learned(
+    run: Run, snapshot: Snapshot, holdout: Holdout, about: Mapping[str, Any], network: CrossFitted | None = None
+) -> LearnedStage:
+    """Teach every surface that has enough to be taught by; the config says where it serves, and why or why not.
+
+    network: what else may serve a surface in the place of the rules."""
+    lessons = lessons_of(run, snapshot)
+    before = _taught(lessons, holdout.cut_us, run.settings)
+    judged = _bundle(before, {s: {} for s in before}, about)
+    now = _taught(lessons, snapshot.as_of_us, run.settings)
+    verdicts = {s: _verdict(holdout, s, judged if isinstance(before.get(s), Taught) else None, network) for s in now}
+    served = _bundle(now, verdicts, about)
+    reasons = "; ".join(f"{s}: {t}" for s, t in now.items() if isinstance(t, str)) or "no surface has earlier cuts"
+    return LearnedStage(served, judged, "" if served is not None else reasons)
+
+
+def teaching(settings: Settings) -> tuple[RankerConfig, int, int]:
+    """What `teach` is told besides the rows: its settings, the seed and threads."""
+    return settings.table("ranker"), settings.train.seed, settings.train_threads
+
+
+def _taught(
+    lessons: Mapping[Surface, Sequence[Lessons]], until_us: int, settings: Settings
+) -> dict[Surface, Taught | str]:
+    """By surface what was taught by the cuts and outcomes before an instant, or why nothing was."""
+    found: dict[Surface, Taught | str] = {}
+    for surface, those in lessons.items():
+        try:
+            found[surface] = teach(rows_until(those, until_us), *teaching(settings))
+        except TrainingError as error:
+            found[surface] = str(error)
+            _LOG.warning("the learned ranker is left out on %s: %s", surface, error)
+    return found
+
+
+def _bundle(
+    taught: Mapping[Surface, Taught | str], verdicts: Mapping[Surface, Mapping[str, Any]], about: Mapping[str, Any]
+) -> Bundle | None:
+    arrays: dict[str, np.ndarray] = {}
+    surfaces = {}
+    for surface, found in taught.items():
+        if isinstance(found, Taught):
+            arrays |= {f"{surface.folder}-{name}": array for name, array in found.arrays.items()}
+            surfaces[surface.value] = {**found.about, "serves": True, **verdicts[surface]}
+    if not surfaces:
+        return None
+    left_out = {s.value: t for s, t in taught.items() if isinstance(t, str)}
+    return Bundle(LEARNED, {**about, "surfaces": surfaces, "left_out": left_out}, arrays)
+
+
+def _verdict(holdout: Holdout, surface: Surface, judged: Bundle | None, network: CrossFitted | None) -> dict[str, Any]:
+    """Whether it serves a surface, why, and the NDCG@10 of it and of all it was held against."""
+    if judged is None:
+        return {"serves": False, "reason": "too little before the inner cut to judge it by", "judged": {}}
+    ballot = ballot_of(holdout, surface, network, judged)
+    choice = learned_choice(ballot)
+    serves, said = told(ballot, choice, TAUGHT)
+    reason = f"taught before the inner cut and judged there: {said}"
+    _LOG.info("learned ranker on %s: %s", surface, reason)
+    figures = {name: round(float(values.mean()), 6) for name, values in ballot.items()} if choice.owners else {}
+    return {
+        "serves": serves,
+        "reason": reason,
+        "judged": {"owners": choice.owners, **figures},
+        "gains": {
+            name: {k: round(v, 6) for k, v in gain.items()} for name, gain in choice.gains.items() if choice.owners > 1
+        },
+    }
+
+
+#: The ranker of the seed's literal recipe: fitted to be compared with, never stored among the bundles (R03, R04).
+_SEEDS = "ranker_of_the_seeds_recipe"
+#: The learned ranker as it was before the inner cut, to be judged there.
+_JUDGED = "learned_ranker_before_the_cut"
+
+
+@dataclass(frozen=True, eq=False)
+class SecondStage:
+    """holdout: with the chosen blend among its bundles, if there is one. ranker, of_the_seed, learned: None where
+    refused. judged: the learned ranker as it was before the inner cut. refs: name, version and, for a refused one,
+    reason."""
+
+    holdout: Holdout
+    ranker: Bundle | None
+    of_the_seed: Bundle | None
+    learned: Bundle | None
+    judged: Bundle | None
+    refs: list[BundleRef]
+
+
+def train_ranker(run: Run, build: BuildRef, recipe: str = "honest") -> list[BundleRef]:
+    """Fit and store `ranker_v1` and `learned_ranker_v1`, before them `ensemble_v1` where [ensemble] blend is auto or
+    learned, and write the ranking set of the network. What no list could be made with is not taught.
+
+    recipe: "honest", or "seed" for the literal features of the seed (R03, R04). Returns a reference each: name and
+    version; a refused one has the version "" and a `reason`: then the rules rank, or the weighted blend blends (C53).
+    Doing it again gives the same.
+    """
+    snapshot = Snapshot.open(run.settings.artifacts / "snapshots" / build.snapshot)
+    try:
+        holdout = open_holdout(run, snapshot)
+    except TooSparse as error:
+        return [_refused(RANKER, error), _refused(LEARNED, error)]
+    refs, network = [], None
+    if not unserved(BLEND, run.settings):
+        holdout, ref = _with_blend(run, holdout)
+        refs.append(ref)
+    if off := unserved(RANKER, run.settings):
+        refs.append(_left_out(RANKER, off))
+    else:
+        ref, network = _network(run, snapshot, holdout, recipe)
+        refs.append(ref)
+    off = unserved(LEARNED, run.settings)
+    refs.append(_left_out(LEARNED, off) if off else _learned(run, snapshot, holdout, network))
+    run.artifacts.write_json(_second_place(run, snapshot, holdout) / "refs.json", [ref.as_json() for ref in refs])
+    return refs
+
+
+def open_second_stage(run: Run, snapshot: Snapshot) -> SecondStage:
+    """What `train_ranker` left, in another task; trains it where there is nothing yet. Raises TooSparse."""
+    holdout = open_holdout(run, snapshot)
+    place = _second_place(run, snapshot, holdout)
+    if not (place / "refs.json").is_file():
+        train_ranker(run, run.reference(snapshot=snapshot.name))
+    refs = [BundleRef.from_json(ref) for ref in json.loads((place / "refs.json").read_text())]
+    learned = {r.name: run.artifacts.open_bundle(r.name, r.version) for r in refs if r.version}
+    if BLEND in learned:
+        holdout = replace(holdout, bundles={**holdout.bundles, BLEND: learned[BLEND]})
+    of_the_seed = open_bundle(RANKER, place / _SEEDS) if (place / _SEEDS).is_dir() else None
+    judged = open_bundle(LEARNED, place / _JUDGED) if (place / _JUDGED).is_dir() else None
+    return SecondStage(holdout, learned.get(RANKER), of_the_seed, learned.get(LEARNED), judged, refs)
+
+
+def _with_blend(run: Run, holdout: Holdout) -> tuple[Holdout, BundleRef]:
+    """The hold-out, with the chosen or learned blend among its bundles."""
+    try:
+        bundle = blend_of(holdout, _about(run, holdout))
+    except TrainingError as error:
+        return holdout, _refused(BLEND, error)
+    ref = BundleRef(BLEND, run.artifacts.store_bundle(bundle, run.slug))
+    return replace(holdout, bundles={**holdout.bundles, BLEND: bundle}), ref
+
+
+def _network(run: Run, snapshot: Snapshot, holdout: Holdout, recipe: str) -> tuple[BundleRef, CrossFitted | None]:
+    """Write its set, and fit it, and the one of the seed's recipe to compare it with."""
+    rows = ranking_set(holdout, declined_first=True if recipe == "seed" else None)
+    rows.write(run.settings.artifacts / "snapshots" / snapshot.name / "datasets", holdout)
+    of_the_seed = _of_the_seed(run, holdout, rows)
+    if of_the_seed is not None:
+        _stage(_second_place(run, snapshot, holdout) / _SEEDS, of_the_seed)
+    return _ranker(run, holdout, rows if recipe == "honest" else rows.as_the_seed_has_it(), recipe)
+
+
+def _learned(run: Run, snapshot: Snapshot, holdout: Holdout, network: CrossFitted | None) -> BundleRef:
+    stage = train_learned(run, snapshot, holdout, _about(run, holdout), network)
+    if stage.judged is not None:
+        _stage(_second_place(run, snapshot, holdout) / _JUDGED, stage.judged)
+    if stage.served is None:
+        return _refused(LEARNED, TrainingError(stage.reason))
+    return BundleRef(LEARNED, run.artifacts.store_bundle(stage.served, run.slug))
+
+
+def _ranker(run: Run, holdout: Holdout, rows: RankingSet, recipe: str) -> tuple[BundleRef, CrossFitted | None]:
+    """Fit, ask the jury, store: a reference, or a refusal; and, where it can be judged, what judges it."""
+    try:
+        bundle = _fitted(run, holdout, rows.rows(), recipe)
+        network = cross_fitted(
+            rows,
+            holdout.settings,
+            lambda part, settings: fit_ranker(part.rows(), settings.table("ranker"), settings.train.seed),
+        )
+        bundle = _passed(holdout, bundle, network)
+    except TrainingError as error:
+        return _refused(RANKER, error), None
+    return BundleRef(RANKER, run.artifacts.store_bundle(bundle, run.slug)), network
+
+
+def _passed(holdout: Holdout, bundle: Bundle, network: CrossFitted) -> Bundle:
+    """The ranker with `surfaces` in its config: where the jury finds it clearly better than the rules. Raises
+    TrainingError where owners were asked and it is behind on every surface: then nobody can want it."""
+    passes, judged, said, ahead = [], {}, [], False
+    for surface in Surface:
+        ballot = ballot_of(holdout, surface, network, None, alone=False)
+        choice = network_choice(ballot)
+        if not choice.owners:
+            continue
+        serves, why = told(ballot, choice, RANKED)
+        passes += [surface.value] if serves else []
+        ahead |= choice.gains[RANKED]["mean"] >= 0
+        means = {name: round(float(ballot[name].mean()), 6) for name in (RANKED, RULES)}
+        judged[surface.value] = {"owners": choice.owners, **means}
+        said.append(f"{surface}: {why}")
+        _LOG.info("ranker on %s", said[-1])
+    if judged and not ahead:
+        raise TrainingError(f"the trained ranker orders worse than the rules: the rules rank ({'; '.join(said)})")
+    return replace(bundle, config={**bundle.config, "surfaces": passes, "judged": judged})
+
+
+def _of_the_seed(run: Run, holdout: Holdout, rows: RankingSet) -> Bundle | None:
+    try:
+        return _fitted(run, holdout, rows.as_the_seed_has_it().rows(), "seed")
+    except TrainingError:
+        return None  # the honest one has the same rows and will say why
+
+
+def _fitted(run: Run, holdout: Holdout, rows: RankingRows, recipe: str) -> Bundle:
+    return fit_ranker(
+        rows,
+        run.settings.table("ranker"),
+        run.settings.train.seed,
+        about={**_about(run, holdout), "recipe": recipe},
+    )
+
+
+def _about(run: Run, holdout: Holdout) -> dict[str, Any]:
+    return {"as_of": run.as_of.isoformat(), "inner_cut": holdout.cut}
+
+
+def _refused(name: str, error: Exception) -> BundleRef:
+    _LOG.warning("%s is left out of this build: %s", name, error)
+    return BundleRef(name, "", reason=str(error))
+
+
+def _left_out(name: str, reason: str) -> BundleRef:
+    _LOG.info("%s is not taught: %s", name, reason)
+    return BundleRef(name, "", reason=reason)
+
+
+def _second_place(run: Run, snapshot: Snapshot, holdout: Holdout) -> Path:
+    """Where `train_ranker` leaves what `evaluate` wants to know: beside the hold-out's models, by all settings."""
+    return run.artifacts.root / holdout_place(run, snapshot, holdout.cut_us) / f"second-{run.settings.digest()}"
+
+
+def _stage(directory: Path, bundle: Bundle) -> None:
+    """Write a bundle into staging, over what an earlier try left there."""
+    shutil.rmtree(directory, ignore_errors=True)
+    directory.mkdir(parents=True, mode=0o700)
+    write_bundle(bundle, directory)

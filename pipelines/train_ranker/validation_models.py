@@ -1,0 +1,113 @@
+"""The models before the inner cut by which a build is judged, kept with its release, and its recipe made of them.
+
+The next build judges the live release by what it really was, not by a fit made today with today's code and settings,
+which would hide what broke since. Only models whose leak checks passed are kept.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+from scipy import sparse
+
+from models import registry
+from models.catalogue.catalogue import CATALOGUE
+from models.data.bundle import Bundle
+from models.data.entities import IdMap
+from models.learned_ranker.scorer import ACTIVITY, LEARNED
+from models.lists.release import Release
+from models.mlp_ranker.fit import RANKER
+from models.recommender.surface import Recipe, open_recipe
+from models.schema import Entity, Surface
+from models.settings.settings import Settings
+from pipelines.run.run import Run, microseconds, parse_instant, slug_of
+from pipelines.store.artifacts import HOLDOUTS
+from pipelines.train_ranker.second_stage import SecondStage
+
+#: In the directory of a run: name -> version of what is kept under `holdouts/`.
+KEPT = "judged.json"
+
+
+def judged_of(run: Run) -> dict[str, str]:
+    """What `keep_judged` left for this run; empty where nothing was held out, or nothing judged."""
+    path = run.directory / KEPT
+    return dict(json.loads(path.read_text())) if path.is_file() else {}
+
+
+_POPULARITY = registry.named("popularity").bundle
+
+
+@dataclass(frozen=True, eq=False)
+class Judged:
+    """What a build would have served at its inner cut. bundles: all but the catalogue. cut_us: microseconds."""
+
+    settings: Settings
+    bundles: Mapping[str, Bundle]
+    cut_us: int
+
+    def recipe(self, surface: Surface, catalogue: Bundle) -> Recipe:
+        """The recipe over a catalogue that may know more people than these models: those are abstained for as owners,
+        and not shown as items. Raises BundleError where the models do not fit together."""
+        entity = surface.item.value
+        known = self.bundles[_POPULARITY].maps[entity].rows_of(catalogue.maps[entity].ids) >= 0
+        arrays = {**catalogue.arrays, f"{entity}_listed": catalogue.arrays[f"{entity}_listed"] & known}
+        mine = {**self.bundles, CATALOGUE: replace(catalogue, arrays=arrays)}
+        if ACTIVITY in mine:
+            mine[ACTIVITY] = renumbered(mine[ACTIVITY], catalogue.maps)
+        return open_recipe(surface, mine, self.settings)
+
+
+def keep_judged(run: Run, stage: SecondStage) -> dict[str, str]:
+    """Store what judges this build; returns name -> version, which `assemble` writes into the manifest."""
+    found = {n: b for n, b in stage.holdout.bundles.items() if n != CATALOGUE}
+    if stage.ranker is not None:
+        found[RANKER] = stage.ranker
+    if stage.judged is not None and stage.learned is not None:
+        found[LEARNED] = _as_served(stage.judged, stage.learned)
+    slug = slug_of(parse_instant(stage.holdout.cut))
+    versions = {name: run.artifacts.store_bundle(bundle, slug, HOLDOUTS) for name, bundle in sorted(found.items())}
+    run.artifacts.write_json(run.directory / KEPT, versions)
+    return versions
+
+
+def open_judged(run: Run, versions: Mapping[str, str], release: Release | None = None) -> Judged:
+    """What judges a release, with its own settings; without one, that of the run. Raises BundleError, KeyError."""
+    settings = run.settings if release is None else run.settings.with_recorded(release.settings)
+    bundles = {name: run.artifacts.open_bundle(name, version, HOLDOUTS) for name, version in versions.items()}
+    return Judged(settings, bundles, microseconds(parse_instant(str(bundles[_POPULARITY].config["as_of"]))))
+
+
+def renumbered(bundle: Bundle, maps: Mapping[str, IdMap]) -> Bundle:
+    """A bundle with the rows of other id tables: who is new has a row of zeros, who is gone has none."""
+    arrays = dict(bundle.arrays)
+    for side, ids in bundle.maps.items():
+        place = ids.rows_of(maps[side].ids)
+        for key, array in bundle.arrays.items():
+            if key.startswith(f"{side}_") and len(array) == len(ids):
+                there = (place >= 0).reshape(-1, *[1] * (array.ndim - 1))
+                arrays[key] = np.where(there, array[place], 0).astype(array.dtype)
+            if side == Entity.USER.value and key.endswith("_indptr") and len(array) == len(ids) + 1:
+                arrays |= _rows_of(bundle.arrays, key.removesuffix("indptr"), place)
+    return replace(bundle, arrays=arrays, maps={side: maps[side] for side in bundle.maps})
+
+
+def _rows_of(arrays: Mapping[str, np.ndarray], prefix: str, place: np.ndarray) -> dict[str, np.ndarray]:
+    """A csr by its parts with the rows `place`, an empty one for -1."""
+    parts = tuple(arrays[f"{prefix}{part}"] for part in ("data", "indices", "indptr"))
+    matrix = sparse.csr_matrix(parts, shape=(len(parts[2]) - 1, int(parts[1].max(initial=0)) + 1))
+    there = np.flatnonzero(place >= 0)
+    spread = sparse.csr_matrix(
+        (np.ones(len(there), parts[0].dtype), (there, place[there])), shape=(len(place), matrix.shape[0])
+    )
+    found = (spread @ matrix).tocsr()
+    return {f"{prefix}data": found.data, f"{prefix}indices": found.indices, f"{prefix}indptr": found.indptr}
+
+
+def _as_served(judged: Bundle, learned: Bundle) -> Bundle:
+    """The learned ranker as it was before the cut, serving where the one of the build does."""
+    serves = {s: bool(about.get("serves")) for s, about in learned.config["surfaces"].items()}
+    surfaces = {s: {**about, "serves": serves.get(s, False)} for s, about in judged.config["surfaces"].items()}
+    return replace(judged, config={**judged.config, "surfaces": surfaces}, version="")

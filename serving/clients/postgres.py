@@ -1,0 +1,240 @@
+"""The door to PostgreSQL: what the live fallback must know of one owner, within a time-out whatever the server does."""
+
+from __future__ import annotations
+
+import math
+import os
+import socket
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cache
+from typing import Any
+from uuid import UUID
+
+import numpy as np
+from sqlalchemy import Connection, Engine, Row, TextClause, create_engine, text
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+
+import sql
+from models.data.entities import NIL
+from models.errors import ServiceError
+from models.schema import INTERACTION_TYPES, Entity, Role
+from models.settings.settings import Settings
+from serving.clients.breaker import PAUSE_S, Breaker
+from sql.server import begin_with, failure_of, old_version
+
+#: What is asked for. One that fails keeps none of the others from asking.
+OWNERS, PAGE, FILTERS, SIGN_OF_LIFE = "owners", "page", "filters", "sign of life"
+HIDDEN_BY = {Entity.USER: "opted_out", Entity.STARTUP: "withdrawn"}
+#: The questions that `Database.owner` asks.
+_OF_OWNERS = ("owner/founded", *(f"owner/{e}{what}" for e in Entity for what in ("", "_events", "_dismissals")))
+_CODES = {t.value: t.code for t in INTERACTION_TYPES}
+_KINDS = list(_CODES)
+
+
+@dataclass(frozen=True, eq=False)
+class OwnerRecord:
+    """What the platform says of one owner now.
+
+    role: of a user, None for a startup and for people of other roles. profile: text by CSV column. item: (n,) U36 ids
+    of whom or what the events are about, kind: (n,) int8 codes, at: (n,) int64 microseconds. own: ids that must never
+    be shown to this owner. dismissed: ids and when, of whom or what was waved away.
+    """
+
+    role: Role | None
+    opted_out: bool
+    profile: Mapping[str, str]
+    item: np.ndarray
+    kind: np.ndarray
+    at: np.ndarray
+    own: tuple[str, ...]
+    dismissed: Mapping[str, int]
+
+    def count(self, entity: Entity) -> int:
+        """The interaction count (R09): events of a user, different people for a startup."""
+        return len(self.item) if entity is Entity.USER else len(np.unique(self.item))
+
+
+class Database:
+    """The reader's questions to PostgreSQL. Each raises ServiceError where it does not answer in time."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.breakers = {
+            p: Breaker("PostgreSQL", _is_silent, failure_of, 0 if p == SIGN_OF_LIFE else PAUSE_S)
+            for p in (OWNERS, PAGE, FILTERS, SIGN_OF_LIFE)
+        }
+        self._patience_s, self._earliest = settings.reader.database_timeout_s, settings.earliest_at
+        self._engines: dict[str, Engine] = {}
+        if settings.reader_sqlalchemy_url:  # a slow search keeps no connection from whoever waits for a list
+            others = _engine(settings, 1)
+            self._engines = dict.fromkeys(self.breakers, others) | {
+                OWNERS: _engine(settings, settings.reader.live_workers)
+            }
+
+    def owner(self, entity: Entity, owner: str, as_of: datetime, purpose: str = OWNERS) -> OwnerRecord | None:
+        """Everything about one owner before an instant; None where the platform does not know the id, or it is nil."""
+        if owner == NIL:
+            return None
+        with self._connection(purpose) as connection:
+            known = {"as_of": as_of} if entity is Entity.USER else {}
+            found = _rows(connection, f"owner/{entity}", owner=owner, **known)
+            if not found:
+                return None
+            events = _rows(
+                connection, f"owner/{entity}_events", owner=owner, as_of=as_of, earliest=self._earliest, kinds=_KINDS
+            )
+            dismissed = _rows(connection, f"owner/{entity}_dismissals", owner=owner, as_of=as_of)
+            profile = dict(found[0]._mapping)
+            if entity is Entity.USER:
+                own = tuple(str(r.startup_id) for r in _rows(connection, "owner/founded", owner=owner))
+            else:
+                own = (str(profile["founder_id"]),) if profile["founder_id"] else ()
+        return OwnerRecord(
+            Role.of(profile.pop("role", None) or ""),
+            bool(profile.pop("opted_out", False)),
+            {k: v for k, v in profile.items() if isinstance(v, str)},
+            np.array([str(e.item) for e in events], "<U36"),
+            np.array([_CODES[e.kind] for e in events], np.int8),
+            np.array([e.at_us for e in events], np.int64),
+            own,
+            {str(d.item): d.at_us for d in dismissed},
+        )
+
+    def hidden(self, as_of: datetime) -> dict[Entity, frozenset[bytes]]:
+        """The 16 id bytes of every startup that is withdrawn and everybody who opted out."""
+        told = {"since": "-infinity", "as_of": as_of, "held": []}
+        with self._connection(FILTERS) as connection:
+            return {
+                e: frozenset(UUID(str(r.id)).bytes for r in _rows(connection, f"since/{query}", **told) if r.hidden)
+                for e, query in HIDDEN_BY.items()
+            }
+
+    def find(self, entity: Entity, word: str, roles: Sequence[str], most: int) -> list[tuple[str, str, str | None]]:
+        """(id, name, role) of those whose name holds this from where a word begins, any case, or whose id begins so."""
+        escaped = word.lower().replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+        asked = {"word": escaped, "words": _lexemes(word), "most": most, **_id_range(word)}
+        of_role = {"roles": list(roles)} if entity is Entity.USER else {}
+        with self._connection(PAGE) as connection:
+            found = _rows(connection, f"owner/find_{entity}", **asked, **of_role)
+        return [(str(r.id), r.name, Role.of(r.role or "") or r.role) for r in found]
+
+    def names(self, entity: Entity, ids: Sequence[str]) -> dict[str, str]:
+        """What each of these ids is called; unknown ones are left out."""
+        with self._connection(PAGE) as connection:
+            return {str(r.id): r.name for r in _rows(connection, f"owner/{entity}_names", ids=list(ids))}
+
+    def ping(self) -> None:
+        """Ask for a sign of life, and whether we may ask what a live list needs: about nobody."""
+        with self._connection(SIGN_OF_LIFE) as connection:
+            if too_old := old_version(connection):
+                raise ServiceError(too_old)
+            asked = {"owner": NIL, "as_of": datetime.now(UTC), "earliest": self._earliest, "kinds": _KINDS}
+            for query in _OF_OWNERS:
+                _rows(connection, query, **{name: asked[name] for name in _statement(query)._bindparams})
+
+    def close(self) -> None:
+        for engine in self._engines.values():
+            engine.dispose()
+
+    @contextmanager
+    def _connection(self, purpose: str) -> Iterator[Connection]:
+        """A connection within a transaction. Only silence opens a purpose's breaker, a refusal does not."""
+        if not self._engines:
+            raise ServiceError("no PostgreSQL is known: set DATABASE_URL, or start everything with `make up`")
+        with self.breakers[purpose].guard(SQLAlchemyError, OSError), self._begun(self._engines[purpose]) as connection:
+            yield connection
+
+    @contextmanager
+    def _begun(self, engine: Engine) -> Iterator[Connection]:
+        """One that a restart of the server left dead is noticed as the transaction begins, and replaced once."""
+        started = time.monotonic()
+        with _Cut(self._patience_s) as cut:
+            connection = cut.watched(engine.connect())
+            try:
+                connection.begin()
+            except DBAPIError as error:
+                connection.close()
+                if not error.connection_invalidated or time.monotonic() - started > self._patience_s / 2:
+                    raise
+                connection = cut.watched(engine.connect())
+                connection.begin()
+            with connection:
+                yield connection
+
+
+def _engine(settings: Settings, connections: int) -> Engine:
+    patience_s = settings.reader.database_timeout_s
+    engine = create_engine(
+        settings.reader_sqlalchemy_url,
+        pool_size=connections,
+        max_overflow=1,
+        pool_timeout=patience_s,
+        pool_recycle=60,  # a name may lead to another server after a failover
+        connect_args={"connect_timeout": max(1, math.ceil(patience_s)), "application_name": "matchbook-reader"},
+    )
+    begin_with(engine, transaction_read_only="on", statement_timeout=str(int(patience_s * 1000)))
+    return engine
+
+
+class _Cut:
+    """Cuts a connection that is still in use well after the time-out: a frozen server obeys no statement_timeout."""
+
+    def __init__(self, patience_s: float) -> None:
+        self._wire: socket.socket | None = None
+        self._timer = threading.Timer(1.5 * patience_s, self._cut)  # the server's own time-out comes first
+        self._timer.daemon = True
+
+    def __enter__(self) -> _Cut:
+        self._timer.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._timer.cancel()
+        self._let_go()
+
+    def watched(self, connection: Connection) -> Connection:
+        """The connection that is cut when the time is up."""
+        self._let_go()
+        raw: Any = connection.connection.dbapi_connection
+        self._wire = socket.socket(fileno=os.dup(raw.fileno()))
+        return connection
+
+    def _let_go(self) -> None:
+        if self._wire is not None:
+            self._wire.close()
+
+    def _cut(self) -> None:
+        with suppress(OSError):  # it was closed in the same moment
+            if self._wire is not None:
+                self._wire.shutdown(socket.SHUT_RDWR)
+
+
+def _lexemes(words: str) -> str:
+    """A text search for words that begin so. Whatever is typed is quoted, so that nothing in it is an operator."""
+    return " & ".join("'" + w.replace("\\", "\\\\").replace("'", "''") + "':*" for w in words.lower().split())
+
+
+def _id_range(word: str) -> dict[str, str]:
+    """The first and the last id that begin with a word; where none can, a range that holds nothing."""
+    digits = word.replace("-", "").lower()
+    if not digits or len(digits) > 32 or set(digits) - set("0123456789abcdef"):
+        return {"first": "f" * 32, "last": "0" * 32}
+    return {"first": digits.ljust(32, "0"), "last": digits.ljust(32, "f")}
+
+
+def _is_silent(error: BaseException) -> bool:
+    return not isinstance(error, PoolTimeout) and not failure_of(error).answered
+
+
+def _rows(connection: Connection, query: str, **params: Any) -> list[Row[Any]]:
+    return list(connection.execute(_statement(query), params))
+
+
+@cache
+def _statement(query: str) -> TextClause:
+    return text(sql.load(query))

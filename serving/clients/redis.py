@@ -1,0 +1,416 @@
+"""The door to Redis: one connection a thread, a time-out on every wait, one error for whatever goes wrong, a breaker
+for each purpose: what fails to be written keeps nobody from reading."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from time import monotonic
+from typing import Any
+from uuid import UUID
+
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from models.data.entities import ID_BYTES
+from models.data.erased import Erased
+from models.data.event import Event
+from models.data.interactions import instant_us
+from models.errors import EventsNotTaken, ServiceError, SettingsError, TooManyEvents, TooManyRequests
+from models.lists.redis_format import OWN, Keys, since_meaning, since_value
+from models.lists.redis_server import ELSEWHERE, told, with_hint
+from models.schema import Entity, EventType, Surface
+from models.settings.settings import Settings
+from serving.clients.breaker import PAUSE_S, Breaker
+
+SINCE_MOST = 2000  # slots of a since hash that a hit looks through: all, unless somebody met about a thousand and more
+MINUTE_S, DAY_S = 60, 86_400
+#: What a new since hash, and a new field of one, take of Redis' memory, measured (docs/benchmarks.md).
+HASH_BYTES, FIELD_BYTES = 120, 80
+FULL_S = 60  # the drain runs every minute
+#: So long a connection is kept: after a failover behind one name it may lead to a server that is the primary no more.
+CONNECTION_S = 60.0
+#: What is asked for.
+LISTS, LIVE, WRITES, EVENTS, PAGE, RELEASES, SIGN_OF_LIFE = PURPOSES = (
+    "lists",
+    "live lists",
+    "writes",
+    "events",
+    "page",
+    "releases",
+    "sign of life",
+)
+Command = tuple[str | bytes | int, ...]
+
+
+#: What has another token by now is somebody else's.
+_GIVE_UP = """
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+if ARGV[2] == '' then return redis.call('DEL', KEYS[1]) end
+redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
+return 1
+"""
+_POST = (Path(__file__).parent / "post.lua").read_text()
+_POST_SHA = hashlib.sha1(_POST.encode(), usedforsecurity=False).hexdigest()
+
+
+@dataclass(frozen=True)
+class Found:
+    """What Redis holds of one owner. stored: the encoded list, if any. since: 16 id bytes of whom or what the owner met
+    since the build; None where they are too many to be sent along. trouble: why that cannot be read, empty if it can.
+    """
+
+    stored: bytes | None
+    since: Sequence[bytes] | None
+    values: Sequence[bytes] = ()
+    trouble: str = ""
+
+    @classmethod
+    def of(cls, stored: bytes | None, scan: Any) -> Found:
+        """From the answer to HSCAN; a refusal is the trouble of this owner alone."""
+        if isinstance(scan, redis.ResponseError):
+            return cls(stored, [], [], f"Redis refuses to say whom they met: {with_hint(told(scan))}")
+        cursor, pairs = scan
+        return cls(stored, pairs[::2] if cursor == b"0" else None, pairs[1::2])
+
+    def met(self, from_us: int) -> int:
+        """How many the owner met from an instant on; of those that are not sent along, about how many at least."""
+        if self.since is None:
+            return SINCE_MOST // 2
+        return sum(code != OWN and at >= from_us for code, at in map(since_meaning, self.values))
+
+
+class Cache:
+    """Every question the reader asks of Redis. Each raises ServiceError where it does not answer in time."""
+
+    def __init__(self, settings: Settings) -> None:
+        if not settings.redis_url.reveal():
+            raise SettingsError(
+                "REDIS_URL must name the Redis that holds the lists, e.g. redis://127.0.0.1:6379/0; "
+                "`make up` starts one and fills it in"
+            )
+        self.keys = Keys(settings.namespace)
+        self.breakers = {
+            p: Breaker("Redis", _is_silent, lambda e: with_hint(told(e)), 0 if p == SIGN_OF_LIFE else PAUSE_S)
+            for p in PURPOSES
+        }
+        self._settings = settings
+        patience = settings.reader.redis_timeout_s
+        # one retry, for a connection that a restart of the server left dead; never one after a time-out
+        try:
+            self._pool = redis.ConnectionPool.from_url(
+                settings.redis_address,
+                protocol=2,
+                socket_timeout=patience,
+                socket_connect_timeout=patience,
+                retry=Retry(NoBackoff(), 1, supported_errors=(redis.ConnectionError,)),
+            )
+        except ValueError as error:
+            raise SettingsError(f"REDIS_URL has an option that the client does not take: {error}") from error
+        self._mine = threading.local()  # taking a connection out of the pool and back costs a third of a GET
+
+    def get(self, key: str, purpose: str = RELEASES) -> bytes | None:
+        """The value of a key."""
+        found: bytes | None = self._ask(purpose, lambda r: r.get(key))
+        return found
+
+    def get_many(self, keys: Sequence[str], purpose: str = RELEASES) -> list[bytes | None]:
+        """The values of keys, in one round trip."""
+        return list(self._ask(purpose, lambda r: r.mget(keys))) if keys else []
+
+    def listed(self, key: str) -> list[str]:
+        """The entries of a list."""
+        return [entry.decode() for entry in self._ask(PAGE, lambda r: r.lrange(key, 0, -1))]
+
+    def field(self, key: str, field: bytes, purpose: str = PAGE) -> bytes | None:
+        """One field of a hash."""
+        found: bytes | None = self._ask(purpose, lambda r: r.hget(key, field))
+        return found
+
+    def fields(self, key: str, fields: Sequence[bytes]) -> list[bytes | None]:
+        """Several fields of a hash, in one round trip."""
+        return list(self._ask(LISTS, lambda r: r.hmget(key, list(fields)))) if fields else []
+
+    def whole(self, key: str) -> Mapping[bytes, bytes]:
+        """All of a small hash."""
+        return dict(self._ask(PAGE, lambda r: r.hgetall(key)))
+
+    def counts(self, release: str) -> dict[Surface, int]:
+        """How many lists of each surface are there, the popular ones included, in one round trip."""
+
+        def read(r: redis.Redis) -> list[int]:
+            pipeline = r.pipeline(transaction=False)
+            for surface in Surface:
+                pipeline.hlen(self.keys.lists(release, surface))
+            return list(pipeline.execute())
+
+        return dict(zip(Surface, self._ask(RELEASES, read), strict=True))
+
+    def about(self) -> Mapping[str, Any]:
+        """INFO, empty where it is not allowed."""
+
+        def read(r: redis.Redis) -> Mapping[str, Any]:
+            try:
+                return dict(r.info())
+            except redis.ResponseError:
+                return {}
+
+        found: Mapping[str, Any] = self._ask(SIGN_OF_LIFE, read)
+        return found
+
+    def hits(self, caller: str, release: str, surface: Surface, owners: Sequence[str]) -> list[Found]:
+        """What a release and its since hashes hold of these owners, in one round trip that also counts the request.
+
+        Raises TooManyRequests.
+        """
+        count = self._counting(caller)
+        fields = [UUID(o).bytes for o in owners]
+        since = [("HSCAN", self.keys.since(surface.owner, o), 0, "COUNT", SINCE_MOST) for o in owners]
+        answers = self._together(LISTS, [*count, ("HMGET", self.keys.lists(release, surface), *fields), *since])
+        self._admit(answers[: len(count)])
+        lists, *scans = answers[len(count) :]
+        if isinstance(lists, redis.ResponseError):
+            raise ServiceError(f"Redis refuses to read lists: {with_hint(told(lists))}")
+        return [Found.of(stored, scan) for stored, scan in zip(lists, scans, strict=True)]
+
+    def admit(self, caller: str) -> None:
+        """Count a request that asks nothing else of Redis. Raises TooManyRequests; lets it pass while Redis is down."""
+        count = self._counting(caller)
+        if count:
+            with suppress(ServiceError):
+                self._admit(self._together(WRITES, count))
+
+    def now(self) -> datetime:
+        """The clock of Redis, the one that judges the time of a posted event."""
+        seconds, micros = self._ask(EVENTS, lambda r: r.time())
+        return datetime.fromtimestamp(seconds, UTC).replace(microsecond=micros)
+
+    def post(self, caller: str, events: Sequence[Event], received: datetime) -> None:
+        """Take events, all or none, in one round trip. Raises TooManyRequests, TooManyEvents, EventsNotTaken."""
+        keys = [
+            self._rate(caller),
+            self.keys.events,
+            self.keys.posted(caller, int(time.time()) // MINUTE_S),
+            self.keys.claimed(caller, int(time.time()) // DAY_S),
+        ]
+        settings, values = self._settings, self._limits()
+        for e in events:
+            keys += [self.keys.since(Entity.USER, e.user), self.keys.since(Entity.STARTUP, e.startup)]
+            fields = [part for pair in e.entry().items() for part in pair]
+            hidden = _hidden_by(e, received, settings.lists.views_are_seen)
+            values += [UUID(e.user).bytes, UUID(e.startup).bytes, hidden, len(fields), *fields]
+
+        def take(r: redis.Redis) -> Any:
+            try:
+                return r.evalsha(_POST_SHA, len(keys), *keys, *values)
+            except redis.exceptions.NoScriptError:  # the first time, and after a restart
+                return r.eval(_POST, len(keys), *keys, *values)
+            except redis.ResponseError as error:  # it answers, but takes nothing: full, or a replica; reading goes on
+                if _is_elsewhere(error):
+                    raise
+                raise ServiceError(f"Redis takes no events: {with_hint(told(error))}") from error
+
+        self._taken(self._ask(EVENTS, take))
+
+    def _limits(self) -> list[Any]:
+        """What comes before the events in the arguments of post.lua."""
+        settings = self._settings
+        return [
+            settings.reader.rate_limit,
+            2 * MINUTE_S,
+            settings.events.waiting_most,
+            int(settings.releases.ttl_hours * 3600),
+            settings.events.rate_limit,
+            settings.events.memory_mb << 20,
+            2 * DAY_S,
+            HASH_BYTES,
+            FIELD_BYTES,
+        ]
+
+    def _taken(self, said: bytes) -> None:
+        """What post.lua answered. Raises TooManyRequests, TooManyEvents, EventsNotTaken."""
+        settings, most = self._settings, self._settings.events.waiting_most
+        if said == b"rate":
+            raise self._too_many()
+        if said == b"events":
+            raise TooManyEvents(
+                f"at most {settings.events.rate_limit} events a minute",
+                "[events] rate_limit",
+                MINUTE_S - int(time.time()) % MINUTE_S,
+            )
+        if said == b"memory":
+            raise TooManyEvents(
+                f"new pairs of at most {settings.events.memory_mb} MB a day",
+                "[events] memory_mb",
+                DAY_S - int(time.time()) % DAY_S,
+            )
+        if said == b"full":
+            raise EventsNotTaken("events_full", f"at most {most} events waiting for the drain", "as many", FULL_S)
+
+    def hidden(self) -> tuple[dict[Entity, frozenset[bytes]], Erased]:
+        """The hidden ids of both kinds and who was erased, in one round trip."""
+
+        def read(r: redis.Redis) -> list[Any]:
+            pipeline = r.pipeline(transaction=False)
+            for entity in Entity:
+                pipeline.smembers(self.keys.hidden(entity))
+            pipeline.hgetall(self.keys.erased)
+            return list(pipeline.execute())
+
+        *sets, erased = self._ask(RELEASES, read)
+        ids = {e: frozenset(i for i in found if len(i) == ID_BYTES) for e, found in zip(Entity, sets, strict=True)}
+        return ids, Erased.of_fields(erased)
+
+    def waiting(self) -> tuple[int, float]:
+        """How many events wait in the stream, and for how many seconds the oldest does; in one round trip."""
+
+        def read(r: redis.Redis) -> tuple[int, list[tuple[bytes, Any]], tuple[int, int]]:
+            pipeline = r.pipeline(transaction=False)
+            pipeline.xlen(self.keys.events)
+            pipeline.xrange(self.keys.events, count=1)
+            pipeline.time()
+            length, oldest, now = pipeline.execute()
+            return length, oldest, now
+
+        length, oldest, (seconds, micros) = self._ask(PAGE, read)
+        since = int(oldest[0][0].split(b"-")[0]) / 1000 if oldest else seconds + micros / 1e6
+        return length, max(0.0, seconds + micros / 1e6 - since)
+
+    def store(self, entries: Sequence[tuple[str, bytes, int]]) -> None:
+        """Write (key, value, seconds to live) entries, in one round trip."""
+
+        def write(r: redis.Redis) -> None:
+            pipeline = r.pipeline(transaction=False)
+            for key, value, ttl_s in entries:
+                pipeline.set(key, value, ex=ttl_s)
+            pipeline.execute()
+
+        self._ask(WRITES, write)
+
+    def claim(self, key: str, token: bytes, ttl_ms: int) -> bytes | None:
+        """Write a short lived token where the key is free, in one round trip; None where it was, else what it holds."""
+
+        def write(r: redis.Redis) -> bytes | None:
+            pipeline = r.pipeline()
+            pipeline.set(key, token, nx=True, px=ttl_ms)
+            pipeline.get(key)
+            mine, holds = pipeline.execute()
+            return None if mine else holds or b"gone"
+
+        found: bytes | None = self._ask(WRITES, write)
+        return found
+
+    def give_up(self, key: str, token: bytes, instead: bytes = b"", ttl_ms: int = 0) -> None:
+        """Free a key that holds this token, or leave something else in its place for a while."""
+        self._ask(WRITES, lambda r: r.eval(_GIVE_UP, 1, key, token, instead, ttl_ms))
+
+    def ping(self) -> None:
+        """Ask for a sign of life."""
+        self._ask(SIGN_OF_LIFE, lambda r: r.ping())
+
+    def close(self) -> None:
+        self._pool.disconnect()
+
+    def _rate(self, caller: str) -> str:
+        return self.keys.rate(caller, int(time.time()) // MINUTE_S)
+
+    def _counting(self, caller: str) -> list[Command]:
+        """The commands that count a request; none without a limit."""
+        key = self._rate(caller)
+        return [("INCR", key), ("EXPIRE", key, 2 * MINUTE_S)] if self._settings.reader.rate_limit else []
+
+    def _admit(self, counted: Sequence[Any]) -> None:
+        """Raises TooManyRequests. A Redis that is full or read-only counts nothing and still hands out lists."""
+        if counted and isinstance(counted[0], int) and counted[0] > self._settings.reader.rate_limit:
+            raise self._too_many()
+
+    def _too_many(self) -> TooManyRequests:
+        return TooManyRequests(self._settings.reader.rate_limit, MINUTE_S - int(time.time()) % MINUTE_S)
+
+    def _together(self, purpose: str, commands: Sequence[Command]) -> list[Any]:
+        """The answers to several commands sent at once, in one round trip; what Redis refused is the error itself.
+
+        Sent past the client's own pipeline, which costs three times as much (docs/decisions/reader/).
+        """
+
+        def talk(r: redis.Redis) -> list[Any]:
+            try:
+                return _exchange(r.connection, commands)
+            except redis.ConnectionError:  # a restart of the server left it dead
+                return _exchange(r.connection, commands)
+
+        answers: list[Any] = self._ask(purpose, talk)
+        if any(isinstance(a, redis.ResponseError) and _is_elsewhere(a) for a in answers):
+            self._leave()
+        return answers
+
+    def _ask(self, purpose: str, question: Callable[[redis.Redis], Any]) -> Any:
+        with self.breakers[purpose].guard(redis.RedisError, OSError):
+            try:
+                return question(self._client())
+            except redis.RedisError as error:
+                if not (_is_elsewhere(error) and self._leave()):
+                    raise
+                return question(self._client())
+
+    def _client(self) -> redis.Redis:
+        """This thread's own, over a connection that is not too old."""
+        mine, now = self._mine, monotonic()
+        client: redis.Redis | None = getattr(mine, "client", None)
+        if client is None:
+            client = mine.client = redis.Redis(connection_pool=self._pool, single_connection_client=True)
+            mine.since = now
+        elif now - mine.since > CONNECTION_S:
+            self._leave()
+        return client
+
+    def _leave(self) -> bool:
+        """Let this thread's connection go, if it is not quite new: the name may lead to another server by now."""
+        mine, now = self._mine, monotonic()
+        if now - mine.since < PAUSE_S:
+            return False
+        mine.client.connection.disconnect()
+        self._pool.disconnect(inuse_connections=False)
+        mine.since = now
+        return True
+
+
+def _is_silent(error: BaseException) -> bool:
+    """Whether the server did not answer. One that says who may not enter, or what it cannot do, does."""
+    return not isinstance(error, redis.ResponseError | redis.AuthenticationError)
+
+
+def _is_elsewhere(error: Exception) -> bool:
+    """Whether another server may have taken over from this one."""
+    return told(error).startswith(ELSEWHERE)
+
+
+def _hidden_by(event: Event, received: datetime, views_are_seen: bool) -> bytes:
+    """What post.lua puts into the since hashes for an event."""
+    if event.kind is EventType.RETRACT:
+        return b"-"
+    return since_value(event.kind.code, instant_us(received)) if event.kind.hides(views_are_seen) else b""
+
+
+def _exchange(connection: Any, commands: Sequence[Command]) -> list[Any]:
+    """Send commands and read as many answers; a connection on which answers may be left unread is given up."""
+    try:
+        connection.send_packed_command(connection.pack_commands(commands))
+        return [_answer(connection) for _ in commands]
+    except BaseException:
+        connection.disconnect()
+        raise
+
+
+def _answer(connection: Any) -> Any:
+    try:
+        return connection.read_response()
+    except redis.ResponseError as error:  # the answers behind it are still to be read
+        return error

@@ -1,0 +1,217 @@
+"""What a caller may ask: ids and query parameters, checked in one place; anything malformed is a RequestError."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from wsgiref.types import StartResponse, WSGIEnvironment
+
+from flask import Flask, Response, request
+from werkzeug.datastructures import MultiDict
+
+from models.data.entities import FACETS, is_id
+from models.errors import BodyTooLarge, RequestError, UrlTooLong
+from models.words import folded
+from serving.lists import Answer
+
+LIMIT_DEFAULT, LIMIT_MOST = 10, 100
+OFFSET_MOST = 10_000
+EXCLUDE_MOST = 200
+OWNERS_MOST = 100
+DEEP_MOST = 8  # levels of a JSON body: nothing that is asked for has more than three
+_NUMBER = re.compile(r"[0-9]{1,6}")
+
+
+@dataclass(frozen=True)
+class Query:
+    """Which places of a list are wanted. facets: by facet the wanted values, folded; several mean any of them."""
+
+    limit: int = LIMIT_DEFAULT
+    offset: int = 0
+    facets: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    exclude: frozenset[str] = frozenset()
+
+    @property
+    def filtered(self) -> bool:
+        """Whether some places of the stored list may be left out."""
+        return bool(self.facets or self.exclude)
+
+
+def read_query(given: MultiDict[str, str]) -> Query:
+    """The query parameters of a request. Raises RequestError; parameters that mean nothing here are ignored."""
+    if not given:
+        return Query()
+    facets = {f: tuple(v for v in map(folded, given.getlist(f)) if v) for f in FACETS if f in given}
+    return Query(
+        _number(given, "limit", LIMIT_DEFAULT, 1, LIMIT_MOST),
+        _number(given, "offset", 0, 0, OFFSET_MOST),
+        {f: values for f, values in facets.items() if values},
+        _exclude(given.get("exclude", "")),
+    )
+
+
+def read_json(text: bytes) -> Any:
+    """A JSON value; None for what is none, has NaN or Infinity in it, or is nested more than DEEP_MOST levels."""
+    try:
+        found = json.loads(text, parse_constant=_refuse)
+    except (ValueError, RecursionError):
+        return None
+    level = [found]
+    for _ in range(DEEP_MOST):
+        level = [
+            inner
+            for value in level
+            if isinstance(value, dict | list)
+            for inner in (value.values() if isinstance(value, dict) else value)
+        ]
+    return None if level else found
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is no JSON")
+
+
+def read_id(text: str, what: str = "id") -> str:
+    """A UUID in its canonical form, lower case. Raises RequestError."""
+    if not is_id(text):
+        raise RequestError(
+            "malformed_id",
+            f"{what}: a UUID such as 3f2b8c1e-9d4a-4c57-8e21-0b6f5d9a7c10",
+            text,
+            "send the platform's id of the user or startup, with its four dashes",
+        )
+    return text.lower()
+
+
+def read_owners(body: Any) -> list[str]:
+    """The ids of `POST …/many`, in order, each once. Raises RequestError."""
+    ids = body.get("ids") if isinstance(body, dict) else None
+    if not isinstance(ids, list) or not 1 <= len(ids) <= OWNERS_MOST or not all(isinstance(i, str) for i in ids):
+        got = f"{len(ids)} ids" if isinstance(ids, list) else type(body).__name__
+        raise RequestError(
+            "malformed_body",
+            f'JSON {{"ids": [...]}} with 1 to {OWNERS_MOST} ids',
+            got,
+            "send Content-Type: application/json and split longer lists over several requests",
+        )
+    return list(dict.fromkeys(read_id(i, "ids") for i in ids))
+
+
+def _number(given: MultiDict[str, str], name: str, default: int, low: int, high: int) -> int:
+    text = given.get(name)
+    if text is None:
+        return default
+    if not _NUMBER.fullmatch(text) or not low <= int(text) <= high:
+        raise RequestError(
+            f"malformed_{name}", f"{name}: a whole number from {low} to {high}", text, f"leave it out for {default}"
+        )
+    return int(text)
+
+
+def _exclude(text: str) -> frozenset[str]:
+    ids = [part.strip() for part in text.split(",") if part.strip()]
+    if len(ids) > EXCLUDE_MOST:
+        raise RequestError(
+            "malformed_exclude",
+            f"exclude: at most {EXCLUDE_MOST} ids",
+            f"{len(ids)} ids",
+            "page with offset instead of excluding what was shown",
+        )
+    return frozenset(read_id(i, "exclude") for i in ids)
+
+
+#: Whatever is shown is ours: no foreign or inline script or style, in nobody's frame; ids in addresses stay here.
+SECURITY = (
+    ("X-Content-Type-Options", "nosniff"),
+    ("X-Frame-Options", "DENY"),
+    (
+        "Content-Security-Policy",
+        "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; object-src 'none'",
+    ),
+    ("Referrer-Policy", "no-referrer"),
+    ("Cross-Origin-Resource-Policy", "same-origin"),
+)
+SHARED_S = 30  # popular and trending lists may be this old in a client's cache
+
+
+def attach_headers(app: Flask) -> None:
+    """On every answer of an app. What no route has said anything about is not to be kept."""
+    inner = app.wsgi_app
+
+    def with_security(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        def start(status: str, headers: list[tuple[str, str]], *error: Any) -> Callable[[bytes], object]:
+            return start_response(status, [*headers, *SECURITY], *error)  # a tenth of what Flask's own way costs
+
+        return inner(environ, start)
+
+    app.wsgi_app = with_security  # type: ignore[method-assign]
+
+    @app.after_request
+    def say_whether_to_keep(response: Response) -> Response:
+        response.headers.setdefault("Cache-Control", "no-store")
+        return response
+
+
+def list_response(body: str, answer: Answer) -> Response:
+    """The body of one list, with what a client may do with it; a 304 where the client has this very body.
+
+    An owner's stored list may be kept but is asked for again each time: what was acted on must be gone at once. Live
+    and degraded lists are not to be kept. The tag is a hash of the body, so whatever the body depends on (release,
+    filters, paging, age, what was hidden) changes it.
+    """
+    data = body.encode()
+    if answer.trouble or answer.source == "live":
+        return Response(data, mimetype="application/json", headers=(("Cache-Control", "no-store"),))
+    tag = hashlib.blake2b(data, digest_size=12).hexdigest()
+    told = (
+        ("Cache-Control", "private, no-cache" if answer.owner else f"private, max-age={SHARED_S}"),
+        ("ETag", f'"{tag}"'),
+    )
+    if "HTTP_IF_NONE_MATCH" in request.environ and request.if_none_match.contains_weak(tag):
+        return Response(status=304, headers=told)
+    return Response(data, mimetype="application/json", headers=told)
+
+
+BODY_MOST = 64 * 1024
+URL_MOST = 8_000  # room for 200 excluded ids
+VALUES_MOST = 50
+REFUSED = "matchbook.refused"  # in the environment: the RequestError of a request that did not come as a whole
+
+
+def cap_requests(app: Flask) -> None:
+    """Refuse large requests of an app: 413, 414 or 400."""
+    app.config["MAX_CONTENT_LENGTH"] = BODY_MOST + 1  # werkzeug stops there without a word where no length is told
+    app.before_request(_check)
+
+
+def _check() -> None:
+    given = request.environ
+    if REFUSED in given:
+        raise given[REFUSED]
+    if given.get("CONTENT_LENGTH") and (request.content_length or 0) > BODY_MOST:
+        raise _body_too_large(f"{request.content_length} bytes")
+    if "HTTP_TRANSFER_ENCODING" in given and len(request.get_data()) > BODY_MOST:
+        raise _body_too_large("more")
+    length = len(given.get("PATH_INFO", "")) + len(given.get("QUERY_STRING", ""))
+    if length > URL_MOST:
+        raise UrlTooLong(
+            "url_too_long",
+            f"an address of at most {URL_MOST} characters",
+            f"{length} characters",
+            "exclude fewer ids, or page with offset",
+        )
+    if given.get("QUERY_STRING") and (values := sum(1 for _ in request.args.items(multi=True))) > VALUES_MOST:
+        raise RequestError(
+            "too_many_values",
+            f"at most {VALUES_MOST} query values",
+            f"{values} values",
+            "put excluded ids into one value, with commas between; leave out what means nothing here",
+        )
+
+
+def _body_too_large(got: str) -> BodyTooLarge:
+    return BodyTooLarge("body_too_large", f"a body of at most {BODY_MOST} bytes", got, "split the request into several")

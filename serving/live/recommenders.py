@@ -1,0 +1,119 @@
+"""The models of one release, opened for every surface."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from models import registry
+from models.data.batch import Owners
+from models.data.bundle import Bundle
+from models.data.entities import IdMap
+from models.data.interactions import Interactions, Pairs
+from models.data.profile_text import text_of
+from models.errors import BundleError, MatchbookError, ServiceError
+from models.experiments import arms_on
+from models.lists.ranked_lists import RankedLists
+from models.object_storage import bring
+from models.recommender.recommend import recommend
+from models.recommender.surface import Recipe, open_bundles, open_recipe, under
+from models.schema import Surface
+from models.settings.settings import Settings
+from serving.clients.postgres import OwnerRecord
+from serving.releases import HeldRelease
+
+log = logging.getLogger("matchbook.reader")
+
+
+@dataclass(frozen=True, eq=False)
+class Recipes:
+    """The models of one release. trouble: what of it could not be opened, empty if nothing. arms: by surface,
+    experiment and arm the recipe of its owners."""
+
+    release: str
+    by_surface: Mapping[Surface, Recipe] = field(default_factory=dict)
+    trouble: str = ""
+    arms: Mapping[tuple[Surface, str, str], Recipe] = field(default_factory=dict)
+
+
+def open_recipes(settings: Settings, held: HeldRelease) -> Recipes:
+    """Open the bundles of a release and align them for every surface; what cannot be opened is left out and said.
+
+    Never raises: without the catalogue or popularity there are no recipes, and the popular list answers (P09, B09).
+    """
+    started = time.perf_counter()
+    pins: dict[str, Any] = {spec.pin_field: settings.at(spec.pin) for spec in registry.MODELS if spec.pin}
+    recorded = settings.with_recorded(held.release.settings).layered(pins, "given")  # a pin is the reader's own (M04)
+    bundles: dict[str, Bundle] = {}
+    troubles = []
+    for name, version in held.release.bundles.items():
+        try:
+            bring(settings, f"bundles/{name}/{version}")
+            bundles |= open_bundles(settings.artifacts, {name: version}, recorded)
+            log.info("model loaded: %s %s", name, bundles[name].version)
+        except (BundleError, ServiceError, OSError) as error:
+            troubles.append(str(error))
+            log.error("model not loaded: %s %s: %s", name, version, error)
+    try:
+        recipes = {s: open_recipe(s, bundles, recorded) for s in Surface}
+    except (MatchbookError, LookupError, ValueError) as error:
+        log.error("no list can be computed live from release %s: %s", held.id, error, exc_info=not troubles)
+        return Recipes(held.id, trouble="; ".join(troubles) or f"the models of release {held.id} do not fit together")
+    arms = {
+        (s, e.name, arm.name): under(recipes[s], bundles, arm.of(recorded))
+        for s in Surface
+        for e, arm in arms_on(held.experiments, s)
+    }
+    log.info("models of release %s are open after %.2f s", held.id, time.perf_counter() - started)
+    return Recipes(held.id, recipes, "; ".join(troubles), arms)
+
+
+def list_of_one(recipe: Recipe, owner: str, record: OwnerRecord) -> RankedLists:
+    """The list of one owner, what they did since the build folded into the models."""
+    folded, owners = folded_for(recipe, owner, record)
+    return recommend(folded, owners, recipe.settings.lists.depth)
+
+
+def folded_for(recipe: Recipe, owner: str, record: OwnerRecord) -> tuple[Recipe, Owners]:
+    """The recipe and the owner as a batch of one, both with everything that happened since the cutoff."""
+    events = _events(recipe, owner, record)
+    owners = _batch(recipe, owner, record, events)
+    return recipe.folded(owners, events), owners
+
+
+def _events(recipe: Recipe, owner: str, record: OwnerRecord) -> Interactions:
+    """What the owner did with whom or what the release knows, and of whom or what they want to see no more."""
+    place = recipe.items.ids.rows_of(record.item)
+    there = place >= 0
+    gone = recipe.items.ids.rows_of(list(record.dismissed))
+    dismissed = Pairs(np.zeros(len(gone), np.int32), gone, np.array(list(record.dismissed.values()), np.int64))
+    return Interactions(
+        IdMap.of([owner]),
+        recipe.items.ids,
+        np.zeros(int(there.sum()), np.int32),
+        place[there],
+        record.kind[there],
+        record.at[there],
+        dismissed.where(gone >= 0),
+    )
+
+
+def _batch(recipe: Recipe, owner: str, record: OwnerRecord, events: Interactions) -> Owners:
+    row = int(recipe.owners.ids.rows_of([owner])[0])
+    own = recipe.items.ids.rows_of(record.own)
+    barred = events.barred(recipe.settings.lists.views_are_seen).tolil()
+    barred[0, own[own >= 0]] = True
+    return recipe.stranger(
+        record.count(recipe.surface.owner),
+        events.csr()[:, recipe.catalogue].tocsr(),
+        barred.tocsr()[:, recipe.catalogue].tocsr(),
+        text_of(recipe.owners.told(record.profile)),
+        record.opted_out,
+        row,
+        events,
+    )

@@ -1,0 +1,138 @@
+"""A whole Matchbook for one test file: servers, Airflow and the reader as `make up` starts them, on free ports."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from local.airflow import CHECKOUT, address, admin_password, start_airflow
+from local.airflow_api import AirflowApi, prepare_dags
+from local.processes import Started, stop_together, tail
+from local.reader import start_reader, wait_for_reader
+from local.servers import remove_home, servers
+from models.settings.settings import Settings
+from pipelines.ingest.ingest import import_folder
+from pipelines.postgres import engine, migrate
+from tests.marketplace.tiny import write_tiny_marketplace
+
+SMALL = {
+    "MATCHBOOK_ALS_FACTORS": "4",
+    "MATCHBOOK_ALS_ITERATIONS": "3",
+    "MATCHBOOK_TWO_TOWER_EPOCHS": "1",
+    "MATCHBOOK_TWO_TOWER_DIMENSIONS": "8",
+    "MATCHBOOK_CONTENT_DIMENSIONS": "8",
+    "MATCHBOOK_RANKER_EPOCHS": "1",
+    "MATCHBOOK_RANKER_MIN_POSITIVES": "5",
+    "MATCHBOOK_RANKER_CUTS": "3",
+    "MATCHBOOK_SHARDS": "4",
+    "MATCHBOOK_DEPTH": "10",
+}
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports that nobody listens on just now, all different."""
+    probes = [socket.socket() for _ in range(count)]
+    try:
+        for probe in probes:
+            probe.bind(("127.0.0.1", 0))
+        return [probe.getsockname()[1] for probe in probes]
+    finally:
+        for probe in probes:
+            probe.close()
+
+
+@dataclass(frozen=True)
+class House:
+    """Everything running. settings hold both servers' addresses; processes are those of Airflow and the reader."""
+
+    settings: Settings
+    api: AirflowApi
+    processes: dict[str, Started]
+
+    def alive(self) -> None:
+        """Fail, with the end of its log, for the first process that has ended."""
+        for name, process in self.processes.items():
+            log = self.settings.home / "logs" / f"{name}.log"
+            assert process.alive(), f"{name} has ended:\n{tail(log, 40)}"
+
+    def airflow(self, *words: str) -> str:
+        """Run Airflow's command line as an operator does; returns what it printed."""
+        done = subprocess.run(
+            [sys.executable, "-m", "pipelines", "airflow", *words],
+            cwd=CHECKOUT,
+            capture_output=True,
+            text=True,
+            env={**os.environ, "MATCHBOOK_HOME": str(self.settings.home)},
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+
+Patiently = Callable[..., Any]
+
+
+@pytest.fixture(scope="module")
+def house() -> Iterator[House]:
+    """The tiny marketplace loaded, Airflow healthy with its pools, the reader up; nothing built yet."""
+    yield from furnished_house({})
+
+
+def furnished_house(more: dict[str, str]) -> Iterator[House]:
+    """The same with these settings besides."""
+    home = Path(tempfile.mkdtemp(prefix="matchbook-house-"))
+    home.chmod(0o755)  # as root the servers run as an unprivileged account, which must pass through
+    reader, airflow = free_ports(2)
+    given = {**SMALL, **more, "MATCHBOOK_READER_PORT": str(reader), "MATCHBOOK_AIRFLOW_PORT": str(airflow)}
+    with pytest.MonkeyPatch.context() as environment:
+        for name in [n for n in os.environ if n.startswith(("AIRFLOW", "MATCHBOOK_"))]:
+            environment.delenv(name)
+        for name, value in given.items():
+            environment.setenv(name, value)
+        settings = replace(Settings.from_env(), home=home)
+        with servers(settings) as ready:
+            yield from _furnished(ready, home)
+        remove_home(settings)
+    assert [p.name for p in home.iterdir()] == ["data"], "`make reset` leaves what Matchbook made"
+    shutil.rmtree(home, ignore_errors=True)
+
+
+def _furnished(ready: Settings, home: Path) -> Iterator[House]:
+    migrate(engine(ready))
+    import_folder(ready, write_tiny_marketplace(home / "data"))
+    processes: dict[str, Started] = {}
+    try:
+        processes |= start_airflow(ready)
+        processes |= start_reader(ready)
+        found = House(ready, AirflowApi(address(ready), admin_password(ready)), processes)
+        wait_for_reader(ready, processes["reader"])
+        prepare_dags(found.api, found.alive)
+        yield found
+    finally:
+        stop_together(processes)
+        engine(ready).dispose()
+
+
+@pytest.fixture(scope="session")
+def patiently() -> Patiently:
+    """Wait until a question has a true answer and return it; `house.alive()` between the questions."""
+    import time
+
+    def wait(house: House, question: Callable[[], Any], seconds: float = 180.0) -> Any:
+        deadline = time.monotonic() + seconds
+        while not (answer := question()):
+            house.alive()
+            assert time.monotonic() < deadline, f"still waiting after {seconds:.0f} s: {question()!r}"
+            time.sleep(0.3)
+        return answer
+
+    return wait

@@ -1,0 +1,98 @@
+"""Airflow's environment: on this machine only, with secrets that stay, and metadata where they may lie."""
+
+from __future__ import annotations
+
+import stat
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from sqlalchemy import make_url
+
+from local.airflow import OUR_COMMENT, admin_password, airflow_environment, child_environment, drop_metadata
+from models.errors import ServiceError
+from models.settings.kinds import Secret
+from models.settings.settings import Settings
+from tests.databases import at_once
+
+METADATA = "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"
+
+
+@pytest.fixture
+def own(server_settings: Settings, tmp_path: Path) -> Settings:
+    """Settings of a home whose servers are not the embedded ones: the session's stand for the user's own."""
+    return replace(server_settings, home=tmp_path / "home", airflow_port=18123)
+
+
+@pytest.fixture
+def poor(own: Settings) -> Iterator[Settings]:
+    """A user of the server who may not create databases."""
+    at_once(own, "CREATE ROLE poor LOGIN PASSWORD 'poor'")
+    url = make_url(own.sqlalchemy_url).set(drivername="postgresql", username="poor", password="poor")
+    yield replace(own, database_url=Secret(url.render_as_string(hide_password=False)))
+    at_once(own, "DROP ROLE poor")
+
+
+def test_it_answers_on_this_machine_only_and_tasks_find_it_there(own: Settings) -> None:
+    env = airflow_environment(own)
+    assert env["AIRFLOW__API__HOST"] == "127.0.0.1" and env["AIRFLOW__API__PORT"] == "18123"
+    assert env["AIRFLOW__API__BASE_URL"] == "http://127.0.0.1:18123"
+    assert (Path(env["AIRFLOW__CORE__PLUGINS_FOLDER"]) / "matchbook_reports.py").is_file()
+    assert Path(env["AIRFLOW__CORE__DAGS_FOLDER"]).is_dir() and Path(env["AIRFLOW_HOME"]).is_relative_to(own.home)
+    drop_metadata(own)
+
+
+def test_tasks_and_reader_get_the_servers_and_our_programs_first(
+    own: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NO_PROXY", "internal")
+    env = child_environment(own)
+    assert env["DATABASE_URL"] == own.database_url.reveal() and env["REDIS_URL"] == own.redis_url.reveal()
+    assert env["PATH"].split(":")[0] == str(Path(sys.executable).parent)
+    assert env["NO_PROXY"] == "internal,127.0.0.1,localhost"
+    assert Settings.from_env({k: v for k, v in env.items() if "MATCHBOOK" in k}).home == own.home
+
+
+def test_secrets_are_made_once_and_only_their_owner_reads_them(own: Settings) -> None:
+    first, password = airflow_environment(own), admin_password(own)
+    again = airflow_environment(own)
+    for name in ("AIRFLOW__CORE__FERNET_KEY", "AIRFLOW__API__SECRET_KEY", "AIRFLOW__API_AUTH__JWT_SECRET"):
+        assert first[name] == again[name] and len(first[name]) >= 44
+    assert admin_password(own) == password and len(password) >= 16
+    for name in ("passwords.json", "secrets.json"):
+        assert stat.S_IMODE((own.home / "airflow" / name).stat().st_mode) == 0o600
+    drop_metadata(own)
+
+
+def test_on_the_users_server_the_metadata_get_a_database_of_their_own_that_reset_drops(own: Settings) -> None:
+    name = make_url(airflow_environment(own)[METADATA]).database
+    assert name is not None and name.startswith("matchbook_airflow_")
+    asked = "SELECT shobj_description(oid, 'pg_database') FROM pg_database WHERE datname = "
+    assert at_once(own, f"{asked}'{name}'") == [(OUR_COMMENT,)]
+    assert make_url(airflow_environment(own)[METADATA]).database == name
+    assert drop_metadata(own) and at_once(own, f"{asked}'{name}'") == [] and not drop_metadata(own)
+
+
+def test_a_database_of_that_name_that_is_not_ours_is_left_alone(own: Settings) -> None:
+    name = make_url(airflow_environment(own)[METADATA]).database
+    at_once(own, f"COMMENT ON DATABASE {name} IS 'precious'")
+    assert airflow_environment(own)[METADATA].startswith("sqlite:///")
+    assert not drop_metadata(own)
+    at_once(own, f"DROP DATABASE {name}")
+
+
+def test_who_may_not_create_a_database_gets_sqlite_in_the_home(poor: Settings) -> None:
+    assert airflow_environment(poor)[METADATA] == f"sqlite:///{poor.home / 'airflow' / 'airflow.db'}"
+
+
+def test_on_the_embedded_server_they_lie_in_its_second_database(server_settings: Settings) -> None:
+    url = make_url(airflow_environment(server_settings)[METADATA])
+    assert url.database == "airflow" and url.drivername == "postgresql+psycopg2"
+
+
+def test_a_server_that_does_not_answer_is_named(own: Settings) -> None:
+    gone = replace(own, database_url=Secret("postgresql://me:pass@127.0.0.1:1/x"))
+    with pytest.raises(ServiceError, match=r"(?s)DATABASE_URL does not answer.*start that PostgreSQL"):
+        airflow_environment(gone)

@@ -1,0 +1,84 @@
+"""`make reset` leaves nothing: every name that the code writes into a home is known to it."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from local.processes import Started
+from local.servers import OURS, remove_home, servers
+from models.keys import ANSWER_KEY, PSEUDONYM_KEY, kept_key
+from models.settings.kinds import Secret
+from models.settings.settings import Settings
+from pipelines.__main__ import main
+from pipelines.cli.up import Running
+from pipelines.run.alerts import Notice, tell
+from pipelines.run.run import decided
+from tests.architecture.tree import name, python
+from tests.as_somebody import NOBODY, called, needs_root
+
+
+@pytest.fixture
+def home() -> Iterator[Path]:
+    """A home in a folder that everybody may write to."""
+    parent = Path(tempfile.mkdtemp(prefix="matchbook-reset-"))
+    parent.chmod(0o777)
+    yield parent / "home"
+    shutil.rmtree(parent)
+
+
+def test_every_name_that_the_code_puts_into_a_home_is_known() -> None:
+    said = {
+        (name(p), found)
+        for p in python("models", "pipelines", "serving", "dags")
+        for found in re.findall(r"\bhome\s*/\s*\"([^\"/]+)\"", p.read_text())
+    }
+    assert len(said) > 10 and {"erasure", ANSWER_KEY, PSEUDONYM_KEY} <= set(OURS)
+    assert not {(p, found) for p, found in said if found not in OURS}, "add it to OURS of local/servers.py"
+
+
+def _live(settings: Settings) -> int:
+    """What builds, readers, commands and `make up` leave, and what they leave where they are killed."""
+    with servers(settings) as ready:
+        for key in (ANSWER_KEY, PSEUDONYM_KEY):
+            kept_key(ready.home, key)
+        decided(ready, "retrain", "go", ["because"])
+        tell(ready, Notice("late", "late", ("x",)))
+        Running(ready).write({"up": Started.of(os.getpid())})
+    main(["keys", "add", "somebody"])
+    for cut_off in (f".{ANSWER_KEY}.1a2b3c4d", "servers.1234", "running.new", "api-keys.new", ".erasure.12"):
+        (settings.home / cut_off).write_text("")
+    remove_home(settings)
+    if settings.home.exists():
+        raise AssertionError(f"left: {list(settings.home.iterdir())}")
+    return 0
+
+
+def _settings(home: Path) -> Settings:
+    return Settings(home=home, webhook_url=Secret("http://127.0.0.1:9/"))
+
+
+def test_nothing_is_left_for_whoever_runs_the_tests(home: Path) -> None:
+    status, said = called(lambda: _live(_settings(home)), _settings(home))
+    assert status == 0, said
+
+
+@needs_root
+def test_nothing_is_left_for_an_ordinary_user(home: Path) -> None:
+    status, said = called(lambda: _live(_settings(home)), _settings(home), NOBODY)
+    assert status == 0, said
+
+
+def test_what_somebody_else_put_there_stays(home: Path) -> None:
+    home.mkdir()
+    kept_key(home, ANSWER_KEY)
+    for stranger in ("notes.txt", "servers-of-mine", ".bashrc"):
+        (home / stranger).write_text("mine")
+    remove_home(Settings(home=home))
+    assert sorted(p.name for p in home.iterdir()) == [".bashrc", "notes.txt", "servers-of-mine"]

@@ -1,0 +1,87 @@
+"""Real bundles fitted on the planted world, for tests of what comes after training."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import cache
+
+import numpy as np
+
+from models.activity.fit import fit_activity
+from models.catalogue.catalogue import catalogue_bundle
+from models.content.fit import fit_content
+from models.data.bundle import Bundle
+from models.data.training_data import Standing
+from models.learned_ranker.fit import TaughtRows, teach
+from models.learned_ranker.scorer import LEARNED
+from models.popularity.fit import fit_popularity
+from models.recommender.candidates import learned_table, wide_candidates
+from models.recommender.surface import open_recipe
+from models.schema import Surface
+from models.settings.settings import Settings
+from models.two_tower.fit import fit_two_tower
+from pipelines.train_ranker.second_stage import teaching
+from tests.marketplace.world import AS_OF_US, world
+from tests.planted.data import fitted, plan_of
+
+SMALL = Settings().layered(
+    {
+        "als_factors": 3,
+        "als_iterations": 10,
+        "content_dimensions": 8,
+        "two_tower_dimensions": 8,
+        "two_tower_epochs": 5,
+        "neighbours": 20,
+        "depth": 8,
+        "diversity_places": 4,
+        "trending_days": 100,
+    },
+    "given",
+)
+
+
+@cache
+def planted_bundles() -> dict[str, Bundle]:
+    """Every base bundle of the planted world, with SMALL settings; do not change what it holds."""
+    w = world()
+    events = w.interactions.where(~w.users.opted_out[w.interactions.owner])
+    bundles = [
+        catalogue_bundle(w.users, w.startups, {"as_of_us": AS_OF_US}),
+        fit_popularity(w.users, w.startups, events, AS_OF_US, SMALL.table("popularity")),
+        fit_content(w.user_profiles, w.startup_profiles, events, w.users.ids, w.startups.ids, SMALL.table("content")),
+        fitted("als", events, SMALL),
+        fitted("als_reverse", events, SMALL),
+        fitted("item_neighbours", events, SMALL),
+        fitted("item_neighbours_reverse", events, SMALL),
+        fit_two_tower(events, w.users, w.startups, w.user_profiles, w.startup_profiles, plan_of(SMALL)),
+    ]
+    return {b.name: replace(b, version="planted") for b in bundles}
+
+
+@cache
+def learned_bundles() -> dict[str, Bundle]:
+    """The same with activity_v1, and a learned ranker that was told on every surface who belongs to whose group."""
+    w, bundles = world(), dict(planted_bundles())
+    events = w.interactions.where(~w.users.opted_out[w.interactions.owner])
+    bundles["activity_v1"] = fit_activity(Standing(w.users, w.startups, events, AS_OF_US), [])
+    arrays: dict[str, np.ndarray] = {}
+    about = {}
+    for surface in Surface:
+        taught = teach(
+            taught_rows(surface, bundles),
+            *teaching(SMALL.layered({"ranker_min_positives": 10, "train_threads": 1}, "given")),
+        )
+        arrays |= {f"{surface.folder}-{name}": array for name, array in taught.arrays.items()}
+        about[surface.value] = {**taught.about, "serves": True, "reason": "planted"}
+    return {**bundles, LEARNED: Bundle(LEARNED, {"surfaces": about}, arrays, version="planted")}
+
+
+def taught_rows(surface: Surface, bundles: dict[str, Bundle]) -> TaughtRows:
+    """Every candidate of everybody on a surface; the right answers of the planted world are met."""
+    recipe, w = open_recipe(surface, bundles, SMALL), world()
+    owners = recipe.batch(recipe.owners.owners_of(surface), w.interactions)
+    candidates = wide_candidates(recipe, owners)
+    names, features = learned_table(recipe, owners, candidates)
+    own = w.group(surface.owner)[owners.row][candidates.owner]
+    label = (own == w.group(surface.item)[recipe.catalogue[candidates.item]]).astype(np.int8)
+    return TaughtRows(names, features, label, candidates.owner)

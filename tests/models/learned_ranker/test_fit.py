@@ -1,0 +1,134 @@
+"""Teaching the learned ranker: planted signals are found, the bytes repeat, too little is refused."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from models.errors import TrainingError
+from models.learned_ranker.fit import LEARNERS, TaughtRows, teach
+from models.learned_ranker.scorer import EVENTS, EVERYBODY, KNOWN, STRANGERS
+from models.settings.settings import Settings
+from pipelines.train_ranker.second_stage import teaching
+
+LISTS, LENGTH = 150, 20
+NAMES = ("straight", "corner", "noise_a", "noise_b", EVENTS)
+SETTINGS = Settings(train_threads=1)
+
+
+def planted(seed: int = 0) -> TaughtRows:
+    """Two of twenty are met: those best in `straight`, and in `corner` by how near it is to zero. The rest says
+    nothing."""
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=(LISTS * LENGTH, len(NAMES))).astype(np.float32)
+    x[:, 4] = 7
+    group = np.repeat(np.arange(LISTS), LENGTH)
+    worth = x[:, 0] - 1.5 * np.abs(x[:, 1]) + rng.normal(0, 0.3, len(x))
+    rank = np.lexsort((-worth, group))
+    label = np.zeros(len(x), np.int8)
+    label[rank.reshape(LISTS, LENGTH)[:, :2].ravel()] = 1
+    return TaughtRows(NAMES, x, label, group)
+
+
+def hits(score: np.ndarray, rows: TaughtRows) -> float:
+    """Share of lists' first two places that were met."""
+    best = np.argsort(-score.reshape(LISTS, LENGTH), axis=1)[:, :2]
+    return float(np.take_along_axis(rows.label.reshape(LISTS, LENGTH), best, 1).mean())
+
+
+def test_a_planted_signal_is_found_and_noise_gains_little() -> None:
+    taught, unseen = teach(planted(), *teaching(SETTINGS)), planted(seed=1)
+
+    gain = taught.about["gain"]
+    assert gain["straight"] + gain["corner"] > 0.9 and EVENTS not in gain
+    assert max(gain["noise_a"], gain["noise_b"]) < 0.06
+    assert hits(taught.ranker.score(unseen.features), unseen) > 0.7  # chance finds 0.1
+
+
+def test_each_learner_finds_what_it_can() -> None:
+    """The regression cannot see a corner, trees can; their raw scores are put on one scale."""
+    rows = planted()
+    ranker = teach(rows, *teaching(SETTINGS)).ranker
+    average = ranker.parts[EVERYBODY]
+    raw = [learner.score(rows.features) for learner in average.learners]
+
+    assert len(raw) == len(LEARNERS)
+    found = [hits(r, rows) for r in raw]
+    assert all(f > found[0] + 0.1 for f in found[1:]) and found[0] > 0.2
+    for score, centre, spread in zip(raw, average.centre, average.spread, strict=True):
+        assert ((score - centre) / spread).mean() == pytest.approx(0, abs=1e-4)
+        assert ((score - centre) / spread).std() == pytest.approx(1, abs=1e-4)
+
+
+def test_the_same_bytes_again_and_on_more_threads() -> None:
+    rows = planted()
+    first, again, two = (teach(rows, *teaching(replace(SETTINGS, train_threads=n))) for n in (1, 1, 2))
+
+    for other in (again, two):
+        assert first.about == other.about and set(first.arrays) == set(other.arrays)
+        assert all(first.arrays[k].tobytes() == other.arrays[k].tobytes() for k in first.arrays)
+
+
+def test_another_seed_is_another_forest() -> None:
+    one, other = (teach(planted(), *teaching(SETTINGS.layered({"seed": seed}, "given"))) for seed in (1, 2))
+    assert one.arrays["everybody-logistic_weight"].tobytes() == other.arrays["everybody-logistic_weight"].tobytes()
+    assert one.arrays["everybody-binary_value"].tobytes() != other.arrays["everybody-binary_value"].tobytes()
+
+
+def test_too_few_positives_are_refused() -> None:
+    """C53."""
+    with pytest.raises(TrainingError, match=r"300 positives .*, 301 needed \(C53\)"):
+        teach(planted(), *teaching(SETTINGS.layered({"ranker_min_positives": 301}, "given")))
+
+
+def test_nothing_but_positives_teaches_no_order() -> None:
+    rows = planted()
+    with pytest.raises((TrainingError, ValueError)):
+        teach(replace(rows, label=np.ones_like(rows.label)), *teaching(SETTINGS))
+
+
+def test_what_is_told_of_it() -> None:
+    rows = planted()
+    about = teach(rows, *teaching(SETTINGS)).about
+    assert about["features"] == list(NAMES) and about["learners"] == list(LEARNERS)
+    assert (about["rows"], about["positives"]) == (3000, 300) and set(about["parts"]) == {EVERYBODY}
+    assert (about["parts"][EVERYBODY]["rows"], about["parts"][EVERYBODY]["lists"]) == (3000, 150)
+    assert sum(about["gain"].values()) == pytest.approx(1, abs=1e-3)
+
+
+def test_strangers_are_taught_apart_where_there_are_enough() -> None:
+    """What makes the known choose makes strangers turn away; each part learns its own."""
+    known, other = planted(), planted(seed=2)
+    strange = other.features.copy()
+    strange[:, 0] *= -1
+    strange[:, 4] = 0
+    rows = TaughtRows(
+        NAMES,
+        np.concatenate([known.features, strange]),
+        np.concatenate([known.label, other.label]),
+        np.concatenate([known.group, other.group + LISTS]),
+    )
+
+    taught = teach(rows, *teaching(SETTINGS))
+
+    assert {name: part["positives"] for name, part in taught.about["parts"].items()} == {KNOWN: 300, STRANGERS: 300}
+    assert taught.arrays["known-logistic_weight"][0] > 0 > taught.arrays["strangers-logistic_weight"][0]
+    score = taught.ranker.score(rows.features)
+    half = LISTS * LENGTH
+    assert hits(score[:half], known) > 0.7 and hits(score[half:], other) > 0.7
+    assert set(teach(rows, *teaching(SETTINGS.layered({"ranker_min_positives": 301}, "given"))).about["parts"]) == {
+        EVERYBODY
+    }
+
+
+def test_rows_without_some_columns() -> None:
+    rows = planted().without(("noise", EVENTS))
+    assert rows.names == ("straight", "corner") and np.array_equal(rows.features, planted().features[:, :2])
+
+
+def test_rows_that_do_not_fit_together_are_named() -> None:
+    rows = planted()
+    with pytest.raises(TrainingError, match=r"expected 4 features, .*got \(3000, 5\).*teach again"):
+        TaughtRows(NAMES[:4], rows.features, rows.label, rows.group)

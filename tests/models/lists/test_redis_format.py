@@ -1,0 +1,158 @@
+"""The bytes in Redis: they round-trip, are small, and those written by earlier versions are still read."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from models.data.batch import indptr_of
+from models.errors import ReleaseIncomplete
+from models.lists.ranked_lists import RankedLists
+from models.lists.redis_format import Keys, decode_list, encode_lists
+from models.lists.release import Release
+from models.schema import Method, Surface
+
+GOLDEN = Path(__file__).parents[2] / "golden" / "ranked_list_1.hex"
+
+
+def lists_of(lengths: list[int], seed: int = 0) -> RankedLists:
+    rng, n, b = np.random.default_rng(seed), sum(lengths), len(lengths)
+    return RankedLists(
+        np.arange(b, dtype=np.int32),
+        rng.integers(0, 6, b).astype(np.uint8),
+        rng.integers(0, 6, b).astype(np.uint8),
+        rng.integers(0, 10**6, b).astype(np.int32),
+        rng.random(b) < 0.5,
+        indptr_of(lengths),
+        rng.integers(0, 10**7, n).astype(np.int32),
+        rng.random(n).astype(np.float32),
+        rng.integers(0, 64, n).astype(np.uint8),
+        rng.integers(0, 128, n).astype(np.uint8),
+    )
+
+
+@given(st.lists(st.integers(0, 120), max_size=5), st.integers(0, 100))
+def test_lists_round_trip(lengths: list[int], seed: int) -> None:
+    lists = lists_of(lengths, seed)
+
+    for i, value in enumerate(encode_lists(replace(lists, part=np.full(len(lists), 3, np.uint16)))):
+        found, row = decode_list(value), lists.row(i)
+        assert found.item.tolist() == lists.item[row].tolist()
+        assert np.abs(found.score - lists.score[row]).max(initial=0) <= 1 / 131_000
+        assert (found.source.tolist(), found.reason.tolist()) == (
+            lists.source[row].tolist(),
+            lists.reason[row].tolist(),
+        )
+        assert (found.method, found.route) == (Method.of_code(lists.method[i]), Method.of_code(lists.route[i]))
+        assert (found.count, found.reranked, found.part) == (lists.count[i], lists.reranked[i], 3)
+
+
+def test_a_list_of_100_costs_less_than_a_kibibyte() -> None:
+    assert len(encode_lists(lists_of([100]))[0]) == 812
+
+
+@pytest.mark.parametrize("harm", [b"", b"\x63" + b"0" * 11, None])
+def test_damaged_lists_are_refused(harm: bytes | None) -> None:
+    with pytest.raises(ReleaseIncomplete):
+        decode_list(encode_lists(lists_of([4]))[0][:-1] if harm is None else harm)
+
+
+def test_format_1_as_it_was_written_then_is_still_read() -> None:
+    value = bytes.fromhex(GOLDEN.read_text())
+
+    assert encode_lists(lists_of([7], seed=5)) == [value]
+    assert decode_list(value).item.tolist() == lists_of([7], seed=5).item.tolist()
+
+
+def wide(lists: RankedLists, which: list[int]) -> RankedLists:
+    """The same with a ninth source at the last place of these lists, and a tenth reason at their first."""
+    source, reason = lists.source.astype(np.uint16), lists.reason.astype(np.uint16)
+    for i in which:
+        row = lists.row(i)
+        source[row.stop - 1], reason[row.start] = 1 << 8, 1 << 9
+    return replace(lists, source=source, reason=reason)
+
+
+def test_format_2_as_it_was_written_then_is_still_read() -> None:
+    value, lists = bytes.fromhex(GOLDEN.with_name("ranked_list_2.hex").read_text()), wide(lists_of([7], seed=5), [0])
+
+    assert encode_lists(lists) == [value] and value[0] == 2
+    found = decode_list(value)
+    assert (found.source.tolist(), found.reason.tolist()) == (lists.source.tolist(), lists.reason.tolist())
+
+
+def test_only_a_list_with_a_ninth_source_is_written_wide() -> None:
+    lists = lists_of([3, 2, 4])
+    plain, mixed = encode_lists(lists), encode_lists(wide(lists, [1]))
+
+    assert (mixed[0], mixed[2]) == (plain[0], plain[2])
+    assert [value[0] for value in mixed] == [1, 2, 1] and len(mixed[1]) == len(plain[1]) + 2 * 2
+    assert decode_list(mixed[1]).source.tolist()[-1] == 256
+
+
+@given(st.lists(st.integers(0, 9), min_size=1, max_size=8), st.sets(st.integers(0, 7)), st.data())
+def test_bounds_of_shards_change_no_list(lengths: list[int], which: set[int], data: st.DataObject) -> None:
+    """In one file or in several, stored and opened again: the same bytes, list by list."""
+    lists = wide(lists_of(lengths), [i for i in which if i < len(lengths) and lengths[i]])
+    cuts = sorted(data.draw(st.sets(st.integers(0, len(lengths)))) | {0, len(lengths)})
+    shards = [lists.take(np.arange(a, b)) for a, b in itertools.pairwise(cuts)]
+
+    with TemporaryDirectory() as folder:
+        again = []
+        for i, shard in enumerate(shards):
+            shard.save(Path(folder, f"{i}.npz"))
+            again += encode_lists(RankedLists.open(Path(folder, f"{i}.npz")))
+    assert again == encode_lists(lists)
+
+
+def test_a_file_without_a_ninth_source_has_the_bytes_of_before(tmp_path: Path) -> None:
+    lists = lists_of([3, 0, 5])
+    lists.save(tmp_path / "narrow.npz")
+    wide(lists, []).save(tmp_path / "wide.npz")
+
+    assert (tmp_path / "narrow.npz").read_bytes() == (tmp_path / "wide.npz").read_bytes()
+    assert np.load(tmp_path / "wide.npz")["source"].dtype == np.uint8
+    assert RankedLists.open(tmp_path / "wide.npz").source.dtype == np.uint16
+
+
+def test_ranked_lists_files_repeat_byte_for_byte_and_come_back(tmp_path: Path) -> None:
+    lists = lists_of([3, 0, 5])
+    lists.save(tmp_path / "a.npz")
+    lists.save(tmp_path / "b.npz")
+
+    assert (tmp_path / "a.npz").read_bytes() == (tmp_path / "b.npz").read_bytes()
+    assert encode_lists(RankedLists.open(tmp_path / "a.npz")) == encode_lists(lists)
+    (tmp_path / "a.npz").write_bytes(b"PK\x03\x04 no more")
+    with pytest.raises(ReleaseIncomplete, match=r"a\.npz"):
+        RankedLists.open(tmp_path / "a.npz")
+
+
+def test_lists_put_together_are_those_of_the_parts() -> None:
+    a, b = lists_of([2, 3], 1), lists_of([0, 4], 2)
+
+    assert encode_lists(RankedLists.concat([a, b])) == encode_lists(a) + encode_lists(b)
+
+
+def test_a_manifest_round_trips_and_a_broken_one_is_refused() -> None:
+    release = Release(
+        "r", "2024-01-01T00:00:00+00:00", "2024-01-01T00:01:00+00:00", "d", "s", {"als_v1": "v"}, {"x": 1}, [], {}
+    )
+
+    assert Release.from_json(release.to_json()) == release
+    with pytest.raises(ReleaseIncomplete, match="manifest"):
+        Release.from_json('{"id": "r"}')
+
+
+def test_a_release_owns_its_keys_and_shares_none() -> None:
+    keys = Keys("town")
+    one, other = set(keys.of_release("a")), set(keys.of_release("b"))
+
+    assert len(one) == 3 + len(Surface) and not one & other
+    assert all(k.startswith("town:release:a:") for k in one)

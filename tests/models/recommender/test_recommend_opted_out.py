@@ -1,0 +1,95 @@
+"""Whoever opted out is answered as a stranger without a profile, on every surface, by every ranker (R23, L07)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy import sparse
+
+from models.data.batch import Owners
+from models.lists.ranked_lists import REASONS
+from models.lists.redis_format import decode_list, encode_lists
+from models.recommender.explain import explain
+from models.recommender.recommend import recommend
+from models.recommender.surface import Recipe, open_recipe
+from models.schema import Surface
+from tests.marketplace.bundles import SMALL, learned_bundles
+from tests.marketplace.world import world
+
+#: Whose lists are compared: what a list says, but for whose it is and how its owner would have been routed.
+COLUMNS = ("method", "reranked", "indptr", "item", "score", "source", "reason")
+
+
+def recipe_of(surface: Surface, ranker: str) -> Recipe:
+    return open_recipe(surface, learned_bundles(), SMALL.layered({"ranker": ranker}, "given"))
+
+
+def out(recipe: Recipe) -> Owners:
+    """Everybody of the surface with all they did, as if they had opted out; the words of half of them are told too."""
+    rows = recipe.owners.owners_of(recipe.surface)
+    owners = recipe.batch(rows, world().interactions, ["games unity" if i % 2 else "" for i in range(len(rows))])
+    return replace(owners, opted_out=np.ones(len(owners), bool))
+
+
+def stranger(recipe: Recipe, owners: Owners, i: int) -> Owners:
+    """Somebody of whom nothing is known but what owner i must not be shown."""
+    nothing = sparse.csr_matrix((1, len(recipe.catalogue)), dtype=np.float32)
+    return recipe.stranger(0, nothing, owners.barred[i], "", opted_out=True)
+
+
+@pytest.mark.parametrize("surface", list(Surface))
+@pytest.mark.parametrize("ranker", ["learned", "rules", "off"])
+def test_an_opted_out_owners_list_is_a_strangers(surface: Surface, ranker: str) -> None:
+    recipe = recipe_of(surface, ranker)
+    owners = out(recipe)
+    assert owners.history.nnz and owners.age is not None and owners.age.nnz
+    lists = recommend(recipe, owners, SMALL.lists.depth)
+
+    for i in range(len(owners)):
+        expected = recommend(recipe, stranger(recipe, owners, i), SMALL.lists.depth)
+        mine = lists.take(np.array([i]))
+        assert all(np.array_equal(getattr(mine, c), getattr(expected, c)) for c in COLUMNS)
+    assert np.array_equal(lists.count, owners.count)  # the route still follows the count
+
+
+@pytest.mark.parametrize("surface", list(Surface))
+def test_one_in_a_batch_changes_nobody_elses_list(surface: Surface) -> None:
+    recipe = recipe_of(surface, "learned")
+    owners = replace(out(recipe), opted_out=np.zeros(len(out(recipe)), bool))
+    mixed = replace(owners, opted_out=np.arange(len(owners)) % 3 == 0)
+    before, after = (recommend(recipe, o, SMALL.lists.depth) for o in (owners, mixed))
+
+    for i in np.flatnonzero(~mixed.opted_out).tolist():
+        assert all(
+            np.array_equal(getattr(before.take(np.array([i])), c), getattr(after.take(np.array([i])), c))
+            for c in COLUMNS
+        )
+
+
+@pytest.mark.parametrize("surface", list(Surface))
+def test_taken_apart_it_shows_nothing_of_the_owner(surface: Surface) -> None:
+    """What `explain` and the page print."""
+    recipe = recipe_of(surface, "rules")
+    owners = out(recipe)
+    for i in range(0, len(owners), 7):
+        found = explain(recipe, owners.part(i, i + 1), SMALL.lists.depth)
+        assert all(set(p["reasons"]) <= {"new", "popular"} and p["sources"] == ["popular"] for p in found["list"])
+
+
+def test_a_stored_list_says_whether_it_is_impersonal() -> None:
+    """A popular list is personal where it was reranked, or where a reason is a facet of the owner's history."""
+    recipe = recipe_of(Surface.STARTUPS_FOR_DEVELOPER, "rules")
+    lists = recommend(recipe, out(recipe).part(0, 1), SMALL.lists.depth)
+
+    def stored(**changed: Any) -> bool:
+        return decode_list(encode_lists(replace(lists, **changed))[0]).impersonal
+
+    def reason(name: str) -> np.ndarray:
+        return np.where(np.arange(len(lists.item)) == 1, 1 << REASONS.index(name), 0).astype(np.uint8)
+
+    assert stored()
+    assert not stored(reranked=np.ones(1, bool)) and not stored(method=np.zeros(1, np.uint8))
+    assert [stored(reason=reason(r)) for r in REASONS] == [r in ("new", "popular") for r in REASONS]

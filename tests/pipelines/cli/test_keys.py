@@ -1,0 +1,95 @@
+"""The commands of API keys, as typed: shown once, kept hashed, for the owner's eyes only (L01)."""
+
+from __future__ import annotations
+
+import json
+import stat
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from models.keys import Scope, decode_keys, key_of
+from pipelines.__main__ import main
+
+ROOT = Path(__file__).parents[3]
+
+
+@pytest.fixture(autouse=True)
+def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("MATCHBOOK_HOME", str(tmp_path / "home"))
+    return tmp_path / "home" / "api-keys.json"
+
+
+def said(capsys: pytest.CaptureFixture[str], *words: str) -> list[dict[str, Any]]:
+    """What a command prints, one JSON line each."""
+    assert main(["keys", *words]) == 0
+    return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+
+
+def test_a_key_is_shown_once_and_kept_hashed(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (made,) = said(capsys, "add", "backend")
+    (listed,) = said(capsys, "list")
+    assert listed == {k: v for k, v in made.items() if k != "key"}
+    assert (made["name"], made["scopes"], made["expires_at"]) == ("backend", ["read"], None)
+    assert made["key"] not in file.read_text()
+    key = key_of(decode_keys(file.read_bytes()), made["key"])
+    assert key is not None and key.id == made["id"]
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+
+
+def test_scopes_and_expiry_are_chosen(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (made,) = said(capsys, "add", "site", "--scope", "read", "--scope", "events", "--days", "90")
+    key = decode_keys(file.read_bytes())[made["id"]]
+    assert key.scopes == (Scope.EVENTS, Scope.READ)
+    assert key.expires_at is not None and not made["expired"]
+
+
+def test_revoking_ends_one_key_and_leaves_the_others(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (first,), (second,) = said(capsys, "add", "a"), said(capsys, "add", "a")
+    (gone,) = said(capsys, "revoke", first["id"])
+    assert gone["revoked"] is True
+    assert [k["id"] for k in said(capsys, "list")] == [second["id"]]
+    assert main(["keys", "revoke", first["id"]]) == 1
+    assert "keys list" in capsys.readouterr().err
+
+
+def test_keys_made_at_the_same_moment_are_all_kept(file: Path) -> None:
+    command = [sys.executable, "-m", "pipelines", "keys", "add", "backend"]
+    started = [subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE) for _ in range(4)]
+    made = [json.loads(p.communicate()[0])["id"] for p in started]
+    assert sorted(decode_keys(file.read_bytes())) == sorted(made)
+
+
+@pytest.mark.parametrize(
+    "words", [["add"], ["add", "x", "--scope", "write"], ["add", "x", "--days", "0"], [], ["revoke"]]
+)
+def test_wrong_use_is_told_from_failure(words: list[str], file: Path) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["keys", *words])
+    assert ended.value.code == 2
+    assert not file.exists()
+
+
+def test_a_damaged_file_is_not_written_over(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file.parent.mkdir()
+    file.write_text("{")
+    assert main(["keys", "add", "backend"]) == 1
+    assert "not a file of API keys" in capsys.readouterr().err
+    assert file.read_text() == "{"
+
+
+def test_a_key_is_bound_to_what_it_may_post(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (made,) = said(capsys, "add", "tracker", "--type", "view", "--type", "click", "--startup", "F957")
+    assert (made["scopes"], made["types"], made["users"], made["startups"]) == (
+        ["events"],
+        ["click", "view"],
+        [],
+        ["f957"],
+    )
+    assert decode_keys(file.read_bytes())[made["id"]].bound
+    assert main(["keys", "add", "x", "--scope", "read", "--type", "view"]) == 1
+    assert main(["keys", "add", "x", "--user", "nobody"]) == 1
+    assert "in small letters" in capsys.readouterr().err

@@ -1,0 +1,127 @@
+"""`make up` and `make down` where they end early: taken ports, nothing to stop, half a start."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from local.processes import Started
+from models.settings.settings import Settings
+from pipelines.cli.up import Running, _stop_services, main
+from tests.architecture.tree import ROOT
+
+SLEEP = [sys.executable, "-c", "import time; time.sleep(60)"]
+
+
+@contextmanager
+def listening() -> Iterator[int]:
+    with socket.socket() as taker:
+        taker.bind(("127.0.0.1", 0))
+        taker.listen()
+        yield taker.getsockname()[1]
+
+
+def make(step: str, home: Path, **settings: object) -> subprocess.CompletedProcess[str]:
+    env = os.environ | {"MATCHBOOK_HOME": str(home)} | {name: str(value) for name, value in settings.items()}
+    return subprocess.run(
+        [sys.executable, "-m", "pipelines.cli.up", *step.split()], cwd=ROOT, env=env, text=True, capture_output=True
+    )
+
+
+def test_taken_ports_are_all_named_before_anything_is_started(tmp_path: Path) -> None:
+    with listening() as reader, listening() as airflow:
+        done = make("up", tmp_path / "home", MATCHBOOK_READER_PORT=reader, MATCHBOOK_AIRFLOW_PORT=airflow)
+    assert done.returncode == 1 and "nothing was started" in done.stdout
+    for said in (str(reader), str(airflow), "MATCHBOOK_READER_PORT=", "MATCHBOOK_AIRFLOW_PORT="):
+        assert said in done.stdout
+    assert not (tmp_path / "home" / "postgres").exists() and "Traceback" not in done.stderr
+
+
+def test_a_misspelt_setting_is_named(tmp_path: Path) -> None:
+    done = make("up", tmp_path / "home", MATCHBOOK_REDAER_PORT=1)
+    assert done.returncode == 1 and "MATCHBOOK_REDAER_PORT" in done.stdout and "Traceback" not in done.stderr
+
+
+def test_wrong_use_is_status_two(tmp_path: Path) -> None:
+    assert make("sideways", tmp_path / "home").returncode == 2
+
+
+def test_down_and_reset_with_nothing_there_say_so(tmp_path: Path) -> None:
+    for step in ("down", "reset"):
+        done = make(step, tmp_path / "home")
+        assert done.returncode == 0 and str(tmp_path / "home") in done.stdout
+    assert not (tmp_path / "home").exists()
+
+
+def test_down_ends_what_is_remembered_and_no_stranger(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    home = tmp_path / "home"
+    monkeypatch.setenv("MATCHBOOK_HOME", str(home))
+    ours, stranger = subprocess.Popen(SLEEP), subprocess.Popen(SLEEP)
+    try:
+        running = Running(Settings(home=home))
+        reused = Started(stranger.pid, Started.of(stranger.pid).started - 60)
+        running.write({"reader": Started.of(ours.pid), "airflow-scheduler": reused})
+        assert main(["down"]) == 0
+        assert ours.wait(10) == -signal.SIGTERM and stranger.poll() is None
+        assert "reader" in capsys.readouterr().out and running.processes() == {}
+    finally:
+        for each in (ours, stranger):
+            each.kill()
+            each.wait()
+
+
+def test_half_a_start_does_not_count_as_running(tmp_path: Path) -> None:
+    running = Running(Settings(home=tmp_path))
+    me = Started.of(os.getpid())
+    assert not running.alive()
+    running.write({"up": me, "airflow-scheduler": me})
+    assert not running.alive(), "no reader yet"
+    running.add({"reader": me})
+    assert running.alive()
+    running.add({"airflow-scheduler": Started(me.pid, me.started - 60)})
+    assert not running.alive(), "the scheduler ended"
+
+
+def test_the_scheduler_is_stopped_ahead_of_what_its_tasks_report_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    names = {1: "airflow-api-server", 2: "airflow-scheduler"}
+    monkeypatch.setattr(Started, "ask", lambda self, *_: asked.append(names[self.pid]))
+
+    def waited(*_: object) -> bool:
+        asked.append("waited")
+        return True
+
+    monkeypatch.setattr(Started, "wait", waited)
+    monkeypatch.setattr(Started, "members", lambda self: ["itself"])
+    monkeypatch.setattr("pipelines.cli.up.stop_together", lambda them, _: asked.extend(them))
+    running = Running(Settings(home=tmp_path))
+    running.write({name: Started(pid, 0.0, group=True) for pid, name in names.items()})
+    assert _stop_services(running) == list(names.values())
+    assert asked == ["airflow-scheduler", "waited", *names.values()]
+
+
+def test_data_that_is_no_folder_is_refused_in_words(tmp_path: Path) -> None:
+    with listening() as reader:  # a port that is free again when it is asked for
+        pass
+    with listening() as airflow:
+        pass
+    home = tmp_path / "home"
+    started = time.monotonic()
+    done = make(f"up --data {tmp_path / 'absent'}", home, MATCHBOOK_READER_PORT=reader, MATCHBOOK_AIRFLOW_PORT=airflow)
+    assert done.returncode == 1 and "users.csv" in done.stdout and "absent" in done.stdout
+    assert "Traceback" not in done.stdout + done.stderr and "has stopped" in done.stdout
+    assert not (home / "airflow").exists(), f"Airflow was started for nothing ({time.monotonic() - started:.0f} s)"
+    assert make("reset", home).returncode == 0 and not home.exists()

@@ -1,0 +1,180 @@
+"""A marketplace built twice for real, a person in every corner of it, and eyes for every corner."""
+
+from __future__ import annotations
+
+import csv
+import shutil
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from uuid import UUID
+
+import numpy as np
+import pytest
+
+import pipelines.erase.erase as erasing
+import tests.databases as databases
+from models.catalogue.catalogue import CATALOGUE, entities_of
+from models.lists.redis_format import POPULAR_FIELD, decode_list
+from models.schema import Entity, Surface
+from models.settings.settings import Settings
+from pipelines.ingest.ingest import import_folder
+from pipelines.postgres import engine
+from pipelines.publish.history import promote
+from pipelines.run_build import run_build
+from pipelines.store.artifacts import Artifacts
+from tests.marketplace.tiny import AFTER_ALL, identity, write_tiny_marketplace
+from tests.marketplace.tiny import SMALL as TINY
+from tests.pipelines.publish.published import Published
+from tests.stored import cells
+
+SMALL = TINY | {"shards": 5, "graph_filter_min_pairs": 0.0, "views_are_seen": False, "ranker_cuts": 1}
+MOULD = "erasure_mould"
+#: A hot developer with events everywhere, founder of a startup, in a place where nobody else is.
+PERSON = identity("user", 23)
+
+
+@dataclass(frozen=True, eq=False)
+class City(Published):
+    """The settings, both releases, and what Redis says."""
+
+    older: str
+    live: str
+
+    def execute(self, statement: str, *values: object) -> databases.Rows:
+        return databases.at_once(self.settings, statement, *values)
+
+    def lists(self, release: str | None = None) -> dict[tuple[str, str], list[tuple[str, bytes]]]:
+        """(surface, owner or *) -> (id, score, source and reason bytes) of every place, as Redis has them."""
+        name = release or self.current
+        catalogue = Artifacts(self.settings).open_bundle(
+            CATALOGUE, Artifacts(self.settings).release(name).bundles[CATALOGUE]
+        )
+        entities = entities_of(catalogue)
+        found: dict[tuple[str, str], list[tuple[str, bytes]]] = {}
+        for surface in Surface:
+            ids = entities[surface.item].ids.ids
+            for field, value in cells(self.client, self.keys.lists(name, surface)).items():
+                places = decode_list(value)
+                rows = zip(places.score, places.source, places.reason, strict=True)
+                owner = "*" if field == POPULAR_FIELD else str(UUID(bytes=field))
+                found[surface.value, owner] = [
+                    (str(ids[i]), np.array(c).tobytes()) for i, c in zip(places.item, rows, strict=True)
+                ]
+        return found
+
+
+Traces = Callable[[City], list[str]]
+
+
+@pytest.fixture(scope="session")
+def mould(server_settings: Settings, template_database: str, tmp_path_factory: pytest.TempPathFactory) -> City:
+    """Two stored releases; every test gets a copy of the home and of the database."""
+    home = tmp_path_factory.mktemp("mould")
+    settings = databases.create(server_settings, MOULD, template_database).layered({**SMALL, "home": home}, "given")
+    import_folder(settings, _folder(home / "data"))
+    older, live = (run_build(settings, as_of=AFTER_ALL - timedelta(days=d), publish=False)["release"] for d in (7, 0))
+    engine(settings).dispose()  # a database in use cannot be copied
+    return City(settings, older, live)
+
+
+@pytest.fixture
+def city(settings: Settings, mould: City, monkeypatch: pytest.MonkeyPatch) -> Iterator[City]:
+    monkeypatch.setattr(erasing, "FOLLOW_S", 0.0)
+    name = f"city_{uuid.uuid4().hex[:8]}"
+    settings = databases.create(settings, name, MOULD).layered(SMALL, "given")
+    shutil.copytree(mould.settings.artifacts, settings.artifacts)
+    for release in (mould.older, mould.live):
+        promote(settings, release)
+    yield City(settings, mould.older, mould.live)
+    engine(settings).dispose()
+    databases.drop(settings, name)
+
+
+def _folder(path: Path) -> Path:
+    """The tiny marketplace, the person a founder in a place of their own."""
+    write_tiny_marketplace(path)
+    for file, change in (("users", _moved), ("startups", _founded)):
+        with (path / f"{file}.csv").open(newline="") as f:
+            rows = [change(row) for row in csv.DictReader(f)]
+        with (path / f"{file}.csv").open("w", newline="") as f:
+            table = csv.DictWriter(f, list(rows[0]))
+            table.writeheader()
+            table.writerows(rows)
+    return path
+
+
+def _moved(row: dict[str, str]) -> dict[str, str]:
+    return row | {"location": "Tinyville"} if row["user_id"] == PERSON else row
+
+
+def _founded(row: dict[str, str]) -> dict[str, str]:
+    return row | {"founder_id": PERSON} if row["startup_id"] == identity("startup", 1) else row
+
+
+@pytest.fixture
+def planted(city: City) -> City:
+    """Traces of the person wherever the reader, imports, builds and logs leave them."""
+    settings, client, keys = city.settings, city.client, city.keys
+    startup, packed = identity("startup", 4), UUID(PERSON).bytes
+    city.execute(
+        "INSERT INTO matchbook_events (event_id, user_id, startup_id, type, at) VALUES "
+        "('e1', %s, %s, 'dismiss', '2024-04-01'), ('e2', %s, %s, 'like', '2024-04-02')",
+        PERSON,
+        startup,
+        PERSON,
+        identity("startup", 6),
+    )
+    city.execute("INSERT INTO matchbook_rejected_rows VALUES ('x.csv', 3, 'why', %s)", f"{PERSON.upper()},x")
+    for surface in Surface:
+        client.set(keys.live(city.live, surface, PERSON), b"x", ex=600)
+        client.set(keys.live(city.older, surface, PERSON), b"x", ex=600)
+        client.set(keys.live("a-release-that-is-gone", surface, PERSON), b"x", ex=600)
+        client.set(keys.flight("a-release-that-is-gone", surface, PERSON), b"x", ex=600)
+    client.set(keys.count(Entity.USER, PERSON), b"7", ex=600)
+    for other in (startup, identity("startup", 6)):
+        client.hset(keys.since(Entity.USER, PERSON), UUID(other).bytes, b"\x02" + bytes(8))
+        for met in (packed, b"n" * 16):
+            client.hset(keys.since(Entity.STARTUP, other), met, b"\x02" + bytes(8))
+    # the person's own hash has expired before that of the other side: nothing names this one any more
+    client.hset(keys.since(Entity.STARTUP, identity("startup", 13)), packed, b"\x00" + bytes(8))
+    client.sadd(keys.hidden(Entity.USER), packed, b"n" * 16)
+    client.set(keys.hidden_version, 5)
+    client.xadd(keys.events, {"event_id": "e3", "user_id": PERSON, "startup_id": startup, "type": "like"})
+    client.xadd(keys.events, {"event_id": "e4", "user_id": identity("user", 8), "startup_id": startup, "type": "like"})
+    _leave_files(settings)
+    return city
+
+
+def _leave_files(settings: Settings) -> None:
+    for folder, text in (
+        ("rejected", f"file,line\nusers.csv,{PERSON}\nusers.csv,somebody else\n"),
+        ("logs", f"owner {PERSON} asked\n"),
+        ("airflow/logs", f"id={PERSON.replace('-', '')}!\n"),
+    ):
+        (settings.home / folder).mkdir(parents=True, exist_ok=True)
+        (settings.home / folder / "a.csv").write_text(text)
+    run = settings.artifacts / "runs" / "of-yesterday"
+    run.mkdir()
+    np.savez_compressed(run / "staged.npz", ids=np.array([PERSON]))
+
+
+@pytest.fixture
+def traces() -> Traces:
+    """Where the person stands, looked for with other eyes than those of the product: raw bytes, keys and rows."""
+
+    def look(city: City) -> list[str]:
+        forms = [UUID(PERSON).bytes, PERSON.encode(), PERSON.encode("utf-32-le"), PERSON.replace("-", "").encode()]
+        files = [p for p in city.settings.home.rglob("*") if p.is_file()]
+        found = [str(p) for p in files if any(f in p.read_bytes() for f in forms)]
+        for key in city.client.scan_iter(f"{city.settings.namespace}:*"):
+            content = key + (city.client.dump(key) or b"")
+            found += [str(key)] if any(f in content for f in forms) else []
+        for table in ("events", "interaction_counts", "rejected_rows", "erased"):
+            rows = city.execute(f"SELECT t::text FROM matchbook_{table} AS t")
+            found += [f"{table}: {row}" for (row,) in rows if PERSON in row.lower()]
+        return found
+
+    return look

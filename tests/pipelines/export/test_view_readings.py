@@ -1,0 +1,165 @@
+"""Readings of the platform's running counter: kept by every export, few, and nobody's once erased (R05)."""
+
+from __future__ import annotations
+
+import json
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from sqlalchemy import text
+
+from models.data.bundle import sha256_of
+from models.schema import Entity
+from models.settings.settings import Settings
+from pipelines.erase.files import rewrite_snapshots
+from pipelines.erase.servers import erase_rows, person_of
+from pipelines.export.export import export_snapshot
+from pipelines.export.layout import READINGS
+from pipelines.export.snapshot import Snapshot, digest_of
+from pipelines.export.view_readings import GONE_DAYS, MOST, keep_readings
+from pipelines.postgres import engine, transaction
+from pipelines.run.run import Run, parse_instant
+from tests.databases import execute
+
+ANA, ACME, BOLT, CORE = (f"00000000-0000-4000-8000-00000000000{n}" for n in (1, 5, 6, 7))
+AS_OF = parse_instant("2024-03-01")
+
+
+def kept(settings: Settings) -> list[tuple[str, int]]:
+    with transaction(engine(settings)) as connection:
+        rows = connection.execute(text("SELECT startup_id, views FROM matchbook_view_readings ORDER BY 1, read_at"))
+        return [(str(row.startup_id), row.views) for row in rows]
+
+
+def older(settings: Settings, hours: int = 24) -> None:
+    """Let time pass."""
+    execute(settings, f"UPDATE matchbook_view_readings SET read_at = read_at - interval '{hours} hours'")
+
+
+@pytest.fixture
+def market(settings: Settings) -> Settings:
+    execute(
+        settings,
+        f"INSERT INTO users (id, role) VALUES ('{ANA}', 'developer')",
+        f"INSERT INTO startups (id, views) VALUES ('{ACME}', 100), ('{BOLT}', 0), ('{CORE}', NULL)",
+        f"""INSERT INTO user_interactions (user_id, startup_id, interaction_type, created_at)
+            SELECT '{ANA}', '{ACME}', 'view', timestamptz '2024-01-01+00' + n * interval '1 day'
+            FROM generate_series(0, 49) AS n""",
+    )
+    return settings
+
+
+def exported(settings: Settings, run_id: str, fresh: bool = False) -> Snapshot:
+    run = Run.start(settings, run_id, AS_OF)
+    return Snapshot.open(settings.artifacts / "snapshots" / export_snapshot(run, fresh))
+
+
+def test_an_export_reads_every_counter_that_moved_by_a_tenth_once_a_day(market: Settings) -> None:
+    exported(market, "r")
+    assert kept(market) == [(ACME, 100), (BOLT, 0)]
+    execute(market, "UPDATE startups SET views = views + 5000")
+    exported(market, "r")  # the snapshot is stored already; the counter is read all the same
+    assert kept(market) == [(ACME, 100), (BOLT, 0)]  # read less than a day ago
+    older(market)
+    execute(
+        market,
+        f"UPDATE startups SET views = 109 WHERE id = '{ACME}'",
+        f"UPDATE startups SET views = 1 WHERE id = '{BOLT}'",
+        f"UPDATE startups SET views = 3 WHERE id = '{CORE}'",
+    )
+    assert keep_readings(engine(market)) == 2
+    assert kept(market) == [(ACME, 100), (BOLT, 0), (BOLT, 1), (CORE, 3)]
+    older(market)
+    execute(
+        market,
+        f"UPDATE startups SET views = 9223372036854775807 WHERE id = '{ACME}'",
+        f"UPDATE startups SET views = -1 WHERE id = '{CORE}'",
+    )
+    assert keep_readings(engine(market)) == 1
+    assert kept(market)[1] == (ACME, 9223372036854775807)
+
+
+def test_readings_are_bounded(market: Settings) -> None:
+    """A counter that swings is read no more; its first readings stay, so what was known stays known."""
+    execute(
+        market,
+        f"""INSERT INTO matchbook_view_readings
+        SELECT '{ACME}', timestamptz '2023-01-01+00' + n * interval '1 day', n FROM generate_series(1, {MOST}) AS n""",
+    )
+    assert keep_readings(engine(market)) == 1  # Bolt's
+    assert [views for id, views in kept(market) if id == ACME] == list(range(1, MOST + 1))
+
+
+def test_what_was_read_of_a_startup_that_is_gone_goes_in_the_end(market: Settings) -> None:
+    keep_readings(engine(market))
+    execute(market, f"DELETE FROM startups WHERE id = '{BOLT}'")
+    older(market, 24 * GONE_DAYS - 1)
+    keep_readings(engine(market))
+    assert BOLT in dict(kept(market))
+    older(market, 2)
+    keep_readings(engine(market))
+    assert {id for id, _ in kept(market)} == {ACME}
+
+
+def test_a_snapshot_holds_what_was_read_before_its_cutoff(market: Settings) -> None:
+    execute(
+        market,
+        f"""INSERT INTO matchbook_view_readings VALUES
+        ('{BOLT}', '2024-02-29 23:59:59.999999+00', 8), ('{ACME}', '2024-01-20+00', 40),
+        ('{ACME}', '2024-01-02+00', 30), ('{ACME}', '2024-03-01+00', 99), ('{ANA}', '2024-01-01+00', 5)""",
+    )
+    snapshot = exported(market, "r")
+    assert snapshot.readings["views"].to_pylist() == [30, 40, 8]
+    assert snapshot.manifest["views"] == {"from": "readings", "since": "2024-01-02T00:00:00+00:00", "readings": 3}
+    assert snapshot.entities(Entity.STARTUP).views.tolist() == [40, 8, 0]
+    again = exported(market, "second", fresh=True)  # which has added its own readings, of now
+    assert (again.name, again.manifest["digest"]) == (snapshot.name, snapshot.manifest["digest"])
+
+
+def test_readings_that_began_too_late_leave_the_counter_out(market: Settings) -> None:
+    execute(market, f"INSERT INTO matchbook_view_readings VALUES ('{ACME}', '2024-02-10+00', 30)")
+    snapshot = exported(market, "r")
+    assert snapshot.manifest["views"] == {"from": "events", "since": "2024-02-10T00:00:00+00:00", "readings": 1}
+    assert snapshot.entities(Entity.STARTUP).views.tolist() == [50, 0, 0]
+
+
+def test_an_erased_startup_leaves_no_reading_and_is_read_no_more(market: Settings) -> None:
+    execute(
+        market,
+        f"""INSERT INTO matchbook_view_readings VALUES
+        ('{ACME}', '2024-01-02+00', 30), ('{BOLT}', '2024-01-03+00', 8)""",
+    )
+    before = exported(market, "r")
+    person = person_of(market, ACME)
+    assert erase_rows(market, person)["view_readings"] >= 1
+    keep_readings(engine(market))
+    assert {id for id, _ in kept(market)} == {BOLT}
+    run = Run.start(market, "erasing", AS_OF)
+    (successor,) = rewrite_snapshots(run.artifacts, person).values()
+    after = Snapshot.open(market.artifacts / successor)
+    assert len(before.readings) == 2 and after.readings["views"].to_pylist() == [8]
+    assert after.readings["startup"].to_pylist() == [1]  # row numbers stay
+    assert after.manifest["views"] == {**before.manifest["views"], "readings": 1}
+
+
+def test_a_snapshot_of_format_1_still_opens(market: Settings) -> None:
+    """It held the counter as of the export and no readings: view events count."""
+    path = market.artifacts / "snapshots" / exported(market, "r").name
+    startups = pq.read_table(path / "startups.parquet")
+    pq.write_table(
+        startups.append_column("views", pa.array([1000] * len(startups), pa.int64())), path / "startups.parquet"
+    )
+    for later in ("readings.parquet", "dismissals.parquet"):
+        (path / later).unlink()
+    manifest = json.loads((path / "manifest.json").read_text())
+    del manifest["views"], manifest["sha256"]["readings.parquet"], manifest["sha256"]["dismissals.parquet"]
+    manifest |= {"format": 1}
+    manifest["sha256"]["startups.parquet"] = sha256_of(path / "startups.parquet")
+    (path / "manifest.json").write_text(json.dumps({**manifest, "digest": digest_of(manifest)}))
+    old = Snapshot.open(path)
+    assert old.readings.equals(READINGS.empty_table())
+    assert old.entities(Entity.STARTUP).views.tolist() == [50, 0, 0]
+    person = person_of(market, ACME)
+    (successor,) = rewrite_snapshots(Run.start(market, "erasing", AS_OF).artifacts, person).values()
+    assert Snapshot.open(market.artifacts / successor).manifest["format"] == 1

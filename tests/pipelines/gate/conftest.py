@@ -1,0 +1,105 @@
+"""Nights on a planted marketplace, through the steps of a build, without PostgreSQL: each ends in a stored release."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from models import registry
+from models.data.bundle import Bundle
+from models.settings.settings import Settings
+from pipelines.evaluate.evaluate import choose_bundles
+from pipelines.export.snapshot import Snapshot
+from pipelines.gate.gate import weigh
+from pipelines.publish import assemble
+from pipelines.publish.assemble import assemble_release
+from pipelines.refs import GateRef, ReleaseRef
+from pipelines.run.run import Run, parse_instant
+from pipelines.score.shards import plan_shards, score_shard
+from pipelines.train import train as training
+from pipelines.train.train import Lesson, train
+from pipelines.train_ranker.second_stage import open_second_stage
+from pipelines.train_ranker.validation_models import keep_judged
+from tests.pipelines.train.market import rows, small
+
+FIRST, NEXT = "2024-02-27", "2024-02-28"
+PERSONAL = tuple(name for name in registry.bundles() if name not in ("catalogue_v1", "popularity_v1", "activity_v1"))
+
+
+class Nights:
+    """Builds of one home; `weighed` says what the gate found of the last one. live: the release that was published."""
+
+    def __init__(self, settings: Settings, patch: pytest.MonkeyPatch) -> None:
+        self.settings, self.patch, self.live = settings, patch, ""
+        self.snapshots: dict[str, Snapshot] = {}
+        patch.setattr(Snapshot, "open", classmethod(lambda cls, path: self.snapshots[Path(path).name]))
+        patch.setattr(assemble, "check_erased", lambda run, entities: None)
+
+    def build(self, as_of: str, left_out: tuple[str, ...] = (), **changed: Any) -> tuple[Run, ReleaseRef]:
+        """(run, release) of a cutoff. left_out: models that scoring is not given; changed: settings of this build."""
+        settings = self.settings.layered(changed, "given")
+        run = Run.start(settings, f"night-{uuid.uuid4().hex[:8]}", parse_instant(as_of), fresh=True)
+        self.snapshots.setdefault(as_of, Snapshot.of(*rows(), as_of, self.settings.recorded(), as_of))
+        build = run.reference(snapshot=as_of)
+        refs = [train(run, build, name) for name in registry.bundles()]
+        stage = open_second_stage(run, self.snapshots[as_of])
+        keep_judged(run, stage)
+        kept = [ref for ref in [*refs, *stage.refs] if ref.name not in left_out]
+        build = choose_bundles(run, build, kept, [])
+        done = [score_shard(run, s) for s in plan_shards(run, build)]
+        return run, assemble_release(run, build, done)
+
+    def weighed(self, as_of: str, left_out: tuple[str, ...] = (), **changed: Any) -> tuple[Run, GateRef]:
+        run, release = self.build(as_of, left_out, **changed)
+        return run, weigh(run, run.reference(snapshot=as_of), release)
+
+    def spoil(self, patch: pytest.MonkeyPatch) -> None:
+        """From here on every personal model learns from shuffled pairs and shuffled profiles."""
+        noisy = {}
+        for name in PERSONAL:
+            noisy[name] = _noisy(training.fitter_of(registry.named(name)))
+        honest = training.fitter_of
+        patch.setattr(training, "fitter_of", lambda spec: noisy.get(spec.bundle) or honest(spec))
+
+
+def _noisy(fitter: Callable[[Lesson], Bundle]) -> Callable[[Lesson], Bundle]:
+    def fit(lesson: Lesson) -> Bundle:
+        rng, snapshot = np.random.default_rng(7), lesson.snapshot
+        who = rng.permutation(len(snapshot.startups))
+        words = snapshot.startups.take(pa.array(who)).set_column(0, "startup_id", snapshot.startups["startup_id"])
+        met = pa.array(rng.permutation(snapshot.events["startup"].to_numpy()))
+        place = snapshot.events.schema.get_field_index("startup")
+        events = snapshot.events.set_column(place, snapshot.events.schema.field(place), met)
+        return fitter(replace(lesson, snapshot=replace(snapshot, startups=words, events=events)))
+
+    return fit
+
+
+@pytest.fixture(scope="module")
+def nights(server_settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nights]:
+    """A home of its own whose live release is that of the FIRST night."""
+    from pipelines.publish.publish import publish_release
+
+    with pytest.MonkeyPatch.context() as patch:
+        settings = small(
+            home=tmp_path_factory.mktemp("nights"),
+            redis_url=server_settings.redis_url,
+            ranker_cuts=0,
+            ranker_epochs=1,
+            namespace=f"gate-{uuid.uuid4().hex[:8]}",
+            gate_min_owners=20,
+        )
+        nights = Nights(settings, patch)
+        run, release = nights.build(FIRST)
+        first = weigh(run, run.reference(snapshot=FIRST), release)
+        assert (first.verdict, first.champion) == ("go", None), first
+        publish_release(settings, release.release)
+        nights.live = release.release
+        yield nights

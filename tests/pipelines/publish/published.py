@@ -1,0 +1,31 @@
+"""A marketplace whose lists are published: its settings, and what Redis says."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import redis
+
+from models.lists.redis_format import Keys
+from models.settings.settings import Settings
+from pipelines.redis_client import current_release
+
+
+@dataclass(frozen=True, eq=False)
+class Published:
+    """What tests of published lists begin with."""
+
+    settings: Settings
+
+    @property
+    def client(self) -> redis.Redis:
+        return redis.Redis.from_url(self.settings.redis_url.reveal())
+
+    @property
+    def current(self) -> str:
+        """The id of the live release."""
+        return str(current_release(self.settings))
+
+    @property
+    def keys(self) -> Keys:
+        return Keys(self.settings.namespace)

@@ -1,0 +1,64 @@
+"""The cap on exposure in a release: over all shards at once, reported, repeatable."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from models.catalogue.catalogue import CATALOGUE, entities_of
+from models.errors import ReleaseIncomplete
+from models.lists.release import Release, release_lists
+from models.schema import Surface
+from pipelines.publish.assemble import assemble_release
+from pipelines.score.shards import shard_path
+from pipelines.store.artifacts import Artifacts
+from tests.pipelines.conftest import Town
+
+CAP = 1.2
+
+
+def release_of(town: Town, shards: int, name: str) -> Release:
+    town.settings = town.settings.layered({"exposure_cap": CAP, "shards": shards, "depth": 100}, "given")
+    run = town.run(name=name)
+    build, done = town.score(run)
+    first = assemble_release(run, build, done)
+    assert assemble_release(run, build, done) == first  # the task cleared and run again
+    return Artifacts(town.settings).release(first.release)
+
+
+def test_no_item_stands_in_more_top_tens_than_the_cap_says_whatever_the_shards(town: Town) -> None:
+    release, again = release_of(town, 6, "cap"), release_of(town, 1, "cap-again")
+    assert release.id == again.id and release.shares == again.shares
+    entities = entities_of(Artifacts(town.settings).latest_bundle(CATALOGUE))
+    folder = town.settings.artifacts / "releases" / release.id
+    for surface in Surface:
+        told = release.shares[surface.value]["exposure"]
+        items = len(entities[surface.item].items_of(surface))
+        tops = [
+            lists.item[lists.row(i)][:10]
+            for lists in release_lists(folder, release, surface)
+            for i in range(len(lists))
+        ]
+        count = np.bincount(np.concatenate(tops))
+        places = int(count.sum())
+        assert told["cap"] == max(1, int(np.ceil(CAP * places / items)))
+        assert count.max() == told["most"] <= told["cap"] and told["above"] == 0 < told["moved"]
+        assert told["most"] < told["uncapped"]["most"] and told["coverage"] >= told["uncapped"]["coverage"]
+        assert told["gini"] < told["uncapped"]["gini"]
+
+
+def test_without_a_cap_the_shards_stand_as_scored_and_reach_is_told(town: Town) -> None:
+    release = Artifacts(town.settings).release(town.build())
+
+    assert not any("capped" in s for s in release.shards)
+    assert all(set(share["exposure"]) == {"coverage", "gini", "most"} for share in release.shares.values())
+
+
+def test_a_shard_that_changed_is_not_capped(town: Town) -> None:
+    town.settings = town.settings.layered({"exposure_cap": CAP}, "given")
+    run = town.run()
+    build, done = town.score(run)
+    shard_path(run, done[0]).unlink()
+
+    with pytest.raises(ReleaseIncomplete, match="clear that scoring shard"):
+        assemble_release(run, build, done)

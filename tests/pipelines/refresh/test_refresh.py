@@ -1,0 +1,159 @@
+"""A refresh pushes nothing out, gives way to a build, is forgotten with a person, and takes nobody's list away."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from uuid import UUID
+
+import numpy as np
+import pytest
+
+from models.errors import GateClosed, ReleaseIncomplete
+from models.lists.ranked_lists import RankedLists
+from models.lists.release import release_lists
+from models.schema import Entity, Method, Surface
+from pipelines.__main__ import main
+from pipelines.erase.erase import erase
+from pipelines.publish.history import list_releases, promote, rollback
+from pipelines.publish.publish import publish_release
+from pipelines.refresh.merge import merged
+from pipelines.refresh.refresh import look_for_changes, make_lists, merge, publish_refresh
+from pipelines.retire import retire
+from pipelines.run.run import Run, decisions
+from pipelines.run_build import score_newest
+from pipelines.store.artifacts import Artifacts
+from tests.marketplace.tiny import identity
+from tests.pipelines.refresh.conftest import Town
+
+NEW, CAME = "0a0a0a0a-0000-4000-8000-000000000001", "f0f0f0f0-0000-4000-8000-000000000002"
+DEVELOPERS = Surface.STARTUPS_FOR_DEVELOPER
+
+
+def test_a_refresh_takes_a_place_and_a_build_goes_live_over_it_whatever_its_hour(town: Town) -> None:
+    older = town.build(-24 * 7)
+    promote(town.settings, older)
+    promote(town.settings, town.built)
+    town.met(identity("user", 7), identity("startup", 4))
+    town.refresh(1)
+    town.met(identity("user", 7), identity("startup", 1), timedelta(hours=1, minutes=2))
+    last = town.refresh(2)["release"]
+    assert (town.live, town.history) == (last, [older])
+    # its cutoff is an hour before that of the refresh, but its models know more than those behind the refresh
+    build = town.build(1.5)
+    assert publish_release(town.settings, build)["published"] and town.history == [last, older]
+    assert rollback(town.settings)["release"] == last
+    assert not publish_release(town.settings, older)["published"], "an older build still needs force"
+
+
+def test_a_build_that_went_live_meanwhile_wins(town: Town) -> None:
+    town.met(identity("user", 7), identity("startup", 4))
+    changes = look_for_changes(town.settings, "slow", town.at(1))
+    stored = merge(town.settings, changes, make_lists(town.settings, changes))
+    build = town.build(0.5)
+    promote(town.settings, build)
+    done = publish_refresh(town.settings, stored["release"])
+    assert not done["published"] and f"{build} is live by now" in done["reason"]
+    assert (town.live, town.history) == (build, [town.built])
+    town.met(identity("user", 7), identity("startup", 1), timedelta(hours=1))
+    assert publish_refresh(town.settings, town.refresh(2)["release"])["published"], "what is live already stays so"
+
+
+def test_a_step_again_gives_the_same_and_staging_that_was_changed_is_refused(town: Town) -> None:
+    town.met(identity("user", 7), identity("startup", 4))
+    changes = look_for_changes(town.settings, "again", town.at(1))
+    made = make_lists(town.settings, changes)
+    assert json.loads(json.dumps(changes)) == look_for_changes(town.settings, "again", town.at(1))
+    assert made == make_lists(town.settings, changes)
+    path = next((town.settings.artifacts / "runs" / "again" / "lists").glob("*.npz"))
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(ReleaseIncomplete, match="make the lists again"):
+        merge(town.settings, changes, made)
+
+
+def test_hourly_refreshes_push_no_build_out_of_the_store(town: Town) -> None:
+    names = []
+    for hour in range(1, 5):
+        town.met(identity("user", 7), identity("startup", hour), timedelta(hours=hour, minutes=-5))
+        names.append(town.refresh(hour)["release"])
+    few = town.settings.layered({"keep_artifacts": 3}, "given")
+    gone = retire(few)
+    assert gone["releases"] == names[:-1]
+    assert {r["release"] for r in list_releases(few)} == {town.built, names[-1]}
+    assert town.release().bundles["catalogue_v1"] not in gone.get("bundles/catalogue_v1", [])
+    town.met(identity("user", 8), identity("startup", 0), timedelta(hours=4, minutes=5))
+    assert town.refresh(5)["published"]
+
+
+def test_a_person_who_came_since_is_erased_from_a_refresh_as_from_a_build(town: Town) -> None:
+    town.joined(CAME)
+    town.met(CAME, identity("startup", 0))
+    refreshed = town.refresh(1)["release"]
+    assert UUID(CAME).bytes in town.raw(DEVELOPERS)
+    staging = town.settings.artifacts / "runs"
+    assert any("unity" in p.read_text() for p in staging.glob("refresh-*/words.json"))
+    receipt = erase(town.settings, CAME)
+    assert receipt["left"] == [] and town.live != refreshed
+    assert UUID(CAME).bytes not in town.raw(DEVELOPERS)
+    assert not list(staging.glob("refresh-*/words.json"))
+    users = town.entities()[Entity.USER].ids
+    assert users.later == 1 and users.blank[-1] and users.rows_of([CAME]).tolist() == [-1]
+    town.met(identity("user", 7), identity("startup", 4), timedelta(hours=1, minutes=5))
+    assert town.refresh(2)["published"] and UUID(CAME).bytes not in town.raw(DEVELOPERS)
+
+
+def made_of(town: Town, change: Callable[[RankedLists], RankedLists]) -> dict[Surface, RankedLists]:
+    """Every list of the live release, changed."""
+    directory = Artifacts(town.settings).directory(town.built)
+    return {s: change(RankedLists.concat(list(release_lists(directory, town.release(), s)))) for s in Surface}
+
+
+def test_too_many_popular_lists_stop_a_refresh(town: Town) -> None:
+    run = Run.refreshing(town.settings, "bad", town.at(1), town.built)
+    popular = np.uint8(Method.POPULAR.code)
+    made = made_of(town, lambda lists: replace(lists, method=np.full(len(lists), popular)))
+    with pytest.raises(GateClosed, match=r"of a list of their own|from a list of their own to the popular one, 20%"):
+        merged(run, town.release(), town.release().bundles, made)
+    few = made_of(town, lambda lists: lists.take(np.arange(len(lists))[:2]))
+    assert merged(run, town.release(), town.release().bundles, few).lists == town.release().lists
+
+
+def test_a_refresh_that_would_leave_somebody_without_a_list_is_not_stored(town: Town) -> None:
+    town.joined(CAME)
+    changes = look_for_changes(town.settings, "short", town.at(1))
+    made = {s: made_of(town, lambda lists: lists.take(np.zeros(0, np.int64)))[s] for s in Surface}
+    run = Run.open(town.settings, changes["run"])
+    with pytest.raises(ReleaseIncomplete, match="1 owners without one"):
+        merged(run, town.release(), changes["bundles"], made)
+    assert [r["release"] for r in list_releases(town.settings)] == [town.built]
+
+
+def test_the_command_explains_what_it_made(
+    town: Town, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("MATCHBOOK_HOME", str(town.settings.home))
+    monkeypatch.setenv("MATCHBOOK_NAMESPACE", town.settings.namespace)
+    monkeypatch.setenv("DATABASE_URL", town.settings.database_url.reveal())
+    monkeypatch.setenv("REDIS_URL", town.settings.redis_url.reveal())
+    town.joined(CAME)
+    town.met(CAME, identity("startup", 0))
+    assert main(["refresh"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["published"] and told["new"] == {"user": 1, "startup": 0}
+    (line,) = decisions(town.settings)
+    assert (line["what"], line["verdict"], line["release"]) == ("refresh", "publish", told["release"])
+    assert main(["explain", DEVELOPERS.value, CAME]) == 0
+    explained = json.loads(capsys.readouterr().out)
+    assert [i["id"] for i in explained["list"]] == town.items(DEVELOPERS, CAME)
+    assert main(["refresh"]) == 0 and "knows everything" in json.loads(capsys.readouterr().out)["reason"]
+
+
+def test_scoring_the_newest_snapshot_passes_over_what_a_refresh_stored(town: Town) -> None:
+    town.joined(CAME)
+    town.refresh(1)
+    scored = score_newest(town.settings)
+    assert scored["lists"] == town.release(town.built).lists
+    assert Path(Artifacts(town.settings).directory(scored["release"])).is_dir()

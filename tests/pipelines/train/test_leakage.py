@@ -1,0 +1,218 @@
+"""Leak checks: they pass where nothing leaks, and each planted leak is caught and named."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import cache
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from models import registry
+from models.als.fit import fit_als
+from models.catalogue.catalogue import catalogue_bundle
+from models.content.fit import fit_content
+from models.data.bundle import Bundle
+from models.data.entities import Entities
+from models.errors import DataError, LeakFound, TooSparse
+from models.popularity.fit import fit_popularity
+from models.schema import Entity
+from pipelines.evaluate import evaluate as judging
+from pipelines.export.snapshot import Snapshot
+from pipelines.run.run import Run, microseconds, parse_instant
+from pipelines.train import train
+from pipelines.train.leakage import check_labels, check_leaks, truncated
+from pipelines.train.train import Lesson, fit
+from pipelines.train_ranker.second_stage import SecondStage, open_second_stage
+from tests.pipelines.train.market import AS_OF, rows, small
+
+CUT = microseconds(parse_instant("2024-02-17"))
+SETTINGS = small(stage_known="first_event", graph_filter_min_pairs=0.0)
+Fitter = Callable[[Lesson], Bundle]
+
+
+@cache
+def snapshot() -> Snapshot:
+    """A market where much happens after the cut: arrivals with words of their own, opt-outs, withdrawals, readings."""
+    users, startups, events = rows()
+    users.loc[7, "opted_out_at"], startups["withdrawn_at"] = "2024-02-27", ""
+    startups.loc[3, "withdrawn_at"] = "2024-02-28"
+    read = pd.concat(
+        [
+            pd.DataFrame({"startup_id": startups.startup_id, "read_at": day, "views": startups.index * times})
+            for day, times in (("2023-12-30", 10), ("2024-02-25", 100))
+        ]
+    )
+    startups["stage"] = np.where(startups.index % 3, "seed", "series a")
+    user = {
+        "user_id": "ffffffff-ffff-4fff-bfff-fffffffffffe",
+        "role": "developer",
+        "interests": "zeppelins",
+        "created_at": "2024-02-20",
+    }
+    startup = {
+        "startup_id": "ffffffff-ffff-4fff-bfff-ffffffffffff",
+        "category": "zeppelins",
+        "stage": "seed",
+        "created_at": "2024-02-20",
+    }
+    met = pd.DataFrame(
+        {
+            "user_id": [user["user_id"], *users.user_id[:40]],
+            "startup_id": startup["startup_id"],
+            "interaction_type": "like",
+            "occurred_at": "2024-02-21T00:00:00Z",
+        }
+    )
+    people, companies = (
+        pd.concat([table, pd.DataFrame([dict.fromkeys(table, "") | one])])
+        for table, one in ((users, user), (startups, startup))
+    )
+    return Snapshot.of(people, companies, pd.concat([events, met]), AS_OF, SETTINGS.recorded(), readings=read)
+
+
+@cache
+def honest() -> dict[str, Bundle]:
+    return {name: fit(name, snapshot(), SETTINGS, CUT) for name in registry.bundles()}
+
+
+@pytest.mark.parametrize("name", registry.bundles())
+def test_no_base_model_leaks(name: str) -> None:
+    told = check_leaks(snapshot(), SETTINGS, CUT, honest(), [name])
+    assert name in told[-1] or (name == "catalogue_v1" and "none asked for" in told[-1])
+    assert f"{len(registry.bundles())} models" in told[0]
+
+
+def test_what_is_forgotten_is_what_came_later() -> None:
+    past, now = truncated(snapshot(), CUT), snapshot()
+    assert 0 < len(past.events) == (now.interactions().at < CUT).sum() < len(now.events)
+    assert past.as_of_us == CUT and past.user_ids.ids.tolist() == now.user_ids.ids.tolist()
+    later = now.startup_ids.rows_of(np.array(["ffffffff-ffff-4fff-bfff-ffffffffffff"]))[0]
+    then = past.profiles(Entity.STARTUP)
+    assert sum(then != now for then, now in zip(past.users["role"], snapshot().users["role"], strict=True)) == 1
+    assert "zeppelins" in now.profiles(Entity.STARTUP)["category"] and "zeppelins" not in then["category"]
+    assert then["stage"][later] == "" and "seed" in then["stage"]
+    assert past.startups["withdrawn_at"].null_count == len(past.startups)
+    out = past.users["opted_out_at"].drop_null().to_pylist()  # out by the cutoff is out at every cut (R23)
+    assert len(out) == 2 and max(microseconds(at) for at in out) < CUT
+    assert 0 < 2 * len(past.readings) == len(now.readings) and past.views_from == now.views_from == "readings"
+
+
+def plant(monkeypatch: pytest.MonkeyPatch, name: str, fitter: Fitter) -> None:
+    """From here on this function fits the model."""
+    honest = train.fitter_of
+    monkeypatch.setattr(train, "fitter_of", lambda spec: fitter if spec.bundle == name else honest(spec))
+
+
+def _everything(lesson: Lesson) -> Lesson:
+    return replace(lesson, as_of_us=lesson.snapshot.as_of_us)
+
+
+def _popularity(lesson: Lesson) -> Bundle:
+    """Counts the future, and says that it did not."""
+    x = _everything(lesson)
+    bundle = fit_popularity(x.users, x.startups, x.interactions, lesson.as_of_us, x.config)
+    return replace(bundle, config={**bundle.config, "rows": len(lesson.interactions)})
+
+
+def _als(lesson: Lesson) -> Bundle:
+    bundle = fit_als("als_v1", _everything(lesson).interactions, lesson.config)
+    return replace(bundle, config={**bundle.config, "rows": len(lesson.interactions)})
+
+
+def _boasting_als(lesson: Lesson) -> Bundle:
+    return fit_als("als_v1", _everything(lesson).interactions, lesson.config)
+
+
+def _content(lesson: Lesson) -> Bundle:
+    x = _everything(lesson)
+    return fit_content(
+        x.profiles(x.users), x.profiles(x.startups), lesson.interactions, x.users.ids, x.startups.ids, x.config
+    )
+
+
+def _catalogue(lesson: Lesson) -> Bundle:
+    x = _everything(lesson)
+    return catalogue_bundle(x.users, x.startups, {"as_of_us": lesson.as_of_us, "rows": len(lesson.interactions)})
+
+
+def _late_catalogue(lesson: Lesson) -> Bundle:
+    bundle = catalogue_bundle(lesson.users, lesson.startups, {"rows": len(lesson.interactions)})
+    return replace(bundle, config={**bundle.config, "as_of_us": lesson.snapshot.as_of_us})
+
+
+@pytest.mark.parametrize(
+    ("name", "fitter", "said"),
+    [
+        ("popularity_v1", _popularity, r"popularity_v1 changes when .* forgotten, in max \(.*startup_popularity"),
+        ("als_v1", _als, r"als_v1 changes when the future is forgotten"),
+        ("als_v1", _boasting_als, r"als_v1 was fitted on \d+ events, \d+ lie before the cut"),
+        ("content_v1", _content, r"content_v1 changes when the future is forgotten, in .*tokens"),
+        ("catalogue_v1", _catalogue, r"other values of listed, views, interactions, count of users"),
+        ("catalogue_v1", _late_catalogue, r"catalogue_v1 has as_of_us"),
+    ],
+)
+def test_a_planted_leak_is_caught(name: str, fitter: Fitter, said: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    plant(monkeypatch, name, fitter)
+    leaking = {**honest(), name: fit(name, snapshot(), SETTINGS, CUT)}
+    with pytest.raises(LeakFound, match=said) as caught:
+        check_leaks(snapshot(), SETTINGS, CUT, leaking, registry.bundles())
+    assert "2024-02-17" in str(caught.value) and isinstance(caught.value, DataError)
+
+
+def test_a_profile_read_too_early_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Lesson, "profiles", lambda self, who: self.snapshot.profiles(who.entity, self.as_of_us))
+    with pytest.raises(LeakFound, match="read the interests of 1 users who were not there"):
+        check_leaks(snapshot(), SETTINGS, CUT, honest())
+
+
+def test_a_stage_told_too_early_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The stage is that of the first round: before it nobody knew (stage_known)."""
+    profiles = Lesson.profiles
+
+    def leaking(self: Lesson, entities: Entities) -> dict[str, list[str]]:
+        told = dict(profiles(self, entities))
+        return {**told, **({"stage": self.snapshot.startups["stage"].to_pylist()} if "stage" in told else {})}
+
+    monkeypatch.setattr(Lesson, "profiles", leaking)
+    with pytest.raises(LeakFound, match=r"read the stage of \d+ startups"):
+        check_leaks(snapshot(), SETTINGS, CUT, honest())
+
+
+def test_a_bundle_of_another_instant_is_caught() -> None:
+    late = {**honest(), "item_neighbours_v1": fit("item_neighbours_v1", snapshot(), SETTINGS)}
+    with pytest.raises(LeakFound, match=r"item_neighbours_v1 says that it stands at 2024-03-01"):
+        check_leaks(snapshot(), SETTINGS, CUT, late)
+
+
+def test_what_only_the_future_makes_dense_enough_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    def sparse(lesson: Lesson) -> Bundle:
+        if lesson.snapshot.as_of_us == CUT:
+            raise TooSparse("nothing to learn from")
+        return honest()["content_v1"]
+
+    plant(monkeypatch, "content_v1", sparse)
+    with pytest.raises(LeakFound, match=r"content_v1 cannot be fitted without the future \(nothing to learn from\)"):
+        check_leaks(snapshot(), SETTINGS, CUT, honest())
+
+
+def test_labels_end_before_the_cut_that_judges() -> None:
+    check_labels("ranker_v1", CUT - 1, CUT)
+    with pytest.raises(LeakFound, match="ranker_v1 was taught by an event of 2024-02-17"):
+        check_labels("ranker_v1", CUT, CUT)
+
+
+def test_a_leak_ends_the_evaluation(learning_run: Run, planted: Snapshot, monkeypatch: pytest.MonkeyPatch) -> None:
+    def leaking(run: Run, market: Snapshot) -> SecondStage:
+        stage = open_second_stage(run, market)
+        late = replace(
+            fit("popularity_v1", market, run.settings), config=dict(stage.holdout.bundles["popularity_v1"].config)
+        )
+        bundles = {**stage.holdout.bundles, "popularity_v1": late}
+        return replace(stage, holdout=replace(stage.holdout, bundles=bundles))
+
+    monkeypatch.setattr(judging, "open_second_stage", leaking)
+    with pytest.raises(LeakFound, match="popularity_v1 changes when the future is forgotten, in startup_popularity"):
+        judging.evaluate(learning_run, planted.name)

@@ -1,0 +1,168 @@
+"""What teaches the learned ranker: cuts and outcomes by hand, and the same features as serving computes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from models.data.interactions import DAY_US
+from models.errors import TrainingError
+from models.recommender.candidates import learned_table, wide_candidates
+from models.recommender.surface import Recipe, open_recipe
+from models.schema import Surface
+from pipelines.export.snapshot import Snapshot
+from pipelines.train.holdout import Holdout, inner_cut
+from pipelines.train.leakage import check_labels
+from pipelines.train_ranker.samples import NEGATIVES, OWNERS, Lessons, Opinions, _lessons, cuts, rows_until
+from tests.models.features.market_by_hand import interactions
+
+#: An event a day, a hundred days.
+DAILY = interactions(tuple((i % 4, i // 4 % 4, "like", i) for i in range(100)))
+
+
+def in_days(found: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    assert all(us % DAY_US == 0 for pair in found for us in pair)
+    return [(cut // DAY_US, until // DAY_US) for cut, until in found]
+
+
+def test_cuts_by_hand() -> None:
+    """A share of 0.2 is twenty events: every cut is followed for twenty days, or to the end."""
+    found = in_days(cuts(DAILY, 0.2, 100 * DAY_US, 6))
+
+    assert {(90, 100), (80, 100), (70, 90), (60, 80), (50, 70)} <= set(found)
+    assert all(abs(until - min(cut + 20, 100)) <= 1 for cut, until in found)  # a share of events is rounded
+    assert found == sorted(found, reverse=True) and len(set(found)) == len(found)
+
+
+def test_the_cut_that_judges_is_one_of_them() -> None:
+    for share in (0.1, 0.2, 0.3):
+        assert inner_cut(DAILY, share) in [cut for cut, _ in cuts(DAILY, share, 100 * DAY_US, 6)]
+
+
+def test_there_is_something_before_every_cut() -> None:
+    assert min(cut for cut, _ in cuts(DAILY, 0.9, 100 * DAY_US, 6)) > 0
+    assert cuts(DAILY.where(DAILY.at < 0), 0.2, 100 * DAY_US, 6) == []
+    assert cuts(DAILY.where(DAILY.at == 0), 0.2, 100 * DAY_US, 6) == []
+
+
+def lesson(cut: int, owner: list[int], met: list[int]) -> Lessons:
+    """Features say which row it is."""
+    features = np.array([[cut, i] for i in range(len(owner))], np.float32)
+    return Lessons(("cut", "row"), features, np.array(met, np.int64), np.array(owner, np.int32), cut)
+
+
+HAND = [lesson(80, [1, 1, 2], [85, 0, 0]), lesson(60, [1, 1, 2, 2, 3], [0, 65, 75, 0, 85]), lesson(40, [1, 1], [45, 0])]
+
+
+def test_only_what_had_happened_teaches() -> None:
+    """Before day 80: the cut of day 80 teaches nothing, and what owner 3 met on day 85 has not happened: nobody knows
+    of a list of theirs."""
+    rows = rows_until(HAND, 80)
+
+    assert rows.features.tolist() == [[60, 0], [60, 1], [60, 2], [60, 3], [40, 0], [40, 1]]
+    assert rows.label.tolist() == [0, 1, 1, 0, 1, 0]
+    lists = rows.group.tolist()
+    assert lists[0] == lists[1] != lists[2] == lists[3] and lists[4] == lists[5] not in lists[:4]
+    assert rows.names == ("cut", "row") and rows.positives == 3 and rows.owners_taught == 3
+
+
+def test_everything_teaches_in_the_end() -> None:
+    rows = rows_until(HAND, 100)
+    assert rows.positives == 5 and [80, 1] in rows.features.tolist()
+    assert [80, 2] not in rows.features.tolist() and [60, 4] in rows.features.tolist()  # owner 2 met nobody after 80
+
+
+def test_a_dislike_counts_from_when_it_was_said() -> None:
+    """Rows 0 and 1 met on day 45; row 0 is disliked on day 70, and row 1 was, until it was liked on day 60."""
+    said = Opinions(np.array([0, 0, 1, 1]), np.array([46, 70, 50, 60]), np.array([False, True, True, False]))
+    drawn = np.array([False, False, True])
+    those = replace(lesson(40, [1, 1, 1], [45, 45, 0]), opinions=said, drawn=drawn)
+
+    def labels(until: int) -> list[list[bool]]:
+        return [those.until(until)[1].tolist(), those.until(until)[0].tolist()]
+
+    assert labels(50) == [[True, True, False], [True, True, True]]
+    assert labels(55) == [[True, False, False], [True, False, True]]  # disliked by then: no lesson, unless it was drawn
+    assert labels(65) == [[True, True, False], [True, True, True]]
+    assert labels(71) == [[False, True, False], [False, True, True]]
+    assert those.positive(71) == 1 and replace(those, opinions=Opinions()).positive(71) == 2
+
+
+def test_a_label_at_the_very_cut_is_none() -> None:
+    assert rows_until([lesson(40, [1, 1], [60, 59])], 60).label.tolist() == [0, 1]
+    with pytest.raises(TrainingError, match="nothing to be taught by"):
+        rows_until([lesson(40, [1, 1], [60, 0])], 60)
+    with pytest.raises(TrainingError, match="nothing to be taught by"):
+        rows_until([], 60)
+
+
+@pytest.fixture(scope="module")
+def taught(holdout: Holdout, planted: Snapshot) -> dict[Surface, Lessons]:
+    found = {s: _lessons(holdout, s, planted.as_of_us) for s in Surface}
+    there = {s: lessons for s, lessons in found.items() if lessons is not None}
+    assert set(there) == set(Surface)
+    return there
+
+
+def served(holdout: Holdout, surface: Surface) -> Recipe:
+    """The recipe as a reader would open it at the cut."""
+    return open_recipe(surface, holdout.bundles, holdout.settings.layered({"ranker": "learned"}, "given"))
+
+
+@pytest.mark.parametrize("surface", list(Surface))
+def test_a_candidate_is_taught_as_it_is_served(
+    surface: Surface, holdout: Holdout, taught: dict[Surface, Lessons]
+) -> None:
+    """R03, A31: bit for bit, for an owner alone."""
+    recipe, lessons = served(holdout, surface), taught[surface]
+    relevant = holdout.seen_from(surface).relevant
+    for owner in np.unique(lessons.owner)[:6].tolist():
+        mine = lessons.owner == owner
+        batch = recipe.batch(np.array([owner]), holdout.before)
+        candidates = wide_candidates(recipe, batch)
+        names, cells = learned_table(recipe, batch, candidates)
+        assert names == lessons.names
+        hit = np.asarray(relevant[owner].toarray(), bool).ravel()[recipe.catalogue[candidates.item]]
+        assert np.array_equal(cells[hit], lessons.features[mine & (lessons.met_us > 0)])
+        known = {row.tobytes() for row in np.ascontiguousarray(cells[~hit])}
+        others = lessons.features[mine & (lessons.met_us == 0)]
+        assert lessons.drawn is not None
+        assert int(lessons.drawn[mine].sum()) == min(NEGATIVES, len(hit))
+        assert all(np.ascontiguousarray(row).tobytes() in known for row in others)
+
+
+def test_a_pair_is_dated_by_its_first_meeting(
+    holdout: Holdout, taught: dict[Surface, Lessons], planted: Snapshot
+) -> None:
+    events = planted.interactions()
+    after = events.where(events.at >= holdout.cut_us)
+    for surface, lessons in taught.items():
+        met = lessons.met_us[lessons.met_us > 0]
+        assert len(met) and met.min() >= holdout.cut_us and met.max() < planted.as_of_us
+        assert np.isin(met, after.at).all(), surface
+        assert lessons.positive(planted.as_of_us) == len(met) and lessons.positive(holdout.cut_us) == 0
+        assert len(np.unique(lessons.owner)) <= OWNERS and lessons.cut_us == holdout.cut_us
+
+
+def test_nothing_of_the_judged_cut_teaches_the_judged_ranker(holdout: Holdout, taught: dict[Surface, Lessons]) -> None:
+    """What follows the cut is no lesson for a ranker that is judged there; the newest label lies before it."""
+    for lessons in taught.values():
+        with pytest.raises(TrainingError, match="nothing to be taught by"):
+            rows_until([lessons], holdout.cut_us)
+        middle = int(np.median(lessons.met_us[lessons.met_us > 0]))
+        rows = rows_until([lessons], middle)
+        newest = lessons.met_us[(lessons.met_us > 0) & (lessons.met_us < middle)]
+        assert rows.positives == len(newest)
+        check_labels("learned_ranker_v1", int(newest.max()), middle)
+
+
+def test_a_model_that_was_too_sparse_at_an_older_cut_has_no_say_there() -> None:
+    newer = Lessons(("a", "b"), np.array([[1, 2], [3, 4]], np.float32), np.array([0, 9]), np.zeros(2, np.int32), 5)
+    older = Lessons(("b", "c"), np.array([[5, 6], [7, 8]], np.float32), np.array([0, 4]), np.zeros(2, np.int32), 3)
+    rows = rows_until([newer, older], 10)
+    assert rows.names == ("a", "b")
+    assert rows.features.tolist() == [[1, 2], [3, 4], [0, 5], [0, 7]]
+    assert rows.label.tolist() == [0, 1, 0, 1]
+    assert rows.newest_us == 9

@@ -1,0 +1,104 @@
+"""The public body, byte for byte, of a list made by hand."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from models.als import ALS
+from models.catalogue.catalogue import ItemTable
+from models.content import CONTENT_BASED
+from models.data.entities import FACETS, IdMap
+from models.item_neighbours import ITEM_NEIGHBOURS
+from models.lists.ranked_lists import REASONS
+from models.lists.redis_format import StoredList
+from models.lists.release import Release
+from models.popularity import POPULAR
+from models.schema import Entity, Method, Surface
+from models.settings.kinds import Secret
+from models.settings.settings import Settings
+from models.two_tower import TWO_TOWER
+from serving.http.answer_ids import AnswerIds
+from serving.http.present import body
+from serving.http.requests import Query
+from serving.lists import NOBODY, Answer
+from serving.releases import HeldRelease
+
+GOLDEN = Path(__file__).parents[1] / "golden" / "reader_answer_1.json"
+NOW = datetime(2024, 5, 2, 2, 0, tzinfo=UTC)
+OWNER = "0000000a-0000-4000-8000-000000000000"
+IDS = AnswerIds(Settings(answer_key=Secret("for this test alone")))
+STARTUPS = IdMap.of(f"0000000{n}-0000-4000-8000-000000000000" for n in range(4))
+
+
+def held(**changes: object) -> HeldRelease:
+    facets = {f: np.full(4, -1, np.int32) for f in FACETS} | {"category": np.array([0, 1, 0, -1], np.int32)}
+    labels = dict.fromkeys(FACETS, ()) | {"category": ("fintech", "games")}
+    table = ItemTable(STARTUPS, facets, labels, np.full(4, -1, np.int8))
+    people = ItemTable(
+        IdMap.of([]), {f: np.zeros(0, np.int32) for f in FACETS}, dict.fromkeys(FACETS, ()), np.zeros(0, np.int8)
+    )
+    release = Release(
+        "20240501T020000Z-3fa92c1b",
+        "2024-05-01T02:00:00+00:00",
+        "2024-05-01T02:10:00+00:00",
+        "",
+        "",
+        {"als_v1": "20240501T020000Z-aaaaaaaa", "two_tower_v1": "20240501T020000Z-bbbbbbbb"},
+        {},
+        [],
+        {},
+    )
+    return HeldRelease(release, {Entity.STARTUP: table, Entity.USER: people}, {})
+
+
+def answer(listing: StoredList, **changes: Any) -> Answer:
+    return Answer(
+        Surface.STARTUPS_FOR_DEVELOPER, OWNER, held(), listing, "cache", True, held().generated_at(), **changes
+    )
+
+
+def bits(*names: str) -> int:
+    return sum(1 << REASONS.index(n) for n in names)
+
+
+LISTING = StoredList(
+    Method.ENSEMBLE,
+    Method.ENSEMBLE,
+    True,
+    25,
+    0,
+    item=np.array([2, 0, 3], np.uint32),
+    score=np.array([0.87004, 0.5, 0.0], np.float32),
+    source=np.array(
+        [
+            ALS.bit | TWO_TOWER.bit | ITEM_NEIGHBOURS.bit,
+            CONTENT_BASED.bit,
+            POPULAR.bit,
+        ],
+        np.uint8,
+    ),
+    reason=np.array([bits("category", "new"), bits("category", "popular"), bits("popular")], np.uint8),
+)
+
+
+def test_the_body_is_the_golden_one() -> None:
+    found = body(answer(LISTING), Query(limit=5), 36, IDS, NOW)
+    assert json.dumps(found, indent=1) + "\n" == GOLDEN.read_text()
+
+
+def test_a_list_is_stale_from_the_stated_age_on() -> None:
+    assert not body(answer(LISTING), Query(), 23.9, IDS, NOW)["stale"]
+    assert body(answer(LISTING), Query(), 23.8, IDS, NOW)["stale"]
+
+
+def test_an_empty_surface_says_so() -> None:
+    assert body(answer(NOBODY), Query(), 36, IDS, NOW)["reason"] == "there is no startup yet that could be shown"
+
+
+def test_trouble_is_said_as_degraded() -> None:
+    assert body(answer(LISTING, trouble="Redis does not answer"), Query(), 36, IDS, NOW)["degraded"] is True
