@@ -28,7 +28,7 @@ class MarketState:
 
     @property
     def clock(self) -> EventTime:
-        return EventTime.of(self.interactions.at)
+        return EventTime.from_times(self.interactions.at)
 
 
 class TrainingData(Protocol[Config]):

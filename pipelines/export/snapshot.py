@@ -80,7 +80,7 @@ class Snapshot:
         return cls(path.name, manifest, users, startups, events, **more)
 
     @classmethod
-    def of(
+    def from_frames(
         cls,
         users: pd.DataFrame,
         startups: pd.DataFrame,

@@ -77,8 +77,8 @@ def choose_blend(holdout: Holdout, about: Mapping[str, Any]) -> Bundle:
 
 
 def choice(asked: BlendScores) -> dict[str, Any]:
-    """What `choose_blend` records: the blend that is clearly better than the settings' weights, the best of several, else
-    those weights; too few owners choose nothing."""
+    """What `choose_blend` records: the blend that is clearly better than the settings' weights, the best of several,
+    else those weights; too few owners choose nothing."""
     over = "hot" if asked.hot.sum() >= ENOUGH else "known"
     mask = asked.hot if over == "hot" else np.ones(len(asked.hot), bool)
     owners, stays = int(mask.sum()), {**_named(WEIGHTED), "over": over}

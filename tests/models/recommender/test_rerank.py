@@ -15,7 +15,7 @@ from models.rules_ranker import RulesConfig
 from models.rules_ranker.scorer import RuleRanker
 from models.settings.settings import Settings
 
-RULES = RuleRanker.of(Settings().table("rules"))
+RULES = RuleRanker.from_config(Settings().table("rules"))
 Facets = dict[str, np.ndarray]
 
 
@@ -34,7 +34,8 @@ def test_rule_score_by_hand() -> None:
 
 def test_rule_weights_are_settings() -> None:
     """G11."""
-    only = RuleRanker.of(RulesConfig(model_weight=0, recency_weight=3, popularity_weight=0, diversity_weight=1))
+    config = RulesConfig(model_weight=0, recency_weight=3, popularity_weight=0, diversity_weight=1)
+    only = RuleRanker.from_config(config)
 
     assert only.score(np.array([[1, 0.4, 1, 0.8]], np.float32)) == pytest.approx([0.5])
 
@@ -52,7 +53,7 @@ def test_mlp_by_hand() -> None:
         },
     )
 
-    found = MlpRanker.of(bundle).score(np.array([[[0.25, 9, 9, 9]], [[1, 9, 9, 9]]], np.float32))
+    found = MlpRanker.from_bundle(bundle).score(np.array([[[0.25, 9, 9, 9]], [[1, 9, 9, 9]]], np.float32))
 
     assert found.shape == (2, 1)
     assert found.ravel() == pytest.approx([1 / (1 + np.exp(-(2 * 0.25 + 4 * 0.25 - 1))), 1 / (1 + np.exp(-1))])
