@@ -1,4 +1,4 @@
-"""Tables of the documents that are made from declarations; `python -m tests.architecture.generated` writes them anew."""
+"""Tables of the documents made from declarations; `python -m tests.architecture.generated` writes them anew."""
 
 from __future__ import annotations
 
