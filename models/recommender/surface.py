@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import cast
 
 import numpy as np
 from scipy import sparse
@@ -26,7 +26,7 @@ from models.popularity import POPULAR
 from models.popularity.scorer import PopularScorer
 from models.schema import Entity, EventType, Surface
 from models.scoring.factors import FactorScorer
-from models.scoring.scorer import FoldIn, Ranker, RankerAsked, Scorer, Sides, aligned
+from models.scoring.scorer import FoldIn, Ranker, RankerAsked, Scorer, Sides, WeightedScorer, aligned
 from models.settings.settings import Settings
 from models.spec import ModelSpec, Source, Stage, function
 
@@ -88,8 +88,7 @@ def demand_weighted(
     weighted = {spec.source for spec in _speaking(surface) if spec.demand_weighted}
     for scorer in scorers:
         if scorer.source in weighted:
-            times: Any = scorer
-            yield scorer.source, times.times(evidence.demand)
+            yield scorer.source, cast(WeightedScorer, scorer).weighted(evidence.demand)
 
 
 def _speaking(surface: Surface) -> Iterator[ModelSpec]:

@@ -34,6 +34,14 @@ class Scorer(Protocol):
         ...
 
 
+class WeightedScorer(Scorer, Protocol):
+    """A source that also proposes by score times the weight of an item."""
+
+    def weighted(self, weight: np.ndarray) -> Scorer:
+        """The same source, its scores times the item's weight: (m,) float32 over the catalogue."""
+        ...
+
+
 class FoldIn(Protocol):
     """One model's way to take in what came since."""
 
