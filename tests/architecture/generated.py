@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 
 from models import registry
-from tests.architecture.tree import ROOT
+from tests.paths import ROOT
 
 OWNERS = {frozenset({"user"}): "people", frozenset({"startup"}): "startups", frozenset({"user", "startup"}): "both"}
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.architecture.generated import TABLES, filled
-from tests.architecture.tree import ROOT
+from tests.paths import ROOT
 
 
 @pytest.mark.parametrize("name", TABLES)

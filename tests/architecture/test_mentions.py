@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.architecture.tree import ROOT, name, tracked
+from tests.architecture.tree import name, tracked
+from tests.paths import ROOT
 
 FOLDERS = "models|pipelines|serving|sql|dags|tests|benchmarks|docs|docker"
 #: A path from the root; a name with one of our own suffixes, alone or below some folder; a module; a command.

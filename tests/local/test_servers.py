@@ -26,8 +26,9 @@ from models.errors import ServiceError
 from models.settings.kinds import Secret
 from models.settings.settings import Settings
 from tests.databases import at_once
+from tests.paths import ROOT
 
-CHECKOUT = Path(__file__).resolve().parents[3]
+CHECKOUT = ROOT
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root must give its privileges up")
 
 

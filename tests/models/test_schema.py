@@ -14,8 +14,8 @@ from models.data.interactions import EVENT_WEIGHTS, EXPLICIT
 from models.lists.redis_format import OWN
 from models.schema import INTERACTION_TYPES, Coded, EventType, Method, Role, Segment, Surface, words_by_code
 from pipelines.export.frames import codes_of
+from tests.paths import ROOT
 
-ROOT = Path(__file__).parents[2]
 CODED = {e.__name__ for e in (Surface, Method, Segment, Role, EventType)}
 
 

@@ -42,6 +42,7 @@ from serving.app import Reader, create_app
 from tests.databases import at_once
 from tests.marketplace.world import AS_OF_US, World, world
 from tests.own_redis import OwnRedis, own_redis
+from tests.paths import ROOT
 from tests.planted.data import fitted
 from tests.serving.proxy import Proxy, Wires
 from tests.waiting import until
@@ -57,7 +58,6 @@ Person = Callable[[Role, int], str]
 Company = Callable[[int], str]
 Execute = Callable[..., object]
 
-ROOT = Path(__file__).parents[2]
 SMALL: dict[str, Any] = {
     "als_factors": 8,
     "als_iterations": 5,

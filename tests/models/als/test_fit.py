@@ -119,7 +119,7 @@ def test_owners_with_few_interactions_can_be_left_out() -> None:
     ("cells", "words"),
     [
         ([], "none before the cutoff.*import"),
-        ([(0, 0, LIKE), (1, 1, LIKE)], "too sparse.*2 owners and 2 items.*MIN_INTERACTIONS"),
+        ([(0, 0, LIKE), (1, 1, LIKE)], "too sparse.*2 owners and 2 items.*min_interactions"),
         ([(0, 0, DISLIKE), (1, 0, DISLIKE)], "too sparse"),
     ],
 )
@@ -130,7 +130,7 @@ def test_too_little_is_refused_with_the_cure(cells: list[tuple[int, int, int]], 
 
 def test_what_cannot_be_solved_is_refused() -> None:
     cells = events([(u, i, LIKE) for u in range(3) for i in range(3)])
-    with pytest.raises(TrainingError, match=r"finite factors.*REGULARIZATION"):
+    with pytest.raises(TrainingError, match=r"finite factors.*regularization"):
         fitted("als", cells, SMALL.layered({"als_alpha": 1e38}, "given"))
     with pytest.raises(TrainingError, match="alpha must be above 0"):
         fitted("als", cells, SMALL.layered({"als_alpha": 0.0}, "given"))

@@ -13,8 +13,9 @@ import pytest
 from models.data.bundle import Bundle, open_bundle, write_bundle
 from models.data.entities import IdMap
 from models.errors import BundleCorrupt, BundleNotFound
+from tests.paths import GOLDEN
 
-GOLDEN = Path(__file__).parents[2] / "golden" / "bundle_1"
+GOLDEN = GOLDEN / "bundle_1"
 
 
 def example() -> Bundle:

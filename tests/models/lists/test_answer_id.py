@@ -18,8 +18,9 @@ from models.errors import DataError
 from models.keys import ANSWER_KEY, kept_key, key_from
 from models.lists.answer_id import SPELT, ShownAnswer
 from models.schema import Entity, Method, Surface
+from tests.paths import GOLDEN
 
-GOLDEN = Path(__file__).parents[2] / "golden" / "answer_id_1.json"
+GOLDEN = GOLDEN / "answer_id_1.json"
 WIDE = GOLDEN.with_name("answer_id_2.json")
 KEY = key_from("a key for these tests")
 USER, STARTUP, OTHER = (str(uuid.UUID(int=n << 96 | 7)) for n in (1, 2, 3))

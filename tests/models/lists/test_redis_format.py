@@ -18,8 +18,9 @@ from models.lists.ranked_lists import RankedLists
 from models.lists.redis_format import Keys, decode_list, encode_lists
 from models.lists.release import Release
 from models.schema import Method, Surface
+from tests.paths import GOLDEN
 
-GOLDEN = Path(__file__).parents[2] / "golden" / "ranked_list_1.hex"
+GOLDEN = GOLDEN / "ranked_list_1.hex"
 
 
 def lists_of(lengths: list[int], seed: int = 0) -> RankedLists:

@@ -217,7 +217,7 @@ def test_too_little_is_refused_with_the_cure() -> None:
 
 
 def test_a_degenerate_loss_is_refused() -> None:
-    with pytest.raises(TrainingError, match=r"finite loss.*LEARNING_RATE"):
+    with pytest.raises(TrainingError, match=r"finite loss.*learning_rate"):
         fitted(world().interactions, BRIEF.layered({"two_tower_learning_rate": 1e38}, "given"))
 
 

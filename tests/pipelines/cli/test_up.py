@@ -17,7 +17,7 @@ import pytest
 from local.processes import ManagedProcess
 from models.settings.settings import Settings
 from pipelines.cli.up import Running, _stop_services, main
-from tests.architecture.tree import ROOT
+from tests.paths import ROOT
 
 SLEEP = [sys.executable, "-c", "import time; time.sleep(60)"]
 

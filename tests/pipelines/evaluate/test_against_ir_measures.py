@@ -22,9 +22,10 @@ from pipelines.evaluate.figures import groups, item_facts, judged, measured
 from pipelines.export.snapshot import Snapshot
 from pipelines.train.holdout import outcome_of, split_time
 from pipelines.train.train import fit
+from tests.paths import SHARED
 from tests.pipelines.train.market import AS_OF, ids, rows, small
 
-OUTSIDE = Path(__file__).resolve().parents[5] / "shared" / "evaluation"
+OUTSIDE = SHARED / "evaluation"
 ACCURACY = {"precision": "precision@10", "recall": "recall@10", "ndcg": "ndcg@10", "map": "map@10"}
 WHOLE = {"coverage": "coverage", "diversity": "ild", "popularity_rank": "pop"}
 DIRECTIONS = {"forward": Surface.STARTUPS_FOR_INVESTOR, "reverse": Surface.INVESTORS_FOR_STARTUP}

@@ -21,13 +21,14 @@ from pipelines.ingest.layout import INTERACTIONS
 from pipelines.ingest.rows import chunks
 from pipelines.postgres import engine, newest_event, transaction
 from tests.databases import execute
+from tests.paths import SHARED
 
 U, V, W = (str(UUID(int=n, version=4)) for n in (1, 2, 3))
 S, T = (str(UUID(int=n, version=4)) for n in (11, 12))
 USERS = f"user_id,role\n{U},developer\n{V},investor\n"
 STARTUPS = f"startup_id,name\n{S},Acme\n{T},Bolt\n"
 EVENTS = f"user_id,startup_id,interaction_type,occurred_at\n{U},{S},view,2024-01-01T00:00:00Z\n"
-REAL = Path(__file__).resolve().parents[4] / "shared" / "data"
+REAL = SHARED / "data"
 
 
 def folder(

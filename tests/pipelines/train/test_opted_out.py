@@ -31,9 +31,9 @@ from pipelines.train_ranker.choose import _asked
 from pipelines.train_ranker.mlp_samples import ranking_set
 from pipelines.train_ranker.samples import _lessons
 from pipelines.train_ranker.validation_models import ValidationModels
+from tests.paths import ROOT
 from tests.pipelines.train.market import AS_OF, rows, small
 
-ROOT = Path(__file__).parents[3]
 CUT = microseconds(parse_instant("2024-02-17"))
 SETTINGS = small(graph_filter_min_pairs=0.0)
 MODELS = [

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -27,8 +26,9 @@ from serving.http.present import body
 from serving.http.requests import Query
 from serving.lists import NOBODY, Answer
 from serving.releases import HeldRelease
+from tests.paths import GOLDEN
 
-GOLDEN = Path(__file__).parents[1] / "golden" / "reader_answer_1.json"
+GOLDEN = GOLDEN / "reader_answer_1.json"
 NOW = datetime(2024, 5, 2, 2, 0, tzinfo=UTC)
 OWNER = "0000000a-0000-4000-8000-000000000000"
 IDS = AnswerIds(Settings(answer_key=Secret("for this test alone")))
