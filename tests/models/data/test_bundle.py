@@ -15,7 +15,7 @@ from models.data.entities import IdMap
 from models.errors import BundleCorrupt, BundleNotFound
 from tests.paths import GOLDEN
 
-GOLDEN = GOLDEN / "bundle_1"
+GOLDEN_FILE = GOLDEN / "bundle_1"
 
 
 def example() -> Bundle:
@@ -113,6 +113,6 @@ def test_no_bundle_and_no_manifest_and_another_format(tmp_path: Path) -> None:
 
 def test_format_1_as_it_was_written_then_is_still_read() -> None:
     """The golden files were written by the first version of this format; new code must read them or raise FORMAT."""
-    found = open_bundle("als_v1", GOLDEN)
+    found = open_bundle("als_v1", GOLDEN_FILE)
 
     assert found.digest() == example().digest()

@@ -196,7 +196,7 @@ def test_garbage_in_people_and_startups(lenient: Settings, tmp_path: Path) -> No
 
 def test_too_much_garbage_stops_the_import_and_changes_nothing(settings: Settings, tmp_path: Path) -> None:
     data = folder(tmp_path / "d", interactions=EVENTS + f"{U},{S},share,2024-01-01\n")
-    expected = r"1 of 6 rows are broken.*unknown type \(1\).*MATCHBOOK_REJECTED_SHARE"
+    expected = r"1 of 6 rows are broken.*unknown type \(1\).*\[export\] rejected_share"
     with pytest.raises(DataError, match=expected) as said:
         import_folder(settings, data)
     assert execute(settings, "SELECT count(*) FROM users") == [(0,)] and loaded_folder(engine(settings)) is None

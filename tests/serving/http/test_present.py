@@ -28,7 +28,7 @@ from serving.lists import NOBODY, Answer
 from serving.releases import HeldRelease
 from tests.paths import GOLDEN
 
-GOLDEN = GOLDEN / "reader_answer_1.json"
+GOLDEN_FILE = GOLDEN / "reader_answer_1.json"
 NOW = datetime(2024, 5, 2, 2, 0, tzinfo=UTC)
 OWNER = "0000000a-0000-4000-8000-000000000000"
 IDS = AnswerIds(Settings(answer_key=Secret("for this test alone")))
@@ -88,7 +88,7 @@ LISTING = StoredList(
 
 def test_the_body_is_the_golden_one() -> None:
     found = body(answer(LISTING), Query(limit=5), 36, IDS, NOW)
-    assert json.dumps(found, indent=1) + "\n" == GOLDEN.read_text()
+    assert json.dumps(found, indent=1) + "\n" == GOLDEN_FILE.read_text()
 
 
 def test_a_list_is_stale_from_the_stated_age_on() -> None:
