@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 
@@ -63,6 +64,7 @@ def chain(surface: Surface, first: Method, settings: Settings) -> tuple[Method, 
     return (*(m for m in after if not any(spec.off(settings) for spec in models_of(m, surface))), Method.POPULAR)
 
 
+@cache
 def sources_of(surface: Surface) -> Mapping[Method, tuple[Source, ...]]:
     """By method the sources whose scores it is made of: the one of its name, of the ensemble both halves; popular, the
     end of the chain, is ranked by no score of an owner's own."""
@@ -72,6 +74,7 @@ def sources_of(surface: Surface) -> Mapping[Method, tuple[Source, ...]]:
     return {**{m: named[m.value] for m in alone}, Method.ENSEMBLE: halves}
 
 
+@cache
 def models_of(method: Method, surface: Surface) -> tuple[ModelSpec, ...]:
     """The models behind a method on a surface."""
     if method is Method.POPULAR:

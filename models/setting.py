@@ -63,6 +63,11 @@ def setting(
     return field(default=default, metadata={"rule": rule})
 
 
+def flat_name(table: str, key: str, rule: Rule) -> str:
+    """The name under which a setting is recorded, tuned and changed by experiments. table: "" for the environment."""
+    return rule.flat or (f"{table}_{key}" if table else key)
+
+
 def rules(table: type) -> dict[str, Rule]:
     """By field the rule of a table of settings, in the order of declaration."""
     return {f.name: f.metadata["rule"] for f in fields(table)}

@@ -14,7 +14,7 @@ from importlib import import_module
 from typing import Any
 
 from models.schema import Entity
-from models.setting import rules
+from models.setting import flat_name, rules
 
 #: Codes of sources: two bytes of bits a place.
 CODES = 16
@@ -134,4 +134,4 @@ def function(text: str) -> Callable[..., Any]:
 
 def flat_names(table: str, config: type) -> dict[str, str]:
     """By field of a table the name under which it is recorded, tuned and changed by experiments."""
-    return {name: rule.flat or f"{table}_{name}" for name, rule in rules(config).items()}
+    return {name: flat_name(table, name, rule) for name, rule in rules(config).items()}

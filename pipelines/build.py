@@ -1,15 +1,16 @@
 """The build: its steps in order, declared once. The command walks them, the tasks of the DAG are these, reports name
 them by their ids.
 
-Imports the standard library only, as DAG files may read it.
+Light to import, as DAG files may read it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib import import_module
 from typing import Any
+
+from models.spec import function
 
 #: In `takes`: the reference of the build as the steps before left it.
 BUILD = "build"
@@ -40,9 +41,7 @@ class Step:
 
     def function(self) -> Callable[..., Any]:
         """What it does, imported now."""
-        module, _, name = self.does.partition(":")
-        found: Callable[..., Any] = getattr(import_module(module), name)
-        return found
+        return function(self.does)
 
 
 STEPS = (

@@ -12,6 +12,7 @@ from airflow.sdk import Asset, CronDataIntervalTimetable, ExceptionRetryPolicy, 
 from airflow.sdk.exceptions import AirflowSkipException
 
 from matchbook_tasks.alerts import run_failed, task_failed
+from models.schema import Surface
 
 if TYPE_CHECKING:
     from models.settings.settings import Settings
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 Ref = dict[str, Any]  # what tasks hand on: names, versions and counts, never data
 
-SURFACES = ["startups/for-developer", "startups/for-investor", "developers/for-startup", "investors/for-startup"]
+SURFACES = [surface.value for surface in Surface]
 
 AS_OF = Param(
     None,

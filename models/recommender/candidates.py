@@ -11,7 +11,7 @@ from models.errors import BundleNotFound
 from models.features.table import table
 from models.learned_ranker.scorer import LearnedRanker
 from models.recommender.surface import SurfaceRecommender
-from models.routing import Route, chain, route, sources_of
+from models.routing import Route, chain, sources_of
 from models.schema import Method
 from models.scoring.scale import min_max
 from models.scoring.scorer import Scorer
@@ -73,12 +73,6 @@ def answering_method(recipe: SurfaceRecommender, owners: Owners, routed: Route, 
             able = np.logical_and.reduce([knows.get(s, nobody) for s in parts[m]])
             method[(routed.method == first) & able & ~owners.opted_out] = m.code
     return method
-
-
-def model_scores(recipe: SurfaceRecommender, owners: Owners, candidates: Candidates) -> np.ndarray:
-    """(nnz,) float32 in 0..1: what the ranker is told of the models' opinion (C45), see `model_score_of`."""
-    method = answering_method(recipe, owners, route(recipe.surface, owners.count, recipe.settings), candidates)
-    return model_score_of(recipe, owners, candidates, method)
 
 
 def _for(owners: Owners, proposal: Proposal) -> Proposal:

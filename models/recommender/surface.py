@@ -37,17 +37,18 @@ def open_ranker(
     """The first ranker of the registry that is asked for and may serve; the rules, which need no bundle, always may.
 
     sources: those that speak."""
-    if settings.table("ranker").kind == "off":
+    kind = settings.table("ranker").kind
+    if kind == "off":
         return None
     union, silent = settings.lists.candidate_sources == "union", set(registry.sources()) - {*sources, POPULAR}
     for spec in registry.staged(Stage.RANKER):
-        if spec.bundle and settings.table("ranker").kind not in ("auto", spec.kind):
+        if spec.bundle and kind not in ("auto", spec.kind):
             continue
         asked = RankerAsked(
             surface,
             bundles.get(spec.bundle),
             bundles,
-            settings.table("ranker").kind == spec.kind,
+            kind == spec.kind,
             union,
             frozenset(source.name for source in silent),
         )
@@ -335,34 +336,29 @@ def unserved(name: str, settings: Settings) -> str:
 
 def _unread(spec: ModelSpec, settings: Settings) -> str:
     """The same of one way to make lists: what `open_recommender` would not read."""
-    if off := spec.off(settings):
-        done = "blended" if spec.stage is Stage.BLEND else ""
-        return (
-            f"{' and '.join(off)} off: nothing is {done}"
-            if done
-            else f"{' and '.join(off)} is off: nothing would read it"
-        )
+    if off := " and ".join(spec.off(settings)):
+        return f"{off} off: nothing is blended" if spec.stage is Stage.BLEND else f"{off} is off: nothing would read it"
     if spec.bundle in (LEARNED, ACTIVITY):
         return _unlearned(settings)
-    if spec.stage is Stage.RANKER and settings.table("ranker").kind not in ("auto", spec.kind):
-        return f"[ranker] kind is {settings.table('ranker').kind}: nothing would read it"
+    kind = settings.table("ranker").kind
+    if spec.stage is Stage.RANKER and kind not in ("auto", spec.kind):
+        return f"[ranker] kind is {kind}: nothing would read it"
     return _unblended(settings) if spec.stage is Stage.BLEND else ""
 
 
 def _unlearned(settings: Settings) -> str:
     """Why the learned ranker, and the facts that it alone reads, would never serve."""
-    if settings.table("ranker").kind not in ("auto", "learned"):
-        return f"[ranker] kind is {settings.table('ranker').kind}: nothing would read it"
+    ranker = settings.table("ranker")
+    if ranker.kind not in ("auto", "learned"):
+        return f"[ranker] kind is {ranker.kind}: nothing would read it"
     if settings.lists.candidate_sources != "union":
         return f"[lists] candidate_sources is {settings.lists.candidate_sources}: the learned ranker never serves"
-    return "" if settings.table("ranker").cuts else "[ranker] cuts is 0: nothing teaches the learned ranker"
+    return "" if ranker.cuts else "[ranker] cuts is 0: nothing teaches the learned ranker"
 
 
 def _unblended(settings: Settings) -> str:
     """Why no blend is looked for."""
-    asked = settings.table("ensemble").blend == "learned" or blend_is_auto(settings.table("ensemble"))
-    return (
-        ""
-        if asked
-        else f"[ensemble] blend is {settings.table('ensemble').blend}, and its weights stand: nothing is to be chosen"
-    )
+    ensemble = settings.table("ensemble")
+    if ensemble.blend == "learned" or blend_is_auto(ensemble):
+        return ""
+    return f"[ensemble] blend is {ensemble.blend}, and its weights stand: nothing is to be chosen"

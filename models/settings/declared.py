@@ -16,7 +16,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 
 from models.errors import SettingsError
 from models.registry import tables as tables_of_models
-from models.setting import Phase, Rule
+from models.setting import Phase, Rule, flat_name
 from models.settings.environment import Environment
 from models.settings.kinds import ADDRESSES, boolean, check_address
 from models.settings.tables import TABLES
@@ -40,7 +40,7 @@ class Declared:
     @cached_property
     def flat(self) -> str:
         """The name under which it is recorded, tuned and changed by experiments."""
-        return self.rule.flat or (f"{self.table}_{self.key}" if self.table else self.key)
+        return flat_name(self.table, self.key, self.rule)
 
     @cached_property
     def variable(self) -> str:

@@ -12,6 +12,7 @@ from models import registry
 from models.catalogue.catalogue import ItemTable
 from models.data.entities import FACETS
 from models.lists.ranked_lists import REASONS
+from models.popularity import POPULAR
 from models.schema import Entity, Surface
 from serving.http.answer_ids import AnswerIds
 from serving.http.requests import Query
@@ -24,7 +25,7 @@ _SHARED = (
 )
 _STANDING = {
     "new": ("new on the platform", "new on the platform"),
-    "popular": ("popular on the platform", "active on the platform"),
+    "popular": POPULAR.reason,
 }
 
 

@@ -10,6 +10,23 @@ from pathlib import Path
 
 from tests.paths import ROOT
 
+#: Modules that no process of the reader loads: they train, or are heavy.
+NEVER_LOADED = (
+    "airflow",
+    "implicit",
+    "torch",
+    "lightgbm",
+    "matplotlib",
+    "pandas",
+    "sklearn",
+    "models.two_tower.network",
+    "models.two_tower.inputs",
+    "models.mlp_ranker.fit",
+    "models.gbdt.fit",
+    "pipelines",
+    "pyarrow",
+)
+
 PACKAGES = ("models", "pipelines", "serving", "sql")
 CODE = (*PACKAGES, "dags", "benchmarks")
 

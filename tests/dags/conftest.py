@@ -18,8 +18,7 @@ from sqlalchemy import MetaData, create_engine
 
 from tests.paths import ROOT
 
-CHECKOUT = ROOT
-DAGS = CHECKOUT / "dags"
+DAGS = ROOT / "dags"
 HOME = Path(tempfile.mkdtemp(prefix="matchbook-airflow-"))
 CONFIGURATION = f"""[core]
 dags_folder = {DAGS}
@@ -44,7 +43,7 @@ def airflow_metadata() -> Path:
         [Path(sys.executable).with_name("airflow"), "db", "migrate"],
         capture_output=True,
         text=True,
-        env={**os.environ, "PYTHONPATH": str(CHECKOUT)},
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
     )
     assert migrated.returncode == 0, migrated.stderr
     return HOME

@@ -27,19 +27,9 @@ from pipelines.redis_client import current_release
 from pipelines.report.store import page_of
 from pipelines.run.run import EPOCH
 from pipelines.store.artifacts import Artifacts
-from tests.marketplace.tiny import AFTER_ALL, NEWEST, identity, write_tiny_marketplace
+from tests.marketplace.tiny import AFTER_ALL, NEWEST, SMALL_VARIABLES, identity, write_tiny_marketplace
 
-SMALL = {
-    "MATCHBOOK_ALS_FACTORS": "4",
-    "MATCHBOOK_ALS_ITERATIONS": "3",
-    "MATCHBOOK_TWO_TOWER_EPOCHS": "1",
-    "MATCHBOOK_TWO_TOWER_DIMENSIONS": "8",
-    "MATCHBOOK_CONTENT_DIMENSIONS": "8",
-    "MATCHBOOK_RANKER_EPOCHS": "1",
-    "MATCHBOOK_RANKER_MIN_POSITIVES": "5",
-    "MATCHBOOK_SHARDS": "5",
-    "MATCHBOOK_DEPTH": "10",
-}
+SMALL = SMALL_VARIABLES | {"MATCHBOOK_SHARDS": "5"}
 DAY = timedelta(days=1)
 Build = Callable[..., Any]
 

@@ -13,8 +13,7 @@ import pytest
 
 from tests.paths import ROOT
 
-CHECKOUT = ROOT
-DAGS = CHECKOUT / "dags"
+DAGS = ROOT / "dags"
 FILES = sorted(p.name for p in DAGS.glob("matchbook_*.py"))
 HEAVY = ("torch", "implicit", "pandas", "sklearn", "numpy", "scipy", "pyarrow", "redis", "psycopg2", "pipelines")
 EXPECTED = {
@@ -42,7 +41,7 @@ def test_reading_the_files_imports_nothing_heavy_and_takes_about_a_second() -> N
     # what airflow.sdk itself brings is not the files' doing, so it is imported first and only the rest is counted
     words = f"""
 import importlib, sys, time
-sys.path[:0] = [{str(DAGS)!r}, {str(CHECKOUT)!r}]
+sys.path[:0] = [{str(DAGS)!r}, {str(ROOT)!r}]
 import airflow.sdk
 before = set(sys.modules)
 for file in {FILES!r}:
@@ -111,7 +110,7 @@ def test_no_file_asks_for_the_time_or_the_environment() -> None:
 
 
 def test_an_operator_finds_every_dag_in_the_manual(dags: dict[str, Any]) -> None:
-    manual = (CHECKOUT / "docs" / "operating.md").read_text()
+    manual = (ROOT / "docs" / "operating.md").read_text()
     for dag in dags.values():
         assert f"`{dag.dag_id}`" in manual
         for param in dag.params:

@@ -23,20 +23,9 @@ from local.servers import remove_home, servers
 from models.settings.settings import Settings
 from pipelines.ingest.ingest import import_folder
 from pipelines.postgres import engine, migrate
-from tests.marketplace.tiny import write_tiny_marketplace
+from tests.marketplace.tiny import SMALL_VARIABLES, write_tiny_marketplace
 
-SMALL = {
-    "MATCHBOOK_ALS_FACTORS": "4",
-    "MATCHBOOK_ALS_ITERATIONS": "3",
-    "MATCHBOOK_TWO_TOWER_EPOCHS": "1",
-    "MATCHBOOK_TWO_TOWER_DIMENSIONS": "8",
-    "MATCHBOOK_CONTENT_DIMENSIONS": "8",
-    "MATCHBOOK_RANKER_EPOCHS": "1",
-    "MATCHBOOK_RANKER_MIN_POSITIVES": "5",
-    "MATCHBOOK_RANKER_CUTS": "3",
-    "MATCHBOOK_SHARDS": "4",
-    "MATCHBOOK_DEPTH": "10",
-}
+SMALL = SMALL_VARIABLES | {"MATCHBOOK_RANKER_CUTS": "3", "MATCHBOOK_SHARDS": "4"}
 
 
 def free_ports(count: int) -> list[int]:

@@ -19,7 +19,6 @@ from pathlib import Path
 
 from tests.paths import ROOT
 
-CHECKOUT = ROOT
 PACKAGES = "ca-certificates,nginx-light,python3,redis-tools,wget"  # redis-tools: a redis-cli speaks to Valkey as well
 NOT_IN_PYTHON = ("./usr/bin/wget", "./usr/bin/redis-*", "./usr/sbin/nginx", "./usr/lib/*/libgomp*", "./dev/*")
 SITE = "usr/local/lib/python3.11/dist-packages"
@@ -90,7 +89,7 @@ def named(checkout: Path) -> dict[str, str]:
 
 def make(images: dict[str, str], aside: Path) -> dict[str, str]:
     """Build a stand-in for each image; returns image -> stand-in. What an earlier run made of the same is taken."""
-    locks = b"".join((CHECKOUT / lock).read_bytes() for lock in ("requirements.txt", "requirements.in"))
+    locks = b"".join((ROOT / lock).read_bytes() for lock in ("requirements.txt", "requirements.in"))
     tag = hashlib.sha256(Path(__file__).read_bytes() + locks).hexdigest()[:12]
     made = {image: f"matchbook-stand-in/{kind}:1.0-{tag}" for image, kind in images.items()}
     missing = {image for image in images if _docker("image", "inspect", made[image], check=False).returncode != 0}
@@ -141,7 +140,7 @@ def _import_python(root: Path, aside: Path, name: str) -> None:
 
 
 def _locked() -> list[str]:
-    lines = (CHECKOUT / "requirements.txt").read_text().splitlines()
+    lines = (ROOT / "requirements.txt").read_text().splitlines()
     return [line.split("==")[0] for line in lines if "==" in line]
 
 
@@ -194,4 +193,4 @@ if __name__ == "__main__":
     import tempfile
 
     with tempfile.TemporaryDirectory(dir="/var/tmp") as folder:
-        print(make(named(CHECKOUT), Path(folder)))
+        print(make(named(ROOT), Path(folder)))

@@ -17,8 +17,7 @@ import yaml
 from models.settings.declared import DECLARED, variables
 from tests.paths import ROOT
 
-CHECKOUT = ROOT
-TEXT = (CHECKOUT / "docker-compose.yml").read_text()
+TEXT = (ROOT / "docker-compose.yml").read_text()
 COMPOSE: dict[str, Any] = yaml.safe_load(TEXT)
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 ONCE = {"roles", "prepare", "load"}  # they end when they are done
@@ -67,7 +66,7 @@ def test_every_variable_must_be_given_and_the_example_gives_none() -> None:
     used = set(re.findall(r"(?<!\$)\$\{([A-Z_]+)(:.)", TEXT))
     secret, optional = ({name for name, kind in used if kind == wanted} for wanted in (":?", ":-"))
     assert len(secret) + len(optional) == len({name for name, _ in used}) and secret
-    example = (CHECKOUT / ".env.example").read_text()
+    example = (ROOT / ".env.example").read_text()
     assert set(re.findall(r"^([A-Z_]+)=$", example, re.MULTILINE)) == secret
     assert set(re.findall(r"^#([A-Z_]+)=", example, re.MULTILINE)) == optional
     assert not re.findall(r"^[A-Z_]+=.+", example, re.MULTILINE), "an example of a secret ends up in use"
@@ -86,7 +85,7 @@ def test_the_environment_file_is_made_and_filled_up(tmp_path: Path) -> None:
     """What stands in it stays; what a new version asks for besides gets a value; nobody else may read it."""
     for part in (".env.example", "docker/new-env.sh"):
         (tmp_path / part).parent.mkdir(exist_ok=True)
-        (tmp_path / part).write_text((CHECKOUT / part).read_text())
+        (tmp_path / part).write_text((ROOT / part).read_text())
     (tmp_path / ".env").write_text("POSTGRES_PASSWORD=mine\nREDIS_READER_PASSWORD=\nREADER_PORT=5001\n")
     for _ in range(2):
         subprocess.run(["sh", "docker/new-env.sh"], cwd=tmp_path, check=True, capture_output=True)
@@ -103,7 +102,7 @@ def test_the_environment_file_is_made_and_filled_up(tmp_path: Path) -> None:
 def test_a_new_environment_file_is_private(tmp_path: Path) -> None:
     for part in (".env.example", "docker/new-env.sh"):
         (tmp_path / part).parent.mkdir(exist_ok=True)
-        (tmp_path / part).write_text((CHECKOUT / part).read_text())
+        (tmp_path / part).write_text((ROOT / part).read_text())
     subprocess.run(["sh", "docker/new-env.sh"], cwd=tmp_path, check=True, capture_output=True)
     assert (tmp_path / ".env").stat().st_mode & 0o077 == 0
 
@@ -117,7 +116,7 @@ def test_a_service_is_bounded(name: str) -> None:
 
 
 def test_the_image_has_the_tag_of_its_version() -> None:
-    version = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())["project"]["version"]
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
     assert f"MATCHBOOK_IMAGE:-matchbook:{version}}}" in TEXT
 
 
@@ -129,7 +128,7 @@ def test_no_health_check_starts_airflow() -> None:
 
 
 def test_the_image_is_sent_no_secret_and_no_history() -> None:
-    sent = (CHECKOUT / ".dockerignore").read_text().splitlines()
+    sent = (ROOT / ".dockerignore").read_text().splitlines()
     assert sent[1] == "*"
     assert {line[1:] for line in sent if line.startswith("!")} == {
         "requirements.in",
@@ -200,12 +199,12 @@ def test_all_state_lies_in_named_volumes() -> None:
 
 
 def test_dockerfile_and_compose_start_the_reader_alike() -> None:
-    words = re.search(r"^CMD (\[.*\])$", (CHECKOUT / "Dockerfile").read_text(), re.MULTILINE)
+    words = re.search(r"^CMD (\[.*\])$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
     assert words and json.loads(words[1]) == SERVICES["reader"]["command"]
 
 
 def test_the_image_runs_the_code_that_it_copies() -> None:
-    dockerfile = (CHECKOUT / "Dockerfile").read_text()
+    dockerfile = (ROOT / "Dockerfile").read_text()
     copied = re.findall(r"^COPY (\w+) \1$", dockerfile, re.MULTILINE)
     assert sorted(copied) == ["dags", "models", "pipelines", "serving", "sql"]
     assert "AIRFLOW__CORE__PLUGINS_FOLDER=/opt/matchbook/dags/matchbook_plugins" in dockerfile

@@ -31,8 +31,7 @@ from tests.e2e.conftest import free_ports
 from tests.own_redis import until_it_answers
 from tests.paths import ROOT
 
-CHECKOUT = ROOT
-SERVICES: dict[str, dict[str, Any]] = yaml.safe_load((CHECKOUT / "docker-compose.yml").read_text())["services"]
+SERVICES: dict[str, dict[str, Any]] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
 LONG_RUNNING = [
     "airflow-api-server",
     "airflow-scheduler",
@@ -42,7 +41,7 @@ LONG_RUNNING = [
     "reader",
 ]
 SECRET = "5" * 64
-ASKED_FOR = re.findall(r"^([A-Z_]+)=$", (CHECKOUT / ".env.example").read_text(), re.MULTILINE)
+ASKED_FOR = re.findall(r"^([A-Z_]+)=$", (ROOT / ".env.example").read_text(), re.MULTILINE)
 GIVEN = {
     **dict.fromkeys(ASKED_FOR, SECRET),
     "AIRFLOW_FERNET_KEY": "c2l4dGVlbiBieXRlcyB4IHR3byBtYWtlcyAzMiEhISE=",
@@ -74,14 +73,14 @@ class Natively:
         own = {k: v for k, v in os.environ.items() if not k.startswith(("AIRFLOW", "MATCHBOOK_"))}
         path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
         given = {name: self.text(value) for name, value in SERVICES[service].get("environment", {}).items()}
-        return {**own, "PATH": path, "PYTHONPATH": str(CHECKOUT), **given, **self.added}
+        return {**own, "PATH": path, "PYTHONPATH": str(ROOT), **given, **self.added}
 
     def start(self, service: str) -> None:
         with (self.folder / f"{service}.log").open("wb") as log:
             self.running[service] = subprocess.Popen(
                 self.words(SERVICES[service]["command"]),
                 env=self.environment(service),
-                cwd=CHECKOUT,
+                cwd=ROOT,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -91,7 +90,7 @@ class Natively:
     def healthy(self, service: str) -> bool:
         kind, *test = self.words(SERVICES[service]["healthcheck"]["test"])
         words = test if kind == "CMD" else ["sh", "-c", test[0]]
-        return subprocess.run(words, env=self.environment(service), cwd=CHECKOUT, capture_output=True).returncode == 0
+        return subprocess.run(words, env=self.environment(service), cwd=ROOT, capture_output=True).returncode == 0
 
     def log(self, service: str) -> str:
         return (self.folder / f"{service}.log").read_text(errors="replace")[-3000:]
@@ -137,7 +136,7 @@ def natively(settings: Settings, server_settings: Settings, tmp_path: Path) -> I
         added={
             "AIRFLOW_HOME": str(folders["airflow"]),
             "MATCHBOOK_HOME": str(folders["matchbook"]),
-            "AIRFLOW__CORE__DAGS_FOLDER": str(CHECKOUT / "dags"),
+            "AIRFLOW__CORE__DAGS_FOLDER": str(ROOT / "dags"),
             "MATCHBOOK_READER_PORT": str(reader),
             "AIRFLOW__API__HOST": "127.0.0.1",
             "NO_PROXY": "127.0.0.1,localhost",
@@ -157,7 +156,7 @@ def test_prepare_then_every_service_starts_answers_its_health_check_and_stops(na
     done = subprocess.run(
         natively.words(SERVICES["prepare"]["command"]),
         env=natively.environment("prepare"),
-        cwd=CHECKOUT,
+        cwd=ROOT,
         capture_output=True,
         text=True,
     )
@@ -180,7 +179,7 @@ def users_of_redis(tmp_path: Path) -> Iterator[tuple[int, dict[str, str]]]:
     """Redis as the file starts it: its port, and the password of each user."""
     (port,) = free_ports(1)
     (tmp_path / "valkey-server").symlink_to(_installed())
-    mounted = str(CHECKOUT / "docker" / "redis")
+    mounted = str(ROOT / "docker" / "redis")
     command = [word.replace("/etc/matchbook", mounted) for word in SERVICES["redis"]["command"]]
     passwords = {user: f"{user}-{SECRET}" for user in ("pipeline", "reader", "celery")}
     environment = {

@@ -28,7 +28,6 @@ from models.settings.settings import Settings
 from tests.databases import at_once
 from tests.paths import ROOT
 
-CHECKOUT = ROOT
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root must give its privileges up")
 
 
@@ -218,11 +217,11 @@ def test_two_commands_at_once_share_them_and_the_last_one_stops_them(home: Path)
     settings = Settings(home=home)
     other = subprocess.Popen(
         [sys.executable, "-c", OTHER],
-        cwd=CHECKOUT,
+        cwd=ROOT,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
-        env=os.environ | {"MATCHBOOK_HOME": str(home), "PYTHONPATH": str(CHECKOUT)},
+        env=os.environ | {"MATCHBOOK_HOME": str(home), "PYTHONPATH": str(ROOT)},
     )
     assert other.stdin is not None and other.stdout is not None
     with servers(settings) as mine:

@@ -21,8 +21,8 @@ from models.schema import Surface
 from models.settings.settings import Settings
 from models.two_tower.fit import fit_two_tower
 from pipelines.train_ranker.second_stage import teaching
+from tests.marketplace.data import fitted, plan_of
 from tests.marketplace.world import AS_OF_US, world
-from tests.planted.data import fitted, plan_of
 
 SMALL = Settings().layered(
     {

@@ -9,6 +9,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from models.settings.declared import DECLARED
+
 STARTS = datetime(2024, 1, 1, tzinfo=UTC)
 DAYS = 120
 NEWEST = STARTS + timedelta(days=DAYS) - timedelta(hours=1)  # 2024-04-29T23:00:00Z
@@ -26,6 +28,8 @@ SMALL: dict[str, Any] = {
     "ranker_min_positives": 5,
     "depth": 10,
 }
+#: The same as variables of the environment.
+SMALL_VARIABLES = {DECLARED[name].variable: str(value) for name, value in SMALL.items()}
 _NAMES = uuid.UUID("7f9c24e8-3b3c-4f0d-9d0b-1a1f5a5e6c11")
 
 

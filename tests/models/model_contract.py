@@ -27,9 +27,9 @@ from models.spec import ModelSpec, Source, function
 from pipelines.erase.files import without
 from pipelines.erased import Person
 from serving.http.present import _told
+from tests.marketplace.data import fitted
 from tests.marketplace.world import world
 from tests.models.scorer_contract import ScorerContract, all_pairs, lists_of
-from tests.planted.data import fitted
 
 Fit = Callable[[Interactions, Settings], Bundle]
 #: Quick to fit. As many dimensions as planted groups: with more, ALS learns the holes they were planted with.

@@ -30,9 +30,9 @@ from models.two_tower.inputs import Pairs, inputs_of, words_of
 from models.two_tower.scorer import TwoTowerScorer
 from tests.marketplace.bundles import SMALL as PLANTED
 from tests.marketplace.bundles import planted_bundles
+from tests.marketplace.data import plan_of
 from tests.marketplace.world import GROUPS, STARTUPS, WORDS, world
 from tests.models.scorer_contract import ScorerContract, every_scorer, lists_of
-from tests.planted.data import plan_of
 
 SURFACE = Surface.STARTUPS_FOR_DEVELOPER
 

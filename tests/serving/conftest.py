@@ -40,10 +40,10 @@ from pipelines.publish.publish import publish_release
 from pipelines.store.artifacts import Artifacts
 from serving.app import Reader, create_app
 from tests.databases import at_once
+from tests.marketplace.data import fitted
 from tests.marketplace.world import AS_OF_US, World, world
 from tests.own_redis import OwnRedis, own_redis
 from tests.paths import ROOT
-from tests.planted.data import fitted
 from tests.serving.proxy import Proxy, Wires
 from tests.waiting import until
 

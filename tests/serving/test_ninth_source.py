@@ -14,9 +14,9 @@ from models.lists.ranked_lists import RankedLists
 from models.recommender.surface import open_recommender
 from models.schema import Role, Surface
 from models.settings.settings import Settings
+from tests.marketplace.data import fitted
 from tests.marketplace.world import World
 from tests.newest_first import newest_first
-from tests.planted.data import fitted
 from tests.serving.conftest import SMALL, _scored
 
 SURFACE = Surface.STARTUPS_FOR_DEVELOPER

@@ -18,24 +18,12 @@ from models.keys import PSEUDONYM_KEY, key_from
 from models.schema import Role, Surface
 from models.settings.kinds import Secret
 from models.settings.settings import Settings
+from tests.architecture.tree import NEVER_LOADED
 from tests.paths import ROOT
 from tests.serving.conftest import Person, Publish, Start
 
 SURFACE = Surface.STARTUPS_FOR_DEVELOPER
-HEAVY = (
-    "airflow",
-    "implicit",
-    "torch",
-    "pandas",
-    "sklearn",
-    "models.two_tower.network",
-    "models.two_tower.inputs",
-    "models.mlp_ranker.fit",
-    "models.gbdt.fit",
-    "pipelines",
-    "pyarrow",
-    "threadpoolctl",
-)
+HEAVY = (*NEVER_LOADED, "threadpoolctl")
 
 
 def test_the_reader_imports_nothing_heavy() -> None:

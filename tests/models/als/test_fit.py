@@ -12,9 +12,9 @@ from models.data.interactions import DAY_US, Interactions
 from models.errors import TooSparse, TrainingError
 from models.schema import Entity, EventType
 from models.settings.settings import Settings
+from tests.marketplace.data import fitted
 from tests.marketplace.world import world
 from tests.models.model_contract import SMALL, Fit, ModelContract, first_choices, vectors
-from tests.planted.data import fitted
 
 LIKE, VIEW, DISLIKE = (k.code for k in (EventType.LIKE, EventType.VIEW, EventType.DISLIKE))
 

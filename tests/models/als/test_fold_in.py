@@ -24,8 +24,8 @@ from models.spec import Source
 from models.two_tower import TWO_TOWER, network
 from models.two_tower.inputs import Pairs, inputs_of, words_of
 from tests.marketplace.bundles import SMALL, planted_bundles
+from tests.marketplace.data import fitted, plan_of
 from tests.marketplace.world import AS_OF_US, STRANGER, world
-from tests.planted.data import fitted, plan_of
 
 SURFACE = Surface.STARTUPS_FOR_DEVELOPER
 LIKE, DISLIKE = EventType.LIKE, EventType.DISLIKE

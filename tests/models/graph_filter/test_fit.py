@@ -16,9 +16,9 @@ from models.data.interactions import Interactions
 from models.errors import TooSparse
 from models.schema import EventType
 from models.settings.settings import Settings
+from tests.marketplace.data import fitted
 from tests.marketplace.world import world
 from tests.models.model_contract import SMALL, ModelContract
-from tests.planted.data import fitted
 
 NAME = "graph_filter_v1"
 DENSE = SMALL.layered({"graph_filter_min_pairs": 0.0}, "given")

@@ -13,9 +13,9 @@ from models.data.entities import IdMap
 from models.data.interactions import Interactions
 from models.errors import TooSparse
 from models.schema import EventType
+from tests.marketplace.data import fitted
 from tests.marketplace.world import world
 from tests.models.model_contract import SMALL, Fit, ModelContract
-from tests.planted.data import fitted
 
 #: Nothing fades: cosines as the books have them.
 PLAIN = SMALL.layered({"neighbours_half_life_share": 0.0}, "given")

@@ -21,9 +21,9 @@ from models.two_tower import network
 from models.two_tower.fit import TEMPERATURE, fit_two_tower
 from models.two_tower.inputs import DISLIKES, HISTORY, WORDS, Late, Pairs, inputs_of, words_of
 from models.two_tower.network import towers_of
+from tests.marketplace.data import plan_of
 from tests.marketplace.world import world
 from tests.models.model_contract import SMALL, ModelContract, first_choices
-from tests.planted.data import plan_of
 
 BRIEF = SMALL.layered({"two_tower_epochs": 3}, "given")
 LONG = SMALL.layered({"two_tower_epochs": 12}, "given")
