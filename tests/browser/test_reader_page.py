@@ -62,9 +62,9 @@ def test_somebody_is_found_and_chosen_by_keyboard(browser: Chromium, up: Setting
     browser.open(f"{up.reader_address}/")
     browser.wait_for(lambda text: "Live:" in text)
     surface = browser.ask("document.getElementById('surface').value")
-    found = asked(up, f"/api/find/{surface}/owners?q=an")["found"]
+    found = asked(up, f"/api/find/{surface}/owners?q=be")["found"]
     assert len(found) > 1
-    browser.type_into("#owner", "an")
+    browser.type_into("#owner", "be")
     browser.wait_for(lambda text: found[1]["id"][:8] in text)
     press(browser, "ArrowDown", 40)
     press(browser, "Enter", 13)
