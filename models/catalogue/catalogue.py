@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 
 from models.data.bundle import Bundle
-from models.data.entities import FACETS, Entities, IdMap
+from models.data.entities import Entities, IdMap
 from models.errors import ReleaseIncomplete
-from models.schema import Entity
+from models.schema import FACETS, Entity
 from models.words import folded
 
 CATALOGUE = "catalogue_v1"
