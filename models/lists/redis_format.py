@@ -18,11 +18,11 @@ from models.data.batch import MASK
 from models.data.entities import pack_ids, unpack_ids
 from models.errors import ReleaseIncomplete
 from models.lists.ranked_lists import RankedLists
-from models.schema import FACET_REASONS, REASONS, Entity, Method, Surface
+from models.schema import Entity, Method, Standing, Surface
 
 LIST_FORMAT, WIDE_FORMAT = 1, 2
-#: The bits of reasons that come from the owner.
-_SHARED = MASK(sum(1 << REASONS[facet] for facet in FACET_REASONS))
+#: The bits of reasons that may come from the owner: all that are no standing of the item's own.
+_SHARED = MASK(np.iinfo(MASK).max - sum(1 << s.code for s in Standing))
 _HEADER = struct.Struct("<BBBBIHH")  # format, method, route, reranked, interaction count, places, part
 #: By format what the bits of a place are; as many bytes as its number.
 _BITS: Mapping[int, np.dtype[Any]] = {LIST_FORMAT: np.dtype("<u1"), WIDE_FORMAT: np.dtype("<u2")}
