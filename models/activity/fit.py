@@ -14,9 +14,9 @@ from scipy import sparse
 
 from models.activity import SPEC
 from models.data.bundle import Bundle
-from models.data.interactions import EventClock, Interactions, leaving
+from models.data.interactions import EventTime, Interactions, leaving
 from models.data.newcomers import Newcomers
-from models.data.training_data import Standing, TrainingData
+from models.data.training_data import MarketState, TrainingData
 from models.errors import TrainingError
 from models.features.item_facts import item_facts
 from models.features.location import AFFINITIES, coded, codes_in
@@ -49,7 +49,7 @@ def fit(data: TrainingData[None]) -> Bundle:
     return fit_activity(data.standing, earlier, data.seed)
 
 
-def fit_activity(now: Standing, earlier: Sequence[tuple[Standing, int]], seed: int = 42) -> Bundle:
+def fit_activity(now: MarketState, earlier: Sequence[tuple[MarketState, int]], seed: int = 42) -> Bundle:
     """The bundle activity_v1. earlier: instants before `now`, each with the end of the stretch that it is to foretell.
 
     Arrays: clock_instant, clock_share (see EventClock); for user and startup _facts (n, f) float32 in the order of the
@@ -74,7 +74,7 @@ def fit_activity(now: Standing, earlier: Sequence[tuple[Standing, int]], seed: i
 
 
 def _taught(
-    then: Standing, side: int, until_us: int, events: Interactions, all_met: bool
+    then: MarketState, side: int, until_us: int, events: Interactions, all_met: bool
 ) -> tuple[np.ndarray, np.ndarray]:
     """Facts (m, f) of everybody who could be shown then, and (m,) how many new partners each had found by until_us.
 
@@ -99,7 +99,7 @@ def _demand(
         trees = fit_trees(features, label, np.zeros(len(label), np.int64), "poisson", _SHAPE, seed=seed, threads=1)
     except TrainingError as error:
         return recent, {"by": "recent events", "pairs": int(label.sum()), "reason": str(error)}
-    raw = Trees.of(trees).score(np.stack(list(facts.values()), axis=1))
+    raw = Trees.from_arrays(trees).score(np.stack(list(facts.values()), axis=1))
     gain = sorted(zip(trees["gain"].tolist(), facts, strict=True), reverse=True)[:10]
     return np.exp(np.clip(raw, -12, 6)).astype(np.float32), {
         "by": "trees over facts",
@@ -137,7 +137,7 @@ ALIKE = 5
 def extend(bundle: Bundle, newcomers: Newcomers) -> Bundle:
     """Newcomers' facts at the refresh's cutoff, by the build's clock; the demand of those known who are most alike."""
     arrays = dict(bundle.arrays)
-    clock = EventClock(arrays["clock_instant"], arrays["clock_share"])
+    clock = EventTime(arrays["clock_instant"], arrays["clock_share"])
     for entity, new in newcomers.texts.items():
         known = len(bundle.maps[entity.value])
         events = newcomers.events if entity is Entity.USER else newcomers.events.transposed()

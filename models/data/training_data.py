@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
 from models.data.entities import Entities
-from models.data.interactions import EventClock, Interactions
+from models.data.interactions import EventTime, Interactions
 
 Config = TypeVar("Config", covariant=True)
 
 
 @dataclass(frozen=True, eq=False)
-class Standing:
+class MarketState:
     """A marketplace just before an instant. interactions: users x startups, all before as_of_us."""
 
     users: Entities
@@ -27,8 +27,8 @@ class Standing:
         return (self.users, self.interactions), (self.startups, self.interactions.transposed())
 
     @property
-    def clock(self) -> EventClock:
-        return EventClock.of(self.interactions.at)
+    def clock(self) -> EventTime:
+        return EventTime.from_times(self.interactions.at)
 
 
 class TrainingData(Protocol[Config]):
@@ -69,7 +69,7 @@ class TrainingData(Protocol[Config]):
         ...
 
     @property
-    def standing(self) -> Standing:
+    def standing(self) -> MarketState:
         """The same with the views that startups had by then."""
         ...
 

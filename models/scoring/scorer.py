@@ -34,7 +34,15 @@ class Scorer(Protocol):
         ...
 
 
-class Fold(Protocol):
+class WeightedScorer(Scorer, Protocol):
+    """A source that also proposes by score times the weight of an item."""
+
+    def weighted(self, weight: np.ndarray) -> Scorer:
+        """The same source, its scores times the item's weight: (m,) float32 over the catalogue."""
+        ...
+
+
+class FoldIn(Protocol):
     """One model's way to take in what came since."""
 
     def vector(self, owners: Owners, events: Interactions, as_of_us: int) -> np.ndarray | None:

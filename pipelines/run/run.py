@@ -54,7 +54,7 @@ def microseconds(instant: datetime) -> int:
     return (instant - EPOCH) // timedelta(microseconds=1)
 
 
-def _tuned(settings: Settings) -> tuple[Settings, str]:
+def _with_tuning(settings: Settings) -> tuple[Settings, str]:
     """With what `python -m pipelines tune` stored, if it did, and a line about it. Raises DataError where damaged."""
     path = settings.artifacts / TUNING
     if not path.is_file():
@@ -84,7 +84,7 @@ class Run:
     def start(cls, settings: Settings, run_id: str, as_of: datetime, fresh: bool = False) -> Run:
         """Begin a build and record it. A cutoff built before keeps the settings of its snapshot, unless `fresh`; any
         other takes over what tuning found for the settings that nobody chose."""
-        tuned, told = _tuned(settings)
+        tuned, told = _with_tuning(settings)
         run = cls(run_id, as_of, tuned)
         snapshot = None if fresh else run.stored_snapshot()
         if snapshot is not None:
@@ -95,7 +95,7 @@ class Run:
         for line in filter(None, run.overruled if snapshot is not None else [told]):
             _LOG.info(line)
         read_experiments(run.settings)  # what is wrong in the file ends a build before anything is read
-        return run._noted(fresh=fresh)
+        return run._recorded(fresh=fresh)
 
     @classmethod
     def refreshing(cls, settings: Settings, run_id: str, as_of: datetime, release: str) -> Run:
@@ -103,7 +103,7 @@ class Run:
         recorded = Artifacts(settings).release(release).settings
         check_record(recorded, release)
         settings = settings.with_recorded(recorded, f"recorded with {release}")
-        return cls(run_id, as_of, settings)._noted(refreshes=release)
+        return cls(run_id, as_of, settings)._recorded(refreshes=release)
 
     @classmethod
     def open(cls, settings: Settings, run_id: str) -> Run:
@@ -115,7 +115,7 @@ class Run:
         recorded = settings.with_recorded(note["settings"])
         return cls(run_id, parse_instant(note["as_of"]), recorded, tuple(note.get("overruled", ())))
 
-    def _noted(self, **more: object) -> Run:
+    def _recorded(self, **more: object) -> Run:
         about = {"id": self.id, "as_of": self.as_of.isoformat(), "settings": self.settings.recorded(), **more}
         about |= {"overruled": list(self.overruled)} if self.overruled else {}
         self.artifacts.write_json(self.directory / "run.json", about)
@@ -159,14 +159,14 @@ def begin(settings: Settings, run_id: str, as_of: datetime, because: str = "", f
 LOG = "decisions.jsonl"
 
 
-def decided(settings: Settings, what: str, verdict: str, reasons: Sequence[str], **more: Any) -> None:
+def log_decision(settings: Settings, what: str, verdict: str, reasons: Sequence[str], **more: Any) -> None:
     """Append {"at", "what", "verdict", "reasons", …}. what: "gate", "approval", "retrain", "refresh" …"""
     at = datetime.now(UTC).isoformat(timespec="seconds")  # noqa: TID251 when it was decided; no list depends on it
     line = json.dumps({"at": at, "what": what, "verdict": verdict, "reasons": list(reasons), **more}, sort_keys=True)
     append_private(settings.artifacts / LOG, line)
 
 
-def decisions(settings: Settings, most: int = 100) -> list[dict[str, Any]]:
+def read_decisions(settings: Settings, most: int = 100) -> list[dict[str, Any]]:
     """The last `most` decisions, newest first; a line that was cut off by a crash is passed over."""
     path = settings.artifacts / LOG
     if not path.is_file():

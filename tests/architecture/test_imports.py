@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.architecture.tree import CODE, PACKAGES, ROOT, name, parsed, python
+from tests.architecture.tree import CODE, PACKAGES, name, parsed, python
+from tests.paths import ROOT
 
 HEAVY = (
     "airflow",

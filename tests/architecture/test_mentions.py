@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.architecture.tree import ROOT, name, tracked
+from tests.architecture.tree import name, tracked
+from tests.paths import ROOT
 from tests.tutorials.follow import blocks
 
 FOLDERS = "models|pipelines|serving|sql|dags|tests|benchmarks|docs|docker"

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.architecture.tree import CODE, ROOT, name, parsed, python, tracked
+from tests.architecture.tree import CODE, name, parsed, python, tracked
+from tests.paths import ROOT
 
 FORBIDDEN = {
     "utils",

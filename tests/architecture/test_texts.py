@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.architecture.tree import ROOT, name, python, tracked
+from tests.architecture.tree import name, python, tracked
+from tests.paths import ROOT
 
 README = ROOT / "README.md"
 QUERIES = [p for p in tracked() if p.suffix == ".sql" and "queries" in p.parts]

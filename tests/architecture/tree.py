@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests.paths import ROOT
+
 PACKAGES = ("models", "pipelines", "serving", "sql")
 CODE = (*PACKAGES, "dags", "benchmarks")
 

@@ -16,7 +16,9 @@ from typing import Any
 import pytest
 from sqlalchemy import MetaData, create_engine
 
-CHECKOUT = Path(__file__).resolve().parents[2]
+from tests.paths import ROOT
+
+CHECKOUT = ROOT
 DAGS = CHECKOUT / "dags"
 HOME = Path(tempfile.mkdtemp(prefix="matchbook-airflow-"))
 CONFIGURATION = f"""[core]

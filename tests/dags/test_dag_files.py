@@ -7,12 +7,13 @@ import re
 import subprocess
 import sys
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-CHECKOUT = Path(__file__).resolve().parents[2]
+from tests.paths import ROOT
+
+CHECKOUT = ROOT
 DAGS = CHECKOUT / "dags"
 FILES = sorted(p.name for p in DAGS.glob("matchbook_*.py"))
 HEAVY = ("torch", "implicit", "pandas", "sklearn", "numpy", "scipy", "pyarrow", "redis", "psycopg2", "pipelines")

@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 
 from pipelines.run.run import directory_of
+from tests.paths import ROOT
 
-PLUGINS = Path(__file__).resolve().parents[2] / "dags" / "matchbook_plugins"
+PLUGINS = ROOT / "dags" / "matchbook_plugins"
 RELEASE, RUN = "20240501T000000Z-abcdef01", "manual__2024-05-01T00:00:00+00:00"
 pytestmark = [
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),

@@ -15,8 +15,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from tests.architecture.tree import ROOT, tracked
+from tests.architecture.tree import tracked
 from tests.e2e import stand_ins
+from tests.paths import ROOT
 from tests.waiting import until
 
 PATIENCE_S = 420.0  # of containers that become healthy, on a machine that does much else

@@ -17,7 +17,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-CHECKOUT = Path(__file__).resolve().parents[2]
+from tests.paths import ROOT
+
+CHECKOUT = ROOT
 PACKAGES = "ca-certificates,nginx-light,python3,redis-tools,wget"  # redis-tools: a redis-cli speaks to Valkey as well
 NOT_IN_PYTHON = ("./usr/bin/wget", "./usr/bin/redis-*", "./usr/sbin/nginx", "./usr/lib/*/libgomp*", "./dev/*")
 SITE = "usr/local/lib/python3.11/dist-packages"

@@ -15,8 +15,9 @@ import pytest
 import yaml
 
 from models.settings.declared import DECLARED, variables
+from tests.paths import ROOT
 
-CHECKOUT = Path(__file__).resolve().parents[2]
+CHECKOUT = ROOT
 TEXT = (CHECKOUT / "docker-compose.yml").read_text()
 COMPOSE: dict[str, Any] = yaml.safe_load(TEXT)
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]

@@ -29,8 +29,9 @@ from models.settings.settings import Settings
 from serving.clients.redis import Cache
 from tests.e2e.conftest import free_ports
 from tests.own_redis import until_it_answers
+from tests.paths import ROOT
 
-CHECKOUT = Path(__file__).resolve().parents[2]
+CHECKOUT = ROOT
 SERVICES: dict[str, dict[str, Any]] = yaml.safe_load((CHECKOUT / "docker-compose.yml").read_text())["services"]
 LONG_RUNNING = [
     "airflow-api-server",

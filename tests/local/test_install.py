@@ -11,7 +11,7 @@ from types import ModuleType
 
 import pytest
 
-from tests.architecture.tree import ROOT
+from tests.paths import ROOT
 
 
 @pytest.fixture

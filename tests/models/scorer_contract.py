@@ -24,7 +24,9 @@ def every_scorer() -> set[type]:
     return {
         c
         for c in found
-        if callable(getattr(c, "propose", None)) and callable(getattr(c, "score", None)) and c is not Scorer
+        if callable(getattr(c, "propose", None))
+        and callable(getattr(c, "score", None))
+        and not getattr(c, "_is_protocol", False)
     }
 
 

@@ -6,16 +6,16 @@ import hashlib
 import json
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
 
 from models.errors import SettingsError
 from models.keys import Scope, decode_keys, encode_keys, key_of, new_key
 from models.schema import EventType
+from tests.paths import GOLDEN
 
 NOW = datetime(2024, 5, 1, 2, tzinfo=UTC)
-GOLDEN = Path(__file__).parents[2] / "golden" / "api_keys_1.json"
+GOLDEN_FILE = GOLDEN / "api_keys_1.json"
 SPELT = "mbk_3f9a2c1b04de_" + "A" * 42 + "B"  # the key behind the golden file
 
 
@@ -70,8 +70,8 @@ def test_a_name_that_would_not_fit_a_log_line_is_refused(name: str) -> None:
 
 
 def test_the_file_is_read_as_it_was_written_by_the_first_version() -> None:
-    held = decode_keys(GOLDEN.read_bytes())
-    assert encode_keys(held.values()) == GOLDEN.read_text()
+    held = decode_keys(GOLDEN_FILE.read_bytes())
+    assert encode_keys(held.values()) == GOLDEN_FILE.read_text()
     key = key_of(held, SPELT)
     assert key is not None
     assert (key.name, key.scopes, key.expires_at) == ("backend", (Scope.EVENTS, Scope.READ), None)
@@ -103,7 +103,7 @@ def test_what_is_no_such_file_is_refused(text: str) -> None:
         decode_keys(text)
 
 
-BOUND = Path(__file__).parents[2] / "golden" / "api_keys_2.json"
+BOUND = GOLDEN / "api_keys_2.json"
 
 
 def test_a_file_with_a_bound_key_is_read_as_it_was_written_and_one_without_stays_format_1() -> None:

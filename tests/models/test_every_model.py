@@ -18,14 +18,14 @@ from models.data.bundle import Bundle
 from models.ensemble import EnsembleConfig
 from models.ensemble.scorer import Blend
 from models.features.mlp_features import FEATURES
-from models.mlp_ranker.fit import RankingRows, fit_ranker
+from models.mlp_ranker.fit import PairwiseRows, fit_mlp_ranker
 from models.ranker import RankerConfig
 from models.routing import models_of
 from models.schema import Method, Surface
 from models.spec import ModelSpec, Stage, function
-from tests.architecture.tree import ROOT
 from tests.marketplace.bundles import learned_bundles
 from tests.models.model_contract import ModelContract, RankerContract
+from tests.paths import ROOT
 
 
 class TestCatalogue(ModelContract):
@@ -55,8 +55,8 @@ class TestNetwork(TestRules):
     def bundles(self) -> Mapping[str, Bundle]:
         rng = np.random.default_rng(1)
         features = rng.random((400, len(FEATURES)), np.float32)
-        rows = RankingRows(features, (features[:, 0] > 0.6).astype(np.int8), np.repeat(np.arange(40), 10))
-        return {self.spec.bundle: fit_ranker(rows, RankerConfig(epochs=1, min_positives=10))}
+        rows = PairwiseRows(features, (features[:, 0] > 0.6).astype(np.int8), np.repeat(np.arange(40), 10))
+        return {self.spec.bundle: fit_mlp_ranker(rows, RankerConfig(epochs=1, min_positives=10))}
 
 
 class TestLearned(RankerContract):
@@ -113,12 +113,12 @@ def test_a_reader_that_opens_every_bundle_loads_nothing_that_trains(tmp_path: Pa
     program = f"""
 import sys
 from pathlib import Path
-from models.recommender.surface import open_bundles, open_recipe
+from models.recommender.surface import open_bundles, open_recommender
 from models.schema import Surface
 from models.settings import Settings
 versions = dict.fromkeys({sorted(learned_bundles())!r}, "planted")
 bundles = open_bundles(Path({str(tmp_path)!r}), versions, Settings())
-recipes = [open_recipe(s, bundles, Settings()) for s in Surface]
+recipes = [open_recommender(s, bundles, Settings()) for s in Surface]
 assert all(type(r.ranker).__name__ == "LearnedRanker" and r.scorers for r in recipes), recipes
 heavy = ("torch", "implicit", "lightgbm", "sklearn", "pandas", "pyarrow", "airflow", "pipelines")
 print([m for m in sys.modules if m.split(".")[0] in heavy or m.endswith(".fit") or m.split(".")[-1] == "network"])

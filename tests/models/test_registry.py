@@ -11,8 +11,8 @@ import pytest
 
 from models import registry
 from models.spec import ModelSpec, Stage, flat_names
-from tests.architecture.tree import ROOT
 from tests.newest_first import newest_first
+from tests.paths import ROOT
 
 
 def test_the_registry_imports_neither_numpy_nor_torch() -> None:

@@ -33,8 +33,8 @@ from models.schema import (
 )
 from pipelines.export.frames import codes_of
 from pipelines.export.layout import FORMAT
+from tests.paths import ROOT
 
-ROOT = Path(__file__).parents[2]
 CODED = {e.__name__ for e in (Surface, Method, Segment, Role, EventType, Standing)}
 
 

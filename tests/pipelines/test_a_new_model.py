@@ -11,7 +11,7 @@ from models import registry
 from models.lists.redis_format import decode_list, encode_lists
 from models.lists.release import release_lists
 from models.recommender.explain import explain
-from models.recommender.surface import open_bundles, open_recipe
+from models.recommender.surface import open_bundles, open_recommender
 from models.schema import Entity, Surface
 from pipelines.evaluate.evaluate import choose_bundles
 from pipelines.export.snapshot import Snapshot
@@ -67,7 +67,7 @@ def test_lists_that_it_is_in_are_wide_and_all_others_as_ever(built: SimpleNamesp
 
 def test_it_is_explained(built: SimpleNamespace) -> None:
     settings = built.run.settings
-    recipe = open_recipe(SURFACE, open_bundles(settings.artifacts, built.versions, settings), settings)
+    recipe = open_recommender(SURFACE, open_bundles(settings.artifacts, built.versions, settings), settings)
     row = recipe.owners.owners_of(SURFACE)[:1]
     told = explain(recipe, recipe.batch(row, built.snapshot.heard), settings.lists.depth)
     assert all(built.spec.name in place["scaled"] for place in told["list"])

@@ -9,7 +9,7 @@ from models import registry
 from models.data.bundle import Bundle
 from models.data.entities import Entities
 from models.data.interactions import Interactions
-from models.data.training_data import Standing
+from models.data.training_data import MarketState
 from models.settings.settings import Settings
 from models.spec import ModelSpec, function
 from models.two_tower.fit import Plan
@@ -50,8 +50,8 @@ class PlantedData:
         return world().startups
 
     @property
-    def standing(self) -> Standing:
-        return Standing(self.users, self.startups, self.interactions, self.as_of_us)
+    def standing(self) -> MarketState:
+        return MarketState(self.users, self.startups, self.interactions, self.as_of_us)
 
     def table(self, name: str) -> Any:
         return self.settings.table(name)

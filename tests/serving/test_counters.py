@@ -16,11 +16,11 @@ import pytest
 from models.schema import Surface
 from models.settings.settings import Settings
 from serving.counters import FOLDER, fold_ended, open_folder
+from tests.paths import ROOT
 from tests.serving.conftest import Publish, Running, Served
 from tests.waiting import until
 
 AT = f"/api/recommendations/{Surface.STARTUPS_FOR_DEVELOPER}/popular"
-ROOT = Path(__file__).parents[2]
 
 
 def workers(reader: int) -> set[int]:

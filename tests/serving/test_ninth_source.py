@@ -11,7 +11,7 @@ from flask.testing import FlaskClient
 from models import registry
 from models.data.bundle import Bundle
 from models.lists.ranked_lists import RankedLists
-from models.recommender.surface import open_recipe
+from models.recommender.surface import open_recommender
 from models.schema import Role, Surface
 from models.settings.settings import Settings
 from tests.marketplace.world import World
@@ -37,7 +37,7 @@ def scored(
     settings = Settings().layered(SMALL, "given")
     found = fitted(toy, planted.interactions, settings)
     bundles[found.name] = found
-    yield {s: _scored(open_recipe(s, bundles, settings), planted, settings.lists.depth) for s in Surface}
+    yield {s: _scored(open_recommender(s, bundles, settings), planted, settings.lists.depth) for s in Surface}
     del bundles[found.name]
 
 

@@ -10,7 +10,6 @@ import subprocess
 import sys
 import urllib.request
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,10 +18,10 @@ from models.keys import PSEUDONYM_KEY, key_from
 from models.schema import Role, Surface
 from models.settings.kinds import Secret
 from models.settings.settings import Settings
+from tests.paths import ROOT
 from tests.serving.conftest import Person, Publish, Start
 
 SURFACE = Surface.STARTUPS_FOR_DEVELOPER
-ROOT = Path(__file__).parents[2]
 HEAVY = (
     "airflow",
     "implicit",

@@ -29,7 +29,7 @@ from models.schema import (
 )
 from models.settings.settings import Settings
 from pipelines.postgres import engine, transaction
-from tests.architecture.tree import ROOT
+from tests.paths import ROOT
 
 AS_OF = datetime(2024, 1, 1, tzinfo=UTC)
 #: By query the side that it tells of, and whether it must give all that a snapshot has, or only what models read.

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from itertools import takewhile
 from pathlib import Path
 
-from tests.architecture.tree import ROOT
+from tests.paths import ROOT
 
 PATIENCE_S = 540
 _FENCE = re.compile(r"^```(\w*)[ ]*(\S*)[ ]*\n(.*?)^```[ ]*$", re.MULTILINE | re.DOTALL)

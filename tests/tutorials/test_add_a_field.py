@@ -17,8 +17,8 @@ import pytest
 import tests.databases as databases
 from models.settings.settings import Settings
 from pipelines.store.artifacts import Artifacts
-from tests.architecture.tree import ROOT
 from tests.marketplace.tiny import identity, write_tiny_marketplace
+from tests.paths import ROOT
 from tests.tutorials.follow import copy_checkout, follow
 
 PAGES = ROOT / "docs" / "tutorials"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.architecture.tree import ROOT
+from tests.paths import ROOT
 from tests.tutorials.follow import TutorialFailed, copy_checkout, follow
 
 GOOD = """# A page

@@ -7,7 +7,7 @@ import pytest
 
 from models.activity.fit import ENOUGH, MOST, NAME, fit_activity
 from models.data.interactions import DAY_US, Interactions
-from models.data.training_data import Standing
+from models.data.training_data import MarketState
 from models.schema import Entity
 from tests.models.features.market_by_hand import entities, interactions, people, standing
 
@@ -35,11 +35,11 @@ def rhythm() -> Interactions:
     return interactions(tuple(sorted(events, key=lambda e: e[3])), PEOPLE, STARTUPS)
 
 
-def at(day: float, of: Interactions) -> Standing:
+def at(day: float, of: Interactions) -> MarketState:
     before = of.before(int(day * DAY_US))
     users = entities(Entity.USER, before, [0.0] * PEOPLE, [True] * PEOPLE)
     startups = entities(Entity.STARTUP, before.transposed(), list(BORN), (day > BORN).tolist())
-    return Standing(users, startups, before, int(day * DAY_US))
+    return MarketState(users, startups, before, int(day * DAY_US))
 
 
 def fitted(of: Interactions, cuts: tuple[int, ...] = CUTS) -> dict[str, np.ndarray]:
@@ -111,7 +111,7 @@ def test_facts_stand_in_the_order_of_the_config() -> None:
 
 def test_an_empty_market_is_no_failure() -> None:
     nothing = interactions(())
-    empty = Standing(
+    empty = MarketState(
         people(nothing), entities(Entity.STARTUP, nothing.transposed(), [0] * 4, [True] * 4), nothing, NOW * DAY_US
     )
     arrays = fit_activity(empty, []).arrays

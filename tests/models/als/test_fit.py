@@ -22,7 +22,8 @@ LIKE, VIEW, DISLIKE = (k.code for k in (EventType.LIKE, EventType.VIEW, EventTyp
 def events(cells: list[tuple[int, int, int]], owners: int = 6, items: int = 6) -> Interactions:
     """(owner, item, kind) one day after another."""
     mine, theirs = (
-        IdMap.of(f"{i:08d}-0000-4000-8000-00000000000{side}" for i in range(n)) for side, n in ((1, owners), (2, items))
+        IdMap.from_ids(f"{i:08d}-0000-4000-8000-00000000000{side}" for i in range(n))
+        for side, n in ((1, owners), (2, items))
     )
     owner, item, kind = np.array(cells, np.int64).reshape(-1, 3).T
     at = np.arange(len(owner), dtype=np.int64) * DAY_US
@@ -118,7 +119,7 @@ def test_owners_with_few_interactions_can_be_left_out() -> None:
     ("cells", "words"),
     [
         ([], "none before the cutoff.*import"),
-        ([(0, 0, LIKE), (1, 1, LIKE)], "too sparse.*2 owners and 2 items.*MIN_INTERACTIONS"),
+        ([(0, 0, LIKE), (1, 1, LIKE)], "too sparse.*2 owners and 2 items.*min_interactions"),
         ([(0, 0, DISLIKE), (1, 0, DISLIKE)], "too sparse"),
     ],
 )
@@ -129,7 +130,7 @@ def test_too_little_is_refused_with_the_cure(cells: list[tuple[int, int, int]], 
 
 def test_what_cannot_be_solved_is_refused() -> None:
     cells = events([(u, i, LIKE) for u in range(3) for i in range(3)])
-    with pytest.raises(TrainingError, match=r"finite factors.*REGULARIZATION"):
+    with pytest.raises(TrainingError, match=r"finite factors.*regularization"):
         fitted("als", cells, SMALL.layered({"als_alpha": 1e38}, "given"))
     with pytest.raises(TrainingError, match="alpha must be above 0"):
         fitted("als", cells, SMALL.layered({"als_alpha": 0.0}, "given"))

@@ -13,12 +13,13 @@ import pytest
 from models.data.bundle import Bundle, open_bundle, write_bundle
 from models.data.entities import IdMap
 from models.errors import BundleCorrupt, BundleNotFound
+from tests.paths import GOLDEN
 
-GOLDEN = Path(__file__).parents[2] / "golden" / "bundle_1"
+GOLDEN_FILE = GOLDEN / "bundle_1"
 
 
 def example() -> Bundle:
-    users = IdMap.of(str(uuid.uuid5(uuid.NAMESPACE_OID, str(i))) for i in range(3))
+    users = IdMap.from_ids(str(uuid.uuid5(uuid.NAMESPACE_OID, str(i))) for i in range(3))
     return Bundle(
         "als_v1",
         {"factors": 2, "as_of": "2024-05-01T00:00:00+00:00"},
@@ -112,6 +113,6 @@ def test_no_bundle_and_no_manifest_and_another_format(tmp_path: Path) -> None:
 
 def test_format_1_as_it_was_written_then_is_still_read() -> None:
     """The golden files were written by the first version of this format; new code must read them or raise FORMAT."""
-    found = open_bundle("als_v1", GOLDEN)
+    found = open_bundle("als_v1", GOLDEN_FILE)
 
     assert found.digest() == example().digest()

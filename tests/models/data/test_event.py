@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -16,8 +15,9 @@ from models.data.event import AHEAD, Event
 from models.errors import MalformedEvent
 from models.lists.redis_format import OWN, since_meaning, since_value
 from models.schema import EventType
+from tests.paths import GOLDEN
 
-GOLDEN = Path(__file__).parents[2] / "golden" / "event_1.json"
+GOLDEN_FILE = GOLDEN / "event_1.json"
 NOW = datetime(2024, 5, 1, 14, 0, tzinfo=UTC)
 AT = datetime(2024, 5, 1, 13, 59, 1, 250, UTC)
 EVENT = Event("9b2e/7", str(UUID(int=1)), str(UUID(int=2)), EventType.DISMISS, AT)
@@ -28,7 +28,7 @@ ANYTHING = st.recursive(
 
 
 def test_what_earlier_versions_wrote_is_still_read() -> None:
-    stored = json.loads(GOLDEN.read_text())
+    stored = json.loads(GOLDEN_FILE.read_text())
     assert Event.read(stored["entry"], NOW) == EVENT
     assert EVENT.entry() == stored["entry"]
     value = bytes.fromhex(stored["since"])

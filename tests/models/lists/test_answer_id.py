@@ -18,9 +18,10 @@ from models.errors import DataError
 from models.keys import ANSWER_KEY, kept_key, key_from
 from models.lists.answer_id import SPELT, ShownAnswer
 from models.schema import Entity, Method, Surface
+from tests.paths import GOLDEN
 
-GOLDEN = Path(__file__).parents[2] / "golden" / "answer_id_1.json"
-WIDE = GOLDEN.with_name("answer_id_2.json")
+GOLDEN_FILE = GOLDEN / "answer_id_1.json"
+WIDE = GOLDEN_FILE.with_name("answer_id_2.json")
 KEY = key_from("a key for these tests")
 USER, STARTUP, OTHER = (str(uuid.UUID(int=n << 96 | 7)) for n in (1, 2, 3))
 SHOWN = ShownAnswer(
@@ -39,7 +40,7 @@ names = st.from_regex(r"[a-z0-9][a-z0-9._-]{0,39}", fullmatch=True)
 
 
 def test_an_id_of_an_earlier_version_is_still_read() -> None:
-    stored = json.loads(GOLDEN.read_text())
+    stored = json.loads(GOLDEN_FILE.read_text())
     assert ShownAnswer.read(stored["answer_id"]) == SHOWN
     assert SHOWN.spell(USER, KEY) == stored["answer_id"]
     assert SHOWN.was_given(stored["answer_id"], USER, STARTUP, KEY)
@@ -60,7 +61,7 @@ def test_an_id_of_codes_that_need_more_room_has_the_wide_format(monkeypatch: pyt
     for small in (replace(shown, surface=Surface.STARTUPS_FOR_DEVELOPER), replace(shown, method=Method.ALS)):
         assert base64.urlsafe_b64decode(small.spell(STARTUP, KEY) + "==")[0] == 2
         assert ShownAnswer.read(small.spell(STARTUP, KEY)) == small
-    narrow = json.loads(GOLDEN.read_text())["answer_id"]
+    narrow = json.loads(GOLDEN_FILE.read_text())["answer_id"]
     assert ShownAnswer.read(narrow) == SHOWN
 
 

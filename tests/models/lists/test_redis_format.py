@@ -18,8 +18,9 @@ from models.lists.ranked_lists import RankedLists
 from models.lists.redis_format import Keys, decode_list, encode_lists
 from models.lists.release import Release
 from models.schema import Method, Surface
+from tests.paths import GOLDEN
 
-GOLDEN = Path(__file__).parents[2] / "golden" / "ranked_list_1.hex"
+GOLDEN_FILE = GOLDEN / "ranked_list_1.hex"
 
 
 def lists_of(lengths: list[int], seed: int = 0) -> RankedLists:
@@ -65,7 +66,7 @@ def test_damaged_lists_are_refused(harm: bytes | None) -> None:
 
 
 def test_format_1_as_it_was_written_then_is_still_read() -> None:
-    value = bytes.fromhex(GOLDEN.read_text())
+    value = bytes.fromhex(GOLDEN_FILE.read_text())
 
     assert encode_lists(lists_of([7], seed=5)) == [value]
     assert decode_list(value).item.tolist() == lists_of([7], seed=5).item.tolist()
@@ -81,7 +82,10 @@ def wide(lists: RankedLists, which: list[int]) -> RankedLists:
 
 
 def test_format_2_as_it_was_written_then_is_still_read() -> None:
-    value, lists = bytes.fromhex(GOLDEN.with_name("ranked_list_2.hex").read_text()), wide(lists_of([7], seed=5), [0])
+    value, lists = (
+        bytes.fromhex(GOLDEN_FILE.with_name("ranked_list_2.hex").read_text()),
+        wide(lists_of([7], seed=5), [0]),
+    )
 
     assert encode_lists(lists) == [value] and value[0] == 2
     found = decode_list(value)

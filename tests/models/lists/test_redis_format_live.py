@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 
 from models.errors import ReleaseIncomplete
 from models.lists.redis_format import LiveList, TrendingList
+from tests.paths import GOLDEN
 
-GOLDEN = Path(__file__).parents[2] / "golden"
 MADE_US = 1_700_000_000_123_456
 LIVE = LiveList(b"\x01\x02\x03", True, MADE_US)
 IDS = np.array(["00000001-0000-4000-8000-000000000000", "00000000-0000-4000-8000-000000000000"])

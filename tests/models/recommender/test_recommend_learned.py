@@ -12,7 +12,7 @@ from models.data.batch import Owners
 from models.learned_ranker.scorer import LearnedRanker
 from models.recommender.candidates import candidates_of, wide_candidates
 from models.recommender.recommend import rank, recommend
-from models.recommender.surface import Recipe, open_recipe
+from models.recommender.surface import SurfaceRecommender, open_recommender
 from models.rules_ranker.scorer import RuleRanker
 from models.schema import Method, Surface
 from tests.marketplace.bundles import SMALL, learned_bundles
@@ -22,12 +22,12 @@ METHODS, DEPTH = Method.by_code(), SMALL.lists.depth
 FORWARD = Surface.STARTUPS_FOR_DEVELOPER
 
 
-def recipe_of(surface: Surface, without: tuple[str, ...] = (), **changes: Any) -> Recipe:
+def recipe_of(surface: Surface, without: tuple[str, ...] = (), **changes: Any) -> SurfaceRecommender:
     bundles = {name: bundle for name, bundle in learned_bundles().items() if name not in without}
-    return open_recipe(surface, bundles, SMALL.layered(changes, "given"))
+    return open_recommender(surface, bundles, SMALL.layered(changes, "given"))
 
 
-def everybody(recipe: Recipe) -> Owners:
+def everybody(recipe: SurfaceRecommender) -> Owners:
     return recipe.batch(recipe.owners.owners_of(recipe.surface), world().interactions)
 
 
@@ -65,7 +65,7 @@ def test_full_lists_of_the_right_group_first_and_nothing_barred(surface: Surface
 def test_whom_no_model_knows_is_ranked_too_and_who_opted_out_is_not() -> None:
     """L07, R23: a stranger without a word gets what is in demand, ranked, though popular answers."""
     recipe = recipe_of(FORWARD)
-    owners, stranger = everybody(recipe), recipe.strangers([""])
+    owners, stranger = everybody(recipe), recipe.unseen_owners([""])
 
     lists, alone = recommend(recipe, owners, DEPTH), recommend(recipe, stranger, DEPTH)
 
@@ -122,11 +122,11 @@ def test_where_it_did_not_pass_it_serves_only_if_asked_for() -> None:
     about = dict(learned.config["surfaces"])
     about[FORWARD.value] = {**about[FORWARD.value], "serves": False}
     bundles["learned_ranker_v1"] = replace(learned, config={"surfaces": about})
-    assert isinstance(open_recipe(FORWARD, bundles, SMALL).ranker, RuleRanker)
+    assert isinstance(open_recommender(FORWARD, bundles, SMALL).ranker, RuleRanker)
     assert isinstance(
-        open_recipe(FORWARD, bundles, SMALL.layered({"ranker": "learned"}, "given")).ranker, LearnedRanker
+        open_recommender(FORWARD, bundles, SMALL.layered({"ranker": "learned"}, "given")).ranker, LearnedRanker
     )
-    assert isinstance(open_recipe(Surface.INVESTORS_FOR_STARTUP, bundles, SMALL).ranker, LearnedRanker)
+    assert isinstance(open_recommender(Surface.INVESTORS_FOR_STARTUP, bundles, SMALL).ranker, LearnedRanker)
 
 
 def test_no_weight_of_diversity_is_the_plain_order() -> None:

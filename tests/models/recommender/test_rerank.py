@@ -10,13 +10,13 @@ from hypothesis import strategies as st
 from models.data.bundle import Bundle
 from models.features.mlp_features import FEATURES
 from models.mlp_ranker.scorer import MlpRanker
-from models.recommender.rerank import judged_again, place, spread_out
+from models.recommender.rerank import diversify, place_greedily, rescore_with_diversity
 from models.rules_ranker import RulesConfig
 from models.rules_ranker.scorer import RuleRanker
 from models.schema import DIVERSITY_FACETS
 from models.settings.settings import Settings
 
-RULES = RuleRanker.of(Settings().table("rules"))
+RULES = RuleRanker.from_config(Settings().table("rules"))
 Facets = dict[str, np.ndarray]
 
 
@@ -25,7 +25,7 @@ def ruled(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Placed by the rules, which are told each candidate's diversity. features: (b, w, 4) with neutral diversity."""
     base = np.where(present, RULES.score(features), np.float32(-np.inf)).astype(np.float32)
-    return place(judged_again(RULES, features), base, facets, places, depth)
+    return place_greedily(rescore_with_diversity(RULES, features), base, facets, places, depth)
 
 
 def test_rule_score_by_hand() -> None:
@@ -35,7 +35,8 @@ def test_rule_score_by_hand() -> None:
 
 def test_rule_weights_are_settings() -> None:
     """G11."""
-    only = RuleRanker.of(RulesConfig(model_weight=0, recency_weight=3, popularity_weight=0, diversity_weight=1))
+    config = RulesConfig(model_weight=0, recency_weight=3, popularity_weight=0, diversity_weight=1)
+    only = RuleRanker.from_config(config)
 
     assert only.score(np.array([[1, 0.4, 1, 0.8]], np.float32)) == pytest.approx([0.5])
 
@@ -53,7 +54,7 @@ def test_mlp_by_hand() -> None:
         },
     )
 
-    found = MlpRanker.of(bundle).score(np.array([[[0.25, 9, 9, 9]], [[1, 9, 9, 9]]], np.float32))
+    found = MlpRanker.from_bundle(bundle).score(np.array([[[0.25, 9, 9, 9]], [[1, 9, 9, 9]]], np.float32))
 
     assert found.shape == (2, 1)
     assert found.ravel() == pytest.approx([1 / (1 + np.exp(-(2 * 0.25 + 4 * 0.25 - 1))), 1 / (1 + np.exp(-1))])
@@ -124,7 +125,7 @@ def variety(order: np.ndarray, facets: Facets, first: int) -> float:
 
 
 def spread(base: np.ndarray, facets: Facets, weight: float, places: int) -> tuple[np.ndarray, np.ndarray]:
-    return place(spread_out(base, weight), base, facets, places, base.shape[1])
+    return place_greedily(diversify(base, weight), base, facets, places, base.shape[1])
 
 
 def test_likeness_costs_score_by_hand() -> None:

@@ -13,8 +13,7 @@ import pytest
 
 from models.keys import Scope, decode_keys, key_of
 from pipelines.__main__ import main
-
-ROOT = Path(__file__).parents[3]
+from tests.paths import ROOT
 
 
 @pytest.fixture(autouse=True)

@@ -9,7 +9,6 @@ import uuid
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,10 +21,10 @@ from models.schema import EventType
 from models.settings.kinds import Secret
 from models.settings.settings import Settings
 from pipelines.events.drain import drain_events
+from tests.paths import ROOT
 from tests.pipelines.conftest import Sql
 from tests.stored import append
 
-ROOT = Path(__file__).parents[4]
 AT = datetime(2024, 5, 1, 14, 3, tzinfo=UTC)
 
 

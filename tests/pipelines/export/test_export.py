@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,8 +23,8 @@ from pipelines.export.snapshot import Snapshot
 from pipelines.postgres import engine, transaction
 from pipelines.run.run import Run, parse_instant
 from tests.databases import execute
+from tests.paths import GOLDEN
 
-GOLDEN = Path(__file__).parents[2] / "golden"
 ANA, BEN, CY = (f"0000000{i}-0000-4000-8000-000000000000" for i in "123")
 ACME, BOLT = (f"a000000{i}-0000-4000-8000-000000000000" for i in "12")
 STRAY = "ffffffff-0000-4000-8000-000000000000"

@@ -21,13 +21,14 @@ from pipelines.ingest.ingest import Loaded, import_folder, loaded_folder
 from pipelines.ingest.rows import chunks
 from pipelines.postgres import engine, newest_event, transaction
 from tests.databases import execute
+from tests.paths import SHARED
 
 U, V, W = (str(UUID(int=n, version=4)) for n in (1, 2, 3))
 S, T = (str(UUID(int=n, version=4)) for n in (11, 12))
 USERS = f"user_id,role\n{U},developer\n{V},investor\n"
 STARTUPS = f"startup_id,name\n{S},Acme\n{T},Bolt\n"
 EVENTS = f"user_id,startup_id,interaction_type,occurred_at\n{U},{S},view,2024-01-01T00:00:00Z\n"
-REAL = Path(__file__).resolve().parents[4] / "shared" / "data"
+REAL = SHARED / "data"
 
 
 def folder(
@@ -195,7 +196,7 @@ def test_garbage_in_people_and_startups(lenient: Settings, tmp_path: Path) -> No
 
 def test_too_much_garbage_stops_the_import_and_changes_nothing(settings: Settings, tmp_path: Path) -> None:
     data = folder(tmp_path / "d", interactions=EVENTS + f"{U},{S},share,2024-01-01\n")
-    expected = r"1 of 6 rows are broken.*unknown type \(1\).*MATCHBOOK_REJECTED_SHARE"
+    expected = r"1 of 6 rows are broken.*unknown type \(1\).*\[export\] rejected_share"
     with pytest.raises(DataError, match=expected) as said:
         import_folder(settings, data)
     assert execute(settings, "SELECT count(*) FROM users") == [(0,)] and loaded_folder(engine(settings)) is None

@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 import uuid
 from collections.abc import Callable
-from pathlib import Path
 
 import yaml
 from flask import Flask
 
-RULES = Path(__file__).resolve().parents[3] / "docker" / "prometheus-alerts.yml"
+from tests.paths import ROOT
+
+RULES = ROOT / "docker" / "prometheus-alerts.yml"
 
 
 def test_every_number_of_the_rules_is_told(start: Callable[..., Flask], publish: Callable[..., str]) -> None:

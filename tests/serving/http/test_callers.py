@@ -13,7 +13,6 @@ import uuid
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
 from flask import Flask, g
@@ -23,10 +22,10 @@ from models.keys import ApiKey, Scope, encode_keys, new_key
 from models.schema import Role, Surface
 from models.settings.settings import Settings
 from serving.http.callers import NEEDS
+from tests.paths import ROOT
 from tests.serving.conftest import Person, Publish, Start
 
 AT = f"/api/recommendations/{Surface.STARTUPS_FOR_DEVELOPER}"
-ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture

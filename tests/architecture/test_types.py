@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import tomllib
 
-from tests.architecture.tree import ROOT, name, tracked
+from tests.architecture.tree import name, tracked
+from tests.paths import ROOT
 
 #: Read where a test or another file imports them.
 LATER = {"dags"}

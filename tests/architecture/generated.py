@@ -1,4 +1,4 @@
-"""Tables of the documents that are made from declarations; `python -m tests.house.generated` writes them anew."""
+"""Tables of the documents made from declarations; `python -m tests.architecture.generated` writes them anew."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from functools import partial
 
 from models import registry, schema
 from serving.http.requests import EXCLUDE_MOST, LIMIT_DEFAULT, LIMIT_MOST
-from tests.architecture.tree import ROOT
+from tests.paths import ROOT
 
 OWNERS = {frozenset({"user"}): "people", frozenset({"startup"}): "startups", frozenset({"user", "startup"}): "both"}
 
