@@ -2,10 +2,11 @@
 
 from dataclasses import dataclass
 
+from models.schema import Standing
 from models.setting import Phase, setting
 from models.spec import ModelSpec, Source
 
-POPULAR = Source("popular", 5, "popular", ("popular on the platform", "active on the platform"))
+POPULAR = Source("popular", 5, "popular", Standing.POPULAR.words)
 
 
 @dataclass(frozen=True)

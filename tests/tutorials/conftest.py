@@ -1,0 +1,42 @@
+"""A copy of the checkout with the tiny marketplace in data/, and an environment in which its commands run."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from models.schema import Surface
+from models.settings.declared import declared
+from models.settings.settings import Settings
+from tests.marketplace.tiny import SMALL, write_tiny_marketplace
+from tests.tutorials.follow import copy_checkout
+
+
+def measured(settings: Settings, release: str, surface: Surface) -> set[str]:
+    """The models that the report of a release measures alone on a surface."""
+    told = json.loads((settings.artifacts / "reports" / release / "report.json").read_text())
+    return set(told["evaluation"]["surfaces"][surface]["models"])
+
+
+@pytest.fixture
+def copy(tmp_path: Path) -> Path:
+    """The checkout, data/ in it."""
+    where = copy_checkout(tmp_path / "copy")
+    write_tiny_marketplace(where / "data")
+    return where
+
+
+@pytest.fixture
+def env(settings: Settings, tmp_path: Path) -> dict[str, str]:
+    """The servers and the home of the test, an Airflow without examples, and settings that make a build small."""
+    small = {**SMALL, "enable_two_tower": False, "ranker": "rules", "shards": 2, "graph_filter_min_pairs": 0}
+    return {
+        "MATCHBOOK_HOME": str(settings.home),
+        "MATCHBOOK_NAMESPACE": settings.namespace,
+        "DATABASE_URL": settings.database_url.reveal(),
+        "REDIS_URL": settings.redis_url.reveal(),
+        "AIRFLOW_HOME": str(tmp_path / "airflow"),
+        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+    } | {declared(flat).variable: str(value).lower() for flat, value in small.items()}
