@@ -1,0 +1,132 @@
+"""A tutorial followed to the letter in a copy of the checkout.
+
+Fenced blocks that begin a line are obeyed, in their order:
+
+    ```python models/toy/__init__.py     the block is written to this file; sql, toml and any other language alike
+    ```diff                              the block is applied with `git apply --recount`
+    ```console                           each line after "$ " is run in bash; a trailing backslash goes on in the next
+                                         line; it must succeed, and each line below it must occur in a line that it
+                                         prints, where "…" stands for any text
+
+All other blocks only show something. What a command exports is gone with it.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.architecture.tree import ROOT
+
+PATIENCE_S = 540
+_FENCE = re.compile(r"^```(\w*)[ ]*(\S*)[ ]*\n(.*?)^```[ ]*$", re.MULTILINE | re.DOTALL)
+_PROMPT = "$ "
+
+
+class TutorialFailed(AssertionError):
+    """A block could not be followed: which, what was expected and what came instead."""
+
+
+@dataclass(frozen=True)
+class Block:
+    """A fenced block. line: of its fence in the page, from 1. path: the second word behind the fence, or empty."""
+
+    page: Path
+    line: int
+    language: str
+    path: str
+    text: str
+
+    def failed(self, what: str) -> TutorialFailed:
+        """The error that names this block."""
+        name = " ".join(filter(None, (self.language, self.path)))
+        return TutorialFailed(f"{self.page}:{self.line} ({name}): {what}")
+
+
+@dataclass(frozen=True)
+class Command:
+    """A line of a console block and what it must print."""
+
+    line: str
+    expected: tuple[str, ...]
+
+
+def follow(page: Path, where: Path, env: Mapping[str, str]) -> None:
+    """Do what a page says in `where`, a copy of the checkout. env: variables beside the process's own, of which none
+    that begins with MATCHBOOK_ is handed on. Raises TutorialFailed."""
+    own = {name: value for name, value in os.environ.items() if not name.startswith("MATCHBOOK_")}
+    path = f"{where / '.venv' / 'bin'}{os.pathsep}{own.get('PATH', '')}"
+    for block in blocks(page):
+        _obey(block, where, {**own, **env, "PATH": path})
+
+
+def copy_checkout(where: Path) -> Path:
+    """Every file of the checkout that git does not ignore, in a new repository with the same .venv; returns `where`."""
+    listed = _ran(["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"], ROOT).stdout
+    for name in filter(None, listed.split("\0")):
+        if (ROOT / name).is_symlink() or (ROOT / name).is_file():  # git also lists what was just removed
+            (where / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, where / name, follow_symlinks=False)
+    (where / ".venv").symlink_to((ROOT / ".venv").resolve())
+    _ran(["git", "init", "-q"], where)
+    return where
+
+
+def blocks(page: Path) -> Iterator[Block]:
+    """The fenced blocks of a page."""
+    text = page.read_text()
+    for found in _FENCE.finditer(text):
+        yield Block(page, text.count("\n", 0, found.start()) + 1, *found.groups())
+
+
+def commands(block: Block) -> Iterator[Command]:
+    """The commands of a console block. Raises TutorialFailed where it does not begin with one."""
+    lines = block.text.replace("\\\n", "").splitlines()
+    starts = [i for i, line in enumerate(lines) if line.startswith(_PROMPT)]
+    if starts[:1] != [0]:
+        raise block.failed(f'expected a first line that begins with "{_PROMPT}", got {lines[:1]}')
+    for start, stop in zip(starts, [*starts[1:], len(lines)], strict=True):
+        yield Command(lines[start].removeprefix(_PROMPT), tuple(filter(str.strip, lines[start + 1 : stop])))
+
+
+def _obey(block: Block, where: Path, env: Mapping[str, str]) -> None:
+    if block.language == "diff":
+        done = _ran(["git", "apply", "--recount", "-"], where, block.text, check=False)
+        if done.returncode:
+            raise block.failed(f"expected a diff that applies, git came with:\n{done.stderr}")
+    elif block.language == "console":
+        for command in commands(block):
+            _run(block, command, where, env)
+    elif block.path:
+        (where / block.path).parent.mkdir(parents=True, exist_ok=True)
+        (where / block.path).write_text(block.text)
+
+
+def _run(block: Block, command: Command, where: Path, env: Mapping[str, str]) -> None:
+    done = subprocess.run(
+        ["bash", "-c", command.line],
+        cwd=where,
+        env=env,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=PATIENCE_S,
+        check=False,
+    )
+    if done.returncode:
+        raise block.failed(f"expected `{command.line}` to succeed, it left with {done.returncode}:\n{done.stdout}")
+    for line in command.expected:
+        if not re.search(".*".join(map(re.escape, line.strip().split("…"))), done.stdout):
+            raise block.failed(f"expected `{command.line}` to print\n{line}\nit printed:\n{done.stdout}")
+
+
+def _ran(
+    command: list[str], where: Path, given: str | None = None, check: bool = True
+) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command, cwd=where, input=given, capture_output=True, text=True, check=check)
