@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.architecture.tree import ROOT, name, tracked
+from tests.tutorials.follow import blocks
 
 FOLDERS = "models|pipelines|serving|sql|dags|tests|benchmarks|docs|docker"
 #: A path from the root; a name with one of our own suffixes, alone or below some folder; a module; a command.
@@ -57,18 +58,27 @@ def steps() -> frozenset[str]:
     return frozenset(re.findall(r"^ {4}([a-z][a-z-]+)", told.stdout, re.MULTILINE))
 
 
+def made(page: Path) -> set[str]:
+    """What a tutorial writes, files and folders."""
+    files = [b.path for b in blocks(page) if b.path] if page.suffix == ".md" else []
+    return {*files, *(str(parent) for f in files for parent in Path(f).parents)}
+
+
 def gone(path: Path, text: str) -> set[str]:
     """What a text names that is not there."""
     text = re.sub(r"\]\([^)]*\)", "]", text)  # links are looked after by test_texts.py
+    text = re.sub(r"^(---|\+\+\+) [ab]/", "", text, flags=re.MULTILINE)  # of a diff in a tutorial
+    there = everything() | made(path)
     paths = {p.rstrip("/.") for p in PATH.findall(text)}
-    found = {p for p in paths if p not in everything() and f"{p}.py" not in everything() and not _called(p)}
+    found = {p for p in paths if p not in there and f"{p}.py" not in there and not _called(p)}
     files = {f for f in FILE.findall(text) if f not in FOREIGN}
     found |= {
         f
         for f in files
-        if not any(e == f or e.endswith(f"/{f}") for e in everything()) and not (path.parent / f).resolve().exists()
+        if not any(e == f or e.endswith(f"/{f}") for e in there) and not (path.parent / f).resolve().exists()
     }
-    found |= {m for m in MODULE.findall(text) if not SUFFIX.search(m) and not _module(m)}
+    modules = {m for m in MODULE.findall(text) if not SUFFIX.search(m) and not _module(m)}
+    found |= {m for m in modules if m.partition(":")[0].replace(".", "/") + ".py" not in there}
     found |= {f"python -m pipelines {s}" for s in STEP.findall(text) if s not in steps()}
     found |= {f"python -m {m}" for m in RUN.findall(text) if not _runs(m)}
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))

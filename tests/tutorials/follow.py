@@ -2,7 +2,7 @@
 
 Fenced blocks that begin a line are obeyed, in their order:
 
-    ```python models/toy/__init__.py     the block is written to this file; sql, toml and any other language alike
+    ```python models/<model>/__init__.py     the block is written to this file; sql, toml and any other language alike
     ```diff                              the block is applied with `git apply --recount`
     ```console                           each line after "$ " is run in bash; a trailing backslash goes on in the next
                                          line; it must succeed, and each line below it must occur in a line that it
@@ -109,7 +109,7 @@ def _obey(block: Block, where: Path, env: Mapping[str, str]) -> None:
 
 def _run(block: Block, command: Command, where: Path, env: Mapping[str, str]) -> None:
     done = subprocess.run(
-        ["bash", "-c", command.line],
+        ["bash", "-o", "pipefail", "-c", command.line],
         cwd=where,
         env=env,
         stdin=subprocess.DEVNULL,

@@ -11,20 +11,20 @@ from tests.tutorials.follow import TutorialFailed, copy_checkout, follow
 
 GOOD = """# A page
 
-```python lib/two.py
-TWO = 2
+```toml lib/two.toml
+two = 2
 
-print("it is", TWO)
+[is]
 ```
 
 ```diff
---- a/lib/two.py
-+++ b/lib/two.py
+--- a/lib/two.toml
++++ b/lib/two.toml
 @@ -1 +1 @@
--TWO = 2
-+TWO = 3
+-two = 2
++two = 3
 
- print("it is", TWO)
+ [is]
 ```
 
 ```json
@@ -32,8 +32,8 @@ print("it is", TWO)
 ```
 
 ```console
-$ python3 lib/two.py && echo "$WORD"
-it … 3
+$ cat lib/two.toml && echo "$WORD"
+two…3
 said
 $ echo one \\
   two
@@ -44,22 +44,23 @@ $ ! false
 
 
 def followed(page: str, where: Path) -> None:
-    (where / "page.md").write_text(page)
-    follow(where / "page.md", where, {"WORD": "said"})
+    page_file = where / "page"
+    page_file.write_text(page)
+    follow(page_file, where, {"WORD": "said"})
 
 
 def test_files_diffs_and_commands_are_obeyed(tmp_path: Path) -> None:
     followed(GOOD, tmp_path)
-    assert (tmp_path / "lib" / "two.py").read_text().startswith("TWO = 3\n")
+    assert (tmp_path / "lib" / "two.toml").read_text().startswith("two = 3\n")
 
 
 @pytest.mark.parametrize(
     ("page", "told"),
     [
-        (GOOD.replace("it … 3", "it … 4"), r"page\.md:23 \(console\): expected .* to print\nit … 4\n.*\nit is 3"),
-        (GOOD.replace("! false", "false"), r"page\.md:23 .*`false` to succeed, it left with 1"),
-        (GOOD.replace("-TWO = 2", "-TWO = 1"), r"page\.md:9 \(diff\): expected a diff that applies"),
-        ("```console\nls\n```\n", r"page\.md:1 \(console\): expected a first line that begins"),
+        (GOOD.replace("two…3", "two…4"), r"page:23 \(console\): expected .* to print\ntwo…4\n.*\ntwo = 3"),
+        (GOOD.replace("! false", "false"), r"page:23 .*`false` to succeed, it left with 1"),
+        (GOOD.replace("-two = 2", "-two = 1"), r"page:9 \(diff\): expected a diff that applies"),
+        ("```console\nls\n```\n", r"page:1 \(console\): expected a first line that begins"),
     ],
 )
 def test_what_cannot_be_followed_is_named(page: str, told: str, tmp_path: Path) -> None:
