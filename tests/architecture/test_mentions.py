@@ -78,7 +78,7 @@ def gone(path: Path, text: str) -> set[str]:
         if not any(e == f or e.endswith(f"/{f}") for e in there) and not (path.parent / f).resolve().exists()
     }
     modules = {m for m in MODULE.findall(text) if not SUFFIX.search(m) and not _module(m)}
-    found |= {m for m in modules if m.partition(":")[0].replace(".", "/") + ".py" not in there}
+    found |= {m for m in modules if not {m.replace(".", "/"), m.replace(".", "/") + ".py"} & there}
     found |= {f"python -m pipelines {s}" for s in STEP.findall(text) if s not in steps()}
     found |= {f"python -m {m}" for m in RUN.findall(text) if not _runs(m)}
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
+from models.schema import Surface
+from models.settings.declared import declared
 from models.settings.settings import Settings
 from tests.marketplace.tiny import SMALL, write_tiny_marketplace
 from tests.tutorials.follow import copy_checkout
+
+
+def measured(settings: Settings, release: str, surface: Surface) -> set[str]:
+    """The models that the report of a release measures alone on a surface."""
+    told = json.loads((settings.artifacts / "reports" / release / "report.json").read_text())
+    return set(told["evaluation"]["surfaces"][surface]["models"])
 
 
 @pytest.fixture
@@ -20,18 +29,14 @@ def copy(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def env(settings: Settings) -> dict[str, str]:
-    """The servers and the home of the test, and settings that make a build small."""
+def env(settings: Settings, tmp_path: Path) -> dict[str, str]:
+    """The servers and the home of the test, an Airflow without examples, and settings that make a build small."""
     small = {**SMALL, "enable_two_tower": False, "ranker": "rules", "shards": 2, "graph_filter_min_pairs": 0}
     return {
         "MATCHBOOK_HOME": str(settings.home),
         "MATCHBOOK_NAMESPACE": settings.namespace,
         "DATABASE_URL": settings.database_url.reveal(),
         "REDIS_URL": settings.redis_url.reveal(),
-    } | {_variable(flat): str(value).lower() for flat, value in small.items()}
-
-
-def _variable(flat: str) -> str:
-    from models.settings.declared import declared
-
-    return declared(flat).variable
+        "AIRFLOW_HOME": str(tmp_path / "airflow"),
+        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+    } | {declared(flat).variable: str(value).lower() for flat, value in small.items()}

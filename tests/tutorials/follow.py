@@ -4,8 +4,8 @@ Fenced blocks that begin a line are obeyed, in their order:
 
     ```python models/<model>/__init__.py     the block is written to this file; sql, toml and any other language alike
     ```diff                              the block is applied with `git apply --recount`
-    ```console                           each line after "$ " is run in bash; a trailing backslash goes on in the next
-                                         line; it must succeed, and each line below it must occur in a line that it
+    ```console                           each line after "$ " is run in bash; a line that begins with "> " goes on; it
+                                         must succeed, and each line below it must occur in a line that it
                                          prints, where "…" stands for any text
 
 All other blocks only show something. What a command exports is gone with it.
@@ -19,13 +19,14 @@ import shutil
 import subprocess
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 
 from tests.architecture.tree import ROOT
 
 PATIENCE_S = 540
 _FENCE = re.compile(r"^```(\w*)[ ]*(\S*)[ ]*\n(.*?)^```[ ]*$", re.MULTILINE | re.DOTALL)
-_PROMPT = "$ "
+_PROMPT, _MORE = "$ ", "> "
 
 
 class TutorialFailed(AssertionError):
@@ -86,12 +87,13 @@ def blocks(page: Path) -> Iterator[Block]:
 
 def commands(block: Block) -> Iterator[Command]:
     """The commands of a console block. Raises TutorialFailed where it does not begin with one."""
-    lines = block.text.replace("\\\n", "").splitlines()
-    starts = [i for i, line in enumerate(lines) if line.startswith(_PROMPT)]
-    if starts[:1] != [0]:
-        raise block.failed(f'expected a first line that begins with "{_PROMPT}", got {lines[:1]}')
-    for start, stop in zip(starts, [*starts[1:], len(lines)], strict=True):
-        yield Command(lines[start].removeprefix(_PROMPT), tuple(filter(str.strip, lines[start + 1 : stop])))
+    if not block.text.startswith(_PROMPT):
+        raise block.failed(f'expected a first line that begins with "{_PROMPT}", got {block.text.splitlines()[:1]}')
+    for told in re.split(r"^\$ ", block.text, flags=re.MULTILINE)[1:]:
+        first, *lines = told.splitlines()
+        more = list(takewhile(lambda line: line.startswith(_MORE), lines))
+        line = "\n".join([first, *(text.removeprefix(_MORE) for text in more)])
+        yield Command(line, tuple(filter(str.strip, lines[len(more) :])))
 
 
 def _obey(block: Block, where: Path, env: Mapping[str, str]) -> None:

@@ -8,6 +8,7 @@ from models.schema import Surface
 from models.settings.settings import Settings
 from pipelines.store.artifacts import Artifacts
 from tests.architecture.tree import ROOT
+from tests.tutorials.conftest import measured
 from tests.tutorials.follow import follow
 
 PAGE = ROOT / "docs" / "tutorials" / "bring-your-own-model.md"
@@ -19,5 +20,4 @@ def test_vectors_of_another_program_are_in_the_lists(copy: Path, env: dict[str, 
     assert set(built.bundles) - set(refused.bundles) == {"sentence_vectors_v1"}
     for surface in Surface:
         assert built.shares[surface.value]["source"]["sentence_vectors"] > 0
-    report = (settings.artifacts / "reports" / built.id / "report.html").read_text()
-    assert "sentence_vectors" in report
+        assert "sentence_vectors" in measured(settings, built.id, surface)

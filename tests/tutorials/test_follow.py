@@ -35,9 +35,10 @@ two = 2
 $ cat lib/two.toml && echo "$WORD"
 two…3
 said
-$ echo one \\
-  two
-one… two
+$ echo one
+> echo two
+one
+two
 $ ! false
 ```
 """
