@@ -37,6 +37,7 @@ _HINT = "write them as docs/tutorials/bring-your-own-model.md says"
 
 
 def _text(kind: pa.DataType) -> bool:
+    kind = kind.value_type if pa.types.is_dictionary(kind) else kind
     return pa.types.is_string(kind) or pa.types.is_large_string(kind)
 
 
@@ -89,7 +90,7 @@ class Rows:
 
         Rows whose id nobody knows are left out, and those of people who opted out (R23). Raises DataError where not a
         single id is known."""
-        ids = pc.fill_null(self.table[column], "").combine_chunks()
+        ids = pc.fill_null(self.table[column].cast(pa.large_string()), "").combine_chunks()
         fits = pc.less_equal(pc.utf8_length(ids), _ID_LENGTH)
         text = np.asarray(pc.utf8_lower(pc.if_else(fits, ids, "?")).to_numpy(zero_copy_only=False), dtype="<U36")
         found = [side.ids.rows_of(text) for side in sides]
@@ -214,7 +215,7 @@ def _check_columns(files: str, schema: pa.Schema, columns: Mapping[str, Column])
     if not all(name in got and column.fits(got[name]) for name, column in columns.items()):
         expected = ", ".join(f"{name} ({column.kind})" for name, column in columns.items())
         came = ", ".join(f"{name} ({kind})" for name, kind in got.items())
-        raise DataError(f"{files}: expected the columns {expected}, got {came}; {_HINT}")
+        raise DataError(f"{files}: expected the columns {expected}, got {came or 'none'}; {_HINT}")
 
 
 def _sets(opened: ds.Dataset) -> pa.Array:
@@ -227,14 +228,16 @@ def _sets(opened: ds.Dataset) -> pa.Array:
 
 def _values(rows: Rows) -> NDArray[np.float32]:
     """(n, d) float32, d the most frequent length; vectors of another, or with a number that is none, are left out."""
-    column = rows.table["vector"].combine_chunks()
+    column = rows.table["vector"]
     lengths = pc.fill_null(pc.list_value_length(column), 0).to_numpy(zero_copy_only=False)
     common, times = np.unique(lengths[rows.used & (lengths > 0)], return_counts=True)
     size = int(common[times.argmax()]) if len(common) else 0
     right = (lengths == size) & (lengths > 0)
     rows.leave_out("wrong length", ~right)
     values = np.full((len(lengths), size), np.nan, np.float32)
-    values[right] = _float32(pc.list_flatten(column.filter(pa.array(right)))).reshape(-1, size)
+    if right.any():
+        numbers = [_float32(pc.list_flatten(chunk)) for chunk in column.filter(pa.array(right)).chunks]
+        values[right] = np.concatenate(numbers).reshape(-1, size)
     rows.leave_out("not finite", ~np.asarray(_finite(values).all(axis=1)))
     return values
 

@@ -15,11 +15,18 @@ import pyarrow.parquet as pq
 import pytest
 
 from models import external, registry
+from models.activity.fit import fit_activity
 from models.data.bundle import Bundle
+from models.data.training_data import Standing
 from models.errors import DataError, TooSparse
 from models.external import ExternalConfig
-from models.schema import Entity, Surface
+from models.recommender.candidates import learned_table, wide_candidates
+from models.recommender.surface import open_recipe
+from models.schema import Entity, Role, Surface
 from models.spec import BOTH, USERS, ModelSpec, function
+from pipelines.erase.files import without
+from pipelines.erased import Person
+from tests.marketplace.bundles import planted_bundles
 from tests.marketplace.world import AS_OF_US, GROUPS, world
 from tests.models.model_contract import SMALL, Fit, ModelContract
 from tests.models.scorer_contract import lists_of
@@ -142,6 +149,30 @@ class ExternalContract(ModelContract):
         assert bundle.config["set_aside"]["opted out"] and (bundle.maps["user"].rows_of(w.users.ids.ids) >= 0).any()
         assert (bundle.maps["user"].rows_of(w.users.ids.ids[w.users.opted_out]) < 0).all()
 
+    def test_the_learned_ranker_is_told_of_it(self, bundle: Bundle) -> None:
+        w, surface = world(), Surface.STARTUPS_FOR_DEVELOPER
+        activity = fit_activity(Standing(w.users, w.startups, w.interactions, AS_OF_US), [])
+        bundles = {**planted_bundles(), activity.name: activity, bundle.name: bundle}
+        recipe, owners = open_recipe(surface, bundles, self.settings), w.owners(surface)
+        names, features = learned_table(recipe, owners, wide_candidates(recipe, owners))
+        assert len(np.unique(features[:, names.index(f"score_{self.spec.source}")])) > 2
+
+    def test_who_is_erased_is_proposed_nothing(self, bundle: Bundle) -> None:
+        w, surface, source = world(), Surface.STARTUPS_FOR_DEVELOPER, self.spec.source
+        row = int(w.rows(Role.DEVELOPER, 8)[0])
+        left = without(bundle, Person(str(w.users.ids.ids[row]), "mark"))
+        assert left is not None and source is not None
+        for found, known in ((bundle, True), (left, False)):
+            scorer = self.recipe(surface, found, self.settings).scorers[source]
+            assert bool(len(scorer.propose(w.owners(surface, np.array([row])), 3).item)) == known
+        place = int(bundle.maps["user"].rows_of([w.users.ids.ids[row]])[0])
+        held = (
+            left.arrays["user_vectors"][place]
+            if "user_vectors" in left.arrays
+            else np.diff(left.arrays["indptr"])[place]
+        )
+        assert not np.any(held)
+
     def test_a_folder_of_parts_is_read_as_one_file(self, bundle: Bundle, tmp_path: Path) -> None:
         folder, columns = tmp_path / "parts", type(self).columns(AS_OF - DAY, 1.0)
         folder.mkdir()
@@ -156,6 +187,9 @@ class ExternalContract(ModelContract):
             wrong = {k: v for k, v in columns.items() if k != name} | ({} if other is None else {name: other})
             with pytest.raises(DataError, match=rf"expected the columns .*{name} \(.*, got .*; write them as docs"):
                 fitted(self.spec, write(tmp_path / "wrong", wrong))
+        (tmp_path / "empty").mkdir()
+        with pytest.raises(DataError, match="got none; write them"):
+            fitted(self.spec, tmp_path / "empty")
         (tmp_path / "text").write_text("no Parquet")
         for files in (tmp_path / "text", tmp_path / "absent", "nowhere://bucket/file"):
             with pytest.raises(DataError, match=r"expected Parquet files in .* they cannot be read"):
@@ -205,12 +239,21 @@ class TestVectors(ExternalContract):
         with pytest.raises(DataError, match=r"of both users and startups .* got \d+ and 0 of"):
             fitted(self.spec, write(tmp_path / "people", people))
 
-    def test_lists_of_one_size_and_of_doubles_are_read(self, bundle: Bundle, tmp_path: Path) -> None:
+    def test_other_kinds_of_lists_and_numbers_are_read(self, bundle: Bundle, tmp_path: Path) -> None:
         columns = vectors(AS_OF - DAY)
         given = pa.array([np.float32(v).tolist() for v in columns["vector"]])
         for kind in (pa.list_(pa.float32(), GROUPS), pa.large_list(pa.float64())):
-            other = columns | {"vector": given.cast(kind)}
+            other = columns | {"vector": given.cast(kind), "id": pa.array(columns["id"]).dictionary_encode()}
             assert fitted(self.spec, write(tmp_path / "other", other)).digest() == bundle.digest()
+        half = columns | {"vector": given.cast(pa.list_(pa.float16()))}
+        found = fitted(self.spec, write(tmp_path / "half", half)).arrays["user_vectors"]
+        assert found == pytest.approx(bundle.arrays["user_vectors"], abs=1e-3)
+
+    def test_lists_of_one_size_may_be_blank(self, tmp_path: Path) -> None:
+        columns = changed(vectors(AS_OF), vector={0: None, 1: [None, 1.0, 1.0]})
+        sized = columns | {"vector": pa.array(columns["vector"], pa.list_(pa.float32(), GROUPS))}
+        aside = fitted(self.spec, write(tmp_path / "sized", sized)).config["set_aside"]
+        assert aside["wrong length"] + aside["not finite"] == 2
 
 
 class TestScores(ExternalContract):
