@@ -1,4 +1,4 @@
-"""The closed lists of words, each with its stable code: surfaces, methods, segments, types of events.
+"""The closed lists of words, each with its stable code, and the fields of the platform's three tables.
 
 A code is stored in lists, answer ids and Redis. It is never changed and never used again; a new member takes the next
 free one. Standard library only: DAG files and the reader import this.
@@ -7,7 +7,8 @@ free one. Standard library only: DAG files and the reader import this.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from enum import StrEnum
+from dataclasses import dataclass
+from enum import Enum, StrEnum
 from functools import cache
 from typing import Self
 
@@ -166,3 +167,275 @@ class EventType(Coded):
 
 #: The event types of the platform, which models learn from, by code.
 INTERACTION_TYPES = tuple(sorted((t for t in EventType if t.trained), key=lambda t: t.code))
+
+
+class FieldType(Enum):
+    """What a field holds: its SQL name, the PostgreSQL types that a view may give it, and what a cell of a data folder
+    must be. A blank cell is allowed wherever the field is not required."""
+
+    sql: str
+    accepted: tuple[str, ...]
+    cell: str
+
+    def __init__(self, sql: str, accepted: tuple[str, ...], cell: str) -> None:
+        self.sql, self.accepted, self.cell = sql, accepted, cell
+
+    ID = "uuid", ("uuid",), "an id, never the nil UUID"
+    TEXT = "text", ("text", "character varying", "character"), "any text"
+    ROLE = "text", ("text", "character varying", "character"), "a role, or any other word"
+    EVENT_TYPE = "text", ("text", "character varying", "character"), "an event type that has a weight"
+    PAST = "timestamptz", ("timestamp with time zone",), "an instant that has happened"
+    EVENT_TIME = "timestamptz", ("timestamp with time zone",), "an instant that has happened, or only its day"
+    INSTANT = "timestamptz", ("timestamp with time zone",), "an instant that may be planned"
+    COUNT = "bigint", ("bigint", "integer", "smallint"), "a whole number from 0"
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """How the words of a field become tokens of a profile. space: the namespace of whole values, empty for none.
+
+    words: whether single words count. A place is split at its commas and compared as a whole value only."""
+
+    space: str = ""
+    words: bool = True
+    place: bool = False
+
+
+def topic(space: str) -> Tokens:
+    """Compared as a whole value and word by word: a user's interest "games" meets the category "games_video"."""
+    return Tokens(space)
+
+
+def place(space: str) -> Tokens:
+    """Compared as a whole value only: the words of a place or of a funding round mean nothing elsewhere."""
+    return Tokens(space, words=False, place=True)
+
+
+#: Read word by word.
+PROSE = Tokens()
+
+
+@dataclass(frozen=True)
+class Facet:
+    """A fact that is compared. code: of its bit in the reasons of stored lists, shared with `Standing`; never used
+    again, 15 at most, the next free one is 7. reason: the word for it in a reason, empty where it gives none.
+    diversity: whether it counts for how much two items are alike (C51)."""
+
+    code: int
+    reason: str = ""
+    diversity: bool = False
+
+
+@dataclass(frozen=True)
+class Field:
+    """A column of a contract view, and all that is made of it.
+
+    doc: its meaning for an integrator. required: may never be blank. stored: the column of our own platform's table,
+    where its name is another. filter: whether the API filters by it, which needs a facet. snapshot: the first format
+    of snapshots that has it; None where no snapshot does."""
+
+    name: str
+    type: FieldType
+    doc: str
+    required: bool = False
+    stored: str = ""
+    tokens: Tokens | None = None
+    facet: Facet | None = None
+    filter: bool = False
+    snapshot: int | None = 1
+
+    @property
+    def column(self) -> str:
+        """Its column in the table of our own platform."""
+        return self.stored or self.name
+
+
+@dataclass(frozen=True)
+class Table:
+    """A contract view. name: of its data file, without the ending. stored: the table of our own platform."""
+
+    view: str
+    name: str
+    stored: str
+    fields: tuple[Field, ...]
+
+    @property
+    def file(self) -> str:
+        """Its file in a data folder."""
+        return f"{self.name}.csv"
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of every field."""
+        return tuple(f.name for f in self.fields)
+
+    @property
+    def required(self) -> tuple[str, ...]:
+        """The fields that may never be blank."""
+        return tuple(f.name for f in self.fields if f.required)
+
+    @property
+    def text(self) -> tuple[str, ...]:
+        """The words of a profile that a snapshot has."""
+        return tuple(f.name for f in self.fields if f.type is FieldType.TEXT and f.snapshot is not None)
+
+    @property
+    def facets(self) -> tuple[str, ...]:
+        """The fields that have a facet, by code."""
+        return tuple(facet for facet in FACETS if facet in self.names)
+
+
+_NAME = "shown, not used to match: a person's name must not sway whom they meet"
+_LOCATION = Field(
+    "location",
+    FieldType.TEXT,
+    "such as `Bern, CH`",
+    tokens=place("location"),
+    facet=Facet(4, "location"),
+    filter=True,
+)
+USERS = Table(
+    "matchbook_users",
+    "users",
+    "users",
+    (
+        Field("user_id", FieldType.ID, "never null, unique", required=True, stored="id"),
+        Field(
+            "role",
+            FieldType.ROLE,
+            "`developer` and `investor`, in any case of letters, get lists and stand in them; people of any other role "
+            "do neither",
+            required=True,
+        ),
+        Field(
+            "created_at",
+            FieldType.PAST,
+            "null, or before `[export] earliest`: always existed. Somebody who acted before this instant existed when "
+            "they acted",
+        ),
+        Field(
+            "updated_at",
+            FieldType.PAST,
+            "when the profile was last written; before `[export] earliest` it counts as null",
+        ),
+        Field("name", FieldType.TEXT, _NAME),
+        Field("headline", FieldType.TEXT, "free text", tokens=PROSE),
+        Field("skills", FieldType.TEXT, "words, best separated by `;`", tokens=topic("tag")),
+        Field("interests", FieldType.TEXT, "words, best separated by `;`", tokens=topic("tag")),
+        _LOCATION,
+        Field(
+            "opted_out_at",
+            FieldType.INSTANT,
+            "from then on no personalisation: popular lists only, in nobody's list, left out of training",
+        ),
+    ),
+)
+STARTUPS = Table(
+    "matchbook_startups",
+    "startups",
+    "startups",
+    (
+        Field("startup_id", FieldType.ID, "never null, unique", required=True, stored="id"),
+        Field("name", FieldType.TEXT, "shown, not used to match"),
+        Field("description", FieldType.TEXT, "free text", tokens=PROSE),
+        Field(
+            "category",
+            FieldType.TEXT,
+            "the market, such as `fintech`; one value. `Fintech`, `fintech ` and `ＦＩＮＴＥＣＨ` are one: it is shown "
+            "as most write it. So is every field that the API filters by",
+            tokens=topic("category"),
+            facet=Facet(0, "category", diversity=True),
+            filter=True,
+        ),
+        Field(
+            "field",
+            FieldType.TEXT,
+            "a part of the market; one value",
+            tokens=topic("field"),
+            facet=Facet(1, "field", diversity=True),
+            filter=True,
+        ),
+        Field(
+            "type",
+            FieldType.TEXT,
+            "such as `b2b`; one value",
+            tokens=topic("type"),
+            facet=Facet(2, "type", diversity=True),
+            filter=True,
+        ),
+        Field("tags", FieldType.TEXT, "separated by `;`", tokens=topic("tag")),
+        Field(
+            "stage",
+            FieldType.TEXT,
+            "such as `seed`; one value",
+            tokens=place("stage"),
+            facet=Facet(3, "stage"),
+            filter=True,
+        ),
+        _LOCATION,
+        Field("founder_id", FieldType.ID, "a user who never sees the startup in a list of their own"),
+        Field("created_at", FieldType.PAST, "null: always existed; used for recency"),
+        Field("updated_at", FieldType.PAST, "when the record was last written"),
+        Field("withdrawn_at", FieldType.INSTANT, "from then on in nobody's list"),
+        Field(
+            "views",
+            FieldType.COUNT,
+            "a running counter. What it said at an earlier instant nobody can ask, so every export keeps a reading of "
+            "it; until readings reach back before the inner cut, view events are counted (R05, "
+            "[snapshots](snapshots.md))",
+            snapshot=None,
+        ),
+    ),
+)
+INTERACTIONS = Table(
+    "matchbook_interactions",
+    "interactions",
+    "user_interactions",
+    (
+        Field("user_id", FieldType.ID, "a row of `matchbook_users`", required=True),
+        Field("startup_id", FieldType.ID, "a row of `matchbook_startups`", required=True),
+        Field(
+            "interaction_type",
+            FieldType.EVENT_TYPE,
+            f"{', '.join(f'`{t}`' for t in INTERACTION_TYPES)}, spelt exactly so",
+            required=True,
+        ),
+        Field("occurred_at", FieldType.EVENT_TIME, "when", required=True, stored="created_at"),
+    ),
+)
+TABLES = (USERS, STARTUPS, INTERACTIONS)
+#: The tables of those who have an id.
+TABLE_OF: Mapping[Entity, Table] = {Entity.USER: USERS, Entity.STARTUP: STARTUPS}
+
+
+class Standing(Coded):
+    """What speaks for an item by itself: value, code of its bit in the reasons of stored lists, shared with `Facet`,
+    and the words of the reason for people and for startups."""
+
+    words: tuple[str, str]
+
+    def __new__(cls, value: str, code: int = -1, words: tuple[str, str] = ("", "")) -> Self:
+        member = cls._made(value, code)
+        member.words = words
+        return member
+
+    NEW = "new", 5, ("new on the platform", "new on the platform")
+    POPULAR = "popular", 6, ("popular on the platform", "active on the platform")
+
+
+def _by_code() -> dict[str, Field]:
+    """By name every field with a facet, of either table, in the order of the facets' codes."""
+    found = {f.name: f for table in (USERS, STARTUPS) for f in table.fields if f.facet}
+    return dict(sorted(found.items(), key=lambda named: named[1].facet.code if named[1].facet else -1))
+
+
+_FACETS = {name: f.facet for name, f in _by_code().items() if f.facet}
+#: Facts that are compared for reasons, diversity and filters; the same names on both kinds, blank where foreign.
+FACETS = tuple(_FACETS)
+DIVERSITY_FACETS = tuple(name for name, facet in _FACETS.items() if facet.diversity)
+#: The fields that the API filters by.
+FILTERS = tuple(name for name, field in _by_code().items() if field.filter)
+#: The word for a facet in a reason, of those that give one.
+FACET_REASONS: Mapping[str, str] = {name: facet.reason for name, facet in _FACETS.items() if facet.reason}
+#: What speaks for an item besides its sources, and the place of its bit: facets shared with the owner, its standing.
+REASONS: Mapping[str, int] = {name: _FACETS[name].code for name in FACET_REASONS} | {s.value: s.code for s in Standing}

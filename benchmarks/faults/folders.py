@@ -17,7 +17,7 @@ from collections import Counter
 from pathlib import Path
 
 from models.errors import DataError
-from pipelines.ingest.layout import LAYOUTS, Layout
+from models.schema import TABLES, Table
 from pipelines.ingest.rows import SEPARATORS, header_of, plain, told
 
 ENCODINGS = ("utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32", "cp1252", "shift_jis")
@@ -54,9 +54,9 @@ def main() -> int:
     found, broken = Counter[str](), 0
     for number in range(args.files):
         chance = random.Random(f"{args.seed} {number}")
-        layout = chance.choice(LAYOUTS)
+        table = chance.choice(TABLES)
         try:
-            found[_read(_bent(_written(chance, layout), chance), layout)] += 1
+            found[_read(_bent(_written(chance, table), chance), table)] += 1
         except Exception:  # noqa: BLE001 - what is looked for
             broken += 1
             sys.stderr.write(f"file {number} of seed {args.seed}:\n{traceback.format_exc()}\n")
@@ -66,8 +66,8 @@ def main() -> int:
     return int(broken > 0)
 
 
-def _written(chance: random.Random, layout: Layout) -> bytes:
-    rows = [layout.names, *([chance.choice(WORDS) for _ in layout.names] for _ in range(chance.randrange(40)))]
+def _written(chance: random.Random, table: Table) -> bytes:
+    rows = [table.names, *([chance.choice(WORDS) for _ in table.names] for _ in range(chance.randrange(40)))]
     sink = io.StringIO()
     csv.writer(
         sink,
@@ -86,11 +86,11 @@ def _bent(content: bytes, chance: random.Random) -> bytes:
     return bytes(body)
 
 
-def _read(content: bytes, layout: Layout) -> str:
+def _read(content: bytes, table: Table) -> str:
     try:
-        stream, path = io.BytesIO(content), Path(layout.file)
+        stream, path = io.BytesIO(content), Path(table.file)
         text = plain(stream, path)
-        rejects = sum(len(chunk.rejects) for chunk in told(text, header_of(text, path, layout.names)))
+        rejects = sum(len(chunk.rejects) for chunk in told(text, header_of(text, path, table.names)))
     except DataError as error:
         return f"refused: {' '.join(str(error).split()[:6])} …"
     return "read, with rows set aside" if rejects else "read whole"

@@ -31,11 +31,11 @@ from models.als import ALS
 from models.catalogue.catalogue import catalogue_bundle
 from models.data.batch import indptr_of
 from models.data.bundle import Bundle
-from models.data.entities import FACETS, Entities, IdMap
+from models.data.entities import Entities, IdMap
 from models.lists.ranked_lists import RankedLists
 from models.lists.redis_format import Keys
 from models.lists.release import Release
-from models.schema import Entity, Method, Surface
+from models.schema import FACETS, Entity, Method, Surface
 from models.settings.settings import Settings
 from models.two_tower import TWO_TOWER
 from pipelines.publish.assemble import store_release

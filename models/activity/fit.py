@@ -170,7 +170,7 @@ def _met_by_newcomers(bundle: Bundle, newcomers: Newcomers) -> dict[str, np.ndar
     """For each facet the csr of how many startups of each value a person met, with the rows of those who came."""
     known, found = len(bundle.maps["user"]), dict[str, np.ndarray]()
     met = newcomers.events.where(newcomers.events.owner >= known).csr(damping="binary")[known:] > 0
-    for name in AFFINITIES:
+    for name in (n for n in AFFINITIES if f"{n}_values" in bundle.arrays):  # another one was declared since
         values = bundle.arrays[f"{name}_values"].tolist()
         code = codes_in(values, newcomers.entities[Entity.STARTUP], name)
         column = np.where(code < 0, len(values), code)

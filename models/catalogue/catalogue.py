@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 
 from models.data.bundle import Bundle
-from models.data.entities import FACETS, Entities, IdMap
+from models.data.entities import Entities, IdMap
 from models.errors import ReleaseIncomplete
-from models.schema import Entity
+from models.schema import FACETS, Entity
 from models.words import folded
 
 CATALOGUE = "catalogue_v1"
@@ -35,18 +35,26 @@ def catalogue_bundle(users: Entities, startups: Entities, config: Mapping[str, A
 
 
 def entities_of(bundle: Bundle) -> dict[Entity, Entities]:
-    """The inverse of `catalogue_bundle`."""
+    """The inverse of `catalogue_bundle`; a facet that was declared since is blank."""
     return {e: _entities(bundle, e) for e in Entity}
 
 
 def _entities(bundle: Bundle, entity: Entity) -> Entities:
     columns = {c: bundle.arrays[f"{entity}_{c}"] for c in _COLUMNS}
-    facets = {f: bundle.arrays[f"{entity}_{f}"] for f in FACETS}
-    labels = {f: tuple(bundle.config["labels"][entity.value][f]) for f in FACETS}
+    stored = {f: bundle.arrays[f"{entity}_{f}"] for f in FACETS if f"{entity}_{f}" in bundle.arrays}
+    facets, labels = _every_facet(stored, bundle.config["labels"][entity.value], len(bundle.maps[entity.value]))
     withheld = tuple(bundle.config.get("withheld", {}).get(entity.value, ()))
     return Entities(
         entity=entity, ids=bundle.maps[entity.value], facets=facets, labels=labels, withheld=withheld, **columns
     )
+
+
+def _every_facet(
+    stored: Mapping[str, np.ndarray], words: Mapping[str, Sequence[str]], n: int
+) -> tuple[dict[str, np.ndarray], dict[str, tuple[str, ...]]]:
+    """By facet (n,) int32 codes and the text of each: all blank, and no text, of a facet that is not stored."""
+    codes = {f: stored[f] if f in stored else np.full(n, -1, np.int32) for f in FACETS}
+    return codes, {f: tuple(words.get(f, ())) for f in FACETS}
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,11 +92,13 @@ def encode_items(entities: Entities) -> bytes:
 
 
 def decode_items(value: bytes) -> ItemTable:
-    """The inverse. Raises ReleaseIncomplete where the bytes are no item table."""
+    """The inverse; a facet that was declared since is blank. Raises ReleaseIncomplete where the bytes are no item
+    table."""
     try:
         with np.load(io.BytesIO(value), allow_pickle=False) as z:
-            labels = {f: tuple(t) for f, t in json.loads(z["labels"].tobytes()).items()}
             ids = IdMap.from_packed(z["ids"], int(z["later"]) if "later" in z else 0)
-            return ItemTable(ids, {f: z[f] for f in FACETS}, labels, z["role"])
+            words = json.loads(z["labels"].tobytes())
+            facets, labels = _every_facet({f: z[f] for f in FACETS if f in z}, words, len(ids))
+            return ItemTable(ids, facets, labels, z["role"])
     except Exception as error:  # a damaged archive fails in zipfile, zlib or numpy, each with errors of its own
         raise ReleaseIncomplete(f"the release's item table cannot be read ({error}); publish it again") from error

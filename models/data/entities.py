@@ -11,7 +11,7 @@ from functools import cached_property
 import numpy as np
 
 from models.errors import DataError
-from models.schema import Entity, Role, Surface
+from models.schema import FACETS, Entity, Role, Surface
 
 _ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.IGNORECASE)
 #: It names nobody (RFC 9562, 5.9): rows with it are set aside, and its bytes stand for a blank row.
@@ -115,8 +115,6 @@ def unpack_ids(packed: np.ndarray) -> np.ndarray:
 
 
 UNKNOWN_TIME = np.iinfo(np.int64).min
-#: Facts that are compared for reasons, diversity and filters; the same names on both kinds, blank where foreign.
-FACETS = ("category", "field", "type", "stage", "location")
 
 
 @dataclass(frozen=True, eq=False)

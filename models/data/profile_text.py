@@ -10,14 +10,11 @@ import numpy as np
 from scipy import sparse
 
 from models.data.batch import indptr_of
+from models.schema import TABLE_OF
 from models.words import is_unspaced, places, values, words
 
-#: Compared as a whole value and word by word: a user's interest "games" meets the category "games_video".
-TOPICS = {"category": "category", "field": "field", "type": "type", "tags": "tag", "skills": "tag", "interests": "tag"}
-#: Compared as a whole value only: the words of a place or of a funding round mean nothing elsewhere.
-PLACES = {"location": "location", "stage": "stage"}
-#: Read word by word. Names are left out: a person's name must not sway whom they meet.
-PROSE = ("headline", "description")
+#: By field of either table: how its words become tokens.
+_TOKENS = {f.name: f.tokens for table in TABLE_OF.values() for f in table.fields if f.tokens}
 
 _STOP = frozenset(
     re.findall(
@@ -35,14 +32,13 @@ def tokens_of(profile: Mapping[str, str]) -> list[str]:
     Tokens hold no white space, ascend and are unique, so that equal profiles have equal tokens in any column order.
     """
     found: set[str] = set()
-    for column, space in TOPICS.items():
-        for value in values(profile.get(column) or ""):
-            found.add(f"{space}:{value.replace(' ', '_')}")
-            found.update(w for w in words(value) if _tells(w))
-    for column, space in PLACES.items():
-        found.update(f"{space}:{place.replace(' ', '_')}" for place in places(profile.get(column) or ""))
-    for column in PROSE:
-        found.update(w for w in words(profile.get(column) or "") if _tells(w))
+    for name, how in _TOKENS.items():
+        text = profile.get(name) or ""
+        wholes = (places if how.place else values)(text) if how.space else [text]
+        if how.space:
+            found.update(f"{how.space}:{whole.replace(' ', '_')}" for whole in wholes)
+        if how.words:
+            found.update(word for whole in wholes for word in words(whole) if _tells(word))
     return sorted(found)
 
 

@@ -1,7 +1,6 @@
 """What a ranker is told of a candidate: each formula once, for training and for serving."""
 
 from models.features.mlp_features import (
-    DIVERSITY_FACETS,
     FEATURES,
     NEUTRAL_DIVERSITY,
     overlap,
@@ -11,7 +10,6 @@ from models.features.mlp_features import (
 )
 
 __all__ = [
-    "DIVERSITY_FACETS",
     "FEATURES",
     "NEUTRAL_DIVERSITY",
     "overlap",

@@ -65,9 +65,10 @@ def affinities(activity: Bundle, owners: Entities, items: Entities, catalogue: n
     """Of every facet that any startup stated. activity: "activity_v1", whose ids are the entities' own."""
     startups = items if items.entity is Entity.STARTUP else owners
     for name in AFFINITIES:
-        stated = activity.arrays[f"{name}_values"].tolist()
-        if not stated:
+        values_of = activity.arrays.get(f"{name}_values")
+        if values_of is None or not len(values_of):  # declared since the bundle was made, or stated by nobody
             continue
+        stated = values_of.tolist()
         codes, values = codes_in(stated, startups, name), len(stated) + 1
         code = np.where(codes < 0, values - 1, codes)
         share = activity.arrays[f"{name}_share"]

@@ -13,7 +13,8 @@ import numpy as np
 from scipy import sparse
 
 from models.data.batch import Owners
-from models.data.entities import FACETS, Entities
+from models.data.entities import Entities
+from models.schema import FACETS
 from models.words import folded, places
 
 #: What affinity and momentum look at: the facets, and two coarser places made of the location's last parts.

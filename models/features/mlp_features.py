@@ -12,11 +12,10 @@ import numpy as np
 
 from models.data.entities import UNKNOWN_TIME
 from models.data.interactions import DAY_US
+from models.schema import DIVERSITY_FACETS
 
 #: Columns of the ranker's input, in order (003 L20).
 FEATURES = ("model_score", "recency", "popularity", "diversity")
-#: Facets that count for diversity, one third of similarity each (C51).
-DIVERSITY_FACETS = ("category", "field", "type")
 #: Diversity where nothing is placed to compare with, and of places beyond the greedy ones (C50).
 NEUTRAL_DIVERSITY = 0.5
 
@@ -42,7 +41,8 @@ def popularity(views: np.ndarray, interactions: np.ndarray, maximum: float) -> n
 
 
 def overlap(facets: Mapping[str, np.ndarray], left: np.ndarray, right: np.ndarray) -> np.ndarray:
-    """Similarity in 0..1 of items `left` and `right` (positions, broadcast): a third per facet shared and not blank."""
+    """Similarity in 0..1 of items `left` and `right` (positions, broadcast): the share of the facets that count for
+    diversity which both have and share (C51)."""
     shared = np.zeros(np.broadcast_shapes(left.shape, right.shape), np.float32)
     for name in DIVERSITY_FACETS:
         a, b = facets[name][left], facets[name][right]

@@ -12,12 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.data.batch import MASK, indptr_of
-from models.data.entities import FACETS
 from models.errors import ReleaseIncomplete
 
-#: What speaks for an item besides its sources: a facet shared with the owner, then its own standing. Stored as the
-#: bit `1 << position`: append only, sixteen at most.
-REASONS = (*FACETS, "new", "popular")
 #: The columns that have a value a place; the others have one a list.
 PLACES = ("item", "score", "source", "reason")
 #: Those of them that are bits.

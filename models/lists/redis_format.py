@@ -15,12 +15,14 @@ from typing import Any
 import numpy as np
 
 from models.data.batch import MASK
-from models.data.entities import FACETS, pack_ids, unpack_ids
+from models.data.entities import pack_ids, unpack_ids
 from models.errors import ReleaseIncomplete
 from models.lists.ranked_lists import RankedLists
-from models.schema import Entity, Method, Surface
+from models.schema import FACET_REASONS, REASONS, Entity, Method, Surface
 
 LIST_FORMAT, WIDE_FORMAT = 1, 2
+#: The bits of reasons that come from the owner.
+_SHARED = MASK(sum(1 << REASONS[facet] for facet in FACET_REASONS))
 _HEADER = struct.Struct("<BBBBIHH")  # format, method, route, reranked, interaction count, places, part
 #: By format what the bits of a place are; as many bytes as its number.
 _BITS: Mapping[int, np.dtype[Any]] = {LIST_FORMAT: np.dtype("<u1"), WIDE_FORMAT: np.dtype("<u2")}
@@ -47,8 +49,7 @@ class StoredList:
         """Whether nothing of it comes from the owner: popular, not reranked, and no reason is a facet that they met.
 
         A popular list of somebody who had not opted out may be personal: it fills up what no model could answer."""
-        facets = MASK((1 << len(FACETS)) - 1)
-        return self.method is Method.POPULAR and not self.reranked and not (self.reason & facets).any()
+        return self.method is Method.POPULAR and not self.reranked and not (self.reason & _SHARED).any()
 
 
 def encode_lists(lists: RankedLists) -> list[bytes]:

@@ -11,11 +11,10 @@ from models import registry
 from models.data.batch import Owners
 from models.data.interactions import EVENT_WEIGHTS
 from models.learned_ranker.scorer import LearnedRanker
-from models.lists.ranked_lists import REASONS
 from models.recommender.candidates import learned_table
 from models.recommender.recommend import Ranking, rank
 from models.recommender.surface import Recipe
-from models.schema import EventType, Method, Segment
+from models.schema import REASONS, EventType, Method, Segment
 from models.scoring.scale import min_max
 
 
@@ -94,7 +93,7 @@ def _place(recipe: Recipe, ranking: Ranking, told: Mapping[str, np.ndarray], i: 
         "id": str(recipe.items.ids.ids[row]),
         "score": round(float(lists.score[i]), 6),
         "sources": [s.name for s in registry.sources() if lists.source[i] & s.bit],
-        "reasons": [r for b, r in enumerate(REASONS) if lists.reason[i] & (1 << b)],
+        "reasons": [r for r, code in REASONS.items() if lists.reason[i] & (1 << code)],
         **(_candidate(ranking, told, int(found[0])) if len(found) else {}),
     }
 

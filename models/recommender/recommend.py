@@ -13,10 +13,9 @@ import numpy as np
 from scipy import sparse
 
 from models.data.batch import MASK, Candidates, Owners, Proposal, indptr_of
-from models.data.entities import FACETS
 from models.features.mlp_features import static_features
 from models.learned_ranker.scorer import LearnedRanker
-from models.lists.ranked_lists import REASONS, RankedLists
+from models.lists.ranked_lists import RankedLists
 from models.popularity import POPULAR
 from models.recommender.candidates import (
     answering,
@@ -29,10 +28,10 @@ from models.recommender.candidates import (
 from models.recommender.rerank import judged_again, place, spread_out
 from models.recommender.surface import Recipe, diversity_facets
 from models.routing import Route, route
-from models.schema import Method
+from models.schema import FACET_REASONS, REASONS, Method, Standing
 from models.scoring.scale import best_first
 
-_BIT = {name: MASK(1 << i) for i, name in enumerate(REASONS)}
+_BIT = {name: MASK(1 << code) for name, code in REASONS.items()}
 #: An item is called new or popular from here on.
 NEW_RECENCY, POPULAR_AT = 0.5, 0.8
 #: Cells of owners x codes up to which weights are summed in a rectangle, 8 MiB.
@@ -52,7 +51,7 @@ def reason_bits(
     facets: codes by name over the catalogue. recency, popularity: (n,) in 0..1 of the items themselves.
     favourite: see `favourites`. at: (n,) owner of each place. item: (n,) catalogue positions.
     """
-    bits = (recency >= NEW_RECENCY) * _BIT["new"] | (popularity >= POPULAR_AT) * _BIT["popular"]
+    bits = (recency >= NEW_RECENCY) * _BIT[Standing.NEW] | (popularity >= POPULAR_AT) * _BIT[Standing.POPULAR]
     for name, codes in favourite.items():
         code = facets[name][item]
         bits |= ((code == codes[at]) & (code >= 0)) * _BIT[name]
@@ -65,7 +64,7 @@ def favourites(facets: Mapping[str, np.ndarray], history: sparse.csr_matrix) -> 
     liked = met.data > 0
     row, item, weight = met.row[liked], met.col[liked], met.data[liked]
     found = {}
-    for name in FACETS:
+    for name in FACET_REASONS:
         code = facets[name][item]
         known = code >= 0
         found[name] = _heaviest(history.shape[0], row[known], code[known], weight[known])

@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from models.features.mlp_features import DIVERSITY_FACETS, FEATURES
+from models.features.mlp_features import FEATURES
+from models.schema import DIVERSITY_FACETS
 from models.scoring.scale import best_first
 from models.scoring.scorer import Ranker
 

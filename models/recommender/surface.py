@@ -19,12 +19,12 @@ from models.data.interactions import Interactions
 from models.ensemble.scorer import Blend, free_to_choose
 from models.errors import BundleError
 from models.experiments import read_experiments
-from models.features.mlp_features import DIVERSITY_FACETS, recency
+from models.features.mlp_features import recency
 from models.features.table import Evidence
 from models.learned_ranker.scorer import ACTIVITY, LEARNED, LearnedRanker
 from models.popularity import POPULAR
 from models.popularity.scorer import PopularScorer
-from models.schema import Entity, EventType, Surface
+from models.schema import DIVERSITY_FACETS, Entity, EventType, Surface
 from models.scoring.factors import FactorScorer
 from models.scoring.scorer import Fold, Ranker, RankerAsked, Scorer, Sides, aligned
 from models.settings.settings import Settings

@@ -22,12 +22,11 @@ from models.lists.ranked_lists import RankedLists
 from models.lists.release import Release, popular_list, release_lists
 from models.recommender.explain import explain, explain_item
 from models.recommender.surface import Recipe, open_bundles, open_recipe, under, unserved
-from models.schema import Entity, Method, Role, Surface
+from models.schema import TABLE_OF, Entity, Method, Role, Surface
 from models.settings.settings import Settings
 from models.words import folded
 from pipelines.export.contract import check_contract
 from pipelines.gate.compare import compared, table
-from pipelines.ingest.layout import STARTUPS, USERS
 from pipelines.ingest.rows import table_of
 from pipelines.postgres import engine, migrate
 from pipelines.publish.history import list_releases, promote, release_of, rollback
@@ -108,8 +107,8 @@ def _lists(settings: Settings, args: argparse.Namespace) -> None:
 
 def from_profiles(settings: Settings, release: Release, surface: Surface, path: Path) -> tuple[np.ndarray, RankedLists]:
     """Lists for the rows of a users.csv (or startups.csv) as owners only, as the live fallback would make them."""
-    key, layout = f"{surface.owner}_id", USERS if surface.owner is Entity.USER else STARTUPS
-    table = table_of(path, layout.names).to_pandas()
+    key = f"{surface.owner}_id"
+    table = table_of(path, TABLE_OF[surface.owner].names).to_pandas()
     if key not in table:
         raise DataError(f"{path} must have a column {key}, got {', '.join(table.columns)}")
     recorded = settings.with_recorded(release.settings)

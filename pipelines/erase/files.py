@@ -20,10 +20,10 @@ import pyarrow.parquet as pq
 from models import registry
 from models.catalogue.catalogue import CATALOGUE
 from models.data.bundle import Bundle, sha256_of
-from models.data.entities import FACETS, UNKNOWN_TIME, IdMap
+from models.data.entities import UNKNOWN_TIME, IdMap
 from models.errors import TooSparse
 from models.lists.release import Release, popular_list, release_lists
-from models.schema import Entity, Surface
+from models.schema import FACETS, Entity, Surface
 from models.spec import function
 from pipelines.erased import Person
 from pipelines.export.checks import Census

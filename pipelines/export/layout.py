@@ -8,44 +8,38 @@ from types import TracebackType
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-#: Version of the layout below and of the manifest; an unknown one is refused when a snapshot is opened. What a format
-#: has more than the first may be missing in a snapshot: then nothing is known of it. The first held the platform's
-#: counter `views` as of the export as well, which nothing reads now.
-FORMAT = 2
-READABLE = (1, 2)
+from models.schema import TABLE_OF, Entity, FieldType, Table
+
+#: The first format that has all the files below. The format before had neither dismissals nor readings, and held the
+#: platform's counter `views` as of the export, which nothing reads now.
+_FILES_SINCE = 2
+#: Version of the layout below and of the manifest: the newest of the files and the fields. An unknown one is refused
+#: when a snapshot is opened; what a later format has more is blank in an earlier one.
+FORMAT = max(_FILES_SINCE, *(f.snapshot or 1 for table in TABLE_OF.values() for f in table.fields))
+READABLE = tuple(range(1, FORMAT + 1))
 MANIFEST = "manifest.json"
 #: Rows of a Parquet row group; fixed, so that the bytes do not depend on how rows arrived.
 GROUP_ROWS = 1 << 16
 
-#: The words of a profile, by their names in users.csv and startups.csv.
-USER_TEXT = ("name", "headline", "skills", "interests", "location")
-STARTUP_TEXT = ("name", "description", "category", "field", "type", "tags", "stage", "location")
-
 INSTANT = pa.timestamp("us", tz="UTC")
+
+
+_TYPES = {FieldType.PAST: INSTANT, FieldType.INSTANT: INSTANT, FieldType.COUNT: pa.int64()}
 
 
 def _schema(**columns: pa.DataType) -> pa.Schema:
     return pa.schema([pa.field(name, kind) for name, kind in columns.items()])
 
 
+def _people(table: Table) -> pa.Schema:
+    """Every field that a snapshot has; text where nothing else is said."""
+    return _schema(**{f.name: _TYPES.get(f.type, pa.string()) for f in table.fields if f.snapshot is not None})
+
+
 #: One row a user, ascending by user_id. Text is blank where unknown, never null; a time is null where unknown.
-USERS = _schema(
-    user_id=pa.string(),
-    role=pa.string(),
-    created_at=INSTANT,
-    updated_at=INSTANT,
-    **{c: pa.string() for c in USER_TEXT},
-    opted_out_at=INSTANT,
-)
+USERS = _people(TABLE_OF[Entity.USER])
 #: One row a startup, ascending by startup_id.
-STARTUPS = _schema(
-    startup_id=pa.string(),
-    **{c: pa.string() for c in STARTUP_TEXT},
-    founder_id=pa.string(),
-    created_at=INSTANT,
-    updated_at=INSTANT,
-    withdrawn_at=INSTANT,
-)
+STARTUPS = _people(TABLE_OF[Entity.STARTUP])
 #: One row an event, ascending by user, startup, time, kind: row numbers of the two files above, `EventType.code`,
 #: microseconds since 1970 UTC.
 INTERACTIONS = _schema(user=pa.int32(), startup=pa.int32(), kind=pa.int8(), at=pa.int64())
@@ -68,13 +62,21 @@ FILES = {
     "readings.parquet": READINGS,
 }
 
-
 #: Differences of ascending numbers are small: less room than zstd at a third of its time, measured on 1.5 M events.
 _EVENTS = {
     "compression": "none",
     "use_dictionary": ["kind"],
     "column_encoding": dict.fromkeys(("user", "startup", "at"), "DELTA_BINARY_PACKED"),
 }
+
+
+def filled(table: pa.Table, schema: pa.Schema) -> pa.Table:
+    """A table of an earlier format with the columns that it lacks, blank."""
+    for place, column in enumerate(schema):
+        if column.name not in table.column_names:
+            blank = pa.scalar("" if column.type == pa.string() else None, column.type)
+            table = table.add_column(min(place, table.num_columns), column, pa.repeat(blank, len(table)))
+    return table
 
 
 class RowGroups:

@@ -20,10 +20,10 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from models.data.bundle import sha256_of
-from models.data.entities import FACETS, UNKNOWN_TIME, Entities, IdMap
+from models.data.entities import UNKNOWN_TIME, Entities, IdMap
 from models.data.interactions import Interactions, Pairs
 from models.errors import DataError
-from models.schema import Entity, EventType, Role
+from models.schema import FACETS, TABLE_OF, Entity, EventType, Role
 from models.settings.settings import Settings
 from models.words import folded, most_frequent_spellings
 from pipelines.export.checks import Census
@@ -34,10 +34,9 @@ from pipelines.export.layout import (
     MANIFEST,
     READABLE,
     READINGS,
-    STARTUP_TEXT,
     STARTUPS,
-    USER_TEXT,
     USERS,
+    filled,
 )
 from pipelines.export.view_readings import FROM_EVENTS, FROM_READINGS, newest, source_of_views
 from pipelines.run.run import EPOCH, parse_instant
@@ -45,7 +44,6 @@ from pipelines.run.run import EPOCH, parse_instant
 NEVER = np.iinfo(np.int64).max
 #: Tables that a snapshot of an earlier format lacks.
 _LATER = ("dismissals", "readings")
-_TEXT = {Entity.USER: USER_TEXT, Entity.STARTUP: STARTUP_TEXT}
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,7 +75,7 @@ class Snapshot:
                 )
         users, startups, events = (pq.read_table(path / f"{t}.parquet") for t in ("users", "startups", "interactions"))
         more = {t: pq.read_table(path / f"{t}.parquet") for t in _LATER if f"{t}.parquet" in manifest["sha256"]}
-        return cls(path.name, manifest, users, startups, events, **more)
+        return cls(path.name, manifest, filled(users, USERS), filled(startups, STARTUPS), events, **more)
 
     @classmethod
     def of(
@@ -170,7 +168,7 @@ class Snapshot:
         setting `stage_known` says so, a stage stays blank until the startup's first event.
         """
         table = self.users if entity is Entity.USER else self.startups
-        words = {c: table[c].to_pylist() for c in _TEXT[entity]}
+        words = {c: table[c].to_pylist() for c in TABLE_OF[entity].text}
         if entity is Entity.STARTUP:
             words["stage"] = self._stage(self.as_of_us if before_us is None else before_us).tolist()
         return words
@@ -204,7 +202,7 @@ class Snapshot:
         views, others = _totals(events, n)
         opted_out = _times(self.users["opted_out_at"], NEVER) < instant
         there = ((created < instant) | (views + others > 0)) & ~self.user_ids.blank
-        facets, labels = _facets({"location": _words(self.users["location"])}, n)
+        facets, labels = _facets({f: _words(self.users[f]) for f in TABLE_OF[Entity.USER].facets}, n)
         return Entities(
             Entity.USER,
             self.user_ids,
@@ -226,7 +224,8 @@ class Snapshot:
         viewed, others = _totals(events, n)
         there = ((created < instant) | (viewed + others > 0)) & ~self.startup_ids.blank
         withdrawn = _times(self.startups["withdrawn_at"], NEVER) < instant
-        words = {f: _words(self.startups[f]) for f in FACETS} | {"stage": self._stage(instant)}
+        words = {f: _words(self.startups[f]) for f in TABLE_OF[Entity.STARTUP].facets}
+        words |= {"stage": self._stage(instant)}
         facets, labels = _facets(words, n)
         founder = self.user_ids.rows_of(_words(self.startups["founder_id"]))
         return Entities(

@@ -29,10 +29,10 @@ import pyarrow as pa
 import pyarrow.csv as pa_csv
 from scipy import sparse
 
-from models.data.entities import FACETS, Entities, IdMap
+from models.data.entities import Entities, IdMap
 from models.data.interactions import EVENT_WEIGHTS, Interactions
 from models.errors import TooSparse
-from models.schema import Entity, EventType, Role, words_by_code
+from models.schema import TABLE_OF, Entity, EventType, Role, words_by_code
 from pipelines.export.snapshot import Snapshot
 from pipelines.refs import BuildRef
 from pipelines.run.run import Run
@@ -145,7 +145,7 @@ def _facts(entities: Entities) -> dict[str, pa.Array]:
     facts = {f"{entities.entity}_id": pa.array(entities.ids.ids.tolist(), pa.string())}
     if entities.entity is Entity.USER:
         facts["user_role"] = _words([r.value for r in Role], entities.role)
-    for facet in FACETS if entities.entity is Entity.STARTUP else ("location",):
+    for facet in TABLE_OF[entities.entity].facets:
         facts[f"{entities.entity}_{facet}"] = _words(entities.labels[facet], entities.facets[facet])
     return facts
 

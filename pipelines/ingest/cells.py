@@ -12,8 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from models.data.entities import NIL
-from models.schema import INTERACTION_TYPES
-from pipelines.ingest.layout import Cell, Column, Layout
+from models.schema import INTERACTION_TYPES, Field, FieldType, Table
 from pipelines.ingest.rows import Chunk, Reject, texts
 
 _UUID = "^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$"
@@ -24,6 +23,7 @@ WHOLE_DAY = "whole_day"
 _COUNT = "^[0-9]{1,18}$"
 _KINDS = pa.array([t.value for t in INTERACTION_TYPES])
 _TIME = pa.timestamp("us", "UTC")
+_INSTANTS = (FieldType.PAST, FieldType.EVENT_TIME, FieldType.INSTANT)
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,7 +34,7 @@ class Checked:
     rejects: list[Reject]
 
 
-def check(chunk: Chunk, layout: Layout, started: datetime, also: Also) -> Checked:
+def check(chunk: Chunk, table: Table, started: datetime, also: Also) -> Checked:
     """Judge every row of a chunk.
 
     started: nothing that has happened can be later. also: asked last, with the typed columns, for what one row alone
@@ -42,11 +42,11 @@ def check(chunk: Chunk, layout: Layout, started: datetime, also: Also) -> Checke
     """
     verdict = Verdict(chunk)
     typed: dict[str, pa.Array] = {"line": pa.array(chunk.lines)}
-    for column in layout.columns:
-        if column.name in chunk.cells.column_names:
-            cell = chunk.cells[column.name].combine_chunks()
-            typed[column.target] = _typed(column, cell, verdict, started)
-            if column.cell is Cell.EVENT:
+    for field in table.fields:
+        if field.name in chunk.cells.column_names:
+            cell = chunk.cells[field.name].combine_chunks()
+            typed[field.column] = _typed(field, cell, verdict, started)
+            if field.type is FieldType.EVENT_TIME:
                 typed[WHOLE_DAY] = pc.match_substring_regex(cell, _DAY)
     also(typed, verdict)
     return verdict.over(pa.table(typed))
@@ -84,33 +84,33 @@ class Verdict:
         return Checked(rows.filter(pa.array(~bad)), self._chunk.rejects + rejects)
 
 
-def _typed(column: Column, cell: pa.Array, verdict: Verdict, started: datetime) -> pa.Array:
+def _typed(field: Field, cell: pa.Array, verdict: Verdict, started: datetime) -> pa.Array:
     """The column in its type, blank as null; whatever has no place in it is held against its row."""
     blank = pc.equal(cell, "")
-    if column.required:
-        verdict.against(blank, f"no {column.name}")
+    if field.required:
+        verdict.against(blank, f"no {field.name}")
     cell = pc.if_else(blank, pa.scalar(None, pa.string()), cell)
-    if column.cell in (Cell.PAST, Cell.EVENT, Cell.INSTANT):
-        return _instants(column, cell, verdict, started)
-    if column.cell is Cell.ID:
-        verdict.against(pc.invert(pc.match_substring_regex(cell, _UUID)), f"{column.name} is no UUID")
-        verdict.against(pc.equal(cell, NIL), f"{column.name} is the nil UUID, which names nobody")
+    if field.type in _INSTANTS:
+        return _instants(field, cell, verdict, started)
+    if field.type is FieldType.ID:
+        verdict.against(pc.invert(pc.match_substring_regex(cell, _UUID)), f"{field.name} is no UUID")
+        verdict.against(pc.equal(cell, NIL), f"{field.name} is the nil UUID, which names nobody")
         return pc.ascii_lower(cell)
-    if column.cell is Cell.KIND:
+    if field.type is FieldType.EVENT_TYPE:
         verdict.against(pc.invert(pc.is_in(cell, _KINDS)), "unknown type")
-    elif column.cell is Cell.COUNT:
-        verdict.against(pc.invert(pc.match_substring_regex(cell, _COUNT)), f"{column.name} is no count")
+    elif field.type is FieldType.COUNT:
+        verdict.against(pc.invert(pc.match_substring_regex(cell, _COUNT)), f"{field.name} is no count")
     return cell
 
 
-def _instants(column: Column, cell: pa.Array, verdict: Verdict, started: datetime) -> pa.Array:
+def _instants(field: Field, cell: pa.Array, verdict: Verdict, started: datetime) -> pa.Array:
     try:
         at = pc.cast(cell, _TIME)
     except pa.ArrowInvalid:  # a form that Arrow does not read, or nonsense: slower, but cell by cell
         at = _instants_one_by_one(cell)
-    verdict.against(pc.and_(pc.is_null(at), pc.is_valid(cell)), f"{column.name} is no ISO 8601 instant")
-    if column.cell is not Cell.INSTANT:
-        verdict.against(pc.greater(at, pa.scalar(started, _TIME)), f"{column.name} lies in the future")
+    verdict.against(pc.and_(pc.is_null(at), pc.is_valid(cell)), f"{field.name} is no ISO 8601 instant")
+    if field.type is not FieldType.INSTANT:
+        verdict.against(pc.greater(at, pa.scalar(started, _TIME)), f"{field.name} lies in the future")
     return at
 
 

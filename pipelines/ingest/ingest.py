@@ -14,9 +14,10 @@ from typing import BinaryIO
 from sqlalchemy import Connection, Engine, text
 
 from models.errors import DataError
+from models.schema import INTERACTIONS, TABLES
 from models.settings.settings import Settings
 from pipelines import postgres
-from pipelines.ingest.layout import INTERACTIONS, LAYOUTS, file_of, folder_digest
+from pipelines.ingest.layout import file_of, folder_digest
 from pipelines.ingest.rows import header_of, opened, plain
 from pipelines.ingest.transfer import REPORT_COLUMNS, Transfer
 
@@ -70,7 +71,7 @@ def import_folder(settings: Settings, folder: Path) -> Loaded:
         _check_room(connection, folder, before)
         loaded = _transfer(settings, connection, folder, digest, report)
     with postgres.transaction(engine) as connection:
-        connection.execute(text(f"ANALYZE {', '.join(layout.table for layout in LAYOUTS)}"))
+        connection.execute(text(f"ANALYZE {', '.join(table.stored for table in TABLES)}"))
     return loaded
 
 
@@ -82,14 +83,14 @@ def _noted(connection: Connection) -> Loaded | None:
 def _check_headers(folder: Path) -> None:
     """Raises DataError for the first file that is missing or empty, then for all missing columns at once."""
     missing, found = list[str](), list[str]()
-    for layout in LAYOUTS:
-        path = file_of(folder, layout)
+    for table in TABLES:
+        path = file_of(folder, table)
         with opened(path) as (stream, _):
             text_ = plain(stream, path)
-            header = header_of(text_, path, layout.names).names
-            if layout is not INTERACTIONS and not any(line.strip() for line in text_):
+            header = header_of(text_, path, table.names).names
+            if table is not INTERACTIONS and not any(line.strip() for line in text_):
                 raise DataError(f"{path} has a header and no row below it; there would be nobody to match")
-        lacking = [f"{path.name} lacks the column {name}" for name in layout.required if name not in header]
+        lacking = [f"{path.name} lacks the column {name}" for name in table.required if name not in header]
         missing += lacking
         found += [f"{path.name} has {', '.join(header)[:200]}"] * bool(lacking)
     if missing:
@@ -109,7 +110,7 @@ def _check_room(connection: Connection, folder: Path, before: Loaded | None) -> 
             "another one (DATABASE_URL), or leave DATABASE_URL empty for the embedded one"
         )
     full = [
-        layout.table for layout in LAYOUTS if connection.scalar(text(f"SELECT EXISTS (SELECT 1 FROM {layout.table})"))
+        table.stored for table in TABLES if connection.scalar(text(f"SELECT EXISTS (SELECT 1 FROM {table.stored})"))
     ]
     if full:
         raise DataError(

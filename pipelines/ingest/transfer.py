@@ -18,8 +18,9 @@ from sqlalchemy import Connection, text
 from tqdm import tqdm
 
 import sql
+from models.schema import INTERACTIONS, STARTUPS, TABLES, USERS, Table
 from pipelines.ingest.cells import Also, Ids, Verdict, check
-from pipelines.ingest.layout import INTERACTIONS, LAYOUTS, STARTUPS, USERS, Layout, file_of
+from pipelines.ingest.layout import file_of
 from pipelines.ingest.rows import Header, Reject, header_of, opened, plain, told
 from pipelines.postgres import copy_rows, copy_statement
 
@@ -48,12 +49,12 @@ class Transfer:
     def run(self) -> dict[str, int]:
         """Copy everything; returns rows kept per file."""
         self._report.write(",".join(REPORT_COLUMNS).encode() + b"\n")
-        size = sum(file_of(self._folder, layout).stat().st_size for layout in LAYOUTS)
+        size = sum(file_of(self._folder, table).stat().st_size for table in TABLES)
         with tqdm(
             total=size, unit="B", unit_scale=True, desc=f"reading {self._folder.name}", disable=not sys.stderr.isatty()
         ) as self._bar:
-            users = self._file(USERS, USERS.table, self._take_user)
-            startups = self._file(STARTUPS, STARTUPS.table, self._take_startup)
+            users = self._file(USERS, USERS.stored, self._take_user)
+            startups = self._file(STARTUPS, STARTUPS.stored, self._take_startup)
             return {"users": users, "startups": startups, "interactions": self._events()}
 
     def _events(self) -> int:
@@ -64,7 +65,7 @@ class Transfer:
         repeated = copy_statement(self._connection, sql.load("duplicates", "staging"), {}, self._report)
         if repeated:
             self.rejected["interactions.csv: duplicate event"] += repeated
-        indexes = self._without_indexes(INTERACTIONS.table)
+        indexes = self._without_indexes(INTERACTIONS.stored)
         self._do("keep")
         for statement in indexes:
             self._connection.execute(text(statement))
@@ -86,26 +87,26 @@ class Transfer:
             self._connection.execute(text(f"DROP INDEX {name}"))
         return [definition for _, definition in found]
 
-    def _file(self, layout: Layout, table: str, also: Also, shaped: Callable[[pa.Table], pa.Table] = _stored) -> int:
+    def _file(self, table: Table, into: str, also: Also, shaped: Callable[[pa.Table], pa.Table] = _stored) -> int:
         """Copy the good rows of one file into a table as they are read; returns how many."""
-        path = file_of(self._folder, layout)
+        path = file_of(self._folder, table)
         with opened(path) as (stream, position):
             text = plain(stream, path)
-            header = header_of(text, path, layout.names)
-            good = map(shaped, self._good_rows(layout, header, text, position, also))
+            header = header_of(text, path, table.names)
+            good = map(shaped, self._good_rows(table, header, text, position, also))
             first = next(good, None)
             if first is None:
                 return 0
             pieces = map(_as_csv, chain([first], good))
-            return copy_rows(self._connection, table, first.column_names, _Stream(pieces))
+            return copy_rows(self._connection, into, first.column_names, _Stream(pieces))
 
     def _good_rows(
-        self, layout: Layout, header: Header, stream: IO[bytes], position: Callable[[], int], also: Also
+        self, table: Table, header: Header, stream: IO[bytes], position: Callable[[], int], also: Also
     ) -> Iterator[pa.Table]:
         read = 0
         for chunk in told(stream, header):
-            checked = check(chunk, layout, self._started, also)
-            self._set_aside(layout.file, checked.rejects)
+            checked = check(chunk, table, self._started, also)
+            self._set_aside(table.file, checked.rejects)
             self._bar.update(position() - read)
             read = position()
             yield checked.rows

@@ -13,11 +13,11 @@ import numpy as np
 import pandas as pd
 
 from models.catalogue.catalogue import CATALOGUE, entities_of
-from models.data.entities import FACETS, NIL, UNKNOWN_TIME, Entities, IdMap
+from models.data.entities import NIL, UNKNOWN_TIME, Entities, IdMap
 from models.data.interactions import Interactions, Pairs
 from models.data.profile_text import text_of
 from models.lists.release import Release
-from models.schema import Entity, EventType, Role
+from models.schema import FACETS, TABLE_OF, Entity, EventType, Role
 from models.settings.settings import Settings
 from models.words import folded, most_frequent_spellings
 from pipelines.export.frames import codes_of
@@ -107,8 +107,7 @@ def _arrival(known: Entities, row: Mapping[str, Any]) -> Arrival:
     words = known.told({name: value for name, value in row.items() if isinstance(value, str)})
     role = Role.of(words.pop("role", ""))
     created = UNKNOWN_TIME if row["created_at"] is None else microseconds(row["created_at"])
-    names = ("location",) if known.entity is Entity.USER else FACETS
-    facets = {name: words.get(name, "") for name in names}
+    facets = {name: words.get(name, "") for name in TABLE_OF[known.entity].facets}
     return Arrival(
         str(row["id"]),
         -1 if role is None else role.code,

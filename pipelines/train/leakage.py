@@ -19,13 +19,13 @@ from models import registry
 from models.activity import SPEC as ACTIVITY
 from models.catalogue.catalogue import CATALOGUE, entities_of
 from models.data.bundle import Bundle
-from models.data.entities import FACETS, UNKNOWN_TIME, Entities
+from models.data.entities import UNKNOWN_TIME, Entities
 from models.errors import LeakFound, TooSparse
 from models.popularity import SPEC as POPULARITY
-from models.schema import Entity
+from models.schema import FACETS, STARTUPS, USERS, Entity
 from models.settings.settings import Settings
 from models.words import folded
-from pipelines.export.layout import INSTANT, STARTUP_TEXT, USER_TEXT
+from pipelines.export.layout import INSTANT
 from pipelines.export.snapshot import Snapshot
 from pipelines.export.withheld import equally_busy, met_from, telling
 from pipelines.run.run import EPOCH
@@ -160,9 +160,9 @@ def truncated(snapshot: Snapshot, cut_us: int) -> Snapshot:
     events = snapshot.events.filter(pc.less(snapshot.events["at"], cut_us))
     out = pc.min_element_wise(snapshot.users["opted_out_at"].cast(pa.int64()), cut_us - 1, skip_nulls=False)
     users = _put(snapshot.users, "opted_out_at", out.cast(INSTANT))
-    users = _told(users, ("role", *USER_TEXT), _arrived(users, events["user"].to_numpy(), cut_us))
+    users = _told(users, ("role", *USERS.text), _arrived(users, events["user"].to_numpy(), cut_us))
     startups = _before(snapshot.startups, "withdrawn_at", cut_us)
-    startups = _told(startups, STARTUP_TEXT, _arrived(startups, events["startup"].to_numpy(), cut_us))
+    startups = _told(startups, STARTUPS.text, _arrived(startups, events["startup"].to_numpy(), cut_us))
     if snapshot.stage_known != "always":
         met = np.isin(np.arange(len(startups)), events["startup"].to_numpy())
         startups = _told(startups, ("stage",), met)

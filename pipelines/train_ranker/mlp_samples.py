@@ -19,11 +19,11 @@ from models.als import ALS
 from models.data.batch import Owners
 from models.ensemble.scorer import learned_features
 from models.errors import DataError, FileError, regular
-from models.features.mlp_features import DIVERSITY_FACETS, FEATURES, NEUTRAL_DIVERSITY
+from models.features.mlp_features import FEATURES, NEUTRAL_DIVERSITY
 from models.mlp_ranker.fit import RankingRows
 from models.recommender.recommend import CHUNK, rank
 from models.recommender.surface import Recipe
-from models.schema import Entity, Method, Surface
+from models.schema import DIVERSITY_FACETS, Entity, Method, Surface
 from models.scoring.scale import min_max
 from models.two_tower import TWO_TOWER
 from pipelines.train.holdout import Holdout, Outcome

@@ -6,9 +6,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from models import registry
-from models.data.entities import FACETS
 from models.data.event import POSITION_MOST
-from models.schema import Entity, EventType, Method, Surface
+from models.schema import FILTERS, Entity, EventType, Method, Surface
 from serving.http.callers import HEADER, NEEDS
 from serving.http.events import EVENTS_MOST
 from serving.http.requests import BODY_MOST, EXCLUDE_MOST, LIMIT_DEFAULT, LIMIT_MOST, OFFSET_MOST, OWNERS_MOST, URL_MOST
@@ -48,7 +47,7 @@ def document(page_paths: PagePaths, asks_for_keys: bool = True) -> Schema:
 
 def _surface_paths(surface: Surface) -> Schema:
     at, schema = f"{PREFIX}/{surface}", _list_name(surface)
-    query = [_ref("parameters", p) for p in ("limit", "offset", *FACETS, "exclude")]
+    query = [_ref("parameters", p) for p in ("limit", "offset", *FILTERS, "exclude")]
     owner = _owner(surface)
     ids = {
         "type": "object",
@@ -279,7 +278,7 @@ def _parameters() -> Schema:
     return {
         "limit": query("limit", _whole(1, LIMIT_MOST, LIMIT_DEFAULT), "places wanted"),
         "offset": query("offset", _whole(0, OFFSET_MOST, 0), "places to skip"),
-        **{f: query(f, several, f"only items of this {f}, in any case; repeated: any of them") for f in FACETS},
+        **{f: query(f, several, f"only items of this {f}, in any case; repeated: any of them") for f in FILTERS},
         "exclude": query("exclude", {"type": "string"}, f"up to {EXCLUDE_MOST} ids to leave out, with commas between"),
         "If-None-Match": {
             "name": "If-None-Match",

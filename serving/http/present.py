@@ -10,22 +10,16 @@ import numpy as np
 
 from models import registry
 from models.catalogue.catalogue import ItemTable
-from models.data.entities import FACETS
-from models.lists.ranked_lists import REASONS
-from models.schema import Entity, Surface
+from models.schema import FACET_REASONS, REASONS, Entity, Standing, Surface
 from serving.http.answer_ids import AnswerIds
 from serving.http.requests import Query
 from serving.lists import HIDDEN, Answer
 from serving.releases import age_hours
 
 _SHARED = (
-    "same {facet} as startups you engaged with: {label}",
-    "same {facet} as people who engaged with your startup: {label}",
+    "same {word} as startups you engaged with: {label}",
+    "same {word} as people who engaged with your startup: {label}",
 )
-_STANDING = {
-    "new": ("new on the platform", "new on the platform"),
-    "popular": ("popular on the platform", "active on the platform"),
-}
 
 
 def body(
@@ -89,7 +83,10 @@ def _items(answer: Answer, table: ItemTable, places: np.ndarray) -> list[dict[st
     found = []
     for row, item, score, source, reason in columns:
         names, shared, words = _told(source, reason, founder_side)
-        reasons = [_SHARED[founder_side].format(facet=f, label=table.labels[f][table.facets[f][row]]) for f in shared]
+        reasons = [
+            _SHARED[founder_side].format(word=FACET_REASONS[f], label=table.labels[f][table.facets[f][row]])
+            for f in shared
+        ]
         found.append({"id": item, "score": round(score, 4), "reasons": reasons + words, "sources": names})
     return found
 
@@ -100,8 +97,8 @@ def _told(source: int, reason: int, founder_side: bool) -> tuple[list[str], list
     standing, each once). The lists are shared by all answers: never to be changed."""
     there = [s for s in registry.sources() if source & s.bit]
     said = [s.reason[founder_side] for s in there]
-    standing = [_STANDING[r][founder_side] for i, r in enumerate(REASONS) if r in _STANDING and reason >> i & 1]
-    shared = [f for i, f in enumerate(FACETS) if reason >> i & 1]
+    standing = [s.words[founder_side] for s in Standing if reason >> s.code & 1]
+    shared = [f for f in FACET_REASONS if reason >> REASONS[f] & 1]
     return [s.name for s in there], shared, list(dict.fromkeys(said + standing))
 
 

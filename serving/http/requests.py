@@ -13,8 +13,9 @@ from wsgiref.types import StartResponse, WSGIEnvironment
 from flask import Flask, Response, request
 from werkzeug.datastructures import MultiDict
 
-from models.data.entities import FACETS, is_id
+from models.data.entities import is_id
 from models.errors import BodyTooLarge, RequestError, UrlTooLong
+from models.schema import FILTERS
 from models.words import folded
 from serving.lists import Answer
 
@@ -45,7 +46,7 @@ def read_query(given: MultiDict[str, str]) -> Query:
     """The query parameters of a request. Raises RequestError; parameters that mean nothing here are ignored."""
     if not given:
         return Query()
-    facets = {f: tuple(v for v in map(folded, given.getlist(f)) if v) for f in FACETS if f in given}
+    facets = {f: tuple(v for v in map(folded, given.getlist(f)) if v) for f in FILTERS if f in given}
     return Query(
         _number(given, "limit", LIMIT_DEFAULT, 1, LIMIT_MOST),
         _number(given, "offset", 0, 0, OFFSET_MOST),

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import partial
 
-from models import registry
+from models import registry, schema
+from serving.http.requests import EXCLUDE_MOST, LIMIT_DEFAULT, LIMIT_MOST
 from tests.architecture.tree import ROOT
 
 OWNERS = {frozenset({"user"}): "people", frozenset({"startup"}): "startups", frozenset({"user", "startup"}): "both"}
@@ -27,10 +29,44 @@ def sources() -> str:
     return "\n".join(["| model | source | code | proposes for | |", "|---|---|---|---|---|", *lines])
 
 
+def fields(table: schema.Table) -> str:
+    """What a contract view must give, a line a column."""
+    lines = [f"| `{f.name}` | {f.type.sql} | {f.doc} |" for f in table.fields]
+    return "\n".join(["| column | type | meaning |", "|---|---|---|", *lines])
+
+
+def files() -> str:
+    """The columns of the files of a data folder."""
+    lines = []
+    for table in schema.TABLES:
+        may = [name for name in table.names if name not in table.required]
+        lines.append(f"| `{table.file}` | {', '.join(table.required)} | {', '.join(may)} |".replace("|  |", "| |"))
+    return "\n".join(["| file | must have | may have |", "|---|---|---|", *lines])
+
+
+def parameters() -> str:
+    """The query parameters of a list."""
+    names = ", ".join(f"`{name}`" for name in schema.FILTERS)
+    return "\n".join([
+        "| parameter | meaning |",
+        "|---|---|",
+        f"| `limit` | places wanted, 1 to {LIMIT_MOST}, default {LIMIT_DEFAULT} |",
+        "| `offset` | places to skip, for paging: pages put together are the list |",
+        f"| {names} | only such items, however they are written (case, width, spaces); repeated "
+        "(`?stage=seed&stage=series-a`): any of them |",
+        f"| `exclude` | ids to leave out, with commas between, up to {EXCLUDE_MOST} |",
+    ])  # fmt: skip
+
+
 #: By name of a table its document and what makes it. It stands between `<!-- table NAME -->` and `<!-- end NAME -->`.
 TABLES: dict[str, tuple[str, Callable[[], str]]] = {
     "bundles": ("docs/architecture.md", bundles),
     "sources": ("docs/architecture.md", sources),
+    "users": ("docs/platform-data.md", partial(fields, schema.USERS)),
+    "startups": ("docs/platform-data.md", partial(fields, schema.STARTUPS)),
+    "interactions": ("docs/platform-data.md", partial(fields, schema.INTERACTIONS)),
+    "files": ("docs/platform-data.md", files),
+    "parameters": ("docs/api.md", parameters),
 }
 
 

@@ -21,9 +21,9 @@ import numpy as np
 from scipy import sparse
 
 from models.data.batch import Owners
-from models.data.entities import FACETS, Entities, IdMap
+from models.data.entities import Entities, IdMap
 from models.data.interactions import DAY_US, Interactions
-from models.schema import Entity, EventType, Role, Surface
+from models.schema import FACETS, Entity, EventType, Role, Surface
 
 GROUPS = 3
 PEOPLE = 12  # of each role in a group

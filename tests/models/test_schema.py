@@ -10,13 +10,32 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from models.data.batch import MASK
 from models.data.interactions import EVENT_WEIGHTS, EXPLICIT
 from models.lists.redis_format import OWN
-from models.schema import INTERACTION_TYPES, Coded, EventType, Method, Role, Segment, Surface, words_by_code
+from models.schema import (
+    FACET_REASONS,
+    FACETS,
+    FILTERS,
+    INTERACTION_TYPES,
+    REASONS,
+    TABLE_OF,
+    TABLES,
+    Coded,
+    EventType,
+    FieldType,
+    Method,
+    Role,
+    Segment,
+    Standing,
+    Surface,
+    words_by_code,
+)
 from pipelines.export.frames import codes_of
+from pipelines.export.layout import FORMAT
 
 ROOT = Path(__file__).parents[2]
-CODED = {e.__name__ for e in (Surface, Method, Segment, Role, EventType)}
+CODED = {e.__name__ for e in (Surface, Method, Segment, Role, EventType, Standing)}
 
 
 class Gapped(Coded):
@@ -119,3 +138,33 @@ def test_words_of_events_become_codes() -> None:
     words = [*(t.value for t in INTERACTION_TYPES), "", "dismiss", "share"]
     assert codes_of(pd.Series(words)).tolist() == [*(t.code for t in INTERACTION_TYPES), -1, -1, -1]
     assert codes_of(pd.Series([], dtype=str)).dtype == np.int8
+
+
+def test_the_bits_of_reasons_stand_once_and_fit() -> None:
+    """A facet's code is taken whether or not it gives a reason."""
+    facets = {f.name: f.facet.code for table in TABLES for f in table.fields if f.facet}
+    codes = [*facets.values(), *(s.code for s in Standing)]
+    assert len(set(codes)) == len(codes), f"a code is given twice: {facets}"
+    assert min(codes) >= 0 and max(codes) < np.iinfo(MASK).bits
+    assert {name: REASONS[name] for name in FACET_REASONS} == {name: facets[name] for name in FACET_REASONS}
+    assert list(FACETS) == sorted(facets, key=facets.__getitem__) and set(FILTERS) <= set(FACETS)
+
+
+def test_a_field_of_both_sides_is_read_alike_on_both() -> None:
+    users, startups = ({f.name: f for f in table.fields} for table in TABLE_OF.values())
+    for name in users.keys() & startups.keys():
+        one, other = users[name], startups[name]
+        told = [(f.type, f.tokens, f.facet, f.filter) for f in (one, other)]
+        assert told[0] == told[1], f"{name} is declared otherwise for users than for startups"
+
+
+def test_every_field_is_declared_soundly() -> None:
+    for table in TABLES:
+        assert len(set(table.names)) == len(table.names), table.view
+        for f in table.fields:
+            assert f.facet or not f.filter, f"{table.view}.{f.name}: a filter needs a facet"
+            assert f.doc and (f.snapshot is None or 1 <= f.snapshot <= FORMAT), f"{table.view}.{f.name}"
+            read = f.tokens or f.facet
+            assert not read or (f.type is FieldType.TEXT and f.snapshot), (
+                f"{table.view}.{f.name}: models read text only"
+            )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import pytest
 from sqlalchemy import Engine, inspect, text
@@ -14,7 +13,7 @@ import tests.databases as databases
 from models.errors import ContractError
 from models.settings.settings import Settings
 from pipelines import postgres
-from pipelines.export.contract import CONTRACT, check_contract
+from pipelines.export.contract import check_contract
 
 OWN = {name for name, _ in sql.scripts("migrations")}
 PLATFORM = {name for name, _ in sql.scripts("platform")}
@@ -83,12 +82,3 @@ def test_every_broken_promise_is_named_at_once(settings: Settings) -> None:
     assert "matchbook_startups: expected a view with startup_id" in said
     assert "role" not in said.replace("user_id, role", "")
     assert "matchbook_interactions" not in said and "docs/platform-data.md" in said
-
-
-def test_the_page_for_integrators_names_every_column() -> None:
-    page = Path("docs/platform-data.md").read_text()
-    for view, columns in CONTRACT.items():
-        section = page.split(f"### `{view}`")[1].split("###")[0]
-        for column, types in columns.items():
-            kind = types[0].replace("timestamp with time zone", "timestamptz")
-            assert f"| `{column}` | {kind} |" in section, (view, column)

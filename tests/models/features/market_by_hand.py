@@ -8,10 +8,10 @@ import numpy as np
 from scipy import sparse
 
 from models.data.batch import Owners
-from models.data.entities import FACETS, UNKNOWN_TIME, Entities, IdMap
+from models.data.entities import UNKNOWN_TIME, Entities, IdMap
 from models.data.interactions import DAY_US, EventClock, Interactions
 from models.data.training_data import Standing
-from models.schema import Entity, EventType
+from models.schema import FACETS, Entity, EventType
 
 NOW = 100 * DAY_US
 #: Its hands move evenly: day 10 has the age 0.9, day 98 the age 0.02.

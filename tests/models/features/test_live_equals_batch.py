@@ -15,10 +15,9 @@ from models.catalogue.catalogue import decode_items, encode_items
 from models.content import ContentConfig
 from models.content.fit import fit_content
 from models.data.batch import Owners
-from models.data.entities import FACETS
 from models.data.profile_text import text_of, token_lists
 from models.features.location import AFFINITIES, Places, coded, codes_in
-from models.schema import Entity, Role
+from models.schema import FACETS, Entity, Role
 from models.scoring.factors import embed
 from models.words import folded
 from pipelines.export.snapshot import Snapshot

@@ -10,12 +10,11 @@ import pytest
 from scipy import sparse
 
 from models.data.batch import Owners
-from models.lists.ranked_lists import REASONS
 from models.lists.redis_format import decode_list, encode_lists
 from models.recommender.explain import explain
 from models.recommender.recommend import recommend
 from models.recommender.surface import Recipe, open_recipe
-from models.schema import Surface
+from models.schema import REASONS, Surface
 from tests.marketplace.bundles import SMALL, learned_bundles
 from tests.marketplace.world import world
 
@@ -88,7 +87,7 @@ def test_a_stored_list_says_whether_it_is_impersonal() -> None:
         return decode_list(encode_lists(replace(lists, **changed))[0]).impersonal
 
     def reason(name: str) -> np.ndarray:
-        return np.where(np.arange(len(lists.item)) == 1, 1 << REASONS.index(name), 0).astype(np.uint8)
+        return np.where(np.arange(len(lists.item)) == 1, 1 << REASONS[name], 0).astype(np.uint8)
 
     assert stored()
     assert not stored(reranked=np.ones(1, bool)) and not stored(method=np.zeros(1, np.uint8))

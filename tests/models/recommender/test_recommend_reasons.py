@@ -6,10 +6,9 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from models.data.entities import FACETS
-from models.lists.ranked_lists import REASONS
 from models.recommender import recommend as reasons
 from models.recommender.recommend import favourites, reason_bits
+from models.schema import FACETS, REASONS
 
 #: Codes of four items; blank is -1. Every other facet is blank throughout.
 CATEGORY = np.array([2, 1, 1, -1], np.int32)
@@ -35,5 +34,5 @@ def test_bits() -> None:
     at, item = np.array([0, 1, 3, 0]), np.array([1, 1, 3, 3])
     recency, popularity = np.array([0.5, 0.4, 0, 0]), np.array([0, 0.9, 0.8, 0])
     got = reason_bits(facets(), recency, popularity, favourites(facets(), HISTORY), at, item)
-    names = [{name for i, name in enumerate(REASONS) if bits >> i & 1} for bits in got.tolist()]
+    names = [{name for name, code in REASONS.items() if bits >> code & 1} for bits in got.tolist()]
     assert names == [{"category", "new"}, {"popular"}, {"popular"}, set()]

@@ -8,11 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.data.bundle import Bundle
-from models.features.mlp_features import DIVERSITY_FACETS, FEATURES
+from models.features.mlp_features import FEATURES
 from models.mlp_ranker.scorer import MlpRanker
 from models.recommender.rerank import judged_again, place, spread_out
 from models.rules_ranker import RulesConfig
 from models.rules_ranker.scorer import RuleRanker
+from models.schema import DIVERSITY_FACETS
 from models.settings.settings import Settings
 
 RULES = RuleRanker.of(Settings().table("rules"))

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from sqlalchemy import Engine, text
 
-from models.data.entities import FACETS, UNKNOWN_TIME, Entities, IdMap
-from models.schema import INTERACTION_TYPES, Entity
+from models.data.entities import UNKNOWN_TIME, Entities, IdMap
+from models.schema import FACETS, INTERACTION_TYPES, Entity
 from models.settings.settings import Settings
 from pipelines.export.counts import interaction_count, store_counts
 from pipelines.postgres import engine, rows, transaction

@@ -15,7 +15,7 @@ from models.settings.settings import Settings
 from pipelines.erase.files import rewrite_snapshots
 from pipelines.erase.servers import erase_rows, person_of
 from pipelines.export.export import export_snapshot
-from pipelines.export.layout import READINGS
+from pipelines.export.layout import READINGS, STARTUPS, USERS
 from pipelines.export.snapshot import Snapshot, digest_of
 from pipelines.export.view_readings import GONE_DAYS, MOST, keep_readings
 from pipelines.postgres import engine, transaction
@@ -163,3 +163,19 @@ def test_a_snapshot_of_format_1_still_opens(market: Settings) -> None:
     person = person_of(market, ACME)
     (successor,) = rewrite_snapshots(Run.start(market, "erasing", AS_OF).artifacts, person).values()
     assert Snapshot.open(market.artifacts / successor).manifest["format"] == 1
+
+
+def test_a_field_that_a_format_lacks_is_blank(market: Settings) -> None:
+    """Whatever a later format has more, an earlier snapshot opens with it blank, in the place of the layout."""
+    path = market.artifacts / "snapshots" / exported(market, "r").name
+    manifest = json.loads((path / "manifest.json").read_text())
+    for file, lacks in (("users", ["location", "opted_out_at"]), ("startups", ["category", "withdrawn_at"])):
+        pq.write_table(pq.read_table(path / f"{file}.parquet").drop_columns(lacks), path / f"{file}.parquet")
+        manifest["sha256"][f"{file}.parquet"] = sha256_of(path / f"{file}.parquet")
+    (path / "manifest.json").write_text(json.dumps({**manifest, "digest": digest_of(manifest)}))
+    old = Snapshot.open(path)
+    assert old.users.schema == USERS and old.startups.schema == STARTUPS
+    assert set(old.users["location"].to_pylist()) == {""} and old.startups["withdrawn_at"].null_count == len(
+        old.startups
+    )
+    assert (old.entities(Entity.STARTUP).facets["category"] == -1).all()

@@ -14,10 +14,10 @@ import pytest
 from sqlalchemy import text
 
 from models.errors import DataError
+from models.schema import INTERACTIONS
 from models.settings.settings import Settings
 from pipelines.ingest.cells import check
 from pipelines.ingest.ingest import Loaded, import_folder, loaded_folder
-from pipelines.ingest.layout import INTERACTIONS
 from pipelines.ingest.rows import chunks
 from pipelines.postgres import engine, newest_event, transaction
 from tests.databases import execute
@@ -153,7 +153,7 @@ ALONE = [g for g in GARBAGE if not g[1].startswith(("unknown u", "unknown s", "d
 @pytest.mark.parametrize("row,reason", ALONE, ids=[f"{reason}-{i}" for i, (_, reason) in enumerate(ALONE)])
 def test_both_ways_of_reading_judge_alike(row: str, reason: str) -> None:
     """The block reader and the line reader set the same row aside for the same reason."""
-    names = [c.name for c in INTERACTIONS.columns]
+    names = INTERACTIONS.names
     found = []
     for quote in ("", '"'):  # a quoted cell sends the whole block to the line reader
         body = f"{quote}{U}{quote},{S},view,2024-01-01\n{row}\n".encode("utf-8", "surrogateescape")

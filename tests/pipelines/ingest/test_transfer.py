@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 from sqlalchemy import text
 
 from models.errors import DataError
+from models.schema import STARTUPS, TABLES, USERS
 from models.settings.settings import Settings
 from pipelines.ingest.ingest import import_folder
-from pipelines.ingest.layout import LAYOUTS, STARTUPS, USERS
 from pipelines.ingest.rows import SEPARATORS, header_of, opened, plain, table_of, told
 from pipelines.postgres import engine, transaction
 from tests.marketplace.tiny import write_tiny_marketplace
@@ -110,7 +110,7 @@ def test_a_whole_folder_is_imported_as_if_it_were_plain(
     separator: str, encoding: str, end: str, settings: Settings, tmp_path: Path
 ) -> None:
     folder = write_tiny_marketplace(tmp_path / "data")
-    for layout in LAYOUTS:
+    for layout in TABLES:
         rows = list(csv.reader((folder / layout.file).read_text().splitlines()))
         (folder / layout.file).write_bytes(written(rows, separator, end, csv.QUOTE_MINIMAL).encode(encoding))
     loaded = import_folder(settings, folder)

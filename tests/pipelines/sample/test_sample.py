@@ -12,7 +12,7 @@ import pytest
 from sklearn.feature_extraction.text import TfidfVectorizer
 
 from models.errors import DataError
-from models.schema import INTERACTION_TYPES
+from models.schema import INTERACTION_TYPES, TABLES, Table
 from models.settings.settings import Settings
 from pipelines.__main__ import main
 from pipelines.ingest.ingest import import_folder
@@ -152,6 +152,13 @@ def test_what_people_say_predicts_what_they_do(tables: dict[str, pd.DataFrame], 
     truth = tables["truth.csv"].set_index("id")["category"]
     offered = truth.reindex(startups["startup_id"].to_numpy()[nearest]).to_numpy()
     assert (offered == truth.reindex(spoken["user_id"]).to_numpy()).mean() > 0.8
+
+
+@pytest.mark.parametrize("table", TABLES, ids=[t.name for t in TABLES])
+def test_it_has_no_column_that_is_not_declared(table: Table, tables: dict[str, pd.DataFrame]) -> None:
+    columns = set(tables[table.file].columns)
+    assert columns <= set(table.names), f"{table.file}: {sorted(columns - set(table.names))} of no field"
+    assert set(table.required) <= columns
 
 
 def test_the_importer_takes_all_of_it(settings: Settings, market: Path, tables: dict[str, pd.DataFrame]) -> None:

@@ -12,13 +12,12 @@ import numpy as np
 from models.als import ALS
 from models.catalogue.catalogue import ItemTable
 from models.content import CONTENT_BASED
-from models.data.entities import FACETS, IdMap
+from models.data.entities import IdMap
 from models.item_neighbours import ITEM_NEIGHBOURS
-from models.lists.ranked_lists import REASONS
 from models.lists.redis_format import StoredList
 from models.lists.release import Release
 from models.popularity import POPULAR
-from models.schema import Entity, Method, Surface
+from models.schema import FACETS, REASONS, Entity, Method, Surface
 from models.settings.kinds import Secret
 from models.settings.settings import Settings
 from models.two_tower import TWO_TOWER
@@ -63,7 +62,7 @@ def answer(listing: StoredList, **changes: Any) -> Answer:
 
 
 def bits(*names: str) -> int:
-    return sum(1 << REASONS.index(n) for n in names)
+    return sum(1 << REASONS[n] for n in names)
 
 
 LISTING = StoredList(
