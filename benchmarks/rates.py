@@ -20,14 +20,14 @@ from models.data.batch import Owners, Proposal
 from models.data.bundle import Bundle
 from models.data.interactions import Interactions
 from models.lists.redis_format import Keys, encode_lists
-from models.recommender.surface import Recipe, open_bundles, open_recipe
+from models.recommender.surface import SurfaceRecommender, open_bundles, open_recommender
 from models.schema import Surface
 from models.scoring.top_k import Float32Product, top_k
 from models.two_tower import TWO_TOWER
 from pipelines.export.snapshot import Snapshot
 from pipelines.redis_client import connect
 from pipelines.run.run import Run
-from pipelines.score.fast_product import BFloat16Product, accelerated
+from pipelines.score.fast_product import BFloat16Product, with_fastest_product
 from pipelines.score.shards import score_owners
 
 PLACES = 100
@@ -100,11 +100,11 @@ def _plain_chain(
     )
     wanted = ("catalogue_v1", "popularity_v1", "als_v1", "two_tower_v1")
     bundles = open_bundles(settings.artifacts, {n: versions[n] for n in wanted}, settings)
-    recipe = open_recipe(Surface.STARTUPS_FOR_DEVELOPER, bundles, settings)
+    recipe = open_recommender(Surface.STARTUPS_FOR_DEVELOPER, bundles, settings)
     rows = recipe.owners.owners_of(recipe.surface)
     rows = rows[recipe.owners.count[rows] > 0][:MOST]
     owners = recipe.batch(rows, interactions)
-    fast = accelerated(recipe, len(rows))
+    fast = with_fastest_product(recipe, len(rows))
     client: Any = connect(settings)
     key = Keys("benchmark").lists("chain", recipe.surface)
     what = {
@@ -119,7 +119,7 @@ def _plain_chain(
     return lambda: _chain(fast, owners, rows, client, key), len(rows), what
 
 
-def _chain(recipe: Recipe, owners: Owners, rows: np.ndarray, client: Any, key: str) -> None:
+def _chain(recipe: SurfaceRecommender, owners: Owners, rows: np.ndarray, client: Any, key: str) -> None:
     values = encode_lists(score_owners(recipe, owners))
     fields = [row.tobytes() for row in recipe.owners.ids.packed()[rows]]
     pipe = client.pipeline(transaction=False)

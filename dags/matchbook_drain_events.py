@@ -17,7 +17,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from airflow.sdk import task
-from matchbook_tasks.rules import Ref, matchbook_dag, settings_here
+from matchbook_tasks.rules import Ref, matchbook_dag, task_settings
 
 
 @task(multiple_outputs=False, execution_timeout=timedelta(minutes=20))
@@ -25,7 +25,7 @@ def drain() -> Ref:
     """Keep what waits in the stream, then bring the filters of answers up to date with the platform's rows."""
     from pipelines.events.drain import drain_events
 
-    return drain_events(settings_here())
+    return drain_events(task_settings())
 
 
 @matchbook_dag(
@@ -36,8 +36,8 @@ def drain() -> Ref:
     hours=0.5,
     cron="* * * * *",
 )
-def drain_posted_events() -> None:
+def drain_events() -> None:
     drain()
 
 
-drain_posted_events()
+drain_events()

@@ -24,7 +24,7 @@ from datetime import timedelta
 from typing import Any
 
 from airflow.sdk import Param, task
-from matchbook_tasks.rules import PUBLISH, Ref, matchbook_dag, settings_here
+from matchbook_tasks.rules import PUBLISH, Ref, matchbook_dag, task_settings
 
 PARAMS = {
     "person": Param(
@@ -41,7 +41,7 @@ def erase(**context: Any) -> Ref:
     """Erase the person everywhere, search for what is left, and return the receipt."""
     from pipelines.erase.erase import erase
 
-    return erase(settings_here(), context["params"]["person"])
+    return erase(task_settings(), context["params"]["person"])
 
 
 @matchbook_dag(

@@ -20,7 +20,7 @@ from datetime import timedelta
 from typing import Any
 
 from airflow.sdk import task
-from matchbook_tasks.rules import AS_OF, Ref, cutoff_here, matchbook_dag, settings_here, skip_because
+from matchbook_tasks.rules import AS_OF, Ref, matchbook_dag, run_cutoff, skip, task_settings
 
 
 @task(multiple_outputs=False, execution_timeout=timedelta(minutes=30))
@@ -28,9 +28,9 @@ def measure(**context: Any) -> Ref:
     """Count what answers earned, for the report and for metrics; pink while nothing has been shown to anybody."""
     from pipelines.engagement.measure import keep_measured
 
-    done = keep_measured(settings_here(), cutoff_here(context).at)
+    done = keep_measured(task_settings(), run_cutoff(context).at)
     if not done["impressions"]:
-        skip_because("no impression came back with the id of an answer; docs/experiments.md says how", done, context)
+        skip("no impression came back with the id of an answer; docs/experiments.md says how", done, context)
     return done
 
 
@@ -43,8 +43,8 @@ def measure(**context: Any) -> Ref:
     cron="15 * * * *",
     params={"as_of": AS_OF},
 )
-def measure_shown_answers() -> None:
+def measure_answers() -> None:
     measure()
 
 
-measure_shown_answers()
+measure_answers()

@@ -24,7 +24,7 @@ from datetime import timedelta
 from typing import Any
 
 from airflow.sdk import Param, task
-from matchbook_tasks.rules import LIVE, PUBLISH, Ref, matchbook_dag, settings_here, skip_because, told
+from matchbook_tasks.rules import LIVE, PUBLISH, Ref, matchbook_dag, skip, task_settings, told
 
 PARAMS = {
     "release": Param(
@@ -46,13 +46,13 @@ def promote(**context: Any) -> Ref:
     """Load the release if it is not there, compare it with its checksum, switch the readers over in one move."""
     from pipelines.publish.history import promote, rollback
 
-    params, settings = context["params"], settings_here()
+    params, settings = context["params"], task_settings()
     if params["release"] == "previous":
         done = rollback(settings, params["dry_run"])
     else:
         done = promote(settings, params["release"], params["force"], params["dry_run"])
     if not done["published"]:
-        skip_because(done["reason"], done, context)
+        skip(done["reason"], done, context)
     return told(LIVE, context, done)
 
 

@@ -17,7 +17,7 @@ from datetime import timedelta
 from typing import Any
 
 from airflow.sdk import task
-from matchbook_tasks.rules import AS_OF, PUBLISH, Ref, cutoff_here, matchbook_dag, settings_here, skip_because
+from matchbook_tasks.rules import AS_OF, PUBLISH, Ref, matchbook_dag, run_cutoff, skip, task_settings
 
 
 @task(multiple_outputs=False, pool=PUBLISH, execution_timeout=timedelta(minutes=20))
@@ -25,9 +25,9 @@ def refresh(**context: Any) -> Ref:
     """Count the newest events and replace the trending list of every surface."""
     from pipelines.publish.trending import refresh_trending
 
-    done = refresh_trending(settings_here(), cutoff_here(context).at)
+    done = refresh_trending(task_settings(), run_cutoff(context).at)
     if done["release"] is None:
-        skip_because("no release is live, or there is no event: build_recommendations comes first", done, context)
+        skip("no release is live, or there is no event: build_recommendations comes first", done, context)
     return done
 
 
@@ -36,9 +36,9 @@ def look_at_age(**context: Any) -> Ref:
     """Say how old the live lists are, and tell of it where they are late."""
     from matchbook_tasks.alerts import late
 
-    from pipelines.schedule import age_of_lists
+    from pipelines.schedule import list_freshness
 
-    age = age_of_lists(settings_here(), cutoff_here(context).at)
+    age = list_freshness(task_settings(), run_cutoff(context).at)
     if age.late:
         late(str(age.release), age.late)
     return age.to_json()
@@ -53,9 +53,9 @@ def look_at_age(**context: Any) -> Ref:
     cron="0 * * * *",
     params={"as_of": AS_OF},
 )
-def refresh_trending_lists() -> None:
+def refresh_trending() -> None:
     refresh()
     look_at_age()
 
 
-refresh_trending_lists()
+refresh_trending()

@@ -18,7 +18,7 @@ run of each DAG stays. It needs `MATCHBOOK_AIRFLOW_DATABASE_URL`, which `make up
 from __future__ import annotations
 
 from airflow.sdk import task
-from matchbook_tasks.rules import PUBLISH, Ref, matchbook_dag, settings_here
+from matchbook_tasks.rules import PUBLISH, Ref, matchbook_dag, task_settings
 
 
 @task(multiple_outputs=False, pool=PUBLISH)
@@ -26,7 +26,7 @@ def retire() -> Ref:
     """Delete what no kept release needs; returns the names of what went."""
     from pipelines.retire import prune_posted, retire
 
-    return {**retire(settings_here()), **prune_posted(settings_here())}
+    return {**retire(task_settings()), **prune_posted(task_settings())}
 
 
 @task(multiple_outputs=False)
@@ -34,7 +34,7 @@ def clean_airflow() -> Ref:
     """Delete Airflow's old rows and logs; returns how many logs went, and whether rows could be cleaned."""
     from pipelines.airflow_records import clean_airflow
 
-    return clean_airflow(settings_here())
+    return clean_airflow(task_settings())
 
 
 @matchbook_dag(

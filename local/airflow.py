@@ -22,7 +22,7 @@ from pathlib import Path
 import psycopg2
 from sqlalchemy import make_url
 
-from local.processes import Started, start, tail
+from local.processes import ManagedProcess, start, tail
 from local.servers import running_settings
 from models.errors import ServiceError, SettingsError
 from models.settings.kinds import Secret
@@ -61,7 +61,7 @@ def address(settings: Settings) -> str:
     return f"http://127.0.0.1:{settings.airflow_port}"
 
 
-def start_airflow(settings: Settings) -> dict[str, Started]:
+def start_airflow(settings: Settings) -> dict[str, ManagedProcess]:
     """Migrate the metadata and start the components; `settings` hold both servers' addresses. Raises ServiceError."""
     env = airflow_environment(settings)
     _migrate(settings, env)
@@ -69,7 +69,7 @@ def start_airflow(settings: Settings) -> dict[str, Started]:
     return {name: start_component(settings, name, words, env) for name, words in wanted.items()}
 
 
-def start_component(settings: Settings, name: str, words: Sequence[str], env: Mapping[str, str]) -> Started:
+def start_component(settings: Settings, name: str, words: Sequence[str], env: Mapping[str, str]) -> ManagedProcess:
     """Start one process of Airflow, in a group of its own."""
     return start([_program("airflow"), *words], settings.home / "logs" / f"{name}.log", env, CHECKOUT, group=True)
 

@@ -20,7 +20,7 @@ from urllib.parse import quote
 import psycopg2
 
 from local.places import Place
-from local.processes import Started, start, tail
+from local.processes import ManagedProcess, start, tail
 from models.errors import ServiceError
 
 USER = "matchbook"
@@ -45,7 +45,7 @@ def new_password() -> str:
     return secrets.token_urlsafe(24)
 
 
-def launch(place: Place, note: Mapping[str, Any], log: Path) -> Started:
+def launch(place: Place, note: Mapping[str, Any], log: Path) -> ManagedProcess:
     """Start the server on note["port"], making its data directory first where there is none. Raises ServiceError."""
     binaries = _binaries_for(place)
     data = _data_directory(place, binaries, note["password"], log)
@@ -58,7 +58,7 @@ def launch(place: Place, note: Mapping[str, Any], log: Path) -> Started:
     return start(command, log, _environment(), folder, place.account)
 
 
-def wait(started: Started, note: Mapping[str, Any], log: Path, patience_s: float = 60.0) -> None:
+def wait(started: ManagedProcess, note: Mapping[str, Any], log: Path, patience_s: float = 60.0) -> None:
     """Until it answers and both databases exist. Raises ServiceError with the end of its log."""
     deadline = time.monotonic() + patience_s
     while not _answers(note):

@@ -23,7 +23,7 @@ _children: dict[int, subprocess.Popen[bytes]] = {}  # our own children must be r
 
 
 @dataclass(frozen=True)
-class Started:
+class ManagedProcess:
     """One process of ours. group: its whole session belongs to it, also the groups in it (Airflow's tasks)."""
 
     pid: int
@@ -31,7 +31,7 @@ class Started:
     group: bool = False
 
     @classmethod
-    def of(cls, pid: int) -> Started:
+    def of(cls, pid: int) -> ManagedProcess:
         """A process that runs now, such as ourselves."""
         return cls(pid, psutil.Process(pid).create_time())
 
@@ -100,7 +100,7 @@ class Started:
         return {"pid": self.pid, "started": self.started, "group": self.group}
 
     @classmethod
-    def from_json(cls, note: Mapping[str, Any]) -> Started:
+    def from_json(cls, note: Mapping[str, Any]) -> ManagedProcess:
         return cls(int(note["pid"]), float(note["started"]), bool(note.get("group", False)))
 
 
@@ -111,7 +111,7 @@ def start(
     cwd: Path,
     account: Account | None = None,
     group: bool = False,
-) -> Started:
+) -> ManagedProcess:
     """Start a process in a session of its own (Ctrl-C of the terminal does not reach it), output appended to `log`.
 
     Raises ServiceError when it cannot be started at all.
@@ -135,12 +135,12 @@ def start(
         raise ServiceError(f"could not start {command[0]}: {error}") from error
     _children[child.pid] = child
     try:
-        return Started(child.pid, psutil.Process(child.pid).create_time(), group)
+        return ManagedProcess(child.pid, psutil.Process(child.pid).create_time(), group)
     except psutil.Error as error:
         raise ServiceError(f"{command[0]} ended at once; its last words:\n{tail(log)}") from error
 
 
-def stop_together(processes: Mapping[str, Started], patience_s: float = 20.0) -> list[str]:
+def stop_together(processes: Mapping[str, ManagedProcess], patience_s: float = 20.0) -> list[str]:
     """Ask all of them to end at once, insist after `patience_s`; returns the names of those that ran."""
     running = {name: process for name, process in processes.items() if process.members()}
     for process in running.values():

@@ -7,19 +7,19 @@ import sys
 import time
 
 from local.airflow import CHECKOUT, child_environment
-from local.processes import Started, start, tail
+from local.processes import ManagedProcess, start, tail
 from models.errors import ServiceError
 from models.settings.settings import Settings
 
 
-def start_reader(settings: Settings) -> dict[str, Started]:
+def start_reader(settings: Settings) -> dict[str, ManagedProcess]:
     """Start the reader; `settings` hold both servers' addresses. Raises ServiceError."""
     command = [sys.executable, "-m", "serving.processes"]
     log = settings.home / "logs" / "reader.log"
     return {"reader": start(command, log, child_environment(settings), CHECKOUT, group=True)}
 
 
-def wait_for_reader(settings: Settings, started: Started, patience_s: float = 60.0) -> None:
+def wait_for_reader(settings: Settings, started: ManagedProcess, patience_s: float = 60.0) -> None:
     """Until the reader answers at all. Raises ServiceError with the end of its log."""
     log = settings.home / "logs" / "reader.log"
     deadline = time.monotonic() + patience_s

@@ -15,7 +15,7 @@ from typing import Any
 import redis
 
 from local.places import Place
-from local.processes import Started, start, tail
+from local.processes import ManagedProcess, start, tail
 from models.errors import ServiceError
 
 STOP_SIGNAL = signal.SIGTERM  # Valkey flushes its log and ends
@@ -31,7 +31,7 @@ def new_password() -> str:
     return secrets.token_urlsafe(24)
 
 
-def launch(place: Place, note: Mapping[str, Any], log: Path) -> Started:
+def launch(place: Place, note: Mapping[str, Any], log: Path) -> ManagedProcess:
     """Start the server on note["port"]; its data survive a restart. Raises ServiceError."""
     folder = place.folder("redis")
     configuration = folder / "redis.conf"
@@ -43,7 +43,7 @@ def launch(place: Place, note: Mapping[str, Any], log: Path) -> Started:
     return start([_binary_for(place), configuration], log, environment, folder, place.account)
 
 
-def wait(started: Started, note: Mapping[str, Any], log: Path, patience_s: float = 60.0) -> None:
+def wait(started: ManagedProcess, note: Mapping[str, Any], log: Path, patience_s: float = 60.0) -> None:
     """Until it answers, its data loaded. Raises ServiceError with the end of its log."""
     deadline = time.monotonic() + patience_s
     client = redis.Redis.from_url(url(note), socket_connect_timeout=2, socket_timeout=5)

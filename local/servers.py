@@ -23,7 +23,7 @@ from local import places
 from local import postgres as postgres_server
 from local import redis as redis_server
 from local.places import Place
-from local.processes import Started
+from local.processes import ManagedProcess
 from models.errors import ServiceError
 from models.keys import ANSWER_KEY, PSEUDONYM_KEY
 from models.settings.kinds import Secret
@@ -63,8 +63,8 @@ class Kind:
 
     name: str
     field: str
-    launch: Callable[[Place, Mapping[str, Any], Path], Started]
-    wait: Callable[[Started, Mapping[str, Any], Path], None]
+    launch: Callable[[Place, Mapping[str, Any], Path], ManagedProcess]
+    wait: Callable[[ManagedProcess, Mapping[str, Any], Path], None]
     url: Callable[[Mapping[str, Any]], str]
     password: Callable[[], str]
     stop_signal: Signals
@@ -119,7 +119,7 @@ def running_settings(settings: Settings) -> Settings | None:
     notes = _read(settings)
     for kind in _needed(settings):
         note = notes.get(kind.name)
-        if note is None or not note["ready"] or not Started.from_json(note).alive():
+        if note is None or not note["ready"] or not ManagedProcess.from_json(note).alive():
             return None
     return _filled(settings, notes)
 
@@ -196,14 +196,14 @@ def _start_missing(settings: Settings, keep: bool) -> Settings:
         _write(settings, notes | {"keep": True})
     for kind in _needed(settings):
         note = notes.get(kind.name, {})
-        if not (note.get("ready") and Started.from_json(note).alive()):
+        if not (note.get("ready") and ManagedProcess.from_json(note).alive()):
             _start(settings, kind, note)
     return _filled(settings, _read(settings))
 
 
 def _start(settings: Settings, kind: Kind, before: Mapping[str, Any]) -> None:
     if "pid" in before:  # its starter died before it was ready
-        Started.from_json(before).stop(kind.stop_signal)
+        ManagedProcess.from_json(before).stop(kind.stop_signal)
     place = places.place_of(settings.home)
     log = settings.home / "logs" / f"{kind.name}.log"
     note: dict[str, Any] = {"password": before.get("password") or kind.password(), "port": before.get("port")}
@@ -237,7 +237,7 @@ def _stop_all(settings: Settings) -> list[str]:
     notes, stopped = _read(settings), []
     for kind in KINDS:
         note = notes.get(kind.name, {})
-        if "pid" in note and Started.from_json(note).stop(kind.stop_signal):
+        if "pid" in note and ManagedProcess.from_json(note).stop(kind.stop_signal):
             stopped.append(kind.name)
         if note:  # password and port stay: the data know the one, shells and bookmarks the other
             notes[kind.name] = {"password": note["password"], "port": note["port"], "ready": False}

@@ -93,7 +93,7 @@ class Storage:
             )
 
 
-def bring(settings: Settings, *paths: str) -> None:
+def download(settings: Settings, *paths: str) -> None:
     """Fetch stored directories that this machine lacks; nothing where the store is a directory. Raises ServiceError."""
     storage = Storage.of(settings)
     if storage is not None:

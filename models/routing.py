@@ -40,7 +40,7 @@ def route(surface: Surface, count: np.ndarray, settings: Settings) -> Route:
     return Route(np.array(method, np.uint8)[step], np.array(segment, np.uint8)[step])
 
 
-def may_be_routed_otherwise(surface: Surface, count: int, more: int, settings: Settings) -> bool:
+def route_may_change(surface: Surface, count: int, more: int, settings: Settings) -> bool:
     """Whether an owner who was routed by `count` is past a threshold with up to `more` interactions since."""
     thresholds = [settings.routing.cold_start_threshold]
     if surface.owner is Entity.USER or settings.routing.founder_ensemble:
@@ -63,7 +63,7 @@ def chain(surface: Surface, first: Method, settings: Settings) -> tuple[Method, 
     return (*(m for m in after if not any(spec.off(settings) for spec in models_of(m, surface))), Method.POPULAR)
 
 
-def parts_of(surface: Surface) -> Mapping[Method, tuple[Source, ...]]:
+def sources_of(surface: Surface) -> Mapping[Method, tuple[Source, ...]]:
     """By method the sources whose scores it is made of: the one of its name, of the ensemble both halves; popular, the
     end of the chain, is ranked by no score of an owner's own."""
     named = {source.name: (source,) for source in registry.sources()}
@@ -76,7 +76,7 @@ def models_of(method: Method, surface: Surface) -> tuple[ModelSpec, ...]:
     """The models behind a method on a surface."""
     if method is Method.POPULAR:
         return (registry.named("popularity"),)
-    parts, blend = parts_of(surface)[method], registry.named("ensemble")
+    parts, blend = sources_of(surface)[method], registry.named("ensemble")
     found = tuple(
         spec for source in parts for spec in registry.MODELS if spec.source is source and surface.owner in spec.owners
     )

@@ -83,7 +83,7 @@ STEPS = (
     ),
     Step(
         "release.weigh",
-        "pipelines.gate.gate:weigh",
+        "pipelines.gate.gate:compare_with_live",
         takes=(BUILD, "release.assemble"),
         gives="GateRef",
         options=("kind",),

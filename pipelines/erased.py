@@ -82,12 +82,12 @@ def normal_id(given: str) -> str:
 _FOLDER = "erasure"
 
 
-def erased_of(connection: Connection) -> Erased:
+def read_erased(connection: Connection) -> Erased:
     """Everybody who was erased."""
     found = connection.execute(text(sql.load("known", _FOLDER))).one()
     return Erased(bytes(found.key), frozenset(found.marks))
 
 
-def returned(erased: Erased, *people: IdMap) -> set[str]:
+def reappeared(erased: Erased, *people: IdMap) -> set[str]:
     """Ids of these tables that belong to somebody who was erased."""
     return {str(i) for ids in people for i in ids.ids[erased.mask(ids.packed())]}

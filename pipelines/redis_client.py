@@ -57,7 +57,7 @@ def nicety(ask: Callable[[], T], instead: T) -> T:
 
 
 @contextmanager
-def wrapped(doing: str) -> Iterator[None]:
+def redis_errors(doing: str) -> Iterator[None]:
     """Turn Redis errors into a ServiceError that says what was being done."""
     try:
         yield
@@ -79,7 +79,7 @@ def live_release(client: redis.Redis, keys: Keys) -> Release | None:
 
 def current_release(settings: Settings) -> str | None:
     """The id of the live release."""
-    with wrapped("reading the live release"):
+    with redis_errors("reading the live release"):
         value = connect(settings).get(Keys(settings.namespace).current)
     return decoded(value) or None
 

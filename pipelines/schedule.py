@@ -23,8 +23,8 @@ from models.settings.settings import Settings
 from pipelines.export.snapshot import Snapshot
 from pipelines.postgres import engine, newest_event, rows
 from pipelines.redis_client import current_release
-from pipelines.run.cutoff import nothing_new
-from pipelines.run.run import Run, decided, parse_instant
+from pipelines.run.cutoff import no_new_data
+from pipelines.run.run import Run, log_decision, parse_instant
 from pipelines.store.artifacts import Artifacts
 
 _LOG = logging.getLogger(__name__)
@@ -94,7 +94,7 @@ def retrain(settings: Settings, as_of: datetime) -> tuple[Decision, dict[str, An
     facts = facts_of(settings, as_of)
     found = decide(facts, settings)
     told = asdict(facts)
-    decided(
+    log_decision(
         settings,
         "retrain",
         "build" if found.due else "skip",
@@ -116,7 +116,7 @@ def look_for_new_data(run: Run, interval: tuple[datetime, datetime] | None) -> d
     if interval is None:
         return found
     since, until = interval
-    if reason := nothing_new(until, newest, until - since):
+    if reason := no_new_data(until, newest, until - since):
         return {**found, "reason": reason}
     decision, facts = retrain(run.settings, until)
     _LOG.info("%s", decision.reason)
@@ -219,7 +219,7 @@ class Age:
         return asdict(self)
 
 
-def age_of_lists(settings: Settings, at: datetime) -> Age:
+def list_freshness(settings: Settings, at: datetime) -> Age:
     """How old the live lists are at an instant. Raises ServiceError where a server does not answer.
 
     Late is what was made more than [releases] late_hours ago; 0 switches the question off. While nothing happens the

@@ -17,7 +17,7 @@ from models.errors import MatchbookError, ReleaseIncomplete, ServiceError
 from models.experiments import Arm, Experiment
 from models.lists.redis_format import StoredList, TrendingList, decode_list
 from models.popularity import POPULAR
-from models.routing import may_be_routed_otherwise, route
+from models.routing import route, route_may_change
 from models.schema import Entity, Method, Role, Surface
 from models.settings.settings import Settings
 from serving.clients.redis import LISTS, Cache, Found
@@ -240,7 +240,7 @@ class ListReader:
         behind = [
             o
             for o, a in stored.items()
-            if may_be_routed_otherwise(surface, a.listing.count, met.get(o, 0), held.settings_of(surface, o, recorded))
+            if route_may_change(surface, a.listing.count, met.get(o, 0), held.settings_of(surface, o, recorded))
         ]
         live, trouble = self._live.answers(held, surface, behind, met)
         answers = {o: replace(stored[o], trouble=stored[o].trouble or trouble) for o in behind}

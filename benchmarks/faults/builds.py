@@ -27,7 +27,7 @@ from typing import Any
 from benchmarks.faults import harm
 from local.airflow import CHECKOUT, address, admin_password, start_airflow
 from local.airflow_api import DAG, AirflowApi, prepare_dags
-from local.processes import Started, stop_together
+from local.processes import ManagedProcess, stop_together
 from local.servers import remove_home, servers
 from models.errors import ServiceError
 from models.settings.settings import Settings
@@ -54,7 +54,7 @@ class Place:
     home: Settings
     settings: Settings
     api: AirflowApi
-    airflow: dict[str, Started]
+    airflow: dict[str, ManagedProcess]
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ import psutil
 import psycopg2
 
 from local.airflow import COMPONENTS, airflow_environment, start_component
-from local.processes import Started
+from local.processes import ManagedProcess
 from local.servers import start_servers
 from models.settings.settings import Settings
 from pipelines.redis_client import connect
@@ -29,7 +29,7 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def restart_component(settings: Settings, airflow: dict[str, Started], name: str, pause_s: float) -> None:
+def restart_component(settings: Settings, airflow: dict[str, ManagedProcess], name: str, pause_s: float) -> None:
     """Kill a process of Airflow with everything in its session, as for want of memory; start it anew."""
     for process in airflow[name].members():
         process.kill()

@@ -19,7 +19,7 @@ from models.errors import TooManyEvents
 from models.lists.redis_format import since_value
 from models.schema import Entity, EventType
 from models.settings.settings import Settings
-from pipelines.publish.filter_keys import Met, _write
+from pipelines.publish.filter_keys import SeenPair, _write
 from pipelines.redis_client import connect
 from pipelines.run.run import microseconds
 from serving.clients.redis import Cache
@@ -51,7 +51,9 @@ def active(found: Town, days: int, pairs: int) -> list[int]:
     start, held = datetime.now(UTC) - timedelta(days=days), list[int]()
     for day in range(days):
         at = start + timedelta(days=day)
-        met = [Met(user, str(uuid.uuid4()), since_value(EventType.LIKE.code, microseconds(at))) for _ in range(pairs)]
+        met = [
+            SeenPair(user, str(uuid.uuid4()), since_value(EventType.LIKE.code, microseconds(at))) for _ in range(pairs)
+        ]
         needed = microseconds(at - timedelta(days=KEPT - 1, minutes=15))  # the cutoff of the oldest loaded build
         _write(client, cache.keys, found.settings, met, needed)
         held.append(client.hlen(cache.keys.since(Entity.USER, user)))

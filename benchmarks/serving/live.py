@@ -37,7 +37,7 @@ from models.learned_ranker.scorer import LEARNED
 from models.lists.redis_format import POPULAR_FIELD, Keys, encode_lists
 from models.lists.release import Release
 from models.recommender.recommend import recommend
-from models.recommender.surface import open_bundles, open_recipe
+from models.recommender.surface import open_bundles, open_recommender
 from models.schema import Entity, Role, Surface
 from models.settings.settings import Settings
 from serving.app import Reader, create_app
@@ -121,7 +121,7 @@ def publish(settings: Settings, versions: dict[str, str]) -> str:
         for entity, rows in entities.items():
             client.set(keys.items(release.id, entity), encode_items(rows))
         for surface in Surface:
-            recipe = open_recipe(surface, bundles, settings.layered({"ranker": "rules"}, "given"))
+            recipe = open_recommender(surface, bundles, settings.layered({"ranker": "rules"}, "given"))
             popular = encode_lists(recommend(recipe, recipe.strangers([""]), settings.lists.depth))[0]
             client.hset(keys.lists(release.id, surface), POPULAR_FIELD, popular)
         client.set(keys.manifest(release.id), release.to_json())

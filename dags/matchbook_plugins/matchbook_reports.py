@@ -48,9 +48,9 @@ def reports_app() -> Any:
 
     @app.get("/reports", response_model=None, dependencies=[of_builds])
     def shelf() -> Any:
-        from pipelines.report.store import shelf_page
+        from pipelines.report.store import index_page
 
-        return page(shelf_page(_settings()))
+        return page(index_page(_settings()))
 
     @app.get("/reports/{release}", response_model=None, dependencies=[of_builds])
     def report(release: str) -> Any:

@@ -83,9 +83,9 @@ def _send(
     what: str, says: str, matter: tuple[str, ...], link: str, about: dict[str, Any], part_of: tuple[str, ...] = ()
 ) -> None:
     from models.settings.settings import Settings
-    from pipelines.run.alerts import Notice, tell
+    from pipelines.run.alerts import Alert, send_alert
 
-    tell(Settings.from_env(), Notice(what, says, matter, link, part_of, about))
+    send_alert(Settings.from_env(), Alert(what, says, matter, link, part_of, about))
 
 
 def _dag_of(context: Context) -> str:

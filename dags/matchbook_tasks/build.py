@@ -20,13 +20,13 @@ from matchbook_tasks.rules import (
     SNAPSHOT,
     TRAINING,
     Ref,
-    cutoff_here,
     directory_of,
     interval_of,
     noted,
+    run_cutoff,
     run_step,
-    settings_here,
-    skip_because,
+    skip,
+    task_settings,
     told,
 )
 
@@ -40,8 +40,8 @@ def choose_cutoff(**context: Any) -> Ref:
     from pipelines.run.run import begin
 
     with noted(context):
-        cutoff, fresh = cutoff_here(context), bool(context["params"]["fresh"])
-        return begin(settings_here(), directory_of(context), cutoff.at, cutoff.because, fresh).as_json()
+        cutoff, fresh = run_cutoff(context), bool(context["params"]["fresh"])
+        return begin(task_settings(), directory_of(context), cutoff.at, cutoff.because, fresh).as_json()
 
 
 @task(multiple_outputs=False, execution_timeout=SHORT)
@@ -50,7 +50,7 @@ def look_for_new_data(**context: Any) -> Ref:
     build is due by the activity and the age of the live one (K01-K09)."""
     found: Ref = run_step("look_for_new_data", context, interval=interval_of(context))
     if "reason" in found:
-        skip_because(found["reason"], found, context)
+        skip(found["reason"], found, context)
     return found
 
 
@@ -140,5 +140,5 @@ def publish(weighed: Ref, **context: Any) -> Ref:
     """Load the release into Redis and switch the readers over in one move; skipped, with the reason, or done."""
     done: Ref = run_step("publish", context, weighed)
     if not done["published"]:
-        skip_because(done["reason"], done, context)
+        skip(done["reason"], done, context)
     return told(LIVE, context, done)

@@ -10,7 +10,7 @@ from airflow.providers.standard.operators.hitl import HITLOperator
 from airflow.sdk import BaseOperator, conf
 
 from matchbook_tasks.alerts import gate_asks
-from matchbook_tasks.rules import SURFACES, kind_of, noted, opened
+from matchbook_tasks.rules import SURFACES, kind_of, noted, open_run
 
 #: Who starts the runs of `airflow dags test`, which waits for nobody.
 _UNATTENDED = "dag_test"
@@ -40,10 +40,10 @@ class Gate(HITLOperator):
             return self._ruled(context)
 
     def _ruled(self, context: Any) -> Any:
-        from pipelines.gate.decision import ask_once, question, read_gate, rule
+        from pipelines.gate.decision import ask_once, question, read_gate, resolve_gate
 
-        run = opened(context)
-        asks, found = rule(run, _case(context)), read_gate(run)
+        run = open_run(context)
+        asks, found = resolve_gate(run, _case(context)), read_gate(run)
         if not asks:
             return found["answer"]
         self.subject, self.body = question(found, run.settings, _report_of(context))
@@ -55,14 +55,14 @@ class Gate(HITLOperator):
 
     def execute_complete(self, context: Any, event: dict[str, Any]) -> Any:
         """Writes down who answered what."""
-        from pipelines.gate.decision import settle
+        from pipelines.gate.decision import record_answer
 
         with noted(context):
-            chosen, run = super().execute_complete(context, event)["chosen_options"][0], opened(context)
+            chosen, run = super().execute_complete(context, event)["chosen_options"][0], open_run(context)
             if event.get("timedout"):
                 chosen = run.settings.gate.default
             user = event.get("responded_by_user")
-            return settle(run, chosen, user["name"] if user else "time-out")
+            return record_answer(run, chosen, user["name"] if user else "time-out")
 
 
 def gate(weighed: Any) -> BaseOperator:
@@ -71,10 +71,10 @@ def gate(weighed: Any) -> BaseOperator:
 
 
 def _case(context: Any) -> Any:
-    from pipelines.gate.decision import Case
+    from pipelines.gate.decision import GateContext
 
     params, run = context["params"], context["dag_run"]
-    return Case(
+    return GateContext(
         published=params["publish"] and set(params["surfaces"]) == set(SURFACES),
         force=params["force"],
         backfill=kind_of(context) == "backfill",

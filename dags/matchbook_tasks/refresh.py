@@ -13,11 +13,11 @@ from matchbook_tasks.rules import (
     RELEASE,
     SCORING,
     Ref,
-    cutoff_here,
     directory_of,
     noted,
-    settings_here,
-    skip_because,
+    run_cutoff,
+    skip,
+    task_settings,
     told,
 )
 
@@ -30,10 +30,10 @@ def look_for_changes(**context: Any) -> Ref:
     from pipelines.refresh.refresh import look_for_changes
 
     with noted(context):
-        found = look_for_changes(settings_here(), directory_of(context), cutoff_here(context).at)
+        found = look_for_changes(task_settings(), directory_of(context), run_cutoff(context).at)
     if found["reason"]:
         _decided("skip", found["reason"], found)
-        skip_because(found["reason"], found, context)
+        skip(found["reason"], found, context)
     return found
 
 
@@ -43,7 +43,7 @@ def make_lists(changes: Ref, **context: Any) -> Ref:
     from pipelines.refresh.refresh import make_lists
 
     with noted(context):
-        return make_lists(settings_here(), changes)
+        return make_lists(task_settings(), changes)
 
 
 @task(multiple_outputs=False, outlets=[RELEASE], execution_timeout=SHORT)
@@ -52,7 +52,7 @@ def merge(changes: Ref, lists: Ref, **context: Any) -> Ref:
     from pipelines.refresh.refresh import merge
 
     with noted(context):
-        return told(RELEASE, context, merge(settings_here(), changes, lists), as_of=changes["as_of"])
+        return told(RELEASE, context, merge(task_settings(), changes, lists), as_of=changes["as_of"])
 
 
 @task(multiple_outputs=False, pool=PUBLISH, outlets=[LIVE], execution_timeout=SHORT)
@@ -62,20 +62,20 @@ def publish(release: Ref, **context: Any) -> Ref:
 
     if context["params"]["publish"]:
         with noted(context):
-            done = publish_refresh(settings_here(), release["release"])
+            done = publish_refresh(task_settings(), release["release"])
     else:
         done = {**release, "published": False, "reason": f"this was a dry run: {release['release']} is stored only"}
     _decided("publish" if done["published"] else "skip", done["reason"], release)
     if not done["published"]:
-        skip_because(done["reason"], done, context)
+        skip(done["reason"], done, context)
     return told(LIVE, context, done)
 
 
 def _decided(verdict: str, reason: str, about: Ref) -> None:
-    from pipelines.run.run import decided
+    from pipelines.run.run import log_decision
 
-    decided(
-        settings_here(),
+    log_decision(
+        task_settings(),
         "refresh",
         verdict,
         [reason],

@@ -42,18 +42,18 @@ RELEASE = Asset(name="matchbook_release", uri="matchbook://releases")
 LIVE = Asset(name="matchbook_live_lists", uri="matchbook://live")
 
 
-def bring_in(context: Any) -> None:
+def pull_artifacts(context: Any) -> None:
     """Before a task: fetch what others stored, where the store is object storage (MATCHBOOK_ARTIFACTS)."""
     from pipelines.store.mirror import pull
 
-    pull(settings_here(), directory_of(context))
+    pull(task_settings(), directory_of(context))
 
 
-def carry_out(context: Any, result: Any = None) -> None:  # noqa: ARG001 - Airflow hands it on
+def push_artifacts(context: Any, result: Any = None) -> None:  # noqa: ARG001 - Airflow hands it on
     """After a task: store what it left in staging; a task whose work could not be stored has failed."""
     from pipelines.store.mirror import push
 
-    push(settings_here(), directory_of(context))
+    push(task_settings(), directory_of(context))
 
 
 # A server may answer in a minute. What the data or the settings got wrong is as wrong the second time.
@@ -80,8 +80,8 @@ DEFAULTS: dict[str, Any] = {
     "retry_policy": TRIES,
     "execution_timeout": timedelta(hours=1),
     "weight_rule": "absolute",  # where tasks wait for one slot, they come in the order of the pipeline
-    "pre_execute": bring_in,
-    "post_execute": carry_out,
+    "pre_execute": pull_artifacts,
+    "post_execute": push_artifacts,
     "on_failure_callback": task_failed,
 }
 
@@ -125,7 +125,7 @@ def run_step(name: str, context: Mapping[str, Any], *given: Any, **more: Any) ->
 
     options = {**context["params"], "kind": kind_of(context), **more}
     with kept(context) as (task, index):
-        return run_task(step_called(name), opened(context), task, index, given, options)
+        return run_task(step_called(name), open_run(context), task, index, given, options)
 
 
 @contextmanager
@@ -138,7 +138,7 @@ def kept(context: Mapping[str, Any]) -> Iterator[tuple[str, int | None]]:
         yield ti.task_id, None if ti.map_index < 0 else ti.map_index
     except BaseException:
         with suppress(ServiceError):
-            carry_out(context)
+            push_artifacts(context)
         raise
 
 
@@ -147,7 +147,7 @@ def noted(context: Mapping[str, Any]) -> Iterator[None]:
     """Measure a task that is no step of a build; see `measured`."""
     from pipelines.report.store import measured
 
-    with kept(context) as (task, index), measured(settings_here().artifacts, directory_of(context), task, index):
+    with kept(context) as (task, index), measured(task_settings().artifacts, directory_of(context), task, index):
         yield
 
 
@@ -158,7 +158,7 @@ def directory_of(context: Mapping[str, Any]) -> str:
     return directory_of(context["run_id"], context["dag"].dag_id)
 
 
-def settings_here() -> Settings:
+def task_settings() -> Settings:
     """The settings of this worker, with both servers' addresses. Raises SettingsError where one is not set."""
     from models.errors import SettingsError
     from models.settings.settings import Settings
@@ -172,11 +172,11 @@ def settings_here() -> Settings:
     return settings
 
 
-def opened(context: Mapping[str, Any]) -> Run:
+def open_run(context: Mapping[str, Any]) -> Run:
     """The build that `choose_cutoff` began in this run."""
     from pipelines.run.run import Run
 
-    return Run.open(settings_here(), directory_of(context))
+    return Run.open(task_settings(), directory_of(context))
 
 
 def told(asset: Asset, context: Mapping[str, Any], result: Ref, **more: Any) -> Ref:
@@ -185,7 +185,7 @@ def told(asset: Asset, context: Mapping[str, Any], result: Ref, **more: Any) -> 
     return result
 
 
-def cutoff_here(context: Mapping[str, Any]) -> Cutoff:
+def run_cutoff(context: Mapping[str, Any]) -> Cutoff:
     """The cutoff of the run at hand, by the one function that decides it; said in the log."""
     from pipelines.run.cutoff import RunTimes, cutoff_of
 
@@ -215,9 +215,9 @@ def interval_of(context: Mapping[str, Any]) -> tuple[datetime, datetime] | None:
     return (run.data_interval_start, run.data_interval_end) if kind_of(context) == "scheduled" else None
 
 
-def skip_because(reason: str, found: Ref, context: Mapping[str, Any]) -> None:
+def skip(reason: str, found: Ref, context: Mapping[str, Any]) -> None:
     """End the task as skipped, the reason in its log and in its return value."""
     log.warning("skipped: %s", reason)
-    carry_out(context)  # Airflow does not call it for a task that is skipped
+    push_artifacts(context)  # Airflow does not call it for a task that is skipped
     context["ti"].xcom_push(key="return_value", value={**found, "reason": reason})
     raise AirflowSkipException(reason)

@@ -9,7 +9,7 @@ from typing import Any
 
 from airflow.sdk import task
 
-from matchbook_tasks.rules import TRAINING, Ref, settings_here, skip_because
+from matchbook_tasks.rules import TRAINING, Ref, skip, task_settings
 
 log = logging.getLogger(__name__)
 SHORT, LONG = timedelta(minutes=30), timedelta(hours=4)
@@ -23,7 +23,7 @@ def choose_snapshot() -> str:
     """Name the newest stored snapshot: all trials of this run are on it, whatever is built meanwhile."""
     from pipelines.train.tune import newest_snapshot
 
-    return newest_snapshot(settings_here())
+    return newest_snapshot(task_settings())
 
 
 @task(multiple_outputs=False, execution_timeout=SHORT)
@@ -33,7 +33,7 @@ def draw_points(snapshot: str, **context: Any) -> list[Ref]:
 
     params = context["params"]
     drawn = max(1, round(DRAWN * params["trials"]))
-    return plan_round(settings_here(), drawn, params["models"], snapshot=snapshot)
+    return plan_round(task_settings(), drawn, params["models"], snapshot=snapshot)
 
 
 @task(multiple_outputs=False, execution_timeout=SHORT, trigger_rule="none_failed")
@@ -43,7 +43,7 @@ def step_from_best(snapshot: str, **context: Any) -> list[Ref]:
 
     params = context["params"]
     left = params["trials"] - max(1, round(DRAWN * params["trials"]))
-    return plan_round(settings_here(), max(0, left), params["models"], near=True, snapshot=snapshot)
+    return plan_round(task_settings(), max(0, left), params["models"], near=True, snapshot=snapshot)
 
 
 @task(
@@ -58,8 +58,8 @@ def try_point(point: Ref, **context: Any) -> Ref:
 
     minutes, began = context["params"]["minutes"], context["ti"].start_date - context["dag_run"].start_date
     if began > timedelta(minutes=minutes):
-        skip_because(f"the budget of {minutes} minutes was spent before this trial", point, context)
-    return try_point(settings_here(), point)
+        skip(f"the budget of {minutes} minutes was spent before this trial", point, context)
+    return try_point(task_settings(), point)
 
 
 @task(multiple_outputs=False, execution_timeout=SHORT, trigger_rule="none_failed")
@@ -68,7 +68,7 @@ def keep_best(snapshot: str, **context: Any) -> Ref:
     build. Every trial stands in this task's log."""
     from pipelines.train.tune import best_table, keep_best, trials_table
 
-    found = keep_best(settings_here(), {k: context["params"][k] for k in ("trials", "minutes", "models")}, snapshot)
+    found = keep_best(task_settings(), {k: context["params"][k] for k in ("trials", "minutes", "models")}, snapshot)
     trials: Sequence[Ref] = found.pop("trials")
     log.info("%s", trials_table(trials))
     log.info("%s", best_table(found))

@@ -14,7 +14,7 @@ from scipy import sparse
 
 from models.activity import SPEC
 from models.data.bundle import Bundle
-from models.data.interactions import EventClock, Interactions, leaving
+from models.data.interactions import EventTime, Interactions, leaving
 from models.data.newcomers import Newcomers
 from models.data.training_data import Standing, TrainingData
 from models.errors import TrainingError
@@ -137,7 +137,7 @@ ALIKE = 5
 def extend(bundle: Bundle, newcomers: Newcomers) -> Bundle:
     """Newcomers' facts at the refresh's cutoff, by the build's clock; the demand of those known who are most alike."""
     arrays = dict(bundle.arrays)
-    clock = EventClock(arrays["clock_instant"], arrays["clock_share"])
+    clock = EventTime(arrays["clock_instant"], arrays["clock_share"])
     for entity, new in newcomers.texts.items():
         known = len(bundle.maps[entity.value])
         events = newcomers.events if entity is Entity.USER else newcomers.events.transposed()

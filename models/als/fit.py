@@ -11,7 +11,7 @@ import numpy as np
 from scipy import sparse
 
 from models.als import REVERSE, SPEC, AlsConfig, AlsReverseConfig
-from models.als.scorer import lifted
+from models.als.scorer import at_least_one
 from models.data.bundle import Bundle
 from models.data.entities import IdMap
 from models.data.interactions import Interactions, Span
@@ -69,7 +69,7 @@ def _confidences(interactions: Interactions, config: AlsConfig) -> sparse.csr_ma
     enough = interactions.counts() >= config.min_interactions
     kept = interactions.where(enough[interactions.owner])
     matrix = faded(kept, config.half_life_share, config.damping)
-    matrix = lifted(matrix, config.alpha)
+    matrix = at_least_one(matrix, config.alpha)
     _check_dense_enough(matrix, config)
     return matrix
 

@@ -16,7 +16,7 @@ from models.data.interactions import Interactions
 from models.scoring.scorer import Scorer, Sides
 
 
-class AlsFold:
+class AlsFoldIn:
     """Hu, Koren, Volinsky 2008, equation 4, for one owner; the same numbers as implicit's `recalculate_user`.
 
     bundle: als_v1 or als_reverse_v1. items: entity rows of the other side, of every role.
@@ -38,7 +38,7 @@ class AlsFold:
         config = self._config
         half_life = float(config.get("half_life_days", 0.0))
         now_us = int(config.get("faded_from_us", as_of_us))  # as the factors were taught
-        weights = lifted(events.csr(half_life or None, now_us, str(config["damping"])), float(config["alpha"]))
+        weights = at_least_one(events.csr(half_life or None, now_us, str(config["damping"])), float(config["alpha"]))
         place = self._place[weights.indices]
         confidence = float(config["alpha"]) * weights.data[place >= 0].astype(np.float64)
         if len(events) < int(config["min_interactions"]) or not (confidence > 0).any():
@@ -49,12 +49,12 @@ class AlsFold:
         return np.linalg.solve(left, met.T @ np.maximum(confidence, 0)).astype(np.float32)
 
 
-def lifted(weights: sparse.csr_matrix, alpha: float) -> sparse.csr_matrix:
+def at_least_one(weights: sparse.csr_matrix, alpha: float) -> sparse.csr_matrix:
     """The same signs, and a product with alpha of at least 1: less would count less than never having met."""
     weights.data = np.sign(weights.data) * np.maximum(np.abs(weights.data), np.float32(1.0 / alpha))
     return weights
 
 
-def open_fold(scorer: Scorer, bundle: Bundle, sides: Sides) -> AlsFold:  # noqa: ARG001 - any FactorScorer takes its vectors
+def open_fold(scorer: Scorer, bundle: Bundle, sides: Sides) -> AlsFoldIn:  # noqa: ARG001 - any FactorScorer takes its vectors
     """Of als_v1 or als_reverse_v1."""
-    return AlsFold(bundle, sides.items.ids)
+    return AlsFoldIn(bundle, sides.items.ids)

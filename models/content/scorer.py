@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from models.data.bundle import Bundle
-from models.scoring.factors import ContentScorer
+from models.scoring.factors import TextFactorScorer
 from models.scoring.scorer import Sides
 from models.spec import Source
 
 
-def open_scorer(bundle: Bundle, sides: Sides, source: Source) -> ContentScorer:
+def open_scorer(bundle: Bundle, sides: Sides, source: Source) -> TextFactorScorer:
     """Of the bundle content_v1."""
     order = sides.owners.entity.value, sides.items.entity.value
     vectors = sides.vectors(bundle, order, "vectors")
-    return ContentScorer(source, *vectors, bundle.arrays["tokens"], bundle.arrays["token_vectors"])
+    return TextFactorScorer(source, *vectors, bundle.arrays["tokens"], bundle.arrays["token_vectors"])

@@ -227,7 +227,7 @@ TICKS = 2048
 
 
 @dataclass(frozen=True, eq=False)
-class EventClock:
+class EventTime:
     """The age of an instant is the share of all events that came at or after it: 0 now, 1 before the first event.
 
     instant: (q,) int64 microseconds since 1970 UTC, ascending, at least one. share: (q,) float64, the age of each.
@@ -237,7 +237,7 @@ class EventClock:
     share: np.ndarray
 
     @classmethod
-    def of(cls, at: np.ndarray) -> EventClock:
+    def of(cls, at: np.ndarray) -> EventTime:
         """The clock of these event times, (n,) int64 in any order; without events everything is old."""
         ordered = np.sort(at)
         if not len(ordered):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
 from models.data.entities import Entities
-from models.data.interactions import EventClock, Interactions
+from models.data.interactions import EventTime, Interactions
 from models.spec import ModelSpec
 
 Config = TypeVar("Config", covariant=True)
@@ -28,8 +28,8 @@ class Standing:
         return (self.users, self.interactions), (self.startups, self.interactions.transposed())
 
     @property
-    def clock(self) -> EventClock:
-        return EventClock.of(self.interactions.at)
+    def clock(self) -> EventTime:
+        return EventTime.of(self.interactions.at)
 
 
 class TrainingData(Protocol[Config]):

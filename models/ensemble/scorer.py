@@ -30,17 +30,17 @@ def als_weight(config: EnsembleConfig, count: np.ndarray) -> np.ndarray:
     return np.full(len(count), fixed, np.float32)
 
 
-def settled(config: EnsembleConfig, chosen: Bundle | None) -> EnsembleConfig:
+def resolved_blend(config: EnsembleConfig, chosen: Bundle | None) -> EnsembleConfig:
     """The settings with `auto` replaced by what the bundle `ensemble_v1` chose; weighted where nothing was chosen, or
     where profile or weights were asked for."""
     if config.blend != "auto":
         return config
-    if chosen is None or not free_to_choose(config):
+    if chosen is None or not blend_is_auto(config):
         return replace(config, blend="weighted")
     return replace(config, blend=chosen.config["blend"], profile=chosen.config["profile"] or None)
 
 
-def free_to_choose(config: EnsembleConfig) -> bool:
+def blend_is_auto(config: EnsembleConfig) -> bool:
     """Whether `auto` may choose: nobody asked for a profile or for weights of their own."""
     return config == EnsembleConfig()
 
@@ -66,7 +66,7 @@ class Blend:
         age_days: np.ndarray,
     ) -> np.ndarray:
         """(nnz,) float32 in 0..1. als, two_tower: raw scores, NaN counts as lowest. count, age_days: (b,) per owner."""
-        config = settled(self.config, self.learned)
+        config = resolved_blend(self.config, self.learned)
         if config.blend == "rrf":
             fused = 1 / (RRF_K + ranks(als, owner, indptr)) + 1 / (RRF_K + ranks(two_tower, owner, indptr))
             return min_max(fused.astype(np.float32), indptr)

@@ -1,7 +1,7 @@
 """Facts of an item at the cutoff: how old, how busy, how wanted just now, and what its own kind of thing is doing.
 
 Every fact is of what happened strictly before the cutoff. Ages stand twice: in days, because funding rounds and visas
-keep to the calendar, and in events (`EventClock`), because "recent" means another thing on a busy marketplace.
+keep to the calendar, and in events (`EventTime`), because "recent" means another thing on a busy marketplace.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from models.data.entities import UNKNOWN_TIME, Entities
-from models.data.interactions import DAY_US, EventClock, Interactions
+from models.data.interactions import DAY_US, EventTime, Interactions
 from models.features.location import coded, there
 from models.schema import EventType
 
@@ -26,7 +26,7 @@ NEVER, NEVER_DAYS = 1.2, 12.0
 _YEAR_1 = -719_162
 
 
-def item_facts(items: Entities, events: Interactions, clock: EventClock, now_us: int) -> dict[str, np.ndarray]:
+def item_facts(items: Entities, events: Interactions, clock: EventTime, now_us: int) -> dict[str, np.ndarray]:
     """By name (n,) float32 for every entity, listed or not. events: before now_us, their owners = the entities."""
     wanted = events.where(events.kind != EventType.DISLIKE.code)
     facts = dict(_own(items, wanted, clock, now_us))
@@ -36,14 +36,14 @@ def item_facts(items: Entities, events: Interactions, clock: EventClock, now_us:
     return {name: np.asarray(value, np.float32) for name, value in facts.items()}
 
 
-def last_age(events: Interactions, clock: EventClock) -> np.ndarray:
+def last_age(events: Interactions, clock: EventTime) -> np.ndarray:
     """(owners,) float32 age of everybody's last event, NEVER without one."""
     last = np.full(len(events.owners), np.iinfo(np.int64).min)
     np.maximum.at(last, events.owner, events.at)
     return np.where(_count(events.owner, len(last)) > 0, clock.age(last), NEVER).astype(np.float32)
 
 
-def _own(items: Entities, events: Interactions, clock: EventClock, now_us: int) -> Iterator[tuple[str, np.ndarray]]:
+def _own(items: Entities, events: Interactions, clock: EventTime, now_us: int) -> Iterator[tuple[str, np.ndarray]]:
     """What happened to the item itself. A round = a day with events: funding rounds, fairs, releases."""
     n, item = len(items), events.owner
     count = _count(item, n)
@@ -74,7 +74,7 @@ def _own(items: Entities, events: Interactions, clock: EventClock, now_us: int) 
         yield f"heat_{half_life}", np.log1p(100 * np.bincount(item, np.exp2(-age / half_life), n))
 
 
-def _partners(events: Interactions, clock: EventClock) -> dict[str, np.ndarray]:
+def _partners(events: Interactions, clock: EventTime) -> dict[str, np.ndarray]:
     """Who met the item: how active they are, and how lately."""
     pairs = events.pairs().tocoo()
     n, busy = pairs.shape[0], np.log1p(_count(events.item, len(events.items)))
@@ -89,7 +89,7 @@ def _partners(events: Interactions, clock: EventClock) -> dict[str, np.ndarray]:
     }
 
 
-def _momentum(items: Entities, events: Interactions, clock: EventClock) -> dict[str, np.ndarray]:
+def _momentum(items: Entities, events: Interactions, clock: EventTime) -> dict[str, np.ndarray]:
     """Of each facet's value: its share of all events, how its recent share stands to that, recent events an item.
 
     Only who is there counts, and only values that they have: what is to come must not show, not even in a sum."""

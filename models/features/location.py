@@ -71,7 +71,7 @@ LEVELS = {"location": 0, **PLACES}
 
 
 @dataclass(frozen=True, eq=False)
-class Places:
+class LocationMatch:
     """part: place of each known part. owner: (owners, parts) bool csr. item_code: (m,) int32 label, the last is blank.
 
     levels: by name (labels + 1, parts) float32 csr, what an owner must have, and how many parts that is.
@@ -83,7 +83,7 @@ class Places:
     levels: dict[str, tuple[sparse.csr_matrix, np.ndarray]]
 
     @classmethod
-    def of(cls, owners: Entities, items: Entities, catalogue: np.ndarray) -> Places:
+    def of(cls, owners: Entities, items: Entities, catalogue: np.ndarray) -> LocationMatch:
         labels = items.labels["location"]
         parts = [_parts(text) for text in labels]
         part = {p: i for i, p in enumerate(sorted({p for row in parts for p in row}))}

@@ -16,11 +16,11 @@ from models.content import CONTENT_BASED
 from models.data.batch import Candidates, Owners
 from models.data.bundle import Bundle
 from models.data.entities import Entities
-from models.data.interactions import EventClock
+from models.data.interactions import EventTime
 from models.errors import BundleCorrupt
 from models.features.affinity import FacetAffinity, affinities
 from models.features.item_facts import NEVER
-from models.features.location import Places
+from models.features.location import LocationMatch
 from models.item_neighbours import ITEM_NEIGHBOURS
 from models.scoring.scale import log_rank
 from models.scoring.scorer import Scorer
@@ -28,23 +28,23 @@ from models.spec import Source
 
 
 @dataclass(frozen=True, eq=False)
-class Evidence:
+class RankerInputs:
     """Facts of every catalogue position and of the surface's owners, from the bundle "activity_v1".
 
     facts: (f, m) float32 in the order of `fact_names`. demand: (m,) float32 expected new partners. recent: (m,) events
     of late. facets, places: how owner and item fit.
     """
 
-    clock: EventClock
+    clock: EventTime
     fact_names: tuple[str, ...]
     facts: np.ndarray
     demand: np.ndarray
     recent: np.ndarray
     facets: tuple[FacetAffinity, ...]
-    places: Places
+    places: LocationMatch
 
     @classmethod
-    def of(cls, activity: Bundle, owners: Entities, items: Entities, catalogue: np.ndarray) -> Evidence:
+    def of(cls, activity: Bundle, owners: Entities, items: Entities, catalogue: np.ndarray) -> RankerInputs:
         """Raises BundleCorrupt where the bundle is of another catalogue."""
         kind = items.entity.value
         if not np.array_equal(activity.maps[kind].ids, items.ids.ids):
@@ -52,13 +52,13 @@ class Evidence:
         names = tuple(activity.config["facts"])
         facts = np.ascontiguousarray(activity.arrays[f"{kind}_facts"][catalogue].T)
         return cls(
-            EventClock(activity.arrays["clock_instant"], activity.arrays["clock_share"]),
+            EventTime(activity.arrays["clock_instant"], activity.arrays["clock_share"]),
             names,
             facts,
             activity.arrays[f"{kind}_demand"][catalogue],
             facts[names.index("heat_0.03")],
             tuple(affinities(activity, owners, items, catalogue)),
-            Places.of(owners, items, catalogue),
+            LocationMatch.of(owners, items, catalogue),
         )
 
 
@@ -78,7 +78,7 @@ FADING = (0.02, 0.1)
 
 
 def table(
-    evidence: Evidence,
+    evidence: RankerInputs,
     scorers: Mapping[Source, Scorer],
     owners: Owners,
     candidates: Candidates,
@@ -103,7 +103,7 @@ def table(
 
 
 def columns(
-    evidence: Evidence, scorers: Mapping[Source, Scorer], owners: Owners, candidates: Candidates
+    evidence: RankerInputs, scorers: Mapping[Source, Scorer], owners: Owners, candidates: Candidates
 ) -> Iterator[tuple[str, np.ndarray]]:
     """Every feature: (nnz,) of the candidates. owners: the same batch."""
     owner, item = candidates.owner, candidates.item
@@ -129,7 +129,7 @@ def _of_the_sources(candidates: Candidates) -> Iterator[tuple[str, np.ndarray]]:
     yield "proposed_by", np.bitwise_count(candidates.proposed)
 
 
-def _with_demand(evidence: Evidence, candidates: Candidates) -> Iterator[tuple[str, np.ndarray]]:
+def _with_demand(evidence: RankerInputs, candidates: Candidates) -> Iterator[tuple[str, np.ndarray]]:
     """What the item may expect from anybody, and what that makes of content's and the neighbours' scores."""
     demand = evidence.demand[candidates.item]
     yield "demand", np.log(demand + np.float32(1e-4))

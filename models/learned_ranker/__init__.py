@@ -12,7 +12,7 @@ SPEC = ModelSpec(
         "regression and trees of each surface and part (known and strangers, or everybody), over the columns that the "
         "config names, and where they serve; optional"
     ),
-    fit="models.learned_ranker.fit:teach",
+    fit="models.learned_ranker.fit:fit_learned_ranker",
     config=RankerConfig,
     table="ranker",
     scorer="models.learned_ranker.scorer:open_ranker",

@@ -15,7 +15,7 @@ import numpy as np
 
 from models.errors import TrainingError
 from models.gbdt.fit import Objective, TreeShape, fit_trees
-from models.learned_ranker.scorer import EVENTS, EVERYBODY, KNOWN, STRANGERS, Average, LearnedRanker
+from models.learned_ranker.scorer import EVENTS, EVERYBODY, KNOWN, STRANGERS, AveragedRanker, LearnedRanker
 from models.ranker import RankerConfig
 
 #: Rows of one part that are read at most: twice as many were worth nothing beyond chance on crunchbase, and minutes.
@@ -35,7 +35,7 @@ LEARNERS = ("logistic", *_FORESTS)
 
 
 @dataclass(frozen=True, eq=False)
-class TaughtRows:
+class RankerRows:
     """Candidates of earlier instants with their outcome.
 
     names: (f,) columns. features: (n, f) float32, finite. label: (n,) 0 or 1. group: (n,) int, one list of one owner.
@@ -69,11 +69,11 @@ class TaughtRows:
         """Whether any list has both outcomes."""
         return bool(np.isin(self.group[self.label > 0], self.group[self.label == 0]).any())
 
-    def where(self, mask: np.ndarray) -> TaughtRows:
+    def where(self, mask: np.ndarray) -> RankerRows:
         """The rows of a boolean mask."""
         return replace(self, features=self.features[mask], label=self.label[mask], group=self.group[mask])
 
-    def thinned(self, most: int, seed: int) -> TaughtRows:
+    def thinned(self, most: int, seed: int) -> RankerRows:
         """At most about `most` rows: whole lists, drawn at random, since half a list teaches another order."""
         if len(self.label) <= most:
             return self
@@ -81,14 +81,14 @@ class TaughtRows:
         kept = np.random.default_rng(seed).random(len(group)) < most / len(self.label)
         return self.where(kept[inverse])
 
-    def without(self, prefixes: tuple[str, ...]) -> TaughtRows:
+    def without(self, prefixes: tuple[str, ...]) -> RankerRows:
         """The rows without the columns whose names start so."""
         kept = [i for i, name in enumerate(self.names) if not name.startswith(prefixes)]
         return replace(self, names=tuple(self.names[i] for i in kept), features=self.features[:, kept])
 
 
 @dataclass(frozen=True, eq=False)
-class Taught:
+class FittedRanker:
     """One surface's ranker as arrays `<part>-…`, and what to tell of it."""
 
     arrays: Mapping[str, np.ndarray]
@@ -99,7 +99,7 @@ class Taught:
         return LearnedRanker.assembled(self.about, self.arrays)
 
 
-def teach(rows: TaughtRows, config: RankerConfig, seed: int = 42, threads: int = 1) -> Taught:
+def fit_learned_ranker(rows: RankerRows, config: RankerConfig, seed: int = 42, threads: int = 1) -> FittedRanker:
     """Fit every learner, for known owners and for strangers apart where both have enough positives.
 
     The same rows and settings give the same bytes. Raises TrainingError under `min_positives` (C53) or where no
@@ -122,7 +122,7 @@ def teach(rows: TaughtRows, config: RankerConfig, seed: int = 42, threads: int =
         arrays |= {f"{name}-{key}": array for key, array in found.items()}
         told[name] = {"rows": len(part.label), "positives": part.positives, "lists": part.owners_taught, "gain": gain}
     first = next(iter(told.values()))
-    return Taught(
+    return FittedRanker(
         arrays,
         {
             "features": list(rows.names),
@@ -136,7 +136,7 @@ def teach(rows: TaughtRows, config: RankerConfig, seed: int = 42, threads: int =
     )
 
 
-def _average(rows: TaughtRows, seed: int, threads: int) -> tuple[dict[str, np.ndarray], dict[str, float]]:
+def _average(rows: RankerRows, seed: int, threads: int) -> tuple[dict[str, np.ndarray], dict[str, float]]:
     """The arrays of one part, and how much of the trees' gain each column brought."""
     arrays: dict[str, np.ndarray] = {"logistic_weight": _logistic(rows)}
     gain = np.zeros(len(rows.names))
@@ -147,17 +147,17 @@ def _average(rows: TaughtRows, seed: int, threads: int) -> tuple[dict[str, np.nd
         gain += share / max(float(share.sum()), 1e-9) / len(_FORESTS)
         arrays |= {f"{name}_{key}": array for key, array in fitted.items()}
     arrays |= {"centre": np.zeros(len(LEARNERS)), "spread": np.ones(len(LEARNERS))}
-    raw = np.stack([learner.score(rows.features) for learner in Average.of(LEARNERS, arrays).learners])
+    raw = np.stack([learner.score(rows.features) for learner in AveragedRanker.of(LEARNERS, arrays).learners])
     arrays |= {"centre": raw.mean(axis=1).round(6), "spread": np.maximum(raw.std(axis=1), 1e-6).round(6)}
     told = sorted(zip(gain.tolist(), rows.names, strict=True), reverse=True)
     return arrays, {name: round(g, 4) for g, name in told if g > 0}
 
 
-def _forest(rows: TaughtRows, seed: int, objective: Objective, shape: TreeShape, again: int) -> dict[str, np.ndarray]:
+def _forest(rows: RankerRows, seed: int, objective: Objective, shape: TreeShape, again: int) -> dict[str, np.ndarray]:
     return fit_trees(rows.features, rows.label, rows.group, objective, shape, seed=seed + again, threads=1)
 
 
-def _logistic(rows: TaughtRows) -> np.ndarray:
+def _logistic(rows: RankerRows) -> np.ndarray:
     """(f,) float64 weights over the raw columns; the intercept moves every score alike and is left out."""
     from sklearn.linear_model import LogisticRegression
     from threadpoolctl import threadpool_limits

@@ -57,7 +57,7 @@ class Logistic:
 
 
 @dataclass(frozen=True, eq=False)
-class Average:
+class AveragedRanker:
     """Learners of one part of the owners. centre, spread: (learners,) of each raw score over the teaching rows."""
 
     learners: tuple[Learner, ...]
@@ -65,7 +65,7 @@ class Average:
     spread: np.ndarray
 
     @classmethod
-    def of(cls, learners: Sequence[str], arrays: Mapping[str, np.ndarray], prefix: str = "") -> Average:
+    def of(cls, learners: Sequence[str], arrays: Mapping[str, np.ndarray], prefix: str = "") -> AveragedRanker:
         """From arrays by name: `<prefix><learner>_…` of each learner, `<prefix>centre`, `<prefix>spread`."""
         found = tuple(_learner(name, arrays, f"{prefix}{name}_") for name in learners)
         return cls(found, arrays[f"{prefix}centre"], arrays[f"{prefix}spread"])
@@ -87,7 +87,7 @@ class LearnedRanker:
     """
 
     names: tuple[str, ...]
-    parts: Mapping[str, Average]
+    parts: Mapping[str, AveragedRanker]
     name: str = "learned"
 
     @classmethod
@@ -101,7 +101,7 @@ class LearnedRanker:
     @classmethod
     def assembled(cls, about: Mapping[str, Any], arrays: Mapping[str, np.ndarray], prefix: str = "") -> LearnedRanker:
         """about: "features", "parts" and "learners"; arrays `<prefix><part>-…`, see `Average.of`."""
-        parts = {p: Average.of(about["learners"], arrays, f"{prefix}{p}-") for p in about["parts"]}
+        parts = {p: AveragedRanker.of(about["learners"], arrays, f"{prefix}{p}-") for p in about["parts"]}
         return cls(tuple(about["features"]), parts)
 
     def score(self, features: np.ndarray) -> np.ndarray:
@@ -126,7 +126,7 @@ class LearnedRanker:
         floors = np.repeat(floor, length[length > 0])
         return np.where(chosen, score, floors * LOOKED_AT / rank).astype(np.float32)
 
-    def _by_part(self, features: np.ndarray, of: Callable[[Average, np.ndarray], np.ndarray]) -> np.ndarray:
+    def _by_part(self, features: np.ndarray, of: Callable[[AveragedRanker, np.ndarray], np.ndarray]) -> np.ndarray:
         if EVERYBODY in self.parts:
             return of(self.parts[EVERYBODY], features).astype(np.float32)
         stranger = features[:, self.names.index(EVENTS)] == 0

@@ -37,7 +37,7 @@ _LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
-class RankingRows:
+class PairwiseRows:
     """Candidates with their outcome.
 
     features: (n, len(FEATURES)) float32 in 0..1. label: (n,) 0 or 1. group: (n,) int, the owner of each row.
@@ -57,8 +57,8 @@ class RankingRows:
         if not np.isfinite(self.features).all() or not np.isin(self.label, (0, 1)).all():
             raise TrainingError("features must be finite and labels 0 or 1; build the ranking set again")
 
-    def of(self, mask: np.ndarray) -> RankingRows:
-        return RankingRows(self.features[mask], self.label[mask], self.group[mask])
+    def of(self, mask: np.ndarray) -> PairwiseRows:
+        return PairwiseRows(self.features[mask], self.label[mask], self.group[mask])
 
     @property
     def positives(self) -> int:
@@ -78,7 +78,7 @@ class _Pairs:
     negative: np.ndarray
 
     @classmethod
-    def of(cls, rows: RankingRows) -> _Pairs:
+    def of(cls, rows: PairwiseRows) -> _Pairs:
         owners, group = np.unique(rows.group, return_inverse=True)
         negative = np.flatnonzero(rows.label == 0)
         negative = negative[np.argsort(group[negative], kind="stable")]
@@ -97,11 +97,11 @@ class _Pairs:
         return self.positive[order], self.negative[self.start[order] + pick]
 
 
-def fit_ranker(
-    rows: RankingRows,
+def fit_mlp_ranker(
+    rows: PairwiseRows,
     config: RankerConfig,
     seed: int = 42,
-    validation: RankingRows | None = None,
+    validation: PairwiseRows | None = None,
     about: Mapping[str, Any] | None = None,
 ) -> Bundle:
     """Fit "ranker_v1"; the same rows and settings give the same bytes.
@@ -165,7 +165,7 @@ def network(sizes: tuple[int, ...]) -> torch.nn.Sequential:
     return nn.Sequential(*layers)
 
 
-def _diagnose(rows: RankingRows, needed: int) -> list[str]:
+def _diagnose(rows: PairwiseRows, needed: int) -> list[str]:
     """What is wrong with the rows (P08): raises where nothing can be learned, else names what to look at."""
     negatives = len(rows.label) - rows.positives
     if rows.positives < needed:
@@ -189,7 +189,7 @@ def _diagnose(rows: RankingRows, needed: int) -> list[str]:
     return found
 
 
-def _hold_out(rows: RankingRows, seed: int) -> tuple[RankingRows, RankingRows | None]:
+def _hold_out(rows: PairwiseRows, seed: int) -> tuple[PairwiseRows, PairwiseRows | None]:
     """Teaching rows, and the rows of every fifth owner as a guard, where there are enough owners for one."""
     owners = np.unique(rows.group)
     held = np.random.default_rng(seed).permutation(owners)[: len(owners) // _GUARD_SHARE]
@@ -226,7 +226,7 @@ class _Fitted:
     overfitted: bool
 
 
-def _train(rows: RankingRows, guard: RankingRows | None, config: RankerConfig, seed: int) -> _Fitted:
+def _train(rows: PairwiseRows, guard: PairwiseRows | None, config: RankerConfig, seed: int) -> _Fitted:
     import torch
 
     net = network(widths(config))
@@ -296,7 +296,7 @@ class _Watch:
     negative: torch.Tensor
 
     @classmethod
-    def of(cls, rows: RankingRows) -> _Watch:
+    def of(cls, rows: PairwiseRows) -> _Watch:
         import torch
 
         pairs = _Pairs.of(rows)

@@ -10,20 +10,20 @@ from models.data.batch import MASK, Candidates, Owners, Proposal, indptr_of
 from models.errors import BundleNotFound
 from models.features.table import table
 from models.learned_ranker.scorer import LearnedRanker
-from models.recommender.surface import Recipe
-from models.routing import Route, chain, parts_of, route
+from models.recommender.surface import SurfaceRecommender
+from models.routing import Route, chain, route, sources_of
 from models.schema import Method
 from models.scoring.scale import min_max
 from models.scoring.scorer import Scorer
 from models.spec import Source
 
 
-def candidates_of(recipe: Recipe, owners: Owners, k: int) -> Candidates:
+def candidates_of(recipe: SurfaceRecommender, owners: Owners, k: int) -> Candidates:
     """The union of up to k proposals of every source, scored by every source (R06). Who opted out gets none (R23)."""
     return _union(recipe, owners, k, ())
 
 
-def wide_candidates(recipe: Recipe, owners: Owners) -> Candidates:
+def wide_candidates(recipe: SurfaceRecommender, owners: Owners) -> Candidates:
     """What the learned ranker draws on: `ranker_candidates` of every source, of what is in demand, and of what both a
     source and demand speak for."""
     k = recipe.settings.table("ranker").candidates
@@ -32,7 +32,7 @@ def wide_candidates(recipe: Recipe, owners: Owners) -> Candidates:
 
 
 def learned_table(
-    recipe: Recipe, owners: Owners, candidates: Candidates, names: Sequence[str] | None = None
+    recipe: SurfaceRecommender, owners: Owners, candidates: Candidates, names: Sequence[str] | None = None
 ) -> tuple[tuple[str, ...], np.ndarray]:
     """Names and (nnz, f) float32 features of the learned ranker; see `models.features.table.table`."""
     if recipe.evidence is None:
@@ -40,12 +40,14 @@ def learned_table(
     return table(recipe.evidence, recipe.scorers, owners, candidates, names)
 
 
-def learned_scores(recipe: Recipe, ranker: LearnedRanker, owners: Owners, candidates: Candidates) -> np.ndarray:
+def learned_scores(
+    recipe: SurfaceRecommender, ranker: LearnedRanker, owners: Owners, candidates: Candidates
+) -> np.ndarray:
     """(nnz,) float32 in 0..1: the learned ranker's score of every candidate."""
     return ranker.score_lists(learned_table(recipe, owners, candidates, ranker.names)[1], candidates.indptr)
 
 
-def _union(recipe: Recipe, owners: Owners, k: int, more: Sequence[tuple[Source, Proposal]]) -> Candidates:
+def _union(recipe: SurfaceRecommender, owners: Owners, k: int, more: Sequence[tuple[Source, Proposal]]) -> Candidates:
     """What every source, and `more`, proposes, scored by every source (R06)."""
     proposals = {s: _for(owners, scorer.propose(owners, k)) for s, scorer in recipe.scorers.items()}
     union = Candidates.union(len(owners), proposals, more)
@@ -61,10 +63,10 @@ def _completed(source: Source, scorer: Scorer, owners: Owners, union: Candidates
     return column
 
 
-def answering(recipe: Recipe, owners: Owners, routed: Route, candidates: Candidates) -> np.ndarray:
+def answering_method(recipe: SurfaceRecommender, owners: Owners, routed: Route, candidates: Candidates) -> np.ndarray:
     """(b,) uint8 the first method of each owner's chain that has a score for any of its candidates (B06, B08)."""
     knows = {s: _any(~np.isnan(score), candidates.indptr) for s, score in candidates.scores.items()}
-    nobody, parts = np.zeros(len(owners), bool), parts_of(recipe.surface)
+    nobody, parts = np.zeros(len(owners), bool), sources_of(recipe.surface)
     method = np.full(len(owners), Method.POPULAR.code, np.uint8)
     for first in np.unique(routed.method):
         for m in reversed(chain(recipe.surface, Method.of_code(int(first)), recipe.settings)[:-1]):
@@ -73,9 +75,9 @@ def answering(recipe: Recipe, owners: Owners, routed: Route, candidates: Candida
     return method
 
 
-def model_scores(recipe: Recipe, owners: Owners, candidates: Candidates) -> np.ndarray:
+def model_scores(recipe: SurfaceRecommender, owners: Owners, candidates: Candidates) -> np.ndarray:
     """(nnz,) float32 in 0..1: what the ranker is told of the models' opinion (C45), see `model_score_of`."""
-    method = answering(recipe, owners, route(recipe.surface, owners.count, recipe.settings), candidates)
+    method = answering_method(recipe, owners, route(recipe.surface, owners.count, recipe.settings), candidates)
     return model_score_of(recipe, owners, candidates, method)
 
 
@@ -87,11 +89,11 @@ def _for(owners: Owners, proposal: Proposal) -> Proposal:
     return Proposal(indptr_of(length), proposal.item[keep], proposal.score[keep])
 
 
-def kept(recipe: Recipe, candidates: Candidates, method: np.ndarray) -> Candidates:
+def rankable(recipe: SurfaceRecommender, candidates: Candidates, method: np.ndarray) -> Candidates:
     """The candidates a second stage may draw on: all of them, or the answering method's own where that is asked for."""
     if _ranks_union(recipe):
         return candidates
-    parts = parts_of(recipe.surface)
+    parts = sources_of(recipe.surface)
     own = np.zeros(Method.codes(), MASK)
     for m in Method:
         own[m.code] = sum(s.bit for s in parts.get(m, ()))
@@ -99,7 +101,9 @@ def kept(recipe: Recipe, candidates: Candidates, method: np.ndarray) -> Candidat
     return candidates.where(keep)
 
 
-def model_score_of(recipe: Recipe, owners: Owners, candidates: Candidates, method: np.ndarray) -> np.ndarray:
+def model_score_of(
+    recipe: SurfaceRecommender, owners: Owners, candidates: Candidates, method: np.ndarray
+) -> np.ndarray:
     """(nnz,) float32 in 0..1, min-max over an owner's candidates.
 
     Where a second stage draws on the union of sources, their mean: each scaled, those that abstain on an item left out;
@@ -113,18 +117,18 @@ def model_score_of(recipe: Recipe, owners: Owners, candidates: Candidates, metho
     total, heard = np.zeros(len(candidates.item), np.float32), np.zeros(len(candidates.item), np.float32)
     for source, raw in candidates.scores.items():
         scaled = min_max(raw, candidates.indptr)
-        if blended is not None and source in parts_of(recipe.surface)[Method.ENSEMBLE]:
+        if blended is not None and source in sources_of(recipe.surface)[Method.ENSEMBLE]:
             scaled = np.where(hot, blended, scaled)
         heard += ~np.isnan(scaled)
         total += np.nan_to_num(scaled)
     return np.nan_to_num(min_max(total / np.maximum(heard, 1), candidates.indptr))
 
 
-def _ranks_union(recipe: Recipe) -> bool:
+def _ranks_union(recipe: SurfaceRecommender) -> bool:
     return recipe.ranker is not None and recipe.settings.lists.candidate_sources == "union"
 
 
-def _base_score(recipe: Recipe, owners: Owners, candidates: Candidates, method: np.ndarray) -> np.ndarray:
+def _base_score(recipe: SurfaceRecommender, owners: Owners, candidates: Candidates, method: np.ndarray) -> np.ndarray:
     """(nnz,) float32: each owner's answering method over its own candidates."""
     result = np.zeros(len(candidates.item), np.float32)
     mine = method[candidates.owner]
@@ -135,14 +139,14 @@ def _base_score(recipe: Recipe, owners: Owners, candidates: Candidates, method: 
         if m is Method.ENSEMBLE:
             score = _blended(recipe, owners, candidates)
         else:
-            score = np.nan_to_num(min_max(candidates.scores[parts_of(recipe.surface)[m][0]], candidates.indptr))
+            score = np.nan_to_num(min_max(candidates.scores[sources_of(recipe.surface)[m][0]], candidates.indptr))
         result = np.where(mine == code, score, result)
     return result
 
 
-def _blended(recipe: Recipe, owners: Owners, candidates: Candidates) -> np.ndarray:
+def _blended(recipe: SurfaceRecommender, owners: Owners, candidates: Candidates) -> np.ndarray:
     """(nnz,) float32: the ensemble's score, of use where both its halves know the owner."""
-    als, two_tower = (candidates.scores[s] for s in parts_of(recipe.surface)[Method.ENSEMBLE])
+    als, two_tower = (candidates.scores[s] for s in sources_of(recipe.surface)[Method.ENSEMBLE])
     age_days = recipe.age_days(owners.row)
     return recipe.blend(als, two_tower, candidates.owner, candidates.indptr, owners.count, age_days)
 

@@ -13,12 +13,12 @@ from models.data.interactions import EVENT_WEIGHTS
 from models.learned_ranker.scorer import LearnedRanker
 from models.recommender.candidates import learned_table
 from models.recommender.recommend import Ranking, rank
-from models.recommender.surface import Recipe
+from models.recommender.surface import SurfaceRecommender
 from models.schema import REASONS, EventType, Method, Segment
 from models.scoring.scale import min_max
 
 
-def explain(recipe: Recipe, owners: Owners, depth: int, shown: int = 20) -> dict[str, Any]:
+def explain(recipe: SurfaceRecommender, owners: Owners, depth: int, shown: int = 20) -> dict[str, Any]:
     """Route, sources, candidates with raw and scaled scores, ranker features and the final order of a batch of one.
 
     shown: how many places and candidates to print in full.
@@ -39,7 +39,7 @@ def explain(recipe: Recipe, owners: Owners, depth: int, shown: int = 20) -> dict
     }
 
 
-def explain_item(recipe: Recipe, owners: Owners, depth: int, row: int) -> dict[str, Any]:
+def explain_item(recipe: SurfaceRecommender, owners: Owners, depth: int, row: int) -> dict[str, Any]:
     """Why the item of this entity row (-1 unknown) is or is not in the owner's list: a `because` with its figures."""
     if why := not_shown(recipe, row):
         return {"listed": False, "because": why}
@@ -70,7 +70,7 @@ def explain_item(recipe: Recipe, owners: Owners, depth: int, row: int) -> dict[s
     }
 
 
-def _told(recipe: Recipe, owners: Owners, ranking: Ranking) -> dict[str, np.ndarray]:
+def _told(recipe: SurfaceRecommender, owners: Owners, ranking: Ranking) -> dict[str, np.ndarray]:
     """By name (nnz,) what the ranker is told of every candidate: the learned one's columns, else the seeds' features
     but diversity, which depends on what is placed."""
     if isinstance(recipe.ranker, LearnedRanker):
@@ -84,7 +84,7 @@ def _told(recipe: Recipe, owners: Owners, ranking: Ranking) -> dict[str, np.ndar
     }
 
 
-def _place(recipe: Recipe, ranking: Ranking, told: Mapping[str, np.ndarray], i: int) -> dict[str, Any]:
+def _place(recipe: SurfaceRecommender, ranking: Ranking, told: Mapping[str, np.ndarray], i: int) -> dict[str, Any]:
     lists = ranking.lists
     row = int(lists.item[i])
     found = np.flatnonzero(ranking.candidates.item == np.searchsorted(recipe.catalogue, row))
@@ -108,7 +108,7 @@ def _candidate(ranking: Ranking, told: Mapping[str, np.ndarray], j: int) -> dict
     }
 
 
-def not_shown(recipe: Recipe, row: int) -> str:
+def not_shown(recipe: SurfaceRecommender, row: int) -> str:
     """Why the item of this entity row (-1 unknown) stands in nobody's list on this surface; empty where it may."""
     if row < 0:
         return "unknown at the cutoff: it came later, or the id is wrong"

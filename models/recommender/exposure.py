@@ -21,13 +21,13 @@ from models.metrics.accuracy import K
 from models.metrics.list_metrics import coverage, gini
 
 
-def places_of_an_item(multiple: float, lists: RankedLists, items: int) -> int:
+def cap_of(multiple: float, lists: RankedLists, items: int) -> int:
     """How many top tens one item may stand in: `multiple` times the mean over a catalogue of `items`, rounded up."""
     places = int(np.minimum(np.diff(lists.indptr), K).sum())
     return max(1, int(np.ceil(multiple * places / max(items, 1) - 1e-9)))
 
 
-def capped(lists: RankedLists, most: int) -> RankedLists:
+def apply_cap(lists: RankedLists, most: int) -> RankedLists:
     """The same lists, each item in at most `most` top tens where that can be had.
 
     Lists keep their items and their length. Both the ten and what stands behind them keep their old order: what was
@@ -36,7 +36,7 @@ def capped(lists: RankedLists, most: int) -> RankedLists:
     owners' rows alone, not on the order of the lists.
     """
     length = np.diff(lists.indptr)
-    if not above(lists, most):
+    if not places_above_cap(lists, most):
         return lists
     by_owner = np.argsort(lists.owner, kind="stable")
     there = np.arange(int(length.max())) < length[by_owner, None]
@@ -60,7 +60,7 @@ def part_of(lists: RankedLists, start: int, stop: int) -> RankedLists:
     return lists.take(np.arange(start, stop))
 
 
-def reach(lists: RankedLists, catalogue: np.ndarray) -> dict[str, float]:
+def exposure_stats(lists: RankedLists, catalogue: np.ndarray) -> dict[str, float]:
     """Of the top tens together: "coverage" of the catalogue, "gini" of exposure, and "most", the places of the item
     that is shown most. catalogue: (m,) item rows, ascending; what is shown and not among them does not count."""
     item = lists.item[_top(lists)]
@@ -71,12 +71,12 @@ def reach(lists: RankedLists, catalogue: np.ndarray) -> dict[str, float]:
     return {"coverage": round(coverage(shown, len(catalogue)), 6), "gini": told, "most": int(count.max(initial=0))}
 
 
-def above(lists: RankedLists, most: int) -> int:
+def places_above_cap(lists: RankedLists, most: int) -> int:
     """How many places of the top tens stand above a cap of `most`."""
     return int(np.maximum(np.bincount(lists.item[_top(lists)]) - most, 0).sum())
 
 
-def moved(lists: RankedLists, before: RankedLists) -> float:
+def share_moved(lists: RankedLists, before: RankedLists) -> float:
     """Share of the top tens' places whose item was not among the ten before. The same owners in the same order."""
     owner = np.repeat(np.arange(len(lists), dtype=np.int64), np.diff(lists.indptr))
     key, top = owner * (int(lists.item.max(initial=0)) + 1), _top(lists)

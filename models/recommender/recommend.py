@@ -18,18 +18,18 @@ from models.learned_ranker.scorer import LearnedRanker
 from models.lists.ranked_lists import RankedLists
 from models.popularity import POPULAR
 from models.recommender.candidates import (
-    answering,
+    answering_method,
     candidates_of,
-    kept,
     learned_scores,
     model_score_of,
+    rankable,
     wide_candidates,
 )
-from models.recommender.rerank import judged_again, place, spread_out
-from models.recommender.surface import Recipe, diversity_facets
+from models.recommender.rerank import diversify, place_greedily, rescore_with_diversity
+from models.recommender.surface import SurfaceRecommender, diversity_facets
 from models.routing import Route, route
 from models.schema import FACET_REASONS, REASONS, Method, Standing
-from models.scoring.scale import best_first
+from models.scoring.scale import order_by_score
 
 _BIT = {name: MASK(1 << code) for name, code in REASONS.items()}
 #: An item is called new or popular from here on.
@@ -107,13 +107,13 @@ class Ranking:
     lists: RankedLists
 
 
-def recommend(recipe: Recipe, owners: Owners, depth: int) -> RankedLists:
+def recommend(recipe: SurfaceRecommender, owners: Owners, depth: int) -> RankedLists:
     """Up to `depth` items for every owner, fewer only where no more may be shown (R08, I12)."""
     starts = range(0, max(len(owners), 1), CHUNK)
     return RankedLists.concat([rank(recipe, owners.part(s, s + CHUNK), depth).lists for s in starts])
 
 
-def rank(recipe: Recipe, owners: Owners, depth: int) -> Ranking:
+def rank(recipe: SurfaceRecommender, owners: Owners, depth: int) -> Ranking:
     """The recipe for one chunk of owners, with everything that `explain` wants to show.
 
     Whoever opted out is answered as a stranger without a profile, less what is barred for them (R23)."""
@@ -121,12 +121,12 @@ def rank(recipe: Recipe, owners: Owners, depth: int) -> Ranking:
     routed = route(recipe.surface, owners.count, recipe.settings)
     if isinstance(recipe.ranker, LearnedRanker):
         candidates = wide_candidates(recipe, owners)
-        method = answering(recipe, owners, routed, candidates)
+        method = answering_method(recipe, owners, routed, candidates)
         score = learned_scores(recipe, recipe.ranker, owners, candidates)
     else:
         candidates = candidates_of(recipe, owners, int(np.ceil(depth * recipe.settings.lists.candidate_multiplier)))
-        method = answering(recipe, owners, routed, candidates)
-        candidates = kept(recipe, candidates, method)
+        method = answering_method(recipe, owners, routed, candidates)
+        candidates = rankable(recipe, candidates, method)
         score = model_score_of(recipe, owners, candidates, method)
     favourite = favourites(recipe.facets, owners.history)
     placed = _placed(recipe, owners, candidates, score, method, routed, favourite, depth)
@@ -135,7 +135,7 @@ def rank(recipe: Recipe, owners: Owners, depth: int) -> Ranking:
 
 
 def _placed(
-    recipe: Recipe,
+    recipe: SurfaceRecommender,
     owners: Owners,
     candidates: Candidates,
     score: np.ndarray,
@@ -171,32 +171,39 @@ def _placed(
 
 
 def _ordered(
-    recipe: Recipe, candidates: Candidates, score: np.ndarray, place_of: np.ndarray, present: np.ndarray, depth: int
+    recipe: SurfaceRecommender,
+    candidates: Candidates,
+    score: np.ndarray,
+    place_of: np.ndarray,
+    present: np.ndarray,
+    depth: int,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Columns of the rectangle, best first, and their scores: by the ranker, or by the model score where it is off."""
     if not place_of.size:
         return np.zeros(place_of.shape, np.int64), np.zeros(place_of.shape, np.float32)
     if recipe.ranker is None:
         base = np.where(present, score[place_of], np.float32(-np.inf))
-        order = best_first(base)[:, :depth]
+        order = order_by_score(base)[:, :depth]
         return order, np.take_along_axis(base, order, 1)
     item = candidates.item[place_of]
     if isinstance(recipe.ranker, LearnedRanker):
         base = np.where(present, score[place_of], np.float32(-np.inf))
         weight = recipe.settings.table("ranker").diversity_weight
         places = recipe.settings.table("ranker").diversity_places if weight else 0
-        return place(spread_out(base, weight), base, diversity_facets(recipe, item), places, depth)
+        return place_greedily(diversify(base, weight), base, diversity_facets(recipe, item), places, depth)
     features = static_features(
         score[place_of].ravel(), recipe.item_recency[item].ravel(), recipe.item_popularity[item].ravel()
     )
     features = features.reshape(*item.shape, -1)
     base = np.where(present, recipe.ranker.score(features), np.float32(-np.inf)).astype(np.float32)
-    again = judged_again(recipe.ranker, features)
-    return place(again, base, diversity_facets(recipe, item), recipe.settings.table("ranker").diversity_places, depth)
+    again = rescore_with_diversity(recipe.ranker, features)
+    return place_greedily(
+        again, base, diversity_facets(recipe, item), recipe.settings.table("ranker").diversity_places, depth
+    )
 
 
 def _filled(
-    recipe: Recipe, owners: Owners, lists: RankedLists, favourite: Mapping[str, np.ndarray], depth: int
+    recipe: SurfaceRecommender, owners: Owners, lists: RankedLists, favourite: Mapping[str, np.ndarray], depth: int
 ) -> RankedLists:
     """Fill lists shorter than `depth` from the popular items not yet in them; item numbers become entity rows."""
     short = np.flatnonzero(np.diff(lists.indptr) < min(depth, len(recipe.catalogue)))
@@ -236,7 +243,7 @@ def _new_to(
 
 
 def _as_rows(
-    recipe: Recipe,
+    recipe: SurfaceRecommender,
     lists: RankedLists,
     indptr: np.ndarray,
     item: np.ndarray,
@@ -258,6 +265,8 @@ def _as_rows(
     )
 
 
-def _reasons(recipe: Recipe, favourite: Mapping[str, np.ndarray], at: np.ndarray, item: np.ndarray) -> np.ndarray:
+def _reasons(
+    recipe: SurfaceRecommender, favourite: Mapping[str, np.ndarray], at: np.ndarray, item: np.ndarray
+) -> np.ndarray:
     """(n,) uint16 reason bits of items for the owners `at`."""
     return reason_bits(recipe.facets, recipe.item_recency[item], recipe.item_popularity[item], favourite, at, item)

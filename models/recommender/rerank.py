@@ -8,16 +8,16 @@ import numpy as np
 
 from models.features.mlp_features import FEATURES
 from models.schema import DIVERSITY_FACETS
-from models.scoring.scale import best_first
+from models.scoring.scale import order_by_score
 from models.scoring.scorer import Ranker
 
 _DIVERSITY = FEATURES.index("diversity")
 
 #: Of (b, p) columns, a function from their (b, p) diversity in 0..1 to their (b, p) float32 scores.
-Again = Callable[[np.ndarray], Callable[[np.ndarray], np.ndarray]]
+Rescore = Callable[[np.ndarray], Callable[[np.ndarray], np.ndarray]]
 
 
-def judged_again(ranker: Ranker, features: np.ndarray) -> Again:
+def rescore_with_diversity(ranker: Ranker, features: np.ndarray) -> Rescore:
     """The ranker, told of each candidate's diversity. features: (b, w, 4) with neutral diversity."""
 
     def of(pool: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
@@ -32,7 +32,7 @@ def judged_again(ranker: Ranker, features: np.ndarray) -> Again:
     return of
 
 
-def spread_out(base: np.ndarray, weight: float) -> Again:
+def diversify(base: np.ndarray, weight: float) -> Rescore:
     """The base score (b, w) less `weight` times the likeness to what is placed (maximal marginal relevance with the
     mean instead of the largest likeness; Carbonell and Goldstein 1998)."""
 
@@ -43,8 +43,8 @@ def spread_out(base: np.ndarray, weight: float) -> Again:
     return of
 
 
-def place(
-    again: Again, base: np.ndarray, facets: Mapping[str, np.ndarray], places: int, depth: int
+def place_greedily(
+    again: Rescore, base: np.ndarray, facets: Mapping[str, np.ndarray], places: int, depth: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Order a rectangle of candidates greedily.
 
@@ -56,7 +56,7 @@ def place(
     Returns order (b, min(depth, w)) int64 columns, best first, ties by column, and score (same shape) float32 that
     never rises along a list; columns that are not present come last with score -inf.
     """
-    everything = best_first(base)
+    everything = order_by_score(base)
     order = everything[:, :depth]
     places = min(places, order.shape[1])
     if places:
@@ -71,7 +71,7 @@ def place(
 
 
 def _greedy(
-    again: Again, facets: Mapping[str, np.ndarray], base: np.ndarray, pool: np.ndarray, places: int
+    again: Rescore, facets: Mapping[str, np.ndarray], base: np.ndarray, pool: np.ndarray, places: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """The first places: columns (b, places) and their scores, drawn from the columns `pool`, ascending."""
     row, score_of = np.arange(len(base)), again(pool)

@@ -16,22 +16,22 @@ from models.data.batch import Owners
 from models.data.bundle import Bundle, open_bundle
 from models.data.entities import Entities
 from models.data.interactions import Interactions
-from models.ensemble.scorer import Blend, free_to_choose
+from models.ensemble.scorer import Blend, blend_is_auto
 from models.errors import BundleError
 from models.experiments import read_experiments
 from models.features.mlp_features import recency
-from models.features.table import Evidence
+from models.features.table import RankerInputs
 from models.learned_ranker.scorer import ACTIVITY, LEARNED, LearnedRanker
 from models.popularity import POPULAR
 from models.popularity.scorer import PopularScorer
 from models.schema import DIVERSITY_FACETS, Entity, EventType, Surface
 from models.scoring.factors import FactorScorer
-from models.scoring.scorer import Fold, Ranker, RankerAsked, Scorer, Sides, aligned
+from models.scoring.scorer import FoldIn, Ranker, RankerAsked, Scorer, Sides, aligned
 from models.settings.settings import Settings
 from models.spec import ModelSpec, Source, Stage, function
 
 
-def ranker_of(
+def open_ranker(
     surface: Surface, bundles: Mapping[str, Bundle], settings: Settings, sources: Iterable[Source]
 ) -> Ranker | LearnedRanker | None:
     """The first ranker of the registry that is asked for and may serve; the rules, which need no bundle, always may.
@@ -57,21 +57,21 @@ def ranker_of(
     return None
 
 
-def scorers_of(bundles: Mapping[str, Bundle], settings: Settings, sides: Sides) -> list[Scorer]:
+def open_scorers(bundles: Mapping[str, Bundle], settings: Settings, sides: Sides) -> list[Scorer]:
     """Every source that has a bundle and is switched on, in the order of the registry."""
     found = (spec for spec in _speaking(sides.surface) if spec.bundle in bundles and not spec.off(settings))
     return [function(spec.scorer)(bundles[spec.bundle], sides, spec.source) for spec in found]
 
 
-def heard(source: Source, surface: Surface, settings: Settings) -> bool:
+def is_enabled(source: Source, surface: Surface, settings: Settings) -> bool:
     """Whether a source that has a bundle may speak (G01, G02)."""
     return any(spec.source is source and not spec.off(settings) for spec in _speaking(surface))
 
 
-def folds_of(bundles: Mapping[str, Bundle], scorers: Sequence[Scorer], sides: Sides) -> dict[Source, Fold]:
+def open_fold_ins(bundles: Mapping[str, Bundle], scorers: Sequence[Scorer], sides: Sides) -> dict[Source, FoldIn]:
     """By source how it takes in what an owner did since."""
     by_source = {scorer.source: scorer for scorer in scorers}
-    found: dict[Source, Fold | None] = {
+    found: dict[Source, FoldIn | None] = {
         spec.source: function(spec.fold_in)(by_source[spec.source], bundles[spec.bundle], sides)
         for spec in _speaking(sides.surface)
         if spec.fold_in and spec.source in by_source
@@ -79,7 +79,9 @@ def folds_of(bundles: Mapping[str, Bundle], scorers: Sequence[Scorer], sides: Si
     return {source: fold for source, fold in found.items() if fold is not None}
 
 
-def wanted_of(surface: Surface, scorers: Sequence[Scorer], evidence: Evidence) -> Iterator[tuple[Source, Scorer]]:
+def demand_weighted(
+    surface: Surface, scorers: Sequence[Scorer], evidence: RankerInputs
+) -> Iterator[tuple[Source, Scorer]]:
     """What is in demand, busy of late, or both in demand and close by a model that says so."""
     yield POPULAR, PopularScorer(evidence.demand)
     yield POPULAR, PopularScorer(evidence.recent)
@@ -99,7 +101,7 @@ _POPULARITY, _BLEND = registry.named("popularity").bundle, registry.named("ensem
 
 
 @dataclass(frozen=True, eq=False)
-class Recipe:
+class SurfaceRecommender:
     """How the lists of one surface are made. Items are positions 0..m-1 in `catalogue`.
 
     owners, items: everybody on either side. catalogue: (m,) int32 item rows that may be shown. scorers: every source
@@ -122,9 +124,9 @@ class Recipe:
     item_popularity: np.ndarray
     facets: Mapping[str, np.ndarray]
     as_of_us: int
-    evidence: Evidence | None = None
+    evidence: RankerInputs | None = None
     wanted: tuple[tuple[Source, Scorer], ...] = ()
-    folds: Mapping[Source, Fold] = field(default_factory=dict)
+    folds: Mapping[Source, FoldIn] = field(default_factory=dict)
 
     def batch(self, rows: np.ndarray, interactions: Interactions, text: Sequence[str] | None = None) -> Owners:
         """The owners of these entity rows. interactions: users x startups before the cutoff, by entity rows.
@@ -163,7 +165,7 @@ class Recipe:
             np.array([row], np.int32), np.array([count], np.int32), np.array([opted_out]), history, barred, (text,), age
         )
 
-    def folded(self, owners: Owners, events: Interactions) -> Recipe:
+    def folded(self, owners: Owners, events: Interactions) -> SurfaceRecommender:
         """This recipe for a batch of one who did something that the models were not taught.
 
         events: all there are of the owner, one owner x all items. Of whom the models know everything, it is itself.
@@ -178,7 +180,7 @@ class Recipe:
                 scorers[source] = scorer.of_one(vector)
         return replace(self, scorers=scorers)
 
-    def caught_up(self, owners: Owners, events: Interactions) -> Recipe:
+    def caught_up(self, owners: Owners, events: Interactions) -> SurfaceRecommender:
         """`folded` for a batch of owners who all have a row: what each did since stands in the vector of that row.
 
         events: all there are of them, every entity row of an owner x all items. Each owner costs a small system of
@@ -265,7 +267,7 @@ def open_bundles(
     return bundles
 
 
-def open_recipe(surface: Surface, bundles: Mapping[str, Bundle], settings: Settings) -> Recipe:
+def open_recommender(surface: Surface, bundles: Mapping[str, Bundle], settings: Settings) -> SurfaceRecommender:
     """Align every bundle with the catalogue's entities and restrict it to what this surface may show."""
     entities = entities_of(bundles[CATALOGUE])
     owners, items = entities[surface.owner], entities[surface.item]
@@ -273,9 +275,9 @@ def open_recipe(surface: Surface, bundles: Mapping[str, Bundle], settings: Setti
     popularity = aligned(bundles[_POPULARITY], f"{items.entity}_popularity", items.entity.value, items.ids)[0][rows]
     as_of_us = int(bundles[CATALOGUE].config["as_of_us"])
     sides = Sides(surface, owners, items, rows)
-    scorers = scorers_of(bundles, settings, sides)
-    evidence = Evidence.of(bundles[ACTIVITY], owners, items, rows) if ACTIVITY in bundles else None
-    return Recipe(
+    scorers = open_scorers(bundles, settings, sides)
+    evidence = RankerInputs.of(bundles[ACTIVITY], owners, items, rows) if ACTIVITY in bundles else None
+    return SurfaceRecommender(
         surface,
         settings,
         owners,
@@ -284,23 +286,25 @@ def open_recipe(surface: Surface, bundles: Mapping[str, Bundle], settings: Setti
         scorers={s.source: s for s in scorers},
         popular=PopularScorer(popularity),
         blend=Blend(settings.table("ensemble"), bundles.get(_BLEND)),
-        ranker=ranker_of(surface, bundles, settings, [s.source for s in scorers]),
+        ranker=open_ranker(surface, bundles, settings, [s.source for s in scorers]),
         item_recency=recency(items.created_at[rows], as_of_us, settings.table("rules").recency_days),
         item_popularity=popularity,
         facets={f: items.facets[f][rows] for f in items.facets},
         as_of_us=as_of_us,
         evidence=evidence,
-        wanted=() if evidence is None else tuple(wanted_of(surface, scorers, evidence)),
-        folds=folds_of(bundles, scorers, sides),
+        wanted=() if evidence is None else tuple(demand_weighted(surface, scorers, evidence)),
+        folds=open_fold_ins(bundles, scorers, sides),
     )
 
 
-def under(recipe: Recipe, bundles: Mapping[str, Bundle], settings: Settings) -> Recipe:
+def with_settings(recipe: SurfaceRecommender, bundles: Mapping[str, Bundle], settings: Settings) -> SurfaceRecommender:
     """The recipe of the same models under other settings, of those that act after training: an arm of an experiment.
 
     It shares every array, and the learned ranker where nothing speaks against that: another arm costs no memory.
     """
-    scorers = {source: scorer for source, scorer in recipe.scorers.items() if heard(source, recipe.surface, settings)}
+    scorers = {
+        source: scorer for source, scorer in recipe.scorers.items() if is_enabled(source, recipe.surface, settings)
+    }
     deciding = ("ranker", "candidate_sources")
     same = len(scorers) == len(recipe.scorers) and all(settings.value(f) == recipe.settings.value(f) for f in deciding)
     kept = same and isinstance(recipe.ranker, LearnedRanker)
@@ -310,14 +314,14 @@ def under(recipe: Recipe, bundles: Mapping[str, Bundle], settings: Settings) -> 
         scorers=scorers,
         folds={source: fold for source, fold in recipe.folds.items() if source in scorers},
         blend=Blend(settings.table("ensemble"), bundles.get(_BLEND)),
-        ranker=recipe.ranker if kept else ranker_of(recipe.surface, bundles, settings, list(scorers)),
+        ranker=recipe.ranker if kept else open_ranker(recipe.surface, bundles, settings, list(scorers)),
         item_recency=recency(
             recipe.items.created_at[recipe.catalogue], recipe.as_of_us, settings.table("rules").recency_days
         ),
     )
 
 
-def diversity_facets(recipe: Recipe, item: np.ndarray) -> dict[str, np.ndarray]:
+def diversity_facets(recipe: SurfaceRecommender, item: np.ndarray) -> dict[str, np.ndarray]:
     """Codes of DIVERSITY_FACETS for catalogue positions of any shape."""
     return {f: recipe.facets[f][item] for f in DIVERSITY_FACETS}
 
@@ -331,7 +335,7 @@ def unserved(name: str, settings: Settings) -> str:
 
 
 def _unread(spec: ModelSpec, settings: Settings) -> str:
-    """The same of one way to make lists: what `open_recipe` would not read."""
+    """The same of one way to make lists: what `open_recommender` would not read."""
     if off := spec.off(settings):
         done = "blended" if spec.stage is Stage.BLEND else ""
         return (
@@ -357,7 +361,7 @@ def _unlearned(settings: Settings) -> str:
 
 def _unblended(settings: Settings) -> str:
     """Why no blend is looked for."""
-    asked = settings.table("ensemble").blend == "learned" or free_to_choose(settings.table("ensemble"))
+    asked = settings.table("ensemble").blend == "learned" or blend_is_auto(settings.table("ensemble"))
     return (
         ""
         if asked

@@ -132,7 +132,7 @@ def embed(
     return np.where(known[:, None], total / np.maximum(norm, NOTHING)[:, None], 0).astype(np.float32), known
 
 
-class ContentScorer(FactorScorer):
+class TextFactorScorer(FactorScorer):
     """A factor source over the text space that also knows whoever brings words of their own (`Owners.text`).
 
     tokens: (t,) ascending unicode array; token_vectors: (t, d) float32, of the same space as the other vectors.

@@ -41,11 +41,11 @@ def log_rank(score: np.ndarray, indptr: np.ndarray) -> np.ndarray:
     cells = np.full(present.shape, -np.inf, np.float32)
     cells[present] = np.nan_to_num(score, nan=-3e38)
     rank = np.empty(present.shape, np.float32)
-    np.put_along_axis(rank, best_first(cells), np.log(np.arange(1, width + 1, dtype=np.float32))[None, :], 1)
+    np.put_along_axis(rank, order_by_score(cells), np.log(np.arange(1, width + 1, dtype=np.float32))[None, :], 1)
     return rank[present]
 
 
-def best_first(score: np.ndarray) -> np.ndarray:
+def order_by_score(score: np.ndarray) -> np.ndarray:
     """(b, w) int64 columns of (b, w) float32 scores, best first, ties by column.
 
     Score and column become one integer, so that a plain sort does what a stable argsort would, several times faster.

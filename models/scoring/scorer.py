@@ -34,7 +34,7 @@ class Scorer(Protocol):
         ...
 
 
-class Fold(Protocol):
+class FoldIn(Protocol):
     """One model's way to take in what came since."""
 
     def vector(self, owners: Owners, events: Interactions, as_of_us: int) -> np.ndarray | None:

@@ -174,7 +174,7 @@ class Score:
     )
 
 
-class Limits(NamedTuple):
+class Thresholds(NamedTuple):
     """Beyond `ask` a person is asked, beyond `stop` a release is stopped."""
 
     ask: float
@@ -241,9 +241,9 @@ class Gate:
                     f"and {stop:g}"
                 )
 
-    def limits(self, name: str) -> Limits:
+    def limits(self, name: str) -> Thresholds:
         """The two limits of one of LIMITED."""
-        return Limits(getattr(self, f"{name}_ask"), getattr(self, f"{name}_stop"))
+        return Thresholds(getattr(self, f"{name}_ask"), getattr(self, f"{name}_stop"))
 
 
 #: What the gate limits by two numbers.

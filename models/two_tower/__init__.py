@@ -58,7 +58,7 @@ SPEC = ModelSpec(
     switch=("routing.enable_two_tower",),
     pin="routing.two_tower_model_path",
     demand_weighted=True,
-    forget="models.two_tower.network:forget",
+    forget="models.two_tower.network:zero_embedding",
     command=(
         "train-two-tower",
         "epochs",

@@ -78,7 +78,7 @@ def fit_two_tower(
     Everybody has a row; a row of zeros = neither id nor word nor history: unknown. The score of a pair is the dot
     product of its rows. For those who came since: tokens (t,) ascending, rarity (t,), token_vectors of people and
     startup_token_vectors (t, d); a stranger is the normalised mean of the rarest `words` (config) of theirs. For those
-    who did more since: user_lengths (n,) and history_vectors (startups, d), see `models.two_tower.scorer.TowerFold`.
+    who did more since: user_lengths (n,) and history_vectors (startups, d), see `models.two_tower.scorer.TwoTowerFoldIn`.
     The last tenth of the events tells the best number of epochs, then the towers are trained anew on everything for
     so long. Same rows, settings and kind of processor: same bytes. Raises TooSparse under two pairs of interest,
     TrainingError where the loss is not finite.

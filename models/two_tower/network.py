@@ -122,7 +122,7 @@ def on_device(inputs: TowerInputs, device: str) -> dict[str, torch.Tensor]:
 _TABLES = {"user": "user_id.weight", "item": "item_id.weight"}
 
 
-def forget(stored: bytes, side: str, row: int) -> bytes:
+def zero_embedding(stored: bytes, side: str, row: int) -> bytes:
     """The bytes of two_tower_v1_best.pth with the embedding of one id zeroed; the same bytes for the same input."""
     import torch
 

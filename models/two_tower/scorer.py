@@ -10,7 +10,7 @@ from models.data.batch import Owners
 from models.data.bundle import Bundle
 from models.data.interactions import Interactions
 from models.schema import Entity, Role, Surface
-from models.scoring.factors import ContentScorer, FactorScorer
+from models.scoring.factors import FactorScorer, TextFactorScorer
 from models.scoring.scorer import Scorer, Sides, aligned
 from models.scoring.top_k import Float32Product, Product
 from models.spec import Source
@@ -22,7 +22,7 @@ def role_word(role: Role) -> str:
     return f"role:{role}"
 
 
-class TowerScorer(ContentScorer):
+class TwoTowerScorer(TextFactorScorer):
     """Of a stranger's words the rarest count, and with them the role of the surface, as if it stood in the profile.
 
     bundle: two_tower_v1 with the arrays of its words. Arrays as for FactorScorer. A text without a word that the
@@ -73,7 +73,7 @@ class TowerScorer(ContentScorer):
         return place[self._tokens[place] == words]
 
 
-class TowerFold:
+class TwoTowerFoldIn:
     """The user tower with a longer history: words and id as they were, the mean of the startups met as it is now.
 
     scorer: the two-tower of a surface whose owners are people. lengths: (owners,) float32 of each one's vector before
@@ -81,7 +81,7 @@ class TowerFold:
     longest: startups of a history that are read, the newest.
     """
 
-    def __init__(self, scorer: TowerScorer, lengths: np.ndarray, history: np.ndarray, longest: int) -> None:
+    def __init__(self, scorer: TwoTowerScorer, lengths: np.ndarray, history: np.ndarray, longest: int) -> None:
         self._scorer, self._lengths, self._history, self._longest = scorer, lengths, history, longest
         self._taught = np.asarray(history.any(axis=1))
 
@@ -112,13 +112,13 @@ def open_scorer(bundle: Bundle, sides: Sides, source: Source) -> FactorScorer:
     vectors = sides.vectors(bundle, ("user", "item") if sides.forward else ("item", "user"), "factors")
     if "tokens" not in bundle.arrays:  # trained before strangers' words were stored
         return FactorScorer(source, *vectors)
-    return TowerScorer(sides.surface, bundle, *vectors)
+    return TwoTowerScorer(sides.surface, bundle, *vectors)
 
 
-def open_fold(scorer: Scorer, bundle: Bundle, sides: Sides) -> TowerFold | None:
+def open_fold(scorer: Scorer, bundle: Bundle, sides: Sides) -> TwoTowerFoldIn | None:
     """None for startups, which have no history, and for a bundle of before it was stored."""
-    if not (sides.forward and isinstance(scorer, TowerScorer) and "history_vectors" in bundle.arrays):
+    if not (sides.forward and isinstance(scorer, TwoTowerScorer) and "history_vectors" in bundle.arrays):
         return None
     lengths = aligned(bundle, "user_lengths", "user", sides.owners.ids)[0]
     history = aligned(bundle, "history_vectors", "item", sides.items.ids)[0]
-    return TowerFold(scorer, lengths, history, int(bundle.config["history"]))
+    return TwoTowerFoldIn(scorer, lengths, history, int(bundle.config["history"]))

@@ -14,7 +14,7 @@ from models.errors import EmptySnapshot
 from models.settings.settings import Settings
 from pipelines.cli import instant
 from pipelines.doctor.diagnosis import State
-from pipelines.doctor.doctor import diagnose, told
+from pipelines.doctor.doctor import as_text, diagnose
 from pipelines.erase.erase import erase, looked_for
 from pipelines.erase.servers import person_of
 from pipelines.events.drain import drain_events
@@ -22,7 +22,7 @@ from pipelines.postgres import engine, migrate, newest_event, rows
 from pipelines.refresh.refresh import refresh
 from pipelines.retire import prune_posted
 from pipelines.run.cutoff import just_after, passed
-from pipelines.run.run import decided
+from pipelines.run.run import log_decision
 
 
 def register_doctor(steps: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -40,7 +40,7 @@ def _doctor(settings: Settings, args: argparse.Namespace) -> int:
     if args.json:
         sys.stdout.writelines(json.dumps(d.to_json()) + "\n" for d in found)
     else:
-        sys.stdout.write(told(found))
+        sys.stdout.write(as_text(found))
     return int(any(d.state is State.FOUND for d in found))
 
 
@@ -91,7 +91,7 @@ def _refresh(settings: Settings, args: argparse.Namespace) -> None:
     migrate(engine(settings))
     as_of = passed(args.as_of) if args.as_of else _newest(settings)
     done = refresh(settings, f"refresh-{uuid.uuid4().hex[:12]}", as_of, not args.no_publish)
-    decided(
+    log_decision(
         settings,
         "refresh",
         "publish" if done["published"] else "skip",

@@ -21,12 +21,12 @@ from models.experiments import arm_on, experiments_of
 from models.lists.ranked_lists import RankedLists
 from models.lists.release import Release, popular_list, release_lists
 from models.recommender.explain import explain, explain_item
-from models.recommender.surface import Recipe, open_bundles, open_recipe, under, unserved
+from models.recommender.surface import SurfaceRecommender, open_bundles, open_recommender, unserved, with_settings
 from models.schema import TABLE_OF, Entity, Method, Role, Surface
 from models.settings.settings import Settings
 from models.words import folded
 from pipelines.export.contract import check_contract
-from pipelines.gate.compare import compared, table
+from pipelines.gate.compare import compare_releases, table
 from pipelines.ingest.rows import table_of
 from pipelines.postgres import engine, migrate
 from pipelines.publish.history import list_releases, promote, release_of, rollback
@@ -47,7 +47,7 @@ def register_compare(steps: argparse._SubParsersAction[argparse.ArgumentParser])
 
 def _compare(settings: Settings, args: argparse.Namespace) -> int:
     first, second = (Artifacts(settings).release(name) for name in (args.first, args.second))
-    found = compared(settings, first, second)
+    found = compare_releases(settings, first, second)
     sys.stdout.write(json.dumps(found, indent=1) + "\n" if args.json else table(found))
     return 0
 
@@ -112,7 +112,7 @@ def from_profiles(settings: Settings, release: Release, surface: Surface, path: 
     if key not in table:
         raise DataError(f"{path} must have a column {key}, got {', '.join(table.columns)}")
     recorded = settings.with_recorded(release.settings)
-    recipe = open_recipe(surface, open_bundles(settings.artifacts, release.bundles, recorded), recorded)
+    recipe = open_recommender(surface, open_bundles(settings.artifacts, release.bundles, recorded), recorded)
     mine = table
     if "role" in table and key == "user_id":
         mine = table[table["role"].map(lambda word: not folded(word) or Role.of(word) is surface.role).astype(bool)]
@@ -143,7 +143,7 @@ def _explain(settings: Settings, args: argparse.Namespace) -> None:
     surface, release = Surface(args.surface), release_of(settings, args.release)
     recorded = settings.with_recorded(release.settings)
     bundles = open_bundles(settings.artifacts, release.bundles, recorded)
-    recipe = open_recipe(surface, bundles, recorded)
+    recipe = open_recommender(surface, bundles, recorded)
     row = int(recipe.owners.ids.rows_of([args.owner.lower()])[0])
     if row < 0 or row not in recipe.owners.owners_of(surface):
         raise DataError(
@@ -153,7 +153,7 @@ def _explain(settings: Settings, args: argparse.Namespace) -> None:
     arm = arm_on(experiments_of(release.experiments), surface, args.owner.lower())
     if arm is not None:
         recorded = arm[1].of(recorded)
-        recipe = under(recipe, bundles, recorded)
+        recipe = with_settings(recipe, bundles, recorded)
     recipe, owners = _owner_of(settings, release, recipe, row)
     about = {
         "owner": args.owner,
@@ -171,7 +171,9 @@ def _explain(settings: Settings, args: argparse.Namespace) -> None:
     _print(about)
 
 
-def _owner_of(settings: Settings, release: Release, recipe: Recipe, row: int) -> tuple[Recipe, Owners]:
+def _owner_of(
+    settings: Settings, release: Release, recipe: SurfaceRecommender, row: int
+) -> tuple[SurfaceRecommender, Owners]:
     """The recipe and the owner as the release's list was made; in a refresh with what they did since the build."""
     sides = {e.entity: e for e in (recipe.owners, recipe.items)}
     events = known_events(settings, release, sides)

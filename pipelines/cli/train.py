@@ -16,7 +16,7 @@ from tqdm import tqdm
 from models import als, registry
 from models.data.bundle import Bundle, write_bundle
 from models.errors import DataError
-from models.mlp_ranker.fit import RANKER, fit_ranker
+from models.mlp_ranker.fit import RANKER, fit_mlp_ranker
 from models.setting import rules
 from models.settings.declared import declared
 from models.settings.settings import Settings
@@ -228,7 +228,7 @@ def _train_ranker(settings: Settings, args: argparse.Namespace) -> int:
         return _print([ref.as_json() for ref in train_ranker(run, run.reference(snapshot=snapshot), args.recipe)])
     validation = None if args.val is None else read_rows(args.val)
     about = {"data": [p.name for p in args.data]}
-    bundle = fit_ranker(read_rows(args.data), settings.table("ranker"), settings.train.seed, validation, about)
+    bundle = fit_mlp_ranker(read_rows(args.data), settings.table("ranker"), settings.train.seed, validation, about)
     return _print([_stored(settings, bundle, args.output_dir)])
 
 

@@ -28,7 +28,7 @@ from local.airflow import (
     start_airflow,
 )
 from local.airflow_api import AirflowApi
-from local.processes import Started, stop_together, tail
+from local.processes import ManagedProcess, stop_together, tail
 from local.reader import start_reader, wait_for_reader
 from local.servers import port_is_free, remove_home, start_servers, stop_servers
 from models.errors import MatchbookError, ServiceError, file_error
@@ -76,7 +76,7 @@ def bring_up(settings: Settings, data: Path | None, detach: bool) -> int:
     _refuse_taken_ports(settings)
     _stop_like_ctrl_c()
     try:
-        running.write({"up": Started.of(os.getpid())})
+        running.write({"up": ManagedProcess.of(os.getpid())})
         healthy = _everything(settings, running, data)
         if detach:
             running.forget("up")
@@ -122,9 +122,9 @@ class Running:
     def __init__(self, settings: Settings) -> None:
         self._path = settings.home / "running.json"
 
-    def processes(self) -> dict[str, Started]:
+    def processes(self) -> dict[str, ManagedProcess]:
         try:
-            return {name: Started.from_json(note) for name, note in json.loads(self._path.read_text()).items()}
+            return {name: ManagedProcess.from_json(note) for name, note in json.loads(self._path.read_text()).items()}
         except FileNotFoundError:
             return {}
 
@@ -133,13 +133,13 @@ class Running:
         services = {n: p for n, p in self.processes().items() if n != "up"}
         return "reader" in services and all(p.alive() for p in services.values())
 
-    def write(self, processes: dict[str, Started]) -> None:
+    def write(self, processes: dict[str, ManagedProcess]) -> None:
         self._path.parent.mkdir(parents=True, exist_ok=True)
         aside = self._path.with_suffix(".new")
         aside.write_text(json.dumps({name: p.to_json() for name, p in processes.items()}, indent=1))
         aside.rename(self._path)
 
-    def add(self, processes: dict[str, Started]) -> None:
+    def add(self, processes: dict[str, ManagedProcess]) -> None:
         self.write(self.processes() | processes)
 
     def forget(self, name: str) -> None:

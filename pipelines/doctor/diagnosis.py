@@ -44,7 +44,7 @@ class Diagnosis:
 
 
 @dataclass(frozen=True, eq=False)
-class Patient:
+class SystemState:
     """The state of one Matchbook, read once and only when asked for.
 
     settings: with both servers' addresses where they run. running: whether they do. at: the present.

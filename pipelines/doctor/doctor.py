@@ -8,7 +8,7 @@ from datetime import datetime
 
 from models.errors import MatchbookError
 from models.settings.settings import Settings
-from pipelines.doctor.diagnosis import Diagnosis, Patient, State
+from pipelines.doctor.diagnosis import Diagnosis, State, SystemState
 from pipelines.doctor.infrastructure import (
     disk_space,
     gate_said,
@@ -23,7 +23,7 @@ from pipelines.doctor.models import empty_tables, ensemble_halves, missing_bundl
 from pipelines.doctor.quality import ensemble_below, founder_lists, weak_ranker
 
 #: By id: the seeds' diagnoses first, then the house.
-QUESTIONS: dict[str, Callable[[Patient], Diagnosis]] = {
+QUESTIONS: dict[str, Callable[[SystemState], Diagnosis]] = {
     "P01": empty_tables,
     "P02": sparse_matrix,
     "P03": missing_bundles,
@@ -48,11 +48,11 @@ def diagnose(settings: Settings, at: datetime, running: bool = True) -> list[Dia
     """Every diagnosis as it stands at the instant; starts nothing and changes nothing.
 
     running: whether the servers whose addresses the settings hold do run."""
-    patient = Patient(settings, running, at)
+    patient = SystemState(settings, running, at)
     return [_asked(patient, name, question) for name, question in QUESTIONS.items()]
 
 
-def told(found: Sequence[Diagnosis]) -> str:
+def as_text(found: Sequence[Diagnosis]) -> str:
     """For people: the state, the answer, its figures, and the cure."""
     lines = []
     for d in found:
@@ -64,7 +64,7 @@ def told(found: Sequence[Diagnosis]) -> str:
     return "\n".join([*lines, f"{count} found" if count else "nothing found"]) + "\n"
 
 
-def _asked(patient: Patient, name: str, question: Callable[[Patient], Diagnosis]) -> Diagnosis:
+def _asked(patient: SystemState, name: str, question: Callable[[SystemState], Diagnosis]) -> Diagnosis:
     try:
         return question(patient)
     except (MatchbookError, OSError, LookupError, TypeError, ValueError) as error:  # what is stored may be damaged

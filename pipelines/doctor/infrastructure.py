@@ -18,11 +18,11 @@ from models.errors import MatchbookError
 from models.lists.redis_format import Keys
 from models.lists.redis_server import evicting, unfit
 from models.schema import INTERACTION_TYPES, Surface
-from pipelines.doctor.diagnosis import Diagnosis, Patient, answered, unknown
+from pipelines.doctor.diagnosis import Diagnosis, SystemState, answered, unknown
 from pipelines.postgres import engine, rows, transaction
 from pipelines.publish.load import MB, budget_of
-from pipelines.redis_client import about, connect, decoded, live_release, wrapped
-from pipelines.schedule import age_of_lists
+from pipelines.redis_client import about, connect, decoded, live_release, redis_errors
+from pipelines.schedule import list_freshness
 
 #: Below the artefact root: a line for every automatic decision, and for every release that became live.
 DECISIONS = "decisions.jsonl"
@@ -30,7 +30,7 @@ _FREE_SHARE, _FREE_GB = 0.05, 2.0
 _USED_SHARE = 0.9
 
 
-def servers_run(patient: Patient) -> Diagnosis:
+def servers_run(patient: SystemState) -> Diagnosis:
     """Whether PostgreSQL and Redis answer."""
     cure = "`make up`, or start the servers that DATABASE_URL and REDIS_URL name; logs lie in MATCHBOOK_HOME/logs"
     title, where = "PostgreSQL or Redis does not answer", str(patient.settings.home)
@@ -38,7 +38,7 @@ def servers_run(patient: Patient) -> Diagnosis:
     return answered("servers", title, bool(silent), "; ".join(silent) or "both answer", cure, {"home": where})
 
 
-def _silent(patient: Patient) -> list[str]:
+def _silent(patient: SystemState) -> list[str]:
     """What each server that does not answer says."""
     found = []
     try:
@@ -47,14 +47,14 @@ def _silent(patient: Patient) -> list[str]:
     except MatchbookError as error:
         found.append(str(error))
     try:
-        with wrapped("asking whether it is there"):
+        with redis_errors("asking whether it is there"):
             connect(patient.settings).ping()
     except MatchbookError as error:
         found.append(str(error))
     return found
 
 
-def disk_space(patient: Patient) -> Diagnosis:
+def disk_space(patient: SystemState) -> Diagnosis:
     """Whether another build has room on the disk of the artefacts."""
     cure = (
         "free some space; [releases] keep_on_disk says how many builds are kept, `retire_old_artifacts` deletes "
@@ -76,7 +76,7 @@ def disk_space(patient: Patient) -> Diagnosis:
     )
 
 
-def redis_memory(patient: Patient) -> Diagnosis:
+def redis_memory(patient: SystemState) -> Diagnosis:
     """Whether Redis comes near to what it may use."""
     title, cure = (
         "Redis is nearly full",
@@ -87,7 +87,7 @@ def redis_memory(patient: Patient) -> Diagnosis:
     )
     if not patient.running:
         return unknown("memory", title, "Redis does not run here", cure)
-    with wrapped("measuring Redis"):
+    with redis_errors("measuring Redis"):
         used, limit, whose = budget_of(patient.settings, connect(patient.settings))
     figures = {"used_mb": round(used / MB, 1), "limit_mb": round(limit / MB, 1), "by": whose}
     if not limit:
@@ -102,13 +102,13 @@ def redis_memory(patient: Patient) -> Diagnosis:
     )
 
 
-def redis_fits(patient: Patient) -> Diagnosis:
+def redis_fits(patient: SystemState) -> Diagnosis:
     """Whether Redis is new enough, no cluster, and throws nothing away when it is full."""
     title = "Redis does not fit"
     cure = "another server in REDIS_URL, or `CONFIG SET maxmemory-policy noeviction` (docs/operating.md, Redis)"
     if not patient.running:
         return unknown("redis", title, "Redis does not run here", cure)
-    with wrapped("asking Redis about itself"):
+    with redis_errors("asking Redis about itself"):
         info = about(connect(patient.settings))
     if not info:
         return unknown("redis", title, "INFO is not allowed here", cure)
@@ -117,7 +117,7 @@ def redis_fits(patient: Patient) -> Diagnosis:
     return answered("redis", title, bool(wrong), "; ".join(wrong) or "it does", cure, figures)
 
 
-def lists_are_late(patient: Patient) -> Diagnosis:
+def lists_are_late(patient: SystemState) -> Diagnosis:
     """Whether lists are live, and made lately."""
     title = "No lists are live, or they are old"
     cure = (
@@ -126,20 +126,20 @@ def lists_are_late(patient: Patient) -> Diagnosis:
     )
     if not patient.running:
         return unknown("lists", title, "the servers do not run here", cure)
-    age = age_of_lists(patient.settings, patient.at)
+    age = list_freshness(patient.settings, patient.at)
     if age.release is None:
         return answered("lists", title, True, "no release is live", cure, age.to_json())
     says = age.late or f"{age.release} is live, made {age.age_hours:.1f} h ago"
     return answered("lists", title, bool(age.late), says, cure, age.to_json())
 
 
-def half_loaded(patient: Patient) -> Diagnosis:
+def half_loaded(patient: SystemState) -> Diagnosis:
     """Whether a publisher that was killed left keys behind."""
     title = "Half-loaded lists in Redis"
     cure = "nothing reads them; the next publish, promote or rollback removes them"
     if not patient.running:
         return unknown("loading", title, "Redis does not run here", cure)
-    with wrapped("looking for half-loaded keys"):
+    with redis_errors("looking for half-loaded keys"):
         client, keys = connect(patient.settings), Keys(patient.settings.namespace)
         live = live_release(client, keys)
         refreshed = {live.replaces} if live else set()  # goes with the next publish
@@ -151,7 +151,7 @@ def half_loaded(patient: Patient) -> Diagnosis:
     return answered("loading", title, bool(left) and not busy, says, cure, figures)
 
 
-def gate_said(patient: Patient) -> Diagnosis:
+def gate_said(patient: SystemState) -> Diagnosis:
     """What the gate decided last."""
     title = "The gate holds a release back"
     cure = (
@@ -166,7 +166,7 @@ def gate_said(patient: Patient) -> Diagnosis:
     return answered("gate", title, last.get("verdict") in ("stop", "ask", "hold"), says, cure, last)
 
 
-def _last_decision(patient: Patient, *what: str) -> dict[str, Any] | None:
+def _last_decision(patient: SystemState, *what: str) -> dict[str, Any] | None:
     path = patient.artifacts.root / DECISIONS
     for line in reversed(path.read_text().splitlines() if path.is_file() else []):
         try:
@@ -190,7 +190,7 @@ _PING_MS = 10.0
 _MEMORY_SHARE = 0.5  # of the machine, for the models of all processes of the reader
 
 
-def slow_answers(patient: Patient) -> Diagnosis:
+def slow_answers(patient: SystemState) -> Diagnosis:
     """P07."""
     title = "Slow answers"
     if not patient.running:
@@ -225,7 +225,7 @@ def slow_answers(patient: Patient) -> Diagnosis:
     return answered("P07", title, bool(wrong), says, _CURE, figures)
 
 
-def _sizes(patient: Patient) -> dict[str, int]:
+def _sizes(patient: SystemState) -> dict[str, int]:
     """Bytes on disk of every bundle of the release."""
     versions = patient.release.bundles if patient.release is not None else {}
     root = patient.artifacts.root / "bundles"
@@ -236,7 +236,7 @@ def _bytes_of(folder: Path) -> int:
     return sum(p.stat().st_size for p in folder.rglob("*") if p.is_file())
 
 
-def _counting(patient: Patient) -> list[dict[str, Any]]:
+def _counting(patient: SystemState) -> list[dict[str, Any]]:
     """The question that routes an owner, asked for the busiest user and startup, with its plan."""
     busiest: dict[str, Any] = {}
     for row in rows(engine(patient.settings), "example_owners"):
@@ -279,11 +279,11 @@ def _nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
         yield from _nodes(child)
 
 
-def _ping_ms(patient: Patient) -> float:
+def _ping_ms(patient: SystemState) -> float:
     """The fastest of five."""
     best = float("inf")
     try:
-        with wrapped("timing Redis"):
+        with redis_errors("timing Redis"):
             client = connect(patient.settings)
             for _ in range(5):
                 started = time.perf_counter()

@@ -16,7 +16,7 @@ from models.recommender.surface import unserved
 from models.routing import models_of
 from models.schema import Entity, Method, Surface
 from models.spec import Stage
-from pipelines.doctor.diagnosis import Diagnosis, Patient, answered, unknown
+from pipelines.doctor.diagnosis import Diagnosis, SystemState, answered, unknown
 from pipelines.postgres import engine, rows
 
 _REBUILD = (
@@ -32,7 +32,7 @@ _PATIENCE_S = 3.0
 _open = urllib.request.build_opener(urllib.request.ProxyHandler({})).open
 
 
-def missing_bundles(patient: Patient) -> Diagnosis:
+def missing_bundles(patient: SystemState) -> Diagnosis:
     """P03."""
     title = "Model files missing or damaged"
     if patient.release is None:
@@ -57,7 +57,7 @@ def missing_bundles(patient: Patient) -> Diagnosis:
     return answered("P03", title, bool(bad), says, _REBUILD, figures)
 
 
-def ensemble_halves(patient: Patient) -> Diagnosis:
+def ensemble_halves(patient: SystemState) -> Diagnosis:
     """P04."""
     title, settings = "The ensemble cannot start", patient.settings
     if not settings.routing.enable_ensemble:
@@ -77,7 +77,7 @@ def ensemble_halves(patient: Patient) -> Diagnosis:
     return answered("P04", title, bool(missing), says, _HALF, figures)
 
 
-def reader_opens(patient: Patient) -> Diagnosis:
+def reader_opens(patient: SystemState) -> Diagnosis:
     """P09: a reader starts whatever its models are; what it left out makes no live lists."""
     title = "Models that do not open while the reader starts"
     cure = (
@@ -107,7 +107,7 @@ def reader_opens(patient: Patient) -> Diagnosis:
     return answered("P09", title, bool(models or needed), says, cure, figures)
 
 
-def _half(patient: Patient, name: str, enabled: bool) -> str:
+def _half(patient: SystemState, name: str, enabled: bool) -> str:
     """Why a half of the ensemble is not there; empty where it is."""
     if not enabled:
         return "switched off"
@@ -143,7 +143,7 @@ _SPARSE = (
 )
 
 
-def empty_tables(patient: Patient) -> Diagnosis:
+def empty_tables(patient: SystemState) -> Diagnosis:
     """P01."""
     title = "No interactions to learn from"
     if not patient.running:
@@ -155,7 +155,7 @@ def empty_tables(patient: Patient) -> Diagnosis:
     return answered("P01", title, bool(empty), says, _NO_ROWS, figures)
 
 
-def sparse_matrix(patient: Patient) -> Diagnosis:
+def sparse_matrix(patient: SystemState) -> Diagnosis:
     """P02."""
     title = "Too few events for each person or startup"
     release, catalogue = patient.release, patient.opened(CATALOGUE)

@@ -14,7 +14,7 @@ from models.catalogue.catalogue import CATALOGUE, entities_of
 from models.lists.release import Release, release_lists
 from models.schema import Entity, Surface
 from models.two_tower import TWO_TOWER
-from pipelines.doctor.diagnosis import Diagnosis, Patient, answered, unknown
+from pipelines.doctor.diagnosis import Diagnosis, SystemState, answered, unknown
 from pipelines.postgres import newest_event
 from pipelines.report.figure_names import POPULAR, SERVED
 from pipelines.run.run import parse_instant
@@ -39,7 +39,7 @@ _EVENTS, _STALE_DAYS = 1000, 7.0
 _WEAK = 0.5  # a member that reaches less than this share of the other drags the blend down
 
 
-def ensemble_below(patient: Patient) -> Diagnosis:
+def ensemble_below(patient: SystemState) -> Diagnosis:
     """P05."""
     title = "The ensemble is worse than its best part"
     claims = {s: c for s, told in patient.surfaces.items() if (c := (told.get("claims") or {}).get("ensemble"))}
@@ -66,7 +66,7 @@ def ensemble_below(patient: Patient) -> Diagnosis:
     return answered("P05", title, bool(below), says, _BLEND, {"surfaces": figures, "blend": blend})
 
 
-def founder_lists(patient: Patient) -> Diagnosis:
+def founder_lists(patient: SystemState) -> Diagnosis:
     """P06."""
     title = "Poor lists for founders"
     catalogue, reverse = patient.opened(CATALOGUE), patient.opened(als.REVERSE.bundle)
@@ -101,7 +101,7 @@ def founder_lists(patient: Patient) -> Diagnosis:
     return answered("P06", title, bool(wrong), says, _FOUNDERS, figures)
 
 
-def weak_ranker(patient: Patient) -> Diagnosis:
+def weak_ranker(patient: SystemState) -> Diagnosis:
     """P08."""
     title = "A weak ranker"
     network, learned = patient.opened(mlp_ranker.SPEC.bundle), patient.opened(learned_ranker.SPEC.bundle)
@@ -150,7 +150,7 @@ def _weak(ndcg: Mapping[str, float | None]) -> str | None:
     return low if members[low] < _WEAK * high else None
 
 
-def _overlap(patient: Patient, release: Release | None, surface: str) -> float | None:
+def _overlap(patient: SystemState, release: Release | None, surface: str) -> float | None:
     """Of the places of everybody's list that one of the two proposed, the share that both did."""
     if release is None or surface not in release.lists:
         return None
@@ -162,7 +162,7 @@ def _overlap(patient: Patient, release: Release | None, surface: str) -> float |
     return round(both / either, 4) if either else None
 
 
-def _newest(patient: Patient) -> datetime | None:
+def _newest(patient: SystemState) -> datetime | None:
     """The platform's newest event, else that of the snapshot."""
     if patient.running:
         return newest_event(patient.settings)

@@ -14,7 +14,7 @@ from models.lists.release import Release
 from models.settings.settings import Settings
 from pipelines.engagement.experiments import editions_of, expected, experiments
 from pipelines.engagement.rates import BY, by, daily_interactions, figures, read_ledger, unshown_acts
-from pipelines.redis_client import connect, live_release, wrapped
+from pipelines.redis_client import connect, live_release, redis_errors
 from pipelines.run.run import parse_instant
 from pipelines.store.artifacts import Artifacts
 
@@ -64,7 +64,7 @@ def keep(settings: Settings, found: dict[str, Any]) -> dict[str, Any]:
     kept = before is None or parse_instant(before) <= parse_instant(found["made_at"])
     if kept:
         Artifacts(settings).write_json(path, found)
-        with wrapped("keeping what answers earned"):
+        with redis_errors("keeping what answers earned"):
             connect(settings).set(Keys(settings.namespace).earnings, json.dumps(found))
     uneven = [e["name"] for e in found["experiments"] if e["sample_ratio"]["even"] is False]
     if uneven:
@@ -92,5 +92,5 @@ def _stored(settings: Settings) -> Iterator[Release]:
 
 def _live(settings: Settings) -> Release | None:
     """The manifest of the live release, as Redis has it."""
-    with wrapped("looking for the live release"):
+    with redis_errors("looking for the live release"):
         return live_release(connect(settings), Keys(settings.namespace))

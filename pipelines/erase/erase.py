@@ -39,13 +39,13 @@ from pipelines.erase.servers import (
     rows_with,
     stands_on_platform,
 )
-from pipelines.erased import Person, erased_of, returned
+from pipelines.erased import Person, read_erased, reappeared
 from pipelines.export.snapshot import Snapshot
 from pipelines.postgres import engine, transaction
 from pipelines.publish.filter_keys import follow_erased
 from pipelines.publish.lease import Lease, lease
 from pipelines.publish.publish import drop_unfinished
-from pipelines.redis_client import connect, wrapped
+from pipelines.redis_client import connect, redis_errors
 from pipelines.store.artifacts import Artifacts
 from pipelines.store.mirror import EVERY, pull
 
@@ -131,12 +131,12 @@ def erase(settings: Settings, given: str) -> dict[str, Any]:
     person = person_of(settings, given)
     receipt = Receipt(settings, person)
     receipt.removed(erase_rows(settings, person))
-    with wrapped("erasing a person"), lease(connect(settings), Keys(settings.namespace)) as held:
+    with redis_errors("erasing a person"), lease(connect(settings), Keys(settings.namespace)) as held:
         follow_erased(engine(settings), held.client, held.keys)
         replaced = _rewrite_files(settings, person, receipt)
         _rewrite_redis(settings, held, person, receipt, replaced)
     receipt.removed({"artefacts": _delete(settings, receipt.successors), **_delete_names(settings, person)})
-    found = left(settings, person)
+    found = traces_left(settings, person)
     if not found:
         receipt.removed({"cells of Airflow's metadata": scrub_metadata(settings, person)})
         found = looked_for(settings, person)
@@ -151,8 +151,8 @@ def erase(settings: Settings, given: str) -> dict[str, Any]:
 def erase_returned(settings: Settings) -> int:
     """Erase again whoever was brought back by a build that was under way; returns how many."""
     with transaction(engine(settings)) as connection:
-        erased = erased_of(connection)
-    back = returned(erased, *_people(settings)) if erased.marks else set()
+        erased = read_erased(connection)
+    back = reappeared(erased, *_people(settings)) if erased.marks else set()
     for id in sorted(back):
         erase(settings, id)
     return len(back)
@@ -168,9 +168,9 @@ def _people(settings: Settings) -> Iterator[IdMap]:
         yield from (snapshot.user_ids, snapshot.startup_ids)
 
 
-def left(settings: Settings, person: Person) -> list[str]:
+def traces_left(settings: Settings, person: Person) -> list[str]:
     """Every file, every key in Redis and every table of ours that holds the id, the id itself made unreadable."""
-    with wrapped("searching Redis for a person"):
+    with redis_errors("searching Redis for a person"):
         keys = [f"redis {key}: {where}" for key, where in keys_with(settings, connect(settings), person)]
     files = [str(p) for p in files_with(settings.artifacts, person)]
     files += [str(p) for place in _own_places(settings) for p in files_with(place, person)]
@@ -180,7 +180,7 @@ def left(settings: Settings, person: Person) -> list[str]:
 
 def looked_for(settings: Settings, person: Person) -> list[str]:
     """The same, and every column of Airflow's metadata."""
-    return left(settings, person) + [f"airflow {place}" for place in metadata_with(settings, person)]
+    return traces_left(settings, person) + [f"airflow {place}" for place in metadata_with(settings, person)]
 
 
 def _own_places(settings: Settings) -> list[Path]:

@@ -12,15 +12,15 @@ import numpy as np
 from models import metrics
 from models.data.batch import Owners
 from models.errors import TrainingError
-from models.learned_ranker.fit import teach
+from models.learned_ranker.fit import fit_learned_ranker
 from models.learned_ranker.scorer import LearnedRanker
-from models.recommender.surface import Recipe
+from models.recommender.surface import SurfaceRecommender
 from models.schema import Surface
-from pipelines.evaluate.figures import tops
+from pipelines.evaluate.figures import top_tens
 from pipelines.score.shards import score_owners
 from pipelines.train.holdout import Holdout, Outcome
 from pipelines.train.leakage import check_labels
-from pipelines.train_ranker.samples import Lessons, rows_until
+from pipelines.train_ranker.samples import RankerSamples, samples_until
 from pipelines.train_ranker.second_stage import teaching
 
 _LOG = logging.getLogger(__name__)
@@ -56,8 +56,8 @@ def groups(names: Iterable[str]) -> dict[str, tuple[str, ...]]:
     return {group: tuple(columns) for group, columns in found.items()}
 
 
-def left_out(
-    holdout: Holdout, surface: Surface, lessons: Sequence[Lessons], owners: Owners, outcome: Outcome
+def ablations(
+    holdout: Holdout, surface: Surface, lessons: Sequence[RankerSamples], owners: Owners, outcome: Outcome
 ) -> dict[str, Mapping[str, float | None]]:
     """By ingredient the paired difference of NDCG@10, with its 95% interval, to the ranker with all of them; below 0:
     it is missed. Empty where the surface teaches no ranker. Columns whose names begin like a group's go with it.
@@ -65,8 +65,8 @@ def left_out(
     lessons: of every cut; only what had happened before the inner cut teaches, and check_labels sees to it.
     """
     try:
-        rows = rows_until(lessons, holdout.cut_us)
-        whole = teach(rows, *teaching(holdout.settings)).ranker
+        rows = samples_until(lessons, holdout.cut_us)
+        whole = fit_learned_ranker(rows, *teaching(holdout.settings)).ranker
     except TrainingError as error:
         _LOG.info("nothing to leave out on %s: %s", surface, error)
         return {}
@@ -75,13 +75,13 @@ def left_out(
     reference = _ndcg(recipe, whole, owners, outcome)
     found: dict[str, Mapping[str, float | None]] = {}
     for name, columns in groups(rows.names).items():
-        ranker = teach(rows.without(columns), *teaching(holdout.settings)).ranker
+        ranker = fit_learned_ranker(rows.without(columns), *teaching(holdout.settings)).ranker
         difference: dict[str, Any] = metrics.paired_difference(_ndcg(recipe, ranker, owners, outcome), reference)
         found[name] = {k: None if np.isnan(v) else round(v, 6) for k, v in difference.items()}
         _LOG.info("%s without %s: NDCG@10 %s", surface, name, found[name])
     return found
 
 
-def _ndcg(recipe: Recipe, ranker: LearnedRanker, owners: Owners, outcome: Outcome) -> np.ndarray:
+def _ndcg(recipe: SurfaceRecommender, ranker: LearnedRanker, owners: Owners, outcome: Outcome) -> np.ndarray:
     lists = score_owners(replace(recipe, ranker=ranker), owners)
-    return metrics.ndcg_of(tops(lists, recipe.catalogue), outcome.relevant)
+    return metrics.ndcg_of(top_tens(lists, recipe.catalogue), outcome.relevant)

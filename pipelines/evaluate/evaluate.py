@@ -15,26 +15,26 @@ import numpy as np
 
 from models import metrics
 from models.ensemble.fit import BLEND
-from models.ensemble.scorer import free_to_choose, settled
+from models.ensemble.scorer import blend_is_auto, resolved_blend
 from models.errors import TooSparse
 from models.learned_ranker.scorer import ACTIVITY
 from models.lists.ranked_lists import RankedLists
-from models.recommender.exposure import capped, places_of_an_item
-from models.recommender.surface import Recipe
-from models.routing import parts_of
+from models.recommender.exposure import apply_cap, cap_of
+from models.recommender.surface import SurfaceRecommender
+from models.routing import sources_of
 from models.schema import Entity, Method, Surface
-from pipelines.evaluate.ablation import left_out
+from pipelines.evaluate.ablation import ablations
 from pipelines.evaluate.figures import (
     PerOwner,
     calibrated,
-    caps,
+    cap_curve,
     changed,
     ensemble_gain,
     groups,
     item_facts,
     judged,
     measured,
-    tops,
+    top_tens,
 )
 from pipelines.export.snapshot import Snapshot
 from pipelines.refs import BuildRef, BundleRef
@@ -43,11 +43,11 @@ from pipelines.report.figure_names import ACCURACY, CAPPED, RANKED, ROUTE, RULES
 from pipelines.run.run import Run
 from pipelines.score.shards import score_owners
 from pipelines.train.contenders import contenders, recipes, shown
-from pipelines.train.holdout import open_cut
+from pipelines.train.holdout import open_holdout_at
 from pipelines.train.leakage import check_labels, check_leaks, check_missing
-from pipelines.train_ranker.samples import Lessons, cuts, lessons_of
+from pipelines.train_ranker.samples import RankerSamples, cuts, ranker_samples
 from pipelines.train_ranker.second_stage import SecondStage, open_second_stage
-from pipelines.train_ranker.validation_models import judged_of, keep_judged
+from pipelines.train_ranker.validation_models import store_validation_models, validation_models_of
 
 _LOG = logging.getLogger(__name__)
 #: What `evaluate` leaves in the directory of its run.
@@ -68,7 +68,7 @@ def evaluate_build(run: Run, build: BuildRef) -> dict[str, Any]:
 def choose_bundles(run: Run, build: BuildRef, trained: Sequence[BundleRef], learned: Sequence[BundleRef]) -> BuildRef:
     """The step: the version of every model that the lists are made with, and of those that judge them."""
     chosen = {ref.name: ref.version for ref in [*trained, *learned] if ref.version}
-    return replace(build, bundles=chosen, validation_models=judged_of(run))
+    return replace(build, bundles=chosen, validation_models=validation_models_of(run))
 
 
 def evaluate(run: Run, snapshot_name: str, leave_out: bool = False) -> dict[str, Any]:
@@ -94,8 +94,8 @@ def evaluate(run: Run, snapshot_name: str, leave_out: bool = False) -> dict[str,
         found: dict[str, Any] = {**about, "reason": str(error), "surfaces": {}}
     else:
         leaks = _checked(run, snapshot, stage)
-        keep_judged(run, stage)
-        lessons = lessons_of(run, snapshot) if leave_out and stage.learned is not None else {}
+        store_validation_models(run, stage)
+        lessons = ranker_samples(run, snapshot) if leave_out and stage.learned is not None else {}
         found = {
             **about,
             "cut": stage.holdout.cut,
@@ -122,7 +122,7 @@ def table(evaluation: Mapping[str, Any]) -> str:
     return "\n".join(head + body) + "\n"
 
 
-def served_by(stage: SecondStage, surface: Surface) -> dict[str, str]:
+def serving_ranker(stage: SecondStage, surface: Surface) -> dict[str, str]:
     """Which contender a surface's owners are given, and why: {"serves", "reason"}."""
     ranker, settings = stage.ranker, stage.holdout.settings
     about = {} if stage.learned is None else stage.learned.config["surfaces"].get(surface.value, {})
@@ -154,7 +154,7 @@ def claims(each: PerOwner, masks: Mapping[str, np.ndarray], surface: Surface, fo
     startups where `founders` get it too, "diversity" and "age_days" of the ranked lists against those of the route
     alone (I09, I21); left out where undefined."""
     hot = masks.get("hot") if surface.owner is Entity.USER or founders else None
-    members = tuple(source.name for source in parts_of(surface)[Method.ENSEMBLE])
+    members = tuple(source.name for source in sources_of(surface)[Method.ENSEMBLE])
     found = {
         "ensemble": None if hot is None else ensemble_gain(each, hot, ROUTE, members),
         "diversity": changed(each, "diversity", SERVED, ROUTE),
@@ -203,7 +203,7 @@ def _checked(run: Run, snapshot: Snapshot, stage: SecondStage) -> list[str]:
         if stage.judged is None or cut_us >= stage.holdout.cut_us:
             continue
         try:
-            check_leaks(snapshot, settings, cut_us, open_cut(run, snapshot, cut_us, until_us).bundles, refit=())
+            check_leaks(snapshot, settings, cut_us, open_holdout_at(run, snapshot, cut_us, until_us).bundles, refit=())
         except TooSparse:
             continue
         rolling += 1
@@ -223,30 +223,30 @@ def _blend(stage: SecondStage) -> dict[str, Any]:
         told = ("blend", "profile", "reason", "owners", "over", "ndcg", "difference", "best")
         return {k: chosen.config[k] for k in told if k in chosen.config}
     blend = settings.table("ensemble")
-    asked = blend.blend != "auto" or not free_to_choose(blend)
+    asked = blend.blend != "auto" or not blend_is_auto(blend)
     return {
-        "blend": settled(blend, None).blend,
+        "blend": resolved_blend(blend, None).blend,
         "profile": blend.profile or "",
         "reason": "the settings ask for it" if asked else "there was nothing to choose by",
     }
 
 
-def _surface(stage: SecondStage, surface: Surface, lessons: Sequence[Lessons] = ()) -> dict[str, Any]:
+def _surface(stage: SecondStage, surface: Surface, lessons: Sequence[RankerSamples] = ()) -> dict[str, Any]:
     holdout = stage.holdout
     recipe = holdout.recipe(surface)
     owners, outcome = holdout.owners(recipe, teaching=False)
     size = {"owners": len(owners), "pairs": int(outcome.relevant.nnz), "catalogue": len(recipe.catalogue)}
     if not len(owners):
         return {**size, "models": {}}
-    choice, second = served_by(stage, surface), (stage.ranker, stage.of_the_seed, stage.judged)
+    choice, second = serving_ranker(stage, surface), (stage.ranker, stage.of_the_seed, stage.judged)
     full = score_owners(recipes(holdout, surface, *second)[choice["serves"]], owners)
     those = contenders(holdout, surface, *second)
     those.pop(choice["serves"])  # its lists are `full`
-    lists = {SERVED: tops(full, recipe.catalogue), choice["serves"]: tops(full, recipe.catalogue)}
+    lists = {SERVED: top_tens(full, recipe.catalogue), choice["serves"]: top_tens(full, recipe.catalogue)}
     lists |= shown(those, owners, holdout.settings.threads)
     served, choice = _capped(full, recipe, choice)
     if served is not full:
-        lists |= dict.fromkeys((SERVED, CAPPED), tops(served, recipe.catalogue))
+        lists |= dict.fromkeys((SERVED, CAPPED), top_tens(served, recipe.catalogue))
     masks, items = groups(recipe, owners), item_facts(recipe, holdout.before)
     each = measured(lists, outcome, items)
     models = judged(lists, each, masks, len(items))
@@ -257,18 +257,20 @@ def _surface(stage: SecondStage, surface: Surface, lessons: Sequence[Lessons] = 
         "choice": {**choice, "candidates": candidates},
         "claims": claims(each, masks, surface, holdout.settings.routing.founder_ensemble),
         "calibration": calibrated(served, recipe.catalogue, outcome),
-        "exposure": caps(full, recipe.catalogue, outcome),
-        "ablation": left_out(holdout, surface, lessons, owners, outcome) if lessons else {},
+        "exposure": cap_curve(full, recipe.catalogue, outcome),
+        "ablation": ablations(holdout, surface, lessons, owners, outcome) if lessons else {},
         "models": models,
     }
 
 
-def _capped(full: RankedLists, recipe: Recipe, choice: dict[str, str]) -> tuple[RankedLists, dict[str, str]]:
+def _capped(
+    full: RankedLists, recipe: SurfaceRecommender, choice: dict[str, str]
+) -> tuple[RankedLists, dict[str, str]]:
     """What owners are given, and why: the lists with [lists] exposure_cap applied over all judged owners."""
     multiple = recipe.settings.lists.exposure_cap
     if not multiple:
         return full, choice
-    served = capped(full, places_of_an_item(multiple, full, len(recipe.catalogue)))
+    served = apply_cap(full, cap_of(multiple, full, len(recipe.catalogue)))
     shares = f"no item in more than {multiple:g} times its share of top tens"
     return served, {"serves": CAPPED, "reason": f"{choice['serves']} ({choice['reason']}), with {shares}"}
 

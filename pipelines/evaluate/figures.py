@@ -14,8 +14,8 @@ from models.data.entities import UNKNOWN_TIME
 from models.data.interactions import DAY_US, Interactions
 from models.lists.ranked_lists import RankedLists
 from models.metrics.list_metrics import ItemFacts
-from models.recommender.exposure import above, capped, moved, places_of_an_item, reach
-from models.recommender.surface import Recipe
+from models.recommender.exposure import apply_cap, cap_of, exposure_stats, places_above_cap, share_moved
+from models.recommender.surface import SurfaceRecommender
 from models.routing import route
 from models.schema import Entity, Segment
 from pipelines.report.figure_names import ACCURACY, SERVED
@@ -29,7 +29,7 @@ NONE = "none"
 PerOwner = Mapping[str, Mapping[str, np.ndarray]]
 
 
-def groups(recipe: Recipe, owners: Owners) -> dict[str, np.ndarray]:
+def groups(recipe: SurfaceRecommender, owners: Owners) -> dict[str, np.ndarray]:
     """By name (b,) bool: overall, known (any event before the cut), none, and each segment that occurs."""
     segment = route(recipe.surface, owners.count, recipe.settings).segment
     known = owners.count > 0
@@ -38,7 +38,7 @@ def groups(recipe: Recipe, owners: Owners) -> dict[str, np.ndarray]:
     return {name: mask for name, mask in found.items() if mask.any()}
 
 
-def item_facts(recipe: Recipe, before: Interactions) -> ItemFacts:
+def item_facts(recipe: SurfaceRecommender, before: Interactions) -> ItemFacts:
     """What was known of the surface's items at the cut. before: users x startups, the events before it."""
     pairs = (before if recipe.surface.owner is Entity.USER else before.transposed()).pairs()
     created = recipe.items.created_at[recipe.catalogue]
@@ -134,7 +134,7 @@ def _mean(values: np.ndarray) -> float | None:
 CAPS = (20.0, 10.0, 5.0, 2.0, 1.0)
 
 
-def caps(lists: RankedLists, catalogue: np.ndarray, outcome: Outcome) -> list[dict[str, Any]]:
+def cap_curve(lists: RankedLists, catalogue: np.ndarray, outcome: Outcome) -> list[dict[str, Any]]:
     """A row without a cap, then one for each of CAPS: "multiple" (0: none), "most" places of an item, "above" the cap
     for want of room, "moved", "ndcg", "against_uncapped" (paired, with interval), "coverage", "gini".
 
@@ -143,16 +143,16 @@ def caps(lists: RankedLists, catalogue: np.ndarray, outcome: Outcome) -> list[di
     before = _ndcg(lists, catalogue, outcome)
     rows: list[dict[str, Any]] = []
     for multiple in (0.0, *CAPS):
-        most = places_of_an_item(multiple, lists, len(catalogue)) if multiple else 0
-        found = capped(lists, most) if multiple else lists
-        ndcg, spread = _ndcg(found, catalogue, outcome), reach(found, catalogue)
+        most = cap_of(multiple, lists, len(catalogue)) if multiple else 0
+        found = apply_cap(lists, most) if multiple else lists
+        ndcg, spread = _ndcg(found, catalogue, outcome), exposure_stats(found, catalogue)
         difference = metrics.paired_difference(ndcg, before)
         rows.append(
             {
                 "multiple": multiple,
                 "most": most or spread["most"],
-                "above": above(found, most) if multiple else 0,
-                "moved": moved(found, lists),
+                "above": places_above_cap(found, most) if multiple else 0,
+                "moved": share_moved(found, lists),
                 "ndcg": round(float(ndcg.mean()), 6),
                 "against_uncapped": {k: None if np.isnan(v) else round(v, 6) for k, v in difference.items()},
                 "coverage": spread["coverage"],
@@ -162,14 +162,14 @@ def caps(lists: RankedLists, catalogue: np.ndarray, outcome: Outcome) -> list[di
     return rows
 
 
-def tops(lists: RankedLists, catalogue: np.ndarray) -> np.ndarray:
+def top_tens(lists: RankedLists, catalogue: np.ndarray) -> np.ndarray:
     """(b, K) catalogue positions of the top tens, -1 behind a short list."""
     return metrics.places(lists.indptr, np.searchsorted(catalogue, lists.item))
 
 
 def calibrated(lists: RankedLists, catalogue: np.ndarray, outcome: Outcome) -> list[dict[str, float | int]]:
     """Bins of the served scores of the top tens against how often they came true; see `metrics.reliability`."""
-    hits = metrics.hits_of(tops(lists, catalogue), outcome.relevant)
+    hits = metrics.hits_of(top_tens(lists, catalogue), outcome.relevant)
     place = np.arange(len(lists.item)) - np.repeat(lists.indptr[:-1], np.diff(lists.indptr))
     owner = np.repeat(np.arange(len(lists)), np.diff(lists.indptr))
     top = place < metrics.K
@@ -177,4 +177,4 @@ def calibrated(lists: RankedLists, catalogue: np.ndarray, outcome: Outcome) -> l
 
 
 def _ndcg(lists: RankedLists, catalogue: np.ndarray, outcome: Outcome) -> np.ndarray:
-    return metrics.ndcg_of(tops(lists, catalogue), outcome.relevant)
+    return metrics.ndcg_of(top_tens(lists, catalogue), outcome.relevant)

@@ -25,7 +25,7 @@ from models.settings.settings import Settings
 from pipelines.postgres import engine, transaction
 from pipelines.publish.filter_keys import Entry, follow_erased, refresh_since, without_erased, written_anew
 from pipelines.publish.history import restore_live
-from pipelines.redis_client import checked, clock, nicety, wrapped
+from pipelines.redis_client import checked, clock, nicety, redis_errors
 from pipelines.run.run import EPOCH
 
 log = logging.getLogger(__name__)
@@ -46,7 +46,7 @@ def drain_events(settings: Settings, full: bool = False, claim_after_s: float = 
     what `refresh_since` returns. One odd entry, or a stream whose ids ran ahead of the clock, stops nothing. Raises
     ServiceError where a server does not answer: what was not kept is still in the stream, and the next drain takes it.
     """
-    with wrapped("draining the posted events"):
+    with redis_errors("draining the posted events"):
         client, keys = checked(settings), Keys(settings.namespace)
         done = {"drained": 0, "new": 0, "set_aside": 0}
         erased = follow_erased(engine(settings), client, keys)
@@ -68,7 +68,7 @@ def drain_events(settings: Settings, full: bool = False, claim_after_s: float = 
 
 
 @dataclass(frozen=True)
-class _Kept:
+class _StoredEvent:
     """An event of the stream: what its answer id says, the name of its entry, when the reader took it."""
 
     event: Event
@@ -78,7 +78,7 @@ class _Kept:
 
 
 @dataclass(frozen=True)
-class _Aside:
+class _RejectedEntry:
     """An entry that is no event."""
 
     entry: str
@@ -159,7 +159,7 @@ def _batches(client: redis.Redis, keys: Keys, consumer: str, claim_after_s: floa
             return
 
 
-def _keep(database: Engine, events: Sequence[_Kept], aside: list[_Aside]) -> tuple[int, list[Pair]]:
+def _keep(database: Engine, events: Sequence[_StoredEvent], aside: list[_RejectedEntry]) -> tuple[int, list[Pair]]:
     """Commit the entries: (events that were not kept before, pairs of which something was retracted). Events that
     PostgreSQL refuses join those set aside. Raises ServiceError."""
     try:
@@ -177,9 +177,9 @@ def _keep(database: Engine, events: Sequence[_Kept], aside: list[_Aside]) -> tup
     return new, retracted
 
 
-def _read(entries: Sequence[Entry], now: datetime) -> tuple[list[_Kept], list[_Aside]]:
+def _read(entries: Sequence[Entry], now: datetime) -> tuple[list[_StoredEvent], list[_RejectedEntry]]:
     """The events, and what is none."""
-    events, aside = list[_Kept](), list[_Aside]()
+    events, aside = list[_StoredEvent](), list[_RejectedEntry]()
     for entry, fields in entries:
         if fields is None:  # it was deleted while a drain held it
             continue
@@ -195,7 +195,7 @@ def _read(entries: Sequence[Entry], now: datetime) -> tuple[list[_Kept], list[_A
             log.exception("entry %s cannot be read", name)
             aside.append(_aside(name, f"{type(error).__name__}: {error}", given))
         else:
-            events.append(_Kept(event, shown, name, received))
+            events.append(_StoredEvent(event, shown, name, received))
     return events, aside
 
 
@@ -207,12 +207,12 @@ def _received(entry: str, now: datetime) -> datetime:
     return min(EPOCH + timedelta(microseconds=us), now) if us < FAR_US else now
 
 
-def _aside(entry: str, reason: str, given: Mapping[str, str]) -> _Aside:
+def _aside(entry: str, reason: str, given: Mapping[str, str]) -> _RejectedEntry:
     """However large it is, of an entry so much is kept as tells what it was."""
-    return _Aside(entry, reason[:ASIDE_MOST], json.dumps(given)[:ASIDE_MOST])
+    return _RejectedEntry(entry, reason[:ASIDE_MOST], json.dumps(given)[:ASIDE_MOST])
 
 
-def _store(database: Engine, events: Sequence[_Kept], aside: Sequence[_Aside]) -> tuple[int, list[Pair]]:
+def _store(database: Engine, events: Sequence[_StoredEvent], aside: Sequence[_RejectedEntry]) -> tuple[int, list[Pair]]:
     """One transaction; returns how many of the events were not kept before, and the pairs of which something was
     retracted, now or before."""
     answers = {e.event.answer_id: e.shown for e in events if e.shown is not None}
@@ -236,7 +236,7 @@ def _store(database: Engine, events: Sequence[_Kept], aside: Sequence[_Aside]) -
     return int(kept), retracted
 
 
-def _columns(events: Sequence[_Kept]) -> dict[str, list[Any]]:
+def _columns(events: Sequence[_StoredEvent]) -> dict[str, list[Any]]:
     """The columns of matchbook_events."""
     return {
         "event_id": [e.event.event_id for e in events],

@@ -29,7 +29,7 @@ from models.data.bundle import sha256_of
 from models.data.entities import pack_ids, unpack_ids
 from models.errors import EmptySnapshot
 from models.schema import INTERACTION_TYPES, Entity, words_by_code
-from pipelines.erased import erased_of
+from pipelines.erased import read_erased
 from pipelines.export.checks import Census, EventRows, Parts, Rejected
 from pipelines.export.contract import check_contract
 from pipelines.export.copy_rows import EventCells, People, copy_events, copy_tables, instants, rows_of
@@ -46,7 +46,7 @@ from pipelines.export.layout import (
     USERS,
     RowGroups,
 )
-from pipelines.export.shrinkage import check_shrunk
+from pipelines.export.shrinkage import check_missing_rows
 from pipelines.export.snapshot import Snapshot, digest_of
 from pipelines.export.view_readings import copied_readings, keep_readings, of_rows, source_of_views
 from pipelines.export.withheld import withhold
@@ -93,7 +93,7 @@ def _exported(run: Run, force: bool) -> str:
         facts = _Export(run, staging).facts()
         facts["withheld"] = withhold(_staged(run, staging, facts), staging)
         manifest = _manifest(run, staging, facts)
-        check_shrunk(run, staging, force)
+        check_missing_rows(run, staging, force)
         return _place(run, staging, manifest)
     finally:
         shutil.rmtree(staging, ignore_errors=True)
@@ -146,7 +146,7 @@ class _Export:
         with transaction(
             source.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
         ) as connection:
-            self.erased = erased_of(connection)
+            self.erased = read_erased(connection)
             self.users = self._people(connection, "users", USERS)
             self.startups = self._people(connection, "startups", STARTUPS)
             self._events(connection)

@@ -16,14 +16,14 @@ import numpy as np
 from models.data.entities import IdMap
 from models.errors import DataError, SnapshotShrunk
 from pipelines.export.snapshot import Snapshot, read_manifest
-from pipelines.run.run import Run, decided, parse_instant
+from pipelines.run.run import Run, log_decision, parse_instant
 
 _LOG = logging.getLogger(__name__)
 #: So many rows may go from any table, however small it is.
 FEW = 10
 
 
-class Gone(NamedTuple):
+class MissingRows(NamedTuple):
     """Of one table: how many rows the earlier snapshot holds, and how many of them are gone."""
 
     rows: int
@@ -34,7 +34,7 @@ class Gone(NamedTuple):
         return self.gone / max(self.rows, 1)
 
 
-def check_shrunk(run: Run, staged: Path, force: bool = False) -> None:
+def check_missing_rows(run: Run, staged: Path, force: bool = False) -> None:
     """Compare a staged snapshot with the newest stored one of this cutoff or an earlier one; the first has none.
 
     Raises SnapshotShrunk where a table lacks more than [export] missing_share of the earlier rows, unless `force`.
@@ -45,12 +45,14 @@ def check_shrunk(run: Run, staged: Path, force: bool = False) -> None:
         return
     old, new = Snapshot.open(earlier), Snapshot.open(staged)
     limit = run.settings.export.missing_share
-    missing = {t: g for t, g in gone(old, new).items() if g.gone > FEW and g.share > limit}
+    missing = {t: g for t, g in missing_rows(old, new).items() if g.gone > FEW and g.share > limit}
     if not missing:
         return
     told = ", ".join(f"{g.gone} of {g.rows} {table} ({g.share:.0%})" for table, g in missing.items())
     reason = f"{told} of snapshot {old.name} are gone before {run.as_of.isoformat()}; {limit:.0%} may be"
-    decided(run.settings, "snapshot", "go" if force else "stop", [reason], earlier=old.name, run=run.id, forced=force)
+    log_decision(
+        run.settings, "snapshot", "go" if force else "stop", [reason], earlier=old.name, run=run.id, forced=force
+    )
     if not force:
         raise SnapshotShrunk(
             f"{reason}. Nothing was stored or trained, the live lists stay. See whether the platform's tables are "
@@ -61,7 +63,7 @@ def check_shrunk(run: Run, staged: Path, force: bool = False) -> None:
     _LOG.warning("forced: %s", reason)
 
 
-def gone(old: Snapshot, new: Snapshot) -> dict[str, Gone]:
+def missing_rows(old: Snapshot, new: Snapshot) -> dict[str, MissingRows]:
     """By table how much of what stands in `old` lacks in `new`, as far as both speak of the time before both cutoffs.
 
     Who arrives at, or between, the cutoffs is missing in neither.
@@ -77,7 +79,7 @@ def gone(old: Snapshot, new: Snapshot) -> dict[str, Gone]:
     return {
         "users": _of(old.user_ids, user),
         "startups": _of(old.startup_ids, startup),
-        "interactions": Gone(len(met), int(lost.sum())),
+        "interactions": MissingRows(len(met), int(lost.sum())),
     }
 
 
@@ -85,9 +87,9 @@ def _rows(wanted: IdMap, ids: IdMap) -> np.ndarray:
     return wanted.rows_of(ids.ids)
 
 
-def _of(ids: IdMap, row: np.ndarray) -> Gone:
+def _of(ids: IdMap, row: np.ndarray) -> MissingRows:
     there = ~ids.blank
-    return Gone(int(there.sum()), int((there & (row < 0)).sum()))
+    return MissingRows(int(there.sum()), int((there & (row < 0)).sum()))
 
 
 def _keys(user: np.ndarray, startup: np.ndarray, kind: np.ndarray, at: np.ndarray) -> np.ndarray:

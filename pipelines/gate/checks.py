@@ -22,15 +22,15 @@ from models.catalogue.catalogue import CATALOGUE
 from models.data.batch import Owners
 from models.metrics.accuracy import K, ndcg_of, places
 from models.metrics.intervals import paired_difference
-from models.recommender.exposure import capped, places_of_an_item
-from models.recommender.surface import Recipe
+from models.recommender.exposure import apply_cap, cap_of
+from models.recommender.surface import SurfaceRecommender
 from models.schema import Surface
 from models.settings.settings import Settings
-from models.settings.tables import Limits
-from pipelines.evaluate.figures import groups, tops
+from models.settings.tables import Thresholds
+from pipelines.evaluate.figures import groups, top_tens
 from pipelines.score.shards import score_owners
 from pipelines.train.holdout import Holdout, Outcome
-from pipelines.train_ranker.validation_models import Judged
+from pipelines.train_ranker.validation_models import ValidationModels
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,7 +46,7 @@ class Accuracy:
     masks: Mapping[str, np.ndarray]
 
 
-def accuracy(holdout: Holdout, new: Judged) -> dict[Surface, Accuracy]:
+def accuracy(holdout: Holdout, new: ValidationModels) -> dict[Surface, Accuracy]:
     """Every surface that has an owner to judge by, the live release left out. holdout: of the new build."""
     found = {}
     for surface in Surface:
@@ -66,7 +66,7 @@ def accuracy(holdout: Holdout, new: Judged) -> dict[Surface, Accuracy]:
 
 
 def with_live(
-    found: Mapping[Surface, Accuracy], holdout: Holdout, new: Judged, live: Judged
+    found: Mapping[Surface, Accuracy], holdout: Holdout, new: ValidationModels, live: ValidationModels
 ) -> dict[Surface, Accuracy]:
     """The same with what the live release's models would have shown to the same owners, out of the same catalogue."""
     both = {}
@@ -77,12 +77,12 @@ def with_live(
     return both
 
 
-def _ndcg(recipe: Recipe, owners: Owners, catalogue: np.ndarray, outcome: Outcome) -> np.ndarray:
+def _ndcg(recipe: SurfaceRecommender, owners: Owners, catalogue: np.ndarray, outcome: Outcome) -> np.ndarray:
     """Of the lists as they would be served. catalogue: (m,) item rows that the outcome speaks of."""
     lists, multiple = score_owners(recipe, owners), recipe.settings.lists.exposure_cap
     if multiple:
-        lists = capped(lists, places_of_an_item(multiple, lists, len(recipe.catalogue)))
-    return ndcg_of(tops(lists, catalogue), outcome.relevant)
+        lists = apply_cap(lists, cap_of(multiple, lists, len(recipe.catalogue)))
+    return ndcg_of(top_tens(lists, catalogue), outcome.relevant)
 
 
 GO, ASK, STOP = "go", "ask", "stop"
@@ -121,12 +121,12 @@ class Check:
     says: str
 
 
-def worst(checks: Sequence[Check]) -> str:
+def overall_verdict(checks: Sequence[Check]) -> str:
     """The verdict over all of them."""
     return VERDICTS[max((VERDICTS.index(c.verdict) for c in checks), default=0)]
 
 
-def against_live(found: Mapping[Surface, Accuracy], settings: Settings) -> Iterator[Check]:
+def accuracy_checks(found: Mapping[Surface, Accuracy], settings: Settings) -> Iterator[Check]:
     """NDCG@10 against the live release's models, by surface and segment, and gains that are too good."""
     pairs = {
         (s, group): (a.new[mask], a.live[mask])
@@ -146,7 +146,7 @@ def against_live(found: Mapping[Surface, Accuracy], settings: Settings) -> Itera
             yield from _gain(surface, pair, d, settings)
 
 
-def above_floor(found: Mapping[Surface, Accuracy], settings: Settings) -> Iterator[Check]:
+def baseline_checks(found: Mapping[Surface, Accuracy], settings: Settings) -> Iterator[Check]:
     """NDCG@10 against popular lists, over all owners of each surface."""
     told = [s for s, a in found.items() if len(a.new) >= settings.gate.min_owners]
     for surface, a in found.items():
@@ -157,7 +157,7 @@ def above_floor(found: Mapping[Surface, Accuracy], settings: Settings) -> Iterat
             yield _too_few("floor", surface, OVERALL, len(a.new))
 
 
-def like_live(lists: Mapping[str, Mapping[str, Any]], settings: Settings, days: float) -> Iterator[Check]:
+def list_checks(lists: Mapping[str, Mapping[str, Any]], settings: Settings, days: float) -> Iterator[Check]:
     """Every limit on the difference of lists. lists: see `differences`. days: between the two cutoffs."""
     for surface, d in lists.items():
         if d["owners"] + d["gone_owners"] < settings.gate.min_owners:
@@ -226,7 +226,7 @@ def _compared(
     return Check(name, surface.value, group, mean, low, high, round(limit, 6), verdict, says)
 
 
-def _limited(name: str, surface: str, value: float | None, limits: Limits, words: str, far: bool) -> Check:
+def _limited(name: str, surface: str, value: float | None, limits: Thresholds, words: str, far: bool) -> Check:
     ask, stop = limits.ask, limits.stop
     if value is None:
         return Check(name, surface, None, None, None, None, ask, GO, f"{surface}: {name} is undefined")

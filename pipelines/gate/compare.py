@@ -13,11 +13,11 @@ from models.data.entities import Entities
 from models.lists.ranked_lists import RankedLists
 from models.lists.release import Release, release_lists
 from models.metrics.accuracy import mix_distance, overlap, places, rank_biased_overlap
-from models.recommender.exposure import reach
+from models.recommender.exposure import exposure_stats
 from models.schema import Method, Surface
 from models.settings.settings import Settings
 from pipelines.report.store import figures_of_release
-from pipelines.run.run import decisions
+from pipelines.run.run import read_decisions
 from pipelines.store.artifacts import Artifacts
 
 #: Places that rank-biased overlap looks at: they hold all but 0.1 % of its weight.
@@ -86,7 +86,7 @@ def _mix(codes: np.ndarray) -> np.ndarray:
 
 def _spread(lists: RankedLists, items: Entities, surface: Surface) -> dict[str, float | None]:
     """Coverage of the catalogue and Gini of exposure in the first ten; None where nothing is shown."""
-    found = reach(lists, items.items_of(surface))
+    found = exposure_stats(lists, items.items_of(surface))
     return {"coverage": found["coverage"], "gini": found["gini"] if found["most"] else None}
 
 
@@ -97,7 +97,7 @@ def _mean(values: np.ndarray) -> float | None:
 _GATES = 10_000
 
 
-def compared(settings: Settings, first: Release, second: Release) -> dict[str, Any]:
+def compare_releases(settings: Settings, first: Release, second: Release) -> dict[str, Any]:
     """{"releases": [about, about], "surfaces": see `differences`, "bundles" and "settings": {name: [first, second]} of
     what differs, "ndcg": {surface: [first, second]} as reported with each, "gate": [verdict, verdict]}."""
     both = (first, second)
@@ -197,5 +197,5 @@ def _reported(settings: Settings, release: str) -> dict[str, float]:
 
 def _verdict(settings: Settings, release: str) -> str | None:
     """What the gate last said of it."""
-    told = (d for d in decisions(settings, _GATES) if d["what"] == "gate" and d.get("release") == release)
+    told = (d for d in read_decisions(settings, _GATES) if d["what"] == "gate" and d.get("release") == release)
     return next((str(d["verdict"]) for d in told), None)

@@ -15,7 +15,7 @@ from models.settings.settings import Settings
 from pipelines.gate.checks import GO, STOP
 from pipelines.publish.publish import publish_release
 from pipelines.refs import GateRef
-from pipelines.run.run import Run, decided
+from pipelines.run.run import Run, log_decision
 
 _LOG = logging.getLogger(__name__)
 #: In the directory of a run.
@@ -24,7 +24,7 @@ PUBLISH, HOLD = "publish", "hold"
 
 
 @dataclass(frozen=True)
-class Case:
+class GateContext:
     """What decides besides the verdict.
 
     published: whether the run means to publish at all. force: whoever started it has decided already. backfill: started
@@ -37,7 +37,7 @@ class Case:
     attended: bool = True
 
 
-def rule(run: Run, case: Case) -> bool:
+def resolve_gate(run: Run, case: GateContext) -> bool:
     """Write down the answer where none is needed from a person; whether one must be asked.
 
     An earlier answer does not count any more: whoever clears the task wants it decided anew. Raises GateClosed where
@@ -49,32 +49,32 @@ def rule(run: Run, case: Case) -> bool:
     if not case.published or (verdict == GO and not gate.get("older")):
         return False
     if case.force:
-        settle(run, PUBLISH, "force")
+        record_answer(run, PUBLISH, "force")
     elif not run.settings.gate.enabled:
-        settle(run, PUBLISH, "[gate] enabled = false")
+        record_answer(run, PUBLISH, "[gate] enabled = false")
     elif verdict == GO:
         return False  # an older cutoff was only described: `held` keeps it from going live after a rollback
     elif verdict == STOP:
-        raise GateClosed(closed(gate))
+        raise GateClosed(stop_message(gate))
     elif case.backfill:
-        settle(run, PUBLISH, "backfill")
+        record_answer(run, PUBLISH, "backfill")
     elif case.attended:
         return True
     else:
-        settle(run, run.settings.gate.default, "[gate] default")
+        record_answer(run, run.settings.gate.default, "[gate] default")
     return False
 
 
 def pass_unattended(run: Run, publish: bool, force: bool) -> None:
     """The step where nobody can be asked. Raises GateClosed where the release is stopped."""
-    rule(run, Case(publish, force, attended=False))
+    resolve_gate(run, GateContext(publish, force, attended=False))
 
 
 def publish_weighed(
     run: Run, weighed: GateRef, publish: bool, force: bool, surfaces: Sequence[str] | None
 ) -> dict[str, Any]:
     """The step: make the release live where it may; see `publish_release`, or {published, release, reason}."""
-    name, reason = weighed.release, held(run, weighed.release) if publish else None
+    name, reason = weighed.release, why_held_back(run, weighed.release) if publish else None
     if surfaces is not None and set(surfaces) != {s.value for s in Surface}:
         reason = f"only some surfaces were built: {name} is stored for inspection and cannot go live"
     elif not publish:
@@ -84,13 +84,13 @@ def publish_weighed(
     return publish_release(run.settings, name, force)
 
 
-def settle(run: Run, chosen: str, by: str) -> dict[str, Any]:
+def record_answer(run: Run, chosen: str, by: str) -> dict[str, Any]:
     """Record an answer in gate.json and among the decisions; returns it."""
     gate = read_gate(run)
     at = datetime.now(UTC).isoformat(timespec="seconds")  # noqa: TID251 when it was answered; no list depends on it
     gate["answer"] = {"chosen": chosen, "by": by, "at": at}
     run.artifacts.write_json(run.directory / GATE, gate)
-    decided(
+    log_decision(
         run.settings,
         "approval",
         chosen,
@@ -116,7 +116,7 @@ def ask_once(run: Run, subject: str, body: str) -> None:
     run.artifacts.write_json(path, now)
 
 
-def held(run: Run, release: str) -> str | None:
+def why_held_back(run: Run, release: str) -> str | None:
     """Why a release may not be published; None where it may. Raises DataError where it was never weighed."""
     gate = read_gate(run)
     if gate["release"] != release:
@@ -146,7 +146,7 @@ def read_gate(run: Run) -> dict[str, Any]:
     return dict(json.loads(path.read_text()))
 
 
-def closed(gate: dict[str, Any]) -> str:
+def stop_message(gate: dict[str, Any]) -> str:
     """The message of a stop."""
     name, live, reasons = gate["release"], gate["champion"], gate["reasons"]
     more = f" (and {len(reasons) - 3} more reasons)" if len(reasons) > 3 else ""

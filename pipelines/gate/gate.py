@@ -20,22 +20,22 @@ from pipelines.gate.checks import (
     STOP,
     Accuracy,
     Check,
-    above_floor,
     accuracy,
-    against_live,
-    like_live,
+    accuracy_checks,
+    baseline_checks,
+    list_checks,
+    overall_verdict,
     with_live,
-    worst,
 )
 from pipelines.gate.compare import differences
 from pipelines.gate.decision import GATE
 from pipelines.redis_client import current_release
 from pipelines.refs import BuildRef, GateRef, ReleaseRef
-from pipelines.run.run import Run, decided, parse_instant
+from pipelines.run.run import Run, log_decision, parse_instant
 from pipelines.store.artifacts import Artifacts
 from pipelines.store.mirror import pull
 from pipelines.train.holdout import Holdout, open_holdout
-from pipelines.train_ranker.validation_models import Judged, open_judged
+from pipelines.train_ranker.validation_models import ValidationModels, open_validation_models
 
 _LOG = logging.getLogger(__name__)
 _DAY_S, _DAY_US = 86_400, 86_400_000_000
@@ -45,7 +45,7 @@ _TOLD = 12
 _UNFIT = (MatchbookError, KeyError, ValueError, IndexError, TypeError, AttributeError)
 
 
-def weigh(run: Run, build: BuildRef, release: ReleaseRef, kind: str = "manual") -> GateRef:
+def compare_with_live(run: Run, build: BuildRef, release: ReleaseRef, kind: str = "manual") -> GateRef:
     """The step: write gate.json (docs/airflow/gate.md says what stands in it) and a line among the decisions.
 
     kind: what started the run. Raises ReleaseNotFound.
@@ -55,7 +55,7 @@ def weigh(run: Run, build: BuildRef, release: ReleaseRef, kind: str = "manual") 
     older = live is not None and parse_instant(live.built) > parse_instant(new.built)
     again = live is not None and live.id == new.id
     found, cuts = _judged(run, build.snapshot, new, None if older or again else live, notes)
-    checks = [*above_floor(found, run.settings), *against_live(found, run.settings)]
+    checks = [*baseline_checks(found, run.settings), *accuracy_checks(found, run.settings)]
     lists = {} if live is None or again else differences(run.artifacts, live, new)
     if live is None:
         checks = [_told_only(c) if c.verdict == ASK else c for c in checks]
@@ -67,8 +67,8 @@ def weigh(run: Run, build: BuildRef, release: ReleaseRef, kind: str = "manual") 
             else f"{live.id} with a newer cutoff is live: this one is stored for comparison"
         )
     else:
-        checks += like_live(lists, run.settings, _days(live, new))
-    verdict, champion = worst(checks), None if live is None else live.id
+        checks += list_checks(lists, run.settings, _days(live, new))
+    verdict, champion = overall_verdict(checks), None if live is None else live.id
     reasons = _reasons(verdict, checks, live)
     gate = {
         "verdict": verdict,
@@ -86,7 +86,7 @@ def weigh(run: Run, build: BuildRef, release: ReleaseRef, kind: str = "manual") 
         "answer": None,
     }
     run.artifacts.write_json(run.directory / GATE, gate)
-    decided(
+    log_decision(
         run.settings,
         "gate",
         verdict,
@@ -130,7 +130,7 @@ def _judged(
     except TooSparse as error:
         notes.append(f"accuracy is not judged: {error}")
         return {}, {}
-    mine = open_judged(run, new.judged)
+    mine = open_validation_models(run, new.judged)
     found, cuts = accuracy(holdout, mine), {"cut": holdout.cut}
     theirs = None if live is None else _theirs(run, live, holdout, notes)
     if theirs is None:
@@ -143,13 +143,13 @@ def _judged(
     return found, {**cuts, "older_days": round((holdout.cut_us - theirs.cut_us) / _DAY_US, 3)}
 
 
-def _theirs(run: Run, live: Release, holdout: Holdout, notes: list[str]) -> Judged | None:
+def _theirs(run: Run, live: Release, holdout: Holdout, notes: list[str]) -> ValidationModels | None:
     """The live release's models, where they are kept and know nothing of what judges them."""
     if not live.judged:
         notes.append(f"the models that judged {live.id} were not kept: accuracy is held against the floor only")
         return None
     try:
-        found = open_judged(run, live.judged, live)
+        found = open_validation_models(run, live.judged, live)
     except (BundleError, KeyError) as error:
         notes.append(f"the models that judged {live.id} cannot be opened, so it is not judged: {error}")
         return None

@@ -22,15 +22,15 @@ from models.errors import ReleaseIncomplete
 from models.lists.ranked_lists import RankedLists
 from models.lists.redis_format import encode_lists
 from models.lists.release import MANIFEST, Release, ReleaseDigest, popular_file, shard_file
-from models.recommender.exposure import reach
+from models.recommender.exposure import exposure_stats
 from models.recommender.recommend import recommend
-from models.recommender.surface import open_bundles, open_recipe
+from models.recommender.surface import open_bundles, open_recommender
 from models.schema import Entity, Method, Surface
-from pipelines.erased import erased_of, returned
+from pipelines.erased import read_erased, reappeared
 from pipelines.postgres import engine, transaction
 from pipelines.refs import BuildRef, ReleaseRef, ScoredShard
 from pipelines.run.run import Run, code_digest
-from pipelines.score.arms import told_of
+from pipelines.score.arms import experiment_manifest
 from pipelines.score.shards import cap_shards, open_shard, shard_path
 from pipelines.store.artifacts import Artifacts, write_private
 
@@ -126,7 +126,7 @@ def assemble_release(
         shares=shares,
         code_version=metadata_version(),
         list_bytes=size,
-        experiments=told_of(run, build.snapshot, build.bundles),
+        experiments=experiment_manifest(run, build.snapshot, build.bundles),
         judged=dict(build.validation_models),
     )
     place_release(run.artifacts, release, lambda directory: _fill(directory, run, release, ordered))
@@ -153,8 +153,8 @@ def _check_code(shards: Sequence[ScoredShard]) -> None:
 def check_erased(run: Run, entities: Mapping[Entity, Entities]) -> None:
     """Raises ReleaseIncomplete where somebody was erased since the snapshot was taken."""
     with transaction(engine(run.settings)) as connection:
-        erased = erased_of(connection)
-    back = returned(erased, *(e.ids for e in entities.values()))
+        erased = read_erased(connection)
+    back = reappeared(erased, *(e.ids for e in entities.values()))
     if back:
         raise ReleaseIncomplete(
             f"{len(back)} of the people in this build were erased since it began; nothing was stored, start it again"
@@ -183,8 +183,8 @@ def _verified(
 
 
 def reach_of(parts: Sequence[RankedLists], entities: Mapping[Entity, Entities], surface: Surface) -> dict[str, Any]:
-    """See `models.recommender.exposure.reach`; nothing without lists."""
-    return reach(RankedLists.concat(parts), entities[surface.item].items_of(surface)) if parts else {}
+    """See `models.recommender.exposure.exposure_stats`; nothing without lists."""
+    return exposure_stats(RankedLists.concat(parts), entities[surface.item].items_of(surface)) if parts else {}
 
 
 def check_unique(surface: Surface, lists: RankedLists) -> None:
@@ -222,7 +222,7 @@ def _fill(directory: Path, run: Run, release: Release, shards: Sequence[ScoredSh
         (directory / surface.folder).mkdir(mode=0o700)
         for shard in (s for s in shards if s.surface == surface.value):
             shutil.copy(shard_path(run, shard), directory / shard_file(surface, shard.index))
-        recipe = open_recipe(surface, bundles, run.settings)
+        recipe = open_recommender(surface, bundles, run.settings)
         nothing = sparse.csr_matrix((1, len(recipe.catalogue)), dtype=np.float32)
         recommend(
             recipe, recipe.stranger(0, nothing, nothing.astype(bool), "", opted_out=True), run.settings.lists.depth

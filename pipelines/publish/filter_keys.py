@@ -31,7 +31,7 @@ from models.lists.redis_server import told
 from models.lists.release import Release
 from models.schema import Entity, EventType
 from models.settings.settings import Settings
-from pipelines.erased import erased_of
+from pipelines.erased import read_erased
 from pipelines.postgres import copy_out, engine, rows, transaction
 from pipelines.redis_client import clock, decoded, live_release
 from pipelines.run.run import EPOCH, microseconds, parse_instant
@@ -69,7 +69,7 @@ end
 """
 
 
-class Met(NamedTuple):
+class SeenPair(NamedTuple):
     """A pair that is not to be shown to each other. value: see `since_value`."""
 
     user: str
@@ -157,23 +157,23 @@ def _known_until(client: redis.Redis, keys: Keys, release: str, now: datetime) -
     return until if told[0] == release.encode() and until <= now and now - ALL_AGAIN <= full <= now else None
 
 
-def _met(settings: Settings, start: datetime, now: datetime) -> Iterator[Met]:
+def _met(settings: Settings, start: datetime, now: datetime) -> Iterator[SeenPair]:
     """Pairs that met since, and founders with their startups."""
     window = {"since": start, "as_of": now + AHEAD}
     for query in ("since/interactions", "since/posted"):
         yield from _hiding(settings, _streamed(engine(settings), query, window))
     for founded in rows(engine(settings), "since/founders", since=start):
-        yield Met(str(founded.user_id), str(founded.startup_id), since_value(OWN, microseconds(now)))
+        yield SeenPair(str(founded.user_id), str(founded.startup_id), since_value(OWN, microseconds(now)))
 
 
-def _hiding(settings: Settings, found: Iterable[Mapping[str, str]]) -> Iterator[Met]:
+def _hiding(settings: Settings, found: Iterable[Mapping[str, str]]) -> Iterator[SeenPair]:
     """Those of the rows, as text, that hide the two from each other."""
     for row in found:
         kind = row["interaction_type"]
         if kind in set(EventType) and row["user_id"] and row["startup_id"]:  # the export reports what is neither
             at_us = microseconds(datetime.fromisoformat(row["occurred_at"]))
             if EventType(kind).hides(settings.lists.views_are_seen):
-                yield Met(row["user_id"], row["startup_id"], since_value(EventType(kind).code, at_us))
+                yield SeenPair(row["user_id"], row["startup_id"], since_value(EventType(kind).code, at_us))
 
 
 def _streamed(database: Engine, query: str, window: dict[str, datetime]) -> Iterator[dict[str, str]]:
@@ -184,7 +184,7 @@ def _streamed(database: Engine, query: str, window: dict[str, datetime]) -> Iter
         yield from csv.DictReader(lines)
 
 
-def _write(client: redis.Redis, keys: Keys, settings: Settings, met: Iterable[Met], needed_us: int) -> int:
+def _write(client: redis.Redis, keys: Keys, settings: Settings, met: Iterable[SeenPair], needed_us: int) -> int:
     """Into the hashes of both sides; what is known stays as it was, and lives on; in a hash that was touched nothing
     older than `needed_us` stays. Returns how many pairs were not known."""
     ttl_s, new, touched = int(settings.releases.ttl_hours * 3600), 0, set[str]()
@@ -261,7 +261,7 @@ def follow_erased(database: Engine, client: redis.Redis, keys: Keys) -> Erased:
     The caller wraps Redis errors.
     """
     with transaction(database) as connection:
-        erased = erased_of(connection)
+        erased = read_erased(connection)
     wanted = len(erased.marks) + 1 if erased.marks else 0
     if client.hlen(keys.erased) != wanted or (wanted and client.hget(keys.erased, KEY_FIELD) != erased.key):
         seconds, _ = client.time()

@@ -15,7 +15,7 @@ from models.settings.settings import Settings
 from pipelines.publish.lease import lease
 from pipelines.publish.load import Loadable, room_for
 from pipelines.publish.publish import keep_loaded, make_live, newer_live
-from pipelines.redis_client import checked, connect, current_release, decoded, live_release, wrapped
+from pipelines.redis_client import checked, connect, current_release, decoded, live_release, redis_errors
 from pipelines.run.run import parse_instant
 from pipelines.store.artifacts import Artifacts
 
@@ -129,7 +129,7 @@ def rollback(settings: Settings, dry_run: bool = False) -> dict[str, Any]:
 
 def _make_live(settings: Settings, release: str, reason: str, force: bool, dry_run: bool) -> dict[str, Any]:
     loadable = Loadable.open(Artifacts(settings), release)
-    with wrapped("making a release live"):
+    with redis_errors("making a release live"):
         client, keys = checked(settings), Keys(settings.namespace)
         with lease(client, keys) as held:
             newer = newer_live(client, keys, loadable.manifest)
@@ -152,7 +152,7 @@ def _make_live(settings: Settings, release: str, reason: str, force: bool, dry_r
 
 def loaded_before(settings: Settings) -> list[str]:
     """The builds that were live before this one and can be gone back to, the last first."""
-    with wrapped("reading the release history"):
+    with redis_errors("reading the release history"):
         return [decoded(v) for v in connect(settings).lrange(Keys(settings.namespace).history, 0, -1)]
 
 

@@ -126,9 +126,9 @@ def load(settings: Settings, lease: Lease, release: Loadable) -> dict[str, Any]:
         check_budget(settings, lease.client, name, needed_bytes(release.manifest, tables))
         lease.write("SADD", [keys.loading], name)
         lease.write("UNLINK", keys.of_release(name))
-    if not loaded or fault(lease, release):
+    if not loaded or verify_loaded(lease, release):
         _write(settings, lease, release)
-        found = fault(lease, release)
+        found = verify_loaded(lease, release)
         if found:
             raise ReleaseIncomplete(f"release {name} was not made live: {found}; publish it again")
     for key in keys.of_release(name):
@@ -153,7 +153,7 @@ def is_loaded(lease: Lease, release: str) -> bool:
     return release in (decoded(lease.client.get(lease.keys.current)), *history)
 
 
-def fault(lease: Lease, release: Loadable) -> str:
+def verify_loaded(lease: Lease, release: Loadable) -> str:
     """What of a release is not in Redis as it was stored, empty where all is: counts are the switch's to check, bytes
     are compared here. Everything is read back: it costs about as much as writing it (docs/benchmarks.md)."""
     client, keys, name, digest = lease.client, lease.keys, release.manifest.id, ReleaseDigest()

@@ -20,7 +20,7 @@ from pipelines.publish.filter_keys import fill_since
 from pipelines.publish.lease import Lease, lease
 from pipelines.publish.load import Loadable, load
 from pipelines.publish.trending import store_trending
-from pipelines.redis_client import about, checked, decoded, live_release, wrapped
+from pipelines.redis_client import about, checked, decoded, live_release, redis_errors
 from pipelines.run.run import parse_instant
 from pipelines.store.artifacts import Artifacts, append_private
 
@@ -35,7 +35,7 @@ def publish_release(settings: Settings, release: str, force: bool = False) -> di
     moved), ReleaseTooBig (Redis has no room; nothing is written) or ServiceError.
     """
     loadable = Loadable.open(Artifacts(settings), release)
-    with wrapped("publishing a release"):
+    with redis_errors("publishing a release"):
         client, keys = checked(settings), Keys(settings.namespace)
         with lease(client, keys) as held:
             newer = newer_live(client, keys, loadable.manifest)

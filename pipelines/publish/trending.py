@@ -23,7 +23,7 @@ from models.settings.settings import Settings
 from pipelines.export.frames import codes_of
 from pipelines.postgres import copy_out, engine, newest_event
 from pipelines.publish.lease import Lease, lease
-from pipelines.redis_client import connect, wrapped
+from pipelines.redis_client import connect, redis_errors
 from pipelines.run.run import microseconds, parse_instant
 from pipelines.store.artifacts import Artifacts
 
@@ -43,7 +43,7 @@ def refresh_trending(settings: Settings, as_of: datetime) -> dict[str, Any]:
     Where the newest event is older than `as_of`, the window ends with it. Returns {release, as_of, events}; release
     is None, and nothing is done, while none is live: only what the live release knows can be shown.
     """
-    with wrapped("refreshing the trending lists"):
+    with redis_errors("refreshing the trending lists"):
         client, keys = connect(settings), Keys(settings.namespace)
         live = client.get(keys.current)
         newest = newest_event(settings)

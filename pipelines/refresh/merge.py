@@ -21,13 +21,13 @@ from models.errors import GateClosed, ReleaseIncomplete
 from models.lists.ranked_lists import RankedLists
 from models.lists.release import Release, popular_list, release_lists
 from models.recommender.recommend import CHUNK
-from models.recommender.surface import Recipe
+from models.recommender.surface import SurfaceRecommender
 from models.schema import Entity, Method, Surface
 from models.spec import function
 from pipelines.publish.assemble import check_erased, check_unique, metadata_version, reach_of, shares_of, store_release
 from pipelines.refresh.changes import Changes
 from pipelines.run.run import Run
-from pipelines.score.fast_product import accelerated
+from pipelines.score.fast_product import with_fastest_product
 from pipelines.score.shards import score_arms
 
 log = logging.getLogger(__name__)
@@ -118,7 +118,7 @@ def changed(before: Release, after: Release) -> dict[str, Any]:
 
 
 @dataclass(frozen=True, eq=False)
-class Again:
+class OwnersToRescore:
     """Whose lists are made again. rows: by kind (n,) int32 entity rows, ascending; events: all before the refresh's
     cutoff, users as owners; text: by kind (n,) str objects, the words of everybody, blank for whom the build knew;
     known: by kind how many rows the refreshed release knows."""
@@ -129,7 +129,9 @@ class Again:
     known: Mapping[Entity, int]
 
 
-def lists_again(recipe: Recipe, bundles: Mapping[str, Bundle], again: Again, reach: int) -> tuple[RankedLists, int]:
+def rescore(
+    recipe: SurfaceRecommender, bundles: Mapping[str, Bundle], again: OwnersToRescore, reach: int
+) -> tuple[RankedLists, int]:
     """The new lists of a surface, owners ascending, each by its owner's arm as in a build, and how many of them are of
     owners whom only newcomers concern.
 
@@ -146,10 +148,10 @@ def lists_again(recipe: Recipe, bundles: Mapping[str, Bundle], again: Again, rea
     owners = recipe.batch(rows, again.events, again.text[side][rows].tolist())
     events = again.events if side is Entity.USER else again.events.transposed()
     caught_up = recipe.caught_up(owners, events.where(np.isin(events.owner, rows)))
-    return score_arms(accelerated(caught_up, len(rows)), bundles, owners), reached
+    return score_arms(with_fastest_product(caught_up, len(rows)), bundles, owners), reached
 
 
-def _close_to_newcomers(recipe: Recipe, rows: np.ndarray, again: Again, reach: int) -> np.ndarray:
+def _close_to_newcomers(recipe: SurfaceRecommender, rows: np.ndarray, again: OwnersToRescore, reach: int) -> np.ndarray:
     """Those of `rows` for whom somebody new is among the best by content."""
     content = recipe.scorers.get(CONTENT_BASED)
     rows = rows[~recipe.owners.opted_out[rows]]
@@ -163,7 +165,7 @@ def _close_to_newcomers(recipe: Recipe, rows: np.ndarray, again: Again, reach: i
     return rows[found]
 
 
-def extended_bundles(run: Run, versions: Mapping[str, str], changes: Changes) -> dict[str, str]:
+def extend_bundles(run: Run, versions: Mapping[str, str], changes: Changes) -> dict[str, str]:
     """Store the catalogue as it is now, and what must know everybody in it; returns the versions of all bundles.
 
     versions: of the release that is refreshed. The catalogue's `as_of_us` stays the build's, which its models were

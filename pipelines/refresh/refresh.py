@@ -18,15 +18,15 @@ from models.data.interactions import Interactions, Pairs
 from models.errors import ReleaseIncomplete
 from models.lists.ranked_lists import RankedLists
 from models.lists.redis_format import Keys
-from models.recommender.surface import open_bundles, open_recipe
+from models.recommender.surface import open_bundles, open_recommender
 from models.schema import Entity, Surface
 from models.settings.settings import Settings
 from pipelines.publish.lease import lease
 from pipelines.publish.load import Loadable, load
 from pipelines.publish.publish import drop_unfinished, keep_loaded, note_publish, switch
-from pipelines.redis_client import connect, current_release, decoded, wrapped
+from pipelines.redis_client import connect, current_release, decoded, redis_errors
 from pipelines.refresh.changes import Changes, find_changes
-from pipelines.refresh.merge import Again, changed, extended_bundles, lists_again, merged
+from pipelines.refresh.merge import OwnersToRescore, changed, extend_bundles, merged, rescore
 from pipelines.run.run import Run, parse_instant
 from pipelines.store.artifacts import Artifacts
 
@@ -41,7 +41,7 @@ def publish_refresh(settings: Settings, release: str) -> dict[str, Any]:
     live release stays.
     """
     loadable = Loadable.open(Artifacts(settings), release)
-    with wrapped("publishing a refresh"):
+    with redis_errors("publishing a refresh"):
         client, keys = connect(settings), Keys(settings.namespace)
         with lease(client, keys) as held:
             live, refreshes = decoded(client.get(keys.current)), loadable.manifest.replaces
@@ -64,10 +64,10 @@ def publish_refresh(settings: Settings, release: str) -> dict[str, Any]:
     return done
 
 
-def keep_alive(settings: Settings) -> int:
+def renew_expiry(settings: Settings) -> int:
     """Lists that nothing changes about stay: the time after which the loaded releases expire begins again. Returns how
     many releases are kept so."""
-    with wrapped("keeping the live lists"):
+    with redis_errors("keeping the live lists"):
         client, keys = connect(settings), Keys(settings.namespace)
         with lease(client, keys) as held:
             return keep_loaded(settings, held)
@@ -97,9 +97,9 @@ def look_for_changes(settings: Settings, run_id: str, as_of: datetime) -> Ref:
         "unknown_events": changes.unknown,
     }
     if changes.nothing:
-        keep_alive(settings)
+        renew_expiry(settings)
         return {**found, **told, "reason": f"nothing happened since {release.as_of}: every list is as it should be"}
-    bundles = extended_bundles(run, release.bundles, changes)
+    bundles = extend_bundles(run, release.bundles, changes)
     _stage(run, changes, {e.value: len(changes.entities[e]) - len(changes.new[e]) for e in Entity})
     log.info("refresh of %s before %s: %s", live, as_of.isoformat(), told)
     return {**found, "bundles": bundles, **told, "reason": None}
@@ -115,8 +115,8 @@ def make_lists(settings: Settings, ref: Mapping[str, Any]) -> Ref:
     again = _staged(run, {e: x.ids for e, x in entities_of(bundles[CATALOGUE]).items()})
     made = {}
     for surface in Surface:
-        recipe = open_recipe(surface, bundles, run.settings)
-        lists, reached = lists_again(recipe, bundles, again, settings.refresh.reach)
+        recipe = open_recommender(surface, bundles, run.settings)
+        lists, reached = rescore(recipe, bundles, again, settings.refresh.reach)
         path = _lists_file(run, surface)
         path.parent.mkdir(parents=True, exist_ok=True)
         lists.save(path)
@@ -178,7 +178,7 @@ def _stage(run: Run, changes: Changes, known: Mapping[str, int]) -> None:
     run.artifacts.write_json(run.directory / "words.json", words)
 
 
-def _staged(run: Run, ids: Mapping[Entity, IdMap]) -> Again:
+def _staged(run: Run, ids: Mapping[Entity, IdMap]) -> OwnersToRescore:
     words = json.loads((run.directory / "words.json").read_text())
     with np.load(run.directory / "changes.npz", allow_pickle=False) as z:
         gone = Pairs(*(z[f"dismissed_{name}"] for name in Pairs._fields))
@@ -188,7 +188,7 @@ def _staged(run: Run, ids: Mapping[Entity, IdMap]) -> Again:
     text = {e: np.full(len(ids[e]), "", object) for e in Entity}
     for e in Entity:
         text[e][ids[e].rows_of(list(words[e.value]))] = list(words[e.value].values())
-    return Again(rows, events, text, known)
+    return OwnersToRescore(rows, events, text, known)
 
 
 def _lists_file(run: Run, surface: Surface) -> Path:

@@ -94,7 +94,7 @@ def _views(about: Mapping[str, Any]) -> str:
     )
 
 
-def data_of(data: Mapping[str, Any]) -> str:
+def data_section(data: Mapping[str, Any]) -> str:
     """The section."""
     if not data:
         return ""

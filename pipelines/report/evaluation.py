@@ -9,7 +9,7 @@ from typing import Any
 
 from models.schema import Surface
 from pipelines.report import plots
-from pipelines.report.data import data_of
+from pipelines.report.data import data_section
 from pipelines.report.figure_names import POPULAR, RANDOM, SERVED
 from pipelines.report.html import (
     METRICS,
@@ -26,7 +26,7 @@ from pipelines.report.html import (
     movable,
     page,
 )
-from pipelines.report.sections import earned_of, lists_of, spent_of, verdict_of
+from pipelines.report.sections import engagement_section, gate_section, lists_of, timings_section
 
 PROTOCOL = (
     "One time line: the cut leaves the last share of all events ([holdout] share) at or after it. Base models "
@@ -68,14 +68,14 @@ def build_report(told: Mapping[str, Any], drawn: str | None = None) -> str:
     told = json.loads(json.dumps(told, sort_keys=True))
     evaluation, facts_of_release = told.get("evaluation") or {}, told.get("lists") or {}
     parts = {
-        "verdict": movable("verdict", verdict_of(told.get("gate"))),
+        "verdict": movable("verdict", gate_section(told.get("gate"))),
         "lists": lists_of(
             facts_of_release.get("lists") or {}, facts_of_release.get("shares") or {}, told.get("live_shares") or {}
         ),
         "models": _models(evaluation, drawn),
-        "data": data_of(told.get("data") or {}),
-        "earned": earned_of(told.get("earnings")),
-        "spent": movable("spent", spent_of(told.get("steps") or ())),
+        "data": data_section(told.get("data") or {}),
+        "earned": engagement_section(told.get("earnings")),
+        "spent": movable("spent", timings_section(told.get("steps") or ())),
         "trust": trust(evaluation) if evaluation else "",
     }
     names = {

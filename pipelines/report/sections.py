@@ -32,7 +32,7 @@ _COLUMNS = {
 _WORTH = {"ndcg": "NDCG@10 of the live release's models", "new": "of the new ones", "popular": "of popular lists"}
 
 
-def verdict_of(gate: Mapping[str, Any] | None) -> str:
+def gate_section(gate: Mapping[str, Any] | None) -> str:
     """The section; says so where no gate was asked."""
     head = '<section><h2 id="verdict">May it go live?</h2>'
     if not gate:
@@ -153,7 +153,7 @@ _OF_RATES = (
 )
 
 
-def earned_of(earnings: Mapping[str, Any] | None) -> str:
+def engagement_section(earnings: Mapping[str, Any] | None) -> str:
     """The section; empty without a ledger."""
     if not earnings:
         return ""
@@ -286,7 +286,7 @@ def _figures(now: float | None, then: float | None, decimals: int) -> str:
     return cell(now, decimals) + (f" ({cell(then, decimals)})" if then is not None else "")
 
 
-def spent_of(steps: Sequence[Mapping[str, Any]]) -> str:
+def timings_section(steps: Sequence[Mapping[str, Any]]) -> str:
     """The section; the instances of a mapped step stand together: seconds added, memory the largest."""
     if not steps:
         return ""

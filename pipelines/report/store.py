@@ -24,7 +24,7 @@ from pipelines.report.data import data_facts
 from pipelines.report.evaluation import build_report
 from pipelines.report.figure_names import SERVED
 from pipelines.report.html import cell, exchanged, page, section
-from pipelines.report.sections import spent_of, verdict_of
+from pipelines.report.sections import gate_section, timings_section
 from pipelines.run.run import Run, directory_of
 from pipelines.run.timings import step, steps_of
 from pipelines.store.artifacts import Artifacts, write_private
@@ -81,15 +81,15 @@ def gathered(run: Run, release: str, snapshot: str) -> dict[str, Any]:
     }
 
 
-def bring_up_to_date(artifacts: Path, directory: Path) -> bool:
+def update_report(artifacts: Path, directory: Path) -> bool:
     """Put what later steps found (the gate's answer, their time and memory) into a run's report; False where the run
     has none yet. artifacts: their root. directory: the run's staging."""
     told, path = read_json(directory / FIGURES), directory / PAGE
     if told is None or not path.is_file():
         return False
     told |= {"gate": read_json(directory / GATE), "steps": steps_of(directory)}
-    text = exchanged(path.read_text(), "verdict", verdict_of(told["gate"]))
-    _place(artifacts, directory, told, exchanged(text, "spent", spent_of(told["steps"])))
+    text = exchanged(path.read_text(), "verdict", gate_section(told["gate"]))
+    _place(artifacts, directory, told, exchanged(text, "spent", timings_section(told["steps"])))
     return True
 
 
@@ -100,7 +100,7 @@ def measured(artifacts: Path, run: str, task: str, index: int | None = None) -> 
     directory = artifacts / "runs" / run
     with step(directory, task, index):
         yield
-    bring_up_to_date(artifacts, directory)
+    update_report(artifacts, directory)
 
 
 def page_of_run(settings: Settings, run: str) -> str | None:
@@ -190,10 +190,10 @@ def _so_far(settings: Settings, dag: str, run_id: str, name: str) -> str:
         else "It left no report: builds do, once their lists are stored, and keep it as long as their release."
     )
     head = f"<h1>{escape(dag)}</h1><p>{escape(run_id)}</p><p>{told}</p>"
-    return page(f"{dag} {run_id}", [head, verdict_of(gate) if gate else "", spent_of(steps)])
+    return page(f"{dag} {run_id}", [head, gate_section(gate) if gate else "", timings_section(steps)])
 
 
-def shelf_page(settings: Settings) -> str:
+def index_page(settings: Settings) -> str:
     """Every report that is kept, newest cutoff first, the live release marked."""
     live = _live(settings)
     lines = "".join(_line(told, told["release"] == live) for told in reports(settings))

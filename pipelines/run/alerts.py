@@ -32,7 +32,7 @@ _ID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 
 @dataclass(frozen=True)
-class Notice:
+class Alert:
     """what: the kind of matter, a word. says: a sentence for people. matter: what is told once, however often it comes
     up. part_of: a larger matter that needs no telling once this was told. link: where to look. about: further facts
     for programs."""
@@ -57,7 +57,7 @@ class Notice:
         return told
 
 
-def tell(settings: Settings, notice: Notice) -> bool:
+def send_alert(settings: Settings, notice: Alert) -> bool:
     """Log the notice, and send it unless it was sent before; returns whether it was sent now. Raises nothing."""
     body = notice.body()
     log.warning("notice: %s", body["says"], extra={"notice": notice.what})
@@ -104,7 +104,7 @@ def _mark(settings: Settings, matter: tuple[str, ...]) -> Path:
     return settings.home / "logs" / "told" / hashlib.sha256("\n".join(matter).encode()).hexdigest()[:24]
 
 
-def _first_time(settings: Settings, notice: Notice) -> bool:
+def _first_time(settings: Settings, notice: Alert) -> bool:
     mark = _mark(settings, notice.matter)
     mark.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     for old in mark.parent.iterdir():

@@ -93,7 +93,7 @@ def _end_of_interval(run: RunTimes) -> Cutoff:
     return Cutoff(run.data_interval_end, f"the end of the {word} interval")
 
 
-def nothing_new(as_of: datetime, newest: datetime | None, interval: timedelta) -> str | None:
+def no_new_data(as_of: datetime, newest: datetime | None, interval: timedelta) -> str | None:
     """Why a scheduled run has nothing to publish: its newest event is over an interval old at the cutoff; else None."""
     if newest is None:
         return "there is no interaction at all; import some, then trigger a run"

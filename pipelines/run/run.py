@@ -54,7 +54,7 @@ def microseconds(instant: datetime) -> int:
     return (instant - EPOCH) // timedelta(microseconds=1)
 
 
-def _tuned(settings: Settings) -> tuple[Settings, str]:
+def _with_tuning(settings: Settings) -> tuple[Settings, str]:
     """With what `python -m pipelines tune` stored, if it did, and a line about it. Raises DataError where damaged."""
     path = settings.artifacts / TUNING
     if not path.is_file():
@@ -84,7 +84,7 @@ class Run:
     def start(cls, settings: Settings, run_id: str, as_of: datetime, fresh: bool = False) -> Run:
         """Begin a build and record it. A cutoff built before keeps the settings of its snapshot, unless `fresh`; any
         other takes over what tuning found for the settings that nobody chose."""
-        tuned, told = _tuned(settings)
+        tuned, told = _with_tuning(settings)
         run = cls(run_id, as_of, tuned)
         snapshot = None if fresh else run.stored_snapshot()
         if snapshot is not None:
@@ -159,14 +159,14 @@ def begin(settings: Settings, run_id: str, as_of: datetime, because: str = "", f
 LOG = "decisions.jsonl"
 
 
-def decided(settings: Settings, what: str, verdict: str, reasons: Sequence[str], **more: Any) -> None:
+def log_decision(settings: Settings, what: str, verdict: str, reasons: Sequence[str], **more: Any) -> None:
     """Append {"at", "what", "verdict", "reasons", …}. what: "gate", "approval", "retrain", "refresh" …"""
     at = datetime.now(UTC).isoformat(timespec="seconds")  # noqa: TID251 when it was decided; no list depends on it
     line = json.dumps({"at": at, "what": what, "verdict": verdict, "reasons": list(reasons), **more}, sort_keys=True)
     append_private(settings.artifacts / LOG, line)
 
 
-def decisions(settings: Settings, most: int = 100) -> list[dict[str, Any]]:
+def read_decisions(settings: Settings, most: int = 100) -> list[dict[str, Any]]:
     """The last `most` decisions, newest first; a line that was cut off by a crash is passed over."""
     path = settings.artifacts / LOG
     if not path.is_file():

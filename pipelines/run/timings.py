@@ -31,7 +31,7 @@ MB = 1 << 20
 
 
 @dataclass(frozen=True)
-class Beginning:
+class Stopwatch:
     """Where the clocks stood when a step began, and the largest child that had ended by then (bytes)."""
 
     wall: float
@@ -39,7 +39,7 @@ class Beginning:
     child: int
 
     @classmethod
-    def now(cls) -> Beginning:
+    def now(cls) -> Stopwatch:
         """From here on the peak is counted anew, where the system can (Linux)."""
         with suppress(OSError):  # where it cannot, the peak is that of the whole life of the process
             _CLEAR.write_text(_FORGET_PEAK)
@@ -64,15 +64,15 @@ class Beginning:
 def step(directory: Path, name: str, index: int | None = None) -> Iterator[None]:
     """Measure what is done inside and note it below the run's `directory`, also where it fails; a directory without
     the record of a run gets no note."""
-    began = Beginning.now()
+    began = Stopwatch.now()
     try:
         yield
     finally:
         if (directory / RECORD).is_file():
-            note(directory, began.measured(name, index))
+            append_timing(directory, began.measured(name, index))
 
 
-def note(directory: Path, line: dict[str, Any]) -> None:
+def append_timing(directory: Path, line: dict[str, Any]) -> None:
     """Append one line; several processes may do so at once."""
     append_private(directory / STEPS, json.dumps(line))
 

@@ -190,7 +190,7 @@ _WEEKEND = 0.45  # share of weekend meetings that stay there; the others move to
 
 
 @dataclass(frozen=True, eq=False)
-class Shelf:
+class PopularityIndex:
     """Startups sorted by market and niche, so that a draw by popularity from any of them is one binary search."""
 
     order: np.ndarray
@@ -198,7 +198,7 @@ class Shelf:
     bounds: np.ndarray  # (markets * NICHES + 1,) where each niche begins
 
     @classmethod
-    def of(cls, startups: Startups, markets: int) -> Shelf:
+    def of(cls, startups: Startups, markets: int) -> PopularityIndex:
         place = startups.market.astype(np.int64) * NICHES + startups.niche
         order = np.argsort(place, kind="stable")
         return cls(
@@ -222,7 +222,7 @@ def draw_events(size: Size, users: Users, startups: Startups, markets: int) -> I
     """Events (EVENT records, in no order) of ten thousand users at a time; memory does not grow with users."""
     if not startups.weight.any():
         return
-    shelf = Shelf.of(startups, markets)
+    shelf = PopularityIndex.of(startups, markets)
     for first in range(0, len(users.id), USERS_AT_ONCE):
         random = size.randomness(3, first)
         chosen = np.arange(first, min(first + USERS_AT_ONCE, len(users.id)))
@@ -234,7 +234,9 @@ def draw_events(size: Size, users: Users, startups: Startups, markets: int) -> I
         yield _acts(random, size, users, startups, user[here], startup[here], at[here])
 
 
-def _meet(random: np.random.Generator, shelf: Shelf, users: Users, user: np.ndarray, markets: int) -> np.ndarray:
+def _meet(
+    random: np.random.Generator, shelf: PopularityIndex, users: Users, user: np.ndarray, markets: int
+) -> np.ndarray:
     how = random.random(len(user))
     market, second = users.market[user].astype(np.int64), users.second[user].astype(np.int64)
     niche = market * NICHES + users.niche[user]

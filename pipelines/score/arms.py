@@ -13,9 +13,9 @@ from models.data.bundle import Bundle
 from models.data.entities import Entities
 from models.experiments import Arm, Experiment, arms_on, places_on, read_experiments
 from models.lists.ranked_lists import RankedLists
-from models.recommender.exposure import moved
+from models.recommender.exposure import share_moved
 from models.recommender.recommend import recommend
-from models.recommender.surface import Recipe, open_bundles, open_recipe, under
+from models.recommender.surface import SurfaceRecommender, open_bundles, open_recommender, with_settings
 from models.schema import Surface
 from pipelines.export.snapshot import Snapshot
 from pipelines.run.run import Run
@@ -26,12 +26,12 @@ log = logging.getLogger(__name__)
 COMPARED = 256
 
 
-def arms_of(whose: Recipe | Run, surface: Surface) -> list[tuple[Experiment, Arm]]:
+def arms_of(whose: SurfaceRecommender | Run, surface: Surface) -> list[tuple[Experiment, Arm]]:
     """Every arm of a surface, in the order of the numbers of `places_of`."""
     return arms_on(read_experiments(whose.settings), surface)
 
 
-def places_of(whose: Recipe | Run, surface: Surface, owners: Entities, rows: np.ndarray) -> np.ndarray:
+def places_of(whose: SurfaceRecommender | Run, surface: Surface, owners: Entities, rows: np.ndarray) -> np.ndarray:
     """(n,) int16 the arm of each of these owners, -1 for none; who opted out takes part in nothing (R23)."""
     experiments = read_experiments(whose.settings)
     if not arms_on(experiments, surface):
@@ -40,7 +40,9 @@ def places_of(whose: Recipe | Run, surface: Surface, owners: Entities, rows: np.
     return np.where(owners.opted_out[rows], -1, found).astype(np.int16)
 
 
-def by_arm(recipe: Recipe, bundles: Mapping[str, Bundle], owners: Owners) -> list[tuple[Recipe, np.ndarray]]:
+def recommenders_by_arm(
+    recipe: SurfaceRecommender, bundles: Mapping[str, Bundle], owners: Owners
+) -> list[tuple[SurfaceRecommender, np.ndarray]]:
     """The recipes that a batch is scored by, each with the numbers of its owners in the batch; first those without an
     arm, whose recipe is the given one."""
     place = places_of(recipe, recipe.surface, recipe.owners, owners.row)
@@ -48,11 +50,11 @@ def by_arm(recipe: Recipe, bundles: Mapping[str, Bundle], owners: Owners) -> lis
     for i, (_, arm) in enumerate(arms_of(recipe, recipe.surface)):
         mine = np.flatnonzero(place == i)
         if len(mine):
-            found.append((under(recipe, bundles, arm.of(recipe.settings)), mine))
+            found.append((with_settings(recipe, bundles, arm.of(recipe.settings)), mine))
     return found
 
 
-def told_of(run: Run, snapshot: str, versions: Mapping[str, str]) -> list[dict[str, Any]]:
+def experiment_manifest(run: Run, snapshot: str, versions: Mapping[str, str]) -> list[dict[str, Any]]:
     """The experiments of a build for its manifest: as they were given, with the edition and, of each arm by surface,
     how many `owners` it has and the share of their top tens' places that it `moved`, on up to COMPARED of them."""
     experiments = read_experiments(run.settings)
@@ -66,26 +68,26 @@ def told_of(run: Run, snapshot: str, versions: Mapping[str, str]) -> list[dict[s
         arms = arms_of(run, surface)
         if not arms:
             continue
-        recipe = open_recipe(surface, bundles, run.settings)
+        recipe = open_recommender(surface, bundles, run.settings)
         rows = recipe.owners.owners_of(surface)
         place = places_of(run, surface, recipe.owners, rows)
         for i, (of, arm) in enumerate(arms):
             mine, about = rows[place == i], by_name[of.name, arm.name]
             about["owners"][surface.value] = len(mine)
             some = recipe.batch(mine[:COMPARED], interactions)
-            about["moved"][surface.value] = _moved(recipe, under(recipe, bundles, arm.of(run.settings)), some)
+            about["moved"][surface.value] = _moved(recipe, with_settings(recipe, bundles, arm.of(run.settings)), some)
     for e in told:
         e["arms"] = [by_name[e["name"], a["name"]] for a in e["arms"]]
         _warn_of_equals(e)
     return told
 
 
-def _moved(plain: Recipe, changed: Recipe, owners: Owners) -> float:
+def _moved(plain: SurfaceRecommender, changed: SurfaceRecommender, owners: Owners) -> float:
     """Share of the top tens' places whose item the plain recipe would not have put there."""
     if not len(owners):
         return 0.0
     depth = min(plain.settings.lists.depth, changed.settings.lists.depth)
-    return moved(recommend(changed, owners, depth), recommend(plain, owners, depth))
+    return share_moved(recommend(changed, owners, depth), recommend(plain, owners, depth))
 
 
 def _warn_of_equals(experiment: Mapping[str, Any]) -> None:
@@ -103,7 +105,7 @@ def _warn_of_equals(experiment: Mapping[str, Any]) -> None:
             )
 
 
-def scored_by_arm(recipes: list[tuple[Recipe, np.ndarray]], lists: list[RankedLists]) -> RankedLists:
+def scored_by_arm(recipes: list[tuple[SurfaceRecommender, np.ndarray]], lists: list[RankedLists]) -> RankedLists:
     """The lists of all recipes in the order of the batch."""
     if len(lists) == 1:
         return lists[0]

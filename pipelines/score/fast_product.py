@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from models.recommender.surface import Recipe
+from models.recommender.surface import SurfaceRecommender
 from models.scoring.factors import FactorScorer
 from models.scoring.scorer import Scorer
 from models.scoring.top_k import Float32Product, Product, Scratch, lengths, longest, padded, rounding
@@ -82,7 +82,7 @@ def fastest() -> Callable[[np.ndarray], Product]:
     return min(ways, key=lambda make: _seconds(make(items), owners))
 
 
-def accelerated(recipe: Recipe, owners: int) -> Recipe:
+def with_fastest_product(recipe: SurfaceRecommender, owners: int) -> SurfaceRecommender:
     """The recipe with the product that is faster here, for so many owners; its lists are the same."""
     pairs = owners * len(recipe.catalogue)
     if pairs < WORTH_IMPORTING and not (pairs and "torch" in sys.modules):

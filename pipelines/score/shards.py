@@ -19,15 +19,15 @@ from models.data.bundle import Bundle, sha256_of
 from models.data.entities import Entities
 from models.errors import DataError, ReleaseIncomplete
 from models.lists.ranked_lists import RankedLists
-from models.recommender.exposure import above, capped, moved, part_of, places_of_an_item, reach
+from models.recommender.exposure import apply_cap, cap_of, exposure_stats, part_of, places_above_cap, share_moved
 from models.recommender.recommend import CHUNK, recommend
-from models.recommender.surface import Recipe, open_bundles, open_recipe
+from models.recommender.surface import SurfaceRecommender, open_bundles, open_recommender
 from models.schema import Entity, Surface
 from pipelines.export.snapshot import Snapshot
 from pipelines.refs import BuildRef, ScoredShard, ShardRef
 from pipelines.run.run import Run, code_digest
-from pipelines.score.arms import arms_of, by_arm, places_of, scored_by_arm
-from pipelines.score.fast_product import accelerated
+from pipelines.score.arms import arms_of, places_of, recommenders_by_arm, scored_by_arm
+from pipelines.score.fast_product import with_fastest_product
 
 log = logging.getLogger(__name__)
 
@@ -61,10 +61,10 @@ def score_shard(run: Run, shard: ShardRef) -> ScoredShard:
     Again gives the same bytes, as long as the code is the same."""
     surface = Surface(shard.surface)
     bundles = open_bundles(run.settings.artifacts, shard.bundles, run.settings)
-    recipe = open_recipe(surface, bundles, run.settings)
+    recipe = open_recommender(surface, bundles, run.settings)
     interactions = Snapshot.open(run.settings.artifacts / "snapshots" / shard.snapshot).interactions()
     rows = recipe.owners.owners_of(surface)[shard.start : shard.stop]
-    lists = score_arms(accelerated(recipe, len(rows)), bundles, recipe.batch(rows, interactions))
+    lists = score_arms(with_fastest_product(recipe, len(rows)), bundles, recipe.batch(rows, interactions))
     path = shard_path(run, shard)
     path.parent.mkdir(parents=True, exist_ok=True)
     lists.save(path)
@@ -72,13 +72,13 @@ def score_shard(run: Run, shard: ShardRef) -> ScoredShard:
     return ScoredShard(surface.value, shard.index, len(lists), sha256_of(path), code_digest())
 
 
-def score_arms(recipe: Recipe, bundles: Mapping[str, Bundle], owners: Owners) -> RankedLists:
+def score_arms(recipe: SurfaceRecommender, bundles: Mapping[str, Bundle], owners: Owners) -> RankedLists:
     """Every owner's list by the recipe of their arm (O01, M08); of owners without an arm as if there were none."""
-    recipes = by_arm(recipe, bundles, owners)
+    recipes = recommenders_by_arm(recipe, bundles, owners)
     return scored_by_arm(recipes, [score_owners(own, owners.take(mine)) for own, mine in recipes])
 
 
-def score_owners(recipe: Recipe, owners: Owners) -> RankedLists:
+def score_owners(recipe: SurfaceRecommender, owners: Owners) -> RankedLists:
     """The recipe over chunks on `settings.threads` threads; the lists do not depend on how many there are."""
     starts = range(0, max(len(owners), 1), CHUNK)
 
@@ -126,7 +126,7 @@ def cap_shards(
         lists = RankedLists.concat(parts)
         items = entities[Surface(surface).item].items_of(Surface(surface))
         found, about = _capped(run, Surface(surface), lists, entities[Surface(surface).owner], len(items))
-        told[surface] = {**about, "moved": moved(found, lists), "uncapped": reach(lists, items)}
+        told[surface] = {**about, "moved": share_moved(found, lists), "uncapped": exposure_stats(lists, items)}
         bounds = np.concatenate([[0], np.cumsum([len(p) for p in parts])]).tolist()
         done += [_staged(run, s, part_of(found, a, b)) for s, a, b in zip(mine, bounds, bounds[1:], strict=False)]
         log.info("exposure capped surface=%s %s", surface, told[surface])
@@ -148,9 +148,9 @@ def _capped(
         mine = np.flatnonzero(place == code)
         part = lists.take(mine)
         if cap and len(mine):
-            most = places_of_an_item(cap, part, items)
-            part = capped(part, most)
-            told = {"cap": most if code < 0 else told["cap"], "above": told["above"] + above(part, most)}
+            most = cap_of(cap, part, items)
+            part = apply_cap(part, most)
+            told = {"cap": most if code < 0 else told["cap"], "above": told["above"] + places_above_cap(part, most)}
         parts.append(part)
         order.append(mine)
     return RankedLists.concat(parts).take(np.argsort(np.concatenate(order), kind="stable")), told

@@ -16,7 +16,7 @@ from models.learned_ranker.scorer import LearnedRanker
 from models.metrics.accuracy import K, ndcg_of, places
 from models.mlp_ranker.scorer import MlpRanker
 from models.recommender.recommend import CHUNK, recommend
-from models.recommender.surface import Recipe
+from models.recommender.surface import SurfaceRecommender
 from models.schema import Surface
 from models.scoring.scorer import Ranker
 from pipelines.report.figure_names import POPULAR, RANDOM, RANKED, ROUTE, RULES, SEEDS, TAUGHT
@@ -42,7 +42,7 @@ def contenders(
 
 def recipes(
     holdout: Holdout, surface: Surface, ranker: Bundle | None, of_the_seed: Bundle | None, learned: Bundle | None = None
-) -> dict[str, Recipe]:
+) -> dict[str, SurfaceRecommender]:
     """By name the recipe of every contender that makes lists by one: ROUTE, RULES, RANKED, SEEDS, TAUGHT."""
     recipe, base = holdout.recipe(surface), holdout.recipe(surface, "off", "route")
     ranked: dict[str, Ranker | LearnedRanker | None] = {RULES: recipe.ranker}
@@ -80,7 +80,7 @@ def _alone(propose: Callable[[Owners, int], Proposal]) -> Contender:
     return contender
 
 
-def _lists(recipe: Recipe) -> Contender:
+def _lists(recipe: SurfaceRecommender) -> Contender:
     """The lists as they would be stored, cut at K: the depth decides how many candidates the ranker sees."""
 
     def contender(owners: Owners, _: int) -> np.ndarray:
@@ -90,7 +90,7 @@ def _lists(recipe: Recipe) -> Contender:
     return contender
 
 
-def _random(recipe: Recipe) -> Contender:
+def _random(recipe: SurfaceRecommender) -> Contender:
     """Anything that is not barred, all alike."""
 
     def contender(owners: Owners, start: int) -> np.ndarray:

@@ -25,7 +25,7 @@ from models.data.entities import IdMap
 from models.data.interactions import EVENT_WEIGHTS, Interactions, leaving
 from models.data.profile_text import text_of
 from models.errors import TooSparse
-from models.recommender.surface import Recipe, open_recipe, unserved
+from models.recommender.surface import SurfaceRecommender, open_recommender, unserved
 from models.schema import Entity, EventType, Surface
 from models.setting import Phase
 from models.settings.settings import Settings
@@ -102,10 +102,10 @@ class Holdout:
         """The cut as ISO 8601."""
         return (EPOCH + timedelta(microseconds=self.cut_us)).isoformat()
 
-    def recipe(self, surface: Surface, ranker: str = "rules", sources: str | None = None) -> Recipe:
+    def recipe(self, surface: Surface, ranker: str = "rules", sources: str | None = None) -> SurfaceRecommender:
         """The recipe of a surface as it would have been at the cut."""
         sources = sources or self.settings.lists.candidate_sources
-        return open_recipe(
+        return open_recommender(
             surface, self.bundles, self.settings.layered({"ranker": ranker, "candidate_sources": sources}, "given")
         )
 
@@ -113,7 +113,7 @@ class Holdout:
         """The outcome with the surface's owners as owners."""
         return self.outcome if surface.owner is Entity.USER else self.outcome.transposed()
 
-    def owners(self, recipe: Recipe, teaching: bool) -> tuple[Owners, Outcome]:
+    def owners(self, recipe: SurfaceRecommender, teaching: bool) -> tuple[Owners, Outcome]:
         """One half of the surface's owners with an outcome in the catalogue, ascending: those who teach and choose, or
         those who report and judge the release, never both. Who has opted out by the build's cutoff is in neither. Up to
         `holdout_owners` in both halves together, drawn by a hash of the id: large marketplaces stay within bounds."""
@@ -121,13 +121,13 @@ class Holdout:
         chosen = np.sort(of_half(recipe.owners.ids, self._drawn(recipe, mine.relevant), teaching))
         return self.batch(recipe, chosen), mine.over(chosen, recipe.catalogue)
 
-    def everybody(self, recipe: Recipe, most: int) -> tuple[Owners, Outcome]:
+    def everybody(self, recipe: SurfaceRecommender, most: int) -> tuple[Owners, Outcome]:
         """Both halves of those who met somebody new, `most` at most: for what is taught at this cut and judged at a
         later one, which may not know yet who will be disliked."""
         rows = np.sort(self._drawn(recipe, self.seen_from(recipe.surface).met)[:most])
         return self.batch(recipe, rows), self.seen_from(recipe.surface).over(rows, recipe.catalogue)
 
-    def batch(self, recipe: Recipe, rows: np.ndarray) -> Owners:
+    def batch(self, recipe: SurfaceRecommender, rows: np.ndarray) -> Owners:
         """These owners as they would be served just after the cut; who came later brings nothing but a profile."""
         late = ~recipe.owners.listed[rows] & (recipe.owners.count[rows] == 0) & ~recipe.owners.opted_out[rows]
         if not late.any():
@@ -139,7 +139,7 @@ class Holdout:
         ]
         return recipe.batch(rows, self.before, told)
 
-    def _drawn(self, recipe: Recipe, came: sparse.csr_matrix) -> np.ndarray:
+    def _drawn(self, recipe: SurfaceRecommender, came: sparse.csr_matrix) -> np.ndarray:
         """Rows of up to `holdout_owners` owners with an outcome of these (owners, items) in the catalogue, in the order
         of their hash."""
         rows = recipe.owners.owners_of(recipe.surface)
@@ -166,7 +166,7 @@ def of_half(ids: IdMap, rows: np.ndarray, choosing: bool, most: int | None = Non
     return rows[order][:most]
 
 
-def inner_cut(interactions: Interactions, share: float) -> int:
+def split_time(interactions: Interactions, share: float) -> int:
     """The instant that leaves the last `share` of the events at or after it, microseconds. Raises TooSparse (P01)."""
     at = np.sort(interactions.at)
     cut = leaving(at, share) if len(at) else 0
@@ -190,10 +190,10 @@ def hold_out(run: Run, build: BuildRef) -> dict[str, Any]:
 
 def open_holdout(run: Run, snapshot: Snapshot) -> Holdout:
     """The inner cut of a build; its base models are fitted once and kept in the run's staging. Raises TooSparse."""
-    return open_cut(run, snapshot, inner_cut(snapshot.heard, run.settings.holdout.share))
+    return open_holdout_at(run, snapshot, split_time(snapshot.heard, run.settings.holdout.share))
 
 
-def open_cut(run: Run, snapshot: Snapshot, cut_us: int, until_us: int | None = None) -> Holdout:
+def open_holdout_at(run: Run, snapshot: Snapshot, cut_us: int, until_us: int | None = None) -> Holdout:
     """Any cut, and what came of it before `until_us` (the snapshot's own cutoff by default). Raises TooSparse."""
     interactions, settings, bundles = snapshot.heard, run.settings, {}
     for name in (n for n in registry.bundles() if not unserved(n, settings)):
@@ -204,11 +204,11 @@ def open_cut(run: Run, snapshot: Snapshot, cut_us: int, until_us: int | None = N
                 raise
             _LOG.warning("hold-out: %s abstains: %s", name, error)
     known = interactions if until_us is None else interactions.before(until_us)
-    bundles[CATALOGUE] = _as_chosen_now(bundles[CATALOGUE], snapshot)
+    bundles[CATALOGUE] = _without_unmet(bundles[CATALOGUE], snapshot)
     return Holdout(cut_us, settings, bundles, interactions.before(cut_us), outcome_of(known, cut_us), snapshot)
 
 
-def _as_chosen_now(catalogue: Bundle, snapshot: Snapshot) -> Bundle:
+def _without_unmet(catalogue: Bundle, snapshot: Snapshot) -> Bundle:
     """The catalogue of a cut without what nobody had met by then, where everything listed now has been met.
 
     Otherwise a catalogue that holds only what has been met teaches that the unknown is everybody's next.

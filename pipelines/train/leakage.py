@@ -29,7 +29,7 @@ from pipelines.export.layout import INSTANT
 from pipelines.export.snapshot import Snapshot
 from pipelines.export.withheld import equally_busy, met_from, telling
 from pipelines.run.run import EPOCH
-from pipelines.train.train import Lesson, fit
+from pipelines.train.train import TrainingData, fit
 
 #: Columns of the snapshot that no model reads: what is missing there tells nobody anything.
 UNREAD = ("user_id", "startup_id", "updated_at")
@@ -53,7 +53,7 @@ def told_by_absence(
         events = events if entity is Entity.USER else events.transposed()
         shown = np.flatnonzero(entities.listed)
         met, strata = met_from(events, cut_us, len(entities))[shown], equally_busy(events.before(cut_us), shown)
-        columns = blanks(Lesson(snapshot, settings, cut_us), entities)
+        columns = blanks(TrainingData(snapshot, settings, cut_us), entities)
         facts = {name: _usual(values, shown) for name, values in _facts(bundles, entity)}
         for name, blank in {**columns, **facts}.items():
             how = telling(blank[shown], met, strata, strict=name in columns)
@@ -61,7 +61,7 @@ def told_by_absence(
                 yield Told(f"{name} of {entity}s", how)
 
 
-def blanks(lesson: Lesson, entities: Entities) -> dict[str, np.ndarray]:
+def blanks(lesson: TrainingData, entities: Entities) -> dict[str, np.ndarray]:
     """By column of the snapshot and total: (n,) bool, whether models find it blank at the lesson's instant."""
     found = {name: np.array([not text for text in words], bool) for name, words in lesson.profiles(entities).items()}
     found |= {name: entities.facets[name] < 0 for name in FACETS if name in found}
@@ -222,7 +222,7 @@ def _check_facts(catalogue: Bundle, past: Snapshot, cut_us: int, thinned: Collec
 
 def _check_profiles(snapshot: Snapshot, settings: Settings, past: Snapshot, cut_us: int) -> None:
     """What `truncated` leaves blank, the base models must find blank."""
-    lesson = Lesson(snapshot, settings, cut_us)
+    lesson = TrainingData(snapshot, settings, cut_us)
     for entities in (lesson.users, lesson.startups):
         known = past.profiles(entities.entity, cut_us)
         for field, column in lesson.profiles(entities).items():

@@ -15,12 +15,12 @@ from models.data.interactions import Interactions
 from models.metrics.accuracy import K, at_k, hits_of, ndcg_of, places
 from models.metrics.intervals import bootstrap
 from models.recommender.recommend import recommend
-from models.recommender.surface import Recipe, open_recipe
+from models.recommender.surface import SurfaceRecommender, open_recommender
 from models.schema import Entity, Surface
 from models.settings.settings import Settings
 from pipelines.export.snapshot import Snapshot
 from pipelines.run.run import EPOCH
-from pipelines.train.holdout import Outcome, inner_cut, of_half, outcome_of
+from pipelines.train.holdout import Outcome, of_half, outcome_of, split_time
 from pipelines.train.train import fit
 
 
@@ -31,7 +31,7 @@ def surfaces_of(name: str) -> tuple[Surface, ...]:
 
 
 @dataclass(frozen=True, eq=False)
-class Split:
+class SingleModelSplit:
     """One inner cut of a snapshot: what a single model is trained before and judged after.
 
     before: users x startups, strictly before the cut. facts: the bundles without which nothing can be listed.
@@ -44,10 +44,10 @@ class Split:
     facts: Mapping[str, Bundle]
 
     @classmethod
-    def of(cls, snapshot: Snapshot, settings: Settings, share: float) -> Split:
+    def of(cls, snapshot: Snapshot, settings: Settings, share: float) -> SingleModelSplit:
         """The cut that leaves the last `share` of the events after it. Raises TooSparse where one side is empty."""
         interactions = snapshot.heard
-        cut_us = inner_cut(interactions, share)
+        cut_us = split_time(interactions, share)
         facts = {name: fit(name, snapshot, settings, cut_us) for name in registry.required()}
         return cls(snapshot, cut_us, interactions.before(cut_us), outcome_of(interactions, cut_us), facts)
 
@@ -75,7 +75,7 @@ class Split:
 
     def _on(self, surface: Surface, bundle: Bundle, settings: Settings, choosing: bool) -> dict[str, np.ndarray]:
         settings = settings.layered({"enable_als": True, "enable_two_tower": True, "ranker": "rules"}, "given")
-        recipe = open_recipe(surface, {**self.facts, bundle.name: bundle}, settings)
+        recipe = open_recommender(surface, {**self.facts, bundle.name: bundle}, settings)
         (scorer,) = recipe.scorers.values()
         rows, relevant = self._asked(recipe, settings, choosing)
         proposal = scorer.propose(recipe.batch(rows, self.before), K)
@@ -100,14 +100,16 @@ class Split:
         )
         found = []
         for surface in surfaces_of(registry.named("ensemble").bundle):
-            recipe = open_recipe(surface, {**self.facts, als.name: als, two_tower.name: two_tower}, alone)
+            recipe = open_recommender(surface, {**self.facts, als.name: als, two_tower.name: two_tower}, alone)
             rows, relevant = self._asked(recipe, settings, choosing=True)
             lists = recommend(recipe, recipe.batch(rows, self.before), K)
             item = np.searchsorted(recipe.catalogue, lists.item).astype(np.int32)
             found.append(ndcg_of(places(lists.indptr, item), relevant))
         return np.concatenate(found)
 
-    def _asked(self, recipe: Recipe, settings: Settings, choosing: bool) -> tuple[np.ndarray, sparse.csr_matrix]:
+    def _asked(
+        self, recipe: SurfaceRecommender, settings: Settings, choosing: bool
+    ) -> tuple[np.ndarray, sparse.csr_matrix]:
         """Rows of one half of a surface's owners, and what each met first after the cut, over the catalogue."""
         mine = self.outcome if recipe.surface.owner is Entity.USER else self.outcome.transposed()
         rows = recipe.owners.owners_of(recipe.surface)
@@ -123,7 +125,7 @@ def split_test(name: str, snapshot: Snapshot, settings: Settings, share: float) 
     The NDCG comes with its 95% interval. This judges the model alone: `evaluate` judges the lists as served. Raises
     TooSparse where one side of the cut is empty.
     """
-    split = Split.of(snapshot, settings, share)
+    split = SingleModelSplit.of(snapshot, settings, share)
     figures = split.judged(split.fitted(name, settings), settings, surfaces_of(name), choosing=False)
     known = figures["known"]
     low, high = bootstrap(figures["ndcg"][known])

@@ -28,7 +28,7 @@ _LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
-class Lesson:
+class TrainingData:
     """What a model may learn from: a snapshot before an instant, less those who have opted out by its cutoff (R23).
 
     The `TrainingData` of models/data/training_data.py. spec: the model that is fitted.
@@ -60,7 +60,7 @@ class Lesson:
     def device(self) -> str:
         return self.settings.device
 
-    def earlier(self, as_of_us: int) -> Lesson:
+    def earlier(self, as_of_us: int) -> TrainingData:
         """The same before an earlier instant."""
         return replace(self, as_of_us=as_of_us)
 
@@ -96,7 +96,7 @@ class Lesson:
         }
 
 
-def fitter_of(spec: ModelSpec) -> Callable[[Lesson], Bundle]:
+def fitter_of(spec: ModelSpec) -> Callable[[TrainingData], Bundle]:
     """The function that fits a model."""
     return function(spec.fit)
 
@@ -110,7 +110,7 @@ def fit(name: str, snapshot: Snapshot, settings: Settings, before_us: int | None
         raise DataError(f"expected a model of {', '.join(registry.bundles())}, got {name!r}")
     spec = registry.named(name)
     as_of_us = snapshot.as_of_us if before_us is None else min(before_us, snapshot.as_of_us)
-    bundle = fitter_of(spec)(Lesson(snapshot, settings, as_of_us, spec))
+    bundle = fitter_of(spec)(TrainingData(snapshot, settings, as_of_us, spec))
     as_of = (EPOCH + timedelta(microseconds=as_of_us)).isoformat()
     return replace(bundle, config={**bundle.config, "as_of": as_of})
 

@@ -31,7 +31,7 @@ from models.two_tower import TWO_TOWER
 from pipelines.export.snapshot import Snapshot
 from pipelines.run.run import TUNING
 from pipelines.store.artifacts import Artifacts, append_private
-from pipelines.train.single_model import Split, surfaces_of
+from pipelines.train.single_model import SingleModelSplit, surfaces_of
 
 Values = dict[str, Any]
 
@@ -105,7 +105,7 @@ def tune(
     and what was tried. With a budget of trials the same calls give the same trials. Raises TooSparse where there is no
     inner cut.
     """
-    split = Split.of(snapshot, settings, settings.holdout.share)
+    split = SingleModelSplit.of(snapshot, settings, settings.holdout.share)
     store = Trials.of(settings, snapshot.name)
     done = list(store)
     active = searched(tuned() if models is None else models, settings)
@@ -223,7 +223,7 @@ def whole(values: Mapping[str, Any]) -> Values:
     return {**values, **({} if als is None else {"ensemble_two_tower_weight": round(1 - als, 6)})}
 
 
-def trial_of(split: Split, model: str, values: Values, settings: Settings, store: Trials) -> Trial:
+def trial_of(split: SingleModelSplit, model: str, values: Values, settings: Settings, store: Trials) -> Trial:
     """Fit, judge and add to the trials; what cannot be fitted has no figures."""
     began = time.perf_counter()
     chosen = settings.layered(whole(values), "given")
@@ -236,7 +236,7 @@ def trial_of(split: Split, model: str, values: Values, settings: Settings, store
     return trial
 
 
-def _judged(split: Split, model: str, chosen: Settings, halves: Path) -> np.ndarray:
+def _judged(split: SingleModelSplit, model: str, chosen: Settings, halves: Path) -> np.ndarray:
     if model == _ENSEMBLE:
         als, two_tower = (_half(split, name, chosen, halves / name) for name in _HALVES)
         return split.blended(als, two_tower, chosen)
@@ -244,7 +244,7 @@ def _judged(split: Split, model: str, chosen: Settings, halves: Path) -> np.ndar
     return np.asarray(found["ndcg"])
 
 
-def _half(split: Split, name: str, settings: Settings, directory: Path) -> Bundle:
+def _half(split: SingleModelSplit, name: str, settings: Settings, directory: Path) -> Bundle:
     """A half of the ensemble as it is set, fitted once for all weights."""
     with suppress(BundleError):  # it is not there yet, or not as a whole
         return open_bundle(name, directory)
@@ -314,7 +314,7 @@ def try_point(settings: Settings, point: Mapping[str, Any]) -> Ref:
     made = next((t for t in store if t.model == point["model"] and key(t.values) == key(point["values"])), None)
     if made is None:
         snapshot = Snapshot.open(settings.artifacts / "snapshots" / point["snapshot"])
-        split = Split.of(snapshot, settings, settings.holdout.share)
+        split = SingleModelSplit.of(snapshot, settings, settings.holdout.share)
         made = trial_of(split, point["model"], dict(point["values"]), settings, store)
     return _told(made)
 
@@ -328,7 +328,9 @@ def keep_best(settings: Settings, budget: Mapping[str, Any], snapshot: str | Non
     """
     name = snapshot or newest_snapshot(settings)
     done = list(Trials.of(settings, name))
-    split = Split.of(Snapshot.open(settings.artifacts / "snapshots" / name), settings, settings.holdout.share)
+    split = SingleModelSplit.of(
+        Snapshot.open(settings.artifacts / "snapshots" / name), settings, settings.holdout.share
+    )
     spent = {"tried": len(done), "seconds": round(sum(t.seconds for t in done), 1)}
     found = {**summary(done, settings, name, split.cut), "budget": {**budget, **spent}}
     if done:

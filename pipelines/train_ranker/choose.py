@@ -21,7 +21,7 @@ from models.ensemble.fit import BLEND, fit_blend
 from models.ensemble.scorer import PROFILES, Blend
 from models.errors import TrainingError
 from models.metrics.intervals import ONE_ERROR, SURE, Choice, choose
-from models.recommender.candidates import answering, candidates_of
+from models.recommender.candidates import answering_method, candidates_of
 from models.recommender.recommend import CHUNK
 from models.routing import route
 from models.schema import Entity, Method, Surface
@@ -48,14 +48,14 @@ _ENSEMBLE = Method.ENSEMBLE.code
 
 
 @dataclass(frozen=True, eq=False)
-class Asked:
+class BlendScores:
     """NDCG@10 by blend and member, each (n,), of n owners whom both members know. hot: (n,) bool."""
 
     hot: np.ndarray
     ndcg: Mapping[str, np.ndarray]
 
 
-def blend_of(holdout: Holdout, about: Mapping[str, Any]) -> Bundle:
+def choose_blend(holdout: Holdout, about: Mapping[str, Any]) -> Bundle:
     """The bundle "ensemble_v1": the learned blend where [ensemble] blend asks for it, else the choice of `auto`.
 
     config: blend, profile, reason, and of a choice owners, over ("hot" or "known"), ndcg by blend and member,
@@ -76,8 +76,8 @@ def blend_of(holdout: Holdout, about: Mapping[str, Any]) -> Bundle:
     return Bundle(BLEND, {**about, **chosen}, {})
 
 
-def choice(asked: Asked) -> dict[str, Any]:
-    """What `blend_of` records: the blend that is clearly better than the settings' weights, the best of several, else
+def choice(asked: BlendScores) -> dict[str, Any]:
+    """What `choose_blend` records: the blend that is clearly better than the settings' weights, the best of several, else
     those weights; too few owners choose nothing."""
     over = "hot" if asked.hot.sum() >= ENOUGH else "known"
     mask = asked.hot if over == "hot" else np.ones(len(asked.hot), bool)
@@ -115,7 +115,7 @@ def _learned(rows: RankingSet, settings: Settings, about: Mapping[str, Any] | No
     return fit_blend(rows.blend[both], rows.label[both], settings.table("ranker").min_positives, about)
 
 
-def _asked(holdout: Holdout, rows: RankingSet) -> Asked:
+def _asked(holdout: Holdout, rows: RankingSet) -> BlendScores:
     """Everybody of the teaching half on both surfaces of users. A learned blend is asked about owners that it was not
     fitted on: two folds, by parity of their row."""
     config = replace(holdout.settings.table("ensemble"), profile=None)
@@ -130,14 +130,14 @@ def _asked(holdout: Holdout, rows: RankingSet) -> Asked:
         blends[LEARNED_BLEND] = (Blend(learned, odd), Blend(learned, even))
     parts = [part for s in Surface if s.owner is Entity.USER for part in _of_surface(holdout, s, blends)]
     names = (*blends, *(s.name for s in _MEMBERS))
-    blank = [Asked(np.zeros(0, bool), {name: np.zeros(0) for name in names})]
-    return Asked(
+    blank = [BlendScores(np.zeros(0, bool), {name: np.zeros(0) for name in names})]
+    return BlendScores(
         np.concatenate([p.hot for p in parts or blank]),
         {name: np.concatenate([p.ndcg[name] for p in parts or blank]) for name in names},
     )
 
 
-def _of_surface(holdout: Holdout, surface: Surface, blends: Mapping[str, tuple[Blend, Blend]]) -> Iterator[Asked]:
+def _of_surface(holdout: Holdout, surface: Surface, blends: Mapping[str, tuple[Blend, Blend]]) -> Iterator[BlendScores]:
     """Chunk by chunk. blends: by name the one for owners of even rows and the one for owners of odd ones."""
     recipe = holdout.recipe(surface, "off", "route")
     recipe = replace(
@@ -153,14 +153,14 @@ def _of_surface(holdout: Holdout, surface: Surface, blends: Mapping[str, tuple[B
         found = candidates_of(
             recipe, part, int(np.ceil(recipe.settings.lists.depth * recipe.settings.lists.candidate_multiplier))
         )
-        method = answering(recipe, part, route(surface, part.count, recipe.settings), found)
+        method = answering_method(recipe, part, route(surface, part.count, recipe.settings), found)
         known, age = method == _ENSEMBLE, recipe.age_days(part.row)
         score: dict[str, np.ndarray] = {s.name: np.nan_to_num(found.scores[s], nan=-np.inf) for s in _MEMBERS}
         als, tower = (found.scores[s] for s in _MEMBERS)
         for name, blend in blends.items():
             even, *odd = (b(als, tower, found.owner, found.indptr, part.count, age) for b in dict.fromkeys(blend))
             score[name] = np.where((part.row % 2 == 0)[found.owner], even, odd[0]) if odd else even
-        yield Asked(
+        yield BlendScores(
             (part.count >= holdout.settings.routing.warm_user_threshold)[known],
             {name: _ndcg(found, value, truth)[known] for name, value in score.items()},
         )
@@ -173,7 +173,7 @@ def _ndcg(found: Candidates, score: np.ndarray, truth: Outcome) -> np.ndarray:
 
 
 #: Owners of a surface who are asked.
-JURY = 2000
+VALIDATION_OWNERS = 2000
 
 
 @dataclass(frozen=True, eq=False)
@@ -197,7 +197,7 @@ def ballot_of(
     each source, popular and chance. learned: taught only by what had happened before the inner cut."""
     recipe = holdout.recipe(surface)
     owners, outcome = holdout.owners(recipe, teaching=True)
-    jury = np.arange(min(len(owners), JURY))
+    jury = np.arange(min(len(owners), VALIDATION_OWNERS))
     if not len(jury):
         asked = {RULES: True, RANKED: network is not None, TAUGHT: learned is not None}
         return {name: np.zeros(0) for name, there in asked.items() if there}

@@ -20,9 +20,9 @@ from models.data.batch import Owners
 from models.ensemble.scorer import learned_features
 from models.errors import DataError, FileError, regular
 from models.features.mlp_features import FEATURES, NEUTRAL_DIVERSITY
-from models.mlp_ranker.fit import RankingRows
+from models.mlp_ranker.fit import PairwiseRows
 from models.recommender.recommend import CHUNK, rank
-from models.recommender.surface import Recipe
+from models.recommender.surface import SurfaceRecommender
 from models.schema import DIVERSITY_FACETS, Entity, Method, Surface
 from models.scoring.scale import min_max
 from models.two_tower import TWO_TOWER
@@ -59,10 +59,10 @@ class RankingSet:
     def of(self, mask: np.ndarray) -> RankingSet:
         return RankingSet(**{f.name: getattr(self, f.name)[mask] for f in fields(self)})
 
-    def rows(self) -> RankingRows:
+    def rows(self) -> PairwiseRows:
         """For `fit_ranker`; an owner on two surfaces is two groups, as the lists differ."""
         group = self.surface.astype(np.int64) << 32 | self.owner
-        return RankingRows(self.features, self.label, group)
+        return PairwiseRows(self.features, self.label, group)
 
     def as_the_seed_has_it(self) -> RankingSet:
         """The seed's literal recipe: the label in disguise as model score, constant diversity (C44, C50; R03, R04)."""
@@ -98,7 +98,7 @@ def ranking_set(holdout: Holdout, negatives: int | None = None, declined_first: 
     return RankingSet.concat(parts) if parts else _nothing()
 
 
-def read_rows(paths: Sequence[Path]) -> RankingRows:
+def read_rows(paths: Sequence[Path]) -> PairwiseRows:
     """Ranking sets as CSV, the seed's own included. A file named `…_reverse.csv` is grouped by startup, others by user.
 
     Raises DataError naming the file and what is wrong with it.
@@ -122,7 +122,7 @@ def read_rows(paths: Sequence[Path]) -> RankingRows:
         features = table[list(COLUMNS[2:6])].to_numpy(np.float32)
     except ValueError as error:
         raise DataError(f"expected numbers in {', '.join(COLUMNS[2:6])}, got: {error}") from error
-    return RankingRows(features, table["label"].to_numpy(), table["group"].to_numpy())
+    return PairwiseRows(features, table["label"].to_numpy(), table["group"].to_numpy())
 
 
 def _of_surface(holdout: Holdout, surface: Surface, each: int, declined_first: bool) -> Iterator[RankingSet]:
@@ -137,7 +137,12 @@ def _of_surface(holdout: Holdout, surface: Surface, each: int, declined_first: b
 
 
 def _of_chunk(
-    recipe: Recipe, owners: Owners, outcome: Outcome, each: int, declined_first: bool, rng: np.random.Generator
+    recipe: SurfaceRecommender,
+    owners: Owners,
+    outcome: Outcome,
+    each: int,
+    declined_first: bool,
+    rng: np.random.Generator,
 ) -> RankingSet:
     """The sampled candidates of some owners."""
     ranking = rank(recipe, owners, recipe.settings.lists.depth)
@@ -165,7 +170,7 @@ def _of_chunk(
     )
 
 
-def base_diversity(recipe: Recipe, indptr: np.ndarray, item: np.ndarray, score: np.ndarray) -> np.ndarray:
+def base_diversity(recipe: SurfaceRecommender, indptr: np.ndarray, item: np.ndarray, score: np.ndarray) -> np.ndarray:
     """(nnz,) float32 diversity of each candidate against those above it in the base order, as the greedy placing
     measures it (see `place`): neutral for the first, and from `diversity_places` on (C50, C51)."""
     length, places = np.diff(indptr), recipe.settings.table("ranker").diversity_places

@@ -15,14 +15,14 @@ import numpy as np
 from models.data.batch import Owners, indptr_of
 from models.data.interactions import EXPLICIT, Interactions, leaving
 from models.errors import TooSparse, TrainingError
-from models.learned_ranker.fit import TaughtRows
+from models.learned_ranker.fit import RankerRows
 from models.recommender.candidates import learned_table, wide_candidates
 from models.recommender.recommend import CHUNK
-from models.recommender.surface import Recipe
+from models.recommender.surface import SurfaceRecommender
 from models.schema import Entity, EventType, Surface
 from pipelines.export.snapshot import Snapshot
 from pipelines.run.run import Run
-from pipelines.train.holdout import Holdout, Outcome, inner_cut, open_cut
+from pipelines.train.holdout import Holdout, Outcome, open_holdout_at, split_time
 from pipelines.train_ranker.mlp_samples import cells
 
 _LOG = logging.getLogger(__name__)
@@ -52,7 +52,7 @@ class Opinions:
 
 
 @dataclass(frozen=True, eq=False)
-class Lessons:
+class RankerSamples:
     """Sampled candidates of one cut and surface.
 
     names: (f,). features: (n, f) float32. met_us: (n,) int64 when the pair first met after the cut, 0 never.
@@ -90,16 +90,16 @@ class Lessons:
         return (self.met_us > 0) & (self.met_us < until_us) & ~self.opinions.disliked(until_us, len(self.met_us))
 
 
-def lessons_of(run: Run, snapshot: Snapshot) -> dict[Surface, list[Lessons]]:
+def ranker_samples(run: Run, snapshot: Snapshot) -> dict[Surface, list[RankerSamples]]:
     """By surface the lessons of every cut, newest first; surfaces without any are left out."""
-    found: dict[Surface, list[Lessons]] = {s: [] for s in Surface}
+    found: dict[Surface, list[RankerSamples]] = {s: [] for s in Surface}
     interactions, settings = snapshot.heard, run.settings
-    judged = inner_cut(interactions, settings.holdout.share)
+    judged = split_time(interactions, settings.holdout.share)
     for cut_us, until_us in cuts(
         interactions, settings.holdout.share, snapshot.as_of_us, settings.table("ranker").cuts
     ):
         try:
-            holdout = open_cut(run, snapshot, cut_us, until_us)
+            holdout = open_holdout_at(run, snapshot, cut_us, until_us)
         except TooSparse as error:
             _LOG.warning("the cut at %d teaches nothing: %s", cut_us, error)
             continue
@@ -128,7 +128,7 @@ def cuts(interactions: Interactions, share: float, as_of_us: int, most: int) -> 
     return sorted(set(found), reverse=True)
 
 
-def rows_until(lessons: Sequence[Lessons], until_us: int) -> TaughtRows:
+def samples_until(lessons: Sequence[RankerSamples], until_us: int) -> RankerRows:
     """What was known before an instant: cuts and outcomes before it, columns as at the newest of these cuts.
 
     Raises TrainingError where there is none."""
@@ -143,10 +143,10 @@ def rows_until(lessons: Sequence[Lessons], until_us: int) -> TaughtRows:
         group.append(x.owner[told].astype(np.int64) + (i << 32))
         features.append(x.columns(parts[0].names)[told])
         newest_us = max(newest_us, int(x.met_us[met].max()))
-    return TaughtRows(parts[0].names, np.concatenate(features), np.concatenate(label), np.concatenate(group), newest_us)
+    return RankerRows(parts[0].names, np.concatenate(features), np.concatenate(label), np.concatenate(group), newest_us)
 
 
-def _lessons(holdout: Holdout, surface: Surface, until_us: int) -> Lessons | None:
+def _lessons(holdout: Holdout, surface: Surface, until_us: int) -> RankerSamples | None:
     """None where the surface has nobody to be taught by."""
     recipe = holdout.recipe(surface)
     if recipe.evidence is None:
@@ -157,13 +157,13 @@ def _lessons(holdout: Holdout, surface: Surface, until_us: int) -> Lessons | Non
         return None
     names = parts[0][0]
     features, owner, item, hit, drawn = (np.concatenate([p[i] for p in parts]) for i in range(1, 6))
-    meetings = _Meetings.of(holdout, recipe, until_us)
+    meetings = _FirstInteractions.of(holdout, recipe, until_us)
     met = np.where(hit, meetings.first(owner, item), 0)
-    return Lessons(names, features, met, owner, holdout.cut_us, drawn, meetings.opinions(owner, item, hit))
+    return RankerSamples(names, features, met, owner, holdout.cut_us, drawn, meetings.opinions(owner, item, hit))
 
 
 def _chunks(
-    holdout: Holdout, recipe: Recipe, owners: Owners, outcome: Outcome
+    holdout: Holdout, recipe: SurfaceRecommender, owners: Owners, outcome: Outcome
 ) -> Iterator[tuple[tuple[str, ...], np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]]:
     """Names, features, owners and items of the sampled candidates, which met, and which were drawn, chunk by chunk.
 
@@ -195,7 +195,7 @@ def _drawn(owner: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 @dataclass(frozen=True, eq=False)
-class _Meetings:
+class _FirstInteractions:
     """The events of a surface from a cut to an instant. key: (p,) ascending owner x items + item of every event; at,
     kind: (p,); of one pair by time."""
 
@@ -205,7 +205,7 @@ class _Meetings:
     items: int
 
     @classmethod
-    def of(cls, holdout: Holdout, recipe: Recipe, until_us: int) -> _Meetings:
+    def of(cls, holdout: Holdout, recipe: SurfaceRecommender, until_us: int) -> _FirstInteractions:
         events = holdout.snapshot.heard
         events = events.where((events.at >= holdout.cut_us) & (events.at < until_us))
         events = events if recipe.surface.owner is Entity.USER else events.transposed()

@@ -15,9 +15,9 @@ import numpy as np
 from models.data.bundle import Bundle, open_bundle, write_bundle
 from models.ensemble.fit import BLEND
 from models.errors import TooSparse, TrainingError
-from models.learned_ranker.fit import Taught, teach
+from models.learned_ranker.fit import FittedRanker, fit_learned_ranker
 from models.learned_ranker.scorer import LEARNED
-from models.mlp_ranker.fit import RANKER, RankingRows, fit_ranker
+from models.mlp_ranker.fit import RANKER, PairwiseRows, fit_mlp_ranker
 from models.ranker import RankerConfig
 from models.recommender.surface import unserved
 from models.schema import Surface
@@ -30,20 +30,20 @@ from pipelines.train.holdout import Holdout, holdout_place, open_holdout
 from pipelines.train_ranker.choose import (
     CrossFitted,
     ballot_of,
-    blend_of,
+    choose_blend,
     cross_fitted,
     learned_choice,
     network_choice,
     told,
 )
 from pipelines.train_ranker.mlp_samples import RankingSet, ranking_set
-from pipelines.train_ranker.samples import Lessons, lessons_of, rows_until
+from pipelines.train_ranker.samples import RankerSamples, ranker_samples, samples_until
 
 _LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
-class LearnedStage:
+class LearnedRankerResult:
     """served: taught by everything. judged: the same, taught only by what had happened before the inner cut; None where
     there was too little before it. reason: why there is nothing to serve, empty where there is."""
 
@@ -52,20 +52,22 @@ class LearnedStage:
     reason: str = ""
 
 
-def train_learned(
+def train_learned_ranker(
     run: Run, snapshot: Snapshot, holdout: Holdout, about: Mapping[str, Any], network: CrossFitted | None = None
-) -> LearnedStage:
+) -> LearnedRankerResult:
     """Teach every surface that has enough to be taught by; the config says where it serves, and why or why not.
 
     network: what else may serve a surface in the place of the rules."""
-    lessons = lessons_of(run, snapshot)
+    lessons = ranker_samples(run, snapshot)
     before = _taught(lessons, holdout.cut_us, run.settings)
     judged = _bundle(before, {s: {} for s in before}, about)
     now = _taught(lessons, snapshot.as_of_us, run.settings)
-    verdicts = {s: _verdict(holdout, s, judged if isinstance(before.get(s), Taught) else None, network) for s in now}
+    verdicts = {
+        s: _verdict(holdout, s, judged if isinstance(before.get(s), FittedRanker) else None, network) for s in now
+    }
     served = _bundle(now, verdicts, about)
     reasons = "; ".join(f"{s}: {t}" for s, t in now.items() if isinstance(t, str)) or "no surface has earlier cuts"
-    return LearnedStage(served, judged, "" if served is not None else reasons)
+    return LearnedRankerResult(served, judged, "" if served is not None else reasons)
 
 
 def teaching(settings: Settings) -> tuple[RankerConfig, int, int]:
@@ -74,13 +76,13 @@ def teaching(settings: Settings) -> tuple[RankerConfig, int, int]:
 
 
 def _taught(
-    lessons: Mapping[Surface, Sequence[Lessons]], until_us: int, settings: Settings
-) -> dict[Surface, Taught | str]:
+    lessons: Mapping[Surface, Sequence[RankerSamples]], until_us: int, settings: Settings
+) -> dict[Surface, FittedRanker | str]:
     """By surface what was taught by the cuts and outcomes before an instant, or why nothing was."""
-    found: dict[Surface, Taught | str] = {}
+    found: dict[Surface, FittedRanker | str] = {}
     for surface, those in lessons.items():
         try:
-            found[surface] = teach(rows_until(those, until_us), *teaching(settings))
+            found[surface] = fit_learned_ranker(samples_until(those, until_us), *teaching(settings))
         except TrainingError as error:
             found[surface] = str(error)
             _LOG.warning("the learned ranker is left out on %s: %s", surface, error)
@@ -88,12 +90,14 @@ def _taught(
 
 
 def _bundle(
-    taught: Mapping[Surface, Taught | str], verdicts: Mapping[Surface, Mapping[str, Any]], about: Mapping[str, Any]
+    taught: Mapping[Surface, FittedRanker | str],
+    verdicts: Mapping[Surface, Mapping[str, Any]],
+    about: Mapping[str, Any],
 ) -> Bundle | None:
     arrays: dict[str, np.ndarray] = {}
     surfaces = {}
     for surface, found in taught.items():
-        if isinstance(found, Taught):
+        if isinstance(found, FittedRanker):
             arrays |= {f"{surface.folder}-{name}": array for name, array in found.arrays.items()}
             surfaces[surface.value] = {**found.about, "serves": True, **verdicts[surface]}
     if not surfaces:
@@ -188,7 +192,7 @@ def open_second_stage(run: Run, snapshot: Snapshot) -> SecondStage:
 def _with_blend(run: Run, holdout: Holdout) -> tuple[Holdout, BundleRef]:
     """The hold-out, with the chosen or learned blend among its bundles."""
     try:
-        bundle = blend_of(holdout, _about(run, holdout))
+        bundle = choose_blend(holdout, _about(run, holdout))
     except TrainingError as error:
         return holdout, _refused(BLEND, error)
     ref = BundleRef(BLEND, run.artifacts.store_bundle(bundle, run.slug))
@@ -206,7 +210,7 @@ def _network(run: Run, snapshot: Snapshot, holdout: Holdout, recipe: str) -> tup
 
 
 def _learned(run: Run, snapshot: Snapshot, holdout: Holdout, network: CrossFitted | None) -> BundleRef:
-    stage = train_learned(run, snapshot, holdout, _about(run, holdout), network)
+    stage = train_learned_ranker(run, snapshot, holdout, _about(run, holdout), network)
     if stage.judged is not None:
         _stage(_second_place(run, snapshot, holdout) / _JUDGED, stage.judged)
     if stage.served is None:
@@ -221,7 +225,7 @@ def _ranker(run: Run, holdout: Holdout, rows: RankingSet, recipe: str) -> tuple[
         network = cross_fitted(
             rows,
             holdout.settings,
-            lambda part, settings: fit_ranker(part.rows(), settings.table("ranker"), settings.train.seed),
+            lambda part, settings: fit_mlp_ranker(part.rows(), settings.table("ranker"), settings.train.seed),
         )
         bundle = _passed(holdout, bundle, network)
     except TrainingError as error:
@@ -257,8 +261,8 @@ def _of_the_seed(run: Run, holdout: Holdout, rows: RankingSet) -> Bundle | None:
         return None  # the honest one has the same rows and will say why
 
 
-def _fitted(run: Run, holdout: Holdout, rows: RankingRows, recipe: str) -> Bundle:
-    return fit_ranker(
+def _fitted(run: Run, holdout: Holdout, rows: PairwiseRows, recipe: str) -> Bundle:
+    return fit_mlp_ranker(
         rows,
         run.settings.table("ranker"),
         run.settings.train.seed,

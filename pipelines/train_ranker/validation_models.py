@@ -20,7 +20,7 @@ from models.data.entities import IdMap
 from models.learned_ranker.scorer import ACTIVITY, LEARNED
 from models.lists.release import Release
 from models.mlp_ranker.fit import RANKER
-from models.recommender.surface import Recipe, open_recipe
+from models.recommender.surface import SurfaceRecommender, open_recommender
 from models.schema import Entity, Surface
 from models.settings.settings import Settings
 from pipelines.run.run import Run, microseconds, parse_instant, slug_of
@@ -31,8 +31,8 @@ from pipelines.train_ranker.second_stage import SecondStage
 KEPT = "judged.json"
 
 
-def judged_of(run: Run) -> dict[str, str]:
-    """What `keep_judged` left for this run; empty where nothing was held out, or nothing judged."""
+def validation_models_of(run: Run) -> dict[str, str]:
+    """What `store_validation_models` left for this run; empty where nothing was held out, or nothing judged."""
     path = run.directory / KEPT
     return dict(json.loads(path.read_text())) if path.is_file() else {}
 
@@ -41,14 +41,14 @@ _POPULARITY = registry.named("popularity").bundle
 
 
 @dataclass(frozen=True, eq=False)
-class Judged:
+class ValidationModels:
     """What a build would have served at its inner cut. bundles: all but the catalogue. cut_us: microseconds."""
 
     settings: Settings
     bundles: Mapping[str, Bundle]
     cut_us: int
 
-    def recipe(self, surface: Surface, catalogue: Bundle) -> Recipe:
+    def recipe(self, surface: Surface, catalogue: Bundle) -> SurfaceRecommender:
         """The recipe over a catalogue that may know more people than these models: those are abstained for as owners,
         and not shown as items. Raises BundleError where the models do not fit together."""
         entity = surface.item.value
@@ -56,11 +56,11 @@ class Judged:
         arrays = {**catalogue.arrays, f"{entity}_listed": catalogue.arrays[f"{entity}_listed"] & known}
         mine = {**self.bundles, CATALOGUE: replace(catalogue, arrays=arrays)}
         if ACTIVITY in mine:
-            mine[ACTIVITY] = renumbered(mine[ACTIVITY], catalogue.maps)
-        return open_recipe(surface, mine, self.settings)
+            mine[ACTIVITY] = reindexed(mine[ACTIVITY], catalogue.maps)
+        return open_recommender(surface, mine, self.settings)
 
 
-def keep_judged(run: Run, stage: SecondStage) -> dict[str, str]:
+def store_validation_models(run: Run, stage: SecondStage) -> dict[str, str]:
     """Store what judges this build; returns name -> version, which `assemble` writes into the manifest."""
     found = {n: b for n, b in stage.holdout.bundles.items() if n != CATALOGUE}
     if stage.ranker is not None:
@@ -73,14 +73,14 @@ def keep_judged(run: Run, stage: SecondStage) -> dict[str, str]:
     return versions
 
 
-def open_judged(run: Run, versions: Mapping[str, str], release: Release | None = None) -> Judged:
+def open_validation_models(run: Run, versions: Mapping[str, str], release: Release | None = None) -> ValidationModels:
     """What judges a release, with its own settings; without one, that of the run. Raises BundleError, KeyError."""
     settings = run.settings if release is None else run.settings.with_recorded(release.settings)
     bundles = {name: run.artifacts.open_bundle(name, version, HOLDOUTS) for name, version in versions.items()}
-    return Judged(settings, bundles, microseconds(parse_instant(str(bundles[_POPULARITY].config["as_of"]))))
+    return ValidationModels(settings, bundles, microseconds(parse_instant(str(bundles[_POPULARITY].config["as_of"]))))
 
 
-def renumbered(bundle: Bundle, maps: Mapping[str, IdMap]) -> Bundle:
+def reindexed(bundle: Bundle, maps: Mapping[str, IdMap]) -> Bundle:
     """A bundle with the rows of other id tables: who is new has a row of zeros, who is gone has none."""
     arrays = dict(bundle.arrays)
     for side, ids in bundle.maps.items():

@@ -19,8 +19,8 @@ from prometheus_client import Histogram
 
 from models.errors import MatchbookError, ServiceError
 from models.lists.redis_format import LiveList, decode_list, encode_lists
-from models.recommender.surface import Recipe
-from models.routing import may_be_routed_otherwise
+from models.recommender.surface import SurfaceRecommender
+from models.routing import route_may_change
 from models.schema import Entity, Surface
 from models.settings.settings import Settings
 from serving.clients.postgres import Database
@@ -68,7 +68,7 @@ class LiveRecommender:
         except TimeoutError as error:
             raise ServiceError(f"the models of release {held.id} are still being opened") from error
 
-    def recipe(self, held: HeldRelease, surface: Surface, owner: str, patience_s: float) -> Recipe:
+    def recipe(self, held: HeldRelease, surface: Surface, owner: str, patience_s: float) -> SurfaceRecommender:
         """The models of one surface, as an owner's arm has them. Raises ServiceError while they are being opened, or
         where they could not be."""
         recipes, found = self.recipes(held, patience_s), held.arm(surface, owner)
@@ -145,7 +145,7 @@ class LiveRecommender:
             for o, f in kept.items()
             if f.made_us > latest_us
             or not f.value
-            or not may_be_routed_otherwise(
+            or not route_may_change(
                 surface, decode_list(f.value).count, met.get(o, 0), held.settings_of(surface, o, recorded)
             )
         }

@@ -19,9 +19,9 @@ from models.data.profile_text import text_of
 from models.errors import BundleError, MatchbookError, ServiceError
 from models.experiments import arms_on
 from models.lists.ranked_lists import RankedLists
-from models.object_storage import bring
+from models.object_storage import download
 from models.recommender.recommend import recommend
-from models.recommender.surface import Recipe, open_bundles, open_recipe, under
+from models.recommender.surface import SurfaceRecommender, open_bundles, open_recommender, with_settings
 from models.schema import Surface
 from models.settings.settings import Settings
 from serving.clients.postgres import OwnerRecord
@@ -36,9 +36,9 @@ class Recipes:
     experiment and arm the recipe of its owners."""
 
     release: str
-    by_surface: Mapping[Surface, Recipe] = field(default_factory=dict)
+    by_surface: Mapping[Surface, SurfaceRecommender] = field(default_factory=dict)
     trouble: str = ""
-    arms: Mapping[tuple[Surface, str, str], Recipe] = field(default_factory=dict)
+    arms: Mapping[tuple[Surface, str, str], SurfaceRecommender] = field(default_factory=dict)
 
 
 def open_recipes(settings: Settings, held: HeldRelease) -> Recipes:
@@ -53,19 +53,19 @@ def open_recipes(settings: Settings, held: HeldRelease) -> Recipes:
     troubles = []
     for name, version in held.release.bundles.items():
         try:
-            bring(settings, f"bundles/{name}/{version}")
+            download(settings, f"bundles/{name}/{version}")
             bundles |= open_bundles(settings.artifacts, {name: version}, recorded)
             log.info("model loaded: %s %s", name, bundles[name].version)
         except (BundleError, ServiceError, OSError) as error:
             troubles.append(str(error))
             log.error("model not loaded: %s %s: %s", name, version, error)
     try:
-        recipes = {s: open_recipe(s, bundles, recorded) for s in Surface}
+        recipes = {s: open_recommender(s, bundles, recorded) for s in Surface}
     except (MatchbookError, LookupError, ValueError) as error:
         log.error("no list can be computed live from release %s: %s", held.id, error, exc_info=not troubles)
         return Recipes(held.id, trouble="; ".join(troubles) or f"the models of release {held.id} do not fit together")
     arms = {
-        (s, e.name, arm.name): under(recipes[s], bundles, arm.of(recorded))
+        (s, e.name, arm.name): with_settings(recipes[s], bundles, arm.of(recorded))
         for s in Surface
         for e, arm in arms_on(held.experiments, s)
     }
@@ -73,20 +73,20 @@ def open_recipes(settings: Settings, held: HeldRelease) -> Recipes:
     return Recipes(held.id, recipes, "; ".join(troubles), arms)
 
 
-def list_of_one(recipe: Recipe, owner: str, record: OwnerRecord) -> RankedLists:
+def list_of_one(recipe: SurfaceRecommender, owner: str, record: OwnerRecord) -> RankedLists:
     """The list of one owner, what they did since the build folded into the models."""
     folded, owners = folded_for(recipe, owner, record)
     return recommend(folded, owners, recipe.settings.lists.depth)
 
 
-def folded_for(recipe: Recipe, owner: str, record: OwnerRecord) -> tuple[Recipe, Owners]:
+def folded_for(recipe: SurfaceRecommender, owner: str, record: OwnerRecord) -> tuple[SurfaceRecommender, Owners]:
     """The recipe and the owner as a batch of one, both with everything that happened since the cutoff."""
     events = _events(recipe, owner, record)
     owners = _batch(recipe, owner, record, events)
     return recipe.folded(owners, events), owners
 
 
-def _events(recipe: Recipe, owner: str, record: OwnerRecord) -> Interactions:
+def _events(recipe: SurfaceRecommender, owner: str, record: OwnerRecord) -> Interactions:
     """What the owner did with whom or what the release knows, and of whom or what they want to see no more."""
     place = recipe.items.ids.rows_of(record.item)
     there = place >= 0
@@ -103,7 +103,7 @@ def _events(recipe: Recipe, owner: str, record: OwnerRecord) -> Interactions:
     )
 
 
-def _batch(recipe: Recipe, owner: str, record: OwnerRecord, events: Interactions) -> Owners:
+def _batch(recipe: SurfaceRecommender, owner: str, record: OwnerRecord, events: Interactions) -> Owners:
     row = int(recipe.owners.ids.rows_of([owner])[0])
     own = recipe.items.ids.rows_of(record.own)
     barred = events.barred(recipe.settings.lists.views_are_seen).tolil()

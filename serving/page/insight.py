@@ -14,7 +14,7 @@ from models.catalogue.catalogue import ItemTable
 from models.errors import RequestError
 from models.lists.redis_format import OWN, StoredList, since_meaning
 from models.recommender.explain import explain, explain_item, not_shown
-from models.recommender.surface import Recipe
+from models.recommender.surface import SurfaceRecommender
 from models.schema import Entity, EventType, Surface
 from serving.clients.postgres import PAGE, Database, OwnerRecord
 from serving.clients.redis import Cache
@@ -116,7 +116,7 @@ class Insight:
             ],
         }
 
-    def _asked(self, surface: Surface, owner: str) -> tuple[HeldRelease, Recipe, OwnerRecord | None]:
+    def _asked(self, surface: Surface, owner: str) -> tuple[HeldRelease, SurfaceRecommender, OwnerRecord | None]:
         held = self._lists.releases.held
         recipe = self._live.recipe(held, surface, owner, _OPENING_S)
         return held, recipe, self._database.owner(surface.owner, owner, datetime.now(UTC), PAGE)
@@ -124,7 +124,7 @@ class Insight:
     def _missing(
         self,
         held: HeldRelease,
-        recipe: Recipe,
+        recipe: SurfaceRecommender,
         owner: str,
         record: OwnerRecord | None,
         item: str,
@@ -170,7 +170,7 @@ class Insight:
             return _OWN[surface.item]
         return f"they have met since the build: {EventType.of_code(code)} on {instant(at_us)}"
 
-    def _ranked_now(self, about: dict[str, Any], recipe: Recipe) -> str:
+    def _ranked_now(self, about: dict[str, Any], recipe: SurfaceRecommender) -> str:
         if recipe.settings.lists.exposure_cap and about["rank"] <= 10:
             return f"capped: it would stand at place {about['rank']}, but stands in enough lists already"
         return (

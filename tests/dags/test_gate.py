@@ -11,8 +11,8 @@ import pytest
 from models.errors import GateClosed
 from models.schema import Surface
 from models.settings.settings import Settings
-from pipelines.gate.decision import GATE, held, read_gate
-from pipelines.run.run import Run, decisions, directory_of
+from pipelines.gate.decision import GATE, read_gate, why_held_back
+from pipelines.run.run import Run, directory_of, read_decisions
 from tests.marketplace.tiny import AFTER_ALL
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
@@ -79,13 +79,13 @@ def context(kind: str = "manual", by: str | None = None, **params: object) -> di
 
 
 def test_what_needs_no_person_goes_on_or_stops_at_once(run: Run) -> None:
-    assert gate_of(run, "go").execute(context()) is None and held(run, "new") is None
+    assert gate_of(run, "go").execute(context()) is None and why_held_back(run, "new") is None
     with pytest.raises(GateClosed, match=r"new is not published: the lists are others\. It is stored"):
         gate_of(run, "stop").execute(context())
     assert gate_of(run, "stop").execute(context(force=True))["by"] == "force"
     assert gate_of(run, "ask").execute(context("backfill"))["chosen"] == "publish"
     assert gate_of(run, "ask").execute(context(by="dag_test"))["chosen"] == "hold"
-    assert "chose to hold it" in str(held(run, "new"))
+    assert "chose to hold it" in str(why_held_back(run, "new"))
     for params in ({"publish": False}, {"surfaces": ["startups/for-investor"]}):
         assert gate_of(run, "stop").execute(context(**params)) is None
 
@@ -106,11 +106,11 @@ def test_it_parks_with_the_reasons_and_writes_down_who_answered(run: Run, monkey
         3 * 3600,
     )
     assert "the lists are others" in asked["body"] and "/runs/a%2Fb%2Bc/plugin/matchbook_report" in asked["body"]
-    assert read_gate(run)["answer"] is None and "nobody has answered" in str(held(run, "new"))
+    assert read_gate(run)["answer"] is None and "nobody has answered" in str(why_held_back(run, "new"))
 
     event = {"chosen_options": ["publish"], "params_input": {}, "responded_at": datetime(2024, 5, 1, tzinfo=UTC)}
     answer = gate.execute_complete(context("scheduled"), {**event, "responded_by_user": {"id": "7", "name": "Ana"}})
-    assert (answer["chosen"], answer["by"]) == ("publish", "Ana") and held(run, "new") is None
-    assert (decisions(run.settings)[0]["what"], decisions(run.settings)[0]["by"]) == ("approval", "Ana")
+    assert (answer["chosen"], answer["by"]) == ("publish", "Ana") and why_held_back(run, "new") is None
+    assert (read_decisions(run.settings)[0]["what"], read_decisions(run.settings)[0]["by"]) == ("approval", "Ana")
     late = gate.execute_complete(context(), {**event, "chosen_options": ["hold"], "responded_by_user": None})
-    assert late["by"] == "time-out" and "time-out chose to hold it" in str(held(run, "new"))
+    assert late["by"] == "time-out" and "time-out chose to hold it" in str(why_held_back(run, "new"))

@@ -15,7 +15,7 @@ from pipelines.export.export import export_snapshot
 from pipelines.postgres import engine, transaction
 from pipelines.publish.history import promote
 from pipelines.redis_client import current_release
-from pipelines.run.run import TUNING, Run, decisions
+from pipelines.run.run import TUNING, Run, read_decisions
 from tests.dags.test_build_run import DAY, marketplace, returned, run_dag, states
 from tests.marketplace.tiny import AFTER_ALL, NEWEST, identity
 from tests.pipelines.refresh.conftest import built
@@ -69,7 +69,7 @@ def test_an_hour_with_news_is_refreshed_a_quiet_one_and_a_dry_run_are_pink(
     quiet = run_dag("refresh_ranked_lists", kind="scheduled", interval=(AFTER_ALL + HOUR, AFTER_ALL + 2 * HOUR))
     assert set(states(quiet).values()) == {"skipped"}
     assert "nothing happened" in returned(quiet, "look_for_changes")["reason"]
-    told = [(d["what"], d["verdict"]) for d in decisions(marketplace)]
+    told = [(d["what"], d["verdict"]) for d in read_decisions(marketplace)]
     assert told == [("refresh", "skip"), ("refresh", "publish"), ("refresh", "skip")]
 
 
@@ -83,7 +83,7 @@ def test_a_scheduled_run_that_is_not_due_says_why_and_how_to_build_all_the_same(
     told = returned(run, "prepare.look_for_new_data")
     assert "no build is due" in told["reason"] and "Trigger a run" in told["reason"]
     assert told["facts"]["built"] == AFTER_ALL.isoformat()
-    assert [(d["what"], d["verdict"]) for d in decisions(marketplace)] == [("retrain", "skip")]
+    assert [(d["what"], d["verdict"]) for d in read_decisions(marketplace)] == [("retrain", "skip")]
     assert current_release(marketplace) == live
 
 

@@ -17,7 +17,7 @@ import pytest
 
 from local.airflow import CHECKOUT, address, admin_password, start_airflow
 from local.airflow_api import AirflowApi, prepare_dags
-from local.processes import Started, stop_together, tail
+from local.processes import ManagedProcess, stop_together, tail
 from local.reader import start_reader, wait_for_reader
 from local.servers import remove_home, servers
 from models.settings.settings import Settings
@@ -57,7 +57,7 @@ class House:
 
     settings: Settings
     api: AirflowApi
-    processes: dict[str, Started]
+    processes: dict[str, ManagedProcess]
 
     def alive(self) -> None:
         """Fail, with the end of its log, for the first process that has ended."""
@@ -109,7 +109,7 @@ def furnished_house(more: dict[str, str]) -> Iterator[House]:
 def _furnished(ready: Settings, home: Path) -> Iterator[House]:
     migrate(engine(ready))
     import_folder(ready, write_tiny_marketplace(home / "data"))
-    processes: dict[str, Started] = {}
+    processes: dict[str, ManagedProcess] = {}
     try:
         processes |= start_airflow(ready)
         processes |= start_reader(ready)

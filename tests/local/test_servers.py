@@ -20,7 +20,7 @@ import pytest
 import redis
 
 from local.places import OWNER, recorded_elsewhere
-from local.processes import Started
+from local.processes import ManagedProcess
 from local.servers import _read, remove_home, running_settings, servers, start_servers, stop_servers
 from models.errors import ServiceError
 from models.settings.kinds import Secret
@@ -176,7 +176,7 @@ def test_after_a_crash_it_starts_again_with_what_was_committed(home: Path) -> No
 
 
 def assert_gone(settings: Settings, name: str) -> None:
-    started = Started.from_json(_read(settings)[name])
+    started = ManagedProcess.from_json(_read(settings)[name])
     assert started._gone(10.0)
 
 

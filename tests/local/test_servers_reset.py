@@ -11,15 +11,15 @@ from pathlib import Path
 
 import pytest
 
-from local.processes import Started
+from local.processes import ManagedProcess
 from local.servers import OURS, remove_home, servers
 from models.keys import ANSWER_KEY, PSEUDONYM_KEY, kept_key
 from models.settings.kinds import Secret
 from models.settings.settings import Settings
 from pipelines.__main__ import main
 from pipelines.cli.up import Running
-from pipelines.run.alerts import Notice, tell
-from pipelines.run.run import decided
+from pipelines.run.alerts import Alert, send_alert
+from pipelines.run.run import log_decision
 from tests.architecture.tree import name, python
 from tests.as_somebody import NOBODY, called, needs_root
 
@@ -48,9 +48,9 @@ def _live(settings: Settings) -> int:
     with servers(settings) as ready:
         for key in (ANSWER_KEY, PSEUDONYM_KEY):
             kept_key(ready.home, key)
-        decided(ready, "retrain", "go", ["because"])
-        tell(ready, Notice("late", "late", ("x",)))
-        Running(ready).write({"up": Started.of(os.getpid())})
+        log_decision(ready, "retrain", "go", ["because"])
+        send_alert(ready, Alert("late", "late", ("x",)))
+        Running(ready).write({"up": ManagedProcess.of(os.getpid())})
     main(["keys", "add", "somebody"])
     for cut_off in (f".{ANSWER_KEY}.1a2b3c4d", "servers.1234", "running.new", "api-keys.new", ".erasure.12"):
         (settings.home / cut_off).write_text("")

@@ -12,11 +12,11 @@ from models.catalogue.catalogue import catalogue_bundle
 from models.content.fit import fit_content
 from models.data.bundle import Bundle
 from models.data.training_data import Standing
-from models.learned_ranker.fit import TaughtRows, teach
+from models.learned_ranker.fit import RankerRows, fit_learned_ranker
 from models.learned_ranker.scorer import LEARNED
 from models.popularity.fit import fit_popularity
 from models.recommender.candidates import learned_table, wide_candidates
-from models.recommender.surface import open_recipe
+from models.recommender.surface import open_recommender
 from models.schema import Surface
 from models.settings.settings import Settings
 from models.two_tower.fit import fit_two_tower
@@ -67,7 +67,7 @@ def learned_bundles() -> dict[str, Bundle]:
     arrays: dict[str, np.ndarray] = {}
     about = {}
     for surface in Surface:
-        taught = teach(
+        taught = fit_learned_ranker(
             taught_rows(surface, bundles),
             *teaching(SMALL.layered({"ranker_min_positives": 10, "train_threads": 1}, "given")),
         )
@@ -76,12 +76,12 @@ def learned_bundles() -> dict[str, Bundle]:
     return {**bundles, LEARNED: Bundle(LEARNED, {"surfaces": about}, arrays, version="planted")}
 
 
-def taught_rows(surface: Surface, bundles: dict[str, Bundle]) -> TaughtRows:
+def taught_rows(surface: Surface, bundles: dict[str, Bundle]) -> RankerRows:
     """Every candidate of everybody on a surface; the right answers of the planted world are met."""
-    recipe, w = open_recipe(surface, bundles, SMALL), world()
+    recipe, w = open_recommender(surface, bundles, SMALL), world()
     owners = recipe.batch(recipe.owners.owners_of(surface), w.interactions)
     candidates = wide_candidates(recipe, owners)
     names, features = learned_table(recipe, owners, candidates)
     own = w.group(surface.owner)[owners.row][candidates.owner]
     label = (own == w.group(surface.item)[recipe.catalogue[candidates.item]]).astype(np.int8)
-    return TaughtRows(names, features, label, candidates.owner)
+    return RankerRows(names, features, label, candidates.owner)

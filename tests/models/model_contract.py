@@ -18,7 +18,7 @@ from models.data.bundle import Bundle, open_bundle, write_bundle
 from models.data.interactions import Interactions
 from models.popularity import POPULAR
 from models.ranker import RankerConfig
-from models.recommender.surface import Recipe, open_recipe
+from models.recommender.surface import SurfaceRecommender, open_recommender
 from models.schema import Entity, Surface
 from models.scoring.scorer import RankerAsked, Scorer
 from models.setting import rules
@@ -151,10 +151,10 @@ class ModelContract:
                 names, _, words = _told(source.bit, 0, side)
                 assert names == [source.name] and words == [source.reason[side]]
 
-    def recipe(self, surface: Surface, bundle: Bundle, settings: Settings) -> Recipe:
+    def recipe(self, surface: Surface, bundle: Bundle, settings: Settings) -> SurfaceRecommender:
         """What is listed from this model alone."""
         facts = {name: once(name, SMALL) for name in registry.required()}
-        return open_recipe(surface, {**facts, bundle.name: bundle}, settings)
+        return open_recommender(surface, {**facts, bundle.name: bundle}, settings)
 
 
 class _Promises(ScorerContract):
@@ -178,7 +178,7 @@ class _Promises(ScorerContract):
         return True
 
 
-def _weighted(recipe: Recipe) -> list[tuple[Source, Scorer]]:
+def _weighted(recipe: SurfaceRecommender) -> list[tuple[Source, Scorer]]:
     return [(s, scorer) for s, scorer in recipe.wanted if s is not POPULAR]
 
 

@@ -18,7 +18,7 @@ from models.data.bundle import Bundle
 from models.ensemble import EnsembleConfig
 from models.ensemble.scorer import Blend
 from models.features.mlp_features import FEATURES
-from models.mlp_ranker.fit import RankingRows, fit_ranker
+from models.mlp_ranker.fit import PairwiseRows, fit_mlp_ranker
 from models.ranker import RankerConfig
 from models.routing import models_of
 from models.schema import Method, Surface
@@ -55,8 +55,8 @@ class TestNetwork(TestRules):
     def bundles(self) -> Mapping[str, Bundle]:
         rng = np.random.default_rng(1)
         features = rng.random((400, len(FEATURES)), np.float32)
-        rows = RankingRows(features, (features[:, 0] > 0.6).astype(np.int8), np.repeat(np.arange(40), 10))
-        return {self.spec.bundle: fit_ranker(rows, RankerConfig(epochs=1, min_positives=10))}
+        rows = PairwiseRows(features, (features[:, 0] > 0.6).astype(np.int8), np.repeat(np.arange(40), 10))
+        return {self.spec.bundle: fit_mlp_ranker(rows, RankerConfig(epochs=1, min_positives=10))}
 
 
 class TestLearned(RankerContract):

@@ -21,14 +21,14 @@ from models.item_neighbours import ITEM_NEIGHBOURS
 from models.popularity.scorer import PopularScorer
 from models.schema import Role, Surface
 from models.scoring import neighbours
-from models.scoring.factors import ContentScorer, FactorScorer
+from models.scoring.factors import FactorScorer, TextFactorScorer
 from models.scoring.neighbours import NeighbourScorer
 from models.scoring.scorer import Scorer
 from models.two_tower import inputs as tower_inputs
 from models.two_tower import network
 from models.two_tower.inputs import WORDS as WORDS_READ
 from models.two_tower.inputs import Pairs, inputs_of, words_of
-from models.two_tower.scorer import TowerScorer
+from models.two_tower.scorer import TwoTowerScorer
 from tests.marketplace.bundles import SMALL as PLANTED
 from tests.marketplace.bundles import planted_bundles
 from tests.marketplace.world import GROUPS, STARTUPS, WORDS, world
@@ -92,7 +92,7 @@ class TestContent(ScorerContract):
         vectors = np.stack(
             [axis[[any(v.split(" ")[0] == word for v in group) for group in WORDS].index(True)] for word in words]
         )
-        return ContentScorer(
+        return TextFactorScorer(
             CONTENT_BASED,
             axis[w.user_group],
             w.users.count > 0,
@@ -136,7 +136,7 @@ class TestTower(ScorerContract):
     def scorer(self, bundle: Bundle) -> Scorer:
         w, items = world(), world().startups.items_of(SURFACE)
         factors = bundle.arrays["item_factors"][items]
-        return TowerScorer(
+        return TwoTowerScorer(
             SURFACE, bundle, bundle.arrays["user_factors"], w.users.count > 0, factors, np.ones(len(items), bool)
         )
 
@@ -178,7 +178,7 @@ class TestTower(ScorerContract):
             rows = np.flatnonzero((w.users.role == 0) & ~w.users.opted_out) if surface is SURFACE else np.arange(36)
             texts = [text_of({c: v[i] for c, v in profiles.items()}) for i in rows.tolist()]
             nobody = np.zeros((0, PLANTED.table("two_tower").dimensions), np.float32)
-            scorer = TowerScorer(surface, bundle, nobody, np.zeros(0, bool), nobody, np.zeros(0, bool))
+            scorer = TwoTowerScorer(surface, bundle, nobody, np.zeros(0, bool), nobody, np.zeros(0, bool))
             vectors, known = scorer._vectors(strangers(texts))
             assert known.all() and vectors == pytest.approx(expected[rows], abs=1e-5)
 
@@ -288,8 +288,8 @@ def test_vectors_of_the_known_must_be_finite() -> None:
 def test_no_scorer_escapes_the_contract() -> None:
     here = {
         TestFactors: FactorScorer,
-        TestContent: ContentScorer,
-        TestTower: TowerScorer,
+        TestContent: TextFactorScorer,
+        TestTower: TwoTowerScorer,
         TestNeighbours: NeighbourScorer,
         TestPairs: PairScorer,
         TestPopular: PopularScorer,

@@ -13,7 +13,7 @@ from models.lists.redis_format import Keys
 from models.lists.release import Release
 from models.settings.settings import Settings
 from pipelines.ingest.ingest import import_folder
-from pipelines.schedule import age_of_lists
+from pipelines.schedule import list_freshness
 from tests.marketplace.tiny import AFTER_ALL, NEWEST, write_tiny_marketplace
 
 MADE = datetime(2024, 5, 1, 3, tzinfo=UTC)
@@ -39,14 +39,14 @@ def with_live(settings: Settings, as_of: datetime) -> Settings:
 
 
 def test_nothing_live_is_not_late(live: Settings) -> None:
-    age = age_of_lists(live, MADE)
+    age = list_freshness(live, MADE)
     assert (age.release, age.late, age.newest) == (None, "", NEWEST.isoformat())
 
 
 def test_within_the_limit_or_with_the_question_off(live: Settings) -> None:
     with_live(live, AFTER_ALL)
-    assert age_of_lists(live, MADE + 35 * HOUR).late == ""
-    assert age_of_lists(live.layered({"late_hours": 0.0}, "given"), MADE + 999 * HOUR).late == ""
+    assert list_freshness(live, MADE + 35 * HOUR).late == ""
+    assert list_freshness(live.layered({"late_hours": 0.0}, "given"), MADE + 999 * HOUR).late == ""
 
 
 @pytest.mark.parametrize(
@@ -58,6 +58,6 @@ def test_within_the_limit_or_with_the_question_off(live: Settings) -> None:
 )
 def test_late_says_whether_the_builds_or_the_platform_stopped(live: Settings, as_of: datetime, words: str) -> None:
     with_live(live, as_of)
-    age = age_of_lists(live, MADE + 40 * HOUR)
+    age = list_freshness(live, MADE + 40 * HOUR)
     assert age.age_hours == 40.0 and "40 h ago" in age.late and words in age.late
     assert json.loads(json.dumps(age.to_json()))["late"] == age.late

@@ -17,7 +17,7 @@ from pipelines.export.export import export_snapshot
 from pipelines.ingest.ingest import import_folder
 from pipelines.postgres import engine, transaction
 from pipelines.redis_client import connect
-from pipelines.run.run import Run, decisions
+from pipelines.run.run import Run, read_decisions
 from pipelines.schedule import Facts, decide, facts_of, retrain
 from pipelines.store.artifacts import Artifacts
 from tests.marketplace.tiny import AFTER_ALL, identity, write_tiny_marketplace
@@ -114,7 +114,7 @@ def test_facts_come_from_the_live_build_and_the_platforms_rows(settings: Setting
     assert (facts.users, facts.startups) == ((36, 37), (15, 15))
     assert facts.drift == pytest.approx(drift_by_hand(settings, as_of), abs=1e-4)
     decision, told = retrain(settings, as_of)
-    (line,) = decisions(settings)
+    (line,) = read_decisions(settings)
     assert line["what"] == "retrain" and line["reasons"] == [decision.reason] and line["facts"]["week"] == week
     assert told["built"] == facts.built
 

@@ -31,7 +31,7 @@ from models.lists.ranked_lists import RankedLists
 from models.lists.release import Release
 from models.popularity.fit import fit_popularity
 from models.recommender.recommend import recommend
-from models.recommender.surface import Recipe, open_recipe
+from models.recommender.surface import SurfaceRecommender, open_recommender
 from models.schema import EventType, Role, Surface
 from models.settings.kinds import Secret
 from models.settings.settings import Settings
@@ -106,10 +106,10 @@ def bundles(planted: World) -> dict[str, Bundle]:
 def scored(planted: World, bundles: dict[str, Bundle]) -> Scored:
     """By surface the lists of every owner and the popular list."""
     settings = Settings().layered(SMALL, "given")
-    return {s: _scored(open_recipe(s, bundles, settings), planted, settings.lists.depth) for s in Surface}
+    return {s: _scored(open_recommender(s, bundles, settings), planted, settings.lists.depth) for s in Surface}
 
 
-def _scored(recipe: Recipe, w: World, depth: int) -> tuple[RankedLists, RankedLists]:
+def _scored(recipe: SurfaceRecommender, w: World, depth: int) -> tuple[RankedLists, RankedLists]:
     rows = recipe.owners.owners_of(recipe.surface)
     batch = recipe.batch(rows, w.interactions)
     nobody = Owners(

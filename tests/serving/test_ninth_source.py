@@ -11,7 +11,7 @@ from flask.testing import FlaskClient
 from models import registry
 from models.data.bundle import Bundle
 from models.lists.redis_format import decode_list, encode_lists
-from models.recommender.surface import open_recipe
+from models.recommender.surface import open_recommender
 from models.schema import Entity, Role, Surface
 from models.settings.settings import Settings
 from tests.marketplace.world import World
@@ -35,7 +35,7 @@ def scored(toy: str, planted: World, bundles: dict[str, Bundle]) -> Iterator[Sco
     settings = Settings().layered(SMALL, "given")
     found = fitted(toy, planted.interactions, settings)
     bundles[found.name] = found
-    yield {s: _scored(open_recipe(s, bundles, settings), planted, settings.lists.depth) for s in Surface}
+    yield {s: _scored(open_recommender(s, bundles, settings), planted, settings.lists.depth) for s in Surface}
     del bundles[found.name]
 
 

@@ -21,7 +21,7 @@ from models.schema import Entity
 from models.settings.kinds import Secret
 from models.settings.settings import Settings
 from pipelines.erase.servers import erase_rows, person_of
-from pipelines.erased import erased_of
+from pipelines.erased import read_erased
 from pipelines.events.drain import drain_events
 from pipelines.postgres import engine, migrate, run_script, transaction
 from serving.clients.postgres import PAGE, Database
@@ -162,7 +162,7 @@ def work(pipeline: Settings) -> None:
     person = person_of(pipeline, str(USER))
     erase_rows(pipeline, person)
     with transaction(engine(pipeline)) as connection:
-        assert person.mark in erased_of(connection).marks
+        assert person.mark in read_erased(connection).marks
 
 
 def post_one(settings: Settings) -> None:

@@ -17,7 +17,7 @@ from models.data.entities import IdMap
 from models.data.interactions import DAY_US, Interactions
 from models.data.pair_age import faded
 from models.recommender.recommend import recommend
-from models.recommender.surface import Recipe, open_recipe
+from models.recommender.surface import SurfaceRecommender, open_recommender
 from models.schema import Entity, EventType, Method, Role, Surface
 from models.settings.settings import Settings
 from models.spec import Source
@@ -31,8 +31,8 @@ SURFACE = Surface.STARTUPS_FOR_DEVELOPER
 LIKE, DISLIKE = EventType.LIKE, EventType.DISLIKE
 
 
-def recipe(surface: Surface = SURFACE, settings: Settings = SMALL) -> Recipe:
-    return open_recipe(surface, planted_bundles(), settings)
+def recipe(surface: Surface = SURFACE, settings: Settings = SMALL) -> SurfaceRecommender:
+    return open_recommender(surface, planted_bundles(), settings)
 
 
 def events(
@@ -49,7 +49,7 @@ def of_group(entity: Entity, group: int, n: int) -> list[int]:
     return np.flatnonzero(world().group(entity) == group)[:n].tolist()
 
 
-def stranger(r: Recipe, new: Interactions, text: str = "", row: int = -1) -> Owners:
+def stranger(r: SurfaceRecommender, new: Interactions, text: str = "", row: int = -1) -> Owners:
     barred = new.pairs()[:, r.catalogue].tocsr()
     return r.stranger(len(new), new.csr()[:, r.catalogue].tocsr(), barred, text, row=row, events=new)
 
@@ -107,7 +107,7 @@ def test_what_als_cannot_learn_from_leaves_it_silent() -> None:
         assert fold.vector(stranger(r, new), new, r.as_of_us) is None
     strict = planted_bundles()["als_v1"]
     strict = replace(strict, config={**strict.config, "min_interactions": 2})
-    again = open_recipe(SURFACE, {**planted_bundles(), "als_v1": strict}, SMALL).folds[ALS]
+    again = open_recommender(SURFACE, {**planted_bundles(), "als_v1": strict}, SMALL).folds[ALS]
     assert again.vector(stranger(r, events(SURFACE, liked, [LIKE])), events(SURFACE, liked, [LIKE]), r.as_of_us) is None
 
 

@@ -21,7 +21,7 @@ from models.data.training_data import Standing
 from models.errors import DataError, TooSparse
 from models.external import ExternalConfig
 from models.recommender.candidates import learned_table, wide_candidates
-from models.recommender.surface import open_recipe
+from models.recommender.surface import open_recommender
 from models.schema import Entity, Role, Surface
 from models.spec import BOTH, USERS, ModelSpec, function
 from pipelines.erase.files import without
@@ -153,7 +153,7 @@ class ExternalContract(ModelContract):
         w, surface = world(), Surface.STARTUPS_FOR_DEVELOPER
         activity = fit_activity(Standing(w.users, w.startups, w.interactions, AS_OF_US), [])
         bundles = {**planted_bundles(), activity.name: activity, bundle.name: bundle}
-        recipe, owners = open_recipe(surface, bundles, self.settings), w.owners(surface)
+        recipe, owners = open_recommender(surface, bundles, self.settings), w.owners(surface)
         names, features = learned_table(recipe, owners, wide_candidates(recipe, owners))
         assert len(np.unique(features[:, names.index(f"score_{self.spec.source}")])) > 2
 

@@ -9,13 +9,13 @@ from scipy import sparse
 
 from models.data.batch import Owners
 from models.data.entities import UNKNOWN_TIME, Entities, IdMap
-from models.data.interactions import DAY_US, EventClock, Interactions
+from models.data.interactions import DAY_US, EventTime, Interactions
 from models.data.training_data import Standing
 from models.schema import FACETS, Entity, EventType
 
 NOW = 100 * DAY_US
 #: Its hands move evenly: day 10 has the age 0.9, day 98 the age 0.02.
-EVEN = EventClock(np.array([0, NOW]), np.array([1.0, 0.0]))
+EVEN = EventTime(np.array([0, NOW]), np.array([1.0, 0.0]))
 #: user, startup, kind, day; startup 3 was founded on day 150 and nobody knows of it yet.
 EVENTS = (
     (0, 0, "like", 10),

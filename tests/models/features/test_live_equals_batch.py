@@ -16,7 +16,7 @@ from models.content import ContentConfig
 from models.content.fit import fit_content
 from models.data.batch import Owners
 from models.data.profile_text import text_of, token_lists
-from models.features.location import AFFINITIES, Places, coded, codes_in
+from models.features.location import AFFINITIES, LocationMatch, coded, codes_in
 from models.schema import FACETS, Entity, Role
 from models.scoring.factors import embed
 from models.words import folded
@@ -71,7 +71,7 @@ def test_a_profile_says_the_same_from_the_rows_and_from_the_reader(
     assert [Role.of_code(r) if r >= 0 else None for r in users.role] == [Role.of(p["role"]) for p in people]
     # places, on both sides
     for owners, mine, others in ((users, people, items), (items, startups, users)):
-        found = Places.of(owners, others, np.arange(len(others)))
+        found = LocationMatch.of(owners, others, np.arange(len(others)))
         owner, item = (a.ravel() for a in np.indices((len(owners), len(others))))
         batch = found.columns(strangers([], len(others), np.arange(len(owners), dtype=np.int32)), owner, item)
         live = found.columns(

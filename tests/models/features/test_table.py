@@ -14,7 +14,7 @@ from models.data.batch import Candidates, Owners
 from models.errors import BundleCorrupt, BundleNotFound
 from models.features.table import FADING, faded, table
 from models.recommender.candidates import learned_table, wide_candidates
-from models.recommender.surface import Recipe, open_recipe
+from models.recommender.surface import SurfaceRecommender, open_recommender
 from models.schema import Surface
 from models.scoring.scale import log_rank
 from tests.marketplace.bundles import SMALL, learned_bundles, planted_bundles
@@ -23,11 +23,11 @@ from tests.marketplace.world import world
 FORWARD = Surface.STARTUPS_FOR_DEVELOPER
 
 
-def recipe_of(surface: Surface) -> Recipe:
-    return open_recipe(surface, learned_bundles(), SMALL)
+def recipe_of(surface: Surface) -> SurfaceRecommender:
+    return open_recommender(surface, learned_bundles(), SMALL)
 
 
-def everybody(recipe: Recipe) -> tuple[Owners, Candidates]:
+def everybody(recipe: SurfaceRecommender) -> tuple[Owners, Candidates]:
     owners = recipe.batch(recipe.owners.owners_of(recipe.surface), world().interactions)
     return owners, wide_candidates(recipe, owners)
 
@@ -80,13 +80,13 @@ def test_a_column_that_is_not_known_is_named() -> None:
 
 def test_a_column_of_a_model_that_is_missing_is_named() -> None:
     lacking = {name: bundle for name, bundle in learned_bundles().items() if name != "als_v1"}
-    recipe = open_recipe(FORWARD, lacking, SMALL)
+    recipe = open_recommender(FORWARD, lacking, SMALL)
     with pytest.raises(BundleCorrupt, match="asks for score_als"):
         learned_table(recipe, *everybody(recipe), ("score_als",))
 
 
 def test_without_activity_there_is_no_table() -> None:
-    recipe = open_recipe(FORWARD, planted_bundles(), SMALL)
+    recipe = open_recommender(FORWARD, planted_bundles(), SMALL)
     with pytest.raises(BundleNotFound, match="activity_v1"):
         learned_table(recipe, *everybody(recipe))
 
@@ -97,7 +97,7 @@ def test_activity_of_another_snapshot_is_no_evidence() -> None:
     activity = bundles["activity_v1"]
     bundles["activity_v1"] = replace(activity, maps={**activity.maps, "startup": fewer})
     with pytest.raises(BundleCorrupt, match="know other startups"):
-        open_recipe(FORWARD, bundles, SMALL)
+        open_recommender(FORWARD, bundles, SMALL)
 
 
 def test_columns_say_what_their_names_say() -> None:

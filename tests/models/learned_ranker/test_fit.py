@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from models.errors import TrainingError
-from models.learned_ranker.fit import LEARNERS, TaughtRows, teach
+from models.learned_ranker.fit import LEARNERS, RankerRows, fit_learned_ranker
 from models.learned_ranker.scorer import EVENTS, EVERYBODY, KNOWN, STRANGERS
 from models.settings.settings import Settings
 from pipelines.train_ranker.second_stage import teaching
@@ -18,7 +18,7 @@ NAMES = ("straight", "corner", "noise_a", "noise_b", EVENTS)
 SETTINGS = Settings(train_threads=1)
 
 
-def planted(seed: int = 0) -> TaughtRows:
+def planted(seed: int = 0) -> RankerRows:
     """Two of twenty are met: those best in `straight`, and in `corner` by how near it is to zero. The rest says
     nothing."""
     rng = np.random.default_rng(seed)
@@ -29,17 +29,17 @@ def planted(seed: int = 0) -> TaughtRows:
     rank = np.lexsort((-worth, group))
     label = np.zeros(len(x), np.int8)
     label[rank.reshape(LISTS, LENGTH)[:, :2].ravel()] = 1
-    return TaughtRows(NAMES, x, label, group)
+    return RankerRows(NAMES, x, label, group)
 
 
-def hits(score: np.ndarray, rows: TaughtRows) -> float:
+def hits(score: np.ndarray, rows: RankerRows) -> float:
     """Share of lists' first two places that were met."""
     best = np.argsort(-score.reshape(LISTS, LENGTH), axis=1)[:, :2]
     return float(np.take_along_axis(rows.label.reshape(LISTS, LENGTH), best, 1).mean())
 
 
 def test_a_planted_signal_is_found_and_noise_gains_little() -> None:
-    taught, unseen = teach(planted(), *teaching(SETTINGS)), planted(seed=1)
+    taught, unseen = fit_learned_ranker(planted(), *teaching(SETTINGS)), planted(seed=1)
 
     gain = taught.about["gain"]
     assert gain["straight"] + gain["corner"] > 0.9 and EVENTS not in gain
@@ -50,7 +50,7 @@ def test_a_planted_signal_is_found_and_noise_gains_little() -> None:
 def test_each_learner_finds_what_it_can() -> None:
     """The regression cannot see a corner, trees can; their raw scores are put on one scale."""
     rows = planted()
-    ranker = teach(rows, *teaching(SETTINGS)).ranker
+    ranker = fit_learned_ranker(rows, *teaching(SETTINGS)).ranker
     average = ranker.parts[EVERYBODY]
     raw = [learner.score(rows.features) for learner in average.learners]
 
@@ -64,7 +64,7 @@ def test_each_learner_finds_what_it_can() -> None:
 
 def test_the_same_bytes_again_and_on_more_threads() -> None:
     rows = planted()
-    first, again, two = (teach(rows, *teaching(replace(SETTINGS, train_threads=n))) for n in (1, 1, 2))
+    first, again, two = (fit_learned_ranker(rows, *teaching(replace(SETTINGS, train_threads=n))) for n in (1, 1, 2))
 
     for other in (again, two):
         assert first.about == other.about and set(first.arrays) == set(other.arrays)
@@ -72,7 +72,9 @@ def test_the_same_bytes_again_and_on_more_threads() -> None:
 
 
 def test_another_seed_is_another_forest() -> None:
-    one, other = (teach(planted(), *teaching(SETTINGS.layered({"seed": seed}, "given"))) for seed in (1, 2))
+    one, other = (
+        fit_learned_ranker(planted(), *teaching(SETTINGS.layered({"seed": seed}, "given"))) for seed in (1, 2)
+    )
     assert one.arrays["everybody-logistic_weight"].tobytes() == other.arrays["everybody-logistic_weight"].tobytes()
     assert one.arrays["everybody-binary_value"].tobytes() != other.arrays["everybody-binary_value"].tobytes()
 
@@ -80,18 +82,18 @@ def test_another_seed_is_another_forest() -> None:
 def test_too_few_positives_are_refused() -> None:
     """C53."""
     with pytest.raises(TrainingError, match=r"300 positives .*, 301 needed \(C53\)"):
-        teach(planted(), *teaching(SETTINGS.layered({"ranker_min_positives": 301}, "given")))
+        fit_learned_ranker(planted(), *teaching(SETTINGS.layered({"ranker_min_positives": 301}, "given")))
 
 
 def test_nothing_but_positives_teaches_no_order() -> None:
     rows = planted()
     with pytest.raises((TrainingError, ValueError)):
-        teach(replace(rows, label=np.ones_like(rows.label)), *teaching(SETTINGS))
+        fit_learned_ranker(replace(rows, label=np.ones_like(rows.label)), *teaching(SETTINGS))
 
 
 def test_what_is_told_of_it() -> None:
     rows = planted()
-    about = teach(rows, *teaching(SETTINGS)).about
+    about = fit_learned_ranker(rows, *teaching(SETTINGS)).about
     assert about["features"] == list(NAMES) and about["learners"] == list(LEARNERS)
     assert (about["rows"], about["positives"]) == (3000, 300) and set(about["parts"]) == {EVERYBODY}
     assert (about["parts"][EVERYBODY]["rows"], about["parts"][EVERYBODY]["lists"]) == (3000, 150)
@@ -104,23 +106,23 @@ def test_strangers_are_taught_apart_where_there_are_enough() -> None:
     strange = other.features.copy()
     strange[:, 0] *= -1
     strange[:, 4] = 0
-    rows = TaughtRows(
+    rows = RankerRows(
         NAMES,
         np.concatenate([known.features, strange]),
         np.concatenate([known.label, other.label]),
         np.concatenate([known.group, other.group + LISTS]),
     )
 
-    taught = teach(rows, *teaching(SETTINGS))
+    taught = fit_learned_ranker(rows, *teaching(SETTINGS))
 
     assert {name: part["positives"] for name, part in taught.about["parts"].items()} == {KNOWN: 300, STRANGERS: 300}
     assert taught.arrays["known-logistic_weight"][0] > 0 > taught.arrays["strangers-logistic_weight"][0]
     score = taught.ranker.score(rows.features)
     half = LISTS * LENGTH
     assert hits(score[:half], known) > 0.7 and hits(score[half:], other) > 0.7
-    assert set(teach(rows, *teaching(SETTINGS.layered({"ranker_min_positives": 301}, "given"))).about["parts"]) == {
-        EVERYBODY
-    }
+    assert set(
+        fit_learned_ranker(rows, *teaching(SETTINGS.layered({"ranker_min_positives": 301}, "given"))).about["parts"]
+    ) == {EVERYBODY}
 
 
 def test_rows_without_some_columns() -> None:
@@ -131,4 +133,4 @@ def test_rows_without_some_columns() -> None:
 def test_rows_that_do_not_fit_together_are_named() -> None:
     rows = planted()
     with pytest.raises(TrainingError, match=r"expected 4 features, .*got \(3000, 5\).*teach again"):
-        TaughtRows(NAMES[:4], rows.features, rows.label, rows.group)
+        RankerRows(NAMES[:4], rows.features, rows.label, rows.group)

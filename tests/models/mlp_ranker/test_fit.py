@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from models.errors import TrainingError
-from models.mlp_ranker.fit import RankingRows, fit_ranker, network, widths
+from models.mlp_ranker.fit import PairwiseRows, fit_mlp_ranker, network, widths
 from models.mlp_ranker.scorer import MlpRanker
 from models.ranker import RankerConfig
 from models.settings.settings import Settings
@@ -18,20 +18,20 @@ SETTINGS = Settings().layered({"ranker_epochs": 4, "ranker_learning_rate": 0.01,
 
 
 def asked(settings: Settings) -> tuple[RankerConfig, int]:
-    """What `fit_ranker` is told besides the rows."""
+    """What `fit_mlp_ranker` is told besides the rows."""
     return settings.table("ranker"), settings.train.seed
 
 
-def planted(owners: int = 120, each: int = 9, seed: int = 0) -> RankingRows:
+def planted(owners: int = 120, each: int = 9, seed: int = 0) -> PairwiseRows:
     """Owners who like what is popular and dated, whatever the model says: a third of each one's rows is positive."""
     rng = np.random.default_rng(seed)
     x = rng.random((owners, each, 4)).astype(np.float32)
     taste = 2 * x[:, :, 2] - x[:, :, 1] + 0.2 * rng.standard_normal((owners, each))
     label = taste >= np.sort(taste, axis=1)[:, -each // 3][:, None]
-    return RankingRows(x.reshape(-1, 4), label.ravel().astype(np.int8), np.repeat(np.arange(owners), each))
+    return PairwiseRows(x.reshape(-1, 4), label.ravel().astype(np.int8), np.repeat(np.arange(owners), each))
 
 
-def right_pairs(score: np.ndarray, rows: RankingRows) -> float:
+def right_pairs(score: np.ndarray, rows: PairwiseRows) -> float:
     """Share of an owner's (positive, negative) pairs in the right order."""
     same = rows.group[:, None] == rows.group[None, :]
     pair = same & (rows.label[:, None] == 1) & (rows.label[None, :] == 0)
@@ -42,17 +42,19 @@ def test_the_network_has_705_parameters() -> None:
     net = network(widths(asked(Settings())[0]))
     assert sum(p.numel() for p in net.parameters()) == 705
     assert [type(m).__name__ for m in net] == ["Linear", "ReLU", "Dropout", "Linear", "ReLU", "Linear"]
-    assert fit_ranker(planted(60), *asked(SETTINGS)).config["parameters"] == 705
+    assert fit_mlp_ranker(planted(60), *asked(SETTINGS)).config["parameters"] == 705
 
 
 @pytest.mark.parametrize(("hidden", "parameters"), [((64, 32), 2433), ((16, 8), 225)])
 def test_other_widths_are_a_setting(hidden: tuple[int, int], parameters: int) -> None:
-    bundle = fit_ranker(planted(60), *asked(SETTINGS.layered({"ranker_hidden": hidden, "ranker_epochs": 1}, "given")))
+    bundle = fit_mlp_ranker(
+        planted(60), *asked(SETTINGS.layered({"ranker_hidden": hidden, "ranker_epochs": 1}, "given"))
+    )
     assert bundle.config["parameters"] == parameters
 
 
 def test_numpy_forward_equals_torch() -> None:
-    bundle = fit_ranker(planted(), *asked(SETTINGS))
+    bundle = fit_mlp_ranker(planted(), *asked(SETTINGS))
     net = network(widths(asked(SETTINGS)[0]))
     net.load_state_dict(torch.load(io.BytesIO(bundle.files["ranker_v1_best.pth"]), weights_only=True))
     net.eval()
@@ -64,8 +66,8 @@ def test_numpy_forward_equals_torch() -> None:
 
 def test_it_learns_the_planted_taste_and_labels_matter() -> None:
     rows, fresh = planted(), planted(60, seed=9)
-    shuffled = RankingRows(rows.features, np.random.default_rng(2).permutation(rows.label), rows.group)
-    learned, blind = (MlpRanker.of(fit_ranker(r, *asked(SETTINGS))).score(fresh.features) for r in (rows, shuffled))
+    shuffled = PairwiseRows(rows.features, np.random.default_rng(2).permutation(rows.label), rows.group)
+    learned, blind = (MlpRanker.of(fit_mlp_ranker(r, *asked(SETTINGS))).score(fresh.features) for r in (rows, shuffled))
     assert right_pairs(learned, fresh) > 0.93
     assert right_pairs(learned, fresh) > right_pairs(blind, fresh) + 0.1
     assert right_pairs(learned, fresh) > right_pairs(fresh.features[:, 0], fresh) + 0.3  # the model score is no help
@@ -76,27 +78,27 @@ def test_only_order_within_an_owner_teaches() -> None:
     rows = planted(80)
     offset = (rows.group % 2).astype(np.float32)
     x = np.stack([offset, *rows.features.T[1:]], axis=1)
-    score = MlpRanker.of(fit_ranker(RankingRows(x, rows.label, rows.group), *asked(SETTINGS))).score(x)
+    score = MlpRanker.of(fit_mlp_ranker(PairwiseRows(x, rows.label, rows.group), *asked(SETTINGS))).score(x)
     assert right_pairs(score, rows) > 0.9
 
 
 def test_equal_rows_give_equal_bytes() -> None:
-    first, second = (fit_ranker(planted(), *asked(SETTINGS)) for _ in range(2))
+    first, second = (fit_mlp_ranker(planted(), *asked(SETTINGS)) for _ in range(2))
     assert first.files == second.files
     assert first.digest() == second.digest()
-    assert first.digest() != fit_ranker(planted(), *asked(SETTINGS.layered({"seed": 43}, "given"))).digest()
+    assert first.digest() != fit_mlp_ranker(planted(), *asked(SETTINGS.layered({"seed": 43}, "given"))).digest()
 
 
 def test_the_random_state_outside_is_left_alone() -> None:
     torch.manual_seed(5)
     expected = torch.rand(3)
     torch.manual_seed(5)
-    fit_ranker(planted(60), *asked(SETTINGS))
+    fit_mlp_ranker(planted(60), *asked(SETTINGS))
     assert torch.equal(torch.rand(3), expected)
 
 
 def test_default_training_guards_itself() -> None:
-    bundle = fit_ranker(planted(), *asked(SETTINGS))
+    bundle = fit_mlp_ranker(planted(), *asked(SETTINGS))
     assert bundle.config["validated_on"] == 24
     assert set(bundle.files) == {"ranker_v1.pth", "ranker_v1_best.pth"}
     assert len(bundle.config["validation_loss"]) == len(bundle.config["loss"]) == 4
@@ -104,15 +106,15 @@ def test_default_training_guards_itself() -> None:
 
 
 def test_too_few_owners_for_a_guard() -> None:
-    bundle = fit_ranker(planted(40), *asked(SETTINGS.layered({"ranker_epochs": 2}, "given")))
+    bundle = fit_mlp_ranker(planted(40), *asked(SETTINGS.layered({"ranker_epochs": 2}, "given")))
     assert bundle.config["validated_on"] == 0 and set(bundle.files) == {"ranker_v1.pth"}
 
 
 def test_the_best_epoch_is_served() -> None:
     """Validation owners of the opposite taste: the longer it learns, the more wrong it is."""
     rows = planted()
-    contrary = RankingRows(rows.features, 1 - rows.label, rows.group)
-    bundle = fit_ranker(rows, *asked(SETTINGS), validation=contrary)
+    contrary = PairwiseRows(rows.features, 1 - rows.label, rows.group)
+    bundle = fit_mlp_ranker(rows, *asked(SETTINGS), validation=contrary)
     assert bundle.config["best_epoch"] == np.argmin(bundle.config["validation_loss"]) + 1 < 4
     assert bundle.files["ranker_v1.pth"] != bundle.files["ranker_v1_best.pth"]
     best = torch.load(io.BytesIO(bundle.files["ranker_v1_best.pth"]), weights_only=True)
@@ -124,21 +126,21 @@ def test_too_few_positives_are_refused() -> None:
     rows = planted(33)
     assert rows.positives == 99
     with pytest.raises(TrainingError, match=r"99 positives, 100 needed \(C53\)"):
-        fit_ranker(rows, *asked(SETTINGS))
+        fit_mlp_ranker(rows, *asked(SETTINGS))
 
 
 def test_positives_without_any_negative_are_refused() -> None:
     rows = planted()
     with pytest.raises(TrainingError, match="no owner has both"):
-        fit_ranker(rows.of(rows.label == 1), *asked(SETTINGS))
+        fit_mlp_ranker(rows.of(rows.label == 1), *asked(SETTINGS))
 
 
 def test_poor_rows_are_diagnosed() -> None:
     rows = planted()
     x = rows.features * np.array([3, 1, 1, 0], np.float32) + np.array([0, 0, 0, 0.5], np.float32)
     keep = (rows.label == 1) | (np.arange(len(rows.label)) % 20 == 0)
-    poor = RankingRows(x, rows.label, rows.group).of(keep)
-    said = fit_ranker(poor, *asked(SETTINGS.layered({"ranker_epochs": 1}, "given"))).config["warnings"]
+    poor = PairwiseRows(x, rows.label, rows.group).of(keep)
+    said = fit_mlp_ranker(poor, *asked(SETTINGS.layered({"ranker_epochs": 1}, "given"))).config["warnings"]
     assert any("imbalanced" in w for w in said)
     assert any("model_score is not scaled" in w for w in said)
     assert any("diversity is 0.5 in every row" in w for w in said)
@@ -147,6 +149,6 @@ def test_poor_rows_are_diagnosed() -> None:
 def test_unusable_rows_are_named() -> None:
     rows = planted(60)
     with pytest.raises(TrainingError, match="expected 4 features"):
-        RankingRows(rows.features[:, :3], rows.label, rows.group)
+        PairwiseRows(rows.features[:, :3], rows.label, rows.group)
     with pytest.raises(TrainingError, match="must be finite"):
-        RankingRows(rows.features * np.nan, rows.label, rows.group)
+        PairwiseRows(rows.features * np.nan, rows.label, rows.group)

@@ -8,7 +8,7 @@ import pytest
 from models.learned_ranker.scorer import LearnedRanker
 from models.recommender.explain import explain, explain_item
 from models.recommender.recommend import rank
-from models.recommender.surface import Recipe, open_recipe
+from models.recommender.surface import SurfaceRecommender, open_recommender
 from models.schema import Surface
 from tests.marketplace.bundles import SMALL, learned_bundles
 from tests.marketplace.world import world
@@ -16,11 +16,11 @@ from tests.marketplace.world import world
 FORWARD = Surface.STARTUPS_FOR_DEVELOPER
 
 
-def recipe_of(ranker: str) -> Recipe:
-    return open_recipe(FORWARD, learned_bundles(), SMALL.layered({"ranker": ranker}, "given"))
+def recipe_of(ranker: str) -> SurfaceRecommender:
+    return open_recommender(FORWARD, learned_bundles(), SMALL.layered({"ranker": ranker}, "given"))
 
 
-def owner(recipe: Recipe, part: int = 5) -> int:
+def owner(recipe: SurfaceRecommender, part: int = 5) -> int:
     return next(int(r) for r in recipe.owners.owners_of(FORWARD) if world().user_part[r] == part)
 
 

@@ -14,7 +14,7 @@ from scipy.sparse.csgraph import maximum_flow
 from models.data.batch import indptr_of
 from models.lists.ranked_lists import RankedLists
 from models.metrics.accuracy import K
-from models.recommender.exposure import capped, moved, places_of_an_item, reach
+from models.recommender.exposure import apply_cap, cap_of, exposure_stats, share_moved
 
 ITEMS = 24
 
@@ -75,14 +75,14 @@ def excess(lists: RankedLists, most: int) -> int:
 @given(batches())
 def test_the_cap_holds_wherever_the_lists_let_it_hold(batch: tuple[RankedLists, int]) -> None:
     lists, most = batch
-    assert np.maximum(load(capped(lists, most)) - most, 0).sum() == excess(lists, most)
+    assert np.maximum(load(apply_cap(lists, most)) - most, 0).sum() == excess(lists, most)
 
 
 @settings(deadline=None, max_examples=200)
 @given(batches())
 def test_lists_keep_their_items_and_order_and_scores_never_rise(batch: tuple[RankedLists, int]) -> None:
     lists, most = batch
-    found = capped(lists, most)
+    found = apply_cap(lists, most)
     for i in range(len(lists)):
         before, after = lists.item[lists.row(i)].tolist(), found.item[lists.row(i)].tolist()
         assert sorted(before) == sorted(after)
@@ -98,7 +98,7 @@ def test_lists_keep_their_items_and_order_and_scores_never_rise(batch: tuple[Ran
 def test_nobody_loses_an_item_without_need(batch: tuple[RankedLists, int]) -> None:
     """What left a top ten is at its cap: there was no place left in it."""
     lists, most = batch
-    found = capped(lists, most)
+    found = apply_cap(lists, most)
     count = load(found)
     for before, after in zip(tops(lists), tops(found), strict=True):
         assert all(count[item] >= most for item in before - after)
@@ -110,11 +110,11 @@ def test_neither_the_order_of_the_lists_nor_the_shards_make_a_difference(
     batch: tuple[RankedLists, int], random: Random
 ) -> None:
     lists, most = batch
-    found = capped(lists, most)
+    found = apply_cap(lists, most)
     order = list(range(len(lists)))
     random.shuffle(order)
     parts = [part_of(lists, [i]) for i in order]
-    mixed = capped(RankedLists.concat(parts), most) if parts else found
+    mixed = apply_cap(RankedLists.concat(parts), most) if parts else found
     for at, i in enumerate(order):
         for f in fields(RankedLists):
             if f.name != "indptr":
@@ -133,20 +133,24 @@ def test_by_hand_two_owners_and_one_item() -> None:
     """Item 0 may be shown once. Owner 0 would fall from 0.9 to 0.1, owner 1 from 0.9 to 0.5: owner 1 gives way."""
     first = [(0, 0.9), *((i, 0.7) for i in range(1, 10)), (20, 0.1)]
     other = [(0, 0.9), *((i, 0.7) for i in range(10, 19)), (21, 0.5), (22, 0.4)]
-    found = capped(lists_of([first, other]), 1)
+    found = apply_cap(lists_of([first, other]), 1)
 
     assert found.item[found.row(0)].tolist() == [0, *range(1, 10), 20]
     assert found.item[found.row(1)].tolist() == [*range(10, 19), 21, 0, 22]  # pushed out: right behind the tenth
     np.testing.assert_allclose(found.score[found.row(1)], [0.7] * 9 + [0.5, 0.5, 0.4])
-    assert moved(found, lists_of([first, other])) == 0.05
-    assert reach(found, np.arange(ITEMS)) == {"coverage": round(20 / ITEMS, 6), "gini": round(4 / ITEMS, 6), "most": 1}
+    assert share_moved(found, lists_of([first, other])) == 0.05
+    assert exposure_stats(found, np.arange(ITEMS)) == {
+        "coverage": round(20 / ITEMS, 6),
+        "gini": round(4 / ITEMS, 6),
+        "most": 1,
+    }
 
 
 def test_by_hand_an_exchange_makes_room() -> None:
     """Owner 1 has ten candidates only, all taken by owner 0, who has others: owner 0 lets go of all ten."""
     short = [(i, 0.5) for i in range(10)]
     long = [*((i, 0.9) for i in range(10)), *((i, 0.1) for i in range(10, 20))]
-    found = capped(lists_of([long, short]), 1)
+    found = apply_cap(lists_of([long, short]), 1)
 
     assert tops(found) == [set(range(10, 20)), set(range(10))]
 
@@ -155,5 +159,5 @@ def test_the_cap_in_places() -> None:
     """Five times the mean: 3 lists of ten over 20 items are 1.5 places an item, so 8 of them."""
     rows = lists_of([[(i, 0.5) for i in range(12)]] * 3)
 
-    assert [places_of_an_item(x, rows, 20) for x in (5, 2, 1, 0.1)] == [8, 3, 2, 1]
-    assert capped(rows, 3) is rows and capped(lists_of([]), 1).item.tolist() == []
+    assert [cap_of(x, rows, 20) for x in (5, 2, 1, 0.1)] == [8, 3, 2, 1]
+    assert apply_cap(rows, 3) is rows and apply_cap(lists_of([]), 1).item.tolist() == []

@@ -11,7 +11,7 @@ from models.data.batch import Owners
 from models.lists.ranked_lists import RankedLists
 from models.popularity import POPULAR
 from models.recommender.recommend import favourites, recommend
-from models.recommender.surface import Recipe, open_recipe
+from models.recommender.surface import SurfaceRecommender, open_recommender
 from models.schema import Method, Surface
 from tests.marketplace.bundles import SMALL, planted_bundles
 from tests.marketplace.world import world
@@ -20,11 +20,11 @@ METHODS = Method.by_code()
 DEPTH = SMALL.lists.depth
 
 
-def recipe_of(surface: Surface, **changes: Any) -> Recipe:
-    return open_recipe(surface, planted_bundles(), SMALL.layered(changes, "given"))
+def recipe_of(surface: Surface, **changes: Any) -> SurfaceRecommender:
+    return open_recommender(surface, planted_bundles(), SMALL.layered(changes, "given"))
 
 
-def everybody(recipe: Recipe) -> Owners:
+def everybody(recipe: SurfaceRecommender) -> Owners:
     return recipe.batch(recipe.owners.owners_of(recipe.surface), world().interactions)
 
 
@@ -131,7 +131,7 @@ def test_without_a_models_bundle_the_next_of_the_chain_answers() -> None:
     """A15, B09: a release without the two-tower's files still answers everybody."""
     surface = Surface.STARTUPS_FOR_DEVELOPER
     lacking = {k: v for k, v in planted_bundles().items() if k in ("catalogue_v1", "popularity_v1", "als_v1")}
-    recipe = open_recipe(surface, lacking, SMALL)
+    recipe = open_recommender(surface, lacking, SMALL)
     owners = everybody(recipe)
     lists = recommend(recipe, owners, DEPTH)
 

@@ -12,7 +12,7 @@ from models.data.batch import Owners
 from models.learned_ranker.scorer import LearnedRanker
 from models.recommender.candidates import candidates_of, wide_candidates
 from models.recommender.recommend import rank, recommend
-from models.recommender.surface import Recipe, open_recipe
+from models.recommender.surface import SurfaceRecommender, open_recommender
 from models.rules_ranker.scorer import RuleRanker
 from models.schema import Method, Surface
 from tests.marketplace.bundles import SMALL, learned_bundles
@@ -22,12 +22,12 @@ METHODS, DEPTH = Method.by_code(), SMALL.lists.depth
 FORWARD = Surface.STARTUPS_FOR_DEVELOPER
 
 
-def recipe_of(surface: Surface, without: tuple[str, ...] = (), **changes: Any) -> Recipe:
+def recipe_of(surface: Surface, without: tuple[str, ...] = (), **changes: Any) -> SurfaceRecommender:
     bundles = {name: bundle for name, bundle in learned_bundles().items() if name not in without}
-    return open_recipe(surface, bundles, SMALL.layered(changes, "given"))
+    return open_recommender(surface, bundles, SMALL.layered(changes, "given"))
 
 
-def everybody(recipe: Recipe) -> Owners:
+def everybody(recipe: SurfaceRecommender) -> Owners:
     return recipe.batch(recipe.owners.owners_of(recipe.surface), world().interactions)
 
 
@@ -122,11 +122,11 @@ def test_where_it_did_not_pass_it_serves_only_if_asked_for() -> None:
     about = dict(learned.config["surfaces"])
     about[FORWARD.value] = {**about[FORWARD.value], "serves": False}
     bundles["learned_ranker_v1"] = replace(learned, config={"surfaces": about})
-    assert isinstance(open_recipe(FORWARD, bundles, SMALL).ranker, RuleRanker)
+    assert isinstance(open_recommender(FORWARD, bundles, SMALL).ranker, RuleRanker)
     assert isinstance(
-        open_recipe(FORWARD, bundles, SMALL.layered({"ranker": "learned"}, "given")).ranker, LearnedRanker
+        open_recommender(FORWARD, bundles, SMALL.layered({"ranker": "learned"}, "given")).ranker, LearnedRanker
     )
-    assert isinstance(open_recipe(Surface.INVESTORS_FOR_STARTUP, bundles, SMALL).ranker, LearnedRanker)
+    assert isinstance(open_recommender(Surface.INVESTORS_FOR_STARTUP, bundles, SMALL).ranker, LearnedRanker)
 
 
 def test_no_weight_of_diversity_is_the_plain_order() -> None:

@@ -13,7 +13,7 @@ from models.data.batch import Owners
 from models.lists.redis_format import decode_list, encode_lists
 from models.recommender.explain import explain
 from models.recommender.recommend import recommend
-from models.recommender.surface import Recipe, open_recipe
+from models.recommender.surface import SurfaceRecommender, open_recommender
 from models.schema import REASONS, Surface
 from tests.marketplace.bundles import SMALL, learned_bundles
 from tests.marketplace.world import world
@@ -22,18 +22,18 @@ from tests.marketplace.world import world
 COLUMNS = ("method", "reranked", "indptr", "item", "score", "source", "reason")
 
 
-def recipe_of(surface: Surface, ranker: str) -> Recipe:
-    return open_recipe(surface, learned_bundles(), SMALL.layered({"ranker": ranker}, "given"))
+def recipe_of(surface: Surface, ranker: str) -> SurfaceRecommender:
+    return open_recommender(surface, learned_bundles(), SMALL.layered({"ranker": ranker}, "given"))
 
 
-def out(recipe: Recipe) -> Owners:
+def out(recipe: SurfaceRecommender) -> Owners:
     """Everybody of the surface with all they did, as if they had opted out; the words of half of them are told too."""
     rows = recipe.owners.owners_of(recipe.surface)
     owners = recipe.batch(rows, world().interactions, ["games unity" if i % 2 else "" for i in range(len(rows))])
     return replace(owners, opted_out=np.ones(len(owners), bool))
 
 
-def stranger(recipe: Recipe, owners: Owners, i: int) -> Owners:
+def stranger(recipe: SurfaceRecommender, owners: Owners, i: int) -> Owners:
     """Somebody of whom nothing is known but what owner i must not be shown."""
     nothing = sparse.csr_matrix((1, len(recipe.catalogue)), dtype=np.float32)
     return recipe.stranger(0, nothing, owners.barred[i], "", opted_out=True)

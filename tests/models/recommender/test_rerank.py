@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from models.data.bundle import Bundle
 from models.features.mlp_features import FEATURES
 from models.mlp_ranker.scorer import MlpRanker
-from models.recommender.rerank import judged_again, place, spread_out
+from models.recommender.rerank import diversify, place_greedily, rescore_with_diversity
 from models.rules_ranker import RulesConfig
 from models.rules_ranker.scorer import RuleRanker
 from models.schema import DIVERSITY_FACETS
@@ -25,7 +25,7 @@ def ruled(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Placed by the rules, which are told each candidate's diversity. features: (b, w, 4) with neutral diversity."""
     base = np.where(present, RULES.score(features), np.float32(-np.inf)).astype(np.float32)
-    return place(judged_again(RULES, features), base, facets, places, depth)
+    return place_greedily(rescore_with_diversity(RULES, features), base, facets, places, depth)
 
 
 def test_rule_score_by_hand() -> None:
@@ -124,7 +124,7 @@ def variety(order: np.ndarray, facets: Facets, first: int) -> float:
 
 
 def spread(base: np.ndarray, facets: Facets, weight: float, places: int) -> tuple[np.ndarray, np.ndarray]:
-    return place(spread_out(base, weight), base, facets, places, base.shape[1])
+    return place_greedily(diversify(base, weight), base, facets, places, base.shape[1])
 
 
 def test_likeness_costs_score_by_hand() -> None:

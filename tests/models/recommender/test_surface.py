@@ -12,7 +12,7 @@ import pytest
 
 from models import registry
 from models.data.bundle import Bundle
-from models.recommender.surface import Recipe, open_recipe, unserved
+from models.recommender.surface import SurfaceRecommender, open_recommender, unserved
 from models.schema import Surface
 from models.settings.settings import Settings
 from tests.marketplace.bundles import SMALL, learned_bundles
@@ -47,7 +47,7 @@ def bundles(settings: Settings) -> dict[str, Bundle]:
     return found
 
 
-def told(recipe: Recipe) -> tuple[object, ...]:
+def told(recipe: SurfaceRecommender) -> tuple[object, ...]:
     """What of a recipe depends on bundles: who speaks, and who ranks."""
     return type(recipe.ranker), sorted(map(str, recipe.scorers)), sorted(map(str, recipe.folds))
 
@@ -59,14 +59,14 @@ def test_nothing_that_is_left_out_is_missed(switches: dict[str, Any]) -> None:
     taught = {name: b for name, b in everything.items() if not unserved(name, settings)}
     assert set(registry.required()) <= set(taught)
     for surface in Surface:
-        whole = open_recipe(surface, everything, settings)
-        assert told(open_recipe(surface, taught, settings)) == told(whole)
+        whole = open_recommender(surface, everything, settings)
+        assert told(open_recommender(surface, taught, settings)) == told(whole)
         for name in (
             set(taught) - set(registry.required()) - {"ranker_v1", "activity_v1"}
         ):  # the network waits behind the learned
             if any(
-                told(open_recipe(s, {n: b for n, b in taught.items() if n != name}, settings))
-                != told(open_recipe(s, taught, settings))
+                told(open_recommender(s, {n: b for n, b in taught.items() if n != name}, settings))
+                != told(open_recommender(s, taught, settings))
                 for s in Surface
             ):
                 break

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy import sparse
 
 from models.data.batch import Proposal
-from models.scoring.scale import best_first
+from models.scoring.scale import order_by_score
 from models.scoring.top_k import Float32Product, best_of, pair_scores, top_k
 
 
@@ -108,4 +108,4 @@ def test_orders_are_stable_sorts(seed: int) -> None:
     """The ranker's order: best first, ties by column, absent ones (-inf) last, 0.0 and -0.0 equal."""
     rng = np.random.default_rng(seed)
     score = rng.choice(np.array([-np.inf, -2, -0.0, 0.0, 1e-30, 3, 3.5], np.float32), (20, 50))
-    assert np.array_equal(best_first(score), np.argsort(-score, axis=1, kind="stable"))
+    assert np.array_equal(order_by_score(score), np.argsort(-score, axis=1, kind="stable"))

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from local.processes import Started
+from local.processes import ManagedProcess
 from models.settings.settings import Settings
 from pipelines.cli.up import Running, _stop_services, main
 from tests.architecture.tree import ROOT
@@ -70,8 +70,8 @@ def test_down_ends_what_is_remembered_and_no_stranger(
     ours, stranger = subprocess.Popen(SLEEP), subprocess.Popen(SLEEP)
     try:
         running = Running(Settings(home=home))
-        reused = Started(stranger.pid, Started.of(stranger.pid).started - 60)
-        running.write({"reader": Started.of(ours.pid), "airflow-scheduler": reused})
+        reused = ManagedProcess(stranger.pid, ManagedProcess.of(stranger.pid).started - 60)
+        running.write({"reader": ManagedProcess.of(ours.pid), "airflow-scheduler": reused})
         assert main(["down"]) == 0
         assert ours.wait(10) == -signal.SIGTERM and stranger.poll() is None
         assert "reader" in capsys.readouterr().out and running.processes() == {}
@@ -83,13 +83,13 @@ def test_down_ends_what_is_remembered_and_no_stranger(
 
 def test_half_a_start_does_not_count_as_running(tmp_path: Path) -> None:
     running = Running(Settings(home=tmp_path))
-    me = Started.of(os.getpid())
+    me = ManagedProcess.of(os.getpid())
     assert not running.alive()
     running.write({"up": me, "airflow-scheduler": me})
     assert not running.alive(), "no reader yet"
     running.add({"reader": me})
     assert running.alive()
-    running.add({"airflow-scheduler": Started(me.pid, me.started - 60)})
+    running.add({"airflow-scheduler": ManagedProcess(me.pid, me.started - 60)})
     assert not running.alive(), "the scheduler ended"
 
 
@@ -98,17 +98,17 @@ def test_the_scheduler_is_stopped_ahead_of_what_its_tasks_report_to(
 ) -> None:
     asked: list[str] = []
     names = {1: "airflow-api-server", 2: "airflow-scheduler"}
-    monkeypatch.setattr(Started, "ask", lambda self, *_: asked.append(names[self.pid]))
+    monkeypatch.setattr(ManagedProcess, "ask", lambda self, *_: asked.append(names[self.pid]))
 
     def waited(*_: object) -> bool:
         asked.append("waited")
         return True
 
-    monkeypatch.setattr(Started, "wait", waited)
-    monkeypatch.setattr(Started, "members", lambda self: ["itself"])
+    monkeypatch.setattr(ManagedProcess, "wait", waited)
+    monkeypatch.setattr(ManagedProcess, "members", lambda self: ["itself"])
     monkeypatch.setattr("pipelines.cli.up.stop_together", lambda them, _: asked.extend(them))
     running = Running(Settings(home=tmp_path))
-    running.write({name: Started(pid, 0.0, group=True) for pid, name in names.items()})
+    running.write({name: ManagedProcess(pid, 0.0, group=True) for pid, name in names.items()})
     assert _stop_services(running) == list(names.values())
     assert asked == ["airflow-scheduler", "waited", *names.values()]
 

@@ -18,7 +18,7 @@ from models.settings.kinds import Secret
 from models.settings.settings import Settings
 from pipelines.cli.operate import _doctor
 from pipelines.doctor.diagnosis import Diagnosis, State
-from pipelines.doctor.doctor import QUESTIONS, diagnose, told
+from pipelines.doctor.doctor import QUESTIONS, as_text, diagnose
 from pipelines.doctor.quality import _weak
 from pipelines.ingest.ingest import import_folder
 from pipelines.run.run import parse_instant
@@ -143,7 +143,7 @@ def test_servers_that_do_not_answer_keep_nothing_else_waiting(tmp_path: Path) ->
         redis_url=Secret("redis://127.0.0.1:1/0"),
         reader_port=1,
     )
-    text = told(diagnose(settings, AFTER_ALL))
+    text = as_text(diagnose(settings, AFTER_ALL))
     assert "FOUND    servers" in text and "cure: " in text and text.endswith(" found\n")
     assert "nothing found" not in text
     off = {d.id: d.state for d in diagnose(Settings(home=tmp_path, reader_port=1), AFTER_ALL, running=False)}

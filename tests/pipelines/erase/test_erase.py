@@ -15,7 +15,7 @@ from models.catalogue.catalogue import CATALOGUE, decode_items
 from models.errors import DataError, ReleaseNotFound
 from models.lists.redis_format import TrendingList
 from models.schema import Entity, Surface
-from pipelines.erase.erase import FOLDER, erase, erase_returned, left
+from pipelines.erase.erase import FOLDER, erase, erase_returned, traces_left
 from pipelines.erase.servers import person_of
 from pipelines.events.drain import drain_events
 from pipelines.export.snapshot import Snapshot
@@ -32,7 +32,7 @@ from tests.stored import entries, value
 def test_nothing_is_left_and_everybody_else_has_their_lists(planted: City, traces: Traces) -> None:
     city = planted
     before = {r: city.lists(r) for r in (city.older, city.live)}
-    asked = [len(traces(city)), len(left(city.settings, person_of(city.settings, PERSON)))]
+    asked = [len(traces(city)), len(traces_left(city.settings, person_of(city.settings, PERSON)))]
     assert min(asked) > 30, "the search must see what is there to be seen"
 
     receipt = erase(city.settings, f" {PERSON.upper()} ")
@@ -221,7 +221,7 @@ def test_neither_posted_events_nor_the_platforms_rows_bring_them_back(city: City
 
     drain_events(city.settings, full=True)
 
-    assert left(city.settings, person_of(city.settings, gone)) == []
+    assert traces_left(city.settings, person_of(city.settings, gone)) == []
     assert city.execute("SELECT event_id FROM matchbook_events") == [("e2",)]
 
 

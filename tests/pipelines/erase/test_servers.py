@@ -16,10 +16,10 @@ import torch
 
 from models.data.entities import IdMap
 from models.settings.settings import Settings
-from models.two_tower.network import forget
+from models.two_tower.network import zero_embedding
 from pipelines.erase.search import files_with, keys_with
 from pipelines.erase.servers import erase_rows, person_of
-from pipelines.erased import Person, erased_of
+from pipelines.erased import Person, read_erased
 from pipelines.export.export import export_snapshot
 from pipelines.export.snapshot import Snapshot
 from pipelines.ingest.ingest import import_folder
@@ -35,7 +35,7 @@ def test_the_database_and_python_make_the_same_mark_and_only_for_the_erased(sett
     erased, other = person_of(settings, PERSON.id), person_of(settings, identity("user", 24))
     erase_rows(settings, erased)
     with transaction(engine(settings)) as connection:
-        known = erased_of(connection)
+        known = read_erased(connection)
     assert known.marks == {erased.mark} and len(erased.mark) == 32 and other.mark != erased.mark
     ids = IdMap.of([erased.id, other.id])
     assert ids.ids[known.mask(ids.packed())].tolist() == [erased.id]
@@ -112,7 +112,7 @@ def test_the_embedding_of_one_id_is_zeroed_and_twice_gives_the_same_bytes() -> N
     weights = {name: torch.ones(4, 2) for name in ("user_id.weight", "item_id.weight", "user_words.weight")}
     sink = io.BytesIO()
     torch.save(weights, sink)
-    once, again = (forget(sink.getvalue(), "user", 1) for _ in range(2))
+    once, again = (zero_embedding(sink.getvalue(), "user", 1) for _ in range(2))
     found = torch.load(io.BytesIO(once), weights_only=True)
     assert once == again and found["user_id.weight"].sum(dim=1).tolist() == [2, 2, 0, 2]
     assert found["item_id.weight"].sum() == found["user_words.weight"].sum() == 8

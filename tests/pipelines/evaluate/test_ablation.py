@@ -11,20 +11,20 @@ import pytest
 from models import metrics
 from models.data.bundle import Bundle
 from models.errors import LeakFound
-from models.learned_ranker.fit import TaughtRows
+from models.learned_ranker.fit import RankerRows
 from models.lists.ranked_lists import RankedLists
 from models.schema import Surface
 from models.settings.settings import Settings
 from pipelines.evaluate import ablation
-from pipelines.evaluate.ablation import groups, left_out
-from pipelines.evaluate.figures import CAPS, calibrated, caps, tops
+from pipelines.evaluate.ablation import ablations, groups
+from pipelines.evaluate.figures import CAPS, calibrated, cap_curve, top_tens
 from pipelines.export.snapshot import Snapshot
 from pipelines.report.evaluation import report
 from pipelines.report.figure_names import ACCURACY
 from pipelines.score.shards import score_owners
 from pipelines.train.holdout import Holdout, Outcome
 from pipelines.train.leakage import check_labels, check_leaks
-from pipelines.train_ranker.samples import Lessons, rows_until
+from pipelines.train_ranker.samples import RankerSamples, samples_until
 
 SURFACE = Surface.STARTUPS_FOR_INVESTOR
 
@@ -38,14 +38,14 @@ def judged(holdout: Holdout) -> tuple[RankedLists, np.ndarray, Outcome]:
 
 def test_caps_cost_and_gain_as_the_metrics_say(judged: tuple[RankedLists, np.ndarray, Outcome]) -> None:
     lists, catalogue, outcome = judged
-    rows = caps(lists, catalogue, outcome)
-    hits = metrics.hits_of(tops(lists, catalogue), outcome.relevant)
+    rows = cap_curve(lists, catalogue, outcome)
+    hits = metrics.hits_of(top_tens(lists, catalogue), outcome.relevant)
     ndcg = metrics.at_k(hits, np.diff(outcome.relevant.indptr))["ndcg"]
     assert [r["multiple"] for r in rows] == [0.0, *CAPS]
     plain, tightest = rows[0], rows[-1]
     assert plain["ndcg"] == pytest.approx(ndcg.mean(), abs=1e-6) and plain["moved"] == plain["above"] == 0
     assert plain["against_uncapped"] == {"mean": 0, "low": 0, "high": 0}
-    whole = metrics.as_a_whole(tops(lists, catalogue), len(catalogue))
+    whole = metrics.as_a_whole(top_tens(lists, catalogue), len(catalogue))
     assert plain["coverage"] == pytest.approx(whole["coverage"], abs=1e-6)
     assert plain["gini"] == pytest.approx(whole["gini"], abs=1e-6)
     assert tightest["gini"] < plain["gini"] and tightest["coverage"] >= plain["coverage"] and tightest["moved"] > 0
@@ -56,7 +56,7 @@ def test_caps_cost_and_gain_as_the_metrics_say(judged: tuple[RankedLists, np.nda
 def test_calibration_counts_every_place_once(judged: tuple[RankedLists, np.ndarray, Outcome]) -> None:
     lists, catalogue, outcome = judged
     bins = calibrated(lists, catalogue, outcome)
-    hits = metrics.hits_of(tops(lists, catalogue), outcome.relevant)
+    hits = metrics.hits_of(top_tens(lists, catalogue), outcome.relevant)
     assert sum(b["count"] for b in bins) == np.minimum(np.diff(lists.indptr), 10).sum()
     assert sum(b["count"] * b["rate"] for b in bins) == pytest.approx(hits.sum(), abs=0.01)
 
@@ -93,30 +93,30 @@ def test_columns_make_ingredients() -> None:
 def test_each_ingredient_is_left_out_once(holdout: Holdout, monkeypatch: pytest.MonkeyPatch) -> None:
     """With rankers that are told apart by their columns alone, so that nothing has to be taught."""
     names = ("score_als", "demand", "item_met", "owner_events")
-    rows = TaughtRows(names, np.ones((3, 4), np.float32), np.array([1, 0, 0]), np.zeros(3, np.int64))
+    rows = RankerRows(names, np.ones((3, 4), np.float32), np.array([1, 0, 0]), np.zeros(3, np.int64))
     met = np.array([holdout.cut_us - 5, 0, 0])
-    lessons = [Lessons(names, rows.features, met, np.zeros(3, np.int32), holdout.cut_us - 9)]
+    lessons = [RankerSamples(names, rows.features, met, np.zeros(3, np.int32), holdout.cut_us - 9)]
     worth = {
         names: 0.5,
         names[1:]: 0.3,
         ("score_als", "item_met", "owner_events"): 0.5,
         ("score_als", "demand", "owner_events"): 0.6,
     }
-    monkeypatch.setattr(ablation, "teach", lambda rows, *_: type("Taught", (), {"ranker": rows.names}))
-    monkeypatch.setattr(ablation, "rows_until", lambda *_: rows)
+    monkeypatch.setattr(ablation, "fit_learned_ranker", lambda rows, *_: type("Taught", (), {"ranker": rows.names}))
+    monkeypatch.setattr(ablation, "samples_until", lambda *_: rows)
     monkeypatch.setattr(ablation, "_ndcg", lambda recipe, ranker, owners, outcome: np.full(4, worth[ranker]))
     owners, outcome = holdout.owners(holdout.recipe(SURFACE), teaching=False)
-    found: dict[str, Any] = left_out(holdout, SURFACE, lessons, owners, outcome)
+    found: dict[str, Any] = ablations(holdout, SURFACE, lessons, owners, outcome)
     assert {name: d["mean"] for name, d in found.items()} == {"models' scores": -0.2, "demand": 0.0, "item facts": 0.1}
 
 
 def test_what_taught_after_the_cut_is_a_leak(holdout: Holdout) -> None:
     cut = holdout.cut_us
     met = np.array([0, cut - 5, cut + 5])
-    lessons = [Lessons(("a",), np.ones((3, 1), np.float32), met, np.zeros(3, np.int32), cut - 9)]
-    assert rows_until(lessons, cut).newest_us == cut - 5
+    lessons = [RankerSamples(("a",), np.ones((3, 1), np.float32), met, np.zeros(3, np.int32), cut - 9)]
+    assert samples_until(lessons, cut).newest_us == cut - 5
     with pytest.raises(LeakFound, match="was taught by an event"):
-        check_labels("ranker", rows_until(lessons, cut + 9).newest_us, cut)
+        check_labels("ranker", samples_until(lessons, cut + 9).newest_us, cut)
 
 
 def test_the_page_tells_of_caps_blend_and_gains(judged: tuple[RankedLists, np.ndarray, Outcome]) -> None:
@@ -127,7 +127,7 @@ def test_the_page_tells_of_caps_blend_and_gains(judged: tuple[RankedLists, np.nd
         "pairs": 9,
         "catalogue": 20,
         "models": {"served": {"overall": group}},
-        "exposure": caps(*judged),
+        "exposure": cap_curve(*judged),
     }
     page = report(
         {

@@ -16,11 +16,11 @@ import pytest
 from models.data.batch import Owners
 from models.metrics.accuracy import places
 from models.recommender.recommend import recommend
-from models.recommender.surface import Recipe, open_recipe
+from models.recommender.surface import SurfaceRecommender, open_recommender
 from models.schema import Entity, Surface
 from pipelines.evaluate.figures import groups, item_facts, judged, measured
 from pipelines.export.snapshot import Snapshot
-from pipelines.train.holdout import inner_cut, outcome_of
+from pipelines.train.holdout import outcome_of, split_time
 from pipelines.train.train import fit
 from tests.pipelines.train.market import AS_OF, ids, rows, small
 
@@ -75,12 +75,14 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return home / "out"
 
 
-def ours(snapshot: Snapshot, surface: Surface) -> tuple[Recipe, Owners, dict[str, np.ndarray], dict[str, Any]]:
+def ours(
+    snapshot: Snapshot, surface: Surface
+) -> tuple[SurfaceRecommender, Owners, dict[str, np.ndarray], dict[str, Any]]:
     """Three kinds of lists of everybody with an outcome, and our figures of them."""
     events, settings = snapshot.interactions(), small()
-    cut = inner_cut(events, 0.2)
+    cut = split_time(events, 0.2)
     names = ("catalogue_v1", "popularity_v1", "content_v1", "item_neighbours_v1", "item_neighbours_reverse_v1")
-    recipe = open_recipe(surface, {n: fit(n, snapshot, settings, cut) for n in names}, settings)
+    recipe = open_recommender(surface, {n: fit(n, snapshot, settings, cut) for n in names}, settings)
     outcome = outcome_of(events, cut)
     outcome = outcome if surface.owner is Entity.USER else outcome.transposed()
     rows = np.flatnonzero(np.diff(outcome.relevant[:, recipe.catalogue].tocsr().indptr)).astype(np.int32)
@@ -170,7 +172,7 @@ def test_every_figure_agrees_to_the_fourth_digit(direction: str, snapshot: Snaps
 
 
 def test_the_split_is_ours(snapshot: Snapshot, folder: Path) -> None:
-    cut = inner_cut(snapshot.interactions(), 0.2)
+    cut = split_time(snapshot.interactions(), 0.2)
     assert (folder / "train" / "cutoff.txt").read_text().strip() == pd.Timestamp(cut, unit="us").strftime(
         "%Y-%m-%dT%H:%M:%SZ"
     )

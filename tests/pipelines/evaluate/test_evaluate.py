@@ -14,7 +14,7 @@ from models import metrics
 from models.data.bundle import Bundle
 from models.recommender.recommend import recommend
 from models.schema import Surface
-from pipelines.evaluate.evaluate import evaluate, served_by, table
+from pipelines.evaluate.evaluate import evaluate, serving_ranker, table
 from pipelines.evaluate.figures import groups, item_facts, judged, measured
 from pipelines.export.snapshot import Snapshot
 from pipelines.report.evaluation import report
@@ -168,7 +168,7 @@ def test_who_serves_and_why(holdout: Holdout) -> None:
             None,
             [],
         )
-        assert served_by(stage, surface)["serves"] == serves
+        assert serving_ranker(stage, surface)["serves"] == serves
 
 
 @pytest.mark.parametrize(
@@ -187,10 +187,10 @@ def test_where_the_learned_ranker_serves(passes: bool, asked: str, sources: str,
     learned = Bundle("learned_ranker_v1", {"surfaces": {SURFACE.value: {"serves": passes, "reason": "because"}}}, {})
     settings = holdout.settings.layered({"ranker": asked, "candidate_sources": sources}, "given")
     stage = SecondStage(replace(holdout, settings=settings), None, None, learned, learned, [])
-    found = served_by(stage, SURFACE)
+    found = serving_ranker(stage, SURFACE)
     assert found["serves"] == serves and (serves != "learned" or found["reason"] == "because")
-    assert served_by(replace(stage, judged=None), SURFACE)["serves"] != "learned"
-    assert served_by(stage, Surface.STARTUPS_FOR_DEVELOPER)["serves"] != "learned"
+    assert serving_ranker(replace(stage, judged=None), SURFACE)["serves"] != "learned"
+    assert serving_ranker(stage, Surface.STARTUPS_FOR_DEVELOPER)["serves"] != "learned"
 
 
 def test_what_is_judged_as_served_is_served(found: dict[str, Any]) -> None:

@@ -11,10 +11,10 @@ from models.errors import SnapshotShrunk
 from models.settings.settings import Settings
 from pipelines.erase.erase import erase
 from pipelines.export.export import export_snapshot
-from pipelines.export.shrinkage import gone
+from pipelines.export.shrinkage import missing_rows
 from pipelines.export.snapshot import Snapshot
 from pipelines.ingest.ingest import import_folder
-from pipelines.run.run import Run, decisions
+from pipelines.run.run import Run, read_decisions
 from tests.databases import execute
 from tests.marketplace.tiny import AFTER_ALL, identity, write_tiny_marketplace
 from tests.pipelines.train.market import market, rows
@@ -46,7 +46,7 @@ def test_half_of_the_rows_missing_stops_it_and_nothing_is_stored_until_they_are_
         with pytest.raises(SnapshotShrunk, match=r"of \d+ interactions \(\d\d%\).*are gone.*`force`"):
             tonight(platform)
         assert stored(platform) == before
-    assert [(d["what"], d["verdict"]) for d in decisions(platform)] == [("snapshot", "stop")] * 2
+    assert [(d["what"], d["verdict"]) for d in read_decisions(platform)] == [("snapshot", "stop")] * 2
     execute(platform, "INSERT INTO user_interactions SELECT * FROM lost")
     assert len({*before, tonight(platform)}) == 2
 
@@ -58,7 +58,7 @@ def test_people_who_vanished_stop_it_and_force_goes_on(platform: Settings) -> No
     with pytest.raises(SnapshotShrunk, match=r"16 of 36 users \(44%\)"):
         tonight(platform)
     assert tonight(platform, force=True) in stored(platform)
-    assert decisions(platform)[0]["forced"] is True
+    assert read_decisions(platform)[0]["forced"] is True
     later = Run.start(platform, "next-night", AFTER_ALL + 2 * NIGHT)
     assert export_snapshot(later) in stored(platform)  # what was accepted is the new measure
 
@@ -83,9 +83,9 @@ def test_an_older_day_is_not_held_against_a_newer_one(platform: Settings) -> Non
 def test_what_came_since_is_missing_in_neither() -> None:
     users, startups, events = rows()
     fewer = market()
-    assert {t: g.gone for t, g in gone(fewer, fewer).items()} == {"users": 0, "startups": 0, "interactions": 0}
+    assert {t: g.gone for t, g in missing_rows(fewer, fewer).items()} == {"users": 0, "startups": 0, "interactions": 0}
     later = Snapshot.of(users.iloc[3:], startups, events[events.user_id.isin(users.user_id.iloc[3:])], "2024-03-05")
-    found = gone(fewer, later)
+    found = missing_rows(fewer, later)
     of_three = int(events.user_id.isin(users.user_id.iloc[:3]).sum())
     assert (found["users"].gone, found["interactions"].gone) == (3, of_three)
-    assert gone(later, fewer)["interactions"].gone == 0
+    assert missing_rows(later, fewer)["interactions"].gone == 0

@@ -17,16 +17,16 @@ from models.data.bundle import Bundle
 from models.settings.settings import Settings
 from pipelines.evaluate.evaluate import choose_bundles
 from pipelines.export.snapshot import Snapshot
-from pipelines.gate.gate import weigh
+from pipelines.gate.gate import compare_with_live
 from pipelines.publish import assemble
 from pipelines.publish.assemble import assemble_release
 from pipelines.refs import GateRef, ReleaseRef
 from pipelines.run.run import Run, parse_instant
 from pipelines.score.shards import plan_shards, score_shard
 from pipelines.train import train as training
-from pipelines.train.train import Lesson, train
+from pipelines.train.train import TrainingData, train
 from pipelines.train_ranker.second_stage import open_second_stage
-from pipelines.train_ranker.validation_models import keep_judged
+from pipelines.train_ranker.validation_models import store_validation_models
 from tests.pipelines.train.market import rows, small
 
 FIRST, NEXT = "2024-02-27", "2024-02-28"
@@ -50,7 +50,7 @@ class Nights:
         build = run.reference(snapshot=as_of)
         refs = [train(run, build, name) for name in registry.bundles()]
         stage = open_second_stage(run, self.snapshots[as_of])
-        keep_judged(run, stage)
+        store_validation_models(run, stage)
         kept = [ref for ref in [*refs, *stage.refs] if ref.name not in left_out]
         build = choose_bundles(run, build, kept, [])
         done = [score_shard(run, s) for s in plan_shards(run, build)]
@@ -58,7 +58,7 @@ class Nights:
 
     def weighed(self, as_of: str, left_out: tuple[str, ...] = (), **changed: Any) -> tuple[Run, GateRef]:
         run, release = self.build(as_of, left_out, **changed)
-        return run, weigh(run, run.reference(snapshot=as_of), release)
+        return run, compare_with_live(run, run.reference(snapshot=as_of), release)
 
     def spoil(self, patch: pytest.MonkeyPatch) -> None:
         """From here on every personal model learns from shuffled pairs and shuffled profiles."""
@@ -69,8 +69,8 @@ class Nights:
         patch.setattr(training, "fitter_of", lambda spec: noisy.get(spec.bundle) or honest(spec))
 
 
-def _noisy(fitter: Callable[[Lesson], Bundle]) -> Callable[[Lesson], Bundle]:
-    def fit(lesson: Lesson) -> Bundle:
+def _noisy(fitter: Callable[[TrainingData], Bundle]) -> Callable[[TrainingData], Bundle]:
+    def fit(lesson: TrainingData) -> Bundle:
         rng, snapshot = np.random.default_rng(7), lesson.snapshot
         who = rng.permutation(len(snapshot.startups))
         words = snapshot.startups.take(pa.array(who)).set_column(0, "startup_id", snapshot.startups["startup_id"])
@@ -98,7 +98,7 @@ def nights(server_settings: Settings, tmp_path_factory: pytest.TempPathFactory) 
         )
         nights = Nights(settings, patch)
         run, release = nights.build(FIRST)
-        first = weigh(run, run.reference(snapshot=FIRST), release)
+        first = compare_with_live(run, run.reference(snapshot=FIRST), release)
         assert (first.verdict, first.champion) == ("go", None), first
         publish_release(settings, release.release)
         nights.live = release.release

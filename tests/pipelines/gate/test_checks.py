@@ -9,7 +9,16 @@ from models.errors import SettingsError
 from models.schema import Surface
 from models.settings.settings import Settings
 from pipelines.gate import checks
-from pipelines.gate.checks import ASK, GO, STOP, Accuracy, above_floor, against_live, like_live, worst
+from pipelines.gate.checks import (
+    ASK,
+    GO,
+    STOP,
+    Accuracy,
+    accuracy_checks,
+    baseline_checks,
+    list_checks,
+    overall_verdict,
+)
 
 SAME = {
     "owners": 100,
@@ -40,10 +49,13 @@ def night(rng: np.random.Generator, better: float = 0.0, n: int = 300) -> dict[S
 def test_ordinary_nights_pass_and_a_sure_loss_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(checks, "DRAWS", 4000)
     rng, settings = np.random.default_rng(11), Settings()
-    verdicts = [worst([*against_live(night(rng), settings), *above_floor(night(rng), settings)]) for _ in range(20)]
+    verdicts = [
+        overall_verdict([*accuracy_checks(night(rng), settings), *baseline_checks(night(rng), settings)])
+        for _ in range(20)
+    ]
     assert verdicts.count(GO) >= 19, verdicts
-    assert worst(list(against_live(night(rng, better=-0.6), settings))) == STOP
-    asked = [c for c in against_live(night(rng, better=3.0, n=600), settings) if c.verdict == ASK]
+    assert overall_verdict(list(accuracy_checks(night(rng, better=-0.6), settings))) == STOP
+    asked = [c for c in accuracy_checks(night(rng, better=3.0, n=600), settings) if c.verdict == ASK]
     assert {c.name for c in asked} == {"gain"} and "too good to be believed" in asked[0].says
 
 
@@ -53,10 +65,10 @@ def test_worse_but_not_by_how_much_is_asked() -> None:
     live = rng.random(400)
     a = Accuracy(live - 0.04 - rng.normal(0, 0.12, 400), live * 0, live, {"overall": np.ones(400, bool)})
     found = {Surface.STARTUPS_FOR_DEVELOPER: a}
-    assert worst(list(against_live(found, Settings().layered({"gate_loss": 0.07}, "given")))) == ASK
-    assert worst(list(against_live(found, Settings().layered({"gate_loss": 0.02}, "given")))) == STOP
-    assert worst(list(against_live(found, Settings().layered({"gate_loss": 0.2}, "given")))) == GO
-    few = list(against_live(found, Settings().layered({"gate_min_owners": 401}, "given")))
+    assert overall_verdict(list(accuracy_checks(found, Settings().layered({"gate_loss": 0.07}, "given")))) == ASK
+    assert overall_verdict(list(accuracy_checks(found, Settings().layered({"gate_loss": 0.02}, "given")))) == STOP
+    assert overall_verdict(list(accuracy_checks(found, Settings().layered({"gate_loss": 0.2}, "given")))) == GO
+    few = list(accuracy_checks(found, Settings().layered({"gate_min_owners": 401}, "given")))
     assert [c.verdict for c in few] == [GO] and "400 owners are too few" in few[0].says
 
 
@@ -64,8 +76,8 @@ def test_below_popular_lists_is_below_the_floor() -> None:
     rng = np.random.default_rng(5)
     popular = rng.random(200)
     found = {s: Accuracy(popular * 0.5, popular, None, {"overall": np.ones(200, bool)}) for s in Surface}
-    assert [c.verdict for c in above_floor(found, Settings())] == [STOP] * 4
-    assert list(against_live(found, Settings())) == []
+    assert [c.verdict for c in baseline_checks(found, Settings())] == [STOP] * 4
+    assert list(accuracy_checks(found, Settings())) == []
 
 
 @pytest.mark.parametrize(
@@ -94,19 +106,19 @@ def test_below_popular_lists_is_below_the_floor() -> None:
     ],
 )
 def test_every_limit_of_the_lists(changed: dict[str, object], verdict: str) -> None:
-    found = list(like_live({"startups/for-developer": {**SAME, **changed}}, Settings(), days=1))
-    assert len(found) == 7 and worst(found) == verdict
+    found = list(list_checks({"startups/for-developer": {**SAME, **changed}}, Settings(), days=1))
+    assert len(found) == 7 and overall_verdict(found) == verdict
     small = {**SAME, **changed, "owners": 3, "gone_owners": 2}
-    assert worst(list(like_live({"startups/for-developer": small}, Settings(), days=1))) == GO
+    assert overall_verdict(list(list_checks({"startups/for-developer": small}, Settings(), days=1))) == GO
 
 
 def test_lists_of_days_far_apart_may_differ_and_are_never_stopped_for_it() -> None:
     some = {**SAME, "overlap_at_10": 0.2, "rbo": 0.15, "route_distance": 0.3}
-    assert worst(list(like_live({"startups/for-developer": some}, Settings(), days=9))) == GO
+    assert overall_verdict(list(list_checks({"startups/for-developer": some}, Settings(), days=9))) == GO
     other = {**SAME, "overlap_at_10": 0.0, "rbo": 0.0, "route_distance": 0.9}
-    assert worst(list(like_live({"startups/for-developer": other}, Settings(), days=9))) == ASK
+    assert overall_verdict(list(list_checks({"startups/for-developer": other}, Settings(), days=9))) == ASK
     popular = {**other, "popular_share": [0.0, 1.0]}
-    assert worst(list(like_live({"startups/for-developer": popular}, Settings(), days=9))) == STOP
+    assert overall_verdict(list(list_checks({"startups/for-developer": popular}, Settings(), days=9))) == STOP
 
 
 @pytest.mark.parametrize("text", ["0.5", "0.5/0.2", "a/b", "-1/2", "0.1/0.2/0.3"])

@@ -10,13 +10,13 @@ import pytest
 from models.errors import DataError, GateClosed
 from models.lists.redis_format import Keys
 from pipelines.gate import gate as weighing
-from pipelines.gate.compare import compared, table
-from pipelines.gate.decision import Case, ask_once, held, question, read_gate, rule
-from pipelines.gate.gate import weigh
+from pipelines.gate.compare import compare_releases, table
+from pipelines.gate.decision import GateContext, ask_once, question, read_gate, resolve_gate, why_held_back
+from pipelines.gate.gate import compare_with_live
 from pipelines.publish.publish import publish_release
 from pipelines.redis_client import connect
 from pipelines.refs import GateRef, ReleaseRef
-from pipelines.run.run import Run, decisions
+from pipelines.run.run import Run, read_decisions
 from pipelines.store.artifacts import Artifacts
 from tests.pipelines.gate.conftest import FIRST, NEXT, PERSONAL, Nights
 
@@ -33,8 +33,8 @@ def test_a_good_release_goes_and_what_it_was_held_against_is_written_down(nights
     assert set(gate["champion_figures"]) == set(gate["lists"]) and 0 < gate["older_days"] < 5
     for figures in gate["champion_figures"].values():
         assert figures["new"] > figures["popular"] and abs(figures["new"] - figures["ndcg"]) < 0.2
-    assert not rule(run, Case()) and held(run, found.release) is None and gate["answer"] is None
-    last = decisions(nights.settings)[0]
+    assert not resolve_gate(run, GateContext()) and why_held_back(run, found.release) is None and gate["answer"] is None
+    last = read_decisions(nights.settings)[0]
     assert (last["what"], last["verdict"], last["release"]) == ("gate", "go", found.release)
     assert len(json.dumps(found.as_json())) < 5000
 
@@ -58,12 +58,12 @@ def test_models_trained_on_noise_are_stopped_by_what_they_foretell(
     gate = read_gate(run)
     assert found.verdict == "stop" and "accuracy" in against(gate, "stop"), gate["reasons"]
     with pytest.raises(GateClosed, match=r"surely worse by more than 5%.*what is live stays.*compare.*`force`"):
-        rule(run, Case())
-    assert "nobody has answered" in str(held(run, found.release))
+        resolve_gate(run, GateContext())
+    assert "nobody has answered" in str(why_held_back(run, found.release))
     with pytest.raises(GateClosed):
-        rule(run, Case(backfill=True))
-    assert not rule(run, Case(force=True)) and held(run, found.release) is None
-    assert (decisions(nights.settings)[0]["by"], read_gate(run)["answer"]["chosen"]) == ("force", "publish")
+        resolve_gate(run, GateContext(backfill=True))
+    assert not resolve_gate(run, GateContext(force=True)) and why_held_back(run, found.release) is None
+    assert (read_decisions(nights.settings)[0]["by"], read_gate(run)["answer"]["chosen"]) == ("force", "publish")
 
 
 def test_a_failure_that_sends_everybody_to_popular_is_stopped(nights: Nights) -> None:
@@ -87,26 +87,31 @@ def test_another_recipe_is_a_matter_for_a_person(nights: Nights) -> None:
     subject, body = question(read_gate(run), run.settings, "http://localhost/report")
     assert found.release in subject and "of everybody's first ten are replaced" in body
     assert "| overlap_at_10 |" in body and "12 hours: hold" in body and "(http://localhost/report)" in body
-    assert rule(run, Case()) is True and "nobody has answered" in str(held(run, found.release))
-    assert not rule(run, Case(attended=False)) and "chose to hold it" in str(held(run, found.release))
+    assert resolve_gate(run, GateContext()) is True and "nobody has answered" in str(why_held_back(run, found.release))
+    assert not resolve_gate(run, GateContext(attended=False)) and "chose to hold it" in str(
+        why_held_back(run, found.release)
+    )
     compare_them(nights, found.release)
-    assert not rule(weighed_again(nights, run, found), Case(backfill=True)) and held(run, found.release) is None
+    assert (
+        not resolve_gate(weighed_again(nights, run, found), GateContext(backfill=True))
+        and why_held_back(run, found.release) is None
+    )
     assert read_gate(run)["answer"]["by"] == "backfill"
 
 
 def compare_them(nights: Nights, other: str) -> None:
     artifacts = Artifacts(nights.settings)
-    found = compared(nights.settings, artifacts.release(nights.live), artifacts.release(other))
+    found = compare_releases(nights.settings, artifacts.release(nights.live), artifacts.release(other))
     assert found["settings"]["seed"] == [42, 7] and "als_v1" in found["bundles"]
     assert found["gate"] == ["go", "ask"]
     assert "| startups/for-developer |" in table(found) and "seed: 42 > 7" in table(found)
-    same = compared(nights.settings, artifacts.release(other), artifacts.release(other))
+    same = compare_releases(nights.settings, artifacts.release(other), artifacts.release(other))
     assert same["surfaces"]["startups/for-developer"]["overlap_at_10"] == 1.0 and "same digest" in table(same)
 
 
 def weighed_again(nights: Nights, run: Run, found: GateRef) -> Run:
     """A cleared task asks anew: the earlier answer is gone."""
-    weigh(run, run.reference(snapshot=NEXT), ReleaseRef(found.release, "", {}), "backfill")
+    compare_with_live(run, run.reference(snapshot=NEXT), ReleaseRef(found.release, "", {}), "backfill")
     assert read_gate(run)["answer"] is None
     return run
 
@@ -115,11 +120,11 @@ def test_an_older_cutoff_and_the_live_release_itself_are_only_described(nights: 
     run, found = nights.weighed("2024-02-20", left_out=PERSONAL)
     gate = read_gate(run)
     assert found.verdict == "go" and gate["older"] and "stored for comparison" in gate["notes"][-1]
-    assert "stored for comparison" in str(held(run, found.release))  # whatever is live by then
+    assert "stored for comparison" in str(why_held_back(run, found.release))  # whatever is live by then
     assert publish_release(nights.settings, found.release)["published"] is False
     run, found = nights.weighed(FIRST)
     assert found.release == nights.live and "it is live already" in read_gate(run)["notes"][-1]
-    assert not rule(run, Case())
+    assert not resolve_gate(run, GateContext())
 
 
 def test_a_live_release_whose_models_are_damaged_is_judged_by_its_lists_alone(nights: Nights) -> None:
@@ -137,11 +142,11 @@ def test_a_redis_that_forgot_what_is_live_does_not_open_the_gate(nights: Nights)
     """The last published release is what counts, or a bad one would go live as if it were the first."""
     run, found = nights.weighed(NEXT, left_out=PERSONAL)
     connect(nights.settings).delete(Keys(nights.settings.namespace).current)
-    again = weigh(run, run.reference(snapshot=NEXT), ReleaseRef(found.release, "", {}))
+    again = compare_with_live(run, run.reference(snapshot=NEXT), ReleaseRef(found.release, "", {}))
     assert (again.verdict, again.champion) == ("stop", nights.live)
     assert "has lost its data" in read_gate(run)["notes"][0]
     with pytest.raises(DataError, match="was never weighed"):
-        held(run, "another")
+        why_held_back(run, "another")
 
 
 def test_a_run_asks_one_question_only(nights: Nights) -> None:

@@ -24,7 +24,7 @@ from pipelines.publish.lease import Lease, lease
 from pipelines.publish.load import Loadable, load, needed_bytes
 from pipelines.publish.publish import publish_release, retire_loaded, switch
 from pipelines.publish.trending import store_trending
-from pipelines.redis_client import current_release, wrapped
+from pipelines.redis_client import current_release, redis_errors
 from pipelines.store.artifacts import Artifacts
 from tests.pipelines.conftest import Town
 from tests.stored import cell, cells
@@ -78,7 +78,7 @@ def test_a_late_publisher_writes_nothing_of_the_release_that_another_one_loaded_
         "delete": lambda: late.write("UNLINK", [keys.current]),
     }
     for name, attempt in attempts.items():
-        with pytest.raises(ServiceError, match="another publisher took over"), wrapped(name):
+        with pytest.raises(ServiceError, match="another publisher took over"), redis_errors(name):
             attempt()
     assert everything(client, keys) == before and current_release(town.settings) == newer
 

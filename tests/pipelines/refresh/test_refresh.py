@@ -23,7 +23,7 @@ from pipelines.publish.publish import publish_release
 from pipelines.refresh.merge import merged
 from pipelines.refresh.refresh import look_for_changes, make_lists, merge, publish_refresh
 from pipelines.retire import retire
-from pipelines.run.run import Run, decisions
+from pipelines.run.run import Run, read_decisions
 from pipelines.run_build import score_newest
 from pipelines.store.artifacts import Artifacts
 from tests.marketplace.tiny import identity
@@ -143,7 +143,7 @@ def test_the_command_explains_what_it_made(
     assert main(["refresh"]) == 0
     told = json.loads(capsys.readouterr().out)
     assert told["published"] and told["new"] == {"user": 1, "startup": 0}
-    (line,) = decisions(town.settings)
+    (line,) = read_decisions(town.settings)
     assert (line["what"], line["verdict"], line["release"]) == ("refresh", "publish", told["release"])
     assert main(["explain", DEVELOPERS.value, CAME]) == 0
     explained = json.loads(capsys.readouterr().out)

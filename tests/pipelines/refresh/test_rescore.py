@@ -12,7 +12,7 @@ import pytest
 
 from models.experiments import read_experiments
 from models.lists.redis_format import POPULAR_FIELD, decode_list, encode_lists
-from models.recommender.surface import open_bundles, open_recipe
+from models.recommender.surface import open_bundles, open_recommender
 from models.schema import Entity, Method, Role, Surface
 from pipelines.publish.history import promote
 from serving.clients.postgres import Database
@@ -110,7 +110,7 @@ def test_a_refreshed_list_is_the_one_that_the_live_fallback_would_make(town: Tow
     stored = town.raw(surface)[UUID(owner).bytes]
     release = town.release()
     settings = town.settings.with_recorded(release.settings)
-    recipe = open_recipe(surface, open_bundles(settings.artifacts, release.bundles, settings), settings)
+    recipe = open_recommender(surface, open_bundles(settings.artifacts, release.bundles, settings), settings)
     database = Database(town.settings)
     record = database.owner(surface.owner, owner, town.at(1))
     assert record is not None

@@ -11,7 +11,7 @@ import pytest
 from pipelines.report import plots
 from pipelines.report.evaluation import build_report
 from pipelines.report.html import exchanged, movable, section
-from pipelines.report.sections import earned_of, spent_of, verdict_of
+from pipelines.report.sections import engagement_section, gate_section, timings_section
 
 SURFACE = "startups/for-investor"
 
@@ -204,12 +204,12 @@ def test_what_no_step_left_is_left_out() -> None:
     ],
 )
 def test_each_verdict_in_words(given: dict[str, Any], words: str) -> None:
-    assert words in verdict_of(gate(**given))
+    assert words in gate_section(gate(**given))
 
 
 def test_a_ledger_that_says_more_or_nothing_is_shown_as_it_is() -> None:
     rate = {"value": 0.25, "low": 0.2, "high": 0.3, "trials": 40, "owners": 9}
-    told = earned_of(
+    told = engagement_section(
         {
             "by": {"arm": [{"name": "ranker/on", "click_through": rate}]},
             "experiments": [
@@ -222,13 +222,13 @@ def test_a_ledger_that_says_more_or_nothing_is_shown_as_it_is() -> None:
         }
     )
     assert "0.2500 [0.2000, 0.3000]" in told and "as large as they were drawn" in told and "on has the higher" in told
-    assert earned_of(None) == "" and "No answer was followed up yet" in earned_of({"by": {}})
-    text = earned_of({"by": {"day": [{"day": "monday", "sure": True, "note": None}]}})
+    assert engagement_section(None) == "" and "No answer was followed up yet" in engagement_section({"by": {}})
+    text = engagement_section({"by": {"day": [{"day": "monday", "sure": True, "note": None}]}})
     assert "By day" in text and ">yes<" in text and ">–<" in text
 
 
 def test_a_step_without_time_or_memory_breaks_no_bar() -> None:
-    assert "0.0%" in spent_of([{"step": "s", "index": None, "wall_s": 0.0, "cpu_s": 0.0, "peak_mb": 0.0}])
+    assert "0.0%" in timings_section([{"step": "s", "index": None, "wall_s": 0.0, "cpu_s": 0.0, "peak_mb": 0.0}])
 
 
 def test_a_section_is_found_and_exchanged_alone() -> None:

@@ -16,9 +16,9 @@ from pipelines.ingest.ingest import import_folder
 from pipelines.refs import GateRef
 from pipelines.report import data
 from pipelines.report import store as kept
-from pipelines.report.store import bring_up_to_date, page_of, page_of_run, reports, retire_reports, shelf_page
+from pipelines.report.store import index_page, page_of, page_of_run, reports, retire_reports, update_report
 from pipelines.run.run import Run, directory_of
-from pipelines.run.timings import note
+from pipelines.run.timings import append_timing
 from pipelines.run_build import run_build
 from pipelines.store.artifacts import Artifacts
 from tests.marketplace.tiny import AFTER_ALL, write_tiny_marketplace
@@ -60,13 +60,15 @@ def test_the_command_leaves_a_report_that_follows_the_run(built: tuple[Settings,
             "answer": {"chosen": "hold", "by": "ada", "at": "2024"},
         },
     )
-    note(run.directory, {"step": "gate", "index": None, "wall_s": 1.0, "cpu_s": 1.0, "peak_mb": 1.0, "at": "2024"})
-    assert bring_up_to_date(settings.artifacts, run.directory)
+    append_timing(
+        run.directory, {"step": "gate", "index": None, "wall_s": 1.0, "cpu_s": 1.0, "peak_mb": 1.0, "at": "2024"}
+    )
+    assert update_report(settings.artifacts, run.directory)
     assert "hold by ada" in (page := page_of_run(settings, run.id) or "") and ">gate</th>" in page
     gate = GateRef(run.id, done["release"], None, "ask", [])
     again = kept.write_report(run, run.reference(snapshot=told["snapshot"]), gate)
     assert (again["verdict"], again["reasons"]) == ("ask", ["worse"])
-    assert "live, ask" in shelf_page(settings)
+    assert "live, ask" in index_page(settings)
     live = run.artifacts.release(done["release"])
     refreshed = replace(live, id="r", parts=[{"release": live.id, "as_of": live.as_of}, {"as_of": live.as_of}])
     assert refreshed.build == live.build == live.id
@@ -84,11 +86,13 @@ def test_a_run_on_its_way_shows_its_steps(tmp_path: Path) -> None:
     settings = Settings(home=tmp_path)
     assert "left no report" in page_of(settings, "drain_events", "scheduled__1")
     directory = settings.artifacts / "runs" / directory_of("manual__1")
-    note(directory, {"step": "train.als", "index": None, "wall_s": 1.0, "cpu_s": 1.0, "peak_mb": 1.0, "at": "2024"})
+    append_timing(
+        directory, {"step": "train.als", "index": None, "wall_s": 1.0, "cpu_s": 1.0, "peak_mb": 1.0, "at": "2024"}
+    )
     text = page_of(settings, "build_recommendations", "manual__1")
     assert "train.als" in text and "Its steps so far" in text
-    assert not bring_up_to_date(settings.artifacts, directory)
-    assert "No build has left a report yet" in shelf_page(settings)
+    assert not update_report(settings.artifacts, directory)
+    assert "No build has left a report yet" in index_page(settings)
 
 
 def test_late_rows_are_told_by_the_weeks_that_were_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

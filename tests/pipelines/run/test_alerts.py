@@ -19,7 +19,7 @@ import pytest
 from models.settings.kinds import Secret
 from models.settings.settings import Settings
 from pipelines.run import alerts as notices
-from pipelines.run.alerts import Notice, tell
+from pipelines.run.alerts import Alert, send_alert
 
 PERSON = "0f0e0d0c-0b0a-4908-8706-050403020100"
 
@@ -60,9 +60,9 @@ def here(tmp_path: Path, listener: Listener) -> Settings:
 def test_a_matter_is_posted_once_and_logged_each_time(
     here: Settings, listener: Listener, caplog: pytest.LogCaptureFixture
 ) -> None:
-    notice = Notice("task_failed", "als failed", ("dag", "run", "Error"), "http://here/run", about={"task": "als"})
+    notice = Alert("task_failed", "als failed", ("dag", "run", "Error"), "http://here/run", about={"task": "als"})
     with caplog.at_level(logging.WARNING):
-        assert [tell(here, notice) for _ in range(3)] == [True, False, False]
+        assert [send_alert(here, notice) for _ in range(3)] == [True, False, False]
     assert listener.taken == [
         {
             "text": "Matchbook: als failed\nhttp://here/run",
@@ -73,28 +73,28 @@ def test_a_matter_is_posted_once_and_logged_each_time(
         }
     ]
     assert caplog.text.count("notice: als failed") == 3 and "hidden-word" not in caplog.text
-    assert tell(here, replace(notice, matter=("dag", "another run", "Error")))
+    assert send_alert(here, replace(notice, matter=("dag", "another run", "Error")))
 
 
 def test_a_larger_matter_needs_no_telling_once_a_part_was_told(here: Settings, listener: Listener) -> None:
     run = ("dag", "run")
-    assert tell(here, Notice("task_failed", "als failed", (*run, "DataError"), part_of=run))
-    assert not tell(here, Notice("run_failed", "the run failed", run))
-    assert tell(here, Notice("run_failed", "it took too long", (*run, "timed_out")))
+    assert send_alert(here, Alert("task_failed", "als failed", (*run, "DataError"), part_of=run))
+    assert not send_alert(here, Alert("run_failed", "the run failed", run))
+    assert send_alert(here, Alert("run_failed", "it took too long", (*run, "timed_out")))
 
 
 def test_what_nobody_took_is_tried_again(here: Settings, listener: Listener) -> None:
-    notice = Notice("late", "old lists", ("late", "r"))
+    notice = Alert("late", "old lists", ("late", "r"))
     listener.status = 500
-    assert not tell(here, notice)
+    assert not send_alert(here, notice)
     listener.status = 200
-    assert tell(here, notice) and not tell(here, notice)
+    assert send_alert(here, notice) and not send_alert(here, notice)
     assert len(listener.taken) == 2
 
 
 def test_no_id_of_a_person_leaves_and_long_messages_are_cut(here: Settings, listener: Listener) -> None:
     about = {"reasons": [f"{PERSON} has no list"]}
-    assert tell(here, Notice("task_failed", f"{PERSON} is not there" + "x" * 9999, ("a",), about=about))
+    assert send_alert(here, Alert("task_failed", f"{PERSON} is not there" + "x" * 9999, ("a",), about=about))
     assert PERSON not in json.dumps(listener.taken) and len(listener.taken[0]["says"]) < 2000
 
 
@@ -103,7 +103,7 @@ def test_an_address_that_does_not_work_fails_nobody_and_is_not_shown(
     tmp_path: Path, address: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     here = Settings(home=tmp_path, webhook_url=Secret(address))
-    assert not tell(here, Notice("late", "old lists", ("late", "r")))
+    assert not send_alert(here, Alert("late", "old lists", ("late", "r")))
     assert "did not take a notice" in caplog.text and address not in caplog.text
 
 
@@ -111,17 +111,17 @@ def test_a_server_that_never_answers_costs_the_patience_alone(tmp_path: Path, mo
     monkeypatch.setattr(notices, "PATIENCE_S", 0.2)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         here = Settings(home=tmp_path, webhook_url=Secret(f"http://127.0.0.1:{silent.getsockname()[1]}/"))
-        assert not tell(here, Notice("late", "old lists", ("late", "r")))
+        assert not send_alert(here, Alert("late", "old lists", ("late", "r")))
 
 
 def test_without_an_address_it_is_logged_and_nothing_is_kept(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    assert not tell(Settings(home=tmp_path), Notice("late", "old lists", ("late", "r")))
+    assert not send_alert(Settings(home=tmp_path), Alert("late", "old lists", ("late", "r")))
     assert "notice: old lists" in caplog.text and not (tmp_path / "logs").exists()
 
 
 def test_what_was_told_is_forgotten_after_a_week(here: Settings, listener: Listener) -> None:
-    notice = Notice("late", "old lists", ("late", "r"))
-    assert tell(here, notice)
+    notice = Alert("late", "old lists", ("late", "r"))
+    assert send_alert(here, notice)
     (mark,) = (here.home / "logs" / "told").iterdir()
     os.utime(mark, (time.time() - 8 * 86_400,) * 2)
-    assert tell(here, notice)
+    assert send_alert(here, notice)

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.errors import DataError, SettingsError
-from pipelines.run.cutoff import RunTimes, cutoff_of, nothing_new
+from pipelines.run.cutoff import RunTimes, cutoff_of, no_new_data
 
 DUE = datetime(2024, 5, 2, 2, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -85,16 +85,16 @@ def test_as_of_is_taken_to_the_microsecond_and_always_in_utc(microseconds: int, 
 
 
 def test_one_interval_old_is_still_new_and_older_is_not() -> None:
-    assert nothing_new(DUE, DUE - DAY, DAY) is None
-    assert "more than one interval" in str(nothing_new(DUE, DUE - DAY - timedelta(microseconds=1), DAY))
+    assert no_new_data(DUE, DUE - DAY, DAY) is None
+    assert "more than one interval" in str(no_new_data(DUE, DUE - DAY - timedelta(microseconds=1), DAY))
 
 
 def test_events_after_the_cutoff_show_that_the_platform_delivers() -> None:
-    assert nothing_new(DUE, DUE + DAY, DAY) is None
+    assert no_new_data(DUE, DUE + DAY, DAY) is None
 
 
 def test_an_empty_marketplace_has_nothing_new() -> None:
-    assert "no interaction at all" in str(nothing_new(DUE, None, DAY))
+    assert "no interaction at all" in str(no_new_data(DUE, None, DAY))
 
 
 def test_a_date_of_a_run_may_not_lie_ahead_of_it() -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from models.settings.settings import Settings
-from pipelines.run.run import LOG, decided, decisions
+from pipelines.run.run import LOG, log_decision, read_decisions
 from pipelines.store import mirror
 from pipelines.store.artifacts import append_private
 from pipelines.store.mirror import newest_lines
@@ -20,12 +20,12 @@ def test_a_record_loses_its_older_half_and_keeps_whole_lines(tmp_path: Path, mon
     monkeypatch.setattr(mirror, "RECORD_MOST", 2000)
     settings = Settings(home=tmp_path)
     for n in range(500):
-        decided(settings, "retrain", str(n), ["because"])
+        log_decision(settings, "retrain", str(n), ["because"])
     path = settings.artifacts / LOG
     assert path.stat().st_size < 2000 + 200 and path.stat().st_mode & 0o777 == 0o600
     kept = [json.loads(line)["verdict"] for line in path.read_text().splitlines()]
     assert kept == [str(n) for n in range(500 - len(kept), 500)] and len(kept) >= 5
-    assert decisions(settings, 3)[0]["verdict"] == "499"
+    assert read_decisions(settings, 3)[0]["verdict"] == "499"
 
 
 def test_newest_lines_of_a_short_text_are_all() -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipelines.run.timings import MB, RECORD, STEPS, Beginning, note, step, steps_of
+from pipelines.run.timings import MB, RECORD, STEPS, Stopwatch, append_timing, step, steps_of
 
 LARGE = 200 * MB
 
@@ -31,7 +31,7 @@ def test_a_step_is_noted_with_its_own_time_and_memory(tmp_path: Path) -> None:
 
 
 def test_a_child_counts_with_its_memory_and_its_time() -> None:
-    began = Beginning.now()
+    began = Stopwatch.now()
     words = f"import time; x = bytearray({LARGE}); x[::4096] = b'1' * len(x[::4096]); sum(range(10**6))"
     subprocess.run([sys.executable, "-c", words], check=True)
     line = began.measured("parent")
@@ -53,7 +53,7 @@ def test_a_directory_without_the_record_of_a_run_gets_no_note(tmp_path: Path) ->
 
 def test_the_newest_line_of_a_step_counts_and_torn_lines_do_not(tmp_path: Path) -> None:
     for seconds, index in ((1.0, None), (2.0, 0), (3.0, 1), (4.0, None)):
-        note(tmp_path, {"step": "score", "index": index, "wall_s": seconds})
+        append_timing(tmp_path, {"step": "score", "index": index, "wall_s": seconds})
     with (tmp_path / STEPS).open("a") as file:
         file.write('{"step": "sco\n[1]\n{"other": 1}\n')
     assert [(s["index"], s["wall_s"]) for s in steps_of(tmp_path)] == [(0, 2.0), (1, 3.0), (None, 4.0)]

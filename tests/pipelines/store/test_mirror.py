@@ -13,7 +13,7 @@ import pytest
 from moto.server import ThreadedMotoServer
 
 from models.errors import DataError, ServiceError
-from models.object_storage import COMPLETE, WHOLE, Storage, bring
+from models.object_storage import COMPLETE, WHOLE, Storage, download
 from models.settings.settings import Settings
 from pipelines.store.artifacts import Artifacts, copy_artifacts
 from pipelines.store.mirror import EVERY, pull, push
@@ -80,7 +80,7 @@ def test_a_reader_fetches_only_what_it_names(machines: tuple[Settings, Settings]
     one, other = machines
     placed(one)
     placed(one, "snapshots", "s-1")
-    bring(other, f"{KIND}/{NAME}")
+    download(other, f"{KIND}/{NAME}")
     assert (other.artifacts / KIND / NAME / "a.json").is_file() and not (other.artifacts / "snapshots").exists()
 
 
@@ -91,7 +91,7 @@ def test_what_was_not_stored_to_its_end_is_not_there(machines: tuple[Settings, S
     assert storage is not None
     storage.filesystem.rm(storage.place(f"{WHOLE}/{KIND}/{NAME}/{COMPLETE}"))
     pull(other)
-    bring(other, f"{KIND}/{NAME}")
+    download(other, f"{KIND}/{NAME}")
     assert not (other.artifacts / KIND / NAME).exists()
 
 
@@ -232,6 +232,6 @@ def test_the_copy_of_a_storage_may_lie_elsewhere_than_a_home_that_is_read_only(
     one, other = machines
     placed(one)
     reader = replace(other, artifacts_copy=str(tmp_path / "copy"))
-    bring(reader, f"{KIND}/{NAME}")
+    download(reader, f"{KIND}/{NAME}")
     assert (tmp_path / "copy" / KIND / NAME / "a.json").is_file() and not other.home.exists()
     assert replace(one, artifacts_place="", artifacts_copy=str(tmp_path / "copy")).artifacts == one.home / "artifacts"

@@ -18,7 +18,7 @@ from pipelines.report.figure_names import RULES, TAUGHT
 from pipelines.run.run import Run, microseconds, parse_instant
 from pipelines.train import leakage as leaks
 from pipelines.train.contenders import contenders, ndcg_each
-from pipelines.train.holdout import Holdout, inner_cut, open_cut, outcome_of
+from pipelines.train.holdout import Holdout, open_holdout_at, outcome_of, split_time
 from pipelines.train.train import fit
 from pipelines.train_ranker.second_stage import SecondStage, open_second_stage
 from tests.marketplace.traps import TIMES, folded, readings
@@ -59,14 +59,14 @@ def future(run: Run, snapshot: Snapshot) -> Holdout:
     assert whole.user_ids.ids.tolist() == snapshot.user_ids.ids.tolist()
     assert whole.startup_ids.ids.tolist() == snapshot.startup_ids.ids.tolist()
     there: Interactions = whole.interactions()
-    return replace(open_cut(run, snapshot, snapshot.as_of_us), outcome=outcome_of(there, snapshot.as_of_us))
+    return replace(open_holdout_at(run, snapshot, snapshot.as_of_us), outcome=outcome_of(there, snapshot.as_of_us))
 
 
 def test_a_counter_without_readings_changes_nothing() -> None:
     """Whatever the platform's counter says, the models are the same, byte for byte."""
     _, startups, _ = tables()
     with_it, without = before(startups), before(startups.assign(views="", updated_at=""))
-    cut_us = inner_cut(with_it.interactions(), 0.2)
+    cut_us = split_time(with_it.interactions(), 0.2)
     for name in ("catalogue_v1", "popularity_v1", "activity_v1"):
         for instant in (cut_us, None):
             assert fit(name, with_it, small(), instant).digest() == fit(name, without, small(), instant).digest()
@@ -118,7 +118,7 @@ def test_the_old_rule_is_found_out(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
     assert EventType.VIEW.code not in snapshot.interactions().kind
     monkeypatch.setattr(Snapshot, "_counter", counter)
-    cut_us = inner_cut(snapshot.interactions(), 0.2)
+    cut_us = split_time(snapshot.interactions(), 0.2)
     bundles = {n: fit(n, snapshot, small(), cut_us) for n in ("catalogue_v1", "popularity_v1", "activity_v1")}
     with pytest.raises(LeakFound, match="column views of startups is blank because of what came later"):
         leaks.check_missing(snapshot, small(home=tmp_path), cut_us, bundles)

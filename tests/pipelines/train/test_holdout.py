@@ -16,7 +16,7 @@ from models.settings.declared import DECLARED, Declared
 from models.settings.settings import Settings
 from pipelines.export.snapshot import Snapshot
 from pipelines.run.run import Run, parse_instant
-from pipelines.train.holdout import Holdout, hashed, holdout_place, inner_cut, open_holdout, outcome_of
+from pipelines.train.holdout import Holdout, hashed, holdout_place, open_holdout, outcome_of, split_time
 from tests.models.settings.values import another
 from tests.pipelines.train.market import AS_OF, ids, rows, small
 
@@ -37,16 +37,16 @@ def cells(matrix: sparse.csr_matrix) -> dict[tuple[int, int], float]:
 
 def test_the_cut_leaves_the_last_share_at_or_after_it() -> None:
     made = events(*((0, 0, VIEW, t) for t in range(10)))
-    assert inner_cut(made, 0.2) == 8
-    assert inner_cut(made, 0.5) == 5
+    assert split_time(made, 0.2) == 8
+    assert split_time(made, 0.5) == 5
 
 
 @pytest.mark.parametrize("told", [[(0, 0, VIEW, 5)], [(0, 0, VIEW, 5), (1, 1, VIEW, 5)]])
 def test_no_cut_without_two_instants(told: list[tuple[int, int, int, int]]) -> None:
     with pytest.raises(TooSparse, match="both sides of an inner cut"):
-        inner_cut(events(*told), 0.2)
+        split_time(events(*told), 0.2)
     with pytest.raises(TooSparse, match="got 0 events at all"):
-        inner_cut(events(*told).where(np.zeros(len(told), bool)), 0.2)
+        split_time(events(*told).where(np.zeros(len(told), bool)), 0.2)
 
 
 def test_only_new_pairs_count_and_dislikes_never() -> None:

@@ -24,13 +24,13 @@ from pipelines.export.snapshot import Snapshot
 from pipelines.run.run import Run, microseconds, parse_instant
 from pipelines.train import train
 from pipelines.train.leakage import check_labels, check_leaks, truncated
-from pipelines.train.train import Lesson, fit
+from pipelines.train.train import TrainingData, fit
 from pipelines.train_ranker.second_stage import SecondStage, open_second_stage
 from tests.pipelines.train.market import AS_OF, rows, small
 
 CUT = microseconds(parse_instant("2024-02-17"))
 SETTINGS = small(stage_known="first_event", graph_filter_min_pairs=0.0)
-Fitter = Callable[[Lesson], Bundle]
+Fitter = Callable[[TrainingData], Bundle]
 
 
 @cache
@@ -106,39 +106,39 @@ def plant(monkeypatch: pytest.MonkeyPatch, name: str, fitter: Fitter) -> None:
     monkeypatch.setattr(train, "fitter_of", lambda spec: fitter if spec.bundle == name else honest(spec))
 
 
-def _everything(lesson: Lesson) -> Lesson:
+def _everything(lesson: TrainingData) -> TrainingData:
     return replace(lesson, as_of_us=lesson.snapshot.as_of_us)
 
 
-def _popularity(lesson: Lesson) -> Bundle:
+def _popularity(lesson: TrainingData) -> Bundle:
     """Counts the future, and says that it did not."""
     x = _everything(lesson)
     bundle = fit_popularity(x.users, x.startups, x.interactions, lesson.as_of_us, x.config)
     return replace(bundle, config={**bundle.config, "rows": len(lesson.interactions)})
 
 
-def _als(lesson: Lesson) -> Bundle:
+def _als(lesson: TrainingData) -> Bundle:
     bundle = fit_als("als_v1", _everything(lesson).interactions, lesson.config)
     return replace(bundle, config={**bundle.config, "rows": len(lesson.interactions)})
 
 
-def _boasting_als(lesson: Lesson) -> Bundle:
+def _boasting_als(lesson: TrainingData) -> Bundle:
     return fit_als("als_v1", _everything(lesson).interactions, lesson.config)
 
 
-def _content(lesson: Lesson) -> Bundle:
+def _content(lesson: TrainingData) -> Bundle:
     x = _everything(lesson)
     return fit_content(
         x.profiles(x.users), x.profiles(x.startups), lesson.interactions, x.users.ids, x.startups.ids, x.config
     )
 
 
-def _catalogue(lesson: Lesson) -> Bundle:
+def _catalogue(lesson: TrainingData) -> Bundle:
     x = _everything(lesson)
     return catalogue_bundle(x.users, x.startups, {"as_of_us": lesson.as_of_us, "rows": len(lesson.interactions)})
 
 
-def _late_catalogue(lesson: Lesson) -> Bundle:
+def _late_catalogue(lesson: TrainingData) -> Bundle:
     bundle = catalogue_bundle(lesson.users, lesson.startups, {"rows": len(lesson.interactions)})
     return replace(bundle, config={**bundle.config, "as_of_us": lesson.snapshot.as_of_us})
 
@@ -163,20 +163,20 @@ def test_a_planted_leak_is_caught(name: str, fitter: Fitter, said: str, monkeypa
 
 
 def test_a_profile_read_too_early_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Lesson, "profiles", lambda self, who: self.snapshot.profiles(who.entity, self.as_of_us))
+    monkeypatch.setattr(TrainingData, "profiles", lambda self, who: self.snapshot.profiles(who.entity, self.as_of_us))
     with pytest.raises(LeakFound, match="read the interests of 1 users who were not there"):
         check_leaks(snapshot(), SETTINGS, CUT, honest())
 
 
 def test_a_stage_told_too_early_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     """The stage is that of the first round: before it nobody knew (stage_known)."""
-    profiles = Lesson.profiles
+    profiles = TrainingData.profiles
 
-    def leaking(self: Lesson, entities: Entities) -> dict[str, list[str]]:
+    def leaking(self: TrainingData, entities: Entities) -> dict[str, list[str]]:
         told = dict(profiles(self, entities))
         return {**told, **({"stage": self.snapshot.startups["stage"].to_pylist()} if "stage" in told else {})}
 
-    monkeypatch.setattr(Lesson, "profiles", leaking)
+    monkeypatch.setattr(TrainingData, "profiles", leaking)
     with pytest.raises(LeakFound, match=r"read the stage of \d+ startups"):
         check_leaks(snapshot(), SETTINGS, CUT, honest())
 
@@ -196,7 +196,7 @@ def test_what_another_program_knew_later_is_caught() -> None:
 
 
 def test_what_only_the_future_makes_dense_enough_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
-    def sparse(lesson: Lesson) -> Bundle:
+    def sparse(lesson: TrainingData) -> Bundle:
         if lesson.snapshot.as_of_us == CUT:
             raise TooSparse("nothing to learn from")
         return honest()["content_v1"]

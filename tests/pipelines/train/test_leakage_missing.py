@@ -15,7 +15,7 @@ from pipelines.export.layout import STARTUPS, USERS
 from pipelines.export.snapshot import Snapshot
 from pipelines.run.run import microseconds, parse_instant
 from pipelines.train.leakage import UNREAD, blanks, check_missing
-from pipelines.train.train import Lesson, fit
+from pipelines.train.train import TrainingData, fit
 from tests.marketplace.traps import folded
 from tests.pipelines.train.market import AS_OF, rows, small
 
@@ -52,7 +52,7 @@ COLUMNS = [
 def test_every_column_is_looked_at() -> None:
     """A new column of the snapshot is looked at, or named as one that nobody reads."""
     snapshot = Snapshot.of(*market(), AS_OF, SETTINGS.recorded())
-    lesson = Lesson(snapshot, SETTINGS, CUT_US)
+    lesson = TrainingData(snapshot, SETTINGS, CUT_US)
     looked_at = {name for who in (lesson.users, lesson.startups) for name in blanks(lesson, who)}
     assert {*USERS.names, *STARTUPS.names} - {*UNREAD} == looked_at - {"views"}
 

@@ -25,12 +25,12 @@ from pipelines.run.run import Run, microseconds, parse_instant
 from pipelines.train.contenders import contenders, shown
 from pipelines.train.holdout import Holdout, open_holdout
 from pipelines.train.leakage import check_leaks
-from pipelines.train.single_model import Split
+from pipelines.train.single_model import SingleModelSplit
 from pipelines.train.train import fit
 from pipelines.train_ranker.choose import _asked
 from pipelines.train_ranker.mlp_samples import ranking_set
 from pipelines.train_ranker.samples import _lessons
-from pipelines.train_ranker.validation_models import Judged
+from pipelines.train_ranker.validation_models import ValidationModels
 from tests.pipelines.train.market import AS_OF, rows, small
 
 ROOT = Path(__file__).parents[3]
@@ -73,7 +73,10 @@ def test_nobody_of_them_is_an_owner_or_an_item(two: Two, surface: Surface) -> No
     silent = np.flatnonzero(market(False).silent)
     holdout = two[0]
     recipe = holdout.recipe(surface)
-    lessons, split = _lessons(holdout, surface, market(False).as_of_us), Split.of(market(False), SETTINGS, 0.2)
+    lessons, split = (
+        _lessons(holdout, surface, market(False).as_of_us),
+        SingleModelSplit.of(market(False), SETTINGS, 0.2),
+    )
     assert lessons is not None and len(silent)
     if surface.owner is Entity.USER:
         asked = [holdout.owners(recipe, half)[0].row for half in (True, False)]
@@ -109,13 +112,13 @@ def test_no_teacher_and_no_judge_can_tell(two: Two) -> None:
     np.testing.assert_array_equal(ranked[0].features, ranked[1].features)
     for name in asked[0].ndcg:
         np.testing.assert_array_equal(asked[0].ndcg[name], asked[1].ndcg[name])
-    gates = [accuracy(h, Judged(SETTINGS, h.bundles, h.cut_us)) for h in two]
+    gates = [accuracy(h, ValidationModels(SETTINGS, h.bundles, h.cut_us)) for h in two]
     for surface, found in gates[0].items():
         np.testing.assert_array_equal(found.new, gates[1][surface].new)
 
 
 def test_tuning_cannot_tell() -> None:
-    mine, other = (Split.of(market(o), SETTINGS, 0.2) for o in (False, True))
+    mine, other = (SingleModelSplit.of(market(o), SETTINGS, 0.2) for o in (False, True))
     surface = (Surface.STARTUPS_FOR_INVESTOR, Surface.DEVELOPERS_FOR_STARTUP)
     found = [s.judged(s.fitted("content_v1", SETTINGS), SETTINGS, surface, True)["ndcg"] for s in (mine, other)]
     assert len(found[0]) and np.array_equal(found[0], found[1])

@@ -17,7 +17,7 @@ from models.errors import DataError
 from pipelines.export.snapshot import Snapshot
 from pipelines.refs import BuildRef
 from pipelines.run.run import EPOCH, Run, parse_instant
-from pipelines.train.holdout import inner_cut, outcome_of
+from pipelines.train.holdout import outcome_of, split_time
 from pipelines.train.single_model import split_test
 from pipelines.train.train import fit, train
 from tests.pipelines.train.market import AS_OF, rows, small
@@ -183,7 +183,7 @@ def test_without_events_a_build_goes_on_with_what_needs_none(
 @pytest.mark.parametrize("name", ["als_v1", "als_reverse_v1", "two_tower_v1"])
 def test_the_quick_judgement_is_twice_as_good_as_chance(name: str) -> None:
     events = plain().interactions()
-    cut = inner_cut(events, 0.2)
+    cut = split_time(events, 0.2)
     before, truth = events.before(cut).pairs(), outcome_of(events, cut).relevant
     chance = truth.nnz / (before.shape[0] * before.shape[1] - before.nnz)
     found: dict[str, Any] = split_test(

@@ -13,7 +13,7 @@ from models.settings.settings import Settings
 from pipelines.export.snapshot import Snapshot
 from pipelines.run.run import TUNING
 from pipelines.train import tune as tune_rounds
-from pipelines.train.single_model import Split
+from pipelines.train.single_model import SingleModelSplit
 from pipelines.train.tune import (
     Trial,
     Trials,
@@ -81,15 +81,15 @@ def test_the_two_weights_of_the_ensemble_are_one_choice(settings: Settings) -> N
 def test_an_ensembles_halves_are_fitted_once_and_its_weight_matters(
     settings: Settings, planted: Snapshot, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    split, store = Split.of(planted, settings, settings.holdout.share), Trials.of(settings, planted.name)
+    split, store = SingleModelSplit.of(planted, settings, settings.holdout.share), Trials.of(settings, planted.name)
     fitted: list[str] = []
-    fit = Split.fitted
+    fit = SingleModelSplit.fitted
 
-    def noted(self: Split, name: str, chosen: Settings) -> Bundle:
+    def noted(self: SingleModelSplit, name: str, chosen: Settings) -> Bundle:
         fitted.append(name)
         return fit(self, name, chosen)
 
-    monkeypatch.setattr(Split, "fitted", noted)
+    monkeypatch.setattr(SingleModelSplit, "fitted", noted)
     low, high = (trial_of(split, "ensemble_v1", {"ensemble_als_weight": w}, settings, store) for w in (0.3, 0.7))
     assert fitted == ["als_v1", "two_tower_v1"]
     assert len(low.ndcg) == len(high.ndcg) > 50 and (low.ndcg != high.ndcg).any() and low.mean > 0.05

@@ -10,24 +10,24 @@ import pytest
 
 from models.data.bundle import Bundle
 from models.ensemble import EnsembleConfig
-from models.ensemble.scorer import Blend, settled
-from models.recommender.surface import open_recipe
+from models.ensemble.scorer import Blend, resolved_blend
+from models.recommender.surface import open_recommender
 from models.schema import Surface
 from models.settings.settings import Settings
 from pipelines.export.snapshot import Snapshot
 from pipelines.refs import BundleRef
 from pipelines.run.run import Run
 from pipelines.train.holdout import Holdout
-from pipelines.train_ranker.choose import BLENDS, Asked, blend_of, choice
+from pipelines.train_ranker.choose import BLENDS, BlendScores, choice, choose_blend
 from pipelines.train_ranker.second_stage import open_second_stage, train_ranker
 
 
-def asked(n: int, hot: int, **more: float) -> Asked:
+def asked(n: int, hot: int, **more: float) -> BlendScores:
     """n owners, `hot` of them hot: NDCG 0.2 by every blend with some noise, and so much more by some, noisy too."""
     rng = np.random.default_rng(0)
     noise = rng.random(n) * 0.1
     ndcg = {name: 0.2 + noise + more.get(name, 0.0) * rng.random(n) for name in (*BLENDS, "als", "two_tower")}
-    return Asked(np.arange(n) < hot, ndcg)
+    return BlendScores(np.arange(n) < hot, ndcg)
 
 
 def test_what_is_better_beyond_chance_is_taken() -> None:
@@ -51,7 +51,9 @@ def test_a_member_is_no_blend() -> None:
 
 def test_what_may_be_chance_is_not_taken() -> None:
     these = asked(200, 0)
-    these = Asked(these.hot, {**these.ndcg, "rrf": these.ndcg["weighted"] + np.where(np.arange(200) == 7, 0.5, 0.0)})
+    these = BlendScores(
+        these.hot, {**these.ndcg, "rrf": these.ndcg["weighted"] + np.where(np.arange(200) == 7, 0.5, 0.0)}
+    )
     found = choice(these)
 
     assert found["best"] == "rrf" and found["difference"]["low"] <= 0 < found["difference"]["mean"]
@@ -66,7 +68,7 @@ def test_too_few_owners_choose_nothing() -> None:
 
 def test_the_choice_is_recorded_and_is_the_same_every_time(holdout: Holdout) -> None:
     free = replace(holdout, settings=holdout.settings.layered({"blend": "auto"}, "given"))
-    bundle, again = (blend_of(free, {"inner_cut": holdout.cut}) for _ in range(2))
+    bundle, again = (choose_blend(free, {"inner_cut": holdout.cut}) for _ in range(2))
 
     assert bundle.digest() == again.digest() and bundle.name == "ensemble_v1"
     assert {"blend", "profile", "reason", "owners", "over", "inner_cut"} <= set(bundle.config)
@@ -85,10 +87,10 @@ def test_the_step_stores_the_choice_and_evaluate_finds_it(
 
 
 def test_the_recipe_blends_as_recorded(holdout: Holdout) -> None:
-    """In the batch and in the live reader alike: both open the same bundle by `open_recipe`."""
+    """In the batch and in the live reader alike: both open the same bundle by `open_recommender`."""
     chosen = Bundle("ensemble_v1", {"blend": "weighted", "profile": "semantic"}, {})
     bundles, settings = {**holdout.bundles, "ensemble_v1": chosen}, holdout.settings.layered({"blend": "auto"}, "given")
-    recipe = open_recipe(Surface.STARTUPS_FOR_INVESTOR, bundles, settings)
+    recipe = open_recommender(Surface.STARTUPS_FOR_INVESTOR, bundles, settings)
     column = (
         np.array([0, 5, 10], np.float32),
         np.array([9, 1, 5], np.float32),
@@ -111,6 +113,9 @@ def test_what_was_asked_for_stands(asked_for: dict[str, Any]) -> None:
     settings = Settings().layered(asked_for, "given")
 
     config = settings.table("ensemble")
-    assert settled(config, chosen).blend == asked_for.get("blend", "weighted")
-    assert settled(config, chosen).profile == config.profile
-    assert settled(EnsembleConfig(), chosen).blend == "rrf" and settled(EnsembleConfig(), None).blend == "weighted"
+    assert resolved_blend(config, chosen).blend == asked_for.get("blend", "weighted")
+    assert resolved_blend(config, chosen).profile == config.profile
+    assert (
+        resolved_blend(EnsembleConfig(), chosen).blend == "rrf"
+        and resolved_blend(EnsembleConfig(), None).blend == "weighted"
+    )

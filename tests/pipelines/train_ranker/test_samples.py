@@ -10,12 +10,12 @@ import pytest
 from models.data.interactions import DAY_US
 from models.errors import TrainingError
 from models.recommender.candidates import learned_table, wide_candidates
-from models.recommender.surface import Recipe, open_recipe
+from models.recommender.surface import SurfaceRecommender, open_recommender
 from models.schema import Surface
 from pipelines.export.snapshot import Snapshot
-from pipelines.train.holdout import Holdout, inner_cut
+from pipelines.train.holdout import Holdout, split_time
 from pipelines.train.leakage import check_labels
-from pipelines.train_ranker.samples import NEGATIVES, OWNERS, Lessons, Opinions, _lessons, cuts, rows_until
+from pipelines.train_ranker.samples import NEGATIVES, OWNERS, Opinions, RankerSamples, _lessons, cuts, samples_until
 from tests.models.features.market_by_hand import interactions
 
 #: An event a day, a hundred days.
@@ -38,7 +38,7 @@ def test_cuts_by_hand() -> None:
 
 def test_the_cut_that_judges_is_one_of_them() -> None:
     for share in (0.1, 0.2, 0.3):
-        assert inner_cut(DAILY, share) in [cut for cut, _ in cuts(DAILY, share, 100 * DAY_US, 6)]
+        assert split_time(DAILY, share) in [cut for cut, _ in cuts(DAILY, share, 100 * DAY_US, 6)]
 
 
 def test_there_is_something_before_every_cut() -> None:
@@ -47,10 +47,10 @@ def test_there_is_something_before_every_cut() -> None:
     assert cuts(DAILY.where(DAILY.at == 0), 0.2, 100 * DAY_US, 6) == []
 
 
-def lesson(cut: int, owner: list[int], met: list[int]) -> Lessons:
+def lesson(cut: int, owner: list[int], met: list[int]) -> RankerSamples:
     """Features say which row it is."""
     features = np.array([[cut, i] for i in range(len(owner))], np.float32)
-    return Lessons(("cut", "row"), features, np.array(met, np.int64), np.array(owner, np.int32), cut)
+    return RankerSamples(("cut", "row"), features, np.array(met, np.int64), np.array(owner, np.int32), cut)
 
 
 HAND = [lesson(80, [1, 1, 2], [85, 0, 0]), lesson(60, [1, 1, 2, 2, 3], [0, 65, 75, 0, 85]), lesson(40, [1, 1], [45, 0])]
@@ -59,7 +59,7 @@ HAND = [lesson(80, [1, 1, 2], [85, 0, 0]), lesson(60, [1, 1, 2, 2, 3], [0, 65, 7
 def test_only_what_had_happened_teaches() -> None:
     """Before day 80: the cut of day 80 teaches nothing, and what owner 3 met on day 85 has not happened: nobody knows
     of a list of theirs."""
-    rows = rows_until(HAND, 80)
+    rows = samples_until(HAND, 80)
 
     assert rows.features.tolist() == [[60, 0], [60, 1], [60, 2], [60, 3], [40, 0], [40, 1]]
     assert rows.label.tolist() == [0, 1, 1, 0, 1, 0]
@@ -69,7 +69,7 @@ def test_only_what_had_happened_teaches() -> None:
 
 
 def test_everything_teaches_in_the_end() -> None:
-    rows = rows_until(HAND, 100)
+    rows = samples_until(HAND, 100)
     assert rows.positives == 5 and [80, 1] in rows.features.tolist()
     assert [80, 2] not in rows.features.tolist() and [60, 4] in rows.features.tolist()  # owner 2 met nobody after 80
 
@@ -91,29 +91,29 @@ def test_a_dislike_counts_from_when_it_was_said() -> None:
 
 
 def test_a_label_at_the_very_cut_is_none() -> None:
-    assert rows_until([lesson(40, [1, 1], [60, 59])], 60).label.tolist() == [0, 1]
+    assert samples_until([lesson(40, [1, 1], [60, 59])], 60).label.tolist() == [0, 1]
     with pytest.raises(TrainingError, match="nothing to be taught by"):
-        rows_until([lesson(40, [1, 1], [60, 0])], 60)
+        samples_until([lesson(40, [1, 1], [60, 0])], 60)
     with pytest.raises(TrainingError, match="nothing to be taught by"):
-        rows_until([], 60)
+        samples_until([], 60)
 
 
 @pytest.fixture(scope="module")
-def taught(holdout: Holdout, planted: Snapshot) -> dict[Surface, Lessons]:
+def taught(holdout: Holdout, planted: Snapshot) -> dict[Surface, RankerSamples]:
     found = {s: _lessons(holdout, s, planted.as_of_us) for s in Surface}
     there = {s: lessons for s, lessons in found.items() if lessons is not None}
     assert set(there) == set(Surface)
     return there
 
 
-def served(holdout: Holdout, surface: Surface) -> Recipe:
+def served(holdout: Holdout, surface: Surface) -> SurfaceRecommender:
     """The recipe as a reader would open it at the cut."""
-    return open_recipe(surface, holdout.bundles, holdout.settings.layered({"ranker": "learned"}, "given"))
+    return open_recommender(surface, holdout.bundles, holdout.settings.layered({"ranker": "learned"}, "given"))
 
 
 @pytest.mark.parametrize("surface", list(Surface))
 def test_a_candidate_is_taught_as_it_is_served(
-    surface: Surface, holdout: Holdout, taught: dict[Surface, Lessons]
+    surface: Surface, holdout: Holdout, taught: dict[Surface, RankerSamples]
 ) -> None:
     """R03, A31: bit for bit, for an owner alone."""
     recipe, lessons = served(holdout, surface), taught[surface]
@@ -134,7 +134,7 @@ def test_a_candidate_is_taught_as_it_is_served(
 
 
 def test_a_pair_is_dated_by_its_first_meeting(
-    holdout: Holdout, taught: dict[Surface, Lessons], planted: Snapshot
+    holdout: Holdout, taught: dict[Surface, RankerSamples], planted: Snapshot
 ) -> None:
     events = planted.interactions()
     after = events.where(events.at >= holdout.cut_us)
@@ -146,22 +146,28 @@ def test_a_pair_is_dated_by_its_first_meeting(
         assert len(np.unique(lessons.owner)) <= OWNERS and lessons.cut_us == holdout.cut_us
 
 
-def test_nothing_of_the_judged_cut_teaches_the_judged_ranker(holdout: Holdout, taught: dict[Surface, Lessons]) -> None:
+def test_nothing_of_the_judged_cut_teaches_the_judged_ranker(
+    holdout: Holdout, taught: dict[Surface, RankerSamples]
+) -> None:
     """What follows the cut is no lesson for a ranker that is judged there; the newest label lies before it."""
     for lessons in taught.values():
         with pytest.raises(TrainingError, match="nothing to be taught by"):
-            rows_until([lessons], holdout.cut_us)
+            samples_until([lessons], holdout.cut_us)
         middle = int(np.median(lessons.met_us[lessons.met_us > 0]))
-        rows = rows_until([lessons], middle)
+        rows = samples_until([lessons], middle)
         newest = lessons.met_us[(lessons.met_us > 0) & (lessons.met_us < middle)]
         assert rows.positives == len(newest)
         check_labels("learned_ranker_v1", int(newest.max()), middle)
 
 
 def test_a_model_that_was_too_sparse_at_an_older_cut_has_no_say_there() -> None:
-    newer = Lessons(("a", "b"), np.array([[1, 2], [3, 4]], np.float32), np.array([0, 9]), np.zeros(2, np.int32), 5)
-    older = Lessons(("b", "c"), np.array([[5, 6], [7, 8]], np.float32), np.array([0, 4]), np.zeros(2, np.int32), 3)
-    rows = rows_until([newer, older], 10)
+    newer = RankerSamples(
+        ("a", "b"), np.array([[1, 2], [3, 4]], np.float32), np.array([0, 9]), np.zeros(2, np.int32), 5
+    )
+    older = RankerSamples(
+        ("b", "c"), np.array([[5, 6], [7, 8]], np.float32), np.array([0, 4]), np.zeros(2, np.int32), 3
+    )
+    rows = samples_until([newer, older], 10)
     assert rows.names == ("a", "b")
     assert rows.features.tolist() == [[1, 2], [3, 4], [0, 5], [0, 7]]
     assert rows.label.tolist() == [0, 1, 0, 1]

@@ -10,9 +10,9 @@ import pytest
 
 from models import metrics
 from models.data.bundle import Bundle
-from models.mlp_ranker.fit import RankingRows, fit_ranker
+from models.mlp_ranker.fit import PairwiseRows, fit_mlp_ranker
 from models.mlp_ranker.scorer import MlpRanker
-from models.recommender.surface import open_recipe
+from models.recommender.surface import open_recommender
 from models.rules_ranker.scorer import RuleRanker
 from models.schema import Surface
 from pipelines.export.snapshot import Snapshot
@@ -76,8 +76,10 @@ def test_a_trained_ranker_beats_one_of_shuffled_labels(holdout: Holdout) -> None
     rows = ranking_set(holdout).rows()
     config = replace(holdout.settings.table("ranker"), learning_rate=0.01)
     orders = [np.random.default_rng(seed).permutation(rows.label) for seed in (1, 2, 3)]  # one alone may be lucky
-    shuffled = [RankingRows(rows.features, label, rows.group) for label in orders]
-    honest, *blind = (np.mean([ndcg(holdout, fit_ranker(r, config), s) for s in Surface]) for r in (rows, *shuffled))
+    shuffled = [PairwiseRows(rows.features, label, rows.group) for label in orders]
+    honest, *blind = (
+        np.mean([ndcg(holdout, fit_mlp_ranker(r, config), s) for s in Surface]) for r in (rows, *shuffled)
+    )
     assert honest > np.mean(blind) + 0.05
 
 
@@ -86,26 +88,26 @@ def test_a_ranker_worse_than_the_rules_is_refused(
 ) -> None:
     """One that learned everything upside down."""
 
-    def upside_down(rows: RankingRows, *args: Any, **kwargs: Any) -> Bundle:
-        return fit_ranker(RankingRows(rows.features, 1 - rows.label, rows.group), *args, **kwargs)
+    def upside_down(rows: PairwiseRows, *args: Any, **kwargs: Any) -> Bundle:
+        return fit_mlp_ranker(PairwiseRows(rows.features, 1 - rows.label, rows.group), *args, **kwargs)
 
-    monkeypatch.setattr("pipelines.train_ranker.second_stage.fit_ranker", upside_down)
+    monkeypatch.setattr("pipelines.train_ranker.second_stage.fit_mlp_ranker", upside_down)
     other = replace(learning_run, settings=learning_run.settings.layered({"ranker_learning_rate": 0.02}, "given"))
     ref, _ = train_ranker(other, other.reference(snapshot=planted.name))
     assert ref.version == "" and "orders worse than the rules" in ref.reason
 
 
 def test_a_ranker_serves_where_it_passed(holdout: Holdout) -> None:
-    bundle = fit_ranker(
+    bundle = fit_mlp_ranker(
         ranking_set(holdout).rows(),
         holdout.settings.table("ranker"),
         about={"surfaces": ["startups/for-investor"]},
     )
     bundles = {**holdout.bundles, "ranker_v1": bundle}
     auto, forced = (holdout.settings.layered({"ranker": r}, "given") for r in ("auto", "mlp"))
-    assert isinstance(open_recipe(Surface.STARTUPS_FOR_INVESTOR, bundles, auto).ranker, MlpRanker)
-    assert isinstance(open_recipe(Surface.STARTUPS_FOR_DEVELOPER, bundles, auto).ranker, RuleRanker)
-    assert isinstance(open_recipe(Surface.STARTUPS_FOR_DEVELOPER, bundles, forced).ranker, MlpRanker)
+    assert isinstance(open_recommender(Surface.STARTUPS_FOR_INVESTOR, bundles, auto).ranker, MlpRanker)
+    assert isinstance(open_recommender(Surface.STARTUPS_FOR_DEVELOPER, bundles, auto).ranker, RuleRanker)
+    assert isinstance(open_recommender(Surface.STARTUPS_FOR_DEVELOPER, bundles, forced).ranker, MlpRanker)
 
 
 def test_the_learned_blend_is_trained_where_it_is_asked_for(learning_run: Run, planted: Snapshot) -> None:
@@ -134,9 +136,9 @@ def test_what_cannot_serve_is_not_taught(
     def never(*args: object, **kwargs: object) -> None:
         raise AssertionError("taught all the same")
 
-    monkeypatch.setattr("pipelines.train_ranker.second_stage.lessons_of", never)
+    monkeypatch.setattr("pipelines.train_ranker.second_stage.ranker_samples", never)
     if ranker != "mlp":
-        monkeypatch.setattr("pipelines.train_ranker.second_stage.fit_ranker", never)
+        monkeypatch.setattr("pipelines.train_ranker.second_stage.fit_mlp_ranker", never)
     run = replace(learning_run, settings=learning_run.settings.layered({"ranker": ranker, **POOR}, "given"))
     refs = {r.name: r for r in train_ranker(run, run.reference(snapshot=planted.name))}
     assert f"[ranker] kind is {ranker}" in refs["learned_ranker_v1"].reason

@@ -9,41 +9,41 @@ import numpy as np
 import pytest
 
 from models.errors import TrainingError
-from models.learned_ranker.fit import Taught, TaughtRows, teach
+from models.learned_ranker.fit import FittedRanker, RankerRows, fit_learned_ranker
 from models.learned_ranker.scorer import LEARNED, LearnedRanker
-from models.recommender.surface import open_recipe
+from models.recommender.surface import open_recommender
 from models.rules_ranker.scorer import RuleRanker
 from models.schema import Surface
 from pipelines.export.snapshot import Snapshot
 from pipelines.run.run import Run
 from pipelines.train.holdout import Holdout, open_holdout
 from pipelines.train_ranker import second_stage as learned_stage
-from pipelines.train_ranker.samples import Lessons, lessons_of
-from pipelines.train_ranker.second_stage import LearnedStage, train_learned
+from pipelines.train_ranker.samples import RankerSamples, ranker_samples
+from pipelines.train_ranker.second_stage import LearnedRankerResult, train_learned_ranker
 from tests.pipelines.train.market import market
 
-LESSONS = dict[Surface, list[Lessons]]
+LESSONS = dict[Surface, list[RankerSamples]]
 #: Enough of the surfaces where a test teaches anew.
 TWO = (Surface.STARTUPS_FOR_INVESTOR, Surface.DEVELOPERS_FOR_STARTUP)
 
 
 @pytest.fixture(scope="module")
 def lessons(planted_run: Run, holdout: Holdout, planted: Snapshot) -> LESSONS:
-    return lessons_of(planted_run, planted)
+    return ranker_samples(planted_run, planted)
 
 
 @pytest.fixture
 def run(planted_run: Run, lessons: LESSONS, monkeypatch: pytest.MonkeyPatch) -> Run:
     """The planted run with the lessons of two surfaces at hand."""
-    monkeypatch.setattr(learned_stage, "lessons_of", lambda run, snapshot: {s: lessons[s] for s in TWO})
+    monkeypatch.setattr(learned_stage, "ranker_samples", lambda run, snapshot: {s: lessons[s] for s in TWO})
     return planted_run
 
 
 @pytest.fixture(scope="module")
-def stage(planted_run: Run, lessons: LESSONS, holdout: Holdout, planted: Snapshot) -> LearnedStage:
+def stage(planted_run: Run, lessons: LESSONS, holdout: Holdout, planted: Snapshot) -> LearnedRankerResult:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(learned_stage, "lessons_of", lambda run, snapshot: lessons)
-        return train_learned(planted_run, planted, holdout, {"as_of": "then"})
+        patch.setattr(learned_stage, "ranker_samples", lambda run, snapshot: lessons)
+        return train_learned_ranker(planted_run, planted, holdout, {"as_of": "then"})
 
 
 def test_every_cut_teaches_every_surface(lessons: LESSONS) -> None:
@@ -54,7 +54,7 @@ def test_every_cut_teaches_every_surface(lessons: LESSONS) -> None:
         assert all(x.names == those[0].names and (x.met_us[x.met_us > 0] >= x.cut_us).all() for x in those)
 
 
-def test_it_serves_where_it_passes_and_says_why(stage: LearnedStage, holdout: Holdout) -> None:
+def test_it_serves_where_it_passes_and_says_why(stage: LearnedRankerResult, holdout: Holdout) -> None:
     assert stage.served is not None and stage.judged is not None and stage.reason == ""
     assert stage.served.name == LEARNED and stage.served.config["as_of"] == "then"
     assert set(stage.served.config["surfaces"]) == {s.value for s in Surface}
@@ -66,16 +66,16 @@ def test_it_serves_where_it_passes_and_says_why(stage: LearnedStage, holdout: Ho
     assert sum(about["serves"] for about in stage.served.config["surfaces"].values()) >= 3
 
 
-def test_a_reader_ranks_with_it_where_it_serves(stage: LearnedStage, holdout: Holdout) -> None:
+def test_a_reader_ranks_with_it_where_it_serves(stage: LearnedRankerResult, holdout: Holdout) -> None:
     assert stage.served is not None
     bundles = {**holdout.bundles, LEARNED: stage.served}
     for surface in Surface:
         serves = stage.served.config["surfaces"][surface.value]["serves"]
-        ranker = open_recipe(surface, bundles, holdout.settings.layered({"ranker": "auto"}, "given")).ranker
+        ranker = open_recommender(surface, bundles, holdout.settings.layered({"ranker": "auto"}, "given")).ranker
         assert isinstance(ranker, LearnedRanker if serves else RuleRanker)
 
 
-def test_the_judged_one_knows_less_than_the_served_one(stage: LearnedStage) -> None:
+def test_the_judged_one_knows_less_than_the_served_one(stage: LearnedRankerResult) -> None:
     assert stage.served is not None and stage.judged is not None
     for surface, about in stage.judged.config["surfaces"].items():
         now = stage.served.config["surfaces"][surface]
@@ -83,7 +83,7 @@ def test_the_judged_one_knows_less_than_the_served_one(stage: LearnedStage) -> N
 
 
 def test_what_came_after_the_cut_does_not_teach_the_judged_one(
-    stage: LearnedStage,
+    stage: LearnedRankerResult,
     run: Run,
     lessons: LESSONS,
     holdout: Holdout,
@@ -93,7 +93,7 @@ def test_what_came_after_the_cut_does_not_teach_the_judged_one(
     """Outcomes after the cut that never come leave its bytes as they are."""
     rng = np.random.default_rng(0)
 
-    def otherwise(x: Lessons) -> Lessons:
+    def otherwise(x: RankerSamples) -> RankerSamples:
         late = np.flatnonzero(x.met_us >= holdout.cut_us)
         gone = late[rng.random(len(late)) < 0.5]  # half of them never happened
         met = x.met_us.copy()
@@ -101,10 +101,10 @@ def test_what_came_after_the_cut_does_not_teach_the_judged_one(
         return replace(x, met_us=met)
 
     changed = {TWO[0]: [otherwise(x) for x in lessons[TWO[0]]]}
-    monkeypatch.setattr(learned_stage, "lessons_of", lambda run, snapshot: changed)
+    monkeypatch.setattr(learned_stage, "ranker_samples", lambda run, snapshot: changed)
     monkeypatch.setattr(learned_stage, "_verdict", lambda *args: {"serves": True})
 
-    found = train_learned(run, planted, holdout, {"as_of": "then"})
+    found = train_learned_ranker(run, planted, holdout, {"as_of": "then"})
 
     assert found.judged is not None and stage.judged is not None and found.served is not None
     assert all(array.tobytes() == stage.judged.arrays[name].tobytes() for name, array in found.judged.arrays.items())
@@ -118,13 +118,13 @@ def test_what_orders_worse_than_a_single_model_is_refused(
 ) -> None:
     """Outcomes dealt out at random teach nothing; turned round they teach the worst order."""
 
-    def spoiled(rows: TaughtRows, *told: Any) -> Taught:
+    def spoiled(rows: RankerRows, *told: Any) -> FittedRanker:
         rng = np.random.default_rng(0)
         label = rng.permutation(rows.label) if how == "noise" else 1 - rows.label
-        return teach(replace(rows, label=label), *told)
+        return fit_learned_ranker(replace(rows, label=label), *told)
 
-    monkeypatch.setattr(learned_stage, "teach", spoiled)
-    found = train_learned(run, planted, holdout, {})
+    monkeypatch.setattr(learned_stage, "fit_learned_ranker", spoiled)
+    found = train_learned_ranker(run, planted, holdout, {})
 
     assert found.served is not None
     refused = [a for a in found.served.config["surfaces"].values() if not a["serves"]]
@@ -135,7 +135,7 @@ def test_what_orders_worse_than_a_single_model_is_refused(
 def test_too_few_positives_are_refused_with_the_reason(run: Run, holdout: Holdout, planted: Snapshot) -> None:
     """C53."""
     demanding = replace(run, settings=run.settings.layered({"ranker_min_positives": 100_000}, "given"))
-    found = train_learned(demanding, planted, holdout, {})
+    found = train_learned_ranker(demanding, planted, holdout, {})
     assert found.served is None and found.judged is None
     assert found.reason.count("100000 needed (C53)") == len(TWO)
 
@@ -145,15 +145,15 @@ def test_one_surface_may_be_left_out(
 ) -> None:
     calls: list[int] = []
 
-    def sometimes(rows: TaughtRows, *told: Any) -> Taught:
+    def sometimes(rows: RankerRows, *told: Any) -> FittedRanker:
         calls.append(len(rows.label))
         if len(calls) % 2:  # the first surface of each round
             raise TrainingError("too little")
-        return teach(rows, *told)
+        return fit_learned_ranker(rows, *told)
 
-    monkeypatch.setattr(learned_stage, "teach", sometimes)
+    monkeypatch.setattr(learned_stage, "fit_learned_ranker", sometimes)
     monkeypatch.setattr(learned_stage, "_verdict", lambda *args: {"serves": True})
-    found = train_learned(run, planted, holdout, {})
+    found = train_learned_ranker(run, planted, holdout, {})
     assert found.served is not None and list(found.served.config["surfaces"]) == [TWO[1].value]
     assert found.served.config["left_out"] == {TWO[0].value: "too little"}
 
@@ -161,5 +161,5 @@ def test_one_surface_may_be_left_out(
 def test_a_small_market_is_refused_with_the_reason(planted_run: Run, planted: Snapshot) -> None:
     little = market(people=30, startups=30, events=150)
     run = replace(planted_run, id="little")
-    found = train_learned(run, little, open_holdout(run, little), {})
+    found = train_learned_ranker(run, little, open_holdout(run, little), {})
     assert found.served is None and found.judged is None and "100 needed (C53)" in found.reason

@@ -16,7 +16,7 @@ from models.recommender.recommend import rank
 from models.schema import Entity, EventType, Surface
 from pipelines.export.snapshot import Snapshot
 from pipelines.run.run import Run, parse_instant
-from pipelines.train.holdout import Holdout, open_cut, open_holdout
+from pipelines.train.holdout import Holdout, open_holdout, open_holdout_at
 from pipelines.train_ranker.mlp_samples import _of_chunk, base_diversity
 from pipelines.train_ranker.samples import _lessons
 from tests.pipelines.train.market import AS_OF, rows, small
@@ -118,7 +118,7 @@ def test_labels_know_only_their_window() -> None:
     with tempfile.TemporaryDirectory() as home:
         run = Run.start(small(home=Path(home)), "windows", parse_instant(AS_OF), fresh=True)
         for surface in (Surface.STARTUPS_FOR_INVESTOR, Surface.DEVELOPERS_FOR_STARTUP):
-            mine, other = (_lessons(open_cut(run, s, before_us), surface, s.as_of_us) for s in (plain, soured))
+            mine, other = (_lessons(open_holdout_at(run, s, before_us), surface, s.as_of_us) for s in (plain, soured))
             assert mine is not None and other is not None
             for told in zip(mine.until(cut_us), other.until(cut_us), strict=True):
                 np.testing.assert_array_equal(*told)

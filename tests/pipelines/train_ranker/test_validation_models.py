@@ -7,7 +7,7 @@ from scipy import sparse
 
 from models.data.bundle import Bundle
 from models.data.entities import IdMap
-from pipelines.train_ranker.validation_models import renumbered
+from pipelines.train_ranker.validation_models import reindexed
 from tests.pipelines.train.market import ids
 
 
@@ -22,7 +22,7 @@ def test_rows_follow_their_ids_and_who_is_new_has_zeros() -> None:
         "category_indptr": met.indptr,
         "clock_share": np.arange(5.0),
     }
-    found = renumbered(Bundle("activity_v1", {}, arrays, {"user": then}), {"user": now})
+    found = reindexed(Bundle("activity_v1", {}, arrays, {"user": then}), {"user": now})
     csr = sparse.csr_matrix(tuple(found.arrays[f"category_{p}"] for p in ("data", "indices", "indptr")), shape=(7, 3))
     for row, name in enumerate(now.ids.tolist()):
         before = int(then.rows_of([name])[0])

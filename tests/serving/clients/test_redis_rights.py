@@ -21,7 +21,7 @@ from pipelines.erase.erase import erase
 from pipelines.events.drain import drain_events
 from pipelines.publish.history import list_releases, promote, rollback
 from pipelines.publish.trending import refresh_trending
-from pipelines.refresh.refresh import keep_alive
+from pipelines.refresh.refresh import renew_expiry
 from tests.own_redis import OwnRedis
 from tests.serving.conftest import Person, Publish, Start, event, post
 from tests.stored import command
@@ -61,7 +61,7 @@ def test_everything_works_with_the_documented_rights(
     assert drain_events(writer)["new"] == 1
     assert drain_events(writer, full=True)["release"] == second
     assert refresh_trending(writer, datetime.now(UTC))["release"] == second
-    assert keep_alive(writer) == 2
+    assert renew_expiry(writer) == 2
     assert rollback(writer)["published"] and promote(writer, second)["published"]
     assert [r["state"] for r in list_releases(writer)] == ["live", "loaded"]
     found = {d.id: d for d in diagnose(writer, datetime.now(UTC))}

@@ -13,7 +13,7 @@ import pytest
 import redis
 
 from models.lists.redis_format import Keys, LiveList, since_value
-from models.routing import may_be_routed_otherwise
+from models.routing import route_may_change
 from models.schema import Entity, Role, Surface
 from models.settings.settings import Settings
 from serving.app import Reader
@@ -69,8 +69,8 @@ def act(settings: Settings, execute: Execute, planted: World) -> Act:
     ],
 )
 def test_who_may_be_routed_otherwise(surface: Surface, count: int, more: int, crossed: bool) -> None:
-    assert may_be_routed_otherwise(surface, count, more, Settings()) is crossed
-    assert may_be_routed_otherwise(
+    assert route_may_change(surface, count, more, Settings()) is crossed
+    assert route_may_change(
         Surface.DEVELOPERS_FOR_STARTUP, 5, 15, Settings().layered({"founder_ensemble": True}, "given")
     )
 
