@@ -31,7 +31,7 @@ class ManagedProcess:
     group: bool = False
 
     @classmethod
-    def of(cls, pid: int) -> ManagedProcess:
+    def of_pid(cls, pid: int) -> ManagedProcess:
         """A process that runs now, such as ourselves."""
         return cls(pid, psutil.Process(pid).create_time())
 

@@ -47,7 +47,7 @@ class Arm:
     weight: float
     settings: Mapping[str, Any] = field(default_factory=dict)
 
-    def of(self, settings: Settings) -> Settings:
+    def apply(self, settings: Settings) -> Settings:
         """The settings of this arm's lists. One weight of the blend gives the other its rest, and a blend by weights is
         then what is meant (O01), unless the arm says otherwise."""
         given = dict(self.settings)
@@ -71,7 +71,7 @@ class Experiment:
     arms: tuple[Arm, ...]
 
     @classmethod
-    def of(cls, given: Mapping[str, Any]) -> Experiment:
+    def from_json(cls, given: Mapping[str, Any]) -> Experiment:
         """From its JSON object, in which everything is known to be right; see `read_experiments`."""
         arms = tuple(Arm(a["name"], float(a["weight"]), dict(a.get("settings", {}))) for a in given["arms"])
         return cls(given["name"], given["salt"], tuple(map(Surface, given["surfaces"])), float(given["share"]), arms)
@@ -123,7 +123,7 @@ class Experiment:
 
 def experiments_of(told: Sequence[Mapping[str, Any]]) -> tuple[Experiment, ...]:
     """Those that a release was made with, from its manifest."""
-    return tuple(map(Experiment.of, told))
+    return tuple(map(Experiment.from_json, told))
 
 
 def arms_on(experiments: Sequence[Experiment], surface: Surface) -> list[tuple[Experiment, Arm]]:
@@ -202,7 +202,7 @@ def _experiment(at: str, given: Any, settings: Settings) -> Experiment:
             arm["name"] not in {a["name"] for a in arms[:j]}, f"{at}.arms[{j}].name", "a name of its own", arm["name"]
         )
     _expect(sum(a["weight"] for a in arms) > 0, f"{at}.arms", "weights above 0", [a["weight"] for a in arms])
-    return Experiment.of(given | {"arms": [a | {"settings": _settings(at, a, settings)} for a in arms]})
+    return Experiment.from_json(given | {"arms": [a | {"settings": _settings(at, a, settings)} for a in arms]})
 
 
 def _check_arm(at: str, given: Any, settings: Settings) -> None:

@@ -38,7 +38,7 @@ class Storage:
     base: str
 
     @classmethod
-    def of(cls, settings: Settings) -> Storage | None:
+    def from_settings(cls, settings: Settings) -> Storage | None:
         """The storage that the settings name; None where the store is a directory. Raises ServiceError."""
         return _opened(settings.artifacts_url) if settings.artifacts_url else None
 
@@ -95,7 +95,7 @@ class Storage:
 
 def download(settings: Settings, *paths: str) -> None:
     """Fetch stored directories that this machine lacks; nothing where the store is a directory. Raises ServiceError."""
-    storage = Storage.of(settings)
+    storage = Storage.from_settings(settings)
     if storage is not None:
         for path in paths:
             storage.bring(settings.artifacts, path)

@@ -55,7 +55,7 @@ class HeldRelease:
     def settings_of(self, surface: Surface, owner: str, recorded: Settings) -> Settings:
         """What the owner's list is made with: the release's settings, under those of the owner's arm."""
         found = self.arm(surface, owner)
-        return recorded if found is None else found[1].of(recorded)
+        return recorded if found is None else found[1].apply(recorded)
 
     def generated_at(self, part: int = 0) -> str:
         """When a list was made: that of its part, since a refresh adds lists to a build."""

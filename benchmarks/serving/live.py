@@ -122,7 +122,7 @@ def publish(settings: Settings, versions: dict[str, str]) -> str:
             client.set(keys.items(release.id, entity), encode_items(rows))
         for surface in Surface:
             recipe = open_recommender(surface, bundles, settings.layered({"ranker": "rules"}, "given"))
-            popular = encode_lists(recommend(recipe, recipe.strangers([""]), settings.lists.depth))[0]
+            popular = encode_lists(recommend(recipe, recipe.unseen_owners([""]), settings.lists.depth))[0]
             client.hset(keys.lists(release.id, surface), POPULAR_FIELD, popular)
         client.set(keys.manifest(release.id), release.to_json())
         client.set(keys.current, release.id)

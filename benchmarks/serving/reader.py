@@ -230,7 +230,7 @@ def random_release(
 
 
 def entities(rng: np.random.Generator, entity: Entity, n: int) -> Entities:
-    ids = IdMap.of(str(uuid.UUID(bytes=rng.bytes(16), version=4)) for _ in range(n))
+    ids = IdMap.from_ids(str(uuid.UUID(bytes=rng.bytes(16), version=4)) for _ in range(n))
     role = rng.integers(0, 2, n).astype(np.int8) if entity is Entity.USER else np.full(n, -1, np.int8)
     zeros = np.zeros(n, np.int64)
     codes = {f: rng.integers(0, 20, n).astype(np.int32) for f in FACETS}

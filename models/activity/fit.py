@@ -99,7 +99,7 @@ def _demand(
         trees = fit_trees(features, label, np.zeros(len(label), np.int64), "poisson", _SHAPE, seed=seed, threads=1)
     except TrainingError as error:
         return recent, {"by": "recent events", "pairs": int(label.sum()), "reason": str(error)}
-    raw = Trees.of(trees).score(np.stack(list(facts.values()), axis=1))
+    raw = Trees.from_arrays(trees).score(np.stack(list(facts.values()), axis=1))
     gain = sorted(zip(trees["gain"].tolist(), facts, strict=True), reverse=True)[:10]
     return np.exp(np.clip(raw, -12, 6)).astype(np.float32), {
         "by": "trees over facts",

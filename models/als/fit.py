@@ -132,7 +132,7 @@ def _config(confidences: sparse.csr_matrix, interactions: Interactions, config: 
         "damping": config.damping,
         "half_life_share": config.half_life_share,
         "half_life_days": half_life_days(interactions, config.half_life_share),
-        "faded_from_us": Span.of(interactions.at).newest_us,
+        "faded_from_us": Span.from_times(interactions.at).newest_us,
         "rows": rows,
         "pairs": int(confidences.nnz),
         "density": round(confidences.nnz / max(confidences.shape[0] * confidences.shape[1], 1), 8),

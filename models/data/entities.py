@@ -46,7 +46,7 @@ class IdMap:
             raise DataError(f"expected ids that name somebody, got the nil UUID {NIL}; leave its rows out")
 
     @classmethod
-    def of(cls, ids: Iterable[str]) -> IdMap:
+    def from_ids(cls, ids: Iterable[str]) -> IdMap:
         """The map of any ids, repeated and in any order."""
         return cls(np.unique(np.asarray(list(ids), dtype="<U36")))
 
@@ -70,7 +70,7 @@ class IdMap:
 
     def extended(self, ids: np.ndarray | Iterable[str]) -> IdMap:
         """The same rows, and those of further ids behind them. Raises DataError where one of them is known."""
-        more = IdMap.of(ids).ids
+        more = IdMap.from_ids(ids).ids
         return IdMap(np.concatenate([self.ids, more]), self.later + len(more))
 
     @property

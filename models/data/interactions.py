@@ -28,7 +28,7 @@ class Span(NamedTuple):
     length_us: float
 
     @classmethod
-    def of(cls, at: np.ndarray) -> Span:
+    def from_times(cls, at: np.ndarray) -> Span:
         """Of (n,) int64 microseconds since 1970 UTC, in any order: between two quantiles, not between the extremes."""
         n = len(at)
         if not n:
@@ -129,7 +129,7 @@ class Interactions:
         """The events of a boolean mask; ids keep their numbers, and what was dismissed stays dismissed."""
         return replace(self, owner=self.owner[mask], item=self.item[mask], kind=self.kind[mask], at=self.at[mask])
 
-    def of_one(self, owner: int, events: np.ndarray) -> Interactions:
+    def of_owner(self, owner: int, events: np.ndarray) -> Interactions:
         """These events, all of one owner, who is alone in it: (1, items)."""
         owners = IdMap(self.owners.ids[owner : owner + 1])
         nobody = np.zeros(len(events), np.int32)
@@ -190,7 +190,7 @@ class Interactions:
         """
         weight = EVENT_WEIGHTS[self.kind]
         if half_life_days and len(self):
-            newest = Span.of(self.at).newest_us if now_us is None else now_us
+            newest = Span.from_times(self.at).newest_us if now_us is None else now_us
             weight = weight * faded(self.at, newest, half_life_days * DAY_US).astype(np.float32)
         positive = self.kind != EventType.DISLIKE.code
         summed = self._matrix(self.owner[positive], self.item[positive], weight[positive])
@@ -237,7 +237,7 @@ class EventTime:
     share: np.ndarray
 
     @classmethod
-    def of(cls, at: np.ndarray) -> EventTime:
+    def from_times(cls, at: np.ndarray) -> EventTime:
         """The clock of these event times, (n,) int64 in any order; without events everything is old."""
         ordered = np.sort(at)
         if not len(ordered):

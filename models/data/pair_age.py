@@ -22,7 +22,7 @@ def faded(interactions: Interactions, share: float, damping: str) -> sparse.csr_
 
 def half_life_days(interactions: Interactions, share: float) -> float:
     """Days after which a weight counts half, for a share of the events' `Span`; 0: never."""
-    return share * Span.of(interactions.at).length_us / DAY_US
+    return share * Span.from_times(interactions.at).length_us / DAY_US
 
 
 def last_seen(interactions: Interactions, owner: np.ndarray, item: np.ndarray) -> np.ndarray:

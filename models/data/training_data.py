@@ -29,7 +29,7 @@ class Standing:
 
     @property
     def clock(self) -> EventTime:
-        return EventTime.of(self.interactions.at)
+        return EventTime.from_times(self.interactions.at)
 
 
 class TrainingData(Protocol[Config]):

@@ -83,7 +83,7 @@ class LocationMatch:
     levels: dict[str, tuple[sparse.csr_matrix, np.ndarray]]
 
     @classmethod
-    def of(cls, owners: Entities, items: Entities, catalogue: np.ndarray) -> LocationMatch:
+    def from_entities(cls, owners: Entities, items: Entities, catalogue: np.ndarray) -> LocationMatch:
         labels = items.labels["location"]
         parts = [_parts(text) for text in labels]
         part = {p: i for i, p in enumerate(sorted({p for row in parts for p in row}))}

@@ -44,7 +44,7 @@ class RankerInputs:
     places: LocationMatch
 
     @classmethod
-    def of(cls, activity: Bundle, owners: Entities, items: Entities, catalogue: np.ndarray) -> RankerInputs:
+    def from_bundle(cls, activity: Bundle, owners: Entities, items: Entities, catalogue: np.ndarray) -> RankerInputs:
         """Raises BundleCorrupt where the bundle is of another catalogue."""
         kind = items.entity.value
         if not np.array_equal(activity.maps[kind].ids, items.ids.ids):
@@ -58,7 +58,7 @@ class RankerInputs:
             activity.arrays[f"{kind}_demand"][catalogue],
             facts[names.index("heat_0.03")],
             tuple(affinities(activity, owners, items, catalogue)),
-            LocationMatch.of(owners, items, catalogue),
+            LocationMatch.from_entities(owners, items, catalogue),
         )
 
 

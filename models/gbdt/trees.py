@@ -60,7 +60,7 @@ class Trees:
     _value: np.ndarray  # float64, for each pair of trees the sums of a leaf of either
 
     @classmethod
-    def of(cls, arrays: Mapping[str, np.ndarray], prefix: str = "") -> Trees:
+    def from_arrays(cls, arrays: Mapping[str, np.ndarray], prefix: str = "") -> Trees:
         """The trees of `models.gbdt.fit.fit_trees`; other arrays are left alone.
 
         leaves (trees,): leaves of each tree, it has one node fewer. Of each node, tree after tree: feature, its

@@ -95,7 +95,7 @@ def _meetings(interactions: Interactions, share: float) -> tuple[sparse.csr_matr
         return liked, np.ones(liked.shape[1], np.float32)
     owner = np.repeat(np.arange(liked.shape[0]), np.diff(liked.indptr))
     last = last_seen(interactions, owner, liked.indices)
-    fade = Span.of(interactions.at).fading(last, share)
+    fade = Span.from_times(interactions.at).fading(last, share)
     total = np.bincount(liked.indices, fade, minlength=liked.shape[1])
     return liked, (total / np.maximum(liked.getnnz(axis=0), 1)).astype(np.float32)
 

@@ -88,7 +88,7 @@ def _columns(interactions: Interactions, share: float, history: int) -> tuple[sp
     owner, item, last = owner[kept], liked.indices[kept], last[kept]
     weight = np.bincount(owner, minlength=liked.shape[0])[owner] ** -0.25
     length = np.sqrt(np.bincount(item, weight * weight, minlength=liked.shape[1]))
-    fade = Span.of(interactions.at).fading(last, share)
+    fade = Span.from_times(interactions.at).fading(last, share)
     plain, faded = (_matrix(w / length[item], owner, item, liked.shape) for w in (weight, weight * fade))
     return plain, faded
 

@@ -147,7 +147,7 @@ def _average(rows: RankerRows, seed: int, threads: int) -> tuple[dict[str, np.nd
         gain += share / max(float(share.sum()), 1e-9) / len(_FORESTS)
         arrays |= {f"{name}_{key}": array for key, array in fitted.items()}
     arrays |= {"centre": np.zeros(len(LEARNERS)), "spread": np.ones(len(LEARNERS))}
-    raw = np.stack([learner.score(rows.features) for learner in AveragedRanker.of(LEARNERS, arrays).learners])
+    raw = np.stack([learner.score(rows.features) for learner in AveragedRanker.from_arrays(LEARNERS, arrays).learners])
     arrays |= {"centre": raw.mean(axis=1).round(6), "spread": np.maximum(raw.std(axis=1), 1e-6).round(6)}
     told = sorted(zip(gain.tolist(), rows.names, strict=True), reverse=True)
     return arrays, {name: round(g, 4) for g, name in told if g > 0}

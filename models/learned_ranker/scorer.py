@@ -65,7 +65,7 @@ class AveragedRanker:
     spread: np.ndarray
 
     @classmethod
-    def of(cls, learners: Sequence[str], arrays: Mapping[str, np.ndarray], prefix: str = "") -> AveragedRanker:
+    def from_arrays(cls, learners: Sequence[str], arrays: Mapping[str, np.ndarray], prefix: str = "") -> AveragedRanker:
         """From arrays by name: `<prefix><learner>_…` of each learner, `<prefix>centre`, `<prefix>spread`."""
         found = tuple(_learner(name, arrays, f"{prefix}{name}_") for name in learners)
         return cls(found, arrays[f"{prefix}centre"], arrays[f"{prefix}spread"])
@@ -91,7 +91,7 @@ class LearnedRanker:
     name: str = "learned"
 
     @classmethod
-    def of(cls, bundle: Bundle, surface: Surface) -> LearnedRanker:
+    def from_bundle(cls, bundle: Bundle, surface: Surface) -> LearnedRanker:
         """Arrays `<surface folder>-<part>-…` of the bundle. Raises BundleCorrupt where the surface was not taught."""
         about: Mapping[str, Any] | None = bundle.config["surfaces"].get(surface.value)
         if about is None:
@@ -101,7 +101,7 @@ class LearnedRanker:
     @classmethod
     def assembled(cls, about: Mapping[str, Any], arrays: Mapping[str, np.ndarray], prefix: str = "") -> LearnedRanker:
         """about: "features", "parts" and "learners"; arrays `<prefix><part>-…`, see `Average.of`."""
-        parts = {p: AveragedRanker.of(about["learners"], arrays, f"{prefix}{p}-") for p in about["parts"]}
+        parts = {p: AveragedRanker.from_arrays(about["learners"], arrays, f"{prefix}{p}-") for p in about["parts"]}
         return cls(tuple(about["features"]), parts)
 
     def score(self, features: np.ndarray) -> np.ndarray:
@@ -139,7 +139,7 @@ class LearnedRanker:
 
 
 def _learner(name: str, arrays: Mapping[str, np.ndarray], prefix: str) -> Learner:
-    return Logistic(arrays[f"{prefix}weight"]) if name == "logistic" else Trees.of(arrays, prefix)
+    return Logistic(arrays[f"{prefix}weight"]) if name == "logistic" else Trees.from_arrays(arrays, prefix)
 
 
 def open_ranker(asked: RankerAsked, config: RankerConfig) -> LearnedRanker | None:  # noqa: ARG001 - all is stored
@@ -152,4 +152,4 @@ def open_ranker(asked: RankerAsked, config: RankerConfig) -> LearnedRanker | Non
     passed = about is not None and (about["serves"] or asked.by_name)
     if not passed or {f"score_{name}" for name in asked.silent} & set(about["features"]):
         return None
-    return LearnedRanker.of(bundle, asked.surface)
+    return LearnedRanker.from_bundle(bundle, asked.surface)

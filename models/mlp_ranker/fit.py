@@ -78,7 +78,7 @@ class _Pairs:
     negative: np.ndarray
 
     @classmethod
-    def of(cls, rows: PairwiseRows) -> _Pairs:
+    def from_rows(cls, rows: PairwiseRows) -> _Pairs:
         owners, group = np.unique(rows.group, return_inverse=True)
         negative = np.flatnonzero(rows.label == 0)
         negative = negative[np.argsort(group[negative], kind="stable")]
@@ -172,7 +172,7 @@ def _diagnose(rows: PairwiseRows, needed: int) -> list[str]:
         raise TrainingError(
             f"{rows.positives} positives, {needed} needed (C53); the rules rank until more feedback came in"
         )
-    if not len(_Pairs.of(rows).positive):
+    if not len(_Pairs.from_rows(rows).positive):
         raise TrainingError(
             f"no owner has both a positive and a negative among {rows.positives} positives and "
             f"{negatives} negatives; raise the negative ratio or record views"
@@ -195,7 +195,7 @@ def _hold_out(rows: PairwiseRows, seed: int) -> tuple[PairwiseRows, PairwiseRows
     held = np.random.default_rng(seed).permutation(owners)[: len(owners) // _GUARD_SHARE]
     mask = np.isin(rows.group, held)
     guard, training = rows.of(mask), rows.of(~mask)
-    if len(np.unique(guard.group[guard.label == 1])) < _GUARD_OWNERS or not len(_Pairs.of(training).positive):
+    if len(np.unique(guard.group[guard.label == 1])) < _GUARD_OWNERS or not len(_Pairs.from_rows(training).positive):
         return rows, None
     return training, guard
 
@@ -232,8 +232,8 @@ def _train(rows: PairwiseRows, guard: PairwiseRows | None, config: RankerConfig,
     net = network(widths(config))
     optimiser = torch.optim.Adam(net.parameters(), lr=config.learning_rate)
     rng = np.random.default_rng(seed)
-    pairs, features = _Pairs.of(rows), torch.from_numpy(np.ascontiguousarray(rows.features, np.float32))
-    watched = None if guard is None else _Watch.of(guard)
+    pairs, features = _Pairs.from_rows(rows), torch.from_numpy(np.ascontiguousarray(rows.features, np.float32))
+    watched = None if guard is None else _Watch.from_rows(guard)
     losses, held_out, best, best_epoch = [], [], _state(net), 0
     for epoch in range(config.epochs):
         losses.append(_epoch(net, optimiser, features, *pairs.draw(rng), config.batch))
@@ -296,10 +296,10 @@ class _Watch:
     negative: torch.Tensor
 
     @classmethod
-    def of(cls, rows: PairwiseRows) -> _Watch:
+    def from_rows(cls, rows: PairwiseRows) -> _Watch:
         import torch
 
-        pairs = _Pairs.of(rows)
+        pairs = _Pairs.from_rows(rows)
         if not len(pairs.positive):
             raise TrainingError(
                 "the validation set has no owner with both a positive and a negative; give another or none"

@@ -21,7 +21,7 @@ class MlpRanker:
     name: str = "mlp"
 
     @classmethod
-    def of(cls, bundle: Bundle) -> MlpRanker:
+    def from_bundle(cls, bundle: Bundle) -> MlpRanker:
         """Arrays weight_0 (out, in), bias_0 (out,), weight_1, … of the bundle."""
         depth = sum(k.startswith("weight_") for k in bundle.arrays)
         return cls(tuple((bundle.arrays[f"weight_{i}"], bundle.arrays[f"bias_{i}"]) for i in range(depth)))
@@ -47,4 +47,4 @@ def open_ranker(asked: RankerAsked, config: RankerConfig) -> MlpRanker | None:  
         asked.by_name or asked.surface.value in bundle.config.get("surfaces", [asked.surface.value])
     ):
         return None
-    return MlpRanker.of(bundle)
+    return MlpRanker.from_bundle(bundle)

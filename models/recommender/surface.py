@@ -147,7 +147,7 @@ class SurfaceRecommender:
             age=self._age(mine)[rows][:, self.catalogue].tocsr(),
         )
 
-    def stranger(
+    def unseen_owner(
         self,
         count: int,
         history: sparse.csr_matrix,
@@ -165,7 +165,7 @@ class SurfaceRecommender:
             np.array([row], np.int32), np.array([count], np.int32), np.array([opted_out]), history, barred, (text,), age
         )
 
-    def folded(self, owners: Owners, events: Interactions) -> SurfaceRecommender:
+    def with_fold_in(self, owners: Owners, events: Interactions) -> SurfaceRecommender:
         """This recipe for a batch of one who did something that the models were not taught.
 
         events: all there are of the owner, one owner x all items. Of whom the models know everything, it is itself.
@@ -177,10 +177,10 @@ class SurfaceRecommender:
             vector = fold.vector(owners, events, self.as_of_us)
             scorer = scorers[source]
             if vector is not None and isinstance(scorer, FactorScorer):
-                scorers[source] = scorer.of_one(vector)
+                scorers[source] = scorer.with_vector(vector)
         return replace(self, scorers=scorers)
 
-    def caught_up(self, owners: Owners, events: Interactions) -> SurfaceRecommender:
+    def with_new_interactions(self, owners: Owners, events: Interactions) -> SurfaceRecommender:
         """`folded` for a batch of owners who all have a row: what each did since stands in the vector of that row.
 
         events: all there are of them, every entity row of an owner x all items. Each owner costs a small system of
@@ -189,7 +189,7 @@ class SurfaceRecommender:
         bounds = np.searchsorted(events.owner[order], np.stack([owners.row, owners.row + 1]))
         found: dict[Source, list[tuple[int, np.ndarray]]] = {source: [] for source in self.folds}
         for place, row in enumerate(owners.row.tolist()):
-            mine = events.of_one(row, order[bounds[0, place] : bounds[1, place]])
+            mine = events.of_owner(row, order[bounds[0, place] : bounds[1, place]])
             if len(mine) and int(mine.at.max()) >= self.as_of_us:
                 for source, fold in self.folds.items():
                     vector = fold.vector(owners.part(place, place + 1), mine, self.as_of_us)
@@ -200,10 +200,10 @@ class SurfaceRecommender:
             scorer = scorers[source]
             if changed and isinstance(scorer, FactorScorer):
                 rows, vectors = zip(*changed, strict=True)
-                scorers[source] = scorer.of_rows(np.array(rows), np.stack(vectors))
+                scorers[source] = scorer.with_rows(np.array(rows), np.stack(vectors))
         return replace(self, scorers=scorers)
 
-    def strangers(self, texts: Sequence[str]) -> Owners:
+    def unseen_owners(self, texts: Sequence[str]) -> Owners:
         """A batch of people (or startups) of whom nothing is told but the words of their profiles."""
         n, nothing = len(texts), sparse.csr_matrix((len(texts), len(self.catalogue)), dtype=np.float32)
         return Owners(
@@ -276,7 +276,7 @@ def open_recommender(surface: Surface, bundles: Mapping[str, Bundle], settings: 
     as_of_us = int(bundles[CATALOGUE].config["as_of_us"])
     sides = Sides(surface, owners, items, rows)
     scorers = open_scorers(bundles, settings, sides)
-    evidence = RankerInputs.of(bundles[ACTIVITY], owners, items, rows) if ACTIVITY in bundles else None
+    evidence = RankerInputs.from_bundle(bundles[ACTIVITY], owners, items, rows) if ACTIVITY in bundles else None
     return SurfaceRecommender(
         surface,
         settings,
@@ -329,7 +329,7 @@ def diversity_facets(recipe: SurfaceRecommender, item: np.ndarray) -> dict[str, 
 def unserved(name: str, settings: Settings) -> str:
     """Why no list could be made with a bundle: which switch is off, in the settings and in every arm of an experiment.
     Empty where one could."""
-    arms = (arm.of(settings) for e in read_experiments(settings) for arm in e.arms)
+    arms = (arm.apply(settings) for e in read_experiments(settings) for arm in e.arms)
     reasons = [_unread(registry.named(name), ways) for ways in (settings, *arms)]
     return reasons[0] if all(reasons) else ""
 

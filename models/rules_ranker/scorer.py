@@ -18,7 +18,7 @@ class RuleRanker:
     name: str = "rules"
 
     @classmethod
-    def of(cls, config: RulesConfig) -> RuleRanker:
+    def from_config(cls, config: RulesConfig) -> RuleRanker:
         weights = config.model_weight, config.recency_weight, config.popularity_weight, config.diversity_weight
         w = np.array(weights, np.float32)
         return cls(w / max(float(w.sum()), 1e-9))
@@ -33,4 +33,4 @@ class RuleRanker:
 
 def open_ranker(asked: RankerAsked, config: RulesConfig) -> RuleRanker:  # noqa: ARG001 - the rules serve everywhere
     """The rules with the weights that are set."""
-    return RuleRanker.of(config)
+    return RuleRanker.from_config(config)

@@ -44,33 +44,33 @@ class FactorScorer:
         self._make = make
         self._product = make(np.ascontiguousarray(item_vectors, np.float32)[self._items])
 
-    def using(self, make: Callable[[np.ndarray], Product]) -> Self:
+    def with_backend(self, make: Callable[[np.ndarray], Product]) -> Self:
         """The same source with another way to multiply; its lists are the same."""
         other = copy.copy(self)
         other._make, other._product = make, make(self._product.vectors)
         return other
 
-    def times(self, weight: np.ndarray) -> Self:
+    def weighted(self, weight: np.ndarray) -> Self:
         """A source whose scores are this one's times the item's weight: (m,) float32 over the catalogue."""
         other = copy.copy(self)
         vectors = self._product.vectors * np.asarray(weight, np.float32)[self._items, None]
         other._product = self._make(vectors)
         return other
 
-    def of_one(self, vector: np.ndarray) -> Self:
+    def with_vector(self, vector: np.ndarray) -> Self:
         """The same source for batches of one, whose vector this is: (d,) float32."""
         other = copy.copy(self)
         other._one = np.asarray(vector, np.float32)[None]
         return other
 
-    def of_rows(self, rows: np.ndarray, vectors: np.ndarray) -> Self:
+    def with_rows(self, rows: np.ndarray, vectors: np.ndarray) -> Self:
         """The same source, these owners known by other vectors. rows: (r,) entity rows; vectors: (r, d) float32."""
         other = copy.copy(self)
         other._owner_vectors, other._known = self._owner_vectors.copy(), self._known.copy()
         other._owner_vectors[rows], other._known[rows] = vectors, True
         return other
 
-    def trained(self, owners: Owners) -> np.ndarray | None:
+    def vector_of(self, owners: Owners) -> np.ndarray | None:
         """(d,) float32 the learned vector of a batch of one, None where the model has not learned the owner."""
         vectors, known = FactorScorer._vectors(self, owners)
         return vectors[0] if known[0] else None

@@ -44,7 +44,7 @@ class NeighbourScorer:
         self._scratch = Scratch()
         self._last = _Last()
 
-    def times(self, weight: np.ndarray) -> NeighbourScorer:
+    def weighted(self, weight: np.ndarray) -> NeighbourScorer:
         """A source whose scores are this one's times the item's weight: (m,) float32 over the catalogue.
 
         It shares the similarities, and the product that either of the two has just made."""

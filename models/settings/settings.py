@@ -141,14 +141,14 @@ class Settings(Environment):
             if then.value(n) != self.value(n)
         )
 
-    def free(self, name: str) -> bool:
+    def is_default(self, name: str) -> bool:
         """Nobody chose this setting, nor the forward one of a reverse one."""
         chosen = name in self.origins
-        return not chosen and ("_reverse" not in name or self.free(name.replace("_reverse", "")))
+        return not chosen and ("_reverse" not in name or self.is_default(name.replace("_reverse", "")))
 
     def with_tuned(self, tuned: Mapping[str, Any], origin: str = "tuning") -> Settings:
         """These settings, with what tuning found for those that nobody chose; unknown names are passed over."""
-        wanted = {n: v for n, v in tuned.items() if n in DECLARED and DECLARED[n].recorded and self.free(n)}
+        wanted = {n: v for n, v in tuned.items() if n in DECLARED and DECLARED[n].recorded and self.is_default(n)}
         return self.layered(wanted, origin)
 
     def digest(self) -> str:

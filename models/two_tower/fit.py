@@ -83,7 +83,7 @@ def fit_two_tower(
     so long. Same rows, settings and kind of processor: same bytes. Raises TooSparse under two pairs of interest,
     TrainingError where the loss is not finite.
     """
-    pairs = Pairs.of(interactions, plan.config.half_life_share)
+    pairs = Pairs.from_interactions(interactions, plan.config.half_life_share)
     if len(pairs) < 2 or len(np.unique(pairs.item)) < 2:
         raise TooSparse(
             f"expected interest in two startups at least to learn from, got {len(pairs)} pairs; load "
@@ -135,8 +135,8 @@ def _watch(interactions: Interactions, pairs: Pairs, words: Words, plan: Plan) -
     """Train before the late events and watch the rank of the pairs first met in them; None where they are too few."""
     late_from = int(np.quantile(interactions.at, 1 - LATE_SHARE))
     early = interactions.before(late_from)
-    early_pairs = Pairs.of(early, plan.config.half_life_share)
-    late = Late.of(pairs, early)
+    early_pairs = Pairs.from_interactions(early, plan.config.half_life_share)
+    late = Late.from_pairs(pairs, early)
     if len(late.user) < WATCHED or len(early_pairs) < WATCHED:
         return None
     return _train(inputs_of(early, early_pairs, words), early_pairs, late, plan, plan.config.epochs)

@@ -31,7 +31,7 @@ class Pairs:
         return len(self.user)
 
     @classmethod
-    def of(cls, interactions: Interactions, half_life_share: float) -> Pairs:
+    def from_interactions(cls, interactions: Interactions, half_life_share: float) -> Pairs:
         """Every pair with a positive cell, by log of its summed weight, faded by `half_life_share`."""
         cells = faded(interactions, half_life_share, "log").tocoo()
         liked = cells.data > 0
@@ -55,7 +55,7 @@ class Late:
     met: sparse.csr_matrix
 
     @classmethod
-    def of(cls, pairs: Pairs, early: Interactions) -> Late:
+    def from_pairs(cls, pairs: Pairs, early: Interactions) -> Late:
         """At most MOST_LATE of them, evenly spread."""
         met = early.pairs()
         known = (met.getnnz(axis=1)[pairs.user] > 0) & (met.getnnz(axis=0)[pairs.item] > 0)

@@ -88,7 +88,7 @@ class TwoTowerFoldIn:
     def vector(self, owners: Owners, events: Interactions, as_of_us: int) -> np.ndarray | None:
         """See `Fold.vector`."""
         now = self._told_by(events)
-        trained = self._scorer.trained(owners)
+        trained = self._scorer.vector_of(owners)
         if trained is None:
             total = self._scorer.words_vector("" if owners.text is None else owners.text[0]) + now
         else:

@@ -116,7 +116,7 @@ def from_profiles(settings: Settings, release: Release, surface: Surface, path: 
     mine = table
     if "role" in table and key == "user_id":
         mine = table[table["role"].map(lambda word: not folded(word) or Role.of(word) is surface.role).astype(bool)]
-    owners = recipe.strangers(
+    owners = recipe.unseen_owners(
         [text_of(recipe.owners.told({str(k): str(v) for k, v in row.items()})) for row in mine.to_dict("records")]
     )
     out = (mine["opted_out_at"].str.strip() != "").to_numpy() if "opted_out_at" in mine else owners.opted_out
@@ -152,7 +152,7 @@ def _explain(settings: Settings, args: argparse.Namespace) -> None:
         )
     arm = arm_on(experiments_of(release.experiments), surface, args.owner.lower())
     if arm is not None:
-        recorded = arm[1].of(recorded)
+        recorded = arm[1].apply(recorded)
         recipe = with_settings(recipe, bundles, recorded)
     recipe, owners = _owner_of(settings, release, recipe, row)
     about = {
@@ -180,7 +180,7 @@ def _owner_of(
     text = texts_of_later(settings, recipe.owners, parse_instant(release.as_of))[[row]]
     owners = recipe.batch(np.array([row], np.int32), events, text.tolist())
     events = events if recipe.surface.owner is Entity.USER else events.transposed()
-    return recipe.caught_up(owners, events.where(events.owner == row)), owners
+    return recipe.with_new_interactions(owners, events.where(events.owner == row)), owners
 
 
 def _check(settings: Settings, args: argparse.Namespace) -> int:

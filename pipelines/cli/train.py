@@ -247,7 +247,7 @@ def _ranking_set(settings: Settings, args: argparse.Namespace) -> int:
     run, name = newest_run(settings)
     holdout = open_holdout(run, Snapshot.open(settings.artifacts / "snapshots" / name))
     rows = ranking_set(holdout, args.neg_ratio, declined_first=True if args.recipe == "seed" else None)
-    rows = rows if args.recipe == "honest" else rows.as_the_seed_has_it()
+    rows = rows if args.recipe == "honest" else rows.with_seed_features()
     files = rows.write(args.output or settings.artifacts / "snapshots" / name / "datasets", holdout)
     positives = int(rows.label.sum())
     return _print({"files": [str(f) for f in files], "positives": positives, "negatives": len(rows.label) - positives})

@@ -76,7 +76,7 @@ def bring_up(settings: Settings, data: Path | None, detach: bool) -> int:
     _refuse_taken_ports(settings)
     _stop_like_ctrl_c()
     try:
-        running.write({"up": ManagedProcess.of(os.getpid())})
+        running.write({"up": ManagedProcess.of_pid(os.getpid())})
         healthy = _everything(settings, running, data)
         if detach:
             running.forget("up")

@@ -78,7 +78,7 @@ class Snapshot:
         return cls(path.name, manifest, filled(users, USERS), filled(startups, STARTUPS), events, **more)
 
     @classmethod
-    def of(
+    def from_frames(
         cls,
         users: pd.DataFrame,
         startups: pd.DataFrame,

@@ -40,7 +40,7 @@ def met_from(events: Interactions, instant: int, n: int) -> np.ndarray:
 def equally_busy(before: Interactions, shown: np.ndarray) -> np.ndarray:
     """(shown,) int: the stratum of each owner by number of events and age of the last one; 0 without an event."""
     count = np.bincount(before.owner, minlength=len(before.owners))[shown]
-    age = last_age(before, EventTime.of(before.at))[shown]
+    age = last_age(before, EventTime.from_times(before.at))[shown]
     bounds = np.quantile(age[count > 0], np.linspace(0, 1, PARTS + 1)[1:-1]) if (count > 0).any() else np.zeros(0)
     busy = np.floor(np.log2(np.maximum(count, 1))).astype(np.int64)
     return np.where(count > 0, 1 + np.searchsorted(bounds, age) + PARTS * busy, 0)

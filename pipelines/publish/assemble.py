@@ -225,5 +225,5 @@ def _fill(directory: Path, run: Run, release: Release, shards: Sequence[ScoredSh
         recipe = open_recommender(surface, bundles, run.settings)
         nothing = sparse.csr_matrix((1, len(recipe.catalogue)), dtype=np.float32)
         recommend(
-            recipe, recipe.stranger(0, nothing, nothing.astype(bool), "", opted_out=True), run.settings.lists.depth
+            recipe, recipe.unseen_owner(0, nothing, nothing.astype(bool), "", opted_out=True), run.settings.lists.depth
         ).save(directory / popular_file(surface))

@@ -147,7 +147,7 @@ def rescore(
         rows, reached = np.union1d(mine, others).astype(np.int32), len(others)
     owners = recipe.batch(rows, again.events, again.text[side][rows].tolist())
     events = again.events if side is Entity.USER else again.events.transposed()
-    caught_up = recipe.caught_up(owners, events.where(np.isin(events.owner, rows)))
+    caught_up = recipe.with_new_interactions(owners, events.where(np.isin(events.owner, rows)))
     return score_arms(with_fastest_product(caught_up, len(rows)), bundles, owners), reached
 
 

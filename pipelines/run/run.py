@@ -95,7 +95,7 @@ class Run:
         for line in filter(None, run.overruled if snapshot is not None else [told]):
             _LOG.info(line)
         read_experiments(run.settings)  # what is wrong in the file ends a build before anything is read
-        return run._noted(fresh=fresh)
+        return run._recorded(fresh=fresh)
 
     @classmethod
     def refreshing(cls, settings: Settings, run_id: str, as_of: datetime, release: str) -> Run:
@@ -103,7 +103,7 @@ class Run:
         recorded = Artifacts(settings).release(release).settings
         check_record(recorded, release)
         settings = settings.with_recorded(recorded, f"recorded with {release}")
-        return cls(run_id, as_of, settings)._noted(refreshes=release)
+        return cls(run_id, as_of, settings)._recorded(refreshes=release)
 
     @classmethod
     def open(cls, settings: Settings, run_id: str) -> Run:
@@ -115,7 +115,7 @@ class Run:
         recorded = settings.with_recorded(note["settings"])
         return cls(run_id, parse_instant(note["as_of"]), recorded, tuple(note.get("overruled", ())))
 
-    def _noted(self, **more: object) -> Run:
+    def _recorded(self, **more: object) -> Run:
         about = {"id": self.id, "as_of": self.as_of.isoformat(), "settings": self.settings.recorded(), **more}
         about |= {"overruled": list(self.overruled)} if self.overruled else {}
         self.artifacts.write_json(self.directory / "run.json", about)

@@ -198,7 +198,7 @@ class PopularityIndex:
     bounds: np.ndarray  # (markets * NICHES + 1,) where each niche begins
 
     @classmethod
-    def of(cls, startups: Startups, markets: int) -> PopularityIndex:
+    def from_startups(cls, startups: Startups, markets: int) -> PopularityIndex:
         place = startups.market.astype(np.int64) * NICHES + startups.niche
         order = np.argsort(place, kind="stable")
         return cls(
@@ -222,7 +222,7 @@ def draw_events(size: Size, users: Users, startups: Startups, markets: int) -> I
     """Events (EVENT records, in no order) of ten thousand users at a time; memory does not grow with users."""
     if not startups.weight.any():
         return
-    shelf = PopularityIndex.of(startups, markets)
+    shelf = PopularityIndex.from_startups(startups, markets)
     for first in range(0, len(users.id), USERS_AT_ONCE):
         random = size.randomness(3, first)
         chosen = np.arange(first, min(first + USERS_AT_ONCE, len(users.id)))

@@ -50,7 +50,7 @@ def recommenders_by_arm(
     for i, (_, arm) in enumerate(arms_of(recipe, recipe.surface)):
         mine = np.flatnonzero(place == i)
         if len(mine):
-            found.append((with_settings(recipe, bundles, arm.of(recipe.settings)), mine))
+            found.append((with_settings(recipe, bundles, arm.apply(recipe.settings)), mine))
     return found
 
 
@@ -75,7 +75,9 @@ def experiment_manifest(run: Run, snapshot: str, versions: Mapping[str, str]) ->
             mine, about = rows[place == i], by_name[of.name, arm.name]
             about["owners"][surface.value] = len(mine)
             some = recipe.batch(mine[:COMPARED], interactions)
-            about["moved"][surface.value] = _moved(recipe, with_settings(recipe, bundles, arm.of(run.settings)), some)
+            about["moved"][surface.value] = _moved(
+                recipe, with_settings(recipe, bundles, arm.apply(run.settings)), some
+            )
     for e in told:
         e["arms"] = [by_name[e["name"], a["name"]] for a in e["arms"]]
         _warn_of_equals(e)

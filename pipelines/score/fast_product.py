@@ -98,7 +98,7 @@ def with_fastest_product(recipe: SurfaceRecommender, owners: int) -> SurfaceReco
 
 
 def _using(scorer: Scorer, make: Callable[[np.ndarray], Product]) -> Scorer:
-    return scorer.using(make) if isinstance(scorer, FactorScorer) else scorer
+    return scorer.with_backend(make) if isinstance(scorer, FactorScorer) else scorer
 
 
 def _seconds(product: Any, owners: np.ndarray) -> float:

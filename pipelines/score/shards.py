@@ -135,7 +135,7 @@ def cap_shards(
 
 def _caps(run: Run, surface: Surface) -> list[float]:
     """The cap of the owners without an arm, then of each arm of the surface."""
-    own = [arm.of(run.settings) for _, arm in arms_of(run, surface)]
+    own = [arm.apply(run.settings) for _, arm in arms_of(run, surface)]
     return [settings.lists.exposure_cap for settings in (run.settings, *own)]
 
 

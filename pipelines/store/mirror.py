@@ -40,7 +40,7 @@ def pull(settings: Settings, run: str = "") -> None:
 
     run: the name of its staging directory, or EVERY. Raises ServiceError.
     """
-    mirror = _Mirror.of(settings)
+    mirror = _Mirror.from_settings(settings)
     if mirror is not None:
         with mirror.alone():
             mirror.pull(run)
@@ -48,7 +48,7 @@ def pull(settings: Settings, run: str = "") -> None:
 
 def pull_loose(settings: Settings, run: str = "") -> None:
     """The same of the files that change alone: reports, figures, the staging of one run. Raises ServiceError."""
-    mirror = _Mirror.of(settings)
+    mirror = _Mirror.from_settings(settings)
     if mirror is not None:
         with mirror.alone():
             mirror.pull_loose(run)
@@ -56,7 +56,7 @@ def pull_loose(settings: Settings, run: str = "") -> None:
 
 def push(settings: Settings, run: str = "") -> None:
     """Store what changed at the top and in the staging of one run. Raises ServiceError."""
-    mirror = _Mirror.of(settings)
+    mirror = _Mirror.from_settings(settings)
     if mirror is not None:
         with mirror.alone():
             mirror.push(run)
@@ -70,7 +70,7 @@ def begin(settings: Settings, path: str) -> None:
 
 def store(settings: Settings, path: str) -> None:
     """Store a finished directory below the artefact root, its `.complete` last. Raises ServiceError."""
-    storage, root = Storage.of(settings), settings.artifacts
+    storage, root = Storage.from_settings(settings), settings.artifacts
     if storage is None or is_stored(root, path):
         return
     if storage.contents(path) is None:  # else another machine made the same and was first
@@ -85,7 +85,7 @@ def store(settings: Settings, path: str) -> None:
 
 def remove(settings: Settings, path: str) -> None:
     """Remove a directory from here and, what says that it is whole first, from the storage. Raises ServiceError."""
-    storage, root = Storage.of(settings), settings.artifacts
+    storage, root = Storage.from_settings(settings), settings.artifacts
     if storage is not None:
         with answering(storage.url):
             for name in (f"{WHOLE}/{path}/{COMPLETE}", f"{WHOLE}/{path}", f"{LOOSE}/{path}"):
@@ -117,8 +117,8 @@ class _Mirror:
         self._seen: dict[str, list[Any]] = {}
 
     @classmethod
-    def of(cls, settings: Settings) -> _Mirror | None:
-        storage = Storage.of(settings)
+    def from_settings(cls, settings: Settings) -> _Mirror | None:
+        storage = Storage.from_settings(settings)
         return None if storage is None else cls(storage, settings.artifacts)
 
     @contextmanager

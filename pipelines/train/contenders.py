@@ -47,8 +47,8 @@ def recipes(
     recipe, base = holdout.recipe(surface), holdout.recipe(surface, "off", "route")
     ranked: dict[str, Ranker | LearnedRanker | None] = {RULES: recipe.ranker}
     if learned is not None and surface.value in learned.config["surfaces"]:
-        ranked[TAUGHT] = LearnedRanker.of(learned, surface)
-    ranked |= {name: MlpRanker.of(b) for name, b in ((RANKED, ranker), (SEEDS, of_the_seed)) if b is not None}
+        ranked[TAUGHT] = LearnedRanker.from_bundle(learned, surface)
+    ranked |= {name: MlpRanker.from_bundle(b) for name, b in ((RANKED, ranker), (SEEDS, of_the_seed)) if b is not None}
     return {ROUTE: base, **{name: replace(recipe, ranker=r) for name, r in ranked.items()}}
 
 

@@ -44,7 +44,7 @@ class SingleModelSplit:
     facts: Mapping[str, Bundle]
 
     @classmethod
-    def of(cls, snapshot: Snapshot, settings: Settings, share: float) -> SingleModelSplit:
+    def at_share(cls, snapshot: Snapshot, settings: Settings, share: float) -> SingleModelSplit:
         """The cut that leaves the last `share` of the events after it. Raises TooSparse where one side is empty."""
         interactions = snapshot.heard
         cut_us = split_time(interactions, share)
@@ -125,7 +125,7 @@ def split_test(name: str, snapshot: Snapshot, settings: Settings, share: float) 
     The NDCG comes with its 95% interval. This judges the model alone: `evaluate` judges the lists as served. Raises
     TooSparse where one side of the cut is empty.
     """
-    split = SingleModelSplit.of(snapshot, settings, share)
+    split = SingleModelSplit.at_share(snapshot, settings, share)
     figures = split.judged(split.fitted(name, settings), settings, surfaces_of(name), choosing=False)
     known = figures["known"]
     low, high = bootstrap(figures["ndcg"][known])

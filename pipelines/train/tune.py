@@ -66,7 +66,7 @@ class Trials:
     path: Path
 
     @classmethod
-    def of(cls, settings: Settings, snapshot: str) -> Trials:
+    def for_snapshot(cls, settings: Settings, snapshot: str) -> Trials:
         """Where those of a snapshot and of what is set lie."""
         # "half": earlier versions asked all owners, whose figures cannot be compared with those of one half
         return cls(settings.artifacts / "tuning" / f"{snapshot}-{settings.digest()}-half" / "trials.jsonl")
@@ -105,8 +105,8 @@ def tune(
     and what was tried. With a budget of trials the same calls give the same trials. Raises TooSparse where there is no
     inner cut.
     """
-    split = SingleModelSplit.of(snapshot, settings, settings.holdout.share)
-    store = Trials.of(settings, snapshot.name)
+    split = SingleModelSplit.at_share(snapshot, settings, settings.holdout.share)
+    store = Trials.for_snapshot(settings, snapshot.name)
     done = list(store)
     active = searched(tuned() if models is None else models, settings)
     began, tried = time.perf_counter(), 0
@@ -141,9 +141,9 @@ def searched(models: Sequence[str], settings: Settings) -> list[str]:
 def grid_of(model: str, settings: Settings) -> dict[str, tuple[Any, ...]]:
     """By setting what is tried for it, neighbours side by side (C30; the ensemble: C11-C14, O01); without the settings
     that somebody chose."""
-    if model == _ENSEMBLE and not settings.free("ensemble_two_tower_weight"):
+    if model == _ENSEMBLE and not settings.is_default("ensemble_two_tower_weight"):
         return {}
-    return {name: grid for name, grid in whole_grid(model).items() if settings.free(name)}
+    return {name: grid for name, grid in whole_grid(model).items() if settings.is_default(name)}
 
 
 def whole_grid(model: str) -> dict[str, tuple[Any, ...]]:
@@ -293,7 +293,7 @@ def plan_round(
     same points. snapshot: the newest stored one by default. Raises DataError where there is none.
     """
     name = snapshot or newest_snapshot(settings)
-    done, active = list(Trials.of(settings, name)), searched(tuned() if models is None else models, settings)
+    done, active = list(Trials.for_snapshot(settings, name)), searched(tuned() if models is None else models, settings)
     planned: list[Ref] = []
     while active and len(planned) < trials:
         model = active[len(planned) % len(active)]
@@ -310,11 +310,11 @@ def try_point(settings: Settings, point: Mapping[str, Any]) -> Ref:
 
     ndcg: at 10, over all owners who first met something after the cut; None where the model cannot be fitted.
     """
-    store = Trials.of(settings, point["snapshot"])
+    store = Trials.for_snapshot(settings, point["snapshot"])
     made = next((t for t in store if t.model == point["model"] and key(t.values) == key(point["values"])), None)
     if made is None:
         snapshot = Snapshot.open(settings.artifacts / "snapshots" / point["snapshot"])
-        split = SingleModelSplit.of(snapshot, settings, settings.holdout.share)
+        split = SingleModelSplit.at_share(snapshot, settings, settings.holdout.share)
         made = trial_of(split, point["model"], dict(point["values"]), settings, store)
     return _told(made)
 
@@ -327,8 +327,8 @@ def keep_best(settings: Settings, budget: Mapping[str, Any], snapshot: str | Non
     tried on the snapshot, what was found before stays. Raises TooSparse without an inner cut.
     """
     name = snapshot or newest_snapshot(settings)
-    done = list(Trials.of(settings, name))
-    split = SingleModelSplit.of(
+    done = list(Trials.for_snapshot(settings, name))
+    split = SingleModelSplit.at_share(
         Snapshot.open(settings.artifacts / "snapshots" / name), settings, settings.holdout.share
     )
     spent = {"tried": len(done), "seconds": round(sum(t.seconds for t in done), 1)}

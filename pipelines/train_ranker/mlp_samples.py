@@ -64,7 +64,7 @@ class RankingSet:
         group = self.surface.astype(np.int64) << 32 | self.owner
         return PairwiseRows(self.features, self.label, group)
 
-    def as_the_seed_has_it(self) -> RankingSet:
+    def with_seed_features(self) -> RankingSet:
         """The seed's literal recipe: the label in disguise as model score, constant diversity (C44, C50; R03, R04)."""
         features = self.features.copy()
         features[:, FEATURES.index("model_score")] = self.weight

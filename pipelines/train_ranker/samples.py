@@ -157,7 +157,7 @@ def _lessons(holdout: Holdout, surface: Surface, until_us: int) -> RankerSamples
         return None
     names = parts[0][0]
     features, owner, item, hit, drawn = (np.concatenate([p[i] for p in parts]) for i in range(1, 6))
-    meetings = _FirstInteractions.of(holdout, recipe, until_us)
+    meetings = _FirstInteractions.from_holdout(holdout, recipe, until_us)
     met = np.where(hit, meetings.first(owner, item), 0)
     return RankerSamples(names, features, met, owner, holdout.cut_us, drawn, meetings.opinions(owner, item, hit))
 
@@ -205,7 +205,7 @@ class _FirstInteractions:
     items: int
 
     @classmethod
-    def of(cls, holdout: Holdout, recipe: SurfaceRecommender, until_us: int) -> _FirstInteractions:
+    def from_holdout(cls, holdout: Holdout, recipe: SurfaceRecommender, until_us: int) -> _FirstInteractions:
         events = holdout.snapshot.heard
         events = events.where((events.at >= holdout.cut_us) & (events.at < until_us))
         events = events if recipe.surface.owner is Entity.USER else events.transposed()

@@ -206,7 +206,7 @@ def _network(run: Run, snapshot: Snapshot, holdout: Holdout, recipe: str) -> tup
     of_the_seed = _of_the_seed(run, holdout, rows)
     if of_the_seed is not None:
         _stage(_second_place(run, snapshot, holdout) / _SEEDS, of_the_seed)
-    return _ranker(run, holdout, rows if recipe == "honest" else rows.as_the_seed_has_it(), recipe)
+    return _ranker(run, holdout, rows if recipe == "honest" else rows.with_seed_features(), recipe)
 
 
 def _learned(run: Run, snapshot: Snapshot, holdout: Holdout, network: CrossFitted | None) -> BundleRef:
@@ -256,7 +256,7 @@ def _passed(holdout: Holdout, bundle: Bundle, network: CrossFitted) -> Bundle:
 
 def _of_the_seed(run: Run, holdout: Holdout, rows: RankingSet) -> Bundle | None:
     try:
-        return _fitted(run, holdout, rows.as_the_seed_has_it().rows(), "seed")
+        return _fitted(run, holdout, rows.with_seed_features().rows(), "seed")
     except TrainingError:
         return None  # the honest one has the same rows and will say why
 

@@ -65,7 +65,7 @@ def open_recipes(settings: Settings, held: HeldRelease) -> Recipes:
         log.error("no list can be computed live from release %s: %s", held.id, error, exc_info=not troubles)
         return Recipes(held.id, trouble="; ".join(troubles) or f"the models of release {held.id} do not fit together")
     arms = {
-        (s, e.name, arm.name): with_settings(recipes[s], bundles, arm.of(recorded))
+        (s, e.name, arm.name): with_settings(recipes[s], bundles, arm.apply(recorded))
         for s in Surface
         for e, arm in arms_on(held.experiments, s)
     }
@@ -83,7 +83,7 @@ def folded_for(recipe: SurfaceRecommender, owner: str, record: OwnerRecord) -> t
     """The recipe and the owner as a batch of one, both with everything that happened since the cutoff."""
     events = _events(recipe, owner, record)
     owners = _batch(recipe, owner, record, events)
-    return recipe.folded(owners, events), owners
+    return recipe.with_fold_in(owners, events), owners
 
 
 def _events(recipe: SurfaceRecommender, owner: str, record: OwnerRecord) -> Interactions:
@@ -93,7 +93,7 @@ def _events(recipe: SurfaceRecommender, owner: str, record: OwnerRecord) -> Inte
     gone = recipe.items.ids.rows_of(list(record.dismissed))
     dismissed = Pairs(np.zeros(len(gone), np.int32), gone, np.array(list(record.dismissed.values()), np.int64))
     return Interactions(
-        IdMap.of([owner]),
+        IdMap.from_ids([owner]),
         recipe.items.ids,
         np.zeros(int(there.sum()), np.int32),
         place[there],
@@ -108,7 +108,7 @@ def _batch(recipe: SurfaceRecommender, owner: str, record: OwnerRecord, events: 
     own = recipe.items.ids.rows_of(record.own)
     barred = events.barred(recipe.settings.lists.views_are_seen).tolil()
     barred[0, own[own >= 0]] = True
-    return recipe.stranger(
+    return recipe.unseen_owner(
         record.count(recipe.surface.owner),
         events.csr()[:, recipe.catalogue].tocsr(),
         barred.tocsr()[:, recipe.catalogue].tocsr(),

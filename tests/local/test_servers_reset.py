@@ -50,7 +50,7 @@ def _live(settings: Settings) -> int:
             kept_key(ready.home, key)
         log_decision(ready, "retrain", "go", ["because"])
         send_alert(ready, Alert("late", "late", ("x",)))
-        Running(ready).write({"up": ManagedProcess.of(os.getpid())})
+        Running(ready).write({"up": ManagedProcess.of_pid(os.getpid())})
     main(["keys", "add", "somebody"])
     for cut_off in (f".{ANSWER_KEY}.1a2b3c4d", "servers.1234", "running.new", "api-keys.new", ".erasure.12"):
         (settings.home / cut_off).write_text("")

@@ -95,8 +95,8 @@ class World:
 @cache
 def world() -> World:
     """Always the same world; do not change what it holds."""
-    users = IdMap.of(_id("user", i) for i in range(GROUPS * 2 * PEOPLE))
-    startups = IdMap.of(_id("startup", i) for i in range(GROUPS * STARTUPS))
+    users = IdMap.from_ids(_id("user", i) for i in range(GROUPS * 2 * PEOPLE))
+    startups = IdMap.from_ids(_id("startup", i) for i in range(GROUPS * STARTUPS))
     person = _numbers(users, "user", GROUPS * 2 * PEOPLE)  # planted number of each row
     company = _numbers(startups, "startup", GROUPS * STARTUPS)
     role, user_group, user_part = person % 2, person // 2 % GROUPS, person // 2 // GROUPS

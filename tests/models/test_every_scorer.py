@@ -165,7 +165,9 @@ class TestTower(ScorerContract):
         bundle = replace(bundle, config={**bundle.config, "words": most})
         w = world()
         words = words_of(w.users, w.user_profiles, w.startup_profiles, plan_of(PLANTED).terms)
-        inputs = inputs_of(w.interactions, Pairs.of(w.interactions, PLANTED.table("two_tower").half_life_share), words)
+        inputs = inputs_of(
+            w.interactions, Pairs.from_interactions(w.interactions, PLANTED.table("two_tower").half_life_share), words
+        )
         unmet = replace(inputs, user_id=0 * inputs.user_id, item_id=0 * inputs.item_id, history=0 * inputs.history)
         towers = network.towers_of(len(w.users), len(w.startups), inputs.terms, PLANTED.table("two_tower").dimensions)
         file = io.BytesIO(bundle.files["two_tower_v1_best.pth"])

@@ -40,7 +40,7 @@ def settings_with(*experiments: Mapping[str, Any], **changes: Any) -> Settings:
 
 
 def ids(n: int) -> IdMap:
-    return IdMap.of(str(uuid.UUID(int=i * 0x1F3D5B79_0BADCAFE_12345)) for i in range(1, n + 1))
+    return IdMap.from_ids(str(uuid.UUID(int=i * 0x1F3D5B79_0BADCAFE_12345)) for i in range(1, n + 1))
 
 
 def uneven(counts: np.ndarray, weights: Sequence[float]) -> float:
@@ -52,38 +52,38 @@ def uneven(counts: np.ndarray, weights: Sequence[float]) -> float:
 def test_arms_are_drawn_in_proportion_to_their_weights() -> None:
     """R15: the ids are a plain sequence, the hash must not show it."""
     for weights in ([1, 1, 1], [8, 1, 1], [0.5, 0.5]):
-        e = Experiment.of(BLEND | {"arms": [{"name": str(i), "weight": w} for i, w in enumerate(weights)]})
+        e = Experiment.from_json(BLEND | {"arms": [{"name": str(i), "weight": w} for i, w in enumerate(weights)]})
         counts = np.bincount(e.places(ids(30_000).packed()), minlength=len(weights))
         assert counts.sum() == 30_000 and uneven(counts, weights) > 0.001
 
 
 def test_another_salt_draws_independently() -> None:
     packed = ids(30_000).packed()
-    one, other = (Experiment.of(BLEND | {"salt": s}).places(packed) for s in ("spring", "autumn"))
+    one, other = (Experiment.from_json(BLEND | {"salt": s}).places(packed) for s in ("spring", "autumn"))
     together = np.bincount(3 * one + other, minlength=9)
     assert uneven(together, [1] * 9) > 0.001
 
 
 def test_a_larger_share_keeps_whoever_is_in_and_their_arm() -> None:
     packed = ids(20_000).packed()
-    places = {share: Experiment.of(BLEND | {"share": share}).places(packed) for share in (0.0, 0.1, 0.5, 1.0)}
+    places = {share: Experiment.from_json(BLEND | {"share": share}).places(packed) for share in (0.0, 0.1, 0.5, 1.0)}
     assert (places[0.0] == -1).all() and (places[1.0] >= 0).all()
     assert abs((places[0.1] >= 0).mean() - 0.1) < 0.01
     for small, large in ((0.1, 0.5), (0.5, 1.0)):
         inside = places[small] >= 0
         assert (places[large][inside] == places[small][inside]).all()
-    assert len({Experiment.of(BLEND | {"share": s}).edition for s in (0.1, 0.5)}) == 1
+    assert len({Experiment.from_json(BLEND | {"share": s}).edition for s in (0.1, 0.5)}) == 1
 
 
 def test_taking_part_says_nothing_of_the_arm() -> None:
     packed = ids(30_000).packed()
-    arm = Experiment.of(BLEND).places(packed)[Experiment.of(BLEND | {"share": 0.2}).places(packed) >= 0]
+    arm = Experiment.from_json(BLEND).places(packed)[Experiment.from_json(BLEND | {"share": 0.2}).places(packed) >= 0]
     assert uneven(np.bincount(arm, minlength=3), [1, 1, 1]) > 0.001
 
 
 def test_one_id_is_drawn_as_in_a_batch_and_as_ever() -> None:
     """The reader asks for one, the batch for all; and both as they did in the release before."""
-    e, table = Experiment.of(BLEND | {"share": 0.7}), ids(300)
+    e, table = Experiment.from_json(BLEND | {"share": 0.7}), ids(300)
     found = e.places(table.packed())
     for i, place in zip(table.ids.tolist(), found.tolist(), strict=True):
         arm = e.arm_of(i)
@@ -109,7 +109,7 @@ def test_an_owner_takes_part_in_the_first_experiment_that_draws_them() -> None:
 
 def test_one_weight_of_the_blend_gives_the_other_its_rest() -> None:
     """O01: 0.5 is half ALS, half two-tower, and nothing learned in place of it."""
-    half, _, most = (a.of(Settings()) for a in read_experiments(settings_with(BLEND))[0].arms)
+    half, _, most = (a.apply(Settings()) for a in read_experiments(settings_with(BLEND))[0].arms)
     assert (
         half.table("ensemble").als_weight,
         half.table("ensemble").two_tower_weight,
@@ -181,7 +181,7 @@ def test_the_content_of_the_file_is_what_is_recorded(tmp_path: Path) -> None:
     file.write_text("[]")
     later = Settings.from_env({"MATCHBOOK_EXPERIMENTS": str(file)})
     assert later.experiments == "" and later.digest() != given.digest()
-    assert read_experiments(later.with_recorded(given.recorded()))[0] == Experiment.of(BLEND)
+    assert read_experiments(later.with_recorded(given.recorded()))[0] == Experiment.from_json(BLEND)
     assert later.layered(given.recorded(), "here").digest() == given.digest()
 
 

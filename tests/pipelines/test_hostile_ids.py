@@ -65,7 +65,7 @@ IDS = (
 @tries(max_examples=200, deadline=None)
 @given(st.lists(IDS, unique=True, max_size=12), st.binary(max_size=40))
 def test_any_ids_are_packed_found_and_never_mistaken(ids: list[str], other: bytes) -> None:
-    known = IdMap.of(ids)
+    known = IdMap.from_ids(ids)
     assert IdMap.from_packed(known.packed()).ids.tolist() == sorted(ids)
     assert unpack_ids(known.packed()).tolist() == sorted(ids) and not known.blank.any()
     for id in ids:
@@ -75,7 +75,7 @@ def test_any_ids_are_packed_found_and_never_mistaken(ids: list[str], other: byte
 
 def test_the_nil_uuid_names_nobody() -> None:
     with pytest.raises(DataError, match="nil UUID"):
-        IdMap.of([NIL, HOSTILE[0]])
+        IdMap.from_ids([NIL, HOSTILE[0]])
     told = {"event_id": "e", "user_id": HOSTILE[0], "startup_id": HOSTILE[0], "type": "view"}
     assert Event.read(told, EPOCH).user == HOSTILE[0]
     for field in ("user_id", "startup_id"):

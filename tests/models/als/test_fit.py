@@ -22,7 +22,8 @@ LIKE, VIEW, DISLIKE = (k.code for k in (EventType.LIKE, EventType.VIEW, EventTyp
 def events(cells: list[tuple[int, int, int]], owners: int = 6, items: int = 6) -> Interactions:
     """(owner, item, kind) one day after another."""
     mine, theirs = (
-        IdMap.of(f"{i:08d}-0000-4000-8000-00000000000{side}" for i in range(n)) for side, n in ((1, owners), (2, items))
+        IdMap.from_ids(f"{i:08d}-0000-4000-8000-00000000000{side}" for i in range(n))
+        for side, n in ((1, owners), (2, items))
     )
     owner, item, kind = np.array(cells, np.int64).reshape(-1, 3).T
     at = np.arange(len(owner), dtype=np.int64) * DAY_US

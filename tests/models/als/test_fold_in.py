@@ -42,7 +42,9 @@ def events(
     items = world().entities(surface.item).ids
     at = AS_OF_US + int(after_days * DAY_US) + np.arange(len(rows), dtype=np.int64) * 1_000_000
     kind = np.array([k.code for k in kinds], np.int8)
-    return Interactions(IdMap.of([owner]), items, np.zeros(len(rows), np.int32), np.array(rows, np.int32), kind, at)
+    return Interactions(
+        IdMap.from_ids([owner]), items, np.zeros(len(rows), np.int32), np.array(rows, np.int32), kind, at
+    )
 
 
 def of_group(entity: Entity, group: int, n: int) -> list[int]:
@@ -51,7 +53,7 @@ def of_group(entity: Entity, group: int, n: int) -> list[int]:
 
 def stranger(r: SurfaceRecommender, new: Interactions, text: str = "", row: int = -1) -> Owners:
     barred = new.pairs()[:, r.catalogue].tocsr()
-    return r.stranger(len(new), new.csr()[:, r.catalogue].tocsr(), barred, text, row=row, events=new)
+    return r.unseen_owner(len(new), new.csr()[:, r.catalogue].tocsr(), barred, text, row=row, events=new)
 
 
 def add(first: Interactions, second: Interactions) -> Interactions:
@@ -117,7 +119,8 @@ def tower_vectors(history: Interactions, user: int) -> np.ndarray:
     heard = w.interactions.where(~w.users.opted_out[w.interactions.owner])
     words = words_of(w.users, w.user_profiles, w.startup_profiles, plan_of(SMALL).terms)
     trained, now = (
-        inputs_of(e, Pairs.of(e, SMALL.table("two_tower").half_life_share), words) for e in (heard, history)
+        inputs_of(e, Pairs.from_interactions(e, SMALL.table("two_tower").half_life_share), words)
+        for e in (heard, history)
     )
     inputs = replace(trained, history=now.history)
     towers = network.towers_of(len(w.users), len(w.startups), inputs.terms, SMALL.table("two_tower").dimensions)
@@ -147,11 +150,11 @@ def test_a_recipe_is_itself_for_whom_the_models_know_everything_about() -> None:
     w, r = world(), recipe()
     user = int(w.rows(Role.DEVELOPER, 4)[0])
     old = events(SURFACE, of_group(Entity.STARTUP, 0, 3), [LIKE] * 3, after_days=-50)
-    assert r.folded(stranger(r, old, row=user), old) is r
+    assert r.with_fold_in(stranger(r, old, row=user), old) is r
     none = events(SURFACE, [], [])
-    assert r.folded(stranger(r, none), none) is r
+    assert r.with_fold_in(stranger(r, none), none) is r
     new = events(SURFACE, of_group(Entity.STARTUP, 0, 3), [LIKE] * 3)
-    assert r.folded(stranger(r, new, row=user), new) is not r
+    assert r.with_fold_in(stranger(r, new, row=user), new) is not r
 
 
 @pytest.mark.parametrize("surface", [SURFACE, Surface.DEVELOPERS_FOR_STARTUP])
@@ -162,7 +165,7 @@ def test_somebody_who_came_since_is_answered_by_the_routed_method(surface: Surfa
     rows = of_group(surface.item, 1, 6)
     new = events(surface, rows, [LIKE] * len(rows))
     owners = replace(stranger(r, new, words), count=np.array([count], np.int32))
-    lists = recommend(r.folded(owners, new), owners, 4)
+    lists = recommend(r.with_fold_in(owners, new), owners, 4)
     method = Method.of_code(lists.method[0])
     warm = Method.ALS if surface is SURFACE else Method.ALS_REVERSE
     hot = Method.ENSEMBLE if surface is SURFACE else Method.ALS_REVERSE

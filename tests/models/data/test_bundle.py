@@ -18,7 +18,7 @@ GOLDEN = Path(__file__).parents[2] / "golden" / "bundle_1"
 
 
 def example() -> Bundle:
-    users = IdMap.of(str(uuid.uuid5(uuid.NAMESPACE_OID, str(i))) for i in range(3))
+    users = IdMap.from_ids(str(uuid.uuid5(uuid.NAMESPACE_OID, str(i))) for i in range(3))
     return Bundle(
         "als_v1",
         {"factors": 2, "as_of": "2024-05-01T00:00:00+00:00"},

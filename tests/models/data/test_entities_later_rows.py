@@ -22,7 +22,7 @@ A, B, C, D, E = (f"{letter * 8}-0000-4000-8000-000000000000" for letter in "abcd
 
 
 def test_old_rows_stay_and_all_ids_are_found() -> None:
-    first = IdMap.of([B, D])
+    first = IdMap.from_ids([B, D])
     ids = first.extended([E, A]).extended([C])
     assert ids.ids.tolist() == [B, D, A, E, C] and ids.later == 3
     assert ids.rows_of([A, B, C, D, E, "x"]).tolist() == [2, 0, 4, 1, 3, -1]
@@ -35,7 +35,7 @@ def test_old_rows_stay_and_all_ids_are_found() -> None:
 
 def test_nobody_stands_twice_and_a_table_of_no_order_is_refused() -> None:
     with pytest.raises(DataError):
-        IdMap.of([B, D]).extended([B])
+        IdMap.from_ids([B, D]).extended([B])
     with pytest.raises(DataError):
         IdMap(np.array([D, B, C]), later=1)
     with pytest.raises(DataError):
@@ -43,7 +43,7 @@ def test_nobody_stands_twice_and_a_table_of_no_order_is_refused() -> None:
 
 
 def test_later_rows_outlive_the_process(tmp_path: Path) -> None:
-    ids = IdMap.of([B, D]).extended([A])
+    ids = IdMap.from_ids([B, D]).extended([A])
     write_bundle(Bundle("x_v1", {}, {"user_y": np.zeros(3)}, {"user": ids}), tmp_path)
     assert open_bundle("x_v1", tmp_path).maps["user"].rows_of([A, D]).tolist() == [2, 1]
     users = world().users

@@ -18,7 +18,7 @@ K = {k.value: k.code for k in EventType}
 
 
 def ids(n: int, salt: str) -> IdMap:
-    return IdMap.of(str(uuid.uuid5(uuid.NAMESPACE_OID, f"{salt}{i}")) for i in range(n))
+    return IdMap.from_ids(str(uuid.uuid5(uuid.NAMESPACE_OID, f"{salt}{i}")) for i in range(n))
 
 
 def events(*rows: tuple[int, int, str, int]) -> Interactions:

@@ -30,7 +30,7 @@ PLACES = ("Pittsburgh, PA, USA", "Philadelphia, PA, USA", "Basel, Switzerland", 
 
 def ids(kind: int, n: int) -> IdMap:
     """n ids whose last digits are their rows."""
-    return IdMap.of(f"0000000{kind}-0000-4000-8000-{i:012d}" for i in range(n))
+    return IdMap.from_ids(f"0000000{kind}-0000-4000-8000-{i:012d}" for i in range(n))
 
 
 def interactions(

@@ -67,7 +67,7 @@ def test_what_is_to_come_shows_in_no_fact() -> None:
 def test_facts_are_finite_with_and_without_events() -> None:
     nothing = interactions(())
     for events in (interactions(), nothing):
-        found = item_facts(startups(events), events.transposed(), EventTime.of(events.at), NOW)
+        found = item_facts(startups(events), events.transposed(), EventTime.from_times(events.at), NOW)
         assert all(v.dtype == np.float32 and v.shape == (4,) and np.isfinite(v).all() for v in found.values())
 
 

@@ -51,7 +51,7 @@ def snapshot(people: list[dict[str, str]], startups: list[dict[str, str]]) -> Sn
     users = pd.DataFrame([{"user_id": f"{n:08d}-0000-4000-8000-000000000001", **p} for n, p in enumerate(people)])
     items = pd.DataFrame([{"startup_id": f"{n:08d}-0000-4000-8000-000000000002", **s} for n, s in enumerate(startups)])
     events = pd.DataFrame({c: [] for c in ("user_id", "startup_id", "interaction_type", "occurred_at")}, dtype=str)
-    return Snapshot.of(users, items, events, AS_OF)
+    return Snapshot.from_frames(users, items, events, AS_OF)
 
 
 def strangers(texts: list[str], items: int, row: np.ndarray) -> Owners:
@@ -71,7 +71,7 @@ def test_a_profile_says_the_same_from_the_rows_and_from_the_reader(
     assert [Role.of_code(r) if r >= 0 else None for r in users.role] == [Role.of(p["role"]) for p in people]
     # places, on both sides
     for owners, mine, others in ((users, people, items), (items, startups, users)):
-        found = LocationMatch.of(owners, others, np.arange(len(others)))
+        found = LocationMatch.from_entities(owners, others, np.arange(len(others)))
         owner, item = (a.ravel() for a in np.indices((len(owners), len(others))))
         batch = found.columns(strangers([], len(others), np.arange(len(owners), dtype=np.int32)), owner, item)
         live = found.columns(

@@ -46,7 +46,7 @@ def pairs(n: int) -> tuple[np.ndarray, np.ndarray]:
 
 def test_same_place_by_hand() -> None:
     """People in Pittsburgh, in the USA, in Zug and nowhere; startups in Pittsburgh, Philadelphia, Basel and nowhere."""
-    found = LocationMatch.of(people(), startups(), np.arange(4)).columns(
+    found = LocationMatch.from_entities(people(), startups(), np.arange(4)).columns(
         owners([0, 1, 2, 3], interactions()), *pairs(4)
     )
 
@@ -59,7 +59,7 @@ def test_same_place_by_hand() -> None:
 
 def test_a_strangers_words_say_what_an_entity_says() -> None:
     """Whoever arrived since is compared by the words of their profile, as everybody else."""
-    places = LocationMatch.of(people(), startups(), np.arange(4))
+    places = LocationMatch.from_entities(people(), startups(), np.arange(4))
     known = owners([0, 1, 2, 3], interactions())
     homes = ("Pittsburgh, PA, USA", "USA", "Zug, Switzerland", "")
     strange = owners([-1] * 4, interactions(), tuple(text_of({"location": home}) for home in homes))
@@ -69,7 +69,7 @@ def test_a_strangers_words_say_what_an_entity_says() -> None:
 
 
 def test_blank_words_leave_the_entity_as_it_is() -> None:
-    places = LocationMatch.of(people(), startups(), np.arange(4))
+    places = LocationMatch.from_entities(people(), startups(), np.arange(4))
     plain, told = owners([0, 1], interactions()), owners([0, 1], interactions(), ("", ""))
 
     for name, column in places.columns(plain, *pairs(2)).items():
@@ -78,7 +78,7 @@ def test_blank_words_leave_the_entity_as_it_is() -> None:
 
 def test_nobody_states_a_place() -> None:
     nowhere = entities(Entity.STARTUP, interactions().transposed(), [0] * 4, [True] * 4)
-    found = LocationMatch.of(people(), nowhere, np.arange(4)).columns(owners([0], interactions()), *pairs(1))
+    found = LocationMatch.from_entities(people(), nowhere, np.arange(4)).columns(owners([0], interactions()), *pairs(1))
 
     assert {name: column.tolist() for name, column in found.items()} == {
         f"same_{name}": [0.0] * 4 for name in ("location", "region", "country")

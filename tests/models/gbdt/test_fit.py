@@ -64,7 +64,7 @@ def test_equals_lightgbm(objective: Objective, trees: int, leaves: int, boosters
 
     arrays = fit_trees(x, label, group, objective, replace(SHAPE, trees=trees, leaves=leaves), seed=1, threads=1)
 
-    found, told = Trees.of(arrays), boosters[0]
+    found, told = Trees.from_arrays(arrays), boosters[0]
     assert len(arrays["leaves"]) == trees and arrays["leaves"].max() == leaves
     for rows in (x, at_thresholds(arrays, x)):
         assert np.abs(found.score(rows) - told.predict(rows, raw_score=True)).max() < 1e-5
@@ -84,7 +84,7 @@ def test_numbers_next_to_one_another(objective: Objective, boosters: list[lightg
     )
 
     assert arrays["threshold"].tolist() == [low, low]
-    assert Trees.of(arrays).score(x) == pytest.approx(boosters[0].predict(x, raw_score=True), abs=1e-5)
+    assert Trees.from_arrays(arrays).score(x) == pytest.approx(boosters[0].predict(x, raw_score=True), abs=1e-5)
 
 
 @pytest.mark.parametrize("objective", ["binary", "lambdarank"])
@@ -96,7 +96,7 @@ def test_where_nothing_can_be_learnt_trees_are_single_leaves(
     arrays = fit_trees(x, np.arange(200) % 4 == 0, np.arange(200) // 20, objective, SHAPE, seed=0, threads=1)
 
     assert (arrays["leaves"] == 1).all() and not arrays["gain"].any()
-    assert Trees.of(arrays).score(x) == pytest.approx(boosters[0].predict(x, raw_score=True), abs=1e-6)
+    assert Trees.from_arrays(arrays).score(x) == pytest.approx(boosters[0].predict(x, raw_score=True), abs=1e-6)
 
 
 @pytest.mark.parametrize("objective", ["binary", "lambdarank"])
@@ -134,7 +134,7 @@ def test_a_validation_set_ends_the_trees(objective: Objective, boosters: list[li
     arrays = fit_trees(x, label, group, objective, shape, seed=0, threads=1, validation=planted(1500, seed=1))
 
     assert len(arrays["leaves"]) == boosters[0].best_iteration < 150
-    assert Trees.of(arrays).score(x) == pytest.approx(boosters[0].predict(x, raw_score=True), abs=1e-5)
+    assert Trees.from_arrays(arrays).score(x) == pytest.approx(boosters[0].predict(x, raw_score=True), abs=1e-5)
 
 
 @pytest.mark.parametrize("objective", ["binary", "lambdarank"])
@@ -143,10 +143,10 @@ def test_a_row_without_weight_teaches_nothing(objective: Objective) -> None:
     wrong = np.arange(len(label)) % 3 == 0
     args = (group, objective, replace(SHAPE, min_leaf=50))
 
-    told = Trees.of(
+    told = Trees.from_arrays(
         fit_trees(x, np.where(wrong, 1 - label, label), *args, seed=0, threads=1, weight=np.where(wrong, 0.0, 1.0))
     ).score(x)
-    misled = Trees.of(fit_trees(x, np.where(wrong, 1 - label, label), *args, seed=0, threads=1)).score(x)
+    misled = Trees.from_arrays(fit_trees(x, np.where(wrong, 1 - label, label), *args, seed=0, threads=1)).score(x)
 
     def gap(score: np.ndarray) -> float:
         return float((score[label == 1].mean() - score[label == 0].mean()) / score.std())

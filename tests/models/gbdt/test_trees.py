@@ -83,7 +83,7 @@ def walked(forest: list[Split | float], rows: np.ndarray) -> np.ndarray:
 
 def test_by_hand() -> None:
     """Left at the threshold, right just above it."""
-    trees = Trees.of(
+    trees = Trees.from_arrays(
         {
             "leaves": np.array([3, 1]),
             "feature": np.array([2, 0]),
@@ -112,14 +112,14 @@ def test_by_hand() -> None:
 def test_equals_the_walk(seed: int, trees: int, leaves: int, features: int, steps: int) -> None:
     forest, rows = forest_of(seed, trees, leaves, features, steps), rows_of(seed, 40, features, steps)
 
-    assert Trees.of(as_arrays(forest)).score(rows) == pytest.approx(walked(forest, rows), abs=1e-6, rel=1e-6)
+    assert Trees.from_arrays(as_arrays(forest)).score(rows) == pytest.approx(walked(forest, rows), abs=1e-6, rel=1e-6)
 
 
 @pytest.mark.parametrize("leaves", [2, 8, 9, 15, 16, 17, 32, 33, 63, 64])
 def test_every_width_of_a_mask(leaves: int) -> None:
     forest, rows = forest_of(leaves, 7, leaves), rows_of(leaves, 300)
 
-    assert Trees.of(as_arrays(forest)).score(rows) == pytest.approx(walked(forest, rows), abs=1e-6)
+    assert Trees.from_arrays(as_arrays(forest)).score(rows) == pytest.approx(walked(forest, rows), abs=1e-6)
 
 
 @pytest.mark.parametrize("way", ["left", "right"])
@@ -130,7 +130,7 @@ def test_a_chain_of_all_leaves(way: str) -> None:
         node = Split(0, t, node, float(i)) if way == "left" else Split(0, np.float32(1) - t, float(i), node)
     rows = np.linspace(-0.1, 1.1, 500, dtype=np.float32)[:, None]
 
-    assert Trees.of(as_arrays([node])).score(rows) == pytest.approx(walked([node], rows))
+    assert Trees.from_arrays(as_arrays([node])).score(rows) == pytest.approx(walked([node], rows))
 
 
 def test_more_thresholds_than_are_counted() -> None:
@@ -139,14 +139,14 @@ def test_more_thresholds_than_are_counted() -> None:
     arrays = as_arrays(forest)
     assert len(np.unique(arrays["threshold"][arrays["feature"] == 0])) > 256
 
-    assert Trees.of(arrays).score(rows) == pytest.approx(walked(forest, rows), abs=1e-5)
+    assert Trees.from_arrays(arrays).score(rows) == pytest.approx(walked(forest, rows), abs=1e-5)
 
 
 @pytest.mark.parametrize(("leaves", "trees"), [(8, 120), (40, 31)])
 def test_a_row_scores_the_same_in_any_company(leaves: int, trees: int) -> None:
     """Alone, in another order, across blocks, from strided memory, for any order of the trees: to the last bit."""
     forest, rows = forest_of(3, trees, leaves), rows_of(4, 9001)
-    by_masks = Trees.of(as_arrays(forest))
+    by_masks = Trees.from_arrays(as_arrays(forest))
     together = by_masks.score(rows)
     order = np.random.default_rng(0).permutation(len(rows))
 
@@ -154,11 +154,11 @@ def test_a_row_scores_the_same_in_any_company(leaves: int, trees: int) -> None:
     assert (by_masks.score(rows[order]) == together[order]).all()
     assert (by_masks.score(rows[5:]) == together[5:]).all()
     assert (by_masks.score(np.asfortranarray(rows)[::3]) == together[::3]).all()
-    assert (Trees.of(as_arrays(forest[::-1])).score(rows) == together).all()
+    assert (Trees.from_arrays(as_arrays(forest[::-1])).score(rows) == together).all()
 
 
 def test_shapes() -> None:
-    trees, rows = Trees.of(as_arrays(forest_of(5, 5, 8))), rows_of(5, 24)
+    trees, rows = Trees.from_arrays(as_arrays(forest_of(5, 5, 8))), rows_of(5, 24)
 
     assert (trees.score(rows.reshape(2, 3, 4, 6)) == trees.score(rows).reshape(2, 3, 4)).all()
     assert trees.score(rows[0]).shape == () and trees.score(rows[0]) == trees.score(rows)[0]
@@ -169,7 +169,7 @@ def test_shapes() -> None:
 
 @pytest.mark.parametrize("forest", [[], [0.25], [0.25, -1.0], [0.25, -1.0, 3.0]])
 def test_trees_that_never_split(forest: list[float]) -> None:
-    trees = Trees.of(as_arrays([*forest]))
+    trees = Trees.from_arrays(as_arrays([*forest]))
 
     assert trees.used.tolist() == []
     assert trees.score(np.zeros((3, 2), np.float32)).tolist() == [sum(forest)] * 3
@@ -178,18 +178,18 @@ def test_trees_that_never_split(forest: list[float]) -> None:
 
 @pytest.mark.parametrize("value", [0.0, 1e-300, 1e-30, 1e30])
 def test_values_of_any_size(value: float) -> None:
-    assert Trees.of(as_arrays([value, value])).score(np.zeros((1, 1), np.float32))[0] == np.float32(2 * value)
+    assert Trees.from_arrays(as_arrays([value, value])).score(np.zeros((1, 1), np.float32))[0] == np.float32(2 * value)
 
 
 def test_a_prefix_tells_forests_apart() -> None:
     one, other, rows = forest_of(1, 3, 5), forest_of(2, 4, 9), rows_of(1, 10)
     both = as_arrays(one, "one_") | as_arrays(other, "other_")
 
-    assert (Trees.of(both, "other_").score(rows) == Trees.of(as_arrays(other)).score(rows)).all()
+    assert (Trees.from_arrays(both, "other_").score(rows) == Trees.from_arrays(as_arrays(other)).score(rows)).all()
 
 
 def test_threads_share_one_forest() -> None:
-    trees = Trees.of(as_arrays(forest_of(6, 30, 8)))
+    trees = Trees.from_arrays(as_arrays(forest_of(6, 30, 8)))
     parts = [rows_of(i, 5000) for i in range(8)]
     with ThreadPoolExecutor(4) as pool:
         found = list(pool.map(trees.score, parts))
@@ -214,9 +214,9 @@ def test_threads_share_one_forest() -> None:
 )
 def test_what_is_no_forest_is_refused(change: dict[str, np.ndarray]) -> None:
     arrays = as_arrays([Split(2, np.float32(0.5), 1.0, Split(0, np.float32(0.25), 2.0, 4.0))])
-    Trees.of(arrays)
+    Trees.from_arrays(arrays)
 
     with pytest.raises(BundleCorrupt):
-        Trees.of(arrays | change)
+        Trees.from_arrays(arrays | change)
     with pytest.raises(BundleCorrupt):
-        Trees.of({k: v for k, v in arrays.items() if k not in change})
+        Trees.from_arrays({k: v for k, v in arrays.items() if k not in change})

@@ -33,7 +33,7 @@ def matrix_of(bundle: Bundle) -> np.ndarray:
 
 def events(liked: np.ndarray, at: np.ndarray | None = None) -> Interactions:
     mine, theirs = (
-        IdMap.of(f"{i:08d}-0000-4000-8000-00000000000{s}" for i in range(n)) for s, n in enumerate(liked.shape)
+        IdMap.from_ids(f"{i:08d}-0000-4000-8000-00000000000{s}" for i in range(n)) for s, n in enumerate(liked.shape)
     )
     owner, item = np.nonzero(liked)
     kind = np.full(len(owner), EventType.LIKE.code, np.int8)

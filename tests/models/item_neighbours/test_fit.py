@@ -30,7 +30,8 @@ def matrix_of(bundle: Bundle) -> np.ndarray:
 
 def events(cells: list[tuple[int, int, int]], owners: int, items: int, at: np.ndarray | None = None) -> Interactions:
     mine, theirs = (
-        IdMap.of(f"{i:08d}-0000-4000-8000-00000000000{side}" for i in range(n)) for side, n in ((1, owners), (2, items))
+        IdMap.from_ids(f"{i:08d}-0000-4000-8000-00000000000{side}" for i in range(n))
+        for side, n in ((1, owners), (2, items))
     )
     owner, item, kind = np.array(cells, np.int64).reshape(-1, 3).T
     when = np.arange(len(owner), dtype=np.int64) if at is None else at

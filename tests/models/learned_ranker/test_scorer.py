@@ -81,9 +81,9 @@ def test_a_bundle_holds_one_ranker_a_surface() -> None:
     bundle = Bundle(LEARNED, {"surfaces": {SURFACE.value: ABOUT}}, arrays(EVERYBODY, prefix=f"{SURFACE.folder}-"))
     row = np.array([[3, 0.6]], np.float32)
 
-    opened = LearnedRanker.of(bundle, SURFACE)
+    opened = LearnedRanker.from_bundle(bundle, SURFACE)
 
     assert opened.names == ("one", "two") and opened.name == "learned"
     assert opened.score(row) == ranker().score(row)
     with pytest.raises(BundleCorrupt, match=r"was not taught investors/for-startup; train it again"):
-        LearnedRanker.of(replace(bundle, version="v"), Surface.INVESTORS_FOR_STARTUP)
+        LearnedRanker.from_bundle(replace(bundle, version="v"), Surface.INVESTORS_FOR_STARTUP)

@@ -61,13 +61,15 @@ def test_numpy_forward_equals_torch() -> None:
     x = np.random.default_rng(1).random((500, 4)).astype(np.float32)
     with torch.no_grad():
         expected = torch.sigmoid(net(torch.from_numpy(x)))[:, 0].numpy()
-    np.testing.assert_allclose(MlpRanker.of(bundle).score(x), expected, atol=1e-6)
+    np.testing.assert_allclose(MlpRanker.from_bundle(bundle).score(x), expected, atol=1e-6)
 
 
 def test_it_learns_the_planted_taste_and_labels_matter() -> None:
     rows, fresh = planted(), planted(60, seed=9)
     shuffled = PairwiseRows(rows.features, np.random.default_rng(2).permutation(rows.label), rows.group)
-    learned, blind = (MlpRanker.of(fit_mlp_ranker(r, *asked(SETTINGS))).score(fresh.features) for r in (rows, shuffled))
+    learned, blind = (
+        MlpRanker.from_bundle(fit_mlp_ranker(r, *asked(SETTINGS))).score(fresh.features) for r in (rows, shuffled)
+    )
     assert right_pairs(learned, fresh) > 0.93
     assert right_pairs(learned, fresh) > right_pairs(blind, fresh) + 0.1
     assert right_pairs(learned, fresh) > right_pairs(fresh.features[:, 0], fresh) + 0.3  # the model score is no help
@@ -78,7 +80,7 @@ def test_only_order_within_an_owner_teaches() -> None:
     rows = planted(80)
     offset = (rows.group % 2).astype(np.float32)
     x = np.stack([offset, *rows.features.T[1:]], axis=1)
-    score = MlpRanker.of(fit_mlp_ranker(PairwiseRows(x, rows.label, rows.group), *asked(SETTINGS))).score(x)
+    score = MlpRanker.from_bundle(fit_mlp_ranker(PairwiseRows(x, rows.label, rows.group), *asked(SETTINGS))).score(x)
     assert right_pairs(score, rows) > 0.9
 
 

@@ -65,7 +65,7 @@ def test_full_lists_of_the_right_group_first_and_nothing_barred(surface: Surface
 def test_whom_no_model_knows_is_ranked_too_and_who_opted_out_is_not() -> None:
     """L07, R23: a stranger without a word gets what is in demand, ranked, though popular answers."""
     recipe = recipe_of(FORWARD)
-    owners, stranger = everybody(recipe), recipe.strangers([""])
+    owners, stranger = everybody(recipe), recipe.unseen_owners([""])
 
     lists, alone = recommend(recipe, owners, DEPTH), recommend(recipe, stranger, DEPTH)
 

@@ -36,7 +36,7 @@ def out(recipe: SurfaceRecommender) -> Owners:
 def stranger(recipe: SurfaceRecommender, owners: Owners, i: int) -> Owners:
     """Somebody of whom nothing is known but what owner i must not be shown."""
     nothing = sparse.csr_matrix((1, len(recipe.catalogue)), dtype=np.float32)
-    return recipe.stranger(0, nothing, owners.barred[i], "", opted_out=True)
+    return recipe.unseen_owner(0, nothing, owners.barred[i], "", opted_out=True)
 
 
 @pytest.mark.parametrize("surface", list(Surface))

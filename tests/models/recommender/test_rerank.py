@@ -16,7 +16,7 @@ from models.rules_ranker.scorer import RuleRanker
 from models.schema import DIVERSITY_FACETS
 from models.settings.settings import Settings
 
-RULES = RuleRanker.of(Settings().table("rules"))
+RULES = RuleRanker.from_config(Settings().table("rules"))
 Facets = dict[str, np.ndarray]
 
 
@@ -35,7 +35,9 @@ def test_rule_score_by_hand() -> None:
 
 def test_rule_weights_are_settings() -> None:
     """G11."""
-    only = RuleRanker.of(RulesConfig(model_weight=0, recency_weight=3, popularity_weight=0, diversity_weight=1))
+    only = RuleRanker.from_config(
+        RulesConfig(model_weight=0, recency_weight=3, popularity_weight=0, diversity_weight=1)
+    )
 
     assert only.score(np.array([[1, 0.4, 1, 0.8]], np.float32)) == pytest.approx([0.5])
 
@@ -53,7 +55,7 @@ def test_mlp_by_hand() -> None:
         },
     )
 
-    found = MlpRanker.of(bundle).score(np.array([[[0.25, 9, 9, 9]], [[1, 9, 9, 9]]], np.float32))
+    found = MlpRanker.from_bundle(bundle).score(np.array([[[0.25, 9, 9, 9]], [[1, 9, 9, 9]]], np.float32))
 
     assert found.shape == (2, 1)
     assert found.ravel() == pytest.approx([1 / (1 + np.exp(-(2 * 0.25 + 4 * 0.25 - 1))), 1 / (1 + np.exp(-1))])

@@ -74,7 +74,9 @@ def test_the_file_holds_the_towers_that_made_the_factors() -> None:
     towers = towers_of(len(w.users), len(w.startups), bundle.config["terms"], LONG.table("two_tower").dimensions)
     towers.load_state_dict(state)
     words = words_of(w.users, w.user_profiles, w.startup_profiles, plan_of(LONG).terms)
-    inputs = inputs_of(w.interactions, Pairs.of(w.interactions, LONG.table("two_tower").half_life_share), words)
+    inputs = inputs_of(
+        w.interactions, Pairs.from_interactions(w.interactions, LONG.table("two_tower").half_life_share), words
+    )
     people, startups = network.vectors(towers, network.on_device(inputs, LONG.device))
     assert (people == bundle.arrays["user_factors"]).all() and (startups == bundle.arrays["item_factors"]).all()
 
@@ -100,7 +102,7 @@ def test_the_loss_by_hand() -> None:
     """Softmax both ways with logQ, a repeated startup left out, one dislike as one more negative."""
     w = world()
     settings = SMALL.layered({"two_tower_half_life_share": 0.0}, "given")
-    pairs = Pairs.of(w.interactions, settings.table("two_tower").half_life_share)
+    pairs = Pairs.from_interactions(w.interactions, settings.table("two_tower").half_life_share)
     inputs = inputs_of(
         w.interactions, pairs, words_of(w.users, w.user_profiles, w.startup_profiles, plan_of(settings).terms)
     )
@@ -174,7 +176,7 @@ def test_a_dislike_moves_a_startup_away() -> None:
 
 def test_pairs_weigh_by_interest_and_age() -> None:
     w = world()
-    flat, faded = (Pairs.of(w.interactions, s) for s in (0.0, 0.1))
+    flat, faded = (Pairs.from_interactions(w.interactions, s) for s in (0.0, 0.1))
     assert len(flat) == (w.interactions.csr() > 0).sum() and flat.weight.mean() == pytest.approx(1.0)
     expected = np.log1p(np.asarray(w.interactions.csr()[flat.user, flat.item]).ravel())
     assert flat.weight == pytest.approx(expected / expected.mean(), rel=1e-5)
@@ -183,7 +185,7 @@ def test_pairs_weigh_by_interest_and_age() -> None:
 
 def test_inputs_are_bounded_and_newest_first() -> None:
     w = world()
-    pairs = Pairs.of(w.interactions, SMALL.table("two_tower").half_life_share)
+    pairs = Pairs.from_interactions(w.interactions, SMALL.table("two_tower").half_life_share)
     inputs = inputs_of(
         w.interactions, pairs, words_of(w.users, w.user_profiles, w.startup_profiles, plan_of(SMALL).terms)
     )
@@ -201,7 +203,7 @@ def test_inputs_are_bounded_and_newest_first() -> None:
 def test_late_pairs_are_new_and_of_the_known() -> None:
     w = world()
     early = w.interactions.before(int(np.quantile(w.interactions.at, 0.7)))
-    late = Late.of(Pairs.of(w.interactions, SMALL.table("two_tower").half_life_share), early)
+    late = Late.from_pairs(Pairs.from_interactions(w.interactions, SMALL.table("two_tower").half_life_share), early)
     met = early.pairs().toarray() > 0
     assert len(late.user) and not met[late.user, late.item].any()
     assert met.any(1)[late.user].all() and met.any(0)[late.item].all()

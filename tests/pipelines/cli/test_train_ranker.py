@@ -63,7 +63,7 @@ def test_train_on_a_csv_with_every_option(home: Path, capsys: pytest.CaptureFixt
     bundle = open_bundle("ranker_v1", home / "models")
     expected: dict[str, Any] = {"epochs": 3, "batch_size": 64, "learning_rate": 0.01, "data": ["ranker_train.csv"]}
     assert {k: bundle.config[k] for k in expected} == expected and bundle.config["validated_on"] == 60
-    low, high = MlpRanker.of(bundle).score(np.array([[0.5, 0.5, 0.1, 0.5], [0.5, 0.5, 0.9, 0.5]], np.float32))
+    low, high = MlpRanker.from_bundle(bundle).score(np.array([[0.5, 0.5, 0.1, 0.5], [0.5, 0.5, 0.9, 0.5]], np.float32))
     assert high > low
 
 

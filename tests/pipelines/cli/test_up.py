@@ -70,8 +70,8 @@ def test_down_ends_what_is_remembered_and_no_stranger(
     ours, stranger = subprocess.Popen(SLEEP), subprocess.Popen(SLEEP)
     try:
         running = Running(Settings(home=home))
-        reused = ManagedProcess(stranger.pid, ManagedProcess.of(stranger.pid).started - 60)
-        running.write({"reader": ManagedProcess.of(ours.pid), "airflow-scheduler": reused})
+        reused = ManagedProcess(stranger.pid, ManagedProcess.of_pid(stranger.pid).started - 60)
+        running.write({"reader": ManagedProcess.of_pid(ours.pid), "airflow-scheduler": reused})
         assert main(["down"]) == 0
         assert ours.wait(10) == -signal.SIGTERM and stranger.poll() is None
         assert "reader" in capsys.readouterr().out and running.processes() == {}
@@ -83,7 +83,7 @@ def test_down_ends_what_is_remembered_and_no_stranger(
 
 def test_half_a_start_does_not_count_as_running(tmp_path: Path) -> None:
     running = Running(Settings(home=tmp_path))
-    me = ManagedProcess.of(os.getpid())
+    me = ManagedProcess.of_pid(os.getpid())
     assert not running.alive()
     running.write({"up": me, "airflow-scheduler": me})
     assert not running.alive(), "no reader yet"

@@ -236,7 +236,7 @@ def test_shares_of_routes_are_shares_of_answers(settings: Settings, ledger: Ledg
 def an_experiment(settings: Settings, ledger: Ledger, off: int, on: int) -> None:
     """`off` and `on` owners, each shown ten startups; every tenth item is clicked by those of "off", every fourth by
     those of "on"."""
-    edition = Experiment.of(EXPERIMENT).edition
+    edition = Experiment.from_json(EXPERIMENT).edition
     release = Release(
         "20260301T000000Z-00000000",
         "2026-03-01T00:00:00+00:00",

@@ -37,7 +37,7 @@ def test_the_database_and_python_make_the_same_mark_and_only_for_the_erased(sett
     with transaction(engine(settings)) as connection:
         known = read_erased(connection)
     assert known.marks == {erased.mark} and len(erased.mark) == 32 and other.mark != erased.mark
-    ids = IdMap.of([erased.id, other.id])
+    ids = IdMap.from_ids([erased.id, other.id])
     assert ids.ids[known.mask(ids.packed())].tolist() == [erased.id]
 
 

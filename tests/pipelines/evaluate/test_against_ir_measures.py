@@ -60,7 +60,7 @@ def tables() -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
 
 @pytest.fixture(scope="module")
 def snapshot() -> Snapshot:
-    return Snapshot.of(*tables(), AS_OF, small().recorded())
+    return Snapshot.from_frames(*tables(), AS_OF, small().recorded())
 
 
 @pytest.fixture(scope="module")

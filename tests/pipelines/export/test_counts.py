@@ -40,7 +40,7 @@ def counted(known: list[Event], entity: Entity, as_of: datetime) -> Entities:
     facet = zeros.astype(np.int32)
     return Entities(
         entity,
-        IdMap.of(map(str, ids)),
+        IdMap.from_ids(map(str, ids)),
         zeros.astype(np.int8),
         zeros == 0,
         zeros > 0,

@@ -140,7 +140,7 @@ def test_odd_births_edits_opt_outs_and_withdrawals(at: str, market: Settings) ->
             f: getattr(everybody, f)[:0]
             for f in ("role", "listed", "opted_out", "founder", "created_at", "views", "interactions", "count")
         },
-        ids=type(everybody.ids).of([]),
+        ids=type(everybody.ids).from_ids([]),
         facets={f: c[:0] for f, c in everybody.facets.items()},
     )
     new = {a.id: a for a in arrivals(market, known, [WHO], AFTER_ALL, AFTER_ALL)}

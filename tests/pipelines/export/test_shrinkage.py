@@ -84,7 +84,9 @@ def test_what_came_since_is_missing_in_neither() -> None:
     users, startups, events = rows()
     fewer = market()
     assert {t: g.gone for t, g in missing_rows(fewer, fewer).items()} == {"users": 0, "startups": 0, "interactions": 0}
-    later = Snapshot.of(users.iloc[3:], startups, events[events.user_id.isin(users.user_id.iloc[3:])], "2024-03-05")
+    later = Snapshot.from_frames(
+        users.iloc[3:], startups, events[events.user_id.isin(users.user_id.iloc[3:])], "2024-03-05"
+    )
     found = missing_rows(fewer, later)
     of_three = int(events.user_id.isin(users.user_id.iloc[:3]).sum())
     assert (found["users"].gone, found["interactions"].gone) == (3, of_three)

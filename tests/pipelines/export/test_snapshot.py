@@ -83,7 +83,7 @@ EVENTS = pd.DataFrame(
 
 @pytest.fixture
 def snapshot() -> Snapshot:
-    return Snapshot.of(USERS, STARTUPS, EVENTS, AS_OF)
+    return Snapshot.from_frames(USERS, STARTUPS, EVENTS, AS_OF)
 
 
 def test_interactions_hold_each_event_before_the_cutoff_once_in_order(snapshot: Snapshot) -> None:
@@ -134,7 +134,7 @@ def test_an_earlier_instant_keeps_the_rows_and_forgets_what_came_later(snapshot:
 
 
 def read(*rows: tuple[str, str, int]) -> Snapshot:
-    return Snapshot.of(
+    return Snapshot.from_frames(
         USERS,
         STARTUPS,
         EVENTS,
@@ -174,12 +174,12 @@ def test_profiles_stand_beside_the_rows(snapshot: Snapshot) -> None:
 
 
 def test_a_stage_may_be_kept_blank_until_the_first_event() -> None:
-    snapshot = Snapshot.of(USERS, STARTUPS, EVENTS, AS_OF, settings={"stage_known": "first_event"})
+    snapshot = Snapshot.from_frames(USERS, STARTUPS, EVENTS, AS_OF, settings={"stage_known": "first_event"})
     assert snapshot.profiles(Entity.STARTUP)["stage"] == ["angel", "seed"]
     assert snapshot.profiles(Entity.STARTUP, us("2024-02-21"))["stage"] == ["angel", ""]
     early = snapshot.entities(Entity.STARTUP, us("2024-02-21"))
     assert early.facets["stage"].tolist() == [0, -1]
-    assert Snapshot.of(USERS, STARTUPS, EVENTS, AS_OF).profiles(Entity.STARTUP, us("2024-02-21"))["stage"] == [
+    assert Snapshot.from_frames(USERS, STARTUPS, EVENTS, AS_OF).profiles(Entity.STARTUP, us("2024-02-21"))["stage"] == [
         "angel",
         "seed",
     ]
@@ -187,9 +187,11 @@ def test_a_stage_may_be_kept_blank_until_the_first_event() -> None:
 
 def test_where_only_startups_with_events_have_a_stage_it_is_taken_for_the_first_rounds() -> None:
     auto, unmet = {"stage_known": "auto"}, EVENTS[EVENTS["startup_id"] == EVENTS["startup_id"].iloc[0]]
-    assert Snapshot.of(USERS, STARTUPS, EVENTS, AS_OF, settings=auto).stage_known == "first_event"
-    assert Snapshot.of(USERS, STARTUPS, unmet, AS_OF, settings=auto).stage_known == "always"
-    assert Snapshot.of(USERS, STARTUPS.assign(stage=""), unmet, AS_OF, settings=auto).stage_known == "first_event"
+    assert Snapshot.from_frames(USERS, STARTUPS, EVENTS, AS_OF, settings=auto).stage_known == "first_event"
+    assert Snapshot.from_frames(USERS, STARTUPS, unmet, AS_OF, settings=auto).stage_known == "always"
+    assert (
+        Snapshot.from_frames(USERS, STARTUPS.assign(stage=""), unmet, AS_OF, settings=auto).stage_known == "first_event"
+    )
 
 
 def test_the_time_after_the_cutoff_is_refused(snapshot: Snapshot) -> None:
@@ -200,10 +202,10 @@ def test_the_time_after_the_cutoff_is_refused(snapshot: Snapshot) -> None:
 def test_an_event_of_nobody_is_refused() -> None:
     stray = pd.DataFrame([(CORE, ACME, "view", "2024-01-01")], columns=EVENTS.columns)
     with pytest.raises(DataError, match="every user of the events"):
-        Snapshot.of(USERS, STARTUPS, stray, AS_OF)
+        Snapshot.from_frames(USERS, STARTUPS, stray, AS_OF)
 
 
 def test_a_marketplace_without_events_has_everybody_in_it() -> None:
-    snapshot = Snapshot.of(USERS, STARTUPS, EVENTS.iloc[:0], AS_OF)
+    snapshot = Snapshot.from_frames(USERS, STARTUPS, EVENTS.iloc[:0], AS_OF)
     assert snapshot.user_ids.ids.tolist() == [ANA, BEN]
     assert not np.any(snapshot.entities(Entity.STARTUP).count)

@@ -42,7 +42,7 @@ def snapshot_of(events: list[Any], users: list[Any], startups: list[Any]) -> Sna
     user_rows = [(i, iso(born), iso(left)) for i, (born, left, _) in zip(USERS, users, strict=True)]
     startup_rows = [(i, iso(born), iso(gone)) for i, (born, gone, _) in zip(STARTUPS, startups, strict=True)]
     read = [(i, iso(at), 7) for i, (_, _, at) in zip(STARTUPS, startups, strict=True) if at is not None]
-    return Snapshot.of(
+    return Snapshot.from_frames(
         pd.DataFrame(user_rows, columns=["user_id", "created_at", "opted_out_at"]),
         pd.DataFrame(startup_rows, columns=["startup_id", "created_at", "withdrawn_at"]),
         pd.DataFrame(

@@ -35,7 +35,7 @@ def marketplace() -> Snapshot:
         (BEN, CORE, "interest", "2024-01-05"), (CY, BOLT, "interest", "2024-01-06"),
     ]  # fmt: skip
     columns = ["user_id", "startup_id", "interaction_type", "occurred_at"]
-    return Snapshot.of(users, startups, pd.DataFrame(events, columns=columns), AS_OF)
+    return Snapshot.from_frames(users, startups, pd.DataFrame(events, columns=columns), AS_OF)
 
 
 def test_forward_and_reverse_files_hold_the_same_matrix_both_ways_round(tmp_path: Path) -> None:
@@ -104,6 +104,6 @@ def test_a_world_where_everybody_opted_out_has_empty_sets(tmp_path: Path) -> Non
     events = pd.DataFrame(
         [(ANA, ACME, "view", "2024-01-01")], columns=["user_id", "startup_id", "interaction_type", "occurred_at"]
     )
-    sizes = write_sets(Snapshot.of(everybody, snapshot.startups.to_pandas(), events, AS_OF), tmp_path)
+    sizes = write_sets(Snapshot.from_frames(everybody, snapshot.startups.to_pandas(), events, AS_OF), tmp_path)
     assert set(sizes.values()) == {0}
     assert (tmp_path / "two_tower_train.csv").read_text().startswith('"user_id","startup_id"')

@@ -46,7 +46,7 @@ class Nights:
         """(run, release) of a cutoff. left_out: models that scoring is not given; changed: settings of this build."""
         settings = self.settings.layered(changed, "given")
         run = Run.start(settings, f"night-{uuid.uuid4().hex[:8]}", parse_instant(as_of), fresh=True)
-        self.snapshots.setdefault(as_of, Snapshot.of(*rows(), as_of, self.settings.recorded(), as_of))
+        self.snapshots.setdefault(as_of, Snapshot.from_frames(*rows(), as_of, self.settings.recorded(), as_of))
         build = run.reference(snapshot=as_of)
         refs = [train(run, build, name) for name in registry.bundles()]
         stage = open_second_stage(run, self.snapshots[as_of])

@@ -46,7 +46,7 @@ def places(town: Town, release: Release) -> np.ndarray:
     """The arm of each list's owner, -1 for none."""
     users = entities_of(Artifacts(town.settings).latest_bundle(CATALOGUE))[SURFACE.owner]
     rows = lists_of(town, release).owner
-    return np.where(users.opted_out[rows], -1, Experiment.of(EXPERIMENT).places(users.ids.packed()[rows]))
+    return np.where(users.opted_out[rows], -1, Experiment.from_json(EXPERIMENT).places(users.ids.packed()[rows]))
 
 
 def test_arms_are_told_and_the_others_keep_their_bytes(town: Town) -> None:
@@ -62,8 +62,8 @@ def test_arms_are_told_and_the_others_keep_their_bytes(town: Town) -> None:
     on, off = told["arms"]
     assert (on["owners"][SURFACE.value], off["owners"][SURFACE.value]) == ((of_arm == 0).sum(), (of_arm == 1).sum())
     assert set(on["moved"].values()) == {0.0} and off["moved"][SURFACE.value] > 0
-    assert told["edition"] == Experiment.of(EXPERIMENT).edition
-    assert Experiment.of(told) == Experiment.of(EXPERIMENT), "a reader finds the arms in the manifest"
+    assert told["edition"] == Experiment.from_json(EXPERIMENT).edition
+    assert Experiment.from_json(told) == Experiment.from_json(EXPERIMENT), "a reader finds the arms in the manifest"
     for surface in (Surface.STARTUPS_FOR_INVESTOR, Surface.INVESTORS_FOR_STARTUP):
         assert encode_lists(lists_of(town, plain, surface)) == encode_lists(lists_of(town, mixed, surface))
 
@@ -82,7 +82,7 @@ def test_each_arm_is_capped_by_itself(town: Town) -> None:
     release = built(town, experiments=json.dumps([experiment]))
     mixed = lists_of(town, release)
     users = entities_of(Artifacts(town.settings).latest_bundle(CATALOGUE))[SURFACE.owner]
-    of_arm = Experiment.of(experiment).places(users.ids.packed()[plain.owner])
+    of_arm = Experiment.from_json(experiment).places(users.ids.packed()[plain.owner])
     of_arm = np.where(users.opted_out[plain.owner], -1, of_arm)
 
     def most(lists: RankedLists, code: int) -> int:

@@ -94,7 +94,7 @@ class TestAcceleratedFactors(ScorerContract):
         plain = FactorScorer(
             ALS, group[w.user_group], w.users.count > 2, group[w.startup_group[items]] + noise, items > 3
         )
-        return plain.using(BFloat16Product)
+        return plain.with_backend(BFloat16Product)
 
     @pytest.fixture
     def owners(self) -> Owners:

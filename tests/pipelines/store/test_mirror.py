@@ -87,7 +87,7 @@ def test_a_reader_fetches_only_what_it_names(machines: tuple[Settings, Settings]
 def test_what_was_not_stored_to_its_end_is_not_there(machines: tuple[Settings, Settings]) -> None:
     one, other = machines
     placed(one)
-    storage = Storage.of(one)
+    storage = Storage.from_settings(one)
     assert storage is not None
     storage.filesystem.rm(storage.place(f"{WHOLE}/{KIND}/{NAME}/{COMPLETE}"))
     pull(other)
@@ -98,7 +98,7 @@ def test_what_was_not_stored_to_its_end_is_not_there(machines: tuple[Settings, S
 def test_a_file_that_is_not_what_was_stored_is_refused_and_nothing_is_left(machines: tuple[Settings, Settings]) -> None:
     one, other = machines
     placed(one)
-    storage = Storage.of(one)
+    storage = Storage.from_settings(one)
     assert storage is not None
     storage.filesystem.pipe_file(storage.place(f"{WHOLE}/{KIND}/{NAME}/a.json"), b'{"a": 2}')
     with pytest.raises(ServiceError, match="sha256 differs"):

@@ -85,4 +85,4 @@ def small(**changed: Any) -> Settings:
 
 def market(settings: Settings | None = None, **changed: Any) -> Snapshot:
     """The snapshot of `rows`."""
-    return Snapshot.of(*rows(**changed), AS_OF, (settings or small()).recorded())
+    return Snapshot.from_frames(*rows(**changed), AS_OF, (settings or small()).recorded())

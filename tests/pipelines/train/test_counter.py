@@ -35,7 +35,7 @@ def tables() -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
 
 def before(startups: pd.DataFrame, read: pd.DataFrame | None = None) -> Snapshot:
     users, _, events = tables()
-    return Snapshot.of(users, startups, events, CUTOFF, small().recorded(), readings=read)
+    return Snapshot.from_frames(users, startups, events, CUTOFF, small().recorded(), readings=read)
 
 
 def stage_of(snapshot: Snapshot, home: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Run, SecondStage]:
@@ -55,7 +55,7 @@ def ndcg(holdout: Holdout, learned: Bundle | None, teaching: bool | None) -> dic
 def future(run: Run, snapshot: Snapshot) -> Holdout:
     """What really came after the cutoff, which the snapshot does not know, for the models of the cutoff."""
     users, startups, events = tables()
-    whole = Snapshot.of(users, startups, events, AS_OF, small().recorded())
+    whole = Snapshot.from_frames(users, startups, events, AS_OF, small().recorded())
     assert whole.user_ids.ids.tolist() == snapshot.user_ids.ids.tolist()
     assert whole.startup_ids.ids.tolist() == snapshot.startup_ids.ids.tolist()
     there: Interactions = whole.interactions()

@@ -26,7 +26,7 @@ VIEW, LIKE, DISLIKE, APPLY = (EventType(k).code for k in ("view", "like", "disli
 def events(*told: tuple[int, int, int, int]) -> Interactions:
     """(user, startup, kind, time) each."""
     user, startup, kind, at = np.array(told).T
-    people, companies = IdMap.of(ids("user", 3)), IdMap.of(ids("startup", 4))
+    people, companies = IdMap.from_ids(ids("user", 3)), IdMap.from_ids(ids("startup", 4))
     return Interactions(people, companies, user.astype(np.int32), startup.astype(np.int32), kind.astype(np.int8), at)
 
 
@@ -80,7 +80,7 @@ def test_halves_never_share_an_owner(holdout: Holdout) -> None:
 
 
 def test_an_owner_stays_in_their_half_whoever_else_is_there() -> None:
-    many, few = IdMap.of(ids("user", 500)), IdMap.of(ids("user", 20))
+    many, few = IdMap.from_ids(ids("user", 500)), IdMap.from_ids(ids("user", 20))
     place = many.rows_of(few.ids)
     np.testing.assert_array_equal(hashed(many, place), hashed(few, np.arange(20)))
     assert 200 < (hashed(many, np.arange(500)) & np.uint64(1)).sum() < 300
@@ -105,7 +105,7 @@ def test_moving_what_comes_later_changes_nothing_before(
     rng = np.random.default_rng(8)
     for column in ("startup_id", "interaction_type"):
         moved.loc[later, column] = rng.permutation(moved.loc[later, column].to_numpy())
-    other = Snapshot.of(users, startups, moved.drop_duplicates(), AS_OF, small().recorded(), name="moved")
+    other = Snapshot.from_frames(users, startups, moved.drop_duplicates(), AS_OF, small().recorded(), name="moved")
     again = open_holdout(planted_run, other)
     assert again.cut_us == holdout.cut_us
     assert {n: b.digest() for n, b in again.bundles.items()} == {n: b.digest() for n, b in holdout.bundles.items()}

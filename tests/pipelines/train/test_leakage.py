@@ -70,7 +70,7 @@ def snapshot() -> Snapshot:
         pd.concat([table, pd.DataFrame([dict.fromkeys(table, "") | one])])
         for table, one in ((users, user), (startups, startup))
     )
-    return Snapshot.of(people, companies, pd.concat([events, met]), AS_OF, SETTINGS.recorded(), readings=read)
+    return Snapshot.from_frames(people, companies, pd.concat([events, met]), AS_OF, SETTINGS.recorded(), readings=read)
 
 
 @cache

@@ -34,7 +34,7 @@ def market() -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
 
 
 def checked(users: pd.DataFrame, startups: pd.DataFrame, events: pd.DataFrame) -> str:
-    snapshot = Snapshot.of(users, startups, events, AS_OF, SETTINGS.recorded())
+    snapshot = Snapshot.from_frames(users, startups, events, AS_OF, SETTINGS.recorded())
     bundles: dict[str, Bundle] = {
         name: fit(name, snapshot, SETTINGS, CUT_US) for name in ("catalogue_v1", "popularity_v1", "activity_v1")
     }
@@ -51,7 +51,7 @@ COLUMNS = [
 
 def test_every_column_is_looked_at() -> None:
     """A new column of the snapshot is looked at, or named as one that nobody reads."""
-    snapshot = Snapshot.of(*market(), AS_OF, SETTINGS.recorded())
+    snapshot = Snapshot.from_frames(*market(), AS_OF, SETTINGS.recorded())
     lesson = TrainingData(snapshot, SETTINGS, CUT_US)
     looked_at = {name for who in (lesson.users, lesson.startups) for name in blanks(lesson, who)}
     assert {*USERS.names, *STARTUPS.names} - {*UNREAD} == looked_at - {"views"}
@@ -106,4 +106,4 @@ def test_a_counter_that_counts_only_where_it_was_written_before_the_cut_is_found
     monkeypatch.setattr(Snapshot, "_counter", counter)
     with pytest.raises(LeakFound, match=r"column views of startups is blank because of what came later"):
         checked(users, startups, events)
-    assert Snapshot.of(users, startups, events, AS_OF).entities(Entity.STARTUP).views.any()
+    assert Snapshot.from_frames(users, startups, events, AS_OF).entities(Entity.STARTUP).views.any()

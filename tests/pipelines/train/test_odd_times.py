@@ -72,7 +72,7 @@ def snapshot(at: list[datetime], born: list[datetime | None]) -> Snapshot:
             for n, instant in enumerate(at)
         ]
     )
-    return Snapshot.of(users, startups, events.drop_duplicates(), LAST.isoformat(), {"stage_known": "auto"})
+    return Snapshot.from_frames(users, startups, events.drop_duplicates(), LAST.isoformat(), {"stage_known": "auto"})
 
 
 @settings(max_examples=12, deadline=None)
@@ -114,12 +114,12 @@ def test_one_odd_event_changes_no_model_much(model: str, odd: datetime) -> None:
 
 @given(st.lists(st.integers(0, 10**15), min_size=FEW + 1, max_size=300), st.integers(-6 * 10**16, 25 * 10**16))
 def test_a_span_has_the_events_but_for_its_tails(at: list[int], odd: int) -> None:
-    with_odd = Span.of(np.array([odd, *at]))
+    with_odd = Span.from_times(np.array([odd, *at]))
     assert min(at) <= with_odd.newest_us <= max(at) and 0 <= with_odd.length_us <= max(at) - min(at)
 
 
 def test_weights_fade_between_1_and_a_little_and_few_events_span_all() -> None:
-    assert Span.of(np.array([], np.int64)) == (0, 0.0) and Span.of(np.array([7, 3])) == (7, 4.0)
+    assert Span.from_times(np.array([], np.int64)) == (0, 0.0) and Span.from_times(np.array([7, 3])) == (7, 4.0)
     weight = faded(np.array([-(10**17), 0, 50, 100, 200]), 100, 50.0)
     assert weight.tolist() == pytest.approx([2.0**-MOST, 0.25, 0.5, 1.0, 1.0]) and weight[0] > 0
     assert np.float32(weight[0]) > 0 and Span(100, 0.0).fading(np.array([1]), 0.5).tolist() == [1.0]

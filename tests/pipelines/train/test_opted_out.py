@@ -51,7 +51,9 @@ def market(otherwise: bool) -> Snapshot:
         events.loc[out, "interaction_type"] = np.where(events.interaction_type[out] == "like", "dislike", "favorite")
         users.loc[::4, "interests"] = "zeppelins"
     assert 0.2 < out.mean() < 0.3
-    return Snapshot.of(users, startups, events.drop_duplicates(), AS_OF, SETTINGS.recorded(), name=f"m{otherwise:d}")
+    return Snapshot.from_frames(
+        users, startups, events.drop_duplicates(), AS_OF, SETTINGS.recorded(), name=f"m{otherwise:d}"
+    )
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +77,7 @@ def test_nobody_of_them_is_an_owner_or_an_item(two: Two, surface: Surface) -> No
     recipe = holdout.recipe(surface)
     lessons, split = (
         _lessons(holdout, surface, market(False).as_of_us),
-        SingleModelSplit.of(market(False), SETTINGS, 0.2),
+        SingleModelSplit.at_share(market(False), SETTINGS, 0.2),
     )
     assert lessons is not None and len(silent)
     if surface.owner is Entity.USER:
@@ -118,7 +120,7 @@ def test_no_teacher_and_no_judge_can_tell(two: Two) -> None:
 
 
 def test_tuning_cannot_tell() -> None:
-    mine, other = (SingleModelSplit.of(market(o), SETTINGS, 0.2) for o in (False, True))
+    mine, other = (SingleModelSplit.at_share(market(o), SETTINGS, 0.2) for o in (False, True))
     surface = (Surface.STARTUPS_FOR_INVESTOR, Surface.DEVELOPERS_FOR_STARTUP)
     found = [s.judged(s.fitted("content_v1", SETTINGS), SETTINGS, surface, True)["ndcg"] for s in (mine, other)]
     assert len(found[0]) and np.array_equal(found[0], found[1])

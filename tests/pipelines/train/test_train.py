@@ -32,7 +32,7 @@ MEMORY = BuildRef("r", "2024-03-01T00:00:00+00:00", snapshot="memory")
 
 
 def snapshot(users: pd.DataFrame, startups: pd.DataFrame, events: pd.DataFrame) -> Snapshot:
-    return Snapshot.of(users, startups, events, AS_OF, SETTINGS.recorded())
+    return Snapshot.from_frames(users, startups, events, AS_OF, SETTINGS.recorded())
 
 
 @cache

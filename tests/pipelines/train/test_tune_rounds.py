@@ -50,7 +50,7 @@ def test_a_round_begins_with_what_is_set_takes_turns_and_repeats_nothing(setting
 
 
 def test_the_second_round_steps_from_the_best(settings: Settings) -> None:
-    store, start = Trials.of(settings, NAME), start_of("als_v1", settings)
+    store, start = Trials.for_snapshot(settings, NAME), start_of("als_v1", settings)
     best = {**start, "als_alpha": 3.0}
     store.add(Trial("als_v1", start, np.array([0.1]), 1.0))
     store.add(Trial("als_v1", best, np.array([0.4]), 1.0))
@@ -81,7 +81,10 @@ def test_the_two_weights_of_the_ensemble_are_one_choice(settings: Settings) -> N
 def test_an_ensembles_halves_are_fitted_once_and_its_weight_matters(
     settings: Settings, planted: Snapshot, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    split, store = SingleModelSplit.of(planted, settings, settings.holdout.share), Trials.of(settings, planted.name)
+    split, store = (
+        SingleModelSplit.at_share(planted, settings, settings.holdout.share),
+        Trials.for_snapshot(settings, planted.name),
+    )
     fitted: list[str] = []
     fit = SingleModelSplit.fitted
 

@@ -104,7 +104,7 @@ def test_the_same_rows_every_time(made: RankingSet, holdout: Holdout) -> None:
 
 
 def test_the_seeds_literal_recipe_gives_the_label_away(made: RankingSet) -> None:
-    literal = made.as_the_seed_has_it()
+    literal = made.with_seed_features()
     assert (literal.features[:, 3] == 0.5).all()
     np.testing.assert_array_equal(literal.features[:, 0] > 0, literal.label == 1)
     np.testing.assert_array_equal(literal.features[:, 1:3], made.features[:, 1:3])

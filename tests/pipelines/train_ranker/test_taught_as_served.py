@@ -76,7 +76,7 @@ def test_a_newcomer_is_taught_as_a_stranger_is_served(surface: Surface) -> None:
     users["location"], startups["location"] = "Basel, Switzerland", "Basel, Switzerland"
     users.loc[::5, "created_at"] = "2024-02-20"
     late = events.user_id.isin(users.user_id[::5]) & (events.occurred_at < "2024-02-20")
-    market = Snapshot.of(users, startups, events[~late], AS_OF, small().recorded(), name="newcomers")
+    market = Snapshot.from_frames(users, startups, events[~late], AS_OF, small().recorded(), name="newcomers")
     with tempfile.TemporaryDirectory() as home:
         run = Run.start(small(home=Path(home)), "newcomers", parse_instant(AS_OF), fresh=True)
         made = open_holdout(run, market)
@@ -84,7 +84,7 @@ def test_a_newcomer_is_taught_as_a_stranger_is_served(surface: Surface) -> None:
     assert lessons is not None
     profiles, came = market.profiles(Entity.USER, made.cut_us), 0
     for row in np.unique(lessons.owner[recipe.owners.count[lessons.owner] == 0]).tolist():
-        stranger = recipe.strangers([text_of({c: words[row] for c, words in profiles.items()})])
+        stranger = recipe.unseen_owners([text_of({c: words[row] for c, words in profiles.items()})])
         cells = learned_table(recipe, stranger, wide_candidates(recipe, stranger), lessons.names)[1]
         served = {line.tobytes() for line in np.ascontiguousarray(cells)}
         mine = lessons.features[lessons.owner == row]
@@ -98,7 +98,7 @@ def test_labels_know_only_their_window() -> None:
     while the one that is served learns it."""
     users, startups, events = rows(kinds=("view", "like"))
     settings = small(ranker_cuts=3)
-    plain = Snapshot.of(users, startups, events, AS_OF, settings.recorded(), name="plain")
+    plain = Snapshot.from_frames(users, startups, events, AS_OF, settings.recorded(), name="plain")
     cut_us = int(np.sort(plain.interactions().at)[int(len(plain.interactions()) * 0.8)])
     before_us = int(np.sort(plain.interactions().at)[int(len(plain.interactions()) * 0.7)])
     met, late = plain.interactions().before(cut_us), plain.interactions()

@@ -12,7 +12,7 @@ from tests.pipelines.train.market import ids
 
 
 def test_rows_follow_their_ids_and_who_is_new_has_zeros() -> None:
-    then, now = IdMap.of(ids("user", 5)), IdMap.of([*ids("user", 5)[1:], *ids("new", 3)])
+    then, now = IdMap.from_ids(ids("user", 5)), IdMap.from_ids([*ids("user", 5)[1:], *ids("new", 3)])
     met = sparse.csr_matrix(np.arange(1, 16, dtype=np.float32).reshape(5, 3))
     arrays = {
         "user_facts": np.arange(10.0).reshape(5, 2),

@@ -132,7 +132,7 @@ def test_an_event_with_an_answer_is_kept_with_what_the_answer_was(
         ("click", None, None),
         *sorted([("impression", mine["answer_id"], 1), ("impression", theirs["answer_id"], 1)]),
     ]
-    edition = Experiment.of(EXPERIMENT).edition
+    edition = Experiment.from_json(EXPERIMENT).edition
     assert sql(
         "SELECT answer_id, surface, release, experiment, edition, arm, live FROM matchbook_answers ORDER BY surface"
     ) == [
@@ -165,7 +165,7 @@ def test_the_answer_names_the_arm_that_the_hash_draws(
 ) -> None:
     """O12, R15; who is outside has none, nor has who opted out, or a list that is nobody's."""
     publish(experiments=[EXPERIMENT])
-    app, experiment = start(), Experiment.of(EXPERIMENT)
+    app, experiment = start(), Experiment.from_json(EXPERIMENT)
     found = set()
     for owner in planted.users.ids.ids[planted.users.owners_of(SURFACE)].tolist():
         arm, body = experiment.arm_of(owner), ask_list(app, SURFACE, owner, limit=1)
@@ -212,7 +212,7 @@ def test_a_list_computed_live_is_made_by_the_arm_of_its_owner(
 ) -> None:
     """M08: with the stored lists gone, those of the arm "off" are still not ranked."""
     release = publish(experiments=[EXPERIMENT])
-    app, experiment = start(), Experiment.of(EXPERIMENT)
+    app, experiment = start(), Experiment.from_json(EXPERIMENT)
     client.delete(keys.lists(release, SURFACE))
     told: dict[str | None, set[bool]] = {}
     for owner in planted.users.ids.ids[planted.users.owners_of(SURFACE)].tolist():

@@ -31,7 +31,7 @@ GOLDEN = Path(__file__).parents[1] / "golden" / "reader_answer_1.json"
 NOW = datetime(2024, 5, 2, 2, 0, tzinfo=UTC)
 OWNER = "0000000a-0000-4000-8000-000000000000"
 IDS = AnswerIds(Settings(answer_key=Secret("for this test alone")))
-STARTUPS = IdMap.of(f"0000000{n}-0000-4000-8000-000000000000" for n in range(4))
+STARTUPS = IdMap.from_ids(f"0000000{n}-0000-4000-8000-000000000000" for n in range(4))
 
 
 def held(**changes: object) -> HeldRelease:
@@ -39,7 +39,7 @@ def held(**changes: object) -> HeldRelease:
     labels = dict.fromkeys(FACETS, ()) | {"category": ("fintech", "games")}
     table = ItemTable(STARTUPS, facets, labels, np.full(4, -1, np.int8))
     people = ItemTable(
-        IdMap.of([]), {f: np.zeros(0, np.int32) for f in FACETS}, dict.fromkeys(FACETS, ()), np.zeros(0, np.int8)
+        IdMap.from_ids([]), {f: np.zeros(0, np.int32) for f in FACETS}, dict.fromkeys(FACETS, ()), np.zeros(0, np.int8)
     )
     release = Release(
         "20240501T020000Z-3fa92c1b",
