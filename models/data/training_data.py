@@ -8,6 +8,7 @@ from typing import Any, Protocol, TypeVar
 
 from models.data.entities import Entities
 from models.data.interactions import EventTime, Interactions
+from models.spec import ModelSpec
 
 Config = TypeVar("Config", covariant=True)
 
@@ -33,6 +34,11 @@ class MarketState:
 
 class TrainingData(Protocol[Config]):
     """All that `fit` is given. Nothing in it is known later than `as_of_us` (microseconds since 1970 UTC)."""
+
+    @property
+    def spec(self) -> ModelSpec | None:
+        """The model that is fitted; None where no single one is."""
+        ...
 
     @property
     def config(self) -> Config:

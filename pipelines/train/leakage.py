@@ -191,6 +191,13 @@ def _check_rows(bundles: Mapping[str, Bundle], past: Snapshot, cut_us: int) -> N
                 cut_us,
                 "look at Lesson.interactions and at the model's fit.py",
             )
+        if bundle.config.get("known_before_us", cut_us) > cut_us:
+            raise _leak(
+                name,
+                f"was computed elsewhere from what was known before {_iso(bundle.config['known_before_us'])}",
+                cut_us,
+                "take an earlier set (models/external/fit.py)",
+            )
 
 
 def _check_facts(catalogue: Bundle, past: Snapshot, cut_us: int, thinned: Collection[Entity]) -> None:

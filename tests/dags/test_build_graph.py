@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,7 +12,6 @@ from models import registry
 from models.schema import Surface
 from models.spec import Stage
 from pipelines.build import BUILD, STEPS, place_of
-from tests.newest_first import newest_first
 
 GROUPS = ["prepare", "train", "judge", "score", "release"]
 MODELS = [spec.name for spec in registry.staged(Stage.BASE)]
@@ -173,10 +170,3 @@ def test_a_wrong_parameter_is_refused_when_the_run_is_triggered(build: Any, name
 )
 def test_an_instant_may_be_written_in_the_usual_ways(build: Any, value: str | None) -> None:
     assert build.params.get_param("as_of").resolve(value) == value
-
-
-def test_a_new_model_is_a_task(read_dags: Callable[[], dict[str, Any]], tmp_path: Path) -> None:
-    with newest_first(tmp_path) as spec:
-        build = read_dags()["build_recommendations"]
-    task = build.get_task(f"train.{spec.name}")
-    assert task.op_args[0] == spec.bundle and task.doc_md == spec.title

@@ -16,6 +16,7 @@ from models.data.batch import Owners
 from models.data.bundle import Bundle
 from models.data.profile_text import text_of
 from models.errors import BundleCorrupt
+from models.external.scorer import PairScorer
 from models.item_neighbours import ITEM_NEIGHBOURS
 from models.popularity.scorer import PopularScorer
 from models.schema import Role, Surface
@@ -236,6 +237,30 @@ class TestNeighboursInParts(TestNeighbours):
         monkeypatch.setattr(scorer, "_chunk", 7)
 
 
+class TestPairs(ScorerContract):
+    """Scores of the pairs of a group, a stored zero among them, for those who met more than two."""
+
+    @pytest.fixture
+    def scorer(self) -> Scorer:
+        w = world()
+        owner, item = np.nonzero(w.user_group[:, None] == w.startup_group[w.startups.items_of(SURFACE)])
+        known = w.users.count[owner] > 2
+        score = np.round(np.random.default_rng(5).random(len(owner)), 1).astype(np.float32)
+        shape = len(w.users), len(w.startups.items_of(SURFACE))
+        return PairScorer(ALS, sparse.csr_matrix((score[known], (owner[known], item[known])), shape))
+
+    @pytest.fixture
+    def owners(self) -> Owners:
+        return batch()
+
+    @pytest.fixture
+    def silent(self, owners: Owners) -> list[int]:
+        return np.flatnonzero(owners.count <= 2).tolist()
+
+    def test_a_stored_zero_is_a_score(self, scorer: Scorer, owners: Owners) -> None:
+        assert (scorer.propose(owners, 99).score == 0).any()
+
+
 class TestPopular(ScorerContract):
     @pytest.fixture
     def scorer(self) -> Scorer:
@@ -267,6 +292,7 @@ def test_no_scorer_escapes_the_contract() -> None:
         TestContent: TextFactorScorer,
         TestTower: TwoTowerScorer,
         TestNeighbours: NeighbourScorer,
+        TestPairs: PairScorer,
         TestPopular: PopularScorer,
     }
     assert every_scorer() == set(here.values())

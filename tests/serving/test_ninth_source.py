@@ -11,8 +11,9 @@ from flask.testing import FlaskClient
 from models import registry
 from models.data.bundle import Bundle
 from models.lists.ranked_lists import RankedLists
+from models.lists.redis_format import decode_list, encode_lists
 from models.recommender.surface import open_recommender
-from models.schema import Role, Surface
+from models.schema import Entity, Role, Surface
 from models.settings.settings import Settings
 from tests.marketplace.data import fitted
 from tests.marketplace.world import World
@@ -20,6 +21,7 @@ from tests.newest_first import newest_first
 from tests.serving.conftest import SMALL, _scored
 
 SURFACE = Surface.STARTUPS_FOR_DEVELOPER
+Scored = dict[Surface, tuple[RankedLists, RankedLists]]
 
 
 @pytest.fixture(scope="module")
@@ -30,9 +32,7 @@ def toy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def scored(
-    toy: str, planted: World, bundles: dict[str, Bundle]
-) -> Iterator[dict[Surface, tuple[RankedLists, RankedLists]]]:
+def scored(toy: str, planted: World, bundles: dict[str, Bundle]) -> Iterator[Scored]:
     """Lists made with the toy model too; its bundle is one of the release's."""
     settings = Settings().layered(SMALL, "given")
     found = fitted(toy, planted.interactions, settings)
@@ -50,6 +50,17 @@ def client(toy: str, rows: str, publish: Callable[..., str], start: Callable[...
 @pytest.fixture
 def owner(person: Callable[[Role, int], str]) -> str:
     return person(Role.DEVELOPER, 4)
+
+
+def test_lists_that_it_is_in_are_wide_and_all_others_as_ever(toy: str, scored: Scored) -> None:
+    bit = registry.source(toy).bit
+    for surface, both in scored.items():
+        for lists in both:
+            for i, value in enumerate(encode_lists(lists)):
+                source = lists.source[lists.row(i)]
+                assert value[0] == (2 if (source & bit).any() else 1)
+                assert decode_list(value).source.tolist() == source.tolist()
+                assert surface.owner is Entity.USER or value[0] == 1
 
 
 def test_an_answer_names_the_ninth_source_and_says_why(toy: str, client: FlaskClient, owner: str) -> None:

@@ -187,6 +187,14 @@ def test_a_bundle_of_another_instant_is_caught() -> None:
         check_leaks(snapshot(), SETTINGS, CUT, late)
 
 
+def test_what_another_program_knew_later_is_caught() -> None:
+    of = honest()["content_v1"]
+    early, late = ({**honest(), of.name: replace(of, config={**of.config, "known_before_us": CUT + n})} for n in (0, 1))
+    assert check_leaks(snapshot(), SETTINGS, CUT, early, [])
+    with pytest.raises(LeakFound, match=r"content_v1 was computed elsewhere from what was known before 2024-02-17"):
+        check_leaks(snapshot(), SETTINGS, CUT, late, [])
+
+
 def test_what_only_the_future_makes_dense_enough_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     def sparse(lesson: TrainingData) -> Bundle:
         if lesson.snapshot.as_of_us == CUT:
