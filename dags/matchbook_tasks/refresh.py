@@ -13,6 +13,7 @@ from matchbook_tasks.rules import (
     RELEASE,
     SCORING,
     Ref,
+    Upstream,
     directory_of,
     noted,
     run_cutoff,
@@ -38,7 +39,7 @@ def look_for_changes(**context: Any) -> Ref:
 
 
 @task(multiple_outputs=False, pool=SCORING, execution_timeout=timedelta(hours=1))
-def make_lists(changes: Ref, **context: Any) -> Ref:
+def make_lists(changes: Upstream, **context: Any) -> Ref:
     """Make the lists of everybody whom the changes concern, with the models of the live release."""
     from pipelines.refresh.refresh import make_lists
 
@@ -47,7 +48,7 @@ def make_lists(changes: Ref, **context: Any) -> Ref:
 
 
 @task(multiple_outputs=False, outlets=[RELEASE], execution_timeout=SHORT)
-def merge(changes: Ref, lists: Ref, **context: Any) -> Ref:
+def merge(changes: Upstream, lists: Upstream, **context: Any) -> Ref:
     """Store the new lists and all others, carried over byte for byte, as one release; nobody may be without a list."""
     from pipelines.refresh.refresh import merge
 
@@ -56,7 +57,7 @@ def merge(changes: Ref, lists: Ref, **context: Any) -> Ref:
 
 
 @task(multiple_outputs=False, pool=PUBLISH, outlets=[LIVE], execution_timeout=SHORT)
-def publish(release: Ref, **context: Any) -> Ref:
+def publish(release: Upstream, **context: Any) -> Ref:
     """Put the release into the place of the one that it refreshes; pink where another build went live meanwhile."""
     from pipelines.refresh.refresh import publish_refresh
 

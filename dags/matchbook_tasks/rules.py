@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from pipelines.run.run import Run
 
 log = logging.getLogger(__name__)
-Ref = dict[str, Any]  # what tasks hand on: names, versions and counts, never data
+Ref = dict[str, Any]  # what a task returns: names, versions and counts, never data
+Upstream = Any  # the result of an earlier task: an XComArg while Airflow reads the file, JSON when the task runs
 
 SURFACES = [surface.value for surface in Surface]
 

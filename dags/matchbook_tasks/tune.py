@@ -9,7 +9,7 @@ from typing import Any
 
 from airflow.sdk import task
 
-from matchbook_tasks.rules import TRAINING, Ref, skip, task_settings
+from matchbook_tasks.rules import TRAINING, Ref, Upstream, skip, task_settings
 
 log = logging.getLogger(__name__)
 SHORT, LONG = timedelta(minutes=30), timedelta(hours=4)
@@ -27,7 +27,7 @@ def choose_snapshot() -> str:
 
 
 @task(multiple_outputs=False, execution_timeout=SHORT)
-def draw_points(snapshot: str, **context: Any) -> list[Ref]:
+def draw_points(snapshot: Upstream, **context: Any) -> list[Ref]:
     """Choose points of every model's grid that were not tried yet; the first of a model is what is set now."""
     from pipelines.train.tune import plan_round
 
@@ -37,7 +37,7 @@ def draw_points(snapshot: str, **context: Any) -> list[Ref]:
 
 
 @task(multiple_outputs=False, execution_timeout=SHORT, trigger_rule="none_failed")
-def step_from_best(snapshot: str, **context: Any) -> list[Ref]:
+def step_from_best(snapshot: Upstream, **context: Any) -> list[Ref]:
     """Choose points one step away from the best of each model so far."""
     from pipelines.train.tune import plan_round
 
@@ -53,7 +53,7 @@ def step_from_best(snapshot: str, **context: Any) -> list[Ref]:
     map_index_template=POINT_NAME,
     doc_md="Fit one model with these values before the inner cut, judge it by what came after; pink once time is up.",
 )
-def try_point(point: Ref, **context: Any) -> Ref:
+def try_point(point: Upstream, **context: Any) -> Ref:
     from pipelines.train.tune import try_point
 
     minutes, began = context["params"]["minutes"], context["ti"].start_date - context["dag_run"].start_date
@@ -63,7 +63,7 @@ def try_point(point: Ref, **context: Any) -> Ref:
 
 
 @task(multiple_outputs=False, execution_timeout=SHORT, trigger_rule="none_failed")
-def keep_best(snapshot: str, **context: Any) -> Ref:
+def keep_best(snapshot: Upstream, **context: Any) -> Ref:
     """Hold the best of each model against what is set, over owners in pairs; what is surely better goes to the next
     build. Every trial stands in this task's log."""
     from pipelines.train.tune import best_table, keep_best, trials_table
