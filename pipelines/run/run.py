@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cache
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -194,3 +195,9 @@ def code_digest() -> str:
         digest.update(path.relative_to(_ROOT).as_posix().encode())
         digest.update(hashlib.sha256(path.read_bytes()).digest())
     return digest.hexdigest()[:12]
+
+
+def code_version() -> str:
+    """Version of the code and of the libraries that shape the numbers."""
+    libraries = (f"{name}={metadata.version(name)}" for name in ("numpy", "scipy", "implicit", "torch"))
+    return " ".join([f"matchbook={code_digest()}", *libraries])
