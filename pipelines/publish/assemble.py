@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import logging
 import shutil
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from operator import attrgetter
 from pathlib import Path
 
 import numpy as np
@@ -18,18 +19,16 @@ from models.data.bundle import sha256_of
 from models.data.entities import Entities
 from models.errors import ReleaseIncomplete
 from models.lists.ranked_lists import RankedLists
-from models.lists.redis_format import encode_lists
 from models.lists.release import MANIFEST, Release, ReleaseDigest, popular_file, shard_file
 from models.recommender.exposure import exposure_stats
 from models.recommender.recommend import recommend
 from models.recommender.surface import open_bundles, open_recommender
 from models.schema import Entity, Method, Surface
-from pipelines.erased import read_erased, reappeared
-from pipelines.postgres import engine, transaction
+from pipelines.erased import check_erased
 from pipelines.refs import BuildRef, ReleaseRef, ScoredShard
 from pipelines.run.run import Run, code_version
 from pipelines.score.arms import experiment_manifest
-from pipelines.score.shards import cap_shards, open_shard, shard_path
+from pipelines.score.shards import open_shards, shard_path
 from pipelines.store.artifacts import Artifacts, write_private
 
 log = logging.getLogger(__name__)
@@ -51,15 +50,16 @@ def assemble_release(
             "whole group `score`, so that one code makes every list, and run on"
         )
     entities = entities_of(run.artifacts.open_bundle(CATALOGUE, build.bundles[CATALOGUE]))
-    check_erased(run, entities)
-    ordered, capped = cap_shards(run, sorted(shards, key=lambda s: (s.surface, s.index)), entities)
-    digest, lists, shares, size = ReleaseDigest(), {}, {}, 0
+    check_erased(run.settings, entities)
+    by_place = attrgetter("surface", "index")
+    digest, lists, shares, stored = ReleaseDigest(), {}, {}, list[ScoredShard]()
     for surface in (s for s in Surface if surfaces is None or s.value in surfaces):
-        parts = [open_shard(run, s) for s in ordered if s.surface == surface.value]
-        check_lists(surface, parts, entities)
+        scored = sorted((s for s in shards if s.surface == surface.value), key=by_place)
+        mine, parts, capped = open_shards(run, surface, scored, entities)
         lists[surface.value], shares[surface.value] = sum(map(len, parts)), shares_of(surface, parts, entities)
-        shares[surface.value]["exposure"] |= capped.get(surface.value, {})
-        size += add_lists(digest, surface, parts)
+        shares[surface.value]["exposure"] |= capped
+        digest.add_lists(surface, parts)
+        stored += mine
     name = f"{run.slug}-{digest.hexdigest()[:8]}"
     release = Release(
         id=name,
@@ -69,47 +69,19 @@ def assemble_release(
         snapshot=build.snapshot,
         bundles=dict(build.bundles),
         lists=lists,
-        shards=[s.as_json() for s in ordered],
+        shards=[s.as_json() for s in sorted(stored, key=by_place)],
         settings=run.settings.recorded(),
         shares=shares,
         code_version=code_version(),
-        list_bytes=size,
+        list_bytes=digest.size,
         experiments=experiment_manifest(run, build.snapshot, build.bundles),
         judged=dict(build.validation_models),
     )
-    place_release(run.artifacts, release, lambda directory: _fill(directory, run, release, ordered))
-    log.info("release assembled id=%s lists=%s bytes_per_list=%.1f", name, lists, size / max(sum(lists.values()), 1))
+    place_release(run.artifacts, release, lambda directory: _fill(directory, run, release, stored))
+    log.info(
+        "release assembled id=%s lists=%s bytes_per_list=%.1f", name, lists, digest.size / max(sum(lists.values()), 1)
+    )
     return ReleaseRef(name, release.digest, lists)
-
-
-def check_erased(run: Run, entities: Mapping[Entity, Entities]) -> None:
-    """Raises ReleaseIncomplete where a person was erased after the snapshot was taken."""
-    with transaction(engine(run.settings)) as connection:
-        erased = read_erased(connection)
-    back = reappeared(erased, *(e.ids for e in entities.values()))
-    if back:
-        raise ReleaseIncomplete(
-            f"{len(back)} of the people in this build were erased since it began; nothing was stored, start it again"
-        )
-
-
-def check_lists(surface: Surface, parts: Sequence[RankedLists], entities: Mapping[Entity, Entities]) -> None:
-    """Raises ReleaseIncomplete where the shards of a surface do not hold one list for each owner, in order, or a list
-    repeats an item."""
-    expected = entities[surface.owner].owners_of(surface)
-    got = np.concatenate([np.zeros(0, np.int32), *(p.owner for p in parts)])
-    if not np.array_equal(got, expected):
-        raise ReleaseIncomplete(
-            f"{surface}: expected a list for each of {len(expected)} owners in order, got {len(got)} lists, "
-            f"{len(np.setdiff1d(expected, got))} owners without one; nothing was stored: in a build clear the scoring "
-            "task that failed and assemble again, after a refresh start a build"
-        )
-    for p in parts:
-        owner = np.repeat(np.arange(len(p), dtype=np.int64), np.diff(p.indptr))
-        if len(np.unique(owner * (int(p.item.max(initial=0)) + 1) + p.item)) != len(p.item):
-            raise ReleaseIncomplete(
-                f"{surface}: a list repeats an item; this is a defect of the recipe, nothing was published"
-            )
 
 
 def shares_of(
@@ -135,17 +107,6 @@ def shares_of(
         "source": {k: v for k, v in sources.items() if v},
         "exposure": exposure_stats(RankedLists.concat(parts), catalogue) if parts else {},
     }
-
-
-def add_lists(digest: ReleaseDigest, surface: Surface, parts: Iterable[RankedLists]) -> int:
-    """Add the lists of a surface to a digest; returns their encoded bytes."""
-    digest.begin(surface)
-    size = 0
-    for p in parts:
-        values = encode_lists(p)
-        digest.add(values)
-        size += sum(map(len, values))
-    return size
 
 
 def place_release(artifacts: Artifacts, release: Release, fill: Callable[[Path], None]) -> None:
@@ -181,13 +142,14 @@ def store_release(
 ) -> Release:
     """Store shards of lists as a release; what follows from them is filled into the draft. slug: of the cutoff."""
     digest = ReleaseDigest()
-    size = sum(add_lists(digest, s, lists[s]) for s in Surface if s in lists)
+    for s in (s for s in Surface if s in lists):
+        digest.add_lists(s, lists[s])
     whole = digest.hexdigest(draft.erased)
     release = replace(
         draft,
         id=f"{slug}-{whole[:8]}",
         digest=whole,
-        list_bytes=size,
+        list_bytes=digest.size,
         lists={s.value: sum(map(len, parts)) for s, parts in lists.items()},
         shards=[{"surface": s.value, "index": i} for s, parts in lists.items() for i in range(len(parts))],
     )

@@ -24,11 +24,12 @@ from models.recommender.recommend import CHUNK
 from models.recommender.surface import SurfaceRecommender
 from models.schema import Entity, Method, Surface
 from models.spec import function
-from pipelines.publish.assemble import check_erased, check_lists, shares_of, store_release
+from pipelines.erased import check_erased
+from pipelines.publish.assemble import shares_of, store_release
 from pipelines.refresh.changes import Changes
 from pipelines.run.run import Run, code_version
 from pipelines.score.fast_product import with_fastest_product
-from pipelines.score.shards import score_arms
+from pipelines.score.shards import check_lists, score_arms
 
 log = logging.getLogger(__name__)
 _POPULAR = Method.POPULAR.code
@@ -43,7 +44,7 @@ def merged(run: Run, before: Release, bundles: Mapping[str, str], made: Mapping[
     GateClosed where too many owners would go from a list of their own to the popular one: nothing is stored then.
     """
     entities = entities_of(run.artifacts.open_bundle(CATALOGUE, bundles[CATALOGUE]))
-    check_erased(run, entities)
+    check_erased(run.settings, entities)
     directory, part = run.artifacts.directory(before.id), len(before.parts) or 1
     lists, shares = {}, dict(before.shares)
     for surface in Surface:

@@ -96,41 +96,55 @@ def shard_path(run: Run, shard: ShardRef | ScoredShard) -> Path:
     return run.directory / folder / Surface(shard.surface).folder / f"{shard.index:04d}.npz"
 
 
-def open_shard(run: Run, shard: ScoredShard) -> RankedLists:
-    """The lists of a staged shard. Raises ReleaseIncomplete where they are not what was scored."""
-    path = shard_path(run, shard)
-    if not path.is_file() or sha256_of(path) != shard.sha256:
-        raise ReleaseIncomplete(
-            f"{path} is missing or differs from what was scored; clear that scoring shard and run on"
-        )
-    return RankedLists.open(path)
+def open_shards(
+    run: Run, surface: Surface, shards: Sequence[ScoredShard], entities: Mapping[Entity, Entities]
+) -> tuple[Sequence[ScoredShard], list[RankedLists], dict[str, Any]]:
+    """The shards of a surface, their lists, and what [lists] exposure_cap changed; without a cap, the last is empty.
 
-
-def cap_shards(
-    run: Run, shards: Sequence[ScoredShard], entities: Mapping[Entity, Entities]
-) -> tuple[list[ScoredShard], dict[str, dict[str, Any]]]:
-    """The shards with [lists] exposure_cap applied, jointly over all shards of a surface, staged beside the scored
-    ones; and by surface {"cap": places of an item, "above": places above it that the lists left no room for, "moved":
-    share of the top tens' places, "uncapped": see `reach`}.
-
-    The owners of an experiment's arm are capped among themselves, by the arm's own cap, so that no arm's lists depend
-    on another's; "cap" is that of the owners without an arm. shards: in order. Where no cap is set they are handed back
-    as they are. Raises ReleaseIncomplete where one is missing or was changed.
+    shards: in order. The cap applies to all shards together; capped lists are staged beside the scored ones. The owners
+    of an experiment's arm are capped among themselves, by the arm's own cap, so no arm's lists depend on another's.
+    The last holds "cap": most places of an item for owners without an arm, "above": places above it that the lists left
+    no room for, "moved": share of the top tens' places, "uncapped": see `exposure_stats`. Raises ReleaseIncomplete
+    where a shard is missing or differs from what was scored, and as `check_lists` does.
     """
-    if not any(cap for s in Surface for cap in _caps(run, s)):
-        return list(shards), {}
-    done, told = list[ScoredShard](), {}
-    for surface in dict.fromkeys(s.surface for s in shards):
-        mine = [s for s in shards if s.surface == surface]
-        parts = [open_shard(run, s) for s in mine]
-        lists = RankedLists.concat(parts)
-        items = entities[Surface(surface).item].items_of(Surface(surface))
-        found, about = _capped(run, Surface(surface), lists, entities[Surface(surface).owner], len(items))
-        told[surface] = {**about, "moved": share_moved(found, lists), "uncapped": exposure_stats(lists, items)}
+    parts = []
+    for shard in shards:
+        path = shard_path(run, shard)
+        if not path.is_file() or sha256_of(path) != shard.sha256:
+            raise ReleaseIncomplete(
+                f"{path} is missing or differs from what was scored; clear that scoring shard and run on"
+            )
+        parts.append(RankedLists.open(path))
+    about: dict[str, Any] = {}
+    if parts and any(cap for s in Surface for cap in _caps(run, s)):
+        lists, items = RankedLists.concat(parts), entities[surface.item].items_of(surface)
+        found, about = _capped(run, surface, lists, entities[surface.owner], len(items))
+        about |= {"moved": share_moved(found, lists), "uncapped": exposure_stats(lists, items)}
         bounds = np.concatenate([[0], np.cumsum([len(p) for p in parts])]).tolist()
-        done += [_staged(run, s, part_of(found, a, b)) for s, a, b in zip(mine, bounds, bounds[1:], strict=False)]
-        log.info("exposure capped surface=%s %s", surface, told[surface])
-    return done, told
+        parts = [part_of(found, start, stop) for start, stop in pairwise(bounds)]
+        shards = [_staged(run, s, part) for s, part in zip(shards, parts, strict=True)]
+        log.info("exposure capped surface=%s %s", surface, about)
+    check_lists(surface, parts, entities)
+    return shards, parts, about
+
+
+def check_lists(surface: Surface, parts: Sequence[RankedLists], entities: Mapping[Entity, Entities]) -> None:
+    """Raises ReleaseIncomplete where the shards of a surface do not hold one list for each owner, in order, or a list
+    repeats an item."""
+    expected = entities[surface.owner].owners_of(surface)
+    got = np.concatenate([np.zeros(0, np.int32), *(p.owner for p in parts)])
+    if not np.array_equal(got, expected):
+        raise ReleaseIncomplete(
+            f"{surface}: expected a list for each of {len(expected)} owners in order, got {len(got)} lists, "
+            f"{len(np.setdiff1d(expected, got))} owners without one; nothing was stored: in a build clear the scoring "
+            "task that failed and assemble again, after a refresh start a build"
+        )
+    for p in parts:
+        owner = np.repeat(np.arange(len(p), dtype=np.int64), np.diff(p.indptr))
+        if len(np.unique(owner * (int(p.item.max(initial=0)) + 1) + p.item)) != len(p.item):
+            raise ReleaseIncomplete(
+                f"{surface}: a list repeats an item; this is a defect of the recipe, nothing was published"
+            )
 
 
 def _caps(run: Run, surface: Surface) -> list[float]:
