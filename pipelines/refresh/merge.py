@@ -17,7 +17,7 @@ from models.content import CONTENT_BASED
 from models.data.bundle import Bundle
 from models.data.entities import Entities
 from models.data.interactions import Interactions
-from models.data.newcomers import Newcomers
+from models.data.training_data import Newcomers
 from models.errors import GateClosed
 from models.lists.ranked_lists import RankedLists
 from models.lists.release import Release, popular_list, release_lists
