@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from models.data.batch import MASK, Candidates, Owners, Proposal, indptr_of
-from models.features.mlp_features import static_features
+from models.features.table import static_features
 from models.learned_ranker.scorer import LearnedRanker
 from models.lists.ranked_lists import RankedLists
 from models.popularity import POPULAR
