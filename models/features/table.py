@@ -25,8 +25,7 @@ from models.features.item_facts import NEVER
 from models.features.location import AFFINITIES, LocationMatch, codes_in
 from models.item_neighbours import ITEM_NEIGHBOURS
 from models.schema import DIVERSITY_FACETS, Entity
-from models.scoring.scale import log_rank
-from models.scoring.scorer import Scorer
+from models.scoring.scorer import Scorer, log_rank
 from models.spec import Source
 
 PRIOR, DUST, FLOOR = 5.0, 1e-3, 0.05

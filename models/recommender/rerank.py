@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 
 from models.features.table import FEATURES
 from models.schema import DIVERSITY_FACETS
-from models.scoring.scale import order_by_score
-from models.scoring.scorer import Ranker
+from models.scoring.scorer import Ranker, order_by_score
 
 _DIVERSITY = FEATURES.index("diversity")
 

@@ -26,7 +26,7 @@ from models.mlp_ranker.fit import PairwiseRows
 from models.recommender.recommend import CHUNK, rank
 from models.recommender.surface import SurfaceRecommender
 from models.schema import DIVERSITY_FACETS, Entity, Method, Surface
-from models.scoring.scale import min_max
+from models.scoring.scorer import min_max
 from models.two_tower import TWO_TOWER
 from pipelines.train.holdout import Holdout, Outcome
 

@@ -20,7 +20,7 @@ from models.features.table import FADING, FacetAffinity, affinities, faded, over
 from models.recommender.candidates import learned_table, wide_candidates
 from models.recommender.surface import SurfaceRecommender, open_recommender
 from models.schema import Surface
-from models.scoring.scale import log_rank
+from models.scoring.scorer import log_rank
 from tests.marketplace.bundles import SMALL, learned_bundles, planted_bundles
 from tests.marketplace.world import world
 from tests.models.features.market_by_hand import interactions, owners, people, standing, startups
