@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from models.settings.declared import DECLARED, Declared
-from models.settings.kinds import Secret
+from models.settings.environment import Secret
 from models.settings.load import USUAL
 from models.settings.settings import Settings
 from models.settings.written import in_toml, page, told, toml

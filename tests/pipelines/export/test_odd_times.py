@@ -13,7 +13,7 @@ import pytest
 
 from models.errors import EmptySnapshot, SettingsError
 from models.schema import Entity
-from models.settings.kinds import Instant
+from models.settings.environment import Instant
 from models.settings.settings import Settings
 from pipelines.cli import first_build as marketplace
 from pipelines.export.counts import interaction_count
