@@ -16,7 +16,7 @@ from typing import Any
 
 from models.errors import DataError
 from models.experiments import read_experiments
-from models.settings.retired import check_record
+from models.settings.load import check_record
 from models.settings.settings import Settings
 from pipelines.refs import BuildRef
 from pipelines.store.artifacts import Artifacts, append_private
