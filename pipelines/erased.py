@@ -12,8 +12,7 @@ from uuid import UUID
 from sqlalchemy import Connection, text
 
 import sql
-from models.data.entities import NIL, Entities, IdMap
-from models.data.erased import Erased
+from models.data.entities import NIL, Entities, Erased, IdMap
 from models.errors import DataError, ReleaseIncomplete
 from models.schema import Entity
 from models.settings.settings import Settings
