@@ -15,7 +15,7 @@ from models.settings.settings import Settings
 from models.spec import Stage
 from pipelines import refs
 from pipelines.build import BUILD, STEPS, Step
-from pipelines.export.contract import check_contract
+from pipelines.export.checks import check_contract
 from pipelines.postgres import engine, migrate, newest_event
 from pipelines.refs import BuildRef, Ref
 from pipelines.report.store import measured

@@ -17,7 +17,7 @@ from local.airflow_api import AirflowApi
 from models.errors import DataError, ServiceError
 from models.settings.settings import Settings
 from pipelines.cli import first_build as marketplace
-from pipelines.export.contract import check_contract
+from pipelines.export.checks import check_contract
 from pipelines.ingest.ingest import import_folder, loaded_folder
 from pipelines.postgres import engine, migrate, newest_event, rows
 from pipelines.publish.history import release_of

@@ -26,7 +26,7 @@ from models.recommender.surface import SurfaceRecommender, open_bundles, open_re
 from models.schema import TABLE_OF, Entity, Method, Role, Surface
 from models.settings.settings import Settings
 from models.words import folded
-from pipelines.export.contract import check_contract
+from pipelines.export.checks import check_contract
 from pipelines.gate.compare import compare_releases, table
 from pipelines.ingest.rows import table_of
 from pipelines.postgres import engine, migrate

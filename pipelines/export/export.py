@@ -31,8 +31,7 @@ from models.data.entities import pack_ids, unpack_ids
 from models.errors import EmptySnapshot
 from models.schema import INTERACTION_TYPES, Entity, words_by_code
 from pipelines.erased import read_erased
-from pipelines.export.checks import Census, EventRows, Parts, Rejected
-from pipelines.export.contract import check_contract
+from pipelines.export.checks import Census, EventRows, Parts, Rejected, check_contract
 from pipelines.export.copy_rows import EventCells, People, copy_events, copy_tables, instants, rows_of
 from pipelines.export.counts import store_counts
 from pipelines.export.layout import (
