@@ -16,9 +16,9 @@ from models.schema import Entity
 from models.settings.environment import Instant
 from models.settings.settings import Settings
 from pipelines.cli import first_build as marketplace
-from pipelines.export.counts import interaction_count
 from pipelines.export.export import export_snapshot
 from pipelines.export.snapshot import Snapshot
+from pipelines.export.view_readings import interaction_count
 from pipelines.ingest.ingest import import_folder
 from pipelines.postgres import engine, newest_event, rows
 from pipelines.refresh.changes import arrivals
