@@ -15,8 +15,8 @@ from models.learned_ranker.fit import RankerRows
 from models.lists.ranked_lists import RankedLists
 from models.schema import Surface
 from models.settings.settings import Settings
-from pipelines.evaluate import ablation
-from pipelines.evaluate.ablation import ablations, groups
+from pipelines.evaluate import evaluate
+from pipelines.evaluate.evaluate import ablations, ingredients
 from pipelines.evaluate.figures import CAPS, calibrated, cap_curve, top_tens
 from pipelines.export.snapshot import Snapshot
 from pipelines.report.evaluation import report
@@ -78,7 +78,7 @@ def test_columns_make_ingredients() -> None:
         "owner_age",
         "new",
     )
-    assert groups(names) == {
+    assert ingredients(names) == {
         "models' scores": ("score_als", "rank_als", "proposed_by"),
         "demand": ("demand", "rank_demand", "score_content_based_demand"),
         "item facts": ("item_events",),
@@ -102,9 +102,9 @@ def test_each_ingredient_is_left_out_once(holdout: Holdout, monkeypatch: pytest.
         ("score_als", "item_met", "owner_events"): 0.5,
         ("score_als", "demand", "owner_events"): 0.6,
     }
-    monkeypatch.setattr(ablation, "fit_learned_ranker", lambda rows, *_: type("Taught", (), {"ranker": rows.names}))
-    monkeypatch.setattr(ablation, "samples_until", lambda *_: rows)
-    monkeypatch.setattr(ablation, "_ndcg", lambda recipe, ranker, owners, outcome: np.full(4, worth[ranker]))
+    monkeypatch.setattr(evaluate, "fit_learned_ranker", lambda rows, *_: type("Taught", (), {"ranker": rows.names}))
+    monkeypatch.setattr(evaluate, "samples_until", lambda *_: rows)
+    monkeypatch.setattr(evaluate, "_ndcg", lambda recipe, ranker, owners, outcome: np.full(4, worth[ranker]))
     owners, outcome = holdout.owners(holdout.recipe(SURFACE), teaching=False)
     found: dict[str, Any] = ablations(holdout, SURFACE, lessons, owners, outcome)
     assert {name: d["mean"] for name, d in found.items()} == {"models' scores": -0.2, "demand": 0.0, "item facts": 0.1}
