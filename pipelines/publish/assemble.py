@@ -27,8 +27,7 @@ from models.schema import Entity, Method, Surface
 from pipelines.erased import check_erased
 from pipelines.refs import BuildRef, ReleaseRef, ScoredShard
 from pipelines.run.run import Run, code_version
-from pipelines.score.arms import experiment_manifest
-from pipelines.score.shards import open_shards, shard_path
+from pipelines.score.shards import experiment_manifest, open_shards, shard_path
 from pipelines.store.artifacts import Artifacts, write_private
 
 log = logging.getLogger(__name__)

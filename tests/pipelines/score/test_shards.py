@@ -15,8 +15,7 @@ from models.recommender.recommend import recommend
 from models.recommender.surface import SurfaceRecommender, open_recommender, with_settings
 from models.schema import Surface
 from models.settings.settings import Settings
-from pipelines.score.arms import places_of, recommenders_by_arm
-from pipelines.score.shards import score_arms
+from pipelines.score.shards import places_of, recommenders_by_arm, score_arms
 from tests.marketplace.bundles import SMALL, learned_bundles, planted_bundles
 from tests.marketplace.world import world
 
