@@ -19,8 +19,7 @@ from pipelines.export.checks import check_contract
 from pipelines.postgres import engine, migrate, newest_event
 from pipelines.refs import BuildRef, Ref
 from pipelines.report.store import measured
-from pipelines.run.cutoff import just_after, passed
-from pipelines.run.run import Run, begin, parse_instant, slug_of
+from pipelines.run.run import Run, begin, just_after, parse_instant, passed, slug_of
 from pipelines.run.timings import steps_of
 from pipelines.store.artifacts import Artifacts
 

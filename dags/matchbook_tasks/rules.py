@@ -16,8 +16,7 @@ from models.schema import Surface
 
 if TYPE_CHECKING:
     from models.settings.settings import Settings
-    from pipelines.run.cutoff import Cutoff
-    from pipelines.run.run import Run
+    from pipelines.run.run import Cutoff, Run
 
 log = logging.getLogger(__name__)
 Ref = dict[str, Any]  # what a task returns: names, versions and counts, never data
@@ -189,7 +188,7 @@ def told(asset: Asset, context: Mapping[str, Any], result: Ref, **more: Any) -> 
 
 def run_cutoff(context: Mapping[str, Any]) -> Cutoff:
     """The cutoff of the run at hand, by the one function that decides it; said in the log."""
-    from pipelines.run.cutoff import RunTimes, cutoff_of
+    from pipelines.run.run import RunTimes, cutoff_of
 
     run = context["dag_run"]
     cutoff = cutoff_of(

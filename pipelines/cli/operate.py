@@ -21,8 +21,7 @@ from pipelines.events.drain import drain_events
 from pipelines.postgres import engine, migrate, newest_event, rows
 from pipelines.refresh.refresh import refresh
 from pipelines.retire import prune_posted
-from pipelines.run.cutoff import just_after, passed
-from pipelines.run.run import log_decision
+from pipelines.run.run import just_after, log_decision, passed
 
 
 def register_doctor(steps: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

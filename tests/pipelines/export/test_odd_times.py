@@ -22,8 +22,7 @@ from pipelines.export.view_readings import interaction_count
 from pipelines.ingest.ingest import import_folder
 from pipelines.postgres import engine, newest_event, rows
 from pipelines.refresh.changes import arrivals
-from pipelines.run.cutoff import just_after, passed
-from pipelines.run.run import Run
+from pipelines.run.run import Run, just_after, passed
 from pipelines.run_build import default_cutoff
 from serving.clients.postgres import Database
 from tests.databases import execute

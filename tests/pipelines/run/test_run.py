@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.errors import DataError, SettingsError
-from pipelines.run.cutoff import RunTimes, cutoff_of, no_new_data
+from pipelines.run.run import RunTimes, cutoff_of, no_new_data
 
 DUE = datetime(2024, 5, 2, 2, tzinfo=UTC)
 DAY = timedelta(days=1)
