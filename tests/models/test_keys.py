@@ -1,4 +1,4 @@
-"""API keys: found by their id, told apart by their hash alone, kept in a form that outlives releases (L01)."""
+"""API keys are found by id and checked by hash, in a stored form that outlives releases (L01); keys kept in files."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ import hashlib
 import json
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
-from models.errors import SettingsError
-from models.keys import Scope, decode_keys, encode_keys, key_of, new_key
+from models.errors import FileError, SettingsError
+from models.keys import ANSWER_KEY, PSEUDONYM_KEY, Scope, decode_keys, encode_keys, kept_key, key_of, new_key
 from models.schema import EventType
 from tests.paths import GOLDEN
 
@@ -141,3 +142,17 @@ def test_bounds_that_were_tampered_with_are_refused_and_never_taken_for_none(fie
     key, _ = new_key("x", [Scope.EVENTS], NOW, None, {"types": ["view"]})
     with pytest.raises(SettingsError, match="not a file of API keys"):
         decode_keys(json.dumps({"format": 2, "keys": [asdict(key) | {field: value}]}))
+
+
+def test_two_homes_and_two_names_have_different_keys(tmp_path: Path) -> None:
+    keys = [kept_key(tmp_path / home, name) for home in "ab" for name in (ANSWER_KEY, PSEUDONYM_KEY)]
+    assert len(set(keys)) == 4 and all(len(key) == 32 for key in keys)
+    assert keys[0] == kept_key(tmp_path / "a", ANSWER_KEY)
+    assert {p.stat().st_mode & 0o777 for p in tmp_path.rglob("*-key")} == {0o600}
+
+
+@pytest.mark.parametrize("content", ["", "\n", "short"])
+def test_a_file_that_was_cut_off_gives_no_key(tmp_path: Path, content: str) -> None:
+    (tmp_path / PSEUDONYM_KEY).write_text(content)
+    with pytest.raises(FileError, match="cut off"):
+        kept_key(tmp_path, PSEUDONYM_KEY)
