@@ -1,6 +1,6 @@
 """The seeds' four features, which the rules and the network read, once for training and serving (C45-C51, A31).
 
-What the learned ranker reads besides stands in `models/features/table.py`; docs/models/ranker.md shows how to add to
+What the learned ranker reads besides stands in `models/features/table.py`; docs/reference/models/ranker.md shows how to add to
 it (A29).
 """
 

@@ -1,6 +1,6 @@
 """The columns of the learned ranker: one function for teaching and for serving, so both say the same (A31, R03).
 
-To add a feature (A29, docs/models/ranker.md): yield its name and its column in `columns`; the next build teaches with
+To add a feature (A29, docs/reference/models/ranker.md): yield its name and its column in `columns`; the next build teaches with
 it. A stored ranker keeps the names it was taught with and asks for these alone.
 """
 

@@ -1,4 +1,4 @@
-"""What is written from the declarations: matchbook.toml as it is shipped, and docs/settings.md."""
+"""What is written from the declarations: matchbook.toml as it is shipped, and docs/reference/settings.md."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ COMMAND = "python -m pipelines settings --write"
 _HEAD = f"""\
 # Settings of Matchbook. A line that is commented out shows the default: remove its "#" to change it.
 # A variable of the environment goes before this file. `python -m pipelines settings` prints what holds, and why.
-# Where things are, secrets and ports stand in the environment. docs/settings.md describes all of them.
+# Where things are, secrets and ports stand in the environment. docs/reference/settings.md describes all of them.
 # This file is made by `{COMMAND}`.
 """
 _INTRODUCTION = f"""\
@@ -84,7 +84,7 @@ def bounds(d: Declared) -> str:
 
 
 def page() -> str:
-    """docs/settings.md."""
+    """docs/reference/settings.md."""
     return "".join(_page())
 
 

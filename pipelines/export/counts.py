@@ -1,6 +1,6 @@
 """Interaction counts that do not scan (N07, R09): stored once a build at its cutoff, asked for at any instant.
 
-docs/decisions/interaction-counts.md says why they are neither triggers nor a materialised view.
+docs/decisions/0001-interaction-counts.md says why they are neither triggers nor a materialised view.
 """
 
 from __future__ import annotations

@@ -60,13 +60,13 @@ def parameters() -> str:
 
 #: By name of a table its document and what makes it. It stands between `<!-- table NAME -->` and `<!-- end NAME -->`.
 TABLES: dict[str, tuple[str, Callable[[], str]]] = {
-    "bundles": ("docs/architecture.md", bundles),
-    "sources": ("docs/architecture.md", sources),
+    "bundles": ("docs/reference/architecture.md", bundles),
+    "sources": ("docs/reference/architecture.md", sources),
     "users": ("docs/platform-data.md", partial(fields, schema.USERS)),
     "startups": ("docs/platform-data.md", partial(fields, schema.STARTUPS)),
     "interactions": ("docs/platform-data.md", partial(fields, schema.INTERACTIONS)),
     "files": ("docs/platform-data.md", files),
-    "parameters": ("docs/api.md", parameters),
+    "parameters": ("docs/reference/api.md", parameters),
 }
 
 
