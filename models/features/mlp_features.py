@@ -1,7 +1,7 @@
 """The seeds' four features, which the rules and the network read, once for training and serving (C45-C51, A31).
 
-What the learned ranker reads besides stands in `models/features/table.py`; docs/reference/models/ranker.md shows how to add to
-it (A29).
+The learned ranker's other columns are in `models/features/table.py`; docs/reference/models/ranker.md shows how to add
+one.
 """
 
 from __future__ import annotations

@@ -18,7 +18,9 @@ def register(steps: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
     """Add the step of this module to the command line; it needs no server."""
     step = steps.add_parser("settings", help="every setting with its value, where that came from, and when it acts")
     step.add_argument("--release", help="those that this release was made with")
-    step.add_argument("--write", action="store_true", help="make matchbook.toml and docs/reference/settings.md of this checkout")
+    step.add_argument(
+        "--write", action="store_true", help="make matchbook.toml and docs/reference/settings.md of this checkout"
+    )
     step.set_defaults(run=_settings, needs_servers=False)
 
 
