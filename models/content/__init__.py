@@ -10,14 +10,12 @@ CONTENT_BASED = Source("content_based", 0, "content", ("matches your profile", "
 
 @dataclass(frozen=True)
 class ContentConfig:
-    """The table [content]."""
+    """[content]: content-based vectors."""
 
     dimensions: int = setting(
         96, "length of a content vector", low=2, high=512, phase=Phase.TRAIN, tune=(48, 96, 192, 300)
     )
-    terms: int = setting(
-        20_000, "words and facets known at most, the most frequent", low=2, high=1_000_000, phase=Phase.TRAIN
-    )
+    terms: int = setting(20_000, "vocabulary: most frequent words and facets", low=2, high=1_000_000, phase=Phase.TRAIN)
 
 
 SPEC = ModelSpec(

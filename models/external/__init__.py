@@ -12,13 +12,13 @@ from models.spec import BOTH, ModelSpec, Source
 
 @dataclass(frozen=True)
 class ExternalConfig:
-    """The table of an external model."""
+    """Settings of an external model."""
 
     files: str = setting(
-        "", "Parquet file or folder of it, an absolute path or an fsspec URL; empty: left out", phase=Phase.TRAIN
+        "", "Parquet file or folder, as absolute path or fsspec URL; empty: the model is left out", phase=Phase.TRAIN
     )
     max_age_days: float = setting(
-        0.0, "a set that is older at the cutoff is left out; 0: of any age", unit="days", low=0, phase=Phase.TRAIN
+        0.0, "a set older than this at the cutoff is left out; 0: no limit", unit="days", low=0, phase=Phase.TRAIN
     )
 
 

@@ -16,14 +16,14 @@ _SHARES = (0.0, 0.03, 0.1, 0.25, 0.5, 1.0)
 
 @dataclass(frozen=True)
 class NeighboursConfig:
-    """The table [item_neighbours]."""
+    """[item_neighbours]: cosine neighbours between startups."""
 
     count: int = setting(
         200, "neighbours kept per item", low=1, high=5000, phase=Phase.TRAIN, tune=(50, 200, 1000), flat="neighbours"
     )
     half_life_share: float = setting(
         0.5,
-        "what a neighbour was met by counts half after this share of the data's span; 0: never",
+        "share of the events' time span after which a neighbour's interaction counts half; 0: no decay",
         unit="share",
         low=0,
         phase=Phase.TRAIN,
@@ -34,11 +34,11 @@ class NeighboursConfig:
 
 @dataclass(frozen=True)
 class NeighboursReverseConfig:
-    """The table [item_neighbours_reverse]. What is unset is as in [item_neighbours]."""
+    """[item_neighbours_reverse]: cosine neighbours between users."""
 
     half_life_share: float | None = setting(
         None,
-        "the same among users; unset: as [item_neighbours]",
+        "as in [item_neighbours], which an unset value follows",
         unit="share",
         low=0,
         phase=Phase.TRAIN,
