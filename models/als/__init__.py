@@ -71,7 +71,7 @@ class AlsReverseConfig:
 SPEC = ModelSpec(
     name="als",
     bundle="als_v1",
-    title="ALS, users to startups: what those who acted alike went on to.",
+    title="ALS, users to startups: what users with similar interactions met.",
     arrays="user_factors, item_factors (user, item)",
     rows="user = user, item = startup",
     fit="models.als.fit:fit",
@@ -87,9 +87,9 @@ SPEC = ModelSpec(
 REVERSE = ModelSpec(
     name="als_reverse",
     bundle="als_reverse_v1",
-    title="ALS, startups to users, trained on its own for the founders' surfaces.",
+    title="ALS, startups to users, trained separately for founders.",
     arrays="user_factors, item_factors (user, item)",
-    rows="**user = startup, item = user**: the solver's words (R20)",
+    rows="**user = startup, item = user**, in the solver's terms",
     fit="models.als.fit:fit_reverse",
     config=AlsReverseConfig,
     source=ALS_REVERSE,

@@ -21,7 +21,7 @@ class ContentConfig:
 SPEC = ModelSpec(
     name="content",
     bundle="content_v1",
-    title="Content-based: texts, skills and categories in one space, for whoever did little yet.",
+    title="Content-based: texts, skills and categories in one vector space, for cold-start owners.",
     arrays="user_vectors, startup_vectors, token_vectors, tokens (user, startup)",
     rows="unit vectors of one text space",
     fit="models.content.fit:fit",

@@ -41,9 +41,9 @@ class EnsembleConfig:
 SPEC = ModelSpec(
     name="ensemble",
     bundle="ensemble_v1",
-    title="How ALS and the two-tower are blended, chosen at an inner cut.",
-    arrays="coefficients, intercept where learned",
-    rows="config: the blend chosen at the inner cut, and why (C17); optional",
+    title="The blend of ALS and the two-tower, chosen on the validation split.",
+    arrays="coefficients, intercept (learned blend)",
+    rows="config: the chosen blend, and why; optional",
     fit="models.ensemble.fit:fit_blend",
     config=EnsembleConfig,
     owners=USERS,

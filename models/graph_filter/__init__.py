@@ -49,9 +49,9 @@ class GraphFilterConfig:
 SPEC = ModelSpec(
     name="graph_filter",
     bundle="graph_filter_v1",
-    title="Two hops and the main tastes of all, where people met much; else left out.",
-    arrays="the same (item)",
-    rows="startup x startup linear graph filter, csr; only where people met much",
+    title="Linear graph filter, if users met many startups.",
+    arrays="as `item_neighbours_v1` (item)",
+    rows="startup x startup, csr; only if users met many startups",
     fit="models.graph_filter.fit:fit",
     config=GraphFilterConfig,
     source=GRAPH_FILTER,

@@ -24,9 +24,9 @@ class PopularityConfig:
 SPEC = ModelSpec(
     name="popularity",
     bundle="popularity_v1",
-    title="What is popular and what is trending: the last resort, and a ranker's feature.",
+    title="Popular and trending items: the last level of the chain, and a ranker feature.",
     arrays="user_popularity, startup_popularity, user_trending, startup_trending (user, startup)",
-    rows="0..1",
+    rows="score, 0..1",
     fit="models.popularity.fit:fit",
     config=PopularityConfig,
     source=POPULAR,

@@ -28,7 +28,7 @@ class RulesConfig:
 SPEC = ModelSpec(
     name="rules_ranker",
     bundle="",
-    title="The rules that rank where nothing was learned.",
+    title="The rules that rank where no trained ranker serves.",
     arrays="",
     rows="",
     fit="",

@@ -45,8 +45,8 @@ SPEC = ModelSpec(
         "startup_token_vectors, file `two_tower_v1_best.pth`"
     ),
     rows=(
-        "as als_v1; length of a person's vector before it is scaled; what a startup says of whoever met it; a word and "
-        "what it says of a person, of a startup"
+        "as als_v1; length of a user's vector before scaling; a startup's contribution to the vectors of users who met "
+        "it; a token's contribution to a user, to a startup"
     ),
     fit="models.two_tower.fit:fit",
     config=TwoTowerConfig,
