@@ -1,6 +1,6 @@
-"""The tables of matchbook.toml that belong to no model. Those of models stand in their specs (models/registry.py).
+"""The tables of matchbook.toml that belong to no model. The tables of models are in their specs (models/registry.py).
 
-They are declared here, not in pipelines or serving: Settings must know them all, and models imports neither.
+They are declared here, not in pipelines or serving: Settings needs all of them, and models imports neither.
 """
 
 from __future__ import annotations

@@ -93,8 +93,8 @@ def decisions() -> list[Decision]:
 
 def decision_table() -> str:
     """The decision records, a line each."""
-    lines = [f"| [{d.number:04d}]({d.file}) | {d.title} | {d.date} | {d.status} |" for d in decisions()]
-    return "\n".join(["| number | decision | date | status |", "|---|---|---|---|", *lines])
+    lines = [f"| [{d.number:04d}. {d.title}]({d.file}) | {d.date} | {d.status} |" for d in decisions()]
+    return "\n".join(["| decision | date | status |", "|---|---|---|", *lines])
 
 
 #: By name of a table its document and what makes it. It stands between `<!-- table NAME -->` and `<!-- end NAME -->`.
