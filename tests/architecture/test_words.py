@@ -31,7 +31,7 @@ def test_an_advice_does_not_use_the_word(pattern: str) -> None:
 CASES = [
     ("page.md", "The owner to whom a list belongs.\n", ["whom"]),
     ("page.md", "The `whom` of code.\n\n```\nwhom\n```\n", []),
-    ("page.md", "See [the file](earned/jury.md), earnings.json and a/jury.\n", []),
+    ("page.md", "See [the file](earned/jury.csv), earnings.json and a/jury.\n", []),
     ("page.md", "One\ntwo\nwhoever\n", ["whoever"]),
     ("page.md", " ".join(["word"] * 41) + ".\n", ["a sentence of 41 words"]),
     ("page.md", " ".join(["word"] * 30) + ".\n" + " ".join(["word"] * 30) + ".\n", []),
