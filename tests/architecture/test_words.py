@@ -29,38 +29,42 @@ def test_an_advice_does_not_use_the_word(pattern: str) -> None:
 
 
 CASES = [
-    ("page.md", "The owner to whom a list belongs.\n", ["whom"]),
-    ("page.md", "The `whom` of code.\n\n```\nwhom\n```\n", []),
-    ("page.md", "See [the file](earned/jury.csv), earnings.json and a/jury.\n", []),
-    ("page.md", "One\ntwo\nwhoever\n", ["whoever"]),
-    ("page.md", " ".join(["word"] * 41) + ".\n", ["a sentence of 41 words"]),
-    ("page.md", " ".join(["word"] * 30) + ".\n" + " ".join(["word"] * 30) + ".\n", []),
-    ("page.md", "| " + " ".join(["word"] * 30) + " | " + " ".join(["word"] * 30) + " |\n", []),
-    ("code.py", '"""A stranger."""\n', ["stranger"]),
-    ("code.py", "X = 1  # pink\n", ["pink"]),
-    ("code.py", 'X = "strangers"\nY = f"{X} was told"\n', ["told"]),
-    ("code.py", 'raise ValueError(f"row {1} is set aside")\n', ["set aside"]),
-    ("code.py", "whom = 1\n", []),
-    ("query.sql", "-- Question: whom?\nSELECT house FROM t;\n", ["whom"]),
-    ("settings.toml", "# taught\n#house = 1\nnight = 2\n", ["taught", "house"]),
-    ("page.js", 'say("no such door");\n', ["door"]),
-    ("data.csv", "night\n", []),
-    ("CHANGELOG.md", "# Changelog\n\n## Unreleased\n- pink\n\n## 1.0.0\n- whom\n", ["pink"]),
+    (".md", "The owner to whom a list belongs.\n", ["whom"]),
+    (".md", "The `whom` of code.\n\n```\nwhom\n```\n", []),
+    (".md", "See [the file](earned/jury), earnings.json and a/jury.\n", []),
+    (".md", "One\ntwo\nwhoever\n", ["whoever"]),
+    (".md", " ".join(["word"] * 41) + ".\n", ["a sentence of 41 words"]),
+    (".md", " ".join(["word"] * 30) + ".\n" + " ".join(["word"] * 30) + ".\n", []),
+    (".md", "| " + " ".join(["word"] * 30) + " | " + " ".join(["word"] * 30) + " |\n", []),
+    (".py", '"""A stranger."""\n', ["stranger"]),
+    (".py", "X = 1  # pink\n", ["pink"]),
+    (".py", 'X = "strangers"\nY = f"{X} was told"\n', ["told"]),
+    (".py", 'raise ValueError(f"row {1} is set aside")\n', ["set aside"]),
+    (".py", "whom = 1\n", []),
+    (".sql", "-- Question: whom?\nSELECT house FROM t;\n", ["whom"]),
+    (".toml", "# taught\n#house = 1\nnight = 2\n", ["taught", "house"]),
+    (".js", 'say("no such door");\n', ["door"]),
+    (".csv", "night\n", []),
 ]
 
 
-@pytest.mark.parametrize(("file", "text", "expected"), CASES)
+@pytest.mark.parametrize(("suffix", "text", "expected"), CASES)
 def test_what_is_found(
-    file: str, text: str, expected: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    suffix: str, text: str, expected: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(words, "name", lambda path: path.name)
-    path = tmp_path / file
-    path.write_text(text)
-    assert [find.what for find in words.finds(path)] == expected
+    assert [find.what for find in _finds(tmp_path / f"text{suffix}", text, monkeypatch)] == expected
 
 
 def test_a_find_names_its_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert _finds(tmp_path / "README.md", "```\nX\n```\nwhom\n", monkeypatch)[0].line == 4
+
+
+def test_only_the_newest_part_of_the_changelog_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = "# Changelog\n\n## Unreleased\n- pink\n\n## 1.0.0\n- whom\n"
+    assert [find.what for find in _finds(tmp_path / "CHANGELOG.md", text, monkeypatch)] == ["pink"]
+
+
+def _finds(path: Path, text: str, monkeypatch: pytest.MonkeyPatch) -> list[words.Find]:
     monkeypatch.setattr(words, "name", lambda path: path.name)
-    path = tmp_path / "page.md"
-    path.write_text("```\nX\n```\nwhom\n")
-    assert words.finds(path)[0].line == 4
+    path.write_text(text)
+    return words.finds(path)
