@@ -14,7 +14,7 @@ from models.data.entities import UNKNOWN_TIME
 from models.data.interactions import DAY_US
 from models.schema import DIVERSITY_FACETS
 
-#: Columns of the ranker's input, in order (003 L20).
+#: Columns of the ranker's input, in order.
 FEATURES = ("model_score", "recency", "popularity", "diversity")
 #: Diversity where nothing is placed to compare with, and of places beyond the greedy ones (C50).
 NEUTRAL_DIVERSITY = 0.5

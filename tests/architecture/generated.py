@@ -8,6 +8,7 @@ from functools import partial
 
 from models import registry, schema
 from serving.http.requests import EXCLUDE_MOST, LIMIT_DEFAULT, LIMIT_MOST
+from tests.architecture import requirements
 from tests.paths import ROOT
 
 OWNERS = {frozenset({"user"}): "people", frozenset({"startup"}): "startups", frozenset({"user", "startup"}): "both"}
@@ -67,6 +68,7 @@ TABLES: dict[str, tuple[str, Callable[[], str]]] = {
     "interactions": ("docs/platform-data.md", partial(fields, schema.INTERACTIONS)),
     "files": ("docs/platform-data.md", files),
     "parameters": ("docs/api.md", parameters),
+    "requirements": ("docs/requirements.md", requirements.page),
 }
 
 
