@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from models.errors import BundleError, DataError, ReleaseError
 from models.lists.release import Release, last_published
@@ -192,7 +193,7 @@ def _drift(settings: Settings, release: Release, snapshot: Snapshot, as_of: date
     return round(mix_distance(before, after_), 4)
 
 
-def _mix(counts: np.ndarray, settings: Settings) -> np.ndarray:
+def _mix(counts: NDArray[np.integer[Any]], settings: Settings) -> NDArray[np.float64]:
     """(m,) share of each route, by the code of its method, among people of these interaction counts."""
     method = route(Surface.STARTUPS_FOR_DEVELOPER, counts, settings).method
     return np.bincount(method, minlength=Method.codes()) / max(len(method), 1)

@@ -10,6 +10,7 @@ from typing import Any
 from uuid import UUID
 
 import numpy as np
+from numpy.typing import NDArray
 
 _SPELT = re.compile(r"[0-9a-f]{8}-?(?:[0-9a-f]{4}-?){3}[0-9a-f]{12}", re.IGNORECASE)
 #: In the hash `Keys.erased` the key of the marks; every other field is a mark.
@@ -23,7 +24,7 @@ class Erased:
     key: bytes = b""
     marks: frozenset[str] = frozenset()
 
-    def mask(self, packed: np.ndarray) -> np.ndarray:
+    def mask(self, packed: NDArray[np.uint8]) -> NDArray[np.bool_]:
         """(n,) bool of (n, 16) uint8 ids: who was erased. Costs nothing where nobody was."""
         if not self.marks:
             return np.zeros(len(packed), bool)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+from numpy.typing import NDArray
 from scipy import sparse
 
 from models.data.interactions import DAY_US, Interactions, Span
@@ -25,7 +28,9 @@ def half_life_days(interactions: Interactions, share: float) -> float:
     return share * Span.from_times(interactions.at).length_us / DAY_US
 
 
-def last_seen(interactions: Interactions, owner: np.ndarray, item: np.ndarray) -> np.ndarray:
+def last_seen(
+    interactions: Interactions, owner: NDArray[np.integer[Any]], item: NDArray[np.int32]
+) -> NDArray[np.int64]:
     """(pairs,) int64 time of the last event of each pair, pairs given ascending."""
     stride = max(len(interactions.items), 1)
     key = interactions.owner.astype(np.int64) * stride + interactions.item
@@ -37,7 +42,9 @@ def last_seen(interactions: Interactions, owner: np.ndarray, item: np.ndarray) -
     return last
 
 
-def newest(owner: np.ndarray, item: np.ndarray, last: np.ndarray, longest: int) -> np.ndarray:
+def newest(
+    owner: NDArray[np.integer[Any]], item: NDArray[np.int32], last: NDArray[np.int64], longest: int
+) -> NDArray[np.int64]:
     """Row numbers of the `longest` newest pairs of each owner, ties by item; owners ascend."""
     order = np.lexsort((item, -last, owner))
     first = np.searchsorted(owner, np.arange(owner[-1] + 1 if len(owner) else 0))

@@ -10,8 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import sparse
 
 from models.data.batch import Owners
@@ -32,11 +34,11 @@ class FacetAffinity:
     """
 
     name: str
-    code: np.ndarray
+    code: NDArray[np.int32]
     values: int
-    share: np.ndarray
+    share: NDArray[np.float32]
     met: sparse.csr_matrix | None
-    met_all: np.ndarray | None
+    met_all: NDArray[Any] | None
 
     @cached_property
     def _one_hot(self) -> sparse.csr_matrix:
@@ -44,7 +46,9 @@ class FacetAffinity:
         n = len(self.code)
         return sparse.csr_matrix((np.ones(n, np.float32), self.code, np.arange(n + 1)), shape=(n, self.values))
 
-    def columns(self, owners: Owners, owner: np.ndarray, item: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def columns(
+        self, owners: Owners, owner: NDArray[np.integer[Any]], item: NDArray[np.integer[Any]]
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """(n,) float32 lift and ln(1 + met of this value) of pairs (owner of the batch, catalogue position)."""
         if self.met is None or self.met_all is None:
             liked = owners.history > 0
@@ -61,7 +65,9 @@ class FacetAffinity:
         return np.where(told, lift, 0).astype(np.float32), np.log1p(np.where(told, count, 0)).astype(np.float32)
 
 
-def affinities(activity: Bundle, owners: Entities, items: Entities, catalogue: np.ndarray) -> Iterator[FacetAffinity]:
+def affinities(
+    activity: Bundle, owners: Entities, items: Entities, catalogue: NDArray[np.integer[Any]]
+) -> Iterator[FacetAffinity]:
     """Of every facet that any startup stated. activity: "activity_v1", whose ids are the entities' own."""
     startups = items if items.entity is Entity.STARTUP else owners
     for name in AFFINITIES:
@@ -79,6 +85,6 @@ def affinities(activity: Bundle, owners: Entities, items: Entities, catalogue: n
             yield FacetAffinity(name, code, values, share, met.T.tocsr(), np.asarray(met.sum(axis=1)).ravel())
 
 
-def _csr(arrays: Mapping[str, np.ndarray], name: str, rows: int, values: int) -> sparse.csr_matrix:
+def _csr(arrays: Mapping[str, NDArray[Any]], name: str, rows: int, values: int) -> sparse.csr_matrix:
     parts = (arrays[f"{name}_data"], arrays[f"{name}_indices"], arrays[f"{name}_indptr"])
     return sparse.csr_matrix(parts, shape=(rows, values))

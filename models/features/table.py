@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import sparse
 
 from models.content import CONTENT_BASED
@@ -37,14 +39,16 @@ class RankerInputs:
 
     clock: EventTime
     fact_names: tuple[str, ...]
-    facts: np.ndarray
-    demand: np.ndarray
-    recent: np.ndarray
+    facts: NDArray[np.float32]
+    demand: NDArray[np.float32]
+    recent: NDArray[np.float32]
     facets: tuple[FacetAffinity, ...]
     places: LocationMatch
 
     @classmethod
-    def from_bundle(cls, activity: Bundle, owners: Entities, items: Entities, catalogue: np.ndarray) -> RankerInputs:
+    def from_bundle(
+        cls, activity: Bundle, owners: Entities, items: Entities, catalogue: NDArray[np.int32]
+    ) -> RankerInputs:
         """Raises BundleCorrupt where the bundle is of another catalogue."""
         kind = items.entity.value
         if not np.array_equal(activity.maps[kind].ids, items.ids.ids):
@@ -62,7 +66,7 @@ class RankerInputs:
         )
 
 
-def last_ages(owners: Owners) -> np.ndarray:
+def last_ages(owners: Owners) -> NDArray[np.float32]:
     """(b,) float32 age of each owner's last event with the catalogue, by the clock; NEVER without one."""
     if owners.age is None:
         return np.full(len(owners), NEVER, np.float32)
@@ -83,7 +87,7 @@ def table(
     owners: Owners,
     candidates: Candidates,
     names: Sequence[str] | None = None,
-) -> tuple[tuple[str, ...], np.ndarray]:
+) -> tuple[tuple[str, ...], NDArray[np.float32]]:
     """Names (f,) and features (nnz, f) float32, finite, one contiguous column each.
 
     names: the columns that a stored ranker asks for, in its order. Raises BundleCorrupt for one that is not known here.
@@ -104,7 +108,7 @@ def table(
 
 def columns(
     evidence: RankerInputs, scorers: Mapping[Source, Scorer], owners: Owners, candidates: Candidates
-) -> Iterator[tuple[str, np.ndarray]]:
+) -> Iterator[tuple[str, NDArray[Any]]]:
     """Every feature: (nnz,) of the candidates. owners: the same batch."""
     owner, item = candidates.owner, candidates.item
     yield from _of_the_sources(candidates)
@@ -121,7 +125,7 @@ def columns(
     yield "owner_age", last_ages(owners)[owner]
 
 
-def _of_the_sources(candidates: Candidates) -> Iterator[tuple[str, np.ndarray]]:
+def _of_the_sources(candidates: Candidates) -> Iterator[tuple[str, NDArray[Any]]]:
     """Each model's score (0 where it abstains) and the logarithm of its rank; how many proposed the candidate."""
     for source, score in candidates.scores.items():
         yield f"score_{source}", np.nan_to_num(score)
@@ -129,7 +133,7 @@ def _of_the_sources(candidates: Candidates) -> Iterator[tuple[str, np.ndarray]]:
     yield "proposed_by", np.bitwise_count(candidates.proposed)
 
 
-def _with_demand(evidence: RankerInputs, candidates: Candidates) -> Iterator[tuple[str, np.ndarray]]:
+def _with_demand(evidence: RankerInputs, candidates: Candidates) -> Iterator[tuple[str, NDArray[Any]]]:
     """What the item may expect from anybody, and what that makes of content's and the neighbours' scores."""
     demand = evidence.demand[candidates.item]
     yield "demand", np.log(demand + np.float32(1e-4))
@@ -143,7 +147,7 @@ def _with_demand(evidence: RankerInputs, candidates: Candidates) -> Iterator[tup
 
 def _fading(
     scorers: Mapping[Source, Scorer], owners: Owners, candidates: Candidates
-) -> Iterator[tuple[str, np.ndarray]]:
+) -> Iterator[tuple[str, NDArray[Any]]]:
     """The neighbours' score again, of a history that fades: what the owner did of late."""
     neighbours = scorers.get(ITEM_NEIGHBOURS)
     if neighbours is None:

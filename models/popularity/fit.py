@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+from numpy.typing import NDArray
 
 from models.data.bundle import Bundle
 from models.data.entities import Entities
@@ -29,7 +32,7 @@ def fit_popularity(
     the cutoff and kept in the config (C49, R05). Interactions are all events but views; views are the startups' own
     totals, users have none. Trending: see `trending`. Knows no failure: without events everything is 0.
     """
-    arrays: dict[str, np.ndarray] = {}
+    arrays: dict[str, NDArray[Any]] = {}
     maxima: dict[str, float] = {}
     for entities, events in ((users, interactions), (startups, interactions.transposed())):
         views = np.zeros(len(entities)) if entities is users else entities.views.astype(float)

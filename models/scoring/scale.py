@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 
-def min_max(score: np.ndarray, indptr: np.ndarray) -> np.ndarray:
+def min_max(score: NDArray[np.float32], indptr: NDArray[np.int64]) -> NDArray[np.float32]:
     """(nnz,) float32: each owner's scores stretched over 0..1 (A23, C09).
 
     score: (nnz,) raw, NaN where the source abstains, which stays NaN. Equal scores, a single one included, become
@@ -25,7 +26,7 @@ def min_max(score: np.ndarray, indptr: np.ndarray) -> np.ndarray:
     return np.where(flat & ~np.isnan(score), np.float32(0.5), scaled).astype(np.float32)
 
 
-def ranks(score: np.ndarray, owner: np.ndarray, indptr: np.ndarray) -> np.ndarray:
+def ranks(score: NDArray[np.float32], owner: NDArray[np.int32], indptr: NDArray[np.int64]) -> NDArray[np.int64]:
     """(nnz,) int64 rank from 1 within each owner, best score first, ties by place; NaN ranks last."""
     order = np.lexsort((-np.nan_to_num(score, nan=-np.inf), owner))
     rank = np.empty(len(score), np.int64)
@@ -33,7 +34,7 @@ def ranks(score: np.ndarray, owner: np.ndarray, indptr: np.ndarray) -> np.ndarra
     return rank
 
 
-def log_rank(score: np.ndarray, indptr: np.ndarray) -> np.ndarray:
+def log_rank(score: NDArray[np.float32], indptr: NDArray[np.int64]) -> NDArray[np.float32]:
     """(nnz,) float32 ln of the rank from 1 within an owner's candidates, best first, ties by place, NaN last."""
     length = np.diff(indptr)
     width = int(length.max(initial=0))
@@ -45,7 +46,7 @@ def log_rank(score: np.ndarray, indptr: np.ndarray) -> np.ndarray:
     return rank[present]
 
 
-def order_by_score(score: np.ndarray) -> np.ndarray:
+def order_by_score(score: NDArray[np.float32]) -> NDArray[np.int64]:
     """(b, w) int64 columns of (b, w) float32 scores, best first, ties by column.
 
     Score and column become one integer, so that a plain sort does what a stable argsort would, several times faster.

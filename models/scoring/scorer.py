@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from models.data.batch import Candidates, Owners, Proposal
 from models.data.bundle import Bundle
@@ -29,7 +30,7 @@ class Scorer(Protocol):
         """Up to k best items an owner, best first, ties by position."""
         ...
 
-    def score(self, owners: Owners, candidates: Candidates) -> np.ndarray:
+    def score(self, owners: Owners, candidates: Candidates) -> NDArray[Any]:
         """(nnz,) float32 raw score of every pair of `candidates`, NaN where the source abstains (R06)."""
         ...
 
@@ -37,7 +38,7 @@ class Scorer(Protocol):
 class WeightedScorer(Scorer, Protocol):
     """A source that also proposes by score times the weight of an item."""
 
-    def weighted(self, weight: np.ndarray) -> Scorer:
+    def weighted(self, weight: NDArray[Any]) -> Scorer:
         """The same source, its scores times the item's weight: (m,) float32 over the catalogue."""
         ...
 
@@ -45,7 +46,7 @@ class WeightedScorer(Scorer, Protocol):
 class FoldIn(Protocol):
     """One model's way to take in what came since."""
 
-    def vector(self, owners: Owners, events: Interactions, as_of_us: int) -> np.ndarray | None:
+    def vector(self, owners: Owners, events: Interactions, as_of_us: int) -> NDArray[Any] | None:
         """(d,) float32 of a batch of one, None where the events tell this model nothing.
 
         events: all there are of the owner, by entity row of the item; the model was taught those before as_of_us.
@@ -59,7 +60,7 @@ class Ranker(Protocol):
     @property
     def name(self) -> str: ...
 
-    def score(self, features: np.ndarray) -> np.ndarray:
+    def score(self, features: NDArray[Any]) -> NDArray[Any]:
         """(…, len(FEATURES)) float32 to (…) float32."""
         ...
 
@@ -71,7 +72,7 @@ class Sides:
     surface: Surface
     owners: Entities
     items: Entities
-    rows: np.ndarray
+    rows: NDArray[np.int32]
 
     @property
     def forward(self) -> bool:
@@ -80,7 +81,7 @@ class Sides:
 
     def vectors(
         self, bundle: Bundle, order: tuple[str, str], kind: str
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    ) -> tuple[NDArray[np.float32], NDArray[np.bool_], NDArray[np.float32], NDArray[np.bool_]]:
         """Owner vectors (n, d) and who is known (n,), item vectors (m, d) and which are known (m,), as a FactorScorer
         takes them. order: the bundle's names of owners and items. A row of zeros is somebody of whom nothing was
         learned: the model abstains for them."""
@@ -104,7 +105,7 @@ class RankerAsked:
     silent: frozenset[str]
 
 
-def aligned(bundle: Bundle, array: str, ids: str, wanted: IdMap) -> tuple[np.ndarray, np.ndarray]:
+def aligned(bundle: Bundle, array: str, ids: str, wanted: IdMap) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
     """The rows of an array in the order of `wanted`, zero where the bundle does not know the id; and which it knows.
 
     A bundle that knows just these ids gives its own array, not a copy for every surface."""

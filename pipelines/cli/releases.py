@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from models import registry
 from models.catalogue.catalogue import CATALOGUE, entities_of
@@ -105,7 +106,9 @@ def _lists(settings: Settings, args: argparse.Namespace) -> None:
     _write(popular_list(directory, release, surface), np.array(["*"]), items, args.depth)
 
 
-def from_profiles(settings: Settings, release: Release, surface: Surface, path: Path) -> tuple[np.ndarray, RankedLists]:
+def from_profiles(
+    settings: Settings, release: Release, surface: Surface, path: Path
+) -> tuple[NDArray[Any], RankedLists]:
     """Lists for the rows of a users.csv (or startups.csv) as owners only, as the live fallback would make them."""
     key = f"{surface.owner}_id"
     table = table_of(path, TABLE_OF[surface.owner].names).to_pandas()
@@ -123,7 +126,7 @@ def from_profiles(settings: Settings, release: Release, surface: Surface, path: 
     return mine[key].to_numpy(str), score_owners(recipe, replace(owners, opted_out=out))
 
 
-def _write(lists: RankedLists, owners: np.ndarray, items: np.ndarray, depth: int | None) -> None:
+def _write(lists: RankedLists, owners: NDArray[Any], items: NDArray[Any], depth: int | None) -> None:
     """One JSON line a list."""
     sources = registry.sources()
     for i in range(len(lists)):

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from models.experiments import Experiment, experiments_of
 from models.lists.release import Release
@@ -66,7 +67,7 @@ def _experiment(name: str, edition: str, ledger: pd.DataFrame, told: Experiment 
     }
 
 
-def _sample_ratio(seen: np.ndarray, told: Experiment | None) -> dict[str, Any]:
+def _sample_ratio(seen: NDArray[np.int64], told: Experiment | None) -> dict[str, Any]:
     """Owners who were shown anything, against the weights that they were drawn by (chi-square)."""
     if told is None:
         return {"p": None, "even": None, "says": "no stored release knows how the arms of this edition were drawn"}
@@ -83,7 +84,7 @@ def _sample_ratio(seen: np.ndarray, told: Experiment | None) -> dict[str, Any]:
     return {"chi_square": None if np.isinf(statistic) else round(statistic, 4), "p": p, "even": even, "says": says}
 
 
-def _differences(of_arm: Mapping[str, dict[str, np.ndarray]], arms: Sequence[str]) -> list[dict[str, Any]]:
+def _differences(of_arm: Mapping[str, dict[str, NDArray[np.float64]]], arms: Sequence[str]) -> list[dict[str, Any]]:
     """Each other arm against the first. Several at once: the level of each is raised so that all hold together
     (Bonferroni)."""
     level = 1 - (1 - LEVEL) / max(1, len(arms) - 1)

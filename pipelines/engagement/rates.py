@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from models.metrics.rates import LEVEL, Rate, mean, rate
 from models.settings.settings import Settings
@@ -109,13 +110,13 @@ def figures(ledger: pd.DataFrame, whole: float) -> dict[str, Any]:
     }
 
 
-def per_owner(ledger: pd.DataFrame) -> dict[str, np.ndarray]:
+def per_owner(ledger: pd.DataFrame) -> dict[str, NDArray[np.float64]]:
     """By the names of COUNTS (n,) float64 of each owner."""
     summed = ledger.groupby("owner", sort=True)[list(COUNTS)].sum()
     return {name: summed[name].to_numpy() for name in COUNTS}
 
 
-def rate_of(owners: dict[str, np.ndarray], name: str, level: float = LEVEL) -> Rate:
+def rate_of(owners: dict[str, NDArray[np.float64]], name: str, level: float = LEVEL) -> Rate:
     """One of RATES over the counts of owners."""
     hits, trials = (np.add.reduce([owners[c] for c in columns]) for columns in RATES[name])
     return rate(hits, trials, level)

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from models import metrics
 from models.data.batch import Owners
@@ -82,6 +83,6 @@ def ablations(
     return found
 
 
-def _ndcg(recipe: SurfaceRecommender, ranker: LearnedRanker, owners: Owners, outcome: Outcome) -> np.ndarray:
+def _ndcg(recipe: SurfaceRecommender, ranker: LearnedRanker, owners: Owners, outcome: Outcome) -> NDArray[Any]:
     lists = score_owners(replace(recipe, ranker=ranker), owners)
     return metrics.ndcg_of(top_tens(lists, recipe.catalogue), outcome.relevant)

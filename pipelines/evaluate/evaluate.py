@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from models import metrics
 from models.ensemble.fit import BLEND
@@ -149,7 +150,9 @@ def serving_ranker(stage: SecondStage, surface: Surface) -> dict[str, str]:
     return {"serves": RULES, "reason": f"the network is not clearly better than the rules on this surface{learned}"}
 
 
-def claims(each: PerOwner, masks: Mapping[str, np.ndarray], surface: Surface, founders: bool = False) -> dict[str, Any]:
+def claims(
+    each: PerOwner, masks: Mapping[str, NDArray[np.bool_]], surface: Surface, founders: bool = False
+) -> dict[str, Any]:
     """What the seeds promised and what is so here: "ensemble" over its best member for hot users (I05), and hot
     startups where `founders` get it too, "diversity" and "age_days" of the ranked lists against those of the route
     alone (I09, I21); left out where undefined."""

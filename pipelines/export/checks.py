@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from models.errors import DataError
 from models.schema import INTERACTION_TYPES, EventType
@@ -26,13 +27,17 @@ ORPHANS = ("unknown user", "unknown startup")
 _MONDAY = 4
 
 
-def in_order(user: np.ndarray, startup: np.ndarray, at: np.ndarray, kind: np.ndarray) -> np.ndarray:
+def in_order(
+    user: NDArray[np.integer[Any]], startup: NDArray[np.integer[Any]], at: NDArray[np.int64], kind: NDArray[np.int8]
+) -> NDArray[np.int64]:
     """(n,) the order of a snapshot: by user, startup, time, kind."""
     moment = at * EventType.codes() + kind  # two keys sort faster than four, and 64 bits hold 2,000 years at any code
     return np.lexsort((moment, (user.astype(np.int64) << 32) | startup))
 
 
-def repeated(user: np.ndarray, startup: np.ndarray, at: np.ndarray, kind: np.ndarray) -> np.ndarray:
+def repeated(
+    user: NDArray[np.integer[Any]], startup: NDArray[np.integer[Any]], at: NDArray[np.int64], kind: NDArray[np.int8]
+) -> NDArray[np.bool_]:
     """(n,) bool of rows in order: the same user, startup, type and time as the row before it."""
     mask = np.zeros(len(user), bool)
     mask[1:] = (user[1:] == user[:-1]) & (startup[1:] == startup[:-1]) & (at[1:] == at[:-1]) & (kind[1:] == kind[:-1])
@@ -118,7 +123,7 @@ class Census:
         self._weeks: Counter[int] = Counter()
         self._oldest, self._newest = np.iinfo(np.int64).max, np.iinfo(np.int64).min
 
-    def add(self, kind: np.ndarray, at: np.ndarray) -> None:
+    def add(self, kind: NDArray[np.int8], at: NDArray[np.int64]) -> None:
         """Count events."""
         if len(at):
             self.kinds += np.bincount(kind, minlength=len(self.kinds))
@@ -149,12 +154,12 @@ _EVENT = np.dtype([("user", "<i4"), ("startup", "<i4"), ("kind", "i1"), ("at", "
 class EventRows(NamedTuple):
     """Events in the order of a snapshot. user, startup: (n,) int32 rows; kind: (n,) int8; at: (n,) int64."""
 
-    user: np.ndarray
-    startup: np.ndarray
-    kind: np.ndarray
-    at: np.ndarray
+    user: NDArray[Any]
+    startup: NDArray[Any]
+    kind: NDArray[Any]
+    at: NDArray[Any]
 
-    def where(self, mask: np.ndarray) -> EventRows:
+    def where(self, mask: NDArray[np.bool_]) -> EventRows:
         """The events of a boolean mask."""
         return EventRows(*(column[mask] for column in self))
 
@@ -171,7 +176,9 @@ class Parts:
         self._folder, self._width = folder, max(1, -(-users // PARTS))
         self.met_users, self.met_startups = np.zeros(users, bool), np.zeros(startups, bool)
 
-    def add(self, user: np.ndarray, startup: np.ndarray, kind: np.ndarray, at: np.ndarray) -> None:
+    def add(
+        self, user: NDArray[np.int32], startup: NDArray[np.int32], kind: NDArray[np.int8], at: NDArray[np.int64]
+    ) -> None:
         """Put aside events with valid row numbers, in any order."""
         self.met_users[user] = self.met_startups[startup] = True
         part = (user // self._width).astype(np.uint8)
@@ -193,7 +200,7 @@ class Parts:
                 path.unlink()
 
 
-def _settled(rows: np.ndarray) -> tuple[EventRows, EventRows]:
+def _settled(rows: NDArray[np.void]) -> tuple[EventRows, EventRows]:
     columns = (np.ascontiguousarray(rows[name]) for name in ("user", "startup", "kind", "at"))
     user, startup, kind, at = columns
     order = in_order(user, startup, at, kind)

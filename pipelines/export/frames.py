@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -30,7 +32,7 @@ def events_table(
     """Who existed just before the cutoff, and the events before it. Raises DataError for a broken row."""
     at = _instants(frame["occurred_at"]) if len(frame) else np.zeros(0, np.int64)
     frame, at = frame[at < as_of_us], at[at < as_of_us]
-    columns = {
+    columns: dict[str, NDArray[Any]] = {
         "user": _places(frame["user_id"], users["user_id"]),
         "startup": _places(frame["startup_id"], startups["startup_id"]),
         "kind": codes_of(frame["interaction_type"].str.lower()),
@@ -61,14 +63,14 @@ def readings_table(startups: pa.Table, frame: pd.DataFrame, as_of_us: int) -> pa
     return ordered(place, at, frame["views"].to_numpy(np.int64))
 
 
-def existed(people: pa.Table, met: np.ndarray, as_of_us: int) -> np.ndarray:
+def existed(people: pa.Table, met: NDArray[np.int64], as_of_us: int) -> NDArray[np.bool_]:
     """(n,) bool: born before the cutoff, of unknown birth, or with an event before it."""
     created = people["created_at"].cast(pa.int64())
     born = pc.fill_null(pc.less(created, as_of_us), True).to_numpy()
     return np.asarray(born | (np.bincount(met, minlength=len(people)) > 0))
 
 
-def _places(words: pd.Series, known: pa.ChunkedArray) -> np.ndarray:
+def _places(words: pd.Series, known: pa.ChunkedArray) -> NDArray[np.int64]:
     """(n,) int64 place of each word among the known ones, -1 elsewhere."""
     place = pc.index_in(pa.array(words.str.lower(), pa.string()), value_set=known.combine_chunks())
     return np.asarray(pc.fill_null(place, -1).to_numpy(zero_copy_only=False), np.int64)
@@ -90,7 +92,7 @@ def _column(frame: pd.DataFrame, field: pa.Field) -> pa.Array:
     return pa.array(pd.to_numeric(frame[field.name].replace("", None)).astype("Int64"), field.type)
 
 
-def _instants(column: pd.Series) -> np.ndarray:
+def _instants(column: pd.Series) -> NDArray[np.int64]:
     """(n,) int64 microseconds since 1970 UTC."""
     times = pd.to_datetime(column, utc=True, format="ISO8601").astype("datetime64[us, UTC]")
-    return times.astype("int64").to_numpy()
+    return np.asarray(times.astype("int64"), np.int64)

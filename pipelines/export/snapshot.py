@@ -18,6 +18,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from models.data.bundle import sha256_of
 from models.data.entities import UNKNOWN_TIME, Entities, IdMap
@@ -132,7 +133,7 @@ class Snapshot:
         return self._interactions
 
     @cached_property
-    def silent(self) -> np.ndarray:
+    def silent(self) -> NDArray[np.bool_]:
         """(users,) bool: opted out by the cutoff. They teach and judge nothing, not even of the time before (R23)."""
         return _times(self.users["opted_out_at"], NEVER) < self.as_of_us
 
@@ -244,19 +245,19 @@ class Snapshot:
             withheld=tuple(self.manifest.get("withheld", {}).get("startups", ())),
         )
 
-    def views(self, events: Interactions, instant: int) -> np.ndarray:
+    def views(self, events: Interactions, instant: int) -> NDArray[np.int64]:
         """(startups,) int64 how often each was viewed by these events before the instant, owners = startups, or by the
         platform's counter where that may be used."""
         return self._counter(_totals(events, len(self.startups))[0], instant)
 
-    def _counter(self, viewed: np.ndarray, instant: int) -> np.ndarray:
+    def _counter(self, viewed: NDArray[np.int64], instant: int) -> NDArray[np.int64]:
         """(startups,) int64 the newest reading before the instant; view events without one (R05)."""
         if self.views_from != FROM_READINGS:
             return viewed
         read = newest(self.readings, instant, len(viewed))
         return np.where(read >= 0, read, viewed)
 
-    def _stage(self, instant: int) -> np.ndarray:
+    def _stage(self, instant: int) -> NDArray[np.object_]:
         stage = _words(self.startups["stage"])
         if self.stage_known == "always":
             return stage
@@ -299,7 +300,7 @@ def _us(instant: str) -> int:
     return (delta.days * 86_400 + delta.seconds) * 1_000_000 + delta.microseconds
 
 
-def _words(column: pa.ChunkedArray) -> np.ndarray:
+def _words(column: pa.ChunkedArray) -> NDArray[np.object_]:
     """(n,) str objects."""
     return np.asarray(pc.fill_null(column, "").to_numpy(), dtype=object)
 
@@ -308,12 +309,12 @@ def _ids(column: pa.ChunkedArray) -> IdMap:
     return IdMap(column.to_numpy().astype("<U36"))
 
 
-def _times(column: pa.ChunkedArray, blank: int) -> np.ndarray:
+def _times(column: pa.ChunkedArray, blank: int) -> NDArray[np.int64]:
     """(n,) int64 microseconds since 1970 UTC."""
     return np.asarray(pc.fill_null(column.cast(pa.int64()), blank).to_numpy())
 
 
-def _roles(column: pa.ChunkedArray) -> np.ndarray:
+def _roles(column: pa.ChunkedArray) -> NDArray[np.int8]:
     """(n,) int8 code of Role, -1 for every other word."""
     written = pc.dictionary_encode(pc.fill_null(column, "").combine_chunks())
     codes = {None: -1} | {role: role.code for role in Role}
@@ -321,14 +322,16 @@ def _roles(column: pa.ChunkedArray) -> np.ndarray:
     return np.array(code or [-1], np.int8)[written.indices.to_numpy()]
 
 
-def _totals(events: Interactions, n: int) -> tuple[np.ndarray, np.ndarray]:
+def _totals(events: Interactions, n: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """(n,) int64 view events and all other events per owner."""
     viewed = events.kind == EventType.VIEW.code
     views = np.bincount(events.owner[viewed], minlength=n)
     return views.astype(np.int64), (np.bincount(events.owner, minlength=n) - views).astype(np.int64)
 
 
-def _facets(words: Mapping[str, np.ndarray], n: int) -> tuple[dict[str, np.ndarray], dict[str, tuple[str, ...]]]:
+def _facets(
+    words: Mapping[str, NDArray[np.object_]], n: int
+) -> tuple[dict[str, NDArray[np.int32]], dict[str, tuple[str, ...]]]:
     """Codes by facet, -1 blank, one for all spellings of a word, and the most frequent of them, in the order of the
     folded words; a facet that is not given is blank."""
     codes, labels = {}, {}

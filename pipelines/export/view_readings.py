@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 from sqlalchemy import Engine, text
 
 import sql
@@ -31,7 +32,7 @@ def copied_readings(known: pa.FixedSizeBinaryArray, table: pa.Table) -> pa.Table
     return ordered(rows_of(ids, known), at.to_numpy(), views.to_numpy())
 
 
-def of_rows(readings: pa.Table, row: np.ndarray) -> pa.Table:
+def of_rows(readings: pa.Table, row: NDArray[np.int64]) -> pa.Table:
     """The readings with other row numbers, in order. row: (n,) the new number of each, -1 for one that is gone."""
     return ordered(row[readings["startup"].to_numpy()], readings["at"].to_numpy(), readings["views"].to_numpy())
 
@@ -53,7 +54,7 @@ def source_of_views(readings: pa.Table, per_week: Mapping[str, int], holdout_sha
     return {"from": FROM_READINGS if early else FROM_EVENTS, "since": first, "readings": len(readings)}
 
 
-def newest(readings: pa.Table, before_us: int, n: int) -> np.ndarray:
+def newest(readings: pa.Table, before_us: int, n: int) -> NDArray[np.int64]:
     """(n,) int64 the newest reading of each startup before an instant, -1 without one."""
     early = readings["at"].to_numpy() < before_us
     found = np.full(n, -1, np.int64)
@@ -62,7 +63,7 @@ def newest(readings: pa.Table, before_us: int, n: int) -> np.ndarray:
     return found
 
 
-def ordered(startup: np.ndarray, at: np.ndarray, views: np.ndarray) -> pa.Table:
+def ordered(startup: NDArray[np.integer[Any]], at: NDArray[np.int64], views: NDArray[np.int64]) -> pa.Table:
     """As READINGS, in order, without those of startup -1."""
     kept = np.flatnonzero(startup >= 0)
     order = kept[np.lexsort((at[kept], startup[kept]))]

@@ -8,6 +8,7 @@ from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from models.errors import BundleError, MatchbookError, ReleaseError, ServiceError, TooSparse
 from models.lists.release import Release, last_published
@@ -182,7 +183,7 @@ def _reasons(verdict: str, checks: list[Check], live: Release | None) -> list[st
 def _figures(found: Mapping[Surface, Accuracy]) -> dict[str, Any]:
     """By surface mean NDCG@10 of the live release's models, the new one's and popular lists, over the same owners."""
 
-    def mean(values: np.ndarray | None) -> float | None:
+    def mean(values: NDArray[np.float64] | None) -> float | None:
         return None if values is None else round(float(values.mean()), 6)
 
     return {

@@ -25,6 +25,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
+from numpy.typing import NDArray
 
 from models.errors import DataError, regular
 from models.words import folded
@@ -127,7 +128,7 @@ class Reject:
 class Chunk:
     """Rows that have the header's cells, all text: lines (n,) int64, the file's line a row begins in; cells n rows."""
 
-    lines: np.ndarray
+    lines: NDArray[np.int64]
     cells: pa.Table
     rejects: list[Reject] = field(default_factory=list)
 
@@ -346,7 +347,7 @@ def written(row: Sequence[str]) -> str:
     return sink.getvalue()
 
 
-def texts(cells: pa.Table, mask: np.ndarray) -> list[str]:
+def texts(cells: pa.Table, mask: NDArray[np.bool_]) -> list[str]:
     """The masked rows, each as one CSV line."""
     picked = cells.filter(pa.array(mask))
     return [written(row) for row in zip(*(pc.fill_null(c, "").to_pylist() for c in picked.columns), strict=True)]

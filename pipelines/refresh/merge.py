@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from models import registry
 from models.catalogue.catalogue import CATALOGUE, catalogue_bundle, entities_of
@@ -123,9 +124,9 @@ class OwnersToRescore:
     cutoff, users as owners; text: by kind (n,) str objects, the words of everybody, blank for whom the build knew;
     known: by kind how many rows the refreshed release knows."""
 
-    rows: Mapping[Entity, np.ndarray]
+    rows: Mapping[Entity, NDArray[np.int32]]
     events: Interactions
-    text: Mapping[Entity, np.ndarray]
+    text: Mapping[Entity, NDArray[np.object_]]
     known: Mapping[Entity, int]
 
 
@@ -151,7 +152,9 @@ def rescore(
     return score_arms(with_fastest_product(caught_up, len(rows)), bundles, owners), reached
 
 
-def _close_to_newcomers(recipe: SurfaceRecommender, rows: np.ndarray, again: OwnersToRescore, reach: int) -> np.ndarray:
+def _close_to_newcomers(
+    recipe: SurfaceRecommender, rows: NDArray[np.int32], again: OwnersToRescore, reach: int
+) -> NDArray[np.int32]:
     """Those of `rows` for whom somebody new is among the best by content."""
     content = recipe.scorers.get(CONTENT_BASED)
     rows = rows[~recipe.owners.opted_out[rows]]

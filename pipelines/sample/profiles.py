@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from pipelines.sample import words
 from pipelines.sample.market import NEVER, ROLES, Size, Startups, Users
@@ -46,7 +48,7 @@ def user_rows(size: Size, users: Users, rows: slice) -> pa.Table:
     )
 
 
-def startup_rows(size: Size, startups: Startups, users: Users, views: np.ndarray, rows: slice) -> pa.Table:
+def startup_rows(size: Size, startups: Startups, users: Users, views: NDArray[np.int64], rows: slice) -> pa.Table:
     """startups.csv for some rows. views: the counter as it stood when the record was last written."""
     random = size.randomness(5, rows.start)
     market, niche, founder = startups.market[rows], startups.niche[rows], startups.founder[rows]
@@ -98,28 +100,28 @@ def truth_rows(users: Users, startups: Startups) -> pa.Table:
     )
 
 
-def uuids(ids: np.ndarray) -> pa.Array:
+def uuids(ids: NDArray[np.uint8]) -> pa.Array:
     """(n, 16) bytes as text."""
     text = ids.tobytes().hex()
     whole = [text[i : i + 32] for i in range(0, len(text), 32)]
     return pa.array([f"{u[:8]}-{u[8:12]}-{u[12:16]}-{u[16:20]}-{u[20:]}" for u in whole], pa.string())
 
 
-def instants(seconds: np.ndarray) -> pa.Array:
+def instants(seconds: NDArray[np.int64]) -> pa.Array:
     """Seconds since 1970 as ISO 8601 with Z; NEVER is blank."""
     text = pc.cast(pa.array(np.maximum(seconds, 0)).cast(pa.timestamp("s", "UTC")), pa.string())
     return pc.if_else(pa.array(seconds == NEVER), "", pc.binary_replace_slice(text, 10, 11, "T"))
 
 
-def _said(random: np.random.Generator, market: np.ndarray, niche: np.ndarray, n: int) -> np.ndarray:
+def _said(random: np.random.Generator, market: NDArray[np.int16], niche: NDArray[np.int16], n: int) -> NDArray[np.str_]:
     """(rows, n) words: three in four of the niche, the others of the market."""
     shape = (len(market), n)
     where = np.where(random.random(shape) < 0.75, niche[:, None], random.integers(0, NICHES, shape))
-    said: np.ndarray = _WORDS[market[:, None], where, random.integers(0, _WORDS.shape[2], shape)]
+    said: NDArray[Any] = _WORDS[market[:, None], where, random.integers(0, _WORDS.shape[2], shape)]
     return said
 
 
-def _picked(random: np.random.Generator, choices: np.ndarray, n: int) -> np.ndarray:
+def _picked(random: np.random.Generator, choices: NDArray[np.str_], n: int) -> NDArray[np.str_]:
     """(rows, n) of (rows, some) choices: different ones in a row where there are enough."""
     if n > choices.shape[1]:
         return np.take_along_axis(choices, random.integers(0, choices.shape[1], (len(choices), n)), axis=1)
@@ -127,9 +129,9 @@ def _picked(random: np.random.Generator, choices: np.ndarray, n: int) -> np.ndar
     return np.take_along_axis(choices, places, axis=1)
 
 
-def _joined(between: str, rows: np.ndarray) -> list[str]:
+def _joined(between: str, rows: NDArray[np.str_]) -> list[str]:
     return [between.join(filter(None, row)) for row in rows.tolist()]
 
 
-def _unless(silent: np.ndarray, text: Sequence[str]) -> pa.Array:
+def _unless(silent: NDArray[np.bool_], text: Sequence[str]) -> pa.Array:
     return pc.if_else(pa.array(silent), "", pa.array(text, pa.string()))

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from models.data.batch import Owners
 from models.data.bundle import Bundle
@@ -31,7 +32,9 @@ def arms_of(whose: SurfaceRecommender | Run, surface: Surface) -> list[tuple[Exp
     return arms_on(read_experiments(whose.settings), surface)
 
 
-def places_of(whose: SurfaceRecommender | Run, surface: Surface, owners: Entities, rows: np.ndarray) -> np.ndarray:
+def places_of(
+    whose: SurfaceRecommender | Run, surface: Surface, owners: Entities, rows: NDArray[np.int32]
+) -> NDArray[np.int16]:
     """(n,) int16 the arm of each of these owners, -1 for none; who opted out takes part in nothing (R23)."""
     experiments = read_experiments(whose.settings)
     if not arms_on(experiments, surface):
@@ -42,7 +45,7 @@ def places_of(whose: SurfaceRecommender | Run, surface: Surface, owners: Entitie
 
 def recommenders_by_arm(
     recipe: SurfaceRecommender, bundles: Mapping[str, Bundle], owners: Owners
-) -> list[tuple[SurfaceRecommender, np.ndarray]]:
+) -> list[tuple[SurfaceRecommender, NDArray[np.int64]]]:
     """The recipes that a batch is scored by, each with the numbers of its owners in the batch; first those without an
     arm, whose recipe is the given one."""
     place = places_of(recipe, recipe.surface, recipe.owners, owners.row)
@@ -106,7 +109,7 @@ def _warn_of_equals(experiment: Mapping[str, Any]) -> None:
             )
 
 
-def scored_by_arm(recipes: list[tuple[SurfaceRecommender, np.ndarray]], lists: list[RankedLists]) -> RankedLists:
+def scored_by_arm(recipes: list[tuple[SurfaceRecommender, NDArray[np.int64]]], lists: list[RankedLists]) -> RankedLists:
     """The lists of all recipes in the order of the batch."""
     if len(lists) == 1:
         return lists[0]
