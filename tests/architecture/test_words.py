@@ -43,6 +43,8 @@ CASES = [
     (".py", "whom = 1\n", []),
     (".sql", "-- Question: whom?\nSELECT house FROM t;\n", ["whom"]),
     (".toml", "# taught\n#house = 1\nnight = 2\n", ["taught", "house"]),
+    (".py", '"""B01-B03, Q01."""\n', ["B01-B03, Q01."]),
+    (".py", '"""Thresholds are settings (B11)."""\n', []),
     (".js", 'say("no such door");\n', ["door"]),
     (".csv", "night\n", []),
 ]

@@ -1,6 +1,6 @@
-"""Find words to avoid and long sentences in what the project says; `python -m tests.architecture.words` lists them.
+"""Find words to avoid, long sentences and ids without words in the text of the project.
 
-`--write` records the number of finds of each file in words-allowed.txt.
+`python -m tests.architecture.words` lists all finds; `--write` records the number of each file in words-allowed.txt.
 """
 
 from __future__ import annotations
@@ -32,6 +32,8 @@ HEAD = "# Finds in each file, made by `python -m tests.architecture.words --writ
 
 #: Code inside text: fenced blocks, spans, addresses, HTML comments.
 CODE = re.compile(r"```.*?```|`[^`\n]*`|\]\([^)]*\)|<!--.*?-->|https?://\S+", re.DOTALL)
+#: A text that is nothing but ids of requirements.
+IDS_ALONE = re.compile(r"(?:[A-R]\d{2}\b[\s,.:;–-]*(?:to|and)?\s*)+")
 #: What ends a sentence or a piece of text: a full stop, a blank line, a list item, a table cell, a heading.
 END = re.compile(r"[.!?:;](?=\s|$)|\n\s*\n|\n\s*(?:[-*#>]|\d+\.)\s|\|")
 
@@ -73,7 +75,7 @@ def instead(word: str) -> str:
 
 @cache
 def finds(path: Path) -> list[Find]:
-    """Every word to avoid and every long sentence of a file, in the order of its lines."""
+    """Every find of a file, in the order of its lines."""
     found: list[Find] = []
     for text in texts(path):
         words = CODE.sub(_blank, text.words)
@@ -81,6 +83,10 @@ def finds(path: Path) -> list[Find]:
             Find(name(path), text.line + words[: match.start()].count("\n"), match[0], instead(match[0]))
             for match in avoided().finditer(words)
         ]
+        if IDS_ALONE.fullmatch(words.strip('# \n"')):
+            found.append(
+                Find(name(path), text.line, words.strip(), "what the id means; requirements.csv names the test")
+            )
         if text.is_prose:
             found += [Find(name(path), line, *long) for line, *long in _long(words, text.line)]
     return sorted(found, key=lambda find: find.line)
