@@ -180,7 +180,7 @@ def _content(path: Path) -> str:
             raise ValueError(f"it holds no list but {type(found).__name__}")
     except (FileError, OSError, ValueError) as error:
         raise SettingsError(
-            f"MATCHBOOK_EXPERIMENTS must name a JSON list as docs/experiments.md has it, {str(path)[:200]!r} is none: "
-            f"{str(error)[:300]}"
+            f"MATCHBOOK_EXPERIMENTS must name a JSON list as docs/guides/experiments.md has it, {str(path)[:200]!r} "
+            f"is none: {str(error)[:300]}"
         ) from error
     return json.dumps(found, sort_keys=True) if found else ""

@@ -229,7 +229,7 @@ def check_contract(engine: Engine) -> None:
         raise ContractError(
             "the platform's views break their contract:\n  "
             + "\n  ".join(broken)
-            + "\nWrite them over your own tables as docs/platform-data.md shows, then try again"
+            + "\nWrite them over your own tables as docs/guides/your-data.md shows, then try again"
         )
 
 

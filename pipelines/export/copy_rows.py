@@ -94,7 +94,7 @@ def _cells(rows: NDArray[np.void]) -> EventCells:
         if not (rows[cell] == width).all():
             raise DataError(
                 "matchbook_interactions gave cells of an unexpected width; its columns must be uuid, uuid, text and "
-                "timestamptz (see docs/platform-data.md)"
+                "timestamptz (see docs/guides/your-data.md)"
             )
     return EventCells(
         np.ascontiguousarray(rows["user"]),

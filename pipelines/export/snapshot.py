@@ -52,8 +52,8 @@ _LATER = ("dismissals", "readings")
 class Snapshot:
     """What was known strictly before one cutoff.
 
-    name: `<slug>-<digest8>`. manifest: how it came about (docs/snapshots.md). users, startups, events: the tables of
-    `pipelines/export/layout.py`; the row numbers of people are those of every noun made from this snapshot.
+    name: `<slug>-<digest8>`. manifest: its making (docs/guides/snapshots.md). users, startups, events: the tables
+    of `pipelines/export/layout.py`; the row numbers of people are those of every noun made from this snapshot.
     dismissals, readings: tables of that file as well; none in a snapshot of format 1.
     """
 

@@ -1,6 +1,6 @@
 """A data folder into the platform's tables: everything checked, one transaction, nothing dropped in silence.
 
-The folder's layout, its promises and what becomes of a broken row: docs/platform-data.md.
+The folder's layout, its promises and what becomes of a broken row: docs/guides/your-data.md.
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ def _check_headers(folder: Path) -> None:
     if missing:
         raise DataError(
             f"{folder}: {', '.join(missing)} ({'; '.join(found)}); the first line of a file names its "
-            "columns, see docs/platform-data.md"
+            "columns, see docs/guides/your-data.md"
         )
 
 

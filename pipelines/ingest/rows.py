@@ -361,7 +361,7 @@ def file_of(folder: Path, table: Table) -> Path:
     if not found:
         raise DataError(
             f"expected {table.file} or {table.file}.gz in {folder}, found neither; "
-            "docs/platform-data.md describes a data folder"
+            "docs/guides/your-data.md describes a data folder"
         )
     if len(found) == 2:
         raise DataError(f"{folder} holds both {table.file} and {table.file}.gz; keep the one that is meant")
