@@ -17,8 +17,7 @@ from pipelines.export.snapshot import Snapshot
 from pipelines.export.training_files import FOLDER, write_sets
 from pipelines.ingest.ingest import import_folder
 from pipelines.postgres import engine, migrate
-from pipelines.run.cutoff import passed
-from pipelines.run.run import Run, parse_instant
+from pipelines.run.run import Run, parse_instant, passed
 from pipelines.run_build import default_cutoff
 from pipelines.sample.sample import ENDS, EVENTS_PER_USER, write_sample
 

@@ -15,8 +15,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from sqlalchemy import Connection
 
-from models.data.entities import NIL, pack_ids
-from models.data.erased import Erased
+from models.data.entities import NIL, Erased, pack_ids
 from models.errors import DataError
 from pipelines.export.checks import Rejected
 from pipelines.export.layout import INSTANT, RowGroups

@@ -17,8 +17,7 @@ from models.errors import DataError
 from models.schema import INTERACTIONS, TABLES
 from models.settings.settings import Settings
 from pipelines import postgres
-from pipelines.ingest.layout import file_of, folder_digest
-from pipelines.ingest.rows import header_of, opened, plain
+from pipelines.ingest.rows import file_of, folder_digest, header_of, opened, plain
 from pipelines.ingest.transfer import REPORT_COLUMNS, Transfer
 
 log = logging.getLogger(__name__)

@@ -13,7 +13,7 @@ import tests.databases as databases
 from models.errors import ContractError
 from models.settings.settings import Settings
 from pipelines import postgres
-from pipelines.export.contract import check_contract
+from pipelines.export.checks import check_contract
 
 OWN = {name for name, _ in sql.scripts("migrations")}
 PLATFORM = {name for name, _ in sql.scripts("platform")}

@@ -14,7 +14,7 @@ from flask import Flask
 
 from models.lists.redis_server import NICETIES, pipeline_rights, reader_rights
 from models.schema import Role, Surface
-from models.settings.kinds import Secret
+from models.settings.environment import Secret
 from models.settings.settings import Settings
 from pipelines.doctor.doctor import diagnose
 from pipelines.erase.erase import erase

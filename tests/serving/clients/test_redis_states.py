@@ -19,7 +19,7 @@ from flask import Flask
 from models.errors import MatchbookError
 from models.lists.redis_format import Keys
 from models.schema import Entity, Role, Surface
-from models.settings.kinds import Secret
+from models.settings.environment import Secret
 from models.settings.settings import Settings
 from pipelines.events.drain import drain_events
 from pipelines.publish.publish import publish_release
