@@ -44,15 +44,6 @@ def fields(table: schema.Table) -> str:
     return "\n".join(["| column | type | meaning |", "|---|---|---|", *lines])
 
 
-def files() -> str:
-    """The columns of the files of a data folder."""
-    lines = []
-    for table in schema.TABLES:
-        may = [name for name in table.names if name not in table.required]
-        lines.append(f"| `{table.file}` | {', '.join(table.required)} | {', '.join(may)} |".replace("|  |", "| |"))
-    return "\n".join(["| file | must have | may have |", "|---|---|---|", *lines])
-
-
 def parameters() -> str:
     """The query parameters of a list."""
     names = ", ".join(f"`{name}`" for name in schema.FILTERS)
@@ -105,7 +96,6 @@ TABLES: dict[str, tuple[str, Callable[[], str]]] = {
     "users": ("docs/guides/your-data.md", partial(fields, schema.USERS)),
     "startups": ("docs/guides/your-data.md", partial(fields, schema.STARTUPS)),
     "interactions": ("docs/guides/your-data.md", partial(fields, schema.INTERACTIONS)),
-    "files": ("docs/guides/your-data.md", files),
     "parameters": ("docs/reference/api.md", parameters),
     "decisions": (f"{RECORDS}/README.md", decision_table),
     "requirements": ("docs/requirements.md", requirements.page),
