@@ -1,6 +1,6 @@
 # Matchbook's commands. Nothing but python3 (3.11 or newer, with venv) is needed; `make up` does the rest.
 .DEFAULT_GOAL := help
-.PHONY: help install up down reset test check bench test-browser test-compose lock
+.PHONY: help install up down reset test lint check coverage bench test-browser test-compose lock
 .NOTPARALLEL:
 
 PYTHON ?= python3
@@ -8,7 +8,7 @@ V := .venv/bin/python
 LOCAL = $(V) -m pipelines.cli.up
 COMPILE = uv pip compile -q --no-header --no-annotate --python-version 3.11 --python-platform x86_64-unknown-linux-gnu \
     $${PIP_FIND_LINKS:+--find-links "$$PIP_FIND_LINKS"}
-CODE := models pipelines serving sql dags docker tests benchmarks
+CODE := models pipelines serving local sql dags docker tests benchmarks
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' Makefile
@@ -28,11 +28,17 @@ reset: ## stop, then remove MATCHBOOK_HOME and whatever was placed elsewhere for
 test: install ## the tests, with real servers of their own; not those in a browser or in containers
 	@$(V) -m pytest -m "not browser and not compose" $(ARGS)
 
-check: install ## lint, types, architecture
+lint: install ## layout, rules and misspelled words, in seconds
 	@$(V) -m ruff format --check $(CODE) install.py
 	@$(V) -m ruff check $(CODE) install.py
+	@git ls-files -z | xargs -0 $(V) -m codespell_lib
+
+check: lint ## lint, types, architecture
 	@$(V) -m mypy
 	@$(V) -m pytest -q tests/architecture
+
+coverage: install ## the share of lines and branches that the tests run: [ARGS=tests/models], by default all of `make test`
+	@$(V) -m pytest -q -m "not browser and not compose" --cov --cov-report=term:skip-covered --cov-report=html $(ARGS)
 
 bench: install ## benchmarks: [SIZE=2k|20k|100k], by default 2k and 20k
 	@$(V) -m benchmarks $(SIZE)

@@ -9,6 +9,7 @@ from functools import partial
 
 from models import registry, schema
 from serving.http.requests import EXCLUDE_MOST, LIMIT_DEFAULT, LIMIT_MOST
+from tests.architecture import requirements
 from tests.paths import ROOT
 
 RECORDS = "docs/decisions"
@@ -101,12 +102,13 @@ def decision_table() -> str:
 TABLES: dict[str, tuple[str, Callable[[], str]]] = {
     "bundles": ("docs/reference/architecture.md", bundles),
     "sources": ("docs/reference/architecture.md", sources),
-    "users": ("docs/platform-data.md", partial(fields, schema.USERS)),
-    "startups": ("docs/platform-data.md", partial(fields, schema.STARTUPS)),
-    "interactions": ("docs/platform-data.md", partial(fields, schema.INTERACTIONS)),
-    "files": ("docs/platform-data.md", files),
+    "users": ("docs/guides/your-data.md", partial(fields, schema.USERS)),
+    "startups": ("docs/guides/your-data.md", partial(fields, schema.STARTUPS)),
+    "interactions": ("docs/guides/your-data.md", partial(fields, schema.INTERACTIONS)),
+    "files": ("docs/guides/your-data.md", files),
     "parameters": ("docs/reference/api.md", parameters),
     "decisions": (f"{RECORDS}/README.md", decision_table),
+    "requirements": ("docs/requirements.md", requirements.page),
 }
 
 
