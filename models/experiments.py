@@ -221,7 +221,7 @@ def _settings(at: str, given: Mapping[str, Any], settings: Settings) -> dict[str
     found: dict[str, Any] = {}
     for name, value in changes.items():
         where = f"{at}.settings.{name}"
-        _expect(name in named, where, "a setting of Matchbook", name, "docs/settings.md lists them all")
+        _expect(name in named, where, "a setting of Matchbook", name, "docs/reference/settings.md lists them all")
         found[named[name].flat] = _changed(where, named[name], value, settings)
     return found
 
@@ -266,7 +266,9 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
-def _expect(holds: bool, at: str, expected: str, got: Any, hint: str = "docs/experiments.md shows a file") -> None:
+def _expect(
+    holds: bool, at: str, expected: str, got: Any, hint: str = "docs/guides/experiments.md shows a file"
+) -> None:
     if not holds:
         raise SettingsError(f"{_VARIABLE} {at}: expected {expected}, got {json.dumps(got)[:200]}; {hint}")
 

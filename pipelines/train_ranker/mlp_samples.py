@@ -1,7 +1,7 @@
 """The ranking set: candidates as the recipe saw them at the inner cut, and what came of them (D11, C41-C51).
 
-Rows of all four surfaces are pooled: one ranker serves them all (docs/decisions/one-ranker.md). Every feature is
-computed by the code that serves, from models that know nothing after the cut (R03, R04).
+Rows of all four surfaces are pooled: one network serves them all (docs/decisions/0007-network-ranker.md). Every feature
+is computed by the code that serves, from models that know nothing after the cut (R03, R04).
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from models.als import ALS
 from models.data.batch import Owners
 from models.ensemble.scorer import learned_features
 from models.errors import DataError, FileError, regular
-from models.features.mlp_features import FEATURES, NEUTRAL_DIVERSITY
+from models.features.table import FEATURES, NEUTRAL_DIVERSITY
 from models.mlp_ranker.fit import PairwiseRows
 from models.recommender.recommend import CHUNK, rank
 from models.recommender.surface import SurfaceRecommender
 from models.schema import DIVERSITY_FACETS, Entity, Method, Surface
-from models.scoring.scale import min_max
+from models.scoring.scorer import min_max
 from models.two_tower import TWO_TOWER
 from pipelines.train.holdout import Holdout, Outcome
 
