@@ -1,7 +1,8 @@
 """The requirements: one line each in requirements.csv, with the code that implements it and the tests that show it.
 
 A test is named by the end of `tests/<folder>/test_<module>.py::<class>::<test>`, as long as it must be to be unique.
-Such a name stays valid when the test moves to another file.
+Such a name stays valid when the test moves to another file. After code or tests moved,
+`python -m tests.architecture.requirements` corrects the list and prints what it could not find.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import re
 from functools import cache
 from typing import NamedTuple
 
-from tests.architecture.tree import name, parsed, python
+from tests.architecture.tree import CODE, name, parsed, python
 from tests.paths import ROOT
 
 LIST = ROOT / "tests" / "architecture" / "requirements.csv"
@@ -105,6 +106,41 @@ def _named(node: ast.stmt) -> list[str]:
     return [n.id for target in targets for n in ast.walk(target) if isinstance(n, ast.Name)]
 
 
+def place_now(place: str) -> str:
+    """The place itself, or where its name is now if exactly one other module has it."""
+    _, _, wanted = place.partition(":")
+    if is_there(place) or not wanted:
+        return place
+    found = [p for p in python(*CODE) if wanted in {n for node in parsed(p).body for n in _named(node)}]
+    if len(found) != 1:
+        return place
+    return ".".join(found[0].relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__") + f":{wanted}"
+
+
+def name_now(wanted: str) -> str:
+    """The name itself, or the test of this name if exactly one other file has it."""
+    found = meant_by(wanted) or meant_by(wanted.rpartition("::")[2])
+    return wanted if meant_by(wanted) or len(found) != 1 else found[0].removeprefix("tests/")
+
+
+def follow_moves() -> list[str]:
+    """Write the list with places and tests where they are now; returns what is in no one place."""
+    left: list[str] = []
+    with LIST.open("r+", newline="") as file:
+        rows = list(csv.DictReader(file))
+        for row in rows:
+            code, tests = map(place_now, row["code"].split()), map(name_now, row["tests"].split())
+            row["code"], row["tests"] = " ".join(dict.fromkeys(code)), " ".join(dict.fromkeys(tests))
+            left += [f"{row['id']}: {p}" for p in row["code"].split() if not is_there(p)]
+            left += [f"{row['id']}: {t}" for t in row["tests"].split() if len(meant_by(t)) != 1]
+        file.seek(0)
+        file.truncate()
+        writer = csv.DictWriter(file, rows[0], lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+    return left
+
+
 def page() -> str:
     """The tables of docs/requirements.md, one a group."""
     every = requirements()
@@ -123,3 +159,7 @@ def _line(r: Requirement) -> str:
     code = "<br>".join(f"`{place}`" for place in r.code)
     tests = "<br>".join(f"`{found}`" for wanted in r.tests for found in meant_by(wanted)) or "no test"
     return f"| {r.id} | {text} | {code} | {tests} |"
+
+
+if __name__ == "__main__":
+    print("\n".join(follow_moves()) or "every place and test is there")

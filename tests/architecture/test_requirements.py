@@ -21,7 +21,7 @@ def test_every_row_has_a_sentence_and_code_that_is_there() -> None:
     bare = [r.id for r in requirements() if not r.text.endswith(".") or not r.code]
     assert not bare, f"each needs a sentence and its code: {bare}"
     gone = {r.id: missing for r in requirements() if (missing := [c for c in r.code if not is_there(c)])}
-    assert not gone, f"not there; correct requirements.csv: {gone}"
+    assert not gone, f"not there; run `python -m tests.architecture.requirements`: {gone}"
 
 
 def test_every_test_that_is_named_is_collected() -> None:
@@ -32,7 +32,7 @@ def test_every_test_that_is_named_is_collected() -> None:
             if len(found := meant_by(wanted)) != 1:
                 near = difflib.get_close_matches(wanted.rpartition("::")[2], names, 3)
                 wrong.append(f"{r.id}: {wanted} means {found or 'no test'}; near: {near}")
-    assert not wrong, "correct requirements.csv:\n" + "\n".join(wrong)
+    assert not wrong, "run `python -m tests.architecture.requirements`:\n" + "\n".join(wrong)
 
 
 def test_what_has_no_test_is_known() -> None:
