@@ -35,6 +35,7 @@ Build = Callable[..., Any]
 
 # Airflow's own, all over `dag.test()`
 pytestmark = [
+    pytest.mark.e2e,
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),
     pytest.mark.filterwarnings("ignore:Using `httpx`"),
 ]

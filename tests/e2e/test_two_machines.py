@@ -19,6 +19,8 @@ from pipelines.store.artifacts import Artifacts
 from tests.e2e.conftest import House, furnished_house
 from tests.marketplace.tiny import AFTER_ALL
 
+pytestmark = pytest.mark.e2e
+
 
 @pytest.fixture(scope="module")
 def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:

@@ -21,6 +21,7 @@ from tests.marketplace.tiny import identity, write_tiny_marketplace
 from tests.paths import ROOT
 from tests.tutorials.follow import copy_checkout, follow
 
+pytestmark = pytest.mark.e2e
 PAGES = ROOT / "docs" / "tutorials"
 POST = """
 import json, sys
@@ -44,7 +45,7 @@ def copy() -> Iterator[Path]:
 
 def run(copy: Path, env: Mapping[str, str], *arguments: str) -> str:
     """What a Python of the copy prints."""
-    own = {name: value for name, value in os.environ.items() if not name.startswith("MATCHBOOK_")}
+    own = {name: value for name, value in os.environ.items() if not name.startswith(("MATCHBOOK_", "PYTEST_"))}
     command = [str(copy / ".venv" / "bin" / "python"), *arguments]
     done = subprocess.run(command, cwd=copy, env={**own, **env}, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
