@@ -48,10 +48,13 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests that need a server, by the fixtures that start one."""
+    """Mark the tests that need a server or Airflow, by the fixtures that start one."""
     for item in items:
-        if {"server_settings", "server"} & set(getattr(item, "fixturenames", ())):
+        asked = set(getattr(item, "fixturenames", ()))
+        if {"server_settings", "server"} & asked:
             item.add_marker("servers")
+        if {"airflow_metadata", "read_dags"} & asked:
+            item.add_marker("slow")
 
 
 @pytest.hookimpl(optionalhook=True)

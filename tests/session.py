@@ -15,7 +15,7 @@ from typing import Any
 PREFIX = "matchbook-tests-"
 LOCK = "session.lock"
 #: Folders whose files share what takes long to make: one process runs all of them.
-TOGETHER = ("tests/pipelines/erase/", "tests/pipelines/refresh/")
+TOGETHER = ("tests/e2e/", "tests/pipelines/erase/", "tests/pipelines/refresh/")
 
 
 def begin() -> None:

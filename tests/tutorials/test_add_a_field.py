@@ -6,9 +6,8 @@ import json
 import os
 import subprocess
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import pyarrow.parquet as pq
@@ -34,13 +33,11 @@ app.extensions["matchbook"].close()
 
 
 @pytest.fixture
-def copy() -> Iterator[Path]:
+def copy(open_folder: Path) -> Path:
     """The checkout, data/ in it, where an unprivileged account may start servers from, too: tests are run in it."""
-    with TemporaryDirectory(prefix="matchbook-tutorial-") as folder:
-        Path(folder).chmod(0o755)
-        where = copy_checkout(Path(folder) / "copy")
-        write_tiny_marketplace(where / "data")
-        yield where
+    where = copy_checkout(open_folder / "copy")
+    write_tiny_marketplace(where / "data")
+    return where
 
 
 def run(copy: Path, env: Mapping[str, str], *arguments: str) -> str:
