@@ -22,7 +22,7 @@ import tests.session as session
 from local import postgres
 from local.servers import servers
 from models.lists.redis_format import Keys
-from models.settings.kinds import Secret
+from models.settings.environment import Secret
 from models.settings.settings import Settings
 
 session.begin()

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 import models.learned_ranker.fit as learned_ranker
-import pipelines.score.arms as arms
+import pipelines.score.shards as arms
 import pipelines.score.shards as shards
 from models.data.interactions import Interactions
 from models.settings.settings import Settings
