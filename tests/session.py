@@ -81,7 +81,7 @@ def scheduler(config: Any, log: Any) -> Any:
     """How `--dist loadfile` hands tests out: whole files, and the folders of TOGETHER whole."""
     from xdist.scheduler import LoadFileScheduling
 
-    class WholeFolders(LoadFileScheduling):
+    class WholeFolders(LoadFileScheduling):  # type: ignore[misc]
         def _split_scope(self, nodeid: str) -> str:
             return next((folder for folder in TOGETHER if nodeid.startswith(folder)), super()._split_scope(nodeid))
 

@@ -41,7 +41,7 @@ def airflow_metadata() -> Path:
     def migrate(folder: Path) -> None:
         folder.mkdir()
         where = {"PYTHONPATH": str(ROOT), "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{folder}/airflow.db"}
-        command = [Path(sys.executable).with_name("airflow"), "db", "migrate"]
+        command = [str(Path(sys.executable).with_name("airflow")), "db", "migrate"]
         migrated = subprocess.run(command, capture_output=True, text=True, env={**os.environ, **where})
         assert migrated.returncode == 0, migrated.stderr
 
