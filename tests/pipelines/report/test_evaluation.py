@@ -14,6 +14,8 @@ from pipelines.report import plots
 from pipelines.report.evaluation import report
 from pipelines.report.html import cell, claims_of, grid, verdict
 
+pytestmark = pytest.mark.slow
+
 VOID = {"meta", "br", "img", "hr", "path", "use"}
 
 
