@@ -21,10 +21,10 @@ from pipelines.run.run import Run, directory_of
 from pipelines.run.timings import append_timing
 from pipelines.run_build import run_build
 from pipelines.store.artifacts import Artifacts
+from tests.marketplace import small
 from tests.marketplace.tiny import AFTER_ALL, write_tiny_marketplace
-from tests.marketplace.tiny import SMALL as TINY
 
-SMALL = TINY | {"ranker_cuts": 0, "shards": 2}
+SMALL = small.SMALL | {"ranker_cuts": 0, "shards": 2}
 
 
 @pytest.fixture
