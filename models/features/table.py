@@ -232,7 +232,7 @@ def faded(owners: Owners, half_life: float) -> sparse.csr_matrix:
     return sparse.csr_matrix((weight, owners.age.indices, owners.age.indptr), shape=owners.age.shape)
 
 
-#: Columns of the ranker's input, in order (003 L20).
+#: Columns of the ranker's input, in order.
 FEATURES = ("model_score", "recency", "popularity", "diversity")
 #: Diversity where nothing is placed to compare with, and of places beyond the greedy ones (C50).
 NEUTRAL_DIVERSITY = 0.5

@@ -9,6 +9,7 @@ from functools import partial
 
 from models import registry, schema
 from serving.http.requests import EXCLUDE_MOST, LIMIT_DEFAULT, LIMIT_MOST
+from tests.architecture import requirements
 from tests.paths import ROOT
 
 RECORDS = "docs/decisions"
@@ -97,6 +98,7 @@ TABLES: dict[str, tuple[str, Callable[[], str]]] = {
     "interactions": ("docs/guides/your-data.md", partial(fields, schema.INTERACTIONS)),
     "parameters": ("docs/reference/api.md", parameters),
     "decisions": (f"{RECORDS}/README.md", decision_table),
+    "requirements": ("docs/requirements.md", requirements.page),
 }
 
 
