@@ -1,6 +1,6 @@
-"""What steps hand on: names, versions, counts and figures, never data.
+"""What steps return: names, versions, counts and figures, never data.
 
-A task of Airflow hands one on as JSON. `as_json` leaves out what has its default; `from_json` refuses unknown keys.
+A task of Airflow passes one as JSON. `as_json` leaves out what has its default; `from_json` refuses unknown keys.
 """
 
 from __future__ import annotations
