@@ -1,4 +1,4 @@
-"""The columns of the learned ranker: one function for teaching and for serving, so both say the same (A31, R03).
+"""The columns of the learned ranker and the features of the network, the same for training and serving (A31, R03).
 
 To add a feature, yield its name and its column in `columns` (docs/reference/models/ranker.md); the next build trains
 with it. A stored ranker keeps the names of the columns it was trained with and asks for these alone.
