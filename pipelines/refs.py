@@ -1,6 +1,6 @@
-"""What steps pass to later steps: names, versions, counts and figures, never data.
+"""What steps return: names, versions, counts and figures, never data.
 
-A task of Airflow passes it as JSON. `as_json` leaves out what has its default; `from_json` refuses unknown keys.
+A task of Airflow passes one as JSON. `as_json` leaves out what has its default; `from_json` refuses unknown keys.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class BuildRef(Ref):
     """A build on its way. run: its staging directory. as_of: the cutoff, ISO 8601, and because: the rule that chose it.
 
     fresh: rows and settings are read anew. snapshot, bundles (name -> version), release: what it has stored so far.
-    validation_models: name -> version of the models of the validation split that evaluated it."""
+    validation_models: name -> version of the hold-out's models that judged it."""
 
     run: str
     as_of: str
