@@ -1,4 +1,4 @@
-"""Who came since a release was built: what a refresh may tell the bundles that know everybody."""
+"""Entities created since a build, for the bundles that a refresh extends."""
 
 from __future__ import annotations
 
@@ -13,10 +13,9 @@ from models.schema import Entity
 
 @dataclass(frozen=True, eq=False)
 class Newcomers:
-    """Those who came before now_us (microseconds since 1970 UTC), behind all who were known.
+    """All entities and events before now_us (microseconds since 1970 UTC); the new entities are the last rows.
 
-    entities: everybody of either side, newcomers last. texts: of the newcomers of each side the tokens of their
-    profiles, joined by blanks. events: users x startups, all there are.
+    texts: profile tokens of the new entities of each kind, joined by blanks. events: users x startups.
     """
 
     entities: Mapping[Entity, Entities]
@@ -25,5 +24,5 @@ class Newcomers:
     now_us: int
 
     def maps(self, bundle: Bundle) -> dict[str, IdMap]:
-        """The id maps of a bundle with those of everybody."""
+        """The id maps of a bundle with the new ids."""
         return {**bundle.maps, **{e.value: entities.ids for e, entities in self.entities.items()}}

@@ -1,4 +1,4 @@
-"""When the pairs of a history last met, and weights that fade with that age."""
+"""Time of the last event of each pair, and weights that decay with that age."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from models.data.interactions import DAY_US, Interactions, Span
 
 
 def faded(interactions: Interactions, share: float, damping: str) -> sparse.csr_matrix:
-    """`Interactions.csr` with a half-life given as a share of the events' `Span`; 0: nothing fades.
+    """`Interactions.csr` with a half-life as a share of the events' `Span`; 0: no decay.
 
-    Faded weights are not exact: they are summed in one order, so that the order of the rows makes no difference.
+    Events are sorted first: sums of floats must not depend on the order of rows.
     """
     half_life = half_life_days(interactions, share)
     if not half_life:
@@ -24,14 +24,14 @@ def faded(interactions: Interactions, share: float, damping: str) -> sparse.csr_
 
 
 def half_life_days(interactions: Interactions, share: float) -> float:
-    """Days after which a weight counts half, for a share of the events' `Span`; 0: never."""
+    """The half-life in days for a share of the events' `Span`; 0: no decay."""
     return share * Span.from_times(interactions.at).length_us / DAY_US
 
 
 def last_seen(
     interactions: Interactions, owner: NDArray[np.integer[Any]], item: NDArray[np.int32]
 ) -> NDArray[np.int64]:
-    """(pairs,) int64 time of the last event of each pair, pairs given ascending."""
+    """(pairs,) int64 time of the last event of each pair; pairs ascend."""
     stride = max(len(interactions.items), 1)
     key = interactions.owner.astype(np.int64) * stride + interactions.item
     last = np.full(len(owner), np.iinfo(np.int64).min)

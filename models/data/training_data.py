@@ -1,4 +1,4 @@
-"""What a model is fitted on: the rows before an instant, and the settings of its own."""
+"""The data that a model is trained on: the rows before an instant, and the model's settings."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class MarketState:
 
     @property
     def sides(self) -> tuple[tuple[Entities, Interactions], ...]:
-        """Users and startups, each with the events that they own."""
+        """Users and startups, each with their own events."""
         return (self.users, self.interactions), (self.startups, self.interactions.transposed())
 
     @property
@@ -33,31 +33,27 @@ class MarketState:
 
 
 class TrainingData(Protocol[Config]):
-    """All that `fit` is given. Nothing in it is known later than `as_of_us` (microseconds since 1970 UTC)."""
+    """The input of `fit`, without anything later than `as_of_us` (microseconds since 1970 UTC)."""
 
     @property
     def spec(self) -> ModelSpec | None:
-        """The model that is fitted; None where no single one is."""
+        """None if no single model is trained."""
         ...
 
     @property
-    def config(self) -> Config:
-        """The model's table of settings."""
-        ...
+    def config(self) -> Config: ...
 
     @property
-    def seed(self) -> int:
-        """Of all randomness."""
-        ...
+    def seed(self) -> int: ...
 
     @property
     def threads(self) -> int:
-        """Threads of training; the bytes of a bundle do not depend on it."""
+        """The result must not depend on it."""
         ...
 
     @property
     def device(self) -> str:
-        """Where networks are trained: cpu or cuda."""
+        """cpu or cuda."""
         ...
 
     @property
@@ -71,22 +67,22 @@ class TrainingData(Protocol[Config]):
 
     @property
     def interactions(self) -> Interactions:
-        """Events of people who did not opt out, owners = users."""
+        """Events of users who did not opt out; owners are users."""
         ...
 
     @property
     def standing(self) -> MarketState:
-        """The same with the views that startups had by then."""
+        """Users, startups with their views, and interactions at the instant."""
         ...
 
     def table(self, name: str) -> Any:
-        """Another table of settings, "als" say."""
+        """Settings of another table, "als" say."""
         ...
 
     def profiles(self, entities: Entities) -> Mapping[str, Sequence[str]]:
-        """Text columns by name; blank for who opted out and for who came after the instant."""
+        """Text columns by name; blank for entities that opted out or were created after the instant."""
         ...
 
     def earlier(self, as_of_us: int) -> TrainingData[Config]:
-        """The same before an earlier instant."""
+        """The same data before an earlier instant."""
         ...

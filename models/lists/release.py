@@ -152,7 +152,7 @@ def open_lists(directory: Path, release: Release, file: str) -> RankedLists:
     path = directory / file
     if not path.is_file() or sha256_of(path) != release.files.get(file):
         raise ReleaseIncomplete(
-            f"{path} differs from its manifest (truncated, tampered with or missing); build this cutoff again, "
+            f"{path} differs from its manifest (truncated, changed or missing); build this cutoff again, "
             "or promote another release"
         )
     return RankedLists.open(path)
