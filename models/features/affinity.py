@@ -1,8 +1,8 @@
-"""How much a person's history leans to what a startup is: the same formula whichever of the two owns the list.
+"""How well a startup's facet values match a user's history, whichever of the two owns the list.
 
-Lift of a facet's value = ln(FLOOR + (met of this value + PRIOR x share) / (all met + PRIOR) / (share + DUST)), where
-`share` is the value's share of all met pairs: 0 history or a blank value say nothing (0). Additive smoothing with the
-marketplace's own shares as prior (Chen and Goodman 1999).
+Lift of a facet value = ln(FLOOR + (interactions with this value + PRIOR x share) / (all interactions + PRIOR) / (share
++ DUST)), where `share` is the value's share of all pairs. It is additive smoothing with the marketplace's shares as
+prior (Chen and Goodman 1999). Without history, or for a blank value, lift is 0.
 """
 
 from __future__ import annotations
@@ -27,10 +27,12 @@ PRIOR, DUST, FLOOR = 5.0, 1e-3, 0.05
 
 @dataclass(frozen=True, eq=False)
 class FacetAffinity:
-    """One facet on one surface. code: int32 values of the startups, blank the last: (m,) items, or (owners,).
+    """One facet on one surface.
 
-    values: how many there are, blank included. share: (values,). met: (values, m) csr, where the items are people: how
-    many startups of each value each has met; None where the owners are people: their history says it. met_all: (m,).
+    code: int32 facet values of the startups, the last one blank: (m,) if startups are the items, else (owners,).
+    values: number of values, blank included. share: (values,). met: (values, m) csr, if users are the items: how many
+    startups of each value each interacted with; None if users own the lists (see `Owners.history`). met_all: (m,) its
+    sums.
     """
 
     name: str
@@ -42,14 +44,14 @@ class FacetAffinity:
 
     @cached_property
     def _one_hot(self) -> sparse.csr_matrix:
-        """(m, values) float32: 1 at each item's value."""
+        """(m, values): 1 at each item's value."""
         n = len(self.code)
         return sparse.csr_matrix((np.ones(n, np.float32), self.code, np.arange(n + 1)), shape=(n, self.values))
 
     def columns(
         self, owners: Owners, owner: NDArray[np.integer[Any]], item: NDArray[np.integer[Any]]
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """(n,) float32 lift and ln(1 + met of this value) of pairs (owner of the batch, catalogue position)."""
+        """(n,) lift and ln(1 + interactions with this value) of pairs (owner of the batch, catalogue row)."""
         if self.met is None or self.met_all is None:
             liked = owners.history > 0
             met = np.asarray((liked.astype(np.float32) @ self._one_hot).todense())
@@ -61,18 +63,18 @@ class FacetAffinity:
             count, total = self.met[code].toarray()[owner, item], self.met_all[item]
         share = self.share[value]
         lift = np.log(FLOOR + (count + PRIOR * share) / (total + PRIOR) / (share + DUST))
-        told = (value < self.values - 1) & (total > 0)
-        return np.where(told, lift, 0).astype(np.float32), np.log1p(np.where(told, count, 0)).astype(np.float32)
+        known = (value < self.values - 1) & (total > 0)
+        return np.where(known, lift, 0).astype(np.float32), np.log1p(np.where(known, count, 0)).astype(np.float32)
 
 
 def affinities(
     activity: Bundle, owners: Entities, items: Entities, catalogue: NDArray[np.integer[Any]]
 ) -> Iterator[FacetAffinity]:
-    """Of every facet that any startup stated. activity: "activity_v1", whose ids are the entities' own."""
+    """For every facet with a value. activity: "activity_v1", with the ids of the entities."""
     startups = items if items.entity is Entity.STARTUP else owners
     for name in AFFINITIES:
         values_of = activity.arrays.get(f"{name}_values")
-        if values_of is None or not len(values_of):  # declared since the bundle was made, or stated by nobody
+        if values_of is None or not len(values_of):  # a facet added after the bundle was made, or without values
             continue
         stated = values_of.tolist()
         codes, values = codes_in(stated, startups, name), len(stated) + 1

@@ -1,7 +1,7 @@
-"""The columns of the learned ranker: one function for teaching and for serving, so both say the same (A31, R03).
+"""The columns of the learned ranker, by one function for training and serving (A31, R03).
 
-To add a feature (A29, docs/models/ranker.md): yield its name and its column in `columns`; the next build teaches with
-it. A stored ranker keeps the names it was taught with and asks for these alone.
+To add a feature (A29, docs/models/ranker.md), yield its name and column in `columns`; the next build trains with it. A
+stored ranker keeps the names of its training and requests only these.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ from models.spec import Source
 
 @dataclass(frozen=True, eq=False)
 class RankerInputs:
-    """Facts of every catalogue position and of the surface's owners, from the bundle "activity_v1".
+    """Facts of every catalogue row and of the surface's owners, from the bundle "activity_v1".
 
-    facts: (f, m) float32 in the order of `fact_names`. demand: (m,) float32 expected new partners. recent: (m,) events
-    of late. facets, places: how owner and item fit.
+    facts: (f, m) in the order of `fact_names`. demand: (m,) expected new partners. recent: (m,) recent events. facets,
+    places: match of owner and item.
     """
 
     clock: EventTime
@@ -49,10 +49,10 @@ class RankerInputs:
     def from_bundle(
         cls, activity: Bundle, owners: Entities, items: Entities, catalogue: NDArray[np.int32]
     ) -> RankerInputs:
-        """Raises BundleCorrupt where the bundle is of another catalogue."""
+        """Raises BundleCorrupt if the bundle belongs to another catalogue."""
         kind = items.entity.value
         if not np.array_equal(activity.maps[kind].ids, items.ids.ids):
-            raise BundleCorrupt(f"activity_v1 and catalogue_v1 know other {kind}s: of two snapshots; train again")
+            raise BundleCorrupt(f"expected activity_v1 of the catalogue's snapshot, got other {kind}s; train again")
         names = tuple(activity.config["facts"])
         facts = np.ascontiguousarray(activity.arrays[f"{kind}_facts"][catalogue].T)
         return cls(
@@ -67,7 +67,7 @@ class RankerInputs:
 
 
 def last_ages(owners: Owners) -> NDArray[np.float32]:
-    """(b,) float32 age of each owner's last event with the catalogue, by the clock; NEVER without one."""
+    """(b,) age of each owner's last event in the catalogue, NEVER without one."""
     if owners.age is None:
         return np.full(len(owners), NEVER, np.float32)
     found = np.full(len(owners), NEVER, np.float32)
@@ -77,7 +77,7 @@ def last_ages(owners: Owners) -> NDArray[np.float32]:
     return found
 
 
-#: Half-lives, in shares of all events, of the histories that neighbours are asked with again.
+#: Half-lives of the decayed histories for the neighbours, in shares of all events.
 FADING = (0.02, 0.1)
 
 
@@ -88,17 +88,17 @@ def table(
     candidates: Candidates,
     names: Sequence[str] | None = None,
 ) -> tuple[tuple[str, ...], NDArray[np.float32]]:
-    """Names (f,) and features (nnz, f) float32, finite, one contiguous column each.
+    """Names (f,) and features (nnz, f), finite, each column contiguous.
 
-    names: the columns that a stored ranker asks for, in its order. Raises BundleCorrupt for one that is not known here.
+    names: columns that a stored ranker requests, in order. Raises BundleCorrupt for an unknown name.
     """
     found = dict(columns(evidence, scorers, owners, candidates))
     wanted = tuple(found) if names is None else tuple(names)
     missing = [name for name in wanted if name not in found]
     if missing:
         raise BundleCorrupt(
-            f"the ranker asks for {', '.join(missing)}, which this version does not compute, or a "
-            "model is missing; train again"
+            f"expected features that this version computes, the ranker requests {', '.join(missing)}; "
+            "train the ranker and the models of these features again"
         )
     cells = np.empty((len(wanted), len(candidates.item)), np.float32)
     for i, name in enumerate(wanted):
@@ -109,7 +109,7 @@ def table(
 def columns(
     evidence: RankerInputs, scorers: Mapping[Source, Scorer], owners: Owners, candidates: Candidates
 ) -> Iterator[tuple[str, NDArray[Any]]]:
-    """Every feature: (nnz,) of the candidates. owners: the same batch."""
+    """Every feature by name, (nnz,) of the candidates. owners: the same batch."""
     owner, item = candidates.owner, candidates.item
     yield from _of_the_sources(candidates)
     yield from _with_demand(evidence, candidates)
@@ -126,7 +126,7 @@ def columns(
 
 
 def _of_the_sources(candidates: Candidates) -> Iterator[tuple[str, NDArray[Any]]]:
-    """Each model's score (0 where it abstains) and the logarithm of its rank; how many proposed the candidate."""
+    """Score (0 without one) and log rank by each source; the number of sources that proposed the candidate."""
     for source, score in candidates.scores.items():
         yield f"score_{source}", np.nan_to_num(score)
         yield f"rank_{source}", log_rank(score, candidates.indptr)
@@ -134,7 +134,7 @@ def _of_the_sources(candidates: Candidates) -> Iterator[tuple[str, NDArray[Any]]
 
 
 def _with_demand(evidence: RankerInputs, candidates: Candidates) -> Iterator[tuple[str, NDArray[Any]]]:
-    """What the item may expect from anybody, and what that makes of content's and the neighbours' scores."""
+    """Expected demand of the item, and the scores of content and neighbours multiplied by it."""
     demand = evidence.demand[candidates.item]
     yield "demand", np.log(demand + np.float32(1e-4))
     yield "rank_demand", log_rank(demand, candidates.indptr)
@@ -148,7 +148,7 @@ def _with_demand(evidence: RankerInputs, candidates: Candidates) -> Iterator[tup
 def _fading(
     scorers: Mapping[Source, Scorer], owners: Owners, candidates: Candidates
 ) -> Iterator[tuple[str, NDArray[Any]]]:
-    """The neighbours' score again, of a history that fades: what the owner did of late."""
+    """The neighbours' score of histories that decay, which shows recent interests."""
     neighbours = scorers.get(ITEM_NEIGHBOURS)
     if neighbours is None:
         return
@@ -158,7 +158,7 @@ def _fading(
 
 
 def faded(owners: Owners, half_life: float) -> sparse.csr_matrix:
-    """(b, items) float32: 1 for every pair just now, half of it after `half_life` of all events."""
+    """(b, items): 1 for a pair now, 0.5 after `half_life` of all events."""
     if owners.age is None:
         return sparse.csr_matrix(owners.history.shape, dtype=np.float32)
     weight = np.exp2(-owners.age.data / np.float32(half_life)).astype(np.float32)

@@ -1,4 +1,4 @@
-"""The rules that rank where nothing was learned: a weighted sum of four features (C36, G11)."""
+"""The rules rank where no ranker was trained: a weighted sum of four features (C36, G11)."""
 
 from dataclasses import dataclass
 
@@ -28,7 +28,7 @@ class RulesConfig:
 SPEC = ModelSpec(
     name="rules_ranker",
     bundle="",
-    title="The rules that rank where nothing was learned.",
+    title="The rules that rank where no ranker was trained.",
     arrays="",
     rows="",
     fit="",

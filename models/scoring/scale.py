@@ -1,4 +1,4 @@
-"""Scores put on one scale within an owner's candidates: stretched over 0..1, or as ranks (A23, C09, R06)."""
+"""Scaling of scores within an owner's candidates: min-max or ranks (A23, C09, R06)."""
 
 from __future__ import annotations
 
@@ -7,10 +7,9 @@ from numpy.typing import NDArray
 
 
 def min_max(score: NDArray[np.float32], indptr: NDArray[np.int64]) -> NDArray[np.float32]:
-    """(nnz,) float32: each owner's scores stretched over 0..1 (A23, C09).
+    """(nnz,) each owner's scores scaled to 0..1 (A23, C09).
 
-    score: (nnz,) raw, NaN where the source abstains, which stays NaN. Equal scores, a single one included, become
-    0.5 (R06). indptr: (b + 1,).
+    score: (nnz,) raw; NaN (no score) stays NaN. Equal scores, or a single one, become 0.5 (R06). indptr: (b + 1,).
     """
     length = np.diff(indptr)
     full = np.flatnonzero(length)
@@ -27,7 +26,7 @@ def min_max(score: NDArray[np.float32], indptr: NDArray[np.int64]) -> NDArray[np
 
 
 def ranks(score: NDArray[np.float32], owner: NDArray[np.int32], indptr: NDArray[np.int64]) -> NDArray[np.int64]:
-    """(nnz,) int64 rank from 1 within each owner, best score first, ties by place; NaN ranks last."""
+    """(nnz,) rank from 1 within each owner, best score first, ties by position; NaN ranks last."""
     order = np.lexsort((-np.nan_to_num(score, nan=-np.inf), owner))
     rank = np.empty(len(score), np.int64)
     rank[order] = np.arange(len(score)) - indptr[owner] + 1
@@ -35,7 +34,7 @@ def ranks(score: NDArray[np.float32], owner: NDArray[np.int32], indptr: NDArray[
 
 
 def log_rank(score: NDArray[np.float32], indptr: NDArray[np.int64]) -> NDArray[np.float32]:
-    """(nnz,) float32 ln of the rank from 1 within an owner's candidates, best first, ties by place, NaN last."""
+    """(nnz,) ln of the rank within each owner, from rank 1, best first, ties by position, NaN last."""
     length = np.diff(indptr)
     width = int(length.max(initial=0))
     present = np.arange(width) < length[:, None]
@@ -47,9 +46,9 @@ def log_rank(score: NDArray[np.float32], indptr: NDArray[np.int64]) -> NDArray[n
 
 
 def order_by_score(score: NDArray[np.float32]) -> NDArray[np.int64]:
-    """(b, w) int64 columns of (b, w) float32 scores, best first, ties by column.
+    """(b, w) columns of (b, w) scores in order, best first, ties by column.
 
-    Score and column become one integer, so that a plain sort does what a stable argsort would, several times faster.
+    Score and column are packed into one integer: a plain sort is several times faster than a stable argsort.
     """
     bits = (score + np.float32(0)).view(np.int32)  # -0.0 becomes 0.0
     falling = ~(bits ^ ((bits >> 31) & 0x7FFFFFFF))  # signed, ascending where scores descend

@@ -1,4 +1,4 @@
-"""What a source, a ranker and a model that takes in new events are, as protocols; how a bundle meets a surface."""
+"""Protocols of sources, rankers and fold-in models, and how a bundle is aligned with a surface."""
 
 from __future__ import annotations
 
@@ -18,38 +18,38 @@ from models.spec import Source
 
 
 class Scorer(Protocol):
-    """One source of candidates on one surface. Items are positions in the surface's catalogue.
+    """One source of candidates on one surface. Items are rows of the surface's catalogue.
 
-    A scorer abstains for an owner it does not know: an empty row from `propose`, NaN from `score`. It never pads,
-    never proposes what is barred, and gives one owner alone what it gives the owner within a batch.
+    For an owner it does not know, a scorer returns an empty row from `propose` and NaN from `score`. It never pads and
+    never proposes barred items. An owner gets the same result alone as in a batch.
     """
 
     source: Source
 
     def propose(self, owners: Owners, k: int) -> Proposal:
-        """Up to k best items an owner, best first, ties by position."""
+        """Up to k best items per owner, best first, ties by row."""
         ...
 
     def score(self, owners: Owners, candidates: Candidates) -> NDArray[Any]:
-        """(nnz,) float32 raw score of every pair of `candidates`, NaN where the source abstains (R06)."""
+        """(nnz,) raw score of every pair of `candidates`, NaN where the source has none (R06)."""
         ...
 
 
 class WeightedScorer(Scorer, Protocol):
-    """A source that also proposes by score times the weight of an item."""
+    """A source that also proposes by score times item weight."""
 
     def weighted(self, weight: NDArray[Any]) -> Scorer:
-        """The same source, its scores times the item's weight: (m,) float32 over the catalogue."""
+        """The same source with scores multiplied by item weights: (m,) over the catalogue."""
         ...
 
 
 class FoldIn(Protocol):
-    """One model's way to take in what came since."""
+    """How a model folds in events since its training."""
 
     def vector(self, owners: Owners, events: Interactions, as_of_us: int) -> NDArray[Any] | None:
-        """(d,) float32 of a batch of one, None where the events tell this model nothing.
+        """(d,) vector of the owner of a batch of one, None if the model learns nothing from the events.
 
-        events: all there are of the owner, by entity row of the item; the model was taught those before as_of_us.
+        events: all events of the owner, with entity rows of items; the model was trained on those before as_of_us.
         """
         ...
 
@@ -67,7 +67,7 @@ class Ranker(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class Sides:
-    """Whom a bundle is aligned with. owners, items: everybody on either side. rows: (m,) item rows of the catalogue."""
+    """Entities that a bundle is aligned with. owners, items: all of a kind. rows: (m,) item rows of the catalogue."""
 
     surface: Surface
     owners: Entities
@@ -76,15 +76,16 @@ class Sides:
 
     @property
     def forward(self) -> bool:
-        """Whether the owners are people."""
+        """Whether the owners are users."""
         return self.surface.owner is Entity.USER
 
     def vectors(
         self, bundle: Bundle, order: tuple[str, str], kind: str
     ) -> tuple[NDArray[np.float32], NDArray[np.bool_], NDArray[np.float32], NDArray[np.bool_]]:
-        """Owner vectors (n, d) and who is known (n,), item vectors (m, d) and which are known (m,), as a FactorScorer
-        takes them. order: the bundle's names of owners and items. A row of zeros is somebody of whom nothing was
-        learned: the model abstains for them."""
+        """Owner vectors (n, d), known owners (n,), item vectors (m, d), known items (m,), as `FactorScorer` takes them.
+
+        order: the bundle's names of owners and items. A row of zeros is unknown: nothing was learned of it.
+        """
         mine, known = aligned(bundle, f"{order[0]}_{kind}", order[0], self.owners.ids)
         theirs, shown = aligned(bundle, f"{order[1]}_{kind}", order[1], self.items.ids)
         return mine, known & mine.any(axis=1), theirs[self.rows], (shown & theirs.any(axis=1))[self.rows]
@@ -92,10 +93,10 @@ class Sides:
 
 @dataclass(frozen=True, eq=False)
 class RankerAsked:
-    """What a ranker is asked to serve. bundle: its own, where the release has it; bundles: all of the release.
+    """What a ranker is asked to serve. bundle: its own, if the release has one. bundles: all of the release.
 
-    by_name: whether the settings ask for just this one. union: whether it may draw on every source. silent: names of
-    the sources that do not speak."""
+    by_name: the settings request this ranker. union: it may use every source. silent: names of unavailable sources.
+    """
 
     surface: Surface
     bundle: Bundle | None
@@ -106,9 +107,10 @@ class RankerAsked:
 
 
 def aligned(bundle: Bundle, array: str, ids: str, wanted: IdMap) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    """The rows of an array in the order of `wanted`, zero where the bundle does not know the id; and which it knows.
+    """The rows of an array in the order of `wanted`, zero for ids that the bundle lacks; and (n,) which it has.
 
-    A bundle that knows just these ids gives its own array, not a copy for every surface."""
+    Equal id maps return the array itself, not a copy per surface.
+    """
     if np.array_equal(bundle.maps[ids].ids, wanted.ids):
         return np.asarray(bundle.arrays[array], np.float32), np.ones(len(wanted), bool)
     place = bundle.maps[ids].rows_of(wanted.ids)
