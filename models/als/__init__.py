@@ -23,21 +23,19 @@ class AlsConfig:
 
     factors: int = setting(128, "length of a vector (C21)", low=1, high=1024, phase=Phase.TRAIN, tune=_FACTORS)
     alpha: float = setting(40.0, "confidence of one unit of weight (C24)", low=0, phase=Phase.TRAIN, tune=_ALPHAS)
-    iterations: int = setting(
-        20, "times that each side is solved (C23)", low=1, high=500, phase=Phase.TRAIN, tune=_ITERATIONS
-    )
+    iterations: int = setting(20, "alternating iterations (C23)", low=1, high=500, phase=Phase.TRAIN, tune=_ITERATIONS)
     regularization: float = setting(
         0.01, "penalty on the length of a vector (C22)", low=0, phase=Phase.TRAIN, tune=_REGULARIZATIONS
     )
     min_interactions: int = setting(
-        1, "owners with fewer events are left out (C31)", unit="events", low=1, phase=Phase.TRAIN
+        1, "owners with fewer events are not trained (C31)", unit="events", low=1, phase=Phase.TRAIN
     )
     damping: str = setting(
         "none", "how repeated events of a pair add up", choices=_DAMPINGS, phase=Phase.TRAIN, tune=_DAMPINGS
     )
     half_life_share: float = setting(
         0.0,
-        "weights halve over this share of the data's span; 0: never",
+        "weights halve over this share of the data's span; 0: no decay",
         unit="share",
         low=0,
         phase=Phase.TRAIN,
@@ -47,7 +45,7 @@ class AlsConfig:
 
 @dataclass(frozen=True)
 class AlsReverseConfig:
-    """The table [als_reverse]. What is unset is as in [als]."""
+    """The table [als_reverse]; unset fields are taken from [als]."""
 
     factors: int | None = setting(
         64, "length of a vector; unset: as [als]", low=1, high=1024, phase=Phase.TRAIN, tune=_FACTORS
@@ -56,7 +54,7 @@ class AlsReverseConfig:
         None, "confidence of one unit of weight; unset: as [als]", low=0, phase=Phase.TRAIN, tune=_ALPHAS
     )
     iterations: int | None = setting(
-        None, "times that each side is solved; unset: as [als]", low=1, high=500, phase=Phase.TRAIN, tune=_ITERATIONS
+        None, "alternating iterations; unset: as [als]", low=1, high=500, phase=Phase.TRAIN, tune=_ITERATIONS
     )
     regularization: float | None = setting(
         10.0, "penalty on the length of a vector; unset: as [als]", low=0, phase=Phase.TRAIN, tune=_REGULARIZATIONS
@@ -70,7 +68,7 @@ class AlsReverseConfig:
     )
     half_life_share: float | None = setting(
         0.5,
-        "weights halve over this share of the data's span, 0: never; unset: as [als]",
+        "weights halve over this share of the data's span, 0: no decay; unset: as [als]",
         unit="share",
         low=0,
         phase=Phase.TRAIN,
@@ -78,14 +76,14 @@ class AlsReverseConfig:
     )
 
     def completed(self, forward: AlsConfig) -> AlsConfig:
-        """What reverse ALS is fitted with: what is left out here is as in [als]."""
+        """The config of reverse ALS, with unset fields from [als]."""
         return replace(forward, **{name: value for name, value in vars(self).items() if value is not None})
 
 
 SPEC = ModelSpec(
     name="als",
     bundle="als_v1",
-    title="ALS, users to startups: what those who acted alike went on to.",
+    title="ALS, startups for users: what users with similar activity engaged with next.",
     arrays="user_factors, item_factors (user, item)",
     rows="user = user, item = startup",
     fit="models.als.fit:fit",
@@ -101,9 +99,9 @@ SPEC = ModelSpec(
 REVERSE = ModelSpec(
     name="als_reverse",
     bundle="als_reverse_v1",
-    title="ALS, startups to users, trained on its own for the founders' surfaces.",
+    title="ALS, users for startups, trained separately for founders' surfaces.",
     arrays="user_factors, item_factors (user, item)",
-    rows="**user = startup, item = user**: the solver's words (R20)",
+    rows="**user = startup, item = user**: the solver's terms (R20)",
     fit="models.als.fit:fit_reverse",
     config=AlsReverseConfig,
     source=ALS_REVERSE,

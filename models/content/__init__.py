@@ -1,4 +1,4 @@
-"""Content-based: profiles of people and startups in one text space (A01)."""
+"""Content-based: user and startup profiles in one text space (A01)."""
 
 from dataclasses import dataclass
 
@@ -16,14 +16,14 @@ class ContentConfig:
         96, "length of a content vector", low=2, high=512, phase=Phase.TRAIN, tune=(48, 96, 192, 300)
     )
     terms: int = setting(
-        20_000, "words and facets known at most, the most frequent", low=2, high=1_000_000, phase=Phase.TRAIN
+        20_000, "most tokens of the vocabulary, the most frequent ones", low=2, high=1_000_000, phase=Phase.TRAIN
     )
 
 
 SPEC = ModelSpec(
     name="content",
     bundle="content_v1",
-    title="Content-based: texts, skills and categories in one space, for whoever did little yet.",
+    title="Content-based: texts, skills and categories in one space, for cold-start owners.",
     arrays="user_vectors, startup_vectors, token_vectors, tokens (user, startup)",
     rows="unit vectors of one text space",
     fit="models.content.fit:fit",

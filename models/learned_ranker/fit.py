@@ -152,7 +152,7 @@ def _average(rows: RankerRows, seed: int, threads: int) -> tuple[dict[str, NDArr
     raw = np.stack([learner.score(rows.features) for learner in AveragedRanker.from_arrays(LEARNERS, arrays).learners])
     arrays |= {"centre": raw.mean(axis=1).round(6), "spread": np.maximum(raw.std(axis=1), 1e-6).round(6)}
     ordered = sorted(zip(gain.tolist(), rows.names, strict=True), reverse=True)
-    return arrays, {name: round(g, 4) for name, g in ordered if g > 0}
+    return arrays, {name: round(g, 4) for g, name in ordered if g > 0}
 
 
 def _forest(rows: RankerRows, seed: int, objective: Objective, shape: TreeShape, again: int) -> dict[str, NDArray[Any]]:

@@ -1,4 +1,4 @@
-"""Two towers over ids, words and histories: the semantic half of the ensemble (A05, C32)."""
+"""Two-tower network over ids, profile text and histories: the semantic half of the ensemble (A05, C32)."""
 
 from dataclasses import dataclass
 
@@ -14,11 +14,11 @@ TWO_TOWER = Source(
 class TwoTowerConfig:
     """The table [two_tower]."""
 
-    dimensions: int = setting(64, "length of a tower's output", low=2, high=512, phase=Phase.TRAIN, tune=(32, 64, 128))
-    learning_rate: float = setting(0.003, "Adam's step", low=0, phase=Phase.TRAIN, tune=(0.001, 0.003, 0.01))
+    dimensions: int = setting(64, "length of a vector", low=2, high=512, phase=Phase.TRAIN, tune=(32, 64, 128))
+    learning_rate: float = setting(0.003, "learning rate of Adam", low=0, phase=Phase.TRAIN, tune=(0.001, 0.003, 0.01))
     half_life_share: float = setting(
         0.5,
-        "pairs weigh half after this share of the data's span; 0: never",
+        "weight of a pair halves over this share of the data's span; 0: no decay",
         unit="share",
         low=0,
         phase=Phase.TRAIN,
@@ -26,16 +26,16 @@ class TwoTowerConfig:
     )
     epochs: int = setting(
         10,
-        "passes over the pairs at most; late events tell when to stop (C32)",
+        "most passes over the pairs; the latest events decide when to stop (C32)",
         low=1,
         high=500,
         phase=Phase.TRAIN,
         tune=(5, 10, 20),
     )
     batch: int = setting(
-        512, "pairs of a training batch, each the others' negative", unit="pairs", low=2, phase=Phase.TRAIN
+        512, "pairs per training batch; the others are negatives of each", unit="pairs", low=2, phase=Phase.TRAIN
     )
-    rows: int = setting(120_000, "pairs drawn for an epoch at most", unit="pairs", low=2, phase=Phase.TRAIN)
+    rows: int = setting(120_000, "most pairs per epoch", unit="pairs", low=2, phase=Phase.TRAIN)
 
 
 SPEC = ModelSpec(
@@ -47,8 +47,8 @@ SPEC = ModelSpec(
         "startup_token_vectors, file `two_tower_v1_best.pth`"
     ),
     rows=(
-        "as als_v1; length of a person's vector before it is scaled; what a startup says of whoever met it; a word and "
-        "what it says of a person, of a startup"
+        "as als_v1; length of a user's vector before normalisation; what a startup adds to the vector of a user who "
+        "interacted with it; a token, its idf, and its vector for a user and for a startup"
     ),
     fit="models.two_tower.fit:fit",
     config=TwoTowerConfig,
