@@ -97,8 +97,8 @@ def table(
     missing = [name for name in wanted if name not in found]
     if missing:
         raise BundleCorrupt(
-            f"expected features that this version computes, the ranker requests {', '.join(missing)}; "
-            "train the ranker and the models of these features again"
+            f"the ranker asks for {', '.join(missing)}, which this version does not compute, or a "
+            "model is missing; train again"
         )
     cells = np.empty((len(wanted), len(candidates.item)), np.float32)
     for i, name in enumerate(wanted):
