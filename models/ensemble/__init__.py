@@ -1,4 +1,4 @@
-"""The blend of ALS and two-tower for owners who did much (A06, C08-C18)."""
+"""The blend of ALS and two-tower for owners with much history (A06, C08-C18)."""
 
 from dataclasses import dataclass
 
@@ -12,14 +12,14 @@ class EnsembleConfig:
 
     blend: str = setting(
         "auto",
-        "how the ensemble blends (C08, C16-C18); auto: what the inner cut shows to beat the two weights below",
+        "how the ensemble blends (C08, C16-C18); auto: what beats the two weights below on the validation split",
         choices=("auto", "weighted", "rrf", "learned", "dynamic"),
         phase=Phase.SERVE,
         flat="blend",
     )
     profile: str | None = setting(
         None,
-        "named weights; unset: the two below (C11-C14)",
+        "named weights; unset: the two weights below (C11-C14)",
         choices=("collaborative", "balanced", "semantic", "equal"),
         phase=Phase.SERVE,
         flat="blend_profile",
@@ -41,9 +41,9 @@ class EnsembleConfig:
 SPEC = ModelSpec(
     name="ensemble",
     bundle="ensemble_v1",
-    title="How ALS and the two-tower are blended, chosen at an inner cut.",
+    title="How ALS and the two-tower are blended, chosen on a temporal validation split.",
     arrays="coefficients, intercept where learned",
-    rows="config: the blend chosen at the inner cut, and why (C17); optional",
+    rows="config: the blend chosen on the validation split, and why (C17); optional",
     fit="models.ensemble.fit:fit_blend",
     config=EnsembleConfig,
     owners=USERS,

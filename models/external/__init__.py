@@ -1,4 +1,4 @@
-"""Models that another program computed: vectors or scores by id, in Parquet files with the instant they stand at."""
+"""Models computed by another program: vectors or scores by id in Parquet files, with the time of their data."""
 
 from __future__ import annotations
 
@@ -15,26 +15,24 @@ class ExternalConfig:
     """The table of an external model."""
 
     files: str = setting(
-        "", "Parquet file or folder of it, an absolute path or an fsspec URL; empty: left out", phase=Phase.TRAIN
+        "", "Parquet file or a folder of them, an absolute path or an fsspec URL; empty: not used", phase=Phase.TRAIN
     )
-    max_age_days: float = setting(
-        0.0, "a set that is older at the cutoff is left out; 0: of any age", unit="days", low=0, phase=Phase.TRAIN
-    )
+    max_age_days: float = setting(0.0, "an older set is not used; 0: any age", unit="days", low=0, phase=Phase.TRAIN)
 
 
 def vectors(
     name: str, code: int, label: str, reason: tuple[str, str], owners: Set[Entity] = BOTH, title: str = ""
 ) -> ModelSpec:
-    """Vectors of people and startups, scored by their dot product.
+    """Vectors of users and startups, scored by their dot product.
 
-    Columns: id (text), vector (list of numbers, of one length), as_of (timestamp). For the arguments see `Source`.
+    Columns: id (text), vector (list of numbers of one length), as_of (timestamp). Arguments: see `Source`.
     """
     return ModelSpec(
         name=name,
         bundle=f"{name}_v1",
-        title=title or "Vectors that another program computed, by dot product.",
+        title=title or "Vectors computed by another program, scored by dot product.",
         arrays="user_vectors, startup_vectors (user, startup)",
-        rows="a vector of the newest set that was known at the cutoff",
+        rows="a vector of the newest set at the cutoff",
         fit="models.external.fit:fit_vectors",
         config=ExternalConfig,
         source=Source(name, code, label, reason),
@@ -49,14 +47,14 @@ def scores(
 ) -> ModelSpec:
     """Scores of pairs; no other pair is proposed or scored.
 
-    Columns: user_id, startup_id (text), score (number), as_of (timestamp). For the arguments see `Source`.
+    Columns: user_id, startup_id (text), score (number), as_of (timestamp). Arguments: see `Source`.
     """
     return ModelSpec(
         name=name,
         bundle=f"{name}_v1",
-        title=title or "Scores of pairs that another program computed.",
+        title=title or "Scores of pairs computed by another program.",
         arrays="indptr, indices, data (user, startup)",
-        rows="users x startups, the scores of the newest set that was known at the cutoff, csr",
+        rows="users x startups, scores of the newest set at the cutoff, csr",
         fit="models.external.fit:fit_scores",
         config=ExternalConfig,
         source=Source(name, code, label, reason),

@@ -1,4 +1,4 @@
-"""A linear graph filter over who met what, where people met much."""
+"""A linear graph filter over interactions, for marketplaces with dense histories."""
 
 from dataclasses import dataclass
 
@@ -18,33 +18,33 @@ class GraphFilterConfig:
     """The table [graph_filter]."""
 
     min_pairs: float = setting(
-        25.0, "left out where people met fewer startups on average", unit="startups", low=0, phase=Phase.TRAIN
+        25.0, "not used if users interacted with fewer startups on average", unit="startups", low=0, phase=Phase.TRAIN
     )
     rank: int = setting(256, "eigenvectors", low=1, high=2048, phase=Phase.TRAIN, tune=(64, 128, 256, 512))
     weight: float = setting(
         0.1,
-        "what the eigenvectors weigh beside the two hops",
+        "weight of the eigenvectors relative to the two hops",
         low=0,
         phase=Phase.TRAIN,
         tune=(0.0, 0.03, 0.1, 0.3, 1.0),
     )
     exponent: float = setting(
         0.4,
-        "power of both sides' counts that a meeting is divided by; 0.5 as GF-CF has it",
+        "exponent of both counts that normalise a pair; 0.5 as in GF-CF",
         low=0,
         high=1,
         phase=Phase.TRAIN,
         tune=(0.3, 0.4, 0.5),
     )
-    sharpening: float = setting(0.5, "0: none, as GF-CF has it", low=0, high=3, phase=Phase.TRAIN, tune=(0.0, 0.5, 1.5))
+    sharpening: float = setting(0.5, "0: none, as in GF-CF", low=0, high=3, phase=Phase.TRAIN, tune=(0.0, 0.5, 1.5))
 
 
 SPEC = ModelSpec(
     name="graph_filter",
     bundle="graph_filter_v1",
-    title="Two hops and the main tastes of all, where people met much; else left out.",
+    title="Linear graph filter: two hops and main eigenvectors; only for dense histories.",
     arrays="the same (item)",
-    rows="startup x startup linear graph filter, csr; only where people met much",
+    rows="startup x startup linear graph filter, csr; only for dense histories",
     fit="models.graph_filter.fit:fit",
     config=GraphFilterConfig,
     source=GRAPH_FILTER,

@@ -1,4 +1,4 @@
-"""Item-item cosine: who met this also met that; startups for users, and users for startups."""
+"""Item-item cosine over shared owners: startups for users, and users for startups."""
 
 from dataclasses import dataclass, replace
 
@@ -23,7 +23,7 @@ class NeighboursConfig:
     )
     half_life_share: float = setting(
         0.5,
-        "what a neighbour was met by counts half after this share of the data's span; 0: never",
+        "the weight of a neighbour's pair halves over this share of the data's span; 0: no decay",
         unit="share",
         low=0,
         phase=Phase.TRAIN,
@@ -34,11 +34,11 @@ class NeighboursConfig:
 
 @dataclass(frozen=True)
 class NeighboursReverseConfig:
-    """The table [item_neighbours_reverse]. What is unset is as in [item_neighbours]."""
+    """The table [item_neighbours_reverse]; unset fields are taken from [item_neighbours]."""
 
     half_life_share: float | None = setting(
         None,
-        "the same among users; unset: as [item_neighbours]",
+        "the same for users; unset: as [item_neighbours]",
         unit="share",
         low=0,
         phase=Phase.TRAIN,
@@ -47,16 +47,16 @@ class NeighboursReverseConfig:
     )
 
     def completed(self, forward: NeighboursConfig) -> NeighboursConfig:
-        """What the reverse is fitted with: what is left out here is as in [item_neighbours]."""
+        """The config of the reverse model, with unset fields from [item_neighbours]."""
         return replace(forward, **{name: value for name, value in vars(self).items() if value is not None})
 
 
 SPEC = ModelSpec(
     name="item_neighbours",
     bundle="item_neighbours_v1",
-    title="Startups that the same people met: one more source of candidates.",
+    title="Startups that the same users interacted with.",
     arrays="indptr, indices, data (item)",
-    rows="startup x startup cosine, faded by the age of the meetings with the column, csr",
+    rows="startup x startup cosine, decayed by the age of the column's pairs, csr",
     fit="models.item_neighbours.fit:fit",
     config=NeighboursConfig,
     source=ITEM_NEIGHBOURS,
@@ -67,7 +67,7 @@ SPEC = ModelSpec(
 REVERSE = ModelSpec(
     name="item_neighbours_reverse",
     bundle="item_neighbours_reverse_v1",
-    title="Users who met the same startups, for the founders.",
+    title="Users who interacted with the same startups, for founders.",
     arrays="the same (item)",
     rows="the same, user x user",
     fit="models.item_neighbours.fit:fit_reverse",
