@@ -269,7 +269,9 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
-def _expect(holds: bool, at: str, expected: str, got: Any, hint: str = "docs/experiments.md shows a file") -> None:
+def _expect(
+    holds: bool, at: str, expected: str, got: Any, hint: str = "docs/guides/experiments.md shows a file"
+) -> None:
     if not holds:
         raise SettingsError(f"{_VARIABLE} {at}: expected {expected}, got {json.dumps(got)[:200]}; {hint}")
 

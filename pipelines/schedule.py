@@ -24,8 +24,7 @@ from models.settings.settings import Settings
 from pipelines.export.snapshot import Snapshot
 from pipelines.postgres import engine, newest_event, rows
 from pipelines.redis_client import current_release
-from pipelines.run.cutoff import no_new_data
-from pipelines.run.run import Run, log_decision, parse_instant
+from pipelines.run.run import Run, log_decision, no_new_data, parse_instant
 from pipelines.store.artifacts import Artifacts
 
 _LOG = logging.getLogger(__name__)

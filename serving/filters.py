@@ -13,8 +13,7 @@ from uuid import UUID
 import numpy as np
 from numpy.typing import NDArray
 
-from models.data.entities import ID_BYTES, IdMap, pack_ids, unpack_ids
-from models.data.erased import Erased
+from models.data.entities import ID_BYTES, Erased, IdMap, pack_ids, unpack_ids
 from models.errors import ServiceError
 from models.lists.redis_format import StoredList
 from models.schema import Entity

@@ -17,8 +17,7 @@ from scipy import sparse
 from models.activity import SPEC
 from models.data.bundle import Bundle
 from models.data.interactions import EventTime, Interactions, leaving
-from models.data.newcomers import Newcomers
-from models.data.training_data import MarketState, TrainingData
+from models.data.training_data import MarketState, Newcomers, TrainingData
 from models.errors import TrainingError
 from models.features.item_facts import item_facts
 from models.features.location import AFFINITIES, coded, codes_in

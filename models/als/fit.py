@@ -14,8 +14,7 @@ from models.als import REVERSE, SPEC, AlsConfig, AlsReverseConfig
 from models.als.scorer import at_least_one
 from models.data.bundle import Bundle
 from models.data.entities import IdMap
-from models.data.interactions import Interactions, Span
-from models.data.pair_age import faded, half_life_days
+from models.data.interactions import Interactions, Span, faded_csr, half_life_days
 from models.data.training_data import TrainingData
 from models.errors import TooSparse, TrainingError
 
@@ -68,7 +67,7 @@ def _confidences(interactions: Interactions, config: AlsConfig) -> sparse.csr_ma
         )
     enough = interactions.counts() >= config.min_interactions
     kept = interactions.where(enough[interactions.owner])
-    matrix = faded(kept, config.half_life_share, config.damping)
+    matrix = faded_csr(kept, config.half_life_share, config.damping)
     matrix = at_least_one(matrix, config.alpha)
     _check_dense_enough(matrix, config)
     return matrix

@@ -17,9 +17,8 @@ from models.content import SPEC, ContentConfig
 from models.data.bundle import Bundle
 from models.data.entities import IdMap
 from models.data.interactions import Interactions
-from models.data.newcomers import Newcomers
 from models.data.profile_text import MIN_PROFILES, Profiles, idf, incidence, token_lists, vocabulary
-from models.data.training_data import TrainingData
+from models.data.training_data import Newcomers, TrainingData
 from models.scoring.factors import NOTHING, embed
 
 

@@ -1,4 +1,4 @@
-"""The data that a model is trained on: the rows before an instant, and the model's settings."""
+"""Inputs of models: `TrainingData` for `fit`, `Newcomers` for `extend` between two builds."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
-from models.data.entities import Entities
+from models.data.bundle import Bundle
+from models.data.entities import Entities, IdMap
 from models.data.interactions import EventTime, Interactions
+from models.schema import Entity
 from models.spec import ModelSpec
 
 Config = TypeVar("Config", covariant=True)
@@ -86,3 +88,20 @@ class TrainingData(Protocol[Config]):
     def earlier(self, as_of_us: int) -> TrainingData[Config]:
         """The same data before an earlier instant."""
         ...
+
+
+@dataclass(frozen=True, eq=False)
+class Newcomers:
+    """All entities and events before now_us (microseconds since 1970 UTC); the new entities are the last rows.
+
+    texts: profile tokens of the new entities of each kind, joined by blanks. events: users x startups.
+    """
+
+    entities: Mapping[Entity, Entities]
+    texts: Mapping[Entity, Sequence[str]]
+    events: Interactions
+    now_us: int
+
+    def maps(self, bundle: Bundle) -> dict[str, IdMap]:
+        """The id maps of a bundle with the new ids."""
+        return {**bundle.maps, **{e.value: entities.ids for e, entities in self.entities.items()}}

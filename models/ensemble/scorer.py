@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from models.data.bundle import Bundle
 from models.ensemble import EnsembleConfig
-from models.scoring.scale import min_max, ranks
+from models.scoring.scorer import min_max, ranks
 
 #: The constant of reciprocal rank fusion (C16; Cormack et al. 2009).
 RRF_K = 60

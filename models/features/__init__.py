@@ -1,6 +1,6 @@
 """Features of a candidate for the rankers: each formula once, for training and serving."""
 
-from models.features.mlp_features import (
+from models.features.table import (
     FEATURES,
     NEUTRAL_DIVERSITY,
     overlap,

@@ -18,8 +18,7 @@ from scipy import sparse
 
 from models.data.batch import indptr_of
 from models.data.bundle import Bundle
-from models.data.interactions import Interactions, Span
-from models.data.pair_age import last_seen
+from models.data.interactions import Interactions, Span, last_seen
 from models.data.training_data import TrainingData
 from models.errors import TooSparse
 from models.graph_filter import SPEC, GraphFilterConfig

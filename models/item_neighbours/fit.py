@@ -18,8 +18,7 @@ from scipy import sparse
 
 from models.data.batch import indptr_of
 from models.data.bundle import Bundle
-from models.data.interactions import Interactions, Span
-from models.data.pair_age import last_seen, newest
+from models.data.interactions import Interactions, Span, last_seen, newest
 from models.data.training_data import TrainingData
 from models.errors import TooSparse
 from models.item_neighbours import REVERSE, SPEC, NeighboursConfig, NeighboursReverseConfig

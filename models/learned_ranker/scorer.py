@@ -19,8 +19,7 @@ from models.gbdt.trees import Trees
 from models.learned_ranker import SPEC
 from models.ranker import RankerConfig
 from models.schema import Surface
-from models.scoring.scale import log_rank
-from models.scoring.scorer import RankerAsked
+from models.scoring.scorer import RankerAsked, log_rank
 
 LEARNED = SPEC.bundle
 #: Facts and demand of all entities, which the ranker's features need.

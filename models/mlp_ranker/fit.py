@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from models.data.bundle import Bundle
 from models.errors import TrainingError
-from models.features.mlp_features import FEATURES
+from models.features.table import FEATURES
 from models.mlp_ranker import SPEC
 from models.ranker import RankerConfig
 

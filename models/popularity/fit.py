@@ -11,7 +11,7 @@ from models.data.bundle import Bundle
 from models.data.entities import Entities
 from models.data.interactions import Interactions
 from models.data.training_data import TrainingData
-from models.features.mlp_features import popularity
+from models.features.table import popularity
 from models.popularity import SPEC, PopularityConfig
 from models.popularity.scorer import trending
 from models.schema import EventType

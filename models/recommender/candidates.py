@@ -14,8 +14,7 @@ from models.learned_ranker.scorer import LearnedRanker
 from models.recommender.surface import SurfaceRecommender
 from models.routing import Route, chain, sources_of
 from models.schema import Method
-from models.scoring.scale import min_max
-from models.scoring.scorer import Scorer
+from models.scoring.scorer import Scorer, min_max
 from models.spec import Source
 
 

@@ -16,7 +16,7 @@ from models.recommender.candidates import learned_table
 from models.recommender.recommend import Ranking, rank
 from models.recommender.surface import SurfaceRecommender
 from models.schema import REASONS, EventType, Method, Segment
-from models.scoring.scale import min_max
+from models.scoring.scorer import min_max
 
 
 def explain(recipe: SurfaceRecommender, owners: Owners, depth: int, shown: int = 20) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from models.data.batch import MASK, Candidates, Owners, Proposal, indptr_of
-from models.features.mlp_features import static_features
+from models.features.table import static_features
 from models.learned_ranker.scorer import LearnedRanker
 from models.lists.ranked_lists import RankedLists
 from models.popularity import POPULAR
@@ -31,7 +31,7 @@ from models.recommender.rerank import diversify, place_greedily, rescore_with_di
 from models.recommender.surface import SurfaceRecommender, diversity_facets
 from models.routing import Route, route
 from models.schema import FACET_REASONS, REASONS, Method, Standing
-from models.scoring.scale import order_by_score
+from models.scoring.scorer import order_by_score
 
 _BIT = {name: MASK(1 << code) for name, code in REASONS.items()}
 #: An item is called new or popular from here on.

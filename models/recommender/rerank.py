@@ -8,10 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from models.features.mlp_features import FEATURES
+from models.features.table import FEATURES
 from models.schema import DIVERSITY_FACETS
-from models.scoring.scale import order_by_score
-from models.scoring.scorer import Ranker
+from models.scoring.scorer import Ranker, order_by_score
 
 _DIVERSITY = FEATURES.index("diversity")
 

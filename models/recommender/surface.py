@@ -20,8 +20,7 @@ from models.data.interactions import Interactions
 from models.ensemble.scorer import Blend, blend_is_auto
 from models.errors import BundleError
 from models.experiments import read_experiments
-from models.features.mlp_features import recency
-from models.features.table import RankerInputs
+from models.features.table import RankerInputs, recency
 from models.learned_ranker.scorer import ACTIVITY, LEARNED, LearnedRanker
 from models.popularity import POPULAR
 from models.popularity.scorer import PopularScorer

@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from models.data.entities import Entities
-from models.data.interactions import Interactions
-from models.data.pair_age import faded, last_seen, newest
+from models.data.interactions import Interactions, faded_csr, last_seen, newest
 from models.data.profile_text import Profiles, idf, incidence, token_lists, vocabulary
 from models.schema import Role
 from models.two_tower.scorer import role_word
@@ -35,7 +34,7 @@ class Pairs:
     @classmethod
     def from_interactions(cls, interactions: Interactions, half_life_share: float) -> Pairs:
         """Every pair with a positive cell, by the log of its summed weight, decayed by `half_life_share`."""
-        cells = faded(interactions, half_life_share, "log").tocoo()
+        cells = faded_csr(interactions, half_life_share, "log").tocoo()
         liked = cells.data > 0
         weight = cells.data[liked]
         return cls(

@@ -15,8 +15,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from sqlalchemy import Connection
 
-from models.data.entities import NIL, pack_ids
-from models.data.erased import Erased
+from models.data.entities import NIL, Erased, pack_ids
 from models.errors import DataError
 from pipelines.export.checks import Rejected
 from pipelines.export.layout import INSTANT, RowGroups
@@ -95,7 +94,7 @@ def _cells(rows: NDArray[np.void]) -> EventCells:
         if not (rows[cell] == width).all():
             raise DataError(
                 "matchbook_interactions gave cells of an unexpected width; its columns must be uuid, uuid, text and "
-                "timestamptz (see docs/platform-data.md)"
+                "timestamptz (see docs/guides/your-data.md)"
             )
     return EventCells(
         np.ascontiguousarray(rows["user"]),

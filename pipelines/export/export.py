@@ -31,10 +31,8 @@ from models.data.entities import pack_ids, unpack_ids
 from models.errors import EmptySnapshot
 from models.schema import INTERACTION_TYPES, Entity, words_by_code
 from pipelines.erased import read_erased
-from pipelines.export.checks import Census, EventRows, Parts, Rejected
-from pipelines.export.contract import check_contract
+from pipelines.export.checks import Census, EventRows, Parts, Rejected, check_contract
 from pipelines.export.copy_rows import EventCells, People, copy_events, copy_tables, instants, rows_of
-from pipelines.export.counts import store_counts
 from pipelines.export.layout import (
     DISMISSALS,
     FILES,
@@ -49,7 +47,7 @@ from pipelines.export.layout import (
 )
 from pipelines.export.shrinkage import check_missing_rows
 from pipelines.export.snapshot import Snapshot, digest_of
-from pipelines.export.view_readings import copied_readings, keep_readings, of_rows, source_of_views
+from pipelines.export.view_readings import copied_readings, keep_readings, of_rows, source_of_views, store_counts
 from pipelines.export.withheld import withhold
 from pipelines.postgres import engine, transaction
 from pipelines.refs import BuildRef

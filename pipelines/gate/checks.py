@@ -111,7 +111,7 @@ _LISTS = {
 
 @dataclass(frozen=True)
 class Check:
-    """One thing that was looked at. value, low, high, limit: see gate.json in docs/airflow/gate.md."""
+    """One thing that was looked at. value, low, high, limit: see gate.json in docs/guides/gate.md."""
 
     name: str
     surface: str | None

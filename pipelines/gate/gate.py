@@ -47,7 +47,7 @@ _UNFIT = (MatchbookError, KeyError, ValueError, IndexError, TypeError, Attribute
 
 
 def compare_with_live(run: Run, build: BuildRef, release: ReleaseRef, kind: str = "manual") -> GateRef:
-    """The step: write gate.json (docs/airflow/gate.md says what stands in it) and a line among the decisions.
+    """The step: write gate.json (docs/guides/gate.md says what stands in it) and a line among the decisions.
 
     kind: what started the run. Raises ReleaseNotFound.
     """

@@ -21,7 +21,7 @@ from models.popularity import SPEC
 from models.popularity.scorer import trending
 from models.schema import Entity, Surface
 from models.settings.settings import Settings
-from pipelines.export.frames import codes_of
+from pipelines.export.snapshot import codes_of
 from pipelines.postgres import copy_out, engine, newest_event
 from pipelines.publish.lease import Lease, lease
 from pipelines.redis_client import connect, redis_errors

@@ -21,8 +21,7 @@ from models.lists.release import Release
 from models.schema import FACETS, TABLE_OF, Entity, EventType, Role
 from models.settings.settings import Settings
 from models.words import folded, most_frequent_spellings
-from pipelines.export.frames import codes_of
-from pipelines.export.snapshot import Snapshot
+from pipelines.export.snapshot import Snapshot, codes_of
 from pipelines.postgres import copy_out, engine, rows
 from pipelines.run.run import microseconds, parse_instant
 from pipelines.store.artifacts import Artifacts

@@ -10,15 +10,29 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from pipelines.sample import words
-from pipelines.sample.market import NEVER, ROLES, Size, Startups, Users
-from pipelines.sample.words import MARKETS, NICHES
+from pipelines.sample.market import (
+    CITIES,
+    COMMON_WORDS,
+    ENDINGS,
+    FIRST_NAMES,
+    LAST_NAMES,
+    MARKETS,
+    NEVER,
+    NICHES,
+    ROLES,
+    STAGES,
+    SYLLABLES,
+    TYPES,
+    Size,
+    Startups,
+    Users,
+)
 
 _WORDS = np.array([market.words for market in MARKETS]).reshape(len(MARKETS), NICHES, -1)
 _SKILLS = np.array([market.skills for market in MARKETS])
 _FIELDS = np.array([market.fields for market in MARKETS])
 _CATEGORIES = np.array([market.category for market in MARKETS])
-_CITIES = np.array([*words.CITIES, ""])  # place -1 is blank
+_CITIES = np.array([*CITIES, ""])  # place -1 is blank
 _SILENT = 0.12  # share of profiles without text
 DAY = 86_400
 
@@ -37,7 +51,7 @@ def user_rows(size: Size, users: Users, rows: slice) -> pa.Table:
             "user_id": uuids(users.id[rows]),
             "role": np.array(ROLES)[role],
             "created_at": instants(users.born[rows]),
-            "name": _joined(" ", _picked(random, np.array([words.FIRST_NAMES, words.LAST_NAMES]), len(role)).T),
+            "name": _joined(" ", _picked(random, np.array([FIRST_NAMES, LAST_NAMES]), len(role)).T),
             "headline": _unless(silent, headline),
             "skills": _unless(silent, _joined(";", skills)),
             "interests": _unless(silent, _joined(";", interests)),
@@ -53,17 +67,17 @@ def startup_rows(size: Size, startups: Startups, users: Users, views: NDArray[np
     random = size.randomness(5, rows.start)
     market, niche, founder = startups.market[rows], startups.niche[rows], startups.founder[rows]
     n, updated, silent = len(market), startups.updated[rows], random.random(len(market)) < _SILENT
-    common = np.array(words.COMMON_WORDS)[random.integers(0, len(words.COMMON_WORDS), (n, 4))]
+    common = np.array(COMMON_WORDS)[random.integers(0, len(COMMON_WORDS), (n, 4))]
     text = np.concatenate([_said(random, market, niche, 9), common], axis=1)
     name = np.concatenate(
         [
-            np.array(words.SYLLABLES)[random.integers(0, len(words.SYLLABLES), (n, 3))],
-            np.array(words.ENDINGS)[random.integers(0, len(words.ENDINGS), (n, 1))],
+            np.array(SYLLABLES)[random.integers(0, len(SYLLABLES), (n, 3))],
+            np.array(ENDINGS)[random.integers(0, len(ENDINGS), (n, 1))],
         ],
         axis=1,
     )
-    stage = np.minimum(random.poisson(1 + 2 * (size.end - startups.born[rows]) / (730 * DAY)), len(words.STAGES) - 1)
-    kind = (2 * market + random.integers(0, 2, n)) % len(words.TYPES)
+    stage = np.minimum(random.poisson(1 + 2 * (size.end - startups.born[rows]) / (730 * DAY)), len(STAGES) - 1)
+    kind = (2 * market + random.integers(0, 2, n)) % len(TYPES)
     return pa.table(
         {
             "startup_id": uuids(startups.id[rows]),
@@ -71,9 +85,9 @@ def startup_rows(size: Size, startups: Startups, users: Users, views: NDArray[np
             "description": _unless(silent, _joined(" ", random.permuted(text, axis=1))),
             "category": _CATEGORIES[market],
             "field": _FIELDS[market, niche],
-            "type": np.array(words.TYPES)[kind],
+            "type": np.array(TYPES)[kind],
             "tags": _unless(silent, _joined(";", _picked(random, _WORDS[market, niche], 3))),
-            "stage": np.array(words.STAGES)[np.where(startups.born[rows] == NEVER, len(words.STAGES) - 1, stage)],
+            "stage": np.array(STAGES)[np.where(startups.born[rows] == NEVER, len(STAGES) - 1, stage)],
             "location": _CITIES[startups.city[rows]],
             "founder_id": pc.if_else(pa.array(founder >= 0), uuids(users.id[founder]), ""),
             "created_at": instants(startups.born[rows]),

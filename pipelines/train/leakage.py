@@ -146,7 +146,7 @@ def check_missing(snapshot: Snapshot, settings: Settings, cut_us: int, bundles: 
             f"the column {column}",
             f"is blank because of what came later ({how})",
             cut_us,
-            f"{cure}let the platform's view leave blank what it did not say then (docs/snapshots.md)",
+            f"{cure}let the platform's view leave blank what it did not say then (docs/guides/snapshots.md)",
         )
     return "what is blank before the cut does not tell who is met after it"
 

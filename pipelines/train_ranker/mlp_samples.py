@@ -21,12 +21,12 @@ from models.als import ALS
 from models.data.batch import Owners
 from models.ensemble.scorer import learned_features
 from models.errors import DataError, FileError, regular
-from models.features.mlp_features import FEATURES, NEUTRAL_DIVERSITY
+from models.features.table import FEATURES, NEUTRAL_DIVERSITY
 from models.mlp_ranker.fit import PairwiseRows
 from models.recommender.recommend import CHUNK, rank
 from models.recommender.surface import SurfaceRecommender
 from models.schema import DIVERSITY_FACETS, Entity, Method, Surface
-from models.scoring.scale import min_max
+from models.scoring.scorer import min_max
 from models.two_tower import TWO_TOWER
 from pipelines.train.holdout import Holdout, Outcome
 
