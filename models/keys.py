@@ -6,7 +6,7 @@
 Format 2, written only if a key is restricted, adds `types`, `users` and `startups`: the events that the key may post.
 
 A key is "mbk_<id>_<secret>". The id is public: it finds the entry and appears in logs and counters. The secret has 256
-random bits, so one SHA-256 is enough (docs/decisions/reader/api-keys.md).
+random bits, so one SHA-256 is enough (docs/decisions/0016-api-keys.md).
 """
 
 from __future__ import annotations

@@ -29,9 +29,9 @@ class Route:
 def route(surface: Surface, count: NDArray[np.integer[Any]], settings: Settings) -> Route:
     """Users: content below 5 interactions, ALS below 20, else ensemble. Startups: content below 5, else reverse ALS.
 
-    From 20 on startups also get the ensemble if [routing] founder_ensemble is on (R24,
-    docs/decisions/founder-ensemble.md). count: (b,) interaction counts (R09). The thresholds are COLD_START_THRESHOLD
-    and WARM_USER_THRESHOLD.
+    From 20 on startups get the ensemble, too, if [routing] founder_ensemble is on (R24,
+    docs/decisions/0011-founder-ensemble.md). count: (b,) interaction counts (R09). The thresholds are settings:
+    COLD_START_THRESHOLD and WARM_USER_THRESHOLD.
     """
     step = (count >= settings.routing.cold_start_threshold).astype(np.uint8) + (
         count >= settings.routing.warm_user_threshold

@@ -1,13 +1,13 @@
-"""All users and startups that may be recommended: not a model, but fitted, stored and required like one."""
+"""All users and startups that lists may show: not a model, but fitted, stored and required like one."""
 
 from models.spec import ModelSpec
 
 SPEC = ModelSpec(
     name="catalogue",
     bundle="catalogue_v1",
-    title="All users and startups that lists may show, with the facts that filters and features need.",
+    title="All users and startups, with the facts for filters and features.",
     arrays="see `models/data/entities.py` (user, startup)",
-    rows="all entities at the cutoff",
+    rows="all users and startups at the cutoff",
     fit="models.catalogue.fit:fit",
     required=True,
 )

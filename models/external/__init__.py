@@ -12,12 +12,14 @@ from models.spec import BOTH, ModelSpec, Source
 
 @dataclass(frozen=True)
 class ExternalConfig:
-    """The table of an external model."""
+    """Settings of an external model."""
 
     files: str = setting(
-        "", "Parquet file or a folder of them, an absolute path or an fsspec URL; empty: not used", phase=Phase.TRAIN
+        "", "Parquet file or folder, as absolute path or fsspec URL; empty: the model is left out", phase=Phase.TRAIN
     )
-    max_age_days: float = setting(0.0, "an older set is not used; 0: any age", unit="days", low=0, phase=Phase.TRAIN)
+    max_age_days: float = setting(
+        0.0, "a set older than this at the cutoff is left out; 0: no limit", unit="days", low=0, phase=Phase.TRAIN
+    )
 
 
 def vectors(
@@ -30,9 +32,9 @@ def vectors(
     return ModelSpec(
         name=name,
         bundle=f"{name}_v1",
-        title=title or "Vectors computed by another program, scored by dot product.",
+        title=title or "Vectors that another program computed, by dot product.",
         arrays="user_vectors, startup_vectors (user, startup)",
-        rows="a vector of the newest set at the cutoff",
+        rows="vectors of the newest set known at the cutoff",
         fit="models.external.fit:fit_vectors",
         config=ExternalConfig,
         source=Source(name, code, label, reason),
@@ -52,9 +54,9 @@ def scores(
     return ModelSpec(
         name=name,
         bundle=f"{name}_v1",
-        title=title or "Scores of pairs computed by another program.",
+        title=title or "Scores of pairs that another program computed.",
         arrays="indptr, indices, data (user, startup)",
-        rows="users x startups, scores of the newest set at the cutoff, csr",
+        rows="users x startups, scores of the newest set known at the cutoff, csr",
         fit="models.external.fit:fit_scores",
         config=ExternalConfig,
         source=Source(name, code, label, reason),

@@ -1,4 +1,4 @@
-"""A linear graph filter over interactions, for marketplaces with dense histories."""
+"""A linear graph filter over interactions, for marketplaces with long histories."""
 
 from dataclasses import dataclass
 
@@ -15,36 +15,43 @@ GRAPH_FILTER = Source(
 
 @dataclass(frozen=True)
 class GraphFilterConfig:
-    """The table [graph_filter]."""
+    """[graph_filter]: linear graph filter over startups."""
 
     min_pairs: float = setting(
-        25.0, "not used if users interacted with fewer startups on average", unit="startups", low=0, phase=Phase.TRAIN
+        25.0, "the model is left out if users met fewer startups on average", unit="startups", low=0, phase=Phase.TRAIN
     )
-    rank: int = setting(256, "eigenvectors", low=1, high=2048, phase=Phase.TRAIN, tune=(64, 128, 256, 512))
+    rank: int = setting(256, "number of eigenvectors", low=1, high=2048, phase=Phase.TRAIN, tune=(64, 128, 256, 512))
     weight: float = setting(
         0.1,
-        "weight of the eigenvectors relative to the two hops",
+        "weight of the eigenvectors beside the two hops",
         low=0,
         phase=Phase.TRAIN,
         tune=(0.0, 0.03, 0.1, 0.3, 1.0),
     )
     exponent: float = setting(
         0.4,
-        "exponent of both counts that normalise a pair; 0.5 as in GF-CF",
+        "power of both sides' counts in the normalisation; 0.5 in GF-CF",
         low=0,
         high=1,
         phase=Phase.TRAIN,
         tune=(0.3, 0.4, 0.5),
     )
-    sharpening: float = setting(0.5, "0: none, as in GF-CF", low=0, high=3, phase=Phase.TRAIN, tune=(0.0, 0.5, 1.5))
+    sharpening: float = setting(
+        0.5,
+        "strength of the sharpening polynomial; 0: none, as in GF-CF",
+        low=0,
+        high=3,
+        phase=Phase.TRAIN,
+        tune=(0.0, 0.5, 1.5),
+    )
 
 
 SPEC = ModelSpec(
     name="graph_filter",
     bundle="graph_filter_v1",
-    title="Linear graph filter: two hops and main eigenvectors; only for dense histories.",
-    arrays="the same (item)",
-    rows="startup x startup linear graph filter, csr; only for dense histories",
+    title="Linear graph filter, if users met many startups.",
+    arrays="as `item_neighbours_v1` (item)",
+    rows="startup x startup, csr; only if users met many startups",
     fit="models.graph_filter.fit:fit",
     config=GraphFilterConfig,
     source=GRAPH_FILTER,

@@ -1,7 +1,7 @@
 """Train the learned ranker of one surface: which candidates will an owner interact with next?
 
 The regression is stable but linear; trees find interactions of features but overfit. On later data their average did
-better than the learner with the best validation result (docs/decisions/learned-ranker.md).
+better than the learner with the best validation result (docs/decisions/0014-learned-ranker.md).
 """
 
 from __future__ import annotations
