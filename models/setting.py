@@ -58,7 +58,7 @@ def setting(
     flat: str = "",
     was: str = "",
 ) -> Any:
-    """A field of a table of settings; see `Rule`."""
+    """A field of a table of settings, see `Rule`."""
     rule = Rule(doc, unit, low, high, tuple(choices), phase, tuple(tune), flat, was)
     return field(default=default, metadata={"rule": rule})
 

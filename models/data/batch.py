@@ -179,10 +179,10 @@ class Owners:
         """
         if not self.opted_out.any():
             return self
-        kept = ~self.opted_out
-        text = None if self.text is None else tuple(t if keep else "" for t, keep in zip(self.text, kept, strict=True))
-        age = None if self.age is None else _of_rows(self.age, kept)
-        return replace(self, history=_of_rows(self.history, kept), text=text, age=age)
+        told = ~self.opted_out
+        text = None if self.text is None else tuple(t if tell else "" for t, tell in zip(self.text, told, strict=True))
+        age = None if self.age is None else _of_rows(self.age, told)
+        return replace(self, history=_of_rows(self.history, told), text=text, age=age)
 
     def take(self, which: NDArray[np.int64]) -> Owners:
         """The owners at these positions, in this order."""

@@ -349,7 +349,7 @@ def _unread(spec: ModelSpec, settings: Settings) -> str:
 
 
 def _unlearned(settings: Settings) -> str:
-    """Why the learned ranker, and the facts that only it uses, would never serve."""
+    """Why the learned ranker, and the facts that it alone reads, would never serve."""
     ranker = settings.table("ranker")
     if ranker.kind not in ("auto", "learned"):
         return f"[ranker] kind is {ranker.kind}: nothing would read it"
@@ -359,7 +359,7 @@ def _unlearned(settings: Settings) -> str:
 
 
 def _unblended(settings: Settings) -> str:
-    """Why no blend is chosen."""
+    """Why no blend is looked for."""
     ensemble = settings.table("ensemble")
     if ensemble.blend == "learned" or blend_is_auto(ensemble):
         return ""
