@@ -1,4 +1,4 @@
-"""Settings: one frozen value, made from matchbook.toml and the environment, passed down (G01-G11)."""
+"""Settings: one frozen value, read from matchbook.toml and the environment, passed to every function (G01-G11)."""
 
 from __future__ import annotations
 
@@ -72,14 +72,14 @@ class Settings(Environment):
         return settings if "home" in values else replace(settings, home=place("MATCHBOOK_HOME", settings.home))
 
     def of(self, table: type[_Table]) -> _Table:
-        """A table by its dataclass. Raises KeyError where no model and no part declares it."""
+        """A table by its dataclass. Raises KeyError for an undeclared one."""
         for name, kind in ALL_TABLES.items():
             if kind is table:
                 return self.table(name)
         raise KeyError(table.__name__)
 
     def table(self, name: str) -> Any:
-        """A table by its name in matchbook.toml; the empty name: what stands in the environment."""
+        """A table by its name in matchbook.toml; the empty name means the environment."""
         if name in TABLES:
             return getattr(self, name)
         return self.models[_MODELS[name]] if name else self
@@ -95,7 +95,7 @@ class Settings(Environment):
         return getattr(self.table(d.table), d.key)
 
     def origin(self, flat: str) -> str:
-        """Where the value of a flat name came from."""
+        """The origin of the value of a flat name."""
         return self.origins.get(flat, DEFAULT)
 
     def layered(self, values: Mapping[str, Any], origin: str) -> Settings:
@@ -142,7 +142,7 @@ class Settings(Environment):
         )
 
     def is_default(self, name: str) -> bool:
-        """Nobody chose this setting, nor the forward one of a reverse one."""
+        """Whether this setting is unset; for a reverse setting, also the forward one."""
         chosen = name in self.origins
         return not chosen and ("_reverse" not in name or self.is_default(name.replace("_reverse", "")))
 
@@ -162,13 +162,13 @@ class Settings(Environment):
 
     @property
     def artifacts(self) -> Path:
-        """The directory of snapshots, bundles and releases: the store itself, or this machine's copy of it."""
+        """The directory of snapshots, bundles and releases: the store, or this machine's copy of it."""
         place = self.artifacts_copy if self.artifacts_url else self.artifacts_place.removeprefix("file://")
         return Path(place).expanduser().absolute() if place else self.home / "artifacts"
 
     @property
     def artifacts_url(self) -> str:
-        """The object storage behind the directory of artefacts; empty where that directory is the store."""
+        """The object storage of artefacts; empty if the directory is the store."""
         place = self.artifacts_place
         return place if "://" in place and not place.startswith("file://") else ""
 
@@ -179,39 +179,39 @@ class Settings(Environment):
 
     @property
     def asks_for_keys(self) -> bool:
-        """Whether the reader wants an API key of whoever asks."""
+        """Whether the reader requires an API key."""
         return self.api_keys == "on" or (self.api_keys == "auto" and not _is_loopback(self.reader_host))
 
     @property
     def reader_address(self) -> str:
-        """Where the reader answers."""
+        """The URL of the reader."""
         return f"http://{self.reader_host}:{self.reader_port}"
 
     @property
     def redis_address(self) -> str:
-        """REDIS_URL without the options that change the form of answers: both doors read bytes, in protocol 2."""
+        """REDIS_URL without options that change the form of replies: all clients read bytes, in protocol 2."""
         address, _, query = self.redis_url.reveal().partition("?")
         kept = "&".join(pair for pair in query.split("&") if pair.partition("=")[0] not in _FORMS)
         return f"{address}?{kept}" if kept else address
 
     @property
     def sqlalchemy_url(self) -> str:
-        """DATABASE_URL with the driver spelt out: a bare postgresql:// means another driver to SQLAlchemy 2.1."""
+        """DATABASE_URL with an explicit driver, because SQLAlchemy 2.1 has another default for postgresql://."""
         return _with_driver(self.database_url.reveal())
 
     @property
     def airflow_sqlalchemy_url(self) -> str:
-        """Of Airflow's metadata; empty where it is not known."""
+        """The URL of Airflow's metadata database; empty if unknown."""
         return _with_driver(self.airflow_database_url.reveal())
 
     @property
     def airflow_log_folder(self) -> Path:
-        """Where the logs of tasks lie."""
+        """The folder of task logs."""
         return Path(self.airflow_logs).expanduser().absolute() if self.airflow_logs else self.home / "airflow" / "logs"
 
     @property
     def reader_sqlalchemy_url(self) -> str:
-        """The same of the database that the reader asks: a replica where one is named (N06)."""
+        """The URL of the reader's database: a replica if there is one (N06)."""
         return _with_driver(self.reader_database_url.reveal() or self.database_url.reveal())
 
 
@@ -228,4 +228,4 @@ def _is_loopback(host: str) -> bool:
     try:
         return ipaddress.ip_address(host.strip("[]")).is_loopback
     except ValueError:
-        return host == "localhost"  # any other name may lead anywhere
+        return host == "localhost"  # any other name may resolve to any address
