@@ -72,7 +72,7 @@ class Settings(Environment):
         return settings if "home" in values else replace(settings, home=place("MATCHBOOK_HOME", settings.home))
 
     def of(self, table: type[_Table]) -> _Table:
-        """A table by its dataclass. Raises KeyError for an undeclared one."""
+        """A table by its dataclass. Raises KeyError where no model and no part declares it."""
         for name, kind in ALL_TABLES.items():
             if kind is table:
                 return self.table(name)
@@ -95,7 +95,7 @@ class Settings(Environment):
         return getattr(self.table(d.table), d.key)
 
     def origin(self, flat: str) -> str:
-        """The origin of the value of a flat name."""
+        """Where the value of a flat name came from."""
         return self.origins.get(flat, DEFAULT)
 
     def layered(self, values: Mapping[str, Any], origin: str) -> Settings:
