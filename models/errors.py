@@ -1,35 +1,5 @@
 """Every error that Matchbook raises on purpose.
 
-MatchbookError
-├── SettingsError            at start: names the variable, the value, the rule
-├── FileError                a file or folder cannot be read or written: names it, the reason, what to do
-├── DataError                a row, a file or a table is invalid
-│   ├── MalformedEvent       a field of an event is invalid
-│   ├── ContractError        a contract view lacks a column or has another type
-│   ├── EmptySnapshot        no training data before the cutoff (P01)
-│   ├── SnapshotShrunk       rows of an earlier snapshot are missing from the platform: nothing is trained
-│   └── LeakFound            a model used events after its cutoff: the run stops, nothing is built
-├── BundleError              a trained model cannot be used
-│   ├── BundleNotFound       no such directory (P03)
-│   └── BundleCorrupt        checksum, shape or format differs from the manifest
-├── TrainingError            NaN factors, a degenerate loss
-│   └── TooSparse            too few events for this model (P01, P02); the build continues without it
-├── ReleaseError             lists cannot be published or read
-│   ├── ReleaseIncomplete    counts or checksums differ; the pointer is not moved
-│   ├── ReleaseNotFound      no release of that name, or none is live yet
-│   ├── GateClosed           a release is worse than, or too different from, the live one: it is stored, not published
-│   └── ReleaseTooBig        Redis has no room for it; nothing was written
-├── RequestError             the reader refuses a request; malformed ones are answered 400
-│   ├── NotIdentified        401: no API key, or an unknown one
-│   ├── NotAllowed           403: the key lacks the scope
-│   ├── BodyTooSlow          408
-│   ├── BodyTooLarge         413
-│   ├── UrlTooLong           414
-│   ├── TooManyRequests      429: the caller exceeds its requests per minute
-│   ├── TooManyEvents        429: the caller exceeds its events
-│   └── EventsNotTaken       503: no event of the request can be stored now
-└── ServiceError             PostgreSQL, Redis or Airflow does not answer or could not be started
-
 A message says what was expected, what came, where, and what to do next. Foreign errors are wrapped once, by the client
 that calls the library, with `raise … from`. An unknown owner is not an error.
 """
@@ -43,15 +13,15 @@ from pathlib import Path
 
 
 class MatchbookError(Exception):
-    """Base class of all errors that are raised on purpose."""
+    """Base class of all errors raised on purpose."""
 
 
 class SettingsError(MatchbookError):
-    """A setting is unknown or has an invalid value."""
+    """A setting is unknown or invalid; names the variable, the value and the rule."""
 
 
 class FileError(MatchbookError):
-    """A file or folder cannot be read or written."""
+    """A file or folder cannot be read or written; names it, the reason, and what to do."""
 
 
 class DataError(MatchbookError):
@@ -59,7 +29,7 @@ class DataError(MatchbookError):
 
 
 class MalformedEvent(DataError):
-    """A field of an event is invalid: what was expected, what came, and what to do."""
+    """A field of an event is invalid."""
 
     def __init__(self, field: str, expected: str, got: object, hint: str) -> None:
         super().__init__(f"{field}: expected {expected}, got {got!r}; {hint}")
@@ -71,11 +41,11 @@ class ContractError(DataError):
 
 
 class EmptySnapshot(DataError):
-    """No training data before the cutoff."""
+    """No training data before the cutoff (P01)."""
 
 
 class SnapshotShrunk(DataError):
-    """Rows of an earlier snapshot are missing from the platform; nothing was stored or trained."""
+    """Rows of an earlier snapshot are missing from the platform; nothing is stored or trained."""
 
 
 class LeakFound(DataError):
@@ -87,19 +57,19 @@ class BundleError(MatchbookError):
 
 
 class BundleNotFound(BundleError):
-    """No bundle of that name and version."""
+    """No bundle of that name and version (P03)."""
 
 
 class BundleCorrupt(BundleError):
-    """A file of a bundle differs from its manifest."""
+    """A bundle's checksum, shape or format differs from its manifest."""
 
 
 class TrainingError(MatchbookError):
-    """A model could not be trained."""
+    """A model could not be trained: NaN factors, a degenerate loss."""
 
 
 class TooSparse(TrainingError):
-    """Too few events for this model; the build continues without it and its source proposes nothing."""
+    """Too few events for this model (P01, P02); the build continues without it."""
 
 
 class ReleaseError(MatchbookError):
@@ -119,11 +89,11 @@ class ReleaseTooBig(ReleaseError):
 
 
 class GateClosed(ReleaseError):
-    """A release is worse than the live one, or too different from it; it is stored, and the live one stays."""
+    """A release is worse than the live one, or too different; it is stored, not published."""
 
 
 class RequestError(MatchbookError):
-    """The reader refuses a request. code: a stable identifier for programs; the rest is for people.
+    """The reader refuses a request. code: a stable identifier for programs.
 
     retry_after_s: seconds until the same request may succeed; 0 if it never will.
     """
@@ -137,31 +107,31 @@ class RequestError(MatchbookError):
 
 
 class NotIdentified(RequestError):
-    """The request has no API key, or an unknown or expired one."""
+    """No API key, or an unknown or expired one."""
 
     status = 401
 
 
 class NotAllowed(RequestError):
-    """The API key lacks the scope for this request."""
+    """The API key lacks the scope."""
 
     status = 403
 
 
 class BodyTooSlow(RequestError):
-    """The body of the request did not arrive in time."""
+    """The body did not arrive in time."""
 
     status = 408
 
 
 class BodyTooLarge(RequestError):
-    """The body of the request exceeds the limit."""
+    """The body exceeds the limit."""
 
     status = 413
 
 
 class UrlTooLong(RequestError):
-    """The URL of the request exceeds the limit."""
+    """The URL exceeds the limit."""
 
     status = 414
 
@@ -198,7 +168,7 @@ class TooManyEvents(RequestError):
 
 
 class EventsNotTaken(RequestError):
-    """The events of a request cannot be stored now; none of them was."""
+    """The events cannot be stored now; none of them was."""
 
     status = 503
 
@@ -214,7 +184,7 @@ class EventsNotTaken(RequestError):
 
 
 class ServiceError(MatchbookError):
-    """A server does not answer or could not be started."""
+    """PostgreSQL, Redis or Airflow does not answer or could not be started."""
 
 
 #: What each error number means, and what to do about it.
@@ -242,7 +212,7 @@ _NAMELESS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS)
 
 
 def told(error: OSError) -> str:
-    """One sentence about a failed file operation; empty if the error is none (a connection, a process)."""
+    """One sentence about a failed file operation; empty for other errors."""
     if error.errno not in _TOLD or (error.filename is None and error.errno not in _NAMELESS):
         return ""
     path = error.filename if error.filename is not None else "a file"
@@ -251,7 +221,7 @@ def told(error: OSError) -> str:
 
 
 def file_error(error: OSError) -> FileError:
-    """The FileError for a failed file operation. Raises the same error again if it is none."""
+    """The FileError for a failed file operation. Raises any other error again."""
     said = told(error)
     if not said:
         raise error
@@ -259,7 +229,7 @@ def file_error(error: OSError) -> FileError:
 
 
 def regular(path: Path) -> Path:
-    """Return the path if it is a regular file, because reading a pipe would block. Raises FileError."""
+    """The path, if it is a regular file: reading a pipe would block. Raises FileError."""
     try:
         mode = path.stat().st_mode
         if stat.S_ISDIR(mode):

@@ -81,7 +81,6 @@ class Experiment:
         return cls(given["name"], given["salt"], tuple(map(Surface, given["surfaces"])), float(given["share"]), arms)
 
     def as_json(self) -> dict[str, Any]:
-        """The object that `from_json` reads."""
         return {
             "name": self.name,
             "salt": self.salt,
@@ -110,14 +109,14 @@ class Experiment:
         return tuple(int.from_bytes(digest[i : i + 8], "big") for i in range(0, 32, 8))
 
     def places(self, packed: NDArray[np.uint8]) -> NDArray[np.int16]:
-        """(n,) index in `arms` of (n, 16) uint8 id bytes, -1 for owners who do not take part."""
+        """(n,) index in `arms` of (n, 16) uint8 id bytes, -1 without participation."""
         high, low = np.ascontiguousarray(packed).view(">u8").astype(np.uint64).reshape(-1, 2).T
         drawn = _draw(high, low, *self._keys[:2]) < self.share
         arm = np.searchsorted(self.bounds, _draw(high, low, *self._keys[2:]), side="right")
         return np.where(drawn, arm, -1).astype(np.int16)
 
     def arm_of(self, owner: str) -> Arm | None:
-        """The arm of one id, equal to `places`; None if the owner does not take part."""
+        """The arm of one id, equal to `places`, or None."""
         number = UUID(owner).int
         high, low = number >> 64, number & _ALL
         if not _draw(high, low, *self._keys[:2]) < self.share:

@@ -43,7 +43,6 @@ class Storage:
         return _opened(settings.artifacts_url) if settings.artifacts_url else None
 
     def place(self, path: str) -> str:
-        """The full name of an object."""
         return f"{self.base}/{path}"
 
     def contents(self, path: str) -> dict[str, str] | None:
@@ -109,7 +108,7 @@ def mark(root: Path, path: str, state: str) -> None:
 
 
 def unmark(root: Path, path: str) -> None:
-    """Delete this record."""
+    """Delete the record."""
     _note(root, path).unlink(missing_ok=True)
 
 

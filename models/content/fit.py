@@ -42,10 +42,9 @@ def fit_content(
     """The bundle content_v1.
 
     user_vectors, startup_vectors: (n, d), unit or zero. token_vectors: (t, d). tokens: (t,) ascending.
-    The vector of a startup is that of its profile. The vector of a user is the profile's plus the mean of the startups
-    with positive interactions, weighted by log interest; dislikes exclude the startup itself but say little about its
-    tokens. A row of zeros is unknown (neither a known token nor history). Never raises: if no token is frequent enough
-    all rows are unknown, with a note in the config.
+    A startup's vector is that of its profile. A user's vector is the profile's plus the mean of the startups with
+    positive interactions, weighted by log interest; a dislike says little about tokens. A row of zeros is unknown.
+    Never raises: without frequent tokens all rows are unknown, with a note in the config.
     """
     lists = [*token_lists(users_profiles), *token_lists(startups_profiles)]
     tokens = vocabulary(lists, config.terms, least_profiles)

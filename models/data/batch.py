@@ -38,7 +38,6 @@ class Proposal:
 
     @property
     def owner(self) -> NDArray[np.int32]:
-        """(nnz,) int32 owner of each candidate."""
         return np.repeat(np.arange(len(self), dtype=np.int32), np.diff(self.indptr))
 
     @classmethod
@@ -185,7 +184,6 @@ class Owners:
         return replace(self, history=_of_rows(self.history, told), text=text, age=age)
 
     def take(self, which: NDArray[np.int64]) -> Owners:
-        """The owners at these positions, in this order."""
         text = None if self.text is None else tuple(self.text[i] for i in which.tolist())
         return Owners(
             self.row[which],

@@ -50,7 +50,6 @@ class IdMap:
 
     @classmethod
     def from_ids(cls, ids: Iterable[str]) -> IdMap:
-        """From ids in any order, with repeats."""
         return cls(np.unique(np.asarray(list(ids), dtype="<U36")))
 
     def __len__(self) -> int:
@@ -66,13 +65,12 @@ class IdMap:
         return np.where(there[place] == wanted, rows[place], -1).astype(np.int32)
 
     def without(self, row: int) -> IdMap:
-        """The same map with this row blank."""
         ids = self.ids.copy()
         ids[row] = ""
         return IdMap(ids, self.later)
 
     def extended(self, ids: NDArray[Any] | Iterable[str]) -> IdMap:
-        """The same rows with further ids appended. Raises DataError if one of them is already in the map."""
+        """The same rows with further ids appended. Raises DataError for a known one."""
         more = IdMap.from_ids(ids).ids
         return IdMap(np.concatenate([self.ids, more]), self.later + len(more))
 
@@ -90,7 +88,7 @@ class IdMap:
         return (self.ids if len(rows) == len(self.ids) and not self.later else self.ids[rows]), rows
 
     def packed(self) -> NDArray[np.uint8]:
-        """(n, 16) uint8 bytes of the UUIDs, for storage and Redis fields; zeros for a blank row."""
+        """(n, 16) uint8 bytes of the UUIDs; zeros for a blank row."""
         return pack_ids(self.ids)
 
     @classmethod
@@ -184,7 +182,7 @@ class Entities:
         return np.flatnonzero(shown).astype(np.int32)
 
     def owners_of(self, surface: Surface) -> NDArray[np.int32]:
-        """(m,) int32 ascending rows that get a list on this surface: users of the role, or every startup."""
+        """(m,) int32 ascending rows that get a list on this surface."""
         mine = ~self.ids.blank if surface.owner is Entity.STARTUP else self._has(surface.role)
         return np.flatnonzero(mine).astype(np.int32)
 
@@ -212,7 +210,6 @@ class Erased:
         return np.array([self._mark(raw[i : i + 16]) in self.marks for i in range(0, len(raw), 16)], bool)
 
     def among(self, ids: Iterable[str]) -> set[str]:
-        """The erased ids among these (as text)."""
         return {i for i in ids if self._mark(UUID(i).bytes) in self.marks} if self.marks else set()
 
     def named_in(self, text: str) -> set[str]:

@@ -82,7 +82,6 @@ class Event:
 
     @property
     def at_us(self) -> int:
-        """Microseconds since 1970 UTC."""
         return instant_us(self.at)
 
 

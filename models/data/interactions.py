@@ -124,7 +124,7 @@ class Interactions:
         return replace(self, owner=self.owner[mask], item=self.item[mask], kind=self.kind[mask], at=self.at[mask])
 
     def of_owner(self, owner: int, events: NDArray[np.int64]) -> Interactions:
-        """These events of one owner as interactions with one owner row."""
+        """These events with a single owner row."""
         owners = IdMap(self.owners.ids[owner : owner + 1])
         nobody = np.zeros(len(events), np.int32)
         gone = self.dismissed.where(self.dismissed.owner == owner)
@@ -149,11 +149,11 @@ class Interactions:
         return Interactions(self.items, self.owners, self.item, self.owner, self.kind, self.at, gone)
 
     def counts(self) -> NDArray[np.int32]:
-        """(owners,) int32 events per owner: the interaction count of users (R09)."""
+        """(owners,) int32 events: the interaction count of users (R09)."""
         return np.bincount(self.owner, minlength=len(self.owners)).astype(np.int32)
 
     def distinct_counts(self) -> NDArray[np.int32]:
-        """(owners,) int32 distinct items per owner: the interaction count of startups, after `transposed()` (R09)."""
+        """(owners,) int32 distinct items: the interaction count of startups, after `transposed()` (R09)."""
         return np.diff(self.pairs().indptr).astype(np.int32)
 
     def pairs(self) -> sparse.csr_matrix:

@@ -26,7 +26,6 @@ class MarketState:
 
     @property
     def sides(self) -> tuple[tuple[Entities, Interactions], ...]:
-        """Users and startups, each with their own events."""
         return (self.users, self.interactions), (self.startups, self.interactions.transposed())
 
     @property
@@ -85,9 +84,7 @@ class TrainingData(Protocol[Config]):
         """Text columns by name; blank for entities that opted out or were created after the instant."""
         ...
 
-    def earlier(self, as_of_us: int) -> TrainingData[Config]:
-        """The same data before an earlier instant."""
-        ...
+    def earlier(self, as_of_us: int) -> TrainingData[Config]: ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,5 +100,4 @@ class Newcomers:
     now_us: int
 
     def maps(self, bundle: Bundle) -> dict[str, IdMap]:
-        """The id maps of a bundle with the new ids."""
         return {**bundle.maps, **{e.value: entities.ids for e, entities in self.entities.items()}}

@@ -33,12 +33,13 @@ PRIOR, DUST, FLOOR = 5.0, 1e-3, 0.05
 
 @dataclass(frozen=True, eq=False)
 class FacetAffinity:
-    """One facet on one surface.
+    """How well startups' values of one facet match users' histories, whichever of them owns the list.
 
-    code: int32 facet values of the startups, the last one blank: (m,) if startups are the items, else (owners,).
-    values: number of values, blank included. share: (values,). met: (values, m) csr, if users are the items: how many
-    startups of each value each interacted with; None if users own the lists (see `Owners.history`). met_all: (m,) its
-    sums.
+    Lift of a value = ln(FLOOR + (count of the value + PRIOR x share) / (count of all + PRIOR) / (share + DUST)), share:
+    of all pairs; 0 without history or value. Additive smoothing (Chen and Goodman 1999).
+    code: values of the startups, blank last: (m,) if they are the items, else (owners,). values: number of values with
+    blank. share: (values,). met: (values, m) csr startups by value of each user, if users are the items, else None (see
+    `Owners.history`). met_all: (m,) its sums.
     """
 
     name: str
@@ -57,7 +58,7 @@ class FacetAffinity:
     def columns(
         self, owners: Owners, owner: NDArray[np.integer[Any]], item: NDArray[np.integer[Any]]
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """(n,) lift and ln(1 + interactions with this value) of pairs (owner of the batch, catalogue row)."""
+        """(n,) lift and ln(1 + count of the value) of pairs (owner of the batch, catalogue row)."""
         if self.met is None or self.met_all is None:
             liked = owners.history > 0
             met = np.asarray((liked.astype(np.float32) @ self._one_hot).todense())
@@ -241,9 +242,9 @@ NEUTRAL_DIVERSITY = 0.5
 
 
 def recency(created_at: NDArray[np.int64], as_of_us: int, days: float) -> NDArray[np.float32]:
-    """exp(-age / days), (n,) in 0..1: 1.0 new, 0.37 after `days`, 0.14 after twice that (C46, C47).
+    """exp(-age / days), (n,) in 0..1 (C46, C47).
 
-    created_at: (n,) microseconds since 1970 UTC; UNKNOWN_TIME gives 0. Edits of an item do not count (R21).
+    created_at: (n,) microseconds since 1970 UTC; UNKNOWN_TIME gives 0. Edits do not count (R21).
     """
     age_days = np.maximum(as_of_us - np.maximum(created_at, 0), 0) / DAY_US
     return np.where(created_at == UNKNOWN_TIME, 0.0, np.exp(-age_days / days)).astype(np.float32)
@@ -252,8 +253,7 @@ def recency(created_at: NDArray[np.int64], as_of_us: int, days: float) -> NDArra
 def popularity(views: NDArray[Any], interactions: NDArray[np.integer[Any]], maximum: float) -> NDArray[np.float32]:
     """log(views + 3 x interactions + 1) / log(maximum), clipped, (n,) in 0..1 (C49).
 
-    maximum: largest views + 3 x interactions + 1 of the items at the cutoff, stored with the model (R05). 1 gives
-    zeros.
+    maximum: the largest views + 3 x interactions + 1 at the cutoff, stored with the model (R05); 1 gives zeros.
     """
     if maximum <= 1:
         return np.zeros(len(views), np.float32)

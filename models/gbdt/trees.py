@@ -139,7 +139,6 @@ class _Places:
         self.codes = np.empty((len(tables), rows), np.intp)
 
     def fill(self, block: NDArray[np.float32]) -> None:
-        """From (n, f) rows, fill the first n codes of each table."""
         n = len(block)
         for table, code in zip(self._tables, self.codes[:, :n], strict=True):
             code.fill(0)
@@ -240,7 +239,7 @@ def _pair_code(one: NDArray[np.uint8], other: NDArray[np.uint8], leaves: int) ->
 
 
 def _pairs(value: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(trees, leaves) to (trees / 2, codes): the sum of a leaf of tree i and one of tree i + trees / 2."""
+    """(trees, leaves) to (trees / 2, codes): sums of a leaf of tree i and one of tree i + trees / 2."""
     half, leaves = len(value) // 2, value.shape[1]
     number = np.arange(1, leaves + 1).astype(_code_type(leaves))
     code = _pair_code(number[:, None], number, leaves)

@@ -1,9 +1,8 @@
 """Item-item cosine: items that the same owners interacted with; transposed, users for startups.
 
-With sparse data, pairs of items say more than factors. A pair counts once, however many events it has. Two items of one
-owner add 1 / root of the owner's history length, so that owners who view everything do not make all items similar
-(after Deshpande and Karypis 2004). Old pairs of the neighbour count less: on five data sets this decay never cost
-accuracy and often doubled the gain.
+A pair counts once, however many events it has. Two items of one owner add 1 / root of the owner's history length, so
+that owners who view everything do not make all items similar (after Deshpande and Karypis 2004). Old pairs count less:
+on five data sets this decay never cost accuracy and often doubled the gain.
 """
 
 from __future__ import annotations

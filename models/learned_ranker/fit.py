@@ -62,12 +62,11 @@ class RankerRows:
 
     @property
     def owners_taught(self) -> int:
-        """Number of lists with a positive; others train no order."""
+        """Number of lists with a positive."""
         return len(np.unique(self.group[self.label > 0]))
 
     @property
     def orders(self) -> bool:
-        """Whether any list has both outcomes."""
         return bool(np.isin(self.group[self.label > 0], self.group[self.label == 0]).any())
 
     def where(self, mask: NDArray[np.bool_]) -> RankerRows:

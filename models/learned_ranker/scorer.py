@@ -1,7 +1,6 @@
 """The learned ranker: an average of several learners over many features, safer than the best one (A07).
 
-Learners: a logistic regression, trees that classify positives, and trees that learn the order. Each raw score is
-standardised by its mean and spread over the training rows; a sigmoid maps their mean to 0..1.
+Each raw score is standardised by its mean and spread over the training rows; a sigmoid maps their mean to 0..1.
 """
 
 from __future__ import annotations
@@ -71,12 +70,10 @@ class AveragedRanker:
     def from_arrays(
         cls, learners: Sequence[str], arrays: Mapping[str, NDArray[Any]], prefix: str = ""
     ) -> AveragedRanker:
-        """From the arrays `<prefix><learner>_…`, `<prefix>centre` and `<prefix>spread`."""
         found = tuple(_learner(name, arrays, f"{prefix}{name}_") for name in learners)
         return cls(found, arrays[f"{prefix}centre"], arrays[f"{prefix}spread"])
 
     def score(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
-        """(n, f) to (n,) in 0..1."""
         total = np.zeros(len(features), np.float64)
         for learner, centre, spread in zip(self.learners, self.centre, self.spread, strict=True):
             total += (learner.score(features) - centre) / spread
@@ -110,7 +107,6 @@ class LearnedRanker:
         return cls(tuple(about["features"]), parts)
 
     def score(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
-        """(n, f) in the order of `names` to (n,) in 0..1."""
         return self._by_part(features, lambda part, rows: part.score(rows))
 
     def first_look(self, features: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -63,11 +63,9 @@ class RankedLists:
         return len(self.owner)
 
     def row(self, i: int) -> slice:
-        """The positions of list i."""
         return slice(int(self.indptr[i]), int(self.indptr[i + 1]))
 
     def take(self, which: NDArray[np.int64]) -> RankedLists:
-        """The lists at these indices, in this order."""
         length = np.diff(self.indptr)[which]
         indptr = indptr_of(length)
         places = np.arange(int(indptr[-1])) + np.repeat(self.indptr[which] - indptr[:-1], length)
@@ -112,7 +110,7 @@ class RankedLists:
 
     @classmethod
     def open(cls, path: Path) -> RankedLists:
-        """Read what `save` wrote. Raises ReleaseIncomplete."""
+        """Raises ReleaseIncomplete."""
         try:
             with path.open("rb") as f, np.load(f, allow_pickle=False) as z:
                 columns = {c.name: z[c.name] for c in fields(cls) if c.name != "part" or "part" in z}

@@ -61,7 +61,7 @@ class Release:
 
     @property
     def build(self) -> str:
-        """The id of its build; of a build its own id."""
+        """The id of its build."""
         return str(self.parts[0].get("release", self.id)) if self.parts else self.id
 
     def to_json(self) -> str:
@@ -114,7 +114,6 @@ class ReleaseDigest:
             self.add(encode_lists(part))
 
     def begin(self, surface: Surface) -> None:
-        """Start a surface."""
         self._sha.update(surface.value.encode())
 
     def add(self, lists: Iterable[bytes]) -> None:
@@ -123,7 +122,6 @@ class ReleaseDigest:
             self.size += len(value)
 
     def hexdigest(self, erased: Sequence[str] = ()) -> str:
-        """The digest of everything added and of these marks."""
         whole = self._sha.copy()
         for mark in erased:
             whole.update(mark.encode())

@@ -26,9 +26,9 @@ def exposure(shown: NDArray[np.int64], items: int) -> NDArray[np.int64]:
 
 
 def gini(exposure: NDArray[Any]) -> float:
-    """Gini index of exposure: 0 if all items are shown equally, near 1 if one item gets all. NaN if none is shown.
+    """Gini index of exposure: 0 if all items are shown equally, near 1 for a single item, NaN if none is shown.
 
-    exposure: (items,) counts over the whole catalogue, zeros included.
+    exposure: (items,) counts over the whole catalogue.
     """
     x = np.sort(np.asarray(exposure, float))
     if not x.sum():
@@ -81,7 +81,6 @@ def diversity(shown: NDArray[np.int64], category: NDArray[np.integer[Any]]) -> N
 
 
 def _ratio(total: NDArray[np.float64], count: NDArray[Any]) -> NDArray[np.float64]:
-    """total / count; NaN where count is 0."""
     return np.where(count > 0, total / np.maximum(count, 1), np.nan)
 
 

@@ -32,7 +32,6 @@ class Rate:
     level: float = LEVEL
 
     def as_json(self) -> dict[str, float | int | None]:
-        """value, low, high (six digits), trials and owners."""
         values = asdict(self)
         return {
             k: round(v, 6) if isinstance(v, float) else v
@@ -119,7 +118,6 @@ def _freedom(residuals: NDArray[np.float64]) -> float:
 
 
 def _quantile(freedom: float, level: float) -> float:
-    """Student's quantile; infinite for a single owner."""
     return float(special.stdtrit(freedom, (1 + level) / 2)) if freedom >= 1 else math.inf
 
 

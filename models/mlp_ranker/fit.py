@@ -152,7 +152,7 @@ def fit_mlp_ranker(
 
 
 def widths(config: RankerConfig) -> tuple[int, ...]:
-    """Sizes of all layers: inputs, hidden layers, one output (C33, C40)."""
+    """Sizes of all layers (C33, C40)."""
     return (len(FEATURES), *config.hidden, 1)
 
 
@@ -269,7 +269,6 @@ def _epoch(
     negative: NDArray[np.int64],
     batch: int,
 ) -> float:
-    """One pass over these pairs in batches; returns the mean loss."""
     import torch
 
     net.train()

@@ -1,4 +1,4 @@
-"""Popularity and trends of all items: the end of every fallback chain (A09, R08)."""
+"""Popularity and trends of all items (A09, R08)."""
 
 from __future__ import annotations
 

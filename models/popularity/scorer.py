@@ -1,4 +1,4 @@
-"""Popular items for every owner: the end of every fallback chain (R08, B08)."""
+"""Popular items as a source for every owner (R08, B08)."""
 
 from __future__ import annotations
 

@@ -79,7 +79,7 @@ def places_above_cap(lists: RankedLists, most: int) -> int:
 
 
 def share_moved(lists: RankedLists, before: RankedLists) -> float:
-    """Share of top-ten positions whose item was not in the top ten before. The same owners in the same order."""
+    """Share of top-ten positions whose item was not in the top ten before; the same owners in the same order."""
     owner = np.repeat(np.arange(len(lists), dtype=np.int64), np.diff(lists.indptr))
     key, top = owner * (int(lists.item.max(initial=0)) + 1), _top(lists)
     fresh = ~np.isin((key + lists.item)[top], (key + before.item)[top])

@@ -148,8 +148,10 @@ def _placed(
     favourite: Mapping[str, NDArray[np.int32]],
     depth: int,
 ) -> RankedLists:
-    """Order every owner's candidates and keep the best `depth`; whom popular answers has none yet, unless what is in
-    demand was ranked for them too."""
+    """Order every owner's candidates and keep the best `depth`. Owners with method popular get none yet.
+
+    The learned ranker also ranks demand-weighted candidates for them.
+    """
     ranked = (method != Method.POPULAR.code) | isinstance(recipe.ranker, LearnedRanker)
     length = np.where(ranked, np.diff(candidates.indptr), 0)
     width = int(length.max(initial=0))

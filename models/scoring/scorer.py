@@ -38,9 +38,7 @@ class Scorer(Protocol):
 class WeightedScorer(Scorer, Protocol):
     """A source that also proposes by score times item weight."""
 
-    def weighted(self, weight: NDArray[Any]) -> Scorer:
-        """The same source with scores multiplied by item weights: (m,) over the catalogue."""
-        ...
+    def weighted(self, weight: NDArray[Any]) -> Scorer: ...
 
 
 class FoldIn(Protocol):
@@ -76,7 +74,6 @@ class Sides:
 
     @property
     def forward(self) -> bool:
-        """Whether the owners are users."""
         return self.surface.owner is Entity.USER
 
     def vectors(

@@ -174,7 +174,6 @@ class Settings(Environment):
 
     @property
     def api_keys_file(self) -> Path:
-        """The file of API keys, see models/keys.py."""
         return Path(self.api_keys_path).expanduser().absolute() if self.api_keys_path else self.home / "api-keys.json"
 
     @property
@@ -184,7 +183,6 @@ class Settings(Environment):
 
     @property
     def reader_address(self) -> str:
-        """The URL of the reader."""
         return f"http://{self.reader_host}:{self.reader_port}"
 
     @property
@@ -206,7 +204,6 @@ class Settings(Environment):
 
     @property
     def airflow_log_folder(self) -> Path:
-        """The folder of task logs."""
         return Path(self.airflow_logs).expanduser().absolute() if self.airflow_logs else self.home / "airflow" / "logs"
 
     @property

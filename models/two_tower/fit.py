@@ -229,7 +229,7 @@ def _repeats(drawn: torch.Tensor) -> torch.Tensor:
 def _hard(
     towers: torch.nn.ModuleDict, tensors: dict[str, torch.Tensor], people: torch.Tensor, user: torch.Tensor
 ) -> torch.Tensor:
-    """(b, DISLIKES) scores of each user's disliked startups, used as negatives in every batch of the user."""
+    """(b, DISLIKES) scores of each user's disliked startups, which are further negatives."""
     import torch
 
     disliked = tensors["disliked"][user]
@@ -240,7 +240,7 @@ def _hard(
 
 
 def _held_out_gain(towers: torch.nn.ModuleDict, tensors: dict[str, torch.Tensor], late: Late) -> float:
-    """Mean of 1 / log2(1 + rank) over late pairs, among known startups that the user had not interacted with.
+    """Mean of 1 / log2(1 + rank) over late pairs, among known startups new to the user.
 
     A ranking metric, because the cross entropy of other startups rises long before the lists get worse.
     """
@@ -273,8 +273,7 @@ def _seeded(towers: torch.nn.ModuleDict, plan: Plan) -> torch.nn.ModuleDict:
 def _pinned() -> Iterator[None]:
     """Run torch on one thread and restore the setting.
 
-    A batch is too small to share: on a busy machine two threads took nine times the processor time of one. The result
-    also no longer depends on the number of threads.
+    A batch is too small to share: on a busy machine two threads took nine times the processor time of one.
     """
     import torch
 
