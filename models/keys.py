@@ -94,8 +94,7 @@ def new_key(
 ) -> tuple[ApiKey, str]:
     """A new key as stored, and its text, which is not stored. bounds: its restrictions by BOUNDS.
 
-    Raises SettingsError for an invalid name, for invalid bounds, and for bounds of a key without the scope events or
-    with the scope admin.
+    Raises SettingsError for an invalid name or bounds, and for bounds of a key without events or with admin.
     """
     if not _NAME.fullmatch(name):
         raise SettingsError(f"a key's name must be 1 to 40 letters, digits, dots, dashes or underscores, got {name!r}")
@@ -177,7 +176,7 @@ _SHORTEST = 32  # characters; a file cut off by a full disk has fewer
 
 
 def kept_key(home: Path, name: str) -> bytes:
-    """The key in the file of this name; a missing file is created, readable only by its owner. Raises FileError."""
+    """The key in the file of this name; creates a missing file, readable only by its owner. Raises FileError."""
     path = home / name
     try:
         _make_missing(path)

@@ -69,18 +69,17 @@ class ModelSpec:
     """One model. Functions are named "module:function".
 
     name: of the task `train.<name>` and, unless `table` is given, of its table of settings. bundle: directory and file
-    prefix ("als_v1"); empty without a bundle. title: one line for people. arrays, rows: its arrays, and what a row is.
+    prefix ("als_v1"), or empty. title: one line for people. arrays, rows: its arrays, and what a row is.
     fit: BASE: (TrainingData) -> Bundle. BLEND and RANKER: as the second stage calls it.
     config: the table of settings, a frozen dataclass of `models.setting.setting` fields.
     source: None for facts, blends and rankers. owners: kinds of owners that it proposes for.
     scorer: of a source (Bundle, Sides, Source) -> Scorer; of a ranker (RankerAsked, config) -> Ranker, or None if it
     may not serve. fold_in: (Scorer, Bundle, Sides) -> FoldIn or None.
-    switch: settings that must all be on, such as "routing.enable_als". pin: setting that pins a directory.
-    demand_weighted: it also proposes by score times predicted demand. required: no release without it.
-    optional: a release needs it only on some data. cheap: leak checks train it again in every build.
-    extend: adds new entities in a refresh, (Bundle, Newcomers) -> Bundle. forget: erasure beyond blank rows.
+    switch: settings that must all be on. pin: setting that pins a directory.
+    demand_weighted: also proposes by score times demand. required: a release needs it. optional: not on all data.
+    cheap: leak checks train it in every build. extend: new entities in a refresh, (Bundle, Newcomers) -> Bundle.
+    forget: erasure beyond blank rows. kind: of a ranker, its value in the setting `ranker`.
     command: a command, then the options that replace a setting of the table, "option=field" where they differ.
-    kind: of a ranker, its value in the setting `ranker`.
     """
 
     name: str

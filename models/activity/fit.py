@@ -53,11 +53,10 @@ def fit(data: TrainingData[None]) -> Bundle:
 def fit_activity(now: MarketState, earlier: Sequence[tuple[MarketState, int]], seed: int = 42) -> Bundle:
     """The bundle activity_v1. earlier: states before `now`, each with the end of its prediction period.
 
-    Arrays: clock_instant, clock_share (see EventTime). For user and startup: _facts (n, f) float32 in the order of the
-    config's `facts`, _demand (n,) expected new partners. For each facet: _values (v,) of the startups, ascending;
-    _share (v + 1,) of all pairs; and _indptr, _indices, _data of a csr users x (v + 1): number of startups with each
-    value that a user interacted with. The last column is "blank". With too few samples demand is the recent activity;
-    never raises.
+    Arrays: clock_instant, clock_share (see EventTime). By kind of entity: _facts (n, f) in the order of the config's
+    `facts`, _demand (n,) expected new partners. By facet: _values (v,) ascending, _share (v + 1,) of all pairs, and
+    _indptr, _indices, _data of a csr users x (v + 1): startups of each value that a user interacted with, the last
+    column blank. With too few samples demand is the recent activity; never raises.
     """
     clock = now.clock
     arrays: dict[str, NDArray[Any]] = {"clock_instant": clock.instant, "clock_share": clock.share}

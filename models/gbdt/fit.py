@@ -110,12 +110,12 @@ def fit_trees(
 ) -> dict[str, NDArray[Any]]:
     """Train a sum of trees; the same input gives the same bytes for any number of threads.
 
-    features: (n, f), finite. label: (n,) 0 or 1, or a count for "poisson". group: (n,) in any order.
-    objective: "lambdarank" learns the order within a group of at most 10 000 rows (Burges 2010), "binary" the log-odds
-    of a positive, "poisson" the logarithm of a count; the last two ignore groups. weight: (n,) of each row.
+    features: (n, f), finite. label: (n,) 0 or 1, or a count for "poisson". group: (n,) in any order. weight: (n,).
+    objective: "lambdarank" learns the order within a group of at most 10 000 rows (Burges 2010); "binary" the log-odds
+    of a positive and "poisson" the logarithm of a count, without groups.
     validation: features, label and group of other groups, for early stopping (by log loss, or by NDCG at `truncation`).
-    Returns the arrays of `Trees.from_arrays`, whose score is LightGBM's raw score, and gain: (f,) float32 total
-    reduction of the loss by splits on each feature.
+    Returns the arrays of `Trees.from_arrays` (LightGBM's raw score) and gain: (f,) reduction of the loss by each
+    feature.
     Raises TrainingError if one outcome is missing, no group has both (lambdarank), a value is not finite, or shapes
     differ.
     """

@@ -59,10 +59,9 @@ def fit_graph_filter(
 ) -> Bundle:
     """The csr of the `keep` largest cells of each row: indptr, indices, data; map item.
 
-    Cells are positive float32 without the diagonal. Each column is multiplied by the mean decay of its pairs, halved
-    for every `half_life_share` of the data's span. The same bytes for any number of threads. Raises TooSparse if owners
-    interacted with fewer than `min_pairs` items on average, where it adds nothing to neighbours, or with more than
-    LARGEST items.
+    Cells are positive float32 off the diagonal. A column is multiplied by the mean decay of its pairs, halved for every
+    `half_life_share` of the data's span. The same bytes for any number of threads. Raises TooSparse with fewer than
+    `min_pairs` items per owner on average, where it adds nothing to neighbours, or more than LARGEST items.
     """
     liked, fresh = _meetings(interactions, half_life_share)
     _check_dense_enough(liked, config)

@@ -99,7 +99,7 @@ PUBLISHES = "publishes.jsonl"
 
 
 class ReleaseDigest:
-    """sha256 over encoded lists, surfaces in the order of `Surface`, owners ascending, then marks of erased ids.
+    """sha256 over encoded lists by surface and owner, then over marks of erased ids.
 
     It depends neither on shards nor on the time.
     """
@@ -159,7 +159,7 @@ def popular_list(directory: Path, release: Release, surface: Surface) -> RankedL
 
 
 def open_lists(directory: Path, release: Release, file: str) -> RankedLists:
-    """The lists of one file. Raises ReleaseIncomplete if it is missing or differs from the manifest."""
+    """The lists of one file. Raises ReleaseIncomplete if it differs from the manifest."""
     path = directory / file
     if not path.is_file() or sha256_of(path) != release.files.get(file):
         raise ReleaseIncomplete(

@@ -106,9 +106,8 @@ def per_owner(
 ) -> dict[str, NDArray[np.float64]]:
     """Metrics of each list, (b,) each; NaN where undefined. A repeated item counts once.
 
-    The keys of `at_k`, and means over the shown items of "popularity_rank", "novelty", "diversity", "age_days" and
-    "fresh", the share younger than FRESH_DAYS (I21).
-    shown: (b, k) from `places`. truth: (b, m) csr of the relevant pairs.
+    Those of `at_k`, and means over the list of "popularity_rank", "novelty", "diversity", "age_days" and "fresh"
+    (younger than FRESH_DAYS, I21). shown: (b, k) from `places`. truth: (b, m) csr of the relevant pairs.
     """
     once = np.where(repeated(shown), -1, shown)
     young = np.where(np.isnan(items.age_days), np.nan, items.age_days < FRESH_DAYS)

@@ -111,11 +111,10 @@ def fit_mlp_ranker(
     """Train "ranker_v1"; the same rows and settings give the same bytes.
 
     validation: rows of other owners; without it one owner in five is held out (R19). The bundle serves the weights of
-    the epoch with the lowest validation loss (also in `ranker_v1_best.pth`, D21); `ranker_v1.pth` is the last epoch
+    the epoch with the lowest validation loss, also in `ranker_v1_best.pth` (D21); `ranker_v1.pth` is the last epoch
     (D20).
-    about: further config (the cutoff, the recipe). Arrays: weight_0 (32, 4), bias_0 (32,), … float32.
-    Raises TrainingError with fewer than `min_positives` (C53), if no owner has both outcomes, or if the loss is not
-    finite.
+    about: further config. Arrays: weight_0 (32, 4), bias_0 (32,), … Raises TrainingError with fewer than
+    `min_positives` (C53), if no owner has both outcomes, or if the loss is not finite.
     """
     warnings = _diagnose(rows, config.min_positives)
     training, guard = (rows, validation) if validation is not None else _hold_out(rows, seed)

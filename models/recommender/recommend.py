@@ -97,10 +97,10 @@ CHUNK = 256
 
 @dataclass(frozen=True, eq=False)
 class Ranking:
-    """All that was computed on the way to a batch's lists; `explain` prints it.
+    """Lists and intermediate results of a batch; `explain` prints them.
 
-    method: (b,) uint8, what answers. score: (nnz,) float32 in 0..1, the learned ranker's score where it serves, else
-    the models', see `model_score_of`. lists: the result. reranked: (b,) bool.
+    method: (b,) answering method. score: (nnz,) in 0..1 of the learned ranker where it serves, else of the models, see
+    `model_score_of`. reranked: (b,) bool.
     """
 
     route: Route

@@ -34,9 +34,10 @@ from models.spec import ModelSpec, Source, Stage, function
 def open_ranker(
     surface: Surface, bundles: Mapping[str, Bundle], settings: Settings, sources: Iterable[Source]
 ) -> Ranker | LearnedRanker | None:
-    """The first ranker of the registry that is asked for and may serve; the rules, which need no bundle, always may.
+    """The first ranker of the registry that the settings allow and that may serve; the rules always may.
 
-    sources: those that speak."""
+    sources: the enabled ones with a bundle.
+    """
     kind = settings.table("ranker").kind
     if kind == "off":
         return None
@@ -59,7 +60,7 @@ def open_ranker(
 
 
 def open_scorers(bundles: Mapping[str, Bundle], settings: Settings, sides: Sides) -> list[Scorer]:
-    """Every source that has a bundle and is switched on, in the order of the registry."""
+    """Every enabled source with a bundle, in the order of the registry."""
     found = (spec for spec in _speaking(sides.surface) if spec.bundle in bundles and not spec.off(settings))
     return [function(spec.scorer)(bundles[spec.bundle], sides, spec.source) for spec in found]
 
@@ -159,9 +160,10 @@ class SurfaceRecommender:
         row: int = -1,
         events: Interactions | None = None,
     ) -> Owners:
-        """A batch of one who is not in the entities, or (row given) has done more since. history, barred: (1, m).
+        """A batch of one owner who is unseen, or (row given) has new events. history, barred: (1, m).
 
-        events: what the history is made of, one owner x all items."""
+        events: the events of the history, one owner x all items.
+        """
         age = None if events is None else self._age(events)[:, self.catalogue].tocsr()
         return Owners(
             np.array([row], np.int32), np.array([count], np.int32), np.array([opted_out]), history, barred, (text,), age
@@ -300,9 +302,9 @@ def open_recommender(surface: Surface, bundles: Mapping[str, Bundle], settings: 
 
 
 def with_settings(recipe: SurfaceRecommender, bundles: Mapping[str, Bundle], settings: Settings) -> SurfaceRecommender:
-    """The recipe of the same models under other settings, of those that act after training: an arm of an experiment.
+    """The recommender of the same models with other settings of phase SERVE, such as those of an experiment's arm.
 
-    It shares every array, and the learned ranker where nothing speaks against that: another arm costs no memory.
+    It shares all arrays, and where possible the learned ranker, so that an arm costs no memory.
     """
     scorers = {
         source: scorer for source, scorer in recipe.scorers.items() if is_enabled(source, recipe.surface, settings)
@@ -329,15 +331,14 @@ def diversity_facets(recipe: SurfaceRecommender, item: NDArray[np.int32]) -> dic
 
 
 def unserved(name: str, settings: Settings) -> str:
-    """Why no list could be made with a bundle: which switch is off, in the settings and in every arm of an experiment.
-    Empty where one could."""
+    """Why no list can use a bundle: the switch that is off in the settings and in every arm; empty if one can."""
     arms = (arm.apply(settings) for e in read_experiments(settings) for arm in e.arms)
     reasons = [_unread(registry.named(name), ways) for ways in (settings, *arms)]
     return reasons[0] if all(reasons) else ""
 
 
 def _unread(spec: ModelSpec, settings: Settings) -> str:
-    """The same of one way to make lists: what `open_recommender` would not read."""
+    """The same for one set of settings."""
     if off := " and ".join(spec.off(settings)):
         return f"{off} off: nothing is blended" if spec.stage is Stage.BLEND else f"{off} is off: nothing would read it"
     if spec.bundle in (LEARNED, ACTIVITY):

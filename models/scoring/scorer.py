@@ -90,7 +90,7 @@ class Sides:
 
 @dataclass(frozen=True, eq=False)
 class RankerAsked:
-    """What a ranker is asked to serve. bundle: its own, if the release has one. bundles: all of the release.
+    """What a ranker should serve. bundle: its own, if the release has one. bundles: all of the release.
 
     by_name: the settings request this ranker. union: it may use every source. silent: names of unavailable sources.
     """

@@ -73,16 +73,16 @@ def fit_two_tower(
     startup_profiles: Profiles,
     plan: Plan,
 ) -> Bundle:
-    """The bundle two_tower_v1: user_factors, item_factors (n, d) float32, file two_tower_v1_best.pth (D19).
+    """The bundle two_tower_v1, with file two_tower_v1_best.pth (D19).
 
-    Every entity has a row; zeros mean unknown (no id, token or history). The score of a pair is the dot product of its
-    rows.
-    For unseen owners: tokens (t,) ascending, rarity (t,), token_vectors (users) and startup_token_vectors (t, d). Their
-    vector is the normalised mean of their `words` (config) rarest tokens.
-    To fold in new events: user_lengths (n,) and history_vectors (startups, d), see `TwoTowerFoldIn`.
-    The last tenth of the events selects the number of epochs; then the towers are trained from scratch on all events.
-    The same rows, settings and processor type give the same bytes. Raises TooSparse without two positive pairs,
-    TrainingError if the loss is not finite.
+    user_factors, item_factors: (n, d), a row per entity, zeros if unknown (no id, token or history); the score of a
+    pair is the dot product.
+    For unseen owners: tokens (t,) ascending, rarity (t,), token_vectors and startup_token_vectors (t, d). Their vector
+    is the normalised mean of the `words` (config) rarest tokens.
+    To fold in events: user_lengths (n,), history_vectors (startups, d), see `TwoTowerFoldIn`.
+    The last tenth of the events selects the number of epochs for a training from scratch on all events. The same rows,
+    settings and processor type give the same bytes. Raises TooSparse without two positive pairs, TrainingError if the
+    loss is not finite.
     """
     pairs = Pairs.from_interactions(interactions, plan.config.half_life_share)
     if len(pairs) < 2 or len(np.unique(pairs.item)) < 2:

@@ -78,9 +78,8 @@ class TwoTowerScorer(TextFactorScorer):
 class TwoTowerFoldIn:
     """The user tower with a longer history: id and tokens unchanged, the mean of the startups recomputed.
 
-    scorer: the two-tower of a surface whose owners are users. lengths: (owners,) length of each vector before
-    normalisation. history: (startups, d) contribution of each startup, zeros if untrained. longest: startups of a
-    history that are used, the newest.
+    scorer: of a surface whose owners are users. lengths: (owners,) vector lengths before normalisation. history:
+    (startups, d) contributions, zeros if untrained. longest: most startups of a history, the newest.
     """
 
     def __init__(
