@@ -129,7 +129,7 @@ def _refused(
     load: NDArray[np.int64],
     most: int,
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Rows and columns that crowded items refuse: least regret first, ties by lowest position, then by last owner."""
+    """Rows and columns that crowded items refuse: least regret first, ties by later position, then by later owner."""
     row, column = np.nonzero(held)
     crowded = (load > most)[item[row, column]]
     row, column = row[crowded], column[crowded]
