@@ -235,7 +235,7 @@ def faded(owners: Owners, half_life: float) -> sparse.csr_matrix:
     return sparse.csr_matrix((weight, owners.age.indices, owners.age.indptr), shape=owners.age.shape)
 
 
-#: Columns of the network's input, in order (003 L20).
+#: Columns of the network's input, in order.
 FEATURES = ("model_score", "recency", "popularity", "diversity")
 #: Diversity without selected items to compare with, and beyond the greedy positions (C50).
 NEUTRAL_DIVERSITY = 0.5
