@@ -1,8 +1,8 @@
 """Experiments: which owner gets which arm of a release, and what an arm may change (O01-O03, O12, M08, R15).
 
-A hash of the owner's id with the experiment's salt decides whether the owner takes part, and a second hash in which
-arm. Raising the share keeps all current participants in their arms. An owner takes part in at most one experiment per
-surface, the first that draws it. Nothing is stored, so the reader and the batch find the same arm.
+Hashes of the owner's id with the experiment's salt decide whether the owner takes part, and in which arm. Raising the
+share keeps all participants in their arms. An owner takes part in one experiment per surface, the first that draws it.
+Nothing is stored, so the reader and the batch find the same arm.
 """
 
 from __future__ import annotations

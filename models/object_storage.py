@@ -1,8 +1,8 @@
 """The artefact store: a directory, or object storage with the directory as a copy (MATCHBOOK_ARTIFACTS).
 
 A snapshot, bundle or release is a directory that never changes. In object storage it is below `whole/`, complete once
-the object `.complete` exists, written last, with the sha256 of every file. It is fetched to a temporary directory,
-verified and renamed. Files that change are below `loose/`, see `pipelines/store/mirror.py`.
+`.complete` exists, with the sha256 of every file. It is fetched aside, verified and renamed. Files that change are
+below `loose/`, see `pipelines/store/mirror.py`.
 """
 
 from __future__ import annotations

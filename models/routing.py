@@ -55,8 +55,8 @@ def route_may_change(surface: Surface, count: int, more: int, settings: Settings
 def chain(surface: Surface, first: Method, settings: Settings) -> tuple[Method, ...]:
     """The methods to try in order, from the routed one to popular, without those switched off (B08, R08).
 
-    If content has nothing for a cold-start owner (no profile text, no history with text), the other models are tried
-    before popular, in the same order: the threshold says when they are better, not when they know nothing.
+    If content has nothing for a cold-start owner (no profile text, no history with text), the other models come before
+    popular: the threshold says when they are better, not when they know nothing.
     """
     forward = surface.owner is Entity.USER
     ladder = [Method.ENSEMBLE, Method.ALS if forward else Method.ALS_REVERSE]

@@ -26,7 +26,7 @@ _MARKS_TO = 0x1E950
 
 
 def folded(text: str) -> str:
-    """The form in which texts are compared; folding it again changes nothing.
+    """The form in which texts are compared; idempotent.
 
     NFKC, case folded, without invisible characters, white space as single blanks, none at the ends.
     """

@@ -1,7 +1,7 @@
 """Implicit alternating least squares (Hu, Koren, Volinsky 2008), one trainer for forward and reverse.
 
-The solver multiplies each cell by alpha and reads it as a confidence: positive = interest, negative = dislike, absent =
-weak dislike. A confidence below 1 would count less than an absent cell, so weights are raised to at least 1 / alpha.
+The solver reads alpha x cell as a confidence: positive = interest, negative = dislike, absent = weak dislike. A
+confidence below 1 would count less than an absent cell, so weights are raised to at least 1 / alpha.
 """
 
 from __future__ import annotations
@@ -37,9 +37,8 @@ def fit_als(name: str, interactions: Interactions, config: AlsConfig, seed: int 
     """Factors of every owner and item with a positive pair (C21-C24, C31; A02, A04).
 
     `als_reverse_v1` is trained on `interactions.transposed()`. Arrays: user_factors (owners, factors), item_factors
-    (items, factors), float32. The maps contain only owners and items with a positive pair; the solver gives all others
-    zeros.
-    Bit-identical for one seed and any number of threads. Raises TooSparse (P01, P02) and TrainingError (NaN).
+    (items, factors), only of ids with a positive pair: the solver gives all others zeros. Bit-identical for one seed
+    and any number of threads. Raises TooSparse (P01, P02) and TrainingError (NaN).
     """
     confidences = _confidences(interactions, config)
     user_factors, item_factors = _solve(confidences, config, seed, threads)

@@ -35,7 +35,6 @@ class AlsFoldIn:
         events: Interactions,
         as_of_us: int,
     ) -> NDArray[np.float32] | None:
-        """See `FoldIn.vector`."""
         config = self._config
         half_life = float(config.get("half_life_days", 0.0))
         now_us = int(config.get("faded_from_us", as_of_us))  # as in training

@@ -53,10 +53,8 @@ MASK = np.uint16
 class Candidates:
     """The union of the proposals of all sources, items ascending within an owner.
 
-    indptr: (b + 1,) int64; item: (nnz,) int32 catalogue rows; owner: (nnz,) int32.
-    proposed: (nnz,) uint16, the bits of the sources that proposed the item (`Source.bit`).
-    scores: by source (nnz,) float32; NaN where the source cannot score the pair. A source scores the whole union, not
-    only its own proposals (R06).
+    indptr: (b + 1,). item: (nnz,) catalogue rows. owner: (nnz,). proposed: (nnz,) bits of the proposing sources.
+    scores: by source (nnz,), NaN without one. A source scores the whole union, not only its own proposals (R06).
     """
 
     indptr: NDArray[np.int64]
@@ -124,7 +122,7 @@ def _merge(key: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]
 
 
 def indptr_of(lengths: Sequence[int] | NDArray[np.int64]) -> NDArray[np.int64]:
-    """(n + 1,) int64 row pointer of ragged rows of these lengths."""
+    """(n + 1,) row pointer of ragged rows of these lengths."""
     return np.concatenate([[0], np.cumsum(np.asarray(lengths, np.int64))]).astype(np.int64)
 
 

@@ -56,7 +56,7 @@ class IdMap:
         return len(self.ids)
 
     def rows_of(self, ids: NDArray[np.str_] | Iterable[str]) -> NDArray[np.int32]:
-        """(m,) int32 row of each id, -1 where it is unknown."""
+        """(m,) row of each id, -1 where it is unknown."""
         wanted = np.asarray(ids if isinstance(ids, np.ndarray) else list(ids), dtype="<U36")
         there, rows = self._there
         if not len(there):
@@ -88,7 +88,7 @@ class IdMap:
         return (self.ids if len(rows) == len(self.ids) and not self.later else self.ids[rows]), rows
 
     def packed(self) -> NDArray[np.uint8]:
-        """(n, 16) uint8 bytes of the UUIDs; zeros for a blank row."""
+        """(n, 16) bytes of the UUIDs; zeros for a blank row."""
         return pack_ids(self.ids)
 
     @classmethod
@@ -102,7 +102,7 @@ def is_id(text: str) -> bool:
 
 
 def pack_ids(ids: NDArray[np.str_]) -> NDArray[np.uint8]:
-    """(n, 16) uint8 bytes of n UUID strings; zeros for a blank one."""
+    """(n, 16) bytes of n UUID strings; zeros for a blank one."""
     text = "".join(i or NIL for i in ids.tolist()).replace("-", "")
     return np.frombuffer(bytes.fromhex(text), np.uint8).reshape(-1, 16)
 
@@ -168,7 +168,7 @@ class Entities:
         """Whether every listed entity has an interaction.
 
         At an earlier instant this is survivorship bias: an entity without interactions was certain to get one. Leave
-        such entities out of the samples of that instant.
+        such entities out of its samples.
         """
         return bool(self.count[self.listed].all())
 
@@ -177,12 +177,12 @@ class Entities:
         return {field: text for field, text in profile.items() if field not in self.withheld}
 
     def items_of(self, surface: Surface) -> NDArray[np.int32]:
-        """(m,) int32 ascending rows that may be recommended on this surface."""
+        """(m,) ascending rows that may be recommended on this surface."""
         shown = self.listed if surface.item is Entity.STARTUP else self.listed & self._has(surface.role)
         return np.flatnonzero(shown).astype(np.int32)
 
     def owners_of(self, surface: Surface) -> NDArray[np.int32]:
-        """(m,) int32 ascending rows that get a list on this surface."""
+        """(m,) ascending rows that get a list on this surface."""
         mine = ~self.ids.blank if surface.owner is Entity.STARTUP else self._has(surface.role)
         return np.flatnonzero(mine).astype(np.int32)
 

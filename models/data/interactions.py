@@ -39,7 +39,7 @@ class Span(NamedTuple):
         return cls(last, float(last - first))
 
     def fading(self, at: NDArray[np.int64], share: float) -> NDArray[np.float64]:
-        """(n,) float64 in 0..1: 1 from `newest_us` on, halved every `share` of the span before it; share 0: 1."""
+        """(n,) in 0..1: 1 from `newest_us` on, halved every `share` of the span before it; share 0: 1."""
         if not (share > 0 and self.length_us > 0):
             return np.ones(len(at))
         return faded(at, self.newest_us, share * self.length_us)
@@ -51,7 +51,7 @@ def leaving(at: NDArray[np.int64], share: float) -> int:
 
 
 def faded(at: NDArray[np.int64], newest_us: int, half_life_us: float) -> NDArray[np.float64]:
-    """(n,) float64 in (0, 1]: 1 from an instant on, halved for every half-life before it.
+    """(n,) in (0, 1]: 1 from an instant on, halved for every half-life before it.
 
     It never reaches 0, which would mean "no interaction".
     """
@@ -149,11 +149,11 @@ class Interactions:
         return Interactions(self.items, self.owners, self.item, self.owner, self.kind, self.at, gone)
 
     def counts(self) -> NDArray[np.int32]:
-        """(owners,) int32 events: the interaction count of users (R09)."""
+        """(owners,) events: the interaction count of users (R09)."""
         return np.bincount(self.owner, minlength=len(self.owners)).astype(np.int32)
 
     def distinct_counts(self) -> NDArray[np.int32]:
-        """(owners,) int32 distinct items: the interaction count of startups, after `transposed()` (R09)."""
+        """(owners,) distinct items: the interaction count of startups, after `transposed()` (R09)."""
         return np.diff(self.pairs().indptr).astype(np.int32)
 
     def pairs(self) -> sparse.csr_matrix:
@@ -240,7 +240,7 @@ class EventTime:
         return cls(instant, 1 - place[first] / len(ordered))
 
     def age(self, at: NDArray[np.int64]) -> NDArray[np.float32]:
-        """(…) float32 ages of (…) int64 instants; the future has the age of the newest event."""
+        """(…) ages of (…) int64 instants; the future has the age of the newest event."""
         return np.interp(at.astype(np.float64), self.instant.astype(np.float64), self.share).astype(np.float32)
 
 
@@ -264,7 +264,7 @@ def half_life_days(interactions: Interactions, share: float) -> float:
 def last_seen(
     interactions: Interactions, owner: NDArray[np.integer[Any]], item: NDArray[np.int32]
 ) -> NDArray[np.int64]:
-    """(pairs,) int64 time of the last event of each pair; pairs ascend."""
+    """(pairs,) time of the last event of each pair; pairs ascend."""
     stride = max(len(interactions.items), 1)
     key = interactions.owner.astype(np.int64) * stride + interactions.item
     last = np.full(len(owner), np.iinfo(np.int64).min)

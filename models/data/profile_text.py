@@ -87,6 +87,6 @@ def incidence(lists: Sequence[Sequence[str]], tokens: NDArray[np.str_]) -> spars
 
 
 def idf(matrix: sparse.csr_matrix) -> NDArray[np.float32]:
-    """(terms,) float32: ln((1 + n) / (1 + profiles with the token)) + 1, n the profiles with any token."""
+    """(terms,): ln((1 + n) / (1 + profiles with the token)) + 1, n the profiles with any token."""
     profiles = int((np.diff(matrix.indptr) > 0).sum())
     return np.asarray(np.log((1 + profiles) / (1 + matrix.getnnz(axis=0))) + 1, np.float32)

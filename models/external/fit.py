@@ -1,8 +1,8 @@
 """Import vectors or scores of another program: the newest set of rows with `as_of` up to the cutoff.
 
-A set is all rows with the same `as_of`, the time up to which the program used data. A set is imported whole, because
-vectors of two trainings cannot be compared. Later sets are never read, so a fit for a validation split or historical
-cutoff imports an earlier set or none. The bundle stores the arrays, so a release does not depend on the files.
+A set is all rows with one `as_of`, the time up to which the program used data. It is imported whole, because vectors of
+two trainings cannot be compared. A fit at an earlier cutoff imports an earlier set or none. The bundle stores the
+arrays, so a release does not depend on the files.
 """
 
 from __future__ import annotations

@@ -27,14 +27,12 @@ class PairScorer:
         self._scores.sort_indices()
 
     def propose(self, owners: Owners, k: int) -> Proposal:
-        """See `Scorer.propose`."""
         mine = self._scores[owners.row]
         free = ~np.isin(_keys(mine), _keys(owners.barred))
         owner = np.repeat(np.arange(len(owners)), np.diff(mine.indptr))
         return best_of(len(owners), owner[free], mine.indices[free], mine.data[free], k)
 
     def score(self, owners: Owners, candidates: Candidates) -> NDArray[np.float32]:
-        """See `Scorer.score`."""
         mine = self._scores[owners.row]
         held, wanted = _keys(mine), candidates.owner.astype(np.int64) * mine.shape[1] + candidates.item
         place = np.searchsorted(held, wanted)

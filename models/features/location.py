@@ -1,7 +1,6 @@
 """Whether owner and item are in the same place: whole location, region, country.
 
-Places are compared by their parts ("Pittsburgh", "PA", "USA"), so that unseen owners, known only by profile text, are
-compared in the same way.
+Places are compared by part ("Pittsburgh", "PA", "USA"), so that profile text of unseen owners can be compared, too.
 """
 
 from __future__ import annotations
@@ -46,7 +45,7 @@ def coded(entities: Entities) -> dict[str, tuple[NDArray[np.int32], tuple[str, .
 def codes_in(values: Sequence[str], entities: Entities, name: str) -> NDArray[np.int32]:
     """(n,) index in `values` of each entity's value of one of AFFINITIES, -1 if blank or not among them.
 
-    values: from `coded`, or in another text form, as older versions stored them.
+    values: from `coded`, or in the text form of an older version.
     """
     return _in_codes_of([_compared(name, value) for value in values], *_raw(entities, name))
 

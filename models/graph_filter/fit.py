@@ -1,10 +1,10 @@
 """A linear graph filter: two-hop neighbours plus the largest eigenvectors of the interaction graph; no training.
 
-The score of an item is a row of the filter F = P q(P) + b D^-e V q(L) V' D^e for each startup of the history. P is the
-gram matrix of the interactions, each divided by both sides' counts to the power e (D: the startups' counts), scaled to
-a largest eigenvalue of 1. V and L are its largest eigenvectors and values: GF-CF (Shen et al. 2021) has e = 1/2 and q =
-1. q(x) = 1 - t x + (t x)^2 / 2 - (t x)^3 / 6 + (t x)^4 / 24 sharpens the result (BSPM, Choi et al. 2023), here within
-the kept eigenvectors. The largest cells of each row of F are stored, so that it is served like item neighbours.
+The score of an item is a row of F = P q(P) + b D^-e V q(L) V' D^e for each startup of the history. P is the gram matrix
+of the interactions, each divided by both sides' counts to the power e (D: the startups' counts), scaled to a largest
+eigenvalue of 1; V, L are its largest eigenvectors and values: GF-CF (Shen et al. 2021) has e = 1/2 and q = 1. q(x) = 1
+- t x + (t x)^2 / 2 - (t x)^3 / 6 + (t x)^4 / 24 sharpens the result (BSPM, Choi et al. 2023), here within the kept
+eigenvectors. The largest cells of each row are stored and served like item neighbours.
 """
 
 from __future__ import annotations

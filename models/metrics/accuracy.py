@@ -19,7 +19,7 @@ K = 10
 
 
 def places(indptr: NDArray[np.int64], item: NDArray[np.integer[Any]], k: int = K) -> NDArray[np.int64]:
-    """(b, k) int64 items of the first k positions of each ragged list, padded with -1."""
+    """(b, k) items of the first k positions of each ragged list, padded with -1."""
     length = np.minimum(np.diff(indptr), k)
     here = np.arange(k)[None, :] < length[:, None]
     shown = np.full(here.shape, -1, np.int64)
@@ -115,7 +115,7 @@ def rank_biased_overlap(
 
 
 def _agreed(shown: NDArray[np.int64], other: NDArray[np.int64]) -> NDArray[np.int64]:
-    """(b, k) int64: number of items that the first 1, 2 … k positions of both rankings share."""
+    """(b, k): number of items that the first 1, 2 … k positions of both rankings share."""
     owners, k = shown.shape
     stride = int(max(shown.max(initial=0), other.max(initial=0))) + 1
     key, wanted = (np.arange(owners, dtype=np.int64)[:, None] * stride + side for side in (other, shown))

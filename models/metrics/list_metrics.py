@@ -21,7 +21,7 @@ def coverage(shown: NDArray[np.int64], items: int) -> float:
 
 
 def exposure(shown: NDArray[np.int64], items: int) -> NDArray[np.int64]:
-    """(items,) int64 number of positions that show each item."""
+    """(items,) number of positions that show each item."""
     return np.bincount(shown[shown >= 0].ravel(), minlength=items)
 
 
@@ -38,7 +38,7 @@ def gini(exposure: NDArray[Any]) -> float:
 
 
 def popularity_rank(popularity: NDArray[np.int64]) -> NDArray[np.float64]:
-    """(items,) float64 in 0..100: 0 the most popular, 100 the least; ties share their mean rank."""
+    """(items,) in 0..100: 0 the most popular, 100 the least; ties share their mean rank."""
     _, inverse, count = np.unique(-np.asarray(popularity, float), return_inverse=True, return_counts=True)
     first = np.concatenate([[0], np.cumsum(count)[:-1]])
     mean = first + (count - 1) / 2

@@ -28,7 +28,6 @@ class PopularScorer:
         self._rank[self._order] = np.arange(len(self._order))
 
     def propose(self, owners: Owners, k: int) -> Proposal:
-        """See `Scorer.propose`."""
         room = max(1, _CELLS // max(1, len(self._order)))
         parts = [self._places(owners.barred[s : s + room], k) for s in range(0, len(owners), room)]
         if not parts or k < 1:
@@ -37,7 +36,6 @@ class PopularScorer:
         return Proposal(indptr_of(np.concatenate([length for length, _ in parts])), item, self._popularity[item])
 
     def score(self, owners: Owners, candidates: Candidates) -> NDArray[np.float32]:  # noqa: ARG002
-        """See `Scorer.score`."""
         return np.asarray(self._popularity[candidates.item])
 
     def _places(self, barred: sparse.csr_matrix, k: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

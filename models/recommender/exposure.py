@@ -31,9 +31,9 @@ def cap_of(multiple: float, lists: RankedLists, items: int) -> int:
 def apply_cap(lists: RankedLists, most: int) -> RankedLists:
     """The same lists, with each item in at most `most` top tens where possible.
 
-    Lists keep their items and length. Order is kept within the top ten and after it: items that leave the top ten
-    follow it directly, items that enter keep their score. Scores never rise along a list, so an item that left gets at
-    most the tenth score. The result depends only on scores, positions and owner rows, not on the order of the lists.
+    Lists keep their items, their length, and the order within the top ten and after it: items that leave the top ten
+    follow it directly. Scores never rise along a list, so an item that left gets at most the tenth score. The result
+    does not depend on the order of the lists.
     """
     length = np.diff(lists.indptr)
     if not places_above_cap(lists, most):

@@ -51,12 +51,12 @@ def place_greedily(
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     """Order candidates greedily.
 
-    base: (b, w) scores with neutral diversity, -inf pads short rows. facets: (b, w) codes of DIVERSITY_FACETS. The base
-    score selects the first position. Each further one of the first `places` goes to the candidate with the best score
-    `again`, with diversity relative to the items selected so far (C51). The rest is in order of the base score.
-    `base_diversity` (pipelines/train_ranker/mlp_samples.py) computes the same for training.
-    Returns order (b, min(depth, w)): columns, best first, ties by column; and score (same shape), which never rises
-    along a list. Padding comes last with score -inf.
+    base: (b, w) scores with neutral diversity, padded with -inf. facets: (b, w) codes of DIVERSITY_FACETS. The base
+    score selects the first position; each further one of the first `places` goes to the best score `again`, with
+    diversity relative to the items above (C51); the rest follows by base score. `base_diversity`
+    (pipelines/train_ranker/mlp_samples.py) computes the same for training.
+    Returns order (b, min(depth, w)), columns, best first, ties by column; and score (same shape), which never rises
+    along a list. Padding comes last.
     """
     everything = order_by_score(base)
     order = everything[:, :depth]

@@ -77,7 +77,6 @@ class FactorScorer:
         return vectors[0] if known[0] else None
 
     def propose(self, owners: Owners, k: int) -> Proposal:
-        """See `Scorer.propose`."""
         vectors, known = self._vectors(owners)
         mine = np.flatnonzero(known)
         everybody, everything = len(mine) == len(owners), len(self._items) == len(self._place)
@@ -89,7 +88,6 @@ class FactorScorer:
         return Proposal(indptr_of(length), found.item if everything else self._items[found.item], found.score)
 
     def score(self, owners: Owners, candidates: Candidates) -> NDArray[np.float32]:
-        """See `Scorer.score`."""
         vectors, known = self._vectors(owners)
         item = self._place[candidates.item]
         able = known[candidates.owner] & (item >= 0)

@@ -89,7 +89,6 @@ class TwoTowerFoldIn:
         self._trained = np.asarray(history.any(axis=1))
 
     def vector(self, owners: Owners, events: Interactions, as_of_us: int) -> NDArray[np.float32] | None:
-        """See `FoldIn.vector`."""
         now = self._told_by(events)
         trained = self._scorer.vector_of(owners)
         if trained is None:
