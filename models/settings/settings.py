@@ -42,9 +42,9 @@ _Table = TypeVar("_Table")
 
 @dataclass(frozen=True)
 class Settings(Environment):
-    """Every setting: those of the environment, the tables, and by `of` those of models.
+    """All settings: those of the environment, the tables, and by `of` those of models.
 
-    origins: by flat name where a value came from, of those that are not the default.
+    origins: by flat name the origin of each value that is not the default.
     """
 
     routing: Routing = Routing()
@@ -99,9 +99,10 @@ class Settings(Environment):
         return self.origins.get(flat, DEFAULT)
 
     def layered(self, values: Mapping[str, Any], origin: str) -> Settings:
-        """These settings with others over them, by flat names: recorded, tuned, an arm's, an option's, a test's.
+        """These settings with other values on top, by flat name, such as recorded or tuned ones.
 
-        What changes nothing keeps its origin. Raises SettingsError for an unknown name."""
+        Unchanged values keep their origin. Raises SettingsError for an unknown name.
+        """
         tables = {name: self.table(name) for name in ("", *ALL_TABLES)}
         changed = {}
         for flat, value in values.items():
@@ -121,18 +122,19 @@ class Settings(Environment):
         return replace(self, **own, **made, models=models, origins={**self.origins, **origins})
 
     def recorded(self, *phases: Phase) -> dict[str, Any]:
-        """What acts in these phases, by default what shapes the lists, as JSON values by flat names.
+        """Values of settings in these phases by flat name, as JSON; by default all that shape the lists.
 
-        It is stored with a snapshot and used again when its cutoff is built again."""
+        A snapshot stores them, and a second build of its cutoff uses them.
+        """
         wanted = phases or (Phase.TRAIN, Phase.RANK, Phase.SERVE)
         return {n: d.written(self.value(n)) for n, d in DECLARED.items() if d.rule.phase in wanted}
 
     def with_recorded(self, recorded: Mapping[str, Any], origin: str = "recorded") -> Settings:
-        """These settings, with everything that shapes the lists as it was recorded; unknown names are passed over."""
+        """These settings with the recorded values of all that shape the lists; unknown names are ignored."""
         return self.layered({n: v for n, v in recorded.items() if n in DECLARED and DECLARED[n].recorded}, origin)
 
     def overruled(self, recorded: Mapping[str, Any], where: str) -> tuple[str, ...]:
-        """A line for each of these settings that is other than what was recorded. where: with what."""
+        """One line per setting that differs from its recorded value. where: the origin of the recorded values."""
         then = self.with_recorded(recorded, where)
         return tuple(
             f"{d.name} {_shown(d, then.value(n))}, {where}, instead of {_shown(d, self.value(n))} from "
@@ -147,7 +149,7 @@ class Settings(Environment):
         return not chosen and ("_reverse" not in name or self.is_default(name.replace("_reverse", "")))
 
     def with_tuned(self, tuned: Mapping[str, Any], origin: str = "tuning") -> Settings:
-        """These settings, with what tuning found for those that nobody chose; unknown names are passed over."""
+        """These settings with tuned values for unset ones; unknown names are ignored."""
         wanted = {n: v for n, v in tuned.items() if n in DECLARED and DECLARED[n].recorded and self.is_default(n)}
         return self.layered(wanted, origin)
 
