@@ -42,9 +42,9 @@ _Table = TypeVar("_Table")
 
 @dataclass(frozen=True)
 class Settings(Environment):
-    """All settings: those of the environment, the tables, and by `of` those of models.
+    """Every setting: those of the environment, the tables, and by `of` those of models.
 
-    origins: by flat name the origin of each value that is not the default.
+    origins: by flat name where a value came from, of those that are not the default.
     """
 
     routing: Routing = Routing()
@@ -79,7 +79,7 @@ class Settings(Environment):
         raise KeyError(table.__name__)
 
     def table(self, name: str) -> Any:
-        """A table by its name in matchbook.toml; the empty name means the environment."""
+        """A table by its name in matchbook.toml; the empty name: what stands in the environment."""
         if name in TABLES:
             return getattr(self, name)
         return self.models[_MODELS[name]] if name else self
@@ -99,10 +99,9 @@ class Settings(Environment):
         return self.origins.get(flat, DEFAULT)
 
     def layered(self, values: Mapping[str, Any], origin: str) -> Settings:
-        """These settings with other values on top, by flat name, such as recorded or tuned ones.
+        """These settings with others over them, by flat names: recorded, tuned, an arm's, an option's, a test's.
 
-        Unchanged values keep their origin. Raises SettingsError for an unknown name.
-        """
+        What changes nothing keeps its origin. Raises SettingsError for an unknown name."""
         tables = {name: self.table(name) for name in ("", *ALL_TABLES)}
         changed = {}
         for flat, value in values.items():
@@ -122,15 +121,14 @@ class Settings(Environment):
         return replace(self, **own, **made, models=models, origins={**self.origins, **origins})
 
     def recorded(self, *phases: Phase) -> dict[str, Any]:
-        """Values of settings in these phases by flat name, as JSON; by default all that shape the lists.
+        """What acts in these phases, by default what shapes the lists, as JSON values by flat names.
 
-        A snapshot stores them, and a second build of its cutoff uses them.
-        """
+        It is stored with a snapshot and used again when its cutoff is built again."""
         wanted = phases or (Phase.TRAIN, Phase.RANK, Phase.SERVE)
         return {n: d.written(self.value(n)) for n, d in DECLARED.items() if d.rule.phase in wanted}
 
     def with_recorded(self, recorded: Mapping[str, Any], origin: str = "recorded") -> Settings:
-        """These settings with the recorded values of all that shape the lists; unknown names are ignored."""
+        """These settings, with everything that shapes the lists as it was recorded; unknown names are passed over."""
         return self.layered({n: v for n, v in recorded.items() if n in DECLARED and DECLARED[n].recorded}, origin)
 
     def overruled(self, recorded: Mapping[str, Any], where: str) -> tuple[str, ...]:
