@@ -53,7 +53,7 @@ def look_for_changes(**context: Any) -> Ref:
 
     with noted(context):
         found = look_for_changes(task_settings(), directory_of(context), run_cutoff(context).at).as_json()
-    if "reason" in found:
+    if found["reason"]:
         _decided("skip", found["reason"], found)
         skip(found["reason"], found, context)
     return found

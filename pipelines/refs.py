@@ -1,6 +1,6 @@
-"""References that pass between the steps of a build: names, versions and counts, never data.
+"""What steps return: names, versions, counts and figures, never data.
 
-A task of Airflow hands one on as JSON. `as_json` leaves out what has its default; `from_json` refuses unknown keys.
+A task of Airflow passes one as JSON. `as_json` leaves out what has its default; `from_json` refuses unknown keys.
 """
 
 from __future__ import annotations
@@ -150,9 +150,10 @@ class PublishRef(Ref):
 
 @dataclass(frozen=True)
 class ChangesRef(Ref):
-    """What a refresh found and staged. refreshes: the live release. bundles: extended. again, new: by entity how many
-    owners get a new list, and how many of them the release does not know. reason: why there is nothing to do."""
+    """What a refresh found and staged. reason: why there is nothing to do, empty where there is. refreshes: the live
+    release. bundles: extended. again, new: by entity how many owners get a new list, how many came since the build."""
 
+    reason: str
     run: str = ""
     as_of: str = ""
     refreshes: str = ""
@@ -160,7 +161,6 @@ class ChangesRef(Ref):
     again: Mapping[str, int] = field(default_factory=dict)
     new: Mapping[str, int] = field(default_factory=dict)
     unknown_events: int = 0
-    reason: str = ""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""All users or all startups known at a cutoff, as columns: who exists, who may be shown, and facts about each."""
+"""All users or all startups known at a cutoff, as columns; their ids, and the keyed hashes of erased ids."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The columns of the learned ranker, by one function for training and serving (A31, R03).
+"""The columns of the learned ranker and the features of the network, the same for training and serving (A31, R03).
 
 To add a feature (A29), yield its name and column in `columns` (docs/reference/models/ranker.md); the next build trains
 with it. A stored ranker keeps the names of its training and requests only these.

@@ -73,10 +73,10 @@ def look_for_changes(settings: Settings, run_id: str, as_of: datetime) -> Change
     """What came before `as_of` that the live release does not know, staged for the next step."""
     live = current_release(settings)
     if live is None:
-        return ChangesRef(reason="no release is live: build_recommendations comes first")
+        return ChangesRef("no release is live: build_recommendations comes first")
     run = Run.refreshing(settings, run_id, as_of, live)
     release = run.artifacts.release(live)
-    found = ChangesRef(run.id, as_of.isoformat(), live)
+    found = ChangesRef("", run.id, as_of.isoformat(), live)
     if parse_instant(release.as_of) >= as_of:
         return replace(found, reason=f"the live release {live} knows everything before {release.as_of} already")
     changes = find_changes(run.settings, release, as_of)

@@ -14,7 +14,7 @@ from tests.paths import ROOT
 
 def test_hooks_call_what_is_there() -> None:
     config = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())
-    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    targets = set(re.findall(r"^([a-z0-9-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     for repository in config["repos"]:
         assert repository["repo"] == "local", "hooks of others need the network"
         for hook in repository["hooks"]:
@@ -48,3 +48,9 @@ def test_versions_of_the_changelog_have_dates_and_the_newest_is_first() -> None:
     assert heads and all(dated), f"write `## 1.2.3 - 2026-01-31`: {heads}"
     dates = [match[2] for match in dated if match]
     assert dates == sorted(dates, reverse=True)
+
+
+def test_every_command_of_the_page_is_a_target() -> None:
+    targets = set(re.findall(r"^([a-z0-9-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    used = set(re.findall(r"^make ([a-z0-9-]+)", (ROOT / "CONTRIBUTING.md").read_text(), re.MULTILINE))
+    assert used and used <= targets, f"the Makefile lacks {used - targets}"
