@@ -1,4 +1,4 @@
-"""Item-item cosine: who met this also met that; startups for users, and users for startups."""
+"""Item-item cosine over shared owners: startups for users, and users for startups."""
 
 from dataclasses import dataclass, replace
 
@@ -47,7 +47,7 @@ class NeighboursReverseConfig:
     )
 
     def completed(self, forward: NeighboursConfig) -> NeighboursConfig:
-        """What the reverse is fitted with: what is left out here is as in [item_neighbours]."""
+        """The config of the reverse model, with unset fields from [item_neighbours]."""
         return replace(forward, **{name: value for name, value in vars(self).items() if value is not None})
 
 

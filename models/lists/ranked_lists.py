@@ -1,4 +1,4 @@
-"""Finished lists of a whole batch of owners, and their files."""
+"""Finished lists of a batch of owners, and their files."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from models.data.batch import MASK, indptr_of
 from models.errors import ReleaseIncomplete
 
-#: The columns that have a value a place; the others have one a list.
+#: Columns with one value per list position; the others have one per list.
 PLACES = ("item", "score", "source", "reason")
-#: Those of them that are bits.
+#: Those of them that are bit masks.
 MASKS = ("source", "reason")
 
 
@@ -24,11 +24,11 @@ MASKS = ("source", "reason")
 class RankedLists:
     """b lists of one surface, best item first.
 
-    owner: (b,) int32 entity row, -1 a stranger. method, route: (b,) uint8 codes of `Method`.
+    owner: (b,) int32 entity row, -1 for an unseen owner. method, route: (b,) uint8 codes of `Method`.
     count: (b,) int32 interaction count. reranked: (b,) bool. indptr: (b + 1,) int64.
     item: (nnz,) int32 entity rows, unique within a list. score: (nnz,) float32 in 0..1, descending within a list.
-    source: (nnz,) uint16 `Source` bits. reason: (nnz,) uint16 bits by REASONS. part: (b,) uint16 which part of the
-    release each list comes from (see Release.parts), the first where nothing is said.
+    source: (nnz,) uint16 `Source` bits. reason: (nnz,) uint16 bits by REASONS.
+    part: (b,) uint16 index into `Release.parts`, by default 0.
     """
 
     owner: NDArray[np.int32]
@@ -63,11 +63,9 @@ class RankedLists:
         return len(self.owner)
 
     def row(self, i: int) -> slice:
-        """The places of list i."""
         return slice(int(self.indptr[i]), int(self.indptr[i + 1]))
 
     def take(self, which: NDArray[np.int64]) -> RankedLists:
-        """The lists of these places, in this order."""
         length = np.diff(self.indptr)[which]
         indptr = indptr_of(length)
         places = np.arange(int(indptr[-1])) + np.repeat(self.indptr[which] - indptr[:-1], length)
@@ -79,8 +77,10 @@ class RankedLists:
         return RankedLists(indptr=indptr, **columns)
 
     def without(self, owner: int, item: int) -> RankedLists:
-        """No list of this owner, and this item in no list; entity rows, -1 for none. All other lists stay as they are,
-        byte by byte."""
+        """Remove the list of this owner, and this item from every list; entity rows, -1 for none.
+
+        All other lists keep their bytes.
+        """
         of_list = np.repeat(np.arange(len(self)), np.diff(self.indptr))
         kept = (self.owner != owner) | (self.owner < 0)
         places = kept[of_list] & ((self.item != item) | (item < 0))
@@ -93,14 +93,13 @@ class RankedLists:
 
     @classmethod
     def concat(cls, parts: Sequence[RankedLists]) -> RankedLists:
-        """The lists of all parts, in order."""
         columns = {
             f.name: np.concatenate([getattr(p, f.name) for p in parts]) for f in fields(cls) if f.name != "indptr"
         }
         return cls(indptr=indptr_of(np.concatenate([np.diff(p.indptr) for p in parts])), **columns)
 
     def save(self, path: Path) -> None:
-        """Write every column into one .npz, masks in one byte where that is enough; equal lists give equal bytes."""
+        """Write all columns to one .npz file; equal lists give equal bytes."""
         columns = {c.name: getattr(self, c.name) for c in fields(self)}
         columns |= {name: narrow(columns[name]) for name in MASKS}
         if not self.part.any():
@@ -111,7 +110,7 @@ class RankedLists:
 
     @classmethod
     def open(cls, path: Path) -> RankedLists:
-        """The inverse of `save`."""
+        """Raises ReleaseIncomplete."""
         try:
             with path.open("rb") as f, np.load(f, allow_pickle=False) as z:
                 columns = {c.name: z[c.name] for c in fields(cls) if c.name != "part" or "part" in z}
@@ -121,5 +120,5 @@ class RankedLists:
 
 
 def narrow(mask: NDArray[np.unsignedinteger[Any]]) -> NDArray[np.unsignedinteger[Any]]:
-    """(n,) bits as uint8 where none is beyond the eighth, else as uint16."""
+    """(n,) bit masks as uint8 if all fit, else as uint16."""
     return mask.astype(np.uint8 if int(mask.max(initial=0)) < 256 else MASK)

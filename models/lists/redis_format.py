@@ -1,8 +1,8 @@
-"""The bytes of lists in Redis.
+"""The bytes of lists in Redis, and the names of all keys.
 
 One list (little endian): header (12 bytes), then n items uint32, n scores uint16 (score * 65535), n source bits, n
-reason bits. In format 1 bits are uint8, 8 bytes a place; in format 2 uint16, 10 bytes a place. A list is written in
-format 2 only where one of its own bits is beyond the eighth: what other lists hold must not change its bytes.
+reason bits. Bits are uint8 in format 1 (8 bytes per position) and uint16 in format 2 (10 bytes). A list is written in
+format 2 only if one of its own bits needs it, so that its bytes do not depend on other lists.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from models.lists.ranked_lists import RankedLists
 from models.schema import Entity, Method, Standing, Surface
 
 LIST_FORMAT, WIDE_FORMAT = 1, 2
-#: The bits of reasons that may come from the owner: all that are no standing of the item's own.
+#: Reason bits that depend on the owner: all except those of `Standing`, which depend on the item alone.
 _SHARED = MASK(np.iinfo(MASK).max - sum(1 << s.code for s in Standing))
 _HEADER = struct.Struct("<BBBBIHH")  # format, method, route, reranked, interaction count, places, part
-#: By format what the bits of a place are; as many bytes as its number.
+#: By format the type of the bits; the format number is also the size in bytes.
 _BITS: Mapping[int, np.dtype[Any]] = {LIST_FORMAT: np.dtype("<u1"), WIDE_FORMAT: np.dtype("<u2")}
 _LIVE = struct.Struct("<BBq")  # format, known, made at (microseconds); the list follows, unless there is none
 _TRENDING = struct.Struct("<BHq")  # format, places, made at (microseconds); n x 16 id bytes and n scores uint16 follow
@@ -47,14 +47,15 @@ class StoredList:
 
     @property
     def impersonal(self) -> bool:
-        """Whether nothing of it comes from the owner: popular, not reranked, and no reason is a facet that they met.
+        """Whether nothing in it depends on the owner: popular, not reranked, no reason from the owner's history.
 
-        A popular list of somebody who had not opted out may be personal: it fills up what no model could answer."""
+        A popular list of a personalised owner may still contain such reasons.
+        """
         return self.method is Method.POPULAR and not self.reranked and not (self.reason & _SHARED).any()
 
 
 def encode_lists(lists: RankedLists) -> list[bytes]:
-    """One value a list, in the order of `lists`."""
+    """The encoded value of each list."""
     item = lists.item.astype("<u4").tobytes()
     score = np.rint(np.clip(lists.score, 0, 1) * 65535).astype("<u2").tobytes()
     formats = _formats(lists)
@@ -81,22 +82,22 @@ def encode_lists(lists: RankedLists) -> list[bytes]:
 
 
 def _formats(lists: RankedLists) -> list[int]:
-    """Of each list the narrowest format that holds its bits."""
+    """For each list the narrowest format that holds its bits."""
     wide = np.concatenate([[0], np.cumsum((lists.source | lists.reason) > 255)])[lists.indptr]
     return np.where(np.diff(wide) > 0, WIDE_FORMAT, LIST_FORMAT).tolist()
 
 
 def decode_list(value: bytes) -> StoredList:
-    """The inverse for one list. Raises ReleaseIncomplete on another format or a wrong length."""
+    """Decode one list. Raises ReleaseIncomplete on another format or a wrong length."""
     method, route, reranked, count, n, part = _opened(_HEADER, value, "stored", "; publish again", tuple(_BITS))
     kind = _BITS[value[0]]
     size = _HEADER.size + n * (6 + 2 * kind.itemsize)
     if len(value) != size:
-        raise ReleaseIncomplete(f"a stored list of {n} places must have {size} bytes, got {len(value)}")
+        raise ReleaseIncomplete(f"expected {size} bytes in a list of {n} places, got {len(value)}; publish again")
     at, methods = _HEADER.size, Method.by_code()
     if method not in methods or route not in methods:
         known = ", ".join(map(str, methods))
-        raise ReleaseIncomplete(f"a stored list must name methods among {known}, got {method} and {route}")
+        raise ReleaseIncomplete(f"expected a list with methods of {known}, got {method} and {route}; publish again")
     return StoredList(
         methods[method],
         methods[route],
@@ -113,7 +114,7 @@ def decode_list(value: bytes) -> StoredList:
 def _opened(
     header: struct.Struct, stored: bytes, what: str, hint: str = "", formats: tuple[int, ...] = (LIST_FORMAT,)
 ) -> tuple[Any, ...]:
-    """The fields of a header behind the format. Raises ReleaseIncomplete on another format."""
+    """The header fields after the format. Raises ReleaseIncomplete on another format."""
     if len(stored) < header.size or stored[0] not in formats:
         known = " or ".join(map(str, formats))
         raise ReleaseIncomplete(f"expected a {what} list of format {known}, got {stored[:1].hex() or 'nothing'}{hint}")
@@ -122,9 +123,10 @@ def _opened(
 
 @dataclass(frozen=True, eq=False)
 class LiveList:
-    """What the live fallback found. value: an encoded list, empty for whoever has none on the surface.
+    """The result of the live fallback.
 
-    known: the platform knows the owner (who may have another role). made_us: microseconds since 1970 UTC.
+    value: an encoded list, empty for an owner without one on the surface. known: the platform knows the owner, perhaps
+    in another role. made_us: microseconds since 1970 UTC.
     """
 
     value: bytes
@@ -143,7 +145,10 @@ class LiveList:
 
 @dataclass(frozen=True, eq=False)
 class TrendingList:
-    """What moves on a surface now; outliving releases, it names ids. ids: (n,) U36, best first; score: (n,) 0..1."""
+    """Items trending on a surface now, stored by id because it outlives releases.
+
+    ids: (n,) U36, best first. score: (n,) in 0..1. made_us: microseconds since 1970 UTC.
+    """
 
     ids: NDArray[np.str_]
     score: NDArray[np.float32]
@@ -159,7 +164,7 @@ class TrendingList:
         n, made_us = _opened(_TRENDING, stored, "trending")
         if len(stored) != _TRENDING.size + 18 * n:
             raise ReleaseIncomplete(
-                f"a trending list of {n} places must have {_TRENDING.size + 18 * n} bytes, got {len(stored)}"
+                f"expected {_TRENDING.size + 18 * n} bytes of a trending list of {n} places, got {len(stored)}"
             )
         packed = np.frombuffer(stored, np.uint8, 16 * n, _TRENDING.size).reshape(-1, 16)
         return cls(
@@ -171,13 +176,13 @@ class TrendingList:
 
 POPULAR_FIELD = b"*"
 DRAIN_GROUP = "drain"
-OWN = 255  # in place of the code of a kind: not met, but the owner's own
+OWN = 255  # in place of an event type's code: the item belongs to the owner
 _SINCE = struct.Struct("<Bq")  # EventType.code or OWN, microseconds since 1970 UTC
 
 
 @dataclass(frozen=True)
 class Keys:
-    """Every key, in one namespace."""
+    """All Redis keys, in one namespace."""
 
     namespace: str = "matchbook"
 
@@ -191,12 +196,12 @@ class Keys:
 
     @property
     def publisher(self) -> str:
-        """The lease of the one publisher at a time: its token."""
+        """The lease of the current publisher: its token."""
         return f"{self.namespace}:publisher"
 
     @property
     def fence(self) -> str:
-        """The newest token handed out to a publisher; whoever has an older one can write nothing."""
+        """The newest token of any publisher; a publisher with an older token cannot write."""
         return f"{self.namespace}:fence"
 
     @property
@@ -236,7 +241,7 @@ class Keys:
 
     @property
     def erased(self) -> str:
-        """Marks of erased people and the key that makes them."""
+        """Marks of erased ids and the key that makes them."""
         return f"{self.namespace}:erased"
 
     @property
@@ -261,7 +266,7 @@ class Keys:
         return f"{self.namespace}:claimed:{caller}:{day}"
 
     def of_release(self, release: str) -> list[str]:
-        """All keys that a release owns: no key is ever found by scanning."""
+        """All keys of a release, so that no key is found by scanning."""
         return [
             self.manifest(release),
             *(self.items(release, e) for e in Entity),
@@ -270,11 +275,11 @@ class Keys:
 
 
 def since_value(code: int, at_us: int) -> bytes:
-    """What a since hash holds of a pair: EventType.code or OWN, and when it was; of a posted event when it came."""
+    """The value of a pair in a since hash: EventType.code or OWN, and the time (of receipt, for a posted event)."""
     return _SINCE.pack(code, at_us)
 
 
 def since_meaning(value: bytes) -> tuple[int, int]:
-    """The inverse: (code, microseconds); of what is no such value as of OWN, which counts for nothing."""
+    """Decode `since_value`: (code, microseconds). An invalid value reads as OWN at 0, which has no effect."""
     code, at_us = _SINCE.unpack(value) if len(value) == _SINCE.size else (OWN, 0)
     return code, at_us

@@ -1,7 +1,6 @@
-"""The one recipe, for batch scoring and for the live fallback: route -> candidates -> blend -> rank -> list.
+"""How lists are made, for batches and the live fallback: route -> candidates -> blend -> rank -> list.
 
-It takes a batch of owners; one owner is a batch of one. The route decides the method and the base score; the ranker may
-draw its candidates from the union of all sources that know the owner.
+The route decides the method and the base score. The ranker may use candidates of all sources that know the owner.
 """
 
 from __future__ import annotations
@@ -92,16 +91,16 @@ def _heaviest(
     return best
 
 
-#: Owners scored at once: small enough for the caches, large enough for vector code.
+#: Owners per chunk: fits into the caches, large enough for vector code.
 CHUNK = 256
 
 
 @dataclass(frozen=True, eq=False)
 class Ranking:
-    """All that was computed on the way to a batch's lists; `explain` prints it.
+    """Lists and intermediate results of a batch; `explain` prints them.
 
-    method: (b,) uint8, what answers. score: (nnz,) float32 in 0..1, the learned ranker's score where it serves, else
-    the models', see `model_score_of`. lists: the result. reranked: (b,) bool.
+    method: (b,) answering method. score: (nnz,) in 0..1 of the learned ranker where it serves, else of the models, see
+    `model_score_of`. reranked: (b,) bool.
     """
 
     route: Route
@@ -112,15 +111,16 @@ class Ranking:
 
 
 def recommend(recipe: SurfaceRecommender, owners: Owners, depth: int) -> RankedLists:
-    """Up to `depth` items for every owner, fewer only where no more may be shown (R08, I12)."""
+    """Up to `depth` items per owner, fewer only if no more may be shown (R08, I12)."""
     starts = range(0, max(len(owners), 1), CHUNK)
     return RankedLists.concat([rank(recipe, owners.part(s, s + CHUNK), depth).lists for s in starts])
 
 
 def rank(recipe: SurfaceRecommender, owners: Owners, depth: int) -> Ranking:
-    """The recipe for one chunk of owners, with everything that `explain` wants to show.
+    """Make the lists of one chunk of owners, with the intermediate results for `explain`.
 
-    Whoever opted out is answered as a stranger without a profile, less what is barred for them (R23)."""
+    Opted-out owners are ranked as unseen owners without profile; their barred items stay excluded (R23).
+    """
     owners = owners.impersonal()
     routed = route(recipe.surface, owners.count, recipe.settings)
     if isinstance(recipe.ranker, LearnedRanker):
@@ -148,8 +148,10 @@ def _placed(
     favourite: Mapping[str, NDArray[np.int32]],
     depth: int,
 ) -> RankedLists:
-    """Order every owner's candidates and keep the best `depth`; whom popular answers has none yet, unless what is in
-    demand was ranked for them too."""
+    """Order every owner's candidates and keep the best `depth`. Owners with method popular get none yet.
+
+    The learned ranker also ranks demand-weighted candidates for them.
+    """
     ranked = (method != Method.POPULAR.code) | isinstance(recipe.ranker, LearnedRanker)
     length = np.where(ranked, np.diff(candidates.indptr), 0)
     width = int(length.max(initial=0))
@@ -182,7 +184,7 @@ def _ordered(
     present: NDArray[np.bool_],
     depth: int,
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """Columns of the rectangle, best first, and their scores: by the ranker, or by the model score where it is off."""
+    """Columns in order, best first, and their scores: by the ranker, or by the model score without one."""
     if not place_of.size:
         return np.zeros(place_of.shape, np.int64), np.zeros(place_of.shape, np.float32)
     if recipe.ranker is None:
@@ -237,7 +239,7 @@ def _filled(
 def _new_to(
     lists: RankedLists, short: NDArray[np.int64], fill: Proposal, items: int, depth: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.float32]]:
-    """The popular places that are not in the list already and still fit: list, item, score in 0..1."""
+    """Popular items that are not in the list yet and still fit: list, item, score in 0..1."""
     have = np.zeros((len(short), items), bool)
     length = np.diff(lists.indptr)
     listed = np.repeat(np.isin(np.arange(len(lists)), short), length)

@@ -1,4 +1,4 @@
-"""What resembles the owner's history, weighted by what they did with it: item-item neighbours and the graph filter."""
+"""Items similar to the owner's history, weighted by its interactions: item neighbours and the graph filter."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ from models.scoring.top_k import WIDTH, Scratch, best_in, stacked
 from models.spec import Source
 
 _CHUNK_CELLS = 8_000_000
-_ROWS = 256  # owners multiplied at once
+_ROWS = 256  # owners per product
 
 
 class _Last(threading.local):
-    """The last product of a thread, kept beside what it was made of."""
+    """The last product of a thread and its input."""
 
     history: sparse.csr_matrix | None = None
     product: sparse.csr_matrix | None = None
 
 
 class NeighbourScorer:
-    """The score of an item is the sum, over the owner's history, of weight x similarity; dislikes count against.
+    """Scores an item by the sum of weight x similarity over the owner's history; dislikes have negative weight.
 
-    similarity: (m, m) float32 csr over the catalogue. An owner without any item of positive score is not known. Items
-    that resemble nothing in the history score 0 and are not proposed, nor is what scores below.
+    similarity: (m, m) csr over the catalogue. Only items with a positive score are proposed; an owner without one is
+    unknown.
     """
 
     def __init__(self, similarity: sparse.csr_matrix, source: Source) -> None:
@@ -47,9 +47,10 @@ class NeighbourScorer:
         self._last = _Last()
 
     def weighted(self, weight: NDArray[np.float32]) -> NeighbourScorer:
-        """A source whose scores are this one's times the item's weight: (m,) float32 over the catalogue.
+        """The same source with scores multiplied by item weights: (m,) over the catalogue.
 
-        It shares the similarities, and the product that either of the two has just made."""
+        Both share the similarities and the last product.
+        """
         other = copy.copy(self)
         other._weight = np.asarray(weight, np.float32)
         return other
@@ -72,7 +73,7 @@ class NeighbourScorer:
         return result
 
     def _parts(self, owners: Owners) -> Iterator[tuple[slice, sparse.csr_matrix]]:
-        """Chunks of the batch with history @ similarity, each small enough to be laid out."""
+        """Chunks of the batch with history @ similarity, each small enough to be dense."""
         for start in range(0, len(owners), _ROWS):
             rows = min(_ROWS, len(owners) - start)
             product = self._product(owners.history if rows == len(owners) else owners.history[start : start + rows])
@@ -81,7 +82,7 @@ class NeighbourScorer:
                 yield slice(start + first, start + last), product if last - first == rows else product[first:last]
 
     def _product(self, history: sparse.csr_matrix) -> sparse.csr_matrix:
-        """history @ similarity; `score` asks for the very batch that `propose` has just multiplied."""
+        """history @ similarity, cached because `score` gets the same batch as `propose` just before."""
         if self._last.history is not history:
             self._last.history, self._last.product = history, history @ self._similarity
         return self._last.product
@@ -92,7 +93,7 @@ class NeighbourScorer:
         return best_in(scores, barred, k, np.nextafter(np.float32(0), np.float32(1)))
 
     def _scores(self, product: sparse.csr_matrix) -> NDArray[np.float32]:
-        """(c, width) float32 in a buffer of this thread: laid out, since a quarter of a row may be filled."""
+        """(c, width) in a dense buffer of this thread, because up to a quarter of a row is filled."""
         out = self._scratch.array("scores", (product.shape[0], self._width), np.float32)
         out[:] = 0
         rows = np.repeat(np.arange(product.shape[0], dtype=np.int64) * self._width, np.diff(product.indptr))
@@ -102,12 +103,12 @@ class NeighbourScorer:
 
 
 def open_scorer(bundle: Bundle, sides: Sides, source: Source) -> NeighbourScorer:
-    """Of a bundle with a csr over its map "item"."""
+    """For a bundle with a csr over its map "item"."""
     return NeighbourScorer(_similarity(bundle, sides.items.ids, sides.rows), source)
 
 
 def _similarity(bundle: Bundle, ids: IdMap, rows: NDArray[np.int32]) -> sparse.csr_matrix:
-    """The neighbour matrix over catalogue positions, (m, m) float32."""
+    """(m, m) neighbour matrix over the catalogue."""
     n = len(bundle.maps["item"])
     matrix = sparse.csr_matrix((bundle.arrays["data"], bundle.arrays["indices"], bundle.arrays["indptr"]), shape=(n, n))
     place = bundle.maps["item"].rows_of(ids.ids[rows])
