@@ -36,13 +36,15 @@ class Source:
     """What proposes a candidate.
 
     name: public; part of the name of a ranker's feature (score_als). code: stored as `1 << code`, 15 at most, never
-    changed or used again. label: on the page. reason: in words, to a user and to a founder.
+    changed or used again. label: on the page. reason: in words, to a user and to a founder. counted: the same where the
+    model counts who stands behind it, with the places {n} and {done}; then its scorer is a `CountingScorer`.
     """
 
     name: str
     code: int
     label: str
     reason: tuple[str, str]
+    counted: tuple[str, str] = ("", "")
 
     def __post_init__(self) -> None:
         if not 0 <= self.code < CODES:
@@ -77,7 +79,8 @@ class ModelSpec:
     optional: ordinary data do without it. cheap: leak checks fit it again in every build.
     extend: newcomers in a refresh, (Bundle, Newcomers) -> arrays. forget: erasure beyond blank rows.
     command: a command, then the options that replace a setting of the table, "option=field" where they differ.
-    kind: of a ranker, what the setting `ranker` calls it.
+    kind: of a ranker, what the setting `ranker` and the field `ranker` of an answer call it. code: of a ranker, stored
+    in lists and never used again; 2 or more, the next free one is 5.
     """
 
     name: str
@@ -103,6 +106,7 @@ class ModelSpec:
     command: tuple[str, ...] = ()
     stage: Stage = Stage.BASE
     kind: str = ""
+    code: int = 0
 
     @property
     def table_name(self) -> str:

@@ -10,6 +10,7 @@ ITEM_NEIGHBOURS = Source(
     4,
     "neighbours",
     ("similar to startups you engaged with", "similar to people who engaged with your startup"),
+    ("{n} people with your history {done} this startup", "{done} {n} startups that a person who met yours also met"),
 )
 _SHARES = (0.0, 0.03, 0.1, 0.25, 0.5, 1.0)
 
@@ -55,8 +56,11 @@ SPEC = ModelSpec(
     name="item_neighbours",
     bundle="item_neighbours_v1",
     title="Startups that the same people met: one more source of candidates.",
-    arrays="indptr, indices, data (item)",
-    rows="startup x startup cosine, faded by the age of the meetings with the column, csr",
+    arrays="indptr, indices, data; people_indptr, people_indices, people_data (item)",
+    rows=(
+        "startup x startup cosine, faded by the age of the meetings with the column, csr; for the same pairs, how many "
+        "people met the row and did what with the column, csr"
+    ),
     fit="models.item_neighbours.fit:fit",
     config=NeighboursConfig,
     source=ITEM_NEIGHBOURS,

@@ -13,11 +13,10 @@ from numpy.typing import NDArray
 
 from models.data.batch import MASK, indptr_of
 from models.errors import ReleaseIncomplete
+from models.lists.reasons import REASON, from_bits
 
 #: The columns that have a value a place; the others have one a list.
 PLACES = ("item", "score", "source", "reason")
-#: Those of them that are bits.
-MASKS = ("source", "reason")
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,17 +24,18 @@ class RankedLists:
     """b lists of one surface, best item first.
 
     owner: (b,) int32 entity row, -1 a stranger. method, route: (b,) uint8 codes of `Method`.
-    count: (b,) int32 interaction count. reranked: (b,) bool. indptr: (b + 1,) int64.
+    count: (b,) int32 interaction count. ranker: (b,) uint8 code of the ranker that ordered the list (`ModelSpec.code`),
+    0 for none, 1 for one that an older version did not name. indptr: (b + 1,) int64.
     item: (nnz,) int32 entity rows, unique within a list. score: (nnz,) float32 in 0..1, descending within a list.
-    source: (nnz,) uint16 `Source` bits. reason: (nnz,) uint16 bits by REASONS. part: (b,) uint16 which part of the
-    release each list comes from (see Release.parts), the first where nothing is said.
+    source: (nnz,) uint16 `Source` bits. reason: (nnz,) uint32, see models/lists/reasons.py. part: (b,) uint16 which
+    part of the release each list comes from (see Release.parts), the first where nothing is said.
     """
 
     owner: np.ndarray
     method: np.ndarray
     route: np.ndarray
     count: np.ndarray
-    reranked: np.ndarray
+    ranker: np.ndarray
     indptr: np.ndarray
     item: np.ndarray
     score: np.ndarray
@@ -51,7 +51,7 @@ class RankedLists:
             len(self.method),
             len(self.route),
             len(self.count),
-            len(self.reranked),
+            len(self.ranker),
             len(self.part),
             len(self.indptr) - 1,
         }
@@ -61,6 +61,11 @@ class RankedLists:
 
     def __len__(self) -> int:
         return len(self.owner)
+
+    @property
+    def reranked(self) -> np.ndarray:
+        """(b,) bool: a ranker ordered the list."""
+        return self.ranker > 0
 
     def row(self, i: int) -> slice:
         """The places of list i."""
@@ -100,9 +105,9 @@ class RankedLists:
         return cls(indptr=indptr_of(np.concatenate([np.diff(p.indptr) for p in parts])), **columns)
 
     def save(self, path: Path) -> None:
-        """Write every column into one .npz, masks in one byte where that is enough; equal lists give equal bytes."""
+        """Write every column into one .npz, sources in one byte where that is enough; equal lists give equal bytes."""
         columns = {c.name: getattr(self, c.name) for c in fields(self)}
-        columns |= {name: narrow(columns[name]) for name in MASKS}
+        columns["source"] = narrow(columns["source"])
         if not self.part.any():
             del columns["part"]
         with path.open("wb") as f:
@@ -111,12 +116,16 @@ class RankedLists:
 
     @classmethod
     def open(cls, path: Path) -> RankedLists:
-        """The inverse of `save`."""
+        """The inverse of `save`; of a file that says `reranked` in place of `ranker`, and reasons in bits, too."""
         try:
             with path.open("rb") as f, np.load(f, allow_pickle=False) as z:
-                columns = {c.name: z[c.name] for c in fields(cls) if c.name != "part" or "part" in z}
-                return cls(**columns | {name: columns[name].astype(MASK) for name in MASKS})
-        except (OSError, ValueError, KeyError, BadZipFile) as error:
+                columns = {c.name: z[c.name] for c in fields(cls) if c.name in z}
+                if "reranked" in z:
+                    columns["ranker"] = z["reranked"].astype(np.uint8)
+                if columns["reason"].dtype != REASON:
+                    columns["reason"] = from_bits(columns["reason"])
+                return cls(**columns | {"source": columns["source"].astype(MASK)})
+        except (OSError, ValueError, KeyError, TypeError, BadZipFile) as error:
             raise ReleaseIncomplete(f"{path} holds no ranked lists ({error}); score this shard again") from error
 
 

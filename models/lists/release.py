@@ -22,8 +22,10 @@ class Release:
     id: "<cutoff slug>-<first 8 of digest>". as_of, generated_at: ISO 8601 UTC. digest: sha256 over all encoded
     lists, surface by surface, owners ascending; it does not depend on shards or on when it was made.
     bundles: name -> version. lists: surface -> number of owners. parts: where its lists came from, {as_of,
-    generated_at}: the build, whose name is "release", then each refresh that added lists; the header of a list names
-    its part. A build itself has none. files: path -> sha256 of every file with lists. list_bytes: of all encoded lists.
+    generated_at, bundles, code_version}: the build, whose name is "release", then each refresh that added lists, whose
+    "bundles" are those that differ from the part before; the header of a list names its part. A build itself has none;
+    parts that an older version made name neither bundles nor code. files: path -> sha256 of every file with lists.
+    list_bytes: of all encoded lists.
     erased: marks of the people taken out since it was built, each the name of a receipt; they count in the digest.
     replaces: the release whose place it takes, if any. experiments: as models/experiments.py has them, in whose
     arms its lists were made; with the edition and, of each arm by surface, its owners and what it moved. judged: name
@@ -40,7 +42,7 @@ class Release:
     shards: Sequence[Mapping[str, Any]]
     settings: Mapping[str, Any]
     shares: Mapping[str, Any] = field(default_factory=dict)
-    parts: Sequence[Mapping[str, str]] = field(default_factory=list)
+    parts: Sequence[Mapping[str, Any]] = field(default_factory=list)
     code_version: str = ""
     files: Mapping[str, str] = field(default_factory=dict)
     list_bytes: int = 0
@@ -59,6 +61,17 @@ class Release:
     def build(self) -> str:
         """The id of that build; of a build its own."""
         return str(self.parts[0].get("release", self.id)) if self.parts else self.id
+
+    def bundles_at(self, part: int) -> Mapping[str, str]:
+        """Versions by name when the lists of a part were made."""
+        if not self.parts or "bundles" not in self.parts[0]:
+            return self.bundles
+        return {name: v for known in self.parts[: part + 1] for name, v in known.get("bundles", {}).items()}
+
+    def code_at(self, part: int) -> str:
+        """The version of the code that made the lists of a part."""
+        known = self.parts[part] if part < len(self.parts) else {}
+        return str(known.get("code_version", self.code_version))
 
     def to_json(self) -> str:
         """With a checksum of the rest under "sha256"."""

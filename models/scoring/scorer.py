@@ -42,6 +42,14 @@ class WeightedScorer(Scorer, Protocol):
         ...
 
 
+class CountingScorer(Scorer, Protocol):
+    """A source that counts who stands behind its scores (`Source.counted`)."""
+
+    def counted(self, owners: Owners, at: np.ndarray, item: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """(n,) code of the event's type and (n,) number, 0 for none, for items of the owners `at`."""
+        ...
+
+
 class FoldIn(Protocol):
     """One model's way to take in what came since."""
 
