@@ -13,8 +13,11 @@ from models import registry
 from models.routing import models_of
 from models.schema import Method, Surface
 from models.setting import Phase
+from models.settings.declared import DECLARED
 from models.settings.settings import Settings
 from models.spec import ModelSpec, Stage
+
+_USUAL = Settings()
 
 
 @dataclass(frozen=True)
@@ -43,7 +46,7 @@ def version_of(
     models = _ordering(surface, method, ranker, settings)
     ordering = {
         "bundles": {m.bundle: there[m.bundle] for m in models if m.bundle in there},
-        "settings": {} if _by_popularity(method, ranker) else settings.recorded(Phase.SERVE),
+        "settings": {} if _by_popularity(method, ranker) else _chosen(settings),
         "ranker": by,
         "code": code,
     }
@@ -75,7 +78,14 @@ def _by_popularity(method: Method, ranker: int) -> bool:
 def _ranker_version(spec: ModelSpec, bundles: Mapping[str, str], settings: Settings) -> str:
     if spec.bundle:
         return f"{spec.bundle}/{bundles.get(spec.bundle, 'unknown')}"
-    return f"{spec.kind}/{_digest(vars(settings.table(spec.table_name)))}"
+    own = {name: value for name, value in _chosen(settings).items() if DECLARED[name].table == spec.table_name}
+    return f"{spec.kind}/{_digest(own)}"
+
+
+def _chosen(settings: Settings) -> dict[str, Any]:
+    """The settings that act on finished models and are not the default: a new setting changes no version."""
+    usual = _USUAL.recorded(Phase.SERVE)
+    return {name: value for name, value in settings.recorded(Phase.SERVE).items() if value != usual[name]}
 
 
 def _digest(told: Mapping[str, Any]) -> str:
