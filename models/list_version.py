@@ -61,11 +61,11 @@ def _ordering(surface: Surface, method: Method, ranker: int, settings: Settings)
         return list(models_of(Method.POPULAR, surface))
     if not ranker:
         return [*models_of(method, surface), *models_of(Method.POPULAR, surface)]
-    serving = registry.ranker(ranker)
+    serving, own = registry.ranker(ranker), models_of(method, surface)
     return [
         spec
         for spec in registry.MODELS
-        if surface.owner in spec.owners
+        if (spec in own or surface.owner in spec.owners)
         and not spec.off(settings)
         and (spec.stage is not Stage.RANKER or serving in (None, spec))
     ]

@@ -26,13 +26,13 @@ DEVELOPERS = Surface.STARTUPS_FOR_DEVELOPER
 def version(
     surface: Surface = DEVELOPERS,
     method: Method = Method.ENSEMBLE,
-    ranker: str = "learned",
+    by: str = "learned",
     bundles: dict[str, str] | None = None,
     code: str = "c",
     **settings: Any,
 ) -> ListVersion:
-    by = registry.ranker_code(ranker) if ranker else 0
-    return version_of(surface, method, by, bundles or BUNDLES, Settings().layered(settings, "given"), code)
+    code_of = registry.ranker_code(by) if by else 0
+    return version_of(surface, method, code_of, bundles or BUNDLES, Settings().layered(settings, "given"), code)
 
 
 def test_rankers_have_codes_of_their_own() -> None:
@@ -46,7 +46,7 @@ def test_rankers_have_codes_of_their_own() -> None:
 @pytest.mark.parametrize("kind", ["learned", "mlp", "rules"])
 def test_a_ranker_is_named_with_its_version(kind: str) -> None:
     bundle = next(spec.bundle for spec in registry.staged(Stage.RANKER) if spec.kind == kind)
-    found = version(ranker=kind)
+    found = version(by=kind)
     assert found.ranker == kind and found.ranker_version is not None
     assert not bundle or found.ranker_version == f"{bundle}/{BUNDLES[bundle]}"
     assert f" + {found.ranker_version} + order/" in found.model_version
@@ -54,7 +54,7 @@ def test_a_ranker_is_named_with_its_version(kind: str) -> None:
 
 def test_the_version_of_the_rules_is_that_of_their_weights() -> None:
     plain, weighted, depth = (
-        version(ranker="rules", **changed).ranker_version for changed in ({}, {"rule_model_weight": 0.7}, {"depth": 7})
+        version(by="rules", **changed).ranker_version for changed in ({}, {"rule_model_weight": 0.7}, {"depth": 7})
     )
     assert plain == depth != weighted and str(weighted).startswith("rules/")
 
@@ -63,14 +63,12 @@ def test_the_version_of_the_rules_is_that_of_their_weights() -> None:
 def test_every_bundle_that_can_order_a_list_changes_its_version(surface: Surface, method: Method, ranker: str) -> None:
     """Those of other owners, and of rankers that did not order it, do not."""
     before = version(surface, method, ranker)
-    changes = {
-        name
-        for name in BUNDLES
-        if version(surface, method, ranker, {**BUNDLES, name: "other"}).model_version != before.model_version
-    }
-    assert {spec.bundle for spec in models_of(method, surface)} <= changes
+    others = {name: version(surface, method, ranker, {**BUNDLES, name: "other"}) for name in BUNDLES}
+    changes = {name for name, found in others.items() if found.model_version != before.model_version}
+    own = {spec.bundle for spec in models_of(method, surface)}
+    assert own <= changes
     assert "popularity_v1" in changes, "what is short is filled with it"
-    foreign = {s.bundle for s in registry.MODELS if s.bundle and surface.owner not in s.owners}
+    foreign = {s.bundle for s in registry.MODELS if s.bundle and surface.owner not in s.owners} - own
     idle = {s.bundle for s in registry.staged(Stage.RANKER) if s.bundle and s.kind != ranker}
     assert not changes & (foreign | idle)
     if ranker:
@@ -121,10 +119,10 @@ def test_a_pinned_bundle_replaces_the_releases() -> None:
 def test_code_and_route_count_too() -> None:
     assert version(code="d").model_version != version().model_version
     assert version(method=Method.ALS).model_version != version().model_version
-    assert version(ranker="").ranker is None
+    assert version(by="").ranker is None
 
 
 def test_the_popular_list_depends_on_popularity_alone() -> None:
-    popular = {"method": Method.POPULAR, "ranker": ""}
+    popular = {"method": Method.POPULAR, "by": ""}
     assert version(**popular, rule_model_weight=0.9, cold_start_threshold=9) == version(**popular)
     assert version(**popular).model_version.startswith("popularity_v1/")
