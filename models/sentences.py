@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 
 import numpy as np
+from numpy.typing import NDArray
 
 from models import registry
 from models.lists.reasons import NUMBER_MOST, facet_of, people_of, source_of, standings_of
@@ -29,7 +30,7 @@ def sentences(
     source: int,
     founder_side: bool,
     row: int,
-    facets: Mapping[str, np.ndarray],
+    facets: Mapping[str, NDArray[np.int32]],
     labels: Mapping[str, tuple[str, ...]],
 ) -> list[str]:
     """Of one place. reason, source: its bits. row, facets, labels: of the item, see `ItemTable`."""

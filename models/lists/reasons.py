@@ -14,7 +14,10 @@ A number of 63 means 63 or more.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+from numpy.typing import NDArray
 
 from models.schema import Standing
 
@@ -27,14 +30,14 @@ _OWN, _OLD_OWN = REASON((1 << 24) - 1), REASON(0xFFFF - sum(1 << s.code for s in
 
 
 def packed(
-    facet: np.ndarray,
-    event: np.ndarray,
-    number: np.ndarray,
-    people_event: np.ndarray,
-    people: np.ndarray,
-    source: np.ndarray,
-    standing: np.ndarray,
-) -> np.ndarray:
+    facet: NDArray[np.integer[Any]],
+    event: NDArray[np.integer[Any]],
+    number: NDArray[np.integer[Any]],
+    people_event: NDArray[np.integer[Any]],
+    people: NDArray[np.integer[Any]],
+    source: NDArray[np.integer[Any]],
+    standing: NDArray[np.integer[Any]],
+) -> NDArray[np.uint32]:
     """(n,) uint32 of (n,) columns. facet: code, -1 for none. people: 0 for none. standing: bits of `standing_bit`."""
     there, counted = facet >= 0, people > 0
     columns = (
@@ -77,21 +80,21 @@ def standing_bit(standing: Standing) -> int:
     return 1 << (standing.code - _FIRST_STANDING)
 
 
-def from_bits(bits: np.ndarray) -> np.ndarray:
+def from_bits(bits: NDArray[np.integer[Any]]) -> NDArray[np.uint32]:
     """(n,) uint32 of the (n,) bits by REASONS of list formats 1 and 2."""
     return bits.astype(REASON) | _OLD
 
 
-def is_old(reason: np.ndarray) -> np.ndarray:
+def is_old(reason: NDArray[np.uint32]) -> NDArray[np.bool_]:
     """(n,) bool: from list format 1 or 2."""
     return reason >= _OLD
 
 
-def bits_of(reason: np.ndarray) -> np.ndarray:
+def bits_of(reason: NDArray[np.uint32]) -> NDArray[np.uint16]:
     """(n,) uint16, the inverse of `from_bits`."""
     return (reason & REASON(0xFFFF)).astype(np.uint16)
 
 
-def any_own(reason: np.ndarray) -> bool:
+def any_own(reason: NDArray[np.uint32]) -> bool:
     """Whether a reason of any place comes from what the owner did."""
     return bool((reason & np.where(is_old(reason), _OLD_OWN, _OWN)).any())

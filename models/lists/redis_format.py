@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from models.data.batch import MASK
 from models.data.entities import pack_ids, unpack_ids
@@ -53,10 +54,10 @@ class StoredList:
     ranker: int
     count: int
     part: int
-    item: np.ndarray
-    score: np.ndarray
-    source: np.ndarray
-    reason: np.ndarray
+    item: NDArray[np.uint32]
+    score: NDArray[np.float32]
+    source: NDArray[np.uint16]
+    reason: NDArray[np.uint32]
 
     @property
     def reranked(self) -> bool:
@@ -114,7 +115,7 @@ def _formats(lists: RankedLists) -> list[int]:
     return np.asarray(1 + (counts[0] > 0) + 2 * (counts[1] > 0)).tolist()
 
 
-def _before(mask: np.ndarray) -> np.ndarray:
+def _before(mask: NDArray[np.bool_]) -> NDArray[np.int64]:
     """(n + 1,) int64 how many hold before each place."""
     return np.concatenate([[0], np.cumsum(mask)])
 
@@ -138,7 +139,7 @@ def decode_list(value: bytes) -> StoredList:
         count,
         part,
         np.frombuffer(value, "<u4", n, at),
-        np.frombuffer(value, "<u2", n, at + 4 * n) / np.float32(65535),
+        np.divide(np.frombuffer(value, "<u2", n, at + 4 * n), np.float32(65535)),
         np.frombuffer(value, source, n, at + 6 * n).astype(MASK),
         from_bits(reasons) if value[0] <= WIDE_FORMAT else reasons,
     )
@@ -179,8 +180,8 @@ class LiveList:
 class TrendingList:
     """What moves on a surface now; outliving releases, it names ids. ids: (n,) U36, best first; score: (n,) 0..1."""
 
-    ids: np.ndarray
-    score: np.ndarray
+    ids: NDArray[np.str_]
+    score: NDArray[np.float32]
     made_us: int
 
     def encode(self) -> bytes:
@@ -197,7 +198,9 @@ class TrendingList:
             )
         packed = np.frombuffer(stored, np.uint8, 16 * n, _TRENDING.size).reshape(-1, 16)
         return cls(
-            unpack_ids(packed), np.frombuffer(stored, "<u2", n, _TRENDING.size + 16 * n) / np.float32(65535), made_us
+            unpack_ids(packed),
+            np.divide(np.frombuffer(stored, "<u2", n, _TRENDING.size + 16 * n), np.float32(65535)),
+            made_us,
         )
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import sparse
 
 from models.data.batch import Candidates, Owners
@@ -13,8 +14,7 @@ from models.lists.reasons import packed, standing_bit
 from models.popularity import POPULAR
 from models.recommender.surface import SurfaceRecommender
 from models.schema import COUNTED_TYPES, FACET_REASONS, REASONS, Standing
-from models.scoring.scale import min_max
-from models.scoring.scorer import CountingScorer
+from models.scoring.scorer import CountingScorer, min_max
 
 #: An item is called new or popular from here on.
 NEW_RECENCY, POPULAR_AT = 0.5, 0.8
@@ -23,8 +23,12 @@ _CELLS = 1 << 20
 
 
 def reasons_of(
-    recipe: SurfaceRecommender, owners: Owners, at: np.ndarray, item: np.ndarray, source: np.ndarray
-) -> np.ndarray:
+    recipe: SurfaceRecommender,
+    owners: Owners,
+    at: NDArray[np.int64],
+    item: NDArray[np.int32],
+    source: NDArray[np.int64],
+) -> NDArray[np.uint32]:
     """(n,) uint32, see models/lists/reasons.py, of catalogue positions `item` for the owners `at`, ascending.
 
     source: (n,) code of the source that put the item highest, see `leading`."""
@@ -37,7 +41,7 @@ def reasons_of(
     return packed(facet, event, number, people_event, people, source, standing)
 
 
-def leading(candidates: Candidates, places: np.ndarray) -> np.ndarray:
+def leading(candidates: Candidates, places: NDArray[np.int64]) -> NDArray[np.int64]:
     """(n,) code of the source that put each of these candidates highest, of those that proposed it: by its scores
     stretched over 0..1 among the owner's candidates (`min_max`), the first of equals. `popular` where none has a score.
     """
@@ -50,8 +54,11 @@ def leading(candidates: Candidates, places: np.ndarray) -> np.ndarray:
 
 
 def shared_facets(
-    facets: Mapping[str, np.ndarray], kinds: sparse.csr_matrix | None, at: np.ndarray, item: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    facets: Mapping[str, NDArray[np.int32]],
+    kinds: sparse.csr_matrix | None,
+    at: NDArray[np.int64],
+    item: NDArray[np.int32],
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
     """Of each place (n,) the code of the facet that ties it most to the owner's history, -1 for none; the weightiest
     type of event that happened to items of the same value; and how many items it happened to.
 
@@ -86,7 +93,7 @@ def shared_facets(
     return facet, event, number
 
 
-def _places(values: np.ndarray, wanted: np.ndarray, size: int) -> np.ndarray:
+def _places(values: NDArray[np.int64], wanted: NDArray[np.int64], size: int) -> NDArray[np.integer[Any]]:
     """(n,) place of each wanted number in the ascending values, -1 where it is not there, or is -1 itself.
 
     size: all numbers lie below."""

@@ -7,12 +7,14 @@ draw its candidates from the union of all sources that know the owner.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from models import registry
 from models.data.batch import MASK, Candidates, Owners, Proposal, indptr_of
-from models.features.mlp_features import static_features
+from models.features.table import static_features
 from models.learned_ranker.scorer import LearnedRanker
 from models.lists.ranked_lists import RankedLists
 from models.popularity import POPULAR
@@ -29,7 +31,7 @@ from models.recommender.rerank import diversify, place_greedily, rescore_with_di
 from models.recommender.surface import SurfaceRecommender, diversity_facets
 from models.routing import Route, route
 from models.schema import Method
-from models.scoring.scale import order_by_score
+from models.scoring.scorer import order_by_score
 
 #: Owners scored at once: small enough for the caches, large enough for vector code.
 CHUNK = 256
@@ -44,9 +46,9 @@ class Ranking:
     """
 
     route: Route
-    method: np.ndarray
+    method: NDArray[np.uint8]
     candidates: Candidates
-    score: np.ndarray
+    score: NDArray[np.float32]
     lists: RankedLists
 
 
@@ -80,8 +82,8 @@ def _placed(
     recipe: SurfaceRecommender,
     owners: Owners,
     candidates: Candidates,
-    score: np.ndarray,
-    method: np.ndarray,
+    score: NDArray[np.float32],
+    method: NDArray[np.uint8],
     routed: Route,
     depth: int,
 ) -> RankedLists:
@@ -115,11 +117,11 @@ def _placed(
 def _ordered(
     recipe: SurfaceRecommender,
     candidates: Candidates,
-    score: np.ndarray,
-    place_of: np.ndarray,
-    present: np.ndarray,
+    score: NDArray[np.float32],
+    place_of: NDArray[np.int64],
+    present: NDArray[np.bool_],
     depth: int,
-) -> tuple[np.ndarray, np.ndarray]:
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     """Columns of the rectangle, best first, and their scores: by the ranker, or by the model score where it is off."""
     if not place_of.size:
         return np.zeros(place_of.shape, np.int64), np.zeros(place_of.shape, np.float32)
@@ -167,8 +169,8 @@ def _filled(recipe: SurfaceRecommender, owners: Owners, lists: RankedLists, dept
 
 
 def _new_to(
-    lists: RankedLists, short: np.ndarray, fill: Proposal, items: int, depth: int
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    lists: RankedLists, short: NDArray[np.int64], fill: Proposal, items: int, depth: int
+) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.float32]]:
     """The popular places that are not in the list already and still fit: list, item, score in 0..1."""
     have = np.zeros((len(short), items), bool)
     length = np.diff(lists.indptr)
@@ -185,11 +187,11 @@ def _new_to(
 def _as_rows(
     recipe: SurfaceRecommender,
     lists: RankedLists,
-    indptr: np.ndarray,
-    item: np.ndarray,
-    score: np.ndarray,
-    source: np.ndarray,
-    reason: np.ndarray,
+    indptr: NDArray[np.int64],
+    item: NDArray[np.int32],
+    score: NDArray[np.float32],
+    source: NDArray[np.integer[Any]],
+    reason: NDArray[np.uint32],
 ) -> RankedLists:
     return RankedLists(
         lists.owner,

@@ -5,9 +5,10 @@ from __future__ import annotations
 import copy
 import threading
 from collections.abc import Iterator
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import sparse
 
 from models.data.batch import Candidates, Owners, Proposal
@@ -48,11 +49,11 @@ class NeighbourScorer:
         self._items = similarity.shape[0]
         self._width = self._items + -self._items % WIDTH
         self._chunk = max(16, min(_ROWS, _CHUNK_CELLS // max(1, self._width)))
-        self._weight: np.ndarray | None = None
+        self._weight: NDArray[Any] | None = None
         self._scratch = Scratch()
         self._last = _Last()
 
-    def weighted(self, weight: np.ndarray) -> NeighbourScorer:
+    def weighted(self, weight: NDArray[np.float32]) -> NeighbourScorer:
         """A source whose scores are this one's times the item's weight: (m,) float32 over the catalogue.
 
         It shares the similarities, and the product that either of the two has just made."""
@@ -66,7 +67,7 @@ class NeighbourScorer:
             return Proposal.empty(len(owners))
         return stacked([self._best(product, owners.barred[part], k) for part, product in self._parts(owners)])
 
-    def score(self, owners: Owners, candidates: Candidates) -> np.ndarray:
+    def score(self, owners: Owners, candidates: Candidates) -> NDArray[np.float32]:
         """See `Scorer.score`."""
         result = np.empty(len(candidates.item), np.float32)
         for part, product in self._parts(owners):
@@ -77,7 +78,9 @@ class NeighbourScorer:
             result[places] = np.where(known[owner], scores[owner, candidates.item[places]], np.nan)
         return result
 
-    def counted(self, owners: Owners, at: np.ndarray, item: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def counted(
+        self, owners: Owners, at: NDArray[np.int64], item: NDArray[np.int32]
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """See `CountingScorer.counted`: of all items of the history the one that says most. at: ascending."""
         strongest = np.zeros(len(item), np.uint16)
         if self._people is not None and self._items:
@@ -86,9 +89,9 @@ class NeighbourScorer:
                 mine = slice(*np.searchsorted(at, [start, start + room]))
                 cells = self._strongest(owners.history[start : start + room])
                 strongest[mine] = cells[at[mine] - start, item[mine]]
-        return _OF_STRENGTH[strongest >> _TYPE], strongest & 0xFF
+        return _OF_STRENGTH[strongest >> _TYPE], (strongest & 0xFF).astype(np.int64)
 
-    def _strongest(self, history: sparse.csr_matrix) -> np.ndarray:
+    def _strongest(self, history: sparse.csr_matrix) -> NDArray[np.uint16]:
         """(b, m) uint16 strength << 8 | number; 0 for what the owner met."""
         people = cast(sparse.csr_matrix, self._people)
         met = np.repeat(np.arange(history.shape[0]), np.diff(history.indptr))
@@ -123,7 +126,7 @@ class NeighbourScorer:
         scores[:, self._items :] = -np.inf
         return best_in(scores, barred, k, np.nextafter(np.float32(0), np.float32(1)))
 
-    def _scores(self, product: sparse.csr_matrix) -> np.ndarray:
+    def _scores(self, product: sparse.csr_matrix) -> NDArray[np.float32]:
         """(c, width) float32 in a buffer of this thread: laid out, since a quarter of a row may be filled."""
         out = self._scratch.array("scores", (product.shape[0], self._width), np.float32)
         out[:] = 0

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from models.errors import SettingsError
 from models.setting import Phase, setting
-from models.settings.kinds import Instant
+from models.settings.environment import Instant
 
 
 @dataclass(frozen=True)

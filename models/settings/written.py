@@ -8,7 +8,7 @@ from typing import Any
 
 from models.setting import Phase
 from models.settings.declared import ALL_TABLES, DECLARED, UNSET, Declared
-from models.settings.retired import RETIRED
+from models.settings.load import RETIRED
 
 COMMAND = "python -m pipelines settings --write"
 _HEAD = f"""\

@@ -1,4 +1,4 @@
-"""`refresh`: between builds, new lists for those of whom something new is known; the others stay as they are."""
+"""Operation: `doctor`, `drain`, `erase`, `refresh` and `settings`."""
 
 from __future__ import annotations
 
@@ -7,11 +7,16 @@ import json
 import sys
 import uuid
 from datetime import UTC, datetime
+from pathlib import Path
 
 from local.airflow import with_metadata
 from local.servers import running_settings
 from models.errors import EmptySnapshot
+from models.settings.declared import DECLARED, Declared
+from models.settings.environment import Secret
+from models.settings.load import USUAL
 from models.settings.settings import Settings
+from models.settings.written import in_toml, page, told, toml
 from pipelines.cli import instant
 from pipelines.doctor.diagnosis import State
 from pipelines.doctor.doctor import as_text, diagnose
@@ -21,8 +26,8 @@ from pipelines.events.drain import drain_events
 from pipelines.postgres import engine, migrate, newest_event, rows
 from pipelines.refresh.refresh import refresh
 from pipelines.retire import prune_posted
-from pipelines.run.cutoff import just_after, passed
-from pipelines.run.run import log_decision
+from pipelines.run.run import just_after, log_decision, passed
+from pipelines.store.artifacts import Artifacts
 
 
 def register_doctor(steps: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -81,6 +86,7 @@ def register(steps: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
     register_doctor(steps)
     register_drain(steps)
     register_erase(steps)
+    register_settings(steps)
     parser = steps.add_parser("refresh", help="new lists for whoever did something or came since the live release")
     parser.add_argument("--as-of", type=instant, help="the cutoff; default: a second after the newest event or arrival")
     parser.add_argument("--no-publish", action="store_true", help="store the release without making it live")
@@ -110,3 +116,38 @@ def _newest(settings: Settings) -> datetime:
     if not found:
         raise EmptySnapshot("there is nobody and no interaction, so there is no cutoff; give one with --as-of")
     return just_after(max(found))
+
+
+def register_settings(steps: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the step of this module to the command line; it needs no server."""
+    step = steps.add_parser("settings", help="every setting with its value, where that came from, and when it acts")
+    step.add_argument("--release", help="those that this release was made with")
+    step.add_argument("--write", action="store_true", help="make matchbook.toml and docs/settings.md of this checkout")
+    step.set_defaults(run=_settings, needs_servers=False)
+
+
+def _settings(settings: Settings, args: argparse.Namespace) -> None:
+    if args.write:
+        for path, text in written(USUAL.parent).items():
+            path.write_text(text)
+        return
+    if args.release:
+        recorded = Artifacts(settings).release(args.release).settings
+        settings = settings.with_recorded(recorded, f"recorded with {args.release}")
+    sys.stdout.writelines(line(d, settings) for d in DECLARED.values())
+
+
+def line(d: Declared, settings: Settings) -> str:
+    """A setting as it holds: name, value, origin, phase, what it does."""
+    value = settings.value(d.flat)
+    shown = ("***" if value else '""') if isinstance(value, Secret) else in_toml(_plain(value))
+    return f"{d.name} = {shown}  # {settings.origin(d.flat)}; {d.rule.phase}; {told(d)}\n"
+
+
+def written(checkout: Path) -> dict[Path, str]:
+    """By path what the declarations say."""
+    return {checkout / "matchbook.toml": toml(), checkout / "docs" / "settings.md": page()}
+
+
+def _plain(value: object) -> object:
+    return str(value) if isinstance(value, Path) else value

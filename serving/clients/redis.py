@@ -19,8 +19,7 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from models.data.entities import ID_BYTES
-from models.data.erased import Erased
+from models.data.entities import ID_BYTES, Erased
 from models.data.event import Event
 from models.data.interactions import instant_us
 from models.errors import EventsNotTaken, ServiceError, SettingsError, TooManyEvents, TooManyRequests

@@ -62,10 +62,10 @@ def parameters() -> str:
 TABLES: dict[str, tuple[str, Callable[[], str]]] = {
     "bundles": ("docs/architecture.md", bundles),
     "sources": ("docs/architecture.md", sources),
-    "users": ("docs/platform-data.md", partial(fields, schema.USERS)),
-    "startups": ("docs/platform-data.md", partial(fields, schema.STARTUPS)),
-    "interactions": ("docs/platform-data.md", partial(fields, schema.INTERACTIONS)),
-    "files": ("docs/platform-data.md", files),
+    "users": ("docs/guides/your-data.md", partial(fields, schema.USERS)),
+    "startups": ("docs/guides/your-data.md", partial(fields, schema.STARTUPS)),
+    "interactions": ("docs/guides/your-data.md", partial(fields, schema.INTERACTIONS)),
+    "files": ("docs/guides/your-data.md", files),
     "parameters": ("docs/api.md", parameters),
 }
 

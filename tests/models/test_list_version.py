@@ -123,6 +123,6 @@ def test_code_and_route_count_too() -> None:
 
 
 def test_the_popular_list_depends_on_popularity_alone() -> None:
-    popular = {"method": Method.POPULAR, "by": ""}
-    assert version(**popular, rule_model_weight=0.9, cold_start_threshold=9) == version(**popular)
-    assert version(**popular).model_version.startswith("popularity_v1/")
+    popular = version(method=Method.POPULAR, by="")
+    assert version(method=Method.POPULAR, by="", rule_model_weight=0.9, cold_start_threshold=9) == popular
+    assert popular.model_version.startswith("popularity_v1/")

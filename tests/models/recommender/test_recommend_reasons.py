@@ -17,7 +17,7 @@ from models.recommender.reasons import leading, shared_facets
 from models.recommender.recommend import recommend
 from models.recommender.surface import SurfaceRecommender, open_recommender
 from models.schema import COUNTED_TYPES, FACET_REASONS, FACETS, REASONS, Entity, EventType, Standing, Surface
-from models.scoring.scale import min_max
+from models.scoring.scorer import min_max
 from models.sentences import MOST, sentences
 from models.spec import Source
 from tests.marketplace.bundles import SMALL, learned_bundles
@@ -78,7 +78,11 @@ def test_the_source_that_put_an_item_highest() -> None:
     one, two = Source("one", 3, "one", ("", "")), Source("two", 9, "two", ("", ""))
     scores = {one: np.array([1, 2, 3], np.float32), two: np.array([9, 7, np.nan], np.float32)}
     candidates = Candidates(
-        np.array([0, 3]), np.zeros(3, np.int32), np.arange(3), np.array([one.bit | two.bit, one.bit, 1 << 5]), scores
+        np.array([0, 3]),
+        np.zeros(3, np.int32),
+        np.arange(3, dtype=np.int32),
+        np.array([one.bit | two.bit, one.bit, 1 << 5]),
+        scores,
     )
     assert leading(candidates, np.arange(3)).tolist() == [9, 3, 5]
     assert min_max(scores[one], candidates.indptr)[0] == 0

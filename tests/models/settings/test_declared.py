@@ -14,8 +14,7 @@ from models.errors import SettingsError
 from models.experiments import CHANGEABLE
 from models.setting import Phase
 from models.settings.declared import ALL_TABLES, DECLARED, Declared, variables
-from models.settings.load import USUAL
-from models.settings.retired import RETIRED, Retired, check_record
+from models.settings.load import RETIRED, USUAL, Retired, check_record
 from models.settings.settings import Settings
 from models.settings.written import in_toml, page, toml
 from tests.models.settings.values import another

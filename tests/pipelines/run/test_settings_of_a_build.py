@@ -14,7 +14,7 @@ from models.errors import SettingsError
 from models.settings.declared import DECLARED
 from models.settings.settings import Settings
 from models.settings.written import in_toml
-from pipelines.cli.settings import line
+from pipelines.cli.operate import line
 from pipelines.ingest.ingest import import_folder
 from pipelines.run.run import Run, slug_of
 from pipelines.run_build import run_build
