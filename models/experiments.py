@@ -221,7 +221,7 @@ def _settings(at: str, given: Mapping[str, Any], settings: Settings) -> dict[str
     found: dict[str, Any] = {}
     for name, value in changes.items():
         where = f"{at}.settings.{name}"
-        _expect(name in named, where, "a setting of Matchbook", name, "docs/settings.md lists them all")
+        _expect(name in named, where, "a setting of Matchbook", name, "docs/reference/settings.md lists them all")
         found[named[name].flat] = _changed(where, named[name], value, settings)
     return found
 

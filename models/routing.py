@@ -28,7 +28,7 @@ class Route:
 
 def route(surface: Surface, count: NDArray[np.integer[Any]], settings: Settings) -> Route:
     """Users: content below 5, ALS below 20, then the ensemble. Startups: content below 5, then reverse ALS; from 20 on
-    the ensemble too where [routing] founder_ensemble is on (R24, docs/decisions/founder-ensemble.md).
+    the ensemble too where [routing] founder_ensemble is on (R24, docs/decisions/0011-founder-ensemble.md).
 
     count: (b,) int32 interaction counts (R09). The thresholds are COLD_START_THRESHOLD and WARM_USER_THRESHOLD.
     """

@@ -385,8 +385,8 @@ STARTUPS = Table(
         Field(
             "views",
             FieldType.COUNT,
-            "a running counter. Each export stores a reading of it. Until there are readings from before the validation "
-            "split, view events count instead ([snapshots](snapshots.md))",
+            "a running counter. Each export stores a reading of it. Until there are readings from before the "
+            "validation split, view events count instead ([snapshots](snapshots.md))",
             snapshot=None,
         ),
     ),

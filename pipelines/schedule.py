@@ -1,7 +1,7 @@
 """When a scheduled run builds: decided every day from what is stored, so that operators can see why (K01-K09, R13).
 
 The seeds ask for weekly, two-weekly and monthly builds by activity, and for one at once when interactions have doubled
-or many people or startups came. One rule holds them together (docs/decisions/builds/when-to-retrain.md): the activity
+or many people or startups came. One rule holds them together (docs/decisions/0026-retraining-rule.md): the activity
 of the last week sets the rhythm, and a leap since the last build breaks it.
 """
 

@@ -1,7 +1,7 @@
 """The columns of the learned ranker: one function for teaching and for serving, so both say the same (A31, R03).
 
-To add a feature (A29, docs/models/ranker.md): yield its name and its column in `columns`; the next build teaches with
-it. A stored ranker keeps the names it was taught with and asks for these alone.
+To add a feature, yield its name and its column in `columns` (docs/reference/models/ranker.md); the next build trains
+with it. A stored ranker keeps the names of the columns it was trained with and asks for these alone.
 """
 
 from __future__ import annotations

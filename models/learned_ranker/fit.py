@@ -1,7 +1,8 @@
 """Teach the learned ranker of one surface: what of an owner's candidates did they meet next?
 
 The learners fail in different ways: the regression is steady and knows no corners, the trees find them and overfit.
-Their average did better out of time than the one that looked best on the inner cut (docs/decisions/learned-ranker.md).
+Their average did better out of time than the learner that was best on the validation split
+(docs/decisions/0014-learned-ranker.md).
 """
 
 from __future__ import annotations

@@ -74,103 +74,97 @@ def boolean(text: str) -> bool:
 
 @dataclass(frozen=True)
 class Environment:
-    """Settings of one place or machine. Not in matchbook.toml, which is the same for all of a deployment."""
+    """Settings of one machine or location. All other settings are in matchbook.toml."""
 
-    config: str = setting("", "the file of settings; empty: matchbook.toml beside the code", phase=Phase.DEPLOY)
+    config: str = setting("", "settings file; empty: matchbook.toml beside the code", phase=Phase.DEPLOY)
     home: Path = setting(Path(".matchbook"), "all state: databases, artefacts, logs", phase=Phase.DEPLOY)
     artifacts_place: str = setting(
         "",
-        "where snapshots, bundles and releases are stored: a directory that every machine sees, or an fsspec URL such "
-        "as s3://bucket/matchbook; empty: in MATCHBOOK_HOME",
+        "store of snapshots, bundles and releases: a shared directory, or an fsspec URL such as "
+        "s3://bucket/matchbook; empty: in MATCHBOOK_HOME",
         phase=Phase.DEPLOY,
         was="MATCHBOOK_ARTIFACTS",
     )
     artifacts_copy: str = setting(
         "",
-        "where this machine keeps its copy of object storage; empty: artifacts in MATCHBOOK_HOME",
+        "this machine's copy of object storage; empty: artifacts in MATCHBOOK_HOME",
         phase=Phase.DEPLOY,
     )
     database_url: Secret = setting(
-        Secret(""), "your PostgreSQL; empty: an embedded one is started", phase=Phase.DEPLOY, was="DATABASE_URL"
+        Secret(""), "your PostgreSQL; empty: an embedded server is started", phase=Phase.DEPLOY, was="DATABASE_URL"
     )
     reader_database_url: Secret = setting(
-        Secret(""), "a read replica for the reader's questions (N06); empty: DATABASE_URL", phase=Phase.DEPLOY
+        Secret(""), "read replica for the reader; empty: DATABASE_URL", phase=Phase.DEPLOY
     )
     redis_url: Secret = setting(
-        Secret(""), "your Redis; empty: an embedded one is started", phase=Phase.DEPLOY, was="REDIS_URL"
+        Secret(""), "your Redis; empty: an embedded server is started", phase=Phase.DEPLOY, was="REDIS_URL"
     )
     redis_budget_mb: int = setting(
         0,
-        "memory that Redis may use; 0: its maxmemory, else 80% of its machine",
+        "memory limit for Redis; 0: its maxmemory, else 80% of its machine",
         unit="MB",
         low=0,
         phase=Phase.DEPLOY,
     )
-    namespace: str = setting("matchbook", "first part of every Redis key", phase=Phase.DEPLOY)
-    reader_host: str = setting("127.0.0.1", "address the reader listens on", phase=Phase.DEPLOY)
-    reader_port: int = setting(5000, "port of the reader (R10)", low=1, high=65535, phase=Phase.DEPLOY)
+    namespace: str = setting("matchbook", "prefix of every Redis key", phase=Phase.DEPLOY)
+    reader_host: str = setting("127.0.0.1", "address of the reader", phase=Phase.DEPLOY)
+    reader_port: int = setting(5000, "port of the reader", low=1, high=65535, phase=Phase.DEPLOY)
     reader_workers: int = setting(2, "processes of the reader", low=1, high=64, phase=Phase.DEPLOY)
-    reader_threads: int = setting(4, "threads of one process of the reader", low=1, high=64, phase=Phase.DEPLOY)
+    reader_threads: int = setting(4, "threads per reader process", low=1, high=64, phase=Phase.DEPLOY)
     api_keys: str = setting(
         "auto",
-        "whether the reader asks for a key; auto: where it listens beyond loopback",
+        "whether the reader requires a key; auto: beyond loopback",
         choices=("auto", "on", "off"),
         phase=Phase.DEPLOY,
     )
     api_keys_path: str = setting(
         "",
-        "the file of API keys, hashed; empty: api-keys.json in MATCHBOOK_HOME",
+        "file of hashed API keys; empty: api-keys.json in MATCHBOOK_HOME",
         phase=Phase.DEPLOY,
         was="MATCHBOOK_API_KEYS_FILE",
     )
     answer_key: Secret = setting(
         Secret(""),
-        "signs the ids of answers, the same for all readers; empty: the file answer-key in MATCHBOOK_HOME, made when "
-        "it is missing",
+        "signs answer ids, the same for all readers; empty: the file answer-key in MATCHBOOK_HOME, created if missing",
         phase=Phase.DEPLOY,
     )
     pseudonym_key: Secret = setting(
         Secret(""),
-        "hides owners' ids in the access log (L06), the same for all readers; empty: the file pseudonym-key in "
-        "MATCHBOOK_HOME, made when it is missing",
+        "makes pseudonyms in the access log, the same for all readers; empty: the file pseudonym-key in "
+        "MATCHBOOK_HOME, created if missing",
         phase=Phase.DEPLOY,
     )
     webhook_url: Secret = setting(
         Secret(""),
-        "where failures, late lists and open questions are posted as JSON; empty: logged only",
+        "receives failures, late lists and open questions as JSON; empty: log only",
         phase=Phase.DEPLOY,
     )
     airflow_port: int = setting(8080, "port of the Airflow UI, on 127.0.0.1", low=1, high=65535, phase=Phase.DEPLOY)
     airflow_database_url: Secret = setting(
         Secret(""),
-        "Airflow's metadata database, where erasing looks too and old rows are deleted; `make up` knows its own; empty "
-        "elsewhere: left alone",
+        "Airflow's metadata database, for erasure and retention; `make up` sets it; empty: left alone",
         phase=Phase.DEPLOY,
     )
-    airflow_logs: str = setting(
-        "", "the folder of task logs; empty: airflow/logs in MATCHBOOK_HOME", phase=Phase.DEPLOY
-    )
+    airflow_logs: str = setting("", "folder of task logs; empty: airflow/logs in MATCHBOOK_HOME", phase=Phase.DEPLOY)
     executor: str = setting(
         "local",
-        "who runs Airflow's tasks: the scheduler's machine, or Celery workers on any",
+        "where Airflow tasks run: on the scheduler's machine, or on Celery workers",
         choices=("local", "celery"),
         phase=Phase.DEPLOY,
     )
-    log_level: str = setting(
-        "INFO", "level of the logs", choices=("DEBUG", "INFO", "WARNING", "ERROR"), phase=Phase.DEPLOY
-    )
-    threads: int = setting(2, "threads of one scoring task", low=1, high=256, phase=Phase.DEPLOY)
+    log_level: str = setting("INFO", "log level", choices=("DEBUG", "INFO", "WARNING", "ERROR"), phase=Phase.DEPLOY)
+    threads: int = setting(2, "threads per scoring task", low=1, high=256, phase=Phase.DEPLOY)
     train_threads: int = setting(
-        2, "threads of training; recorded, as sums depend on it", low=1, high=256, phase=Phase.TRAIN
+        2, "threads of training; recorded, because sums depend on it", low=1, high=256, phase=Phase.TRAIN
     )
     device: str = setting(
         "cpu",
-        "where the two-tower trains; a GPU repeats its own bytes only",
+        "where the two-tower trains; cuda results repeat on the same GPU only",
         choices=("cpu", "cuda"),
         phase=Phase.TRAIN,
     )
     experiments: str = setting(
         "",
-        "JSON file of experiments, whose content is recorded with a build; empty: none (O01, M08)",
+        "JSON file of experiments; its content is recorded with a build; empty: none",
         phase=Phase.RANK,
     )

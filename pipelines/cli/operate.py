@@ -122,7 +122,9 @@ def register_settings(steps: argparse._SubParsersAction[argparse.ArgumentParser]
     """Add the step of this module to the command line; it needs no server."""
     step = steps.add_parser("settings", help="every setting with its value, where that came from, and when it acts")
     step.add_argument("--release", help="those that this release was made with")
-    step.add_argument("--write", action="store_true", help="make matchbook.toml and docs/settings.md of this checkout")
+    step.add_argument(
+        "--write", action="store_true", help="make matchbook.toml and docs/reference/settings.md of this checkout"
+    )
     step.set_defaults(run=_settings, needs_servers=False)
 
 
@@ -146,7 +148,7 @@ def line(d: Declared, settings: Settings) -> str:
 
 def written(checkout: Path) -> dict[Path, str]:
     """By path what the declarations say."""
-    return {checkout / "matchbook.toml": toml(), checkout / "docs" / "settings.md": page()}
+    return {checkout / "matchbook.toml": toml(), checkout / "docs" / "reference" / "settings.md": page()}
 
 
 def _plain(value: object) -> object:

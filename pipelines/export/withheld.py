@@ -1,7 +1,7 @@
 """Words of profiles that are there, or missing, because of what came later: a snapshot leaves the column out.
 
 Profiles are as of the export. Where a column is filled on the occasion of a meeting, a ranker that looks back to an
-inner cut would learn that whoever has it is met (docs/decisions/view-readings.md).
+inner cut would learn that whoever has it is met (docs/decisions/0031-view-counters.md).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from pipelines.export.layout import STARTUPS, USERS, RowGroups
 from pipelines.export.snapshot import Snapshot
 
 #: The share met later may differ by so much between blank and filled, among those equally busy before. Honest columns
-#: of the sample, deskdrop and crunchbase stay below 0.3 (docs/decisions/view-readings.md).
+#: of the sample, deskdrop and crunchbase stay below 0.3 (docs/decisions/0031-view-counters.md).
 GAP = 0.5
 #: Of so many that should have been met (or not), at least a quarter must have been: fewer is foreknowledge. Honest
 #: columns stay above 0.8. Where the rarer kind is less than a tenth it may be odd by itself.

@@ -1,7 +1,7 @@
 """The ranking set: candidates as the recipe saw them at the inner cut, and what came of them (D11, C41-C51).
 
-Rows of all four surfaces are pooled: one ranker serves them all (docs/decisions/one-ranker.md). Every feature is
-computed by the code that serves, from models that know nothing after the cut (R03, R04).
+Rows of all four surfaces are pooled: one network serves them all (docs/decisions/0007-network-ranker.md). Every feature
+is computed by the code that serves, from models that know nothing after the cut (R03, R04).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""From a stored list to the public body: the one place that knows its fields (docs/api.md, F07-F13)."""
+"""From a stored list to the public body: the one place that knows its fields (docs/reference/api.md, F07-F13)."""
 
 from __future__ import annotations
 

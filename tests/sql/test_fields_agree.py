@@ -183,5 +183,5 @@ def test_the_example_for_integrators_names_every_type_with_a_weight() -> None:
 
 
 def test_the_page_of_the_api_names_every_type() -> None:
-    (row,) = re.findall(r"^\| `type` \|(.*)$", (ROOT / "docs/api.md").read_text(), re.MULTILINE)
-    assert [t for t in EventType if f"`{t}`" not in row] == [], "docs/api.md: what `type` of an event may be"
+    (row,) = re.findall(r"^\| `type` \|(.*)$", (ROOT / "docs/reference/api.md").read_text(), re.MULTILINE)
+    assert [t for t in EventType if f"`{t}`" not in row] == [], "docs/reference/api.md: what `type` of an event may be"

@@ -42,7 +42,7 @@ def psql(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def write_export(settings: Settings, folder: Path) -> None:
     """The page's example tables as CSV files, from a database that is as it was afterwards."""
-    (script,) = (b.text for b in blocks(PAGE) if b.path == "my-platform.sql")
+    (script,) = (b.text for b in blocks(PAGE) if b.path.startswith("my-platform"))
     folder.mkdir()
     with closing(psycopg2.connect(settings.database_url.reveal())) as connection, connection.cursor() as cursor:
         cursor.execute(script)

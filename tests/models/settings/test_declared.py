@@ -123,7 +123,9 @@ def test_the_shipped_file_is_made_from_the_declarations(tmp_path: Path) -> None:
 
 
 def test_the_page_is_made_from_the_declarations() -> None:
-    assert (CHECKOUT / "docs" / "settings.md").read_text() == page(), "run `python -m pipelines settings --write`"
+    assert (CHECKOUT / "docs" / "reference" / "settings.md").read_text() == page(), (
+        "run `python -m pipelines settings --write`"
+    )
 
 
 @pytest.mark.parametrize("r", RETIRED, ids=name)
