@@ -63,7 +63,8 @@ def shared_facets(
     type of event that happened to items of the same value; and how many items it happened to.
 
     A value that k of the owner's n items have, and a share p of the catalogue, ties by k log(k / np): its part of the
-    log-likelihood ratio (Dunning 1993). What the owner met no more often than chance would have it ties nothing.
+    log-likelihood ratio (Dunning 1993). What the owner met no more often than by chance ties nothing. Of equal facets
+    the last is taken: a field is a part of a category.
     facets: codes by name over the catalogue. kinds: see `Owners`. at: (n,) owner of each place. item: (n,) positions.
     """
     facet, event = np.full(len(item), -1), np.zeros(len(item), np.int64)
@@ -85,7 +86,7 @@ def shared_facets(
         tie = total * np.log(total / expected)
         mine = codes[item]
         place = _places(value, np.where(mine >= 0, at * width + mine, -1), kinds.shape[0] * width)
-        better = (place >= 0) & (tie[place] > best)
+        better = (place >= 0) & (tie[place] > 0) & (tie[place] >= best)
         place = place[better]
         facet[better], best[better] = REASONS[name], tie[place]
         event[better] = np.array([t.code for t in COUNTED_TYPES])[first[place]]
