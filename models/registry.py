@@ -73,8 +73,8 @@ def tables() -> dict[str, type]:
 
 
 def ranker(code: int) -> ModelSpec | None:
-    """The ranker of this code; None for 0 (no ranker) and 1 (a list of before rankers had codes). Raises KeyError."""
-    return None if code < 2 else {spec.code: spec for spec in staged(Stage.RANKER)}[code]
+    """The ranker of this code; None for 0 (no ranker), 1 (a list of before rankers had codes) and unknown codes."""
+    return {spec.code: spec for spec in staged(Stage.RANKER)}.get(code)
 
 
 def ranker_code(kind: str) -> int:

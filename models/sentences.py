@@ -35,7 +35,9 @@ def sentences(
 ) -> list[str]:
     """Of one place. reason, source: its bits. row, facets, labels: of the item, see `ItemTable`."""
     people, facet, rest = _parts(reason, source, founder_side)
-    shared = [f"{before}{labels[name][facets[name][row]]}{after}" for name, before, after in facet]
+    shared = [
+        f"{before}{labels[name][code]}{after}" for name, before, after in facet if (code := facets[name][row]) >= 0
+    ]
     return [*people, *shared, *rest][:MOST]
 
 
@@ -58,17 +60,17 @@ def _parts(reason: int, source: int, founder_side: bool) -> _Parts:
 @lru_cache(maxsize=4096)
 def _people(reason: int, founder_side: bool) -> list[str]:
     event, number = people_of(reason)
-    said = [s.counted[founder_side] for s in registry.sources() if any(s.counted)]
-    return [one.format(n=_number(number), done=EventType.of_code(event).done) for one in said[:1]]
+    done, said = _done(event), [s.counted[founder_side] for s in registry.sources() if any(s.counted)]
+    return [one.format(n=_number(number), done=done) for one in said[:1] if done and number]
 
 
 @lru_cache(maxsize=4096)
 def _facet(reason: int, founder_side: bool) -> list[tuple[str, str, str]]:
     code, event, number = facet_of(reason)
     name = {REASONS[name]: name for name in FACET_REASONS}.get(code)
-    if name is None:  # no longer declared
+    done, noun = _done(event), _NOUNS[founder_side][number != 1]
+    if not (name and done and number):
         return []
-    done, noun = EventType.of_code(event).done, _NOUNS[founder_side][number != 1]
     what = f"{_number(number)} {FACET_REASONS[name].replace('{noun}', noun)}"
     said = f"{what} {done} your startup" if founder_side else f"you {done} {what}"
     before, _, after = said.partition("{label}")
@@ -90,6 +92,12 @@ def _old(reason: int, source: int, founder_side: bool) -> _Parts:
     there = [s.reason[founder_side] for s in registry.sources() if s.bit & source]
     standing = [s.words[founder_side] for s in Standing if reason >> s.code & 1]
     return [], [(name, f"same {name} as {_ENGAGED[founder_side]}: ", "") for name in shared[:1]], there[:1] + standing
+
+
+def _done(code: int) -> str:
+    """The verb of a type of event; empty for a type that is not declared, such as one of a newer version."""
+    kind = EventType.by_code().get(code)
+    return kind.done if kind else ""
 
 
 def _number(n: int) -> str:

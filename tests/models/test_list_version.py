@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from models import registry
 from models.experiments import CHANGEABLE
 from models.list_version import ListVersion, version_of
+from models.lists.release import Release
 from models.routing import models_of
 from models.schema import Method, Surface
 from models.setting import Phase
@@ -126,3 +128,20 @@ def test_the_popular_list_depends_on_popularity_alone() -> None:
     popular = version(method=Method.POPULAR, by="")
     assert version(method=Method.POPULAR, by="", rule_model_weight=0.9, cold_start_threshold=9) == popular
     assert popular.model_version.startswith("popularity_v1/")
+
+
+def test_each_part_of_a_refreshed_release_knows_what_its_lists_were_made_with() -> None:
+    """A list that is carried over keeps its version; one that was made again has the newest bundles and code."""
+    parts = [
+        {"bundles": {"als_v1": "a", "content_v1": "a"}, "code_version": "1"},
+        {"bundles": {"content_v1": "b"}, "code_version": "2"},
+        {"bundles": {}, "code_version": "3"},
+    ]
+    newest = {"als_v1": "a", "content_v1": "b"}
+    built = Release("r", "2024-05-01T02:00:00+00:00", "", "", "", newest, {}, [], {}, code_version="3")
+    refreshed = replace(built, parts=parts)
+    assert [refreshed.bundles_at(i) for i in range(4)] == [parts[0]["bundles"], newest, newest, newest]
+    assert [refreshed.code_at(i) for i in range(4)] == ["1", "2", "3", "3"]
+    assert (built.bundles_at(0), built.code_at(0)) == (newest, "3")
+    old = replace(built, parts=[{"as_of": ""}, *parts[1:]])
+    assert (old.bundles_at(0), old.code_at(0), old.code_at(1)) == (newest, "3", "2")

@@ -74,17 +74,12 @@ def test_the_most_specific_comes_first(founders: bool) -> None:
     assert told(founders, standing=standing) == [source, *(s.words[founders] for s in Standing)]
 
 
-@given(st.lists(st.integers(0, 2**16), min_size=7, max_size=7), st.integers(0, 2**16 - 1), st.booleans())
-def test_any_place_has_at_most_three_all_different(cells: list[int], source: int, founders: bool) -> None:
-    """Also of codes that are no longer declared."""
-    facet, event, number, people_event, people, lead, standing = cells
-    found = told(
-        founders,
-        source,
-        **dict(zip(NAMES, (facet % 15 - 1, 0, number, 0, people, lead % 16, standing % 8), strict=True))
-        | {"event": event % EventType.codes(), "people_event": people_event % EventType.codes()},
-    )
-    assert len(found) <= MOST and len(set(found)) == len(found)
+@given(st.integers(0, 2**32 - 1), st.integers(0, 2**16 - 1), st.booleans(), st.booleans())
+def test_any_bits_give_at_most_three_different_sentences(reason: int, source: int, founders: bool, blank: bool) -> None:
+    """Also codes that are not declared, and a facet that the item does not have: of a newer version, or damaged."""
+    facets = {f: np.full(1, -1 if blank else 0, np.int32) for f in FACETS}
+    found = sentences(reason, source, founders, 0, facets, dict.fromkeys(FACETS, ()) if blank else LABELS)
+    assert len(found) <= MOST and len(set(found)) == len(found) and all(found)
 
 
 @SIDES
