@@ -22,17 +22,17 @@ EVERY_SOURCE = sum(s.bit for s in registry.sources())
 SIDES = pytest.mark.parametrize("founders", [False, True])
 
 
-def told(founders: bool, source: int = EVERY_SOURCE, **columns: Any) -> list[str]:
+def told(founders: bool, bits: int = EVERY_SOURCE, **columns: Any) -> list[str]:
     values = {"facet": -1, "source": TWO_TOWER.code} | columns
     reason = packed(*(np.array([values.get(name, 0)]) for name in NAMES))
-    return sentences(int(reason[0]), source, founders, 0, FACET_COLUMNS, LABELS)
+    return sentences(int(reason[0]), bits, founders, 0, FACET_COLUMNS, LABELS)
 
 
 @SIDES
 def test_every_source_has_a_reason_of_its_own(founders: bool) -> None:
     assert all(told(founders, source=s.code) == [s.reason[founders]] for s in registry.sources())
     assert all(s.reason[founders] for s in registry.sources())
-    assert told(founders, source=TWO_TOWER.code) and not told(founders, 0)
+    assert told(founders, TWO_TOWER.bit) and not told(founders, 0)
     assert sum(any(s.counted) for s in registry.sources()) <= 1, "there is room for the numbers of one source"
 
 
