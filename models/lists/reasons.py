@@ -1,4 +1,4 @@
-"""Why an item stands in a list: 32 bits a place. `models/sentences.py` says them in words.
+"""Why an item is in a list: 32 bits a place. `models/sentences.py` says them in words.
 
 | bits | what |
 |---|---|
