@@ -72,6 +72,16 @@ def tables() -> dict[str, type]:
     return {spec.table_name: spec.config for spec in MODELS if spec.config}
 
 
+def ranker(code: int) -> ModelSpec | None:
+    """The ranker of this code; None for 0 (no ranker), 1 (a list of before rankers had codes) and unknown codes."""
+    return {spec.code: spec for spec in staged(Stage.RANKER)}.get(code)
+
+
+def ranker_code(kind: str) -> int:
+    """The code of the ranker of this kind. Raises KeyError."""
+    return {spec.kind: spec.code for spec in staged(Stage.RANKER)}[kind]
+
+
 def sources() -> tuple[Source, ...]:
     """All sources of candidates, by code."""
     return tuple(sorted({spec.source for spec in MODELS if spec.source}, key=lambda source: source.code))

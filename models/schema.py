@@ -125,27 +125,31 @@ class Segment(Coded):
 
 
 class EventType(Coded):
-    """What people do: value, code, weight in training, and whether it is an explicit opinion.
+    """What people do: value, code, weight in training, whether it is an explicit opinion, and the verb of reasons.
 
     A type without a weight is accepted by the reader and never trained on. The last explicit opinion of a pair decides
-    its sign (R07); the one negative weight is a dislike's. Codes up to 127; the next free one is 10.
+    its sign (R07); the one negative weight is a dislike's. Codes up to 127; the next free one is 10. done: the past
+    tense, with which reasons count events of this type; empty: they do not. A type with a verb has a code below 16.
     """
 
     weight: float | None
     explicit: bool
+    done: str
 
-    def __new__(cls, value: str, code: int = -1, weight: float | None = None, explicit: bool = False) -> Self:
+    def __new__(
+        cls, value: str, code: int = -1, weight: float | None = None, explicit: bool = False, done: str = ""
+    ) -> Self:
         member = cls._made(value, code)
-        member.weight, member.explicit = weight, explicit
+        member.weight, member.explicit, member.done = weight, explicit, done
         return member
 
-    VIEW = "view", 0, 0.5, False
-    CLICK = "click", 1, 1.0, False
-    LIKE = "like", 2, 2.0, True
+    VIEW = "view", 0, 0.5, False, "looked at"
+    CLICK = "click", 1, 1.0, False, "clicked on"
+    LIKE = "like", 2, 2.0, True, "liked"
     DISLIKE = "dislike", 3, -1.0, True
-    FAVORITE = "favorite", 4, 2.5, True
-    APPLY = "apply", 5, 3.0, True
-    INTEREST = "interest", 6, 3.5, True
+    FAVORITE = "favorite", 4, 2.5, True, "saved"
+    APPLY = "apply", 5, 3.0, True, "applied to"
+    INTEREST = "interest", 6, 3.5, True, "showed interest in"
     IMPRESSION = "impression", 7, None, False
     DISMISS = "dismiss", 8, None, True
     RETRACT = "retract", 9, None, False
@@ -167,6 +171,8 @@ class EventType(Coded):
 
 #: The event types of the platform, which models learn from, by code.
 INTERACTION_TYPES = tuple(sorted((t for t in EventType if t.trained), key=lambda t: t.code))
+#: The event types that reasons count, the weightiest first.
+COUNTED_TYPES = tuple(sorted((t for t in INTERACTION_TYPES if t.done), key=lambda t: -(t.weight or 0)))
 
 
 class FieldType(Enum):
@@ -217,9 +223,9 @@ PROSE = Tokens()
 
 @dataclass(frozen=True)
 class Facet:
-    """A fact that is compared. code: of its bit in the reasons of stored lists, shared with `Standing`; never used
-    again, 15 at most, the next free one is 7. reason: the word for it in a reason, empty where it gives none.
-    diversity: whether it counts for how much two items are alike (C51)."""
+    """A fact that is compared. code: in the reasons of stored lists, shared with `Standing`; never used again, 14 at
+    most, the next free one is 7. reason: how a reason counts items of one value, with the places {label} and {noun},
+    empty where it gives none. diversity: whether it counts for how much two items are alike (C51)."""
 
     code: int
     reason: str = ""
@@ -291,7 +297,7 @@ _LOCATION = Field(
     FieldType.TEXT,
     "such as `Bern, CH`",
     tokens=place("location"),
-    facet=Facet(4, "location"),
+    facet=Facet(4, "{noun} in {label}"),
     filter=True,
 )
 USERS = Table(
@@ -343,7 +349,7 @@ STARTUPS = Table(
             "the market, such as `fintech`; one value. Case, width and outer spaces do not matter, here and in every "
             "field that the API filters by; the most frequent form is shown",
             tokens=topic("category"),
-            facet=Facet(0, "category", diversity=True),
+            facet=Facet(0, "{label} {noun}", diversity=True),
             filter=True,
         ),
         Field(
@@ -351,7 +357,7 @@ STARTUPS = Table(
             FieldType.TEXT,
             "a part of the market; one value",
             tokens=topic("field"),
-            facet=Facet(1, "field", diversity=True),
+            facet=Facet(1, "{noun} in the field {label}", diversity=True),
             filter=True,
         ),
         Field(
@@ -359,7 +365,7 @@ STARTUPS = Table(
             FieldType.TEXT,
             "such as `b2b`; one value",
             tokens=topic("type"),
-            facet=Facet(2, "type", diversity=True),
+            facet=Facet(2, "{noun} of type {label}", diversity=True),
             filter=True,
         ),
         Field("tags", FieldType.TEXT, "separated by `;`", tokens=topic("tag")),
@@ -368,7 +374,7 @@ STARTUPS = Table(
             FieldType.TEXT,
             "such as `seed`; one value",
             tokens=place("stage"),
-            facet=Facet(3, "stage"),
+            facet=Facet(3, "{noun} at stage {label}"),
             filter=True,
         ),
         _LOCATION,
@@ -407,8 +413,8 @@ TABLE_OF: Mapping[Entity, Table] = {Entity.USER: USERS, Entity.STARTUP: STARTUPS
 
 
 class Standing(Coded):
-    """What speaks for an item by itself: value, code of its bit in the reasons of stored lists, shared with `Facet`,
-    and the words of the reason for people and for startups."""
+    """What speaks for an item by itself: value, code in the reasons of stored lists (5 to 7), shared with `Facet`, and
+    the words of the reason for people and for startups."""
 
     words: tuple[str, str]
 
@@ -433,7 +439,7 @@ FACETS = tuple(_FACETS)
 DIVERSITY_FACETS = tuple(name for name, facet in _FACETS.items() if facet.diversity)
 #: The fields that the API filters by.
 FILTERS = tuple(name for name, field in _by_code().items() if field.filter)
-#: The word for a facet in a reason, of those that give one.
+#: How a reason counts the items of one value, by facet, of those that give one.
 FACET_REASONS: Mapping[str, str] = {name: facet.reason for name, facet in _FACETS.items() if facet.reason}
-#: What speaks for an item besides its sources, and the place of its bit: facets shared with the owner, its standing.
+#: What speaks for an item besides its sources, and its code: facets shared with the owner, its standing.
 REASONS: Mapping[str, int] = {name: _FACETS[name].code for name in FACET_REASONS} | {s.value: s.code for s in Standing}

@@ -38,13 +38,15 @@ class Source:
     """A source of candidates.
 
     name: public; part of feature names (score_als). code: stored as `1 << code`, at most 15, never changed or reused.
-    label: on the page. reason: text for a user and for a founder.
+    label: on the page. reason: text for a user and for a founder. counted: the same with the places {n} and {done}, for
+    a model that counts people; its scorer is a `CountingScorer`.
     """
 
     name: str
     code: int
     label: str
     reason: tuple[str, str]
+    counted: tuple[str, str] = ("", "")
 
     def __post_init__(self) -> None:
         if not 0 <= self.code < CODES:
@@ -77,8 +79,10 @@ class ModelSpec:
     switch: settings that must all be on. pin: setting that pins a directory.
     demand_weighted: also proposes by score times demand. required: a release needs it. optional: not on all data.
     cheap: leak checks train it in every build. extend: new entities in a refresh, (Bundle, Newcomers) -> Bundle.
-    forget: erasure beyond blank rows. kind: of a ranker, its value in the setting `ranker`.
+    forget: erasure beyond blank rows.
     command: a command, then the options that replace a setting of the table, "option=field" where they differ.
+    kind: of a ranker, its name in the setting `ranker` and in answers. code: of a ranker, stored in lists, never
+    reused; from 2 on, the next free one is 5.
     """
 
     name: str
@@ -104,6 +108,7 @@ class ModelSpec:
     command: tuple[str, ...] = ()
     stage: Stage = Stage.BASE
     kind: str = ""
+    code: int = 0
 
     @property
     def table_name(self) -> str:

@@ -135,6 +135,7 @@ class Owners:
     barred: (b, items) bool csr over the catalogue: never to show (seen, disliked, dismissed, own).
     text: b profile texts, of unseen owners only, or None.
     age: (b, items) float32 csr: age of the last positive event by `EventTime`; None: unknown.
+    kinds: (b, items) uint16 csr of the positive pairs, see `Interactions.kinds`; None: unknown.
     """
 
     row: NDArray[np.int32]
@@ -144,13 +145,13 @@ class Owners:
     barred: sparse.csr_matrix
     text: tuple[str, ...] | None = None
     age: sparse.csr_matrix | None = None
+    kinds: sparse.csr_matrix | None = None
 
     def __post_init__(self) -> None:
         sizes = {len(self.row), len(self.count), len(self.opted_out), self.history.shape[0], self.barred.shape[0]}
         if self.text is not None:
             sizes.add(len(self.text))
-        if self.age is not None:
-            sizes.add(self.age.shape[0])
+        sizes |= {matrix.shape[0] for matrix in (self.age, self.kinds) if matrix is not None}
         if len(sizes) != 1:
             raise DataError(f"expected columns of one length in a batch of owners, got lengths {sorted(sizes)}")
 
@@ -167,6 +168,7 @@ class Owners:
             self.barred[start:stop],
             text,
             None if self.age is None else self.age[start:stop],
+            None if self.kinds is None else self.kinds[start:stop],
         )
 
     def impersonal(self) -> Owners:
@@ -178,8 +180,8 @@ class Owners:
             return self
         told = ~self.opted_out
         text = None if self.text is None else tuple(t if tell else "" for t, tell in zip(self.text, told, strict=True))
-        age = None if self.age is None else _of_rows(self.age, told)
-        return replace(self, history=_of_rows(self.history, told), text=text, age=age)
+        age, kinds = (None if matrix is None else _of_rows(matrix, told) for matrix in (self.age, self.kinds))
+        return replace(self, history=_of_rows(self.history, told), text=text, age=age, kinds=kinds)
 
     def take(self, which: NDArray[np.int64]) -> Owners:
         text = None if self.text is None else tuple(self.text[i] for i in which.tolist())
@@ -191,6 +193,7 @@ class Owners:
             self.barred[which],
             text,
             None if self.age is None else self.age[which],
+            None if self.kinds is None else self.kinds[which],
         )
 
 

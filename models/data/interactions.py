@@ -13,7 +13,7 @@ from scipy import sparse
 
 from models.data.entities import IdMap
 from models.errors import DataError
-from models.schema import EventType
+from models.schema import COUNTED_TYPES, EventType
 
 #: Share of events that `Span` leaves out at either end (at least one); none if there are FEW or fewer.
 TAIL, FEW = 0.01, 20
@@ -65,6 +65,10 @@ LAST = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
 #: By `EventType.code`: weight (C01-C07), 0 without one, and whether it is an explicit opinion.
 EVENT_WEIGHTS = np.zeros(EventType.codes(), np.float32)
 EXPLICIT = np.zeros(EventType.codes(), bool)
+#: By the code of an event's type its bit in `Interactions.kinds`, 0 where it has no verb.
+_COUNTED = np.zeros(EventType.codes(), np.uint16)
+for _type in COUNTED_TYPES:
+    _COUNTED[_type.code] = 1 << _type.code
 for _type in EventType:
     EVENT_WEIGHTS[_type.code], EXPLICIT[_type.code] = _type.weight or 0.0, _type.explicit
 
@@ -195,6 +199,18 @@ class Interactions:
         matrix.eliminate_zeros()
         matrix.sort_indices()
         return matrix
+
+    def kinds(self) -> sparse.csr_matrix:
+        """(owners, items) uint16: of every pair that met the types of its events that have a verb (`EventType.done`),
+        a bit `1 << code` each."""
+        counted = _COUNTED[self.kind]
+        key = (self.owner.astype(np.int64) * max(len(self.items), 1) + self.item)[counted > 0]
+        order = np.argsort(key, kind="stable")
+        key = key[order]
+        first = np.flatnonzero(np.append(True, key[1:] != key[:-1])[: len(key)])
+        bits = np.bitwise_or.reduceat(counted[counted > 0][order], first) if len(key) else np.zeros(0, np.uint16)
+        owner, item = np.divmod(key[first], max(len(self.items), 1))
+        return self._matrix(owner, item, bits)
 
     def _last_opinions(self) -> NDArray[np.int64]:
         """Row number of each pair's last explicit event; ties by the higher kind code."""

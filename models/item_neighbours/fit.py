@@ -21,12 +21,15 @@ from models.data.interactions import Interactions, Span, last_seen, newest
 from models.data.training_data import TrainingData
 from models.errors import TooSparse
 from models.item_neighbours import REVERSE, SPEC, NeighboursConfig, NeighboursReverseConfig
+from models.schema import COUNTED_TYPES
 
 #: Multiplications per block, which bound the memory of a block of the items x items product (12 bytes each at most).
 BLOCK = 8_000_000
 _VALUE_BITS = 31
 #: Most recent pairs of a history that are compared.
 HISTORY = 500
+#: A smaller number of people is not counted: it could identify them.
+PEOPLE_LEAST = 3
 
 
 def fit(data: TrainingData[NeighboursConfig]) -> Bundle:
@@ -47,8 +50,10 @@ def fit_neighbours(
 
     data is the cosine in 0..1, each term halved for every `half_life_share` of the events' `Span` since the neighbour's
     pair. Indices ascend within a row, without the item itself; ties go to the lower row. An item without positive pairs
-    has an empty row. Only the newest `history` pairs of an owner are compared, which bounds the work. Raises TooSparse
-    without positive pairs.
+    has an empty row. Only the newest `history` pairs of an owner are compared, which bounds the work.
+    A second csr over the same pairs (people_indptr, people_indices, people_data) counts people who met the row's item
+    and had an event with the column's item: uint16 `EventType.code << 8 | number` for the heaviest type with at least
+    PEOPLE_LEAST people; the number is at most 255. Raises TooSparse without positive pairs.
     """
     columns, fresh = _columns(interactions, config.half_life_share, history)
     if not columns.nnz:
@@ -59,9 +64,14 @@ def fit_neighbours(
     rows = sparse.csr_matrix(columns.T)
     work = partial(_best, rows, fresh, config.count)
     with ThreadPoolExecutor(threads) as pool:
-        blocks = list(pool.map(lambda block: work(*block), _blocks(rows, fresh)))
-    lengths, indices, data = (np.concatenate(parts) for parts in zip(*blocks, strict=True))
-    arrays = {"indptr": indptr_of(lengths), "indices": indices, "data": data}
+        bounds = list(_blocks(rows, fresh))
+        blocks = list(pool.map(lambda block: work(*block), bounds))
+        lengths, indices, data = (np.concatenate(parts) for parts in zip(*blocks, strict=True))
+        arrays = {"indptr": indptr_of(lengths), "indices": indices, "data": data}
+        near = sparse.csr_matrix((np.ones(len(data), np.int32), indices, arrays["indptr"]), shape=(rows.shape[0],) * 2)
+        count = partial(_people, near, *_by_type(interactions, columns))
+        people = sparse.vstack(list(pool.map(lambda block: count(*block), bounds)), format="csr")
+    arrays |= {f"people_{name}": getattr(people, name) for name in ("indptr", "indices", "data")}
     told = {
         "neighbours": config.count,
         "neighbours_history": history,
@@ -89,6 +99,45 @@ def _columns(interactions: Interactions, share: float, history: int) -> tuple[sp
     fade = Span.from_times(interactions.at).fading(last, share)
     plain, faded = (_matrix(w / length[item], owner, item, liked.shape) for w in (weight, weight * fade))
     return plain, faded
+
+
+def _by_type(
+    interactions: Interactions, columns: sparse.csr_matrix
+) -> tuple[sparse.csr_matrix, list[tuple[int, sparse.csr_matrix]]]:
+    """(items, owners) int32: 1 where the two met; and by code of an event's type, the weightiest first, (owners, items)
+    int32: 1 where it happened. Of the pairs of `columns` alone."""
+    met = sparse.csr_matrix((np.ones(columns.nnz, np.int32), columns.indices, columns.indptr), shape=columns.shape)
+    kinds = met.multiply(interactions.kinds().astype(np.int32)).tocsr()
+    found = []
+    for kind in COUNTED_TYPES:
+        did = kinds.copy()
+        did.data = did.data >> kind.code & 1
+        did.eliminate_zeros()
+        if did.nnz:
+            found.append((kind.code, did))
+    return sparse.csr_matrix(met.T), found
+
+
+def _people(
+    near: sparse.csr_matrix,
+    met: sparse.csr_matrix,
+    did: list[tuple[int, sparse.csr_matrix]],
+    start: int,
+    stop: int,
+) -> sparse.csr_matrix:
+    """(stop - start, items) uint16 csr: see `fit_neighbours`. met, did: see `_by_type`."""
+    wanted, rows = near[start:stop], met[start:stop]
+    found = sparse.csr_matrix(wanted.shape, dtype=np.int32)
+    for code, pairs in did:
+        number = wanted.multiply(rows @ pairs).tocsr()
+        number.data = np.where(number.data < PEOPLE_LEAST, 0, code << 8 | np.minimum(number.data, 255))
+        number.eliminate_zeros()
+        found = found + number
+        wanted = wanted - wanted.multiply(number > 0)
+        wanted.eliminate_zeros()
+    found = found.tocsr().astype(np.uint16)
+    found.sort_indices()
+    return found
 
 
 def _matrix(

@@ -13,11 +13,10 @@ from numpy.typing import NDArray
 
 from models.data.batch import MASK, indptr_of
 from models.errors import ReleaseIncomplete
+from models.lists.reasons import REASON, from_bits
 
 #: Columns with one value per list position; the others have one per list.
 PLACES = ("item", "score", "source", "reason")
-#: Those of them that are bit masks.
-MASKS = ("source", "reason")
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,9 +24,10 @@ class RankedLists:
     """b lists of one surface, best item first.
 
     owner: (b,) int32 entity row, -1 for an unseen owner. method, route: (b,) uint8 codes of `Method`.
-    count: (b,) int32 interaction count. reranked: (b,) bool. indptr: (b + 1,) int64.
+    count: (b,) int32 interaction count. ranker: (b,) uint8 code of the ranker that ordered the list (`ModelSpec.code`),
+    0: none, 1: not named by an older version. indptr: (b + 1,) int64.
     item: (nnz,) int32 entity rows, unique within a list. score: (nnz,) float32 in 0..1, descending within a list.
-    source: (nnz,) uint16 `Source` bits. reason: (nnz,) uint16 bits by REASONS.
+    source: (nnz,) uint16 `Source` bits. reason: (nnz,) uint32, see models/lists/reasons.py.
     part: (b,) uint16 index into `Release.parts`, by default 0.
     """
 
@@ -35,12 +35,12 @@ class RankedLists:
     method: NDArray[np.uint8]
     route: NDArray[np.uint8]
     count: NDArray[np.int32]
-    reranked: NDArray[np.bool_]
+    ranker: NDArray[np.uint8]
     indptr: NDArray[np.int64]
     item: NDArray[np.int32]
     score: NDArray[np.float32]
     source: NDArray[np.integer[Any]]
-    reason: NDArray[np.integer[Any]]
+    reason: NDArray[np.uint32]
     part: NDArray[np.uint16] = field(default_factory=lambda: np.zeros(0, np.uint16))
 
     def __post_init__(self) -> None:
@@ -51,7 +51,7 @@ class RankedLists:
             len(self.method),
             len(self.route),
             len(self.count),
-            len(self.reranked),
+            len(self.ranker),
             len(self.part),
             len(self.indptr) - 1,
         }
@@ -61,6 +61,11 @@ class RankedLists:
 
     def __len__(self) -> int:
         return len(self.owner)
+
+    @property
+    def reranked(self) -> NDArray[np.bool_]:
+        """(b,) bool: a ranker ordered the list."""
+        return self.ranker > 0
 
     def row(self, i: int) -> slice:
         return slice(int(self.indptr[i]), int(self.indptr[i + 1]))
@@ -99,9 +104,9 @@ class RankedLists:
         return cls(indptr=indptr_of(np.concatenate([np.diff(p.indptr) for p in parts])), **columns)
 
     def save(self, path: Path) -> None:
-        """Write all columns to one .npz file; equal lists give equal bytes."""
+        """Write all columns to one .npz file, sources in one byte if possible; equal lists give equal bytes."""
         columns = {c.name: getattr(self, c.name) for c in fields(self)}
-        columns |= {name: narrow(columns[name]) for name in MASKS}
+        columns["source"] = narrow(columns["source"])
         if not self.part.any():
             del columns["part"]
         with path.open("wb") as f:
@@ -110,12 +115,16 @@ class RankedLists:
 
     @classmethod
     def open(cls, path: Path) -> RankedLists:
-        """Raises ReleaseIncomplete."""
+        """The inverse of `save`. Reads older files with `reranked` and reason bits too. Raises ReleaseIncomplete."""
         try:
             with path.open("rb") as f, np.load(f, allow_pickle=False) as z:
-                columns = {c.name: z[c.name] for c in fields(cls) if c.name != "part" or "part" in z}
-                return cls(**columns | {name: columns[name].astype(MASK) for name in MASKS})
-        except (OSError, ValueError, KeyError, BadZipFile) as error:
+                columns = {c.name: z[c.name] for c in fields(cls) if c.name in z}
+                if "reranked" in z:
+                    columns["ranker"] = z["reranked"].astype(np.uint8)
+                if columns["reason"].dtype != REASON:
+                    columns["reason"] = from_bits(columns["reason"])
+                return cls(**columns | {"source": columns["source"].astype(MASK)})
+        except (OSError, ValueError, KeyError, TypeError, BadZipFile) as error:
             raise ReleaseIncomplete(f"{path} holds no ranked lists ({error}); score this shard again") from error
 
 

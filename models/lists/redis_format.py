@@ -1,8 +1,17 @@
-"""The bytes of lists in Redis, and the names of all keys.
+"""The bytes of lists in Redis.
 
 One list (little endian): header (12 bytes), then n items uint32, n scores uint16 (score * 65535), n source bits, n
-reason bits. Bits are uint8 in format 1 (8 bytes per position) and uint16 in format 2 (10 bytes). A list is written in
-format 2 only if one of its own bits needs it, so that its bytes do not depend on other lists.
+reasons. The formats differ in the width of the last two:
+
+| format | sources | reasons | bytes per position |
+|---|---|---|---|
+| 1 | uint8 | uint8, bits by REASONS | 8 |
+| 2 | uint16 | uint16, bits by REASONS | 10 |
+| 3 | uint8 | uint32, see models/lists/reasons.py | 11 |
+| 4 | uint16 | uint32, the same | 12 |
+
+New lists use format 3, or format 4 if one of their own sources needs it: the bytes of a list do not depend on other
+lists. Lists with old reason bits keep formats 1 and 2, and so their release keeps its digest. Empty lists use format 1.
 """
 
 from __future__ import annotations
@@ -19,14 +28,18 @@ from models.data.batch import MASK
 from models.data.entities import pack_ids, unpack_ids
 from models.errors import ReleaseIncomplete
 from models.lists.ranked_lists import RankedLists
-from models.schema import Entity, Method, Standing, Surface
+from models.lists.reasons import any_own, bits_of, from_bits, is_old
+from models.schema import Entity, Method, Surface
 
 LIST_FORMAT, WIDE_FORMAT = 1, 2
-#: Reason bits that depend on the owner: all except those of `Standing`, which depend on the item alone.
-_SHARED = MASK(np.iinfo(MASK).max - sum(1 << s.code for s in Standing))
-_HEADER = struct.Struct("<BBBBIHH")  # format, method, route, reranked, interaction count, places, part
-#: By format the type of the bits; the format number is also the size in bytes.
-_BITS: Mapping[int, np.dtype[Any]] = {LIST_FORMAT: np.dtype("<u1"), WIDE_FORMAT: np.dtype("<u2")}
+_HEADER = struct.Struct("<BBBBIHH")  # format, method, route, ranker, interaction count, places, part
+#: By format the types of sources and reasons.
+_BITS: Mapping[int, tuple[np.dtype[Any], np.dtype[Any]]] = {
+    LIST_FORMAT: (np.dtype("<u1"), np.dtype("<u1")),
+    WIDE_FORMAT: (np.dtype("<u2"), np.dtype("<u2")),
+    3: (np.dtype("<u1"), np.dtype("<u4")),
+    4: (np.dtype("<u2"), np.dtype("<u4")),
+}
 _LIVE = struct.Struct("<BBq")  # format, known, made at (microseconds); the list follows, unless there is none
 _TRENDING = struct.Struct("<BHq")  # format, places, made at (microseconds); n x 16 id bytes and n scores uint16 follow
 
@@ -37,13 +50,18 @@ class StoredList:
 
     method: Method
     route: Method
-    reranked: bool
+    ranker: int
     count: int
     part: int
     item: NDArray[np.uint32]
     score: NDArray[np.float32]
     source: NDArray[np.uint16]
-    reason: NDArray[np.uint16]
+    reason: NDArray[np.uint32]
+
+    @property
+    def reranked(self) -> bool:
+        """Whether a ranker ordered it."""
+        return self.ranker > 0
 
     @property
     def impersonal(self) -> bool:
@@ -51,7 +69,7 @@ class StoredList:
 
         A popular list of a personalised owner may still contain such reasons.
         """
-        return self.method is Method.POPULAR and not self.reranked and not (self.reason & _SHARED).any()
+        return self.method is Method.POPULAR and not self.reranked and not any_own(self.reason)
 
 
 def encode_lists(lists: RankedLists) -> list[bytes]:
@@ -59,55 +77,71 @@ def encode_lists(lists: RankedLists) -> list[bytes]:
     item = lists.item.astype("<u4").tobytes()
     score = np.rint(np.clip(lists.score, 0, 1) * 65535).astype("<u2").tobytes()
     formats = _formats(lists)
-    masks = {f: [m.astype(_BITS[f]).tobytes() for m in (lists.source, lists.reason)] for f in set(formats)}
+    columns = {f: _columns(lists, f) for f in set(formats)}
     bounds = lists.indptr.tolist()
     heads = zip(
         lists.method.tolist(),
         lists.route.tolist(),
-        lists.reranked.tolist(),
+        lists.ranker.tolist(),
         lists.count.tolist(),
         lists.part.tolist(),
         bounds[:-1],
         bounds[1:],
         strict=True,
     )
-    return [
-        _HEADER.pack(f, m, r, k, c, b - a, part)
-        + item[4 * a : 4 * b]
-        + score[2 * a : 2 * b]
-        + masks[f][0][f * a : f * b]
-        + masks[f][1][f * a : f * b]
-        for f, (m, r, k, c, part, a, b) in zip(formats, heads, strict=True)
-    ]
+    values = []
+    for f, (m, r, ranker, count, part, a, b) in zip(formats, heads, strict=True):
+        (source, s), (reason, w) = columns[f]
+        head = _HEADER.pack(f, m, r, ranker, count, b - a, part)
+        values.append(head + item[4 * a : 4 * b] + score[2 * a : 2 * b] + source[s * a : s * b] + reason[w * a : w * b])
+    return values
+
+
+def _columns(lists: RankedLists, format: int) -> tuple[tuple[bytes, int], tuple[bytes, int]]:
+    """The bytes of all sources and of all reasons in a format, each with its width."""
+    source, reason = _BITS[format]
+    reasons = bits_of(lists.reason) if format <= WIDE_FORMAT else lists.reason
+    return (
+        (lists.source.astype(source).tobytes(), source.itemsize),
+        (reasons.astype(reason).tobytes(), reason.itemsize),
+    )
 
 
 def _formats(lists: RankedLists) -> list[int]:
-    """For each list the narrowest format that holds its bits."""
-    wide = np.concatenate([[0], np.cumsum((lists.source | lists.reason) > 255)])[lists.indptr]
-    return np.where(np.diff(wide) > 0, WIDE_FORMAT, LIST_FORMAT).tolist()
+    """For each list the narrowest format that holds it; an old format if all its reasons are old bits."""
+    old = is_old(lists.reason)
+    wide = (lists.source > 255) | (old & (bits_of(lists.reason) > 255))
+    counts = np.diff(np.stack([_before(wide), _before(~old)])[:, lists.indptr])
+    return np.asarray(1 + (counts[0] > 0) + 2 * (counts[1] > 0)).tolist()
+
+
+def _before(mask: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """(n + 1,) int64 how many hold before each place."""
+    return np.concatenate([[0], np.cumsum(mask)])
 
 
 def decode_list(value: bytes) -> StoredList:
-    """Decode one list. Raises ReleaseIncomplete on another format or a wrong length."""
-    method, route, reranked, count, n, part = _opened(_HEADER, value, "stored", "; publish again", tuple(_BITS))
-    kind = _BITS[value[0]]
-    size = _HEADER.size + n * (6 + 2 * kind.itemsize)
+    """The inverse for one list. Raises ReleaseIncomplete on another format or a wrong length."""
+    method, route, ranker, count, n, part = _opened(_HEADER, value, "stored", "; publish again", tuple(_BITS))
+    source, reason = _BITS[value[0]]
+    size = _HEADER.size + n * (6 + source.itemsize + reason.itemsize)
     if len(value) != size:
         raise ReleaseIncomplete(f"expected {size} bytes in a list of {n} places, got {len(value)}; publish again")
     at, methods = _HEADER.size, Method.by_code()
     if method not in methods or route not in methods:
         known = ", ".join(map(str, methods))
         raise ReleaseIncomplete(f"expected a list with methods of {known}, got {method} and {route}; publish again")
+    reasons = np.frombuffer(value, reason, n, at + (6 + source.itemsize) * n)
     return StoredList(
         methods[method],
         methods[route],
-        bool(reranked),
+        ranker,
         count,
         part,
         np.frombuffer(value, "<u4", n, at),
         np.divide(np.frombuffer(value, "<u2", n, at + 4 * n), np.float32(65535)),
-        np.frombuffer(value, kind, n, at + 6 * n).astype(MASK),
-        np.frombuffer(value, kind, n, at + (6 + kind.itemsize) * n).astype(MASK),
+        np.frombuffer(value, source, n, at + 6 * n).astype(MASK),
+        from_bits(reasons) if value[0] <= WIDE_FORMAT else reasons,
     )
 
 

@@ -23,8 +23,9 @@ class Release:
     id: "<cutoff slug>-<first 8 of digest>". as_of, generated_at: ISO 8601 UTC. digest: see `ReleaseDigest`.
     bundles: name -> version. lists: surface -> number of owners. files: path -> sha256. list_bytes: of all encoded
     lists.
-    parts: origins of its lists, {as_of, generated_at}: the build, with its id as "release", then each refresh; empty
-    for a build. The header of a list names its part.
+    parts: origins of its lists, {as_of, generated_at, bundles, code_version}: the build, with its id as "release", then
+    each refresh, with the "bundles" that differ from the part before; empty for a build. Older versions wrote neither
+    bundles nor code version. The header of a list names its part.
     erased: marks of the ids erased since it was built; the digest includes them.
     replaces: the previous release, if any.
     experiments: as in models/experiments.py, with the edition and, for each arm by surface, its owners and effect.
@@ -42,7 +43,7 @@ class Release:
     shards: Sequence[Mapping[str, Any]]
     settings: Mapping[str, Any]
     shares: Mapping[str, Any] = field(default_factory=dict)
-    parts: Sequence[Mapping[str, str]] = field(default_factory=list)
+    parts: Sequence[Mapping[str, Any]] = field(default_factory=list)
     code_version: str = ""
     files: Mapping[str, str] = field(default_factory=dict)
     list_bytes: int = 0
@@ -63,6 +64,17 @@ class Release:
     def build(self) -> str:
         """The id of its build."""
         return str(self.parts[0].get("release", self.id)) if self.parts else self.id
+
+    def bundles_at(self, part: int) -> Mapping[str, str]:
+        """Versions by name when the lists of a part were made."""
+        if not self.parts or "bundles" not in self.parts[0]:
+            return self.bundles
+        return {name: v for known in self.parts[: part + 1] for name, v in known.get("bundles", {}).items()}
+
+    def code_at(self, part: int) -> str:
+        """The version of the code that made the lists of a part."""
+        known = self.parts[part] if part < len(self.parts) else {}
+        return str(known.get("code_version", self.code_version))
 
     def to_json(self) -> str:
         """The manifest with its own checksum as "sha256"."""

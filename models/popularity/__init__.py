@@ -2,11 +2,10 @@
 
 from dataclasses import dataclass
 
-from models.schema import Standing
 from models.setting import Phase, setting
 from models.spec import ModelSpec, Source
 
-POPULAR = Source("popular", 5, "popular", Standing.POPULAR.words)
+POPULAR = Source("popular", 5, "popular", ("chosen for its popularity", "chosen for their activity"))
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,9 @@ from models.learned_ranker.scorer import LearnedRanker
 from models.recommender.candidates import learned_table
 from models.recommender.recommend import Ranking, rank
 from models.recommender.surface import SurfaceRecommender
-from models.schema import REASONS, EventType, Method, Segment
+from models.schema import Entity, EventType, Method, Segment
 from models.scoring.scorer import min_max
+from models.sentences import sentences
 
 
 def explain(recipe: SurfaceRecommender, owners: Owners, depth: int, shown: int = 20) -> dict[str, Any]:
@@ -33,7 +34,7 @@ def explain(recipe: SurfaceRecommender, owners: Owners, depth: int, shown: int =
         "route": Method.of_code(int(ranking.route.method[0])).value,
         "method_used": Method.of_code(int(ranking.method[0])).value,
         "opted_out": bool(owners.opted_out[0]),
-        "ranker": recipe.ranker.name if recipe.ranker and lists.reranked[0] else None,
+        "ranker": ranker.kind if (ranker := registry.ranker(int(lists.ranker[0]))) else None,
         "candidates": len(ranking.candidates.item),
         "barred": int(owners.barred.nnz),
         "list": [_place(recipe, ranking, told, i) for i in range(min(shown, len(lists.item)))],
@@ -90,7 +91,7 @@ def _told(recipe: SurfaceRecommender, owners: Owners, ranking: Ranking) -> dict[
 def _place(
     recipe: SurfaceRecommender, ranking: Ranking, told: Mapping[str, NDArray[np.float32]], i: int
 ) -> dict[str, Any]:
-    lists = ranking.lists
+    lists, items, founders = ranking.lists, recipe.items, recipe.surface.owner is Entity.STARTUP
     row = int(lists.item[i])
     found = np.flatnonzero(ranking.candidates.item == np.searchsorted(recipe.catalogue, row))
     return {
@@ -98,7 +99,7 @@ def _place(
         "id": str(recipe.items.ids.ids[row]),
         "score": round(float(lists.score[i]), 6),
         "sources": [s.name for s in registry.sources() if lists.source[i] & s.bit],
-        "reasons": [r for r, code in REASONS.items() if lists.reason[i] & (1 << code)],
+        "reasons": sentences(int(lists.reason[i]), int(lists.source[i]), founders, row, items.facets, items.labels),
         **(_candidate(ranking, told, int(found[0])) if len(found) else {}),
     }
 

@@ -148,6 +148,7 @@ class SurfaceRecommender:
             self._barred(mine, rows),
             None if text is None else tuple(text),
             age=self._age(mine)[rows][:, self.catalogue].tocsr(),
+            kinds=_of_interest(mine.kinds()[rows][:, self.catalogue], history),
         )
 
     def unseen_owner(
@@ -165,8 +166,16 @@ class SurfaceRecommender:
         events: the events of the history, one owner x all items.
         """
         age = None if events is None else self._age(events)[:, self.catalogue].tocsr()
+        kinds = None if events is None else _of_interest(events.kinds()[:, self.catalogue], history)
         return Owners(
-            np.array([row], np.int32), np.array([count], np.int32), np.array([opted_out]), history, barred, (text,), age
+            np.array([row], np.int32),
+            np.array([count], np.int32),
+            np.array([opted_out]),
+            history,
+            barred,
+            (text,),
+            age,
+            kinds,
         )
 
     def with_fold_in(self, owners: Owners, events: Interactions) -> SurfaceRecommender:
@@ -323,6 +332,13 @@ def with_settings(recipe: SurfaceRecommender, bundles: Mapping[str, Bundle], set
             recipe.items.created_at[recipe.catalogue], recipe.as_of_us, settings.table("rules").recency_days
         ),
     )
+
+
+def _of_interest(kinds: sparse.csr_matrix, history: sparse.csr_matrix) -> sparse.csr_matrix:
+    """The types of the events of those pairs whose weight is positive."""
+    found = kinds.multiply((history > 0).astype(np.uint16)).tocsr().astype(np.uint16)
+    found.sort_indices()
+    return found
 
 
 def diversity_facets(recipe: SurfaceRecommender, item: NDArray[np.int32]) -> dict[str, NDArray[np.int32]]:

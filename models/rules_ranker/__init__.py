@@ -37,4 +37,5 @@ SPEC = ModelSpec(
     scorer="models.rules_ranker.scorer:open_ranker",
     stage=Stage.RANKER,
     kind="rules",
+    code=4,
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import threading
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,13 +13,18 @@ from scipy import sparse
 
 from models.data.batch import Candidates, Owners, Proposal
 from models.data.bundle import Bundle
-from models.data.entities import IdMap
+from models.schema import COUNTED_TYPES, EventType
 from models.scoring.scorer import Sides
 from models.scoring.top_k import WIDTH, Scratch, best_in, stacked
 from models.spec import Source
 
 _CHUNK_CELLS = 8_000_000
 _ROWS = 256  # owners per product
+_TYPE = 8  # place of the event's type in the cells of `people`, above their number
+#: By the code of an event's type its strength: 1 for the lightest that is counted. And back.
+_STRENGTH = np.zeros(EventType.codes(), np.uint16)
+_STRENGTH[[t.code for t in COUNTED_TYPES]] = np.arange(len(COUNTED_TYPES), 0, -1)
+_OF_STRENGTH = np.array([0, *(t.code for t in reversed(COUNTED_TYPES))])
 
 
 class _Last(threading.local):
@@ -33,11 +38,13 @@ class NeighbourScorer:
     """Scores an item by the sum of weight x similarity over the owner's history; dislikes have negative weight.
 
     similarity: (m, m) csr over the catalogue. Only items with a positive score are proposed; an owner without one is
-    unknown.
+    unknown. people: (m, m) uint16 csr, `EventType.code << 8 | number` of people who met the row and had an event of
+    that type with the column.
     """
 
-    def __init__(self, similarity: sparse.csr_matrix, source: Source) -> None:
+    def __init__(self, similarity: sparse.csr_matrix, source: Source, people: sparse.csr_matrix | None = None) -> None:
         self.source = source
+        self._people = people if people is None or people.nnz else None
         self._similarity = sparse.csr_matrix(similarity, dtype=np.float32)
         self._items = similarity.shape[0]
         self._width = self._items + -self._items % WIDTH
@@ -72,6 +79,34 @@ class NeighbourScorer:
             result[places] = np.where(known[owner], scores[owner, candidates.item[places]], np.nan)
         return result
 
+    def counted(
+        self, owners: Owners, at: NDArray[np.int64], item: NDArray[np.int32]
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """See `CountingScorer.counted`: of all items of the history the one that says most. at: ascending."""
+        strongest = np.zeros(len(item), np.uint16)
+        if self._people is not None and self._items:
+            room = max(1, _CHUNK_CELLS // self._items)
+            for start in range(0, len(owners), room):
+                mine = slice(*np.searchsorted(at, [start, start + room]))
+                cells = self._strongest(owners.history[start : start + room])
+                strongest[mine] = cells[at[mine] - start, item[mine]]
+        return _OF_STRENGTH[strongest >> _TYPE], (strongest & 0xFF).astype(np.int64)
+
+    def _strongest(self, history: sparse.csr_matrix) -> NDArray[np.uint16]:
+        """(b, m) uint16 strength << 8 | number; 0 for what the owner met."""
+        people = cast(sparse.csr_matrix, self._people)
+        met = np.repeat(np.arange(history.shape[0]), np.diff(history.indptr))
+        liked = history.data > 0
+        owner, row = met[liked], history.indices[liked]
+        length = np.diff(people.indptr)[row]
+        place = np.arange(int(length.sum())) + np.repeat(people.indptr[row] - (np.cumsum(length) - length), length)
+        cell = people.data[place]
+        found = np.zeros((history.shape[0], self._items), np.uint16)
+        at = np.repeat(owner * self._items, length) + people.indices[place]
+        np.maximum.at(found.ravel(), at, _STRENGTH[cell >> _TYPE] << _TYPE | cell & 0xFF)
+        found[met, history.indices] = 0
+        return found
+
     def _parts(self, owners: Owners) -> Iterator[tuple[slice, sparse.csr_matrix]]:
         """Chunks of the batch with history @ similarity, each small enough to be dense."""
         for start in range(0, len(owners), _ROWS):
@@ -104,14 +139,19 @@ class NeighbourScorer:
 
 def open_scorer(bundle: Bundle, sides: Sides, source: Source) -> NeighbourScorer:
     """For a bundle with a csr over its map "item"."""
-    return NeighbourScorer(_similarity(bundle, sides.items.ids, sides.rows), source)
+    people = _over_catalogue(bundle, sides, "people_") if "people_indptr" in bundle.arrays else None
+    return NeighbourScorer(_over_catalogue(bundle, sides), source, people)
 
 
-def _similarity(bundle: Bundle, ids: IdMap, rows: NDArray[np.int32]) -> sparse.csr_matrix:
-    """(m, m) neighbour matrix over the catalogue."""
-    n = len(bundle.maps["item"])
-    matrix = sparse.csr_matrix((bundle.arrays["data"], bundle.arrays["indices"], bundle.arrays["indptr"]), shape=(n, n))
+def _over_catalogue(bundle: Bundle, sides: Sides, prefix: str = "") -> sparse.csr_matrix:
+    """A square csr of the bundle over catalogue positions, (m, m), of its own type."""
+    ids, rows = sides.items.ids, sides.rows
+    n, arrays = len(bundle.maps["item"]), bundle.arrays
+    matrix = sparse.csr_matrix(
+        (arrays[f"{prefix}data"], arrays[f"{prefix}indices"], arrays[f"{prefix}indptr"]), shape=(n, n)
+    )
     place = bundle.maps["item"].rows_of(ids.ids[rows])
     known = np.flatnonzero(place >= 0)
-    spread = sparse.csr_matrix((np.ones(len(known), np.float32), (known, place[known])), shape=(len(rows), n))
-    return (spread @ matrix @ spread.T).tocsr().astype(np.float32)
+    ones = np.ones(len(known), matrix.dtype)
+    spread = sparse.csr_matrix((ones, (known, place[known])), shape=(len(rows), n))
+    return (spread @ matrix @ spread.T).tocsr().astype(matrix.dtype)

@@ -41,6 +41,16 @@ class WeightedScorer(Scorer, Protocol):
     def weighted(self, weight: NDArray[Any]) -> Scorer: ...
 
 
+class CountingScorer(Scorer, Protocol):
+    """A source that counts who stands behind its scores (`Source.counted`)."""
+
+    def counted(
+        self, owners: Owners, at: NDArray[np.int64], item: NDArray[np.int32]
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """(n,) code of the event's type and (n,) number, 0 for none, for items of the owners `at`."""
+        ...
+
+
 class FoldIn(Protocol):
     """How a model folds in events since its training."""
 
