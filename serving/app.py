@@ -10,7 +10,9 @@ from typing import Any
 from flask import Flask, Response, jsonify, request
 from werkzeug.exceptions import HTTPException
 
+from models.ensemble import EnsembleConfig
 from models.errors import MatchbookError, NotIdentified, ReleaseNotFound, RequestError, ServiceError
+from models.ranker import RankerConfig
 from models.settings.settings import Settings
 from serving.clients.postgres import Database
 from serving.clients.redis import Cache
@@ -56,8 +58,8 @@ def create_app(settings: Settings, lists: ListReader | None = None, live: LiveRe
     cache, database = Cache(settings), Database(settings)
     live = live or LiveRecommender(settings, cache, database)
     if lists is None:
-        releases = Releases(cache, partial(load_release, cache, settings=settings), partial(load_from_files, settings))
-        lists = ListReader(settings, cache, releases, live, Hidden(cache, database), StoredFiles(settings))
+        releases = Releases(cache, partial(load_release, cache, settings), partial(load_from_files, settings))
+        lists = ListReader(cache, releases, live, Hidden(cache, database), StoredFiles(settings))
     releases = lists.releases
     app = Flask(__name__, static_folder=None)
     app.url_map.merge_slashes = False  # an odd path is a 404 in JSON, no redirect
@@ -134,6 +136,6 @@ def _log_rule(settings: Settings) -> None:
         settings.routing.enable_als,
         settings.routing.enable_two_tower,
         settings.routing.enable_ensemble,
-        settings.table("ensemble").blend,
-        settings.table("ranker").kind,
+        settings.of(EnsembleConfig).blend,
+        settings.of(RankerConfig).kind,
     )

@@ -6,7 +6,7 @@ import logging
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -23,6 +23,7 @@ from models.lists.redis_format import POPULAR_FIELD, StoredList, decode_list, en
 from models.lists.release import MANIFEST, Release, last_published, popular_list, shard_file
 from models.routing import models_of
 from models.schema import Entity, Method, Surface
+from models.settings.retired import changed_constants
 from models.settings.settings import Settings
 from serving.clients.redis import RELEASES, Cache
 
@@ -33,11 +34,31 @@ WATCH_S = 1.0
 
 @dataclass(frozen=True, eq=False)
 class HeldRelease:
-    """What the reader keeps of one release; an answer is made from exactly one of these, so it never mixes two."""
+    """What the reader keeps of one release; an answer is made from exactly one of these, so it never mixes two.
+
+    settings: the reader's own, under those that the release was made with."""
 
     release: Release
     items: Mapping[Entity, ItemTable]
     popular: Mapping[Surface, StoredList]
+    settings: Settings = field(default_factory=Settings)
+
+    @classmethod
+    def from_parts(
+        cls,
+        release: Release,
+        items: Mapping[Entity, ItemTable],
+        popular: Mapping[Surface, StoredList],
+        settings: Settings,
+    ) -> HeldRelease:
+        """settings: the reader's own."""
+        if told := changed_constants(release.settings):
+            log.warning(
+                "release %s was built with %s; lists computed live use the constants of this version. Build again",
+                release.id,
+                "; ".join(told),
+            )
+        return cls(release, items, popular, settings.with_recorded(release.settings, f"recorded with {release.id}"))
 
     @property
     def id(self) -> str:
@@ -52,10 +73,10 @@ class HeldRelease:
         """The experiment that an owner takes part in and their arm, None outside all."""
         return arm_on(self.experiments, surface, owner) if self.experiments else None
 
-    def settings_of(self, surface: Surface, owner: str, recorded: Settings) -> Settings:
+    def settings_of(self, surface: Surface, owner: str) -> Settings:
         """What the owner's list is made with: the release's settings, under those of the owner's arm."""
         found = self.arm(surface, owner)
-        return recorded if found is None else found[1].apply(recorded)
+        return self.settings if found is None else found[1].apply(self.settings)
 
     def generated_at(self, part: int = 0) -> str:
         """When a list was made: that of its part, since a refresh adds lists to a build."""
@@ -117,6 +138,10 @@ class Releases:
         if self._held is None:
             raise ReleaseNotFound("no release is live yet; run `python -m pipelines build`")
         return self._held
+
+    def load(self, name: str) -> HeldRelease:
+        """Another release, without taking it over. Raises ReleaseIncomplete, ServiceError."""
+        return self._load(name)
 
     def look_soon(self) -> None:
         """Something does not fit the release held: look at the pointer now."""
@@ -214,7 +239,7 @@ def instant(us: int) -> str:
     return datetime.fromtimestamp(us / 1e6, UTC).isoformat(timespec="seconds")
 
 
-def load_release(cache: Cache, name: str, settings: Settings | None = None) -> HeldRelease:
+def load_release(cache: Cache, settings: Settings, name: str) -> HeldRelease:
     """Read a release's manifest, item tables and popular lists; a popular list that Redis has lost comes from the
     stored files, where they are here. Raises ReleaseIncomplete, ServiceError."""
     keys = cache.keys
@@ -228,11 +253,11 @@ def load_release(cache: Cache, name: str, settings: Settings | None = None) -> H
     release = Release.from_json(manifest)
     told = {s: cache.field(keys.lists(name, s), POPULAR_FIELD, RELEASES) for s in Surface}
     popular = {s: decode_list(p) for s, p in told.items() if p}
-    folder = settings.artifacts / "releases" / name if settings is not None else Path()
+    folder = settings.artifacts / "releases" / name
     for surface in (s for s in Surface if s not in popular):
         with suppress(ReleaseIncomplete, OSError):
             popular[surface] = _stored_popular(folder, release, surface)
-    return HeldRelease(release, items, popular)
+    return HeldRelease.from_parts(release, items, popular, settings)
 
 
 def _stored_popular(folder: Path, release: Release, surface: Surface) -> StoredList:
@@ -250,9 +275,8 @@ def load_from_files(settings: Settings, pointer: str = "") -> HeldRelease:
     release = Release.from_json((folder / name / MANIFEST).read_bytes())
     catalogue = open_bundle(CATALOGUE, settings.artifacts / "bundles" / CATALOGUE / release.bundles[CATALOGUE])
     items: dict[Entity, ItemTable] = {e: decode_items(encode_items(x)) for e, x in entities_of(catalogue).items()}
-    return HeldRelease(
-        release, items, {s: _stored_popular(folder / name, release, s) for s in map(Surface, release.lists)}
-    )
+    popular = {s: _stored_popular(folder / name, release, s) for s in map(Surface, release.lists)}
+    return HeldRelease.from_parts(release, items, popular, settings)
 
 
 class StoredFiles:

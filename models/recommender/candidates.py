@@ -10,6 +10,7 @@ from models.data.batch import MASK, Candidates, Owners, Proposal, indptr_of
 from models.errors import BundleNotFound
 from models.features.table import table
 from models.learned_ranker.scorer import LearnedRanker
+from models.ranker import RankerConfig
 from models.recommender.surface import SurfaceRecommender
 from models.routing import Route, chain, sources_of
 from models.schema import Method
@@ -26,7 +27,7 @@ def candidates_of(recipe: SurfaceRecommender, owners: Owners, k: int) -> Candida
 def wide_candidates(recipe: SurfaceRecommender, owners: Owners) -> Candidates:
     """What the learned ranker draws on: `ranker_candidates` of every source, of what is in demand, and of what both a
     source and demand speak for."""
-    k = recipe.settings.table("ranker").candidates
+    k = recipe.settings.of(RankerConfig).candidates
     wanted = [(source, _for(owners, scorer.propose(owners, k))) for source, scorer in recipe.wanted]
     return _union(recipe, owners, k, wanted)
 

@@ -9,8 +9,22 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from models.errors import SettingsError
-from models.setting import Phase, setting
+from models.ranker import NOTHING_FITTED
+from models.setting import Idle, Phase, setting
 from models.settings.kinds import Instant
+from models.settings.modes import MODES, SETTINGS
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """Who decides how lists are made from the models. A mode wins over the single settings that it decides."""
+
+    mode: str = setting(
+        SETTINGS,
+        "settings: the single settings decide; seed: the recipe of the source documents, whole",
+        choices=tuple(MODES),
+        phase=Phase.SERVE,
+    )
 
 
 @dataclass(frozen=True)
@@ -32,6 +46,7 @@ class Routing:
         phase=Phase.RANK,
         flat="als_model_path",
         was="ALS_MODEL_PATH",
+        idle=(Idle(where=(("routing.enable_als", (False,)),)),),
     )
     two_tower_model_path: str = setting(
         "",
@@ -39,6 +54,7 @@ class Routing:
         phase=Phase.RANK,
         flat="two_tower_model_path",
         was="TWO_TOWER_MODEL_PATH",
+        idle=(Idle(where=(("routing.enable_two_tower", (False,)),)),),
     )
     cold_start_threshold: int = setting(
         5,
@@ -80,6 +96,7 @@ class Lists:
         high=10,
         phase=Phase.SERVE,
         flat="candidate_multiplier",
+        idle=(Idle(("learned",)),),
     )
     candidate_sources: str = setting(
         "union",
@@ -87,6 +104,7 @@ class Lists:
         choices=("union", "route"),
         phase=Phase.SERVE,
         flat="candidate_sources",
+        idle=(Idle(("off",)),),
     )
     views_are_seen: bool = setting(True, "a viewed pair counts as seen", phase=Phase.RANK, flat="views_are_seen")
     exposure_cap: float = setting(
@@ -161,7 +179,12 @@ class Holdout:
         0.2, "last share of events held out (C25)", unit="share", low=0.01, high=0.9, phase=Phase.RANK
     )
     owners: int = setting(
-        4000, "owners of a surface who teach and judge the ranker", unit="owners", low=2, phase=Phase.RANK
+        4000,
+        "owners of a surface who teach and judge the ranker",
+        unit="owners",
+        low=2,
+        phase=Phase.RANK,
+        idle=(NOTHING_FITTED,),
     )
 
 
@@ -443,6 +466,7 @@ class Airflow:
 
 #: By table of matchbook.toml, in the order of the file; those of models come after [train].
 TABLES: dict[str, type] = {
+    "ranking": Ranking,
     "routing": Routing,
     "lists": Lists,
     "export": Export,

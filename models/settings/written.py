@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
-from typing import Any
 
 from models.setting import Phase
-from models.settings.declared import ALL_TABLES, DECLARED, UNSET, Declared
+from models.settings.declared import ALL_TABLES, DECLARED, Declared, in_toml
+from models.settings.idle import conditions, switched
 from models.settings.retired import RETIRED
 
 COMMAND = "python -m pipelines settings --write"
@@ -32,6 +31,10 @@ The log and the report say where it wins over a changed one. `"unset"` leaves a 
 Every variable below is read. One that the file replaces is told of once. A variable of two keys has both values:
 `0.4/0.6`.
 
+Some settings have no effect in some deployments. Their rows say where. Which ranker serves is known after a build, and
+can differ by surface. A build and the reader log one line with the settings that have no effect. So does
+`python -m pipelines settings`. Under `[ranker] kind = "auto"` a setting of one ranker may decide which one serves.
+
 | phase | |
 |---|---|
 """
@@ -53,14 +56,7 @@ _PHASES = {
 
 def toml() -> str:
     """matchbook.toml with every default commented out, and a line about each."""
-    return _HEAD + "".join(f"\n[{table}]\n{''.join(map(_commented, of_table(table)))}" for table in ALL_TABLES)
-
-
-def in_toml(value: Any) -> str:
-    """A value as TOML has it."""
-    if isinstance(value, tuple):
-        return json.dumps(list(value))
-    return json.dumps(UNSET if value is None else value, ensure_ascii=False)
+    return _HEAD + "".join(_table(table) for table in ALL_TABLES)
 
 
 def of_table(table: str) -> list[Declared]:
@@ -88,8 +84,14 @@ def page() -> str:
     return "".join(_page())
 
 
+def _table(table: str) -> str:
+    switch = f"# {switched(table)}\n" if switched(table) else ""
+    return f"\n[{table}]\n{switch}{''.join(map(_commented, of_table(table)))}"
+
+
 def _commented(d: Declared) -> str:
-    return f"# {told(d)}\n#{d.key} = {in_toml(d.default)}\n"
+    idle = f"# {conditions(d)}\n" if conditions(d) else ""
+    return f"# {told(d)}\n{idle}#{d.key} = {in_toml(d.default)}\n"
 
 
 def _page() -> Iterator[str]:
@@ -100,7 +102,8 @@ def _page() -> Iterator[str]:
     for d in of_table(""):
         yield f"| `{d.variable}` | {_shown(d)} | {d.rule.unit} | {bounds(d)} | {d.rule.phase} | {d.rule.doc} |\n"
     for table, kind in ALL_TABLES.items():
-        yield f"\n## [{table}]\n\n{' '.join((kind.__doc__ or '').split('Raises')[0].split())}\n\n"
+        about = " ".join((kind.__doc__ or "").split("Raises")[0].split())
+        yield f"\n## [{table}]\n\n{' '.join(filter(None, [about, switched(table)]))}\n\n"
         yield "| key | default | unit | values | phase | what it does | variable |\n|---|---|---|---|---|---|---|\n"
         yield from map(_row, of_table(table))
     yield _CONSTANTS
@@ -108,7 +111,8 @@ def _page() -> Iterator[str]:
 
 
 def _row(d: Declared) -> str:
-    shown = [f"`{d.key}`", _shown(d), d.rule.unit, bounds(d), str(d.rule.phase), d.rule.doc, f"`{d.variable}`"]
+    does = "; ".join(filter(None, [d.rule.doc, conditions(d)]))
+    shown = [f"`{d.key}`", _shown(d), d.rule.unit, bounds(d), str(d.rule.phase), does, f"`{d.variable}`"]
     return f"| {' | '.join(shown)} |\n"
 
 

@@ -21,8 +21,9 @@ from models.experiments import arms_on
 from models.lists.ranked_lists import RankedLists
 from models.object_storage import download
 from models.recommender.recommend import recommend
-from models.recommender.surface import SurfaceRecommender, open_bundles, open_recommender, with_settings
+from models.recommender.surface import SurfaceRecommender, open_bundles, open_recommender, ways_of, with_settings
 from models.schema import Surface
+from models.settings.idle import idle_line
 from models.settings.settings import Settings
 from serving.clients.postgres import OwnerRecord
 from serving.releases import HeldRelease
@@ -48,7 +49,7 @@ def open_recipes(settings: Settings, held: HeldRelease) -> Recipes:
     """
     started = time.perf_counter()
     pins: dict[str, Any] = {spec.pin_field: settings.at(spec.pin) for spec in registry.MODELS if spec.pin}
-    recorded = settings.with_recorded(held.release.settings).layered(pins, "given")  # a pin is the reader's own (M04)
+    recorded = held.settings.layered(pins, "given")  # a pin is the reader's own (M04)
     bundles: dict[str, Bundle] = {}
     troubles = []
     for name, version in held.release.bundles.items():
@@ -70,6 +71,7 @@ def open_recipes(settings: Settings, held: HeldRelease) -> Recipes:
         for e, arm in arms_on(held.experiments, s)
     }
     log.info("models of release %s are open after %.2f s", held.id, time.perf_counter() - started)
+    log.info("release %s: %s", held.id, idle_line(ways_of([*recipes.values(), *arms.values()])))
     return Recipes(held.id, recipes, "; ".join(troubles), arms)
 
 

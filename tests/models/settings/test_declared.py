@@ -13,11 +13,11 @@ import pytest
 from models.errors import SettingsError
 from models.experiments import CHANGEABLE
 from models.setting import Phase
-from models.settings.declared import ALL_TABLES, DECLARED, Declared, variables
+from models.settings.declared import ALL_TABLES, DECLARED, Declared, in_toml, variables
 from models.settings.load import USUAL
 from models.settings.retired import RETIRED, Retired, check_record
 from models.settings.settings import Settings
-from models.settings.written import in_toml, page, toml
+from models.settings.written import page, toml
 from tests.models.settings.values import another
 
 ALL = list(DECLARED.values())

@@ -56,7 +56,7 @@ def test_everyone_is_compared_on_every_surface(found: dict[str, Any], learning_r
             "route",
             "rules",
             "ranker",
-            "ranker_seed_recipe",
+            "seed_recipe",
             "learned",
         } <= set(surface["models"])
         assert surface["owners"] == surface["models"]["route"]["overall"]["owners"] > 5
@@ -81,7 +81,7 @@ def test_the_same_figures_every_time(found: dict[str, Any], learning_run: Run, p
 def test_the_table_names_every_model_and_segment(found: dict[str, Any], learning_run: Run) -> None:
     text = (learning_run.directory / "evaluation.md").read_text()
     assert text == table(found)
-    words = ("## investors/for-startup", "| ranker_seed_recipe |", "| NDCG@10 | overall | known |", "popularity rank")
+    words = ("## investors/for-startup", "| seed_recipe |", "| NDCG@10 | overall | known |", "popularity rank")
     for word in words:
         assert word in text
 
@@ -98,7 +98,7 @@ def test_lists_judged_are_lists_served(holdout: Holdout) -> None:
     """The rules' contender is the head of what `recommend` would store, and nothing barred is ever shown."""
     recipe = holdout.recipe(SURFACE)
     owners, _ = holdout.owners(recipe, teaching=False)
-    lists = shown(contenders(holdout, SURFACE, None, None), owners, 2)
+    lists = shown(contenders(holdout, SURFACE, None), owners, 2)
     stored = recommend(recipe, owners, recipe.settings.lists.depth)
     for i in range(len(owners)):
         assert recipe.catalogue[lists["rules"][i]].tolist() == stored.item[stored.row(i)][:10].tolist()

@@ -11,9 +11,8 @@ from typing import Any
 import pytest
 
 from models.errors import SettingsError
-from models.settings.declared import DECLARED
+from models.settings.declared import DECLARED, in_toml
 from models.settings.settings import Settings
-from models.settings.written import in_toml
 from pipelines.cli.settings import line
 from pipelines.ingest.ingest import import_folder
 from pipelines.run.run import Run, slug_of
@@ -95,7 +94,7 @@ def test_a_recorded_setting_that_wins_is_told_in_log_and_report(
     assert Run.open(changed, json.loads((Path(done["report"]).parent / "report.json").read_text())["run"]).overruled
     release = Artifacts(changed).release(done["release"])
     again = changed.with_recorded(release.settings, f"recorded with {release.id}")
-    assert line(DECLARED["cold_start_threshold"], again).startswith(
+    assert line(DECLARED["cold_start_threshold"], again, ["rules"]).startswith(
         f"routing.cold_start_threshold = 3  # recorded with {release.id}; serve; "
     )
     assert not Run.start(changed, "anew", AFTER_ALL, fresh=True).overruled
@@ -107,6 +106,6 @@ def test_a_build_that_recorded_another_constant_asks_for_a_fresh_one(loaded: Set
     manifest = json.loads((path / "manifest.json").read_text())
     manifest["settings"]["rrf_k"] = 30
     (path / "manifest.json").write_text(json.dumps(manifest))
-    with pytest.raises(SettingsError, match=r"rrf_k=30; it is a constant now, 60 .*--fresh"):
+    with pytest.raises(SettingsError, match=r"rrf_k=30, which is a constant now, 60 .*--fresh"):
         Run.start(loaded, "r", AFTER_ALL)
     Run.start(loaded, "r", AFTER_ALL, fresh=True)
