@@ -38,7 +38,15 @@ class Routing:
         True, "use the two-tower model (G02)", phase=Phase.SERVE, flat="enable_two_tower", was="ENABLE_TWO_TOWER"
     )
     enable_ensemble: bool = setting(
-        True, "blend for hot users (G03)", phase=Phase.SERVE, flat="enable_ensemble", was="ENABLE_ENSEMBLE"
+        True,
+        "blend for hot users (G03)",
+        phase=Phase.SERVE,
+        flat="enable_ensemble",
+        was="ENABLE_ENSEMBLE",
+        idle=(
+            Idle(where=(("routing.enable_als", (False,)),)),
+            Idle(where=(("routing.enable_two_tower", (False,)),)),
+        ),
     )
     als_model_path: str = setting(
         "",
