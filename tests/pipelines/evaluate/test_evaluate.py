@@ -13,13 +13,14 @@ from scipy import sparse
 from models import metrics
 from models.data.bundle import Bundle
 from models.recommender.recommend import recommend
+from models.rules_ranker.scorer import RuleRanker
 from models.schema import Surface
 from pipelines.evaluate.evaluate import evaluate, serving_ranker, table
 from pipelines.evaluate.figures import groups, item_facts, judged, measured
 from pipelines.export.snapshot import Snapshot
 from pipelines.report.evaluation import report
 from pipelines.run.run import Run
-from pipelines.train.contenders import contenders, shown
+from pipelines.train.contenders import contenders, seed_recipe, shown
 from pipelines.train.holdout import Holdout, Outcome
 from pipelines.train_ranker import second_stage
 from pipelines.train_ranker.second_stage import SecondStage
@@ -84,6 +85,24 @@ def test_the_table_names_every_model_and_segment(found: dict[str, Any], learning
     words = ("## investors/for-startup", "| seed_recipe |", "| NDCG@10 | overall | known |", "popularity rank")
     for word in words:
         assert word in text
+    assert text.count("the source documents' recipe: NDCG@10 ") == len(Surface)
+
+
+def test_the_recipe_of_the_source_documents_stands_beside_what_serves(
+    found: dict[str, Any], learning_run: Run, holdout: Holdout
+) -> None:
+    """Over the same owners, with the interval of the difference, first of all in the report."""
+    page = (learning_run.directory / "evaluation.html").read_text()
+    assert page.index("the source documents&#x27; recipe</th>") < page.index('<section id="s0">')
+    for name, surface in found["surfaces"].items():
+        groups_, served = surface["models"]["seed_recipe"], surface["models"]["served"]
+        assert {g: m["owners"] for g, m in groups_.items()} == {g: m["owners"] for g, m in served.items()}, name
+        difference = groups_["overall"]["against_served"]
+        assert difference["low"] <= difference["mean"] <= difference["high"]
+        less = groups_["overall"]["ndcg"]["mean"] - served["overall"]["ndcg"]["mean"]
+        assert difference["mean"] == pytest.approx(less, abs=2e-6)
+    recipe = seed_recipe(holdout, SURFACE, None)
+    assert isinstance(recipe.ranker, RuleRanker) and recipe.settings.lists.candidate_sources == "route"
 
 
 def test_nothing_to_judge_by_is_said(learning_run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

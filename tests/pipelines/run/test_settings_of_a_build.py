@@ -100,6 +100,29 @@ def test_a_recorded_setting_that_wins_is_told_in_log_and_report(
     assert not Run.start(changed, "anew", AFTER_ALL, fresh=True).overruled
 
 
+def test_a_build_by_the_recipe_of_the_source_documents(loaded: Settings, caplog: pytest.LogCaptureFixture) -> None:
+    """The mode wins over single settings, is recorded with the release, and is what the report compares."""
+    seed = loaded.layered({**SMALL, "blend": "rrf", "ranking_mode": "seed"}, "own.toml")
+    with caplog.at_level(logging.INFO):
+        done = run_build(seed, AFTER_ALL)
+    (warned,) = [m for m in caplog.messages if m.startswith("set, but without effect: ")]
+    assert 'ensemble.blend = "rrf" ([ranking] mode = seed makes it "weighted")' in warned
+    assert "routing.cold_start_threshold = 3 ([ranking] mode = seed makes it 5)" in warned
+    assert any(m.startswith("ranker: rules; set, but without effect: ") for m in caplog.messages)
+    release = Artifacts(seed).release(done["release"])
+    assert release.settings["ranking_mode"] == "seed" and release.settings["blend"] == "rrf", "as it was given"
+    told = json.loads((Path(done["report"]).parent / "report.json").read_text())["evaluation"]
+    for surface in told["surfaces"].values():
+        models = surface["models"]
+        assert not models or models["seed_recipe"]["overall"] == models["served"]["overall"]
+    assert told["settings"]["cold_start_threshold"] == 5 and told["settings"]["ranking_mode"] == "seed"
+
+    now = loaded.layered(SMALL, "own.toml")
+    assert Run.refreshing(now, "refresh", AFTER_ALL, release.id).settings.routing.cold_start_threshold == 5
+    again = Run.start(now, "again", AFTER_ALL)
+    assert again.settings.ranking.mode == "seed" and any(x.startswith("ranking.mode seed, ") for x in again.overruled)
+
+
 def test_a_build_that_recorded_another_constant_asks_for_a_fresh_one(loaded: Settings) -> None:
     run_build(loaded.layered(SMALL, "here"), AFTER_ALL, publish=False)
     (path,) = Artifacts(loaded).stored("snapshots")
