@@ -10,13 +10,13 @@ from pathlib import Path
 
 from benchmarks.run import SIZES, StepFailed, measure, table
 
-PAGE = Path(__file__).parent.parent / "docs" / "benchmarks.md"
+PAGE = Path(__file__).parent.parent / "docs" / "reference" / "benchmarks.md"
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("size", nargs="*", metavar="SIZE", help="2k, 20k or 100k; default: 2k 20k")
-    parser.add_argument("--write", action="store_true", help="put the tables into docs/benchmarks.md")
+    parser.add_argument("--write", action="store_true", help="put the tables into docs/reference/benchmarks.md")
     parser.add_argument("--keep", type=Path, help="a home to use and leave behind (one size)")
     parser.add_argument("--without", action="append", default=[], choices=["datasets", "rankers"], help="leave out")
     args = parser.parse_args()

@@ -187,7 +187,7 @@ def of_blends(
         union = Candidates.union(len(owners), proposals)
         columns = [_scaled(scorers[n].score(owners, union.scored({})), union) for n in BLENDED]
         for als, near in shares:
-            score = (1 - als - near) * columns[0] + als * columns[1] + near * columns[2]
+            score = ((1 - als - near) * columns[0] + als * columns[1] + near * columns[2]).astype(np.float32)
             lists = best_of(len(owners), union.owner.astype(np.int64), union.item.astype(np.int64), score, K)
             found[als, near].append(judged(lists, meetings.hidden[owners.row]))
     return {s: np.concatenate(parts) for s, parts in found.items()}

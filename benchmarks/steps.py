@@ -16,7 +16,7 @@ from typing import Any
 
 from local.servers import running_settings
 from models.errors import MatchbookError
-from models.settings.kinds import Secret
+from models.settings.environment import Secret
 from models.settings.settings import Settings
 from pipelines.run.run import Run
 

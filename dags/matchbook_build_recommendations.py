@@ -33,8 +33,6 @@ due yet: its log says which, and `refresh_ranked_lists` looks after whoever did 
 
 from __future__ import annotations
 
-from typing import Any
-
 from airflow.sdk import Param, task_group
 from matchbook_tasks.build import (
     assemble,
@@ -54,7 +52,7 @@ from matchbook_tasks.build import (
     write_report,
 )
 from matchbook_tasks.gate import gate
-from matchbook_tasks.rules import AS_OF, SURFACES, matchbook_dag
+from matchbook_tasks.rules import AS_OF, SURFACES, Upstream, matchbook_dag
 
 from models import registry
 from models.spec import Stage
@@ -89,7 +87,7 @@ PARAMS = {
 
 
 @task_group(tooltip="Fix the cutoff and copy the rows before it")
-def prepare() -> Any:
+def prepare() -> Upstream:
     begun = choose_cutoff()
     build = take_snapshot(begun)
     begun >> look_for_new_data() >> build
@@ -98,12 +96,12 @@ def prepare() -> Any:
 
 
 @task_group(tooltip="Fit every model on the same snapshot")
-def train(build: Any) -> list[Any]:
+def train(build: Upstream) -> Upstream:
     return [fit.override(task_id=m.name, doc_md=m.title)(m.bundle, build) for m in registry.staged(Stage.BASE)]
 
 
 @task_group(tooltip="Measure the models on hidden events, and teach the ranker from them")
-def judge(build: Any, trained: list[Any]) -> Any:
+def judge(build: Upstream, trained: Upstream) -> Upstream:
     learned, report = fit_ranker(build), evaluate(build)
     complete = choose_bundles(build, trained, learned)
     hold_out(build) >> learned >> report >> complete
@@ -111,12 +109,12 @@ def judge(build: Any, trained: list[Any]) -> Any:
 
 
 @task_group(tooltip="Make everybody's list, shard by shard")
-def score(build: Any) -> Any:
+def score(build: Upstream) -> Upstream:
     return score_shard.partial(build=build).expand(shard=plan_shards(build))
 
 
 @task_group(tooltip="Check, store, weigh and switch")
-def release(build: Any, shards: Any) -> None:
+def release(build: Upstream, shards: Upstream) -> None:
     weighed = weigh(build, assemble(build, shards))
     write_report(build, weighed) >> gate(weighed) >> publish(weighed)
 

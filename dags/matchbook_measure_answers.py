@@ -30,7 +30,7 @@ def measure(**context: Any) -> Ref:
 
     done = keep_measured(task_settings(), run_cutoff(context).at)
     if not done["impressions"]:
-        skip("no impression came back with the id of an answer; docs/experiments.md says how", done, context)
+        skip("no impression came back with the id of an answer; docs/guides/experiments.md says how", done, context)
     return done
 
 

@@ -25,7 +25,7 @@ from sqlalchemy import make_url
 from local.processes import ManagedProcess, start, tail
 from local.servers import running_settings
 from models.errors import ServiceError, SettingsError
-from models.settings.kinds import Secret
+from models.settings.environment import Secret
 from models.settings.settings import Settings
 
 log = logging.getLogger(__name__)

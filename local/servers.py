@@ -26,7 +26,7 @@ from local.places import Place
 from local.processes import ManagedProcess
 from models.errors import ServiceError
 from models.keys import ANSWER_KEY, PSEUDONYM_KEY
-from models.settings.kinds import Secret
+from models.settings.environment import Secret
 from models.settings.settings import Settings
 
 OURS = (

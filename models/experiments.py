@@ -20,6 +20,7 @@ from typing import Any
 from uuid import UUID
 
 import numpy as np
+from numpy.typing import NDArray
 
 from models.errors import SettingsError
 from models.schema import Surface
@@ -106,7 +107,7 @@ class Experiment:
         digest = hashlib.blake2b(f"{self.salt}\0{self.name}".encode(), digest_size=32).digest()
         return tuple(int.from_bytes(digest[i : i + 8], "big") for i in range(0, 32, 8))
 
-    def places(self, packed: np.ndarray) -> np.ndarray:
+    def places(self, packed: NDArray[np.uint8]) -> NDArray[np.int16]:
         """(n,) int16 places in `arms` of (n, 16) uint8 id bytes, -1 where the owner takes no part."""
         high, low = np.ascontiguousarray(packed).view(">u8").astype(np.uint64).reshape(-1, 2).T
         drawn = _draw(high, low, *self._keys[:2]) < self.share
@@ -132,7 +133,7 @@ def arms_on(experiments: Sequence[Experiment], surface: Surface) -> list[tuple[E
     return [(e, arm) for e in experiments if surface in e.surfaces for arm in e.arms]
 
 
-def places_on(experiments: Sequence[Experiment], surface: Surface, packed: np.ndarray) -> np.ndarray:
+def places_on(experiments: Sequence[Experiment], surface: Surface, packed: NDArray[np.uint8]) -> NDArray[np.int16]:
     """(n,) int16 places in `arms_on` of (n, 16) uint8 id bytes of owners, -1 outside every experiment."""
     found, first = np.full(len(packed), -1, np.int16), 0
     for e in (e for e in experiments if surface in e.surfaces):
@@ -221,7 +222,7 @@ def _settings(at: str, given: Mapping[str, Any], settings: Settings) -> dict[str
     found: dict[str, Any] = {}
     for name, value in changes.items():
         where = f"{at}.settings.{name}"
-        _expect(name in named, where, "a setting of Matchbook", name, "docs/settings.md lists them all")
+        _expect(name in named, where, "a setting of Matchbook", name, "docs/reference/settings.md lists them all")
         found[named[name].flat] = _changed(where, named[name], value, settings)
     mode = found.get("ranking_mode", settings.ranking.mode)
     decided = sorted(set(found) & set(MODES[mode]))
@@ -275,7 +276,9 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
-def _expect(holds: bool, at: str, expected: str, got: Any, hint: str = "docs/experiments.md shows a file") -> None:
+def _expect(
+    holds: bool, at: str, expected: str, got: Any, hint: str = "docs/guides/experiments.md shows a file"
+) -> None:
     if not holds:
         raise SettingsError(f"{_VARIABLE} {at}: expected {expected}, got {json.dumps(got)[:200]}; {hint}")
 

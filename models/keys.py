@@ -6,7 +6,7 @@
 Format 2, written only where a key is bound, adds `types`, `users` and `startups`: what the events say that it may post.
 
 A key is "mbk_<id>_<secret>". Its id is public: it finds the entry and stands in logs and counters. The secret is 256
-random bits, so one SHA-256 is all the hashing it needs (docs/decisions/reader/api-keys.md).
+random bits, so one SHA-256 is all the hashing it needs (docs/decisions/0016-api-keys.md).
 """
 
 from __future__ import annotations

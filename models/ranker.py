@@ -17,34 +17,29 @@ NOTHING_FITTED = Idle(where=(("ranker.kind", ("rules", "off")), _FIXED_BLEND))
 
 @dataclass(frozen=True)
 class RankerConfig:
-    """The table [ranker]."""
+    """[ranker]: the second stage."""
 
     kind: str = setting(
         "auto",
-        "auto: the learned one where it passes, else the network (mlp), else rules",
+        "auto: the learned ranker where it passes validation, else the network (mlp), else the rules; off: no ranker",
         choices=("auto", "learned", "mlp", "rules", "off"),
         phase=Phase.SERVE,
         flat="ranker",
     )
     cuts: int = setting(
         6,
-        "earlier cuts that teach the learned ranker, base models refitted before each",
+        "learned ranker: historical cutoffs of the backtest; base models are refitted at each",
         low=0,
         high=24,
         phase=Phase.RANK,
         idle=(Idle(where=(("ranker.kind", ("mlp", "rules", "off")),)),),
     )
     candidates: int = setting(
-        100,
-        "candidates a source names for the learned ranker",
-        low=10,
-        high=1000,
-        phase=Phase.SERVE,
-        idle=_LEARNED_ONLY,
+        100, "learned ranker: candidates per source", low=10, high=1000, phase=Phase.SERVE, idle=_LEARNED_ONLY
     )
     diversity_weight: float = setting(
         0.0,
-        "learned ranker: likeness to what is placed above costs so much score",
+        "learned ranker: score penalty for similarity to higher ranks (maximal marginal relevance)",
         low=0,
         high=1,
         phase=Phase.SERVE,
@@ -53,7 +48,7 @@ class RankerConfig:
     )
     diversity_places: int = setting(
         20,
-        "places ranked with diversity",
+        "ranks that diversity applies to",
         unit="places",
         low=0,
         high=100,
@@ -61,20 +56,24 @@ class RankerConfig:
         flat="diversity_places",
         idle=(Idle(("learned",), (("ranker.diversity_weight", (0.0,)),)), Idle(("off",))),
     )
-    epochs: int = setting(20, "network: passes over the pairs (C37)", low=1, high=500, phase=Phase.RANK, idle=_MLP_ONLY)
-    batch: int = setting(128, "network: pairs of a batch (C37)", unit="pairs", low=1, phase=Phase.RANK, idle=_MLP_ONLY)
-    learning_rate: float = setting(0.001, "network: Adam's step (C37)", low=0, phase=Phase.RANK, idle=_MLP_ONLY)
+    epochs: int = setting(20, "network: training epochs", low=1, high=500, phase=Phase.RANK, idle=_MLP_ONLY)
+    batch: int = setting(128, "network: pairs per batch", unit="pairs", low=1, phase=Phase.RANK, idle=_MLP_ONLY)
+    learning_rate: float = setting(0.001, "network: Adam's learning rate", low=0, phase=Phase.RANK, idle=_MLP_ONLY)
     hidden: tuple[int, ...] = setting(
-        (32, 16), "network: widths of the hidden layers (C33, C40)", low=1, high=4096, phase=Phase.RANK, idle=_MLP_ONLY
+        (32, 16), "network: widths of the hidden layers", low=1, high=4096, phase=Phase.RANK, idle=_MLP_ONLY
     )
-    negatives: int = setting(
-        2, "network: negatives per positive (C43)", low=1, high=50, phase=Phase.RANK, idle=_SAMPLED
-    )
+    negatives: int = setting(2, "network: negatives per positive", low=1, high=50, phase=Phase.RANK, idle=_SAMPLED)
     negatives_from: str = setting(
         "candidates",
-        "declined: what was viewed without engaging comes first (C42)",
+        "network: source of negatives; declined: items viewed without engagement first",
         choices=("candidates", "declined"),
         phase=Phase.RANK,
         idle=_SAMPLED,
     )
-    min_positives: int = setting(100, "fewer: the rules rank (C53)", low=1, phase=Phase.RANK, idle=(NOTHING_FITTED,))
+    min_positives: int = setting(
+        100,
+        "with fewer positives, nothing is trained and the rules rank",
+        low=1,
+        phase=Phase.RANK,
+        idle=(NOTHING_FITTED,),
+    )

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from models import registry
 from models.als import ALS, ALS_REVERSE
@@ -20,13 +22,13 @@ from models.two_tower import TWO_TOWER
 class Route:
     """Routes of b owners, by thresholds alone. method: (b,) uint8 codes of `Method`; segment: (b,) of `Segment`."""
 
-    method: np.ndarray
-    segment: np.ndarray
+    method: NDArray[np.uint8]
+    segment: NDArray[np.uint8]
 
 
-def route(surface: Surface, count: np.ndarray, settings: Settings) -> Route:
+def route(surface: Surface, count: NDArray[np.integer[Any]], settings: Settings) -> Route:
     """Users: content below 5, ALS below 20, then the ensemble. Startups: content below 5, then reverse ALS; from 20 on
-    the ensemble too where [routing] founder_ensemble is on (R24, docs/decisions/founder-ensemble.md).
+    the ensemble too where [routing] founder_ensemble is on (R24, docs/decisions/0011-founder-ensemble.md).
 
     count: (b,) int32 interaction counts (R09). The thresholds are COLD_START_THRESHOLD and WARM_USER_THRESHOLD.
     """

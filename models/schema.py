@@ -285,7 +285,7 @@ class Table:
         return tuple(facet for facet in FACETS if facet in self.names)
 
 
-_NAME = "shown, not used to match: a person's name must not sway whom they meet"
+_NAME = "shown, never used to match"
 _LOCATION = Field(
     "location",
     FieldType.TEXT,
@@ -303,30 +303,29 @@ USERS = Table(
         Field(
             "role",
             FieldType.ROLE,
-            "`developer` and `investor`, in any case of letters, get lists and stand in them; people of any other role "
-            "do neither",
+            "`developer` or `investor`, in any case of letters. Users of other roles get no lists and are in no list",
             required=True,
         ),
         Field(
             "created_at",
             FieldType.PAST,
-            "null, or before `[export] earliest`: always existed. Somebody who acted before this instant existed when "
-            "they acted",
+            "null, or before `[export] earliest`: always existed. An earlier interaction of the user counts as proof "
+            "that they existed",
         ),
         Field(
             "updated_at",
             FieldType.PAST,
-            "when the profile was last written; before `[export] earliest` it counts as null",
+            "last change of the profile; before `[export] earliest` it counts as null",
         ),
         Field("name", FieldType.TEXT, _NAME),
         Field("headline", FieldType.TEXT, "free text", tokens=PROSE),
-        Field("skills", FieldType.TEXT, "words, best separated by `;`", tokens=topic("tag")),
-        Field("interests", FieldType.TEXT, "words, best separated by `;`", tokens=topic("tag")),
+        Field("skills", FieldType.TEXT, "separated by `;`", tokens=topic("tag")),
+        Field("interests", FieldType.TEXT, "separated by `;`", tokens=topic("tag")),
         _LOCATION,
         Field(
             "opted_out_at",
             FieldType.INSTANT,
-            "from then on no personalisation: popular lists only, in nobody's list, left out of training",
+            "from then on the user gets popular lists only, is in no list, and is not used in training",
         ),
     ),
 )
@@ -336,13 +335,13 @@ STARTUPS = Table(
     "startups",
     (
         Field("startup_id", FieldType.ID, "never null, unique", required=True, stored="id"),
-        Field("name", FieldType.TEXT, "shown, not used to match"),
+        Field("name", FieldType.TEXT, _NAME),
         Field("description", FieldType.TEXT, "free text", tokens=PROSE),
         Field(
             "category",
             FieldType.TEXT,
-            "the market, such as `fintech`; one value. `Fintech`, `fintech ` and `ＦＩＮＴＥＣＨ` are one: it is shown "
-            "as most write it. So is every field that the API filters by",
+            "the market, such as `fintech`; one value. Case, width and outer spaces do not matter, here and in every "
+            "field that the API filters by; the most frequent form is shown",
             tokens=topic("category"),
             facet=Facet(0, "category", diversity=True),
             filter=True,
@@ -373,16 +372,15 @@ STARTUPS = Table(
             filter=True,
         ),
         _LOCATION,
-        Field("founder_id", FieldType.ID, "a user who never sees the startup in a list of their own"),
-        Field("created_at", FieldType.PAST, "null: always existed; used for recency"),
-        Field("updated_at", FieldType.PAST, "when the record was last written"),
-        Field("withdrawn_at", FieldType.INSTANT, "from then on in nobody's list"),
+        Field("founder_id", FieldType.ID, "a user who never gets this startup in a list"),
+        Field("created_at", FieldType.PAST, "null: always existed. Used for recency"),
+        Field("updated_at", FieldType.PAST, "last change of the record"),
+        Field("withdrawn_at", FieldType.INSTANT, "from then on the startup is in no list"),
         Field(
             "views",
             FieldType.COUNT,
-            "a running counter. What it said at an earlier instant nobody can ask, so every export keeps a reading of "
-            "it; until readings reach back before the inner cut, view events are counted (R05, "
-            "[snapshots](snapshots.md))",
+            "a running counter. Each export stores a reading of it. Until there are readings from before the "
+            "validation split, view events count instead ([snapshots](snapshots.md))",
             snapshot=None,
         ),
     ),
@@ -397,7 +395,7 @@ INTERACTIONS = Table(
         Field(
             "interaction_type",
             FieldType.EVENT_TYPE,
-            f"{', '.join(f'`{t}`' for t in INTERACTION_TYPES)}, spelt exactly so",
+            f"{', '.join(f'`{t}`' for t in INTERACTION_TYPES)}, written exactly so",
             required=True,
         ),
         Field("occurred_at", FieldType.EVENT_TIME, "when", required=True, stored="created_at"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from uuid import UUID
@@ -12,9 +12,11 @@ from uuid import UUID
 from sqlalchemy import Connection, text
 
 import sql
-from models.data.entities import NIL, IdMap
-from models.data.erased import Erased
-from models.errors import DataError
+from models.data.entities import NIL, Entities, Erased, IdMap
+from models.errors import DataError, ReleaseIncomplete
+from models.schema import Entity
+from models.settings.settings import Settings
+from pipelines.postgres import engine, transaction
 
 #: Characters of base64 that 16 bytes alone decide; the next ones depend on what follows.
 _BASE64 = 21
@@ -80,6 +82,17 @@ def normal_id(given: str) -> str:
 
 
 _FOLDER = "erasure"
+
+
+def check_erased(settings: Settings, entities: Mapping[Entity, Entities]) -> None:
+    """Raises ReleaseIncomplete where a person was erased after the snapshot was taken."""
+    with transaction(engine(settings)) as connection:
+        erased = read_erased(connection)
+    back = reappeared(erased, *(e.ids for e in entities.values()))
+    if back:
+        raise ReleaseIncomplete(
+            f"{len(back)} of the people in this build were erased since it began; nothing was stored, start it again"
+        )
 
 
 def read_erased(connection: Connection) -> Erased:

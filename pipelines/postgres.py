@@ -217,7 +217,7 @@ def _translated(engine: Engine, error: BaseException) -> Exception:
     if failure.code in _LACKS:
         return ContractError(
             f"{where} lacks what a query needs: {failure.said}; run `python -m pipelines check`, "
-            "and see docs/platform-data.md for the contract views"
+            "and see docs/guides/your-data.md for the contract views"
         )
     if failure.code == "" or failure.code.startswith(_UNABLE):
         return ServiceError(f"PostgreSQL at {where} refused: {failure}")

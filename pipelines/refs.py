@@ -81,7 +81,7 @@ class ShardRef(Ref):
 
 @dataclass(frozen=True)
 class ScoredShard(Ref):
-    """The lists of a shard. sha256: of its file. code: digest of the code that made it. capped: see `cap_shards`."""
+    """The lists of a shard. sha256: of its file. code: digest of the code that made it. capped: see `open_shards`."""
 
     surface: str
     index: int

@@ -15,12 +15,11 @@ from models.settings.settings import Settings
 from models.spec import Stage
 from pipelines import refs
 from pipelines.build import BUILD, STEPS, Step
-from pipelines.export.contract import check_contract
+from pipelines.export.checks import check_contract
 from pipelines.postgres import engine, migrate, newest_event
 from pipelines.refs import BuildRef, Ref
 from pipelines.report.store import measured
-from pipelines.run.cutoff import just_after, passed
-from pipelines.run.run import Run, begin, parse_instant, slug_of
+from pipelines.run.run import Run, begin, just_after, parse_instant, passed, slug_of
 from pipelines.run.timings import steps_of
 from pipelines.store.artifacts import Artifacts
 
@@ -87,8 +86,8 @@ def walk(steps: Sequence[Step], run: Run, build: BuildRef, options: Mapping[str,
 
 def run_task(s: Step, run: Run, task: str, index: int | None, given: Sequence[Any], options: Mapping[str, Any]) -> Any:
     """One step for a task: references come as JSON and go as JSON. given: in the order of `takes`, then the item."""
-    kinds = [_gives(taken) for taken in s.takes] + [_gives(s.each)] * bool(s.each)
-    known = [_read(kind, value) for kind, value in zip(kinds, given, strict=True)]
+    names = [*s.takes, s.each] if s.each else s.takes
+    known = [_read(name, value) for name, value in zip(names, given, strict=True)]
     return _written(_done(s, run, known, options, task, index))
 
 
@@ -106,17 +105,13 @@ def _of_each(
     return [_done(s, run, [*given, item], options, s.id, i) for i, item in enumerate(found[s.each])]
 
 
-def _gives(name: str) -> type[Ref] | None:
-    """The class of what a step of this id gives."""
-    kind = "BuildRef" if name == BUILD else next((s.gives for s in STEPS if s.id == name), "")
-    found: type[Ref] | None = getattr(refs, kind) if kind else None
-    return found
-
-
-def _read(kind: type[Ref] | None, value: Any) -> Any:
-    if kind is None:
+def _read(step: str, value: Any) -> Any:
+    """What a step of this id gave, of JSON."""
+    kind = "BuildRef" if step == BUILD else next((s.gives for s in STEPS if s.id == step), "")
+    if not kind:
         return value
-    return kind.from_json(value) if isinstance(value, Mapping) else [kind.from_json(v) for v in value]
+    ref: type[Ref] = getattr(refs, kind)
+    return ref.from_json(value) if isinstance(value, Mapping) else [ref.from_json(v) for v in value]
 
 
 def _written(result: Any) -> Any:

@@ -1,7 +1,7 @@
 """When a scheduled run builds: decided every day from what is stored, so that operators can see why (K01-K09, R13).
 
 The seeds ask for weekly, two-weekly and monthly builds by activity, and for one at once when interactions have doubled
-or many people or startups came. One rule holds them together (docs/decisions/builds/when-to-retrain.md): the activity
+or many people or startups came. One rule holds them together (docs/decisions/0026-retraining-rule.md): the activity
 of the last week sets the rhythm, and a leap since the last build breaks it.
 """
 
@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from models.errors import BundleError, DataError, ReleaseError
 from models.lists.release import Release, last_published
@@ -23,8 +24,7 @@ from models.settings.settings import Settings
 from pipelines.export.snapshot import Snapshot
 from pipelines.postgres import engine, newest_event, rows
 from pipelines.redis_client import current_release
-from pipelines.run.cutoff import no_new_data
-from pipelines.run.run import Run, log_decision, parse_instant
+from pipelines.run.run import Run, log_decision, no_new_data, parse_instant
 from pipelines.store.artifacts import Artifacts
 
 _LOG = logging.getLogger(__name__)
@@ -192,7 +192,7 @@ def _drift(settings: Settings, release: Release, snapshot: Snapshot, as_of: date
     return round(mix_distance(before, after_), 4)
 
 
-def _mix(counts: np.ndarray, settings: Settings) -> np.ndarray:
+def _mix(counts: NDArray[np.integer[Any]], settings: Settings) -> NDArray[np.float64]:
     """(m,) share of each route, by the code of its method, among people of these interaction counts."""
     method = route(Surface.STARTUPS_FOR_DEVELOPER, counts, settings).method
     return np.bincount(method, minlength=Method.codes()) / max(len(method), 1)

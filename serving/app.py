@@ -10,9 +10,8 @@ from typing import Any
 from flask import Flask, Response, jsonify, request
 from werkzeug.exceptions import HTTPException
 
-from models.ensemble import EnsembleConfig
+from models import registry
 from models.errors import MatchbookError, NotIdentified, ReleaseNotFound, RequestError, ServiceError
-from models.ranker import RankerConfig
 from models.settings.settings import Settings
 from serving.clients.postgres import Database
 from serving.clients.redis import Cache
@@ -131,11 +130,6 @@ def _log_rule(settings: Settings) -> None:
     cold, warm = settings.routing.cold_start_threshold, settings.routing.warm_user_threshold
     log.info("routing of users: fewer than %d interactions content_based, fewer than %d als, else ensemble", cold, warm)
     log.info("routing of startups: fewer than %d different users content_based, else als_reverse", cold)
-    log.info(
-        "switches: als %s, two-tower %s, ensemble %s (%s), ranker %s",
-        settings.routing.enable_als,
-        settings.routing.enable_two_tower,
-        settings.routing.enable_ensemble,
-        settings.of(EnsembleConfig).blend,
-        settings.of(RankerConfig).kind,
-    )
+    switches = dict.fromkeys(path for spec in registry.MODELS for path in spec.switch)
+    told = (f"{path} {settings.at(path)}" for path in (*switches, "ensemble.blend", "ranker.kind"))
+    log.info("switches: %s", ", ".join(told))

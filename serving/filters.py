@@ -7,12 +7,13 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from typing import Any
 from uuid import UUID
 
 import numpy as np
+from numpy.typing import NDArray
 
-from models.data.entities import ID_BYTES, IdMap, pack_ids, unpack_ids
-from models.data.erased import Erased
+from models.data.entities import ID_BYTES, Erased, IdMap, pack_ids, unpack_ids
 from models.errors import ServiceError
 from models.lists.redis_format import StoredList
 from models.schema import Entity
@@ -32,7 +33,7 @@ class _Sets:
     version: bytes = b""
     ids: Mapping[Entity, frozenset[bytes]] = field(default_factory=lambda: dict.fromkeys(Entity, frozenset()))
     erased: Erased = field(default_factory=Erased)
-    masks: dict[Entity, tuple[str, np.ndarray]] = field(default_factory=dict)
+    masks: dict[Entity, tuple[str, NDArray[Any]]] = field(default_factory=dict)
 
 
 class Hidden:
@@ -84,7 +85,7 @@ class Hidden:
         """Those of these ids that were erased: nothing may be kept of them, not even that somebody asked."""
         return self._sets.erased.among(ids)
 
-    def mask(self, held: HeldRelease, entity: Entity) -> np.ndarray | None:
+    def mask(self, held: HeldRelease, entity: Entity) -> NDArray[Any] | None:
         """(n,) bool of a release's rows: hidden; None where nobody is. Found once per release and version."""
         sets = self._sets
         if not sets.ids[entity]:
@@ -99,7 +100,7 @@ class Hidden:
         return mask
 
 
-def without(listing: StoredList, out: np.ndarray) -> StoredList:
+def without(listing: StoredList, out: NDArray[np.bool_]) -> StoredList:
     """The list without the places of a mask; the others keep their order and move up."""
     keep = ~out
     return replace(
@@ -111,7 +112,7 @@ def without(listing: StoredList, out: np.ndarray) -> StoredList:
     )
 
 
-def met_places(listing: StoredList, items: IdMap, since: Sequence[bytes]) -> np.ndarray:
+def met_places(listing: StoredList, items: IdMap, since: Sequence[bytes]) -> NDArray[np.bool_]:
     """(places,) bool: the items among these ids, ID_BYTES each; what is no id is none of them."""
     packed = b"".join(i for i in since if len(i) == ID_BYTES)
     met = items.rows_of(unpack_ids(np.frombuffer(packed, np.uint8).reshape(-1, ID_BYTES)))

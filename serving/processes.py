@@ -1,6 +1,6 @@
 """The processes of the reader, from the usual settings: `python -m serving.processes`.
 
-granian takes the connections: slow and idle ones cost it no thread (docs/decisions/reader/server.md).
+granian takes the connections: slow and idle ones cost it no thread (docs/decisions/0032-granian.md).
 """
 
 from __future__ import annotations

@@ -23,7 +23,7 @@ from models.lists.redis_format import POPULAR_FIELD, StoredList, decode_list, en
 from models.lists.release import MANIFEST, Release, last_published, popular_list, shard_file
 from models.routing import models_of
 from models.schema import Entity, Method, Surface
-from models.settings.retired import changed_constants
+from models.settings.load import changed_constants
 from models.settings.settings import Settings
 from serving.clients.redis import RELEASES, Cache
 

@@ -15,7 +15,7 @@ import redis
 import tests.databases as databases
 from local.servers import servers
 from models.lists.redis_format import Keys
-from models.settings.kinds import Secret
+from models.settings.environment import Secret
 from models.settings.settings import Settings
 
 hypothesis.settings.register_profile("house", deadline=None)  # a busy machine is no failing test

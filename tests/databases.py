@@ -9,7 +9,7 @@ from typing import Any
 import psycopg2
 from sqlalchemy import text
 
-from models.settings.kinds import Secret
+from models.settings.environment import Secret
 from models.settings.settings import Settings
 from pipelines.postgres import engine, transaction
 

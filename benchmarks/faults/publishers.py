@@ -33,7 +33,7 @@ from local.servers import servers
 from models.errors import MatchbookError
 from models.lists.redis_format import POPULAR_FIELD, Keys, encode_lists
 from models.schema import Surface
-from models.settings.kinds import Secret
+from models.settings.environment import Secret
 from models.settings.settings import Settings
 from pipelines.publish.history import promote
 from pipelines.publish.load import Loadable

@@ -110,5 +110,5 @@ class MatchbookReports(AirflowPlugin):
     ]
 
     @cached_property
-    def fastapi_apps(self) -> list[dict[str, Any]]:
+    def fastapi_apps(self) -> list[dict[str, Any]]:  # type: ignore[override]  # Airflow declares a list
         return [{"app": reports_app(), "url_prefix": PREFIX, "name": "Matchbook reports"}]

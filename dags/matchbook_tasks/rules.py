@@ -16,11 +16,11 @@ from models.schema import Surface
 
 if TYPE_CHECKING:
     from models.settings.settings import Settings
-    from pipelines.run.cutoff import Cutoff
-    from pipelines.run.run import Run
+    from pipelines.run.run import Cutoff, Run
 
 log = logging.getLogger(__name__)
-Ref = dict[str, Any]  # what tasks hand on: names, versions and counts, never data
+Ref = dict[str, Any]  # what a task returns: names, versions and counts, never data
+Upstream = Any  # the result of an earlier task: an XComArg while Airflow reads the file, JSON when the task runs
 
 SURFACES = [surface.value for surface in Surface]
 
@@ -188,7 +188,7 @@ def told(asset: Asset, context: Mapping[str, Any], result: Ref, **more: Any) -> 
 
 def run_cutoff(context: Mapping[str, Any]) -> Cutoff:
     """The cutoff of the run at hand, by the one function that decides it; said in the log."""
-    from pipelines.run.cutoff import RunTimes, cutoff_of
+    from pipelines.run.run import RunTimes, cutoff_of
 
     run = context["dag_run"]
     cutoff = cutoff_of(

@@ -5,14 +5,14 @@ from models.spec import ModelSpec
 SPEC = ModelSpec(
     name="activity",
     bundle="activity_v1",
-    title="How busy and how wanted everybody is, and the demand to expect: for the ranker.",
+    title="Activity and predicted demand of users and startups, for the ranker.",
     arrays=(
         "clock_instant, clock_share; user_facts, user_demand, startup_facts, startup_demand; for each facet "
         "`<facet>_values`, `_share`, `_indptr`, `_indices`, `_data` (user, startup)"
     ),
     rows=(
-        "facts of everybody at the cutoff (`models/features/item_facts.py`), new partners to expect; "
-        "how many startups of each value a person met, csr"
+        "facts at the cutoff (`models/features/item_facts.py`), predicted new partners; startups of each facet value "
+        "that a user met, csr"
     ),
     fit="models.activity.fit:fit",
     cheap=True,

@@ -8,15 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import sparse
 
 from models.activity import SPEC
 from models.data.bundle import Bundle
 from models.data.interactions import EventTime, Interactions, leaving
-from models.data.newcomers import Newcomers
-from models.data.training_data import MarketState, TrainingData
+from models.data.training_data import MarketState, Newcomers, TrainingData
 from models.errors import TrainingError
 from models.features.item_facts import item_facts
 from models.features.location import AFFINITIES, coded, codes_in
@@ -59,7 +60,7 @@ def fit_activity(now: MarketState, earlier: Sequence[tuple[MarketState, int]], s
     recent activity.
     """
     clock = now.clock
-    arrays: dict[str, np.ndarray] = {"clock_instant": clock.instant, "clock_share": clock.share}
+    arrays: dict[str, NDArray[Any]] = {"clock_instant": clock.instant, "clock_share": clock.share}
     config: dict[str, object] = {"rows": len(now.interactions), "as_of_us": now.as_of_us, "seed": seed}
     for side, (entities, events) in enumerate(now.sides):
         name, facts = entities.entity.value, item_facts(entities, events, clock, now.as_of_us)
@@ -75,7 +76,7 @@ def fit_activity(now: MarketState, earlier: Sequence[tuple[MarketState, int]], s
 
 def _taught(
     then: MarketState, side: int, until_us: int, events: Interactions, all_met: bool
-) -> tuple[np.ndarray, np.ndarray]:
+) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
     """Facts (m, f) of everybody who could be shown then, and (m,) how many new partners each had found by until_us.
 
     events: of this side, with what came after. all_met: whether everybody listed has been met by now."""
@@ -87,8 +88,8 @@ def _taught(
 
 
 def _demand(
-    facts: dict[str, np.ndarray], taught: Sequence[tuple[np.ndarray, np.ndarray]], seed: int
-) -> tuple[np.ndarray, dict[str, object]]:
+    facts: dict[str, NDArray[np.float32]], taught: Sequence[tuple[NDArray[np.float32], NDArray[np.int32]]], seed: int
+) -> tuple[NDArray[np.float32], dict[str, object]]:
     """(n,) float32 expected new partners, and how that was learned."""
     recent = (np.expm1(facts["heat_0.1"]) / 100).astype(np.float32)
     features = np.concatenate([f for f, _ in taught]) if taught else np.zeros((0, len(facts)), np.float32)
@@ -110,7 +111,7 @@ def _demand(
     }
 
 
-def _met_by_value(met: sparse.csr_matrix, codes: np.ndarray, values: Sequence[str]) -> dict[str, np.ndarray]:
+def _met_by_value(met: sparse.csr_matrix, codes: NDArray[np.int32], values: Sequence[str]) -> dict[str, NDArray[Any]]:
     """How many startups of each value of a facet each user met, and the values' share of all met pairs.
 
     met: users x startups. codes: (startups,) places in `values`, -1 blank."""
@@ -152,7 +153,9 @@ def extend(bundle: Bundle, newcomers: Newcomers) -> Bundle:
     return replace(bundle, arrays=arrays, maps=newcomers.maps(bundle), version="")
 
 
-def _demand_of_alike(known: np.ndarray, demand: np.ndarray, fresh: np.ndarray) -> np.ndarray:
+def _demand_of_alike(
+    known: NDArray[np.float32], demand: NDArray[np.float32], fresh: NDArray[np.float32]
+) -> NDArray[np.float32]:
     """(m,) mean demand of the ALIKE nearest in facts, each fact on the scale of its spread. known: (n, f)."""
     if not len(known):
         return np.zeros(len(fresh), demand.dtype)
@@ -166,9 +169,9 @@ def _demand_of_alike(known: np.ndarray, demand: np.ndarray, fresh: np.ndarray) -
     return found
 
 
-def _met_by_newcomers(bundle: Bundle, newcomers: Newcomers) -> dict[str, np.ndarray]:
+def _met_by_newcomers(bundle: Bundle, newcomers: Newcomers) -> dict[str, NDArray[Any]]:
     """For each facet the csr of how many startups of each value a person met, with the rows of those who came."""
-    known, found = len(bundle.maps["user"]), dict[str, np.ndarray]()
+    known, found = len(bundle.maps["user"]), dict[str, NDArray[Any]]()
     met = newcomers.events.where(newcomers.events.owner >= known).csr(damping="binary")[known:] > 0
     for name in (n for n in AFFINITIES if f"{n}_values" in bundle.arrays):  # another one was declared since
         values = bundle.arrays[f"{name}_values"].tolist()

@@ -19,25 +19,19 @@ _SHARES = (0.0, 0.03, 0.1, 0.25, 0.5, 1.0)
 
 @dataclass(frozen=True)
 class AlsConfig:
-    """The table [als]."""
+    """[als]: alternating least squares, users to startups."""
 
-    factors: int = setting(128, "length of a vector (C21)", low=1, high=1024, phase=Phase.TRAIN, tune=_FACTORS)
-    alpha: float = setting(40.0, "confidence of one unit of weight (C24)", low=0, phase=Phase.TRAIN, tune=_ALPHAS)
-    iterations: int = setting(
-        20, "times that each side is solved (C23)", low=1, high=500, phase=Phase.TRAIN, tune=_ITERATIONS
-    )
-    regularization: float = setting(
-        0.01, "penalty on the length of a vector (C22)", low=0, phase=Phase.TRAIN, tune=_REGULARIZATIONS
-    )
-    min_interactions: int = setting(
-        1, "owners with fewer events are left out (C31)", unit="events", low=1, phase=Phase.TRAIN
-    )
+    factors: int = setting(128, "length of a vector", low=1, high=1024, phase=Phase.TRAIN, tune=_FACTORS)
+    alpha: float = setting(40.0, "confidence per unit of weight", low=0, phase=Phase.TRAIN, tune=_ALPHAS)
+    iterations: int = setting(20, "solver iterations", low=1, high=500, phase=Phase.TRAIN, tune=_ITERATIONS)
+    regularization: float = setting(0.01, "L2 penalty on vectors", low=0, phase=Phase.TRAIN, tune=_REGULARIZATIONS)
+    min_interactions: int = setting(1, "owners with fewer events are left out", unit="events", low=1, phase=Phase.TRAIN)
     damping: str = setting(
         "none", "how repeated events of a pair add up", choices=_DAMPINGS, phase=Phase.TRAIN, tune=_DAMPINGS
     )
     half_life_share: float = setting(
         0.0,
-        "weights halve over this share of the data's span; 0: never",
+        "share of the events' time span after which a weight halves; 0: no decay",
         unit="share",
         low=0,
         phase=Phase.TRAIN,
@@ -47,30 +41,22 @@ class AlsConfig:
 
 @dataclass(frozen=True)
 class AlsReverseConfig:
-    """The table [als_reverse]. What is unset is as in [als]."""
+    """[als_reverse]: ALS, startups to users. Unset values are those of [als]."""
 
-    factors: int | None = setting(
-        64, "length of a vector; unset: as [als]", low=1, high=1024, phase=Phase.TRAIN, tune=_FACTORS
-    )
-    alpha: float | None = setting(
-        None, "confidence of one unit of weight; unset: as [als]", low=0, phase=Phase.TRAIN, tune=_ALPHAS
-    )
-    iterations: int | None = setting(
-        None, "times that each side is solved; unset: as [als]", low=1, high=500, phase=Phase.TRAIN, tune=_ITERATIONS
-    )
-    regularization: float | None = setting(
-        10.0, "penalty on the length of a vector; unset: as [als]", low=0, phase=Phase.TRAIN, tune=_REGULARIZATIONS
-    )
+    factors: int | None = setting(64, "as in [als]", low=1, high=1024, phase=Phase.TRAIN, tune=_FACTORS)
+    alpha: float | None = setting(None, "as in [als]", low=0, phase=Phase.TRAIN, tune=_ALPHAS)
+    iterations: int | None = setting(None, "as in [als]", low=1, high=500, phase=Phase.TRAIN, tune=_ITERATIONS)
+    regularization: float | None = setting(10.0, "as in [als]", low=0, phase=Phase.TRAIN, tune=_REGULARIZATIONS)
     damping: str | None = setting(
         "log",
-        "how repeated events of a pair add up; unset: as [als]",
+        "as in [als]",
         choices=_DAMPINGS,
         phase=Phase.TRAIN,
         tune=_DAMPINGS,
     )
     half_life_share: float | None = setting(
         0.5,
-        "weights halve over this share of the data's span, 0: never; unset: as [als]",
+        "as in [als]",
         unit="share",
         low=0,
         phase=Phase.TRAIN,
@@ -85,7 +71,7 @@ class AlsReverseConfig:
 SPEC = ModelSpec(
     name="als",
     bundle="als_v1",
-    title="ALS, users to startups: what those who acted alike went on to.",
+    title="ALS, users to startups: what users with similar interactions met.",
     arrays="user_factors, item_factors (user, item)",
     rows="user = user, item = startup",
     fit="models.als.fit:fit",
@@ -101,9 +87,9 @@ SPEC = ModelSpec(
 REVERSE = ModelSpec(
     name="als_reverse",
     bundle="als_reverse_v1",
-    title="ALS, startups to users, trained on its own for the founders' surfaces.",
+    title="ALS, startups to users, trained separately for founders.",
     arrays="user_factors, item_factors (user, item)",
-    rows="**user = startup, item = user**: the solver's words (R20)",
+    rows="**user = startup, item = user**, in the solver's terms",
     fit="models.als.fit:fit_reverse",
     config=AlsReverseConfig,
     source=ALS_REVERSE,

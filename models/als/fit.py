@@ -8,14 +8,14 @@ so weights are lifted to at least 1 / alpha.
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import sparse
 
 from models.als import REVERSE, SPEC, AlsConfig, AlsReverseConfig
 from models.als.scorer import at_least_one
 from models.data.bundle import Bundle
 from models.data.entities import IdMap
-from models.data.interactions import Interactions, Span
-from models.data.pair_age import faded, half_life_days
+from models.data.interactions import Interactions, Span, faded_csr, half_life_days
 from models.data.training_data import TrainingData
 from models.errors import TooSparse, TrainingError
 
@@ -68,7 +68,7 @@ def _confidences(interactions: Interactions, config: AlsConfig) -> sparse.csr_ma
         )
     enough = interactions.counts() >= config.min_interactions
     kept = interactions.where(enough[interactions.owner])
-    matrix = faded(kept, config.half_life_share, config.damping)
+    matrix = faded_csr(kept, config.half_life_share, config.damping)
     matrix = at_least_one(matrix, config.alpha)
     _check_dense_enough(matrix, config)
     return matrix
@@ -86,7 +86,9 @@ def _check_dense_enough(matrix: sparse.csr_matrix, config: AlsConfig) -> None:
         )
 
 
-def _solve(confidences: sparse.csr_matrix, config: AlsConfig, seed: int, threads: int) -> tuple[np.ndarray, np.ndarray]:
+def _solve(
+    confidences: sparse.csr_matrix, config: AlsConfig, seed: int, threads: int
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """A fresh solver each time: fitting one twice would go on from its old factors."""
     from implicit.cpu.als import AlternatingLeastSquares
     from implicit.recommender_base import ModelFitError
@@ -108,7 +110,7 @@ def _solve(confidences: sparse.csr_matrix, config: AlsConfig, seed: int, threads
     return np.array(solver.user_factors, np.float32), np.array(solver.item_factors, np.float32)
 
 
-def _check_finite(user_factors: np.ndarray, item_factors: np.ndarray, config: AlsConfig) -> None:
+def _check_finite(user_factors: NDArray[np.float32], item_factors: NDArray[np.float32], config: AlsConfig) -> None:
     if not (np.isfinite(user_factors).all() and np.isfinite(item_factors).all()):
         raise _diverged(config)
 

@@ -7,6 +7,7 @@ by then. Immutable; safe to use from several threads.
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import sparse
 
 from models.data.batch import Owners
@@ -33,7 +34,7 @@ class AlsFoldIn:
         owners: Owners,  # noqa: ARG002 - knows people by what they did alone
         events: Interactions,
         as_of_us: int,
-    ) -> np.ndarray | None:
+    ) -> NDArray[np.float32] | None:
         """See `Fold.vector`."""
         config = self._config
         half_life = float(config.get("half_life_days", 0.0))

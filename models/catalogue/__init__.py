@@ -5,9 +5,9 @@ from models.spec import ModelSpec
 SPEC = ModelSpec(
     name="catalogue",
     bundle="catalogue_v1",
-    title="Everybody who can be in a list, with the facts that filters and features need.",
+    title="All users and startups, with the facts for filters and features.",
     arrays="see `models/data/entities.py` (user, startup)",
-    rows="everybody at the cutoff",
+    rows="all users and startups at the cutoff",
     fit="models.catalogue.fit:fit",
     required=True,
 )

@@ -10,6 +10,7 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from models.data.bundle import Bundle
 from models.data.entities import Entities, IdMap
@@ -23,7 +24,7 @@ _COLUMNS = ("role", "listed", "opted_out", "founder", "created_at", "views", "in
 
 def catalogue_bundle(users: Entities, startups: Entities, config: Mapping[str, Any]) -> Bundle:
     """Both kinds as one bundle; labels of the facets, and the fields withheld, stand in its config."""
-    arrays: dict[str, np.ndarray] = {}
+    arrays: dict[str, NDArray[Any]] = {}
     labels = {}
     for e in (users, startups):
         arrays |= {f"{e.entity}_{c}": getattr(e, c) for c in _COLUMNS}
@@ -50,8 +51,8 @@ def _entities(bundle: Bundle, entity: Entity) -> Entities:
 
 
 def _every_facet(
-    stored: Mapping[str, np.ndarray], words: Mapping[str, Sequence[str]], n: int
-) -> tuple[dict[str, np.ndarray], dict[str, tuple[str, ...]]]:
+    stored: Mapping[str, NDArray[np.int32]], words: Mapping[str, Sequence[str]], n: int
+) -> tuple[dict[str, NDArray[np.int32]], dict[str, tuple[str, ...]]]:
     """By facet (n,) int32 codes and the text of each: all blank, and no text, of a facet that is not stored."""
     codes = {f: stored[f] if f in stored else np.full(n, -1, np.int32) for f in FACETS}
     return codes, {f: tuple(words.get(f, ())) for f in FACETS}
@@ -66,9 +67,9 @@ class ItemTable:
     """
 
     ids: IdMap
-    facets: Mapping[str, np.ndarray]
+    facets: Mapping[str, NDArray[np.int32]]
     labels: Mapping[str, tuple[str, ...]]
-    role: np.ndarray
+    role: NDArray[np.int8]
 
     @cached_property
     def codes(self) -> Mapping[str, Mapping[str, list[int]]]:

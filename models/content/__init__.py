@@ -10,20 +10,18 @@ CONTENT_BASED = Source("content_based", 0, "content", ("matches your profile", "
 
 @dataclass(frozen=True)
 class ContentConfig:
-    """The table [content]."""
+    """[content]: content-based vectors."""
 
     dimensions: int = setting(
         96, "length of a content vector", low=2, high=512, phase=Phase.TRAIN, tune=(48, 96, 192, 300)
     )
-    terms: int = setting(
-        20_000, "words and facets known at most, the most frequent", low=2, high=1_000_000, phase=Phase.TRAIN
-    )
+    terms: int = setting(20_000, "vocabulary: most frequent words and facets", low=2, high=1_000_000, phase=Phase.TRAIN)
 
 
 SPEC = ModelSpec(
     name="content",
     bundle="content_v1",
-    title="Content-based: texts, skills and categories in one space, for whoever did little yet.",
+    title="Content-based: texts, skills and categories in one vector space, for cold-start owners.",
     arrays="user_vectors, startup_vectors, token_vectors, tokens (user, startup)",
     rows="unit vectors of one text space",
     fit="models.content.fit:fit",

@@ -10,15 +10,15 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import sparse
 
 from models.content import SPEC, ContentConfig
 from models.data.bundle import Bundle
 from models.data.entities import IdMap
 from models.data.interactions import Interactions
-from models.data.newcomers import Newcomers
 from models.data.profile_text import MIN_PROFILES, Profiles, idf, incidence, token_lists, vocabulary
-from models.data.training_data import TrainingData
+from models.data.training_data import Newcomers, TrainingData
 from models.scoring.factors import NOTHING, embed
 
 
@@ -73,13 +73,13 @@ def fit_content(
     return Bundle(SPEC.bundle, told, arrays, {"user": users_ids, "startup": startups_ids})
 
 
-def unit(rows: np.ndarray) -> np.ndarray:
+def unit(rows: NDArray[np.float32]) -> NDArray[np.float32]:
     """Rows of length 1; what is (nearly) zero stays zero."""
     length = np.linalg.norm(rows, axis=1, keepdims=True)
     return np.asarray(np.where(length > NOTHING, rows / np.maximum(length, NOTHING), 0.0), np.float32)
 
 
-def _token_vectors(matrix: sparse.csr_matrix, wanted: int, seed: int) -> tuple[np.ndarray, float]:
+def _token_vectors(matrix: sparse.csr_matrix, wanted: int, seed: int) -> tuple[NDArray[np.float32], float]:
     """(terms, d) float32 idf-scaled directions of the tokens, and the share of variance that d dimensions keep."""
     from sklearn.decomposition import TruncatedSVD
     from sklearn.preprocessing import normalize
@@ -98,7 +98,7 @@ def _token_vectors(matrix: sparse.csr_matrix, wanted: int, seed: int) -> tuple[n
     return (rarity[:, None] * signed).astype(np.float32), round(float(svd.explained_variance_ratio_.sum()), 4)
 
 
-def _mean_of_history(interactions: Interactions, startups: np.ndarray) -> np.ndarray:
+def _mean_of_history(interactions: Interactions, startups: NDArray[np.float32]) -> NDArray[np.float32]:
     """(users, d) float32 mean of the known vectors of the startups each person showed interest in, zero without any."""
     weight = interactions.csr(damping="log").maximum(0).tocsr()
     known = startups.any(axis=1).astype(np.float32)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import sparse
 
 from models.errors import DataError
@@ -20,9 +22,9 @@ class Proposal:
     score: (nnz,) float32, finite. An owner the source does not know has an empty row: the source abstains.
     """
 
-    indptr: np.ndarray
-    item: np.ndarray
-    score: np.ndarray
+    indptr: NDArray[np.int64]
+    item: NDArray[np.int32]
+    score: NDArray[np.float32]
 
     def __post_init__(self) -> None:
         if self.indptr[-1] != len(self.item) or len(self.item) != len(self.score):
@@ -34,7 +36,7 @@ class Proposal:
         return len(self.indptr) - 1
 
     @property
-    def owner(self) -> np.ndarray:
+    def owner(self) -> NDArray[np.int32]:
         """(nnz,) int32 owner of each place."""
         return np.repeat(np.arange(len(self), dtype=np.int32), np.diff(self.indptr))
 
@@ -58,11 +60,11 @@ class Candidates:
     not only what it proposed itself (R06).
     """
 
-    indptr: np.ndarray
-    owner: np.ndarray
-    item: np.ndarray
-    proposed: np.ndarray
-    scores: Mapping[Source, np.ndarray]
+    indptr: NDArray[np.int64]
+    owner: NDArray[np.int32]
+    item: NDArray[np.int32]
+    proposed: NDArray[np.integer[Any]]
+    scores: Mapping[Source, NDArray[np.float32]]
 
     def __len__(self) -> int:
         return len(self.indptr) - 1
@@ -92,11 +94,11 @@ class Candidates:
         item = (key & ((1 << bits) - 1)).astype(np.int32)
         return cls(indptr_of(np.bincount(owner, minlength=owners)), owner, item, proposed, scores)
 
-    def scored(self, scores: Mapping[Source, np.ndarray]) -> Candidates:
+    def scored(self, scores: Mapping[Source, NDArray[np.float32]]) -> Candidates:
         """The same candidates with these score columns."""
         return Candidates(self.indptr, self.owner, self.item, self.proposed, scores)
 
-    def where(self, mask: np.ndarray) -> Candidates:
+    def where(self, mask: NDArray[np.bool_]) -> Candidates:
         """The candidates of a boolean mask."""
         kept = np.flatnonzero(mask)
         owner, scores = self.owner[kept], {source: column[kept] for source, column in self.scores.items()}
@@ -104,7 +106,7 @@ class Candidates:
         return Candidates(indptr_of(length), owner, self.item[kept], self.proposed[kept], scores)
 
 
-def _merge(key: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _merge(key: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Sorted unique keys, and for each of `key` its place among them.
 
     The position rides in the low bits, where there is room, so that a plain sort of integers does it.
@@ -123,7 +125,7 @@ def _merge(key: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return ordered[first], place
 
 
-def indptr_of(lengths: Sequence[int] | np.ndarray) -> np.ndarray:
+def indptr_of(lengths: Sequence[int] | NDArray[np.int64]) -> NDArray[np.int64]:
     """(n + 1,) int64 row pointer of ragged rows of these lengths."""
     return np.concatenate([[0], np.cumsum(np.asarray(lengths, np.int64))]).astype(np.int64)
 
@@ -140,9 +142,9 @@ class Owners:
     age: (b, items) float32 csr, by the release's EventClock: how long ago each was last met by interest; None: unknown.
     """
 
-    row: np.ndarray
-    count: np.ndarray
-    opted_out: np.ndarray
+    row: NDArray[np.int32]
+    count: NDArray[np.int32]
+    opted_out: NDArray[np.bool_]
     history: sparse.csr_matrix
     barred: sparse.csr_matrix
     text: tuple[str, ...] | None = None
@@ -184,7 +186,7 @@ class Owners:
         age = None if self.age is None else _of_rows(self.age, told)
         return replace(self, history=_of_rows(self.history, told), text=text, age=age)
 
-    def take(self, which: np.ndarray) -> Owners:
+    def take(self, which: NDArray[np.int64]) -> Owners:
         """The owners of these places, in this order."""
         text = None if self.text is None else tuple(self.text[i] for i in which.tolist())
         return Owners(
@@ -198,7 +200,7 @@ class Owners:
         )
 
 
-def _of_rows(matrix: sparse.csr_matrix, kept: np.ndarray) -> sparse.csr_matrix:
+def _of_rows(matrix: sparse.csr_matrix, kept: NDArray[np.bool_]) -> sparse.csr_matrix:
     """The csr matrix with every row empty that is not kept, (b,) bool."""
     length = np.diff(matrix.indptr)
     stored = np.repeat(kept, length)

@@ -24,6 +24,7 @@ from types import MappingProxyType
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from models.data.entities import IdMap
 from models.errors import BundleCorrupt, BundleNotFound, told
@@ -44,7 +45,7 @@ class Bundle:
 
     name: str
     config: Mapping[str, Any]
-    arrays: Mapping[str, np.ndarray]
+    arrays: Mapping[str, NDArray[Any]]
     maps: Mapping[str, IdMap] = field(default_factory=lambda: MappingProxyType({}))
     files: Mapping[str, bytes] = field(default_factory=lambda: MappingProxyType({}))
     version: str = ""
@@ -158,7 +159,7 @@ def _ids(path: Path) -> IdMap:
     return IdMap(np.array(stored["ids"], dtype="<U36"), int(stored.get("later", 0)))
 
 
-def _write_array(path: Path, array: np.ndarray) -> str:
+def _write_array(path: Path, array: NDArray[Any]) -> str:
     np.save(path, np.ascontiguousarray(array), allow_pickle=False)
     path.chmod(0o600)
     return sha256_of(path)

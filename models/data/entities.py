@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import uuid
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
+from uuid import UUID
 
 import numpy as np
+from numpy.typing import NDArray
 
 from models.errors import DataError
 from models.schema import FACETS, Entity, Role, Surface
@@ -29,7 +33,7 @@ class IdMap:
     already; each batch of them ascends, so the numbers of all others stay what they were.
     """
 
-    ids: np.ndarray
+    ids: NDArray[np.str_]
     later: int = 0
 
     def __post_init__(self) -> None:
@@ -53,7 +57,7 @@ class IdMap:
     def __len__(self) -> int:
         return len(self.ids)
 
-    def rows_of(self, ids: np.ndarray | Iterable[str]) -> np.ndarray:
+    def rows_of(self, ids: NDArray[np.str_] | Iterable[str]) -> NDArray[np.int32]:
         """(m,) int32 row of each id, -1 where it is unknown."""
         wanted = np.asarray(ids if isinstance(ids, np.ndarray) else list(ids), dtype="<U36")
         there, rows = self._there
@@ -68,30 +72,30 @@ class IdMap:
         ids[row] = ""
         return IdMap(ids, self.later)
 
-    def extended(self, ids: np.ndarray | Iterable[str]) -> IdMap:
+    def extended(self, ids: NDArray[Any] | Iterable[str]) -> IdMap:
         """The same rows, and those of further ids behind them. Raises DataError where one of them is known."""
         more = IdMap.from_ids(ids).ids
         return IdMap(np.concatenate([self.ids, more]), self.later + len(more))
 
     @property
-    def blank(self) -> np.ndarray:
+    def blank(self) -> NDArray[np.bool_]:
         """(n,) bool, rows of those who were erased."""
         return np.asarray(self.ids == "")
 
     @cached_property
-    def _there(self) -> tuple[np.ndarray, np.ndarray]:
+    def _there(self) -> tuple[NDArray[np.str_], NDArray[np.int64]]:
         """The ids that are not blank, ascending, and their rows."""
         rows = np.flatnonzero(~self.blank)
         if self.later:
             rows = rows[np.argsort(self.ids[rows], kind="stable")]
         return (self.ids if len(rows) == len(self.ids) and not self.later else self.ids[rows]), rows
 
-    def packed(self) -> np.ndarray:
+    def packed(self) -> NDArray[np.uint8]:
         """(n, 16) uint8: the UUIDs' bytes, for storage and as Redis fields; a blank row is all zeros."""
         return pack_ids(self.ids)
 
     @classmethod
-    def from_packed(cls, packed: np.ndarray, later: int = 0) -> IdMap:
+    def from_packed(cls, packed: NDArray[np.uint8], later: int = 0) -> IdMap:
         """The inverse of `packed`."""
         return cls(unpack_ids(packed), later)
 
@@ -101,13 +105,13 @@ def is_id(text: str) -> bool:
     return _ID.fullmatch(text) is not None
 
 
-def pack_ids(ids: np.ndarray) -> np.ndarray:
+def pack_ids(ids: NDArray[np.str_]) -> NDArray[np.uint8]:
     """(n, 16) uint8 bytes of n UUID strings, zeros for a blank one."""
     text = "".join(i or NIL for i in ids.tolist()).replace("-", "")
     return np.frombuffer(bytes.fromhex(text), np.uint8).reshape(-1, 16)
 
 
-def unpack_ids(packed: np.ndarray) -> np.ndarray:
+def unpack_ids(packed: NDArray[np.uint8]) -> NDArray[np.str_]:
     """(n,) U36 strings of (n, 16) uint8 bytes, blank for zeros."""
     raw = np.ascontiguousarray(packed, np.uint8).tobytes()
     strings = [str(uuid.UUID(bytes=raw[i : i + 16])) for i in range(0, len(raw), 16)]
@@ -132,15 +136,15 @@ class Entities:
 
     entity: Entity
     ids: IdMap
-    role: np.ndarray
-    listed: np.ndarray
-    opted_out: np.ndarray
-    founder: np.ndarray
-    created_at: np.ndarray
-    views: np.ndarray
-    interactions: np.ndarray
-    count: np.ndarray
-    facets: Mapping[str, np.ndarray]
+    role: NDArray[np.int8]
+    listed: NDArray[np.bool_]
+    opted_out: NDArray[np.bool_]
+    founder: NDArray[np.int32]
+    created_at: NDArray[np.int64]
+    views: NDArray[np.int64]
+    interactions: NDArray[np.int64]
+    count: NDArray[np.int32]
+    facets: Mapping[str, NDArray[np.int32]]
     labels: Mapping[str, tuple[str, ...]]
     withheld: tuple[str, ...] = ()
 
@@ -173,15 +177,56 @@ class Entities:
         """The fields of a profile that the models may read."""
         return {field: words for field, words in profile.items() if field not in self.withheld}
 
-    def items_of(self, surface: Surface) -> np.ndarray:
+    def items_of(self, surface: Surface) -> NDArray[np.int32]:
         """(m,) int32 ascending rows that may stand in this surface's lists."""
         shown = self.listed if surface.item is Entity.STARTUP else self.listed & self._has(surface.role)
         return np.flatnonzero(shown).astype(np.int32)
 
-    def owners_of(self, surface: Surface) -> np.ndarray:
+    def owners_of(self, surface: Surface) -> NDArray[np.int32]:
         """(m,) int32 ascending rows that own a list on this surface: users of the role, or every startup."""
         mine = ~self.ids.blank if surface.owner is Entity.STARTUP else self._has(surface.role)
         return np.flatnonzero(mine).astype(np.int32)
 
-    def _has(self, role: Role) -> np.ndarray:
+    def _has(self, role: Role) -> NDArray[np.bool_]:
         return self.role == role.code
+
+
+_SPELT = re.compile(r"[0-9a-f]{8}-?(?:[0-9a-f]{4}-?){3}[0-9a-f]{12}", re.IGNORECASE)
+#: In the hash `Keys.erased` the key of the marks; every other field is a mark.
+KEY_FIELD = b"key"
+
+
+@dataclass(frozen=True)
+class Erased:
+    """Everybody who was erased: the key of the marks and the marks (32 hex digits each)."""
+
+    key: bytes = b""
+    marks: frozenset[str] = frozenset()
+
+    def mask(self, packed: NDArray[np.uint8]) -> NDArray[np.bool_]:
+        """(n,) bool of (n, 16) uint8 ids: who was erased. Costs nothing where nobody was."""
+        if not self.marks:
+            return np.zeros(len(packed), bool)
+        raw = np.ascontiguousarray(packed, np.uint8).tobytes()
+        return np.array([self._mark(raw[i : i + 16]) in self.marks for i in range(0, len(raw), 16)], bool)
+
+    def among(self, ids: Iterable[str]) -> set[str]:
+        """Those of these ids (as text) that were erased."""
+        return {i for i in ids if self._mark(UUID(i).bytes) in self.marks} if self.marks else set()
+
+    def named_in(self, text: str) -> set[str]:
+        """Ids of erased people that stand in a text, as tables spell them."""
+        return self.among({str(UUID(found)) for found in _SPELT.findall(text)}) if self.marks else set()
+
+    def fields(self) -> dict[Any, Any]:
+        """As a hash in Redis; marks as 16 bytes."""
+        return {KEY_FIELD: self.key, **{bytes.fromhex(mark): b"" for mark in self.marks}}
+
+    @classmethod
+    def of_fields(cls, found: dict[bytes, bytes]) -> Erased:
+        """The inverse of `fields`; nobody where the hash is missing."""
+        return cls(found.get(KEY_FIELD, b""), frozenset(field.hex() for field in found if field != KEY_FIELD))
+
+    def _mark(self, packed: bytes) -> str:
+        """As `matchbook_mark` in the database."""
+        return hashlib.sha256(self.key + packed).hexdigest()[:32]

@@ -103,7 +103,9 @@ def _id_of(given: Mapping[str, Any], field: str) -> str:
 def _kind_of(given: Mapping[str, Any]) -> EventType:
     value = given.get("type")
     if not isinstance(value, str) or value not in set(EventType):
-        raise MalformedEvent("type", f"one of {', '.join(EventType)}", value, "docs/api.md says what each does")
+        raise MalformedEvent(
+            "type", f"one of {', '.join(EventType)}", value, "docs/reference/api.md says what each does"
+        )
     return EventType(value)
 
 

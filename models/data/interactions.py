@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import sparse
 
 from models.data.entities import IdMap
@@ -28,7 +29,7 @@ class Span(NamedTuple):
     length_us: float
 
     @classmethod
-    def from_times(cls, at: np.ndarray) -> Span:
+    def from_times(cls, at: NDArray[np.int64]) -> Span:
         """Of (n,) int64 microseconds since 1970 UTC, in any order: between two quantiles, not between the extremes."""
         n = len(at)
         if not n:
@@ -38,7 +39,7 @@ class Span(NamedTuple):
         first, last = int(ordered[cut]), int(ordered[n - 1 - cut])
         return cls(last, float(last - first))
 
-    def fading(self, at: np.ndarray, share: float) -> np.ndarray:
+    def fading(self, at: NDArray[np.int64], share: float) -> NDArray[np.float64]:
         """(n,) float64 in 0..1: 1 from `newest_us` on, halved for every `share` of the span before it. share 0, or no
         span: nothing fades."""
         if not (share > 0 and self.length_us > 0):
@@ -46,13 +47,13 @@ class Span(NamedTuple):
         return faded(at, self.newest_us, share * self.length_us)
 
 
-def leaving(at: np.ndarray, share: float) -> int:
+def leaving(at: NDArray[np.int64], share: float) -> int:
     """The instant that leaves the last `share` of the events at or after it. at: (n,) ascending microseconds, n > 0;
     share: above 0."""
     return int(at[int(len(at) * (1 - share))])
 
 
-def faded(at: np.ndarray, newest_us: int, half_life_us: float) -> np.ndarray:
+def faded(at: NDArray[np.int64], newest_us: int, half_life_us: float) -> NDArray[np.float64]:
     """(n,) float64 above 0, at most 1: 1 from an instant on, halved for every half-life before it, up to MOST of them.
     What is older still is not forgotten: a weight of 0 would mean that the pair never met."""
     return np.exp2(np.clip((at - newest_us) / half_life_us, -MOST, 0.0))
@@ -72,11 +73,11 @@ for _type in EventType:
 class Pairs(NamedTuple):
     """Pairs of entity rows and when: (n,) int32 owner and item, (n,) int64 microseconds since 1970 UTC."""
 
-    owner: np.ndarray
-    item: np.ndarray
-    at: np.ndarray
+    owner: NDArray[Any]
+    item: NDArray[Any]
+    at: NDArray[Any]
 
-    def where(self, mask: np.ndarray) -> Pairs:
+    def where(self, mask: NDArray[np.bool_]) -> Pairs:
         """The pairs of a boolean mask."""
         return Pairs(self.owner[mask], self.item[mask], self.at[mask])
 
@@ -103,10 +104,10 @@ class Interactions:
 
     owners: IdMap
     items: IdMap
-    owner: np.ndarray
-    item: np.ndarray
-    kind: np.ndarray
-    at: np.ndarray
+    owner: NDArray[np.int32]
+    item: NDArray[np.int32]
+    kind: NDArray[np.int8]
+    at: NDArray[np.int64]
     dismissed: Pairs = NO_PAIRS
 
     def __post_init__(self) -> None:
@@ -125,11 +126,11 @@ class Interactions:
     def __len__(self) -> int:
         return len(self.owner)
 
-    def where(self, mask: np.ndarray) -> Interactions:
+    def where(self, mask: NDArray[Any]) -> Interactions:
         """The events of a boolean mask; ids keep their numbers, and what was dismissed stays dismissed."""
         return replace(self, owner=self.owner[mask], item=self.item[mask], kind=self.kind[mask], at=self.at[mask])
 
-    def of_owner(self, owner: int, events: np.ndarray) -> Interactions:
+    def of_owner(self, owner: int, events: NDArray[np.int64]) -> Interactions:
         """These events, all of one owner, who is alone in it: (1, items)."""
         owners = IdMap(self.owners.ids[owner : owner + 1])
         nobody = np.zeros(len(events), np.int32)
@@ -154,11 +155,11 @@ class Interactions:
         gone = Pairs(self.dismissed.item, self.dismissed.owner, self.dismissed.at)
         return Interactions(self.items, self.owners, self.item, self.owner, self.kind, self.at, gone)
 
-    def counts(self) -> np.ndarray:
+    def counts(self) -> NDArray[np.int32]:
         """(owners,) int32 events per owner: the interaction count of a user (R09)."""
         return np.bincount(self.owner, minlength=len(self.owners)).astype(np.int32)
 
-    def distinct_counts(self) -> np.ndarray:
+    def distinct_counts(self) -> NDArray[np.int32]:
         """(owners,) int32 different items per owner: the interaction count of a startup, once transposed (R09)."""
         return np.diff(self.pairs().indptr).astype(np.int32)
 
@@ -203,14 +204,14 @@ class Interactions:
         matrix.sort_indices()
         return matrix
 
-    def _last_opinions(self) -> np.ndarray:
+    def _last_opinions(self) -> NDArray[np.int64]:
         """Row numbers of each pair's last explicit event; of several at one instant the higher kind code."""
         rows = np.flatnonzero(EXPLICIT[self.kind])
         rows = rows[np.lexsort((self.kind[rows], self.at[rows], self.item[rows], self.owner[rows]))]
         pair = self.owner[rows].astype(np.int64) * max(len(self.items), 1) + self.item[rows]
         return rows[np.append(pair[1:] != pair[:-1], True)] if len(rows) else rows
 
-    def _matrix(self, owner: np.ndarray, item: np.ndarray, data: np.ndarray) -> sparse.csr_matrix:
+    def _matrix(self, owner: NDArray[np.int32], item: NDArray[np.int32], data: NDArray[Any]) -> sparse.csr_matrix:
         shape = (len(self.owners), len(self.items))
         matrix = sparse.coo_matrix((data, (owner, item)), shape=shape).tocsr()
         matrix.sort_indices()
@@ -233,11 +234,11 @@ class EventTime:
     instant: (q,) int64 microseconds since 1970 UTC, ascending, at least one. share: (q,) float64, the age of each.
     """
 
-    instant: np.ndarray
-    share: np.ndarray
+    instant: NDArray[np.int64]
+    share: NDArray[np.float64]
 
     @classmethod
-    def from_times(cls, at: np.ndarray) -> EventTime:
+    def from_times(cls, at: NDArray[np.int64]) -> EventTime:
         """The clock of these event times, (n,) int64 in any order; without events everything is old."""
         ordered = np.sort(at)
         if not len(ordered):
@@ -246,6 +247,46 @@ class EventTime:
         instant, first = np.unique(ordered[place], return_index=True)
         return cls(instant, 1 - place[first] / len(ordered))
 
-    def age(self, at: np.ndarray) -> np.ndarray:
+    def age(self, at: NDArray[np.int64]) -> NDArray[np.float32]:
         """(…) float32 in 0..1 of (…) int64 instants; what is newer than the newest event has the age of that event."""
         return np.interp(at.astype(np.float64), self.instant.astype(np.float64), self.share).astype(np.float32)
+
+
+def faded_csr(interactions: Interactions, share: float, damping: str) -> sparse.csr_matrix:
+    """`Interactions.csr` with a half-life given as a share of the events' `Span`; 0: nothing fades.
+
+    Faded weights are not exact: they are summed in one order, so that the order of the rows makes no difference.
+    """
+    half_life = half_life_days(interactions, share)
+    if not half_life:
+        return interactions.csr(damping=damping)
+    order = np.lexsort((interactions.kind, interactions.at, interactions.item, interactions.owner))
+    return interactions.where(order).csr(half_life_days=half_life, damping=damping)
+
+
+def half_life_days(interactions: Interactions, share: float) -> float:
+    """Days after which a weight counts half, for a share of the events' `Span`; 0: never."""
+    return share * Span.from_times(interactions.at).length_us / DAY_US
+
+
+def last_seen(
+    interactions: Interactions, owner: NDArray[np.integer[Any]], item: NDArray[np.int32]
+) -> NDArray[np.int64]:
+    """(pairs,) int64 time of the last event of each pair, pairs given ascending."""
+    stride = max(len(interactions.items), 1)
+    key = interactions.owner.astype(np.int64) * stride + interactions.item
+    last = np.full(len(owner), np.iinfo(np.int64).min)
+    wanted = owner.astype(np.int64) * stride + item
+    place = np.minimum(np.searchsorted(wanted, key), max(len(wanted) - 1, 0))
+    hit = wanted[place] == key if len(wanted) else np.zeros(len(key), bool)
+    np.maximum.at(last, place[hit], interactions.at[hit])
+    return last
+
+
+def newest(
+    owner: NDArray[np.integer[Any]], item: NDArray[np.int32], last: NDArray[np.int64], longest: int
+) -> NDArray[np.int64]:
+    """Row numbers of the `longest` newest pairs of each owner, ties by item; owners ascend."""
+    order = np.lexsort((item, -last, owner))
+    first = np.searchsorted(owner, np.arange(owner[-1] + 1 if len(owner) else 0))
+    return np.sort(order[np.arange(len(order)) - first[owner[order]] < longest])

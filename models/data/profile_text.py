@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import sparse
 
 from models.data.batch import indptr_of
@@ -65,14 +66,14 @@ def token_lists(profiles: Profiles) -> list[list[str]]:
     return [tokens_of(dict(zip(columns, row, strict=True))) for row in zip(*profiles.values(), strict=True)]
 
 
-def vocabulary(lists: Sequence[Sequence[str]], most: int, least_profiles: int = MIN_PROFILES) -> np.ndarray:
+def vocabulary(lists: Sequence[Sequence[str]], most: int, least_profiles: int = MIN_PROFILES) -> NDArray[np.str_]:
     """(t,) unicode, ascending: the `most` frequent tokens that stand in `least_profiles` or more, ties by name."""
     frequency = Counter(token for tokens in lists for token in tokens if len(token) <= LONGEST_TOKEN)
     common = sorted((-count, token) for token, count in frequency.items() if count >= least_profiles)[:most]
     return np.array(sorted(token for _, token in common), dtype=str)
 
 
-def incidence(lists: Sequence[Sequence[str]], tokens: np.ndarray) -> sparse.csr_matrix:
+def incidence(lists: Sequence[Sequence[str]], tokens: NDArray[np.str_]) -> sparse.csr_matrix:
     """(lists, tokens) float32: 1 where the token stands in the list."""
     place = {token: i for i, token in enumerate(tokens.tolist())}
     found = [[place[t] for t in tokens_ if t in place] for tokens_ in lists]
@@ -86,7 +87,7 @@ def incidence(lists: Sequence[Sequence[str]], tokens: np.ndarray) -> sparse.csr_
     return matrix
 
 
-def idf(matrix: sparse.csr_matrix) -> np.ndarray:
+def idf(matrix: sparse.csr_matrix) -> NDArray[np.float32]:
     """(terms,) float32 rarity: ln((1 + n) / (1 + profiles with the token)) + 1, n the profiles with any token."""
     profiles = int((np.diff(matrix.indptr) > 0).sum())
     return np.asarray(np.log((1 + profiles) / (1 + matrix.getnnz(axis=0))) + 1, np.float32)

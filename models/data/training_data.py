@@ -1,4 +1,4 @@
-"""What a model is fitted on: the rows before an instant, and the settings of its own."""
+"""What a model is given: `TrainingData` to fit it, `Newcomers` to extend it between two builds."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
-from models.data.entities import Entities
+from models.data.bundle import Bundle
+from models.data.entities import Entities, IdMap
 from models.data.interactions import EventTime, Interactions
+from models.schema import Entity
 from models.spec import ModelSpec
 
 Config = TypeVar("Config", covariant=True)
@@ -90,3 +92,21 @@ class TrainingData(Protocol[Config]):
     def earlier(self, as_of_us: int) -> TrainingData[Config]:
         """The same before an earlier instant."""
         ...
+
+
+@dataclass(frozen=True, eq=False)
+class Newcomers:
+    """Those who came before now_us (microseconds since 1970 UTC), behind all who were known.
+
+    entities: everybody of either side, newcomers last. texts: of the newcomers of each side the tokens of their
+    profiles, joined by blanks. events: users x startups, all there are.
+    """
+
+    entities: Mapping[Entity, Entities]
+    texts: Mapping[Entity, Sequence[str]]
+    events: Interactions
+    now_us: int
+
+    def maps(self, bundle: Bundle) -> dict[str, IdMap]:
+        """The id maps of a bundle with those of everybody."""
+        return {**bundle.maps, **{e.value: entities.ids for e, entities in self.entities.items()}}

@@ -13,11 +13,11 @@ _BY_PROFILE = Idle(where=(("ensemble.profile", _PROFILES),))
 
 @dataclass(frozen=True)
 class EnsembleConfig:
-    """The table [ensemble]."""
+    """[ensemble]: the blend of ALS and the two-tower."""
 
     blend: str = setting(
         "auto",
-        "how the ensemble blends (C08, C16-C18); auto: what the inner cut shows to beat the two weights below",
+        "blend of the ensemble; auto: the two weights, unless another is clearly better on the validation split",
         choices=("auto", "weighted", "rrf", "learned", "dynamic"),
         phase=Phase.SERVE,
         flat="blend",
@@ -25,7 +25,7 @@ class EnsembleConfig:
     )
     profile: str | None = setting(
         None,
-        "named weights; unset: the two below (C11-C14)",
+        "named weights; unset: the two weights",
         choices=_PROFILES,
         phase=Phase.SERVE,
         flat="blend_profile",
@@ -33,7 +33,7 @@ class EnsembleConfig:
     )
     als_weight: float = setting(
         0.6,
-        "weight of ALS (G06)",
+        "weight of ALS",
         low=0,
         high=1,
         phase=Phase.SERVE,
@@ -43,7 +43,7 @@ class EnsembleConfig:
     )
     two_tower_weight: float = setting(
         0.4,
-        "weight of the two-tower (G07)",
+        "weight of the two-tower",
         low=0,
         high=1,
         phase=Phase.SERVE,
@@ -55,9 +55,9 @@ class EnsembleConfig:
 SPEC = ModelSpec(
     name="ensemble",
     bundle="ensemble_v1",
-    title="How ALS and the two-tower are blended, chosen at an inner cut.",
-    arrays="coefficients, intercept where learned",
-    rows="config: the blend chosen at the inner cut, and why (C17); optional",
+    title="The blend of ALS and the two-tower, chosen on the validation split.",
+    arrays="coefficients, intercept (learned blend)",
+    rows="config: the chosen blend, and why; optional",
     fit="models.ensemble.fit:fit_blend",
     config=EnsembleConfig,
     owners=USERS,

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from models.data.bundle import Bundle
 from models.ensemble import SPEC
@@ -17,7 +18,7 @@ BLEND_FEATURES = ("als_score", "two_tower_score", "log_interaction_count", "log_
 
 
 def fit_blend(
-    features: np.ndarray, label: np.ndarray, min_positives: int, about: Mapping[str, Any] | None = None
+    features: NDArray[np.float32], label: NDArray[np.int8], min_positives: int, about: Mapping[str, Any] | None = None
 ) -> Bundle:
     """Fit "ensemble_v1": would this owner engage with this candidate?
 
@@ -54,5 +55,5 @@ def fit_blend(
     return Bundle(BLEND, config, {"coefficients": coefficients, "intercept": intercept})
 
 
-def _log_loss(logit: np.ndarray, label: np.ndarray) -> float:
+def _log_loss(logit: NDArray[np.float64], label: NDArray[np.int8]) -> float:
     return float(np.mean(np.logaddexp(0, logit) - label * logit))

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from models.data.bundle import Bundle
 from models.ensemble import EnsembleConfig
-from models.scoring.scale import min_max, ranks
+from models.scoring.scorer import min_max, ranks
 
 #: The constant of reciprocal rank fusion (C16; Cormack et al. 2009).
 RRF_K = 60
@@ -16,7 +18,7 @@ RRF_K = 60
 PROFILES = {"collaborative": 0.7, "balanced": 0.6, "semantic": 0.4, "equal": 0.5}
 
 
-def als_weight(config: EnsembleConfig, count: np.ndarray) -> np.ndarray:
+def als_weight(config: EnsembleConfig, count: NDArray[np.integer[Any]]) -> NDArray[np.float32]:
     """(b,) float32 share of ALS: fixed, of a profile, or falling with the interaction count (C08, C11-C14, C18).
 
     dynamic: 0.6 under 50 interactions, 0.5 under 100, else 0.4.
@@ -58,13 +60,13 @@ class Blend:
 
     def __call__(
         self,
-        als: np.ndarray,
-        two_tower: np.ndarray,
-        owner: np.ndarray,
-        indptr: np.ndarray,
-        count: np.ndarray,
-        age_days: np.ndarray,
-    ) -> np.ndarray:
+        als: NDArray[np.float32],
+        two_tower: NDArray[np.float32],
+        owner: NDArray[np.int32],
+        indptr: NDArray[np.int64],
+        count: NDArray[np.integer[Any]],
+        age_days: NDArray[np.floating[Any]],
+    ) -> NDArray[np.float32]:
         """(nnz,) float32 in 0..1. als, two_tower: raw scores, NaN counts as lowest. count, age_days: (b,) per owner."""
         config = resolved_blend(self.config, self.learned)
         if config.blend == "rrf":
@@ -76,13 +78,24 @@ class Blend:
         w = als_weight(config, count)[owner]
         return (w * a + (1 - w) * t).astype(np.float32)
 
-    def _probability(self, a: np.ndarray, t: np.ndarray, count: np.ndarray, age_days: np.ndarray) -> np.ndarray:
+    def _probability(
+        self,
+        a: NDArray[np.float32],
+        t: NDArray[np.float32],
+        count: NDArray[np.integer[Any]],
+        age_days: NDArray[np.floating[Any]],
+    ) -> NDArray[np.float32]:
         assert self.learned is not None
         x = learned_features(a, t, count, age_days)
         z = x @ self.learned.arrays["coefficients"].astype(np.float32) + self.learned.arrays["intercept"][0]
         return (1 / (1 + np.exp(-z))).astype(np.float32)
 
 
-def learned_features(als: np.ndarray, two_tower: np.ndarray, count: np.ndarray, age_days: np.ndarray) -> np.ndarray:
+def learned_features(
+    als: NDArray[np.floating[Any]],
+    two_tower: NDArray[Any],
+    count: NDArray[np.integer[Any]],
+    age_days: NDArray[np.floating[Any]],
+) -> NDArray[np.float32]:
     """(n, 4) float32 inputs of the learned blend: both scaled scores, log1p of interactions and account age (C17)."""
     return np.stack([als, two_tower, np.log1p(count), np.log1p(np.maximum(age_days, 0))], axis=1).astype(np.float32)

@@ -12,13 +12,13 @@ from models.spec import BOTH, ModelSpec, Source
 
 @dataclass(frozen=True)
 class ExternalConfig:
-    """The table of an external model."""
+    """Settings of an external model."""
 
     files: str = setting(
-        "", "Parquet file or folder of it, an absolute path or an fsspec URL; empty: left out", phase=Phase.TRAIN
+        "", "Parquet file or folder, as absolute path or fsspec URL; empty: the model is left out", phase=Phase.TRAIN
     )
     max_age_days: float = setting(
-        0.0, "a set that is older at the cutoff is left out; 0: of any age", unit="days", low=0, phase=Phase.TRAIN
+        0.0, "a set older than this at the cutoff is left out; 0: no limit", unit="days", low=0, phase=Phase.TRAIN
     )
 
 
@@ -34,7 +34,7 @@ def vectors(
         bundle=f"{name}_v1",
         title=title or "Vectors that another program computed, by dot product.",
         arrays="user_vectors, startup_vectors (user, startup)",
-        rows="a vector of the newest set that was known at the cutoff",
+        rows="vectors of the newest set known at the cutoff",
         fit="models.external.fit:fit_vectors",
         config=ExternalConfig,
         source=Source(name, code, label, reason),
@@ -56,7 +56,7 @@ def scores(
         bundle=f"{name}_v1",
         title=title or "Scores of pairs that another program computed.",
         arrays="indptr, indices, data (user, startup)",
-        rows="users x startups, the scores of the newest set that was known at the cutoff, csr",
+        rows="users x startups, scores of the newest set known at the cutoff, csr",
         fit="models.external.fit:fit_scores",
         config=ExternalConfig,
         source=Source(name, code, label, reason),

@@ -117,7 +117,7 @@ def fit_vectors(data: TrainingData[ExternalConfig]) -> Bundle:
     rows = _newest(data, {"id": _ID, "vector": _VECTOR})
     places = rows.rows_of("id", (data.users, data.startups))
     values = _values(rows)
-    arrays: dict[str, np.ndarray] = {}
+    arrays: dict[str, NDArray[Any]] = {}
     maps: dict[str, IdMap] = {}
     rows.leave_out_repeated(np.where(places[0] >= 0, places[0], places[1] + np.int64(len(data.users))).astype(np.int64))
     for entities, place in zip((data.users, data.startups), places, strict=True):
@@ -143,7 +143,7 @@ def fit_scores(data: TrainingData[ExternalConfig]) -> Bundle:
     users, row = np.unique(user[used], return_inverse=True)
     startups, item = np.unique(startup[used], return_inverse=True)
     _check_any(rows, "usable scores", [len(used)])
-    arrays: dict[str, np.ndarray] = {
+    arrays: dict[str, NDArray[Any]] = {
         "indptr": np.concatenate([[0], np.cumsum(np.bincount(row, minlength=len(users)))]).astype(np.int64),
         "indices": item.astype(np.int32),
         "data": score[used] + np.float32(0),  # no -0.0: equal scores have equal bits
@@ -156,7 +156,7 @@ def _bundle(
     data: TrainingData[ExternalConfig],
     rows: Rows,
     about: Mapping[str, int],
-    arrays: Mapping[str, np.ndarray],
+    arrays: Mapping[str, NDArray[Any]],
     maps: Mapping[str, IdMap],
 ) -> Bundle:
     """known_before_us: the instant of the set, microseconds. set_aside: by reason the rows that are not used."""

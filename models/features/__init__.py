@@ -1,6 +1,6 @@
 """What a ranker is told of a candidate: each formula once, for training and for serving."""
 
-from models.features.mlp_features import (
+from models.features.table import (
     FEATURES,
     NEUTRAL_DIVERSITY,
     overlap,

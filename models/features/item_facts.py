@@ -7,8 +7,10 @@ keep to the calendar, and in events (`EventTime`), because "recent" means anothe
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from models.data.entities import UNKNOWN_TIME, Entities
 from models.data.interactions import DAY_US, EventTime, Interactions
@@ -26,7 +28,7 @@ NEVER, NEVER_DAYS = 1.2, 12.0
 _YEAR_1 = -719_162
 
 
-def item_facts(items: Entities, events: Interactions, clock: EventTime, now_us: int) -> dict[str, np.ndarray]:
+def item_facts(items: Entities, events: Interactions, clock: EventTime, now_us: int) -> dict[str, NDArray[np.float32]]:
     """By name (n,) float32 for every entity, listed or not. events: before now_us, their owners = the entities."""
     wanted = events.where(events.kind != EventType.DISLIKE.code)
     facts = dict(_own(items, wanted, clock, now_us))
@@ -36,14 +38,14 @@ def item_facts(items: Entities, events: Interactions, clock: EventTime, now_us: 
     return {name: np.asarray(value, np.float32) for name, value in facts.items()}
 
 
-def last_age(events: Interactions, clock: EventTime) -> np.ndarray:
+def last_age(events: Interactions, clock: EventTime) -> NDArray[np.float32]:
     """(owners,) float32 age of everybody's last event, NEVER without one."""
     last = np.full(len(events.owners), np.iinfo(np.int64).min)
     np.maximum.at(last, events.owner, events.at)
     return np.where(_count(events.owner, len(last)) > 0, clock.age(last), NEVER).astype(np.float32)
 
 
-def _own(items: Entities, events: Interactions, clock: EventTime, now_us: int) -> Iterator[tuple[str, np.ndarray]]:
+def _own(items: Entities, events: Interactions, clock: EventTime, now_us: int) -> Iterator[tuple[str, NDArray[Any]]]:
     """What happened to the item itself. A round = a day with events: funding rounds, fairs, releases."""
     n, item = len(items), events.owner
     count = _count(item, n)
@@ -74,7 +76,7 @@ def _own(items: Entities, events: Interactions, clock: EventTime, now_us: int) -
         yield f"heat_{half_life}", np.log1p(100 * np.bincount(item, np.exp2(-age / half_life), n))
 
 
-def _partners(events: Interactions, clock: EventTime) -> dict[str, np.ndarray]:
+def _partners(events: Interactions, clock: EventTime) -> dict[str, NDArray[np.float64]]:
     """Who met the item: how active they are, and how lately."""
     pairs = events.pairs().tocoo()
     n, busy = pairs.shape[0], np.log1p(_count(events.item, len(events.items)))
@@ -89,7 +91,7 @@ def _partners(events: Interactions, clock: EventTime) -> dict[str, np.ndarray]:
     }
 
 
-def _momentum(items: Entities, events: Interactions, clock: EventTime) -> dict[str, np.ndarray]:
+def _momentum(items: Entities, events: Interactions, clock: EventTime) -> dict[str, NDArray[np.float64]]:
     """Of each facet's value: its share of all events, how its recent share stands to that, recent events an item.
 
     Only who is there counts, and only values that they have: what is to come must not show, not even in a sum."""
@@ -106,14 +108,14 @@ def _momentum(items: Entities, events: Interactions, clock: EventTime) -> dict[s
     return found
 
 
-def _count(rows: np.ndarray, n: int) -> np.ndarray:
+def _count(rows: NDArray[np.integer[Any]], n: int) -> NDArray[np.int64]:
     return np.bincount(rows, minlength=n)
 
 
-def _day(at: np.ndarray) -> np.ndarray:
+def _day(at: NDArray[np.int64]) -> NDArray[np.int64]:
     """(n,) int64 days since the year 1: from 0 to below 2**32 for every time that a calendar has."""
     return at // DAY_US - _YEAR_1
 
 
-def _log_days(at: np.ndarray, now_us: int) -> np.ndarray:
+def _log_days(at: NDArray[np.int64], now_us: int) -> NDArray[np.float64]:
     return np.log1p(np.maximum(now_us - np.where(at == UNKNOWN_TIME, now_us, at), 0) / DAY_US)

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import sparse
 
 from models.data.batch import Owners
@@ -22,12 +24,12 @@ PLACES = {"region": 2, "country": 1}
 AFFINITIES = (*FACETS, *PLACES)
 
 
-def there(entities: Entities) -> np.ndarray:
+def there(entities: Entities) -> NDArray[np.bool_]:
     """(n,) bool: known at the cutoff, as may be shown or as was met. The others come later and must not count."""
     return np.asarray(entities.listed | (entities.count > 0))
 
 
-def coded(entities: Entities) -> dict[str, tuple[np.ndarray, tuple[str, ...]]]:
+def coded(entities: Entities) -> dict[str, tuple[NDArray[np.int32], tuple[str, ...]]]:
     """By name of AFFINITIES: (n,) int32 codes, -1 blank or not there yet, and the folded text of each code, ascending:
     only what somebody who is there says, so that the numbers do not tell what is to come."""
     here, found = there(entities), {}
@@ -39,7 +41,7 @@ def coded(entities: Entities) -> dict[str, tuple[np.ndarray, tuple[str, ...]]]:
     return found
 
 
-def codes_in(values: Sequence[str], entities: Entities, name: str) -> np.ndarray:
+def codes_in(values: Sequence[str], entities: Entities, name: str) -> NDArray[np.int32]:
     """(n,) int32 places in `values` of everybody's value of one of AFFINITIES, -1 where blank or not among them.
 
     values: as `coded` gave them, or spelled otherwise, as versions before this one stored them."""
@@ -51,7 +53,7 @@ def within(location: str, parts: int) -> str:
     return ", ".join(places(location)[-parts:])
 
 
-def _raw(entities: Entities, name: str) -> tuple[np.ndarray, tuple[str, ...]]:
+def _raw(entities: Entities, name: str) -> tuple[NDArray[np.int32], tuple[str, ...]]:
     """Codes as the entities number them, and a text a code; two codes may share one."""
     facet = name if name in FACETS else "location"
     return entities.facets[facet], tuple(_compared(name, text) for text in entities.labels[facet])
@@ -61,7 +63,7 @@ def _compared(name: str, text: str) -> str:
     return folded(text) if name in FACETS else within(text, PLACES[name])
 
 
-def _in_codes_of(values: Sequence[str], codes: np.ndarray, labels: Sequence[str]) -> np.ndarray:
+def _in_codes_of(values: Sequence[str], codes: NDArray[np.int32], labels: Sequence[str]) -> NDArray[np.int32]:
     place = {text: i for i, text in enumerate(values)}
     return np.array([place.get(text, -1) for text in labels] + [-1], np.int32)[codes]
 
@@ -79,11 +81,11 @@ class LocationMatch:
 
     part: dict[str, int]
     owner: sparse.csr_matrix
-    item_code: np.ndarray
-    levels: dict[str, tuple[sparse.csr_matrix, np.ndarray]]
+    item_code: NDArray[np.int32]
+    levels: dict[str, tuple[sparse.csr_matrix, NDArray[np.int64]]]
 
     @classmethod
-    def from_entities(cls, owners: Entities, items: Entities, catalogue: np.ndarray) -> LocationMatch:
+    def from_entities(cls, owners: Entities, items: Entities, catalogue: NDArray[np.integer[Any]]) -> LocationMatch:
         labels = items.labels["location"]
         parts = [_parts(text) for text in labels]
         part = {p: i for i, p in enumerate(sorted({p for row in parts for p in row}))}
@@ -97,7 +99,9 @@ class LocationMatch:
         }
         return cls(part, told, np.where(item < 0, len(labels), item), levels)
 
-    def columns(self, owners: Owners, owner: np.ndarray, item: np.ndarray) -> dict[str, np.ndarray]:
+    def columns(
+        self, owners: Owners, owner: NDArray[np.integer[Any]], item: NDArray[np.integer[Any]]
+    ) -> dict[str, NDArray[np.float32]]:
         """By level (n,) float32: 1 where the owner is in the item's place, for pairs (owner, catalogue position)."""
         mine, code = self._told(owners), self.item_code[item]
         found = {}

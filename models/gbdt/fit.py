@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from models.errors import TrainingError
 from models.gbdt.trees import MOST_LEAVES
@@ -52,10 +53,10 @@ class TreeShape:
 class _Rows:
     """Rows as LightGBM takes them: features (n, f) float32, label (n,), group and weight (n,)."""
 
-    features: np.ndarray
-    label: np.ndarray
-    group: np.ndarray
-    weight: np.ndarray | None = None
+    features: NDArray[np.float32]
+    label: NDArray[np.integer[Any]]
+    group: NDArray[np.integer[Any]]
+    weight: NDArray[Any] | None = None
 
     def __post_init__(self) -> None:
         n, columns = len(self.label), [self.label, self.group, *([] if self.weight is None else [self.weight])]
@@ -96,17 +97,17 @@ class _Rows:
 
 
 def fit_trees(
-    features: np.ndarray,
-    label: np.ndarray,
-    group: np.ndarray,
+    features: NDArray[np.float32],
+    label: NDArray[Any],
+    group: NDArray[np.integer[Any]],
     objective: Objective,
     shape: TreeShape,
     *,
     seed: int,
     threads: int,
-    weight: np.ndarray | None = None,
-    validation: tuple[np.ndarray, np.ndarray, np.ndarray] | None = None,
-) -> dict[str, np.ndarray]:
+    weight: NDArray[np.float64] | None = None,
+    validation: tuple[NDArray[np.float32], NDArray[np.integer[Any]], NDArray[np.int64]] | None = None,
+) -> dict[str, NDArray[Any]]:
     """Fit a sum of trees; the same input gives the same bytes, whatever the number of threads.
 
     features: (n, f) float32, finite. label: (n,) 0 or 1. group: (n,) int in any order, at most 10 000 rows each under
@@ -183,7 +184,7 @@ def _boosted(
     )
 
 
-def _arrays(trees: list[dict[str, Any]]) -> dict[str, np.ndarray]:
+def _arrays(trees: list[dict[str, Any]]) -> dict[str, NDArray[Any]]:
     """Trees as LightGBM tells them, to the arrays that `Trees.of` reads."""
     leaves, nodes, values = [], [], []
     for tree in trees:
@@ -214,7 +215,7 @@ def _nodes(node: dict[str, Any], values: list[float]) -> Iterator[tuple[int, flo
     yield from _nodes(node["right_child"], values)
 
 
-def _rounded_down(threshold: np.ndarray) -> np.ndarray:
+def _rounded_down(threshold: NDArray[np.float64]) -> NDArray[np.float32]:
     """The largest float32 that is not above: for x in float32, x <= it exactly where x <= the threshold.
 
     LightGBM takes what is no larger than _ZERO for 0, so that -_ZERO itself is not <= a threshold of -_ZERO.

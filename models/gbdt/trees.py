@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from models.errors import BundleCorrupt
 
@@ -32,7 +33,7 @@ class _Column:
     """One feature: threshold (k, 1) float32 ascending; its interval 0..k counts `step` entries in its table."""
 
     feature: int
-    threshold: np.ndarray
+    threshold: NDArray[np.float32]
     step: int
 
 
@@ -41,7 +42,7 @@ class _Table:
     """Masks (entries, trees) of the leaves left over, for all intervals of all columns together."""
 
     columns: tuple[_Column, ...]
-    masks: np.ndarray
+    masks: NDArray[np.uint8]
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,16 +52,16 @@ class Trees:
     used: ascending columns that any tree splits on. May be shared by threads: scoring changes nothing.
     """
 
-    used: np.ndarray
+    used: NDArray[np.int64]
     _tables: tuple[_Table, ...]
     _leaves: int
     _masks: int  # trees, made even
     _unsigned: np.dtype[Any]
-    _starts: np.ndarray  # (pairs,) where the pair's values begin
-    _value: np.ndarray  # float64, for each pair of trees the sums of a leaf of either
+    _starts: NDArray[np.int64]  # (pairs,) where the pair's values begin
+    _value: NDArray[np.float64]  # float64, for each pair of trees the sums of a leaf of either
 
     @classmethod
-    def from_arrays(cls, arrays: Mapping[str, np.ndarray], prefix: str = "") -> Trees:
+    def from_arrays(cls, arrays: Mapping[str, NDArray[Any]], prefix: str = "") -> Trees:
         """The trees of `models.gbdt.fit.fit_trees`; other arrays are left alone.
 
         leaves (trees,): leaves of each tree, it has one node fewer. Of each node, tree after tree: feature, its
@@ -86,7 +87,7 @@ class Trees:
             pairs.ravel(),
         )
 
-    def score(self, features: np.ndarray) -> np.ndarray:
+    def score(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
         """(…, f) float32, finite, to (…) float32 sums; a row's sum is the same to the last bit in any company."""
         if len(self.used) and features.shape[-1] <= self.used[-1]:
             raise ValueError(f"expected more than {self.used[-1]} features, got {features.shape}")
@@ -104,7 +105,7 @@ class Trees:
                 self._add_up(scratch, found)
         return total.reshape(features.shape[:-1])
 
-    def _rule_out(self, codes: np.ndarray, scratch: _Scratch) -> None:
+    def _rule_out(self, codes: NDArray[np.int64], scratch: _Scratch) -> None:
         """From codes (tables, n), the bits of the leaves that no failed test rules out, into scratch.left."""
         left, more = scratch.left[: codes.shape[1]], scratch.more[: codes.shape[1]]
         if not self._tables:
@@ -114,7 +115,7 @@ class Trees:
             if i:
                 np.bitwise_and(left, more, out=left)
 
-    def _add_up(self, scratch: _Scratch, total: np.ndarray) -> None:
+    def _add_up(self, scratch: _Scratch, total: NDArray[np.float32]) -> None:
         """Fill total (n,) with the values at the lowest bit of each of the masks, two trees at a lookup."""
         n, half = len(total), self._masks // 2
         left, more, leaf = scratch.left[:n], scratch.more[:n], scratch.leaf[:n]
@@ -137,7 +138,7 @@ class _Places:
         self._exceeds, self._step = np.empty((most, rows), bool), np.empty(rows, np.intp)
         self.codes = np.empty((len(tables), rows), np.intp)
 
-    def fill(self, block: np.ndarray) -> None:
+    def fill(self, block: NDArray[np.float32]) -> None:
         """From (n, f) rows, the first n of each table's codes."""
         n = len(block)
         for table, code in zip(self._tables, self.codes[:, :n], strict=True):
@@ -147,7 +148,7 @@ class _Places:
                 np.multiply(self._interval(column, self._value[:n]), column.step, out=self._step[:n], dtype=np.intp)
                 np.add(code, self._step[:n], out=code)
 
-    def _interval(self, column: _Column, value: np.ndarray) -> np.ndarray:
+    def _interval(self, column: _Column, value: NDArray[np.float32]) -> NDArray[np.integer[Any]]:
         if len(column.threshold) > _COUNTED:
             return column.threshold[:, 0].searchsorted(value)
         exceeds = self._exceeds[: len(column.threshold), : len(value)]
@@ -165,7 +166,7 @@ class _Scratch:
         self.value = np.empty((rows, trees._masks // 2))
 
 
-def _check(a: Mapping[str, np.ndarray]) -> None:
+def _check(a: Mapping[str, NDArray[Any]]) -> None:
     """Raises BundleCorrupt where the arrays are not of one forest."""
     leaves = a["leaves"].ravel().astype(np.int64)
     nodes, of_tree = int((leaves - 1).sum()), np.repeat(leaves, np.maximum(leaves - 1, 0))
@@ -180,7 +181,9 @@ def _check(a: Mapping[str, np.ndarray]) -> None:
         )
 
 
-def _tables(a: Mapping[str, np.ndarray], tree: np.ndarray, trees: int, unsigned: np.dtype[Any]) -> tuple[_Table, ...]:
+def _tables(
+    a: Mapping[str, NDArray[Any]], tree: NDArray[np.int64], trees: int, unsigned: np.dtype[Any]
+) -> tuple[_Table, ...]:
     """Each feature's masks, those with few thresholds combined: a table more is a pass over all masks more."""
     one = np.uint64(1)
     below = [(one << a[end].astype(np.uint64)) - one for end in ("first", "last")]
@@ -215,7 +218,7 @@ def _combined(tables: list[_Table]) -> Iterator[_Table]:
         yield held
 
 
-def _by_tree(value: np.ndarray, leaves: np.ndarray, trees: int, most: int) -> np.ndarray:
+def _by_tree(value: NDArray[np.float64], leaves: NDArray[np.int64], trees: int, most: int) -> NDArray[np.float64]:
     """(trees, most) float64 values in steps too small to be seen in the sum and large enough for every sum of them to
     be exact: then it is the same in whatever order it is taken."""
     table = np.zeros((trees, most))
@@ -229,12 +232,12 @@ def _code_type(leaves: int) -> type[np.unsignedinteger]:
     return np.uint8 if leaves <= 16 else np.uint16
 
 
-def _pair_code(one: np.ndarray, other: np.ndarray, leaves: int) -> np.ndarray:
+def _pair_code(one: NDArray[np.uint8], other: NDArray[np.uint8], leaves: int) -> NDArray[np.uint8]:
     """A number for two leaves, counted from 1; it may wrap around, but no two pairs share one."""
     return one * one.dtype.type(leaves) + other
 
 
-def _pairs(value: np.ndarray) -> np.ndarray:
+def _pairs(value: NDArray[np.float64]) -> NDArray[np.float64]:
     """(trees, leaves) to (trees / 2, codes): the sum of a leaf of tree i and one of tree i + trees / 2."""
     half, leaves = len(value) // 2, value.shape[1]
     number = np.arange(1, leaves + 1).astype(_code_type(leaves))

@@ -15,36 +15,43 @@ GRAPH_FILTER = Source(
 
 @dataclass(frozen=True)
 class GraphFilterConfig:
-    """The table [graph_filter]."""
+    """[graph_filter]: linear graph filter over startups."""
 
     min_pairs: float = setting(
-        25.0, "left out where people met fewer startups on average", unit="startups", low=0, phase=Phase.TRAIN
+        25.0, "the model is left out if users met fewer startups on average", unit="startups", low=0, phase=Phase.TRAIN
     )
-    rank: int = setting(256, "eigenvectors", low=1, high=2048, phase=Phase.TRAIN, tune=(64, 128, 256, 512))
+    rank: int = setting(256, "number of eigenvectors", low=1, high=2048, phase=Phase.TRAIN, tune=(64, 128, 256, 512))
     weight: float = setting(
         0.1,
-        "what the eigenvectors weigh beside the two hops",
+        "weight of the eigenvectors beside the two hops",
         low=0,
         phase=Phase.TRAIN,
         tune=(0.0, 0.03, 0.1, 0.3, 1.0),
     )
     exponent: float = setting(
         0.4,
-        "power of both sides' counts that a meeting is divided by; 0.5 as GF-CF has it",
+        "power of both sides' counts in the normalisation; 0.5 in GF-CF",
         low=0,
         high=1,
         phase=Phase.TRAIN,
         tune=(0.3, 0.4, 0.5),
     )
-    sharpening: float = setting(0.5, "0: none, as GF-CF has it", low=0, high=3, phase=Phase.TRAIN, tune=(0.0, 0.5, 1.5))
+    sharpening: float = setting(
+        0.5,
+        "strength of the sharpening polynomial; 0: none, as in GF-CF",
+        low=0,
+        high=3,
+        phase=Phase.TRAIN,
+        tune=(0.0, 0.5, 1.5),
+    )
 
 
 SPEC = ModelSpec(
     name="graph_filter",
     bundle="graph_filter_v1",
-    title="Two hops and the main tastes of all, where people met much; else left out.",
-    arrays="the same (item)",
-    rows="startup x startup linear graph filter, csr; only where people met much",
+    title="Linear graph filter, if users met many startups.",
+    arrays="as `item_neighbours_v1` (item)",
+    rows="startup x startup, csr; only if users met many startups",
     fit="models.graph_filter.fit:fit",
     config=GraphFilterConfig,
     source=GRAPH_FILTER,

@@ -13,12 +13,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import sparse
 
 from models.data.batch import indptr_of
 from models.data.bundle import Bundle
-from models.data.interactions import Interactions, Span
-from models.data.pair_age import last_seen
+from models.data.interactions import Interactions, Span, last_seen
 from models.data.training_data import TrainingData
 from models.errors import TooSparse
 from models.graph_filter import SPEC, GraphFilterConfig
@@ -34,9 +34,9 @@ class _Parts:
     """F = meetings' gram + left @ right, columns times fresh. left: (items, 2 d) float32. right: (2 d, items)."""
 
     meetings: sparse.csr_matrix
-    left: np.ndarray
-    right: np.ndarray
-    fresh: np.ndarray
+    left: NDArray[np.float32]
+    right: NDArray[np.float32]
+    fresh: NDArray[np.float32]
 
 
 def fit(data: TrainingData[GraphFilterConfig]) -> Bundle:
@@ -88,7 +88,7 @@ def fit_graph_filter(
     return Bundle(name, told, arrays, {"item": interactions.items})
 
 
-def _meetings(interactions: Interactions, share: float) -> tuple[sparse.csr_matrix, np.ndarray]:
+def _meetings(interactions: Interactions, share: float) -> tuple[sparse.csr_matrix, NDArray[np.float32]]:
     """(owners, items) float32, 1 where there is interest; and (items,) float32 how fresh the meetings of each are."""
     liked = (interactions.csr(damping="binary") > 0).astype(np.float32)
     if not (share > 0 and liked.nnz):
@@ -112,7 +112,7 @@ def _check_dense_enough(liked: sparse.csr_matrix, config: GraphFilterConfig) -> 
         raise TooSparse(f"a graph filter over {items} items would take hours; it is left out above {LARGEST}")
 
 
-def _parts(liked: sparse.csr_matrix, fresh: np.ndarray, config: GraphFilterConfig, seed: int) -> _Parts:
+def _parts(liked: sparse.csr_matrix, fresh: NDArray[np.float32], config: GraphFilterConfig, seed: int) -> _Parts:
     """The pieces of the filter over items that somebody met."""
     from sklearn.utils.extmath import randomized_svd
     from threadpoolctl import threadpool_limits
@@ -134,7 +134,7 @@ def _parts(liked: sparse.csr_matrix, fresh: np.ndarray, config: GraphFilterConfi
     return _Parts(meetings, left.T.astype(np.float32), np.concatenate([vectors, vectors / root]), fresh)
 
 
-def _block(parts: _Parts, start: int, stop: int) -> np.ndarray:
+def _block(parts: _Parts, start: int, stop: int) -> NDArray[np.float32]:
     """(stop - start, items) rows of the filter, the diagonal 0."""
     from threadpoolctl import threadpool_limits
 
@@ -148,7 +148,7 @@ def _block(parts: _Parts, start: int, stop: int) -> np.ndarray:
     return dense
 
 
-def _largest(dense: np.ndarray, keep: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _largest(dense: NDArray[np.float32], keep: int) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.float32]]:
     """Lengths, indices (ascending) and values of the `keep` largest positive cells of each row, lower columns first
     among equals."""
     width = dense.shape[1]

@@ -16,14 +16,14 @@ _SHARES = (0.0, 0.03, 0.1, 0.25, 0.5, 1.0)
 
 @dataclass(frozen=True)
 class NeighboursConfig:
-    """The table [item_neighbours]."""
+    """[item_neighbours]: cosine neighbours between startups."""
 
     count: int = setting(
         200, "neighbours kept per item", low=1, high=5000, phase=Phase.TRAIN, tune=(50, 200, 1000), flat="neighbours"
     )
     half_life_share: float = setting(
         0.5,
-        "what a neighbour was met by counts half after this share of the data's span; 0: never",
+        "share of the events' time span after which a neighbour's interaction counts half; 0: no decay",
         unit="share",
         low=0,
         phase=Phase.TRAIN,
@@ -34,11 +34,11 @@ class NeighboursConfig:
 
 @dataclass(frozen=True)
 class NeighboursReverseConfig:
-    """The table [item_neighbours_reverse]. What is unset is as in [item_neighbours]."""
+    """[item_neighbours_reverse]: cosine neighbours between users."""
 
     half_life_share: float | None = setting(
         None,
-        "the same among users; unset: as [item_neighbours]",
+        "as in [item_neighbours], which an unset value follows",
         unit="share",
         low=0,
         phase=Phase.TRAIN,
@@ -54,9 +54,9 @@ class NeighboursReverseConfig:
 SPEC = ModelSpec(
     name="item_neighbours",
     bundle="item_neighbours_v1",
-    title="Startups that the same people met: one more source of candidates.",
+    title="Startups that the same users met.",
     arrays="indptr, indices, data (item)",
-    rows="startup x startup cosine, faded by the age of the meetings with the column, csr",
+    rows="startup x startup cosine, decayed by the age of the column's interactions, csr",
     fit="models.item_neighbours.fit:fit",
     config=NeighboursConfig,
     source=ITEM_NEIGHBOURS,
@@ -67,8 +67,8 @@ SPEC = ModelSpec(
 REVERSE = ModelSpec(
     name="item_neighbours_reverse",
     bundle="item_neighbours_reverse_v1",
-    title="Users who met the same startups, for the founders.",
-    arrays="the same (item)",
+    title="Users who met the same startups, for founders.",
+    arrays="as `item_neighbours_v1` (item)",
     rows="the same, user x user",
     fit="models.item_neighbours.fit:fit_reverse",
     config=NeighboursReverseConfig,

@@ -13,12 +13,12 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import sparse
 
 from models.data.batch import indptr_of
 from models.data.bundle import Bundle
-from models.data.interactions import Interactions, Span
-from models.data.pair_age import last_seen, newest
+from models.data.interactions import Interactions, Span, last_seen, newest
 from models.data.training_data import TrainingData
 from models.errors import TooSparse
 from models.item_neighbours import REVERSE, SPEC, NeighboursConfig, NeighboursReverseConfig
@@ -93,7 +93,9 @@ def _columns(interactions: Interactions, share: float, history: int) -> tuple[sp
     return plain, faded
 
 
-def _matrix(value: np.ndarray, owner: np.ndarray, item: np.ndarray, shape: tuple[int, int]) -> sparse.csr_matrix:
+def _matrix(
+    value: NDArray[np.float64], owner: NDArray[np.int64], item: NDArray[np.int32], shape: tuple[int, int]
+) -> sparse.csr_matrix:
     matrix = sparse.coo_matrix((value.astype(np.float32), (owner, item)), shape=shape).tocsr()
     matrix.sort_indices()
     return matrix
@@ -112,7 +114,7 @@ def _blocks(rows: sparse.csr_matrix, columns: sparse.csr_matrix) -> Iterator[tup
 
 def _best(
     rows: sparse.csr_matrix, columns: sparse.csr_matrix, keep: int, start: int, stop: int
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.float32]]:
     """Lengths, indices and cosines of the `keep` nearest of the items start..stop.
 
     Row, cosine (bits of a positive float ascend like its value) and column are packed into one integer: a single
@@ -131,7 +133,7 @@ def _best(
     return np.minimum(np.diff(first), keep), *_unpacked(key, shift)
 
 
-def _unpacked(key: np.ndarray, shift: int) -> tuple[np.ndarray, np.ndarray]:
+def _unpacked(key: NDArray[np.int64], shift: int) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
     """Indices (int32, ascending within a row) and cosines (float32, at most 1) of sorted keys."""
     row, item = key >> (_VALUE_BITS + shift), key & ((1 << shift) - 1)
     bits = (1 << _VALUE_BITS) - 1 - ((key >> shift) & ((1 << _VALUE_BITS) - 1))

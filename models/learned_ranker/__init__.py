@@ -6,11 +6,11 @@ from models.spec import ModelSpec, Stage
 SPEC = ModelSpec(
     name="learned_ranker",
     bundle="learned_ranker_v1",
-    title="The learned ranker of each surface, taught by what followed earlier cuts.",
+    title="The learned ranker of each surface, trained on a rolling-origin backtest.",
     arrays="`<surface>-<part>-centre`, `-spread`, `-logistic_weight`, `-<forest>_…`",
     rows=(
-        "regression and trees of each surface and part (known and strangers, or everybody), over the columns that the "
-        "config names, and where they serve; optional"
+        "regression and trees of each surface and part (known and unseen owners, or all), over the columns in the "
+        "config, with the surfaces that they serve; optional"
     ),
     fit="models.learned_ranker.fit:fit_learned_ranker",
     config=RankerConfig,

@@ -1,7 +1,8 @@
 """Teach the learned ranker of one surface: what of an owner's candidates did they meet next?
 
 The learners fail in different ways: the regression is steady and knows no corners, the trees find them and overfit.
-Their average did better out of time than the one that looked best on the inner cut (docs/decisions/learned-ranker.md).
+Their average did better out of time than the learner that was best on the validation split
+(docs/decisions/0014-learned-ranker.md).
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from models.errors import TrainingError
 from models.gbdt.fit import Objective, TreeShape, fit_trees
@@ -43,9 +45,9 @@ class RankerRows:
     """
 
     names: tuple[str, ...]
-    features: np.ndarray
-    label: np.ndarray
-    group: np.ndarray
+    features: NDArray[np.float32]
+    label: NDArray[np.int8]
+    group: NDArray[np.integer[Any]]
     newest_us: int = 0
 
     def __post_init__(self) -> None:
@@ -69,7 +71,7 @@ class RankerRows:
         """Whether any list has both outcomes."""
         return bool(np.isin(self.group[self.label > 0], self.group[self.label == 0]).any())
 
-    def where(self, mask: np.ndarray) -> RankerRows:
+    def where(self, mask: NDArray[np.bool_]) -> RankerRows:
         """The rows of a boolean mask."""
         return replace(self, features=self.features[mask], label=self.label[mask], group=self.group[mask])
 
@@ -91,7 +93,7 @@ class RankerRows:
 class FittedRanker:
     """One surface's ranker as arrays `<part>-…`, and what to tell of it."""
 
-    arrays: Mapping[str, np.ndarray]
+    arrays: Mapping[str, NDArray[Any]]
     about: Mapping[str, Any]
 
     @property
@@ -114,7 +116,7 @@ def fit_learned_ranker(rows: RankerRows, config: RankerConfig, seed: int = 42, t
         parts = {EVERYBODY: rows}
     if not rows.orders:
         raise TrainingError("no list has both a candidate that was met and one that was not: nothing teaches an order")
-    arrays: dict[str, np.ndarray] = {}
+    arrays: dict[str, NDArray[Any]] = {}
     told = {}
     for name, part in parts.items():
         part = part.thinned(MOST_ROWS, seed)
@@ -136,9 +138,9 @@ def fit_learned_ranker(rows: RankerRows, config: RankerConfig, seed: int = 42, t
     )
 
 
-def _average(rows: RankerRows, seed: int, threads: int) -> tuple[dict[str, np.ndarray], dict[str, float]]:
+def _average(rows: RankerRows, seed: int, threads: int) -> tuple[dict[str, NDArray[Any]], dict[str, float]]:
     """The arrays of one part, and how much of the trees' gain each column brought."""
-    arrays: dict[str, np.ndarray] = {"logistic_weight": _logistic(rows)}
+    arrays: dict[str, NDArray[Any]] = {"logistic_weight": _logistic(rows)}
     gain = np.zeros(len(rows.names))
     with ThreadPoolExecutor(threads) as pool:  # a forest a thread: LightGBM's own spin when they wait
         forests = list(pool.map(lambda f: _forest(rows, seed, *f), _FORESTS.values()))
@@ -153,11 +155,11 @@ def _average(rows: RankerRows, seed: int, threads: int) -> tuple[dict[str, np.nd
     return arrays, {name: round(g, 4) for g, name in told if g > 0}
 
 
-def _forest(rows: RankerRows, seed: int, objective: Objective, shape: TreeShape, again: int) -> dict[str, np.ndarray]:
+def _forest(rows: RankerRows, seed: int, objective: Objective, shape: TreeShape, again: int) -> dict[str, NDArray[Any]]:
     return fit_trees(rows.features, rows.label, rows.group, objective, shape, seed=seed + again, threads=1)
 
 
-def _logistic(rows: RankerRows) -> np.ndarray:
+def _logistic(rows: RankerRows) -> NDArray[np.float64]:
     """(f,) float64 weights over the raw columns; the intercept moves every score alike and is left out."""
     from sklearn.linear_model import LogisticRegression
     from threadpoolctl import threadpool_limits

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from models.data.bundle import Bundle
 from models.errors import BundleCorrupt
@@ -18,8 +19,7 @@ from models.gbdt.trees import Trees
 from models.learned_ranker import SPEC
 from models.ranker import RankerConfig
 from models.schema import Surface
-from models.scoring.scale import log_rank
-from models.scoring.scorer import RankerAsked
+from models.scoring.scorer import RankerAsked, log_rank
 
 LEARNED = SPEC.bundle
 #: Facts of everybody and the demand for them, without which it is told nothing.
@@ -36,16 +36,16 @@ _ROWS = 8192  # of a linear score at once: its sums stay in the cache
 class Learner(Protocol):
     """Features (n, f) float32 to raw scores (n,), higher is better."""
 
-    def score(self, features: np.ndarray) -> np.ndarray: ...
+    def score(self, features: NDArray[Any]) -> NDArray[Any]: ...
 
 
 @dataclass(frozen=True, eq=False)
 class Logistic:
     """A linear score. weight: (f,) float64. Term by term, so that equal features score equally wherever they stand."""
 
-    weight: np.ndarray
+    weight: NDArray[np.float64]
 
-    def score(self, features: np.ndarray) -> np.ndarray:
+    def score(self, features: NDArray[np.float32]) -> NDArray[np.float64]:
         total = np.zeros(len(features), np.float64)
         terms = [(i, self.weight[i]) for i in np.flatnonzero(self.weight).tolist()]
         for start in range(0, len(features), _ROWS):
@@ -61,16 +61,18 @@ class AveragedRanker:
     """Learners of one part of the owners. centre, spread: (learners,) of each raw score over the teaching rows."""
 
     learners: tuple[Learner, ...]
-    centre: np.ndarray
-    spread: np.ndarray
+    centre: NDArray[np.float64]
+    spread: NDArray[np.float64]
 
     @classmethod
-    def from_arrays(cls, learners: Sequence[str], arrays: Mapping[str, np.ndarray], prefix: str = "") -> AveragedRanker:
+    def from_arrays(
+        cls, learners: Sequence[str], arrays: Mapping[str, NDArray[Any]], prefix: str = ""
+    ) -> AveragedRanker:
         """From arrays by name: `<prefix><learner>_…` of each learner, `<prefix>centre`, `<prefix>spread`."""
         found = tuple(_learner(name, arrays, f"{prefix}{name}_") for name in learners)
         return cls(found, arrays[f"{prefix}centre"], arrays[f"{prefix}spread"])
 
-    def score(self, features: np.ndarray) -> np.ndarray:
+    def score(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
         """(n, f) float32 to (n,) float32 in 0..1."""
         total = np.zeros(len(features), np.float64)
         for learner, centre, spread in zip(self.learners, self.centre, self.spread, strict=True):
@@ -99,20 +101,20 @@ class LearnedRanker:
         return cls.assembled(about, bundle.arrays, f"{surface.folder}-")
 
     @classmethod
-    def assembled(cls, about: Mapping[str, Any], arrays: Mapping[str, np.ndarray], prefix: str = "") -> LearnedRanker:
+    def assembled(cls, about: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]], prefix: str = "") -> LearnedRanker:
         """about: "features", "parts" and "learners"; arrays `<prefix><part>-…`, see `Average.of`."""
         parts = {p: AveragedRanker.from_arrays(about["learners"], arrays, f"{prefix}{p}-") for p in about["parts"]}
         return cls(tuple(about["features"]), parts)
 
-    def score(self, features: np.ndarray) -> np.ndarray:
+    def score(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
         """(n, f) float32 in the order of `names` to (n,) float32 in 0..1."""
         return self._by_part(features, lambda part, rows: part.score(rows))
 
-    def first_look(self, features: np.ndarray) -> np.ndarray:
+    def first_look(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
         """(n,) float32 the first learner's raw score: cheap, and good enough to say what is worth a second look."""
         return self._by_part(features, lambda part, rows: part.learners[0].score(rows))
 
-    def score_lists(self, features: np.ndarray, indptr: np.ndarray) -> np.ndarray:
+    def score_lists(self, features: NDArray[np.float32], indptr: NDArray[np.int64]) -> NDArray[np.float32]:
         """(n,) float32 in 0..1 of whole lists of candidates: the LOOKED_AT best of each list by the first look are
         scored, the others follow them in the order of the first look (a cascade; Viola and Jones 2001)."""
         rank = np.rint(np.exp(log_rank(self.first_look(features), indptr)))
@@ -126,7 +128,9 @@ class LearnedRanker:
         floors = np.repeat(floor, length[length > 0])
         return np.where(chosen, score, floors * LOOKED_AT / rank).astype(np.float32)
 
-    def _by_part(self, features: np.ndarray, of: Callable[[AveragedRanker, np.ndarray], np.ndarray]) -> np.ndarray:
+    def _by_part(
+        self, features: NDArray[np.float32], of: Callable[[AveragedRanker, NDArray[Any]], NDArray[Any]]
+    ) -> NDArray[np.float32]:
         if EVERYBODY in self.parts:
             return of(self.parts[EVERYBODY], features).astype(np.float32)
         stranger = features[:, self.names.index(EVENTS)] == 0
@@ -138,7 +142,7 @@ class LearnedRanker:
         return score
 
 
-def _learner(name: str, arrays: Mapping[str, np.ndarray], prefix: str) -> Learner:
+def _learner(name: str, arrays: Mapping[str, NDArray[Any]], prefix: str) -> Learner:
     return Logistic(arrays[f"{prefix}weight"]) if name == "logistic" else Trees.from_arrays(arrays, prefix)
 
 

@@ -31,17 +31,17 @@ class RankedLists:
     release each list comes from (see Release.parts), the first where nothing is said.
     """
 
-    owner: np.ndarray
-    method: np.ndarray
-    route: np.ndarray
-    count: np.ndarray
-    reranked: np.ndarray
-    indptr: np.ndarray
-    item: np.ndarray
-    score: np.ndarray
-    source: np.ndarray
-    reason: np.ndarray
-    part: np.ndarray = field(default_factory=lambda: np.zeros(0, np.uint16))
+    owner: NDArray[np.int32]
+    method: NDArray[np.uint8]
+    route: NDArray[np.uint8]
+    count: NDArray[np.int32]
+    reranked: NDArray[np.bool_]
+    indptr: NDArray[np.int64]
+    item: NDArray[np.int32]
+    score: NDArray[np.float32]
+    source: NDArray[np.integer[Any]]
+    reason: NDArray[np.integer[Any]]
+    part: NDArray[np.uint16] = field(default_factory=lambda: np.zeros(0, np.uint16))
 
     def __post_init__(self) -> None:
         if not len(self.part):
@@ -66,7 +66,7 @@ class RankedLists:
         """The places of list i."""
         return slice(int(self.indptr[i]), int(self.indptr[i + 1]))
 
-    def take(self, which: np.ndarray) -> RankedLists:
+    def take(self, which: NDArray[np.int64]) -> RankedLists:
         """The lists of these places, in this order."""
         length = np.diff(self.indptr)[which]
         indptr = indptr_of(length)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from models.data.batch import MASK
 from models.data.entities import pack_ids, unpack_ids
@@ -39,10 +40,10 @@ class StoredList:
     reranked: bool
     count: int
     part: int
-    item: np.ndarray
-    score: np.ndarray
-    source: np.ndarray
-    reason: np.ndarray
+    item: NDArray[np.uint32]
+    score: NDArray[np.float32]
+    source: NDArray[np.uint16]
+    reason: NDArray[np.uint16]
 
     @property
     def impersonal(self) -> bool:
@@ -103,7 +104,7 @@ def decode_list(value: bytes) -> StoredList:
         count,
         part,
         np.frombuffer(value, "<u4", n, at),
-        np.frombuffer(value, "<u2", n, at + 4 * n) / np.float32(65535),
+        np.divide(np.frombuffer(value, "<u2", n, at + 4 * n), np.float32(65535)),
         np.frombuffer(value, kind, n, at + 6 * n).astype(MASK),
         np.frombuffer(value, kind, n, at + (6 + kind.itemsize) * n).astype(MASK),
     )
@@ -144,8 +145,8 @@ class LiveList:
 class TrendingList:
     """What moves on a surface now; outliving releases, it names ids. ids: (n,) U36, best first; score: (n,) 0..1."""
 
-    ids: np.ndarray
-    score: np.ndarray
+    ids: NDArray[np.str_]
+    score: NDArray[np.float32]
     made_us: int
 
     def encode(self) -> bytes:
@@ -162,7 +163,9 @@ class TrendingList:
             )
         packed = np.frombuffer(stored, np.uint8, 16 * n, _TRENDING.size).reshape(-1, 16)
         return cls(
-            unpack_ids(packed), np.frombuffer(stored, "<u2", n, _TRENDING.size + 16 * n) / np.float32(65535), made_us
+            unpack_ids(packed),
+            np.divide(np.frombuffer(stored, "<u2", n, _TRENDING.size + 16 * n), np.float32(65535)),
+            made_us,
         )
 
 

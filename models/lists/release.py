@@ -12,6 +12,7 @@ from typing import Any
 from models.data.bundle import sha256_of
 from models.errors import ReleaseIncomplete
 from models.lists.ranked_lists import RankedLists
+from models.lists.redis_format import encode_lists
 from models.schema import Surface
 
 
@@ -98,7 +99,13 @@ class ReleaseDigest:
     those who were erased since. It depends neither on shards nor on when it was made."""
 
     def __init__(self) -> None:
-        self._sha = hashlib.sha256()
+        self._sha, self.size = hashlib.sha256(), 0
+
+    def add_lists(self, surface: Surface, parts: Iterable[RankedLists]) -> None:
+        """All lists of a surface. size: of all encoded lists so far, in bytes."""
+        self.begin(surface)
+        for part in parts:
+            self.add(encode_lists(part))
 
     def begin(self, surface: Surface) -> None:
         """The lists of a surface follow."""
@@ -108,6 +115,7 @@ class ReleaseDigest:
         """The next encoded lists."""
         for value in lists:
             self._sha.update(value)
+            self.size += len(value)
 
     def hexdigest(self, erased: Sequence[str] = ()) -> str:
         """Of everything added, without the people of these marks."""

@@ -7,7 +7,10 @@ min(K, relevant), average precision is over min(K, relevant). An item that stand
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+from numpy.typing import NDArray
 from scipy import sparse
 
 from models.errors import DataError
@@ -15,7 +18,7 @@ from models.errors import DataError
 K = 10
 
 
-def places(indptr: np.ndarray, item: np.ndarray, k: int = K) -> np.ndarray:
+def places(indptr: NDArray[np.int64], item: NDArray[np.integer[Any]], k: int = K) -> NDArray[np.int64]:
     """(b, k) int64 items of the first k places of each ragged list, -1 behind the end of a short one."""
     length = np.minimum(np.diff(indptr), k)
     here = np.arange(k)[None, :] < length[:, None]
@@ -24,7 +27,7 @@ def places(indptr: np.ndarray, item: np.ndarray, k: int = K) -> np.ndarray:
     return shown
 
 
-def hits_of(shown: np.ndarray, truth: sparse.csr_matrix) -> np.ndarray:
+def hits_of(shown: NDArray[np.int64], truth: sparse.csr_matrix) -> NDArray[np.bool_]:
     """(b, k) bool: the place holds a relevant item.
 
     shown: (b, k) items as `places` gives them; a repeated item counts at its first place only. truth: (b, items),
@@ -39,12 +42,12 @@ def hits_of(shown: np.ndarray, truth: sparse.csr_matrix) -> np.ndarray:
     return np.asarray((shown >= 0) & ~repeated(shown) & _contains(keys, wanted))
 
 
-def ndcg_of(shown: np.ndarray, truth: sparse.csr_matrix) -> np.ndarray:
+def ndcg_of(shown: NDArray[np.int64], truth: sparse.csr_matrix) -> NDArray[np.float64]:
     """(b,) NDCG of each owner's places: shown (b, k) as `places` gives them, truth (b, items) the relevant pairs."""
     return at_k(hits_of(shown, truth), np.diff(truth.indptr))["ndcg"]
 
 
-def at_k(hits: np.ndarray, relevant: np.ndarray, k: int = K) -> dict[str, np.ndarray]:
+def at_k(hits: NDArray[np.bool_], relevant: NDArray[Any], k: int = K) -> dict[str, NDArray[np.float64]]:
     """Precision, recall, NDCG and average precision, each (b,) float64 in 0..1.
 
     hits: (b, k) bool in list order. relevant: (b,) how many items each owner has in the truth; 0 gives 0.
@@ -63,7 +66,7 @@ def at_k(hits: np.ndarray, relevant: np.ndarray, k: int = K) -> dict[str, np.nda
     }
 
 
-def repeated(shown: np.ndarray) -> np.ndarray:
+def repeated(shown: NDArray[np.int64]) -> NDArray[np.bool_]:
     """(b, k) bool: the item already stood at an earlier place of its list."""
     again = np.zeros(shown.shape, bool)
     for place in range(1, shown.shape[1]):
@@ -71,7 +74,7 @@ def repeated(shown: np.ndarray) -> np.ndarray:
     return again
 
 
-def _contains(keys: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+def _contains(keys: NDArray[np.int64], wanted: NDArray[np.int64]) -> NDArray[np.bool_]:
     """Which of `wanted` stand in the ascending `keys`."""
     if not len(keys):
         return np.zeros(wanted.shape, bool)
@@ -83,18 +86,20 @@ def _contains(keys: np.ndarray, wanted: np.ndarray) -> np.ndarray:
 PERSISTENCE = 0.9
 
 
-def mix_distance(share: np.ndarray, other: np.ndarray) -> float:
+def mix_distance(share: NDArray[np.float64], other: NDArray[np.float64]) -> float:
     """Total variation distance of two mixes: the share of owners who would have to change sides, 0..1."""
     return float(np.abs(share - other).sum() / 2)
 
 
-def overlap(shown: np.ndarray, other: np.ndarray) -> np.ndarray:
+def overlap(shown: NDArray[np.int64], other: NDArray[np.int64]) -> NDArray[np.float64]:
     """(b,) share of the longer ranking that stands in both; 1 where both are empty."""
     longer = np.maximum(_length(shown), _length(other))
     return np.where(longer > 0, _agreed(shown, other)[:, -1] / np.maximum(longer, 1), 1.0)
 
 
-def rank_biased_overlap(shown: np.ndarray, other: np.ndarray, p: float = PERSISTENCE) -> np.ndarray:
+def rank_biased_overlap(
+    shown: NDArray[np.int64], other: NDArray[np.int64], p: float = PERSISTENCE
+) -> NDArray[np.float64]:
     """(b,) RBO extrapolated behind the last place (equation 32, which also takes rankings of unequal length): 0 nothing
     in common, 1 the same ranking."""
     agreed, depth = _agreed(shown, other).astype(float), np.arange(1, shown.shape[1] + 1)
@@ -108,7 +113,7 @@ def rank_biased_overlap(shown: np.ndarray, other: np.ndarray, p: float = PERSIST
     return np.where(long[:, 0] > 0, series + rest, 1.0)
 
 
-def _agreed(shown: np.ndarray, other: np.ndarray) -> np.ndarray:
+def _agreed(shown: NDArray[np.int64], other: NDArray[np.int64]) -> NDArray[np.int64]:
     """(b, k) int64: how many items the first 1, 2 … k places of both rankings share."""
     owners, k = shown.shape
     stride = int(max(shown.max(initial=0), other.max(initial=0))) + 1
@@ -124,16 +129,18 @@ def _agreed(shown: np.ndarray, other: np.ndarray) -> np.ndarray:
     return np.asarray(both.reshape(owners, k).cumsum(axis=1))
 
 
-def _length(shown: np.ndarray) -> np.ndarray:
+def _length(shown: NDArray[np.int64]) -> NDArray[np.int64]:
     return np.asarray((shown >= 0).sum(axis=1))
 
 
-def _at(agreed: np.ndarray, depth: np.ndarray) -> np.ndarray:
+def _at(agreed: NDArray[np.float64], depth: NDArray[np.int64]) -> NDArray[np.float64]:
     """(b, 1) the value at a depth, 0 at depth 0."""
     return np.where(depth > 0, np.take_along_axis(agreed, np.maximum(depth - 1, 0), axis=1), 0)
 
 
-def reliability(score: np.ndarray, hit: np.ndarray, bins: int = 10) -> list[dict[str, float | int]]:
+def reliability(
+    score: NDArray[np.floating[Any]], hit: NDArray[np.bool_], bins: int = 10
+) -> list[dict[str, float | int]]:
     """Up to `bins` bins of about equally many pairs, lowest scores first: {"score": mean, "rate": observed, "count"}.
 
     score: (n,) finite. hit: (n,) bool, the shown pair came true. Equal scores share a bin. Raises DataError where the

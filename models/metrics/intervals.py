@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.special import stdtrit
 
 #: Level of the intervals of all challengers together: SURE where what somebody set has a right to stand; ONE_ERROR,
@@ -37,7 +38,7 @@ class Choice:
         return f"{gain['mean']:+.4f} {interval} over {self.owners} owners"
 
 
-def choose(gains: Mapping[str, np.ndarray], level: float = SURE, least: int = LEAST) -> Choice:
+def choose(gains: Mapping[str, NDArray[np.float64]], level: float = SURE, least: int = LEAST) -> Choice:
     """gains: by challenger, the simpler one first among equals, (owners,) its figure less that of the default, of the
     same owners. None of them may have taught a challenger, and none may report how good the choice is."""
     chance = (1 - level) / max(len(gains), 1)
@@ -48,7 +49,7 @@ def choose(gains: Mapping[str, np.ndarray], level: float = SURE, least: int = LE
     return Choice(better[0] if better else None, ranked[0] if ranked else None, owners, found, 1 - chance)
 
 
-def _interval(values: np.ndarray, chance: float) -> dict[str, float]:
+def _interval(values: NDArray[np.float64], chance: float) -> dict[str, float]:
     """Mean and two-sided interval; NaN where there are fewer than two owners."""
     n = len(values)
     if n < 2:
@@ -64,8 +65,8 @@ _DRAWS = 4_000_000
 
 
 def bootstrap(
-    values: np.ndarray, times: int = 1000, seed: int = 0, level: float = 0.95
-) -> tuple[np.ndarray, np.ndarray]:
+    values: NDArray[np.float64], times: int = 1000, seed: int = 0, level: float = 0.95
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Interval of the mean over owners, 95% by default, by resampling owners: (low, high), each (columns,).
 
     values: (owners,) or (owners, columns). All columns see the same resamples, so columns of one call are paired.
@@ -83,7 +84,7 @@ def bootstrap(
 
 
 def paired_difference(
-    values: np.ndarray, other: np.ndarray, times: int = 1000, seed: int = 0, level: float = 0.95
+    values: NDArray[np.float64], other: NDArray[np.float64], times: int = 1000, seed: int = 0, level: float = 0.95
 ) -> dict[str, float]:
     """Mean of values - other over the same owners, with its interval, 95% by default: {"mean", "low", "high"}."""
     difference = np.asarray(values, float) - np.asarray(other, float)
@@ -92,7 +93,9 @@ def paired_difference(
     return {"mean": mean, "low": float(low[0]), "high": float(high[0])}
 
 
-def summary(metrics: Mapping[str, np.ndarray], times: int = 1000, seed: int = 0) -> dict[str, dict[str, float]]:
+def summary(
+    metrics: Mapping[str, NDArray[np.float64]], times: int = 1000, seed: int = 0
+) -> dict[str, dict[str, float]]:
     """By metric: {"mean", "low", "high"} over the owners where it is defined (NaN is left out)."""
     full = [name for name, column in metrics.items() if not np.isnan(column).any()]
     intervals = {}
@@ -102,7 +105,9 @@ def summary(metrics: Mapping[str, np.ndarray], times: int = 1000, seed: int = 0)
     return {name: _entry(column, intervals.get(name), times, seed) for name, column in metrics.items()}
 
 
-def _entry(column: np.ndarray, interval: tuple[float, float] | None, times: int, seed: int) -> dict[str, float]:
+def _entry(
+    column: NDArray[np.float64], interval: tuple[float, float] | None, times: int, seed: int
+) -> dict[str, float]:
     defined = column[~np.isnan(column)]
     if interval is None:
         low, high = bootstrap(defined, times, seed)
@@ -111,7 +116,7 @@ def _entry(column: np.ndarray, interval: tuple[float, float] | None, times: int,
     return {"mean": mean, "low": float(interval[0]), "high": float(interval[1])}
 
 
-def _resampled(table: np.ndarray, draws: np.ndarray) -> np.ndarray:
+def _resampled(table: NDArray[np.float64], draws: NDArray[np.int64]) -> NDArray[np.float64]:
     """(rows of draws, columns) means of the drawn owners: how often each was drawn, times the values."""
     rows, n = draws.shape
     flat = np.bincount((draws + np.arange(rows)[:, None] * n).ravel(), minlength=rows * n)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import sparse
 
 from models.metrics.accuracy import K, at_k, hits_of, repeated
@@ -13,17 +15,17 @@ from models.metrics.accuracy import K, at_k, hits_of, repeated
 FRESH_DAYS = 30.0
 
 
-def coverage(shown: np.ndarray, items: int) -> float:
+def coverage(shown: NDArray[np.int64], items: int) -> float:
     """Share of a catalogue of `items` that stands in any list."""
     return len(np.unique(shown[shown >= 0])) / max(items, 1)
 
 
-def exposure(shown: np.ndarray, items: int) -> np.ndarray:
+def exposure(shown: NDArray[np.int64], items: int) -> NDArray[np.int64]:
     """(items,) int64: in how many places each item stands."""
     return np.bincount(shown[shown >= 0].ravel(), minlength=items)
 
 
-def gini(exposure: np.ndarray) -> float:
+def gini(exposure: NDArray[Any]) -> float:
     """Inequality of how often each item is shown: 0 all alike, near 1 one item takes everything. NaN if none is shown.
 
     exposure: (items,) counts over the whole catalogue, zeros included.
@@ -35,7 +37,7 @@ def gini(exposure: np.ndarray) -> float:
     return float((2 * np.arange(1, n + 1) - n - 1) @ x / (n * x.sum()))
 
 
-def popularity_rank(popularity: np.ndarray) -> np.ndarray:
+def popularity_rank(popularity: NDArray[np.int64]) -> NDArray[np.float64]:
     """(items,) float64 in 0..100: 0 the most popular, 100 the least; equals share their mean rank."""
     _, inverse, count = np.unique(-np.asarray(popularity, float), return_inverse=True, return_counts=True)
     first = np.concatenate([[0], np.cumsum(count)[:-1]])
@@ -43,7 +45,7 @@ def popularity_rank(popularity: np.ndarray) -> np.ndarray:
     return np.asarray(mean[inverse] / max(len(popularity) - 1, 1) * 100)
 
 
-def self_information(met: np.ndarray, owners: int) -> np.ndarray:
+def self_information(met: NDArray[np.int64], owners: int) -> NDArray[np.float64]:
     """(items,) bits: -log2 of the share of `owners` who had met each item, its novelty (Zhou et al. 2010).
 
     An item that nobody had met counts as met by one: it is as novel as can be, not infinitely so.
@@ -51,7 +53,7 @@ def self_information(met: np.ndarray, owners: int) -> np.ndarray:
     return np.asarray(-np.log2(np.maximum(met, 1) / max(owners, 1)))
 
 
-def mean_over_shown(shown: np.ndarray, value: np.ndarray) -> np.ndarray:
+def mean_over_shown(shown: NDArray[np.int64], value: NDArray[np.float64]) -> NDArray[np.float64]:
     """(b,) mean of `value` over what each list shows; items whose value is NaN are left out. NaN: nothing is left.
 
     shown: (b, k) items, -1 blank. value: (items,) float64.
@@ -62,7 +64,7 @@ def mean_over_shown(shown: np.ndarray, value: np.ndarray) -> np.ndarray:
     return _ratio(np.where(known, values, 0.0).sum(1), known.sum(1))
 
 
-def diversity(shown: np.ndarray, category: np.ndarray) -> np.ndarray:
+def diversity(shown: NDArray[np.int64], category: NDArray[np.integer[Any]]) -> NDArray[np.float64]:
     """(b,) intra-list diversity: 1 - share of a list's pairs that have the same category (C58).
 
     category: (items,) codes, -1 blank; blank items are left out. NaN where fewer than two remain.
@@ -78,7 +80,7 @@ def diversity(shown: np.ndarray, category: np.ndarray) -> np.ndarray:
     return 1 - _ratio(same, pairs)
 
 
-def _ratio(total: np.ndarray, count: np.ndarray) -> np.ndarray:
+def _ratio(total: NDArray[np.float64], count: NDArray[Any]) -> NDArray[np.float64]:
     """total / count, NaN where count is 0."""
     return np.where(count > 0, total / np.maximum(count, 1), np.nan)
 
@@ -91,16 +93,18 @@ class ItemFacts:
     days since each was created, NaN where unknown. category: (m,) codes, -1 blank.
     """
 
-    met: np.ndarray
+    met: NDArray[np.int64]
     owners: int
-    age_days: np.ndarray
-    category: np.ndarray
+    age_days: NDArray[np.float64]
+    category: NDArray[np.integer[Any]]
 
     def __len__(self) -> int:
         return len(self.met)
 
 
-def per_owner(shown: np.ndarray, truth: sparse.csr_matrix, items: ItemFacts, k: int = K) -> dict[str, np.ndarray]:
+def per_owner(
+    shown: NDArray[np.int64], truth: sparse.csr_matrix, items: ItemFacts, k: int = K
+) -> dict[str, NDArray[np.float64]]:
     """Each (b,): those of `at_k`, and the mean over what a list shows of "popularity_rank", "novelty", "diversity",
     "age_days" and "fresh", the share younger than FRESH_DAYS (I21). NaN where undefined; a repeated item counts once.
 
@@ -118,7 +122,7 @@ def per_owner(shown: np.ndarray, truth: sparse.csr_matrix, items: ItemFacts, k: 
     }
 
 
-def as_a_whole(shown: np.ndarray, items: int) -> dict[str, float]:
+def as_a_whole(shown: NDArray[np.int64], items: int) -> dict[str, float]:
     """Of all lists together: "coverage", "gini" of exposure, and "answered", the share of owners shown anything."""
     answered = float((shown >= 0).any(axis=1).mean()) if len(shown) else float("nan")
     return {"coverage": coverage(shown, items), "gini": gini(exposure(shown, items)), "answered": answered}

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import special
 
 LEVEL = 0.95
@@ -40,7 +42,7 @@ class Rate:
         }
 
 
-def rate(hits: np.ndarray, trials: np.ndarray, level: float = LEVEL) -> Rate:
+def rate(hits: NDArray[Any], trials: NDArray[Any], level: float = LEVEL) -> Rate:
     """Hits over trials, summed over owners.
 
     hits, trials: (n,) of each owner, 0 <= hits <= trials. The variance of the ratio is linearised over owners (delta
@@ -61,7 +63,7 @@ def rate(hits: np.ndarray, trials: np.ndarray, level: float = LEVEL) -> Rate:
     return Rate(float(value), low, high, int(total), owners, float(effective), level)
 
 
-def mean(sums: np.ndarray, counts: np.ndarray, level: float = LEVEL) -> Rate:
+def mean(sums: NDArray[np.float64], counts: NDArray[np.float64], level: float = LEVEL) -> Rate:
     """Sums over counts, summed over owners, with a normal interval; of what is no share. sums, counts: (n,)."""
     there = counts > 0
     sums, counts = sums[there].astype(float), counts[there].astype(float)
@@ -84,7 +86,7 @@ def difference(one: Rate, other: Rate) -> tuple[float, float, float] | None:
     return gap, gap - low, gap + high
 
 
-def unevenness(counts: np.ndarray, weights: np.ndarray) -> tuple[float, float]:
+def unevenness(counts: NDArray[np.int64], weights: NDArray[Any]) -> tuple[float, float]:
     """Pearson's chi-square of (k,) counts that were drawn by (k,) weights, and its p-value; (0, 1) of nobody.
 
     Whoever stands where the weight is 0 cannot have come there by the draw: infinity, 0.
@@ -99,7 +101,7 @@ def unevenness(counts: np.ndarray, weights: np.ndarray) -> tuple[float, float]:
     return statistic, float(special.chdtrc(len(counts) - 1, statistic))
 
 
-def _variance(total: np.ndarray, counts: np.ndarray) -> float:
+def _variance(total: NDArray[np.float64], counts: NDArray[np.float64]) -> float:
     """Of the ratio of the sums over (n,) owners, linearised; 0 of a single one."""
     n = len(counts)
     if n < 2:
@@ -108,7 +110,7 @@ def _variance(total: np.ndarray, counts: np.ndarray) -> float:
     return float(n / (n - 1) * (off**2).sum() / counts.sum() ** 2)
 
 
-def _freedom(residuals: np.ndarray) -> float:
+def _freedom(residuals: NDArray[np.float64]) -> float:
     """How many owners the variance is really known from, less one (Satterthwaite 1946): few where few differ much."""
     n = len(residuals)
     tails = n * (residuals**4).sum() / (residuals**2).sum() ** 2

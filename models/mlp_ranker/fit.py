@@ -14,10 +14,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from models.data.bundle import Bundle
 from models.errors import TrainingError
-from models.features.mlp_features import FEATURES
+from models.features.table import FEATURES
 from models.mlp_ranker import SPEC
 from models.ranker import RankerConfig
 
@@ -43,9 +44,9 @@ class PairwiseRows:
     features: (n, len(FEATURES)) float32 in 0..1. label: (n,) 0 or 1. group: (n,) int, the owner of each row.
     """
 
-    features: np.ndarray
-    label: np.ndarray
-    group: np.ndarray
+    features: NDArray[np.float32]
+    label: NDArray[np.int8]
+    group: NDArray[np.int64]
 
     def __post_init__(self) -> None:
         if self.features.shape != (len(self.label), len(FEATURES)) or len(self.label) != len(self.group):
@@ -57,7 +58,7 @@ class PairwiseRows:
         if not np.isfinite(self.features).all() or not np.isin(self.label, (0, 1)).all():
             raise TrainingError("features must be finite and labels 0 or 1; build the ranking set again")
 
-    def of(self, mask: np.ndarray) -> PairwiseRows:
+    def of(self, mask: NDArray[np.bool_]) -> PairwiseRows:
         return PairwiseRows(self.features[mask], self.label[mask], self.group[mask])
 
     @property
@@ -72,10 +73,10 @@ class _Pairs:
     positive: (p,) row numbers. start, count: (p,) run of the owner's negatives within `negative`, (m,) row numbers.
     """
 
-    positive: np.ndarray
-    start: np.ndarray
-    count: np.ndarray
-    negative: np.ndarray
+    positive: NDArray[np.int64]
+    start: NDArray[np.int64]
+    count: NDArray[np.int64]
+    negative: NDArray[np.int64]
 
     @classmethod
     def from_rows(cls, rows: PairwiseRows) -> _Pairs:
@@ -88,7 +89,9 @@ class _Pairs:
         mine = group[positive]
         return cls(positive, (np.cumsum(count) - count)[mine], count[mine], negative)
 
-    def draw(self, rng: np.random.Generator, each: int = _EACH, most: int = _PAIRS) -> tuple[np.ndarray, np.ndarray]:
+    def draw(
+        self, rng: np.random.Generator, each: int = _EACH, most: int = _PAIRS
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """(n,) positives and as many negatives of the same owners, as row numbers, in random order.
 
         Every positive meets `each` of its owner's negatives; where that makes more than `most` pairs, some of them."""
@@ -219,7 +222,7 @@ def _reproducible(seed: int) -> Iterator[None]:
 class _Fitted:
     """arrays: the served weights. last, best: torch state files. overfitted: whether the held-out loss turned up."""
 
-    arrays: dict[str, np.ndarray]
+    arrays: dict[str, NDArray[np.float32]]
     last: bytes
     best: bytes
     report: dict[str, Any]
@@ -260,8 +263,8 @@ def _epoch(
     net: torch.nn.Sequential,
     optimiser: torch.optim.Optimizer,
     features: torch.Tensor,
-    positive: np.ndarray,
-    negative: np.ndarray,
+    positive: NDArray[np.int64],
+    negative: NDArray[np.int64],
     batch: int,
 ) -> float:
     """One pass over these pairs in batches of `batch` pairs; returns the mean loss."""

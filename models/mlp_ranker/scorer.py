@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from models.data.bundle import Bundle
 from models.ranker import RankerConfig
@@ -17,7 +18,7 @@ _ROWS = 2048  # of one forward pass: the widest layer stays in the cache
 class MlpRanker:
     """Forward pass of `ranker_v1`: dense layers with ReLU between, a sigmoid at the end (C33); dropout is off."""
 
-    layers: tuple[tuple[np.ndarray, np.ndarray], ...]
+    layers: tuple[tuple[NDArray[np.float32], NDArray[np.float32]], ...]
     name: str = "mlp"
 
     @classmethod
@@ -26,12 +27,12 @@ class MlpRanker:
         depth = sum(k.startswith("weight_") for k in bundle.arrays)
         return cls(tuple((bundle.arrays[f"weight_{i}"], bundle.arrays[f"bias_{i}"]) for i in range(depth)))
 
-    def score(self, features: np.ndarray) -> np.ndarray:
+    def score(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
         rows = features.reshape(-1, features.shape[-1])
         parts = [self._forward(rows[s : s + _ROWS]) for s in range(0, max(len(rows), 1), _ROWS)]
         return np.concatenate(parts).reshape(features.shape[:-1])
 
-    def _forward(self, x: np.ndarray) -> np.ndarray:
+    def _forward(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
         for i, (weight, bias) in enumerate(self.layers):
             x = x @ weight.T
             x += bias

@@ -11,22 +11,22 @@ POPULAR = Source("popular", 5, "popular", Standing.POPULAR.words)
 
 @dataclass(frozen=True)
 class PopularityConfig:
-    """The table [popularity]."""
+    """[popularity]: popular and trending items."""
 
     trending_days: float = setting(
-        30.0, "only younger events trend", unit="days", low=0.01, phase=Phase.TRAIN, flat="trending_days"
+        30.0, "trending counts younger events only", unit="days", low=0.01, phase=Phase.TRAIN, flat="trending_days"
     )
     trending_half_life_days: float = setting(
-        7.0, "an event counts half after this", unit="days", low=0.01, phase=Phase.TRAIN, flat="trending_half_life_days"
+        7.0, "half-life of a trending event", unit="days", low=0.01, phase=Phase.TRAIN, flat="trending_half_life_days"
     )
 
 
 SPEC = ModelSpec(
     name="popularity",
     bundle="popularity_v1",
-    title="What is popular and what is trending: the last resort, and a ranker's feature.",
+    title="Popular and trending items: the last level of the chain, and a ranker feature.",
     arrays="user_popularity, startup_popularity, user_trending, startup_trending (user, startup)",
-    rows="0..1",
+    rows="score, 0..1",
     fit="models.popularity.fit:fit",
     config=PopularityConfig,
     source=POPULAR,

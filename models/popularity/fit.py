@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+from numpy.typing import NDArray
 
 from models.data.bundle import Bundle
 from models.data.entities import Entities
 from models.data.interactions import Interactions
 from models.data.training_data import TrainingData
-from models.features.mlp_features import popularity
+from models.features.table import popularity
 from models.popularity import SPEC, PopularityConfig
 from models.popularity.scorer import trending
 from models.schema import EventType
@@ -29,7 +32,7 @@ def fit_popularity(
     the cutoff and kept in the config (C49, R05). Interactions are all events but views; views are the startups' own
     totals, users have none. Trending: see `trending`. Knows no failure: without events everything is 0.
     """
-    arrays: dict[str, np.ndarray] = {}
+    arrays: dict[str, NDArray[Any]] = {}
     maxima: dict[str, float] = {}
     for entities, events in ((users, interactions), (startups, interactions.transposed())):
         views = np.zeros(len(entities)) if entities is users else entities.views.astype(float)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import sparse
 
 from models.data.batch import Candidates, Owners, Proposal, indptr_of
@@ -20,7 +21,7 @@ class PopularScorer:
 
     source = POPULAR
 
-    def __init__(self, popularity: np.ndarray) -> None:
+    def __init__(self, popularity: NDArray[np.float32]) -> None:
         self._popularity = np.asarray(popularity, np.float32) + np.float32(0)
         self._order = np.argsort(-self._popularity, kind="stable").astype(np.int32)
         self._rank = np.empty(len(self._order), np.int64)
@@ -35,11 +36,11 @@ class PopularScorer:
         item = self._order[np.concatenate([place for _, place in parts])]
         return Proposal(indptr_of(np.concatenate([length for length, _ in parts])), item, self._popularity[item])
 
-    def score(self, owners: Owners, candidates: Candidates) -> np.ndarray:  # noqa: ARG002
+    def score(self, owners: Owners, candidates: Candidates) -> NDArray[np.float32]:  # noqa: ARG002
         """See `Scorer.score`."""
         return np.asarray(self._popularity[candidates.item])
 
-    def _places(self, barred: sparse.csr_matrix, k: int) -> tuple[np.ndarray, np.ndarray]:
+    def _places(self, barred: sparse.csr_matrix, k: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """How many places each owner gets, and their ranks: the first k of the order not barred to them."""
         banned = np.diff(barred.indptr)
         width = min(len(self._order), k + int(banned.max(initial=0)))  # nobody needs to look further down than that
@@ -50,7 +51,7 @@ class PopularScorer:
         return free.sum(axis=1), np.nonzero(free)[1]
 
 
-def trending(interactions: Interactions, as_of_us: int, config: PopularityConfig) -> np.ndarray:
+def trending(interactions: Interactions, as_of_us: int, config: PopularityConfig) -> NDArray[np.float32]:
     """(owners,) float32 in 0..1: fading interest in each owner during the days before `as_of_us`.
 
     Every positive event of the last `trending_days` counts its weight (C01-C07), halved every

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from models.data.batch import MASK, Candidates, Owners, Proposal, indptr_of
 from models.errors import BundleNotFound
@@ -14,8 +15,7 @@ from models.ranker import RankerConfig
 from models.recommender.surface import SurfaceRecommender
 from models.routing import Route, chain, sources_of
 from models.schema import Method
-from models.scoring.scale import min_max
-from models.scoring.scorer import Scorer
+from models.scoring.scorer import Scorer, min_max
 from models.spec import Source
 
 
@@ -34,7 +34,7 @@ def wide_candidates(recipe: SurfaceRecommender, owners: Owners) -> Candidates:
 
 def learned_table(
     recipe: SurfaceRecommender, owners: Owners, candidates: Candidates, names: Sequence[str] | None = None
-) -> tuple[tuple[str, ...], np.ndarray]:
+) -> tuple[tuple[str, ...], NDArray[np.float32]]:
     """Names and (nnz, f) float32 features of the learned ranker; see `models.features.table.table`."""
     if recipe.evidence is None:
         raise BundleNotFound("the learned ranker needs the bundle activity_v1, which this release lacks; build again")
@@ -43,7 +43,7 @@ def learned_table(
 
 def learned_scores(
     recipe: SurfaceRecommender, ranker: LearnedRanker, owners: Owners, candidates: Candidates
-) -> np.ndarray:
+) -> NDArray[np.float32]:
     """(nnz,) float32 in 0..1: the learned ranker's score of every candidate."""
     return ranker.score_lists(learned_table(recipe, owners, candidates, ranker.names)[1], candidates.indptr)
 
@@ -55,7 +55,7 @@ def _union(recipe: SurfaceRecommender, owners: Owners, k: int, more: Sequence[tu
     return union.scored({s: _completed(s, scorer, owners, union) for s, scorer in recipe.scorers.items()})
 
 
-def _completed(source: Source, scorer: Scorer, owners: Owners, union: Candidates) -> np.ndarray:
+def _completed(source: Source, scorer: Scorer, owners: Owners, union: Candidates) -> NDArray[np.float32]:
     """The source's column over the union: what it proposed has its score already, the rest is scored now."""
     column = union.scores[source]
     rest = np.isnan(column)
@@ -64,7 +64,9 @@ def _completed(source: Source, scorer: Scorer, owners: Owners, union: Candidates
     return column
 
 
-def answering_method(recipe: SurfaceRecommender, owners: Owners, routed: Route, candidates: Candidates) -> np.ndarray:
+def answering_method(
+    recipe: SurfaceRecommender, owners: Owners, routed: Route, candidates: Candidates
+) -> NDArray[np.uint8]:
     """(b,) uint8 the first method of each owner's chain that has a score for any of its candidates (B06, B08)."""
     knows = {s: _any(~np.isnan(score), candidates.indptr) for s, score in candidates.scores.items()}
     nobody, parts = np.zeros(len(owners), bool), sources_of(recipe.surface)
@@ -84,7 +86,7 @@ def _for(owners: Owners, proposal: Proposal) -> Proposal:
     return Proposal(indptr_of(length), proposal.item[keep], proposal.score[keep])
 
 
-def rankable(recipe: SurfaceRecommender, candidates: Candidates, method: np.ndarray) -> Candidates:
+def rankable(recipe: SurfaceRecommender, candidates: Candidates, method: NDArray[np.uint8]) -> Candidates:
     """The candidates a second stage may draw on: all of them, or the answering method's own where that is asked for."""
     if _ranks_union(recipe):
         return candidates
@@ -97,8 +99,8 @@ def rankable(recipe: SurfaceRecommender, candidates: Candidates, method: np.ndar
 
 
 def model_score_of(
-    recipe: SurfaceRecommender, owners: Owners, candidates: Candidates, method: np.ndarray
-) -> np.ndarray:
+    recipe: SurfaceRecommender, owners: Owners, candidates: Candidates, method: NDArray[np.uint8]
+) -> NDArray[np.float32]:
     """(nnz,) float32 in 0..1, min-max over an owner's candidates.
 
     Where a second stage draws on the union of sources, their mean: each scaled, those that abstain on an item left out;
@@ -116,14 +118,16 @@ def model_score_of(
             scaled = np.where(hot, blended, scaled)
         heard += ~np.isnan(scaled)
         total += np.nan_to_num(scaled)
-    return np.nan_to_num(min_max(total / np.maximum(heard, 1), candidates.indptr))
+    return np.nan_to_num(min_max(np.divide(total, np.maximum(heard, 1)), candidates.indptr))
 
 
 def _ranks_union(recipe: SurfaceRecommender) -> bool:
     return recipe.ranker is not None and recipe.settings.lists.candidate_sources == "union"
 
 
-def _base_score(recipe: SurfaceRecommender, owners: Owners, candidates: Candidates, method: np.ndarray) -> np.ndarray:
+def _base_score(
+    recipe: SurfaceRecommender, owners: Owners, candidates: Candidates, method: NDArray[np.uint8]
+) -> NDArray[np.float32]:
     """(nnz,) float32: each owner's answering method over its own candidates."""
     result = np.zeros(len(candidates.item), np.float32)
     mine = method[candidates.owner]
@@ -139,14 +143,14 @@ def _base_score(recipe: SurfaceRecommender, owners: Owners, candidates: Candidat
     return result
 
 
-def _blended(recipe: SurfaceRecommender, owners: Owners, candidates: Candidates) -> np.ndarray:
+def _blended(recipe: SurfaceRecommender, owners: Owners, candidates: Candidates) -> NDArray[np.float32]:
     """(nnz,) float32: the ensemble's score, of use where both its halves know the owner."""
     als, two_tower = (candidates.scores[s] for s in sources_of(recipe.surface)[Method.ENSEMBLE])
     age_days = recipe.age_days(owners.row)
     return recipe.blend(als, two_tower, candidates.owner, candidates.indptr, owners.count, age_days)
 
 
-def _any(mask: np.ndarray, indptr: np.ndarray) -> np.ndarray:
+def _any(mask: NDArray[np.bool_], indptr: NDArray[np.int64]) -> NDArray[np.bool_]:
     """(b,) bool: does any place of each row hold."""
     total = np.concatenate([[0], np.cumsum(mask)])
     return np.asarray(total[indptr[1:]] > total[indptr[:-1]])

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from models import registry
 from models.data.batch import Owners
@@ -15,7 +16,7 @@ from models.recommender.candidates import learned_table
 from models.recommender.recommend import Ranking, rank
 from models.recommender.surface import SurfaceRecommender
 from models.schema import REASONS, EventType, Method, Segment
-from models.scoring.scale import min_max
+from models.scoring.scorer import min_max
 
 
 def explain(recipe: SurfaceRecommender, owners: Owners, depth: int, shown: int = 20) -> dict[str, Any]:
@@ -70,7 +71,7 @@ def explain_item(recipe: SurfaceRecommender, owners: Owners, depth: int, row: in
     }
 
 
-def _told(recipe: SurfaceRecommender, owners: Owners, ranking: Ranking) -> dict[str, np.ndarray]:
+def _told(recipe: SurfaceRecommender, owners: Owners, ranking: Ranking) -> dict[str, NDArray[np.float32]]:
     """By name (nnz,) what the ranker is told of every candidate: the learned one's columns, else the seeds' features
     but diversity, which depends on what is placed."""
     if isinstance(recipe.ranker, LearnedRanker):
@@ -84,7 +85,9 @@ def _told(recipe: SurfaceRecommender, owners: Owners, ranking: Ranking) -> dict[
     }
 
 
-def _place(recipe: SurfaceRecommender, ranking: Ranking, told: Mapping[str, np.ndarray], i: int) -> dict[str, Any]:
+def _place(
+    recipe: SurfaceRecommender, ranking: Ranking, told: Mapping[str, NDArray[np.float32]], i: int
+) -> dict[str, Any]:
     lists = ranking.lists
     row = int(lists.item[i])
     found = np.flatnonzero(ranking.candidates.item == np.searchsorted(recipe.catalogue, row))
@@ -98,7 +101,7 @@ def _place(recipe: SurfaceRecommender, ranking: Ranking, told: Mapping[str, np.n
     }
 
 
-def _candidate(ranking: Ranking, told: Mapping[str, np.ndarray], j: int) -> dict[str, Any]:
+def _candidate(ranking: Ranking, told: Mapping[str, NDArray[np.float32]], j: int) -> dict[str, Any]:
     """Raw and scaled score of every source, and what the ranker is told, of candidate j."""
     candidates = ranking.candidates
     return {

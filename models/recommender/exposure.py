@@ -11,8 +11,10 @@ lists let it hold. Only where they do not, the best of what was refused stays in
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import sparse
 from scipy.sparse.csgraph import maximum_flow
 
@@ -60,7 +62,7 @@ def part_of(lists: RankedLists, start: int, stop: int) -> RankedLists:
     return lists.take(np.arange(start, stop))
 
 
-def exposure_stats(lists: RankedLists, catalogue: np.ndarray) -> dict[str, float]:
+def exposure_stats(lists: RankedLists, catalogue: NDArray[np.integer[Any]]) -> dict[str, float]:
     """Of the top tens together: "coverage" of the catalogue, "gini" of exposure, and "most", the places of the item
     that is shown most. catalogue: (m,) item rows, ascending; what is shown and not among them does not count."""
     item = lists.item[_top(lists)]
@@ -84,17 +86,19 @@ def share_moved(lists: RankedLists, before: RankedLists) -> float:
     return round(float(fresh.mean()), 6) if len(fresh) else 0.0
 
 
-def _top(lists: RankedLists) -> np.ndarray:
+def _top(lists: RankedLists) -> NDArray[np.bool_]:
     """(nnz,) bool: the places of the top tens."""
     return np.asarray(np.arange(len(lists.item)) - np.repeat(lists.indptr[:-1], np.diff(lists.indptr)) < K)
 
 
-def _missing(held: np.ndarray, length: np.ndarray) -> np.ndarray:
+def _missing(held: NDArray[np.bool_], length: NDArray[np.int64]) -> NDArray[np.int64]:
     """(b,) how many of its ten places each list still lacks."""
     return np.asarray(np.minimum(length, K) - held.sum(1))
 
 
-def _asked(item: np.ndarray, score: np.ndarray, length: np.ndarray, most: int) -> tuple[np.ndarray, np.ndarray]:
+def _asked(
+    item: NDArray[np.int32], score: NDArray[np.float64], length: NDArray[np.int64], most: int
+) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
     """(b, w) bool places that are held when nobody asks any more, and (items,) how many hold each item.
 
     item: (b, w), -1 behind the end. score: (b, w) float64. Rows stand by owner, columns by place.
@@ -117,14 +121,14 @@ def _asked(item: np.ndarray, score: np.ndarray, length: np.ndarray, most: int) -
 
 
 def _refused(
-    item: np.ndarray,
-    score: np.ndarray,
-    length: np.ndarray,
-    held: np.ndarray,
-    asked: np.ndarray,
-    load: np.ndarray,
+    item: NDArray[np.int32],
+    score: NDArray[np.float64],
+    length: NDArray[np.int64],
+    held: NDArray[np.bool_],
+    asked: NDArray[np.int64],
+    load: NDArray[np.int64],
     most: int,
-) -> tuple[np.ndarray, np.ndarray]:
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Rows and columns of the held places that items with too many owners refuse: those with the least to lose, the
     lowest place first among equals, then the youngest owner."""
     row, column = np.nonzero(held)
@@ -139,7 +143,9 @@ def _refused(
     return row[late], column[late]
 
 
-def _exchanged(item: np.ndarray, held: np.ndarray, room: np.ndarray, missing: np.ndarray) -> np.ndarray:
+def _exchanged(
+    item: NDArray[np.int32], held: NDArray[np.bool_], room: NDArray[np.int64], missing: NDArray[np.int64]
+) -> NDArray[np.bool_]:
     """`held` after exchanges that give places to those who lack them: an item with room for somebody who lets go of
     what another lacks. room: (items,) places left. missing: (b,)."""
     if not missing.any() or not room.any():
@@ -160,6 +166,6 @@ def _exchanged(item: np.ndarray, held: np.ndarray, room: np.ndarray, missing: np
     return held
 
 
-def _best_of(free: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+def _best_of(free: NDArray[np.bool_], wanted: NDArray[np.int64]) -> NDArray[np.bool_]:
     """(b, w) bool: the first `wanted` (b,) of each row's free places."""
     return np.asarray(free & (np.cumsum(free, axis=1) <= wanted[:, None]))

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import sparse
 
 from models.data.batch import MASK, Candidates, Owners, Proposal, indptr_of
-from models.features.mlp_features import static_features
+from models.features.table import static_features
 from models.learned_ranker.scorer import LearnedRanker
 from models.lists.ranked_lists import RankedLists
 from models.popularity import POPULAR
@@ -30,7 +32,7 @@ from models.recommender.rerank import diversify, place_greedily, rescore_with_di
 from models.recommender.surface import SurfaceRecommender, diversity_facets
 from models.routing import Route, route
 from models.schema import FACET_REASONS, REASONS, Method, Standing
-from models.scoring.scale import order_by_score
+from models.scoring.scorer import order_by_score
 
 _BIT = {name: MASK(1 << code) for name, code in REASONS.items()}
 #: An item is called new or popular from here on.
@@ -40,13 +42,13 @@ _CELLS = 1 << 20
 
 
 def reason_bits(
-    facets: Mapping[str, np.ndarray],
-    recency: np.ndarray,
-    popularity: np.ndarray,
-    favourite: Mapping[str, np.ndarray],
-    at: np.ndarray,
-    item: np.ndarray,
-) -> np.ndarray:
+    facets: Mapping[str, NDArray[np.int32]],
+    recency: NDArray[np.float32],
+    popularity: NDArray[np.float32],
+    favourite: Mapping[str, NDArray[np.int32]],
+    at: NDArray[np.int64],
+    item: NDArray[np.int32],
+) -> NDArray[np.uint16]:
     """(n,) uint16 bits by REASONS of n places: facets shared with most of the owner's history, new, popular.
 
     facets: codes by name over the catalogue. recency, popularity: (n,) in 0..1 of the items themselves.
@@ -59,7 +61,7 @@ def reason_bits(
     return np.asarray(bits, MASK)
 
 
-def favourites(facets: Mapping[str, np.ndarray], history: sparse.csr_matrix) -> dict[str, np.ndarray]:
+def favourites(facets: Mapping[str, NDArray[np.int32]], history: sparse.csr_matrix) -> dict[str, NDArray[np.int32]]:
     """By facet the (b,) code with the most weight in each history, -1 without one: what facet reasons refer to."""
     met = history.tocoo()
     liked = met.data > 0
@@ -72,7 +74,9 @@ def favourites(facets: Mapping[str, np.ndarray], history: sparse.csr_matrix) -> 
     return found
 
 
-def _heaviest(size: int, row: np.ndarray, code: np.ndarray, weight: np.ndarray) -> np.ndarray:
+def _heaviest(
+    size: int, row: NDArray[np.int32], code: NDArray[np.int32], weight: NDArray[np.float32]
+) -> NDArray[np.int32]:
     """(size,) int32 the code with the largest summed weight of each row, the lowest of equals, -1 for empty rows."""
     width = int(code.max(initial=-1)) + 1
     pair = row.astype(np.int64) * width + code
@@ -102,9 +106,9 @@ class Ranking:
     """
 
     route: Route
-    method: np.ndarray
+    method: NDArray[np.uint8]
     candidates: Candidates
-    score: np.ndarray
+    score: NDArray[np.float32]
     lists: RankedLists
 
 
@@ -139,10 +143,10 @@ def _placed(
     recipe: SurfaceRecommender,
     owners: Owners,
     candidates: Candidates,
-    score: np.ndarray,
-    method: np.ndarray,
+    score: NDArray[np.float32],
+    method: NDArray[np.uint8],
     routed: Route,
-    favourite: Mapping[str, np.ndarray],
+    favourite: Mapping[str, NDArray[np.int32]],
     depth: int,
 ) -> RankedLists:
     """Order every owner's candidates and keep the best `depth`; whom popular answers has none yet, unless what is in
@@ -174,11 +178,11 @@ def _placed(
 def _ordered(
     recipe: SurfaceRecommender,
     candidates: Candidates,
-    score: np.ndarray,
-    place_of: np.ndarray,
-    present: np.ndarray,
+    score: NDArray[np.float32],
+    place_of: NDArray[np.int64],
+    present: NDArray[np.bool_],
     depth: int,
-) -> tuple[np.ndarray, np.ndarray]:
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     """Columns of the rectangle, best first, and their scores: by the ranker, or by the model score where it is off."""
     if not place_of.size:
         return np.zeros(place_of.shape, np.int64), np.zeros(place_of.shape, np.float32)
@@ -204,7 +208,11 @@ def _ordered(
 
 
 def _filled(
-    recipe: SurfaceRecommender, owners: Owners, lists: RankedLists, favourite: Mapping[str, np.ndarray], depth: int
+    recipe: SurfaceRecommender,
+    owners: Owners,
+    lists: RankedLists,
+    favourite: Mapping[str, NDArray[np.int32]],
+    depth: int,
 ) -> RankedLists:
     """Fill lists shorter than `depth` from the popular items not yet in them; item numbers become entity rows."""
     short = np.flatnonzero(np.diff(lists.indptr) < min(depth, len(recipe.catalogue)))
@@ -228,8 +236,8 @@ def _filled(
 
 
 def _new_to(
-    lists: RankedLists, short: np.ndarray, fill: Proposal, items: int, depth: int
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    lists: RankedLists, short: NDArray[np.int64], fill: Proposal, items: int, depth: int
+) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.float32]]:
     """The popular places that are not in the list already and still fit: list, item, score in 0..1."""
     have = np.zeros((len(short), items), bool)
     length = np.diff(lists.indptr)
@@ -246,11 +254,11 @@ def _new_to(
 def _as_rows(
     recipe: SurfaceRecommender,
     lists: RankedLists,
-    indptr: np.ndarray,
-    item: np.ndarray,
-    score: np.ndarray,
-    source: np.ndarray,
-    reason: np.ndarray,
+    indptr: NDArray[np.int64],
+    item: NDArray[np.int32],
+    score: NDArray[np.float32],
+    source: NDArray[np.integer[Any]],
+    reason: NDArray[np.integer[Any]],
 ) -> RankedLists:
     return RankedLists(
         lists.owner,
@@ -267,7 +275,10 @@ def _as_rows(
 
 
 def _reasons(
-    recipe: SurfaceRecommender, favourite: Mapping[str, np.ndarray], at: np.ndarray, item: np.ndarray
-) -> np.ndarray:
+    recipe: SurfaceRecommender,
+    favourite: Mapping[str, NDArray[np.int32]],
+    at: NDArray[np.int64],
+    item: NDArray[np.int32],
+) -> NDArray[np.uint16]:
     """(n,) uint16 reason bits of items for the owners `at`."""
     return reason_bits(recipe.facets, recipe.item_recency[item], recipe.item_popularity[item], favourite, at, item)

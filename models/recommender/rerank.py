@@ -3,27 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from models.features.mlp_features import FEATURES
+from models.features.table import FEATURES
 from models.schema import DIVERSITY_FACETS
-from models.scoring.scale import order_by_score
-from models.scoring.scorer import Ranker
+from models.scoring.scorer import Ranker, order_by_score
 
 _DIVERSITY = FEATURES.index("diversity")
 
 #: Of (b, p) columns, a function from their (b, p) diversity in 0..1 to their (b, p) float32 scores.
-Rescore = Callable[[np.ndarray], Callable[[np.ndarray], np.ndarray]]
+Rescore = Callable[[NDArray[Any]], Callable[[NDArray[Any]], NDArray[Any]]]
 
 
-def rescore_with_diversity(ranker: Ranker, features: np.ndarray) -> Rescore:
+def rescore_with_diversity(ranker: Ranker, features: NDArray[np.float32]) -> Rescore:
     """The ranker, told of each candidate's diversity. features: (b, w, 4) with neutral diversity."""
 
-    def of(pool: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
+    def of(pool: NDArray[np.int64]) -> Callable[[NDArray[Any]], NDArray[Any]]:
         x = np.take_along_axis(features, pool[:, :, None], 1)
 
-        def score(diversity: np.ndarray) -> np.ndarray:
+        def score(diversity: NDArray[np.float32]) -> NDArray[np.float32]:
             x[:, :, _DIVERSITY] = diversity
             return ranker.score(x)
 
@@ -32,11 +33,11 @@ def rescore_with_diversity(ranker: Ranker, features: np.ndarray) -> Rescore:
     return of
 
 
-def diversify(base: np.ndarray, weight: float) -> Rescore:
+def diversify(base: NDArray[np.float32], weight: float) -> Rescore:
     """The base score (b, w) less `weight` times the likeness to what is placed (maximal marginal relevance with the
     mean instead of the largest likeness; Carbonell and Goldstein 1998)."""
 
-    def of(pool: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
+    def of(pool: NDArray[np.int64]) -> Callable[[NDArray[Any]], NDArray[Any]]:
         mine = np.take_along_axis(base, pool, 1)
         return lambda diversity: np.asarray(mine - np.float32(weight) * (1 - diversity), np.float32)
 
@@ -44,8 +45,8 @@ def diversify(base: np.ndarray, weight: float) -> Rescore:
 
 
 def place_greedily(
-    again: Rescore, base: np.ndarray, facets: Mapping[str, np.ndarray], places: int, depth: int
-) -> tuple[np.ndarray, np.ndarray]:
+    again: Rescore, base: NDArray[np.float32], facets: Mapping[str, NDArray[np.int32]], places: int, depth: int
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     """Order a rectangle of candidates greedily.
 
     base: (b, w) float32 scores with neutral diversity, -inf marks the ragged end. facets: (b, w) codes of
@@ -71,8 +72,12 @@ def place_greedily(
 
 
 def _greedy(
-    again: Rescore, facets: Mapping[str, np.ndarray], base: np.ndarray, pool: np.ndarray, places: int
-) -> tuple[np.ndarray, np.ndarray]:
+    again: Rescore,
+    facets: Mapping[str, NDArray[np.integer[Any]]],
+    base: NDArray[np.float32],
+    pool: NDArray[np.int64],
+    places: int,
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     """The first places: columns (b, places) and their scores, drawn from the columns `pool`, ascending."""
     row, score_of = np.arange(len(base)), again(pool)
     codes = [np.take_along_axis(facets[f], pool, 1) for f in DIVERSITY_FACETS]
@@ -91,7 +96,7 @@ def _greedy(
     return chosen, chosen_score
 
 
-def _head_first(head: np.ndarray, order: np.ndarray) -> np.ndarray:
+def _head_first(head: NDArray[np.int64], order: NDArray[np.int64]) -> NDArray[np.int64]:
     """`order` with the columns of `head` moved to the front, in head's order."""
     key = (_isin_rows(order, head).astype(np.int32) << 20) | np.arange(order.shape[1], dtype=np.int32)
     key.sort(axis=1)  # the places not in head keep their order, those in head go last
@@ -100,7 +105,7 @@ def _head_first(head: np.ndarray, order: np.ndarray) -> np.ndarray:
     return np.concatenate([head, tail], axis=1)
 
 
-def _isin_rows(order: np.ndarray, head: np.ndarray) -> np.ndarray:
+def _isin_rows(order: NDArray[np.int64], head: NDArray[np.int64]) -> NDArray[np.bool_]:
     """(b, w) bool: is order[i, j] among head[i]."""
     width = int(max(order.max(initial=0), head.max(initial=0))) + 1
     marks = np.zeros((len(order), width), bool)

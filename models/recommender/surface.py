@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import sparse
 
 from models import registry
@@ -20,8 +21,7 @@ from models.ensemble import EnsembleConfig
 from models.ensemble.scorer import Blend, blend_is_auto
 from models.errors import BundleError
 from models.experiments import read_experiments
-from models.features.mlp_features import recency
-from models.features.table import RankerInputs
+from models.features.table import RankerInputs, recency
 from models.learned_ranker.scorer import ACTIVITY, LEARNED, LearnedRanker
 from models.popularity import POPULAR
 from models.popularity.scorer import PopularScorer
@@ -143,20 +143,22 @@ class SurfaceRecommender:
     settings: Settings
     owners: Entities
     items: Entities
-    catalogue: np.ndarray
+    catalogue: NDArray[np.int32]
     scorers: Mapping[Source, Scorer]
     popular: PopularScorer
     blend: Blend
     ranker: Ranker | LearnedRanker | None
-    item_recency: np.ndarray
-    item_popularity: np.ndarray
-    facets: Mapping[str, np.ndarray]
+    item_recency: NDArray[np.float32]
+    item_popularity: NDArray[np.float32]
+    facets: Mapping[str, NDArray[np.int32]]
     as_of_us: int
     evidence: RankerInputs | None = None
     wanted: tuple[tuple[Source, Scorer], ...] = ()
     folds: Mapping[Source, FoldIn] = field(default_factory=dict)
 
-    def batch(self, rows: np.ndarray, interactions: Interactions, text: Sequence[str] | None = None) -> Owners:
+    def batch(
+        self, rows: NDArray[np.integer[Any]], interactions: Interactions, text: Sequence[str] | None = None
+    ) -> Owners:
         """The owners of these entity rows. interactions: users x startups before the cutoff, by entity rows.
 
         text: what those say who came after the cutoff, blank for the others."""
@@ -215,7 +217,7 @@ class SurfaceRecommender:
         equations of their own."""
         order = np.argsort(events.owner, kind="stable")
         bounds = np.searchsorted(events.owner[order], np.stack([owners.row, owners.row + 1]))
-        found: dict[Source, list[tuple[int, np.ndarray]]] = {source: [] for source in self.folds}
+        found: dict[Source, list[tuple[int, NDArray[Any]]]] = {source: [] for source in self.folds}
         for place, row in enumerate(owners.row.tolist()):
             mine = events.of_owner(row, order[bounds[0, place] : bounds[1, place]])
             if len(mine) and int(mine.at.max()) >= self.as_of_us:
@@ -243,7 +245,7 @@ class SurfaceRecommender:
             tuple(texts),
         )
 
-    def age_days(self, rows: np.ndarray) -> np.ndarray:
+    def age_days(self, rows: NDArray[np.int32]) -> NDArray[np.float32]:
         """(b,) float32 days since each owner was created, 0 where unknown and for whoever came after the cutoff."""
         created = np.where(rows >= 0, self.owners.created_at[rows], self.as_of_us)
         days = np.maximum(self.as_of_us - np.maximum(created, 0), 0) / 86_400e6
@@ -260,7 +262,7 @@ class SurfaceRecommender:
         cells = (self.evidence.clock.age(liked.at[order][last]), (owner[last], item[last]))
         return sparse.csr_matrix(cells, shape=(len(mine.owners), len(mine.items)))
 
-    def _barred(self, mine: Interactions, rows: np.ndarray) -> sparse.csr_matrix:
+    def _barred(self, mine: Interactions, rows: NDArray[np.integer[Any]]) -> sparse.csr_matrix:
         """Seen pairs (views by setting), dislikes, dismissals, and what is the owner's own."""
         barred = (mine.barred(self.settings.lists.views_are_seen) + self._own())[rows][:, self.catalogue].tocsr()
         barred.sort_indices()
@@ -349,7 +351,7 @@ def with_settings(recipe: SurfaceRecommender, bundles: Mapping[str, Bundle], set
     )
 
 
-def diversity_facets(recipe: SurfaceRecommender, item: np.ndarray) -> dict[str, np.ndarray]:
+def diversity_facets(recipe: SurfaceRecommender, item: NDArray[np.int32]) -> dict[str, NDArray[np.int32]]:
     """Codes of DIVERSITY_FACETS for catalogue positions of any shape."""
     return {f: recipe.facets[f][item] for f in DIVERSITY_FACETS}
 

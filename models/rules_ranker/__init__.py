@@ -10,15 +10,10 @@ _RULES_ONLY = (Idle(("learned", "mlp", "off")),)
 
 @dataclass(frozen=True)
 class RulesConfig:
-    """The table [rules]."""
+    """[rules]: the ranker without training."""
 
     model_weight: float = setting(
-        0.5,
-        "weight of the models' score (C36, G11)",
-        low=0,
-        phase=Phase.SERVE,
-        flat="rule_model_weight",
-        idle=_RULES_ONLY,
+        0.5, "weight of the models' score", low=0, phase=Phase.SERVE, flat="rule_model_weight", idle=_RULES_ONLY
     )
     recency_weight: float = setting(
         0.2, "weight of recency", low=0, phase=Phase.SERVE, flat="rule_recency_weight", idle=_RULES_ONLY
@@ -30,14 +25,14 @@ class RulesConfig:
         0.1, "weight of diversity", low=0, phase=Phase.SERVE, flat="rule_diversity_weight", idle=_RULES_ONLY
     )
     recency_days: float = setting(
-        30.0, "recency = exp(-age / this) (C46)", unit="days", low=0.01, phase=Phase.SERVE, flat="recency_days"
+        30.0, "recency = exp(-age / this)", unit="days", low=0.01, phase=Phase.SERVE, flat="recency_days"
     )
 
 
 SPEC = ModelSpec(
     name="rules_ranker",
     bundle="",
-    title="The rules that rank where nothing was learned.",
+    title="The rules that rank where no trained ranker serves.",
     arrays="",
     rows="",
     fit="",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from models.rules_ranker import RulesConfig
 from models.scoring.scorer import RankerAsked
@@ -14,7 +15,7 @@ from models.scoring.scorer import RankerAsked
 class RuleRanker:
     """0.5 model score + 0.2 recency + 0.2 popularity + 0.1 diversity (C36); the weights are settings (G11)."""
 
-    weights: np.ndarray
+    weights: NDArray[np.float32]
     name: str = "rules"
 
     @classmethod
@@ -23,7 +24,7 @@ class RuleRanker:
         w = np.array(weights, np.float32)
         return cls(w / max(float(w.sum()), 1e-9))
 
-    def score(self, features: np.ndarray) -> np.ndarray:
+    def score(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
         """Term by term: a matrix product may round a row by where it stands, and equal features must score equally."""
         total = features[..., 0] * self.weights[0]
         for i in range(1, len(self.weights)):

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Sequence
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 from models.data.batch import Candidates, Owners, Proposal, indptr_of
 from models.data.bundle import Bundle
@@ -27,11 +28,11 @@ class FactorScorer:
     def __init__(
         self,
         source: Source,
-        owner_vectors: np.ndarray,
-        known: np.ndarray,
-        item_vectors: np.ndarray,
-        item_known: np.ndarray,
-        make: Callable[[np.ndarray], Product] = Float32Product,
+        owner_vectors: NDArray[np.float32],
+        known: NDArray[np.bool_],
+        item_vectors: NDArray[np.float32],
+        item_known: NDArray[np.bool_],
+        make: Callable[[NDArray[Any]], Product] = Float32Product,
     ) -> None:
         self.source = source
         self._owner_vectors = np.ascontiguousarray(owner_vectors, np.float32)
@@ -40,37 +41,37 @@ class FactorScorer:
         self._place = np.where(item_known, np.cumsum(item_known) - 1, -1)  # of a catalogue position among known items
         if not (np.isfinite(self._owner_vectors[self._known]).all() and np.isfinite(item_vectors[self._items]).all()):
             raise BundleCorrupt(f"expected finite vectors for {source}, got NaN or infinity; train this model again")
-        self._one: np.ndarray | None = None
+        self._one: NDArray[Any] | None = None
         self._make = make
         self._product = make(np.ascontiguousarray(item_vectors, np.float32)[self._items])
 
-    def with_backend(self, make: Callable[[np.ndarray], Product]) -> Self:
+    def with_backend(self, make: Callable[[NDArray[Any]], Product]) -> Self:
         """The same source with another way to multiply; its lists are the same."""
         other = copy.copy(self)
         other._make, other._product = make, make(self._product.vectors)
         return other
 
-    def weighted(self, weight: np.ndarray) -> Self:
+    def weighted(self, weight: NDArray[np.float32]) -> Self:
         """A source whose scores are this one's times the item's weight: (m,) float32 over the catalogue."""
         other = copy.copy(self)
         vectors = self._product.vectors * np.asarray(weight, np.float32)[self._items, None]
         other._product = self._make(vectors)
         return other
 
-    def with_vector(self, vector: np.ndarray) -> Self:
+    def with_vector(self, vector: NDArray[np.float32]) -> Self:
         """The same source for batches of one, whose vector this is: (d,) float32."""
         other = copy.copy(self)
         other._one = np.asarray(vector, np.float32)[None]
         return other
 
-    def with_rows(self, rows: np.ndarray, vectors: np.ndarray) -> Self:
+    def with_rows(self, rows: NDArray[np.int64], vectors: NDArray[np.float32]) -> Self:
         """The same source, these owners known by other vectors. rows: (r,) entity rows; vectors: (r, d) float32."""
         other = copy.copy(self)
         other._owner_vectors, other._known = self._owner_vectors.copy(), self._known.copy()
         other._owner_vectors[rows], other._known[rows] = vectors, True
         return other
 
-    def vector_of(self, owners: Owners) -> np.ndarray | None:
+    def vector_of(self, owners: Owners) -> NDArray[np.float32] | None:
         """(d,) float32 the learned vector of a batch of one, None where the model has not learned the owner."""
         vectors, known = FactorScorer._vectors(self, owners)
         return vectors[0] if known[0] else None
@@ -87,7 +88,7 @@ class FactorScorer:
         length[mine] = np.diff(found.indptr)
         return Proposal(indptr_of(length), found.item if everything else self._items[found.item], found.score)
 
-    def score(self, owners: Owners, candidates: Candidates) -> np.ndarray:
+    def score(self, owners: Owners, candidates: Candidates) -> NDArray[np.float32]:
         """See `Scorer.score`."""
         vectors, known = self._vectors(owners)
         item = self._place[candidates.item]
@@ -98,7 +99,7 @@ class FactorScorer:
         result[able] = pair_scores(vectors, self._product.vectors, candidates.owner[able], item[able])
         return result
 
-    def _vectors(self, owners: Owners) -> tuple[np.ndarray, np.ndarray]:
+    def _vectors(self, owners: Owners) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
         """(b, d) float32 vectors and (b,) bool: who of the batch is known; the vectors of the others mean nothing."""
         if self._one is not None:
             return self._one, np.ones(1, bool)
@@ -113,8 +114,8 @@ NOTHING = 1e-6
 
 
 def embed(
-    texts: Sequence[Sequence[str]], tokens: np.ndarray, token_vectors: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
+    texts: Sequence[Sequence[str]], tokens: NDArray[np.str_], token_vectors: NDArray[np.float32]
+) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
     """Unit vectors of token lists: the normalised sum of the vectors of their known tokens.
 
     texts: n lists of tokens. tokens: (t,) ascending unicode array; token_vectors: (t, d) float32, the weight of a
@@ -141,18 +142,18 @@ class TextFactorScorer(FactorScorer):
     def __init__(
         self,
         source: Source,
-        owner_vectors: np.ndarray,
-        known: np.ndarray,
-        item_vectors: np.ndarray,
-        item_known: np.ndarray,
-        tokens: np.ndarray,
-        token_vectors: np.ndarray,
-        make: Callable[[np.ndarray], Product] = Float32Product,
+        owner_vectors: NDArray[np.float32],
+        known: NDArray[np.bool_],
+        item_vectors: NDArray[np.float32],
+        item_known: NDArray[np.bool_],
+        tokens: NDArray[np.str_],
+        token_vectors: NDArray[np.float32],
+        make: Callable[[NDArray[Any]], Product] = Float32Product,
     ) -> None:
         super().__init__(source, owner_vectors, known, item_vectors, item_known, make)
         self._tokens, self._token_vectors = tokens, np.asarray(token_vectors, np.float32)
 
-    def _vectors(self, owners: Owners) -> tuple[np.ndarray, np.ndarray]:
+    def _vectors(self, owners: Owners) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
         vectors, known = super()._vectors(owners)
         if owners.text is None:
             return vectors, known

@@ -5,8 +5,10 @@ from __future__ import annotations
 import copy
 import threading
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import sparse
 
 from models.data.batch import Candidates, Owners, Proposal
@@ -40,11 +42,11 @@ class NeighbourScorer:
         self._items = similarity.shape[0]
         self._width = self._items + -self._items % WIDTH
         self._chunk = max(16, min(_ROWS, _CHUNK_CELLS // max(1, self._width)))
-        self._weight: np.ndarray | None = None
+        self._weight: NDArray[Any] | None = None
         self._scratch = Scratch()
         self._last = _Last()
 
-    def weighted(self, weight: np.ndarray) -> NeighbourScorer:
+    def weighted(self, weight: NDArray[np.float32]) -> NeighbourScorer:
         """A source whose scores are this one's times the item's weight: (m,) float32 over the catalogue.
 
         It shares the similarities, and the product that either of the two has just made."""
@@ -58,7 +60,7 @@ class NeighbourScorer:
             return Proposal.empty(len(owners))
         return stacked([self._best(product, owners.barred[part], k) for part, product in self._parts(owners)])
 
-    def score(self, owners: Owners, candidates: Candidates) -> np.ndarray:
+    def score(self, owners: Owners, candidates: Candidates) -> NDArray[np.float32]:
         """See `Scorer.score`."""
         result = np.empty(len(candidates.item), np.float32)
         for part, product in self._parts(owners):
@@ -89,7 +91,7 @@ class NeighbourScorer:
         scores[:, self._items :] = -np.inf
         return best_in(scores, barred, k, np.nextafter(np.float32(0), np.float32(1)))
 
-    def _scores(self, product: sparse.csr_matrix) -> np.ndarray:
+    def _scores(self, product: sparse.csr_matrix) -> NDArray[np.float32]:
         """(c, width) float32 in a buffer of this thread: laid out, since a quarter of a row may be filled."""
         out = self._scratch.array("scores", (product.shape[0], self._width), np.float32)
         out[:] = 0
@@ -104,7 +106,7 @@ def open_scorer(bundle: Bundle, sides: Sides, source: Source) -> NeighbourScorer
     return NeighbourScorer(_similarity(bundle, sides.items.ids, sides.rows), source)
 
 
-def _similarity(bundle: Bundle, ids: IdMap, rows: np.ndarray) -> sparse.csr_matrix:
+def _similarity(bundle: Bundle, ids: IdMap, rows: NDArray[np.int32]) -> sparse.csr_matrix:
     """The neighbour matrix over catalogue positions, (m, m) float32."""
     n = len(bundle.maps["item"])
     matrix = sparse.csr_matrix((bundle.arrays["data"], bundle.arrays["indices"], bundle.arrays["indptr"]), shape=(n, n))

@@ -1,12 +1,13 @@
-"""What a source, a ranker and a model that takes in new events are, as protocols; how a bundle meets a surface."""
+"""The protocols of a source, a ranker and a model that folds in new events; how scores come to one scale."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from models.data.batch import Candidates, Owners, Proposal
 from models.data.bundle import Bundle
@@ -29,7 +30,7 @@ class Scorer(Protocol):
         """Up to k best items an owner, best first, ties by position."""
         ...
 
-    def score(self, owners: Owners, candidates: Candidates) -> np.ndarray:
+    def score(self, owners: Owners, candidates: Candidates) -> NDArray[Any]:
         """(nnz,) float32 raw score of every pair of `candidates`, NaN where the source abstains (R06)."""
         ...
 
@@ -37,7 +38,7 @@ class Scorer(Protocol):
 class WeightedScorer(Scorer, Protocol):
     """A source that also proposes by score times the weight of an item."""
 
-    def weighted(self, weight: np.ndarray) -> Scorer:
+    def weighted(self, weight: NDArray[Any]) -> Scorer:
         """The same source, its scores times the item's weight: (m,) float32 over the catalogue."""
         ...
 
@@ -45,7 +46,7 @@ class WeightedScorer(Scorer, Protocol):
 class FoldIn(Protocol):
     """One model's way to take in what came since."""
 
-    def vector(self, owners: Owners, events: Interactions, as_of_us: int) -> np.ndarray | None:
+    def vector(self, owners: Owners, events: Interactions, as_of_us: int) -> NDArray[Any] | None:
         """(d,) float32 of a batch of one, None where the events tell this model nothing.
 
         events: all there are of the owner, by entity row of the item; the model was taught those before as_of_us.
@@ -59,7 +60,7 @@ class Ranker(Protocol):
     @property
     def name(self) -> str: ...
 
-    def score(self, features: np.ndarray) -> np.ndarray:
+    def score(self, features: NDArray[Any]) -> NDArray[Any]:
         """(…, len(FEATURES)) float32 to (…) float32."""
         ...
 
@@ -71,7 +72,7 @@ class Sides:
     surface: Surface
     owners: Entities
     items: Entities
-    rows: np.ndarray
+    rows: NDArray[np.int32]
 
     @property
     def forward(self) -> bool:
@@ -80,7 +81,7 @@ class Sides:
 
     def vectors(
         self, bundle: Bundle, order: tuple[str, str], kind: str
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    ) -> tuple[NDArray[np.float32], NDArray[np.bool_], NDArray[np.float32], NDArray[np.bool_]]:
         """Owner vectors (n, d) and who is known (n,), item vectors (m, d) and which are known (m,), as a FactorScorer
         takes them. order: the bundle's names of owners and items. A row of zeros is somebody of whom nothing was
         learned: the model abstains for them."""
@@ -104,7 +105,7 @@ class RankerAsked:
     silent: frozenset[str]
 
 
-def aligned(bundle: Bundle, array: str, ids: str, wanted: IdMap) -> tuple[np.ndarray, np.ndarray]:
+def aligned(bundle: Bundle, array: str, ids: str, wanted: IdMap) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
     """The rows of an array in the order of `wanted`, zero where the bundle does not know the id; and which it knows.
 
     A bundle that knows just these ids gives its own array, not a copy for every surface."""
@@ -116,3 +117,55 @@ def aligned(bundle: Bundle, array: str, ids: str, wanted: IdMap) -> tuple[np.nda
     return np.where(known.reshape(-1, *[1] * (values.ndim - 1)), values[place], np.float32(0)) if len(
         values
     ) else np.zeros((len(wanted), *values.shape[1:]), np.float32), known
+
+
+def min_max(score: NDArray[np.float32], indptr: NDArray[np.int64]) -> NDArray[np.float32]:
+    """(nnz,) float32: each owner's scores stretched over 0..1 (A23, C09).
+
+    score: (nnz,) raw, NaN where the source abstains, which stays NaN. Equal scores, a single one included, become
+    0.5 (R06). indptr: (b + 1,).
+    """
+    length = np.diff(indptr)
+    full = np.flatnonzero(length)
+    low, high = np.full(len(length), np.inf, np.float32), np.full(len(length), -np.inf, np.float32)
+    if len(full):
+        low[full] = np.fmin.reduceat(score, indptr[full])
+        high[full] = np.fmax.reduceat(score, indptr[full])
+    with np.errstate(invalid="ignore"):
+        span = (high - low).astype(np.float32)
+        low, span = np.repeat(low, length), np.repeat(span, length)
+        flat = span <= 0
+        scaled = (score - low) / np.where(flat, 1, span)
+    return np.where(flat & ~np.isnan(score), np.float32(0.5), scaled).astype(np.float32)
+
+
+def ranks(score: NDArray[np.float32], owner: NDArray[np.int32], indptr: NDArray[np.int64]) -> NDArray[np.int64]:
+    """(nnz,) int64 rank from 1 within each owner, best score first, ties by place; NaN ranks last."""
+    order = np.lexsort((-np.nan_to_num(score, nan=-np.inf), owner))
+    rank = np.empty(len(score), np.int64)
+    rank[order] = np.arange(len(score)) - indptr[owner] + 1
+    return rank
+
+
+def log_rank(score: NDArray[np.float32], indptr: NDArray[np.int64]) -> NDArray[np.float32]:
+    """(nnz,) float32 ln of the rank from 1 within an owner's candidates, best first, ties by place, NaN last."""
+    length = np.diff(indptr)
+    width = int(length.max(initial=0))
+    present = np.arange(width) < length[:, None]
+    cells = np.full(present.shape, -np.inf, np.float32)
+    cells[present] = np.nan_to_num(score, nan=-3e38)
+    rank = np.empty(present.shape, np.float32)
+    np.put_along_axis(rank, order_by_score(cells), np.log(np.arange(1, width + 1, dtype=np.float32))[None, :], 1)
+    return rank[present]
+
+
+def order_by_score(score: NDArray[np.float32]) -> NDArray[np.int64]:
+    """(b, w) int64 columns of (b, w) float32 scores, best first, ties by column.
+
+    Score and column become one integer, so that a plain sort does what a stable argsort would, several times faster.
+    """
+    bits = (score + np.float32(0)).view(np.int32)  # -0.0 becomes 0.0
+    falling = ~(bits ^ ((bits >> 31) & 0x7FFFFFFF))  # signed, ascending where scores descend
+    key = (falling.astype(np.int64) << 32) | np.arange(score.shape[1])
+    key.sort(axis=1)
+    return key & 0xFFFFFFFF

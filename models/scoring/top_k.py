@@ -16,6 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import sparse
 
 from models.data.batch import Proposal, indptr_of
@@ -35,22 +36,22 @@ class Product(Protocol):
     score.
     """
 
-    vectors: np.ndarray
+    vectors: NDArray[Any]
     chunk: int
     lowest: Any
 
-    def approximate(self, owners: np.ndarray) -> np.ndarray:
+    def approximate(self, owners: NDArray[np.float32]) -> NDArray[Any]:
         """(c, width) of (c, d) float32 owners; width is m rounded up to WIDTH, the columns past m hold anything.
 
         The array is the caller's until the next call on the same thread, which reuses it.
         """
         ...
 
-    def error(self, owners: np.ndarray) -> np.ndarray:
+    def error(self, owners: NDArray[Any]) -> NDArray[Any]:
         """(c,) float32 bound on how far a score may lie from the exact one, before rounding to the product's type."""
         ...
 
-    def floor(self, kth: np.ndarray, error: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def floor(self, kth: NDArray[Any], error: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
         """The least approximate score an item of the true best k can have, given that k items reach `kth` (c,).
 
         Returns (c,) floors above `lowest` and (c,) bool: where False nothing can be promised and the owner is done
@@ -64,21 +65,23 @@ class Float32Product:
 
     lowest = np.float32(-np.inf)
 
-    def __init__(self, vectors: np.ndarray) -> None:
+    def __init__(self, vectors: NDArray[np.float32]) -> None:
         whole = padded(np.ascontiguousarray(vectors, np.float32))
         self.vectors, self._columns = whole[: len(vectors)], whole.T  # two views of the same numbers
         self._norm = longest(self.vectors)
         self._scratch = Scratch()
         self.chunk = max(16, min(256, _BUFFER // max(1, self._columns.shape[1])))
 
-    def approximate(self, owners: np.ndarray) -> np.ndarray:
+    def approximate(self, owners: NDArray[np.float32]) -> NDArray[np.float32]:
         out = self._scratch.array("product", (len(owners), self._columns.shape[1]), np.float32)
         return np.matmul(owners, self._columns, out=out)
 
-    def error(self, owners: np.ndarray) -> np.ndarray:
+    def error(self, owners: NDArray[np.float32]) -> NDArray[np.float32]:
         return rounding(owners, self._norm)
 
-    def floor(self, kth: np.ndarray, error: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def floor(
+        self, kth: NDArray[np.float32], error: NDArray[np.float32]
+    ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
         floor = np.nextafter(kth - 2 * error, self.lowest)
         return np.maximum(floor, np.finfo(np.float32).min), np.ones(len(kth), bool)
 
@@ -87,9 +90,9 @@ class Scratch(threading.local):
     """Buffers that a thread uses again and again; fresh pages cost more than the arithmetic."""
 
     def __init__(self) -> None:
-        self._held: dict[str, np.ndarray] = {}
+        self._held: dict[str, NDArray[Any]] = {}
 
-    def array(self, name: str, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
+    def array(self, name: str, shape: tuple[int, ...], dtype: Any) -> NDArray[Any]:
         """An uninitialised array of this shape, the start of a buffer that only grows."""
         size = int(np.prod(shape))
         if name not in self._held or self._held[name].size < size:
@@ -97,28 +100,30 @@ class Scratch(threading.local):
         return self._held[name][:size].reshape(shape)
 
 
-def padded(vectors: np.ndarray) -> np.ndarray:
+def padded(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
     """Item vectors with rows of zeros up to a multiple of WIDTH."""
     return np.pad(vectors, ((0, -len(vectors) % WIDTH), (0, 0)))
 
 
-def longest(vectors: np.ndarray) -> np.float32:
+def longest(vectors: NDArray[np.float32]) -> np.float32:
     """The largest Euclidean length among rows, rounded up."""
     return np.float32(lengths(vectors).max(initial=0))
 
 
-def lengths(vectors: np.ndarray) -> np.ndarray:
+def lengths(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
     """(n,) float32 Euclidean length of each row, rounded up."""
     length = np.sqrt(np.square(vectors, dtype=np.float64).sum(1)).astype(np.float32)
     return np.asarray(np.nextafter(length, np.float32(np.inf)))
 
 
-def rounding(owners: np.ndarray, norm: np.float32) -> np.ndarray:
+def rounding(owners: NDArray[np.float32], norm: np.float32) -> NDArray[np.float32]:
     """(c,) bound of |one float32 dot product - another of the same vectors|: gamma_d |u||v| for each (Higham, 3.1)."""
     return np.float32(1.1 * 2 * owners.shape[1] * 2.0**-24) * lengths(owners) * norm
 
 
-def pair_scores(owners: np.ndarray, items: np.ndarray, owner: np.ndarray, item: np.ndarray) -> np.ndarray:
+def pair_scores(
+    owners: NDArray[np.float32], items: NDArray[np.float32], owner: NDArray[np.integer[Any]], item: NDArray[np.int64]
+) -> NDArray[np.float32]:
     """(n,) float32 dot products of owners[owner] with items[item]; one pair's bits depend on that pair alone."""
     out = np.empty(len(owner), np.float32)
     size = max(1, min(_PAIRS, len(owner)))
@@ -132,7 +137,9 @@ def pair_scores(owners: np.ndarray, items: np.ndarray, owner: np.ndarray, item: 
     return out + np.float32(0)  # -0.0 becomes 0.0: equal scores have equal bits
 
 
-def top_k(owners: np.ndarray, product: Product, barred: sparse.csr_matrix, k: int, threads: int = 1) -> Proposal:
+def top_k(
+    owners: NDArray[np.float32], product: Product, barred: sparse.csr_matrix, k: int, threads: int = 1
+) -> Proposal:
     """The k items of largest dot product for each of b owners, ties by position, barred pairs left out.
 
     owners: (b, d) float32, finite. barred: (b, m) csr, the pattern counts. Fewer than k are returned where fewer exist.
@@ -164,7 +171,7 @@ def _each(one: Any, parts: list[slice], threads: int) -> Iterator[Proposal]:
         yield from pool.map(one, parts)
 
 
-def _chunk(owners: np.ndarray, product: Product, barred: sparse.csr_matrix, k: int) -> Proposal:
+def _chunk(owners: NDArray[np.float32], product: Product, barred: sparse.csr_matrix, k: int) -> Proposal:
     scores, error = product.approximate(owners), product.error(owners)
     scores[:, len(product.vectors) :] = product.lowest
     scores.reshape(-1)[_flat(barred, scores.shape[1])] = product.lowest
@@ -181,7 +188,7 @@ def _chunk(owners: np.ndarray, product: Product, barred: sparse.csr_matrix, k: i
     return _second_try(owners, product, barred, k, sure, owner, item)
 
 
-def best_in(scores: np.ndarray, barred: sparse.csr_matrix, k: int, least: np.float32) -> Proposal:
+def best_in(scores: NDArray[np.float32], barred: sparse.csr_matrix, k: int, least: np.float32) -> Proposal:
     """The k best of each row of exact scores, (c, width) float32 with -inf past the items, none below `least`.
 
     The width is a multiple of WIDTH; barred pairs are overwritten.
@@ -192,13 +199,13 @@ def best_in(scores: np.ndarray, barred: sparse.csr_matrix, k: int, least: np.flo
 
 
 def _second_try(
-    owners: np.ndarray,
+    owners: NDArray[np.float32],
     product: Product,
     barred: sparse.csr_matrix,
     k: int,
-    sure: np.ndarray,
-    owner: np.ndarray,
-    item: np.ndarray,
+    sure: NDArray[np.bool_],
+    owner: NDArray[np.int64],
+    item: NDArray[np.int64],
 ) -> Proposal:
     """The chunk again for the owners of whom the product could promise nothing, in float32."""
     again = np.flatnonzero(~sure)
@@ -213,13 +220,13 @@ def _highest(dtype: np.dtype[Any]) -> Any:
     return np.iinfo(dtype).max if dtype.kind == "i" else np.inf
 
 
-def _flat(barred: sparse.csr_matrix, width: int) -> np.ndarray:
+def _flat(barred: sparse.csr_matrix, width: int) -> NDArray[np.int64]:
     """Places of the barred pairs in a row-major chunk of this width."""
     rows = np.repeat(np.arange(barred.shape[0], dtype=np.int64) * width, np.diff(barred.indptr))
     return np.asarray(rows + barred.indices)
 
 
-def _kth_block(scores: np.ndarray, k: int) -> np.ndarray:
+def _kth_block(scores: NDArray[np.float32], k: int) -> NDArray[np.float32]:
     """(c,) a value that at least k entries of each row reach: the k-th largest maximum of strided blocks.
 
     Blocks are strided (columns j, j + w, j + 2w ...) so that the maximum is taken between long contiguous runs; four
@@ -232,7 +239,7 @@ def _kth_block(scores: np.ndarray, k: int) -> np.ndarray:
     return np.asarray(maxima[:, place])
 
 
-def _at_least(scores: np.ndarray, floor: np.ndarray) -> np.ndarray:
+def _at_least(scores: NDArray[np.float32], floor: NDArray[np.float32]) -> NDArray[np.int64]:
     """Flat places of all entries that reach their row's floor, ascending; looked for by words of eight."""
     mask = scores >= floor[:, None]
     words = np.flatnonzero(mask.view(np.uint64).ravel() != 0)
@@ -240,7 +247,9 @@ def _at_least(scores: np.ndarray, floor: np.ndarray) -> np.ndarray:
     return np.asarray(words[inside >> 3] * 8 + (inside & 7))
 
 
-def best_of(owners: int, owner: np.ndarray, item: np.ndarray, score: np.ndarray, k: int) -> Proposal:
+def best_of(
+    owners: int, owner: NDArray[np.int64], item: NDArray[np.int64], score: NDArray[np.float32], k: int
+) -> Proposal:
     """The first k of each owner by (score descending, item ascending) from any ragged pairs.
 
     Owner, score and item become one 64-bit number, so that a plain sort of integers does it all; too many owners or
@@ -266,7 +275,7 @@ def best_of(owners: int, owner: np.ndarray, item: np.ndarray, score: np.ndarray,
     return _decoded(owners, key, item_bits, k)
 
 
-def _decoded(owners: int, key: np.ndarray, item_bits: int, k: int) -> Proposal:
+def _decoded(owners: int, key: NDArray[np.uint64], item_bits: int, k: int) -> Proposal:
     owner = (key >> np.uint64(32 + item_bits)).astype(np.int64)
     length = np.bincount(owner, minlength=owners)
     start = np.cumsum(length) - length

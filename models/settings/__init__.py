@@ -1,7 +1,7 @@
 """Settings: one frozen value, declared in tables, read from matchbook.toml and the environment in one file."""
 
 from models.settings.declared import PREFIX
-from models.settings.kinds import Secret
+from models.settings.environment import Secret
 from models.settings.settings import Settings
 
 __all__ = ["PREFIX", "Secret", "Settings"]

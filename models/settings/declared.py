@@ -18,8 +18,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 from models.errors import SettingsError
 from models.registry import tables as tables_of_models
 from models.setting import Phase, Rule, flat_name
-from models.settings.environment import Environment
-from models.settings.kinds import ADDRESSES, boolean, check_address
+from models.settings.environment import ADDRESSES, Environment, boolean, check_address
 from models.settings.tables import TABLES
 
 PREFIX = "MATCHBOOK_"

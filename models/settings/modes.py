@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-#: The single settings decide.
+#: Each setting decides for itself.
 SETTINGS = "settings"
-#: The recipe of the source documents decides (docs/decisions/seed-mode.md).
+#: The source documents' recipe (docs/decisions/0040-seed-mode.md).
 SEED = "seed"
 #: By mode the settings that it decides, by flat name, and their values.
 MODES: Mapping[str, Mapping[str, Any]] = {

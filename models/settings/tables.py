@@ -1,6 +1,6 @@
-"""The tables of matchbook.toml that belong to no model. Those of models stand in their specs (models/registry.py).
+"""The tables of matchbook.toml that belong to no model. The tables of models are in their specs (models/registry.py).
 
-They are declared here, not in pipelines or serving: Settings must know them all, and models imports neither.
+They are declared here, not in pipelines or serving: Settings needs all of them, and models imports neither.
 """
 
 from __future__ import annotations
@@ -11,17 +11,17 @@ from typing import NamedTuple
 from models.errors import SettingsError
 from models.ranker import NOTHING_FITTED
 from models.setting import Idle, Phase, setting
-from models.settings.kinds import Instant
+from models.settings.environment import Instant
 from models.settings.modes import MODES, SETTINGS
 
 
 @dataclass(frozen=True)
 class Ranking:
-    """Who decides how lists are made from the models. A mode wins over the single settings that it decides."""
+    """[ranking]: what decides how lists are made from the models. A mode wins over the settings that it decides."""
 
     mode: str = setting(
         SETTINGS,
-        "settings: the single settings decide; seed: the recipe of the source documents, whole",
+        "settings: each setting decides for itself; seed: the source documents' recipe as a whole",
         choices=tuple(MODES),
         phase=Phase.SERVE,
     )
@@ -29,28 +29,23 @@ class Ranking:
 
 @dataclass(frozen=True)
 class Routing:
-    """Which way an owner's list is made. These names stand in the source documents: they are read as variables too."""
+    """Which method makes an owner's list. The source documents' variables are read too."""
 
-    enable_als: bool = setting(
-        True, "use ALS, both directions (G01)", phase=Phase.SERVE, flat="enable_als", was="ENABLE_ALS"
-    )
+    enable_als: bool = setting(True, "use ALS, both directions", phase=Phase.SERVE, flat="enable_als", was="ENABLE_ALS")
     enable_two_tower: bool = setting(
-        True, "use the two-tower model (G02)", phase=Phase.SERVE, flat="enable_two_tower", was="ENABLE_TWO_TOWER"
+        True, "use the two-tower", phase=Phase.SERVE, flat="enable_two_tower", was="ENABLE_TWO_TOWER"
     )
     enable_ensemble: bool = setting(
         True,
-        "blend for hot users (G03)",
+        "blend for hot users",
         phase=Phase.SERVE,
         flat="enable_ensemble",
         was="ENABLE_ENSEMBLE",
-        idle=(
-            Idle(where=(("routing.enable_als", (False,)),)),
-            Idle(where=(("routing.enable_two_tower", (False,)),)),
-        ),
+        idle=(Idle(where=(("routing.enable_als", (False,)),)), Idle(where=(("routing.enable_two_tower", (False,)),))),
     )
     als_model_path: str = setting(
         "",
-        "pin this ALS bundle directory over the release's (G04, M04); empty: none",
+        "ALS bundle directory that replaces the release's; empty: none",
         phase=Phase.RANK,
         flat="als_model_path",
         was="ALS_MODEL_PATH",
@@ -58,7 +53,7 @@ class Routing:
     )
     two_tower_model_path: str = setting(
         "",
-        "pin this two-tower bundle directory (G05, M04); empty: none",
+        "two-tower bundle directory that replaces the release's; empty: none",
         phase=Phase.RANK,
         flat="two_tower_model_path",
         was="TWO_TOWER_MODEL_PATH",
@@ -66,7 +61,7 @@ class Routing:
     )
     cold_start_threshold: int = setting(
         5,
-        "from here on ALS (G08)",
+        "from this count on, ALS",
         unit="interactions",
         low=0,
         phase=Phase.SERVE,
@@ -75,7 +70,7 @@ class Routing:
     )
     warm_user_threshold: int = setting(
         20,
-        "from here on the ensemble (G09)",
+        "from this count on, the ensemble",
         unit="interactions",
         low=0,
         phase=Phase.SERVE,
@@ -84,7 +79,7 @@ class Routing:
     )
     founder_ensemble: bool = setting(
         False,
-        "hot startups get the ensemble of reverse ALS and two-tower (R24)",
+        "hot startups get the ensemble of reverse ALS and two-tower",
         phase=Phase.SERVE,
         flat="founder_ensemble",
     )
@@ -92,14 +87,14 @@ class Routing:
 
 @dataclass(frozen=True)
 class Lists:
-    """What a list holds."""
+    """What a list contains."""
 
     depth: int = setting(
-        100, "places of a stored list", unit="places", low=1, high=1000, phase=Phase.SERVE, flat="depth"
+        100, "ranks of a stored list", unit="places", low=1, high=1000, phase=Phase.SERVE, flat="depth"
     )
     candidate_multiplier: float = setting(
         2.0,
-        "candidates per source and place (C10, C52)",
+        "candidates per source and rank",
         low=1,
         high=10,
         phase=Phase.SERVE,
@@ -108,17 +103,17 @@ class Lists:
     )
     candidate_sources: str = setting(
         "union",
-        "whom the ranker may draw on",
+        "the ranker's candidates: of all sources, or of the route's method",
         choices=("union", "route"),
         phase=Phase.SERVE,
         flat="candidate_sources",
         idle=(Idle(("off",)),),
     )
-    views_are_seen: bool = setting(True, "a viewed pair counts as seen", phase=Phase.RANK, flat="views_are_seen")
+    views_are_seen: bool = setting(True, "a viewed item counts as seen", phase=Phase.RANK, flat="views_are_seen")
     exposure_cap: float = setting(
         0.0,
-        "in how many top tens of a batch one item may stand, as a multiple of the mean over its surface's catalogue; "
-        "0: no cap",
+        "limit on the top-ten lists of a batch that may contain one item, as a multiple of the "
+        "catalogue's mean; 0: none",
         low=0,
         phase=Phase.SERVE,
         flat="exposure_cap",
@@ -127,25 +122,25 @@ class Lists:
 
 @dataclass(frozen=True)
 class Export:
-    """How rows of the platform become a snapshot, and when they stop a run."""
+    """How platform rows become a snapshot, and what stops a build."""
 
     stage_known: str = setting(
         "auto",
-        "first_event: blank until a startup's first event (stage is its first round's); auto: as the rows tell",
+        "since when a stage is known; first_event: since the startup's first event; auto: decided from the rows",
         choices=("auto", "always", "first_event"),
         phase=Phase.TRAIN,
         flat="stage_known",
     )
     earliest: Instant = setting(
         Instant("1990-01-01"),
-        "no event can be older: it is set aside, and an older birth or edit counts as blank",
+        "older events are rejected; older creation and update times count as blank",
         unit="UTC",
         phase=Phase.TRAIN,
         flat="earliest",
     )
     rejected_share: float = setting(
         0.05,
-        "more broken rows than this stop the run; rows about unknown people or startups are not among them",
+        "a higher share of broken rows stops the run; rows with unknown ids do not count",
         unit="share",
         low=0,
         high=1,
@@ -154,7 +149,7 @@ class Export:
     )
     orphan_share: float = setting(
         0.9,
-        "more of the platform's rows about people or startups that it does not know stop the run",
+        "a higher share of platform rows with unknown ids stops the run",
         unit="share",
         low=0,
         high=1,
@@ -163,7 +158,7 @@ class Export:
     )
     missing_share: float = setting(
         0.1,
-        "share of an earlier snapshot's rows that may be gone; beyond it nothing is trained",
+        "a higher share of rows missing since the last snapshot stops training",
         unit="share",
         low=0,
         high=1,
@@ -174,21 +169,21 @@ class Export:
 
 @dataclass(frozen=True)
 class Train:
-    """What holds for all training."""
+    """All training."""
 
-    seed: int = setting(42, "of all randomness", low=0, phase=Phase.TRAIN, flat="seed")
+    seed: int = setting(42, "random seed", low=0, phase=Phase.TRAIN, flat="seed")
 
 
 @dataclass(frozen=True)
 class Holdout:
-    """The events that judge a build."""
+    """The temporal validation split."""
 
     share: float = setting(
-        0.2, "last share of events held out (C25)", unit="share", low=0.01, high=0.9, phase=Phase.RANK
+        0.2, "share of events held out, the newest", unit="share", low=0.01, high=0.9, phase=Phase.RANK
     )
     owners: int = setting(
         4000,
-        "owners of a surface who teach and judge the ranker",
+        "owners per surface that train and validate the ranker",
         unit="owners",
         low=2,
         phase=Phase.RANK,
@@ -198,7 +193,7 @@ class Holdout:
 
 @dataclass(frozen=True)
 class Score:
-    """How lists are computed."""
+    """Scoring."""
 
     shards: int = setting(
         8, "scoring tasks of a build", unit="tasks", low=1, high=1000, phase=Phase.DEPLOY, flat="shards"
@@ -214,53 +209,48 @@ class Thresholds(NamedTuple):
 
 @dataclass(frozen=True)
 class Gate:
-    """When a release goes live unasked. Of each pair, beyond `_ask` a person is asked, beyond `_stop` it is stopped.
+    """The release gate. Beyond `_ask` a person decides; beyond `_stop` the release is stopped.
 
     Raises SettingsError where a stop lies below its ask.
     """
 
     enabled: bool = setting(
         True,
-        "whether a release is weighed against the live one before it goes live; off: it is weighed, written down and "
-        "published",
+        "false: releases are compared with the live one, recorded and always published",
         phase=Phase.DEPLOY,
         flat="gate",
     )
     default: str = setting(
         "hold",
-        "what happens to a release in the grey zone when nobody answers",
+        "what happens to a release in the grey zone without an answer",
         choices=("hold", "publish"),
         phase=Phase.DEPLOY,
     )
-    timeout_hours: float = setting(
-        12.0, "a person has so long to answer", unit="hours", low=0.001, high=24, phase=Phase.DEPLOY
-    )
-    loss: float = setting(0.05, "share of NDCG@10 that may be lost", unit="share", low=0, high=1, phase=Phase.DEPLOY)
+    timeout_hours: float = setting(12.0, "time to answer", unit="hours", low=0.001, high=24, phase=Phase.DEPLOY)
+    loss: float = setting(0.05, "acceptable loss of NDCG@10", unit="share", low=0, high=1, phase=Phase.DEPLOY)
     gain: float = setting(
         2.0,
-        "a surely greater gain, as a share of NDCG@10, is too good to go live unasked",
+        "a certain gain above this asks a person: too good to be true",
         unit="share",
         low=0.01,
         phase=Phase.DEPLOY,
     )
-    min_owners: int = setting(
-        50, "fewer owners of a surface or segment tell nothing", unit="owners", low=2, phase=Phase.DEPLOY
-    )
+    min_owners: int = setting(50, "groups with fewer owners are not compared", unit="owners", low=2, phase=Phase.DEPLOY)
     # fmt: off
-    coverage_ask: float = setting(0.4, "share of the live coverage that is lost", unit="share", low=0, phase=Phase.DEPLOY, was="MATCHBOOK_GATE_COVERAGE")
-    coverage_stop: float = setting(0.6, "the same", unit="share", low=0, phase=Phase.DEPLOY, was="MATCHBOOK_GATE_COVERAGE")
-    overlap_ask: float = setting(0.7, "share of everybody's first ten that is replaced", unit="share", low=0, phase=Phase.DEPLOY, was="MATCHBOOK_GATE_OVERLAP")
-    overlap_stop: float = setting(0.95, "the same", unit="share", low=0, phase=Phase.DEPLOY, was="MATCHBOOK_GATE_OVERLAP")
+    coverage_ask: float = setting(0.4, "loss of catalogue coverage against the live release", unit="share", low=0, phase=Phase.DEPLOY, was="MATCHBOOK_GATE_COVERAGE")
+    coverage_stop: float = setting(0.6, "see coverage_ask", unit="share", low=0, phase=Phase.DEPLOY, was="MATCHBOOK_GATE_COVERAGE")
+    overlap_ask: float = setting(0.7, "share of the top ten that is replaced", unit="share", low=0, phase=Phase.DEPLOY, was="MATCHBOOK_GATE_OVERLAP")
+    overlap_stop: float = setting(0.95, "see overlap_ask", unit="share", low=0, phase=Phase.DEPLOY, was="MATCHBOOK_GATE_OVERLAP")
     rbo_ask: float = setting(0.7, "1 - rank-biased overlap with the live lists", low=0, phase=Phase.DEPLOY, was="MATCHBOOK_GATE_RBO")
-    rbo_stop: float = setting(0.95, "the same", low=0, phase=Phase.DEPLOY, was="MATCHBOOK_GATE_RBO")
+    rbo_stop: float = setting(0.95, "see rbo_ask", low=0, phase=Phase.DEPLOY, was="MATCHBOOK_GATE_RBO")
     routes_ask: float = setting(0.15, "share of owners by which the mix of routes or methods differs", unit="share", low=0, phase=Phase.DEPLOY, was="MATCHBOOK_GATE_ROUTES")
-    routes_stop: float = setting(0.4, "the same", unit="share", low=0, phase=Phase.DEPLOY, was="MATCHBOOK_GATE_ROUTES")
-    popular_ask: float = setting(0.1, "rise of the share of owners who are given the popular list", unit="share", low=0, phase=Phase.DEPLOY, was="MATCHBOOK_GATE_POPULAR")
-    popular_stop: float = setting(0.3, "the same", unit="share", low=0, phase=Phase.DEPLOY, was="MATCHBOOK_GATE_POPULAR")
-    gini_ask: float = setting(0.2, "rise of the Gini index of exposure in the first ten", low=0, phase=Phase.DEPLOY, was="MATCHBOOK_GATE_GINI")
-    gini_stop: float = setting(0.35, "the same", low=0, phase=Phase.DEPLOY, was="MATCHBOOK_GATE_GINI")
-    gone_ask: float = setting(0.05, "share of the owners with a live list who would have none", unit="share", low=0, phase=Phase.DEPLOY, was="MATCHBOOK_GATE_GONE")
-    gone_stop: float = setting(0.2, "the same", unit="share", low=0, phase=Phase.DEPLOY, was="MATCHBOOK_GATE_GONE")
+    routes_stop: float = setting(0.4, "see routes_ask", unit="share", low=0, phase=Phase.DEPLOY, was="MATCHBOOK_GATE_ROUTES")
+    popular_ask: float = setting(0.1, "rise in the share of owners with the popular list", unit="share", low=0, phase=Phase.DEPLOY, was="MATCHBOOK_GATE_POPULAR")
+    popular_stop: float = setting(0.3, "see popular_ask", unit="share", low=0, phase=Phase.DEPLOY, was="MATCHBOOK_GATE_POPULAR")
+    gini_ask: float = setting(0.2, "rise in the Gini index of top-ten exposure", low=0, phase=Phase.DEPLOY, was="MATCHBOOK_GATE_GINI")
+    gini_stop: float = setting(0.35, "see gini_ask", low=0, phase=Phase.DEPLOY, was="MATCHBOOK_GATE_GINI")
+    gone_ask: float = setting(0.05, "share of owners who would lose their list", unit="share", low=0, phase=Phase.DEPLOY, was="MATCHBOOK_GATE_GONE")
+    gone_stop: float = setting(0.2, "see gone_ask", unit="share", low=0, phase=Phase.DEPLOY, was="MATCHBOOK_GATE_GONE")
     # fmt: on
 
     def __post_init__(self) -> None:
@@ -283,11 +273,11 @@ LIMITED = ("coverage", "overlap", "rbo", "routes", "popular", "gini", "gone")
 
 @dataclass(frozen=True)
 class Releases:
-    """How long builds are kept, and when they are old."""
+    """Retention and age of builds."""
 
     keep_in_redis: int = setting(
         3,
-        "builds kept in Redis, the live one included (M05)",
+        "builds in Redis, the live one included",
         unit="builds",
         low=1,
         high=50,
@@ -296,7 +286,7 @@ class Releases:
     )
     keep_on_disk: int = setting(
         14,
-        "builds, snapshots and bundles kept as files",
+        "stored builds, snapshots and bundles",
         unit="builds",
         low=3,
         phase=Phase.DEPLOY,
@@ -304,7 +294,7 @@ class Releases:
     )
     ttl_hours: float = setting(
         240.0,
-        "stored lists expire, several intervals (R01)",
+        "expiry of stored lists; longer than several build intervals",
         unit="hours",
         low=1,
         phase=Phase.DEPLOY,
@@ -312,7 +302,7 @@ class Releases:
     )
     late_hours: float = setting(
         36.0,
-        "live lists older than this are told of; 0: never",
+        "age of the live lists that raises an alert; 0: never",
         unit="hours",
         low=0,
         phase=Phase.DEPLOY,
@@ -326,27 +316,23 @@ class Retrain:
 
     when: str = setting(
         "auto",
-        "auto: weekly, every two weeks or monthly by activity, at once after a leap (K01-K09); always: every day",
+        "auto: by activity; always: daily",
         choices=("auto", "always"),
         phase=Phase.DEPLOY,
         flat="retrain",
     )
-    busy: int = setting(
-        1000, "more than this: built weekly (K01)", unit="interactions a week", low=1, phase=Phase.DEPLOY
-    )
-    quiet: int = setting(
-        100, "fewer than this: built monthly (K03)", unit="interactions a week", low=0, phase=Phase.DEPLOY
-    )
+    busy: int = setting(1000, "above this, weekly builds", unit="interactions a week", low=1, phase=Phase.DEPLOY)
+    quiet: int = setting(100, "below this, monthly builds", unit="interactions a week", low=0, phase=Phase.DEPLOY)
     growth: float = setting(
         0.2,
-        "so many more people or startups than at the last build: built at once (K05)",
+        "growth of users or startups since the last build that starts a build at once",
         unit="share",
         low=0.01,
         phase=Phase.DEPLOY,
     )
     drift: float = setting(
         0.1,
-        "share of people who are routed otherwise than at the last build: built at once",
+        "share of users on another route since the last build that starts a build at once",
         unit="share",
         low=0.01,
         high=1,
@@ -360,8 +346,7 @@ class Refresh:
 
     reach: int = setting(
         10,
-        "somebody new may enter the list of an owner who did nothing, where content places them among so many; 0: "
-        "nowhere",
+        "a new item enters an inactive owner's list if it is among this many best by content; 0: never",
         unit="places",
         low=0,
         high=1000,
@@ -369,7 +354,7 @@ class Refresh:
     )
     popular_share: float = setting(
         0.2,
-        "a refresh that takes more of its owners' own lists away than this stops",
+        "a refresh stops if more of its owners would fall back to the popular list",
         unit="share",
         low=0,
         high=1,
@@ -379,34 +364,34 @@ class Refresh:
 
 @dataclass(frozen=True)
 class Reader:
-    """The reader's patience and limits."""
+    """Time-outs and limits of the reader."""
 
     stale_hours: float = setting(
         36.0,
-        "answers say stale from this age of the release on, built or refreshed",
+        "release age, since build or refresh, from which answers say stale",
         unit="hours",
         low=1,
         phase=Phase.DEPLOY,
         flat="stale_hours",
     )
     live_ttl_s: int = setting(
-        1800, "a list computed live is kept (H05)", unit="seconds", low=1, phase=Phase.DEPLOY, flat="live_ttl_s"
+        1800, "lifetime of a list computed live", unit="seconds", low=1, phase=Phase.DEPLOY, flat="live_ttl_s"
     )
     live_budget_s: float = setting(
-        0.2, "patience with a list computed live", unit="seconds", low=0.01, phase=Phase.DEPLOY, flat="live_budget_s"
+        0.2, "time-out of a list computed live", unit="seconds", low=0.01, phase=Phase.DEPLOY, flat="live_budget_s"
     )
     live_workers: int = setting(
-        2, "lists computed live at once by one process", low=1, high=64, phase=Phase.DEPLOY, flat="live_workers"
+        2, "live lists computed at once per process", low=1, high=64, phase=Phase.DEPLOY, flat="live_workers"
     )
     redis_timeout_s: float = setting(
-        0.25, "patience with Redis", unit="seconds", low=0.01, phase=Phase.DEPLOY, flat="redis_timeout_s"
+        0.25, "time-out of Redis", unit="seconds", low=0.01, phase=Phase.DEPLOY, flat="redis_timeout_s"
     )
     database_timeout_s: float = setting(
-        1.0, "patience with PostgreSQL", unit="seconds", low=0.01, phase=Phase.DEPLOY, flat="database_timeout_s"
+        1.0, "time-out of PostgreSQL", unit="seconds", low=0.01, phase=Phase.DEPLOY, flat="database_timeout_s"
     )
     rate_limit: int = setting(
         600_000,
-        "requests of a caller; 0: any number",
+        "limit per client; 0: none",
         unit="requests a minute",
         low=0,
         phase=Phase.DEPLOY,
@@ -416,18 +401,22 @@ class Reader:
 
 @dataclass(frozen=True)
 class Events:
-    """Posted events that wait for the database."""
+    """Posted events."""
 
     waiting_most: int = setting(
-        200_000, "that wait for the drain; beyond it no more are taken", unit="events", low=1, phase=Phase.DEPLOY
+        200_000,
+        "events that may wait for the drain; beyond it, posting is refused",
+        unit="events",
+        low=1,
+        phase=Phase.DEPLOY,
     )
-    rate_limit: int = setting(60_000, "of a caller", unit="events a minute", low=200, phase=Phase.DEPLOY)
+    rate_limit: int = setting(60_000, "limit per client", unit="events a minute", low=200, phase=Phase.DEPLOY)
     memory_mb: int = setting(
-        512, "memory of Redis that a caller's events may claim a day", unit="MB", low=1, phase=Phase.DEPLOY
+        512, "Redis memory per client and day for posted events", unit="MB", low=1, phase=Phase.DEPLOY
     )
     strangers_days: float = setting(
         30.0,
-        "events of people or startups that the platform does not know are kept so long",
+        "retention of events with unknown ids",
         unit="days",
         low=1,
         phase=Phase.DEPLOY,
@@ -437,11 +426,11 @@ class Events:
 
 @dataclass(frozen=True)
 class Engagement:
-    """How answers are measured by what people do."""
+    """How engagement with answers is measured."""
 
     attribution_days: float = setting(
         7.0,
-        "so long after it was shown what somebody does counts for an answer",
+        "attribution window: an event counts for an answer until this long after the impression",
         unit="days",
         low=0.01,
         high=90,
@@ -450,7 +439,7 @@ class Engagement:
     )
     window_days: float = setting(
         28.0,
-        "that the figures of answers look back",
+        "reporting window",
         unit="days",
         low=1,
         high=366,
@@ -465,7 +454,7 @@ class Airflow:
 
     keep_days: float = setting(
         30.0,
-        "runs, audit log and task logs are kept so long; those of drain_events two days",
+        "retention of runs, audit log and task logs; runs of drain_events: two days",
         unit="days",
         low=2,
         phase=Phase.DEPLOY,

@@ -1,62 +1,63 @@
-"""What is written from the declarations: matchbook.toml as it is shipped, and docs/settings.md."""
+"""The files written from the declarations: matchbook.toml as it is shipped, and docs/reference/settings.md."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from models.setting import Phase
 from models.settings.declared import ALL_TABLES, DECLARED, Declared, in_toml
 from models.settings.idle import conditions, switched
-from models.settings.retired import RETIRED
+from models.settings.load import RETIRED
 
 COMMAND = "python -m pipelines settings --write"
 _HEAD = f"""\
-# Settings of Matchbook. A line that is commented out shows the default: remove its "#" to change it.
-# A variable of the environment goes before this file. `python -m pipelines settings` prints what holds, and why.
-# Where things are, secrets and ports stand in the environment. docs/settings.md describes all of them.
-# This file is made by `{COMMAND}`.
+# Settings of Matchbook. A commented line shows the default: remove its "#" to change it.
+# Environment variables override this file. `python -m pipelines settings` prints each value and its origin.
+# Locations, secrets and ports are environment variables. docs/reference/settings.md describes all settings.
+# `{COMMAND}` writes this file.
 """
 _INTRODUCTION = f"""\
 # Settings
 
-<!-- made by `{COMMAND}` -->
+<!-- written by `{COMMAND}` -->
 
-What was recorded with a build, the environment, `matchbook.toml`, what tuning found, the default: the first of them
-that says something holds. The file is the one that `MATCHBOOK_CONFIG` names, else `matchbook.toml` beside the code. An
-unknown table, key or variable is an error that names the nearest one. `python -m pipelines settings` prints every
-setting with its value and where that came from, with `--release R` those of a release.
+A setting's value is the first of these: the value recorded with the build, the environment variable, `matchbook.toml`
+(or the file in `MATCHBOOK_CONFIG`), the tuned value, the default. An unknown table, key or variable is an error that
+suggests the nearest name. `python -m pipelines settings` prints each value and its origin, with `--release R` those of
+a release.
 
-What shapes lists is recorded with a cutoff's snapshot and used again when that cutoff is built again, unless `--fresh`.
-The log and the report say where it wins over a changed one. `"unset"` leaves a setting open where its line says so.
-Every variable below is read. One that the file replaces is told of once. A variable of two keys has both values:
-`0.4/0.6`.
+Settings of all phases but `deploy` are recorded with a cutoff's snapshot. A second build of that cutoff uses the
+recorded values unless `--fresh`. The log and the report name the changes that this ignores. `"unset"` means no value. A
+variable of two keys takes both values: `0.4/0.6`.
 
-Some settings have no effect in some deployments. Their rows say where. Which ranker serves is known after a build, and
-can differ by surface. A build and the reader log one line with the settings that have no effect. So does
-`python -m pipelines settings`. Under `[ranker] kind = "auto"` a setting of one ranker may decide which one serves.
+Some settings have no effect under some rankers or switches. Their rows say where. `off` stands for no ranker. The
+ranker that serves can differ by surface. A build and the reader log one line with the settings that have no effect, and
+`python -m pipelines settings` prints it. Under `[ranker] kind = "auto"` a setting of one ranker can still decide which
+ranker serves.
 
-| phase | |
+| phase | takes effect |
 |---|---|
 """
 _CONSTANTS = """
 ## Constants
 
-Settings once, constants now: nobody turned them. A build that recorded another value is made anew with `--fresh`.
+These former settings are constants. A build that recorded another value needs `--fresh`.
 
-| was | value | where |
+| variable | value | constant |
 |---|---|---|
 """
 _PHASES = {
-    Phase.DEPLOY: "not recorded; acts at once",
-    Phase.TRAIN: "read by base models; recorded; a change fits everything anew",
-    Phase.RANK: "one value a release, read after the base models are fitted; recorded",
-    Phase.SERVE: "acts on finished models; recorded; an arm of an experiment may change it",
+    Phase.DEPLOY: "at once; not recorded",
+    Phase.TRAIN: "in base models; a change trains everything again",
+    Phase.RANK: "after the base models are trained; one value per release",
+    Phase.SERVE: "on trained models; an arm of an experiment may change it",
 }
 
 
 def toml() -> str:
     """matchbook.toml with every default commented out, and a line about each."""
-    return _HEAD + "".join(_table(table) for table in ALL_TABLES)
+    return _HEAD + "".join(map(_commented_table, ALL_TABLES))
 
 
 def of_table(table: str) -> list[Declared]:
@@ -80,11 +81,11 @@ def bounds(d: Declared) -> str:
 
 
 def page() -> str:
-    """docs/settings.md."""
+    """docs/reference/settings.md."""
     return "".join(_page())
 
 
-def _table(table: str) -> str:
+def _commented_table(table: str) -> str:
     switch = f"# {switched(table)}\n" if switched(table) else ""
     return f"\n[{table}]\n{switch}{''.join(map(_commented, of_table(table)))}"
 
@@ -98,22 +99,33 @@ def _page() -> Iterator[str]:
     yield _INTRODUCTION
     yield from (f"| {phase} | {words} |\n" for phase, words in _PHASES.items())
     yield "\n## The environment\n\n"
-    yield "| variable | default | unit | values | phase | what it does |\n|---|---|---|---|---|---|\n"
-    for d in of_table(""):
-        yield f"| `{d.variable}` | {_shown(d)} | {d.rule.unit} | {bounds(d)} | {d.rule.phase} | {d.rule.doc} |\n"
+    yield from _table("", "")
     for table, kind in ALL_TABLES.items():
-        about = " ".join((kind.__doc__ or "").split("Raises")[0].split())
-        yield f"\n## [{table}]\n\n{' '.join(filter(None, [about, switched(table)]))}\n\n"
-        yield "| key | default | unit | values | phase | what it does | variable |\n|---|---|---|---|---|---|---|\n"
-        yield from map(_row, of_table(table))
+        yield f"\n## [{table}]\n\n"
+        yield from _table(table, " ".join(filter(None, [_about(kind), switched(table)])))
     yield _CONSTANTS
     yield from (f"| `{r.variable}` | {r.value:g} | `{r.constant}` |\n" for r in RETIRED)
 
 
-def _row(d: Declared) -> str:
-    does = "; ".join(filter(None, [d.rule.doc, conditions(d)]))
-    shown = [f"`{d.key}`", _shown(d), d.rule.unit, bounds(d), str(d.rule.phase), does, f"`{d.variable}`"]
-    return f"| {' | '.join(shown)} |\n"
+def _about(table: type) -> str:
+    """The docstring of a table, without its name and what it raises."""
+    text = " ".join((table.__doc__ or "").split("Raises")[0].split())
+    return re.sub(r"^\[\w+\]: (\w)", lambda found: found[1].upper(), text)
+
+
+def _table(table: str, about: str) -> Iterator[str]:
+    """What the table is about, and a line for each setting. A phase that all settings share is named once."""
+    declared = of_table(table)
+    shared = {d.rule.phase for d in declared}
+    phase = f"Phase: {min(shared)}." if len(shared) == 1 else ""
+    yield " ".join(filter(None, [about, phase])) + "\n\n" if about or phase else ""
+    columns = ["setting", "default", "values", *([] if phase else ["phase"]), "meaning"]
+    yield f"| {' | '.join(columns)} |\n{'|---' * len(columns)}|\n"
+    for d in declared:
+        name = f"`{d.key}` `{d.variable}`" if d.table else f"`{d.variable}`"
+        does = "; ".join(filter(None, [d.rule.doc, conditions(d)]))
+        cells = [name, _shown(d), f"{bounds(d)} {d.rule.unit}".strip(), *([] if phase else [d.rule.phase]), does]
+        yield f"| {' | '.join(cells)} |\n"
 
 
 def _shown(d: Declared) -> str:

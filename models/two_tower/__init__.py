@@ -12,13 +12,13 @@ TWO_TOWER = Source(
 
 @dataclass(frozen=True)
 class TwoTowerConfig:
-    """The table [two_tower]."""
+    """[two_tower]: two-tower network over features."""
 
     dimensions: int = setting(64, "length of a tower's output", low=2, high=512, phase=Phase.TRAIN, tune=(32, 64, 128))
-    learning_rate: float = setting(0.003, "Adam's step", low=0, phase=Phase.TRAIN, tune=(0.001, 0.003, 0.01))
+    learning_rate: float = setting(0.003, "Adam's learning rate", low=0, phase=Phase.TRAIN, tune=(0.001, 0.003, 0.01))
     half_life_share: float = setting(
         0.5,
-        "pairs weigh half after this share of the data's span; 0: never",
+        "share of the events' time span after which a pair's weight halves; 0: no decay",
         unit="share",
         low=0,
         phase=Phase.TRAIN,
@@ -26,16 +26,14 @@ class TwoTowerConfig:
     )
     epochs: int = setting(
         10,
-        "passes over the pairs at most; late events tell when to stop (C32)",
+        "training epochs at most; the newest tenth of the events decides",
         low=1,
         high=500,
         phase=Phase.TRAIN,
         tune=(5, 10, 20),
     )
-    batch: int = setting(
-        512, "pairs of a training batch, each the others' negative", unit="pairs", low=2, phase=Phase.TRAIN
-    )
-    rows: int = setting(120_000, "pairs drawn for an epoch at most", unit="pairs", low=2, phase=Phase.TRAIN)
+    batch: int = setting(512, "pairs per batch, with in-batch negatives", unit="pairs", low=2, phase=Phase.TRAIN)
+    rows: int = setting(120_000, "pairs drawn per epoch at most", unit="pairs", low=2, phase=Phase.TRAIN)
 
 
 SPEC = ModelSpec(
@@ -47,8 +45,8 @@ SPEC = ModelSpec(
         "startup_token_vectors, file `two_tower_v1_best.pth`"
     ),
     rows=(
-        "as als_v1; length of a person's vector before it is scaled; what a startup says of whoever met it; a word and "
-        "what it says of a person, of a startup"
+        "as als_v1; length of a user's vector before scaling; a startup's contribution to the vectors of users who met "
+        "it; a token's contribution to a user, to a startup"
     ),
     fit="models.two_tower.fit:fit",
     config=TwoTowerConfig,

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import sparse
 
 from models.data.entities import Entities
-from models.data.interactions import Interactions
-from models.data.pair_age import faded, last_seen, newest
+from models.data.interactions import Interactions, faded_csr, last_seen, newest
 from models.data.profile_text import Profiles, idf, incidence, token_lists, vocabulary
 from models.schema import Role
 from models.two_tower.scorer import role_word
@@ -23,9 +24,9 @@ MOST_LATE = 4096
 class Pairs:
     """Pairs of interest: user, item (m,) int32 rows, weight (m,) float32 with mean 1."""
 
-    user: np.ndarray
-    item: np.ndarray
-    weight: np.ndarray
+    user: NDArray[np.int32]
+    item: NDArray[np.int32]
+    weight: NDArray[np.float32]
 
     def __len__(self) -> int:
         return len(self.user)
@@ -33,7 +34,7 @@ class Pairs:
     @classmethod
     def from_interactions(cls, interactions: Interactions, half_life_share: float) -> Pairs:
         """Every pair with a positive cell, by log of its summed weight, faded by `half_life_share`."""
-        cells = faded(interactions, half_life_share, "log").tocoo()
+        cells = faded_csr(interactions, half_life_share, "log").tocoo()
         liked = cells.data > 0
         weight = cells.data[liked]
         return cls(
@@ -50,8 +51,8 @@ class Late:
     met: (users, items) bool, every pair of the early events.
     """
 
-    user: np.ndarray
-    item: np.ndarray
+    user: NDArray[np.int32]
+    item: NDArray[np.int32]
     met: sparse.csr_matrix
 
     @classmethod
@@ -75,14 +76,14 @@ class TowerInputs:
     """
 
     terms: int
-    user_words: np.ndarray
-    item_words: np.ndarray
-    user_id: np.ndarray
-    item_id: np.ndarray
-    history: np.ndarray
-    disliked: np.ndarray
-    user_share: np.ndarray
-    item_share: np.ndarray
+    user_words: NDArray[np.int32]
+    item_words: NDArray[np.int32]
+    user_id: NDArray[np.int32]
+    item_id: NDArray[np.int32]
+    history: NDArray[np.int32]
+    disliked: NDArray[np.int32]
+    user_share: NDArray[np.float32]
+    item_share: NDArray[np.float32]
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,10 +93,10 @@ class Words:
     people, startups: (n, WORDS) int32 places in it, counted from 1, of the rarest words of each, ties by name; 0 pads.
     """
 
-    tokens: np.ndarray
-    rarity: np.ndarray
-    people: np.ndarray
-    startups: np.ndarray
+    tokens: NDArray[np.str_]
+    rarity: NDArray[np.float32]
+    people: NDArray[np.int32]
+    startups: NDArray[np.int32]
 
 
 def words_of(users: Entities, user_profiles: Profiles, startup_profiles: Profiles, terms: int) -> Words:
@@ -136,7 +137,7 @@ def inputs_of(interactions: Interactions, pairs: Pairs, words: Words) -> TowerIn
     )
 
 
-def padded(row: np.ndarray, value: np.ndarray, rows: int, width: int) -> np.ndarray:
+def padded(row: NDArray[np.integer[Any]], value: NDArray[np.int32], rows: int, width: int) -> NDArray[np.int32]:
     """(rows, width) int32: the first values of each row, counted from 1, 0 behind them; rows ascend."""
     place = np.arange(len(row)) - np.searchsorted(row, np.arange(rows))[row]
     table = np.zeros((rows, width), np.int32)
@@ -144,5 +145,5 @@ def padded(row: np.ndarray, value: np.ndarray, rows: int, width: int) -> np.ndar
     return table
 
 
-def _log_share(counts: np.ndarray) -> np.ndarray:
+def _log_share(counts: NDArray[np.int64]) -> NDArray[np.float32]:
     return np.asarray(np.log(np.maximum(counts, 1) / max(int(counts.sum()), 1)), np.float32)

@@ -6,6 +6,7 @@ import io
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from models.two_tower.inputs import TowerInputs
 
@@ -70,7 +71,9 @@ def startups_of(
     return torch.nn.functional.normalize(total, dim=1)
 
 
-def vectors(towers: torch.nn.ModuleDict, tensors: dict[str, torch.Tensor]) -> tuple[np.ndarray, np.ndarray]:
+def vectors(
+    towers: torch.nn.ModuleDict, tensors: dict[str, torch.Tensor]
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Vectors of everybody, in chunks."""
     import torch
 
@@ -81,7 +84,7 @@ def vectors(towers: torch.nn.ModuleDict, tensors: dict[str, torch.Tensor]) -> tu
         return torch.cat(people).cpu().numpy(), torch.cat(startups).cpu().numpy()
 
 
-def lengths(towers: torch.nn.ModuleDict, tensors: dict[str, torch.Tensor]) -> np.ndarray:
+def lengths(towers: torch.nn.ModuleDict, tensors: dict[str, torch.Tensor]) -> NDArray[np.float32]:
     """(users,) float32 lengths of people's vectors before they are scaled to 1: with it a history can be exchanged."""
     import torch
 
@@ -91,7 +94,7 @@ def lengths(towers: torch.nn.ModuleDict, tensors: dict[str, torch.Tensor]) -> np
         return torch.cat([s.norm(dim=1) for s in sums]).cpu().numpy()
 
 
-def history_table(towers: torch.nn.ModuleDict, tensors: dict[str, torch.Tensor]) -> np.ndarray:
+def history_table(towers: torch.nn.ModuleDict, tensors: dict[str, torch.Tensor]) -> NDArray[np.float32]:
     """(items, d) float32 what each startup says of whoever met it, zeros for those that nobody met."""
     import torch
 
@@ -102,7 +105,7 @@ def history_table(towers: torch.nn.ModuleDict, tensors: dict[str, torch.Tensor])
         return np.asarray(said.masked_fill((tensors["item_id"] == 0)[:, None], 0).cpu().numpy(), np.float32)
 
 
-def table(towers: torch.nn.ModuleDict, name: str) -> np.ndarray:
+def table(towers: torch.nn.ModuleDict, name: str) -> NDArray[np.float32]:
     """(terms, d) float32 what each word says; the place of nothing is left out."""
     return np.array(towers.state_dict()[f"{name}.weight"].cpu().numpy()[1:], np.float32)
 

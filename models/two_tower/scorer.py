@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from models.data.batch import Owners
 from models.data.bundle import Bundle
@@ -33,11 +35,11 @@ class TwoTowerScorer(TextFactorScorer):
         self,
         surface: Surface,
         bundle: Bundle,
-        owner_vectors: np.ndarray,
-        known: np.ndarray,
-        item_vectors: np.ndarray,
-        item_known: np.ndarray,
-        make: Callable[[np.ndarray], Product] = Float32Product,
+        owner_vectors: NDArray[np.float32],
+        known: NDArray[np.bool_],
+        item_vectors: NDArray[np.float32],
+        item_known: NDArray[np.bool_],
+        make: Callable[[NDArray[Any]], Product] = Float32Product,
     ) -> None:
         person = surface.owner is Entity.USER
         vectors = bundle.arrays["token_vectors" if person else "startup_token_vectors"]
@@ -48,7 +50,7 @@ class TwoTowerScorer(TextFactorScorer):
         self._most = int(bundle.config["words"])
         self._said = [role_word(surface.role)] if person else []
 
-    def words_vector(self, text: str) -> np.ndarray:
+    def words_vector(self, text: str) -> NDArray[np.float32]:
         """(d,) float32 what the tower adds up for the words of a text and the role, even where they say nothing."""
         place = self._rarest(self._read_text(text))
         return self._token_vectors[place].mean(axis=0) if len(place) else np.zeros_like(self._product.vectors[0])
@@ -57,15 +59,15 @@ class TwoTowerScorer(TextFactorScorer):
         told = self._read_text(text)
         return list(self._tokens[self._rarest(told)]) if len(told) else []
 
-    def _rarest(self, told: np.ndarray) -> np.ndarray:
+    def _rarest(self, told: NDArray[np.int64]) -> NDArray[np.int64]:
         """Places of the rarest words, ties by name: as `models.two_tower.inputs.words_of` has it."""
         place = np.unique(np.append(told, self._read(np.array(self._said, str))))
         return place[np.lexsort((place, -self._rarity[place]))][: self._most]
 
-    def _read_text(self, text: str) -> np.ndarray:
+    def _read_text(self, text: str) -> NDArray[np.int64]:
         return self._read(np.unique(np.array(text.split(), str)))
 
-    def _read(self, words: np.ndarray) -> np.ndarray:
+    def _read(self, words: NDArray[np.str_]) -> NDArray[np.int64]:
         """Places of those words that the tower knows."""
         if not len(self._tokens):
             return np.zeros(0, np.int64)
@@ -81,11 +83,13 @@ class TwoTowerFoldIn:
     longest: startups of a history that are read, the newest.
     """
 
-    def __init__(self, scorer: TwoTowerScorer, lengths: np.ndarray, history: np.ndarray, longest: int) -> None:
+    def __init__(
+        self, scorer: TwoTowerScorer, lengths: NDArray[np.float32], history: NDArray[np.float32], longest: int
+    ) -> None:
         self._scorer, self._lengths, self._history, self._longest = scorer, lengths, history, longest
         self._taught = np.asarray(history.any(axis=1))
 
-    def vector(self, owners: Owners, events: Interactions, as_of_us: int) -> np.ndarray | None:
+    def vector(self, owners: Owners, events: Interactions, as_of_us: int) -> NDArray[np.float32] | None:
         """See `Fold.vector`."""
         now = self._told_by(events)
         trained = self._scorer.vector_of(owners)
@@ -96,7 +100,7 @@ class TwoTowerFoldIn:
         length = float(np.linalg.norm(total))
         return (total / length).astype(np.float32) if now.any() and length > 1e-9 else None
 
-    def _told_by(self, events: Interactions) -> np.ndarray:
+    def _told_by(self, events: Interactions) -> NDArray[np.float32]:
         """(d,) the mean of the newest startups that the person was interested in."""
         liked = events.csr()
         item = liked.indices[liked.data > 0]

@@ -18,8 +18,7 @@ from pipelines.export.snapshot import Snapshot
 from pipelines.export.training_files import FOLDER, write_sets
 from pipelines.ingest.ingest import import_folder
 from pipelines.postgres import engine, migrate
-from pipelines.run.cutoff import passed
-from pipelines.run.run import Run, parse_instant
+from pipelines.run.run import Run, parse_instant, passed
 from pipelines.run_build import default_cutoff
 from pipelines.sample.sample import ENDS, EVENTS_PER_USER, write_sample
 
@@ -29,7 +28,7 @@ log = logging.getLogger(__name__)
 def register_load(steps: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the steps of this module to the command line."""
     load = steps.add_parser("import", help="import a folder of users, startups and interactions (CSV, plain or .gz)")
-    load.add_argument("folder", type=Path, help="layout: docs/platform-data.md")
+    load.add_argument("folder", type=Path, help="layout: docs/guides/your-data.md")
     load.set_defaults(run=_import)
     sample = steps.add_parser("sample", help="write a sample marketplace with a planted truth as a data folder")
     sample.add_argument("out", type=Path, nargs="?", help="the folder; default: sample in MATCHBOOK_HOME")

@@ -17,13 +17,12 @@ from local.airflow_api import AirflowApi
 from models.errors import DataError, ServiceError
 from models.settings.settings import Settings
 from pipelines.cli import first_build as marketplace
-from pipelines.export.contract import check_contract
+from pipelines.export.checks import check_contract
 from pipelines.ingest.ingest import import_folder, loaded_folder
 from pipelines.postgres import engine, migrate, newest_event, rows
 from pipelines.publish.history import release_of
 from pipelines.redis_client import current_release
-from pipelines.run.cutoff import just_after
-from pipelines.run.run import parse_instant
+from pipelines.run.run import just_after, parse_instant
 from pipelines.sample.sample import write_sample
 from pipelines.store.artifacts import copy_artifacts
 

@@ -1,4 +1,4 @@
-"""`refresh`: between builds, new lists for those of whom something new is known; the others stay as they are."""
+"""Operation: `doctor`, `drain`, `erase`, `refresh` and `settings`."""
 
 from __future__ import annotations
 
@@ -6,12 +6,20 @@ import argparse
 import json
 import sys
 import uuid
+from collections.abc import Collection
 from datetime import UTC, datetime
+from pathlib import Path
 
 from local.airflow import with_metadata
 from local.servers import running_settings
 from models.errors import EmptySnapshot
+from models.recommender.surface import open_bundles, possible_rankers, serving_rankers
+from models.settings.declared import DECLARED, Declared, in_toml
+from models.settings.environment import Secret
+from models.settings.idle import conditions, idle_line, reason
+from models.settings.load import USUAL
 from models.settings.settings import Settings
+from models.settings.written import page, told, toml
 from pipelines.cli import instant
 from pipelines.doctor.diagnosis import State
 from pipelines.doctor.doctor import as_text, diagnose
@@ -21,8 +29,8 @@ from pipelines.events.drain import drain_events
 from pipelines.postgres import engine, migrate, newest_event, rows
 from pipelines.refresh.refresh import refresh
 from pipelines.retire import prune_posted
-from pipelines.run.cutoff import just_after, passed
-from pipelines.run.run import log_decision
+from pipelines.run.run import just_after, log_decision, passed
+from pipelines.store.artifacts import Artifacts
 
 
 def register_doctor(steps: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -81,6 +89,7 @@ def register(steps: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
     register_doctor(steps)
     register_drain(steps)
     register_erase(steps)
+    register_settings(steps)
     parser = steps.add_parser("refresh", help="new lists for whoever did something or came since the live release")
     parser.add_argument("--as-of", type=instant, help="the cutoff; default: a second after the newest event or arrival")
     parser.add_argument("--no-publish", action="store_true", help="store the release without making it live")
@@ -110,3 +119,48 @@ def _newest(settings: Settings) -> datetime:
     if not found:
         raise EmptySnapshot("there is nobody and no interaction, so there is no cutoff; give one with --as-of")
     return just_after(max(found))
+
+
+def register_settings(steps: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the step of this module to the command line; it needs no server."""
+    step = steps.add_parser("settings", help="every setting with its value, where that came from, and when it acts")
+    step.add_argument("--release", help="those that this release was made with")
+    step.add_argument(
+        "--write", action="store_true", help="make matchbook.toml and docs/reference/settings.md of this checkout"
+    )
+    step.set_defaults(run=_settings, needs_servers=False)
+
+
+def _settings(settings: Settings, args: argparse.Namespace) -> None:
+    if args.write:
+        for path, text in written(USUAL.parent).items():
+            path.write_text(text)
+        return
+    if args.release:
+        release = Artifacts(settings).release(args.release)
+        settings = settings.with_recorded(release.settings, f"recorded with {args.release}")
+        bundles = open_bundles(settings.artifacts, release.bundles, settings)
+        way = (settings, serving_rankers(bundles, settings))
+    else:
+        way = (settings, possible_rankers(settings))
+    sys.stdout.writelines(line(d, *way) for d in DECLARED.values())
+    sys.stderr.write(f"{idle_line([way])}\n")
+
+
+def line(d: Declared, settings: Settings, rankers: Collection[str]) -> str:
+    """A setting as it holds: name, value, origin, phase, what it does, when or why it has no effect. rankers: kinds of
+    those that may serve."""
+    value = settings.value(d.flat)
+    shown = ("***" if value else '""') if isinstance(value, Secret) else in_toml(_plain(value))
+    why = reason(d, settings, rankers)
+    about = [settings.origin(d.flat), str(d.rule.phase), told(d), f"no effect: {why}" if why else conditions(d)]
+    return f"{d.name} = {shown}  # {'; '.join(filter(None, about))}\n"
+
+
+def written(checkout: Path) -> dict[Path, str]:
+    """By path what the declarations say."""
+    return {checkout / "matchbook.toml": toml(), checkout / "docs" / "reference" / "settings.md": page()}
+
+
+def _plain(value: object) -> object:
+    return str(value) if isinstance(value, Path) else value

@@ -1,4 +1,5 @@
-"""Looking at releases and moving between them: `releases`, `promote`, `rollback`, `lists`, `explain`, `check`."""
+"""Releases: `build`, `score` and `publish` make them; `releases`, `compare`, `lists`, `explain` and `check` show them;
+`promote` and `rollback` change which one is live."""
 
 from __future__ import annotations
 
@@ -11,12 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from models import registry
 from models.catalogue.catalogue import CATALOGUE, entities_of
 from models.data.batch import Owners
 from models.data.profile_text import text_of
-from models.errors import BundleError, DataError
+from models.errors import BundleError, DataError, ReleaseNotFound
 from models.experiments import arm_on, experiments_of
 from models.lists.ranked_lists import RankedLists
 from models.lists.release import Release, popular_list, release_lists
@@ -25,15 +27,51 @@ from models.recommender.surface import SurfaceRecommender, open_bundles, open_re
 from models.schema import TABLE_OF, Entity, Method, Role, Surface
 from models.settings.settings import Settings
 from models.words import folded
-from pipelines.export.contract import check_contract
+from pipelines.cli import instant
+from pipelines.export.checks import check_contract
 from pipelines.gate.compare import compare_releases, table
 from pipelines.ingest.rows import table_of
 from pipelines.postgres import engine, migrate
 from pipelines.publish.history import list_releases, promote, release_of, rollback
+from pipelines.publish.publish import publish_release
 from pipelines.refresh.changes import known_events, texts_of_later
 from pipelines.run.run import parse_instant
+from pipelines.run_build import run_build, score_newest
 from pipelines.score.shards import score_owners
 from pipelines.store.artifacts import Artifacts
+
+
+def register_build(steps: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the steps of this module to the command line."""
+    build = steps.add_parser(
+        "build", help="export, train, evaluate, score and publish: the whole pipeline without Airflow"
+    )
+    build.add_argument("--as-of", type=instant, help="the cutoff; default: the newest event plus one second")
+    build.add_argument(
+        "--fresh", action="store_true", help="read rows and settings again although this cutoff was built before"
+    )
+    build.add_argument("--force", action="store_true", help="make it live over a newer cutoff or what the gate says")
+    build.add_argument("--no-publish", action="store_true", help="store the release without making it live")
+    build.set_defaults(
+        run=lambda settings, args: _print(run_build(settings, args.as_of, args.fresh, args.force, not args.no_publish))
+    )
+    score = steps.add_parser(
+        "score", help="score everybody with the newest snapshot and bundles, and store the release"
+    )
+    score.set_defaults(run=lambda settings, args: _print(score_newest(settings)))
+    publish = steps.add_parser("publish", help="make a stored release live, unless a newer cutoff is")
+    publish.add_argument("release", nargs="?", help="default: the newest stored one")
+    publish.add_argument("--force", action="store_true", help="also over a newer cutoff; logged")
+    publish.set_defaults(
+        run=lambda settings, args: _print(publish_release(settings, args.release or _newest(settings), args.force))
+    )
+
+
+def _newest(settings: Settings) -> str:
+    stored = Artifacts(settings).stored("releases")
+    if not stored:
+        raise ReleaseNotFound("no release is stored; run `python -m pipelines build`")
+    return stored[-1].name
 
 
 def register_compare(steps: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -57,6 +95,7 @@ SURFACES = [s.value for s in Surface]
 
 def register(steps: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the steps of this module to the command line."""
+    register_build(steps)
     register_compare(steps)
     steps.add_parser("releases", help="every stored release, newest first, and which is live").set_defaults(
         run=_releases
@@ -105,7 +144,9 @@ def _lists(settings: Settings, args: argparse.Namespace) -> None:
     _write(popular_list(directory, release, surface), np.array(["*"]), items, args.depth)
 
 
-def from_profiles(settings: Settings, release: Release, surface: Surface, path: Path) -> tuple[np.ndarray, RankedLists]:
+def from_profiles(
+    settings: Settings, release: Release, surface: Surface, path: Path
+) -> tuple[NDArray[Any], RankedLists]:
     """Lists for the rows of a users.csv (or startups.csv) as owners only, as the live fallback would make them."""
     key = f"{surface.owner}_id"
     table = table_of(path, TABLE_OF[surface.owner].names).to_pandas()
@@ -123,7 +164,7 @@ def from_profiles(settings: Settings, release: Release, surface: Surface, path: 
     return mine[key].to_numpy(str), score_owners(recipe, replace(owners, opted_out=out))
 
 
-def _write(lists: RankedLists, owners: np.ndarray, items: np.ndarray, depth: int | None) -> None:
+def _write(lists: RankedLists, owners: NDArray[Any], items: NDArray[Any], depth: int | None) -> None:
     """One JSON line a list."""
     sources = registry.sources()
     for i in range(len(lists)):

@@ -105,7 +105,7 @@ def redis_memory(patient: SystemState) -> Diagnosis:
 def redis_fits(patient: SystemState) -> Diagnosis:
     """Whether Redis is new enough, no cluster, and throws nothing away when it is full."""
     title = "Redis does not fit"
-    cure = "another server in REDIS_URL, or `CONFIG SET maxmemory-policy noeviction` (docs/operating.md, Redis)"
+    cure = "another server in REDIS_URL, or `CONFIG SET maxmemory-policy noeviction` (docs/guides/operate.md, Redis)"
     if not patient.running:
         return unknown("redis", title, "Redis does not run here", cure)
     with redis_errors("asking Redis about itself"):
@@ -180,7 +180,7 @@ def _last_decision(patient: SystemState, *what: str) -> dict[str, Any] | None:
 
 _CURE = (
     "indexes on the interactions table over (user_id, occurred_at) and (startup_id, occurred_at) "
-    "(docs/platform-data.md); a build, which keeps the counts of everybody (N07); fewer MATCHBOOK_READER_WORKERS "
+    "(docs/guides/your-data.md); a build, which keeps the counts of everybody (N07); fewer MATCHBOOK_READER_WORKERS "
     "or smaller models ([als] factors, [two_tower] dimensions) where memory is short; stored "
     "lists are read, not computed: only newcomers wait for a model, [reader] live_budget_s at most"
 )

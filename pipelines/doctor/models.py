@@ -134,7 +134,7 @@ def _health(address: str) -> dict[str, Any] | None:
 #: A market in which fewer people than this have come past the cold start has little to learn from.
 _PAST_COLD = 0.10
 _NO_ROWS = (
-    "load the platform's data (`python -m pipelines import FOLDER`, docs/platform-data.md), or see whether the "
+    "load the platform's data (`python -m pipelines import FOLDER`, docs/guides/your-data.md), or see whether the "
     "platform still writes views, clicks, likes and applications into its tables"
 )
 _SPARSE = (

@@ -12,8 +12,17 @@ from models.errors import MatchbookError
 from models.lists.redis_format import Keys
 from models.lists.release import Release
 from models.settings.settings import Settings
-from pipelines.engagement.experiments import editions_of, expected, experiments
-from pipelines.engagement.rates import BY, by, daily_interactions, figures, read_ledger, unshown_acts
+from pipelines.engagement.experiments import (
+    BY,
+    by,
+    daily_interactions,
+    editions_of,
+    expected,
+    experiments,
+    figures,
+    read_ledger,
+    unshown_acts,
+)
 from pipelines.redis_client import connect, live_release, redis_errors
 from pipelines.run.run import parse_instant
 from pipelines.store.artifacts import Artifacts

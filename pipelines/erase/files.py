@@ -16,6 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from models import registry
 from models.catalogue.catalogue import CATALOGUE
@@ -204,7 +205,7 @@ def _forgetting(name: str) -> str:
     return next((spec.forget for spec in registry.MODELS if spec.bundle == name), "")
 
 
-def _blanked(arrays: Mapping[str, np.ndarray], side: str, ids: IdMap, row: int) -> dict[str, np.ndarray]:
+def _blanked(arrays: Mapping[str, NDArray[Any]], side: str, ids: IdMap, row: int) -> dict[str, NDArray[Any]]:
     """The columns of one side (`user_factors`, `startup_role` …) with this row unknown."""
     found = {}
     for key, array in arrays.items():
@@ -214,7 +215,7 @@ def _blanked(arrays: Mapping[str, np.ndarray], side: str, ids: IdMap, row: int) 
     return found
 
 
-def _labels(bundle: Bundle, arrays: Mapping[str, np.ndarray]) -> dict[str, dict[str, list[str]]]:
+def _labels(bundle: Bundle, arrays: Mapping[str, NDArray[Any]]) -> dict[str, dict[str, list[str]]]:
     """The words of the facets, blank where only the person had them; the codes of all others stay."""
 
     def left(entity: str, facet: str, words: list[str]) -> list[str]:
@@ -224,10 +225,10 @@ def _labels(bundle: Bundle, arrays: Mapping[str, np.ndarray]) -> dict[str, dict[
     return {e: {f: left(e, f, words) for f, words in facets.items()} for e, facets in bundle.config["labels"].items()}
 
 
-def _cut(arrays: Mapping[str, np.ndarray], ids: IdMap, row: int, square: bool) -> dict[str, np.ndarray]:
+def _cut(arrays: Mapping[str, NDArray[Any]], ids: IdMap, row: int, square: bool) -> dict[str, NDArray[Any]]:
     """Every csr over these ids (`indptr`, `indices`, `data`, or with a prefix) with this row empty; square: its columns
     are the same ids, so their cells go, too."""
-    found: dict[str, np.ndarray] = {}
+    found: dict[str, NDArray[Any]] = {}
     for key, indptr in arrays.items():
         prefix = key.removesuffix("indptr")
         if prefix != key and len(indptr) == len(ids) + 1:

@@ -7,18 +7,21 @@ judging half of the hold-out: none of them taught the ranker.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from models import metrics
+from models.data.batch import Owners
 from models.ensemble import EnsembleConfig
 from models.ensemble.fit import BLEND
 from models.ensemble.scorer import blend_is_auto, resolved_blend
-from models.errors import TooSparse
-from models.learned_ranker.scorer import ACTIVITY
+from models.errors import TooSparse, TrainingError
+from models.learned_ranker.fit import fit_learned_ranker
+from models.learned_ranker.scorer import ACTIVITY, LearnedRanker
 from models.lists.ranked_lists import RankedLists
 from models.ranker import RankerConfig
 from models.recommender.exposure import apply_cap, cap_of
@@ -26,7 +29,6 @@ from models.recommender.surface import SurfaceRecommender
 from models.routing import sources_of
 from models.schema import Entity, Method, Surface
 from models.settings.modes import SETTINGS
-from pipelines.evaluate.ablation import ablations
 from pipelines.evaluate.figures import (
     PerOwner,
     calibrated,
@@ -56,10 +58,10 @@ from pipelines.report.figure_names import (
 from pipelines.run.run import Run
 from pipelines.score.shards import score_owners
 from pipelines.train.contenders import contenders, listed_by, recipes, seed_recipe, shown
-from pipelines.train.holdout import open_holdout_at
+from pipelines.train.holdout import Holdout, Outcome, open_holdout_at
 from pipelines.train.leakage import check_labels, check_leaks, check_missing
-from pipelines.train_ranker.samples import RankerSamples, cuts, ranker_samples
-from pipelines.train_ranker.second_stage import SecondStage, open_second_stage
+from pipelines.train_ranker.samples import RankerSamples, cuts, ranker_samples, samples_until
+from pipelines.train_ranker.second_stage import SecondStage, open_second_stage, teaching
 from pipelines.train_ranker.validation_models import store_validation_models, validation_models_of
 
 _LOG = logging.getLogger(__name__)
@@ -162,7 +164,9 @@ def serving_ranker(stage: SecondStage, surface: Surface) -> dict[str, str]:
     return {"serves": RULES, "reason": f"the network is not clearly better than the rules on this surface{learned}"}
 
 
-def claims(each: PerOwner, masks: Mapping[str, np.ndarray], surface: Surface, founders: bool = False) -> dict[str, Any]:
+def claims(
+    each: PerOwner, masks: Mapping[str, NDArray[np.bool_]], surface: Surface, founders: bool = False
+) -> dict[str, Any]:
     """What the seeds promised and what is so here: "ensemble" over its best member for hot users (I05), and hot
     startups where `founders` get it too, "diversity" and "age_days" of the ranked lists against those of the route
     alone (I09, I21); left out where undefined."""
@@ -320,3 +324,66 @@ def _interval(entry: Mapping[str, float | None]) -> str:
 
 def _four(value: float | None) -> str:
     return "" if value is None else f"{value:.4f}"
+
+
+_MOMENTUM = ("_share", "_momentum", "_density")
+#: Tells known owners from strangers, who are ranked apart: it is never left out.
+_STAYS = ("owner_events",)
+DEMAND, MOMENTUM, FACTS, OTHERS = "demand", "facet momentum", "item facts", "others"
+#: By the beginning of a column's name.
+_GROUPS = {
+    "score_": "models' scores",
+    "rank_": "models' scores",
+    "proposed_by": "models' scores",
+    "item_": FACTS,
+    "lift_": "affinities",
+    "met_": "affinities",
+    "same_": "places",
+    "owner_": "owner",
+}
+
+
+def ingredients(names: Iterable[str]) -> dict[str, tuple[str, ...]]:
+    """By ingredient the columns it is made of. What demand makes of a model's score is demand's."""
+    found: dict[str, list[str]] = {}
+    for name in names:
+        if name in _STAYS:
+            continue
+        group = next((g for start, g in _GROUPS.items() if name.startswith(start)), OTHERS)
+        if "demand" in name:
+            group = DEMAND
+        elif group == FACTS and name.endswith(_MOMENTUM):
+            group = MOMENTUM
+        found.setdefault(group, []).append(name)
+    return {group: tuple(columns) for group, columns in found.items()}
+
+
+def ablations(
+    holdout: Holdout, surface: Surface, lessons: Sequence[RankerSamples], owners: Owners, outcome: Outcome
+) -> dict[str, Mapping[str, float | None]]:
+    """By ingredient the paired difference of NDCG@10, with its 95% interval, to the ranker with all of them; below 0:
+    it is missed. Empty where the surface teaches no ranker. Columns whose names begin like a group's go with it.
+
+    lessons: of every cut; only what had happened before the inner cut teaches, and check_labels sees to it.
+    """
+    try:
+        rows = samples_until(lessons, holdout.cut_us)
+        whole = fit_learned_ranker(rows, *teaching(holdout.settings)).ranker
+    except TrainingError as error:
+        _LOG.info("nothing to leave out on %s: %s", surface, error)
+        return {}
+    check_labels(f"the learned ranker of {surface}", rows.newest_us, holdout.cut_us)
+    recipe = holdout.recipe(surface)
+    reference = _ndcg(recipe, whole, owners, outcome)
+    found: dict[str, Mapping[str, float | None]] = {}
+    for name, columns in ingredients(rows.names).items():
+        ranker = fit_learned_ranker(rows.without(columns), *teaching(holdout.settings)).ranker
+        difference: dict[str, Any] = metrics.paired_difference(_ndcg(recipe, ranker, owners, outcome), reference)
+        found[name] = {k: None if np.isnan(v) else round(v, 6) for k, v in difference.items()}
+        _LOG.info("%s without %s: NDCG@10 %s", surface, name, found[name])
+    return found
+
+
+def _ndcg(recipe: SurfaceRecommender, ranker: LearnedRanker, owners: Owners, outcome: Outcome) -> NDArray[Any]:
+    lists = score_owners(replace(recipe, ranker=ranker), owners)
+    return metrics.ndcg_of(top_tens(lists, recipe.catalogue), outcome.relevant)

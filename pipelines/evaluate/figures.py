@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from models import metrics
 from models.data.batch import Owners
@@ -26,10 +27,10 @@ _SPREAD = ("popularity_rank", "novelty", "diversity", "age_days", "fresh")
 NONE = "none"
 
 #: By model, by metric, (b,) float64 a value per owner.
-PerOwner = Mapping[str, Mapping[str, np.ndarray]]
+PerOwner = Mapping[str, Mapping[str, NDArray[Any]]]
 
 
-def groups(recipe: SurfaceRecommender, owners: Owners) -> dict[str, np.ndarray]:
+def groups(recipe: SurfaceRecommender, owners: Owners) -> dict[str, NDArray[np.bool_]]:
     """By name (b,) bool: overall, known (any event before the cut), none, and each segment that occurs."""
     segment = route(recipe.surface, owners.count, recipe.settings).segment
     known = owners.count > 0
@@ -51,15 +52,17 @@ def item_facts(recipe: SurfaceRecommender, before: Interactions) -> ItemFacts:
     )
 
 
-def measured(lists: Mapping[str, np.ndarray], outcome: Outcome, items: ItemFacts) -> dict[str, dict[str, np.ndarray]]:
+def measured(
+    lists: Mapping[str, NDArray[np.int64]], outcome: Outcome, items: ItemFacts
+) -> dict[str, dict[str, NDArray[np.float64]]]:
     """By model: every metric of each owner. lists: by model (b, K) catalogue positions, -1 behind a short list."""
     return {name: metrics.per_owner(places, outcome.relevant, items) for name, places in lists.items()}
 
 
 def judged(
-    lists: Mapping[str, np.ndarray],
+    lists: Mapping[str, NDArray[np.int64]],
     each: PerOwner,
-    masks: Mapping[str, np.ndarray],
+    masks: Mapping[str, NDArray[np.bool_]],
     items: int,
     reference: str = SERVED,
 ) -> dict[str, dict[str, dict[str, Any]]]:
@@ -85,7 +88,9 @@ def judged(
     return found
 
 
-def ensemble_gain(each: PerOwner, mask: np.ndarray, ensemble: str, members: tuple[str, ...]) -> dict[str, Any] | None:
+def ensemble_gain(
+    each: PerOwner, mask: NDArray[np.bool_], ensemble: str, members: tuple[str, ...]
+) -> dict[str, Any] | None:
     """By how much the blend beats its best member over some owners (I05): paired difference of NDCG@10, and `gain`,
     the same relative to the member. None where there is no owner or no member."""
     if ensemble not in each or not any(m in each for m in members) or not mask.any():
@@ -124,7 +129,7 @@ def plain(value: float) -> float | None:
     return None if math.isnan(value) else round(float(value), 6)
 
 
-def _mean(values: np.ndarray) -> float | None:
+def _mean(values: NDArray[np.float64]) -> float | None:
     """Mean over the owners where the metric is defined."""
     defined = values[~np.isnan(values)]
     return plain(defined.mean()) if len(defined) else None
@@ -134,7 +139,7 @@ def _mean(values: np.ndarray) -> float | None:
 CAPS = (20.0, 10.0, 5.0, 2.0, 1.0)
 
 
-def cap_curve(lists: RankedLists, catalogue: np.ndarray, outcome: Outcome) -> list[dict[str, Any]]:
+def cap_curve(lists: RankedLists, catalogue: NDArray[np.int32], outcome: Outcome) -> list[dict[str, Any]]:
     """A row without a cap, then one for each of CAPS: "multiple" (0: none), "most" places of an item, "above" the cap
     for want of room, "moved", "ndcg", "against_uncapped" (paired, with interval), "coverage", "gini".
 
@@ -162,12 +167,12 @@ def cap_curve(lists: RankedLists, catalogue: np.ndarray, outcome: Outcome) -> li
     return rows
 
 
-def top_tens(lists: RankedLists, catalogue: np.ndarray) -> np.ndarray:
+def top_tens(lists: RankedLists, catalogue: NDArray[np.int32]) -> NDArray[np.int64]:
     """(b, K) catalogue positions of the top tens, -1 behind a short list."""
     return metrics.places(lists.indptr, np.searchsorted(catalogue, lists.item))
 
 
-def calibrated(lists: RankedLists, catalogue: np.ndarray, outcome: Outcome) -> list[dict[str, float | int]]:
+def calibrated(lists: RankedLists, catalogue: NDArray[np.int32], outcome: Outcome) -> list[dict[str, float | int]]:
     """Bins of the served scores of the top tens against how often they came true; see `metrics.reliability`."""
     hits = metrics.hits_of(top_tens(lists, catalogue), outcome.relevant)
     place = np.arange(len(lists.item)) - np.repeat(lists.indptr[:-1], np.diff(lists.indptr))
@@ -176,5 +181,5 @@ def calibrated(lists: RankedLists, catalogue: np.ndarray, outcome: Outcome) -> l
     return metrics.reliability(lists.score[top], hits[owner[top], place[top]].astype(bool))
 
 
-def _ndcg(lists: RankedLists, catalogue: np.ndarray, outcome: Outcome) -> np.ndarray:
+def _ndcg(lists: RankedLists, catalogue: NDArray[np.int32], outcome: Outcome) -> NDArray[np.float64]:
     return metrics.ndcg_of(top_tens(lists, catalogue), outcome.relevant)

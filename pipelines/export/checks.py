@@ -13,10 +13,13 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
+from sqlalchemy import Engine, text
 
-from models.errors import DataError
-from models.schema import INTERACTION_TYPES, EventType
+from models.errors import ContractError, DataError
+from models.schema import INTERACTION_TYPES, TABLES, EventType, Table
 from pipelines.export.layout import REJECTED, RowGroups
+from pipelines.postgres import transaction
 from pipelines.run.run import EPOCH
 
 DAY_US = 86_400_000_000
@@ -26,13 +29,17 @@ ORPHANS = ("unknown user", "unknown startup")
 _MONDAY = 4
 
 
-def in_order(user: np.ndarray, startup: np.ndarray, at: np.ndarray, kind: np.ndarray) -> np.ndarray:
+def in_order(
+    user: NDArray[np.integer[Any]], startup: NDArray[np.integer[Any]], at: NDArray[np.int64], kind: NDArray[np.int8]
+) -> NDArray[np.int64]:
     """(n,) the order of a snapshot: by user, startup, time, kind."""
     moment = at * EventType.codes() + kind  # two keys sort faster than four, and 64 bits hold 2,000 years at any code
     return np.lexsort((moment, (user.astype(np.int64) << 32) | startup))
 
 
-def repeated(user: np.ndarray, startup: np.ndarray, at: np.ndarray, kind: np.ndarray) -> np.ndarray:
+def repeated(
+    user: NDArray[np.integer[Any]], startup: NDArray[np.integer[Any]], at: NDArray[np.int64], kind: NDArray[np.int8]
+) -> NDArray[np.bool_]:
     """(n,) bool of rows in order: the same user, startup, type and time as the row before it."""
     mask = np.zeros(len(user), bool)
     mask[1:] = (user[1:] == user[:-1]) & (startup[1:] == startup[:-1]) & (at[1:] == at[:-1]) & (kind[1:] == kind[:-1])
@@ -118,7 +125,7 @@ class Census:
         self._weeks: Counter[int] = Counter()
         self._oldest, self._newest = np.iinfo(np.int64).max, np.iinfo(np.int64).min
 
-    def add(self, kind: np.ndarray, at: np.ndarray) -> None:
+    def add(self, kind: NDArray[np.int8], at: NDArray[np.int64]) -> None:
         """Count events."""
         if len(at):
             self.kinds += np.bincount(kind, minlength=len(self.kinds))
@@ -149,12 +156,12 @@ _EVENT = np.dtype([("user", "<i4"), ("startup", "<i4"), ("kind", "i1"), ("at", "
 class EventRows(NamedTuple):
     """Events in the order of a snapshot. user, startup: (n,) int32 rows; kind: (n,) int8; at: (n,) int64."""
 
-    user: np.ndarray
-    startup: np.ndarray
-    kind: np.ndarray
-    at: np.ndarray
+    user: NDArray[Any]
+    startup: NDArray[Any]
+    kind: NDArray[Any]
+    at: NDArray[Any]
 
-    def where(self, mask: np.ndarray) -> EventRows:
+    def where(self, mask: NDArray[np.bool_]) -> EventRows:
         """The events of a boolean mask."""
         return EventRows(*(column[mask] for column in self))
 
@@ -171,7 +178,9 @@ class Parts:
         self._folder, self._width = folder, max(1, -(-users // PARTS))
         self.met_users, self.met_startups = np.zeros(users, bool), np.zeros(startups, bool)
 
-    def add(self, user: np.ndarray, startup: np.ndarray, kind: np.ndarray, at: np.ndarray) -> None:
+    def add(
+        self, user: NDArray[np.int32], startup: NDArray[np.int32], kind: NDArray[np.int8], at: NDArray[np.int64]
+    ) -> None:
         """Put aside events with valid row numbers, in any order."""
         self.met_users[user] = self.met_startups[startup] = True
         part = (user // self._width).astype(np.uint8)
@@ -193,10 +202,43 @@ class Parts:
                 path.unlink()
 
 
-def _settled(rows: np.ndarray) -> tuple[EventRows, EventRows]:
+def _settled(rows: NDArray[np.void]) -> tuple[EventRows, EventRows]:
     columns = (np.ascontiguousarray(rows[name]) for name in ("user", "startup", "kind", "at"))
     user, startup, kind, at = columns
     order = in_order(user, startup, at, kind)
     events = EventRows(user[order], startup[order], kind[order], at[order])
     again = repeated(events.user, events.startup, events.at, events.kind)
     return events.where(~again), events.where(again)
+
+
+_COLUMNS_OF_VIEWS = """
+SELECT v.name AS view, a.attname AS column, format_type(a.atttypid, NULL) AS type
+FROM unnest(CAST(:views AS text[])) AS v(name)
+JOIN pg_attribute a ON a.attrelid = to_regclass(v.name) AND a.attnum > 0 AND NOT a.attisdropped
+"""
+
+
+def check_contract(engine: Engine) -> None:
+    """Raises ContractError that lists every missing view, missing column and wrong type at once."""
+    with transaction(engine) as connection:
+        found: dict[str, dict[str, str]] = {}
+        for row in connection.execute(text(_COLUMNS_OF_VIEWS), {"views": [t.view for t in TABLES]}):
+            found.setdefault(row.view, {})[row.column] = row.type
+    broken = [said for table in TABLES for said in _complaints(table, found.get(table.view))]
+    if broken:
+        raise ContractError(
+            "the platform's views break their contract:\n  "
+            + "\n  ".join(broken)
+            + "\nWrite them over your own tables as docs/guides/your-data.md shows, then try again"
+        )
+
+
+def _complaints(table: Table, found: dict[str, str] | None) -> list[str]:
+    if found is None:
+        wanted = ", ".join(table.names)
+        return [f"{table.view}: expected a view with {wanted}; there is no such view (is it in the search_path?)"]
+    return [
+        f"{table.view}.{f.name}: expected {f.type.accepted[0]}, found {found.get(f.name, 'no such column')}"
+        for f in table.fields
+        if found.get(f.name) not in f.type.accepted
+    ]

@@ -12,10 +12,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 from sqlalchemy import Connection
 
-from models.data.entities import NIL, pack_ids
-from models.data.erased import Erased
+from models.data.entities import NIL, Erased, pack_ids
 from models.errors import DataError
 from pipelines.export.checks import Rejected
 from pipelines.export.layout import INSTANT, RowGroups
@@ -48,10 +48,10 @@ class EventCells(NamedTuple):
     """Events as they came. user, startup: (n,) V16 bytes of the ids; kind: (n,) int8 code, -1 a broken row;
     at: (n,) int64 microseconds since 1970 UTC, meaningless in a broken row."""
 
-    user: np.ndarray
-    startup: np.ndarray
-    kind: np.ndarray
-    at: np.ndarray
+    user: NDArray[Any]
+    startup: NDArray[Any]
+    kind: NDArray[Any]
+    at: NDArray[Any]
 
 
 def copy_events(connection: Connection, params: Mapping[str, Any], take: Callable[[EventCells], None]) -> None:
@@ -89,12 +89,12 @@ class _EventPieces(io.RawIOBase):
             )
 
 
-def _cells(rows: np.ndarray) -> EventCells:
+def _cells(rows: NDArray[np.void]) -> EventCells:
     for cell, width in _WIDTHS.items():
         if not (rows[cell] == width).all():
             raise DataError(
                 "matchbook_interactions gave cells of an unexpected width; its columns must be uuid, uuid, text and "
-                "timestamptz (see docs/platform-data.md)"
+                "timestamptz (see docs/guides/your-data.md)"
             )
     return EventCells(
         np.ascontiguousarray(rows["user"]),
@@ -104,12 +104,12 @@ def _cells(rows: np.ndarray) -> EventCells:
     )
 
 
-def id_array(ids: np.ndarray) -> pa.FixedSizeBinaryArray:
+def id_array(ids: NDArray[np.void]) -> pa.FixedSizeBinaryArray:
     """(n,) V16 ids as an Arrow array over the same memory."""
     return pa.FixedSizeBinaryArray.from_buffers(pa.binary(16), len(ids), [None, pa.py_buffer(ids)])
 
 
-def rows_of(ids: np.ndarray, known: pa.FixedSizeBinaryArray) -> np.ndarray:
+def rows_of(ids: NDArray[np.void], known: pa.FixedSizeBinaryArray) -> NDArray[np.int32]:
     """(n,) int32 place of each V16 id among the known ones, -1 elsewhere."""
     return np.asarray(pc.fill_null(pc.index_in(id_array(ids), value_set=known), -1).to_numpy())
 
@@ -198,8 +198,8 @@ class People:
         self._erased, self._earliest_us = erased, earliest_us
         self._all = path.with_suffix(".all")
         self._path, self._groups, self._last = path, RowGroups(self._all, schema), ""
-        self._ids: list[np.ndarray] = []
-        self._born: list[np.ndarray] = []
+        self._ids: list[NDArray[Any]] = []
+        self._born: list[NDArray[Any]] = []
 
     def __enter__(self) -> People:
         self._groups.__enter__()
@@ -226,10 +226,10 @@ class People:
         return id_array(np.concatenate([np.zeros(0, "V16"), *self._ids]))
 
     @property
-    def born(self) -> np.ndarray:
+    def born(self) -> NDArray[np.bool_]:
         return np.concatenate([np.zeros(0, bool), *self._born])
 
-    def write(self, there: np.ndarray) -> int:
+    def write(self, there: NDArray[np.bool_]) -> int:
         """Write the rows of the mask to the snapshot's file; returns how many."""
         with RowGroups(self._path, self._schema) as groups:
             start = 0
@@ -248,7 +248,7 @@ class People:
         founders = pc.if_else(pa.array(self._gone(table["founder_id"])), "", table["founder_id"])
         return table.set_column(table.column_names.index("founder_id"), "founder_id", founders)
 
-    def _gone(self, ids: pa.ChunkedArray) -> np.ndarray:
+    def _gone(self, ids: pa.ChunkedArray) -> NDArray[np.bool_]:
         return self._erased.mask(pack_ids(ids.to_numpy().astype("<U36")))
 
     def _plausible(self, table: pa.Table) -> pa.Table:

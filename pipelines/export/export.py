@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 from sqlalchemy import Connection, text
 from tqdm import tqdm
 
@@ -30,10 +31,8 @@ from models.data.entities import pack_ids, unpack_ids
 from models.errors import EmptySnapshot
 from models.schema import INTERACTION_TYPES, Entity, words_by_code
 from pipelines.erased import read_erased
-from pipelines.export.checks import Census, EventRows, Parts, Rejected
-from pipelines.export.contract import check_contract
+from pipelines.export.checks import Census, EventRows, Parts, Rejected, check_contract
 from pipelines.export.copy_rows import EventCells, People, copy_events, copy_tables, instants, rows_of
-from pipelines.export.counts import store_counts
 from pipelines.export.layout import (
     DISMISSALS,
     FILES,
@@ -48,7 +47,7 @@ from pipelines.export.layout import (
 )
 from pipelines.export.shrinkage import check_missing_rows
 from pipelines.export.snapshot import Snapshot, digest_of
-from pipelines.export.view_readings import copied_readings, keep_readings, of_rows, source_of_views
+from pipelines.export.view_readings import copied_readings, keep_readings, of_rows, source_of_views, store_counts
 from pipelines.export.withheld import withhold
 from pipelines.postgres import engine, transaction
 from pipelines.refs import BuildRef
@@ -110,7 +109,7 @@ class _Export:
             "codes": [t.code for t in INTERACTION_TYPES],
         }
         self.broken = self.later = self.strangers = 0
-        self.dismissed: list[np.ndarray] = []
+        self.dismissed: list[NDArray[Any]] = []
         self.earliest_us = microseconds(run.settings.earliest_at)
 
     def facts(self) -> dict[str, Any]:
@@ -213,7 +212,7 @@ class _Export:
         found = np.stack([user, startup, instants(table["at"]).cast(pa.int64()).to_numpy()], axis=1).astype(np.int64)
         self.dismissed.append(found[(user >= 0) & (startup >= 0)])
 
-    def _write_dismissals(self, there_users: np.ndarray, there_startups: np.ndarray) -> int:
+    def _write_dismissals(self, there_users: NDArray[np.bool_], there_startups: NDArray[np.bool_]) -> int:
         """Those of whoever stays, by their row numbers, in order; returns how many."""
         user, startup, at = np.concatenate([np.zeros((0, 3), np.int64), *self.dismissed]).T
         stay = there_users[user] & there_startups[startup]
@@ -233,7 +232,7 @@ class _Export:
     def _take_readings(self, table: pa.Table) -> None:
         self.readings.append(copied_readings(self.known_startups, table))
 
-    def _of_erased(self, events: EventCells, user: np.ndarray, startup: np.ndarray) -> np.ndarray:
+    def _of_erased(self, events: EventCells, user: NDArray[np.int32], startup: NDArray[np.int32]) -> NDArray[np.bool_]:
         """(n,) bool: events of people who were erased; only unknown ones need to be looked up."""
         found = np.zeros(len(events.kind), bool)
         for ids, rows in ((events.user, user), (events.startup, startup)):
@@ -256,7 +255,7 @@ class _Export:
             ),
         )
 
-    def _write_events(self, there_users: np.ndarray, there_startups: np.ndarray) -> Census:
+    def _write_events(self, there_users: NDArray[np.bool_], there_startups: NDArray[np.bool_]) -> Census:
         """Events in order, with the row numbers of those who stay; duplicates are set aside."""
         census = Census()
         user_row, startup_row = np.cumsum(there_users) - 1, np.cumsum(there_startups) - 1
@@ -273,7 +272,7 @@ class _Export:
         (self.staging / "parts").rmdir()
         return census
 
-    def _write_readings(self, there_startups: np.ndarray) -> pa.Table:
+    def _write_readings(self, there_startups: NDArray[np.bool_]) -> pa.Table:
         """Readings of the startups that stay, with their row numbers."""
         row = np.where(there_startups, np.cumsum(there_startups) - 1, -1)
         readings = of_rows(pa.concat_tables([READINGS.empty_table(), *self.readings]), row)
@@ -364,11 +363,11 @@ def _move(staging: Path, target: Path) -> None:
         (staging / file).rename(target / file)
 
 
-def _ids(packed: np.ndarray) -> np.ndarray:
+def _ids(packed: NDArray[np.void]) -> NDArray[np.str_]:
     """Text of V16 ids."""
     return unpack_ids(packed.view(np.uint8).reshape(-1, 16))
 
 
-def _taken(known: pa.FixedSizeBinaryArray, rows: np.ndarray) -> np.ndarray:
+def _taken(known: pa.FixedSizeBinaryArray, rows: NDArray[np.int32]) -> NDArray[np.str_]:
     """Text of the ids of these rows."""
     return unpack_ids(np.frombuffer(b"".join(known.take(pa.array(rows)).to_pylist()), np.uint8).reshape(-1, 16))

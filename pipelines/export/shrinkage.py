@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from models.data.entities import IdMap
 from models.errors import DataError, SnapshotShrunk
@@ -83,16 +84,18 @@ def missing_rows(old: Snapshot, new: Snapshot) -> dict[str, MissingRows]:
     }
 
 
-def _rows(wanted: IdMap, ids: IdMap) -> np.ndarray:
+def _rows(wanted: IdMap, ids: IdMap) -> NDArray[np.int32]:
     return wanted.rows_of(ids.ids)
 
 
-def _of(ids: IdMap, row: np.ndarray) -> MissingRows:
+def _of(ids: IdMap, row: NDArray[np.int32]) -> MissingRows:
     there = ~ids.blank
     return MissingRows(int(there.sum()), int((there & (row < 0)).sum()))
 
 
-def _keys(user: np.ndarray, startup: np.ndarray, kind: np.ndarray, at: np.ndarray) -> np.ndarray:
+def _keys(
+    user: NDArray[np.int32], startup: NDArray[np.int32], kind: NDArray[np.int8], at: NDArray[np.int64]
+) -> NDArray[np.uint64]:
     """(n,) uint64, one number an event: two that differ share one about once in 2**64 (SplitMix64's mixing)."""
     x = np.zeros(len(at), np.uint64)
     for column in (user, startup, kind, at):

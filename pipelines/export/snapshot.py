@@ -18,19 +18,21 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from models.data.bundle import sha256_of
 from models.data.entities import UNKNOWN_TIME, Entities, IdMap
 from models.data.interactions import Interactions, Pairs
 from models.errors import DataError
-from models.schema import FACETS, TABLE_OF, Entity, EventType, Role
+from models.schema import FACETS, INTERACTION_TYPES, TABLE_OF, Entity, EventType, Role
 from models.settings.settings import Settings
 from models.words import folded, most_frequent_spellings
-from pipelines.export.checks import Census
-from pipelines.export.frames import events_table, people_table, readings_table
+from pipelines.export.checks import Census, in_order, repeated
 from pipelines.export.layout import (
     DISMISSALS,
     FORMAT,
+    INSTANT,
+    INTERACTIONS,
     MANIFEST,
     READABLE,
     READINGS,
@@ -38,7 +40,7 @@ from pipelines.export.layout import (
     USERS,
     filled,
 )
-from pipelines.export.view_readings import FROM_EVENTS, FROM_READINGS, newest, source_of_views
+from pipelines.export.view_readings import FROM_EVENTS, FROM_READINGS, newest, ordered, source_of_views
 from pipelines.run.run import EPOCH, parse_instant
 
 NEVER = np.iinfo(np.int64).max
@@ -50,8 +52,8 @@ _LATER = ("dismissals", "readings")
 class Snapshot:
     """What was known strictly before one cutoff.
 
-    name: `<slug>-<digest8>`. manifest: how it came about (docs/snapshots.md). users, startups, events: the tables of
-    `pipelines/export/layout.py`; the row numbers of people are those of every noun made from this snapshot.
+    name: `<slug>-<digest8>`. manifest: its making (docs/guides/snapshots.md). users, startups, events: the tables
+    of `pipelines/export/layout.py`; the row numbers of people are those of every noun made from this snapshot.
     dismissals, readings: tables of that file as well; none in a snapshot of format 1.
     """
 
@@ -132,7 +134,7 @@ class Snapshot:
         return self._interactions
 
     @cached_property
-    def silent(self) -> np.ndarray:
+    def silent(self) -> NDArray[np.bool_]:
         """(users,) bool: opted out by the cutoff. They teach and judge nothing, not even of the time before (R23)."""
         return _times(self.users["opted_out_at"], NEVER) < self.as_of_us
 
@@ -244,19 +246,19 @@ class Snapshot:
             withheld=tuple(self.manifest.get("withheld", {}).get("startups", ())),
         )
 
-    def views(self, events: Interactions, instant: int) -> np.ndarray:
+    def views(self, events: Interactions, instant: int) -> NDArray[np.int64]:
         """(startups,) int64 how often each was viewed by these events before the instant, owners = startups, or by the
         platform's counter where that may be used."""
         return self._counter(_totals(events, len(self.startups))[0], instant)
 
-    def _counter(self, viewed: np.ndarray, instant: int) -> np.ndarray:
+    def _counter(self, viewed: NDArray[np.int64], instant: int) -> NDArray[np.int64]:
         """(startups,) int64 the newest reading before the instant; view events without one (R05)."""
         if self.views_from != FROM_READINGS:
             return viewed
         read = newest(self.readings, instant, len(viewed))
         return np.where(read >= 0, read, viewed)
 
-    def _stage(self, instant: int) -> np.ndarray:
+    def _stage(self, instant: int) -> NDArray[np.object_]:
         stage = _words(self.startups["stage"])
         if self.stage_known == "always":
             return stage
@@ -299,7 +301,7 @@ def _us(instant: str) -> int:
     return (delta.days * 86_400 + delta.seconds) * 1_000_000 + delta.microseconds
 
 
-def _words(column: pa.ChunkedArray) -> np.ndarray:
+def _words(column: pa.ChunkedArray) -> NDArray[np.object_]:
     """(n,) str objects."""
     return np.asarray(pc.fill_null(column, "").to_numpy(), dtype=object)
 
@@ -308,12 +310,12 @@ def _ids(column: pa.ChunkedArray) -> IdMap:
     return IdMap(column.to_numpy().astype("<U36"))
 
 
-def _times(column: pa.ChunkedArray, blank: int) -> np.ndarray:
+def _times(column: pa.ChunkedArray, blank: int) -> NDArray[np.int64]:
     """(n,) int64 microseconds since 1970 UTC."""
     return np.asarray(pc.fill_null(column.cast(pa.int64()), blank).to_numpy())
 
 
-def _roles(column: pa.ChunkedArray) -> np.ndarray:
+def _roles(column: pa.ChunkedArray) -> NDArray[np.int8]:
     """(n,) int8 code of Role, -1 for every other word."""
     written = pc.dictionary_encode(pc.fill_null(column, "").combine_chunks())
     codes = {None: -1} | {role: role.code for role in Role}
@@ -321,14 +323,16 @@ def _roles(column: pa.ChunkedArray) -> np.ndarray:
     return np.array(code or [-1], np.int8)[written.indices.to_numpy()]
 
 
-def _totals(events: Interactions, n: int) -> tuple[np.ndarray, np.ndarray]:
+def _totals(events: Interactions, n: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """(n,) int64 view events and all other events per owner."""
     viewed = events.kind == EventType.VIEW.code
     views = np.bincount(events.owner[viewed], minlength=n)
     return views.astype(np.int64), (np.bincount(events.owner, minlength=n) - views).astype(np.int64)
 
 
-def _facets(words: Mapping[str, np.ndarray], n: int) -> tuple[dict[str, np.ndarray], dict[str, tuple[str, ...]]]:
+def _facets(
+    words: Mapping[str, NDArray[np.object_]], n: int
+) -> tuple[dict[str, NDArray[np.int32]], dict[str, tuple[str, ...]]]:
     """Codes by facet, -1 blank, one for all spellings of a word, and the most frequent of them, in the order of the
     folded words; a facet that is not given is blank."""
     codes, labels = {}, {}
@@ -340,3 +344,84 @@ def _facets(words: Mapping[str, np.ndarray], n: int) -> tuple[dict[str, np.ndarr
         codes[facet] = np.array([code.get(folded(text), -1) for text, _ in told] or [-1], np.int32)[place]
         labels[facet] = tuple(shown.values())
     return codes, labels
+
+
+def people_table(frame: pd.DataFrame, schema: pa.Schema) -> pa.Table:
+    """Users or startups with every column of the schema, ascending by id. Raises DataError for a repeated id."""
+    ids = frame[schema.names[0]].str.lower()
+    if ids.duplicated().any():
+        raise DataError(f"expected every {schema.names[0]} once, got {ids[ids.duplicated()].iloc[0]} again")
+    frame = frame.assign(**{schema.names[0]: ids}).sort_values(schema.names[0])
+    return pa.table([_column(frame, field) for field in schema], schema=schema)
+
+
+def events_table(
+    users: pa.Table, startups: pa.Table, frame: pd.DataFrame, as_of_us: int
+) -> tuple[pa.Table, pa.Table, pa.Table]:
+    """Who existed just before the cutoff, and the events before it. Raises DataError for a broken row."""
+    at = _instants(frame["occurred_at"]) if len(frame) else np.zeros(0, np.int64)
+    frame, at = frame[at < as_of_us], at[at < as_of_us]
+    columns: dict[str, NDArray[Any]] = {
+        "user": _places(frame["user_id"], users["user_id"]),
+        "startup": _places(frame["startup_id"], startups["startup_id"]),
+        "kind": codes_of(frame["interaction_type"].str.lower()),
+    }
+    for name, places in columns.items():
+        if (places < 0).any():
+            strays = frame[places < 0].head(3).to_string(index=False)
+            raise DataError(f"expected every {name} of the events to be known, got\n{strays}")
+    user, startup, kind = columns.values()
+    order = in_order(user, startup, at, kind)
+    kept = order[~repeated(user[order], startup[order], at[order], kind[order])]
+    there_u, there_s = existed(users, user, as_of_us), existed(startups, startup, as_of_us)
+    arrays = [(np.cumsum(there_u) - 1)[user[kept]], (np.cumsum(there_s) - 1)[startup[kept]], kind[kept], at[kept]]
+    events = pa.table([pa.array(a, f.type) for a, f in zip(arrays, INTERACTIONS, strict=True)], schema=INTERACTIONS)
+    return users.filter(pa.array(there_u)), startups.filter(pa.array(there_s)), events
+
+
+def codes_of(types: pd.Series) -> NDArray[np.int8]:
+    """(n,) the code of each event's type, -1 of what is no interaction."""
+    codes = {t.value: t.code for t in INTERACTION_TYPES}
+    return np.asarray(types.map(codes).fillna(-1), np.int8)
+
+
+def readings_table(startups: pa.Table, frame: pd.DataFrame, as_of_us: int) -> pa.Table:
+    """Readings of these startups before the cutoff. frame: startup_id, read_at, views; other startups are left out."""
+    at = _instants(frame["read_at"]) if len(frame) else np.zeros(0, np.int64)
+    place = np.where(at < as_of_us, _places(frame["startup_id"], startups["startup_id"]), -1)
+    return ordered(place, at, frame["views"].to_numpy(np.int64))
+
+
+def existed(people: pa.Table, met: NDArray[np.int64], as_of_us: int) -> NDArray[np.bool_]:
+    """(n,) bool: born before the cutoff, of unknown birth, or with an event before it."""
+    created = people["created_at"].cast(pa.int64())
+    born = pc.fill_null(pc.less(created, as_of_us), True).to_numpy()
+    return np.asarray(born | (np.bincount(met, minlength=len(people)) > 0))
+
+
+def _places(words: pd.Series, known: pa.ChunkedArray) -> NDArray[np.int64]:
+    """(n,) int64 place of each word among the known ones, -1 elsewhere."""
+    place = pc.index_in(pa.array(words.str.lower(), pa.string()), value_set=known.combine_chunks())
+    return np.asarray(pc.fill_null(place, -1).to_numpy(zero_copy_only=False), np.int64)
+
+
+def _column(frame: pd.DataFrame, field: pa.Field) -> pa.Array:
+    """One column of the schema; blank where the frame lacks it."""
+    if field.name not in frame:
+        return pa.array([""] * len(frame) if field.type == pa.string() else [None] * len(frame), field.type)
+    if field.type == pa.string():
+        return pa.array(frame[field.name].fillna("").astype(str), pa.string())
+    if field.type == INSTANT:
+        return pa.array(
+            pd.to_datetime(frame[field.name].replace("", None), utc=True, format="ISO8601").astype(
+                "datetime64[us, UTC]"
+            ),
+            INSTANT,
+        )
+    return pa.array(pd.to_numeric(frame[field.name].replace("", None)).astype("Int64"), field.type)
+
+
+def _instants(column: pd.Series) -> NDArray[np.int64]:
+    """(n,) int64 microseconds since 1970 UTC."""
+    times = pd.to_datetime(column, utc=True, format="ISO8601").astype("datetime64[us, UTC]")
+    return np.asarray(times.astype("int64"), np.int64)

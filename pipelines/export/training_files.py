@@ -27,6 +27,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.csv as pa_csv
+from numpy.typing import NDArray
 from scipy import sparse
 
 from models.als import AlsConfig
@@ -151,7 +152,7 @@ def _facts(entities: Entities) -> dict[str, pa.Array]:
     return facts
 
 
-def _words(labels: Any, codes: np.ndarray) -> pa.Array:
+def _words(labels: Any, codes: NDArray[np.integer[Any]]) -> pa.Array:
     return pa.array([*labels, ""], pa.string()).take(pa.array(np.where(codes < 0, len(labels), codes)))
 
 

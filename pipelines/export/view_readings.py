@@ -6,18 +6,24 @@ A counter is overwritten: what it said at an earlier instant is known only where
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
+from io import BytesIO
 from typing import Any
+from uuid import UUID
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.csv
+from numpy.typing import NDArray
 from sqlalchemy import Engine, text
 
 import sql
-from models.data.entities import pack_ids
+from models.data.entities import Entities, pack_ids
+from models.schema import INTERACTION_TYPES, Entity
+from models.settings.settings import Settings
 from pipelines.export.copy_rows import instants, rows_of
 from pipelines.export.layout import READINGS
-from pipelines.postgres import transaction
+from pipelines.postgres import copy_rows, rows, transaction
 from pipelines.run.run import EPOCH, microseconds, parse_instant
 
 #: Where the views of a startup come from.
@@ -31,7 +37,7 @@ def copied_readings(known: pa.FixedSizeBinaryArray, table: pa.Table) -> pa.Table
     return ordered(rows_of(ids, known), at.to_numpy(), views.to_numpy())
 
 
-def of_rows(readings: pa.Table, row: np.ndarray) -> pa.Table:
+def of_rows(readings: pa.Table, row: NDArray[np.int64]) -> pa.Table:
     """The readings with other row numbers, in order. row: (n,) the new number of each, -1 for one that is gone."""
     return ordered(row[readings["startup"].to_numpy()], readings["at"].to_numpy(), readings["views"].to_numpy())
 
@@ -53,7 +59,7 @@ def source_of_views(readings: pa.Table, per_week: Mapping[str, int], holdout_sha
     return {"from": FROM_READINGS if early else FROM_EVENTS, "since": first, "readings": len(readings)}
 
 
-def newest(readings: pa.Table, before_us: int, n: int) -> np.ndarray:
+def newest(readings: pa.Table, before_us: int, n: int) -> NDArray[np.int64]:
     """(n,) int64 the newest reading of each startup before an instant, -1 without one."""
     early = readings["at"].to_numpy() < before_us
     found = np.full(n, -1, np.int64)
@@ -62,7 +68,7 @@ def newest(readings: pa.Table, before_us: int, n: int) -> np.ndarray:
     return found
 
 
-def ordered(startup: np.ndarray, at: np.ndarray, views: np.ndarray) -> pa.Table:
+def ordered(startup: NDArray[np.integer[Any]], at: NDArray[np.int64], views: NDArray[np.int64]) -> pa.Table:
     """As READINGS, in order, without those of startup -1."""
     kept = np.flatnonzero(startup >= 0)
     order = kept[np.lexsort((at[kept], startup[kept]))]
@@ -82,3 +88,58 @@ def keep_readings(engine: Engine) -> int:
     with transaction(engine) as connection:
         connection.execute(text(sql.load("forget_gone", _FOLDER)), {"days": GONE_DAYS})
         return connection.execute(text(sql.load("keep", _FOLDER)), {"most": MOST}).rowcount
+
+
+#: Before this nothing is plausible where no setting says otherwise.
+EARLIEST = Settings().export.earliest.at
+KINDS = [t.value for t in INTERACTION_TYPES]
+
+
+def store_counts(engine: Engine, as_of: datetime, *entities: Entities) -> bool:
+    """Store everybody's count at a cutoff, in one transaction; False, and no change, where a later one is stored that
+    has passed.
+
+    The counts are those of the build, so the lists' routes and a later count agree.
+    """
+    with transaction(engine) as connection:
+        connection.execute(text("LOCK TABLE matchbook_counted IN SHARE ROW EXCLUSIVE MODE"))
+        stored = connection.scalar(text("SELECT as_of FROM matchbook_counted"))
+        if stored is not None and as_of < stored <= connection.scalar(text("SELECT CURRENT_TIMESTAMP")):
+            return False
+        connection.execute(text("DELETE FROM matchbook_interaction_counts"))
+        for everybody in entities:
+            copy_rows(
+                connection,
+                "matchbook_interaction_counts",
+                ("entity", "id", "interactions"),
+                BytesIO(_as_csv(everybody)),
+            )
+        connection.execute(
+            text(
+                "INSERT INTO matchbook_counted (as_of) VALUES (:as_of) "
+                "ON CONFLICT (one) DO UPDATE SET as_of = EXCLUDED.as_of"
+            ),
+            {"as_of": as_of},
+        )
+    return True
+
+
+def interaction_count(engine: Engine, entity: Entity, id: UUID, as_of: datetime, earliest: datetime = EARLIEST) -> int:
+    """Events of a user (duplicates once) or different users of a startup before an instant; 0 for a stranger."""
+    found = rows(engine, f"counts/{entity}", **{f"{entity}_id": id}, as_of=as_of, kinds=KINDS, earliest=earliest)
+    return int(found[0].interactions)
+
+
+def _as_csv(everybody: Entities) -> bytes:
+    """COPY's CSV of those with any event; who has no row has none."""
+    some = np.flatnonzero(everybody.count)
+    table = pa.table(
+        {
+            "entity": np.full(len(some), everybody.entity.value),
+            "id": everybody.ids.ids[some],
+            "interactions": everybody.count[some],
+        }
+    )
+    sink = pa.BufferOutputStream()
+    pa.csv.write_csv(table, sink, pa.csv.WriteOptions(include_header=False))
+    return bytes(sink.getvalue())

@@ -1,7 +1,7 @@
 """Words of profiles that are there, or missing, because of what came later: a snapshot leaves the column out.
 
 Profiles are as of the export. Where a column is filled on the occasion of a meeting, a ranker that looks back to an
-inner cut would learn that whoever has it is met (docs/decisions/view-readings.md).
+inner cut would learn that whoever has it is met (docs/decisions/0031-view-counters.md).
 """
 
 from __future__ import annotations
@@ -9,10 +9,12 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from models.data.interactions import EventTime, Interactions, leaving
 from models.features.item_facts import last_age
@@ -21,7 +23,7 @@ from pipelines.export.layout import STARTUPS, USERS, RowGroups
 from pipelines.export.snapshot import Snapshot
 
 #: The share met later may differ by so much between blank and filled, among those equally busy before. Honest columns
-#: of the sample, deskdrop and crunchbase stay below 0.3 (docs/decisions/view-readings.md).
+#: of the sample, deskdrop and crunchbase stay below 0.3 (docs/decisions/0031-view-counters.md).
 GAP = 0.5
 #: Of so many that should have been met (or not), at least a quarter must have been: fewer is foreknowledge. Honest
 #: columns stay above 0.8. Where the rarer kind is less than a tenth it may be odd by itself.
@@ -32,12 +34,12 @@ FEW, SURE = 20, 6.0
 PARTS = 8
 
 
-def met_from(events: Interactions, instant: int, n: int) -> np.ndarray:
+def met_from(events: Interactions, instant: int, n: int) -> NDArray[np.bool_]:
     """(n,) bool: an owner of the events who has one at the instant or later."""
     return np.bincount(events.owner[events.at >= instant], minlength=n) > 0
 
 
-def equally_busy(before: Interactions, shown: np.ndarray) -> np.ndarray:
+def equally_busy(before: Interactions, shown: NDArray[np.int64]) -> NDArray[np.int64]:
     """(shown,) int: the stratum of each owner by number of events and age of the last one; 0 without an event."""
     count = np.bincount(before.owner, minlength=len(before.owners))[shown]
     age = last_age(before, EventTime.from_times(before.at))[shown]
@@ -46,7 +48,7 @@ def equally_busy(before: Interactions, shown: np.ndarray) -> np.ndarray:
     return np.where(count > 0, 1 + np.searchsorted(bounds, age) + PARTS * busy, 0)
 
 
-def telling(blank: np.ndarray, met: np.ndarray, stratum: np.ndarray, strict: bool = True) -> str:
+def telling(blank: NDArray[np.bool_], met: NDArray[np.bool_], stratum: NDArray[np.int64], strict: bool = True) -> str:
     """How blanks tell who is met, in words, or nothing. All (n,): blank, met bool; stratum of `equally_busy`.
 
     Compared within strata that hold both (Mantel and Haenszel 1959). strict: look also for hardly anybody of one kind
@@ -73,7 +75,7 @@ def telling(blank: np.ndarray, met: np.ndarray, stratum: np.ndarray, strict: boo
     return ""
 
 
-def _too_few(n: np.ndarray, y: np.ndarray, rate: np.ndarray) -> bool:
+def _too_few(n: NDArray[Any], y: NDArray[Any], rate: NDArray[Any]) -> bool:
     """Whether blank or filled ones are met, or left out, in less than LEAST of the cases that their strata expect."""
     if n.sum(axis=1).min() < RARE * n.sum():
         return False

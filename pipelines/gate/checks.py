@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from models.catalogue.catalogue import CATALOGUE
 from models.data.batch import Owners
@@ -40,10 +41,10 @@ class Accuracy:
     masks: (b,) bool by group: overall, none (no event before the cut), cold, warm, hot.
     """
 
-    new: np.ndarray
-    popular: np.ndarray
-    live: np.ndarray | None
-    masks: Mapping[str, np.ndarray]
+    new: NDArray[np.float64]
+    popular: NDArray[np.float64]
+    live: NDArray[np.float64] | None
+    masks: Mapping[str, NDArray[np.bool_]]
 
 
 def accuracy(holdout: Holdout, new: ValidationModels) -> dict[Surface, Accuracy]:
@@ -77,7 +78,9 @@ def with_live(
     return both
 
 
-def _ndcg(recipe: SurfaceRecommender, owners: Owners, catalogue: np.ndarray, outcome: Outcome) -> np.ndarray:
+def _ndcg(
+    recipe: SurfaceRecommender, owners: Owners, catalogue: NDArray[np.int32], outcome: Outcome
+) -> NDArray[np.float64]:
     """Of the lists as they would be served. catalogue: (m,) item rows that the outcome speaks of."""
     lists, multiple = score_owners(recipe, owners), recipe.settings.lists.exposure_cap
     if multiple:
@@ -108,7 +111,7 @@ _LISTS = {
 
 @dataclass(frozen=True)
 class Check:
-    """One thing that was looked at. value, low, high, limit: see gate.json in docs/airflow/gate.md."""
+    """One thing that was looked at. value, low, high, limit: see gate.json in docs/guides/gate.md."""
 
     name: str
     surface: str | None
@@ -185,7 +188,7 @@ def _loss(
     name: str,
     surface: Surface,
     group: str,
-    pair: tuple[np.ndarray, np.ndarray],
+    pair: tuple[NDArray[np.float64], NDArray[np.float64]],
     d: Mapping[str, float],
     other: str,
     settings: Settings,
@@ -206,7 +209,7 @@ def _loss(
 
 
 def _gain(
-    surface: Surface, pair: tuple[np.ndarray, np.ndarray], d: Mapping[str, float], settings: Settings
+    surface: Surface, pair: tuple[NDArray[np.float64], NDArray[np.float64]], d: Mapping[str, float], settings: Settings
 ) -> Iterator[Check]:
     theirs = float(pair[1].mean())
     limit = settings.gate.gain * theirs

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from models import metrics
 from models.catalogue.catalogue import CATALOGUE, entities_of
@@ -72,14 +73,14 @@ def _lists(artifacts: Artifacts, release: Release, surface: Surface) -> RankedLi
     return RankedLists.concat(list(release_lists(artifacts.directory(release.id), release, surface)))
 
 
-def _shown(lists: list[RankedLists], items: list[Entities]) -> list[np.ndarray]:
+def _shown(lists: list[RankedLists], items: list[Entities]) -> list[NDArray[np.int64]]:
     """Both (b, DEPTH) with the new release's item rows; who is gone has a number behind them."""
     row = items[1].ids.rows_of(items[0].ids.ids)
     row = np.where(row >= 0, row, len(items[1]) + np.arange(len(row)))
     return [places(lists[0].indptr, row[lists[0].item], DEPTH), places(lists[1].indptr, lists[1].item, DEPTH)]
 
 
-def _mix(codes: np.ndarray) -> np.ndarray:
+def _mix(codes: NDArray[np.uint8]) -> NDArray[np.float64]:
     """(m,) shares by the code of the method."""
     return np.bincount(codes, minlength=Method.codes()) / max(len(codes), 1)
 
@@ -90,7 +91,7 @@ def _spread(lists: RankedLists, items: Entities, surface: Surface) -> dict[str, 
     return {"coverage": found["coverage"], "gini": found["gini"] if found["most"] else None}
 
 
-def _mean(values: np.ndarray) -> float | None:
+def _mean(values: NDArray[np.float64]) -> float | None:
     return round(float(values.mean()), 6) if len(values) else None
 
 

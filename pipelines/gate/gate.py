@@ -8,6 +8,7 @@ from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from models.errors import BundleError, MatchbookError, ReleaseError, ServiceError, TooSparse
 from models.lists.release import Release, last_published
@@ -46,7 +47,7 @@ _UNFIT = (MatchbookError, KeyError, ValueError, IndexError, TypeError, Attribute
 
 
 def compare_with_live(run: Run, build: BuildRef, release: ReleaseRef, kind: str = "manual") -> GateRef:
-    """The step: write gate.json (docs/airflow/gate.md says what stands in it) and a line among the decisions.
+    """The step: write gate.json (docs/guides/gate.md says what stands in it) and a line among the decisions.
 
     kind: what started the run. Raises ReleaseNotFound.
     """
@@ -182,7 +183,7 @@ def _reasons(verdict: str, checks: list[Check], live: Release | None) -> list[st
 def _figures(found: Mapping[Surface, Accuracy]) -> dict[str, Any]:
     """By surface mean NDCG@10 of the live release's models, the new one's and popular lists, over the same owners."""
 
-    def mean(values: np.ndarray | None) -> float | None:
+    def mean(values: NDArray[np.float64] | None) -> float | None:
         return None if values is None else round(float(values.mean()), 6)
 
     return {

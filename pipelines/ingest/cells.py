@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from models.data.entities import NIL
 from models.schema import INTERACTION_TYPES, Field, FieldType, Table
@@ -65,7 +67,7 @@ class Verdict:
         self._code = np.zeros(len(chunk.lines), np.int16)
 
     @property
-    def good(self) -> np.ndarray:
+    def good(self) -> NDArray[np.bool_]:
         """(n,) bool: rows with nothing against them so far."""
         return np.equal(self._code, 0)
 
@@ -140,11 +142,11 @@ class Ids:
         """Hold a row that names an unknown id against it."""
         verdict.against(pc.and_(pc.invert(pc.is_in(ids, self._known)), pc.is_valid(ids)), f"unknown {what}")
 
-    def _repeated(self, ids: pa.Array) -> np.ndarray:
+    def _repeated(self, ids: pa.Array) -> NDArray[np.bool_]:
         encoded = pc.dictionary_encode(ids)
         codes = np.asarray(pc.fill_null(encoded.indices, -1))
         again = np.ones(len(codes), bool)
         again[np.unique(codes, return_index=True)[1]] = False
         taken = np.asarray(pc.is_in(ids, self._known), dtype=object).astype(bool)
-        repeated: np.ndarray = (again | taken) & (codes >= 0)
+        repeated: NDArray[Any] = (again | taken) & (codes >= 0)
         return repeated

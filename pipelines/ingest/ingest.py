@@ -1,6 +1,6 @@
 """A data folder into the platform's tables: everything checked, one transaction, nothing dropped in silence.
 
-The folder's layout, its promises and what becomes of a broken row: docs/platform-data.md.
+The folder's layout, its promises and what becomes of a broken row: docs/guides/your-data.md.
 """
 
 from __future__ import annotations
@@ -17,8 +17,7 @@ from models.errors import DataError
 from models.schema import INTERACTIONS, TABLES
 from models.settings.settings import Settings
 from pipelines import postgres
-from pipelines.ingest.layout import file_of, folder_digest
-from pipelines.ingest.rows import header_of, opened, plain
+from pipelines.ingest.rows import file_of, folder_digest, header_of, opened, plain
 from pipelines.ingest.transfer import REPORT_COLUMNS, Transfer
 
 log = logging.getLogger(__name__)
@@ -96,7 +95,7 @@ def _check_headers(folder: Path) -> None:
     if missing:
         raise DataError(
             f"{folder}: {', '.join(missing)} ({'; '.join(found)}); the first line of a file names its "
-            "columns, see docs/platform-data.md"
+            "columns, see docs/guides/your-data.md"
         )
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import codecs
 import csv
 import gzip
+import hashlib
 import io
 import re
 import zlib
@@ -25,8 +26,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
+from numpy.typing import NDArray
 
 from models.errors import DataError, regular
+from models.schema import TABLES, Table
 from models.words import folded
 
 _PIECE = 1 << 20
@@ -127,7 +130,7 @@ class Reject:
 class Chunk:
     """Rows that have the header's cells, all text: lines (n,) int64, the file's line a row begins in; cells n rows."""
 
-    lines: np.ndarray
+    lines: NDArray[np.int64]
     cells: pa.Table
     rejects: list[Reject] = field(default_factory=list)
 
@@ -346,7 +349,32 @@ def written(row: Sequence[str]) -> str:
     return sink.getvalue()
 
 
-def texts(cells: pa.Table, mask: np.ndarray) -> list[str]:
+def texts(cells: pa.Table, mask: NDArray[np.bool_]) -> list[str]:
     """The masked rows, each as one CSV line."""
     picked = cells.filter(pa.array(mask))
     return [written(row) for row in zip(*(pc.fill_null(c, "").to_pylist() for c in picked.columns), strict=True)]
+
+
+def file_of(folder: Path, table: Table) -> Path:
+    """`<name>.csv` or `<name>.csv.gz`. Raises DataError where there is none, or both."""
+    found = [p for p in (folder / table.file, folder / f"{table.file}.gz") if p.is_file()]
+    if not found:
+        raise DataError(
+            f"expected {table.file} or {table.file}.gz in {folder}, found neither; "
+            "docs/guides/your-data.md describes a data folder"
+        )
+    if len(found) == 2:
+        raise DataError(f"{folder} holds both {table.file} and {table.file}.gz; keep the one that is meant")
+    return found[0]
+
+
+def folder_digest(folder: Path) -> str:
+    """Sixteen hex digits over what the three files say, compressed or not. Raises DataError for a missing one."""
+    whole = hashlib.sha256()
+    for table in TABLES:
+        with opened(file_of(folder, table)) as (stream, _):
+            one = hashlib.sha256()
+            while piece := stream.read(1 << 20):
+                one.update(piece)
+            whole.update(one.digest())
+    return whole.hexdigest()[:16]

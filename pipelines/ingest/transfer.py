@@ -20,8 +20,7 @@ from tqdm import tqdm
 import sql
 from models.schema import INTERACTIONS, STARTUPS, TABLES, USERS, Table
 from pipelines.ingest.cells import Also, Ids, Verdict, check
-from pipelines.ingest.layout import file_of
-from pipelines.ingest.rows import Header, Reject, header_of, opened, plain, told
+from pipelines.ingest.rows import Header, Reject, file_of, header_of, opened, plain, told
 from pipelines.postgres import copy_rows, copy_statement
 
 #: So many characters of a rejected row are kept: any reader of CSV takes them.

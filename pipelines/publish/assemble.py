@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import logging
 import shutil
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
-from importlib import metadata
+from operator import attrgetter
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from scipy import sparse
@@ -20,61 +19,93 @@ from models.data.bundle import sha256_of
 from models.data.entities import Entities
 from models.errors import ReleaseIncomplete
 from models.lists.ranked_lists import RankedLists
-from models.lists.redis_format import encode_lists
 from models.lists.release import MANIFEST, Release, ReleaseDigest, popular_file, shard_file
 from models.recommender.exposure import exposure_stats
 from models.recommender.recommend import recommend
 from models.recommender.surface import open_bundles, open_recommender
 from models.schema import Entity, Method, Surface
-from pipelines.erased import read_erased, reappeared
-from pipelines.postgres import engine, transaction
+from pipelines.erased import check_erased
 from pipelines.refs import BuildRef, ReleaseRef, ScoredShard
-from pipelines.run.run import Run, code_digest
-from pipelines.score.arms import experiment_manifest
-from pipelines.score.shards import cap_shards, open_shard, shard_path
+from pipelines.run.run import Run, code_version
+from pipelines.score.shards import experiment_manifest, open_shards, shard_path
 from pipelines.store.artifacts import Artifacts, write_private
 
+log = logging.getLogger(__name__)
 
-def store_release(
-    artifacts: Artifacts,
-    draft: Release,
-    slug: str,
-    lists: Mapping[Surface, Sequence[RankedLists]],
-    popular: Mapping[Surface, RankedLists],
-) -> Release:
-    """Store shards of lists as a release; what follows from them is filled into the draft. slug: of the cutoff."""
-    digest = ReleaseDigest()
-    size = sum(add_lists(digest, s, lists[s]) for s in Surface if s in lists)
-    whole = digest.hexdigest(draft.erased)
-    release = replace(
-        draft,
-        id=f"{slug}-{whole[:8]}",
-        digest=whole,
-        list_bytes=size,
-        lists={s.value: sum(map(len, parts)) for s, parts in lists.items()},
-        shards=[{"surface": s.value, "index": i} for s, parts in lists.items() for i in range(len(parts))],
+
+def assemble_release(
+    run: Run, build: BuildRef, shards: Sequence[ScoredShard], surfaces: Sequence[str] | None = None
+) -> ReleaseRef:
+    """The step: verify every shard and store the release.
+
+    surfaces: those that were planned, all by default; a release of some can be inspected and is never published.
+    [lists] exposure_cap is applied here, over all shards at once. Raises ReleaseIncomplete and stores nothing where a
+    shard is missing or was changed, an owner has no list, a list repeats an item, or different code made the shards.
+    """
+    made_by = sorted({s.code for s in shards if s.code})
+    if len(made_by) > 1:
+        raise ReleaseIncomplete(
+            f"the shards were scored by different code ({', '.join(made_by)}): it was changed in mid-run; clear the "
+            "whole group `score`, so that one code makes every list, and run on"
+        )
+    entities = entities_of(run.artifacts.open_bundle(CATALOGUE, build.bundles[CATALOGUE]))
+    check_erased(run.settings, entities)
+    by_place = attrgetter("surface", "index")
+    digest, lists, shares, stored = ReleaseDigest(), {}, {}, list[ScoredShard]()
+    for surface in (s for s in Surface if surfaces is None or s.value in surfaces):
+        scored = sorted((s for s in shards if s.surface == surface.value), key=by_place)
+        mine, parts, capped = open_shards(run, surface, scored, entities)
+        lists[surface.value], shares[surface.value] = sum(map(len, parts)), shares_of(surface, parts, entities)
+        shares[surface.value]["exposure"] |= capped
+        digest.add_lists(surface, parts)
+        stored += mine
+    name = f"{run.slug}-{digest.hexdigest()[:8]}"
+    release = Release(
+        id=name,
+        as_of=run.as_of.isoformat(),
+        generated_at=datetime.now(UTC).isoformat(timespec="seconds"),  # noqa: TID251 a label; no list depends on it
+        digest=digest.hexdigest(),
+        snapshot=build.snapshot,
+        bundles=dict(build.bundles),
+        lists=lists,
+        shards=[s.as_json() for s in sorted(stored, key=by_place)],
+        settings=run.settings.recorded(),
+        shares=shares,
+        code_version=code_version(),
+        list_bytes=digest.size,
+        experiments=experiment_manifest(run, build.snapshot, build.bundles),
+        judged=dict(build.validation_models),
     )
-
-    def fill(directory: Path) -> None:
-        for s, parts in lists.items():
-            (directory / s.folder).mkdir(mode=0o700)
-            popular[s].save(directory / popular_file(s))
-            for i, part in enumerate(parts):
-                part.save(directory / shard_file(s, i))
-
-    place_release(artifacts, release, fill)
-    return artifacts.release(release.id)
+    place_release(run.artifacts, release, lambda directory: _fill(directory, run, release, stored))
+    log.info(
+        "release assembled id=%s lists=%s bytes_per_list=%.1f", name, lists, digest.size / max(sum(lists.values()), 1)
+    )
+    return ReleaseRef(name, release.digest, lists)
 
 
-def add_lists(digest: ReleaseDigest, surface: Surface, parts: Iterable[RankedLists]) -> int:
-    """Add the lists of a surface to a digest; returns their encoded bytes."""
-    digest.begin(surface)
-    size = 0
-    for p in parts:
-        values = encode_lists(p)
-        digest.add(values)
-        size += sum(map(len, values))
-    return size
+def shares_of(
+    surface: Surface, parts: Sequence[RankedLists], entities: Mapping[Entity, Entities]
+) -> dict[str, dict[str, float]]:
+    """What every release reports of a surface: shares of lists by method and by route, shares of places by source, and
+    the exposure of items (see `exposure_stats`; empty without lists)."""
+    total = max(sum(len(p) for p in parts), 1)
+    places = max(sum(len(p.item) for p in parts), 1)
+
+    def of(column: str) -> dict[str, float]:
+        n = Method.codes()
+        counts = sum((np.bincount(getattr(p, column), minlength=n) for p in parts), np.zeros(n, np.int64))
+        return {m.value: round(int(counts[m.code]) / total, 6) for m in Method if counts[m.code]}
+
+    sources = {
+        s.name: round(sum(int((p.source & s.bit > 0).sum()) for p in parts) / places, 6) for s in registry.sources()
+    }
+    catalogue = entities[surface.item].items_of(surface)
+    return {
+        "method": of("method"),
+        "route": of("route"),
+        "source": {k: v for k, v in sources.items() if v},
+        "exposure": exposure_stats(RankedLists.concat(parts), catalogue) if parts else {},
+    }
 
 
 def place_release(artifacts: Artifacts, release: Release, fill: Callable[[Path], None]) -> None:
@@ -88,135 +119,8 @@ def place_release(artifacts: Artifacts, release: Release, fill: Callable[[Path],
     artifacts.place("releases", release.id, whole)
 
 
-log = logging.getLogger(__name__)
-
-
-def assemble_release(
-    run: Run, build: BuildRef, shards: Sequence[ScoredShard], surfaces: Sequence[str] | None = None
-) -> ReleaseRef:
-    """The step: verify every shard and store the release.
-
-    surfaces: those that were planned, all by default; a release of some can be inspected and is never published.
-    [lists] exposure_cap is applied here, over all shards at once. Raises ReleaseIncomplete where one is missing, was
-    changed since, leaves an owner out, repeats an item, or was made by other code than the rest: nothing is stored
-    then.
-    """
-    _check_code(shards)
-    entities = entities_of(run.artifacts.open_bundle(CATALOGUE, build.bundles[CATALOGUE]))
-    check_erased(run, entities)
-    ordered, capped = cap_shards(run, sorted(shards, key=lambda s: (s.surface, s.index)), entities)
-    digest, lists, shares, size = ReleaseDigest(), {}, {}, 0
-    for surface in (s for s in Surface if surfaces is None or s.value in surfaces):
-        mine = [s for s in ordered if s.surface == surface.value]
-        parts = _verified(run, surface, mine, entities)
-        lists[surface.value], shares[surface.value] = sum(map(len, parts)), shares_of(parts)
-        shares[surface.value]["exposure"] = reach_of(parts, entities, surface) | capped.get(surface.value, {})
-        size += add_lists(digest, surface, parts)
-    name = f"{run.slug}-{digest.hexdigest()[:8]}"
-    release = Release(
-        id=name,
-        as_of=run.as_of.isoformat(),
-        generated_at=datetime.now(UTC).isoformat(timespec="seconds"),  # noqa: TID251 a label; no list depends on it
-        digest=digest.hexdigest(),
-        snapshot=build.snapshot,
-        bundles=dict(build.bundles),
-        lists=lists,
-        shards=[s.as_json() for s in ordered],
-        settings=run.settings.recorded(),
-        shares=shares,
-        code_version=metadata_version(),
-        list_bytes=size,
-        experiments=experiment_manifest(run, build.snapshot, build.bundles),
-        judged=dict(build.validation_models),
-    )
-    place_release(run.artifacts, release, lambda directory: _fill(directory, run, release, ordered))
-    log.info("release assembled id=%s lists=%s bytes_per_list=%.1f", name, lists, size / max(sum(lists.values()), 1))
-    return ReleaseRef(name, release.digest, lists)
-
-
-def metadata_version() -> str:
-    """Version of the code and of the libraries that shape the numbers."""
-    libraries = (f"{name}={metadata.version(name)}" for name in ("numpy", "scipy", "implicit", "torch"))
-    return " ".join([f"matchbook={code_digest()}", *libraries])
-
-
-def _check_code(shards: Sequence[ScoredShard]) -> None:
-    """Raises ReleaseIncomplete where the code was changed between two shards, such as before some were cleared."""
-    made_by = sorted({s.code for s in shards if s.code})
-    if len(made_by) > 1:
-        raise ReleaseIncomplete(
-            f"the shards were scored by different code ({', '.join(made_by)}): it was changed in mid-run; clear the "
-            "whole group `score`, so that one code makes every list, and run on"
-        )
-
-
-def check_erased(run: Run, entities: Mapping[Entity, Entities]) -> None:
-    """Raises ReleaseIncomplete where somebody was erased since the snapshot was taken."""
-    with transaction(engine(run.settings)) as connection:
-        erased = read_erased(connection)
-    back = reappeared(erased, *(e.ids for e in entities.values()))
-    if back:
-        raise ReleaseIncomplete(
-            f"{len(back)} of the people in this build were erased since it began; nothing was stored, start it again"
-        )
-
-
-def _verified(
-    run: Run,
-    surface: Surface,
-    shards: Sequence[ScoredShard],
-    entities: Mapping[Entity, Entities],
-) -> list[RankedLists]:
-    """The lists of one surface's shards, checked."""
-    owners = entities[surface.owner].owners_of(surface)
-    parts = [open_shard(run, s) for s in shards]
-    made = np.concatenate([p.owner for p in parts]) if parts else np.zeros(0, np.int32)
-    if not np.array_equal(made, owners):
-        missing = np.setdiff1d(owners, made)
-        raise ReleaseIncomplete(
-            f"{surface}: expected a list for each of {len(owners)} owners in order, got {len(made)} lists, "
-            f"{len(missing)} owners without one; clear the scoring task that failed and assemble again"
-        )
-    for p in parts:
-        check_unique(surface, p)
-    return parts
-
-
-def reach_of(parts: Sequence[RankedLists], entities: Mapping[Entity, Entities], surface: Surface) -> dict[str, Any]:
-    """See `models.recommender.exposure.exposure_stats`; nothing without lists."""
-    return exposure_stats(RankedLists.concat(parts), entities[surface.item].items_of(surface)) if parts else {}
-
-
-def check_unique(surface: Surface, lists: RankedLists) -> None:
-    """Raises ReleaseIncomplete where an item stands twice in a list."""
-    owner = np.repeat(np.arange(len(lists), dtype=np.int64), np.diff(lists.indptr))
-    if len(np.unique(owner * (int(lists.item.max(initial=0)) + 1) + lists.item)) != len(lists.item):
-        raise ReleaseIncomplete(
-            f"{surface}: a list repeats an item; this is a defect of the recipe, nothing was published"
-        )
-
-
-def shares_of(parts: Sequence[RankedLists]) -> dict[str, Any]:
-    """Share of lists by method and by route, and of places by source: every release reports them."""
-    total = max(sum(len(p) for p in parts), 1)
-    places = max(sum(len(p.item) for p in parts), 1)
-
-    def of(column: str) -> dict[str, float]:
-        n = Method.codes()
-        counts = sum((np.bincount(getattr(p, column), minlength=n) for p in parts), np.zeros(n, np.int64))
-        return {m.value: round(int(counts[m.code]) / total, 6) for m in Method if counts[m.code]}
-
-    sources = {
-        s.name: round(sum(int((p.source & s.bit > 0).sum()) for p in parts) / places, 6) for s in registry.sources()
-    }
-    return {
-        "method": of("method"),
-        "route": of("route"),
-        "source": {k: v for k, v in sources.items() if v},
-    }
-
-
 def _fill(directory: Path, run: Run, release: Release, shards: Sequence[ScoredShard]) -> None:
+    """Copy the shards, and write the popular list of each surface: that of an unseen owner who opted out."""
     bundles = open_bundles(run.settings.artifacts, release.bundles, run.settings)
     for surface in map(Surface, release.lists):
         (directory / surface.folder).mkdir(mode=0o700)
@@ -224,6 +128,37 @@ def _fill(directory: Path, run: Run, release: Release, shards: Sequence[ScoredSh
             shutil.copy(shard_path(run, shard), directory / shard_file(surface, shard.index))
         recipe = open_recommender(surface, bundles, run.settings)
         nothing = sparse.csr_matrix((1, len(recipe.catalogue)), dtype=np.float32)
-        recommend(
-            recipe, recipe.unseen_owner(0, nothing, nothing.astype(bool), "", opted_out=True), run.settings.lists.depth
-        ).save(directory / popular_file(surface))
+        owner = recipe.unseen_owner(0, nothing, nothing.astype(bool), "", opted_out=True)
+        recommend(recipe, owner, run.settings.lists.depth).save(directory / popular_file(surface))
+
+
+def store_release(
+    artifacts: Artifacts,
+    draft: Release,
+    slug: str,
+    lists: Mapping[Surface, Sequence[RankedLists]],
+    popular: Mapping[Surface, RankedLists],
+) -> Release:
+    """Store shards of lists as a release; what follows from them is filled into the draft. slug: of the cutoff."""
+    digest = ReleaseDigest()
+    for s in (s for s in Surface if s in lists):
+        digest.add_lists(s, lists[s])
+    whole = digest.hexdigest(draft.erased)
+    release = replace(
+        draft,
+        id=f"{slug}-{whole[:8]}",
+        digest=whole,
+        list_bytes=digest.size,
+        lists={s.value: sum(map(len, parts)) for s, parts in lists.items()},
+        shards=[{"surface": s.value, "index": i} for s, parts in lists.items() for i in range(len(parts))],
+    )
+
+    def fill(directory: Path) -> None:
+        for s, parts in lists.items():
+            (directory / s.folder).mkdir(mode=0o700)
+            popular[s].save(directory / popular_file(s))
+            for i, part in enumerate(parts):
+                part.save(directory / shard_file(s, i))
+
+    place_release(artifacts, release, fill)
+    return artifacts.release(release.id)

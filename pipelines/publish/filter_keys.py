@@ -24,8 +24,7 @@ from uuid import UUID
 import redis
 from sqlalchemy import Engine
 
-from models.data.entities import ID_BYTES
-from models.data.erased import KEY_FIELD, Erased
+from models.data.entities import ID_BYTES, KEY_FIELD, Erased
 from models.lists.redis_format import OWN, Keys, since_value
 from models.lists.redis_server import told
 from models.lists.release import Release

@@ -3,7 +3,7 @@
 The lease keeps two publishers from working side by side. It cannot stop one that was paused beyond its end (a frozen
 machine, a debugger): the token does. Every write of a load runs in a script that compares it with the newest token
 handed out, so whoever wakes up late can write nothing, neither what readers see nor what another publisher loads
-(docs/decisions/reader/fencing.md).
+(docs/decisions/0023-fencing-token.md).
 """
 
 from __future__ import annotations

@@ -26,7 +26,7 @@ from pipelines.store.artifacts import Artifacts
 
 MB = 1 << 20
 #: Bytes of a list in Redis besides its own: its field, its place in the hash, what the allocator rounds up. Measured
-#: (docs/benchmarks.md): 43 to 78 on Valkey 9.1; a hash that is just growing holds its table twice.
+#: (docs/reference/benchmarks.md): 43 to 78 on Valkey 9.1; a hash that is just growing holds its table twice.
 LIST_BYTES = 80
 #: Of a machine whose Redis has no limit of its own, this share may be used: forks, buffers and others need the rest.
 MACHINE_SHARE = 0.8
@@ -155,7 +155,7 @@ def is_loaded(lease: Lease, release: str) -> bool:
 
 def verify_loaded(lease: Lease, release: Loadable) -> str:
     """What of a release is not in Redis as it was stored, empty where all is: counts are the switch's to check, bytes
-    are compared here. Everything is read back: it costs about as much as writing it (docs/benchmarks.md)."""
+    are compared here. Everything is read back: it costs about as much as writing it (docs/reference/benchmarks.md)."""
     client, keys, name, digest = lease.client, lease.keys, release.manifest.id, ReleaseDigest()
     for entity, table in release.tables.items():
         if client.get(keys.items(name, entity)) != table:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from models.catalogue.catalogue import CATALOGUE, entities_of
 from models.data.entities import Entities
@@ -20,7 +21,7 @@ from models.popularity import SPEC, PopularityConfig
 from models.popularity.scorer import trending
 from models.schema import Entity, Surface
 from models.settings.settings import Settings
-from pipelines.export.frames import codes_of
+from pipelines.export.snapshot import codes_of
 from pipelines.postgres import copy_out, engine, newest_event
 from pipelines.publish.lease import Lease, lease
 from pipelines.redis_client import connect, redis_errors
@@ -64,7 +65,7 @@ def refresh_trending(settings: Settings, as_of: datetime) -> dict[str, Any]:
     return {"release": manifest.id, "as_of": end.isoformat(), "events": len(events)}
 
 
-def hottest(items: Entities, surface: Surface, heat: np.ndarray, depth: int, made_us: int) -> TrendingList:
+def hottest(items: Entities, surface: Surface, heat: NDArray[np.float32], depth: int, made_us: int) -> TrendingList:
     """The hottest `depth` items that a surface may show, ties by id; nothing that did not move.
 
     heat: (n,) float32 in 0..1 by entity row.
@@ -79,7 +80,7 @@ def _store(
     settings: Settings,
     held: Lease,
     entities: Mapping[Entity, Entities],
-    heat: Mapping[Entity, np.ndarray],
+    heat: Mapping[Entity, NDArray[np.float32]],
     made_us: int,
 ) -> None:
     """Replace what is not newer, all surfaces at once; the lease keeps others from replacing it in between."""
@@ -103,12 +104,8 @@ def recent(settings: Settings, entities: dict[Entity, Entities], as_of: datetime
     users, startups = entities[Entity.USER].ids, entities[Entity.STARTUP].ids
     owner, item = users.rows_of(frame["user_id"].to_numpy(str)), startups.rows_of(frame["startup_id"].to_numpy(str))
     kind = codes_of(frame["interaction_type"])
-    at = (
-        pd.to_datetime(frame["occurred_at"], utc=True, format="ISO8601")
-        .astype("datetime64[us, UTC]")
-        .astype("int64")
-        .to_numpy()
-    )
+    times = pd.to_datetime(frame["occurred_at"], utc=True, format="ISO8601").astype("datetime64[us, UTC]")
+    at = np.asarray(times.astype("int64"), np.int64)
     known = (owner >= 0) & (item >= 0) & (kind >= 0)
     known &= ~entities[Entity.USER].opted_out[owner]  # as in a build: their acts move nothing (R23)
     return Interactions(users, startups, owner[known], item[known], kind[known].astype(np.int8), at[known])

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from models.catalogue.catalogue import CATALOGUE, entities_of
 from models.data.entities import NIL, UNKNOWN_TIME, Entities, IdMap
@@ -20,8 +21,7 @@ from models.lists.release import Release
 from models.schema import FACETS, TABLE_OF, Entity, EventType, Role
 from models.settings.settings import Settings
 from models.words import folded, most_frequent_spellings
-from pipelines.export.frames import codes_of
-from pipelines.export.snapshot import Snapshot
+from pipelines.export.snapshot import Snapshot, codes_of
 from pipelines.postgres import copy_out, engine, rows
 from pipelines.run.run import microseconds, parse_instant
 from pipelines.store.artifacts import Artifacts
@@ -87,7 +87,7 @@ def extended(before: Entities, new: Sequence[Arrival], users: Entities | None = 
     )
 
 
-def texts_of_later(settings: Settings, known: Entities, as_of: datetime) -> np.ndarray:
+def texts_of_later(settings: Settings, known: Entities, as_of: datetime) -> NDArray[np.object_]:
     """(n,) str objects: the tokens of the profiles of whoever came since the build, blank for all others."""
     text = np.full(len(known), "", object)
     later = known.ids.ids[len(known) - known.ids.later :]
@@ -119,7 +119,7 @@ def _arrival(known: Entities, row: Mapping[str, Any]) -> Arrival:
     )
 
 
-def _behind(column: np.ndarray, more: Sequence[Any]) -> np.ndarray:
+def _behind(column: NDArray[Any], more: Sequence[Any]) -> NDArray[Any]:
     return np.concatenate([column, np.array(more, column.dtype)])
 
 
@@ -141,9 +141,9 @@ class Changes:
 
     entities: Mapping[Entity, Entities]
     events: Interactions
-    again: Mapping[Entity, np.ndarray]
+    again: Mapping[Entity, NDArray[np.int32]]
     new: Mapping[Entity, Sequence[Arrival]]
-    text: Mapping[Entity, np.ndarray]
+    text: Mapping[Entity, NDArray[np.object_]]
     unknown: int
 
     @property
@@ -204,7 +204,7 @@ class _Barring:
     retracted: pd.DataFrame
     stays: pd.DataFrame
 
-    def fresh(self, known: Entities, fresh_us: int) -> np.ndarray:
+    def fresh(self, known: Entities, fresh_us: int) -> NDArray[np.int32]:
         """Rows of those of one kind of whom a dismissal or a retraction came from an instant on."""
         told = pd.concat(
             [f.loc[_us(f["told_at"]) >= fresh_us, f"{known.entity}_id"] for f in (self.dismissed, self.retracted)]
@@ -224,7 +224,7 @@ def _barring(settings: Settings, built: datetime, as_of: datetime) -> _Barring:
     )
 
 
-def _us(column: pd.Series) -> np.ndarray:
+def _us(column: pd.Series) -> NDArray[np.int64]:
     """(n,) int64 microseconds of instants as text."""
     at = pd.to_datetime(column, utc=True, format="ISO8601")
     return np.asarray(at.astype("datetime64[us, UTC]").astype("int64").to_numpy())
@@ -257,21 +257,21 @@ def _events(
     at = _us(frame["occurred_at"])
     known = (owner >= 0) & (item >= 0) & (kind >= 0)
     since = np.unique(np.stack([owner, item, kind.astype(np.int64), at], axis=1)[known], axis=0)
+    old: tuple[NDArray[Any], ...] = (kept.owner, kept.item, kept.kind, kept.at)
     owner, item, kind, at = (
-        np.concatenate([old, new.astype(old.dtype)])
-        for old, new in zip((kept.owner, kept.item, kept.kind, kept.at), since.T, strict=True)
+        np.concatenate([then, new.astype(then.dtype)]) for then, new in zip(old, since.T, strict=True)
     )
     dismissed = Pairs(*_pairs(barring.dismissed, users, startups), _us(barring.dismissed["at"]))
     dismissed = dismissed.where((dismissed.owner >= 0) & (dismissed.item >= 0))
     return Interactions(users, startups, owner, item, kind, at, dismissed), int((~known).sum())
 
 
-def _pairs(frame: pd.DataFrame, users: IdMap, startups: IdMap) -> tuple[np.ndarray, np.ndarray]:
+def _pairs(frame: pd.DataFrame, users: IdMap, startups: IdMap) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
     """(n,) int32 rows of both sides, -1 where unknown."""
     return users.rows_of(frame["user_id"].to_numpy(str)), startups.rows_of(frame["startup_id"].to_numpy(str))
 
 
-def _one(owner: np.ndarray, item: np.ndarray) -> np.ndarray:
+def _one(owner: NDArray[np.int32], item: NDArray[np.int32]) -> NDArray[np.int64]:
     """(n,) int64, one number a pair."""
     return (owner.astype(np.int64) << 32) | item.astype(np.int64)
 
@@ -299,7 +299,9 @@ def _counted(entities: Entities, events: Interactions, known: int) -> Entities:
     return replace(entities, count=count, views=views, interactions=interactions)
 
 
-def _again(before: Entities, now: Entities, events: Interactions, fresh_us: int, fresh: np.ndarray) -> np.ndarray:
+def _again(
+    before: Entities, now: Entities, events: Interactions, fresh_us: int, fresh: NDArray[np.int32]
+) -> NDArray[np.int32]:
     """Rows of one kind of whom something is known that the release did not know: another count, an event from
     `fresh_us` on, as a startup that somebody meets again counts them once, or a dismissal or retraction (`fresh`)."""
     changed = np.ones(len(now), bool)

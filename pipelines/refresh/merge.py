@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from models import registry
 from models.catalogue.catalogue import CATALOGUE, catalogue_bundle, entities_of
@@ -16,19 +17,20 @@ from models.content import CONTENT_BASED
 from models.data.bundle import Bundle
 from models.data.entities import Entities
 from models.data.interactions import Interactions
-from models.data.newcomers import Newcomers
-from models.errors import GateClosed, ReleaseIncomplete
+from models.data.training_data import Newcomers
+from models.errors import GateClosed
 from models.lists.ranked_lists import RankedLists
 from models.lists.release import Release, popular_list, release_lists
 from models.recommender.recommend import CHUNK
 from models.recommender.surface import SurfaceRecommender
 from models.schema import Entity, Method, Surface
 from models.spec import function
-from pipelines.publish.assemble import check_erased, check_unique, metadata_version, reach_of, shares_of, store_release
+from pipelines.erased import check_erased
+from pipelines.publish.assemble import shares_of, store_release
 from pipelines.refresh.changes import Changes
-from pipelines.run.run import Run
+from pipelines.run.run import Run, code_version
 from pipelines.score.fast_product import with_fastest_product
-from pipelines.score.shards import score_arms
+from pipelines.score.shards import check_lists, score_arms
 
 log = logging.getLogger(__name__)
 _POPULAR = Method.POPULAR.code
@@ -43,7 +45,7 @@ def merged(run: Run, before: Release, bundles: Mapping[str, str], made: Mapping[
     GateClosed where too many owners would go from a list of their own to the popular one: nothing is stored then.
     """
     entities = entities_of(run.artifacts.open_bundle(CATALOGUE, bundles[CATALOGUE]))
-    check_erased(run, entities)
+    check_erased(run.settings, entities)
     directory, part = run.artifacts.directory(before.id), len(before.parts) or 1
     lists, shares = {}, dict(before.shares)
     for surface in Surface:
@@ -51,8 +53,8 @@ def merged(run: Run, before: Release, bundles: Mapping[str, str], made: Mapping[
         new = replace(made[surface], part=np.full(len(made[surface]), part, np.uint16))
         _check_popular(run, surface, RankedLists.concat([*old, new.take(np.zeros(0, np.int64))]), new, entities)
         lists[surface] = _in_place(old, new)
-        _check_complete(surface, lists[surface], entities)
-        shares[surface.value] = {**shares_of(lists[surface]), "exposure": reach_of(lists[surface], entities, surface)}
+        check_lists(surface, lists[surface], entities)
+        shares[surface.value] = shares_of(surface, lists[surface], entities)
     at = datetime.now(UTC).isoformat(timespec="seconds")  # noqa: TID251 a label; no list depends on it
     parts = before.parts or [{"release": before.id, "as_of": before.as_of, "generated_at": before.generated_at}]
     draft = replace(
@@ -63,7 +65,7 @@ def merged(run: Run, before: Release, bundles: Mapping[str, str], made: Mapping[
         shares=shares,
         parts=[*parts, {"as_of": run.as_of.isoformat(), "generated_at": at}],
         replaces=before.id,
-        code_version=metadata_version(),
+        code_version=code_version(),
         files={},
     )
     popular = {s: popular_list(directory, before, s) for s in Surface}
@@ -80,18 +82,6 @@ def _in_place(old: Sequence[RankedLists], new: RankedLists) -> list[RankedLists]
         shards.append(both.take(np.where(again, len(shard) + place, np.arange(len(shard)))))
     fresh = np.flatnonzero(~np.isin(new.owner, known))
     return [*shards, new.take(fresh)] if len(fresh) else shards
-
-
-def _check_complete(surface: Surface, shards: Sequence[RankedLists], entities: Mapping[Entity, Entities]) -> None:
-    expected = entities[surface.owner].owners_of(surface)
-    owner = np.concatenate([np.zeros(0, np.int32), *(s.owner for s in shards)])
-    if not np.array_equal(owner, expected):
-        raise ReleaseIncomplete(
-            f"{surface}: expected a list for each of {len(expected)} owners in order, got {len(owner)}, "
-            f"{len(np.setdiff1d(expected, owner))} owners without one; nothing was stored, build anew"
-        )
-    for shard in shards:
-        check_unique(surface, shard)
 
 
 def _check_popular(
@@ -123,9 +113,9 @@ class OwnersToRescore:
     cutoff, users as owners; text: by kind (n,) str objects, the words of everybody, blank for whom the build knew;
     known: by kind how many rows the refreshed release knows."""
 
-    rows: Mapping[Entity, np.ndarray]
+    rows: Mapping[Entity, NDArray[np.int32]]
     events: Interactions
-    text: Mapping[Entity, np.ndarray]
+    text: Mapping[Entity, NDArray[np.object_]]
     known: Mapping[Entity, int]
 
 
@@ -151,7 +141,9 @@ def rescore(
     return score_arms(with_fastest_product(caught_up, len(rows)), bundles, owners), reached
 
 
-def _close_to_newcomers(recipe: SurfaceRecommender, rows: np.ndarray, again: OwnersToRescore, reach: int) -> np.ndarray:
+def _close_to_newcomers(
+    recipe: SurfaceRecommender, rows: NDArray[np.int32], again: OwnersToRescore, reach: int
+) -> NDArray[np.int32]:
     """Those of `rows` for whom somebody new is among the best by content."""
     content = recipe.scorers.get(CONTENT_BASED)
     rows = rows[~recipe.owners.opted_out[rows]]

@@ -57,7 +57,7 @@ def write_report(run: Run, build: BuildRef, weighed: GateRef) -> dict[str, Any]:
 
 
 def gathered(run: Run, release: str, snapshot: str) -> dict[str, Any]:
-    """What report.json holds; see docs/airflow/reports.md."""
+    """What report.json holds; see docs/guides/reports.md."""
     manifest, gate = run.artifacts.release(release), read_json(run.directory / GATE)
     before = read_json(_folder(run.settings.artifacts, release) / FIGURES) or {}
     return {

@@ -5,12 +5,155 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from models.errors import DataError
 from models.schema import EventType as Kind
-from pipelines.sample.words import MARKETS, NICHES
+
+NICHES = 3
+
+
+@dataclass(frozen=True)
+class Market:
+    """A category; niches are its fields, and each niche has words that the others use less."""
+
+    category: str
+    fields: tuple[str, str, str]
+    words: tuple[str, ...]
+    skills: tuple[str, ...]
+    hubs: tuple[str, str]
+
+
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(text.split())
+
+
+def _market(category: str, fields: str, words: str, skills: str, hubs: str) -> Market:
+    one, two, three = fields.split(", ")
+    first, second = hubs.split("; ")
+    return Market(category, (one, two, three), _words(words), tuple(skills.split(", ")), (first, second))
+
+
+MARKETS = (
+    _market(
+        "fintech",
+        "payments, lending, insurance",
+        "checkout card merchant wallet settlement invoice credit loan borrower underwriting repayment score policy "
+        "claim premium broker actuary risk",
+        "payments APIs, Java, risk modelling, compliance, Kafka, SQL",
+        "London, GB; New York, US",
+    ),
+    _market(
+        "health",
+        "diagnostics, telemedicine, wellness",
+        "imaging biomarker screening radiology lab sample doctor consultation prescription triage remote ward "
+        "sleep nutrition habit coach therapy heartrate",
+        "Python, FHIR, computer vision, clinical research, regulatory affairs, Swift",
+        "Boston, US; Basel, CH",
+    ),
+    _market(
+        "education",
+        "tutoring, courseware, campus",
+        "lesson tutor homework exam pupil feedback course video curriculum quiz certificate teacher campus alumni "
+        "admission dormitory library student",
+        "React, instructional design, content, mobile, Ruby, learning analytics",
+        "Cambridge, GB; Bangalore, IN",
+    ),
+    _market(
+        "climate",
+        "solar, storage, carbon",
+        "panel rooftop inverter yield photovoltaic installer battery cell grid charge cycle peak offset emission "
+        "registry forest footprint audit",
+        "power electronics, C++, energy modelling, GIS, hardware, embedded",
+        "Copenhagen, DK; Austin, US",
+    ),
+    _market(
+        "mobility",
+        "logistics, micromobility, fleet",
+        "parcel route warehouse courier dispatch freight scooter bike dock rider helmet commute truck telematics "
+        "driver maintenance fuel mileage",
+        "operations research, Go, Android, maps, IoT, scheduling",
+        "Berlin, DE; Detroit, US",
+    ),
+    _market(
+        "games",
+        "mobile games, esports, studios",
+        "puzzle level player booster casual session tournament team league stream arena rank engine shader "
+        "narrative quest character console",
+        "Unity, C#, game design, 3D art, Unreal, live operations",
+        "Helsinki, FI; Montreal, CA",
+    ),
+    _market(
+        "security",
+        "identity, detection, privacy",
+        "login passkey credential directory token consent malware alert endpoint incident sandbox forensics "
+        "encryption anonymise vault tracker cookie audit",
+        "cryptography, Rust, threat hunting, reverse engineering, networking, SOC",
+        "Tel Aviv, IL; Washington, US",
+    ),
+    _market(
+        "food",
+        "delivery, agritech, alternative protein",
+        "kitchen menu restaurant order tray basket soil irrigation harvest drone seed greenhouse fermentation tofu "
+        "culture texture vegan bioreactor",
+        "supply chain, biotechnology, agronomy, mobile, data analysis, food science",
+        "Amsterdam, NL; Sao Paulo, BR",
+    ),
+    _market(
+        "property",
+        "rentals, construction, smart home",
+        "tenant landlord lease viewing deposit flat crane concrete blueprint site scaffold permit thermostat "
+        "sensor lock doorbell lighting hub",
+        "CAD, BIM, PropTech sales, IoT, TypeScript, civil engineering",
+        "Dubai, AE; Toronto, CA",
+    ),
+    _market(
+        "media",
+        "podcasts, newsrooms, music",
+        "episode host microphone listener show transcript article editor headline paywall reporter archive song "
+        "playlist artist royalty studio concert",
+        "audio engineering, journalism, Node.js, recommendation, rights, video",
+        "Paris, FR; Los Angeles, US",
+    ),
+    _market(
+        "robotics",
+        "warehouse robots, surgery robots, drones",
+        "picker gripper conveyor shelf pallet lidar surgeon catheter joint tremor haptic sterile propeller payload "
+        "inspection flight swarm hover",
+        "ROS, control theory, C++, mechanical design, SLAM, perception",
+        "Zurich, CH; Tokyo, JP",
+    ),
+    _market(
+        "developer tools",
+        "observability, databases, automation",
+        "trace metric dashboard log span outage index query replica shard transaction schema pipeline workflow "
+        "runner deploy template bot",
+        "Kubernetes, Go, PostgreSQL, compilers, distributed systems, TypeScript",
+        "San Francisco, US; Stockholm, SE",
+    ),
+)
+
+COMMON_WORDS = _words(
+    "platform team simple fast customers growth modern network trusted global people software data "
+    "market better everyday smart service open first"
+)
+CITIES = tuple(dict.fromkeys(hub for market in MARKETS for hub in market.hubs))
+STAGES = ("idea", "pre-seed", "seed", "series-a", "series-b", "growth")
+TYPES = ("b2b", "b2c", "marketplace", "saas", "hardware")
+FIRST_NAMES = _words(
+    "Ada Ben Chloe Dinesh Elif Farid Greta Hiro Ines Jonas Kemi Lars Mina Noor Omar Priya Quentin "
+    "Rosa Sven Tara Umar Vera Wen Ximena Yara Zoltan"
+)
+LAST_NAMES = _words(
+    "Abe Becker Costa Diaz Eriksen Fischer Gupta Haddad Ivanova Jensen Kim Lopez Moreau Nowak Okafor "
+    "Petrov Quist Rossi Silva Tanaka Ueda Varga Weber Xu Yilmaz Zhang"
+)
+SYLLABLES = _words("al bo cor da el fin gra hel io ja kin lum mer no or pix qua ri sol ter ul vi wa xen yo zu")
+ENDINGS = ("ly", "ify", "base", "works", "labs", "io", "hub", "ware", "grid", "loop")
+
 
 DAY = 86_400
 SPAN_DAYS = 730
@@ -56,16 +199,16 @@ class Startups:
     popularity, 0 where nobody will come; born, withdrawn, updated (n,) int64 seconds or NEVER; city (n,) int16;
     founder (n,) int32 user row or -1."""
 
-    id: np.ndarray
-    market: np.ndarray
-    second: np.ndarray
-    niche: np.ndarray
-    weight: np.ndarray
-    born: np.ndarray
-    withdrawn: np.ndarray
-    updated: np.ndarray
-    city: np.ndarray
-    founder: np.ndarray
+    id: NDArray[np.uint8]
+    market: NDArray[np.int16]
+    second: NDArray[np.int16]
+    niche: NDArray[np.int16]
+    weight: NDArray[np.float64]
+    born: NDArray[np.int64]
+    withdrawn: NDArray[np.int64]
+    updated: NDArray[np.int64]
+    city: NDArray[np.int16]
+    founder: NDArray[np.int32]
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,16 +216,16 @@ class Users:
     """n users, columns as in Startups. role (n,) int8 place in ROLES; events (n,) int64: how many to expect;
     opted_out (n,) int64 seconds or NEVER."""
 
-    id: np.ndarray
-    role: np.ndarray
-    market: np.ndarray
-    second: np.ndarray
-    niche: np.ndarray
-    events: np.ndarray
-    born: np.ndarray
-    updated: np.ndarray
-    opted_out: np.ndarray
-    city: np.ndarray
+    id: NDArray[np.uint8]
+    role: NDArray[np.int8]
+    market: NDArray[np.int16]
+    second: NDArray[np.int16]
+    niche: NDArray[np.int16]
+    events: NDArray[np.int64]
+    born: NDArray[np.int64]
+    updated: NDArray[np.int64]
+    opted_out: NDArray[np.int64]
+    city: NDArray[np.int16]
 
 
 def draw_users(size: Size) -> Users:
@@ -138,27 +281,29 @@ def markets_of(size: Size) -> int:
     return int(np.clip(size.startups // 8, 1, len(MARKETS)))
 
 
-def _tastes(random: np.random.Generator, n: int, size: Size) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _tastes(
+    random: np.random.Generator, n: int, size: Size
+) -> tuple[NDArray[np.int16], NDArray[np.int16], NDArray[np.int16]]:
     markets = markets_of(size)
     share = 1 / np.arange(2, markets + 2)  # some markets are larger, for users and startups alike
     market, second = (random.choice(markets, n, p=share / share.sum()).astype(np.int16) for _ in range(2))
     return market, second, random.integers(0, NICHES, n).astype(np.int16)
 
 
-def _births(random: np.random.Generator, n: int, size: Size) -> np.ndarray:
+def _births(random: np.random.Generator, n: int, size: Size) -> NDArray[np.int64]:
     """More and more come, the newest in the last hours; one in a hundred was always there."""
     born = size.end - 1 - (SPAN_DAYS * DAY * (1 - random.random(n) ** 0.6)).astype(np.int64)
     return np.where(_share(random, n, 0.01), NEVER, born)
 
 
-def _later(random: np.random.Generator, born: np.ndarray, size: Size) -> np.ndarray:
+def _later(random: np.random.Generator, born: NDArray[np.int64], size: Size) -> NDArray[np.int64]:
     """When a record was last written; blank for three in ten."""
     since = np.maximum(born, size.end - SPAN_DAYS * DAY)
     at = size.end - 1 - ((size.end - 1 - since) * random.random(len(born)) ** 2).astype(np.int64)
     return np.where(random.random(len(born)) < 0.7, at, NEVER)
 
 
-def _share(random: np.random.Generator, n: int, share: float) -> np.ndarray:
+def _share(random: np.random.Generator, n: int, share: float) -> NDArray[np.bool_]:
     """(n,) bool: this share of rows, and at least one from twenty rows on: every trait exists in every sample."""
     chosen = random.random(n) < share
     if n >= 20 and not chosen.any():
@@ -166,14 +311,14 @@ def _share(random: np.random.Generator, n: int, share: float) -> np.ndarray:
     return chosen
 
 
-def _cities(random: np.random.Generator, market: np.ndarray) -> np.ndarray:
+def _cities(random: np.random.Generator, market: NDArray[np.int16]) -> NDArray[np.int16]:
     """Half of all sit in a hub of their market; -1: not said."""
     hub = 2 * market + random.integers(0, 2, len(market))
     city = np.where(random.random(len(market)) < 0.5, hub, random.integers(0, 2 * len(MARKETS), len(market)))
     return np.where(random.random(len(market)) < 0.9, city, -1).astype(np.int16)
 
 
-def _ids(random: np.random.Generator, n: int) -> np.ndarray:
+def _ids(random: np.random.Generator, n: int) -> NDArray[np.uint8]:
     """(n, 16) uint8: random UUIDs of version 4."""
     ids = random.integers(0, 256, (n, 16), dtype=np.uint8)
     ids[:, 6] = (ids[:, 6] & 0x0F) | 0x40
@@ -193,9 +338,9 @@ _WEEKEND = 0.45  # share of weekend meetings that stay there; the others move to
 class PopularityIndex:
     """Startups sorted by market and niche, so that a draw by popularity from any of them is one binary search."""
 
-    order: np.ndarray
-    heap: np.ndarray  # (n + 1,) popularity up to each place
-    bounds: np.ndarray  # (markets * NICHES + 1,) where each niche begins
+    order: NDArray[np.int64]
+    heap: NDArray[np.float64]  # (n + 1,) popularity up to each place
+    bounds: NDArray[np.int64]  # (markets * NICHES + 1,) where each niche begins
 
     @classmethod
     def from_startups(cls, startups: Startups, markets: int) -> PopularityIndex:
@@ -207,18 +352,18 @@ class PopularityIndex:
             np.searchsorted(place[order], np.arange(markets * NICHES + 1)),
         )
 
-    def draw(self, random: np.random.Generator, first: np.ndarray, stop: np.ndarray) -> np.ndarray:
+    def draw(self, random: np.random.Generator, first: NDArray[np.int64], stop: NDArray[np.int64]) -> NDArray[np.int32]:
         """One startup for each range of niches, by popularity; of all where a range holds nobody known."""
         low, high = self.heap[self.bounds[first]], self.heap[self.bounds[stop]]
         empty = high <= low
         low, high = np.where(empty, 0.0, low), np.where(empty, self.heap[-1], high)
         point = low + (high - low) * random.random(len(first))
         place = np.searchsorted(self.heap, point, side="right") - 1
-        drawn: np.ndarray = self.order[np.clip(place, 0, len(self.order) - 1)]
+        drawn: NDArray[Any] = self.order[np.clip(place, 0, len(self.order) - 1)]
         return drawn.astype(np.int32)
 
 
-def draw_events(size: Size, users: Users, startups: Startups, markets: int) -> Iterator[np.ndarray]:
+def draw_events(size: Size, users: Users, startups: Startups, markets: int) -> Iterator[NDArray[Any]]:
     """Events (EVENT records, in no order) of ten thousand users at a time; memory does not grow with users."""
     if not startups.weight.any():
         return
@@ -235,8 +380,8 @@ def draw_events(size: Size, users: Users, startups: Startups, markets: int) -> I
 
 
 def _meet(
-    random: np.random.Generator, shelf: PopularityIndex, users: Users, user: np.ndarray, markets: int
-) -> np.ndarray:
+    random: np.random.Generator, shelf: PopularityIndex, users: Users, user: NDArray[np.int32], markets: int
+) -> NDArray[np.int32]:
     how = random.random(len(user))
     market, second = users.market[user].astype(np.int64), users.second[user].astype(np.int64)
     niche = market * NICHES + users.niche[user]
@@ -247,8 +392,13 @@ def _meet(
 
 
 def _when(
-    random: np.random.Generator, size: Size, users: Users, startups: Startups, user: np.ndarray, startup: np.ndarray
-) -> np.ndarray:
+    random: np.random.Generator,
+    size: Size,
+    users: Users,
+    startups: Startups,
+    user: NDArray[np.int32],
+    startup: NDArray[np.int32],
+) -> NDArray[np.int64]:
     """Seconds: both are there, the startup is not withdrawn; mostly by day, on a working day. NEVER: they miss."""
     begin = np.maximum(np.maximum(users.born[user], startups.born[startup]), size.end - SPAN_DAYS * DAY) + 1
     end = np.where(startups.withdrawn[startup] == NEVER, size.end, startups.withdrawn[startup]) - 3600
@@ -268,10 +418,10 @@ def _acts(
     size: Size,
     users: Users,
     startups: Startups,
-    user: np.ndarray,
-    startup: np.ndarray,
-    at: np.ndarray,
-) -> np.ndarray:
+    user: NDArray[np.int32],
+    startup: NDArray[np.int32],
+    at: NDArray[np.int64],
+) -> NDArray[np.void]:
     """The events of each meeting: always a view, then a click, an opinion, and an application or an interest."""
     market = startups.market[startup]
     fits = market == users.market[user]
@@ -295,7 +445,9 @@ def _acts(
     return found[found["at"] < size.end]
 
 
-def _event(user: np.ndarray, startup: np.ndarray, kind: np.ndarray, at: np.ndarray) -> np.ndarray:
+def _event(
+    user: NDArray[np.int32], startup: NDArray[np.int32], kind: NDArray[np.int64], at: NDArray[np.int64]
+) -> NDArray[np.void]:
     events = np.empty(len(user), EVENT)
     events["at"], events["user"], events["startup"], events["kind"] = at, user, startup, kind
     return events

@@ -3,20 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
-from pipelines.sample import words
-from pipelines.sample.market import NEVER, ROLES, Size, Startups, Users
-from pipelines.sample.words import MARKETS, NICHES
+from pipelines.sample.market import (
+    CITIES,
+    COMMON_WORDS,
+    ENDINGS,
+    FIRST_NAMES,
+    LAST_NAMES,
+    MARKETS,
+    NEVER,
+    NICHES,
+    ROLES,
+    STAGES,
+    SYLLABLES,
+    TYPES,
+    Size,
+    Startups,
+    Users,
+)
 
 _WORDS = np.array([market.words for market in MARKETS]).reshape(len(MARKETS), NICHES, -1)
 _SKILLS = np.array([market.skills for market in MARKETS])
 _FIELDS = np.array([market.fields for market in MARKETS])
 _CATEGORIES = np.array([market.category for market in MARKETS])
-_CITIES = np.array([*words.CITIES, ""])  # place -1 is blank
+_CITIES = np.array([*CITIES, ""])  # place -1 is blank
 _SILENT = 0.12  # share of profiles without text
 DAY = 86_400
 
@@ -35,7 +51,7 @@ def user_rows(size: Size, users: Users, rows: slice) -> pa.Table:
             "user_id": uuids(users.id[rows]),
             "role": np.array(ROLES)[role],
             "created_at": instants(users.born[rows]),
-            "name": _joined(" ", _picked(random, np.array([words.FIRST_NAMES, words.LAST_NAMES]), len(role)).T),
+            "name": _joined(" ", _picked(random, np.array([FIRST_NAMES, LAST_NAMES]), len(role)).T),
             "headline": _unless(silent, headline),
             "skills": _unless(silent, _joined(";", skills)),
             "interests": _unless(silent, _joined(";", interests)),
@@ -46,22 +62,22 @@ def user_rows(size: Size, users: Users, rows: slice) -> pa.Table:
     )
 
 
-def startup_rows(size: Size, startups: Startups, users: Users, views: np.ndarray, rows: slice) -> pa.Table:
+def startup_rows(size: Size, startups: Startups, users: Users, views: NDArray[np.int64], rows: slice) -> pa.Table:
     """startups.csv for some rows. views: the counter as it stood when the record was last written."""
     random = size.randomness(5, rows.start)
     market, niche, founder = startups.market[rows], startups.niche[rows], startups.founder[rows]
     n, updated, silent = len(market), startups.updated[rows], random.random(len(market)) < _SILENT
-    common = np.array(words.COMMON_WORDS)[random.integers(0, len(words.COMMON_WORDS), (n, 4))]
+    common = np.array(COMMON_WORDS)[random.integers(0, len(COMMON_WORDS), (n, 4))]
     text = np.concatenate([_said(random, market, niche, 9), common], axis=1)
     name = np.concatenate(
         [
-            np.array(words.SYLLABLES)[random.integers(0, len(words.SYLLABLES), (n, 3))],
-            np.array(words.ENDINGS)[random.integers(0, len(words.ENDINGS), (n, 1))],
+            np.array(SYLLABLES)[random.integers(0, len(SYLLABLES), (n, 3))],
+            np.array(ENDINGS)[random.integers(0, len(ENDINGS), (n, 1))],
         ],
         axis=1,
     )
-    stage = np.minimum(random.poisson(1 + 2 * (size.end - startups.born[rows]) / (730 * DAY)), len(words.STAGES) - 1)
-    kind = (2 * market + random.integers(0, 2, n)) % len(words.TYPES)
+    stage = np.minimum(random.poisson(1 + 2 * (size.end - startups.born[rows]) / (730 * DAY)), len(STAGES) - 1)
+    kind = (2 * market + random.integers(0, 2, n)) % len(TYPES)
     return pa.table(
         {
             "startup_id": uuids(startups.id[rows]),
@@ -69,9 +85,9 @@ def startup_rows(size: Size, startups: Startups, users: Users, views: np.ndarray
             "description": _unless(silent, _joined(" ", random.permuted(text, axis=1))),
             "category": _CATEGORIES[market],
             "field": _FIELDS[market, niche],
-            "type": np.array(words.TYPES)[kind],
+            "type": np.array(TYPES)[kind],
             "tags": _unless(silent, _joined(";", _picked(random, _WORDS[market, niche], 3))),
-            "stage": np.array(words.STAGES)[np.where(startups.born[rows] == NEVER, len(words.STAGES) - 1, stage)],
+            "stage": np.array(STAGES)[np.where(startups.born[rows] == NEVER, len(STAGES) - 1, stage)],
             "location": _CITIES[startups.city[rows]],
             "founder_id": pc.if_else(pa.array(founder >= 0), uuids(users.id[founder]), ""),
             "created_at": instants(startups.born[rows]),
@@ -98,28 +114,28 @@ def truth_rows(users: Users, startups: Startups) -> pa.Table:
     )
 
 
-def uuids(ids: np.ndarray) -> pa.Array:
+def uuids(ids: NDArray[np.uint8]) -> pa.Array:
     """(n, 16) bytes as text."""
     text = ids.tobytes().hex()
     whole = [text[i : i + 32] for i in range(0, len(text), 32)]
     return pa.array([f"{u[:8]}-{u[8:12]}-{u[12:16]}-{u[16:20]}-{u[20:]}" for u in whole], pa.string())
 
 
-def instants(seconds: np.ndarray) -> pa.Array:
+def instants(seconds: NDArray[np.int64]) -> pa.Array:
     """Seconds since 1970 as ISO 8601 with Z; NEVER is blank."""
     text = pc.cast(pa.array(np.maximum(seconds, 0)).cast(pa.timestamp("s", "UTC")), pa.string())
     return pc.if_else(pa.array(seconds == NEVER), "", pc.binary_replace_slice(text, 10, 11, "T"))
 
 
-def _said(random: np.random.Generator, market: np.ndarray, niche: np.ndarray, n: int) -> np.ndarray:
+def _said(random: np.random.Generator, market: NDArray[np.int16], niche: NDArray[np.int16], n: int) -> NDArray[np.str_]:
     """(rows, n) words: three in four of the niche, the others of the market."""
     shape = (len(market), n)
     where = np.where(random.random(shape) < 0.75, niche[:, None], random.integers(0, NICHES, shape))
-    said: np.ndarray = _WORDS[market[:, None], where, random.integers(0, _WORDS.shape[2], shape)]
+    said: NDArray[Any] = _WORDS[market[:, None], where, random.integers(0, _WORDS.shape[2], shape)]
     return said
 
 
-def _picked(random: np.random.Generator, choices: np.ndarray, n: int) -> np.ndarray:
+def _picked(random: np.random.Generator, choices: NDArray[np.str_], n: int) -> NDArray[np.str_]:
     """(rows, n) of (rows, some) choices: different ones in a row where there are enough."""
     if n > choices.shape[1]:
         return np.take_along_axis(choices, random.integers(0, choices.shape[1], (len(choices), n)), axis=1)
@@ -127,9 +143,9 @@ def _picked(random: np.random.Generator, choices: np.ndarray, n: int) -> np.ndar
     return np.take_along_axis(choices, places, axis=1)
 
 
-def _joined(between: str, rows: np.ndarray) -> list[str]:
+def _joined(between: str, rows: NDArray[np.str_]) -> list[str]:
     return [between.join(filter(None, row)) for row in rows.tolist()]
 
 
-def _unless(silent: np.ndarray, text: Sequence[str]) -> pa.Array:
+def _unless(silent: NDArray[np.bool_], text: Sequence[str]) -> pa.Array:
     return pc.if_else(pa.array(silent), "", pa.array(text, pa.string()))

@@ -15,6 +15,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import pyarrow as pa
 import pyarrow.csv
+from numpy.typing import NDArray
 from tqdm import tqdm
 
 from models.schema import EventType, words_by_code
@@ -69,7 +70,7 @@ def write_sample(
     }
 
 
-def _spread(size: Size, users: Users, startups: Startups, weeks: Path) -> np.ndarray:
+def _spread(size: Size, users: Users, startups: Startups, weeks: Path) -> NDArray[np.int64]:
     """Draw all events into one file a week; returns (startups,) views before each startup's record was last written."""
     views = np.zeros(len(startups.id), np.int64)
     first = size.end - SPAN_DAYS * DAY
@@ -84,7 +85,7 @@ def _spread(size: Size, users: Users, startups: Startups, weeks: Path) -> np.nda
     return views
 
 
-def _append(events: np.ndarray, week: np.ndarray, weeks: Path) -> None:
+def _append(events: NDArray[np.void], week: NDArray[np.int64], weeks: Path) -> None:
     order = np.argsort(week, kind="stable")
     events, week = events[order], week[order]
     starts = np.flatnonzero(np.diff(week, prepend=-1))
@@ -104,7 +105,7 @@ def _sorted_events(users: Users, startups: Startups, weeks: Path) -> Iterator[pa
         yield _named(events[~again], user_ids, startup_ids, kinds)
 
 
-def _named(events: np.ndarray, user_ids: pa.Array, startup_ids: pa.Array, kinds: pa.Array) -> pa.Table:
+def _named(events: NDArray[np.void], user_ids: pa.Array, startup_ids: pa.Array, kinds: pa.Array) -> pa.Table:
     return pa.table(
         {
             "user_id": user_ids.take(pa.array(events["user"])),

@@ -14,6 +14,7 @@ from functools import cache
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from models.recommender.surface import SurfaceRecommender
 from models.scoring.factors import FactorScorer
@@ -35,7 +36,7 @@ class BFloat16Product:
 
     lowest = np.iinfo(np.int16).min
 
-    def __init__(self, vectors: np.ndarray) -> None:
+    def __init__(self, vectors: NDArray[np.float32]) -> None:
         import torch
 
         self._torch = torch
@@ -47,7 +48,7 @@ class BFloat16Product:
         self._scratch = Scratch()
         self.chunk = max(16, min(256, _BUFFER // max(1, self._columns.shape[1])))
 
-    def approximate(self, owners: np.ndarray) -> np.ndarray:
+    def approximate(self, owners: NDArray[np.float32]) -> NDArray[np.int16]:
         """See `Product.approximate`; one torch thread, because the recipe runs one chunk a thread."""
         torch = self._torch
         if torch.get_num_threads() != 1:
@@ -58,13 +59,13 @@ class BFloat16Product:
         )
         return out
 
-    def error(self, owners: np.ndarray) -> np.ndarray:
+    def error(self, owners: NDArray[np.float32]) -> NDArray[np.float32]:
         """See `Product.error`. With u', v' the rounded vectors |u.v - u'.v'| <= |u - u'||v| + |u'||v - v'|."""
         kept = self._torch.from_numpy(owners).to(self._torch.bfloat16).float().numpy()
         own = lengths(kept - owners) * self._norm + lengths(kept) * self._lost
         return np.asarray(own + rounding(owners, self._norm))
 
-    def floor(self, kth: np.ndarray, error: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def floor(self, kth: NDArray[np.int16], error: NDArray[np.float32]) -> tuple[NDArray[np.int16], NDArray[np.bool_]]:
         """See `Product.floor`."""
         value = (kth.astype(np.int32) << 16).view(np.float32)
         least = value * (1 - _ROUNDOFF) - np.float32(2.001) * error
@@ -74,11 +75,11 @@ class BFloat16Product:
 
 
 @cache
-def fastest() -> Callable[[np.ndarray], Product]:
+def fastest() -> Callable[[NDArray[Any]], Product]:
     """Which product is faster on this processor: measured once, on about 30 milliseconds of work."""
     rng = np.random.default_rng(0)
     items, owners = (rng.standard_normal((n, 64)).astype(np.float32) for n in (8192, 256))
-    ways: tuple[Callable[[np.ndarray], Product], ...] = (Float32Product, BFloat16Product)
+    ways: tuple[Callable[[NDArray[Any]], Product], ...] = (Float32Product, BFloat16Product)
     return min(ways, key=lambda make: _seconds(make(items), owners))
 
 
@@ -97,11 +98,11 @@ def with_fastest_product(recipe: SurfaceRecommender, owners: int) -> SurfaceReco
     )
 
 
-def _using(scorer: Scorer, make: Callable[[np.ndarray], Product]) -> Scorer:
+def _using(scorer: Scorer, make: Callable[[NDArray[Any]], Product]) -> Scorer:
     return scorer.with_backend(make) if isinstance(scorer, FactorScorer) else scorer
 
 
-def _seconds(product: Any, owners: np.ndarray) -> float:
+def _seconds(product: Any, owners: NDArray[np.float32]) -> float:
     took = []
     for _ in range(4):
         start = time.perf_counter()

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from models.catalogue.catalogue import CATALOGUE, entities_of
@@ -18,17 +19,22 @@ from models.data.batch import Owners
 from models.data.bundle import Bundle, sha256_of
 from models.data.entities import Entities
 from models.errors import DataError, ReleaseIncomplete
-from models.experiments import read_experiments
+from models.experiments import Arm, Experiment, arms_on, places_on, read_experiments
 from models.lists.ranked_lists import RankedLists
 from models.recommender.exposure import apply_cap, cap_of, exposure_stats, part_of, places_above_cap, share_moved
 from models.recommender.recommend import CHUNK, recommend
-from models.recommender.surface import SurfaceRecommender, open_bundles, open_recommender, serving_rankers
+from models.recommender.surface import (
+    SurfaceRecommender,
+    open_bundles,
+    open_recommender,
+    serving_rankers,
+    with_settings,
+)
 from models.schema import Entity, Surface
 from models.settings.idle import idle_line
 from pipelines.export.snapshot import Snapshot
 from pipelines.refs import BuildRef, ScoredShard, ShardRef
 from pipelines.run.run import Run, code_digest
-from pipelines.score.arms import arms_of, places_of, recommenders_by_arm, scored_by_arm
 from pipelines.score.fast_product import with_fastest_product
 
 log = logging.getLogger(__name__)
@@ -101,41 +107,55 @@ def shard_path(run: Run, shard: ShardRef | ScoredShard) -> Path:
     return run.directory / folder / Surface(shard.surface).folder / f"{shard.index:04d}.npz"
 
 
-def open_shard(run: Run, shard: ScoredShard) -> RankedLists:
-    """The lists of a staged shard. Raises ReleaseIncomplete where they are not what was scored."""
-    path = shard_path(run, shard)
-    if not path.is_file() or sha256_of(path) != shard.sha256:
-        raise ReleaseIncomplete(
-            f"{path} is missing or differs from what was scored; clear that scoring shard and run on"
-        )
-    return RankedLists.open(path)
+def open_shards(
+    run: Run, surface: Surface, shards: Sequence[ScoredShard], entities: Mapping[Entity, Entities]
+) -> tuple[Sequence[ScoredShard], list[RankedLists], dict[str, Any]]:
+    """The shards of a surface, their lists, and what [lists] exposure_cap changed; without a cap, the last is empty.
 
-
-def cap_shards(
-    run: Run, shards: Sequence[ScoredShard], entities: Mapping[Entity, Entities]
-) -> tuple[list[ScoredShard], dict[str, dict[str, Any]]]:
-    """The shards with [lists] exposure_cap applied, jointly over all shards of a surface, staged beside the scored
-    ones; and by surface {"cap": places of an item, "above": places above it that the lists left no room for, "moved":
-    share of the top tens' places, "uncapped": see `reach`}.
-
-    The owners of an experiment's arm are capped among themselves, by the arm's own cap, so that no arm's lists depend
-    on another's; "cap" is that of the owners without an arm. shards: in order. Where no cap is set they are handed back
-    as they are. Raises ReleaseIncomplete where one is missing or was changed.
+    shards: in order. The cap applies to all shards together; capped lists are staged beside the scored ones. The owners
+    of an experiment's arm are capped among themselves, by the arm's own cap, so no arm's lists depend on another's.
+    The last holds "cap": most places of an item for owners without an arm, "above": places above it that the lists left
+    no room for, "moved": share of the top tens' places, "uncapped": see `exposure_stats`. Raises ReleaseIncomplete
+    where a shard is missing or differs from what was scored, and as `check_lists` does.
     """
-    if not any(cap for s in Surface for cap in _caps(run, s)):
-        return list(shards), {}
-    done, told = list[ScoredShard](), {}
-    for surface in dict.fromkeys(s.surface for s in shards):
-        mine = [s for s in shards if s.surface == surface]
-        parts = [open_shard(run, s) for s in mine]
-        lists = RankedLists.concat(parts)
-        items = entities[Surface(surface).item].items_of(Surface(surface))
-        found, about = _capped(run, Surface(surface), lists, entities[Surface(surface).owner], len(items))
-        told[surface] = {**about, "moved": share_moved(found, lists), "uncapped": exposure_stats(lists, items)}
+    parts = []
+    for shard in shards:
+        path = shard_path(run, shard)
+        if not path.is_file() or sha256_of(path) != shard.sha256:
+            raise ReleaseIncomplete(
+                f"{path} is missing or differs from what was scored; clear that scoring shard and run on"
+            )
+        parts.append(RankedLists.open(path))
+    about: dict[str, Any] = {}
+    if parts and any(cap for s in Surface for cap in _caps(run, s)):
+        lists, items = RankedLists.concat(parts), entities[surface.item].items_of(surface)
+        found, about = _capped(run, surface, lists, entities[surface.owner], len(items))
+        about |= {"moved": share_moved(found, lists), "uncapped": exposure_stats(lists, items)}
         bounds = np.concatenate([[0], np.cumsum([len(p) for p in parts])]).tolist()
-        done += [_staged(run, s, part_of(found, a, b)) for s, a, b in zip(mine, bounds, bounds[1:], strict=False)]
-        log.info("exposure capped surface=%s %s", surface, told[surface])
-    return done, told
+        parts = [part_of(found, start, stop) for start, stop in pairwise(bounds)]
+        shards = [_staged(run, s, part) for s, part in zip(shards, parts, strict=True)]
+        log.info("exposure capped surface=%s %s", surface, about)
+    check_lists(surface, parts, entities)
+    return shards, parts, about
+
+
+def check_lists(surface: Surface, parts: Sequence[RankedLists], entities: Mapping[Entity, Entities]) -> None:
+    """Raises ReleaseIncomplete where the shards of a surface do not hold one list for each owner, in order, or a list
+    repeats an item."""
+    expected = entities[surface.owner].owners_of(surface)
+    got = np.concatenate([np.zeros(0, np.int32), *(p.owner for p in parts)])
+    if not np.array_equal(got, expected):
+        raise ReleaseIncomplete(
+            f"{surface}: expected a list for each of {len(expected)} owners in order, got {len(got)} lists, "
+            f"{len(np.setdiff1d(expected, got))} owners without one; nothing was stored: in a build clear the scoring "
+            "task that failed and assemble again, after a refresh start a build"
+        )
+    for p in parts:
+        owner = np.repeat(np.arange(len(p), dtype=np.int64), np.diff(p.indptr))
+        if len(np.unique(owner * (int(p.item.max(initial=0)) + 1) + p.item)) != len(p.item):
+            raise ReleaseIncomplete(
+                f"{surface}: a list repeats an item; this is a defect of the recipe, nothing was published"
+            )
 
 
 def _caps(run: Run, surface: Surface) -> list[float]:
@@ -166,3 +186,96 @@ def _staged(run: Run, shard: ScoredShard, lists: RankedLists) -> ScoredShard:
     path.parent.mkdir(parents=True, exist_ok=True)
     lists.save(path)
     return replace(shard, capped=True, sha256=sha256_of(path))
+
+
+#: Owners of an arm whose lists are made both ways, to see what the arm changes.
+COMPARED = 256
+
+
+def arms_of(whose: SurfaceRecommender | Run, surface: Surface) -> list[tuple[Experiment, Arm]]:
+    """Every arm of a surface, in the order of the numbers of `places_of`."""
+    return arms_on(read_experiments(whose.settings), surface)
+
+
+def places_of(
+    whose: SurfaceRecommender | Run, surface: Surface, owners: Entities, rows: NDArray[np.int32]
+) -> NDArray[np.int16]:
+    """(n,) int16 the arm of each of these owners, -1 for none; who opted out takes part in nothing (R23)."""
+    experiments = read_experiments(whose.settings)
+    if not arms_on(experiments, surface):
+        return np.full(len(rows), -1, np.int16)
+    found = places_on(experiments, surface, owners.ids.packed()[rows])
+    return np.where(owners.opted_out[rows], -1, found).astype(np.int16)
+
+
+def recommenders_by_arm(
+    recipe: SurfaceRecommender, bundles: Mapping[str, Bundle], owners: Owners
+) -> list[tuple[SurfaceRecommender, NDArray[np.int64]]]:
+    """The recipes that a batch is scored by, each with the numbers of its owners in the batch; first those without an
+    arm, whose recipe is the given one."""
+    place = places_of(recipe, recipe.surface, recipe.owners, owners.row)
+    found = [(recipe, np.flatnonzero(place < 0))]
+    for i, (_, arm) in enumerate(arms_of(recipe, recipe.surface)):
+        mine = np.flatnonzero(place == i)
+        if len(mine):
+            found.append((with_settings(recipe, bundles, arm.apply(recipe.settings)), mine))
+    return found
+
+
+def experiment_manifest(run: Run, snapshot: str, versions: Mapping[str, str]) -> list[dict[str, Any]]:
+    """The experiments of a build for its manifest: as they were given, with the edition and, of each arm by surface,
+    how many `owners` it has and the share of their top tens' places that it `moved`, on up to COMPARED of them."""
+    experiments = read_experiments(run.settings)
+    if not experiments:
+        return []
+    bundles = open_bundles(run.settings.artifacts, versions, run.settings)
+    told = [e.as_json() | {"edition": e.edition} for e in experiments]
+    by_name = {(e["name"], a["name"]): a | {"owners": {}, "moved": {}} for e in told for a in e["arms"]}
+    interactions = Snapshot.open(run.settings.artifacts / "snapshots" / snapshot).interactions()
+    for surface in Surface:
+        arms = arms_of(run, surface)
+        if not arms:
+            continue
+        recipe = open_recommender(surface, bundles, run.settings)
+        rows = recipe.owners.owners_of(surface)
+        place = places_of(run, surface, recipe.owners, rows)
+        for i, (of, arm) in enumerate(arms):
+            mine, about = rows[place == i], by_name[of.name, arm.name]
+            about["owners"][surface.value] = len(mine)
+            some = recipe.batch(mine[:COMPARED], interactions)
+            other = with_settings(recipe, bundles, arm.apply(run.settings))
+            about["moved"][surface.value] = _moved(recipe, other, some)
+    for e in told:
+        e["arms"] = [by_name[e["name"], a["name"]] for a in e["arms"]]
+        _warn_of_equals(e)
+    return told
+
+
+def _moved(plain: SurfaceRecommender, changed: SurfaceRecommender, owners: Owners) -> float:
+    """Share of the top tens' places whose item the plain recipe would not have put there."""
+    if not len(owners):
+        return 0.0
+    depth = min(plain.settings.lists.depth, changed.settings.lists.depth)
+    return share_moved(recommend(changed, owners, depth), recommend(plain, owners, depth))
+
+
+def _warn_of_equals(experiment: Mapping[str, Any]) -> None:
+    for arm in experiment["arms"]:
+        log.info(
+            "experiment %s arm %s: owners %s, moved %s", experiment["name"], arm["name"], arm["owners"], arm["moved"]
+        )
+        if arm["settings"] and not any(arm["moved"].values()):
+            log.warning(
+                "arm %s of experiment %s changes nobody's first ten places: another setting overrides %s (the "
+                "learned ranker, for one, does not look at the blend)",
+                arm["name"],
+                experiment["name"],
+                ", ".join(arm["settings"]),
+            )
+
+
+def scored_by_arm(recipes: list[tuple[SurfaceRecommender, NDArray[np.int64]]], lists: list[RankedLists]) -> RankedLists:
+    """The lists of all recipes in the order of the batch."""
+    if len(lists) == 1:
+        return lists[0]
+    return RankedLists.concat(lists).take(np.argsort(np.concatenate([mine for _, mine in recipes]), kind="stable"))

@@ -44,25 +44,22 @@ class Artifacts:
         target = self.root / kind / name
         if not target.exists():
             mirror.begin(self._settings, f"{kind}/{name}")
-            self._fill(target, fill)
+            aside = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}")
+            aside.mkdir(parents=True, mode=0o700)
+            try:
+                fill(aside)
+                aside.rename(target)
+            except OSError:
+                if not target.exists():  # another run placed the same content first
+                    raise
+            finally:
+                shutil.rmtree(aside, ignore_errors=True)
         mirror.store(self._settings, f"{kind}/{name}")
         return target
 
     def remove(self, kind: str, name: str) -> None:
         """Remove a stored directory, wherever the store is."""
         mirror.remove(self._settings, f"{kind}/{name}")
-
-    def _fill(self, target: Path, fill: Callable[[Path], None]) -> None:
-        aside = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}")
-        aside.mkdir(parents=True, mode=0o700)
-        try:
-            fill(aside)
-            aside.rename(target)
-        except OSError:
-            if not target.exists():  # another run placed the same content first
-                raise
-        finally:
-            shutil.rmtree(aside, ignore_errors=True)
 
     def store_bundle(self, bundle: Bundle, slug: str, kind: str = BUNDLES) -> str:
         """Write a bundle; returns its version, the same for the same content. kind: BUNDLES or HOLDOUTS."""

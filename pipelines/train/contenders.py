@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import sparse
 from threadpoolctl import threadpool_limits
 
@@ -26,7 +28,7 @@ from pipelines.report.figure_names import POPULAR, RANDOM, RANKED, ROUTE, RULES,
 from pipelines.train.holdout import Holdout
 
 #: (b,) owners to (b, K) catalogue positions, -1 behind the end of a short list. The number seeds what is random.
-Contender = Callable[[Owners, int], np.ndarray]
+Contender = Callable[[Owners, int], NDArray[Any]]
 
 
 def contenders(
@@ -67,11 +69,11 @@ def seed_settings(settings: Settings) -> Settings:
     return settings.layered({"ranking_mode": SEED}, "given")
 
 
-def shown(those: Mapping[str, Contender], owners: Owners, threads: int) -> dict[str, np.ndarray]:
+def shown(those: Mapping[str, Contender], owners: Owners, threads: int) -> dict[str, NDArray[np.int64]]:
     """By name (owners, K) what each shows; chunks of owners on `threads` threads, the same whatever their number."""
     starts = range(0, max(len(owners), 1), CHUNK)
 
-    def chunk(start: int) -> dict[str, np.ndarray]:
+    def chunk(start: int) -> dict[str, NDArray[np.int64]]:
         part = owners.part(start, start + CHUNK)
         return {name: contender(part, start) for name, contender in those.items()}
 
@@ -82,13 +84,13 @@ def shown(those: Mapping[str, Contender], owners: Owners, threads: int) -> dict[
 
 def ndcg_each(
     those: Mapping[str, Contender], owners: Owners, truth: sparse.csr_matrix, threads: int
-) -> dict[str, np.ndarray]:
+) -> dict[str, NDArray[np.float64]]:
     """By name (owners,) NDCG@10; truth: (owners, items) relevant pairs of the same owners."""
     return {name: ndcg_of(lists, truth) for name, lists in shown(those, owners, threads).items()}
 
 
 def _alone(propose: Callable[[Owners, int], Proposal]) -> Contender:
-    def contender(owners: Owners, _: int) -> np.ndarray:
+    def contender(owners: Owners, _: int) -> NDArray[np.int64]:
         proposal = propose(owners, K)
         return places(proposal.indptr, proposal.item)
 
@@ -98,7 +100,7 @@ def _alone(propose: Callable[[Owners, int], Proposal]) -> Contender:
 def listed_by(recipe: SurfaceRecommender) -> Contender:
     """The lists as they would be stored, cut at K: the depth decides how many candidates the ranker sees."""
 
-    def contender(owners: Owners, _: int) -> np.ndarray:
+    def contender(owners: Owners, _: int) -> NDArray[np.int64]:
         lists = recommend(recipe, owners, recipe.settings.lists.depth)
         return places(lists.indptr, np.searchsorted(recipe.catalogue, lists.item))
 
@@ -108,7 +110,7 @@ def listed_by(recipe: SurfaceRecommender) -> Contender:
 def _random(recipe: SurfaceRecommender) -> Contender:
     """Anything that is not barred, all alike."""
 
-    def contender(owners: Owners, start: int) -> np.ndarray:
+    def contender(owners: Owners, start: int) -> NDArray[np.int64]:
         rng = np.random.default_rng((recipe.settings.train.seed, start))
         luck = rng.random((len(owners), len(recipe.catalogue)), np.float32)
         barred = owners.barred.tocoo()

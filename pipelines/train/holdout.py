@@ -15,6 +15,7 @@ from datetime import timedelta
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import sparse
 
 from models import registry
@@ -63,7 +64,7 @@ class Outcome:
         """The owners start..stop-1."""
         return Outcome(*(m[start:stop] for m in (self.relevant, self.engaged, self.declined)))
 
-    def over(self, rows: np.ndarray, catalogue: np.ndarray) -> Outcome:
+    def over(self, rows: NDArray[np.integer[Any]], catalogue: NDArray[np.integer[Any]]) -> Outcome:
         """(rows, catalogue positions) of these owners, columns ascending."""
         return Outcome(*(_sorted(m[rows][:, catalogue]) for m in (self.relevant, self.engaged, self.declined)))
 
@@ -126,7 +127,7 @@ class Holdout:
         rows = np.sort(self._drawn(recipe, self.seen_from(recipe.surface).met)[:most])
         return self.batch(recipe, rows), self.seen_from(recipe.surface).over(rows, recipe.catalogue)
 
-    def batch(self, recipe: SurfaceRecommender, rows: np.ndarray) -> Owners:
+    def batch(self, recipe: SurfaceRecommender, rows: NDArray[np.int32]) -> Owners:
         """These owners as they would be served just after the cut; who came later brings nothing but a profile."""
         late = ~recipe.owners.listed[rows] & (recipe.owners.count[rows] == 0) & ~recipe.owners.opted_out[rows]
         if not late.any():
@@ -138,7 +139,7 @@ class Holdout:
         ]
         return recipe.batch(rows, self.before, told)
 
-    def _drawn(self, recipe: SurfaceRecommender, came: sparse.csr_matrix) -> np.ndarray:
+    def _drawn(self, recipe: SurfaceRecommender, came: sparse.csr_matrix) -> NDArray[np.int32]:
         """Rows of up to `holdout_owners` owners with an outcome of these (owners, items) in the catalogue, in the order
         of their hash."""
         rows = recipe.owners.owners_of(recipe.surface)
@@ -147,7 +148,7 @@ class Holdout:
         return rows[np.argsort(hashed(recipe.owners.ids, rows))][: self.settings.holdout.owners]
 
 
-def hashed(ids: IdMap, rows: np.ndarray) -> np.ndarray:
+def hashed(ids: IdMap, rows: NDArray[np.integer[Any]]) -> NDArray[np.uint64]:
     """(n,) uint64 salted hash of each id: says which half an owner is in, whatever else the marketplace holds (R15)."""
     half = ids.packed()[rows].copy().view("<u8")
     x = (half[:, 0] ^ (half[:, 1] + _SALT)).astype(np.uint64) if len(rows) else np.zeros(0, np.uint64)
@@ -156,7 +157,7 @@ def hashed(ids: IdMap, rows: np.ndarray) -> np.ndarray:
     return np.asarray(x ^ (x >> np.uint64(31)))
 
 
-def of_half(ids: IdMap, rows: np.ndarray, choosing: bool, most: int | None = None) -> np.ndarray:
+def of_half(ids: IdMap, rows: NDArray[np.int32], choosing: bool, most: int | None = None) -> NDArray[np.int32]:
     """Those of these rows, up to `most` by their hash, whose owners teach and choose, or those who report: never both,
     so that no figure is better because it was chosen by."""
     mark = hashed(ids, rows)

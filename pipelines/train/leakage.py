@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from models import registry
 from models.activity import SPEC as ACTIVITY
@@ -61,7 +62,7 @@ def told_by_absence(
                 yield Told(f"{name} of {entity}s", how)
 
 
-def blanks(lesson: TrainingData, entities: Entities) -> dict[str, np.ndarray]:
+def blanks(lesson: TrainingData, entities: Entities) -> dict[str, NDArray[np.bool_]]:
     """By column of the snapshot and total: (n,) bool, whether models find it blank at the lesson's instant."""
     found = {name: np.array([not text for text in words], bool) for name, words in lesson.profiles(entities).items()}
     found |= {name: entities.facets[name] < 0 for name in FACETS if name in found}
@@ -76,7 +77,7 @@ def blanks(lesson: TrainingData, entities: Entities) -> dict[str, np.ndarray]:
     return found
 
 
-def _facts(bundles: Mapping[str, Bundle], entity: Entity) -> Iterator[tuple[str, np.ndarray]]:
+def _facts(bundles: Mapping[str, Bundle], entity: Entity) -> Iterator[tuple[str, NDArray[Any]]]:
     """What the rankers read of an item besides scores."""
     activity, popular = bundles.get(ACTIVITY.bundle), bundles.get(POPULARITY.bundle)
     if activity is not None:
@@ -87,7 +88,7 @@ def _facts(bundles: Mapping[str, Bundle], entity: Entity) -> Iterator[tuple[str,
             yield name, popular.arrays[f"{entity}_{name}"]
 
 
-def _usual(values: np.ndarray, shown: np.ndarray) -> np.ndarray:
+def _usual(values: NDArray[np.float32], shown: NDArray[np.int64]) -> NDArray[np.bool_]:
     """(n,) bool: has the value that most have, which stands for "nothing known"."""
     found, times = np.unique(values[shown], return_counts=True)
     return np.asarray(values == found[times.argmax()]) if len(found) else np.zeros(len(values), bool)
@@ -145,7 +146,7 @@ def check_missing(snapshot: Snapshot, settings: Settings, cut_us: int, bundles: 
             f"the column {column}",
             f"is blank because of what came later ({how})",
             cut_us,
-            f"{cure}let the platform's view leave blank what it did not say then (docs/snapshots.md)",
+            f"{cure}let the platform's view leave blank what it did not say then (docs/guides/snapshots.md)",
         )
     return "what is blank before the cut does not tell who is met after it"
 
@@ -291,7 +292,7 @@ def _rows(past: Snapshot) -> int:
     return int((~silent[past.events["user"].to_numpy()]).sum())
 
 
-def _words(entities: Entities, facet: str) -> np.ndarray:
+def _words(entities: Entities, facet: str) -> NDArray[np.object_]:
     """(n,) the text of a facet, folded: its codes may be numbered, and it may be spelled, otherwise where other words
     are known."""
     return np.array(["", *map(folded, entities.labels[facet])], object)[entities.facets[facet] + 1]
@@ -303,13 +304,13 @@ def _before(table: pa.Table, column: str, cut_us: int) -> pa.Table:
     return _put(table, column, pc.if_else(early, table[column], None))
 
 
-def _arrived(table: pa.Table, met: np.ndarray, cut_us: int) -> np.ndarray:
+def _arrived(table: pa.Table, met: NDArray[np.int32], cut_us: int) -> NDArray[np.bool_]:
     """(n,) bool: created before the cut or at an unknown time, or in an event. met: rows of events before the cut."""
     early = pc.fill_null(pc.less(table["created_at"].cast(pa.int64()), cut_us), True)
     return np.asarray(early.to_numpy() | np.isin(np.arange(len(table)), met))
 
 
-def _told(table: pa.Table, columns: Sequence[str], keep: np.ndarray) -> pa.Table:
+def _told(table: pa.Table, columns: Sequence[str], keep: NDArray[np.bool_]) -> pa.Table:
     """The table with these texts blank in the rows that are not kept."""
     for column in columns:
         table = _put(table, column, pc.if_else(pa.array(keep), table[column], ""))

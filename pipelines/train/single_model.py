@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import sparse
 
 from models import registry
@@ -62,7 +64,7 @@ class SingleModelSplit:
 
     def judged(
         self, bundle: Bundle, settings: Settings, surfaces: Sequence[Surface], choosing: bool
-    ) -> dict[str, np.ndarray]:
+    ) -> dict[str, NDArray[Any]]:
         """precision, recall, ndcg, map at K of the owners of these surfaces who first met something after the cut: of
         the half that chooses settings, or of the half that reports how good they are.
 
@@ -73,10 +75,9 @@ class SingleModelSplit:
         found = [self._on(surface, bundle, settings, choosing) for surface in surfaces]
         return {name: np.concatenate([f[name] for f in found]) for name in found[0]}
 
-    def _on(self, surface: Surface, bundle: Bundle, settings: Settings, choosing: bool) -> dict[str, np.ndarray]:
-        settings = settings.without_mode().layered(
-            {"enable_als": True, "enable_two_tower": True, "ranker": "rules"}, "given"
-        )
+    def _on(self, surface: Surface, bundle: Bundle, settings: Settings, choosing: bool) -> dict[str, NDArray[Any]]:
+        switches = {"enable_als": True, "enable_two_tower": True, "ranker": "rules"}
+        settings = settings.without_mode().layered(switches, "given")
         recipe = open_recommender(surface, {**self.facts, bundle.name: bundle}, settings)
         (scorer,) = recipe.scorers.values()
         rows, relevant = self._asked(recipe, settings, choosing)
@@ -84,7 +85,7 @@ class SingleModelSplit:
         figures = at_k(hits_of(places(proposal.indptr, proposal.item), relevant), np.diff(relevant.indptr))
         return {**figures, "known": np.diff(proposal.indptr) > 0}
 
-    def blended(self, als: Bundle, two_tower: Bundle, settings: Settings) -> np.ndarray:
+    def blended(self, als: Bundle, two_tower: Bundle, settings: Settings) -> NDArray[np.float64]:
         """(choosing owners,) float64 NDCG at K on the surfaces of people, of lists that the ensemble makes alone with
         the two weights of the settings; whom one half does not know the other answers."""
         alone = settings.without_mode().layered(
@@ -111,7 +112,7 @@ class SingleModelSplit:
 
     def _asked(
         self, recipe: SurfaceRecommender, settings: Settings, choosing: bool
-    ) -> tuple[np.ndarray, sparse.csr_matrix]:
+    ) -> tuple[NDArray[np.int32], sparse.csr_matrix]:
         """Rows of one half of a surface's owners, and what each met first after the cut, over the catalogue."""
         mine = self.outcome if recipe.surface.owner is Entity.USER else self.outcome.transposed()
         rows = recipe.owners.owners_of(recipe.surface)
@@ -141,5 +142,5 @@ def split_test(name: str, snapshot: Snapshot, settings: Settings, share: float) 
     }
 
 
-def _mean(values: np.ndarray) -> float:
+def _mean(values: NDArray[np.float64]) -> float:
     return round(float(values.mean()), 4) if len(values) else 0.0

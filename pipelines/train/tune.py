@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from models import registry
 from models.als import ALS
@@ -50,7 +51,7 @@ class Trial:
 
     model: str
     values: Values
-    ndcg: np.ndarray
+    ndcg: NDArray[np.float64]
     seconds: float
 
     @property
@@ -240,7 +241,7 @@ def trial_of(split: SingleModelSplit, model: str, values: Values, settings: Sett
     return trial
 
 
-def _judged(split: SingleModelSplit, model: str, chosen: Settings, halves: Path) -> np.ndarray:
+def _judged(split: SingleModelSplit, model: str, chosen: Settings, halves: Path) -> NDArray[np.float64]:
     if model == _ENSEMBLE:
         als, two_tower = (_half(split, name, chosen, halves / name) for name in _HALVES)
         return split.blended(als, two_tower, chosen)

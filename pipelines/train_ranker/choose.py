@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from models import metrics
 from models.als import ALS
@@ -53,8 +54,8 @@ _ENSEMBLE = Method.ENSEMBLE.code
 class BlendScores:
     """NDCG@10 by blend and member, each (n,), of n owners whom both members know. hot: (n,) bool."""
 
-    hot: np.ndarray
-    ndcg: Mapping[str, np.ndarray]
+    hot: NDArray[np.bool_]
+    ndcg: Mapping[str, NDArray[np.float64]]
 
 
 def choose_blend(holdout: Holdout, about: Mapping[str, Any]) -> Bundle:
@@ -157,7 +158,7 @@ def _of_surface(holdout: Holdout, surface: Surface, blends: Mapping[str, tuple[B
         )
         method = answering_method(recipe, part, route(surface, part.count, recipe.settings), found)
         known, age = method == _ENSEMBLE, recipe.age_days(part.row)
-        score: dict[str, np.ndarray] = {s.name: np.nan_to_num(found.scores[s], nan=-np.inf) for s in _MEMBERS}
+        score: dict[str, NDArray[Any]] = {s.name: np.nan_to_num(found.scores[s], nan=-np.inf) for s in _MEMBERS}
         als, tower = (found.scores[s] for s in _MEMBERS)
         for name, blend in blends.items():
             even, *odd = (b(als, tower, found.owner, found.indptr, part.count, age) for b in dict.fromkeys(blend))
@@ -168,7 +169,7 @@ def _of_surface(holdout: Holdout, surface: Surface, blends: Mapping[str, tuple[B
         )
 
 
-def _ndcg(found: Candidates, score: np.ndarray, truth: Outcome) -> np.ndarray:
+def _ndcg(found: Candidates, score: NDArray[np.float32], truth: Outcome) -> NDArray[np.float64]:
     """(b,) NDCG@10 of the candidates ordered by a score."""
     order = np.lexsort((found.item, -score, found.owner))
     return metrics.ndcg_of(metrics.places(found.indptr, found.item[order]), truth.relevant)
@@ -194,7 +195,7 @@ def cross_fitted(rows: RankingSet, settings: Settings, fit: Callable[[RankingSet
 
 def ballot_of(
     holdout: Holdout, surface: Surface, network: CrossFitted | None, learned: Bundle | None, alone: bool = True
-) -> dict[str, np.ndarray]:
+) -> dict[str, NDArray[np.float64]]:
     """By name (owners,) NDCG@10 of the rules, of the network and of the learned ranker where they are, and, `alone`, of
     each source, popular and chance. learned: taught only by what had happened before the inner cut."""
     recipe = holdout.recipe(surface)
@@ -214,12 +215,12 @@ def ballot_of(
     return found
 
 
-def network_choice(ballot: Mapping[str, np.ndarray]) -> Choice:
+def network_choice(ballot: Mapping[str, NDArray[np.float64]]) -> Choice:
     """Whether the network serves in the place of the rules: taken where it is better by one standard error."""
     return choose({RANKED: ballot[RANKED] - ballot[RULES]}, ONE_ERROR)
 
 
-def learned_choice(ballot: Mapping[str, np.ndarray]) -> Choice:
+def learned_choice(ballot: Mapping[str, NDArray[np.float64]]) -> Choice:
     """What serves in the place of the learned ranker: taken where it is surely better, whatever the jury's size.
 
     The learned ranker is the default because it was the better one on every real data set that it was tried on."""
@@ -227,7 +228,7 @@ def learned_choice(ballot: Mapping[str, np.ndarray]) -> Choice:
     return choose(challengers, SURE, least=2)
 
 
-def told(ballot: Mapping[str, np.ndarray], choice: Choice, name: str) -> tuple[bool, str]:
+def told(ballot: Mapping[str, NDArray[np.float64]], choice: Choice, name: str) -> tuple[bool, str]:
     """Whether the network or the learned ranker serves a surface, and what the owners said of it, in words."""
     if not choice.owners:
         return False, "nobody to judge it by"

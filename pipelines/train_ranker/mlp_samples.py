@@ -1,7 +1,7 @@
 """The ranking set: candidates as the recipe saw them at the inner cut, and what came of them (D11, C41-C51).
 
-Rows of all four surfaces are pooled: one ranker serves them all (docs/decisions/one-ranker.md). Every feature is
-computed by the code that serves, from models that know nothing after the cut (R03, R04).
+Rows of all four surfaces are pooled: one network serves them all (docs/decisions/0007-network-ranker.md). Every feature
+is computed by the code that serves, from models that know nothing after the cut (R03, R04).
 """
 
 from __future__ import annotations
@@ -10,22 +10,24 @@ import csv
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from scipy import sparse
 
 from models.als import ALS
 from models.data.batch import Owners
 from models.ensemble.scorer import learned_features
 from models.errors import DataError, FileError, regular
-from models.features.mlp_features import FEATURES, NEUTRAL_DIVERSITY
+from models.features.table import FEATURES, NEUTRAL_DIVERSITY
 from models.mlp_ranker.fit import PairwiseRows
 from models.ranker import RankerConfig
 from models.recommender.recommend import CHUNK, rank
 from models.recommender.surface import SurfaceRecommender
 from models.schema import DIVERSITY_FACETS, Entity, Method, Surface
-from models.scoring.scale import min_max
+from models.scoring.scorer import min_max
 from models.two_tower import TWO_TOWER
 from pipelines.train.holdout import Holdout, Outcome
 
@@ -45,19 +47,19 @@ class RankingSet:
     learned blend, NaN where ALS or the two-tower abstains.
     """
 
-    surface: np.ndarray
-    owner: np.ndarray
-    item: np.ndarray
-    features: np.ndarray
-    label: np.ndarray
-    weight: np.ndarray
-    blend: np.ndarray
+    surface: NDArray[np.int8]
+    owner: NDArray[np.int32]
+    item: NDArray[np.int32]
+    features: NDArray[np.float32]
+    label: NDArray[np.int8]
+    weight: NDArray[np.float32]
+    blend: NDArray[np.float32]
 
     @classmethod
     def concat(cls, parts: Sequence[RankingSet]) -> RankingSet:
         return cls(**{f.name: np.concatenate([getattr(p, f.name) for p in parts]) for f in fields(cls)})
 
-    def of(self, mask: np.ndarray) -> RankingSet:
+    def of(self, mask: NDArray[np.bool_]) -> RankingSet:
         return RankingSet(**{f.name: getattr(self, f.name)[mask] for f in fields(self)})
 
     def rows(self) -> PairwiseRows:
@@ -171,7 +173,9 @@ def _of_chunk(
     )
 
 
-def base_diversity(recipe: SurfaceRecommender, indptr: np.ndarray, item: np.ndarray, score: np.ndarray) -> np.ndarray:
+def base_diversity(
+    recipe: SurfaceRecommender, indptr: NDArray[np.int64], item: NDArray[np.int32], score: NDArray[np.float32]
+) -> NDArray[np.float32]:
     """(nnz,) float32 diversity of each candidate against those above it in the base order, as the greedy placing
     measures it (see `place`): neutral for the first, and from `diversity_places` on (C50, C51)."""
     length, places = np.diff(indptr), recipe.settings.of(RankerConfig).diversity_places
@@ -192,8 +196,12 @@ def base_diversity(recipe: SurfaceRecommender, indptr: np.ndarray, item: np.ndar
 
 
 def sampled(
-    owner: np.ndarray, positive: np.ndarray, first: np.ndarray, each: int, rng: np.random.Generator
-) -> np.ndarray:
+    owner: NDArray[np.integer[Any]],
+    positive: NDArray[np.bool_],
+    first: NDArray[np.bool_],
+    each: int,
+    rng: np.random.Generator,
+) -> NDArray[np.bool_]:
     """(nnz,) bool: all positives, and up to `each` negatives a positive of the same owner, those of `first` first."""
     wanted = each * np.bincount(owner[positive], minlength=int(owner.max(initial=-1)) + 1)
     order = np.lexsort((rng.random(len(owner)), ~first, positive, owner))  # negatives first
@@ -203,7 +211,7 @@ def sampled(
     return np.asarray(positive | (place - start < wanted[owner]))
 
 
-def cells(matrix: sparse.csr_matrix, row: np.ndarray, column: np.ndarray) -> np.ndarray:
+def cells(matrix: sparse.csr_matrix, row: NDArray[np.int32], column: NDArray[np.int32]) -> NDArray[np.float32]:
     """(n,) float32 values of these cells, 0 where none is stored."""
     if not len(row):
         return np.zeros(0, np.float32)

@@ -9,8 +9,10 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from models.data.batch import Owners, indptr_of
 from models.data.interactions import EXPLICIT, Interactions, leaving
@@ -38,11 +40,11 @@ class Opinions:
     """Explicit events of sampled pairs, by row and then by time. row: (k,) of Lessons. at: (k,) microseconds.
     dislike: (k,) bool."""
 
-    row: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
-    at: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
-    dislike: np.ndarray = field(default_factory=lambda: np.zeros(0, bool))
+    row: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
+    at: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
+    dislike: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, bool))
 
-    def disliked(self, until_us: int, rows: int) -> np.ndarray:
+    def disliked(self, until_us: int, rows: int) -> NDArray[np.bool_]:
         """(rows,) bool: the last opinion before an instant is a dislike (R07). What is said later is not known then."""
         early = np.flatnonzero(self.at < until_us)
         row = self.row[early]
@@ -63,20 +65,20 @@ class RankerSamples:
     """
 
     names: tuple[str, ...]
-    features: np.ndarray
-    met_us: np.ndarray
-    owner: np.ndarray
+    features: NDArray[np.float32]
+    met_us: NDArray[np.int64]
+    owner: NDArray[np.int32]
     cut_us: int
-    drawn: np.ndarray | None = None
+    drawn: NDArray[np.bool_] | None = None
     opinions: Opinions = field(default_factory=Opinions)
 
-    def until(self, until_us: int) -> tuple[np.ndarray, np.ndarray]:
+    def until(self, until_us: int) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
         """(n,) bool, which rows an instant may know, and (n,) bool, which of all had met by then, and were not disliked
         by then."""
         met = self._met(until_us)
         return (np.ones(len(met), bool) if self.drawn is None else met | self.drawn), met
 
-    def columns(self, names: Sequence[str]) -> np.ndarray:
+    def columns(self, names: Sequence[str]) -> NDArray[np.float32]:
         """(n, len(names)) float32 features by name, 0 where a model was still too sparse at this cut to have a say."""
         if tuple(names) == self.names:
             return self.features
@@ -87,7 +89,7 @@ class RankerSamples:
     def positive(self, until_us: int) -> int:
         return int(self._met(until_us).sum())
 
-    def _met(self, until_us: int) -> np.ndarray:
+    def _met(self, until_us: int) -> NDArray[np.bool_]:
         return (self.met_us > 0) & (self.met_us < until_us) & ~self.opinions.disliked(until_us, len(self.met_us))
 
 
@@ -165,7 +167,7 @@ def _lessons(holdout: Holdout, surface: Surface, until_us: int) -> RankerSamples
 
 def _chunks(
     holdout: Holdout, recipe: SurfaceRecommender, owners: Owners, outcome: Outcome
-) -> Iterator[tuple[tuple[str, ...], np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]]:
+) -> Iterator[tuple[tuple[str, ...], NDArray[Any], NDArray[Any], NDArray[Any], NDArray[Any], NDArray[Any]]]:
     """Names, features, owners and items of the sampled candidates, which met, and which were drawn, chunk by chunk.
 
     All that met stand here, disliked or not: what an instant made of it by then, `Lessons.until` says."""
@@ -187,7 +189,7 @@ def _chunks(
         )
 
 
-def _drawn(owner: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def _drawn(owner: NDArray[np.int32], rng: np.random.Generator) -> NDArray[np.bool_]:
     """(nnz,) bool: NEGATIVES of the candidates of each owner, drawn at random; owners ascend."""
     order = np.lexsort((rng.random(len(owner)), owner))
     place = np.empty(len(owner), np.int64)
@@ -200,9 +202,9 @@ class _FirstInteractions:
     """The events of a surface from a cut to an instant. key: (p,) ascending owner x items + item of every event; at,
     kind: (p,); of one pair by time."""
 
-    key: np.ndarray
-    at: np.ndarray
-    kind: np.ndarray
+    key: NDArray[np.int64]
+    at: NDArray[np.int64]
+    kind: NDArray[np.int8]
     items: int
 
     @classmethod
@@ -214,12 +216,12 @@ class _FirstInteractions:
         order = np.lexsort((events.kind, events.at, key))
         return cls(key[order], events.at[order], events.kind[order], len(recipe.items))
 
-    def first(self, owner: np.ndarray, item: np.ndarray) -> np.ndarray:
+    def first(self, owner: NDArray[np.int32], item: NDArray[np.int32]) -> NDArray[np.int64]:
         """(n,) int64 when pairs of entity rows first met, of use where they did meet."""
         wanted = owner.astype(np.int64) * self.items + item
         return self.at[np.minimum(np.searchsorted(self.key, wanted), len(self.key) - 1)] if len(self.key) else wanted
 
-    def opinions(self, owner: np.ndarray, item: np.ndarray, met: np.ndarray) -> Opinions:
+    def opinions(self, owner: NDArray[np.int32], item: NDArray[np.int32], met: NDArray[np.bool_]) -> Opinions:
         """What was said of those of the pairs that met."""
         wanted = owner.astype(np.int64) * self.items + item
         start, stop = (np.searchsorted(self.key, wanted, side) for side in ("left", "right"))

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+from numpy.typing import NDArray
 
 from models.data.bundle import Bundle, open_bundle, write_bundle
 from models.ensemble.fit import BLEND
@@ -96,7 +96,7 @@ def _bundle(
     verdicts: Mapping[Surface, Mapping[str, Any]],
     about: Mapping[str, Any],
 ) -> Bundle | None:
-    arrays: dict[str, np.ndarray] = {}
+    arrays: dict[str, NDArray[Any]] = {}
     surfaces = {}
     for surface, found in taught.items():
         if isinstance(found, FittedRanker):

@@ -9,8 +9,10 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import sparse
 
 from models import registry
@@ -94,7 +96,7 @@ def reindexed(bundle: Bundle, maps: Mapping[str, IdMap]) -> Bundle:
     return replace(bundle, arrays=arrays, maps={side: maps[side] for side in bundle.maps})
 
 
-def _rows_of(arrays: Mapping[str, np.ndarray], prefix: str, place: np.ndarray) -> dict[str, np.ndarray]:
+def _rows_of(arrays: Mapping[str, NDArray[Any]], prefix: str, place: NDArray[np.int32]) -> dict[str, NDArray[Any]]:
     """A csr by its parts with the rows `place`, an empty one for -1."""
     parts = tuple(arrays[f"{prefix}{part}"] for part in ("data", "indices", "indptr"))
     matrix = sparse.csr_matrix(parts, shape=(len(parts[2]) - 1, int(parts[1].max(initial=0)) + 1))

@@ -16,6 +16,7 @@ from typing import Any
 from uuid import UUID
 
 import numpy as np
+from numpy.typing import NDArray
 from sqlalchemy import Connection, Engine, Row, TextClause, create_engine, text
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -49,9 +50,9 @@ class OwnerRecord:
     role: Role | None
     opted_out: bool
     profile: Mapping[str, str]
-    item: np.ndarray
-    kind: np.ndarray
-    at: np.ndarray
+    item: NDArray[np.str_]
+    kind: NDArray[np.int8]
+    at: NDArray[np.int64]
     own: tuple[str, ...]
     dismissed: Mapping[str, int]
 

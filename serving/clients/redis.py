@@ -19,8 +19,7 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from models.data.entities import ID_BYTES
-from models.data.erased import Erased
+from models.data.entities import ID_BYTES, Erased
 from models.data.event import Event
 from models.data.interactions import instant_us
 from models.errors import EventsNotTaken, ServiceError, SettingsError, TooManyEvents, TooManyRequests
@@ -32,7 +31,7 @@ from serving.clients.breaker import PAUSE_S, Breaker
 
 SINCE_MOST = 2000  # slots of a since hash that a hit looks through: all, unless somebody met about a thousand and more
 MINUTE_S, DAY_S = 60, 86_400
-#: What a new since hash, and a new field of one, take of Redis' memory, measured (docs/benchmarks.md).
+#: What a new since hash, and a new field of one, take of Redis' memory, measured (docs/reference/benchmarks.md).
 HASH_BYTES, FIELD_BYTES = 120, 80
 FULL_S = 60  # the drain runs every minute
 #: So long a connection is kept: after a failover behind one name it may lead to a server that is the primary no more.
@@ -337,7 +336,7 @@ class Cache:
     def _together(self, purpose: str, commands: Sequence[Command]) -> list[Any]:
         """The answers to several commands sent at once, in one round trip; what Redis refused is the error itself.
 
-        Sent past the client's own pipeline, which costs three times as much (docs/decisions/reader/).
+        Sent past the client's own pipeline, which costs three times as much (docs/decisions/0020-one-round-trip.md).
         """
 
         def talk(r: redis.Redis) -> list[Any]:

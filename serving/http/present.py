@@ -1,4 +1,4 @@
-"""From a stored list to the public body: the one place that knows its fields (docs/api.md, F07-F13)."""
+"""From a stored list to the public body: the one place that knows its fields (docs/reference/api.md, F07-F13)."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from models import registry
 from models.catalogue.catalogue import ItemTable
@@ -53,7 +54,7 @@ def body(
     }
 
 
-def _wanted(answer: Answer, query: Query, table: ItemTable) -> np.ndarray:
+def _wanted(answer: Answer, query: Query, table: ItemTable) -> NDArray[np.int64]:
     """The places that pass the filters, in order. The stored list is deeper than the answer, so filters refill it."""
     item = answer.listing.item
     if not query.filtered:
@@ -68,7 +69,7 @@ def _wanted(answer: Answer, query: Query, table: ItemTable) -> np.ndarray:
     return np.flatnonzero(keep)
 
 
-def _items(answer: Answer, table: ItemTable, places: np.ndarray) -> list[dict[str, Any]]:
+def _items(answer: Answer, table: ItemTable, places: NDArray[np.int64]) -> list[dict[str, Any]]:
     """The entries of these places; columns become lists once, because single NumPy values are slow."""
     listing, founder_side = answer.listing, answer.surface.owner is Entity.STARTUP
     rows = listing.item[places].tolist()

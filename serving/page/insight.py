@@ -8,6 +8,7 @@ from typing import Any
 from uuid import UUID
 
 import numpy as np
+from numpy.typing import NDArray
 
 from models import registry
 from models.catalogue.catalogue import ItemTable
@@ -198,7 +199,7 @@ class Insight:
         self._opened = {}
 
 
-def _ids(listing: StoredList, table: ItemTable) -> np.ndarray:
+def _ids(listing: StoredList, table: ItemTable) -> NDArray[np.str_]:
     """(n,) U36 of a list's places."""
     return np.asarray(table.ids.ids[listing.item])
 

@@ -1,4 +1,4 @@
--- Which answer an event came of, and what that answer was: the ledger of docs/experiments.md is made of both. The id of an
+-- Which answer an event came of, and what that answer was: the ledger of docs/guides/experiments.md is made of both. The id of an
 -- answer names nobody (models/lists/answer_id.py); whose it was, only the events with it say.
 ALTER TABLE matchbook_events ADD COLUMN answer_id text, ADD COLUMN position smallint;
 

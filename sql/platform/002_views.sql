@@ -1,5 +1,5 @@
 -- The three contract views over the platform above; an integrator writes the same three over their own tables
--- (docs/platform-data.md).
+-- (docs/guides/your-data.md).
 CREATE VIEW matchbook_users AS
 SELECT id AS user_id, role, created_at, updated_at, name, headline, skills, interests, location, opted_out_at
 FROM users;

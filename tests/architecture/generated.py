@@ -1,15 +1,23 @@
-"""Tables of the documents made from declarations; `python -m tests.architecture.generated` writes them anew."""
+"""Tables of the documents made from declarations; `python -m tests.architecture.generated` writes them again."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 
 from models import registry, schema
 from serving.http.requests import EXCLUDE_MOST, LIMIT_DEFAULT, LIMIT_MOST
 from tests.paths import ROOT
 
+RECORDS = "docs/decisions"
+HEAD = re.compile(
+    r"# (?P<number>\d{4})\. (?P<title>[^\n]+)\n\nDate: (?P<date>\d{4}-\d\d-\d\d)\. "
+    r"Status: (?P<status>(?:accepted|superseded by \[)[^\n]*)\.\n\n"
+    r"\*\*Context\.\*\* .+^\*\*Decision\.\*\* .+^\*\*Consequences\.\*\* ",
+    re.DOTALL | re.MULTILINE,
+)
 OWNERS = {frozenset({"user"}): "people", frozenset({"startup"}): "startups", frozenset({"user", "startup"}): "both"}
 
 
@@ -50,23 +58,55 @@ def parameters() -> str:
     return "\n".join([
         "| parameter | meaning |",
         "|---|---|",
-        f"| `limit` | places wanted, 1 to {LIMIT_MOST}, default {LIMIT_DEFAULT} |",
-        "| `offset` | places to skip, for paging: pages put together are the list |",
-        f"| {names} | only such items, however they are written (case, width, spaces); repeated "
-        "(`?stage=seed&stage=series-a`): any of them |",
-        f"| `exclude` | ids to leave out, with commas between, up to {EXCLUDE_MOST} |",
+        f"| `limit` | number of ranks, 1 to {LIMIT_MOST}, default {LIMIT_DEFAULT} |",
+        "| `offset` | ranks to skip; pages together give the whole list |",
+        f"| {names} | only items with this value. Case, width and spaces do not matter. Repeated values "
+        "(`?stage=seed&stage=series-a`) mean any of them |",
+        f"| `exclude` | up to {EXCLUDE_MOST} ids to leave out, separated by commas |",
     ])  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What the first lines of a decision record say. status: "accepted" or "superseded by …", with its links."""
+
+    file: str
+    number: int
+    title: str
+    date: str
+    status: str
+
+
+def decisions() -> list[Decision]:
+    """Every decision record, in the order of the file names. Raises ValueError where a head is not as it must be."""
+    found = []
+    for path in sorted((ROOT / RECORDS).glob("[0-9]*.md")):
+        head = HEAD.match(path.read_text())
+        if head is None:
+            raise ValueError(
+                f"{path.name}: expected '# NNNN. Title', an empty line, 'Date: YYYY-MM-DD. Status: accepted.' or "
+                "'superseded by [NNNN](file).', and the paragraphs **Context.**, **Decision.** and **Consequences.**"
+            )
+        found.append(Decision(path.name, int(head["number"]), head["title"], head["date"], head["status"]))
+    return found
+
+
+def decision_table() -> str:
+    """The decision records, a line each."""
+    lines = [f"| [{d.number:04d}. {d.title}]({d.file}) | {d.date} | {d.status} |" for d in decisions()]
+    return "\n".join(["| decision | date | status |", "|---|---|---|", *lines])
 
 
 #: By name of a table its document and what makes it. It stands between `<!-- table NAME -->` and `<!-- end NAME -->`.
 TABLES: dict[str, tuple[str, Callable[[], str]]] = {
-    "bundles": ("docs/architecture.md", bundles),
-    "sources": ("docs/architecture.md", sources),
-    "users": ("docs/platform-data.md", partial(fields, schema.USERS)),
-    "startups": ("docs/platform-data.md", partial(fields, schema.STARTUPS)),
-    "interactions": ("docs/platform-data.md", partial(fields, schema.INTERACTIONS)),
-    "files": ("docs/platform-data.md", files),
-    "parameters": ("docs/api.md", parameters),
+    "bundles": ("docs/reference/architecture.md", bundles),
+    "sources": ("docs/reference/architecture.md", sources),
+    "users": ("docs/guides/your-data.md", partial(fields, schema.USERS)),
+    "startups": ("docs/guides/your-data.md", partial(fields, schema.STARTUPS)),
+    "interactions": ("docs/guides/your-data.md", partial(fields, schema.INTERACTIONS)),
+    "files": ("docs/guides/your-data.md", files),
+    "parameters": ("docs/reference/api.md", parameters),
+    "decisions": (f"{RECORDS}/README.md", decision_table),
 }
 
 

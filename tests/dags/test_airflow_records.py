@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import MetaData, insert, select
 
 from models.errors import ServiceError
-from models.settings.kinds import Secret
+from models.settings.environment import Secret
 from models.settings.settings import Settings
 from pipelines.airflow_records import clean_airflow, cut_logs
 

@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import LargeBinary, insert, select, text
 
 from models.errors import ServiceError
-from models.settings.kinds import Secret
+from models.settings.environment import Secret
 from models.settings.settings import Settings
 from pipelines.airflow_records import _columns, metadata_with, scrub_metadata
 from pipelines.erased import Person

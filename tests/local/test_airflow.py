@@ -13,7 +13,7 @@ from sqlalchemy import make_url
 
 from local.airflow import OUR_COMMENT, admin_password, airflow_environment, child_environment, drop_metadata
 from models.errors import ServiceError
-from models.settings.kinds import Secret
+from models.settings.environment import Secret
 from models.settings.settings import Settings
 from tests.databases import at_once
 

@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import create_engine, make_url, text
 
 from local.airflow import _asynchronous, airflow_environment, drop_metadata
-from models.settings.kinds import Secret
+from models.settings.environment import Secret
 from models.settings.settings import Settings
 
 SYNC, ASYNC = "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN", "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN_ASYNC"

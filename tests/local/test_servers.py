@@ -23,7 +23,7 @@ from local.places import OWNER, recorded_elsewhere
 from local.processes import ManagedProcess
 from local.servers import _read, remove_home, running_settings, servers, start_servers, stop_servers
 from models.errors import ServiceError
-from models.settings.kinds import Secret
+from models.settings.environment import Secret
 from models.settings.settings import Settings
 from tests.databases import at_once
 from tests.paths import ROOT

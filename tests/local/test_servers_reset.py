@@ -14,7 +14,7 @@ import pytest
 from local.processes import ManagedProcess
 from local.servers import OURS, remove_home, servers
 from models.keys import ANSWER_KEY, PSEUDONYM_KEY, kept_key
-from models.settings.kinds import Secret
+from models.settings.environment import Secret
 from models.settings.settings import Settings
 from pipelines.__main__ import main
 from pipelines.cli.up import Running

@@ -17,7 +17,7 @@ from models.als import ALS
 from models.data.bundle import Bundle
 from models.ensemble import EnsembleConfig
 from models.ensemble.scorer import Blend
-from models.features.mlp_features import FEATURES
+from models.features.table import FEATURES
 from models.mlp_ranker.fit import PairwiseRows, fit_mlp_ranker
 from models.ranker import RankerConfig
 from models.routing import models_of

@@ -79,7 +79,7 @@ def test_of_a_cold_owner_without_words_the_others_are_asked_before_popular() -> 
 
 
 def test_hot_startups_get_the_ensemble_where_it_is_asked_for() -> None:
-    """R24: a setting; the default is what was measured (docs/decisions/founder-ensemble.md)."""
+    """R24: a setting; the default is what was measured (docs/decisions/0011-founder-ensemble.md)."""
     asked = Settings().layered({"founder_ensemble": True}, "given")
     routed = route(BACK, np.array([4, 5, 19, 20]), asked).method
 

@@ -31,8 +31,8 @@ from models.schema import (
     Surface,
     words_by_code,
 )
-from pipelines.export.frames import codes_of
 from pipelines.export.layout import FORMAT
+from pipelines.export.snapshot import codes_of
 from tests.paths import ROOT
 
 CODED = {e.__name__ for e in (Surface, Method, Segment, Role, EventType, Standing)}

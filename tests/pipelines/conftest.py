@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-import pipelines.score.arms as arms
+import pipelines.score.shards as arms
 import pipelines.score.shards as shards
 from models.data.interactions import Interactions
 from models.settings.settings import Settings

@@ -35,7 +35,7 @@ from models.popularity.fit import fit_popularity
 from models.recommender.recommend import recommend
 from models.recommender.surface import SurfaceRecommender, open_recommender
 from models.schema import EventType, Role, Surface
-from models.settings.kinds import Secret
+from models.settings.environment import Secret
 from models.settings.settings import Settings
 from pipelines.publish.assemble import store_release
 from pipelines.publish.publish import publish_release

@@ -16,7 +16,7 @@ from models.catalogue.catalogue import decode_items
 from models.errors import MatchbookError, ReleaseIncomplete
 from models.lists.redis_format import Keys, decode_list
 from models.schema import Entity, Role, Surface
-from models.settings.kinds import Secret
+from models.settings.environment import Secret
 from models.settings.settings import Settings
 from pipelines.events.drain import drain_events
 from pipelines.redis_client import connect

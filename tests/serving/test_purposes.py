@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from models.schema import Role, Surface
-from models.settings.kinds import Secret
+from models.settings.environment import Secret
 from models.settings.settings import Settings
 from pipelines.publish.publish import publish_release
 from serving.clients.breaker import Breaker

@@ -16,7 +16,7 @@ import pytest
 
 from models.keys import PSEUDONYM_KEY, key_from
 from models.schema import Role, Surface
-from models.settings.kinds import Secret
+from models.settings.environment import Secret
 from models.settings.settings import Settings
 from tests.architecture.tree import NEVER_LOADED
 from tests.paths import ROOT

@@ -175,13 +175,13 @@ def test_the_view_gives_what_was_posted_of_every_type_with_a_weight(settings: Se
 
 
 def test_the_example_for_integrators_names_every_type_with_a_weight() -> None:
-    page = (ROOT / "docs/platform-data.md").read_text()
+    page = (ROOT / "docs/guides/your-data.md").read_text()
     (listed,) = re.findall(r"e\.type IN \(([^)]*)\)", page)
     assert re.findall(r"'(\w+)'", listed) == [t.value for t in INTERACTION_TYPES], (
-        "docs/platform-data.md: the view's list of types"
+        "docs/guides/your-data.md: the view's list of types"
     )
 
 
 def test_the_page_of_the_api_names_every_type() -> None:
-    (row,) = re.findall(r"^\| `type` \|(.*)$", (ROOT / "docs/api.md").read_text(), re.MULTILINE)
-    assert [t for t in EventType if f"`{t}`" not in row] == [], "docs/api.md: what `type` of an event may be"
+    (row,) = re.findall(r"^\| `type` \|(.*)$", (ROOT / "docs/reference/api.md").read_text(), re.MULTILINE)
+    assert [t for t in EventType if f"`{t}`" not in row] == [], "docs/reference/api.md: what `type` of an event may be"

@@ -18,7 +18,7 @@ import sql
 from models.errors import ServiceError
 from models.lists.redis_format import Keys
 from models.schema import Entity
-from models.settings.kinds import Secret
+from models.settings.environment import Secret
 from models.settings.settings import Settings
 from pipelines.erase.servers import erase_rows, person_of
 from pipelines.erased import read_erased

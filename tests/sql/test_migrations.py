@@ -13,7 +13,7 @@ import tests.databases as databases
 from models.errors import ContractError
 from models.settings.settings import Settings
 from pipelines import postgres
-from pipelines.export.contract import check_contract
+from pipelines.export.checks import check_contract
 
 OWN = {name for name, _ in sql.scripts("migrations")}
 PLATFORM = {name for name, _ in sql.scripts("platform")}
@@ -81,4 +81,4 @@ def test_every_broken_promise_is_named_at_once(settings: Settings) -> None:
     assert "matchbook_users.location: expected text, found no such column" in said
     assert "matchbook_startups: expected a view with startup_id" in said
     assert "role" not in said.replace("user_id, role", "")
-    assert "matchbook_interactions" not in said and "docs/platform-data.md" in said
+    assert "matchbook_interactions" not in said and "docs/guides/your-data.md" in said

@@ -14,7 +14,7 @@ from sqlalchemy import Engine, text
 import sql
 import tests.databases as databases
 from models.errors import ContractError, ServiceError
-from models.settings.kinds import Secret
+from models.settings.environment import Secret
 from models.settings.settings import Settings
 from pipelines.postgres import copy_out, engine, rows, transaction
 

@@ -14,8 +14,7 @@ from implicit.cpu.als import AlternatingLeastSquares
 from models.als import ALS, ALS_REVERSE
 from models.data.batch import Owners
 from models.data.entities import IdMap
-from models.data.interactions import DAY_US, Interactions
-from models.data.pair_age import faded
+from models.data.interactions import DAY_US, Interactions, faded_csr
 from models.recommender.recommend import recommend
 from models.recommender.surface import SurfaceRecommender, open_recommender
 from models.schema import Entity, EventType, Method, Role, Surface
@@ -91,7 +90,7 @@ def test_weights_fade_as_in_training() -> None:
     newest = bundle.config["faded_from_us"]
     row = int(np.argmax(w.users.count))
     mine = w.interactions.where(w.interactions.owner == row)
-    trained = faded(w.interactions, 0.3, "log")[row]
+    trained = faded_csr(w.interactions, 0.3, "log")[row]
     folded = mine.csr(bundle.config["half_life_days"], newest, "log")[row]
     assert folded.toarray() == pytest.approx(trained.toarray(), rel=1e-5)
 

@@ -13,9 +13,9 @@ import pytest
 from models.activity.fit import extend, fit_activity
 from models.catalogue.catalogue import catalogue_bundle, decode_items, encode_items, entities_of
 from models.data.bundle import Bundle
-from models.data.newcomers import Newcomers
-from models.features.affinity import affinities
+from models.data.training_data import Newcomers
 from models.features.location import PLACES
+from models.features.table import affinities
 from models.schema import FACETS, Entity
 from pipelines.refresh.changes import Arrival, extended
 from tests.marketplace.world import world

@@ -46,7 +46,7 @@ def test_many_owners_with_huge_items() -> None:
     """Owner, item and position do not fit 64 bits together."""
     n = 40_000
     item = np.full(n, 2**31 - 1, np.int32)
-    same = Proposal(indptr_of(np.ones(n)), item, np.ones(n, np.float32))
+    same = Proposal(indptr_of(np.ones(n, np.int64)), item, np.ones(n, np.float32))
     union = Candidates.union(n, {ALS: same, TWO_TOWER: same})
     assert len(union.item) == n and (union.proposed == ALS.bit | TWO_TOWER.bit).all()
     assert np.array_equal(union.owner, np.arange(n))

@@ -13,7 +13,7 @@ from models.data.batch import indptr_of
 from models.data.bundle import Bundle
 from models.ensemble import EnsembleConfig
 from models.ensemble.scorer import Blend, als_weight
-from models.scoring.scale import min_max, ranks
+from models.scoring.scorer import min_max, ranks
 from models.settings.settings import Settings
 
 NAN = np.nan

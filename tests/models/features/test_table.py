@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import numpy as np
 import pytest
 from scipy import sparse
 
+from models.activity.fit import fit_activity
 from models.als import ALS
 from models.content import CONTENT_BASED
 from models.data.batch import Candidates, Owners
+from models.data.entities import UNKNOWN_TIME
+from models.data.interactions import DAY_US
 from models.errors import BundleCorrupt, BundleNotFound
-from models.features.table import FADING, faded, table
+from models.features.table import FADING, FacetAffinity, affinities, faded, overlap, popularity, recency, table
 from models.recommender.candidates import learned_table, wide_candidates
 from models.recommender.surface import SurfaceRecommender, open_recommender
 from models.schema import Surface
-from models.scoring.scale import log_rank
+from models.scoring.scorer import log_rank
 from tests.marketplace.bundles import SMALL, learned_bundles, planted_bundles
 from tests.marketplace.world import world
+from tests.models.features.market_by_hand import interactions, owners, people, standing, startups
 
 FORWARD = Surface.STARTUPS_FOR_DEVELOPER
 
@@ -144,3 +149,117 @@ def test_nobody_is_no_trouble() -> None:
     assert recipe.evidence is not None
     names, cells = table(recipe.evidence, recipe.scorers, owners, wide_candidates(recipe, owners))
     assert cells.shape == (0, len(names))
+
+
+EVERYBODY = np.arange(4)
+
+
+def facets(forward: bool) -> dict[str, FacetAffinity]:
+    activity, sides = fit_activity(standing(), []), (people(), startups())
+    mine, theirs = sides if forward else sides[::-1]
+    return {facet.name: facet for facet in affinities(activity, mine, theirs, EVERYBODY)}
+
+
+def lift(met: float, total: float, share: float) -> float:
+    return math.log(0.05 + (met + 5 * share) / (total + 5) / (share + 0.001))
+
+
+def test_lift_by_hand() -> None:
+    """Met by interest: person 0 startups 0 and 1 (games), person 1 startup 0, person 2 startup 2 (bio): 3 of 4 are
+    games. Startup 3 states nothing, person 3 did nothing: both say 0."""
+    batch = owners([0, 1, 2, 3], interactions())
+
+    found, met = facets(True)["category"].columns(batch, np.repeat(EVERYBODY, 4), np.tile(EVERYBODY, 4))
+
+    def games(met: int, total: int) -> float:
+        return lift(met, total, 0.75)
+
+    def bio(met: int, total: int) -> float:
+        return lift(met, total, 0.25)
+
+    assert found.reshape(4, 4) == pytest.approx(
+        np.array(
+            [
+                [games(2, 2), games(2, 2), bio(0, 2), 0],
+                [games(1, 1), games(1, 1), bio(0, 1), 0],
+                [games(0, 1), games(0, 1), bio(1, 1), 0],
+                [0, 0, 0, 0],
+            ]
+        ),
+        abs=1e-6,
+    )
+    assert met.reshape(4, 4) == pytest.approx(
+        np.log1p(np.array([[2, 2, 0, 0], [1, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 0]])), abs=1e-6
+    )
+
+
+def test_one_value_says_nothing_new_and_a_rare_one_much() -> None:
+    """Everybody meets games: the lift of the only value is about ln 1.05, of one that nobody met ln 0.05."""
+    assert lift(3, 3, 1.0) == pytest.approx(math.log(1.05), abs=1e-3)
+    assert lift(0, 3, 0.0) == pytest.approx(math.log(0.05))
+
+
+def test_either_side_says_the_same_of_a_pair() -> None:
+    forward, reverse = facets(True), facets(False)
+    person, company = np.repeat(EVERYBODY, 4), np.tile(EVERYBODY, 4)
+    users, companies = owners([0, 1, 2, 3], interactions()), owners([0, 1, 2, 3], interactions().transposed())
+
+    assert list(forward) == list(reverse) == ["category", "location", "region", "country"]
+    for name, facet in forward.items():
+        mine, theirs = facet.columns(users, person, company), reverse[name].columns(companies, company, person)
+        for one, other in zip(mine, theirs, strict=True):
+            assert np.array_equal(one, other) and np.isfinite(one).all(), name
+
+
+def test_a_stranger_leans_to_nothing() -> None:
+    for forward, mine in ((True, interactions()), (False, interactions().transposed())):
+        for facet in facets(forward).values():
+            found, met = facet.columns(owners([-1], mine), np.zeros(4, int), EVERYBODY)
+            assert found.tolist() == met.tolist() == [0.0] * 4
+
+
+def test_a_value_that_came_since_the_bundle_is_blank() -> None:
+    """The bundle's values count; entities that state others are numbered into them."""
+    activity = fit_activity(standing(), [])
+    other = startups(category=("games", "zeppelins", "bio", ""))
+
+    facet = next(affinities(activity, people(), other, EVERYBODY))
+
+    assert facet.name == "category" and facet.values == 3 and facet.code.tolist() == [1, 2, 0, 2]
+
+
+NOW = 20_000 * DAY_US
+
+
+def test_recency_at_the_seeds_checkpoints() -> None:
+    """C46, C47: 1.0 new, 0.37 after 30 days, 0.14 after 60."""
+    created = np.array([NOW, NOW - 30 * DAY_US, NOW - 60 * DAY_US])
+
+    assert recency(created, NOW, 30.0) == pytest.approx([1.0, 0.3679, 0.1353], abs=1e-4)
+
+
+def test_recency_of_the_future_and_of_the_unknown() -> None:
+    found = recency(np.array([NOW + 5 * DAY_US, UNKNOWN_TIME, 0]), NOW, 30.0)
+
+    assert found.tolist() == [1.0, 0.0, 0.0]
+
+
+def test_popularity_by_hand() -> None:
+    """C49: log(10 + 3 x 5 + 1) / log(101)."""
+    found = popularity(np.array([10, 100, 0]), np.array([5, 0, 0]), 101.0)
+
+    assert found == pytest.approx([math.log(26) / math.log(101), 1.0, 0.0])
+
+
+def test_popularity_stays_in_0_to_1_whatever_the_maximum() -> None:
+    """R05: a maximum of 1 does not divide by zero, one from the past is clipped."""
+    assert popularity(np.array([0, 7]), np.array([0, 0]), 1.0).tolist() == [0.0, 0.0]
+    assert popularity(np.array([1000]), np.array([0]), 10.0).tolist() == [1.0]
+
+
+def test_a_third_of_similarity_for_each_shared_facet() -> None:
+    """C51; a blank shares nothing with a blank."""
+    facets = {"category": np.array([1, 1, 1, -1]), "field": np.array([2, 2, 0, -1]), "type": np.array([3, 0, 0, -1])}
+
+    assert overlap(facets, np.array([0]), np.array([1, 2, 3])) == pytest.approx([2 / 3, 1 / 3, 0])
+    assert overlap(facets, np.array([3]), np.array([3])).tolist() == [0]

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.data.bundle import Bundle
-from models.features.mlp_features import FEATURES
+from models.features.table import FEATURES
 from models.mlp_ranker.scorer import MlpRanker
 from models.recommender.rerank import diversify, place_greedily, rescore_with_diversity
 from models.rules_ranker import RulesConfig

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy import sparse
 
 from models.data.batch import Proposal
-from models.scoring.scale import order_by_score
+from models.scoring.scorer import order_by_score
 from models.scoring.top_k import Float32Product, best_of, pair_scores, top_k
 
 

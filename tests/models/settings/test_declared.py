@@ -14,8 +14,7 @@ from models.errors import SettingsError
 from models.experiments import CHANGEABLE
 from models.setting import Phase
 from models.settings.declared import ALL_TABLES, DECLARED, Declared, in_toml, variables
-from models.settings.load import USUAL
-from models.settings.retired import RETIRED, Retired, check_record
+from models.settings.load import RETIRED, USUAL, Retired, check_record
 from models.settings.settings import Settings
 from models.settings.written import page, toml
 from tests.models.settings.values import another
@@ -128,7 +127,9 @@ def test_the_shipped_file_is_made_from_the_declarations(tmp_path: Path) -> None:
 
 
 def test_the_page_is_made_from_the_declarations() -> None:
-    assert (CHECKOUT / "docs" / "settings.md").read_text() == page(), "run `python -m pipelines settings --write`"
+    assert (CHECKOUT / "docs" / "reference" / "settings.md").read_text() == page(), (
+        "run `python -m pipelines settings --write`"
+    )
 
 
 @pytest.mark.parametrize("r", RETIRED, ids=name)

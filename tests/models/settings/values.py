@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from models.settings.declared import Declared
-from models.settings.kinds import ADDRESSES, Instant, Secret
+from models.settings.environment import ADDRESSES, Instant, Secret
 
 
 def another(d: Declared) -> Any:

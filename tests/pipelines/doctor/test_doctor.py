@@ -14,7 +14,7 @@ import pytest
 import redis
 
 from models.lists.redis_format import Keys
-from models.settings.kinds import Secret
+from models.settings.environment import Secret
 from models.settings.settings import Settings
 from pipelines.cli.operate import _doctor
 from pipelines.doctor.diagnosis import Diagnosis, State

@@ -18,7 +18,7 @@ from models.data.event import Event
 from models.errors import ServiceError
 from models.lists.redis_format import DRAIN_GROUP, Keys
 from models.schema import EventType
-from models.settings.kinds import Secret
+from models.settings.environment import Secret
 from models.settings.settings import Settings
 from pipelines.events.drain import drain_events
 from tests.paths import ROOT

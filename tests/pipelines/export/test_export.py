@@ -14,7 +14,7 @@ from sqlalchemy import Connection, text
 
 from models.errors import ContractError, DataError, EmptySnapshot
 from models.schema import Entity
-from models.settings.kinds import Instant
+from models.settings.environment import Instant
 from models.settings.settings import Settings
 from pipelines.export import layout
 from pipelines.export.copy_rows import copy_events

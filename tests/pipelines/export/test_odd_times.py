@@ -13,17 +13,16 @@ import pytest
 
 from models.errors import EmptySnapshot, SettingsError
 from models.schema import Entity
-from models.settings.kinds import Instant
+from models.settings.environment import Instant
 from models.settings.settings import Settings
 from pipelines.cli import first_build as marketplace
-from pipelines.export.counts import interaction_count
 from pipelines.export.export import export_snapshot
 from pipelines.export.snapshot import Snapshot
+from pipelines.export.view_readings import interaction_count
 from pipelines.ingest.ingest import import_folder
 from pipelines.postgres import engine, newest_event, rows
 from pipelines.refresh.changes import arrivals
-from pipelines.run.cutoff import just_after, passed
-from pipelines.run.run import Run
+from pipelines.run.run import Run, just_after, passed
 from pipelines.run_build import default_cutoff
 from serving.clients.postgres import Database
 from tests.databases import execute

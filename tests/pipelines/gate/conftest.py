@@ -40,7 +40,7 @@ class Nights:
         self.settings, self.patch, self.live = settings, patch, ""
         self.snapshots: dict[str, Snapshot] = {}
         patch.setattr(Snapshot, "open", classmethod(lambda cls, path: self.snapshots[Path(path).name]))
-        patch.setattr(assemble, "check_erased", lambda run, entities: None)
+        patch.setattr(assemble, "check_erased", lambda settings, entities: None)
 
     def build(self, as_of: str, left_out: tuple[str, ...] = (), **changed: Any) -> tuple[Run, ReleaseRef]:
         """(run, release) of a cutoff. left_out: models that scoring is not given; changed: settings of this build."""

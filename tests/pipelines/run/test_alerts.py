@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from models.settings.kinds import Secret
+from models.settings.environment import Secret
 from models.settings.settings import Settings
 from pipelines.run import alerts as notices
 from pipelines.run.alerts import Alert, send_alert

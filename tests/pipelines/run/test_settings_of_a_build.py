@@ -13,7 +13,7 @@ import pytest
 from models.errors import SettingsError
 from models.settings.declared import DECLARED, in_toml
 from models.settings.settings import Settings
-from pipelines.cli.settings import line
+from pipelines.cli.operate import line
 from pipelines.ingest.ingest import import_folder
 from pipelines.run.run import Run, slug_of
 from pipelines.run_build import run_build

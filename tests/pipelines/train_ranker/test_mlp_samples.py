@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from models.errors import DataError
-from models.features.mlp_features import FEATURES
+from models.features.table import FEATURES
 from models.recommender.recommend import rank
 from models.schema import Surface
 from pipelines.train.holdout import Holdout

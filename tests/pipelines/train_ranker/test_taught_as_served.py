@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from models.data.profile_text import text_of
-from models.features.mlp_features import FEATURES, NEUTRAL_DIVERSITY
+from models.features.table import FEATURES, NEUTRAL_DIVERSITY
 from models.ranker import RankerConfig
 from models.recommender.candidates import learned_table, wide_candidates
 from models.recommender.recommend import rank

@@ -14,7 +14,7 @@ from flask import Flask
 
 from models.lists.redis_server import NICETIES, pipeline_rights, reader_rights
 from models.schema import Role, Surface
-from models.settings.kinds import Secret
+from models.settings.environment import Secret
 from models.settings.settings import Settings
 from pipelines.doctor.doctor import diagnose
 from pipelines.erase.erase import erase
@@ -129,7 +129,7 @@ def test_a_command_that_is_only_nice_to_have_may_be_forbidden(
 
 
 def test_the_page_shows_the_rules(settings: Settings) -> None:
-    page = Path("docs/reader/deployment.md").read_text()
+    page = Path("docs/guides/deploy.md").read_text()
     for rules in (reader_rights("matchbook"), pipeline_rights("matchbook")):
         missing = [word for word in rules.split() if word not in page.split()]
         assert not missing

@@ -1,7 +1,7 @@
 """Every state that a Redis can be in, and what the reader, the drain, a refresh and a publish do then.
 
-TABLE is what docs/operating.md shows. A cell of an answer: `own` (the owner's stored or live list), `popular`, or a
-status; `!` where the answer says degraded. Then the drain brings back what can be brought back, and all is well again.
+TABLE is what docs/guides/operate.md shows. A cell of an answer: `own` (the owner's stored or live list), `popular`, or
+a status; `!` where the answer says degraded. Then the drain brings back what can be brought back.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from flask import Flask
 from models.errors import MatchbookError
 from models.lists.redis_format import Keys
 from models.schema import Entity, Role, Surface
-from models.settings.kinds import Secret
+from models.settings.environment import Secret
 from models.settings.settings import Settings
 from pipelines.events.drain import drain_events
 from pipelines.publish.publish import publish_release
@@ -206,7 +206,7 @@ def restored(scene: Scene) -> bool:
 
 
 def test_the_guide_shows_the_table() -> None:
-    page = Path("docs/operating.md").read_text()
+    page = Path("docs/guides/operate.md").read_text()
     assert f"| Redis is | {' | '.join(COLUMNS)} |" in page
     for state, cells in TABLE.items():
         assert f"| {state} | {' | '.join(cells)} |" in page, state

@@ -17,7 +17,7 @@ from models.experiments import Experiment
 from models.lists.answer_id import ShownAnswer
 from models.lists.redis_format import Keys
 from models.schema import Method, Role, Surface
-from models.settings.kinds import Secret
+from models.settings.environment import Secret
 from models.settings.settings import Settings
 from pipelines.engagement.measure import keep_measured
 from pipelines.erase.servers import erase_rows, person_of

@@ -17,7 +17,7 @@ from models.lists.redis_format import StoredList
 from models.lists.release import Release
 from models.popularity import POPULAR
 from models.schema import FACETS, REASONS, Entity, Method, Surface
-from models.settings.kinds import Secret
+from models.settings.environment import Secret
 from models.settings.settings import Settings
 from models.two_tower import TWO_TOWER
 from serving.http.answer_ids import AnswerIds
