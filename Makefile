@@ -1,6 +1,6 @@
 # Matchbook's commands. Nothing but python3 (3.11 or newer, with venv) is needed; `make up` does the rest.
 .DEFAULT_GOAL := help
-.PHONY: help install up down reset test check bench test-browser test-compose lock
+.PHONY: help install up down reset test test-fast test-e2e lint check coverage bench test-browser test-compose lock
 .NOTPARALLEL:
 
 PYTHON ?= python3
@@ -8,10 +8,11 @@ V := .venv/bin/python
 LOCAL = $(V) -m pipelines.cli.up
 COMPILE = uv pip compile -q --no-header --no-annotate --python-version 3.11 --python-platform x86_64-unknown-linux-gnu \
     $${PIP_FIND_LINKS:+--find-links "$$PIP_FIND_LINKS"}
-CODE := models pipelines serving sql dags docker tests benchmarks
+TESTS = $(V) -m pytest -q -n auto --dist loadfile --no-loadscope-reorder
+CODE := models pipelines serving local sql dags docker tests benchmarks
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' Makefile
 
 install: ## a virtual environment in .venv with everything in requirements.txt and requirements-dev.txt
 	@$(PYTHON) install.py
@@ -25,14 +26,26 @@ down: ## stop what `make up` started, nothing else
 reset: ## stop, then remove MATCHBOOK_HOME and whatever was placed elsewhere for it
 	@if [ -x $(V) ]; then exec $(LOCAL) reset; else echo "nothing is installed here; remove MATCHBOOK_HOME by hand"; fi
 
-test: install ## the tests, with real servers of their own; not those in a browser or in containers
-	@$(V) -m pytest -m "not browser and not compose" $(ARGS)
+test: install ## the tests, on all cores, with real PostgreSQL and Redis servers of their own: [ARGS=...]
+	@$(TESTS) -m "not e2e and not browser and not compose" $(ARGS)
 
-check: install ## lint, types, architecture
+test-fast: install ## the tests that need no server and take no seconds, for the edit loop: [ARGS=...]
+	@$(TESTS) -m "not servers and not slow and not e2e and not browser and not compose" $(ARGS)
+
+test-e2e: install ## whole Airflow runs, two machines, each service of the compose file, tutorials followed: [ARGS=...]
+	@$(TESTS) -m e2e $(ARGS)
+
+lint: install ## layout, rules and misspelled words, in seconds
 	@$(V) -m ruff format --check $(CODE) install.py
 	@$(V) -m ruff check $(CODE) install.py
+	@git ls-files -z | xargs -0 $(V) -m codespell_lib
+
+check: lint ## lint, types, architecture
 	@$(V) -m mypy
-	@$(V) -m pytest -q tests/architecture
+	@$(TESTS) tests/architecture
+
+coverage: install ## the share of lines and branches that the tests run: [ARGS=tests/models], by default `make test`
+	@$(TESTS) -m "not e2e and not browser and not compose" --cov --cov-report=term:skip-covered --cov-report=html $(ARGS)
 
 bench: install ## benchmarks: [SIZE=2k|20k|100k], by default 2k and 20k
 	@$(V) -m benchmarks $(SIZE)

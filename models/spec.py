@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
-from functools import cache
 from importlib import import_module
 from typing import Any
 
@@ -124,7 +123,6 @@ class ModelSpec:
         return [path.rpartition(".")[2].upper() for path in self.switch if not settings.at(path)]
 
 
-@cache
 def function(text: str) -> Callable[..., Any]:
     """The function that "module:function" names. Raises ImportError or AttributeError where there is none."""
     module, _, name = text.partition(":")

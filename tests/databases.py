@@ -23,7 +23,7 @@ def on(settings: Settings, name: str) -> Settings:
 
 def create(settings: Settings, name: str, template: str = "template1") -> Settings:
     """A new database, a copy of a template that nobody is connected to; gives its settings."""
-    at_once(on(settings, "postgres"), f"CREATE DATABASE {name} TEMPLATE {template}")
+    at_once(on(settings, "postgres"), f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy")
     return on(settings, name)
 
 

@@ -25,7 +25,7 @@ MODULE = re.compile(
 SUFFIX = re.compile(r"\.(?:md|py|sql|lua|png|yml|npz|csv|json)$")
 STEP = re.compile(r"python -m pipelines ([a-z][a-z-]+)")
 RUN = re.compile(r"python -m ((?:models|pipelines|serving|benchmarks|dags)[\w.]*)")
-MAKE = re.compile(r"`make ([a-z][a-z-]*)")
+MAKE = re.compile(r"`make ([a-z][a-z0-9-]*)")
 #: What a build writes, and scripts of other projects.
 FOREIGN = {"evaluation.md", "score.py", "split.py"}
 TEXTS = [
@@ -82,7 +82,7 @@ def gone(path: Path, text: str) -> set[str]:
     found |= {m for m in modules if not {m.replace(".", "/"), m.replace(".", "/") + ".py"} & there}
     found |= {f"python -m pipelines {s}" for s in STEP.findall(text) if s not in steps()}
     found |= {f"python -m {m}" for m in RUN.findall(text) if not _runs(m)}
-    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    targets = set(re.findall(r"^([a-z0-9-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     return found | {f"make {t}" for t in MAKE.findall(text) if t not in targets}
 
 

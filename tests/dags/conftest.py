@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import atexit
 import os
 import shutil
 import subprocess
 import sys
-import tempfile
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -16,10 +14,11 @@ from typing import Any
 import pytest
 from sqlalchemy import MetaData, create_engine
 
+from tests import session
 from tests.paths import ROOT
 
 DAGS = ROOT / "dags"
-HOME = Path(tempfile.mkdtemp(prefix="matchbook-airflow-"))
+HOME = session.open_folder()
 CONFIGURATION = f"""[core]
 dags_folder = {DAGS}
 load_examples = False
@@ -33,19 +32,20 @@ logging_level = WARNING
 (HOME / "airflow.cfg").write_text(CONFIGURATION)
 os.environ["AIRFLOW_HOME"] = str(HOME)
 sys.path.insert(0, str(DAGS))
-atexit.register(shutil.rmtree, HOME, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")
 def airflow_metadata() -> Path:
     """The home of an Airflow whose metadata database is there."""
-    migrated = subprocess.run(
-        [Path(sys.executable).with_name("airflow"), "db", "migrate"],
-        capture_output=True,
-        text=True,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-    )
-    assert migrated.returncode == 0, migrated.stderr
+
+    def migrate(folder: Path) -> None:
+        folder.mkdir()
+        where = {"PYTHONPATH": str(ROOT), "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{folder}/airflow.db"}
+        command = [str(Path(sys.executable).with_name("airflow")), "db", "migrate"]
+        migrated = subprocess.run(command, capture_output=True, text=True, env={**os.environ, **where})
+        assert migrated.returncode == 0, migrated.stderr
+
+    shutil.copy(session.once("airflow-metadata", migrate) / "airflow.db", HOME)
     return HOME
 
 

@@ -27,14 +27,16 @@ from pipelines.redis_client import current_release
 from pipelines.report.store import page_of
 from pipelines.run.run import EPOCH
 from pipelines.store.artifacts import Artifacts
-from tests.marketplace.tiny import AFTER_ALL, NEWEST, SMALL_VARIABLES, identity, write_tiny_marketplace
+from tests.marketplace.small import small_variables
+from tests.marketplace.tiny import AFTER_ALL, NEWEST, identity, write_tiny_marketplace
 
-SMALL = SMALL_VARIABLES | {"MATCHBOOK_SHARDS": "5"}
+SMALL = small_variables(shards=5)
 DAY = timedelta(days=1)
 Build = Callable[..., Any]
 
 # Airflow's own, all over `dag.test()`
 pytestmark = [
+    pytest.mark.e2e,
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),
     pytest.mark.filterwarnings("ignore:Using `httpx`"),
 ]

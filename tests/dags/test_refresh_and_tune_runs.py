@@ -23,6 +23,7 @@ from tests.pipelines.refresh.conftest import built
 Build = Callable[..., Any]
 HOUR = timedelta(hours=1)
 pytestmark = [
+    pytest.mark.e2e,
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),
     pytest.mark.filterwarnings("ignore:Using `httpx`"),
 ]

@@ -1,20 +1,20 @@
-"""A whole Matchbook for one test file: servers, Airflow and the reader as `make up` starts them, on free ports."""
+"""A whole Matchbook for several test files: servers, Airflow and the reader as `make up` starts them, on free ports."""
 
 from __future__ import annotations
 
 import os
-import shutil
 import socket
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+import tests.session as session
 from local.airflow import CHECKOUT, address, admin_password, start_airflow
 from local.airflow_api import AirflowApi, prepare_dags
 from local.processes import ManagedProcess, stop_together, tail
@@ -23,9 +23,10 @@ from local.servers import remove_home, servers
 from models.settings.settings import Settings
 from pipelines.ingest.ingest import import_folder
 from pipelines.postgres import engine, migrate
-from tests.marketplace.tiny import SMALL_VARIABLES, write_tiny_marketplace
+from tests.marketplace.small import small_variables
+from tests.marketplace.tiny import write_tiny_marketplace
 
-SMALL = SMALL_VARIABLES | {"MATCHBOOK_RANKER_CUTS": "3", "MATCHBOOK_SHARDS": "4"}
+SMALL = small_variables(ranker_cuts=3, shards=4)
 
 
 def free_ports(count: int) -> list[int]:
@@ -70,16 +71,33 @@ class House:
 Patiently = Callable[..., Any]
 
 
+Houses = Callable[[dict[str, str]], House]
+
+
+@pytest.fixture(scope="session")
+def houses() -> Iterator[Houses]:
+    """Give the house with these variables besides: the one that runs, or a new one after that has ended."""
+    with ExitStack() as running:
+        given: list[tuple[dict[str, str], House]] = []
+
+        def house_with(more: dict[str, str]) -> House:
+            if not given or given[-1][0] != more:
+                running.close()
+                given.append((more, running.enter_context(_open_house(more))))
+            return given[-1][1]
+
+        yield house_with
+
+
 @pytest.fixture(scope="module")
-def house() -> Iterator[House]:
-    """The tiny marketplace loaded, Airflow healthy with its pools, the reader up; nothing built yet."""
-    yield from furnished_house({})
+def house(houses: Houses) -> House:
+    """The tiny marketplace loaded, Airflow healthy with its pools, the reader up; test files share it one by one."""
+    return houses({})
 
 
-def furnished_house(more: dict[str, str]) -> Iterator[House]:
-    """The same with these settings besides."""
-    home = Path(tempfile.mkdtemp(prefix="matchbook-house-"))
-    home.chmod(0o755)  # as root the servers run as an unprivileged account, which must pass through
+@contextmanager
+def _open_house(more: dict[str, str]) -> Iterator[House]:
+    home = session.open_folder()  # as root the servers run as an unprivileged account, which must pass through
     reader, airflow = free_ports(2)
     given = {**SMALL, **more, "MATCHBOOK_READER_PORT": str(reader), "MATCHBOOK_AIRFLOW_PORT": str(airflow)}
     with pytest.MonkeyPatch.context() as environment:
@@ -92,7 +110,6 @@ def furnished_house(more: dict[str, str]) -> Iterator[House]:
             yield from _furnished(ready, home)
         remove_home(settings)
     assert [p.name for p in home.iterdir()] == ["data"], "`make reset` leaves what Matchbook made"
-    shutil.rmtree(home, ignore_errors=True)
 
 
 def _furnished(ready: Settings, home: Path) -> Iterator[House]:

@@ -15,6 +15,7 @@ from pipelines.redis_client import current_release
 from tests.e2e.conftest import House, Patiently
 from tests.marketplace.tiny import AFTER_ALL, NEWEST, identity
 
+pytestmark = pytest.mark.e2e
 FIRST = "first build"
 SURFACES = {
     "startups/for-developer": identity("user", 7),

@@ -152,6 +152,7 @@ def natively(settings: Settings, server_settings: Settings, tmp_path: Path) -> I
         _new_airflow_database(server_settings)
 
 
+@pytest.mark.e2e
 def test_prepare_then_every_service_starts_answers_its_health_check_and_stops(natively: Natively) -> None:
     done = subprocess.run(
         natively.words(SERVICES["prepare"]["command"]),

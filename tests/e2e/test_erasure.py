@@ -26,6 +26,7 @@ from tests.e2e.everywhere import Wanted, everywhere
 from tests.marketplace.tiny import AFTER_ALL, identity
 from tests.stored import append, entries
 
+pytestmark = pytest.mark.e2e
 DAG, OTHER_DAG = "erase_person", "retire_old_artifacts"
 #: Somebody with a stored list, and somebody who came after the build.
 KNOWN, NEW = identity("user", 23), identity("user", 777)

@@ -16,15 +16,17 @@ from local.airflow_api import begin, follow
 from local.processes import start, stop_together
 from pipelines.redis_client import current_release
 from pipelines.store.artifacts import Artifacts
-from tests.e2e.conftest import House, furnished_house
+from tests.e2e.conftest import House, Houses
 from tests.marketplace.tiny import AFTER_ALL
+
+pytestmark = pytest.mark.e2e
 
 
 @pytest.fixture(scope="module")
-def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+def house(houses: Houses, tmp_path_factory: pytest.TempPathFactory) -> House:
     """As `make up` starts it with workers of Celery, the artefacts in a storage that is only reached through fsspec."""
     storage = tmp_path_factory.mktemp("storage")
-    yield from furnished_house(
+    return houses(
         {"MATCHBOOK_EXECUTOR": "celery", "MATCHBOOK_ARTIFACTS": f"local://{storage}", "MATCHBOOK_RANKER_CUTS": "0"}
     )
 

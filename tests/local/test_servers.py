@@ -28,17 +28,16 @@ from models.settings.settings import Settings
 from tests.databases import at_once
 from tests.paths import ROOT
 
+pytestmark = pytest.mark.slow
+
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root must give its privileges up")
 
 
 @pytest.fixture
-def home() -> Iterator[Path]:
+def home(open_folder: Path) -> Iterator[Path]:
     """A home that an unprivileged account can reach, with everything stopped and removed at the end."""
-    parent = Path(tempfile.mkdtemp(prefix="matchbook-servers-"))
-    parent.chmod(0o755)
-    yield parent / "home"
-    remove_home(Settings(home=parent / "home"))
-    shutil.rmtree(parent)
+    yield open_folder / "home"
+    remove_home(Settings(home=open_folder / "home"))
 
 
 def process(settings: Settings, name: str) -> psutil.Process:

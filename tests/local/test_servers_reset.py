@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -23,14 +20,14 @@ from pipelines.run.run import log_decision
 from tests.architecture.tree import name, python
 from tests.as_somebody import NOBODY, called, needs_root
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
-def home() -> Iterator[Path]:
+def home(open_folder: Path) -> Path:
     """A home in a folder that everybody may write to."""
-    parent = Path(tempfile.mkdtemp(prefix="matchbook-reset-"))
-    parent.chmod(0o777)
-    yield parent / "home"
-    shutil.rmtree(parent)
+    open_folder.chmod(0o777)
+    return open_folder / "home"
 
 
 def test_every_name_that_the_code_puts_into_a_home_is_known() -> None:

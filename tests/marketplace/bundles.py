@@ -20,25 +20,20 @@ from models.popularity.fit import fit_popularity
 from models.recommender.candidates import learned_table, wide_candidates
 from models.recommender.surface import open_recommender
 from models.schema import Surface
-from models.settings.settings import Settings
 from models.two_tower.fit import fit_two_tower
 from pipelines.train_ranker.second_stage import teaching
 from tests.marketplace.data import fitted, plan_of
+from tests.marketplace.small import small_settings
 from tests.marketplace.world import AS_OF_US, world
 
-SMALL = Settings().layered(
-    {
-        "als_factors": 3,
-        "als_iterations": 10,
-        "content_dimensions": 8,
-        "two_tower_dimensions": 8,
-        "two_tower_epochs": 5,
-        "neighbours": 20,
-        "depth": 8,
-        "diversity_places": 4,
-        "trending_days": 100,
-    },
-    "given",
+SMALL = small_settings(
+    als_factors=3,
+    als_iterations=10,
+    two_tower_epochs=5,
+    neighbours=20,
+    depth=8,
+    diversity_places=4,
+    trending_days=100,
 )
 
 

@@ -7,9 +7,6 @@ import random
 import uuid
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
-
-from models.settings.declared import DECLARED
 
 STARTS = datetime(2024, 1, 1, tzinfo=UTC)
 DAYS = 120
@@ -17,19 +14,6 @@ NEWEST = STARTS + timedelta(days=DAYS) - timedelta(hours=1)  # 2024-04-29T23:00:
 AFTER_ALL = NEWEST + timedelta(seconds=1)
 FIELDS = (("Gaming", "unity", "pixel"), ("Health", "genomics", "lab"), ("Finance", "ledger", "credit"))
 KINDS = ("view", "view", "click", "like", "favorite", "apply", "interest", "dislike")
-#: Settings whose models fit it in a blink.
-SMALL: dict[str, Any] = {
-    "als_factors": 4,
-    "als_iterations": 3,
-    "two_tower_epochs": 1,
-    "two_tower_dimensions": 8,
-    "content_dimensions": 8,
-    "ranker_epochs": 1,
-    "ranker_min_positives": 5,
-    "depth": 10,
-}
-#: The same as variables of the environment.
-SMALL_VARIABLES = {DECLARED[name].variable: str(value) for name, value in SMALL.items()}
 _NAMES = uuid.UUID("7f9c24e8-3b3c-4f0d-9d0b-1a1f5a5e6c11")
 
 

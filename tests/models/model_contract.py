@@ -28,23 +28,21 @@ from pipelines.erase.files import without
 from pipelines.erased import Person
 from serving.http.present import _told
 from tests.marketplace.data import fitted
+from tests.marketplace.small import small_settings
 from tests.marketplace.world import world
 from tests.models.scorer_contract import ScorerContract, all_pairs, lists_of
 
 Fit = Callable[[Interactions, Settings], Bundle]
 #: Quick to fit. As many dimensions as planted groups: with more, ALS learns the holes they were planted with.
-SMALL = Settings().layered(
-    {
-        "als_factors": 3,
-        "als_iterations": 15,
-        "als_alpha": 2.0,
-        "content_dimensions": 8,
-        "two_tower_dimensions": 16,
-        "two_tower_batch": 32,
-        "two_tower_learning_rate": 0.01,
-        "neighbours": 8,
-    },
-    "given",
+SMALL = small_settings(
+    als_factors=3,
+    als_iterations=15,
+    als_alpha=2.0,
+    two_tower_epochs=10,
+    two_tower_dimensions=16,
+    two_tower_batch=32,
+    two_tower_learning_rate=0.01,
+    neighbours=8,
 )
 
 

@@ -42,6 +42,7 @@ from pipelines.publish.publish import publish_release
 from pipelines.store.artifacts import Artifacts
 from serving.app import Reader, create_app
 from tests.databases import at_once
+from tests.marketplace import small
 from tests.marketplace.data import fitted
 from tests.marketplace.world import AS_OF_US, World, world
 from tests.own_redis import OwnRedis, own_redis
@@ -60,11 +61,10 @@ Person = Callable[[Role, int], str]
 Company = Callable[[int], str]
 Execute = Callable[..., object]
 
-SMALL: dict[str, Any] = {
+SMALL: dict[str, Any] = small.SMALL | {
     "als_factors": 8,
     "als_iterations": 5,
     "enable_two_tower": False,
-    "content_dimensions": 8,
     "depth": 20,
 }
 

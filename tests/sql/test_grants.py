@@ -260,21 +260,21 @@ def test_a_question_that_takes_too_long_is_no_silence(owned: Settings) -> None:
         connection.execute(text("SELECT pg_sleep(30)"))
 
 
-def test_through_a_pooler_that_gives_every_transaction_another_connection(login: Login, tmp_path: Path) -> None:
+def test_through_a_pooler_that_gives_every_transaction_another_connection(login: Login, open_folder: Path) -> None:
     """PgBouncer with its defaults, in transaction mode: the reader's questions, migrations, the drain, an erasure."""
     reader, pipeline = login("reader"), login("pipeline")
-    with pgbouncer(tmp_path / "reader", reader.database_url.reveal()) as address:
+    with pgbouncer(open_folder / "reader", reader.database_url.reveal()) as address:
         ask_everything(replace(reader, database_url=Secret(address)))
-    with pgbouncer(tmp_path / "pipeline", pipeline.database_url.reveal()) as address:
+    with pgbouncer(open_folder / "pipeline", pipeline.database_url.reveal()) as address:
         pooled = replace(pipeline, database_url=Secret(address))
         assert migrate(engine(pooled)) == []
         work(pooled)
         engine(pooled).dispose()
 
 
-def test_nothing_is_left_behind_in_the_pool(owned: Settings, tmp_path: Path) -> None:
+def test_nothing_is_left_behind_in_the_pool(owned: Settings, open_folder: Path) -> None:
     """What a transaction sets ends with it: whoever comes next has the server's own settings, and no lock."""
-    with pgbouncer(tmp_path / "pool", owned.database_url.reveal()) as address:
+    with pgbouncer(open_folder / "pool", owned.database_url.reveal()) as address:
         pooled = owned.layered({"database_url": Secret(address), "database_timeout_s": 0.7}, "given")
         database = Database(pooled)
         with database._connection(PAGE) as connection:

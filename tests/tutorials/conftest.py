@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from models.schema import Surface
-from models.settings.declared import declared
 from models.settings.settings import Settings
-from tests.marketplace.tiny import SMALL, write_tiny_marketplace
+from tests.marketplace.small import small_variables
+from tests.marketplace.tiny import write_tiny_marketplace
 from tests.tutorials.follow import copy_checkout
 
 
@@ -31,7 +31,6 @@ def copy(tmp_path: Path) -> Path:
 @pytest.fixture
 def env(settings: Settings, tmp_path: Path) -> dict[str, str]:
     """The servers and the home of the test, an Airflow without examples, and settings that make a build small."""
-    small = {**SMALL, "enable_two_tower": False, "ranker": "rules", "shards": 2, "graph_filter_min_pairs": 0}
     return {
         "MATCHBOOK_HOME": str(settings.home),
         "MATCHBOOK_NAMESPACE": settings.namespace,
@@ -39,4 +38,5 @@ def env(settings: Settings, tmp_path: Path) -> dict[str, str]:
         "REDIS_URL": settings.redis_url.reveal(),
         "AIRFLOW_HOME": str(tmp_path / "airflow"),
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
-    } | {declared(flat).variable: str(value).lower() for flat, value in small.items()}
+        **small_variables(enable_two_tower=False, ranker="rules", shards=2, graph_filter_min_pairs=0),
+    }

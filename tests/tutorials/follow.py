@@ -59,8 +59,8 @@ class Command:
 
 def follow(page: Path, where: Path, env: Mapping[str, str]) -> None:
     """Do what a page says in `where`, a copy of the checkout. env: variables beside the process's own, of which none
-    that begins with MATCHBOOK_ is handed on. Raises TutorialFailed."""
-    own = {name: value for name, value in os.environ.items() if not name.startswith("MATCHBOOK_")}
+    that begins with MATCHBOOK_ or PYTEST_ is handed on. Raises TutorialFailed."""
+    own = {name: value for name, value in os.environ.items() if not name.startswith(("MATCHBOOK_", "PYTEST_"))}
     path = f"{where / '.venv' / 'bin'}{os.pathsep}{own.get('PATH', '')}"
     for block in blocks(page):
         _obey(block, where, {**own, **env, "PATH": path})

@@ -6,9 +6,8 @@ import json
 import os
 import subprocess
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import pyarrow.parquet as pq
@@ -21,6 +20,7 @@ from tests.marketplace.tiny import identity, write_tiny_marketplace
 from tests.paths import ROOT
 from tests.tutorials.follow import copy_checkout, follow
 
+pytestmark = pytest.mark.e2e
 PAGES = ROOT / "docs" / "tutorials"
 POST = """
 import json, sys
@@ -33,18 +33,16 @@ app.extensions["matchbook"].close()
 
 
 @pytest.fixture
-def copy() -> Iterator[Path]:
+def copy(open_folder: Path) -> Path:
     """The checkout, data/ in it, where an unprivileged account may start servers from, too: tests are run in it."""
-    with TemporaryDirectory(prefix="matchbook-tutorial-") as folder:
-        Path(folder).chmod(0o755)
-        where = copy_checkout(Path(folder) / "copy")
-        write_tiny_marketplace(where / "data")
-        yield where
+    where = copy_checkout(open_folder / "copy")
+    write_tiny_marketplace(where / "data")
+    return where
 
 
 def run(copy: Path, env: Mapping[str, str], *arguments: str) -> str:
     """What a Python of the copy prints."""
-    own = {name: value for name, value in os.environ.items() if not name.startswith("MATCHBOOK_")}
+    own = {name: value for name, value in os.environ.items() if not name.startswith(("MATCHBOOK_", "PYTEST_"))}
     command = [str(copy / ".venv" / "bin" / "python"), *arguments]
     done = subprocess.run(command, cwd=copy, env={**own, **env}, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from models.schema import Entity, Surface
 from models.settings.settings import Settings
 from pipelines.store.artifacts import Artifacts
@@ -11,6 +13,7 @@ from tests.paths import ROOT
 from tests.tutorials.conftest import measured
 from tests.tutorials.follow import follow
 
+pytestmark = pytest.mark.e2e
 PAGE = ROOT / "docs" / "tutorials" / "add-a-model.md"
 
 

@@ -7,8 +7,7 @@ import os
 import resource
 import shutil
 import stat
-import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -27,12 +26,9 @@ from tests.marketplace.tiny import write_tiny_marketplace
 
 
 @pytest.fixture
-def place() -> Iterator[Path]:
+def place(open_folder: Path) -> Path:
     """A folder that everybody may enter."""
-    path = Path(tempfile.mkdtemp(prefix="matchbook-doors-"))
-    path.chmod(0o755)
-    yield path
-    shutil.rmtree(path)
+    return open_folder
 
 
 def _folder_with(path: Path) -> Path:

@@ -55,6 +55,7 @@ def test_revoking_ends_one_key_and_leaves_the_others(file: Path, capsys: pytest.
     assert "keys list" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_keys_made_at_the_same_moment_are_all_kept(file: Path) -> None:
     command = [sys.executable, "-m", "pipelines", "keys", "add", "backend"]
     started = [subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE) for _ in range(4)]

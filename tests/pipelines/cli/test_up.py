@@ -19,6 +19,8 @@ from models.settings.settings import Settings
 from pipelines.cli.up import Running, _stop_services, main
 from tests.paths import ROOT
 
+pytestmark = pytest.mark.slow
+
 SLEEP = [sys.executable, "-c", "import time; time.sleep(60)"]
 
 

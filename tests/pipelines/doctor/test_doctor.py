@@ -23,10 +23,10 @@ from pipelines.doctor.quality import _weak
 from pipelines.ingest.ingest import import_folder
 from pipelines.run.run import parse_instant
 from pipelines.run_build import run_build
+from tests.marketplace import small
 from tests.marketplace.tiny import AFTER_ALL, write_tiny_marketplace
-from tests.marketplace.tiny import SMALL as TINY
 
-SMALL = TINY | {"ranker_cuts": 0, "shards": 2, "reader_port": 1}
+SMALL = small.SMALL | {"ranker_cuts": 0, "shards": 2, "reader_port": 1}
 SURFACE = "startups/for-investor"
 
 

@@ -25,12 +25,12 @@ from pipelines.postgres import engine
 from pipelines.publish.history import promote
 from pipelines.run_build import run_build
 from pipelines.store.artifacts import Artifacts
+from tests.marketplace import small
 from tests.marketplace.tiny import AFTER_ALL, identity, write_tiny_marketplace
-from tests.marketplace.tiny import SMALL as TINY
 from tests.pipelines.publish.published import Published
 from tests.stored import cells
 
-SMALL = TINY | {"shards": 5, "graph_filter_min_pairs": 0.0, "views_are_seen": False, "ranker_cuts": 1}
+SMALL = small.SMALL | {"shards": 5, "graph_filter_min_pairs": 0.0, "views_are_seen": False, "ranker_cuts": 1}
 MOULD = "erasure_mould"
 #: A hot developer with events everywhere, founder of a startup, in a place where nobody else is.
 PERSON = identity("user", 23)

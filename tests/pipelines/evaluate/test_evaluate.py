@@ -26,6 +26,8 @@ from pipelines.train_ranker import second_stage
 from pipelines.train_ranker.second_stage import SecondStage
 from tests.pipelines.train.market import market
 
+pytestmark = pytest.mark.slow
+
 SURFACE = Surface.STARTUPS_FOR_INVESTOR
 
 

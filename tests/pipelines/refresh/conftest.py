@@ -32,12 +32,12 @@ from pipelines.run.run import Run
 from pipelines.score.shards import plan_shards, score_shard
 from pipelines.store.artifacts import Artifacts
 from pipelines.train.train import train
+from tests.marketplace import small
 from tests.marketplace.tiny import AFTER_ALL, write_tiny_marketplace
-from tests.marketplace.tiny import SMALL as TINY
 from tests.pipelines.publish.published import Published
 from tests.stored import cells, texts
 
-SMALL = TINY | {"shards": 5, "depth": 12, "ranker": "rules"}
+SMALL = small.SMALL | {"shards": 5, "depth": 12, "ranker": "rules"}
 HOUR = timedelta(hours=1)
 
 

@@ -14,6 +14,8 @@ from pipelines.report import plots
 from pipelines.report.evaluation import report
 from pipelines.report.html import cell, claims_of, grid, verdict
 
+pytestmark = pytest.mark.slow
+
 VOID = {"meta", "br", "img", "hr", "path", "use"}
 
 
@@ -142,7 +144,8 @@ def test_every_section_says_what_it_holds(evaluation: dict[str, Any]) -> None:
         "1,234",
         "(I05): NDCG@10 +4.2%, +0.0100 [+0.0020, +0.0180], clearly more",
         "(I21, expected less): -120",
-        "I06 good &gt; 0.15",
+        "I06 good &gt; 0.15, I08 poor &lt; 0.10",
+        "I07 good &gt; 0.10",
         "8 models counted 9000 events",
         "What each ingredient brings",
         "hot: 1 owner",

@@ -18,22 +18,15 @@ from pipelines.ingest.ingest import import_folder
 from pipelines.run.run import Run, slug_of
 from pipelines.run_build import run_build
 from pipelines.store.artifacts import Artifacts
+from tests.marketplace import small
 from tests.marketplace.tiny import AFTER_ALL, write_tiny_marketplace
 
 #: Of every phase some, none with its default.
-SMALL: dict[str, Any] = {
-    "als_factors": 4,
-    "als_iterations": 3,
+SMALL: dict[str, Any] = small.SMALL | {
     "als_reverse_factors": None,
-    "two_tower_epochs": 1,
-    "two_tower_dimensions": 8,
-    "content_dimensions": 8,
-    "ranker_epochs": 1,
     "ranker_hidden": (8, 4),
-    "ranker_min_positives": 5,
     "ranker_cuts": 0,
     "shards": 2,
-    "depth": 10,
     "gate": False,
     "gate_rbo_ask": 0.6,
     "gate_rbo_stop": 0.95,

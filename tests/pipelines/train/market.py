@@ -10,6 +10,7 @@ import pandas as pd
 
 from models.settings.settings import Settings
 from pipelines.export.snapshot import Snapshot
+from tests.marketplace.small import small_settings
 
 GROUPS = ("games", "biotech", "fintech")
 AS_OF = "2024-03-01T00:00:00+00:00"
@@ -67,20 +68,19 @@ def rows(
 
 
 def small(**changed: Any) -> Settings:
-    """Settings that fit every model in a blink."""
-    tiny: dict[str, Any] = {
+    """Small settings for this market, with these changes."""
+    mine = {
         "als_factors": 8,
         "als_iterations": 5,
-        "two_tower_epochs": 1,
-        "two_tower_dimensions": 8,
-        "content_dimensions": 8,
         "depth": 20,
         "threads": 1,
         "train_threads": 1,
         "blend": "weighted",
         "ranker_cuts": 4,
+        "ranker_epochs": 20,
+        "ranker_min_positives": 100,
     }
-    return Settings().layered({**tiny, **changed}, "given")
+    return small_settings(**{**mine, **changed})
 
 
 def market(settings: Settings | None = None, **changed: Any) -> Snapshot:

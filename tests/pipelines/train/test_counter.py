@@ -24,6 +24,8 @@ from pipelines.train_ranker.second_stage import SecondStage, open_second_stage
 from tests.marketplace.traps import TIMES, folded, readings
 from tests.pipelines.train.market import AS_OF, rows, small
 
+pytestmark = pytest.mark.slow
+
 CUTOFF = "2024-02-19T00:00:00Z"
 SURFACE = Surface.STARTUPS_FOR_DEVELOPER
 

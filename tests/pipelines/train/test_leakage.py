@@ -212,6 +212,7 @@ def test_labels_end_before_the_cut_that_judges() -> None:
         check_labels("ranker_v1", CUT, CUT)
 
 
+@pytest.mark.slow
 def test_a_leak_ends_the_evaluation(learning_run: Run, planted: Snapshot, monkeypatch: pytest.MonkeyPatch) -> None:
     def leaking(run: Run, market: Snapshot) -> SecondStage:
         stage = open_second_stage(run, market)
@@ -222,5 +223,6 @@ def test_a_leak_ends_the_evaluation(learning_run: Run, planted: Snapshot, monkey
         return replace(stage, holdout=replace(stage.holdout, bundles=bundles))
 
     monkeypatch.setattr(judging, "open_second_stage", leaking)
+    plain = replace(learning_run, settings=learning_run.settings.layered({"ranker": "rules"}, "given"))
     with pytest.raises(LeakFound, match="popularity_v1 changes when the future is forgotten, in startup_popularity"):
-        judging.evaluate(learning_run, planted.name)
+        judging.evaluate(plain, planted.name)

@@ -19,6 +19,8 @@ from pipelines.train.train import TrainingData, fit
 from tests.marketplace.traps import folded
 from tests.pipelines.train.market import AS_OF, rows, small
 
+pytestmark = pytest.mark.slow
+
 CUT = "2024-02-17"
 CUT_US = microseconds(parse_instant(CUT))
 SETTINGS = small()

@@ -15,24 +15,13 @@ from models import registry
 from models.data.interactions import FEW, MOST, Span, faded
 from models.errors import TooSparse
 from models.schema import INTERACTION_TYPES, Entity
-from models.settings.settings import Settings
 from pipelines.export.snapshot import Snapshot
 from pipelines.run.run import EPOCH
 from pipelines.train.train import fit
 from tests.architecture.tree import CODE, name, python
+from tests.marketplace.small import small_settings
 
-SMALL = Settings().layered(
-    {
-        "als_factors": 4,
-        "als_iterations": 2,
-        "als_half_life_share": 0.3,
-        "two_tower_epochs": 1,
-        "two_tower_dimensions": 8,
-        "content_dimensions": 4,
-        "graph_filter_min_pairs": 0.0,
-    },
-    "given",
-)
+SMALL = small_settings(als_iterations=2, als_half_life_share=0.3, content_dimensions=4, graph_filter_min_pairs=0.0)
 KINDS = list(INTERACTION_TYPES)
 YEAR_1, LAST = datetime(1, 1, 1, tzinfo=UTC), datetime(9999, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC)
 _ALL_US = (LAST - YEAR_1) // timedelta(microseconds=1)

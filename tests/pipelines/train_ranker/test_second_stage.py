@@ -24,6 +24,8 @@ from pipelines.train.holdout import Holdout
 from pipelines.train_ranker.mlp_samples import ranking_set
 from pipelines.train_ranker.second_stage import open_second_stage, train_ranker
 
+pytestmark = pytest.mark.slow
+
 #: Rules that rank by age alone: any network is clearly better.
 POOR: dict[str, Any] = {"rule_model_weight": 0.0, "rule_popularity_weight": 0.0, "rule_diversity_weight": 0.0}
 

@@ -22,6 +22,8 @@ from pipelines.train_ranker.samples import RankerSamples, ranker_samples
 from pipelines.train_ranker.second_stage import LearnedRankerResult, train_learned_ranker
 from tests.pipelines.train.market import market
 
+pytestmark = pytest.mark.slow
+
 LESSONS = dict[Surface, list[RankerSamples]]
 #: Enough of the surfaces where a test teaches anew.
 TWO = (Surface.STARTUPS_FOR_INVESTOR, Surface.DEVELOPERS_FOR_STARTUP)

@@ -1,0 +1,88 @@
+"""One session of tests, in one process or in several: its temporary folder, its threads, what is made once."""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import fcntl
+import os
+import shutil
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+PREFIX = "matchbook-tests-"
+LOCK = "session.lock"
+#: Folders whose files share what takes long to make: one process runs all of them.
+TOGETHER = ("tests/e2e/", "tests/pipelines/erase/", "tests/pipelines/refresh/")
+
+
+def begin() -> None:
+    """Make the temporary folder of the session. A worker of pytest-xdist finds it in TMPDIR."""
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        return
+    parent = tempfile.gettempdir()
+    _remove_orphans(Path(parent))
+    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", parent)  # pytest keeps its own folders of the last three sessions
+    folder = Path(tempfile.mkdtemp(prefix=PREFIX))
+    folder.chmod(0o1777)  # tests run as other accounts, too
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    lock = (folder / LOCK).open("w")
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    atexit.register(lock.close)
+    os.environ["TMPDIR"] = tempfile.tempdir = str(folder)
+
+
+def share_cores() -> None:
+    """Give each worker that starts from here on one thread for linear algebra: workers would fight over the cores."""
+    for library in ("OMP", "OPENBLAS", "MKL"):
+        os.environ.setdefault(f"{library}_NUM_THREADS", "1")
+
+
+def _remove_orphans(parent: Path) -> None:
+    """Stop the servers of sessions that were killed, and remove their folders."""
+    for lock in parent.glob(f"{PREFIX}*/{LOCK}"):
+        with contextlib.suppress(OSError), lock.open("w") as held:  # OSError: it lives, or is another account's
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _stop_servers(lock.parent)
+            shutil.rmtree(lock.parent, ignore_errors=True)
+
+
+def _stop_servers(folder: Path) -> None:
+    from local.servers import remove_home
+    from models.settings.settings import Settings
+
+    for home in [p.parent for depth in ("*", "*/*") for p in folder.glob(f"{depth}/servers.json")]:
+        remove_home(Settings(home=home))
+
+
+def open_folder() -> Path:
+    """A new folder of the session that every account can reach."""
+    folder = Path(tempfile.mkdtemp())
+    folder.chmod(0o755)
+    return folder
+
+
+def once(name: str, make: Callable[[Path], None]) -> Path:
+    """A folder that the first process of the session makes and all of them use; tests do not change what it holds."""
+    folder = Path(tempfile.gettempdir()) / name
+    with folder.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not folder.is_dir():
+            aside = folder.with_suffix(".new")
+            shutil.rmtree(aside, ignore_errors=True)
+            make(aside)
+            aside.rename(folder)
+    return folder
+
+
+def scheduler(config: Any, log: Any) -> Any:
+    """How `--dist loadfile` hands tests out: whole files, and the folders of TOGETHER whole."""
+    from xdist.scheduler import LoadFileScheduling
+
+    class WholeFolders(LoadFileScheduling):  # type: ignore[misc]
+        def _split_scope(self, nodeid: str) -> str:
+            return next((folder for folder in TOGETHER if nodeid.startswith(folder)), super()._split_scope(nodeid))
+
+    return WholeFolders(config, log) if config.getvalue("dist") == "loadfile" else None

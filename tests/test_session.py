@@ -1,0 +1,62 @@
+"""What a session of tests leaves, what it removes of others, and what its processes make once."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests import session
+from tests.paths import ROOT
+
+SESSION = (
+    "import sys, tempfile, tests.session as s; s.begin(); print(tempfile.gettempdir(), flush=True); sys.stdin.read()"
+)
+
+
+def begun(parent: Path) -> tuple[subprocess.Popen[str], Path]:
+    """A session in a process of its own, and its folder below `parent`."""
+    own = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
+    process = subprocess.Popen(
+        [sys.executable, "-c", SESSION],
+        cwd=ROOT,
+        env=own | {"TMPDIR": str(parent)},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    return process, Path(process.stdout.readline().strip())
+
+
+def test_a_session_removes_its_folder_and_those_of_killed_sessions_only(tmp_path: Path) -> None:
+    killed, left = begun(tmp_path)
+    killed.kill()
+    killed.communicate()
+    living, folder = begun(tmp_path)
+    last, other = begun(tmp_path)
+    assert not left.exists() and folder.is_dir() and other.is_dir() and folder != other
+    for process in (living, last):
+        process.communicate()
+        assert process.returncode == 0
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_is_made_once_is_made_whole_or_again() -> None:
+    made: list[Path] = []
+
+    def make(folder: Path) -> None:
+        made.append(folder)
+        folder.mkdir()
+        (folder / "file").touch()
+        assert len(made) > 1, "the first attempt breaks off"
+
+    name = f"once-{os.getpid()}"
+    with pytest.raises(AssertionError):
+        session.once(name, make)
+    found = session.once(name, make)
+    assert session.once(name, make) == found and len(made) == 2
+    assert [p.name for p in found.iterdir()] == ["file"]
