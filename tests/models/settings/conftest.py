@@ -1,4 +1,4 @@
-"""Settings without the checkout's own matchbook.toml, which belongs to whoever runs the tests."""
+"""Settings without the checkout's own matchbook.toml, which the owner of the checkout may edit."""
 
 from __future__ import annotations
 

@@ -109,7 +109,7 @@ class Town:
 
 @pytest.fixture(scope="module")
 def town(planted_run: Run, planted: Snapshot, holdout: Holdout) -> Iterator[Town]:
-    """No other rankers judge the network here: refused or not, it is the lists that are compared."""
+    """The network is not compared with the rules here: it serves wherever it can be fitted."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Snapshot, "open", classmethod(lambda cls, path: planted))
         patch.setattr(second_stage, "_seed_network", lambda *_: None)
