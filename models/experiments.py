@@ -26,6 +26,7 @@ from models.errors import SettingsError
 from models.schema import Surface
 from models.setting import Phase
 from models.settings.declared import DECLARED, Declared
+from models.settings.modes import MODES, SETTINGS
 from models.settings.settings import Settings
 
 #: What an arm may change: settings that take effect on trained models.
@@ -225,6 +226,15 @@ def _settings(at: str, given: Mapping[str, Any], settings: Settings) -> dict[str
         where = f"{at}.settings.{name}"
         _expect(name in named, where, "a setting of Matchbook", name, "docs/reference/settings.md lists them all")
         found[named[name].flat] = _changed(where, named[name], value, settings)
+    mode = found.get("ranking_mode", settings.ranking.mode)
+    decided = sorted(set(found) & set(MODES[mode]))
+    _expect(
+        not decided,
+        f"{at}.settings",
+        f"settings that [ranking] mode = {mode} leaves open",
+        decided,
+        f"the mode decides these; leave them out, or add ranking.mode = {SETTINGS} to the arm",
+    )
     return found
 
 

@@ -26,12 +26,25 @@ class Phase(StrEnum):
 
 
 @dataclass(frozen=True)
+class Idle:
+    """A condition under which a setting has no effect. Every part of it must hold.
+
+    rankers: kinds of the ranker that serves, any of them, "off" for none; empty: whichever ranker serves.
+    where: the "table.key" of another setting, and the values of it, any of them.
+    """
+
+    rankers: tuple[str, ...] = ()
+    where: tuple[tuple[str, tuple[Any, ...]], ...] = ()
+
+
+@dataclass(frozen=True)
 class Rule:
     """The declaration of a setting besides its name, type and default.
 
     doc: one line for people. unit: of the value, or empty. low, high: inclusive bounds. choices: the only values.
     phase: when it takes effect. tune: values that tuning tries. flat: the name in records, tuning and experiments, by
     default "<table>_<field>". was: the environment variable, by default "MATCHBOOK_<FLAT>".
+    idle: conditions, any of them, under which the setting does not affect the lists.
     """
 
     doc: str
@@ -43,6 +56,7 @@ class Rule:
     tune: tuple[Any, ...] = ()
     flat: str = ""
     was: str = ""
+    idle: tuple[Idle, ...] = ()
 
 
 def setting(
@@ -57,9 +71,10 @@ def setting(
     tune: Sequence[Any] = (),
     flat: str = "",
     was: str = "",
+    idle: Sequence[Idle] = (),
 ) -> Any:
     """A field of a table of settings, see `Rule`."""
-    rule = Rule(doc, unit, low, high, tuple(choices), phase, tuple(tune), flat, was)
+    rule = Rule(doc, unit, low, high, tuple(choices), phase, tuple(tune), flat, was, tuple(idle))
     return field(default=default, metadata={"rule": rule})
 
 

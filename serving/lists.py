@@ -20,7 +20,6 @@ from models.lists.redis_format import StoredList, TrendingList, decode_list
 from models.popularity import POPULAR
 from models.routing import route, route_may_change
 from models.schema import Entity, Method, Role, Surface
-from models.settings.settings import Settings
 from serving.clients.redis import LISTS, Cache, Found
 from serving.filters import Hidden, met_places, packed_items, without
 from serving.releases import HeldRelease, Releases, instant
@@ -108,10 +107,8 @@ class ListReader:
     ReleaseNotFound where there has never been a release, and TooManyRequests where the caller asks too often.
     """
 
-    def __init__(
-        self, settings: Settings, cache: Cache, releases: Releases, live: Live, hidden: Hidden, files: Files
-    ) -> None:
-        self._settings, self._cache, self.releases, self._live = settings, cache, releases, live
+    def __init__(self, cache: Cache, releases: Releases, live: Live, hidden: Hidden, files: Files) -> None:
+        self._cache, self.releases, self._live = cache, releases, live
         self.hidden, self._files = hidden, files
 
     def one(self, surface: Surface, owner: str, caller: str = OPEN) -> Answer:
@@ -237,11 +234,10 @@ class ListReader:
     ) -> dict[str, Answer]:
         """Live lists in place of stored ones whose owners may be routed otherwise by now; the stored one, marked, where
         there is none in time."""
-        recorded = self._settings.with_recorded(held.release.settings)
         behind = [
             o
             for o, a in stored.items()
-            if route_may_change(surface, a.listing.count, met.get(o, 0), held.settings_of(surface, o, recorded))
+            if route_may_change(surface, a.listing.count, met.get(o, 0), held.settings_of(surface, o))
         ]
         live, trouble = self._live.answers(held, surface, behind, met)
         answers = {o: replace(stored[o], trouble=stored[o].trouble or trouble) for o in behind}
@@ -306,8 +302,8 @@ class ListReader:
         self, held: HeldRelease, surface: Surface, owner: str, known: bool, count: int, trouble: str
     ) -> Answer:
         """The popular list, marked; the route still says what the count alone would have led to."""
-        settings = held.settings_of(surface, owner, self._settings.with_recorded(held.release.settings))
-        routed = Method.of_code(int(route(surface, np.array([count], np.int32), settings).method[0]))
+        counts = np.array([count], np.int32)
+        routed = Method.of_code(int(route(surface, counts, held.settings_of(surface, owner)).method[0]))
         listing = replace(held.popular.get(surface, NOBODY), route=routed, count=count)
         return Answer(surface, owner, held, listing, "cache", known, held.generated_at(listing.part), trouble)
 

@@ -25,6 +25,7 @@ from models.lists.ranked_lists import RankedLists
 from models.lists.redis_format import POPULAR_FIELD, StoredList, decode_list, encode_lists
 from models.lists.release import MANIFEST, Release, last_published, popular_list, shard_file
 from models.schema import Entity, Surface
+from models.settings.load import changed_constants
 from models.settings.settings import Settings
 from serving.clients.redis import RELEASES, Cache
 
@@ -37,13 +38,34 @@ WATCH_S = 1.0
 class HeldRelease:
     """What the reader keeps of one release; an answer is made from exactly one of these, so it never mixes two.
 
-    settings: the reader's own, under those that the release recorded."""
+    settings: the reader's own, under those recorded with the release. live_settings: the same with the reader's own
+    pins (M04), for lists that are computed live."""
 
     release: Release
     items: Mapping[Entity, ItemTable]
     popular: Mapping[Surface, StoredList]
     settings: Settings = field(default_factory=Settings)
+    live_settings: Settings = field(default_factory=Settings)
     _versions: dict[tuple[Any, ...], ListVersion] = field(default_factory=dict, repr=False)
+
+    @classmethod
+    def from_parts(
+        cls,
+        release: Release,
+        items: Mapping[Entity, ItemTable],
+        popular: Mapping[Surface, StoredList],
+        settings: Settings,
+    ) -> HeldRelease:
+        """settings: the reader's own."""
+        if changed := changed_constants(release.settings):
+            log.warning(
+                "release %s was built with %s; lists computed live use the constants of this version. Build again",
+                release.id,
+                "; ".join(changed),
+            )
+        recorded = settings.with_recorded(release.settings, f"recorded with {release.id}")
+        pins = {spec.pin_field: settings.at(spec.pin) for spec in registry.MODELS if spec.pin}
+        return cls(release, items, popular, recorded, recorded.layered(pins, "given"))
 
     @property
     def id(self) -> str:
@@ -58,10 +80,10 @@ class HeldRelease:
         """The experiment that an owner takes part in and their arm, None outside all."""
         return arm_on(self.experiments, surface, owner) if self.experiments else None
 
-    def settings_of(self, surface: Surface, owner: str, recorded: Settings) -> Settings:
+    def settings_of(self, surface: Surface, owner: str) -> Settings:
         """What the owner's list is made with: the release's settings, under those of the owner's arm."""
         found = self.arm(surface, owner)
-        return recorded if found is None else found[1].apply(recorded)
+        return self.settings if found is None else found[1].apply(self.settings)
 
     def generated_at(self, part: int = 0) -> str:
         """When a list was made: that of its part, since a refresh adds lists to a build."""
@@ -87,18 +109,12 @@ class HeldRelease:
     def _version(
         self, surface: Surface, listing: StoredList, arm: tuple[Experiment, Arm] | None, live: bool
     ) -> ListVersion:
-        settings = (with_own_pins if live else Settings.with_recorded)(self.settings, self.release.settings)
+        settings = self.live_settings if live else self.settings
         if arm is not None:
             settings = arm[1].apply(settings)
         part = len(self.release.parts) if live else listing.part  # a live list is made from the newest bundles
         bundles, code = self.release.bundles_at(part), self.release.code_at(part)
         return version_of(surface, listing.method, listing.ranker, bundles, settings, code)
-
-
-def with_own_pins(settings: Settings, recorded: Mapping[str, Any]) -> Settings:
-    """What a list is computed live with: as the release recorded it, but a pin is the reader's own (M04)."""
-    pins = {spec.pin_field: settings.at(spec.pin) for spec in registry.MODELS if spec.pin}
-    return settings.with_recorded(recorded).layered(pins, "given")
 
 
 class Releases:
@@ -144,6 +160,10 @@ class Releases:
         if self._held is None:
             raise ReleaseNotFound("no release is live yet; run `python -m pipelines build`")
         return self._held
+
+    def load(self, name: str) -> HeldRelease:
+        """Another release, without taking it over. Raises ReleaseIncomplete, ServiceError."""
+        return self._load(name)
 
     def look_soon(self) -> None:
         """Something does not fit the release held: look at the pointer now."""
@@ -241,7 +261,7 @@ def instant(us: int) -> str:
     return datetime.fromtimestamp(us / 1e6, UTC).isoformat(timespec="seconds")
 
 
-def load_release(cache: Cache, name: str, settings: Settings | None = None) -> HeldRelease:
+def load_release(cache: Cache, settings: Settings, name: str) -> HeldRelease:
     """Read a release's manifest, item tables and popular lists; a popular list that Redis has lost comes from the
     stored files, where they are here. Raises ReleaseIncomplete, ServiceError."""
     keys = cache.keys
@@ -255,11 +275,11 @@ def load_release(cache: Cache, name: str, settings: Settings | None = None) -> H
     release = Release.from_json(manifest)
     told = {s: cache.field(keys.lists(name, s), POPULAR_FIELD, RELEASES) for s in Surface}
     popular = {s: decode_list(p) for s, p in told.items() if p}
-    folder = settings.artifacts / "releases" / name if settings is not None else Path()
+    folder = settings.artifacts / "releases" / name
     for surface in (s for s in Surface if s not in popular):
         with suppress(ReleaseIncomplete, OSError):
             popular[surface] = _stored_popular(folder, release, surface)
-    return HeldRelease(release, items, popular, settings or Settings())
+    return HeldRelease.from_parts(release, items, popular, settings)
 
 
 def _stored_popular(folder: Path, release: Release, surface: Surface) -> StoredList:
@@ -278,7 +298,7 @@ def load_from_files(settings: Settings, pointer: str = "") -> HeldRelease:
     catalogue = open_bundle(CATALOGUE, settings.artifacts / "bundles" / CATALOGUE / release.bundles[CATALOGUE])
     items: dict[Entity, ItemTable] = {e: decode_items(encode_items(x)) for e, x in entities_of(catalogue).items()}
     popular = {s: _stored_popular(folder / name, release, s) for s in map(Surface, release.lists)}
-    return HeldRelease(release, items, popular, settings)
+    return HeldRelease.from_parts(release, items, popular, settings)
 
 
 class StoredFiles:

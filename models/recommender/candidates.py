@@ -11,6 +11,7 @@ from models.data.batch import MASK, Candidates, Owners, Proposal, indptr_of
 from models.errors import BundleNotFound
 from models.features.table import table
 from models.learned_ranker.scorer import LearnedRanker
+from models.ranker import RankerConfig
 from models.recommender.surface import SurfaceRecommender
 from models.routing import Route, chain, sources_of
 from models.schema import Method
@@ -25,7 +26,7 @@ def candidates_of(recipe: SurfaceRecommender, owners: Owners, k: int) -> Candida
 
 def wide_candidates(recipe: SurfaceRecommender, owners: Owners) -> Candidates:
     """Candidates of the learned ranker: `ranker_candidates` of every source and of every demand-weighted source."""
-    k = recipe.settings.table("ranker").candidates
+    k = recipe.settings.of(RankerConfig).candidates
     wanted = [(source, _for(owners, scorer.propose(owners, k))) for source, scorer in recipe.wanted]
     return _union(recipe, owners, k, wanted)
 

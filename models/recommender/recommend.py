@@ -17,6 +17,7 @@ from models.features.table import static_features
 from models.learned_ranker.scorer import LearnedRanker
 from models.lists.ranked_lists import RankedLists
 from models.popularity import POPULAR
+from models.ranker import RankerConfig
 from models.recommender.candidates import (
     answering_method,
     candidates_of,
@@ -134,8 +135,8 @@ def _ordered(
     item = candidates.item[place_of]
     if isinstance(recipe.ranker, LearnedRanker):
         base = np.where(present, score[place_of], np.float32(-np.inf))
-        weight = recipe.settings.table("ranker").diversity_weight
-        places = recipe.settings.table("ranker").diversity_places if weight else 0
+        weight = recipe.settings.of(RankerConfig).diversity_weight
+        places = recipe.settings.of(RankerConfig).diversity_places if weight else 0
         return place_greedily(diversify(base, weight), base, diversity_facets(recipe, item), places, depth)
     features = static_features(
         score[place_of].ravel(), recipe.item_recency[item].ravel(), recipe.item_popularity[item].ravel()
@@ -144,7 +145,7 @@ def _ordered(
     base = np.where(present, recipe.ranker.score(features), np.float32(-np.inf)).astype(np.float32)
     again = rescore_with_diversity(recipe.ranker, features)
     return place_greedily(
-        again, base, diversity_facets(recipe, item), recipe.settings.table("ranker").diversity_places, depth
+        again, base, diversity_facets(recipe, item), recipe.settings.of(RankerConfig).diversity_places, depth
     )
 
 

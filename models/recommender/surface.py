@@ -17,6 +17,7 @@ from models.data.batch import Owners
 from models.data.bundle import Bundle, open_bundle
 from models.data.entities import Entities
 from models.data.interactions import Interactions
+from models.ensemble import EnsembleConfig
 from models.ensemble.scorer import Blend, blend_is_auto
 from models.errors import BundleError
 from models.experiments import read_experiments
@@ -24,9 +25,12 @@ from models.features.table import RankerInputs, recency
 from models.learned_ranker.scorer import ACTIVITY, LEARNED, LearnedRanker
 from models.popularity import POPULAR
 from models.popularity.scorer import PopularScorer
+from models.ranker import RankerConfig
+from models.rules_ranker import RulesConfig
 from models.schema import DIVERSITY_FACETS, Entity, EventType, Surface
 from models.scoring.factors import FactorScorer
 from models.scoring.scorer import FoldIn, Ranker, RankerAsked, Scorer, Sides, WeightedScorer, aligned
+from models.settings.idle import Way
 from models.settings.settings import Settings
 from models.spec import ModelSpec, Source, Stage, function
 
@@ -38,7 +42,7 @@ def open_ranker(
 
     sources: the enabled ones with a bundle.
     """
-    kind = settings.table("ranker").kind
+    kind = settings.of(RankerConfig).kind
     if kind == "off":
         return None
     union, silent = settings.lists.candidate_sources == "union", set(registry.sources()) - {*sources, POPULAR}
@@ -57,6 +61,30 @@ def open_ranker(
         if ranker is not None:
             return ranker
     return None
+
+
+def possible_rankers(settings: Settings) -> frozenset[str]:
+    """Kinds of the rankers that may serve under these settings, as far as they say; "off" for none."""
+    if settings.of(RankerConfig).kind == "off":
+        return frozenset({"off"})
+    return frozenset(
+        spec.kind for spec in registry.staged(Stage.RANKER) if not spec.bundle or not _unread(spec, settings)
+    )
+
+
+def serving_rankers(bundles: Mapping[str, Bundle], settings: Settings) -> frozenset[str]:
+    """Kinds of the rankers that serve, over all surfaces, with these bundles; "off" for none."""
+    kinds = set()
+    for surface in Surface:
+        sources = [spec.source for spec in _speaking(surface) if spec.bundle in bundles and not spec.off(settings)]
+        ranker = open_ranker(surface, bundles, settings, [source for source in sources if source is not None])
+        kinds.add("off" if ranker is None else ranker.name)
+    return frozenset(kinds)
+
+
+def ways_of(recipes: Iterable[SurfaceRecommender]) -> list[Way]:
+    """The ways in which lists are made, for `models.settings.idle`."""
+    return [(r.settings, frozenset({"off" if r.ranker is None else r.ranker.name})) for r in recipes]
 
 
 def open_scorers(bundles: Mapping[str, Bundle], settings: Settings, sides: Sides) -> list[Scorer]:
@@ -298,9 +326,9 @@ def open_recommender(surface: Surface, bundles: Mapping[str, Bundle], settings: 
         rows,
         scorers={s.source: s for s in scorers},
         popular=PopularScorer(popularity),
-        blend=Blend(settings.table("ensemble"), bundles.get(_BLEND)),
+        blend=Blend(settings.of(EnsembleConfig), bundles.get(_BLEND)),
         ranker=open_ranker(surface, bundles, settings, [s.source for s in scorers]),
-        item_recency=recency(items.created_at[rows], as_of_us, settings.table("rules").recency_days),
+        item_recency=recency(items.created_at[rows], as_of_us, settings.of(RulesConfig).recency_days),
         item_popularity=popularity,
         facets={f: items.facets[f][rows] for f in items.facets},
         as_of_us=as_of_us,
@@ -326,10 +354,10 @@ def with_settings(recipe: SurfaceRecommender, bundles: Mapping[str, Bundle], set
         settings=settings,
         scorers=scorers,
         folds={source: fold for source, fold in recipe.folds.items() if source in scorers},
-        blend=Blend(settings.table("ensemble"), bundles.get(_BLEND)),
+        blend=Blend(settings.of(EnsembleConfig), bundles.get(_BLEND)),
         ranker=recipe.ranker if kept else open_ranker(recipe.surface, bundles, settings, list(scorers)),
         item_recency=recency(
-            recipe.items.created_at[recipe.catalogue], recipe.as_of_us, settings.table("rules").recency_days
+            recipe.items.created_at[recipe.catalogue], recipe.as_of_us, settings.of(RulesConfig).recency_days
         ),
     )
 
@@ -359,7 +387,7 @@ def _unread(spec: ModelSpec, settings: Settings) -> str:
         return f"{off} off: nothing is blended" if spec.stage is Stage.BLEND else f"{off} is off: nothing would read it"
     if spec.bundle in (LEARNED, ACTIVITY):
         return _unlearned(settings)
-    kind = settings.table("ranker").kind
+    kind = settings.of(RankerConfig).kind
     if spec.stage is Stage.RANKER and kind not in ("auto", spec.kind):
         return f"[ranker] kind is {kind}: nothing would read it"
     return _unblended(settings) if spec.stage is Stage.BLEND else ""
@@ -367,7 +395,7 @@ def _unread(spec: ModelSpec, settings: Settings) -> str:
 
 def _unlearned(settings: Settings) -> str:
     """Why the learned ranker, and the facts that it alone reads, would never serve."""
-    ranker = settings.table("ranker")
+    ranker = settings.of(RankerConfig)
     if ranker.kind not in ("auto", "learned"):
         return f"[ranker] kind is {ranker.kind}: nothing would read it"
     if settings.lists.candidate_sources != "union":
@@ -377,7 +405,7 @@ def _unlearned(settings: Settings) -> str:
 
 def _unblended(settings: Settings) -> str:
     """Why no blend is looked for."""
-    ensemble = settings.table("ensemble")
+    ensemble = settings.of(EnsembleConfig)
     if ensemble.blend == "learned" or blend_is_auto(ensemble):
         return ""
     return f"[ensemble] blend is {ensemble.blend}, and its weights stand: nothing is to be chosen"

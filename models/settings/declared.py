@@ -6,6 +6,7 @@ Everything that reads or writes settings uses `DECLARED`: variables, matchbook.t
 from __future__ import annotations
 
 import difflib
+import json
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
@@ -136,6 +137,13 @@ class Declared:
             if (low is not None and not one >= low) or (high is not None and not one <= high):
                 raise SettingsError(f"{name} must lie in {low}..{'' if high is None else high}, got {shown}")
         return value
+
+
+def in_toml(value: Any) -> str:
+    """A value as TOML has it."""
+    if isinstance(value, tuple):
+        return json.dumps(list(value))
+    return json.dumps(UNSET if value is None else value, ensure_ascii=False)
 
 
 def whole(value: Any) -> int:

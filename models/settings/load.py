@@ -48,14 +48,21 @@ RETIRED = (
 )
 
 
+def changed_constants(recorded: Mapping[str, Any]) -> list[str]:
+    """A line for each setting that was recorded with another value than the constant that it is now."""
+    return [
+        f"{r.flat}={recorded[r.flat]}, which is a constant now, {r.value:g} ({r.constant})"
+        for r in RETIRED
+        if r.flat in recorded and not r.meant(recorded[r.flat])
+    ]
+
+
 def check_record(recorded: Mapping[str, Any], what: str) -> None:
     """Raises SettingsError if a build was recorded with another value of a constant. what: names the build."""
-    for r in RETIRED:
-        if r.flat in recorded and not r.meant(recorded[r.flat]):
-            raise SettingsError(
-                f"{what} was made with {r.flat}={recorded[r.flat]}; it is a constant now, {r.value:g} ({r.constant}); "
-                "build with --fresh, which reads the current settings"
-            )
+    if changed := changed_constants(recorded):
+        raise SettingsError(
+            f"{what} was made with {'; '.join(changed)}; build with --fresh, which reads the current settings"
+        )
 
 
 _LOG = logging.getLogger(__name__)

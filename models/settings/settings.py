@@ -15,6 +15,7 @@ from models.setting import Phase
 from models.settings.declared import ALL_TABLES, DECLARED, UNSET, Declared, declared
 from models.settings.environment import Environment
 from models.settings.load import found, place
+from models.settings.modes import MODES, SETTINGS
 from models.settings.tables import (
     TABLES,
     Airflow,
@@ -24,6 +25,7 @@ from models.settings.tables import (
     Gate,
     Holdout,
     Lists,
+    Ranking,
     Reader,
     Refresh,
     Releases,
@@ -37,16 +39,21 @@ DEFAULT = "default"
 _FORMS = ("protocol", "decode_responses", "encoding", "encoding_errors", "legacy_responses")
 #: By table of a model its place in `Settings.models`.
 _MODELS = {name: i for i, name in enumerate(n for n in ALL_TABLES if n not in TABLES)}
+#: By dataclass the table's name; the first where external models share one.
+_NAMES = {kind: name for name, kind in reversed(ALL_TABLES.items())}
 _Table = TypeVar("_Table")
 
 
 @dataclass(frozen=True)
 class Settings(Environment):
-    """Every setting: those of the environment, the tables, and by `of` those of models.
+    """Every setting as it holds: those of the environment, the tables, and by `of` those of models.
 
-    origins: by flat name where a value came from, of those that are not the default.
+    What [ranking] mode decides holds as the mode has it. Make others by `from_env` and `layered`, which see to that.
+    replaced: flat names and values of settings that the mode replaced, sorted by name. origins: by flat name where a
+    value came from, of those that are not the default.
     """
 
+    ranking: Ranking = Ranking()
     routing: Routing = Routing()
     lists: Lists = Lists()
     export: Export = Export()
@@ -62,6 +69,7 @@ class Settings(Environment):
     engagement: Engagement = Engagement()
     airflow: Airflow = Airflow()
     models: tuple[Any, ...] = tuple(ALL_TABLES[name]() for name in _MODELS)
+    replaced: tuple[tuple[str, Any], ...] = ()
     origins: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
@@ -72,14 +80,13 @@ class Settings(Environment):
         return settings if "home" in values else replace(settings, home=place("MATCHBOOK_HOME", settings.home))
 
     def of(self, table: type[_Table]) -> _Table:
-        """A table by its dataclass. Raises KeyError where no model and no part declares it."""
-        for name, kind in ALL_TABLES.items():
-            if kind is table:
-                return self.table(name)
-        raise KeyError(table.__name__)
+        """A table by its dataclass, typed. Raises KeyError where no model and no part declares it."""
+        found: _Table = self.table(_NAMES[table])
+        return found
 
     def table(self, name: str) -> Any:
-        """A table by its name in matchbook.toml; the empty name: what stands in the environment."""
+        """A table by its name in matchbook.toml; the empty name: what stands in the environment. For walks over all
+        tables: `of` is typed."""
         if name in TABLES:
             return getattr(self, name)
         return self.models[_MODELS[name]] if name else self
@@ -96,49 +103,70 @@ class Settings(Environment):
 
     def origin(self, flat: str) -> str:
         """Where the value of a flat name came from."""
-        return self.origins.get(flat, DEFAULT)
+        return f"[ranking] mode = {self.ranking.mode}" if flat in self.decided else self.origins.get(flat, DEFAULT)
+
+    @property
+    def decided(self) -> Mapping[str, Any]:
+        """By flat name what [ranking] mode decides, and its values."""
+        return MODES[self.ranking.mode]
+
+    def given(self, flat: str) -> Any:
+        """The value of a flat name as file, environment and so on gave it, whatever the mode makes of it."""
+        return next((value for name, value in self.replaced if name == flat), self.value(flat))
+
+    def without_mode(self) -> Settings:
+        """The same values, each as a single setting, so that code may change one of them."""
+        if self.ranking.mode == SETTINGS:
+            return self
+        return replace(self, ranking=replace(self.ranking, mode=SETTINGS), replaced=())
 
     def layered(self, values: Mapping[str, Any], origin: str) -> Settings:
         """These settings with others over them, by flat names: recorded, tuned, an arm's, an option's, a test's.
 
-        What changes nothing keeps its origin. Raises SettingsError for an unknown name."""
-        tables = {name: self.table(name) for name in ("", *ALL_TABLES)}
+        What [ranking] mode decides stays as it decides, and is kept for when the mode changes. What changes nothing
+        keeps its origin. Raises SettingsError for an unknown name."""
         changed = {}
         for flat, value in values.items():
-            d = declared(flat)
-            now = getattr(tables[d.table], d.key)
+            d, now = declared(flat), self.given(flat)
             if value != now and (meant := d.of_record(value)) != now:
                 changed[flat] = meant
         return self._with(changed, dict.fromkeys(changed, origin)) if changed else self
 
     def _with(self, values: Mapping[str, Any], origins: Mapping[str, str]) -> Settings:
+        decided = MODES[values.get("ranking_mode", self.ranking.mode)]
+        given = {**dict(self.replaced), **values}
+        replaced = {n: given[n] if n in given else self.value(n) for n in decided}
+        kept = tuple(sorted((n, value) for n, value in replaced.items() if value != decided[n]))
         tables: dict[str, dict[str, Any]] = {}
-        for flat, value in values.items():
+        for flat, value in {**given, **decided}.items():
             tables.setdefault(DECLARED[flat].table, {})[DECLARED[flat].key] = value
         own = tables.pop("", {})
         made = {name: replace(self.table(name), **changes) for name, changes in tables.items()}
         models = tuple(made.pop(name, table) for name, table in zip(_MODELS, self.models, strict=True))
-        return replace(self, **own, **made, models=models, origins={**self.origins, **origins})
+        return replace(self, **own, **made, models=models, replaced=kept, origins={**self.origins, **origins})
 
     def recorded(self, *phases: Phase) -> dict[str, Any]:
         """What acts in these phases, by default what shapes the lists, as JSON values by flat names.
 
-        It is stored with a snapshot and used again when its cutoff is built again."""
+        It is stored with a snapshot and used again when its cutoff is built again. What the mode replaced is stored as
+        it was given, beside the mode."""
         wanted = phases or (Phase.TRAIN, Phase.RANK, Phase.SERVE)
-        return {n: d.written(self.value(n)) for n, d in DECLARED.items() if d.rule.phase in wanted}
+        return {n: d.written(self.given(n)) for n, d in DECLARED.items() if d.rule.phase in wanted}
 
     def with_recorded(self, recorded: Mapping[str, Any], origin: str = "recorded") -> Settings:
-        """These settings, with everything that shapes the lists as it was recorded; unknown names are passed over."""
-        return self.layered({n: v for n, v in recorded.items() if n in DECLARED and DECLARED[n].recorded}, origin)
+        """These settings, with everything that shapes the lists as it was recorded; unknown names are passed over. A
+        record without a mode was made before there was one."""
+        known = {n: v for n, v in recorded.items() if n in DECLARED and DECLARED[n].recorded}
+        return self.layered({"ranking_mode": SETTINGS, **known}, origin)
 
     def overruled(self, recorded: Mapping[str, Any], where: str) -> tuple[str, ...]:
         """One line per setting that differs from its recorded value. where: the origin of the recorded values."""
         then = self.with_recorded(recorded, where)
         return tuple(
-            f"{d.name} {_shown(d, then.value(n))}, {where}, instead of {_shown(d, self.value(n))} from "
-            f"{self.origin(n)}; --fresh reads it anew"
+            f"{d.name} {_shown(d, then.given(n))}, {where}, instead of {_shown(d, self.given(n))} from "
+            f"{self.origins.get(n, DEFAULT)}; --fresh reads it anew"
             for n, d in DECLARED.items()
-            if then.value(n) != self.value(n)
+            if then.given(n) != self.given(n)
         )
 
     def is_default(self, name: str) -> bool:

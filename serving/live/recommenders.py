@@ -19,11 +19,12 @@ from models.experiments import arms_on
 from models.lists.ranked_lists import RankedLists
 from models.object_storage import download
 from models.recommender.recommend import recommend
-from models.recommender.surface import SurfaceRecommender, open_bundles, open_recommender, with_settings
+from models.recommender.surface import SurfaceRecommender, open_bundles, open_recommender, ways_of, with_settings
 from models.schema import Surface
+from models.settings.idle import idle_line
 from models.settings.settings import Settings
 from serving.clients.postgres import OwnerRecord
-from serving.releases import HeldRelease, with_own_pins
+from serving.releases import HeldRelease
 
 log = logging.getLogger("matchbook.reader")
 
@@ -45,7 +46,7 @@ def open_recipes(settings: Settings, held: HeldRelease) -> Recipes:
     Never raises: without the catalogue or popularity there are no recipes, and the popular list answers (P09, B09).
     """
     started = time.perf_counter()
-    recorded = with_own_pins(settings, held.release.settings)
+    recorded = held.live_settings
     bundles: dict[str, Bundle] = {}
     troubles = []
     for name, version in held.release.bundles.items():
@@ -67,6 +68,7 @@ def open_recipes(settings: Settings, held: HeldRelease) -> Recipes:
         for e, arm in arms_on(held.experiments, s)
     }
     log.info("models of release %s are open after %.2f s", held.id, time.perf_counter() - started)
+    log.info("release %s: %s", held.id, idle_line(ways_of([*recipes.values(), *arms.values()])))
     return Recipes(held.id, recipes, "; ".join(troubles), arms)
 
 

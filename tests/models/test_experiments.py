@@ -13,6 +13,7 @@ import pytest
 from scipy import special
 
 from models.data.entities import IdMap
+from models.ensemble import EnsembleConfig
 from models.errors import SettingsError
 from models.experiments import CHANGEABLE, Experiment, arm_on, arms_on, places_on, read_experiments
 from models.schema import Surface
@@ -111,11 +112,11 @@ def test_one_weight_of_the_blend_gives_the_other_its_rest() -> None:
     """O01: 0.5 is half ALS, half two-tower, and nothing learned in place of it."""
     half, _, most = (a.apply(Settings()) for a in read_experiments(settings_with(BLEND))[0].arms)
     assert (
-        half.table("ensemble").als_weight,
-        half.table("ensemble").two_tower_weight,
-        half.table("ensemble").blend,
+        half.of(EnsembleConfig).als_weight,
+        half.of(EnsembleConfig).two_tower_weight,
+        half.of(EnsembleConfig).blend,
     ) == (0.5, 0.5, "weighted")
-    assert (most.table("ensemble").als_weight, most.table("ensemble").two_tower_weight) == (0.7, 0.3)
+    assert (most.of(EnsembleConfig).als_weight, most.of(EnsembleConfig).two_tower_weight) == (0.7, 0.3)
 
 
 def test_every_setting_of_an_arm_shapes_lists() -> None:
@@ -127,7 +128,7 @@ def test_every_setting_of_an_arm_shapes_lists() -> None:
     [
         (
             {"arms": [BLEND["arms"][0], {"name": "b", "weight": 1, "settings": {"als_factors": 8}}]},
-            r"\[0\]\.arms\[1\]\.settings\.als_factors: expected a setting that takes effect after training.*one set of models",
+            r"\[0\]\.arms\[1\]\.settings\.als_factors: expected a setting that takes effect after training.*one set",
         ),
         (
             {"arms": [BLEND["arms"][0], {"name": "b", "weight": 1, "settings": {"views_are_seen": False}}]},

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from models import content
+from models.content import ContentConfig
 from models.content.fit import fit_content, unit
 from models.data.bundle import Bundle
 from models.data.interactions import Interactions
@@ -26,7 +27,7 @@ def fitted(interactions: Interactions, settings: Settings = SMALL, **changed: di
         interactions,
         w.users.ids,
         w.startups.ids,
-        settings.table("content"),
+        settings.of(ContentConfig),
     )
 
 

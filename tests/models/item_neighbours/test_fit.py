@@ -12,6 +12,7 @@ from models.data.bundle import Bundle
 from models.data.entities import IdMap
 from models.data.interactions import Interactions
 from models.errors import TooSparse
+from models.item_neighbours import NeighboursConfig
 from models.schema import COUNTED_TYPES, EventType
 from tests.marketplace.data import fitted
 from tests.marketplace.world import world
@@ -111,9 +112,7 @@ def test_of_a_long_history_the_newest_pairs_are_compared() -> None:
     cells = [(0, i, LIKE) for i in range(6)] + [(1, i, LIKE) for i in range(2)]
     at = np.array([60, 50, 40, 30, 20, 10, 5, 6])
     similar = matrix_of(
-        neighbours.fit_neighbours(
-            "item_neighbours_v1", events(cells, 2, 6, at), PLAIN.table("item_neighbours"), history=3
-        )
+        neighbours.fit_neighbours("item_neighbours_v1", events(cells, 2, 6, at), PLAIN.of(NeighboursConfig), history=3)
     )
     assert similar[0, 2] > 0 and not similar[3:].any()
 

@@ -19,7 +19,7 @@ SETTINGS = Settings().layered({"ranker_epochs": 4, "ranker_learning_rate": 0.01,
 
 def asked(settings: Settings) -> tuple[RankerConfig, int]:
     """What `fit_mlp_ranker` is told besides the rows."""
-    return settings.table("ranker"), settings.train.seed
+    return settings.of(RankerConfig), settings.train.seed
 
 
 def planted(owners: int = 120, each: int = 9, seed: int = 0) -> PairwiseRows:

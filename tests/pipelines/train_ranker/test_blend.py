@@ -102,7 +102,7 @@ def test_the_recipe_blends_as_recorded(holdout: Holdout) -> None:
 
     semantic = Blend(EnsembleConfig(blend="weighted", profile="semantic"))
     assert (
-        recipe.settings.table("ensemble").blend == "auto"
+        recipe.settings.of(EnsembleConfig).blend == "auto"
         and recipe.blend(*column).tolist() == semantic(*column).tolist()
     )
 
@@ -112,7 +112,7 @@ def test_what_was_asked_for_stands(asked_for: dict[str, Any]) -> None:
     chosen = Bundle("ensemble_v1", {"blend": "rrf", "profile": ""}, {})
     settings = Settings().layered(asked_for, "given")
 
-    config = settings.table("ensemble")
+    config = settings.of(EnsembleConfig)
     assert resolved_blend(config, chosen).blend == asked_for.get("blend", "weighted")
     assert resolved_blend(config, chosen).profile == config.profile
     assert (
