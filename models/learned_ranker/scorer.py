@@ -84,8 +84,8 @@ class AveragedRanker:
 class LearnedRanker:
     """The ranker of one surface. names: (f,) its columns.
 
-    parts: "known" for owners with events and "strangers" for cold-start owners, or "everybody" if one of the two had
-    too few training samples.
+    parts: one for owners with events and one for cold-start owners, or one for all if either has too few training
+    samples.
     """
 
     names: tuple[str, ...]

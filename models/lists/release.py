@@ -29,7 +29,7 @@ class Release:
     erased: marks of the ids erased since it was built; the digest includes them.
     replaces: the previous release, if any.
     experiments: as in models/experiments.py, with the edition and, for each arm by surface, its owners and effect.
-    judged: name -> version of the models trained before its temporal validation split, which the next build evaluates
+    `judged`: name -> version of the models trained before its temporal validation split, which the next build evaluates
     it with; empty without a validation split.
     """
 

@@ -44,9 +44,9 @@ def rate(hits: NDArray[Any], trials: NDArray[Any], level: float = LEVEL) -> Rate
     """Hits over trials, summed over owners.
 
     hits, trials: (n,), 0 <= hits <= trials. The variance of the ratio, linearised over owners (delta method), gives an
-    effective number of independent trials for Wilson's score interval (1927), which stays within 0..1 and has width at
-    rates of 0 and 1, where each owner counts as one trial. Student's quantile widens it for few owners (as Korn and
-    Graubard 1998 do for the exact interval).
+    effective number of independent trials for Wilson's score interval (1927). That interval stays within 0..1 and has
+    width at rates of 0 and 1, where each owner counts as one trial. Student's quantile widens it for few owners (as
+    Korn and Graubard 1998 do for the exact interval).
     """
     there = trials > 0
     hits, trials = hits[there].astype(float), trials[there].astype(float)
