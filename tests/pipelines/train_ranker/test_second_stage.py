@@ -98,7 +98,7 @@ def test_a_ranker_worse_than_the_rules_is_refused(
     monkeypatch.setattr("pipelines.train_ranker.second_stage.fit_mlp_ranker", upside_down)
     other = replace(learning_run, settings=learning_run.settings.layered({"ranker_learning_rate": 0.02}, "given"))
     ref, _ = train_ranker(other, other.reference(snapshot=planted.name))
-    assert ref.version == "" and "orders worse than the rules" in ref.reason
+    assert ref.version == "" and "worse than the rules on every surface" in ref.reason
 
 
 def test_a_ranker_serves_where_it_passed(holdout: Holdout) -> None:
