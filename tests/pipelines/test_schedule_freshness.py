@@ -52,7 +52,7 @@ def test_within_the_limit_or_with_the_question_off(live: Settings) -> None:
 @pytest.mark.parametrize(
     ("as_of", "words"),
     [
-        (NEWEST - timedelta(days=1), "see what the last runs of build_recommendations say"),
+        (NEWEST - timedelta(days=1), "check the last runs of build_recommendations"),
         (AFTER_ALL, "see whether the platform still delivers"),
     ],
 )
