@@ -1,4 +1,4 @@
-"""`export`: the snapshot of a cutoff and the seeds' training files (E01-E03)."""
+"""`import`, `sample` and `export`: data in, the snapshot of a cutoff and the required training files out (E01-E03)."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ def register_load(steps: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     load = steps.add_parser("import", help="import a folder of users, startups and interactions (CSV, plain or .gz)")
     load.add_argument("folder", type=Path, help="layout: docs/guides/your-data.md")
     load.set_defaults(run=_import)
-    sample = steps.add_parser("sample", help="write a sample marketplace with a planted truth as a data folder")
+    sample = steps.add_parser("sample", help="write a sample marketplace with known preferences as a data folder")
     sample.add_argument("out", type=Path, nargs="?", help="the folder; default: sample in MATCHBOOK_HOME")
     sample.add_argument("--users", type=int, default=2_000)
     sample.add_argument("--startups", type=int, default=500)
     sample.add_argument("--events-per-user", type=float, default=EVENTS_PER_USER, help="mean of a long tail")
     sample.add_argument("--seed", type=int, default=42, help="equal arguments give equal bytes")
-    sample.add_argument("--ends", default=ENDS.isoformat(), help="the instant before which everything happens")
+    sample.add_argument("--ends", default=ENDS.isoformat(), help="all sample events are before this instant")
     sample.set_defaults(run=_sample, needs_servers=False)
 
 
@@ -52,10 +52,10 @@ def _import(settings: Settings, args: argparse.Namespace) -> None:
     for name, kept in loaded.counts.items():
         print(f"{name}\t{kept}")
     for reason, n in sorted(loaded.rejected.items(), key=lambda r: (-r[1], r[0])):
-        print(f"set aside\t{n}\t{reason}")
+        print(f"rejected\t{n}\t{reason}")
     if loaded.rejected:
         log.warning(
-            "%d rows were set aside; each stands with its line and reason in %s",
+            "%d rows were rejected; %s lists each with line and reason",
             sum(loaded.rejected.values()),
             loaded.report,
         )
@@ -68,9 +68,7 @@ def register(steps: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
     export.add_argument("--as-of", type=instant, help="the cutoff; default: the newest event plus one second")
     export.add_argument("--output", type=Path, help="folder of the training files; default: beside the snapshot")
     export.add_argument("--min-interactions", type=_count, metavar="N", help="leave out people with fewer events")
-    export.add_argument(
-        "--fresh", action="store_true", help="read rows and settings again although there is a snapshot"
-    )
+    export.add_argument("--fresh", action="store_true", help="read rows and settings again even if a snapshot exists")
     export.set_defaults(run=_export)
 
 
@@ -94,5 +92,5 @@ def _export(settings: Settings, args: argparse.Namespace) -> None:
 def _count(text: str) -> int:
     count = int(text)
     if count < 1:
-        raise argparse.ArgumentTypeError(f"expected a number from 1 on, got {text}")
+        raise argparse.ArgumentTypeError(f"expected a number of at least 1, got {text}")
     return count
