@@ -33,7 +33,7 @@ def document(page_paths: PagePaths, asks_for_keys: bool = True) -> Schema:
         "info": {
             "title": "Matchbook reader",
             "version": "1",
-            "description": "Ranked lists of startups for users and of users for startups, stored by every build or computed live.",
+            "description": "Ranked lists of startups for users and of users for startups, stored or computed live.",
         },
         "paths": paths,
         "components": {

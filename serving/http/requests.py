@@ -83,7 +83,7 @@ def read_id(text: str, what: str = "id") -> str:
             "malformed_id",
             f"{what}: a UUID such as 3f2b8c1e-9d4a-4c57-8e21-0b6f5d9a7c10",
             text,
-            "send the platform's id of the user or startup, with its four hyphens",
+            "send the platform's id of the user or startup, with its four dashes",
         )
     return text.lower()
 
