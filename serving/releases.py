@@ -1,4 +1,4 @@
-"""The release that answers: held in process, switched as a whole, followed by a watcher within a second (R17)."""
+"""The live release: held in the process, replaced as a whole, followed by a watcher within a second (R17)."""
 
 from __future__ import annotations
 
@@ -36,10 +36,11 @@ WATCH_S = 1.0
 
 @dataclass(frozen=True, eq=False)
 class HeldRelease:
-    """What the reader keeps of one release; an answer is made from exactly one of these, so it never mixes two.
+    """What the reader keeps of one release. Each answer uses exactly one, so it never mixes two.
 
-    settings: the reader's own, under those recorded with the release. live_settings: the same with the reader's own
-    pins (M04), for lists that are computed live."""
+    settings: the reader's own, overridden by those recorded with the release. live_settings: the same with the
+    reader's own pins (M04), for lists that are computed live.
+    """
 
     release: Release
     items: Mapping[Entity, ItemTable]
@@ -73,33 +74,33 @@ class HeldRelease:
 
     @cached_property
     def experiments(self) -> tuple[Experiment, ...]:
-        """Those that its lists were made with."""
+        """The experiments that its lists were made with."""
         return experiments_of(self.release.experiments)
 
     def arm(self, surface: Surface, owner: str) -> tuple[Experiment, Arm] | None:
-        """The experiment that an owner takes part in and their arm, None outside all."""
+        """The experiment and arm of an owner; None outside all experiments."""
         return arm_on(self.experiments, surface, owner) if self.experiments else None
 
     def settings_of(self, surface: Surface, owner: str) -> Settings:
-        """What the owner's list is made with: the release's settings, under those of the owner's arm."""
+        """The settings of the owner's list: those of the release, overridden by those of the owner's arm."""
         found = self.arm(surface, owner)
         return self.settings if found is None else found[1].apply(self.settings)
 
     def generated_at(self, part: int = 0) -> str:
-        """When a list was made: that of its part, since a refresh adds lists to a build."""
+        """When a list was made: the time of its part, because a refresh adds parts to a build."""
         parts = self.release.parts
         return str(parts[part]["generated_at"]) if part < len(parts) else self.release.generated_at
 
     def known_until_us(self, part: int | None) -> int:
-        """The cutoff of the lists of a part, of the build where there is none, in microseconds since 1970 UTC."""
+        """The cutoff of the lists of a part, or of the build without one, in microseconds since 1970 UTC."""
         parts = self.release.parts
-        told = self.release.built if part is None or part >= len(parts) else str(parts[part]["as_of"])
-        return int(datetime.fromisoformat(told).timestamp() * 1e6)
+        cutoff = self.release.built if part is None or part >= len(parts) else str(parts[part]["as_of"])
+        return int(datetime.fromisoformat(cutoff).timestamp() * 1e6)
 
     def version(
         self, surface: Surface, listing: StoredList, arm: tuple[Experiment, Arm] | None, live: bool
     ) -> ListVersion:
-        """Who ordered a list and with what (F10); worked out once for all lists that were made alike."""
+        """What ordered a list (F10); computed once for all lists made in the same way."""
         names = arm and (arm[0].name, arm[1].name)
         key = (surface, listing.method, listing.ranker, listing.part, names, live)
         if (known := self._versions.get(key)) is None:
@@ -112,7 +113,7 @@ class HeldRelease:
         settings = self.live_settings if live else self.settings
         if arm is not None:
             settings = arm[1].apply(settings)
-        part = len(self.release.parts) if live else listing.part  # a live list is made from the newest bundles
+        part = len(self.release.parts) if live else listing.part  # live lists use the newest bundles
         bundles, code = self.release.bundles_at(part), self.release.code_at(part)
         return version_of(surface, listing.method, listing.ranker, bundles, settings, code)
 
@@ -120,9 +121,9 @@ class HeldRelease:
 class Releases:
     """Holds the live release and follows the pointer.
 
-    A new release is loaded aside, off the request path, and taken over by one assignment; requests that began with
-    the old one finish with it. `listeners` are told of each release taken over, e.g. to open its models; `beside` is
-    called whenever the pointer has been looked at, to follow what else may move.
+    A new release is loaded off the request path and taken over by one assignment; requests that began with the old
+    one finish with it. `listeners` are called with each new release, e.g. to open its models. `beside` are called
+    after each look at the pointer, to follow other changes.
     """
 
     def __init__(
@@ -133,13 +134,13 @@ class Releases:
         self._stop, self._wake = threading.Event(), threading.Event()
         self._one_at_a_time = threading.Lock()
         self.trouble = ""
-        self.gone: dict[Surface, str] = {}  # of what surfaces lists are missing from Redis
+        self.gone: dict[Surface, str] = {}  # surfaces with lists missing from Redis
         self.listeners: list[Callable[[HeldRelease], None]] = []
         self.beside: list[Callable[[], None]] = []
         self._watcher = threading.Thread(target=self._watch, name="release-watcher", daemon=True)
 
     def start(self) -> None:
-        """Take over what is live now, if it can be, and follow the pointer from here on."""
+        """Load the live release if possible, and follow the pointer from now on."""
         self._look()
         self._watcher.start()
 
@@ -151,12 +152,12 @@ class Releases:
 
     @property
     def current(self) -> HeldRelease | None:
-        """The release to answer from, if there is one."""
+        """The release to answer from, or None."""
         return self._held
 
     @property
     def held(self) -> HeldRelease:
-        """The release to answer from. Raises ReleaseNotFound where there has never been one."""
+        """The release to answer from. Raises ReleaseNotFound if there was never one."""
         if self._held is None:
             raise ReleaseNotFound("no release is live yet; run `python -m pipelines build`")
         return self._held
@@ -166,12 +167,13 @@ class Releases:
         return self._load(name)
 
     def look_soon(self) -> None:
-        """Something does not fit the release held: look at the pointer now."""
+        """Look at the pointer now, because something does not fit the release held."""
         self._wake.set()
 
     def follow(self) -> None:
-        """Look at the pointer once and take over what it names; on any failure what is held stays. Where nothing is
-        held the stored files answer: Redis is down, or has lost what was published."""
+        """Read the pointer once and load the release that it names; a failure keeps the present release.
+
+        If no release is held and Redis gives none, the stored files answer."""
         with self._one_at_a_time:
             name = ""
             try:
@@ -191,7 +193,7 @@ class Releases:
             self._count()
 
     def _make_do(self, pointer: str) -> None:
-        """Nothing is held yet: answer from what is stored, degraded."""
+        """If no release is held yet, answer from the stored files, degraded."""
         if self._held is None:
             try:
                 self._take_over(self._load_from_files(pointer))
@@ -199,14 +201,14 @@ class Releases:
                 log.warning("no release can be read from the artefact store either: %s", error)
 
     def _count(self) -> None:
-        """See whether the lists of the release held are in Redis, all of them."""
+        """Check that all lists of the release held are in Redis."""
         held, self.gone = self._held, {}
         if held is None:
             return
         try:
             there = self._cache.counts(held.id)
         except ServiceError:
-            return  # it is down, which is said already
+            return  # Redis is down, which is reported already
         for surface, count in there.items():
             expected = held.release.lists.get(surface.value, 0) + 1  # and the popular list
             if count < expected:
@@ -246,24 +248,26 @@ class Releases:
                 return
             try:
                 self._look()
-            except Exception:  # the watcher must outlive whatever a listener does
+            except Exception:  # the watcher must survive a failing listener
                 log.exception("following the release failed")
 
 
 def age_hours(instant: str, now: datetime | None = None) -> float:
-    """Hours since an ISO 8601 instant."""
+    """Hours since an ISO 8601 instant, UTC if it has no zone."""
     then = datetime.fromisoformat(instant)
     return ((now or datetime.now(UTC)) - (then if then.tzinfo else then.replace(tzinfo=UTC))).total_seconds() / 3600
 
 
 def instant(us: int) -> str:
-    """ISO 8601 UTC, to the second, of microseconds since 1970."""
+    """Microseconds since 1970 as ISO 8601 UTC, to the second."""
     return datetime.fromtimestamp(us / 1e6, UTC).isoformat(timespec="seconds")
 
 
 def load_release(cache: Cache, settings: Settings, name: str) -> HeldRelease:
-    """Read a release's manifest, item tables and popular lists; a popular list that Redis has lost comes from the
-    stored files, where they are here. Raises ReleaseIncomplete, ServiceError."""
+    """Read a release's manifest, item tables and popular lists from Redis. Raises ReleaseIncomplete, ServiceError.
+
+    A popular list that Redis has lost is read from the stored files, if they are on this machine.
+    """
     keys = cache.keys
     manifest, *tables = cache.get_many([keys.manifest(name), *(keys.items(name, e) for e in Entity)])
     if manifest is None or any(t is None for t in tables):
@@ -273,8 +277,8 @@ def load_release(cache: Cache, settings: Settings, name: str) -> HeldRelease:
         )
     items = {e: decode_items(t) for e, t in zip(Entity, tables, strict=True) if t is not None}
     release = Release.from_json(manifest)
-    told = {s: cache.field(keys.lists(name, s), POPULAR_FIELD, RELEASES) for s in Surface}
-    popular = {s: decode_list(p) for s, p in told.items() if p}
+    encoded = {s: cache.field(keys.lists(name, s), POPULAR_FIELD, RELEASES) for s in Surface}
+    popular = {s: decode_list(p) for s, p in encoded.items() if p}
     folder = settings.artifacts / "releases" / name
     for surface in (s for s in Surface if s not in popular):
         with suppress(ReleaseIncomplete, OSError):
@@ -287,8 +291,9 @@ def _stored_popular(folder: Path, release: Release, surface: Surface) -> StoredL
 
 
 def load_from_files(settings: Settings, pointer: str = "") -> HeldRelease:
-    """The release of this name as it is stored on this machine, else what was live last; what never was live is not
-    served. Raises ReleaseNotFound, ReleaseIncomplete, BundleError, OSError."""
+    """The stored release of this name, else the last one that was live; others are never served.
+
+    Raises ReleaseNotFound, ReleaseIncomplete, BundleError, OSError."""
     folder = settings.artifacts / "releases"
     there = pointer and (folder / pointer / MANIFEST).is_file()
     name = pointer if there else last_published(settings.artifacts)
@@ -302,8 +307,9 @@ def load_from_files(settings: Settings, pointer: str = "") -> HeldRelease:
 
 
 class StoredFiles:
-    """The lists of releases that are stored on this machine, for owners whose list Redis does not give. A few files are
-    kept open: the lists of one shard lie in one file, owners ascending."""
+    """Lists of releases stored on this machine, for owners whose list Redis does not give.
+
+    A few files stay open: one file holds the lists of one shard, owners ascending."""
 
     def __init__(self, settings: Settings) -> None:
         self._folder = settings.artifacts / "releases"
@@ -311,7 +317,7 @@ class StoredFiles:
         self._one_at_a_time = Lock()
 
     def list_of(self, held: HeldRelease, surface: Surface, owner: str) -> StoredList | None:
-        """An owner's own list, None where the release has none for them or its files are not here."""
+        """An owner's list; None if the release has none or its files are not on this machine."""
         row = int(held.items[surface.owner].ids.rows_of([owner])[0])
         for shard in held.release.shards if row >= 0 else ():
             if shard["surface"] == surface.value:
@@ -328,6 +334,6 @@ class StoredFiles:
     def _open(self, name: str, file: str, digest: str) -> RankedLists | None:
         path = self._folder / name / file
         if not path.is_file() or sha256_of(path) != digest:
-            log.warning("%s is not here as it was stored", path)
+            log.warning("%s is missing or differs from what was published", path)
             return None
         return RankedLists.open(path)

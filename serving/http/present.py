@@ -1,4 +1,4 @@
-"""From a stored list to the public body: the one place that knows its fields (docs/reference/api.md, F07-F13)."""
+"""Make the public body of a list; only this module knows its fields (docs/reference/api.md, F07-F13)."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from serving.releases import age_hours
 def body(
     answer: Answer, query: Query, stale_hours: float, ids: AnswerIds, now: datetime | None = None
 ) -> dict[str, Any]:
-    """The JSON body of one list: the documented fields, cut to the query; never padded, a short list says so."""
+    """The JSON body of one list, cut to the query. A list is never padded; `short` marks a short one."""
     listing, held = answer.listing, answer.held
     places = _wanted(answer, query, held.items[answer.surface.item])
     cut = places[query.offset : query.offset + query.limit]
@@ -60,7 +60,7 @@ def _wanted(answer: Answer, query: Query, table: ItemTable) -> NDArray[np.int64]
         return np.arange(len(item))
     keep = np.ones(len(item), bool)
     for facet, values in query.facets.items():
-        wanted = np.zeros(len(table.labels[facet]) + 1, bool)  # the last place is that of a blank, code -1
+        wanted = np.zeros(len(table.labels[facet]) + 1, bool)  # the last entry is for a blank, code -1
         wanted[[code for value in values for code in table.codes[facet].get(value, ())]] = True
         keep &= wanted[table.facets[facet][item]]
     if query.exclude:
@@ -69,7 +69,7 @@ def _wanted(answer: Answer, query: Query, table: ItemTable) -> NDArray[np.int64]
 
 
 def _items(answer: Answer, table: ItemTable, places: NDArray[np.int64]) -> list[dict[str, Any]]:
-    """The entries of these places; columns become lists once, because single NumPy values are slow."""
+    """The entries of these places. Columns become lists first, because single NumPy values are slow."""
     listing, founder_side = answer.listing, answer.surface.owner is Entity.STARTUP
     rows = listing.item[places].tolist()
     columns = zip(
@@ -93,12 +93,12 @@ def _items(answer: Answer, table: ItemTable, places: NDArray[np.int64]) -> list[
 
 @lru_cache(maxsize=4096)
 def _names(source: int) -> list[str]:
-    """The names of these bits of sources. The lists are shared by all answers: never to be changed."""
+    """The names of these source bits. All answers share the lists: never change them."""
     return [s.name for s in registry.sources() if source & s.bit]
 
 
 def _why_short(answer: Answer, query: Query, total: int, shown: int) -> str | None:
-    """A sentence for a list that is shorter than asked for, None for a full one."""
+    """Why a list is shorter than requested; None for a full one."""
     if answer.reason:
         return answer.reason
     if shown == query.limit:
@@ -113,7 +113,7 @@ def _why_short(answer: Answer, query: Query, total: int, shown: int) -> str | No
 
 
 def _left_out(answer: Answer) -> str:
-    """What was left out of the stored list, to go on with; empty where nothing was."""
+    """The end of a reason: what was left out of the stored list; empty if nothing."""
     said = [f"{answer.met} met or dismissed since it was made"] * (answer.met > 0)
     said += [f"{answer.hidden} {HIDDEN[answer.surface.item]}"] * (answer.hidden > 0)
     return f"; left out: {', '.join(said)}" if said else ""
