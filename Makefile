@@ -1,6 +1,6 @@
 # Matchbook's commands. Nothing but python3 (3.11 or newer, with venv) is needed; `make up` does the rest.
 .DEFAULT_GOAL := help
-.PHONY: help install up down reset test test-fast test-e2e check bench test-browser test-compose lock
+.PHONY: help install up down reset test test-fast test-e2e lint check coverage bench test-browser test-compose lock
 .NOTPARALLEL:
 
 PYTHON ?= python3
@@ -9,7 +9,7 @@ LOCAL = $(V) -m pipelines.cli.up
 COMPILE = uv pip compile -q --no-header --no-annotate --python-version 3.11 --python-platform x86_64-unknown-linux-gnu \
     $${PIP_FIND_LINKS:+--find-links "$$PIP_FIND_LINKS"}
 TESTS = $(V) -m pytest -q -n auto --dist loadfile --no-loadscope-reorder
-CODE := models pipelines serving sql dags docker tests benchmarks
+CODE := models pipelines serving local sql dags docker tests benchmarks
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' Makefile
@@ -35,11 +35,17 @@ test-fast: install ## the tests that need no server and take no seconds, for the
 test-e2e: install ## whole Airflow runs, two machines, each service of the compose file, tutorials followed: [ARGS=...]
 	@$(TESTS) -m e2e $(ARGS)
 
-check: install ## lint, types, architecture
+lint: install ## layout, rules and misspelled words, in seconds
 	@$(V) -m ruff format --check $(CODE) install.py
 	@$(V) -m ruff check $(CODE) install.py
+	@git ls-files -z | xargs -0 $(V) -m codespell_lib
+
+check: lint ## lint, types, architecture
 	@$(V) -m mypy
-	@$(V) -m pytest -q tests/architecture
+	@$(TESTS) tests/architecture
+
+coverage: install ## the share of lines and branches that the tests run: [ARGS=tests/models], by default `make test`
+	@$(TESTS) -m "not e2e and not browser and not compose" --cov --cov-report=term:skip-covered --cov-report=html $(ARGS)
 
 bench: install ## benchmarks: [SIZE=2k|20k|100k], by default 2k and 20k
 	@$(V) -m benchmarks $(SIZE)

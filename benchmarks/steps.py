@@ -139,10 +139,10 @@ def publish(settings: Settings, release: str) -> dict[str, Any]:
     published = publish_release(settings, release)
     after = client.info("memory")["used_memory"]
     keys = [Keys(settings.namespace).lists(release, s) for s in Surface]
-    used, lists = sum(client.memory_usage(k, samples=0) or 0 for k in keys), max(1, published["lists"])
+    used, lists = sum(client.memory_usage(k, samples=0) or 0 for k in keys), max(1, published.lists or 0)
     return {
         "lists": lists,
-        "encoded": published["bytes_per_list"],
+        "encoded": published.bytes_per_list,
         "memory_usage": round(used / lists, 1),
         "used_memory": round((after - before) / lists, 1),
     }

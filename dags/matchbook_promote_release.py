@@ -51,9 +51,9 @@ def promote(**context: Any) -> Ref:
         done = rollback(settings, params["dry_run"])
     else:
         done = promote(settings, params["release"], params["force"], params["dry_run"])
-    if not done["published"]:
-        skip(done["reason"], done, context)
-    return told(LIVE, context, done)
+    if not done.published:
+        skip(done.reason, done.as_json(), context)
+    return told(LIVE, context, done.as_json())
 
 
 @matchbook_dag(

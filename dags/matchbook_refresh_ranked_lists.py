@@ -52,7 +52,7 @@ def look_for_changes(**context: Any) -> Ref:
     from pipelines.refresh.refresh import look_for_changes
 
     with noted(context):
-        found = look_for_changes(task_settings(), directory_of(context), run_cutoff(context).at)
+        found = look_for_changes(task_settings(), directory_of(context), run_cutoff(context).at).as_json()
     if found["reason"]:
         _decided("skip", found["reason"], found)
         skip(found["reason"], found, context)
@@ -63,18 +63,23 @@ def look_for_changes(**context: Any) -> Ref:
 def make_lists(changes: Upstream, **context: Any) -> Ref:
     """Make the lists of everybody whom the changes concern, with the models of the live release."""
     from pipelines.refresh.refresh import make_lists
+    from pipelines.refs import ChangesRef
 
     with noted(context):
-        return make_lists(task_settings(), changes)
+        made = make_lists(task_settings(), ChangesRef.from_json(changes))
+        return {surface: one.as_json() for surface, one in made.items()}
 
 
 @task(multiple_outputs=False, outlets=[RELEASE], execution_timeout=SHORT)
 def merge(changes: Upstream, lists: Upstream, **context: Any) -> Ref:
     """Store the new lists and all others, carried over byte for byte, as one release; nobody may be without a list."""
     from pipelines.refresh.refresh import merge
+    from pipelines.refs import ChangesRef, RescoredRef
 
+    made = {surface: RescoredRef.from_json(one) for surface, one in lists.items()}
     with noted(context):
-        return told(RELEASE, context, merge(task_settings(), changes, lists), as_of=changes["as_of"])
+        stored = merge(task_settings(), ChangesRef.from_json(changes), made)
+        return told(RELEASE, context, stored.as_json(), as_of=changes["as_of"])
 
 
 @task(multiple_outputs=False, pool=PUBLISH, outlets=[LIVE], execution_timeout=SHORT)
@@ -84,7 +89,7 @@ def publish(release: Upstream, **context: Any) -> Ref:
 
     if context["params"]["publish"]:
         with noted(context):
-            done = publish_refresh(task_settings(), release["release"])
+            done = publish_refresh(task_settings(), release["release"]).as_json()
     else:
         done = {**release, "published": False, "reason": f"this was a dry run: {release['release']} is stored only"}
     _decided("publish" if done["published"] else "skip", done["reason"], release)

@@ -23,7 +23,6 @@ returns its figures at once. The log of `keep_best` lists every trial; its retur
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -54,7 +53,7 @@ def draw_points(snapshot: Upstream, **context: Any) -> list[Ref]:
 
     params = context["params"]
     drawn = max(1, round(DRAWN * params["trials"]))
-    return plan_round(task_settings(), drawn, params["models"], snapshot=snapshot)
+    return [p.as_json() for p in plan_round(task_settings(), drawn, params["models"], snapshot=snapshot)]
 
 
 @task(multiple_outputs=False, execution_timeout=SHORT, trigger_rule="none_failed")
@@ -64,7 +63,8 @@ def step_from_best(snapshot: Upstream, **context: Any) -> list[Ref]:
 
     params = context["params"]
     left = params["trials"] - max(1, round(DRAWN * params["trials"]))
-    return plan_round(task_settings(), max(0, left), params["models"], near=True, snapshot=snapshot)
+    points = plan_round(task_settings(), max(0, left), params["models"], near=True, snapshot=snapshot)
+    return [p.as_json() for p in points]
 
 
 @task(
@@ -75,12 +75,13 @@ def step_from_best(snapshot: Upstream, **context: Any) -> list[Ref]:
     doc_md="Fit one model with these values before the inner cut, judge it by what came after; pink once time is up.",
 )
 def try_point(point: Upstream, **context: Any) -> Ref:
+    from pipelines.refs import PointRef
     from pipelines.train.tune import try_point
 
     minutes, began = context["params"]["minutes"], context["ti"].start_date - context["dag_run"].start_date
     if began > timedelta(minutes=minutes):
         skip(f"the budget of {minutes} minutes was spent before this trial", point, context)
-    return try_point(task_settings(), point)
+    return try_point(task_settings(), PointRef.from_json(point)).as_json()
 
 
 @task(multiple_outputs=False, execution_timeout=SHORT, trigger_rule="none_failed")
@@ -89,11 +90,11 @@ def keep_best(snapshot: Upstream, **context: Any) -> Ref:
     build. Every trial stands in this task's log."""
     from pipelines.train.tune import best_table, keep_best, trials_table
 
-    found = keep_best(task_settings(), {k: context["params"][k] for k in ("trials", "minutes", "models")}, snapshot)
-    trials: Sequence[Ref] = found.pop("trials")
+    budget = {k: context["params"][k] for k in ("trials", "minutes", "models")}
+    found, trials = keep_best(task_settings(), budget, snapshot)
     log.info("%s", trials_table(trials))
     log.info("%s", best_table(found))
-    return {**found, "trials": trials[:100]}
+    return {**found, "trials": [t.as_json() for t in trials[:100]]}
 
 
 MODELS = [spec.bundle for spec in registry.MODELS if spec.tuned]

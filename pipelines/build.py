@@ -58,7 +58,7 @@ STEPS = (
     Step("train", "pipelines.train.train:train", gives="BundleRef", each="models"),
     Step("judge.hold_out", "pipelines.train.holdout:hold_out"),
     Step("judge.fit_ranker", "pipelines.train_ranker.second_stage:train_ranker", gives="BundleRef"),
-    Step("judge.evaluate", "pipelines.evaluate.evaluate:evaluate_build"),
+    Step("judge.evaluate", "pipelines.evaluate.evaluate:evaluate_build", gives="EvaluationRef"),
     Step(
         "judge.choose_bundles",
         "pipelines.evaluate.evaluate:choose_bundles",
@@ -87,7 +87,9 @@ STEPS = (
         gives="GateRef",
         options=("kind",),
     ),
-    Step("release.write_report", "pipelines.report.store:write_report", takes=(BUILD, "release.weigh")),
+    Step(
+        "release.write_report", "pipelines.report.store:write_report", takes=(BUILD, "release.weigh"), gives="ReportRef"
+    ),
     Step(
         "release.gate",
         "pipelines.gate.decision:pass_unattended",
@@ -98,6 +100,7 @@ STEPS = (
         "release.publish",
         "pipelines.gate.decision:publish_weighed",
         takes=("release.weigh",),
+        gives="PublishRef",
         options=("publish", "force", "surfaces"),
     ),
 )

@@ -1,6 +1,6 @@
-"""References that pass between the steps of a build: names, versions and counts, never data.
+"""What steps return: names, versions, counts and figures, never data.
 
-A task of Airflow hands one on as JSON. `as_json` leaves out what has its default; `from_json` refuses unknown keys.
+A task of Airflow passes one as JSON. `as_json` leaves out what has its default; `from_json` refuses unknown keys.
 """
 
 from __future__ import annotations
@@ -109,3 +109,95 @@ class GateRef(Ref):
     champion: str | None
     verdict: str
     reasons: list[str]
+
+
+@dataclass(frozen=True)
+class EvaluationRef(Ref):
+    """The evaluation of a build. report: the page. cut: of the validation split; where it is None, note says why."""
+
+    report: str
+    cut: str | None
+    note: str | None
+
+
+@dataclass(frozen=True)
+class ReportRef(Ref):
+    """The report of a build. report: the page. verdict, reasons: what the gate says."""
+
+    report: str
+    release: str
+    verdict: str | None
+    reasons: list[str]
+
+
+@dataclass(frozen=True)
+class PublishRef(Ref):
+    """Whether a release is live now. previous: what was live before. lists and bytes: of a release that was loaded;
+    redis_bytes_per_list: as Redis keeps it. needs_mb, used_mb, limit_mb: memory of Redis, where nothing was loaded."""
+
+    published: bool
+    release: str
+    reason: str
+    previous: str | None = None
+    lists: int | None = None
+    bytes_per_list: float | None = None
+    redis_bytes_per_list: float | None = None
+    needs_mb: float | None = None
+    used_mb: float | None = None
+    limit_mb: float | None = None
+    warning: str = ""
+
+
+@dataclass(frozen=True)
+class ChangesRef(Ref):
+    """What a refresh found and staged. reason: why there is nothing to do, empty where there is. refreshes: the live
+    release. bundles: extended. again, new: by entity how many owners get a new list, how many came since the build."""
+
+    reason: str
+    run: str = ""
+    as_of: str = ""
+    refreshes: str = ""
+    bundles: Mapping[str, str] = field(default_factory=dict)
+    again: Mapping[str, int] = field(default_factory=dict)
+    new: Mapping[str, int] = field(default_factory=dict)
+    unknown_events: int = 0
+
+
+@dataclass(frozen=True)
+class RescoredRef(Ref):
+    """The new lists of a surface, staged. reached: how many owners did nothing, but may get somebody new."""
+
+    lists: int
+    reached: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class RefreshedRef(Ref):
+    """A stored refresh. refreshes: the release that it replaces. by_surface: see `changed`."""
+
+    release: str
+    refreshes: str
+    digest: str
+    by_surface: Mapping[str, Mapping[str, int]]
+
+
+@dataclass(frozen=True)
+class PointRef(Ref):
+    """A point of a model's grid, to be tried on a snapshot. values: by setting. index: its place in the round."""
+
+    snapshot: str
+    model: str
+    values: Mapping[str, Any]
+    index: int
+
+
+@dataclass(frozen=True)
+class TrialRef(Ref):
+    """A point that was tried. ndcg: at 10, over all owners who first met something after the cut; None where the model
+    cannot be fitted."""
+
+    model: str
+    values: Mapping[str, Any]
+    ndcg: float | None
+    seconds: float

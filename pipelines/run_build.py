@@ -39,8 +39,8 @@ def run_build(
     options = {"force": force, "publish": publish, "surfaces": None, "kind": "command"}
     found = walk(STEPS[1:], Run.open(settings, name), build, options)
     weighed = found["release.weigh"]
-    more = {"gate": weighed.verdict, "report": found["release.write_report"]["report"]}
-    return {**_told(settings, build, found), **more, **found["release.publish"]}
+    more = {"gate": weighed.verdict, "report": found["release.write_report"].report}
+    return {**_told(settings, build, found), **more, **found["release.publish"].as_json()}
 
 
 def score_newest(settings: Settings) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""All users or all startups known at a cutoff, as columns: who exists, who may be shown, and their facts."""
+"""All users or all startups known at a cutoff, as columns; their ids, and the hashes of those who were erased."""
 
 from __future__ import annotations
 

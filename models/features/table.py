@@ -1,4 +1,4 @@
-"""The columns of the learned ranker: one function for teaching and for serving, so both say the same (A31, R03).
+"""The columns of the learned ranker and the features of the network, the same for training and serving (A31, R03).
 
 To add a feature, yield its name and its column in `columns` (docs/reference/models/ranker.md); the next build trains
 with it. A stored ranker keeps the names of the columns it was trained with and asks for these alone.
@@ -232,7 +232,7 @@ def faded(owners: Owners, half_life: float) -> sparse.csr_matrix:
     return sparse.csr_matrix((weight, owners.age.indices, owners.age.indptr), shape=owners.age.shape)
 
 
-#: Columns of the ranker's input, in order (003 L20).
+#: Columns of the ranker's input, in order.
 FEATURES = ("model_score", "recency", "popularity", "diversity")
 #: Diversity where nothing is placed to compare with, and of places beyond the greedy ones (C50).
 NEUTRAL_DIVERSITY = 0.5

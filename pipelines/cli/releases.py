@@ -35,6 +35,7 @@ from pipelines.postgres import engine, migrate
 from pipelines.publish.history import list_releases, promote, release_of, rollback
 from pipelines.publish.publish import publish_release
 from pipelines.refresh.changes import known_events, texts_of_later
+from pipelines.refs import Ref
 from pipelines.run.run import parse_instant
 from pipelines.run_build import run_build, score_newest
 from pipelines.score.shards import score_owners
@@ -63,7 +64,9 @@ def register_build(steps: argparse._SubParsersAction[argparse.ArgumentParser]) -
     publish.add_argument("release", nargs="?", help="default: the newest stored one")
     publish.add_argument("--force", action="store_true", help="also over a newer cutoff; logged")
     publish.set_defaults(
-        run=lambda settings, args: _print(publish_release(settings, args.release or _newest(settings), args.force))
+        run=lambda settings, args: _print(
+            publish_release(settings, args.release or _newest(settings), args.force).as_json()
+        )
     )
 
 
@@ -242,5 +245,5 @@ def _check(settings: Settings, args: argparse.Namespace) -> int:
     return int(bad > 0)
 
 
-def _print(result: Mapping[str, Any]) -> None:
-    print(json.dumps(result, indent=1))
+def _print(result: Mapping[str, Any] | Ref) -> None:
+    print(json.dumps(result.as_json() if isinstance(result, Ref) else result, indent=1))

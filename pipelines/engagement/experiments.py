@@ -1,4 +1,4 @@
-"""Experiments as measured: every arm against the first one, and whether the arms are as large as they were drawn."""
+"""Rates of groups of the ledger, and experiments: every arm against the first, and whether arms have the drawn size."""
 
 from __future__ import annotations
 

@@ -21,6 +21,7 @@ from pipelines.publish.lease import Lease
 from pipelines.publish.load import Loadable, load
 from pipelines.publish.publish import note_publish, retire, switch
 from pipelines.redis_client import decoded
+from pipelines.refs import PublishRef
 from pipelines.store.artifacts import Artifacts
 
 log = logging.getLogger(__name__)
@@ -47,15 +48,7 @@ def replace_loaded(settings: Settings, held: Lease, successors: Mapping[str, str
         else:
             switch(held, loadable.manifest, replaces=name)
             if name == live:
-                note_publish(
-                    settings,
-                    {
-                        "published": True,
-                        "release": successors[name],
-                        "previous": name,
-                        "reason": "a person was erased from it",
-                    },
-                )
+                note_publish(settings, PublishRef(True, successors[name], "a person was erased from it", name))
     return len(there)
 
 

@@ -39,7 +39,7 @@ from pipelines.evaluate.figures import (
     top_tens,
 )
 from pipelines.export.snapshot import Snapshot
-from pipelines.refs import BuildRef, BundleRef
+from pipelines.refs import BuildRef, BundleRef, EvaluationRef
 from pipelines.report.evaluation import report
 from pipelines.report.figure_names import ACCURACY, CAPPED, RANKED, ROUTE, RULES, SERVED, TAUGHT
 from pipelines.run.run import Run
@@ -60,11 +60,11 @@ TOP = 20
 _WATCHED = ("held_out_gain", "validation_loss", "watched_loss")
 
 
-def evaluate_build(run: Run, build: BuildRef) -> dict[str, Any]:
-    """The step: returns where the report lies, the cut, and why nothing was judged, where nothing was."""
+def evaluate_build(run: Run, build: BuildRef) -> EvaluationRef:
+    """The step: evaluate every model and log the table."""
     report = evaluate(run, build.snapshot)
     _LOG.info("%s", table(report))
-    return {"report": str(run.directory / REPORT), "cut": report.get("cut"), "note": report.get("reason")}
+    return EvaluationRef(str(run.directory / REPORT), report.get("cut"), report.get("reason"))
 
 
 def choose_bundles(run: Run, build: BuildRef, trained: Sequence[BundleRef], learned: Sequence[BundleRef]) -> BuildRef:

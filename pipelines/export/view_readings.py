@@ -1,4 +1,4 @@
-"""What earlier exports read of the platform's running counters, on its way into a snapshot; whether it counts there.
+"""Readings of the platform's running counters, and counts of interactions at a cutoff: what an export keeps for later.
 
 A counter is overwritten: what it said at an earlier instant is known only where somebody read it then.
 """

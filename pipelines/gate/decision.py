@@ -14,7 +14,7 @@ from models.schema import Surface
 from models.settings.settings import Settings
 from pipelines.gate.checks import GO, STOP
 from pipelines.publish.publish import publish_release
-from pipelines.refs import GateRef
+from pipelines.refs import GateRef, PublishRef
 from pipelines.run.run import Run, log_decision
 
 _LOG = logging.getLogger(__name__)
@@ -72,15 +72,15 @@ def pass_unattended(run: Run, publish: bool, force: bool) -> None:
 
 def publish_weighed(
     run: Run, weighed: GateRef, publish: bool, force: bool, surfaces: Sequence[str] | None
-) -> dict[str, Any]:
-    """The step: make the release live where it may; see `publish_release`, or {published, release, reason}."""
+) -> PublishRef:
+    """The step: make the release live where it may; see `publish_release`."""
     name, reason = weighed.release, why_held_back(run, weighed.release) if publish else None
     if surfaces is not None and set(surfaces) != {s.value for s in Surface}:
         reason = f"only some surfaces were built: {name} is stored for inspection and cannot go live"
     elif not publish:
         reason = f"this was a dry run: {name} is stored, `python -m pipelines promote {name}` makes it live"
     if reason:
-        return {"published": False, "release": name, "reason": reason}
+        return PublishRef(False, name, reason)
     return publish_release(run.settings, name, force)
 
 

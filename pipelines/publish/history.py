@@ -16,6 +16,7 @@ from pipelines.publish.lease import lease
 from pipelines.publish.load import Loadable, room_for
 from pipelines.publish.publish import keep_loaded, make_live, newer_live
 from pipelines.redis_client import checked, connect, current_release, decoded, live_release, redis_errors
+from pipelines.refs import PublishRef
 from pipelines.run.run import parse_instant
 from pipelines.store.artifacts import Artifacts
 
@@ -107,7 +108,7 @@ def list_releases(settings: Settings) -> list[dict[str, Any]]:
     ]
 
 
-def promote(settings: Settings, release: str, force: bool = True, dry_run: bool = False) -> dict[str, Any]:
+def promote(settings: Settings, release: str, force: bool = True, dry_run: bool = False) -> PublishRef:
     """Load a stored release into Redis if it is not there, then make it live.
 
     force: whatever its cutoff; else a live release with a newer one stays. dry_run: open and measure only. Returns
@@ -116,7 +117,7 @@ def promote(settings: Settings, release: str, force: bool = True, dry_run: bool 
     return _make_live(settings, release, "promoted by hand", force, dry_run)
 
 
-def rollback(settings: Settings, dry_run: bool = False) -> dict[str, Any]:
+def rollback(settings: Settings, dry_run: bool = False) -> PublishRef:
     """Make the build that was live before this one live again. Raises ReleaseNotFound where there is none."""
     history = loaded_before(settings)
     if not history:
@@ -127,7 +128,7 @@ def rollback(settings: Settings, dry_run: bool = False) -> dict[str, Any]:
     return _make_live(settings, history[0], "rolled back", True, dry_run)
 
 
-def _make_live(settings: Settings, release: str, reason: str, force: bool, dry_run: bool) -> dict[str, Any]:
+def _make_live(settings: Settings, release: str, reason: str, force: bool, dry_run: bool) -> PublishRef:
     loadable = Loadable.open(Artifacts(settings), release)
     with redis_errors("making a release live"):
         client, keys = checked(settings), Keys(settings.namespace)
@@ -141,13 +142,8 @@ def _make_live(settings: Settings, release: str, reason: str, force: bool, dry_r
                 log.warning("release made live id=%s reason=%s newer=%s", release, reason, newer)
                 return make_live(settings, held, loadable, reason)
             previous = decoded(client.get(keys.current))
-            return {
-                "published": False,
-                "release": release,
-                "previous": previous,
-                "reason": reason,
-                **room_for(settings, client, loadable.manifest),
-            }
+            needs, used, limit = room_for(settings, client, loadable.manifest)
+            return PublishRef(False, release, reason, previous, needs_mb=needs, used_mb=used, limit_mb=limit)
 
 
 def loaded_before(settings: Settings) -> list[str]:

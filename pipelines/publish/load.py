@@ -49,14 +49,10 @@ def check_budget(settings: Settings, client: redis.Redis, release: str, needed: 
         )
 
 
-def room_for(settings: Settings, client: redis.Redis, manifest: Release) -> dict[str, float]:
-    """Megabytes that a release needs in Redis, beside those that are used and those that may be."""
+def room_for(settings: Settings, client: redis.Redis, manifest: Release) -> tuple[float, float, float]:
+    """Megabytes that a release needs in Redis, that are used there, and that may be used."""
     used, limit, _ = budget_of(settings, client)
-    return {
-        "needs_mb": round(needed_bytes(manifest) / MB, 3),
-        "used_mb": round(used / MB, 3),
-        "limit_mb": round(limit / MB, 3),
-    }
+    return round(needed_bytes(manifest) / MB, 3), round(used / MB, 3), round(limit / MB, 3)
 
 
 def budget_of(settings: Settings, client: redis.Redis) -> tuple[int, int, str]:

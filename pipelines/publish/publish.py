@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 from datetime import UTC, datetime
-from typing import Any
 
 import redis
 
@@ -21,18 +20,18 @@ from pipelines.publish.lease import Lease, lease
 from pipelines.publish.load import Loadable, load
 from pipelines.publish.trending import store_trending
 from pipelines.redis_client import about, checked, decoded, live_release, redis_errors
+from pipelines.refs import PublishRef
 from pipelines.run.run import parse_instant
 from pipelines.store.artifacts import Artifacts, append_private
 
 log = logging.getLogger(__name__)
 
 
-def publish_release(settings: Settings, release: str, force: bool = False) -> dict[str, Any]:
+def publish_release(settings: Settings, release: str, force: bool = False) -> PublishRef:
     """Make a stored release live, unless a newer cutoff is (then it stays stored and can be promoted).
 
-    force: also over a newer cutoff; logged. Returns {published, release, previous, reason, lists, bytes_per_list,
-    redis_bytes_per_list}. Raises ReleaseNotFound, ReleaseIncomplete (counts or checksums differ; the pointer is not
-    moved), ReleaseTooBig (Redis has no room; nothing is written) or ServiceError.
+    force: also over a newer cutoff; logged. Raises ReleaseNotFound, ReleaseIncomplete (counts or checksums differ; the
+    pointer is not moved), ReleaseTooBig (Redis has no room; nothing is written) or ServiceError.
     """
     loadable = Loadable.open(Artifacts(settings), release)
     with redis_errors("publishing a release"):
@@ -40,25 +39,21 @@ def publish_release(settings: Settings, release: str, force: bool = False) -> di
         with lease(client, keys) as held:
             newer = newer_live(client, keys, loadable.manifest)
             if not force and _refreshed(client, keys, release):
-                return {
-                    "published": False,
-                    "release": release,
-                    "previous": decoded(client.get(keys.current)),
-                    "reason": "a refresh of this very build is live and knows more",
-                }
+                reason, live = "a refresh of this very build is live and knows more", decoded(client.get(keys.current))
+                return PublishRef(False, release, reason, live)
             if newer and not force:
                 reason = (
                     f"{newer} with a newer cutoff is live; this release is stored, "
                     f"`python -m pipelines promote {release}` makes it live"
                 )
                 log.info("release not published id=%s reason=%s", release, reason)
-                return {"published": False, "release": release, "previous": newer, "reason": reason}
+                return PublishRef(False, release, reason, newer)
             if newer:
                 log.warning("release forced over a newer cutoff id=%s live=%s", release, newer)
             return make_live(settings, held, loadable, "forced" if newer else "newest cutoff")
 
 
-def make_live(settings: Settings, held: Lease, loadable: Loadable, reason: str) -> dict[str, Any]:
+def make_live(settings: Settings, held: Lease, loadable: Loadable, reason: str) -> PublishRef:
     """Load, verify and switch, the lease being held; then drop what is no longer kept."""
     for secret, name in ((settings.answer_key, ANSWER_KEY), (settings.pseudonym_key, PSEUDONYM_KEY)):
         if not secret:
@@ -69,12 +64,12 @@ def make_live(settings: Settings, held: Lease, loadable: Loadable, reason: str) 
     _fill_since(settings, held, loadable.manifest)
     switch(held, loadable.manifest)
     store_trending(settings, held, loadable.manifest, loadable.entities)
-    done = {"published": True, "release": name, "previous": previous, "reason": reason, **loaded}
-    if warning := evicting(about(held.client)):
+    warning = evicting(about(held.client)) or ""
+    if warning:
         log.warning("%s", warning)
-        done["warning"] = warning
+    done = PublishRef(True, name, reason, previous, **loaded, warning=warning)
     note_publish(settings, done)
-    log.info("release published %s retired=%s", done, retire_loaded(settings, held))
+    log.info("release published %s retired=%s", done.as_json(), retire_loaded(settings, held))
     return done
 
 
@@ -149,7 +144,7 @@ def keep_loaded(settings: Settings, held: Lease) -> int:
     return len(names)
 
 
-def note_publish(settings: Settings, done: dict[str, Any]) -> None:
+def note_publish(settings: Settings, done: PublishRef) -> None:
     """Append to the log of publishes."""
     at = datetime.now(UTC).isoformat(timespec="seconds")  # noqa: TID251 when it happened; no list depends on it
-    append_private(settings.artifacts / PUBLISHES, json.dumps({"at": at, **done}))
+    append_private(settings.artifacts / PUBLISHES, json.dumps({"at": at, **done.as_json()}))

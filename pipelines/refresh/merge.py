@@ -6,7 +6,6 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -102,7 +101,7 @@ def _check_popular(
         )
 
 
-def changed(before: Release, after: Release) -> dict[str, Any]:
+def changed(before: Release, after: Release) -> dict[str, dict[str, int]]:
     """What to say of a refresh: by surface how many lists there are now and how many more than before."""
     return {s: {"lists": n, "more": n - before.lists.get(s, 0)} for s, n in after.lists.items()}
 

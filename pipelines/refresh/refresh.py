@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -27,13 +28,14 @@ from pipelines.publish.publish import drop_unfinished, keep_loaded, note_publish
 from pipelines.redis_client import connect, current_release, decoded, redis_errors
 from pipelines.refresh.changes import Changes, find_changes
 from pipelines.refresh.merge import OwnersToRescore, changed, extend_bundles, merged, rescore
+from pipelines.refs import ChangesRef, PublishRef, RefreshedRef, RescoredRef
 from pipelines.run.run import Run, parse_instant
 from pipelines.store.artifacts import Artifacts
 
 log = logging.getLogger(__name__)
 
 
-def publish_refresh(settings: Settings, release: str) -> dict[str, Any]:
+def publish_refresh(settings: Settings, release: str) -> PublishRef:
     """Load a refreshed release and move the pointer to it, if what it refreshes is still live. It takes that place:
     the builds that can be gone back to stay the same.
 
@@ -48,19 +50,13 @@ def publish_refresh(settings: Settings, release: str) -> dict[str, Any]:
             if live not in (refreshes, release):
                 reason = f"{live or 'nothing'} is live by now, not {refreshes}, which this refresh was made from"
                 log.info("refresh not published id=%s reason=%s", release, reason)
-                return {"published": False, "release": release, "previous": live, "reason": reason}
+                return PublishRef(False, release, reason, live)
             drop_unfinished(held, keep=release)
-            done = {
-                "published": True,
-                "release": release,
-                "previous": refreshes,
-                "reason": "refreshed",
-                **load(settings, held, loadable),
-            }
+            done = PublishRef(True, release, "refreshed", refreshes, **load(settings, held, loadable))
             if live != release:
                 switch(held, loadable.manifest, replaces=refreshes)
                 note_publish(settings, done)
-    log.info("refresh published %s", done)
+    log.info("refresh published %s", done.as_json())
     return done
 
 
@@ -73,45 +69,36 @@ def renew_expiry(settings: Settings) -> int:
             return keep_loaded(settings, held)
 
 
-Ref = dict[str, Any]
-
-
-def look_for_changes(settings: Settings, run_id: str, as_of: datetime) -> Ref:
-    """What came before `as_of` that the live release does not know, staged for the next step.
-
-    Returns {run, as_of, refreshes, bundles, again, new, reason}: by kind how many owners' lists are made again and how
-    many of them are new; reason: why there is nothing to do, None where there is something.
-    """
+def look_for_changes(settings: Settings, run_id: str, as_of: datetime) -> ChangesRef:
+    """What came before `as_of` that the live release does not know, staged for the next step."""
     live = current_release(settings)
     if live is None:
-        return {"reason": "no release is live: build_recommendations comes first"}
+        return ChangesRef("no release is live: build_recommendations comes first")
     run = Run.refreshing(settings, run_id, as_of, live)
     release = run.artifacts.release(live)
-    found: Ref = {"run": run.id, "as_of": as_of.isoformat(), "refreshes": live}
+    found = ChangesRef("", run.id, as_of.isoformat(), live)
     if parse_instant(release.as_of) >= as_of:
-        return {**found, "reason": f"the live release {live} knows everything before {release.as_of} already"}
+        return replace(found, reason=f"the live release {live} knows everything before {release.as_of} already")
     changes = find_changes(run.settings, release, as_of)
-    told = {
-        "again": {e.value: len(r) for e, r in changes.again.items()},
-        "new": {e.value: len(n) for e, n in changes.new.items()},
-        "unknown_events": changes.unknown,
-    }
+    found = replace(
+        found,
+        again={e.value: len(r) for e, r in changes.again.items()},
+        new={e.value: len(n) for e, n in changes.new.items()},
+        unknown_events=changes.unknown,
+    )
     if changes.nothing:
         renew_expiry(settings)
-        return {**found, **told, "reason": f"nothing happened since {release.as_of}: every list is as it should be"}
+        return replace(found, reason=f"nothing happened since {release.as_of}: every list is as it should be")
     bundles = extend_bundles(run, release.bundles, changes)
     _stage(run, changes, {e.value: len(changes.entities[e]) - len(changes.new[e]) for e in Entity})
-    log.info("refresh of %s before %s: %s", live, as_of.isoformat(), told)
-    return {**found, "bundles": bundles, **told, "reason": None}
+    log.info("refresh of %s before %s: again %s, new %s", live, found.as_of, found.again, found.new)
+    return replace(found, bundles=bundles)
 
 
-def make_lists(settings: Settings, ref: Mapping[str, Any]) -> Ref:
-    """The lists of everybody whom the changes concern, staged; returns {surface: {lists, reached, sha256}}.
-
-    reached: owners who did nothing, whose list somebody new may enter ([refresh] reach).
-    """
-    run = Run.open(settings, ref["run"])
-    bundles = open_bundles(settings.artifacts, ref["bundles"], run.settings)
+def make_lists(settings: Settings, ref: ChangesRef) -> dict[str, RescoredRef]:
+    """The lists of all owners whom the changes concern, staged; by surface."""
+    run = Run.open(settings, ref.run)
+    bundles = open_bundles(settings.artifacts, ref.bundles, run.settings)
     again = _staged(run, {e: x.ids for e, x in entities_of(bundles[CATALOGUE]).items()})
     made = {}
     for surface in Surface:
@@ -120,37 +107,43 @@ def make_lists(settings: Settings, ref: Mapping[str, Any]) -> Ref:
         path = _lists_file(run, surface)
         path.parent.mkdir(parents=True, exist_ok=True)
         lists.save(path)
-        made[surface.value] = {"lists": len(lists), "reached": reached, "sha256": sha256_of(path)}
+        made[surface.value] = RescoredRef(len(lists), reached, sha256_of(path))
     log.info("lists made again: %s", made)
     return made
 
 
-def merge(settings: Settings, ref: Mapping[str, Any], made: Mapping[str, Mapping[str, Any]]) -> Ref:
-    """Store the refreshed release; returns {release, refreshes, digest, by_surface}. Raises what `merged` does."""
-    run = Run.open(settings, ref["run"])
-    before = run.artifacts.release(ref["refreshes"])
+def merge(settings: Settings, ref: ChangesRef, made: Mapping[str, RescoredRef]) -> RefreshedRef:
+    """Store the refreshed release. Raises what `merged` does."""
+    run = Run.open(settings, ref.run)
+    before = run.artifacts.release(ref.refreshes)
     lists = {}
     for surface in Surface:
         path = _lists_file(run, surface)
-        if not path.is_file() or sha256_of(path) != made[surface.value]["sha256"]:
+        if not path.is_file() or sha256_of(path) != made[surface.value].sha256:
             raise ReleaseIncomplete(f"{path} is missing or differs from what was made; make the lists again")
         lists[surface] = RankedLists.open(path)
-    after = merged(run, before, ref["bundles"], lists)
+    after = merged(run, before, ref.bundles, lists)
     log.info("refresh stored id=%s refreshes=%s", after.id, before.id)
-    return {"release": after.id, "refreshes": before.id, "digest": after.digest, "by_surface": changed(before, after)}
+    return RefreshedRef(after.id, before.id, after.digest, changed(before, after))
 
 
-def refresh(settings: Settings, run_id: str, as_of: datetime, publish: bool = True) -> Ref:
+def refresh(settings: Settings, run_id: str, as_of: datetime, publish: bool = True) -> dict[str, Any]:
     """All steps in one; returns what each said."""
     ref = look_for_changes(settings, run_id, as_of)
-    if ref["reason"]:
-        return {"published": False, **ref}
+    if ref.reason:
+        return {"published": False, **ref.as_json()}
     made = make_lists(settings, ref)
     stored = merge(settings, ref, made)
-    told = {**{k: ref[k] for k in ("as_of", "again", "new")}, "made": made, **stored}
+    told = {
+        "as_of": ref.as_of,
+        "again": ref.again,
+        "new": ref.new,
+        "made": {surface: one.as_json() for surface, one in made.items()},
+        **stored.as_json(),
+    }
     if not publish:
         return {"published": False, **told, "reason": "stored only"}
-    return {**told, **publish_refresh(settings, stored["release"])}
+    return {**told, **publish_refresh(settings, stored.release).as_json()}
 
 
 def _stage(run: Run, changes: Changes, known: Mapping[str, int]) -> None:

@@ -19,7 +19,7 @@ from models.errors import MatchbookError, ReleaseError
 from models.schema import Surface
 from models.settings.settings import Settings
 from pipelines.redis_client import current_release
-from pipelines.refs import BuildRef, GateRef
+from pipelines.refs import BuildRef, GateRef, ReportRef
 from pipelines.report.data import data_facts
 from pipelines.report.evaluation import build_report
 from pipelines.report.figure_names import SERVED
@@ -37,9 +37,8 @@ EVALUATION, EVALUATION_PAGE = "evaluation.json", "evaluation.html"
 FORMAT = 1
 
 
-def write_report(run: Run, build: BuildRef, weighed: GateRef) -> dict[str, Any]:
-    """The step: gather everything that is known of a build, write page and JSON; returns {report, release, verdict,
-    reasons}.
+def write_report(run: Run, build: BuildRef, weighed: GateRef) -> ReportRef:
+    """The step: gather everything that is known of a build, write page and JSON.
 
     What another step did not leave is absent from both files. Raises ReleaseNotFound, DataError where what the build
     is made of is not there.
@@ -48,12 +47,8 @@ def write_report(run: Run, build: BuildRef, weighed: GateRef) -> dict[str, Any]:
     models = section(drawn.read_text(), "models") if drawn.is_file() else None
     _place(run.settings.artifacts, run.directory, told, build_report(told, models))
     gate = told["gate"] or {}
-    return {
-        "report": str(_folder(run.settings.artifacts, weighed.release) / PAGE),
-        "release": weighed.release,
-        "verdict": gate.get("verdict"),
-        "reasons": list(gate.get("reasons") or ()),
-    }
+    page_file = _folder(run.settings.artifacts, weighed.release) / PAGE
+    return ReportRef(str(page_file), weighed.release, gate.get("verdict"), list(gate.get("reasons") or ()))
 
 
 def gathered(run: Run, release: str, snapshot: str) -> dict[str, Any]:

@@ -30,6 +30,7 @@ from models.settings.settings import Settings
 from models.spec import flat_names
 from models.two_tower import TWO_TOWER
 from pipelines.export.snapshot import Snapshot
+from pipelines.refs import PointRef, TrialRef
 from pipelines.run.run import TUNING
 from pipelines.store.artifacts import Artifacts, append_private
 from pipelines.train.single_model import SingleModelSplit, surfaces_of
@@ -58,6 +59,11 @@ class Trial:
     def mean(self) -> float:
         """NDCG@10 over all owners; -1 where it could not be fitted."""
         return float(self.ndcg.mean()) if len(self.ndcg) else -1.0
+
+    def reference(self) -> TrialRef:
+        """What a task returns of it."""
+        ndcg = round(self.mean, 6) if len(self.ndcg) else None
+        return TrialRef(self.model, self.values, ndcg, round(self.seconds, 2))
 
 
 @dataclass(frozen=True)
@@ -276,7 +282,6 @@ def key(values: Mapping[str, Any]) -> str:
     return json.dumps({n: v if isinstance(v, str) else float(v) for n, v in values.items()}, sort_keys=True)
 
 
-Ref = dict[str, Any]
 #: Draws of a grid that are tried before it counts as exhausted.
 _PATIENCE = 100
 
@@ -287,41 +292,40 @@ def plan_round(
     models: Sequence[str] | None = None,
     near: bool = False,
     snapshot: str | None = None,
-) -> list[Ref]:
-    """Up to `trials` points that were not tried yet, models in turn, each as {snapshot, model, values, index}.
+) -> list[PointRef]:
+    """Up to `trials` points that were not tried yet, models in turn.
 
     near: steps from the best of each model; else its start, then draws from its grid. The same trials before give the
     same points. snapshot: the newest stored one by default. Raises DataError where there is none.
     """
     name = snapshot or newest_snapshot(settings)
     done, active = list(Trials.for_snapshot(settings, name)), searched(tuned() if models is None else models, settings)
-    planned: list[Ref] = []
+    planned: list[PointRef] = []
     while active and len(planned) < trials:
         model = active[len(planned) % len(active)]
-        values = _next(model, done, [p["values"] for p in planned if p["model"] == model], settings, near)
+        values = _next(model, done, [dict(p.values) for p in planned if p.model == model], settings, near)
         if values is None:
             active.remove(model)
         else:
-            planned.append({"snapshot": name, "model": model, "values": values, "index": len(planned)})
+            planned.append(PointRef(name, model, values, len(planned)))
     return planned
 
 
-def try_point(settings: Settings, point: Mapping[str, Any]) -> Ref:
-    """Fit and judge one point before the inner cut; returns {model, values, ndcg, seconds}, of an earlier trial too.
-
-    ndcg: at 10, over all owners who first met something after the cut; None where the model cannot be fitted.
-    """
-    store = Trials.for_snapshot(settings, point["snapshot"])
-    made = next((t for t in store if t.model == point["model"] and key(t.values) == key(point["values"])), None)
+def try_point(settings: Settings, point: PointRef) -> TrialRef:
+    """Fit one point before the validation split and evaluate it; an earlier trial of the point is returned as it is."""
+    store = Trials.for_snapshot(settings, point.snapshot)
+    made = next((t for t in store if t.model == point.model and key(t.values) == key(point.values)), None)
     if made is None:
-        snapshot = Snapshot.open(settings.artifacts / "snapshots" / point["snapshot"])
+        snapshot = Snapshot.open(settings.artifacts / "snapshots" / point.snapshot)
         split = SingleModelSplit.at_share(snapshot, settings, settings.holdout.share)
-        made = trial_of(split, point["model"], dict(point["values"]), settings, store)
-    return _told(made)
+        made = trial_of(split, point.model, dict(point.values), settings, store)
+    return made.reference()
 
 
-def keep_best(settings: Settings, budget: Mapping[str, Any], snapshot: str | None = None) -> Ref:
-    """Store `tuning.json`, which the next build takes over, and return it with every trial, the best of a model first.
+def keep_best(
+    settings: Settings, budget: Mapping[str, Any], snapshot: str | None = None
+) -> tuple[dict[str, Any], list[TrialRef]]:
+    """Store `tuning.json`, which the next build takes over; returns it, and every trial, the best of a model first.
 
     A setting is taken over only where the interval of the paired gain lies above 0, at 95% for all trials of a model
     together. budget: recorded as it is, with the number of trials that there are and their seconds. Where nothing was
@@ -336,7 +340,7 @@ def keep_best(settings: Settings, budget: Mapping[str, Any], snapshot: str | Non
     found = {**summary(done, settings, name, split.cut), "budget": {**budget, **spent}}
     if done:
         Artifacts(settings).write_json(settings.artifacts / TUNING, found)
-    return {**found, "trials": [_told(t) for t in sorted(done, key=lambda t: (t.model, -t.mean))]}
+    return found, [t.reference() for t in sorted(done, key=lambda t: (t.model, -t.mean))]
 
 
 def newest_snapshot(settings: Settings) -> str:
@@ -350,13 +354,13 @@ def newest_snapshot(settings: Settings) -> str:
     return stored[-1].name
 
 
-def trials_table(trials: Sequence[Mapping[str, Any]]) -> str:
+def trials_table(trials: Sequence[TrialRef]) -> str:
     """One line a trial: model, NDCG@10, seconds, values."""
     lines = [f"{'model':28} {'ndcg@10':>8} {'seconds':>8}  values"]
     for t in trials:
-        figure = "none" if t["ndcg"] is None else f"{t['ndcg']:.4f}"
-        values = ", ".join(f"{name}={value}" for name, value in t["values"].items())
-        lines.append(f"{t['model']:28} {figure:>8} {t['seconds']:8.1f}  {values}")
+        figure = "none" if t.ndcg is None else f"{t.ndcg:.4f}"
+        values = ", ".join(f"{name}={value}" for name, value in t.values.items())
+        lines.append(f"{t.model:28} {figure:>8} {t.seconds:8.1f}  {values}")
     return "\n".join(lines)
 
 
@@ -380,11 +384,6 @@ def _next(
         if key(drawn) not in taken:
             return drawn
     return None
-
-
-def _told(trial: Trial) -> Ref:
-    ndcg = round(trial.mean, 6) if len(trial.ndcg) else None
-    return {"model": trial.model, "values": trial.values, "ndcg": ndcg, "seconds": round(trial.seconds, 2)}
 
 
 def best_table(found: dict[str, Any]) -> str:

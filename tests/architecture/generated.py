@@ -9,6 +9,7 @@ from functools import partial
 
 from models import registry, schema
 from serving.http.requests import EXCLUDE_MOST, LIMIT_DEFAULT, LIMIT_MOST
+from tests.architecture import requirements
 from tests.paths import ROOT
 
 RECORDS = "docs/decisions"
@@ -41,15 +42,6 @@ def fields(table: schema.Table) -> str:
     """What a contract view must give, a line a column."""
     lines = [f"| `{f.name}` | {f.type.sql} | {f.doc} |" for f in table.fields]
     return "\n".join(["| column | type | meaning |", "|---|---|---|", *lines])
-
-
-def files() -> str:
-    """The columns of the files of a data folder."""
-    lines = []
-    for table in schema.TABLES:
-        may = [name for name in table.names if name not in table.required]
-        lines.append(f"| `{table.file}` | {', '.join(table.required)} | {', '.join(may)} |".replace("|  |", "| |"))
-    return "\n".join(["| file | must have | may have |", "|---|---|---|", *lines])
 
 
 def parameters() -> str:
@@ -104,9 +96,9 @@ TABLES: dict[str, tuple[str, Callable[[], str]]] = {
     "users": ("docs/guides/your-data.md", partial(fields, schema.USERS)),
     "startups": ("docs/guides/your-data.md", partial(fields, schema.STARTUPS)),
     "interactions": ("docs/guides/your-data.md", partial(fields, schema.INTERACTIONS)),
-    "files": ("docs/guides/your-data.md", files),
     "parameters": ("docs/reference/api.md", parameters),
     "decisions": (f"{RECORDS}/README.md", decision_table),
+    "requirements": ("docs/requirements.md", requirements.page),
 }
 
 

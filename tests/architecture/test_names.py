@@ -96,6 +96,11 @@ def test_a_lock_answers_every_requirement(lock: str) -> None:
     assert len(pins(lock)) > len(asked(lock)), "a lock names everything, not only what we ask for"
 
 
+@pytest.mark.parametrize(("package", "least"), [("implicit", (0, 7, 0)), ("scipy", (1, 10, 0))])
+def test_libraries_are_new_enough(package: str, least: tuple[int, ...]) -> None:
+    assert tuple(map(int, pins(RUNTIME)[package].split("."))) >= least
+
+
 def test_the_locks_agree() -> None:
     runtime, testing = pins(RUNTIME), pins(TESTING)
     assert {p: v for p, v in testing.items() if runtime.get(p, v) != v} == {}, "run `make lock`"

@@ -63,3 +63,19 @@ def test_documents_link_to_what_is_there() -> None:
     for page in [p for p in tracked() if p.suffix == ".md"]:
         for target in re.findall(r"\]\((?!https?:|#|mailto:)([^)#\s]+)", page.read_text()):
             assert (page.parent / target).exists(), f"{name(page)} links to {target}, which is not there"
+
+
+def _anchors(page: Path) -> set[str]:
+    """The names that GitHub gives to the headings of a page."""
+    text = re.sub(r"^```.*?^```$", "", page.read_text(), flags=re.DOTALL | re.MULTILINE)
+    headings = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).strip().replace(" ", "-") for heading in headings}
+
+
+def test_documents_link_to_headings_that_are_there() -> None:
+    for page in [p for p in tracked() if p.suffix == ".md"]:
+        for target, anchor in re.findall(r"\]\((?!https?:|mailto:)([^)#\s]*)#([^)\s]+)\)", page.read_text()):
+            aim = page.parent / target if target else page
+            assert anchor in _anchors(aim), (
+                f"{name(page)} links to {target}#{anchor}; {name(aim.resolve())} has no such heading"
+            )

@@ -8,7 +8,23 @@ import pytest
 
 from models.errors import DataError
 from pipelines import refs
-from pipelines.refs import BuildRef, BundleRef, GateRef, Ref, ReleaseRef, ScoredShard, ShardRef
+from pipelines.refs import (
+    BuildRef,
+    BundleRef,
+    ChangesRef,
+    EvaluationRef,
+    GateRef,
+    PointRef,
+    PublishRef,
+    Ref,
+    RefreshedRef,
+    ReleaseRef,
+    ReportRef,
+    RescoredRef,
+    ScoredShard,
+    ShardRef,
+    TrialRef,
+)
 
 KNOWN: list[Ref] = [
     BuildRef("r", "2024-05-01T00:00:00+00:00"),
@@ -18,6 +34,16 @@ KNOWN: list[Ref] = [
     ScoredShard("startups/for-developer", 0, 5, "f00", "c0de"),
     ReleaseRef("x", "f00", {"startups/for-developer": 5}),
     GateRef("r", "x", None, "go", ["nothing speaks against it"]),
+    EvaluationRef("evaluation.html", None, "too few events"),
+    ReportRef("report.html", "x", "go", []),
+    PublishRef(False, "x", "a dry run", "w", needs_mb=0.5, used_mb=1.0, limit_mb=64.0),
+    PublishRef(True, "x", "newest cutoff", "", 5, 812.0, 881.0),
+    ChangesRef("no release is live"),
+    ChangesRef("", "r", "2024-05-01", "x", {"als_v1": "1"}, {"user": 2}, {"user": 1}, 3),
+    RescoredRef(5, 2, "f00"),
+    RefreshedRef("y", "x", "f00", {"startups/for-developer": {"lists": 5, "more": 1}}),
+    PointRef("s", "als_v1", {"als_alpha": 3.0}, 0),
+    TrialRef("als_v1", {"als_alpha": 3.0}, None, 1.0),
 ]
 
 

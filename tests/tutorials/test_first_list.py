@@ -18,6 +18,8 @@ from pipelines.store.artifacts import Artifacts
 from tests.paths import ROOT
 from tests.tutorials.follow import blocks, follow
 
+pytestmark = pytest.mark.e2e
+
 PAGE = ROOT / "docs" / "tutorials" / "first-list.md"
 TABLES = ("people", "companies", "activity")
 ROWS = (150, 48, 2285)

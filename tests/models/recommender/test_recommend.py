@@ -71,6 +71,13 @@ def test_scores_lie_in_0_to_1_and_never_rise_along_a_list(surface: Surface) -> N
         assert (np.diff(lists.score[lists.row(i)]) <= 1e-7).all()
 
 
+@pytest.mark.parametrize("surface", list(Surface))
+def test_lists_of_every_surface_are_ranked(surface: Surface) -> None:
+    recipe = recipe_of(surface)
+    owners = everybody(recipe)
+    assert np.array_equal(recommend(recipe, owners, DEPTH).reranked, ~owners.opted_out)
+
+
 def test_the_route_follows_the_thresholds_and_the_method_follows_the_chain() -> None:
     """B01-B03, B06: a silent owner without a profile would fall through; here content knows everyone by their words."""
     recipe = recipe_of(Surface.STARTUPS_FOR_DEVELOPER)

@@ -5,17 +5,18 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from itertools import product
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 from models import registry
-from models.data.bundle import Bundle
-from models.recommender.surface import SurfaceRecommender, open_recommender, unserved
+from models.data.bundle import Bundle, write_bundle
+from models.recommender.surface import SurfaceRecommender, open_bundles, open_recommender, unserved
 from models.schema import Surface
 from models.settings.settings import Settings
-from tests.marketplace.bundles import SMALL, learned_bundles
+from tests.marketplace.bundles import SMALL, learned_bundles, planted_bundles
 
 SWITCHES = [
     dict(zip(("ranker", "enable_als", "enable_two_tower", "candidate_sources"), values, strict=True))
@@ -109,3 +110,19 @@ def test_an_arm_of_an_experiment_may_need_it() -> None:
     ]
     settings = Settings().layered({"ranker": "rules", "experiments": json.dumps(given)}, "given")
     assert unserved("learned_ranker_v1", settings) == "" and "rules" in unserved("ranker_v1", settings)
+
+
+@pytest.mark.parametrize(
+    ("bundle", "setting"), [("als_v1", "als_model_path"), ("two_tower_v1", "two_tower_model_path")]
+)
+def test_a_pinned_directory_is_opened_in_place_of_the_releases_own(bundle: str, setting: str, tmp_path: Path) -> None:
+    """G04, G05, M04."""
+    own, pinned = tmp_path / "bundles" / bundle / "own", tmp_path / "pinned"
+    for place in (own, pinned):
+        place.mkdir(parents=True)
+        write_bundle(planted_bundles()[bundle], place)
+    opened = [
+        open_bundles(tmp_path, {bundle: "own"}, settings)[bundle].version
+        for settings in (SMALL, SMALL.layered({setting: str(pinned)}, "given"))
+    ]
+    assert opened == ["own", "pinned"]

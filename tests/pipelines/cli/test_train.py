@@ -73,11 +73,26 @@ def test_each_model_is_trained_judged_and_shown(command: Any, exported: str, set
 
     reverse = command("train-als-reverse", "--factors", "4", "--data", exported)
     assert reverse["config"]["factors"] == 4 and "test" not in reverse
+    assert {Path(f).name for f in reverse["files"]} == {f.replace("als_v1", "als_reverse_v1") for f in files}, "D18"
     towers = command("train-two-tower", "--epochs", "1", "--test-split", "0.2")
     assert towers["config"]["max_epochs"] == 1 and 0 <= towers["test"]["MAP@10"] <= 1
     assert any(f.endswith("two_tower_v1_best.pth") for f in towers["files"])
     content = command("train-content", "--dimensions", "5")
     assert content["config"]["dimensions"] == 5
+
+
+def test_check_lists_files_and_names_what_is_missing(
+    command: Any, exported: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """E15, D23: exit status 1 while a bundle of every build is missing."""
+    trained = command("train-als")
+    capsys.readouterr()
+    assert main(["check"]) == 1
+    said = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    found = {line["bundle"]: line for line in said if "bundle" in line}
+    assert found["als_v1"]["state"] == "verified" and found["als_v1"]["version"] == trained["version"]
+    assert {Path(f).name for f in trained["files"]} <= set(found["als_v1"]["files"])
+    assert found["als_reverse_v1"]["state"] == "bad" and "als_reverse_v1" in found["als_reverse_v1"]["why"]
 
 
 def test_als_is_judged_by_the_last_fifth_unless_told_not_to(command: Any, exported: str) -> None:

@@ -218,6 +218,17 @@ def test_the_age_of_what_was_shown(settings: Settings, ledger: Ledger) -> None:
     assert measure(settings, AS_OF)["all"]["age_days"]["value"] == 20
 
 
+def test_interactions_are_counted_by_day(settings: Settings, ledger: Ledger) -> None:
+    """J04: interactions of each day, and the people who made them; an impression is none."""
+    ledger.event(1, 1, "impression", 0)
+    for u, s, hours in ((1, 1, 1), (1, 2, 2), (2, 1, 3), (1, 3, 24)):
+        ledger.platform(u, s, "click", hours)
+    assert measure(settings, AS_OF)["interactions"] == [
+        {"day": "2026-03-01", "interactions": 3, "people": 2},
+        {"day": "2026-03-02", "interactions": 1, "people": 1},
+    ]
+
+
 def test_shares_of_routes_are_shares_of_answers(settings: Settings, ledger: Ledger) -> None:
     """J01, J02, I11."""
     for n, (method, route) in enumerate((("als", "als"), ("als", "ensemble"), ("popular", "als"), ("ensemble",) * 2)):
@@ -264,6 +275,18 @@ def an_experiment(settings: Settings, ledger: Ledger, off: int, on: int) -> None
         connection.execute(
             text(statement), {"off": off, "all": off + on, "surface": DEVELOPERS, "edition": edition, "at": DAY0}
         )
+
+
+def test_click_through_of_als_is_compared_with_that_of_content(settings: Settings, ledger: Ledger) -> None:
+    """I10."""
+    for n, (method, clicked) in enumerate(
+        (("als", True), ("als", True), ("content_based", True), ("content_based", False))
+    ):
+        ledger.event(n, 1, "impression", n, ledger.answer(f"a{n}", method=method))
+        if clicked:
+            ledger.event(n, 1, "click", n + 0.1, f"a{n}")
+    found = next(h for h in measure(settings, AS_OF)["expected"] if h["id"] == "I10")
+    assert (found["value"], found["met"]) == (2.0, True)
 
 
 def test_arms_are_compared_and_their_sizes_checked(settings: Settings, ledger: Ledger) -> None:

@@ -133,7 +133,7 @@ def test_again_changes_nothing_not_even_the_receipt(planted: City) -> None:
 def test_neither_rollback_nor_promote_nor_a_new_build_brings_the_person_back(city: City, traces: Traces) -> None:
     receipt = erase(city.settings, PERSON)
     older = receipt["successors"][f"releases/{city.older}"].removeprefix("releases/")
-    assert rollback(city.settings)["release"] == older and traces(city) == []
+    assert rollback(city.settings).release == older and traces(city) == []
     with pytest.raises(ReleaseNotFound):
         promote(city.settings, city.live)
 

@@ -186,7 +186,7 @@ def test_a_field_that_a_format_lacks_is_blank(market: Settings) -> None:
 
 
 BEGIN = datetime(2024, 1, 1, tzinfo=UTC)
-USERS, STARTUPS = [UUID(int=n) for n in range(1, 5)], [UUID(int=n) for n in range(11, 15)]
+USER_IDS, STARTUP_IDS = [UUID(int=n) for n in range(1, 5)], [UUID(int=n) for n in range(11, 15)]
 Event = tuple[UUID, UUID, str, datetime]
 
 
@@ -195,7 +195,7 @@ def events() -> list[Event]:
     random = np.random.default_rng(3)
     kinds = [*(t.value for t in INTERACTION_TYPES), "share"]
     drawn = zip(*(random.integers(0, n, 300).tolist() for n in (4, 4, len(kinds), 12)), strict=True)
-    return [(USERS[u], STARTUPS[s], kinds[k], BEGIN + timedelta(hours=h)) for u, s, k, h in drawn]
+    return [(USER_IDS[u], STARTUP_IDS[s], kinds[k], BEGIN + timedelta(hours=h)) for u, s, k, h in drawn]
 
 
 def scanned(known: list[Event], entity: Entity, id: UUID, as_of: datetime) -> int:
@@ -204,7 +204,7 @@ def scanned(known: list[Event], entity: Entity, id: UUID, as_of: datetime) -> in
 
 
 def counted(known: list[Event], entity: Entity, as_of: datetime) -> Entities:
-    ids = USERS if entity is Entity.USER else STARTUPS
+    ids = USER_IDS if entity is Entity.USER else STARTUP_IDS
     n, zeros = len(ids), np.zeros(len(ids), np.int64)
     counts = np.array([scanned(known, entity, id, as_of) for id in ids], np.int32)
     facet = zeros.astype(np.int32)
@@ -250,7 +250,7 @@ def test_a_count_is_that_of_a_full_scan_wherever_the_stored_cutoff_lies(db: Engi
             assert store_counts(db, cutoff, counted(known, Entity.USER, cutoff), counted(known, Entity.STARTUP, cutoff))
         for hour in (0, 3, 5, 6, 11, 12, 99):
             as_of = BEGIN + timedelta(hours=hour)
-            for entity, ids in ((Entity.USER, USERS), (Entity.STARTUP, STARTUPS)):
+            for entity, ids in ((Entity.USER, USER_IDS), (Entity.STARTUP, STARTUP_IDS)):
                 assert [interaction_count(db, entity, id, as_of) for id in ids] == [
                     scanned(known, entity, id, as_of) for id in ids
                 ], (stored, entity, hour)
@@ -262,7 +262,7 @@ def test_an_older_cutoff_does_not_replace_a_newer_one(db: Engine) -> None:
     assert store_counts(db, new, counted(events(), Entity.USER, new))
     assert not store_counts(db, old, counted(events(), Entity.USER, old))
     assert store_counts(db, new, counted(events(), Entity.USER, new))  # again is the same
-    assert interaction_count(db, Entity.USER, USERS[0], new) == scanned(events(), Entity.USER, USERS[0], new)
+    assert interaction_count(db, Entity.USER, USER_IDS[0], new) == scanned(events(), Entity.USER, USER_IDS[0], new)
 
 
 def test_the_types_that_count_are_those_of_the_view(db: Engine) -> None:

@@ -121,7 +121,7 @@ def test_an_older_cutoff_and_the_live_release_itself_are_only_described(nights: 
     gate = read_gate(run)
     assert found.verdict == "go" and gate["older"] and "stored for comparison" in gate["notes"][-1]
     assert "stored for comparison" in str(why_held_back(run, found.release))  # whatever is live by then
-    assert publish_release(nights.settings, found.release)["published"] is False
+    assert publish_release(nights.settings, found.release).published is False
     run, found = nights.weighed(FIRST)
     assert found.release == nights.live and "it is live already" in read_gate(run)["notes"][-1]
     assert not resolve_gate(run, GateContext())

@@ -125,7 +125,7 @@ def test_a_publisher_that_wakes_up_in_the_middle_of_its_load_is_stopped_there(
 
     assert said and "another publisher took over" in said[0]
     assert everything(client, keys) == before and not client.exists(*keys.of_release(second))
-    assert publish_release(town.settings, second)["published"] and client.smembers(keys.loading) == set()
+    assert publish_release(town.settings, second).published and client.smembers(keys.loading) == set()
 
 
 def test_a_killed_publisher_keeps_nobody_waiting_longer_than_its_lease(
@@ -133,7 +133,7 @@ def test_a_killed_publisher_keeps_nobody_waiting_longer_than_its_lease(
 ) -> None:
     release = town.build()
     client.set(keys.publisher, "1", px=400)
-    assert publish_release(town.settings, release)["published"]
+    assert publish_release(town.settings, release).published
 
 
 def test_a_long_load_keeps_its_lease(client: redis.Redis, keys: Keys) -> None:
@@ -162,7 +162,7 @@ def test_half_a_load_of_the_same_release_is_no_part_of_the_whole_one(
     release = town.build()
     client.sadd(keys.loading, release)
     client.hset(keys.lists(release, Surface.STARTUPS_FOR_INVESTOR), b"of nobody", b"x")
-    assert publish_release(town.settings, release)["published"]
+    assert publish_release(town.settings, release).published
     assert client.smembers(keys.loading) == set()
 
 
@@ -195,7 +195,7 @@ def test_lists_that_arrive_otherwise_than_they_were_scored_are_not_made_live(
         publish_release(town.settings, second)
     assert current_release(town.settings) == first
     monkeypatch.undo()
-    assert publish_release(town.settings, second)["published"]
+    assert publish_release(town.settings, second).published
 
 
 def test_a_release_that_is_loaded_already_is_checked_and_mended_where_a_list_was_lost(
@@ -225,7 +225,7 @@ def test_a_release_that_does_not_fit_is_refused_with_figures_before_anything_is_
     assert everything(client, keys) == before
 
     plan = promote(town.settings, second, dry_run=True)
-    assert not plan["published"] and 0 < plan["needs_mb"] < plan["limit_mb"] and everything(client, keys) == before
+    assert not plan.published and 0 < (plan.needs_mb or 0) < (plan.limit_mb or 0) and everything(client, keys) == before
 
 
 def test_the_estimate_is_no_less_than_what_redis_takes_and_not_much_more(
@@ -237,15 +237,15 @@ def test_the_estimate_is_no_less_than_what_redis_takes_and_not_much_more(
     taken = sum(client.memory_usage(keys.lists(release, s), samples=0) or 0 for s in Surface)
 
     assert taken <= needed_bytes(manifest) <= 2 * taken  # lists of eight places: the overhead is at its largest
-    assert told["redis_bytes_per_list"] == pytest.approx(taken / told["lists"], rel=0.1)
+    assert told.lists and told.redis_bytes_per_list == pytest.approx(taken / told.lists, rel=0.1)
 
 
 def test_a_cutoff_that_has_not_come_stands_in_nobodys_way(town: Town) -> None:
     """A release of a version that took a row of the year 2106 for its cutoff."""
     odd, today = town.build(days=30_000), town.build(days=1)
-    assert publish_release(town.settings, odd)["published"]
-    assert publish_release(town.settings, today)["published"]
-    assert not publish_release(town.settings, town.build(days=0))["published"]
+    assert publish_release(town.settings, odd).published
+    assert publish_release(town.settings, today).published
+    assert not publish_release(town.settings, town.build(days=0)).published
 
 
 def test_what_became_live_and_why_is_written_down(town: Town, caplog: pytest.LogCaptureFixture) -> None:
@@ -266,5 +266,5 @@ def test_an_older_release_is_promoted_only_by_force_where_force_is_asked_for(tow
     older, newer = town.build(days=0), town.build(days=1)
     publish_release(town.settings, newer)
     refused = promote(town.settings, older, force=False)
-    assert not refused["published"] and newer in refused["reason"] and current_release(town.settings) == newer
-    assert promote(town.settings, older, force=True)["published"] and current_release(town.settings) == older
+    assert not refused.published and newer in refused.reason and current_release(town.settings) == newer
+    assert promote(town.settings, older, force=True).published and current_release(town.settings) == older

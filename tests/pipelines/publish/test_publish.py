@@ -41,7 +41,7 @@ def test_every_owner_has_a_list_in_redis_and_the_pointer_names_the_release(town:
     result = publish_release(town.settings, release)
 
     client, keys = client_of(town), Keys(town.settings.namespace)
-    assert result["published"] and current_release(town.settings) == release
+    assert result.published and current_release(town.settings) == release
     entities = entities_of(Artifacts(town.settings).latest_bundle(CATALOGUE))
     for surface in Surface:
         owners = entities[surface.owner].owners_of(surface)
@@ -113,11 +113,11 @@ def test_an_older_cutoff_is_stored_and_not_live_unless_forced(town: Town) -> Non
     publish_release(town.settings, newer)
 
     refused = publish_release(town.settings, older)
-    assert not refused["published"] and newer in refused["reason"]
+    assert not refused.published and newer in refused.reason
     assert current_release(town.settings) == newer
     assert {r["release"]: r["state"] for r in list_releases(town.settings)} == {newer: "live", older: "stored"}
 
-    assert publish_release(town.settings, older, force=True)["reason"] == "forced"
+    assert publish_release(town.settings, older, force=True).reason == "forced"
     assert current_release(town.settings) == older
 
 
@@ -131,9 +131,9 @@ def test_three_builds_stay_loaded_and_rollback_goes_one_back(town: Town) -> None
     loaded = [r for r in releases if client.exists(keys.manifest(r))]
     assert loaded == releases[1:]
     assert not any(client.exists(*keys.of_release(releases[0])) for _ in [0])
-    assert rollback(town.settings)["release"] == releases[2]
+    assert rollback(town.settings).release == releases[2]
     assert current_release(town.settings) == releases[2]
-    assert promote(town.settings, releases[0])["release"] == releases[0]
+    assert promote(town.settings, releases[0]).release == releases[0]
     assert current_release(town.settings) == releases[0]
 
 
@@ -162,7 +162,7 @@ def test_one_publisher_at_a_time(town: Town, monkeypatch: pytest.MonkeyPatch) ->
     client, keys = client_of(town), Keys(town.settings.namespace)
     with lease(client, keys), pytest.raises(ServiceError, match="another publish"):
         publish_release(town.settings, release)
-    assert publish_release(town.settings, release)["published"]
+    assert publish_release(town.settings, release).published
     assert client.get(keys.publisher) is None
 
 

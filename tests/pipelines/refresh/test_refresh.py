@@ -22,6 +22,7 @@ from pipelines.publish.history import list_releases, promote, rollback
 from pipelines.publish.publish import publish_release
 from pipelines.refresh.merge import merged
 from pipelines.refresh.refresh import look_for_changes, make_lists, merge, publish_refresh
+from pipelines.refs import ChangesRef
 from pipelines.retire import retire
 from pipelines.run.run import Run, read_decisions
 from pipelines.run_build import score_newest
@@ -44,9 +45,9 @@ def test_a_refresh_takes_a_place_and_a_build_goes_live_over_it_whatever_its_hour
     assert (town.live, town.history) == (last, [older])
     # its cutoff is an hour before that of the refresh, but its models know more than those behind the refresh
     build = town.build(1.5)
-    assert publish_release(town.settings, build)["published"] and town.history == [last, older]
-    assert rollback(town.settings)["release"] == last
-    assert not publish_release(town.settings, older)["published"], "an older build still needs force"
+    assert publish_release(town.settings, build).published and town.history == [last, older]
+    assert rollback(town.settings).release == last
+    assert not publish_release(town.settings, older).published, "an older build still needs force"
 
 
 def test_a_build_that_went_live_meanwhile_wins(town: Town) -> None:
@@ -55,18 +56,19 @@ def test_a_build_that_went_live_meanwhile_wins(town: Town) -> None:
     stored = merge(town.settings, changes, make_lists(town.settings, changes))
     build = town.build(0.5)
     promote(town.settings, build)
-    done = publish_refresh(town.settings, stored["release"])
-    assert not done["published"] and f"{build} is live by now" in done["reason"]
+    done = publish_refresh(town.settings, stored.release)
+    assert not done.published and f"{build} is live by now" in done.reason
     assert (town.live, town.history) == (build, [town.built])
     town.met(identity("user", 7), identity("startup", 1), timedelta(hours=1))
-    assert publish_refresh(town.settings, town.refresh(2)["release"])["published"], "what is live already stays so"
+    assert publish_refresh(town.settings, town.refresh(2)["release"]).published, "what is live already stays so"
 
 
 def test_a_step_again_gives_the_same_and_staging_that_was_changed_is_refused(town: Town) -> None:
     town.met(identity("user", 7), identity("startup", 4))
     changes = look_for_changes(town.settings, "again", town.at(1))
     made = make_lists(town.settings, changes)
-    assert json.loads(json.dumps(changes)) == look_for_changes(town.settings, "again", town.at(1))
+    sent = ChangesRef.from_json(json.loads(json.dumps(changes.as_json())))
+    assert sent == look_for_changes(town.settings, "again", town.at(1))
     assert made == make_lists(town.settings, changes)
     path = next((town.settings.artifacts / "runs" / "again" / "lists").glob("*.npz"))
     path.write_bytes(path.read_bytes()[:-1])
@@ -125,9 +127,9 @@ def test_a_refresh_that_would_leave_somebody_without_a_list_is_not_stored(town: 
     town.joined(CAME)
     changes = look_for_changes(town.settings, "short", town.at(1))
     made = {s: made_of(town, lambda lists: lists.take(np.zeros(0, np.int64)))[s] for s in Surface}
-    run = Run.open(town.settings, changes["run"])
+    run = Run.open(town.settings, changes.run)
     with pytest.raises(ReleaseIncomplete, match="1 owners without one"):
-        merged(run, town.release(), changes["bundles"], made)
+        merged(run, town.release(), changes.bundles, made)
     assert [r["release"] for r in list_releases(town.settings)] == [town.built]
 
 

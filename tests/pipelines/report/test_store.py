@@ -67,7 +67,7 @@ def test_the_command_leaves_a_report_that_follows_the_run(built: tuple[Settings,
     assert "hold by ada" in (page := page_of_run(settings, run.id) or "") and ">gate</th>" in page
     gate = GateRef(run.id, done["release"], None, "ask", [])
     again = kept.write_report(run, run.reference(snapshot=told["snapshot"]), gate)
-    assert (again["verdict"], again["reasons"]) == ("ask", ["worse"])
+    assert (again.verdict, again.reasons) == ("ask", ["worse"])
     assert "live, ask" in index_page(settings)
     live = run.artifacts.release(done["release"])
     refreshed = replace(live, id="r", parts=[{"release": live.id, "as_of": live.as_of}, {"as_of": live.as_of}])

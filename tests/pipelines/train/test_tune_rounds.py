@@ -11,6 +11,7 @@ import pytest
 from models.data.bundle import Bundle
 from models.settings.settings import Settings
 from pipelines.export.snapshot import Snapshot
+from pipelines.refs import TrialRef
 from pipelines.run.run import TUNING
 from pipelines.train import tune as tune_rounds
 from pipelines.train.single_model import SingleModelSplit
@@ -41,9 +42,9 @@ def settings(tmp_path: Path) -> Settings:
 def test_a_round_begins_with_what_is_set_takes_turns_and_repeats_nothing(settings: Settings) -> None:
     models = ["als_v1", "als_reverse_v1", "ensemble_v1"]
     planned = plan_round(settings, 20, models, snapshot=NAME)
-    assert [p["model"] for p in planned[:6]] == models * 2 and [p["index"] for p in planned] == list(range(20))
-    assert [p["values"] for p in planned[:3]] == [start_of(m, settings) for m in models]
-    points = [(p["model"], json.dumps(p["values"], sort_keys=True)) for p in planned]
+    assert [p.model for p in planned[:6]] == models * 2 and [p.index for p in planned] == list(range(20))
+    assert [p.values for p in planned[:3]] == [start_of(m, settings) for m in models]
+    points = [(p.model, json.dumps(dict(p.values), sort_keys=True)) for p in planned]
     assert len(set(points)) == 20 and sum(m == "ensemble_v1" for m, _ in points) == 5, "its grid has five weights"
     assert planned == plan_round(settings, 20, models, snapshot=NAME), "the same trials before, the same points"
     assert plan_round(settings, 5, models, near=True, snapshot=NAME) == [], "no step without a trial"
@@ -56,9 +57,9 @@ def test_the_second_round_steps_from_the_best(settings: Settings) -> None:
     store.add(Trial("als_v1", best, np.array([0.4]), 1.0))
     store.add(Trial("als_v1", {**start, "als_alpha": 1.0}, np.zeros(0), 1.0))
     for point in plan_round(settings, 6, ["als_v1"], near=True, snapshot=NAME):
-        differs = [n for n in best if point["values"][n] != best[n]]
+        differs = [n for n in best if point.values[n] != best[n]]
         assert len(differs) == 1, point
-    assert plan_round(settings, 1, ["als_v1"], snapshot=NAME)[0]["values"] not in (start, best)
+    assert plan_round(settings, 1, ["als_v1"], snapshot=NAME)[0].values not in (start, best)
 
 
 def test_c30_is_in_the_grids() -> None:
@@ -104,8 +105,8 @@ def test_a_point_that_was_tried_is_not_fitted_again(
     told = [try_point(settings, p) for p in points]
     monkeypatch.setattr(tune_rounds, "trial_of", lambda *_: pytest.fail("it was tried already"))
     assert [try_point(settings, p) for p in points] == told
-    found = keep_best(settings, {"trials": 2, "minutes": 1.0}, snapshot=NAME)
-    assert found["budget"]["tried"] == len(found["trials"]) == 2 and found["budget"]["minutes"] == 1.0
-    assert json.loads((settings.artifacts / TUNING).read_text()) == {k: v for k, v in found.items() if k != "trials"}
-    assert "item_neighbours_v1" in trials_table(found["trials"])
-    assert trials_table([{"model": "m", "values": {"a": 1}, "ndcg": None, "seconds": 0.0}]).endswith("a=1")
+    found, trials = keep_best(settings, {"trials": 2, "minutes": 1.0}, snapshot=NAME)
+    assert found["budget"]["tried"] == len(trials) == 2 and found["budget"]["minutes"] == 1.0
+    assert json.loads((settings.artifacts / TUNING).read_text()) == found
+    assert "item_neighbours_v1" in trials_table(trials)
+    assert trials_table([TrialRef("m", {"a": 1}, None, 0.0)]).endswith("a=1")

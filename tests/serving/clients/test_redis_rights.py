@@ -62,7 +62,7 @@ def test_everything_works_with_the_documented_rights(
     assert drain_events(writer, full=True)["release"] == second
     assert refresh_trending(writer, datetime.now(UTC))["release"] == second
     assert renew_expiry(writer) == 2
-    assert rollback(writer)["published"] and promote(writer, second)["published"]
+    assert rollback(writer).published and promote(writer, second).published
     assert [r["state"] for r in list_releases(writer)] == ["live", "loaded"]
     found = {d.id: d for d in diagnose(writer, datetime.now(UTC))}
     assert {found[name].state.value for name in ("servers", "lists", "loading")} <= {"well", "found"}

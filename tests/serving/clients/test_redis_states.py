@@ -177,7 +177,7 @@ def seen(app: Flask, settings: Settings, scene: Scene, owner: str, newcomer: str
     drained = outcome(lambda: drain_events(settings))
     found.append("restores" if drained == "done" and restored(scene) else drained)
     after = status(app)
-    found.append(outcome(lambda: publish_release(settings, scene.second, force=True)["published"]))
+    found.append(outcome(lambda: publish_release(settings, scene.second, force=True).published))
     return [*found, after]
 
 

@@ -20,7 +20,8 @@ from models.schema import Entity, Role, Surface
 from models.settings.settings import Settings
 from serving.app import Reader
 from serving.clients.postgres import OwnerRecord
-from serving.live.recommenders import folded_for
+from serving.live.recommenders import Recipes, folded_for, open_recipes
+from serving.releases import HeldRelease
 from tests.marketplace.world import World
 from tests.serving.conftest import Execute, Publish, Start
 
@@ -68,6 +69,24 @@ def test_fifty_threads_ask_for_one_newcomer_and_one_list_is_computed(
     assert calls == [newcomer]
     assert all(b == bodies[0] for b in bodies)
     assert (bodies[0]["source"], bodies[0]["degraded"]) == ("live", False)
+
+
+def test_models_are_opened_once_a_release(
+    start: Start, publish: Publish, newcomer: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A17: the real function is called, and its calls are counted."""
+    opened: list[str] = []
+
+    def counted(settings: Settings, held: HeldRelease) -> Recipes:
+        opened.append(held.id)
+        return open_recipes(settings, held)
+
+    monkeypatch.setattr("serving.live.recommender.open_recipes", counted)
+    release = publish()
+    app = start()
+    assert ask(app, newcomer)["source"] == "live"
+    ask(app, str(uuid.uuid4()))
+    assert opened == [release]
 
 
 def test_a_slow_computation_is_not_waited_for_but_found_by_the_next_request(

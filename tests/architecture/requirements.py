@@ -1,0 +1,165 @@
+"""The requirements: one line each in requirements.csv, with the code that implements it and the tests that show it.
+
+A test is named by the end of `tests/<folder>/test_<module>.py::<class>::<test>`, as long as it must be to be unique.
+Such a name stays valid when the test moves to another file. After code or tests moved,
+`python -m tests.architecture.requirements` corrects the list and prints what it could not find.
+"""
+
+from __future__ import annotations
+
+import ast
+import csv
+import re
+from functools import cache
+from typing import NamedTuple
+
+from tests.architecture.tree import CODE, name, parsed, python
+from tests.paths import ROOT
+
+LIST = ROOT / "tests" / "architecture" / "requirements.csv"
+ID = re.compile(r"(?<![\w.#/-])[A-R]\d{2}(?![\w%-]|\.\d)")
+GROUPS = {
+    "A": "Models",
+    "B": "Routing and fallback",
+    "C": "Formulas, weights, hyperparameters",
+    "D": "Files",
+    "E": "Steps and commands",
+    "F": "API",
+    "G": "Settings",
+    "H": "Caching and batches",
+    "I": "Targets",
+    "J": "Monitoring and logs",
+    "K": "When to build",
+    "L": "Security and privacy",
+    "M": "Versions and rollback",
+    "N": "Scaling and database",
+    "O": "Experiments",
+    "P": "Error messages and diagnoses",
+    "Q": "Tests and guides",
+    "R": "Decisions where requirements contradict each other",
+}
+
+
+class Requirement(NamedTuple):
+    """A row of the list. code: modules, `module:name` or paths. tests: names of tests. note: what differs, and why."""
+
+    id: str
+    text: str
+    code: tuple[str, ...]
+    tests: tuple[str, ...]
+    note: str
+
+
+@cache
+def requirements() -> tuple[Requirement, ...]:
+    with LIST.open(newline="") as file:
+        return tuple(
+            Requirement(r["id"], r["text"], tuple(r["code"].split()), tuple(r["tests"].split()), r["note"])
+            for r in csv.DictReader(file)
+        )
+
+
+@cache
+def collected() -> tuple[str, ...]:
+    """Every test as `tests/<folder>/test_<module>.py::<class>::<test>`, as pytest collects them.
+
+    Tests of a contract class, which test classes inherit, are named where they are written.
+    """
+    inherited = {base.id for c in _classes() for base in c.bases if isinstance(base, ast.Name)}
+    found: list[str] = []
+    for path in python("tests"):
+        for node in parsed(path).body:
+            if isinstance(node, ast.ClassDef) and (node.name.startswith("Test") or node.name in inherited):
+                found += [f"{name(path)}::{node.name}::{test}" for test in _tests(node.body)]
+        if path.name.startswith("test_"):
+            found += [f"{name(path)}::{test}" for test in _tests(parsed(path).body)]
+    return tuple(found)
+
+
+def _classes() -> list[ast.ClassDef]:
+    return [node for path in python("tests") for node in parsed(path).body if isinstance(node, ast.ClassDef)]
+
+
+def _tests(body: list[ast.stmt]) -> list[str]:
+    return [n.name for n in body if isinstance(n, ast.FunctionDef) and n.name.startswith("test")]
+
+
+def meant_by(wanted: str) -> list[str]:
+    """The tests that a name means; more or less than one is an error of the list."""
+    return [test for test in collected() if test == wanted or test.endswith((f"/{wanted}", f"::{wanted}"))]
+
+
+def is_there(place: str) -> bool:
+    """Whether a path, a module or a name at the top of a module exists."""
+    module, _, wanted = place.partition(":")
+    base = ROOT / module.replace(".", "/")
+    file = next((f for f in (base.with_suffix(".py"), base / "__init__.py") if f.is_file()), None)
+    if file is None:
+        return (ROOT / place).exists()
+    return not wanted or wanted in {n for node in parsed(file).body for n in _named(node)}
+
+
+def _named(node: ast.stmt) -> list[str]:
+    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+        return [node.name]
+    targets = node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
+    return [n.id for target in targets for n in ast.walk(target) if isinstance(n, ast.Name)]
+
+
+def place_now(place: str) -> str:
+    """The place itself, or where its name is now if exactly one other module has it."""
+    _, _, wanted = place.partition(":")
+    if is_there(place) or not wanted:
+        return place
+    found = [p for p in python(*CODE) if wanted in {n for node in parsed(p).body for n in _named(node)}]
+    if len(found) != 1:
+        return place
+    return ".".join(found[0].relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__") + f":{wanted}"
+
+
+def name_now(wanted: str) -> str:
+    """The name itself, or the test of this name if exactly one other file has it."""
+    found = meant_by(wanted) or meant_by(wanted.rpartition("::")[2])
+    return wanted if meant_by(wanted) or len(found) != 1 else found[0].removeprefix("tests/")
+
+
+def follow_moves() -> list[str]:
+    """Write the list with places and tests where they are now; returns what is in no one place."""
+    left: list[str] = []
+    with LIST.open("r+", newline="") as file:
+        rows = list(csv.DictReader(file))
+        for row in rows:
+            code, tests = map(place_now, row["code"].split()), map(name_now, row["tests"].split())
+            row["code"], row["tests"] = " ".join(dict.fromkeys(code)), " ".join(dict.fromkeys(tests))
+            left += [f"{row['id']}: {p}" for p in row["code"].split() if not is_there(p)]
+            left += [f"{row['id']}: {t}" for t in row["tests"].split() if len(meant_by(t)) != 1]
+        file.seek(0)
+        file.truncate()
+        writer = csv.DictWriter(file, rows[0], lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+    return left
+
+
+def page() -> str:
+    """The tables of docs/requirements.md, one a group."""
+    every = requirements()
+    bare = [r.id for r in every if not r.tests]
+    parts = [f"{len(every)} requirements; {len(bare)} of them have no test: {', '.join(bare)}."]
+    for letter, title in GROUPS.items():
+        lines = [_line(r) for r in every if r.id.startswith(letter)]
+        parts.append(
+            "\n".join([f"## {letter}. {title}\n", "| id | requirement | code | tests |", "|---|---|---|---|", *lines])
+        )
+    return "\n\n".join(parts)
+
+
+def _line(r: Requirement) -> str:
+    text = f"{r.text} *{r.note}*" if r.note else r.text
+    code = "<br>".join(f"`{place}`" for place in r.code)
+    tests = "<br>".join(f"`{found}`" for wanted in r.tests for found in meant_by(wanted)) or "no test"
+    return f"| {r.id} | {text} | {code} | {tests} |"
+
+
+if __name__ == "__main__":
+    print("\n".join(follow_moves()) or "every place and test is there")
