@@ -29,8 +29,8 @@ reset: ## stop, then remove MATCHBOOK_HOME and whatever was placed elsewhere for
 test: install ## the tests, on all cores, with real PostgreSQL and Redis servers of their own: [ARGS=...]
 	@$(TESTS) -m "not e2e and not browser and not compose" $(ARGS)
 
-test-fast: install ## the tests that need no server and take no seconds, for the edit loop: [ARGS=...]
-	@$(TESTS) -m "not servers and not slow and not e2e and not browser and not compose" $(ARGS)
+test-fast: install ## quick tests that need no server, for the edit loop; `make check` has the architecture's: [ARGS=...]
+	@$(TESTS) --ignore tests/architecture -m "not servers and not slow and not e2e and not browser and not compose" $(ARGS)
 
 test-e2e: install ## whole Airflow runs, two machines, each service of the compose file, tutorials followed: [ARGS=...]
 	@$(TESTS) -m e2e $(ARGS)
