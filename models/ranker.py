@@ -1,4 +1,4 @@
-"""The settings of the second stage, which its rankers share: the table [ranker]."""
+"""Settings that the rankers share: the table [ranker]."""
 
 from dataclasses import dataclass
 

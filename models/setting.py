@@ -1,4 +1,4 @@
-"""How a setting is declared: beside what it sets, with its unit, bounds, phase and tuning grid.
+"""Declares a setting where it is used, with unit, bounds, phase and tuning grid.
 
 A table of settings is a frozen dataclass whose fields are made by `setting`. Standard library only.
 """
@@ -12,11 +12,11 @@ from typing import Any
 
 
 class Phase(StrEnum):
-    """When a setting acts, and hence what must be made again when it changes.
+    """When a setting takes effect, and so what must be computed again when it changes.
 
-    DEPLOY: where things are and what a machine may use; not recorded with a build. TRAIN: read by base models, part of
-    the key of the validation split's models. RANK: one value a release, read after the base models are fitted. SERVE:
-    acts on finished models, so an arm of an experiment may change it.
+    DEPLOY: locations and machine limits; not recorded with a build. TRAIN: used by base models, part of the cache key
+    of the validation split's models. RANK: one value per release, used after base models are trained. SERVE: used with
+    trained models, so an experiment's arm may change it.
     """
 
     DEPLOY = "deploy"
@@ -27,11 +27,11 @@ class Phase(StrEnum):
 
 @dataclass(frozen=True)
 class Rule:
-    """What is known of a setting besides its name, type and default.
+    """The declaration of a setting besides its name, type and default.
 
-    doc: a line for people. unit: of the value, empty for none. low, high: inclusive bounds. choices: the only values.
-    phase: when it acts. tune: values that tuning tries. flat: the name under which it is recorded, tuned and changed by
-    experiments, "<table>_<field>" by default. was: the variable of the environment, "MATCHBOOK_<FLAT>" by default.
+    doc: one line for people. unit: of the value, or empty. low, high: inclusive bounds. choices: the only values.
+    phase: when it takes effect. tune: values that tuning tries. flat: the name in records, tuning and experiments, by
+    default "<table>_<field>". was: the environment variable, by default "MATCHBOOK_<FLAT>".
     """
 
     doc: str
@@ -64,10 +64,10 @@ def setting(
 
 
 def flat_name(table: str, key: str, rule: Rule) -> str:
-    """The name under which a setting is recorded, tuned and changed by experiments. table: "" for the environment."""
+    """The flat name of a setting, see `Rule`. table: "" for the environment."""
     return rule.flat or (f"{table}_{key}" if table else key)
 
 
 def rules(table: type) -> dict[str, Rule]:
-    """By field the rule of a table of settings, in the order of declaration."""
+    """By field the rule of each setting of a table, in the order of declaration."""
     return {f.name: f.metadata["rule"] for f in fields(table)}

@@ -15,6 +15,7 @@ from models.data.batch import MASK
 from models.data.entities import IdMap
 from models.errors import MatchbookError, ReleaseIncomplete, ServiceError
 from models.experiments import Arm, Experiment
+from models.lists.reasons import REASON
 from models.lists.redis_format import StoredList, TrendingList, decode_list
 from models.popularity import POPULAR
 from models.routing import route, route_may_change
@@ -32,13 +33,13 @@ HIDDEN = {Entity.STARTUP: "withdrawn", Entity.USER: "opted out"}
 NOBODY = StoredList(
     Method.POPULAR,
     Method.POPULAR,
-    False,
+    0,
     0,
     0,
     np.zeros(0, np.uint32),
     np.zeros(0, np.float32),
     np.zeros(0, MASK),
-    np.zeros(0, MASK),
+    np.zeros(0, REASON),
 )
 
 
@@ -353,7 +354,7 @@ def _listed(trending: TrendingList, ids: IdMap) -> StoredList:
         item=item,
         score=score,
         source=np.full(len(item), POPULAR.bit, MASK),
-        reason=np.zeros(len(item), MASK),
+        reason=np.full(len(item), POPULAR.code << 24, REASON),
     )
 
 

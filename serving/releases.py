@@ -6,23 +6,25 @@ import logging
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property, lru_cache
 from pathlib import Path
 from threading import Lock
+from typing import Any
 
 import numpy as np
 
+from models import registry
 from models.catalogue.catalogue import CATALOGUE, ItemTable, decode_items, encode_items, entities_of
 from models.data.bundle import open_bundle, sha256_of
 from models.errors import MatchbookError, ReleaseIncomplete, ReleaseNotFound, ServiceError
 from models.experiments import Arm, Experiment, arm_on, experiments_of
+from models.list_version import ListVersion, version_of
 from models.lists.ranked_lists import RankedLists
 from models.lists.redis_format import POPULAR_FIELD, StoredList, decode_list, encode_lists
 from models.lists.release import MANIFEST, Release, last_published, popular_list, shard_file
-from models.routing import models_of
-from models.schema import Entity, Method, Surface
+from models.schema import Entity, Surface
 from models.settings.settings import Settings
 from serving.clients.redis import RELEASES, Cache
 
@@ -33,11 +35,15 @@ WATCH_S = 1.0
 
 @dataclass(frozen=True, eq=False)
 class HeldRelease:
-    """What the reader keeps of one release; an answer is made from exactly one of these, so it never mixes two."""
+    """What the reader keeps of one release; an answer is made from exactly one of these, so it never mixes two.
+
+    settings: the reader's own, under those that the release recorded."""
 
     release: Release
     items: Mapping[Entity, ItemTable]
     popular: Mapping[Surface, StoredList]
+    settings: Settings = field(default_factory=Settings)
+    _versions: dict[tuple[Any, ...], ListVersion] = field(default_factory=dict, repr=False)
 
     @property
     def id(self) -> str:
@@ -68,10 +74,31 @@ class HeldRelease:
         told = self.release.built if part is None or part >= len(parts) else str(parts[part]["as_of"])
         return int(datetime.fromisoformat(told).timestamp() * 1e6)
 
-    def versions(self, method: Method, surface: Surface) -> str:
-        """The bundles behind a method (F10): `als_v1/20130405T000001Z-3fa92c1b`, several joined by " + "."""
-        there, names = self.release.bundles, (spec.bundle for spec in models_of(method, surface))
-        return " + ".join(f"{name}/{there[name]}" for name in names if name in there)
+    def version(
+        self, surface: Surface, listing: StoredList, arm: tuple[Experiment, Arm] | None, live: bool
+    ) -> ListVersion:
+        """Who ordered a list and with what (F10); worked out once for all lists that were made alike."""
+        names = arm and (arm[0].name, arm[1].name)
+        key = (surface, listing.method, listing.ranker, listing.part, names, live)
+        if (known := self._versions.get(key)) is None:
+            known = self._versions[key] = self._version(surface, listing, arm, live)
+        return known
+
+    def _version(
+        self, surface: Surface, listing: StoredList, arm: tuple[Experiment, Arm] | None, live: bool
+    ) -> ListVersion:
+        settings = (with_own_pins if live else Settings.with_recorded)(self.settings, self.release.settings)
+        if arm is not None:
+            settings = arm[1].apply(settings)
+        part = len(self.release.parts) if live else listing.part  # a live list is made from the newest bundles
+        bundles, code = self.release.bundles_at(part), self.release.code_at(part)
+        return version_of(surface, listing.method, listing.ranker, bundles, settings, code)
+
+
+def with_own_pins(settings: Settings, recorded: Mapping[str, Any]) -> Settings:
+    """What a list is computed live with: as the release recorded it, but a pin is the reader's own (M04)."""
+    pins = {spec.pin_field: settings.at(spec.pin) for spec in registry.MODELS if spec.pin}
+    return settings.with_recorded(recorded).layered(pins, "given")
 
 
 class Releases:
@@ -232,7 +259,7 @@ def load_release(cache: Cache, name: str, settings: Settings | None = None) -> H
     for surface in (s for s in Surface if s not in popular):
         with suppress(ReleaseIncomplete, OSError):
             popular[surface] = _stored_popular(folder, release, surface)
-    return HeldRelease(release, items, popular)
+    return HeldRelease(release, items, popular, settings or Settings())
 
 
 def _stored_popular(folder: Path, release: Release, surface: Surface) -> StoredList:
@@ -250,9 +277,8 @@ def load_from_files(settings: Settings, pointer: str = "") -> HeldRelease:
     release = Release.from_json((folder / name / MANIFEST).read_bytes())
     catalogue = open_bundle(CATALOGUE, settings.artifacts / "bundles" / CATALOGUE / release.bundles[CATALOGUE])
     items: dict[Entity, ItemTable] = {e: decode_items(encode_items(x)) for e, x in entities_of(catalogue).items()}
-    return HeldRelease(
-        release, items, {s: _stored_popular(folder / name, release, s) for s in map(Surface, release.lists)}
-    )
+    popular = {s: _stored_popular(folder / name, release, s) for s in map(Surface, release.lists)}
+    return HeldRelease(release, items, popular, settings)
 
 
 class StoredFiles:

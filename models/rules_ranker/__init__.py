@@ -1,4 +1,4 @@
-"""The rules that rank where nothing was learned: a weighted sum of four features (C36, G11)."""
+"""The rules rank where no trained ranker serves: a weighted sum of four features (C36, G11)."""
 
 from dataclasses import dataclass
 
@@ -37,4 +37,5 @@ SPEC = ModelSpec(
     scorer="models.rules_ranker.scorer:open_ranker",
     stage=Stage.RANKER,
     kind="rules",
+    code=4,
 )

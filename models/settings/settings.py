@@ -1,4 +1,4 @@
-"""Settings: one frozen value, made from matchbook.toml and the environment, passed down (G01-G11)."""
+"""Settings: one frozen value, read from matchbook.toml and the environment, passed to every function (G01-G11)."""
 
 from __future__ import annotations
 
@@ -132,7 +132,7 @@ class Settings(Environment):
         return self.layered({n: v for n, v in recorded.items() if n in DECLARED and DECLARED[n].recorded}, origin)
 
     def overruled(self, recorded: Mapping[str, Any], where: str) -> tuple[str, ...]:
-        """A line for each of these settings that is other than what was recorded. where: with what."""
+        """One line per setting that differs from its recorded value. where: the origin of the recorded values."""
         then = self.with_recorded(recorded, where)
         return tuple(
             f"{d.name} {_shown(d, then.value(n))}, {where}, instead of {_shown(d, self.value(n))} from "
@@ -142,12 +142,12 @@ class Settings(Environment):
         )
 
     def is_default(self, name: str) -> bool:
-        """Nobody chose this setting, nor the forward one of a reverse one."""
+        """Whether this setting is unset; for a reverse setting, also the forward one."""
         chosen = name in self.origins
         return not chosen and ("_reverse" not in name or self.is_default(name.replace("_reverse", "")))
 
     def with_tuned(self, tuned: Mapping[str, Any], origin: str = "tuning") -> Settings:
-        """These settings, with what tuning found for those that nobody chose; unknown names are passed over."""
+        """These settings with tuned values for unset ones; unknown names are ignored."""
         wanted = {n: v for n, v in tuned.items() if n in DECLARED and DECLARED[n].recorded and self.is_default(n)}
         return self.layered(wanted, origin)
 
@@ -162,56 +162,53 @@ class Settings(Environment):
 
     @property
     def artifacts(self) -> Path:
-        """The directory of snapshots, bundles and releases: the store itself, or this machine's copy of it."""
+        """The directory of snapshots, bundles and releases: the store, or this machine's copy of it."""
         place = self.artifacts_copy if self.artifacts_url else self.artifacts_place.removeprefix("file://")
         return Path(place).expanduser().absolute() if place else self.home / "artifacts"
 
     @property
     def artifacts_url(self) -> str:
-        """The object storage behind the directory of artefacts; empty where that directory is the store."""
+        """The object storage of artefacts; empty if the directory is the store."""
         place = self.artifacts_place
         return place if "://" in place and not place.startswith("file://") else ""
 
     @property
     def api_keys_file(self) -> Path:
-        """The file of API keys, see models/keys.py."""
         return Path(self.api_keys_path).expanduser().absolute() if self.api_keys_path else self.home / "api-keys.json"
 
     @property
     def asks_for_keys(self) -> bool:
-        """Whether the reader wants an API key of whoever asks."""
+        """Whether the reader requires an API key."""
         return self.api_keys == "on" or (self.api_keys == "auto" and not _is_loopback(self.reader_host))
 
     @property
     def reader_address(self) -> str:
-        """Where the reader answers."""
         return f"http://{self.reader_host}:{self.reader_port}"
 
     @property
     def redis_address(self) -> str:
-        """REDIS_URL without the options that change the form of answers: both doors read bytes, in protocol 2."""
+        """REDIS_URL without options that change the form of replies: all clients read bytes, in protocol 2."""
         address, _, query = self.redis_url.reveal().partition("?")
         kept = "&".join(pair for pair in query.split("&") if pair.partition("=")[0] not in _FORMS)
         return f"{address}?{kept}" if kept else address
 
     @property
     def sqlalchemy_url(self) -> str:
-        """DATABASE_URL with the driver spelt out: a bare postgresql:// means another driver to SQLAlchemy 2.1."""
+        """DATABASE_URL with an explicit driver, because SQLAlchemy 2.1 has another default for postgresql://."""
         return _with_driver(self.database_url.reveal())
 
     @property
     def airflow_sqlalchemy_url(self) -> str:
-        """Of Airflow's metadata; empty where it is not known."""
+        """The URL of Airflow's metadata database; empty if unknown."""
         return _with_driver(self.airflow_database_url.reveal())
 
     @property
     def airflow_log_folder(self) -> Path:
-        """Where the logs of tasks lie."""
         return Path(self.airflow_logs).expanduser().absolute() if self.airflow_logs else self.home / "airflow" / "logs"
 
     @property
     def reader_sqlalchemy_url(self) -> str:
-        """The same of the database that the reader asks: a replica where one is named (N06)."""
+        """The URL of the reader's database: a replica if there is one (N06)."""
         return _with_driver(self.reader_database_url.reveal() or self.database_url.reveal())
 
 
@@ -228,4 +225,4 @@ def _is_loopback(host: str) -> bool:
     try:
         return ipaddress.ip_address(host.strip("[]")).is_loopback
     except ValueError:
-        return host == "localhost"  # any other name may lead anywhere
+        return host == "localhost"  # any other name may resolve to any address

@@ -57,24 +57,24 @@ def toml() -> str:
 
 
 def in_toml(value: Any) -> str:
-    """A value as TOML has it."""
+    """A value in TOML."""
     if isinstance(value, tuple):
         return json.dumps(list(value))
     return json.dumps(UNSET if value is None else value, ensure_ascii=False)
 
 
 def of_table(table: str) -> list[Declared]:
-    """The settings of a table, in order; the empty name: of the environment."""
+    """The settings of a table, in order; the empty name means the environment."""
     return [d for d in DECLARED.values() if d.table == table]
 
 
 def told(d: Declared) -> str:
-    """What a setting does, with its unit and bounds, in a line."""
+    """One line about a setting: its meaning, unit and bounds."""
     return "; ".join(filter(None, [d.rule.doc, d.rule.unit and f"unit: {d.rule.unit}", bounds(d)]))
 
 
 def bounds(d: Declared) -> str:
-    """Which values a setting takes, in words; empty where any will do."""
+    """The valid values of a setting in words; empty if any is valid."""
     low, high = d.rule.low, d.rule.high
     if d.rule.choices:
         return ", ".join(d.rule.choices)

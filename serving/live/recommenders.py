@@ -6,11 +6,9 @@ import logging
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
-from models import registry
 from models.data.batch import Owners
 from models.data.bundle import Bundle
 from models.data.entities import IdMap
@@ -25,7 +23,7 @@ from models.recommender.surface import SurfaceRecommender, open_bundles, open_re
 from models.schema import Surface
 from models.settings.settings import Settings
 from serving.clients.postgres import OwnerRecord
-from serving.releases import HeldRelease
+from serving.releases import HeldRelease, with_own_pins
 
 log = logging.getLogger("matchbook.reader")
 
@@ -47,8 +45,7 @@ def open_recipes(settings: Settings, held: HeldRelease) -> Recipes:
     Never raises: without the catalogue or popularity there are no recipes, and the popular list answers (P09, B09).
     """
     started = time.perf_counter()
-    pins: dict[str, Any] = {spec.pin_field: settings.at(spec.pin) for spec in registry.MODELS if spec.pin}
-    recorded = settings.with_recorded(held.release.settings).layered(pins, "given")  # a pin is the reader's own (M04)
+    recorded = with_own_pins(settings, held.release.settings)
     bundles: dict[str, Bundle] = {}
     troubles = []
     for name, version in held.release.bundles.items():

@@ -127,7 +127,7 @@ def test_every_setting_of_an_arm_shapes_lists() -> None:
     [
         (
             {"arms": [BLEND["arms"][0], {"name": "b", "weight": 1, "settings": {"als_factors": 8}}]},
-            r"\[0\]\.arms\[1\]\.settings\.als_factors: expected a setting that acts after training.*one set of models",
+            r"\[0\]\.arms\[1\]\.settings\.als_factors: expected a setting that takes effect after training.*one set of models",
         ),
         (
             {"arms": [BLEND["arms"][0], {"name": "b", "weight": 1, "settings": {"views_are_seen": False}}]},
@@ -149,7 +149,7 @@ def test_every_setting_of_an_arm_shapes_lists() -> None:
         ({"surfaces": []}, "some of"),
         ({"salt": ""}, "a word of your choice"),
         ({"name": "Blend weight"}, "1 to 40 of a-z"),
-        ({"wieght": 1}, "nothing but"),
+        ({"wieght": 1}, "expected only"),
     ],
 )
 def test_what_is_wrong_is_refused_with_its_place(change: dict[str, Any], words: str) -> None:
@@ -158,7 +158,7 @@ def test_what_is_wrong_is_refused_with_its_place(change: dict[str, Any], words: 
 
 
 def test_what_nobody_could_take_part_in_is_refused() -> None:
-    with pytest.raises(SettingsError, match=r"\[1\]\.surfaces.*every owner there takes part in blend"):
+    with pytest.raises(SettingsError, match=r"\[1\]\.surfaces.*every owner of these surfaces takes part in blend"):
         read_experiments(settings_with(BLEND, RANKER))
     with pytest.raises(SettingsError, match=r"\[1\]\.name"):
         read_experiments(settings_with(BLEND | {"share": 0.5}, BLEND))

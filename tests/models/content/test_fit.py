@@ -118,7 +118,7 @@ def test_no_words_at_all_is_no_failure() -> None:
     }
     bundle = fitted(w.interactions, SMALL, **blank)
     assert not bundle.arrays["user_vectors"].any() and not bundle.arrays["startup_vectors"].any()
-    assert "nobody can be matched" in bundle.config["note"]
+    assert "content matches nobody" in bundle.config["note"]
     assert embed([["games"]], bundle.arrays["tokens"], bundle.arrays["token_vectors"])[1].tolist() == [False]
 
 

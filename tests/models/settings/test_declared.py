@@ -135,7 +135,7 @@ def test_a_retired_setting_says_which_constant_it_became(r: Retired) -> None:
     assert util.find_spec(module) is not None, f"{r.variable} sends people to {place}"
     assert getattr(import_module(module), constant) == r.value
     Settings.from_env({r.variable: f"{r.value:g}"})
-    with pytest.raises(SettingsError, match=f"{r.variable} is no setting any more but a constant.*{constant}"):
+    with pytest.raises(SettingsError, match=f"{r.variable} is no longer a setting but a constant.*{constant}"):
         Settings.from_env({r.variable: "7"})
     check_record({r.flat: r.value}, "20130405T000001Z")
     with pytest.raises(SettingsError, match=f"20130405T000001Z was made with {r.flat}=7.*--fresh"):
