@@ -74,6 +74,7 @@ def test_the_choice_is_recorded_and_is_the_same_every_time(holdout: Holdout) -> 
     assert {"blend", "profile", "reason", "owners", "over", "inner_cut"} <= set(bundle.config)
 
 
+@pytest.mark.slow
 def test_the_step_stores_the_choice_and_evaluate_finds_it(
     learning_run: Run, planted: Snapshot, monkeypatch: pytest.MonkeyPatch
 ) -> None:
