@@ -173,6 +173,8 @@ class EventType(Coded):
 INTERACTION_TYPES = tuple(sorted((t for t in EventType if t.trained), key=lambda t: t.code))
 #: The event types that reasons count, the weightiest first.
 COUNTED_TYPES = tuple(sorted((t for t in INTERACTION_TYPES if t.done), key=lambda t: -(t.weight or 0)))
+#: Reasons never count fewer people: a smaller number could identify them.
+PEOPLE_LEAST = 3
 
 
 class FieldType(Enum):

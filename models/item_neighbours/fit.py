@@ -21,15 +21,13 @@ from models.data.interactions import Interactions, Span, last_seen, newest
 from models.data.training_data import TrainingData
 from models.errors import TooSparse
 from models.item_neighbours import REVERSE, SPEC, NeighboursConfig, NeighboursReverseConfig
-from models.schema import COUNTED_TYPES
+from models.schema import COUNTED_TYPES, PEOPLE_LEAST
 
 #: Multiplications per block, which bound the memory of a block of the items x items product (12 bytes each at most).
 BLOCK = 8_000_000
 _VALUE_BITS = 31
 #: Most recent pairs of a history that are compared.
 HISTORY = 500
-#: A smaller number of people is not counted: it could identify them.
-PEOPLE_LEAST = 3
 
 
 def fit(data: TrainingData[NeighboursConfig]) -> Bundle:

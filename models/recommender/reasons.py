@@ -13,7 +13,7 @@ from models.data.batch import Candidates, Owners
 from models.lists.reasons import packed, standing_bit
 from models.popularity import POPULAR
 from models.recommender.surface import SurfaceRecommender
-from models.schema import COUNTED_TYPES, FACET_REASONS, REASONS, Standing
+from models.schema import COUNTED_TYPES, FACET_REASONS, PEOPLE_LEAST, REASONS, Entity, Standing
 from models.scoring.scorer import CountingScorer, min_max
 
 #: An item is called new or popular from here on.
@@ -32,7 +32,8 @@ def reasons_of(
     """(n,) uint32, see models/lists/reasons.py, of catalogue positions `item` for the owners `at`, ascending.
 
     source: (n,) code of the source that put the item highest, see `leading`."""
-    facet, event, number = shared_facets(recipe.facets, owners.kinds, at, item)
+    least = PEOPLE_LEAST if recipe.surface.item is Entity.USER else 1
+    facet, event, number = shared_facets(recipe.facets, owners.kinds, at, item, least)
     people_event, people = np.zeros(len(item), np.int64), np.zeros(len(item), np.int64)
     for scorer in (scorer for of, scorer in recipe.scorers.items() if any(of.counted)):
         people_event, people = cast(CountingScorer, scorer).counted(owners, at, item)
@@ -58,9 +59,10 @@ def shared_facets(
     kinds: sparse.csr_matrix | None,
     at: NDArray[np.int64],
     item: NDArray[np.int32],
+    least: int = 1,
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
     """Of each place (n,) the code of the facet that ties it most to the owner's history, -1 for none; the weightiest
-    type of event that happened to items of the same value; and how many items it happened to.
+    type of event that happened to at least `least` items of the same value; and how many items it happened to.
 
     A value that k of the owner's n items have, and a share p of the catalogue, ties by k log(k / np): its part of the
     log-likelihood ratio (Dunning 1993). What the owner met no more often than by chance ties nothing. Of equal facets
@@ -80,13 +82,14 @@ def shared_facets(
         width, row, code = int(codes.max()) + 1, met.row[known].astype(np.int64), codes[met.col[known]]
         value, inverse, total = np.unique(row * width + code, return_inverse=True, return_counts=True)
         each = [np.bincount(inverse, met.data[known] >> t.code & 1, len(value)) for t in COUNTED_TYPES]
-        first = (np.stack(each) > 0).argmax(axis=0)
+        enough = np.stack(each) >= least
+        first = enough.argmax(axis=0)
         share = np.bincount(codes[codes >= 0], minlength=width) / len(codes)
         expected = np.bincount(row, minlength=kinds.shape[0])[value // width] * share[value % width]
         tie = total * np.log(total / expected)
         mine = codes[item]
         place = _places(value, np.where(mine >= 0, at * width + mine, -1), kinds.shape[0] * width)
-        better = (place >= 0) & (tie[place] > 0) & (tie[place] >= best)
+        better = (place >= 0) & enough.any(axis=0)[place] & (tie[place] > 0) & (tie[place] >= best)
         place = place[better]
         facet[better], best[better] = REASONS[name], tie[place]
         event[better] = np.array([t.code for t in COUNTED_TYPES])[first[place]]

@@ -13,7 +13,7 @@ from models.data.entities import IdMap
 from models.data.interactions import Interactions
 from models.errors import TooSparse
 from models.item_neighbours import NeighboursConfig
-from models.schema import COUNTED_TYPES, EventType
+from models.schema import COUNTED_TYPES, PEOPLE_LEAST, EventType
 from tests.marketplace.data import fitted
 from tests.marketplace.world import world
 from tests.models.model_contract import SMALL, Fit, ModelContract
@@ -169,4 +169,4 @@ def test_numbers_of_people_are_those_of_plain_algebra(monkeypatch: pytest.Monkey
         both = set(np.flatnonzero(positive[:, row] & positive[:, column]).tolist())
         did = ((t.code, events.owner[(events.item == column) & (events.kind == t.code)]) for t in COUNTED_TYPES)
         numbers = [(code, len(both & set(who.tolist()))) for code, who in did]
-        assert told == next(pair for pair in numbers if pair[1] >= neighbours.PEOPLE_LEAST)
+        assert told == next(pair for pair in numbers if pair[1] >= PEOPLE_LEAST)
