@@ -18,6 +18,8 @@ from models.settings.settings import Settings
 from models.spec import ModelSpec, Stage
 
 _USUAL = Settings()
+#: Settings that act on finished models. The arms of a release share one value of the last.
+_ACTING = (*(n for n, d in DECLARED.items() if d.rule.phase is Phase.SERVE), "views_are_seen")
 
 
 @dataclass(frozen=True)
@@ -83,9 +85,10 @@ def _ranker_version(spec: ModelSpec, bundles: Mapping[str, str], settings: Setti
 
 
 def _chosen(settings: Settings) -> dict[str, Any]:
-    """The settings that act on finished models and are not the default: a new setting changes no version."""
-    usual = _USUAL.recorded(Phase.SERVE)
-    return {name: value for name, value in settings.recorded(Phase.SERVE).items() if value != usual[name]}
+    """The settings that act on finished models, as they hold in the mode, and are not the default: a new setting
+    changes no version."""
+    values = {name: settings.value(name) for name in _ACTING}
+    return {n: DECLARED[n].written(value) for n, value in values.items() if value != _USUAL.value(n)}
 
 
 def _digest(told: Mapping[str, Any]) -> str:

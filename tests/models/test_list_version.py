@@ -17,6 +17,7 @@ from models.routing import models_of
 from models.schema import Method, Surface
 from models.setting import Phase
 from models.settings.declared import DECLARED
+from models.settings.modes import MODES, SEED
 from models.settings.settings import Settings
 from models.spec import Stage
 
@@ -96,6 +97,16 @@ def test_every_setting_that_an_arm_may_change_changes_the_version(name: str) -> 
         pytest.skip("any text that is valid is a file's")
     changed = {"blend": "weighted", name: value} if name.startswith("ensemble") else {name: value}
     assert version(**changed).model_version != version(**{k: v for k, v in changed.items() if k != name}).model_version
+
+
+def test_what_bars_items_changes_the_version() -> None:
+    assert version(views_are_seen=False).model_version != version().model_version
+
+
+@pytest.mark.parametrize("name", [n for n in MODES[SEED] if n in CHANGEABLE])
+def test_a_setting_that_the_mode_overrules_changes_nothing(name: str) -> None:
+    """Neither the version of the list nor that of the rules, whose weights the mode decides."""
+    assert version(by="rules", ranking_mode=SEED, **{name: other(name)}) == version(by="rules", ranking_mode=SEED)
 
 
 def test_settings_that_act_elsewhere_change_nothing() -> None:
