@@ -91,14 +91,10 @@ def copy_statement(
         return int(cursor.rowcount)
 
 
-def copy_in(engine: Engine, table: str, columns: Sequence[str], source: Readable) -> int:
-    """Load CSV without a header (an unquoted empty cell is null) into a table, all or nothing; returns the rows."""
-    with transaction(engine) as connection:
-        return copy_rows(connection, table, columns, source)
-
-
 def copy_rows(connection: Connection, table: str, columns: Sequence[str], source: Readable) -> int:
-    """`copy_in` within the caller's transaction."""
+    """Load CSV without a header into a table within the caller's transaction; returns the number of rows.
+
+    An unquoted empty cell is null."""
     names = identifiers.SQL(", ").join(identifiers.Identifier(c) for c in columns)
     into = identifiers.SQL("COPY {} ({}) FROM STDIN WITH (FORMAT csv)")
     statement = into.format(identifiers.Identifier(table), names)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-BLUE, ORANGE, GREEN, GREY, BLACK = "#0072B2", "#D55E00", "#009E73", "#767676", "#222222"
+BLUE, GREY, BLACK = "#0072B2", "#767676", "#222222"
 _STYLE = {
     "svg.fonttype": "none",
     "svg.hashsalt": "matchbook",
