@@ -17,6 +17,7 @@ from flask import Flask
 import tests.serving.conftest as serving
 from models.lists.redis_format import Keys, LiveList
 from models.popularity import POPULAR
+from models.recommender.recommend import recommend
 from models.schema import Entity, Role, Standing, Surface
 from models.settings.settings import Settings
 from serving.app import Reader
@@ -239,3 +240,8 @@ def test_a_batch_of_one_from_rows_is_the_batch_of_the_snapshot(
         assert (one.row[0], one.count[0], one.opted_out[0]) == (batch.row[0], batch.count[0], batch.opted_out[0])
         np.testing.assert_allclose(one.history.toarray(), batch.history.toarray(), rtol=1e-6)
         assert (one.barred.toarray() == batch.barred.toarray()).all()
+        assert one.kinds is not None and batch.kinds is not None
+        assert (one.kinds.toarray() == batch.kinds.toarray()).all()
+        lists = [recommend(recipe, owners, 20) for owners in (one, batch)]
+        for column in ("ranker", "item", "source", "reason"):
+            assert np.array_equal(*(getattr(made, column) for made in lists)), column
