@@ -89,12 +89,18 @@ def rankable(recipe: SurfaceRecommender, candidates: Candidates, method: NDArray
     """Candidates of the second stage: all, or only the answering method's, by the setting candidate_sources."""
     if _ranks_union(recipe):
         return candidates
+    return candidates.where((candidates.proposed & contributing(recipe, method)[candidates.owner]) > 0)
+
+
+def contributing(recipe: SurfaceRecommender, method: NDArray[np.uint8]) -> NDArray[np.uint16]:
+    """(b,) bits of the sources whose scores can order each list: all, or those of its method. method: (b,) codes."""
+    if _ranks_union(recipe):
+        return np.full(len(method), np.iinfo(MASK).max, MASK)
     parts = sources_of(recipe.surface)
     own = np.zeros(Method.codes(), MASK)
     for m in Method:
         own[m.code] = sum(s.bit for s in parts.get(m, ()))
-    keep = (candidates.proposed & own[method][candidates.owner]) > 0
-    return candidates.where(keep)
+    return own[method]
 
 
 def model_score_of(

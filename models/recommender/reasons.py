@@ -42,14 +42,20 @@ def reasons_of(
     return packed(facet, event, number, people_event, people, source, standing)
 
 
-def leading(candidates: Candidates, places: NDArray[np.int64]) -> NDArray[np.int64]:
+def leading(
+    candidates: Candidates, places: NDArray[np.int64], ordering: NDArray[np.uint16] | None = None
+) -> NDArray[np.int64]:
     """(n,) code of the source that put each of these candidates highest, of those that proposed it: by its scores
     stretched over 0..1 among the owner's candidates (`min_max`), the first of equals. `popular` where none has a score.
-    """
+
+    ordering: (b,) bits of the sources that can order each owner's list; None: all."""
+    proposed = candidates.proposed[places]
+    if ordering is not None:
+        proposed = proposed & ordering[candidates.owner[places]]
     best, lead = np.full(len(places), -np.inf, np.float32), np.full(len(places), POPULAR.code)
     for source, column in candidates.scores.items():
         scaled = min_max(column, candidates.indptr)[places]
-        better = (candidates.proposed[places] & source.bit > 0) & (scaled > best)  # NaN is not
+        better = (proposed & source.bit > 0) & (scaled > best)  # NaN is not
         best, lead = np.where(better, scaled, best), np.where(better, source.code, lead)
     return lead
 

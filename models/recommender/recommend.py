@@ -21,6 +21,7 @@ from models.ranker import RankerConfig
 from models.recommender.candidates import (
     answering_method,
     candidates_of,
+    contributing,
     learned_scores,
     model_score_of,
     rankable,
@@ -113,7 +114,7 @@ def _placed(
         item=item,
         score=np.clip(final[cells], 0, 1),
         source=candidates.proposed[chosen],
-        reason=reasons_of(recipe, owners, at, item, leading(candidates, chosen)),
+        reason=reasons_of(recipe, owners, at, item, leading(candidates, chosen, contributing(recipe, method))),
     )
 
 

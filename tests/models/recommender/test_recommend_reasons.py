@@ -12,10 +12,12 @@ from models import registry
 from models.data.batch import Candidates, Owners
 from models.lists.ranked_lists import RankedLists
 from models.lists.reasons import facet_of, people_of, source_of, standings_of
+from models.popularity import POPULAR
 from models.recommender import reasons
 from models.recommender.reasons import leading, shared_facets
 from models.recommender.recommend import recommend
 from models.recommender.surface import SurfaceRecommender, open_recommender
+from models.routing import sources_of
 from models.schema import (
     COUNTED_TYPES,
     FACET_REASONS,
@@ -24,6 +26,7 @@ from models.schema import (
     REASONS,
     Entity,
     EventType,
+    Method,
     Standing,
     Surface,
 )
@@ -161,6 +164,19 @@ def test_every_reason_is_true(surface: Surface, data: st.DataObject) -> None:
     at = int(np.searchsorted(recipe.catalogue, row))
     of_its_own = {Standing.NEW: recipe.item_recency[at] >= 0.5, Standing.POPULAR: recipe.item_popularity[at] >= 0.8}
     assert standings_of(reason) == [s for s in Standing if of_its_own[s]]
+
+
+@pytest.mark.parametrize("surface", list(Surface))
+@pytest.mark.parametrize("ranker", ["off", "rules"])
+def test_only_a_source_that_ordered_the_list_is_named(surface: Surface, ranker: str) -> None:
+    """With the candidates of the route alone, the other sources order nothing, though they propose the same items."""
+    settings = SMALL.layered({"candidate_sources": "route", "ranker": ranker}, "given")
+    recipe = open_recommender(surface, learned_bundles(), settings)
+    owners = recipe.batch(recipe.owners.owners_of(surface), world().interactions)
+    lists, parts = recommend(recipe, owners, 10), sources_of(surface)
+    for i in range(len(lists)):
+        own = {s.code for s in parts.get(Method.of_code(int(lists.method[i])), ())} | {POPULAR.code}
+        assert {source_of(reason) for reason in lists.reason[lists.row(i)].tolist()} <= own
 
 
 @pytest.mark.parametrize("surface", list(Surface))
