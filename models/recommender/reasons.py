@@ -95,7 +95,7 @@ def shared_facets(
         tie = total * np.log(total / expected)
         mine = codes[item]
         place = _places(value, np.where(mine >= 0, at * width + mine, -1), kinds.shape[0] * width)
-        better = (place >= 0) & enough.any(axis=0)[place] & (tie[place] > 0) & (tie[place] >= best)
+        better = (place >= 0) & enough[first[place], place] & (tie[place] > 0) & (tie[place] >= best)
         place = place[better]
         facet[better], best[better] = REASONS[name], tie[place]
         event[better] = np.array([t.code for t in COUNTED_TYPES])[first[place]]

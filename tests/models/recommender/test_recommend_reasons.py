@@ -74,7 +74,7 @@ def test_counted_by_hand(monkeypatch: pytest.MonkeyPatch, cells: int) -> None:
 
 
 def test_a_facet_of_few_people_is_not_counted() -> None:
-    """A founder is not told what one or two people did: the lightest type may still have enough people."""
+    """No reason says what one or two people did. A lighter type may have enough people."""
     met = kinds([APPLY | VIEW, APPLY | VIEW, VIEW, 0, 0, 0, 0, 0])
     codes = np.array([0, 0, 0, 0, 1, 1, 1, 1], np.int32)
     few = [shared_facets(facets(category=codes), met, np.array([0]), np.array([3], np.int32), n) for n in (1, 2, 3, 4)]
