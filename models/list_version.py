@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +55,22 @@ def version_of(
     }
     whole = " + ".join([*told, *([by] if by else []), f"order/{_digest(ordering)}"])
     return ListVersion(spec.kind if spec else None, by, whole)
+
+
+@cache
+def models_code() -> str:
+    """ "models=" and twelve hex digits of the Python files of `models`, which batch and reader make lists with."""
+    root, digest = Path(__file__).parent, hashlib.sha256()
+    for path in sorted(root.rglob("*.py")):
+        digest.update(path.relative_to(root).as_posix().encode() + hashlib.sha256(path.read_bytes()).digest())
+    return f"models={digest.hexdigest()[:12]}"
+
+
+def live_code(code: str) -> str:
+    """The code version of a list that this process makes. code: of the release, returned if its models are the same.
+
+    Older releases do not name the code of their models: they count as the same."""
+    return code if models_code() in code.split() or "models=" not in code else f"{code} live {models_code()}"
 
 
 def _ordering(surface: Surface, method: Method, ranker: int, settings: Settings) -> list[ModelSpec]:

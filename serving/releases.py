@@ -20,7 +20,7 @@ from models.catalogue.catalogue import CATALOGUE, ItemTable, decode_items, encod
 from models.data.bundle import open_bundle, sha256_of
 from models.errors import MatchbookError, ReleaseIncomplete, ReleaseNotFound, ServiceError
 from models.experiments import Arm, Experiment, arm_on, experiments_of
-from models.list_version import ListVersion, version_of
+from models.list_version import ListVersion, live_code, version_of
 from models.lists.ranked_lists import RankedLists
 from models.lists.redis_format import POPULAR_FIELD, StoredList, decode_list, encode_lists
 from models.lists.release import MANIFEST, Release, last_published, popular_list, shard_file
@@ -115,7 +115,7 @@ class HeldRelease:
             settings = arm[1].apply(settings)
         part = len(self.release.parts) if live else listing.part  # live lists use the newest bundles
         bundles, code = self.release.bundles_at(part), self.release.code_at(part)
-        return version_of(surface, listing.method, listing.ranker, bundles, settings, code)
+        return version_of(surface, listing.method, listing.ranker, bundles, settings, live_code(code) if live else code)
 
 
 class Releases:

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 from models.errors import DataError, SettingsError
 from models.experiments import read_experiments
+from models.list_version import models_code
 from models.recommender.surface import possible_rankers
 from models.settings.idle import idle_choices
 from models.settings.load import check_record
@@ -210,7 +211,7 @@ def code_digest() -> str:
 def code_version() -> str:
     """Version of the code and of the libraries that affect the numbers."""
     libraries = (f"{name}={metadata.version(name)}" for name in ("numpy", "scipy", "implicit", "torch"))
-    return " ".join([f"matchbook={code_digest()}", *libraries])
+    return " ".join([f"matchbook={code_digest()}", models_code(), *libraries])
 
 
 AHEAD = timedelta(days=1)  # a client's clock or time zone may be ahead; a mistyped year is further ahead

@@ -5,14 +5,18 @@ from __future__ import annotations
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from models.list_version import models_code
 from models.lists.release import Release
-from models.schema import Role, Surface
+from models.schema import Method, Role, Surface
 from models.settings.settings import Settings
 from pipelines.publish.history import promote, rollback
+from pipelines.run.run import code_version
+from serving.lists import NOBODY
 from serving.releases import HeldRelease
 from tests.serving.conftest import Person, Publish, Start, ask
 
@@ -86,6 +90,20 @@ def test_a_recorded_constant_that_changed_is_told(settings: Settings, caplog: py
     assert not caplog.messages
     held_with(settings, caplog, rrf_k=30)
     assert "built with rrf_k=30, which is a constant now, 60" in caplog.text and "Build again" in caplog.text
+
+
+def test_a_live_list_by_other_code_has_another_version(settings: Settings, caplog: pytest.LogCaptureFixture) -> None:
+    """After an upgrade the reader makes live lists with its own code until the next build."""
+
+    def versions(code: str) -> tuple[str, str]:
+        held = held_with(settings, caplog)
+        held = replace(held, release=replace(held.release, code_version=code))
+        listing = replace(NOBODY, method=Method.ALS)
+        stored, live = (held.version(SURFACE, listing, None, live=live) for live in (False, True))
+        return stored.model_version, live.model_version
+
+    assert [len(set(versions(code))) for code in (code_version(), "matchbook=0", "matchbook=0 models=0")] == [1, 1, 2]
+    assert models_code() in code_version().split()
 
 
 def test_the_reader_says_which_settings_have_no_effect(
