@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-#: The lists that owners are given: every other contender is held against it.
+#: The lists that owners get; every other contender is compared with them.
 SERVED = "served"
-#: Metrics that come with an interval; the others are means alone.
+#: Metrics with an interval; the others are plain means.
 ACCURACY = ("precision", "recall", "ndcg", "map")
 
-#: Who is compared: see `pipelines/train/contenders.py`.
+#: Contenders: see `pipelines/train/contenders.py`.
 ROUTE, RULES, RANKED, SEEDS, POPULAR, RANDOM = "route", "rules", "ranker", "ranker_seed_recipe", "popular", "random"
 TAUGHT, CAPPED = "learned", "capped"

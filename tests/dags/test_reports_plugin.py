@@ -66,7 +66,7 @@ def test_the_tab_of_a_run_and_the_page_of_all(client: Any) -> None:
 
 def test_a_run_without_a_report_says_why(client: Any) -> None:
     answer = client.get("/runs/drain_events/<b>x/y")
-    assert answer.status_code == 200 and "left no report" in answer.text and "<b>x" not in answer.text
+    assert answer.status_code == 200 and "has no report" in answer.text and "<b>x" not in answer.text
 
 
 @pytest.mark.parametrize("asked", ["nothing", "..", "..%2f..%2fruns", "%2e%2e", "a%00b"])

@@ -93,7 +93,7 @@ def test_nothing_to_judge_by_is_said(learning_run: Run, monkeypatch: pytest.Monk
     monkeypatch.setattr(Snapshot, "open", classmethod(lambda cls, path: nothing))
     found = evaluate(replace(learning_run, id="nothing"), "nothing")
     assert found["surfaces"] == {} and "both sides of an inner cut" in found["reason"]
-    assert "Nothing to judge by" in table(found)
+    assert "Nothing to evaluate by" in table(found)
 
 
 def test_lists_judged_are_lists_served(holdout: Holdout) -> None:

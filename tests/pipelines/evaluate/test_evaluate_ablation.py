@@ -115,7 +115,7 @@ def test_what_taught_after_the_cut_is_a_leak(holdout: Holdout) -> None:
     met = np.array([0, cut - 5, cut + 5])
     lessons = [RankerSamples(("a",), np.ones((3, 1), np.float32), met, np.zeros(3, np.int32), cut - 9)]
     assert samples_until(lessons, cut).newest_us == cut - 5
-    with pytest.raises(LeakFound, match="was taught by an event"):
+    with pytest.raises(LeakFound, match="was trained on an event"):
         check_labels("ranker", samples_until(lessons, cut + 9).newest_us, cut)
 
 
@@ -139,7 +139,7 @@ def test_the_page_tells_of_caps_blend_and_gains(judged: tuple[RankedLists, np.nd
         }
     )
     for words in (
-        "What a cap on exposure would cost",
+        "Cost of a cap on exposure",
         "no cap",
         "5 x",
         "weighted equal, because it &lt;won&gt;",
@@ -172,7 +172,7 @@ def test_gains_and_the_blend_are_read_from_the_bundles(holdout: Holdout) -> None
     assert list(gains(stage)[SURFACE.value]) == [f"c{i:02d}" for i in range(20)]
     assert _blend(stage) == {"blend": "weighted", "profile": "", "reason": "the settings ask for it"}
     free = replace(holdout, settings=holdout.settings.layered({"blend": Settings().table("ensemble").blend}, "given"))
-    assert _blend(replace(stage, holdout=free))["reason"] == "there was nothing to choose by"
+    assert _blend(replace(stage, holdout=free))["reason"] == "there were no data for a choice"
     chosen = Bundle("ensemble_v1", {"blend": "rrf", "profile": "", "reason": "it won", "as_of": "then"}, {})
     free = replace(free, bundles={**free.bundles, "ensemble_v1": chosen})
     assert _blend(replace(stage, holdout=free)) == {"blend": "rrf", "profile": "", "reason": "it won"}

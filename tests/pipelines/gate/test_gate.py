@@ -135,7 +135,7 @@ def test_a_live_release_whose_models_are_damaged_is_judged_by_its_lists_alone(ni
     run, found = nights.weighed(NEXT)
     gate = read_gate(run)
     assert found.verdict == "go" and "accuracy" not in {c["name"] for c in gate["checks"]}
-    assert "cannot be opened, so it is not judged" in " ".join(gate["notes"])
+    assert "cannot be opened, so it is not evaluated" in " ".join(gate["notes"])
 
 
 def test_a_redis_that_forgot_what_is_live_does_not_open_the_gate(nights: Nights) -> None:
@@ -145,7 +145,7 @@ def test_a_redis_that_forgot_what_is_live_does_not_open_the_gate(nights: Nights)
     again = compare_with_live(run, run.reference(snapshot=NEXT), ReleaseRef(found.release, "", {}))
     assert (again.verdict, again.champion) == ("stop", nights.live)
     assert "has lost its data" in read_gate(run)["notes"][0]
-    with pytest.raises(DataError, match="was never weighed"):
+    with pytest.raises(DataError, match="the gate has not checked"):
         why_held_back(run, "another")
 
 

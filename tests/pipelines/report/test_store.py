@@ -84,7 +84,7 @@ def test_the_command_leaves_a_report_that_follows_the_run(built: tuple[Settings,
 
 def test_a_run_on_its_way_shows_its_steps(tmp_path: Path) -> None:
     settings = Settings(home=tmp_path)
-    assert "left no report" in page_of(settings, "drain_events", "scheduled__1")
+    assert "has no report" in page_of(settings, "drain_events", "scheduled__1")
     directory = settings.artifacts / "runs" / directory_of("manual__1")
     append_timing(
         directory, {"step": "train.als", "index": None, "wall_s": 1.0, "cpu_s": 1.0, "peak_mb": 1.0, "at": "2024"}

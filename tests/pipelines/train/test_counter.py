@@ -122,5 +122,5 @@ def test_the_old_rule_is_found_out(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(Snapshot, "_counter", counter)
     cut_us = split_time(snapshot.interactions(), 0.2)
     bundles = {n: fit(n, snapshot, small(), cut_us) for n in ("catalogue_v1", "popularity_v1", "activity_v1")}
-    with pytest.raises(LeakFound, match="column views of startups is blank because of what came later"):
+    with pytest.raises(LeakFound, match="column views of startups is blank because of later events"):
         leaks.check_missing(snapshot, small(home=tmp_path), cut_us, bundles)

@@ -106,6 +106,6 @@ def test_a_counter_that_counts_only_where_it_was_written_before_the_cut_is_found
         return np.where(written < instant, mine.views.astype(int).to_numpy(), viewed)
 
     monkeypatch.setattr(Snapshot, "_counter", counter)
-    with pytest.raises(LeakFound, match=r"column views of startups is blank because of what came later"):
+    with pytest.raises(LeakFound, match=r"column views of startups is blank because of later events"):
         checked(users, startups, events)
     assert Snapshot.from_frames(users, startups, events, AS_OF).entities(Entity.STARTUP).views.any()

@@ -182,4 +182,4 @@ def test_the_command_searches_and_shows(
     assert found["models"][model]["trials"] == 2 and found["snapshot"] == planted.name
     assert main(["tune", "--show"]) == 0
     shown = capsys.readouterr().out
-    assert model in shown and ("taken over" in shown)
+    assert model in shown and ("adopted" in shown)
