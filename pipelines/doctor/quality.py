@@ -21,8 +21,8 @@ from pipelines.run.run import parse_instant
 
 _BLEND = (
     "leave [ensemble] blend = 'auto' and name no weights, so that every build takes the better one on the "
-    "validation split; tune the weaker member (`python -m pipelines tune --models …`) or shift [ensemble] profile to the "
-    "stronger; where candidates hardly overlap raise [lists] candidate_multiplier to 3 (C19); "
+    "validation split; tune the weaker member (`python -m pipelines tune --models …`), or shift [ensemble] profile to "
+    "the stronger one; where candidates hardly overlap raise [lists] candidate_multiplier to 3 (C19); "
     "ENABLE_ENSEMBLE=false if one member alone is best"
 )
 _FOUNDERS = (
