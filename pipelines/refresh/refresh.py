@@ -86,7 +86,7 @@ def look_for_changes(settings: Settings, run_id: str, as_of: datetime) -> Change
     )
     if changes.nothing:
         renew_expiry(settings)
-        return replace(found, reason=f"nothing changed since {release.as_of}: every list is current")
+        return replace(found, reason=f"nothing happened since {release.as_of}: every list is current")
     bundles = extend_bundles(run, release.bundles, changes)
     _stage(run, changes, {e.value: len(changes.entities[e]) - len(changes.new[e]) for e in Entity})
     log.info("refresh of %s before %s: again %s, new %s", live, found.as_of, found.again, found.new)

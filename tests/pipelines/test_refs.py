@@ -33,7 +33,7 @@ KNOWN: list[Ref] = [
     ShardRef("startups/for-developer", 0, 0, 5, "s", {"als_v1": "1"}),
     ScoredShard("startups/for-developer", 0, 5, "f00", "c0de"),
     ReleaseRef("x", "f00", {"startups/for-developer": 5}),
-    GateRef("r", "x", None, "go", ["nothing speaks against it"]),
+    GateRef("r", "x", None, "go", ["no check failed"]),
     EvaluationRef("evaluation.html", None, "too few events"),
     ReportRef("report.html", "x", "go", []),
     PublishRef(False, "x", "a dry run", "w", needs_mb=0.5, used_mb=1.0, limit_mb=64.0),

@@ -72,5 +72,5 @@ def test_what_answers_earned_is_a_table(file: Path, settings: Settings, capsys: 
     assert main(["experiments", "measure", "--as-of", "2026-03-02", "--keep"]) == 0
     out = capsys.readouterr().out
     assert "method als" in out and "100.00% [0.00, 100.00]" in out and "arm blend/0.5" in out
-    assert "no stored release knows how the arms of this edition were drawn" in out
+    assert "no stored release has the weights of this edition's arms" in out
     assert (settings.artifacts / "earnings.json").is_file()

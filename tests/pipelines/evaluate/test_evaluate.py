@@ -92,7 +92,7 @@ def test_nothing_to_judge_by_is_said(learning_run: Run, monkeypatch: pytest.Monk
     nothing = market(events=1)
     monkeypatch.setattr(Snapshot, "open", classmethod(lambda cls, path: nothing))
     found = evaluate(replace(learning_run, id="nothing"), "nothing")
-    assert found["surfaces"] == {} and "both sides of an inner cut" in found["reason"]
+    assert found["surfaces"] == {} and "both sides of a validation split" in found["reason"]
     assert "Nothing to evaluate by" in table(found)
 
 

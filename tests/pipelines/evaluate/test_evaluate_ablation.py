@@ -144,7 +144,7 @@ def test_the_page_tells_of_caps_blend_and_gains(judged: tuple[RankedLists, np.nd
         "5 x",
         "weighted equal, because it &lt;won&gt;",
         "equal 0.2500",
-        "What the learned ranker looks at",
+        "Features of the learned ranker",
         "most: demand, score_als",
     ):
         assert words in page

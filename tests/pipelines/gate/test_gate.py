@@ -85,7 +85,7 @@ def test_another_recipe_is_a_matter_for_a_person(nights: Nights) -> None:
     run, found = nights.weighed(NEXT, seed=7, **wide)
     assert found.verdict == "ask", found
     subject, body = question(read_gate(run), run.settings, "http://localhost/report")
-    assert found.release in subject and "of everybody's first ten are replaced" in body
+    assert found.release in subject and "of all first ten places are replaced" in body
     assert "| overlap_at_10 |" in body and "12 hours: hold" in body and "(http://localhost/report)" in body
     assert resolve_gate(run, GateContext()) is True and "nobody has answered" in str(why_held_back(run, found.release))
     assert not resolve_gate(run, GateContext(attended=False)) and "chose to hold it" in str(

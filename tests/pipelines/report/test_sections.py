@@ -215,13 +215,13 @@ def test_a_ledger_that_says_more_or_nothing_is_shown_as_it_is() -> None:
             "experiments": [
                 {
                     "name": "ranker",
-                    "sample_ratio": {"p": 0.4, "says": "the arms are as large as they were drawn"},
+                    "sample_ratio": {"p": 0.4, "says": "the arm sizes match their weights"},
                     "differences": [{"arm": "on", "rate": "click_through", "says": "on has the higher click through"}],
                 }
             ],
         }
     )
-    assert "0.2500 [0.2000, 0.3000]" in told and "as large as they were drawn" in told and "on has the higher" in told
+    assert "0.2500 [0.2000, 0.3000]" in told and "arm sizes match their weights" in told and "on has the higher" in told
     assert engagement_section(None) == "" and "No answer has an outcome yet" in engagement_section({"by": {}})
     text = engagement_section({"by": {"day": [{"day": "monday", "sure": True, "note": None}]}})
     assert "By day" in text and ">yes<" in text and ">–<" in text

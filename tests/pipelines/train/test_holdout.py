@@ -43,7 +43,7 @@ def test_the_cut_leaves_the_last_share_at_or_after_it() -> None:
 
 @pytest.mark.parametrize("told", [[(0, 0, VIEW, 5)], [(0, 0, VIEW, 5), (1, 1, VIEW, 5)]])
 def test_no_cut_without_two_instants(told: list[tuple[int, int, int, int]]) -> None:
-    with pytest.raises(TooSparse, match="both sides of an inner cut"):
+    with pytest.raises(TooSparse, match="both sides of a validation split"):
         split_time(events(*told), 0.2)
     with pytest.raises(TooSparse, match="got 0 events at all"):
         split_time(events(*told).where(np.zeros(len(told), bool)), 0.2)

@@ -60,7 +60,7 @@ def test_every_column_is_looked_at() -> None:
 
 
 def test_honest_rows_pass() -> None:
-    assert "does not tell who is met" in checked(*market())
+    assert "do not reveal later interactions" in checked(*market())
 
 
 @pytest.mark.parametrize("blank_where_met", [True, False])

@@ -57,7 +57,7 @@ def test_what_may_be_chance_is_not_taken() -> None:
     found = choice(these)
 
     assert found["best"] == "rrf" and found["difference"]["low"] <= 0 < found["difference"]["mean"]
-    assert (found["blend"], found["profile"]) == ("weighted", "") and "weights stand" in found["reason"]
+    assert (found["blend"], found["profile"]) == ("weighted", "") and "weights stay" in found["reason"]
 
 
 def test_too_few_owners_choose_nothing() -> None:

@@ -126,7 +126,7 @@ def test_nothing_to_hold_out(learning_run: Run, monkeypatch: pytest.MonkeyPatch,
     none = replace(planted, events=planted.events.slice(0, 0))
     monkeypatch.setattr(Snapshot, "open", classmethod(lambda cls, path: none))
     for ref in train_ranker(learning_run, learning_run.reference(snapshot="empty")):
-        assert ref.version == "" and "both sides of an inner cut" in ref.reason
+        assert ref.version == "" and "both sides of a validation split" in ref.reason
 
 
 @pytest.mark.parametrize("ranker", ["rules", "off", "mlp"])
