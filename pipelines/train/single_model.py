@@ -76,7 +76,8 @@ class SingleModelSplit:
         return {name: np.concatenate([f[name] for f in found]) for name in found[0]}
 
     def _on(self, surface: Surface, bundle: Bundle, settings: Settings, choosing: bool) -> dict[str, NDArray[Any]]:
-        settings = settings.layered({"enable_als": True, "enable_two_tower": True, "ranker": "rules"}, "given")
+        switches = {"enable_als": True, "enable_two_tower": True, "ranker": "rules"}
+        settings = settings.without_mode().layered(switches, "given")
         recipe = open_recommender(surface, {**self.facts, bundle.name: bundle}, settings)
         (scorer,) = recipe.scorers.values()
         rows, relevant = self._asked(recipe, settings, choosing)
@@ -89,7 +90,7 @@ class SingleModelSplit:
 
         It uses the two weights of the settings. If one member does not know an owner, the other answers.
         """
-        alone = settings.layered(
+        alone = settings.without_mode().layered(
             {
                 "enable_als": True,
                 "enable_two_tower": True,

@@ -147,11 +147,15 @@ def searched(models: Sequence[str], settings: Settings) -> list[str]:
 def grid_of(model: str, settings: Settings) -> dict[str, tuple[Any, ...]]:
     """By setting: its values to try, neighbours adjacent (C30; the ensemble: C11-C14, O01).
 
-    Settings with a configured value are left out.
+    Configured settings, and those that the mode decides, are left out.
     """
     if model == _ENSEMBLE and not settings.is_default("ensemble_two_tower_weight"):
         return {}
-    return {name: grid for name, grid in whole_grid(model).items() if settings.is_default(name)}
+    return {
+        name: grid
+        for name, grid in whole_grid(model).items()
+        if settings.is_default(name) and name not in settings.decided
+    }
 
 
 def whole_grid(model: str) -> dict[str, tuple[Any, ...]]:

@@ -18,10 +18,12 @@ from models import metrics
 from models.als import ALS
 from models.data.batch import Candidates
 from models.data.bundle import Bundle
+from models.ensemble import EnsembleConfig
 from models.ensemble.fit import BLEND, fit_blend
 from models.ensemble.scorer import PROFILES, Blend
 from models.errors import TrainingError
 from models.metrics.intervals import ONE_ERROR, SURE, Choice, choose
+from models.ranker import RankerConfig
 from models.recommender.candidates import answering_method, candidates_of
 from models.recommender.recommend import CHUNK
 from models.routing import route
@@ -63,7 +65,7 @@ def choose_blend(holdout: Holdout, about: Mapping[str, Any]) -> Bundle:
     difference to the weights of the settings. Raises TrainingError if a requested learned blend is refused.
     """
     rows = ranking_set(holdout)
-    if holdout.settings.table("ensemble").blend == LEARNED_BLEND:
+    if holdout.settings.of(EnsembleConfig).blend == LEARNED_BLEND:
         fitted = _learned(rows, holdout.settings, about)
         return replace(
             fitted,
@@ -115,7 +117,7 @@ def _named(name: str) -> dict[str, str]:
 def _learned(rows: RankingSet, settings: Settings, about: Mapping[str, Any] | None = None) -> Bundle:
     """Fit the learned blend on the candidates that both models score (C17)."""
     both = np.isfinite(rows.blend).all(axis=1)
-    return fit_blend(rows.blend[both], rows.label[both], settings.table("ranker").min_positives, about)
+    return fit_blend(rows.blend[both], rows.label[both], settings.of(RankerConfig).min_positives, about)
 
 
 def _asked(holdout: Holdout, rows: RankingSet) -> BlendScores:
@@ -123,7 +125,7 @@ def _asked(holdout: Holdout, rows: RankingSet) -> BlendScores:
 
     A learned blend is cross-fitted in two folds by parity of the owner's row.
     """
-    config = replace(holdout.settings.table("ensemble"), profile=None)
+    config = replace(holdout.settings.of(EnsembleConfig), profile=None)
     plain = {name: Blend(replace(config, **of)) for name, of in BLENDS.items()}
     blends = {name: (blend, blend) for name, blend in plain.items()}
     try:
@@ -191,7 +193,7 @@ class CrossFitted:
 
 def cross_fitted(rows: RankingSet, settings: Settings, fit: Callable[[RankingSet, Settings], Bundle]) -> CrossFitted:
     """Fit both networks; each needs half the minimum positives. Raises TrainingError if one has fewer."""
-    half = settings.layered({"ranker_min_positives": max(1, settings.table("ranker").min_positives // 2)}, "given")
+    half = settings.layered({"ranker_min_positives": max(1, settings.of(RankerConfig).min_positives // 2)}, "given")
     return CrossFitted(*(fit(rows.of(rows.owner % 2 == taught_by), half) for taught_by in (1, 0)))
 
 
@@ -209,11 +211,11 @@ def ballot_of(
         asked = {RULES: True, RANKED: network is not None, TAUGHT: learned is not None}
         return {name: np.zeros(0) for name, there in asked.items() if there}
     owners, truth = owners.take(jury), outcome.relevant[jury]
-    those = contenders(holdout, surface, None if network is None else network.even, None, learned)
+    those = contenders(holdout, surface, None if network is None else network.even, learned)
     those = {name: c for name, c in those.items() if name != ROUTE and (alone or name in (RULES, RANKED))}
     found = ndcg_each(those, owners, truth, holdout.settings.threads)
     if network is not None:
-        odd = {RANKED: contenders(holdout, surface, network.odd, None)[RANKED]}
+        odd = {RANKED: contenders(holdout, surface, network.odd)[RANKED]}
         other = ndcg_each(odd, owners, truth, holdout.settings.threads)[RANKED]
         found[RANKED] = np.where(owners.row % 2 == 0, found[RANKED], other)
     return found

@@ -23,6 +23,7 @@ from models.ensemble.scorer import learned_features
 from models.errors import DataError, FileError, regular
 from models.features.table import FEATURES, NEUTRAL_DIVERSITY
 from models.mlp_ranker.fit import PairwiseRows
+from models.ranker import RankerConfig
 from models.recommender.recommend import CHUNK, rank
 from models.recommender.surface import SurfaceRecommender
 from models.schema import DIVERSITY_FACETS, Entity, Method, Surface
@@ -95,8 +96,8 @@ def ranking_set(holdout: Holdout, negatives: int | None = None, declined_first: 
     negatives_from by default). A platform that records no views has no such candidates.
     """
     settings = holdout.settings
-    each = settings.table("ranker").negatives if negatives is None else negatives
-    first = settings.table("ranker").negatives_from == "declined" if declined_first is None else declined_first
+    each = settings.of(RankerConfig).negatives if negatives is None else negatives
+    first = settings.of(RankerConfig).negatives_from == "declined" if declined_first is None else declined_first
     parts = [part for s in Surface for part in _of_surface(holdout, s, each, first)]
     return RankingSet.concat(parts) if parts else _nothing()
 
@@ -181,7 +182,7 @@ def base_diversity(
     The measure is that of the greedy placement (see `place`). It is neutral for the first place and from
     `diversity_places` on.
     """
-    length, places = np.diff(indptr), recipe.settings.table("ranker").diversity_places
+    length, places = np.diff(indptr), recipe.settings.of(RankerConfig).diversity_places
     owner = np.repeat(np.arange(len(length)), length)
     order = np.lexsort((item, -score, owner))
     position = np.arange(len(item)) - indptr[owner]

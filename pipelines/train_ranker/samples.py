@@ -19,6 +19,7 @@ from models.data.batch import Owners, indptr_of
 from models.data.interactions import EXPLICIT, Interactions, leaving
 from models.errors import TooSparse, TrainingError
 from models.learned_ranker.fit import RankerRows
+from models.ranker import RankerConfig
 from models.recommender.candidates import learned_table, wide_candidates
 from models.recommender.recommend import CHUNK
 from models.recommender.surface import SurfaceRecommender
@@ -100,7 +101,7 @@ def ranker_samples(run: Run, snapshot: Snapshot) -> dict[Surface, list[RankerSam
     interactions, settings = snapshot.heard, run.settings
     judged = split_time(interactions, settings.holdout.share)
     for cut_us, until_us in cuts(
-        interactions, settings.holdout.share, snapshot.as_of_us, settings.table("ranker").cuts
+        interactions, settings.holdout.share, snapshot.as_of_us, settings.of(RankerConfig).cuts
     ):
         try:
             holdout = open_holdout_at(run, snapshot, cut_us, until_us)

@@ -21,11 +21,13 @@ from models.mlp_ranker.fit import RANKER, PairwiseRows, fit_mlp_ranker
 from models.ranker import RankerConfig
 from models.recommender.surface import unserved
 from models.schema import Surface
+from models.settings.modes import SEED
 from models.settings.settings import Settings
 from pipelines.export.snapshot import Snapshot
 from pipelines.refs import BuildRef, BundleRef
 from pipelines.report.figure_names import RANKED, RULES, TAUGHT
 from pipelines.run.run import Run
+from pipelines.train.contenders import seed_settings
 from pipelines.train.holdout import Holdout, holdout_place, open_holdout
 from pipelines.train_ranker.choose import (
     CrossFitted,
@@ -79,7 +81,7 @@ def train_learned_ranker(
 
 def teaching(settings: Settings) -> tuple[RankerConfig, int, int]:
     """Arguments of `fit_learned_ranker` besides the rows: settings, seed, threads."""
-    return settings.table("ranker"), settings.train.seed, settings.train_threads
+    return settings.of(RankerConfig), settings.train.seed, settings.train_threads
 
 
 def _taught(
@@ -133,23 +135,24 @@ def _verdict(holdout: Holdout, surface: Surface, judged: Bundle | None, network:
     }
 
 
-#: The ranker of the literal requirement: fitted for comparison, never stored among the bundles (R03, R04).
-_SEEDS = "ranker_of_the_seeds_recipe"
+#: The network of the source documents' recipe: fitted for comparison, never stored among the bundles (R03, R04).
+_SEED = "network_of_the_seed_recipe"
 #: The learned ranker trained before the temporal validation split, for evaluation.
 _JUDGED = "learned_ranker_before_the_cut"
 
 
 @dataclass(frozen=True, eq=False)
 class SecondStage:
-    """Results of the second stage. ranker, of_the_seed, learned: None where refused.
+    """Results of the second stage. ranker, learned: None where refused.
 
-    holdout: its bundles include the chosen blend, if there is one. `judged`: the learned ranker trained before the
-    temporal validation split. refs: name and version, and the reason of each refusal.
+    holdout: its bundles include the chosen blend, if there is one. seed_network: of the source documents' recipe, None
+    with too little data. judged: the learned ranker trained before the temporal validation split. refs: name and
+    version, and the reason of each refusal.
     """
 
     holdout: Holdout
     ranker: Bundle | None
-    of_the_seed: Bundle | None
+    seed_network: Bundle | None
     learned: Bundle | None
     judged: Bundle | None
     refs: list[BundleRef]
@@ -178,6 +181,8 @@ def train_ranker(run: Run, build: BuildRef, recipe: str = "honest") -> list[Bund
     else:
         ref, network = _network(run, snapshot, holdout, recipe)
         refs.append(ref)
+    if run.settings.ranking.mode != SEED and (other := _seed_network(run, holdout)) is not None:
+        _stage(_second_place(run, snapshot, holdout) / _SEED, other)
     off = unserved(LEARNED, run.settings)
     refs.append(_left_out(LEARNED, off) if off else _learned(run, snapshot, holdout, network))
     run.artifacts.write_json(_second_place(run, snapshot, holdout) / "refs.json", [ref.as_json() for ref in refs])
@@ -194,9 +199,11 @@ def open_second_stage(run: Run, snapshot: Snapshot) -> SecondStage:
     learned = {r.name: run.artifacts.open_bundle(r.name, r.version) for r in refs if r.version}
     if BLEND in learned:
         holdout = replace(holdout, bundles={**holdout.bundles, BLEND: learned[BLEND]})
-    of_the_seed = open_bundle(RANKER, place / _SEEDS) if (place / _SEEDS).is_dir() else None
+    ranker = learned.get(RANKER)
+    other = open_bundle(RANKER, place / _SEED) if (place / _SEED).is_dir() else None
+    seed_network = ranker if run.settings.ranking.mode == SEED else other
     judged = open_bundle(LEARNED, place / _JUDGED) if (place / _JUDGED).is_dir() else None
-    return SecondStage(holdout, learned.get(RANKER), of_the_seed, learned.get(LEARNED), judged, refs)
+    return SecondStage(holdout, ranker, seed_network, learned.get(LEARNED), judged, refs)
 
 
 def _with_blend(run: Run, holdout: Holdout) -> tuple[Holdout, BundleRef]:
@@ -210,12 +217,9 @@ def _with_blend(run: Run, holdout: Holdout) -> tuple[Holdout, BundleRef]:
 
 
 def _network(run: Run, snapshot: Snapshot, holdout: Holdout, recipe: str) -> tuple[BundleRef, CrossFitted | None]:
-    """Write the ranking set, fit the network, and fit the literal requirement's network for comparison."""
+    """Write the ranking set and fit the network."""
     rows = ranking_set(holdout, declined_first=True if recipe == "seed" else None)
     rows.write(run.settings.artifacts / "snapshots" / snapshot.name / "datasets", holdout)
-    of_the_seed = _of_the_seed(run, holdout, rows)
-    if of_the_seed is not None:
-        _stage(_second_place(run, snapshot, holdout) / _SEEDS, of_the_seed)
     return _ranker(run, holdout, rows if recipe == "honest" else rows.with_seed_features(), recipe)
 
 
@@ -229,16 +233,18 @@ def _learned(run: Run, snapshot: Snapshot, holdout: Holdout, network: CrossFitte
 
 
 def _ranker(run: Run, holdout: Holdout, rows: RankingSet, recipe: str) -> tuple[BundleRef, CrossFitted | None]:
-    """Fit, evaluate and store the network.
+    """Fit, evaluate and store the network: a reference or refusal, and the cross-fitted pair if there is one.
 
-    Returns a reference or refusal, and the cross-fitted pair if there is one.
+    In the mode "seed" there is no evaluation: the network serves wherever it can be fitted.
     """
     try:
         bundle = _fitted(run, holdout, rows.rows(), recipe)
+        if run.settings.ranking.mode == SEED:
+            return BundleRef(RANKER, run.artifacts.store_bundle(bundle, run.slug)), None
         network = cross_fitted(
             rows,
             holdout.settings,
-            lambda part, settings: fit_mlp_ranker(part.rows(), settings.table("ranker"), settings.train.seed),
+            lambda part, settings: fit_mlp_ranker(part.rows(), settings.of(RankerConfig), settings.train.seed),
         )
         bundle = _passed(holdout, bundle, network)
     except TrainingError as error:
@@ -271,18 +277,21 @@ def _passed(holdout: Holdout, bundle: Bundle, network: CrossFitted) -> Bundle:
     return replace(bundle, config={**bundle.config, "surfaces": passes, "judged": judged})
 
 
-def _of_the_seed(run: Run, holdout: Holdout, rows: RankingSet) -> Bundle | None:
+def _seed_network(run: Run, holdout: Holdout) -> Bundle | None:
+    """The network that [ranking] mode = "seed" would fit; None where there is too little to fit it: then rules rank."""
+    seed = replace(holdout, settings=seed_settings(holdout.settings))
     try:
-        return _fitted(run, holdout, rows.with_seed_features().rows(), "seed")
-    except TrainingError:
-        return None  # the other ranker has the same rows and reports the reason
+        return _fitted(run, seed, ranking_set(seed).rows(), "honest")
+    except TrainingError as error:
+        _LOG.info("the rules rank in the source documents' recipe: %s", error)
+        return None
 
 
 def _fitted(run: Run, holdout: Holdout, rows: PairwiseRows, recipe: str) -> Bundle:
     return fit_mlp_ranker(
         rows,
-        run.settings.table("ranker"),
-        run.settings.train.seed,
+        holdout.settings.of(RankerConfig),
+        holdout.settings.train.seed,
         about={**_about(run, holdout), "recipe": recipe},
     )
 
