@@ -115,7 +115,6 @@ class SystemState:
 
 
 def unknown(id_: str, title: str, says: str, cure: str) -> Diagnosis:
-    """Return a diagnosis without an answer."""
     return Diagnosis(id_, title, State.UNKNOWN, says, cure)
 
 

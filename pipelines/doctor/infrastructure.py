@@ -31,7 +31,6 @@ _USED_SHARE = 0.9
 
 
 def servers_run(patient: SystemState) -> Diagnosis:
-    """Check whether PostgreSQL and Redis answer."""
     cure = "`make up`, or start the servers that DATABASE_URL and REDIS_URL name; logs lie in MATCHBOOK_HOME/logs"
     title, where = "PostgreSQL or Redis does not answer", str(patient.settings.home)
     silent = _silent(patient) if patient.running else [f"the embedded servers of {where} do not run"]
@@ -39,7 +38,6 @@ def servers_run(patient: SystemState) -> Diagnosis:
 
 
 def _silent(patient: SystemState) -> list[str]:
-    """Return the error of each server that does not answer."""
     found = []
     try:
         with transaction(engine(patient.settings)) as connection:
@@ -152,7 +150,6 @@ def half_loaded(patient: SystemState) -> Diagnosis:
 
 
 def gate_said(patient: SystemState) -> Diagnosis:
-    """Check the last decision of the gate."""
     title = "The gate holds a release back"
     cure = (
         "read the report of that build (Airflow, its run, tab Report); answer there if a person is asked, or "
@@ -226,7 +223,6 @@ def slow_answers(patient: SystemState) -> Diagnosis:
 
 
 def _sizes(patient: SystemState) -> dict[str, int]:
-    """Return bytes on disk of every bundle of the release."""
     versions = patient.release.bundles if patient.release is not None else {}
     root = patient.artifacts.root / "bundles"
     return {name: _bytes_of(root / name / version) for name, version in versions.items()}
@@ -267,7 +263,6 @@ def _asked(connection: Connection, query: str, params: dict[str, Any]) -> dict[s
 
 
 def _rows_of(connection: Connection, table: str) -> float:
-    """Return the server's estimate of the row count."""
     return float(
         connection.execute(text("SELECT reltuples FROM pg_class WHERE relname = :name"), {"name": table}).scalar() or 0
     )

@@ -33,7 +33,7 @@ _open = urllib.request.build_opener(urllib.request.ProxyHandler({})).open
 
 
 def missing_bundles(patient: SystemState) -> Diagnosis:
-    """Check P03: missing or damaged model files."""
+    """P03."""
     title = "Model files missing or damaged"
     if patient.release is None:
         return answered("P03", title, True, "no release is stored: nothing was ever built", _REBUILD, {"release": None})
@@ -58,7 +58,7 @@ def missing_bundles(patient: SystemState) -> Diagnosis:
 
 
 def ensemble_halves(patient: SystemState) -> Diagnosis:
-    """Check P04: the ensemble cannot start."""
+    """P04."""
     title, settings = "The ensemble cannot start", patient.settings
     if not settings.routing.enable_ensemble:
         return answered("P04", title, False, "ENABLE_ENSEMBLE is off: hot people get ALS", _HALF, {"enabled": False})
@@ -118,7 +118,6 @@ def _half(patient: SystemState, name: str, enabled: bool) -> str:
 
 
 def _health(address: str) -> dict[str, Any] | None:
-    """Return the health that a running reader reports; None without an answer."""
     try:
         with _open(f"{address}/health", timeout=_PATIENCE_S) as answer:
             return dict(json.load(answer))
@@ -144,7 +143,7 @@ _SPARSE = (
 
 
 def empty_tables(patient: SystemState) -> Diagnosis:
-    """Check P01: empty tables."""
+    """P01."""
     title = "No interactions to learn from"
     if not patient.running:
         return unknown("P01", title, "PostgreSQL does not run here, so its tables were not counted", _NO_ROWS)
@@ -156,7 +155,7 @@ def empty_tables(patient: SystemState) -> Diagnosis:
 
 
 def sparse_matrix(patient: SystemState) -> Diagnosis:
-    """Check P02: too few events per person or startup."""
+    """P02."""
     title = "Too few events for each person or startup"
     release, catalogue = patient.release, patient.opened(CATALOGUE)
     if release is None or catalogue is None:

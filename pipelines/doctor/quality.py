@@ -40,7 +40,7 @@ _WEAK = 0.5  # a member below this share of the other lowers the blend
 
 
 def ensemble_below(patient: SystemState) -> Diagnosis:
-    """Check P05: the ensemble is worse than its best member."""
+    """P05."""
     title = "The ensemble is worse than its best member"
     claims = {s: c for s, told in patient.surfaces.items() if (c := (told.get("claims") or {}).get("ensemble"))}
     if not claims:
@@ -67,7 +67,7 @@ def ensemble_below(patient: SystemState) -> Diagnosis:
 
 
 def founder_lists(patient: SystemState) -> Diagnosis:
-    """Check P06: poor lists for founders."""
+    """P06."""
     title = "Poor lists for founders"
     catalogue, reverse = patient.opened(CATALOGUE), patient.opened(als.REVERSE.bundle)
     if catalogue is None or not patient.snapshot:
@@ -102,7 +102,7 @@ def founder_lists(patient: SystemState) -> Diagnosis:
 
 
 def weak_ranker(patient: SystemState) -> Diagnosis:
-    """Check P08: a weak ranker."""
+    """P08."""
     title = "A weak ranker"
     network, learned = patient.opened(mlp_ranker.SPEC.bundle), patient.opened(learned_ranker.SPEC.bundle)
     if patient.release is None:
@@ -163,7 +163,6 @@ def _overlap(patient: SystemState, release: Release | None, surface: str) -> flo
 
 
 def _newest(patient: SystemState) -> datetime | None:
-    """Return the platform's newest event, otherwise that of the snapshot."""
     if patient.running:
         return newest_event(patient.settings)
     newest = patient.snapshot.get("newest_event")
@@ -171,7 +170,6 @@ def _newest(patient: SystemState) -> datetime | None:
 
 
 def _age_days(newest: datetime | None, as_of: str | None) -> float | None:
-    """Return the days between a model's cutoff and the newest event."""
     if as_of is None or newest is None:
         return None
     return round(max((newest - parse_instant(as_of)).total_seconds(), 0.0) / 86_400, 2)

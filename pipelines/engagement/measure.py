@@ -67,7 +67,6 @@ def keep_measured(settings: Settings, as_of: datetime) -> dict[str, Any]:
 
 
 def keep(settings: Settings, found: dict[str, Any]) -> dict[str, Any]:
-    """Store the result of `measure`; see `keep_measured`."""
     path = settings.artifacts / EARNINGS
     before = json.loads(path.read_text())["made_at"] if path.is_file() else None
     kept = before is None or parse_instant(before) <= parse_instant(found["made_at"])
@@ -100,6 +99,5 @@ def _stored(settings: Settings) -> Iterator[Release]:
 
 
 def _live(settings: Settings) -> Release | None:
-    """Return the manifest of the live release from Redis."""
     with redis_errors("looking for the live release"):
         return live_release(connect(settings), Keys(settings.namespace))

@@ -90,9 +90,8 @@ def evaluate(run: Run, snapshot_name: str, leave_out: bool = False) -> dict[str,
     """Evaluate every contender on every surface; write JSON, Markdown and HTML into the run directory.
 
     Returns {"cut", "sizes", "settings", "leaks", "training", "blend", "gain", "surfaces": {surface: {"owners", "pairs",
-    "catalogue", "choice", "claims", "calibration", "exposure", "ablation", "models": see `judged`}}, …}.
-    leave_out: fill "ablation", which refits the ranker without each feature group. Raises LeakFound if a base model or
-    the evaluated ranker knows anything at or after its cutoff.
+    "catalogue", "choice", "claims", "calibration", "exposure", "ablation", "models": see `judged`}}, …}. leave_out:
+    fill "ablation" by refits without each feature group. Raises LeakFound if a model knows anything from its cutoff on.
     """
     snapshot = Snapshot.open(run.settings.artifacts / "snapshots" / snapshot_name)
     about = {
@@ -370,9 +369,8 @@ def ablations(
 ) -> dict[str, Mapping[str, float | None]]:
     """By feature group: the paired difference of NDCG@10 to the full ranker when it is left out, with a 95% interval.
 
-    A value below 0 means that the group helps. Empty where no ranker can be trained.
-    `lessons`: training samples of every cutoff. Only events before the temporal validation split train; check_labels
-    verifies it.
+    Below 0 the group helps. Empty if no ranker can be trained. `lessons`: training samples of every cutoff; only events
+    before the temporal validation split train.
     """
     try:
         rows = samples_until(lessons, holdout.cut_us)

@@ -1,12 +1,12 @@
 """Turn figures into verdicts: go, ask a person, or stop, each with a sentence.
 
-Accuracy. A comparison stops a release if the whole interval of the paired difference is beyond the tolerated loss. It
-asks if the interval is below zero and the mean beyond that loss. A build makes about twenty comparisons, so each
-interval is wider than 95 %: the chance of any false alarm is at most CHANCE (Bonferroni 1936). Comparisons over all
-owners of a surface share half of that chance. Those of single segments, which are many and small, share the other half.
+Accuracy: a comparison stops a release if the whole interval of the paired difference is beyond the tolerated loss. It
+asks if the interval is below zero and the mean beyond that loss. A build makes about twenty comparisons, so intervals
+are wider than 95 %: the chance of any false alarm is at most CHANCE (Bonferroni 1936), half for overall comparisons and
+half for segments.
 
-Lists. Shares of all owners or items are not samples, so they have limits, written "ask/stop". Differences of lists grow
-with the days between two cutoffs. Beyond FAR days such a difference asks instead of stopping.
+Lists: shares of all owners or items are not samples, so they have limits "ask/stop". Lists drift with the days between
+two cutoffs, so beyond FAR days a drifting check asks instead of stopping.
 """
 
 from __future__ import annotations

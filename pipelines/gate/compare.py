@@ -131,7 +131,6 @@ def compare_releases(settings: Settings, first: Release, second: Release) -> dic
 
 
 def table(found: Mapping[str, Any]) -> str:
-    """Return the comparison as Markdown."""
     first, second = found["releases"]
     lines = [f"{first['release']} (A) and {second['release']} (B): cutoffs {first['as_of']} and {second['as_of']}", ""]
     if first["digest"] == second["digest"]:
@@ -203,6 +202,5 @@ def _reported(settings: Settings, release: str) -> dict[str, float]:
 
 
 def _verdict(settings: Settings, release: str) -> str | None:
-    """Return the last gate verdict about a release."""
     told = (d for d in read_decisions(settings, _GATES) if d["what"] == "gate" and d.get("release") == release)
     return next((str(d["verdict"]) for d in told), None)

@@ -149,7 +149,6 @@ def read_gate(run: Run) -> dict[str, Any]:
 
 
 def stop_message(gate: dict[str, Any]) -> str:
-    """Return the message of a stop."""
     name, live, reasons = gate["release"], gate["champion"], gate["reasons"]
     more = f" (and {len(reasons) - 3} more reasons)" if len(reasons) > 3 else ""
     compare = f" Compare: `python -m pipelines compare {live} {name}`." if live else ""

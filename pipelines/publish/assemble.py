@@ -36,11 +36,11 @@ log = logging.getLogger(__name__)
 def assemble_release(
     run: Run, build: BuildRef, shards: Sequence[ScoredShard], surfaces: Sequence[str] | None = None
 ) -> ReleaseRef:
-    """The step: verify every shard and store the release.
+    """The step: verify every shard, apply [lists] exposure_cap over all of them, and store the release.
 
-    surfaces: the planned ones, all by default; a release of some surfaces is never published. [lists] exposure_cap is
-    applied here over all shards. Raises ReleaseIncomplete, and stores nothing, if a shard is missing or changed, an
-    owner has no list, a list repeats an item, or different code made the shards.
+    surfaces: the planned ones, all by default; a release of some is never published. Raises ReleaseIncomplete, and
+    stores nothing, if a shard is missing or changed, an owner has no list, a list repeats an item, or shards come from
+    different code.
     """
     made_by = sorted({s.code for s in shards if s.code})
     if len(made_by) > 1:

@@ -1,11 +1,9 @@
 """Copy the platform's own rows into the keys that filter answers, so that all interactions count.
 
-Each pass reads rows since the last one, and 15 minutes before it for late rows. Everything since the live release's
-cutoff is read again when another release goes live, when Redis loses its data, and once an hour. That covers rows that
-arrive even later, and returned startups and people.
+Each pass reads rows since the last one, and 15 minutes before it for late rows. A full pass reads everything since the
+live release's cutoff: after a publish, after a data loss in Redis, and once an hour.
 
-A release already excludes pairs from before its cutoff. So a pair stays in Redis only while a loaded release needs it:
-each pass removes older pairs of the owners that it touches.
+A release excludes pairs from before its cutoff, so older pairs are removed once no loaded release needs them.
 """
 
 from __future__ import annotations
@@ -79,8 +77,8 @@ class SeenPair(NamedTuple):
 def refresh_since(settings: Settings, client: redis.Redis, keys: Keys, full: bool = False) -> dict[str, Any]:
     """Update the since hashes and the hidden sets; the caller wraps Redis errors.
 
-    Returns {release, full, met, hidden, shown}: new pairs, ids added to the hidden sets, ids removed. release is None
-    without a live release. Then there are no lists to filter, but the hidden sets are still updated.
+    Returns {release, full, met, hidden, shown}: new pairs, ids added to the hidden sets, ids removed. Without a live
+    release, release is None and only the hidden sets are updated.
     """
     release = live_release(client, keys)
     live = release.id if release else ""
@@ -182,7 +180,7 @@ def _hiding(settings: Settings, found: Iterable[Mapping[str, str]]) -> Iterator[
 
 
 def _streamed(database: Engine, query: str, window: dict[str, datetime]) -> Iterator[dict[str, str]]:
-    """Yield the rows of a query as text through a file, in constant memory."""
+    """Yield the rows of a query as text, in constant memory."""
     with tempfile.TemporaryFile() as sink, io.TextIOWrapper(sink, encoding="utf-8", newline="") as lines:
         copy_out(database, query, window, sink)
         sink.seek(0)
@@ -190,10 +188,8 @@ def _streamed(database: Engine, query: str, window: dict[str, datetime]) -> Iter
 
 
 def _write(client: redis.Redis, keys: Keys, settings: Settings, met: Iterable[SeenPair], needed_us: int) -> int:
-    """Write pairs into the hashes of both sides; returns the number of new pairs.
-
-    Known pairs keep their value with a new expiry. Touched hashes lose entries older than `needed_us`.
-    """
+    """Write pairs into the hashes of both sides and remove entries older than `needed_us`; returns the number of new
+    pairs."""
     ttl_s, new, touched = int(settings.releases.ttl_hours * 3600), 0, set[str]()
     rest = iter(met)
     while part := list(islice(rest, BATCH)):
@@ -229,7 +225,6 @@ def _begun_anew(client: redis.Redis, names: Sequence[str], answers: Sequence[Any
 
 
 def _trim(client: redis.Redis, names: Iterable[str], needed_us: int) -> None:
-    """Remove older entries from these hashes."""
     rest = iter(names)
     while needed_us and (part := list(islice(rest, BATCH // 10))):
         client.eval(_TRIM, len(part), *part, needed_us)
@@ -265,7 +260,7 @@ Entry = tuple[bytes, dict[bytes, bytes] | None]
 
 
 def follow_erased(database: Engine, client: redis.Redis, keys: Keys) -> Erased:
-    """Update the erasure marks in Redis from PostgreSQL, the source of truth; readers see them within a second.
+    """Update the erasure marks in Redis from PostgreSQL; readers see them within a second.
 
     The caller wraps Redis errors.
     """
@@ -285,10 +280,7 @@ def follow_erased(database: Engine, client: redis.Redis, keys: Keys) -> Erased:
 
 
 def without_erased(client: redis.Redis, keys: Keys, erased: Erased, entries: Sequence[Entry]) -> list[Entry]:
-    """Return the stream entries that name no erased person.
-
-    The others arrived before the reader knew of the erasure; their keys beside the stream are removed too.
-    """
+    """Return the stream entries that name no erased person; keys of the others are removed."""
     kept = list[Entry]()
     for name, fields in entries:
         said = _said(fields or {})

@@ -47,8 +47,8 @@ def restore_live(settings: Settings, client: redis.Redis, keys: Keys) -> str | N
 def _lost(settings: Settings, client: redis.Redis, keys: Keys) -> str:
     """Return the release that should be complete in Redis and is not, or an empty text.
 
-    This is the last entry of the publish log. The pointer may name another release. A newer one was published by a
-    process that died before it wrote the log, or from another store. An older one comes with restored data of Redis.
+    This is the last entry of the publish log. A newer one in the pointer was published by a process that died before it
+    wrote the log, or from another store. An older one comes with restored data of Redis.
     """
     last, live = last_published(settings.artifacts) or "", decoded(client.get(keys.current))
     if not live:
@@ -86,7 +86,6 @@ def _is_whole(client: redis.Redis, keys: Keys, release: str) -> bool:
 
 
 def _prolong(settings: Settings, client: redis.Redis, keys: Keys) -> None:
-    """Renew the expiry of the live lists."""
     left = int(client.ttl(keys.manifest(decoded(client.get(keys.current)))))
     if 0 <= left < settings.releases.ttl_hours * 1800:
         with lease(client, keys) as held:

@@ -1,9 +1,7 @@
 """Allow one publisher at a time: a renewed lease, and a token that every write needs.
 
-The lease keeps two publishers from working in parallel. It cannot stop one that was paused past its lease (a frozen
-machine, a debugger); the token does. Every write of a load runs in a script that compares the token with the newest
-one. A publisher that resumes late can write nothing that readers see or that another publisher loads
-(docs/decisions/0023-fencing-token.md).
+The lease cannot stop a publisher that was paused past its end (a frozen machine, a debugger). So every write runs in a
+script that compares the token with the newest one (docs/decisions/0023-fencing-token.md).
 """
 
 from __future__ import annotations

@@ -96,7 +96,6 @@ class Loadable:
 
     @cached_property
     def tables(self) -> dict[Entity, bytes]:
-        """The encoded item tables."""
         return {e: encode_items(self.entities[e]) for e in Entity}
 
     def popular(self, surface: Surface) -> bytes:
@@ -112,9 +111,8 @@ class Loadable:
 def load(settings: Settings, lease: Lease, release: Loadable) -> dict[str, Any]:
     """Make sure that Redis holds the whole release; returns {lists, bytes_per_list, redis_bytes_per_list}.
 
-    A release is recorded before its first byte, so the rest of a killed publisher is found without a search. A complete
-    release is not written again. Raises ReleaseTooBig before any write, and ReleaseIncomplete if Redis returns other
-    bytes than were scored.
+    A release is recorded before its first byte, so leftovers of a killed publisher are found. A complete one is not
+    written again. Raises ReleaseTooBig before any write, and ReleaseIncomplete if Redis returns other bytes.
     """
     name, keys, loaded = release.manifest.id, lease.keys, is_loaded(lease, release.manifest.id)
     if not loaded:

@@ -96,7 +96,6 @@ def newer_live(client: redis.Redis, keys: Keys, manifest: Release) -> str | None
 
 
 def _refreshed(client: redis.Redis, keys: Keys, release: str) -> bool:
-    """Return whether a refresh of this build is live."""
     live = live_release(client, keys)
     return live is not None and live.id != release and live.build == release
 
@@ -149,6 +148,5 @@ def keep_loaded(settings: Settings, held: Lease) -> int:
 
 
 def note_publish(settings: Settings, done: PublishRef) -> None:
-    """Append to the log of publishes."""
     at = datetime.now(UTC).isoformat(timespec="seconds")  # noqa: TID251 when it happened; no list depends on it
     append_private(settings.artifacts / PUBLISHES, json.dumps({"at": at, **done.as_json()}))

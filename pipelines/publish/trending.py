@@ -41,8 +41,8 @@ def store_trending(settings: Settings, held: Lease, manifest: Release, entities:
 def refresh_trending(settings: Settings, as_of: datetime) -> dict[str, Any]:
     """Count the events of the last `trending_days` before `as_of` and replace the trending lists of every surface.
 
-    If the newest event is older than `as_of`, the window ends with it. Returns {release, as_of, events}. Without a live
-    release, release is None and nothing is done, because only its items can be shown.
+    If the newest event is older, the window ends with it. Returns {release, as_of, events}; without a live release,
+    release is None and nothing is done.
     """
     with redis_errors("refreshing the trending lists"):
         client, keys = connect(settings), Keys(settings.namespace)

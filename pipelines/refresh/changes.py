@@ -134,10 +134,9 @@ _HIDDEN = {Entity.USER: "since/opted_out", Entity.STARTUP: "since/withdrawn"}
 class Changes:
     """The marketplace at an instant after a release.
 
-    entities: everyone then, the release's own rows first. events: all before the instant, by these rows, users as
-    owners. again: by kind (n,) int32 rows to rescore, ascending. new: by kind, entities new since that release, in row
-    order. text: by kind (n,) str objects, profile tokens of entities that came after the build, blank for all others.
-    unknown: number of events with unknown ids or types.
+    entities: all, the release's own rows first. events: all before the instant, users as owners. again: by kind (n,)
+    int32 rows to rescore, ascending. new: by kind, entities new since that release. text: by kind (n,) str objects,
+    profile tokens of entities newer than the build, otherwise blank. unknown: events with unknown ids or types.
     """
 
     entities: Mapping[Entity, Entities]
@@ -232,12 +231,11 @@ def _us(column: pd.Series) -> NDArray[np.int64]:
 
 
 def _rows_since(settings: Settings, since: datetime, as_of: datetime) -> pd.DataFrame:
-    """Return events of a window as text."""
     return _frame(settings, "since/interactions", {"since": since, "as_of": as_of})
 
 
 def _frame(settings: Settings, query: str, given: Mapping[str, Any]) -> pd.DataFrame:
-    """Return the result of a query as text."""
+    """Return the result of a query with all columns as text."""
     sink = io.BytesIO()
     copy_out(engine(settings), query, given, sink)
     sink.seek(0)
@@ -307,8 +305,7 @@ def _again(
 ) -> NDArray[np.int32]:
     """Return rows of one kind to rescore: a changed count or opt-out, an event from `fresh_us` on, or `fresh`.
 
-    The event check is needed because a startup counts a person once, so a repeated event leaves its count unchanged.
-    fresh: rows with a dismissal or retraction.
+    Repeated events of one person leave a startup's count unchanged. fresh: rows with a dismissal or retraction.
     """
     changed = np.ones(len(now), bool)
     n = len(before)

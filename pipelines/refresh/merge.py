@@ -40,8 +40,8 @@ ENOUGH = 20
 def merged(run: Run, before: Release, bundles: Mapping[str, str], made: Mapping[Surface, RankedLists]) -> Release:
     """Store the release `before` with the lists of `made` in place of their owners' old ones, or added.
 
-    made: owners ascending. Raises ReleaseIncomplete if an owner would have no list or a list repeats an item, and
-    GateClosed if too many owners would change from a personal list to the popular one. Then nothing is stored.
+    made: owners ascending. Raises ReleaseIncomplete if an owner has no list or a list repeats an item, and GateClosed
+    if too many owners lose a personal list. Then nothing is stored.
     """
     entities = entities_of(run.artifacts.open_bundle(CATALOGUE, bundles[CATALOGUE]))
     check_erased(run.settings, entities)
@@ -136,7 +136,7 @@ class OwnersToRescore:
 def rescore(
     recipe: SurfaceRecommender, bundles: Mapping[str, Bundle], again: OwnersToRescore, reach: int
 ) -> tuple[RankedLists, int]:
-    """Return the new lists of a surface, owners ascending, each by its owner's arm as in a build.
+    """Return the new lists of a surface, owners ascending, each by its owner's arm.
 
     Also returns how many of these owners are affected only by new items. reach: a new item enters the list of an owner
     without new events if content places it among the `reach` best; 0: never.

@@ -38,8 +38,7 @@ log = logging.getLogger(__name__)
 def publish_refresh(settings: Settings, release: str) -> PublishRef:
     """Load a refreshed release and move the pointer to it, if the release it refreshes is still live.
 
-    It replaces that release, so rollback still goes to the same builds. Returns what `publish_release` does. Raises
-    ReleaseNotFound, ReleaseIncomplete, ReleaseTooBig or ServiceError; then the live release stays.
+    It replaces that release, so rollback still goes to the same builds. Returns and raises as `publish_release`.
     """
     loadable = Loadable.open(Artifacts(settings), release)
     with redis_errors("publishing a refresh"):
@@ -145,7 +144,6 @@ def refresh(settings: Settings, run_id: str, as_of: datetime, publish: bool = Tr
 
 
 def _stage(run: Run, changes: Changes, known: Mapping[str, int]) -> None:
-    """Stage the owners to rescore and everything that the recipe needs about them."""
     events, path = changes.events, run.directory / "changes.npz"
     path.parent.mkdir(parents=True, exist_ok=True)
     columns = {

@@ -77,7 +77,6 @@ def limits(path: Path, manifest: Mapping[str, Any], stage_known: str) -> list[st
 
 
 def _views(about: Mapping[str, Any]) -> str:
-    """Return the source of view counts, and why."""
     if about.get("from") == FROM_READINGS:
         return (
             f"View counts of startups come from {about['readings']:,} readings of the platform's running "
@@ -95,7 +94,6 @@ def _views(about: Mapping[str, Any]) -> str:
 
 
 def data_section(data: Mapping[str, Any]) -> str:
-    """Render the section."""
     if not data:
         return ""
     counts = data.get("counts") or {}

@@ -104,7 +104,6 @@ def build_report(told: Mapping[str, Any], drawn: str | None = None) -> str:
 
 
 def _overruled(lines: Sequence[str]) -> str:
-    """Settings recorded with the cutoff that differ from the current settings."""
     found = "".join(f"<li>{escape(line)}</li>" for line in lines)
     return f"<p>Settings recorded with this cutoff replaced the current settings:</p><ul>{found}</ul>" if found else ""
 
@@ -304,7 +303,6 @@ def _calibration(bins: Sequence[Mapping[str, float]], key: str) -> str:
 
 
 def _gains(gains: Mapping[str, Mapping[str, float]]) -> str:
-    """Render the columns with the largest gain in the trees, one figure per surface."""
     parts = []
     for i, (name, gain) in enumerate(gains.items()):
         names = sorted(gain, key=lambda n: (-gain[n], n))

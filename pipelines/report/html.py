@@ -29,7 +29,6 @@ METRICS = {
 
 
 def heading(name: str) -> str:
-    """Return a metric's column head."""
     return METRICS[name][0] + ("@10" if name in ACCURACY else "")
 
 
@@ -111,14 +110,12 @@ def claims_of(claims: Mapping[str, Any]) -> list[str]:
 
 
 def blend_of(blend: Mapping[str, Any]) -> str:
-    """Return which blend the ensemble uses and why."""
     name = " ".join(str(blend[k]) for k in ("blend", "profile") if blend.get(k))
     ndcg = ", ".join(f"{k} {cell(v)}" for k, v in (blend.get("ndcg") or {}).items())
     return f"{name}, because {blend['reason']}." + (f" NDCG@10 of each: {ndcg}." if ndcg else "")
 
 
 def exposure_of(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Render cost and gain of caps on exposure."""
     if not rows:
         return ""
     cells = [
@@ -163,7 +160,6 @@ def expectations_of(surfaces: Mapping[str, Any]) -> str:
 
 
 def facts(pairs: Mapping[str, str]) -> str:
-    """Render a list of names and values."""
     return "<dl>" + "".join(f"<dt>{escape(k)}</dt><dd>{escape(v)}</dd>" for k, v in pairs.items()) + "</dl>"
 
 
@@ -199,7 +195,6 @@ summary{cursor:pointer;padding:.25rem 0}nav ul{padding-left:1.2rem;margin:.25rem
 
 
 def page(title: str, parts: Sequence[str]) -> str:
-    """Render the whole document."""
     return (
         f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
         '<meta name="viewport" content="width=device-width,initial-scale=1">'

@@ -142,7 +142,6 @@ def _figure(panels: int, height: float, widest: float = 4.2) -> tuple[Figure, li
 
 
 def _look(name: str, marked: str, plain: Sequence[str]) -> tuple[str, str, float]:
-    """Return colour, shape and size of a name's mark."""
     if name == marked:
         return BLUE, "D", 7
     return (GREY, "s", 5.5) if name in plain else (BLACK, "o", 5.5)

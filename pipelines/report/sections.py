@@ -180,7 +180,6 @@ def engagement_section(earnings: Mapping[str, Any] | None) -> str:
 
 
 def _experiment(record: Mapping[str, Any]) -> str:
-    """Render one experiment: its arms, the sample ratio, and the differences."""
     ratio = record.get("sample_ratio") or {}
     days = f", {record['since']} to {record['until']}" if record.get("since") else ""
     says = [

@@ -117,7 +117,6 @@ def page_of_release(settings: Settings, release: str) -> str | None:
 
 
 def figures_of_release(settings: Settings, release: str) -> dict[str, Any] | None:
-    """Return the same as JSON."""
     return read_json(_stored(settings, release) / FIGURES)
 
 

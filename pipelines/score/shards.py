@@ -111,11 +111,10 @@ def open_shards(
 ) -> tuple[Sequence[ScoredShard], list[RankedLists], dict[str, Any]]:
     """Return the shards of a surface, their lists, and the effect of [lists] exposure_cap (empty without a cap).
 
-    shards: in order. The cap applies to all shards together; capped lists are staged beside the scored ones. Owners of
-    an arm have a cap of their own, so no arm's lists depend on another's. Effect: "cap", most places of an item for
-    owners without an arm; "above", places above it for lack of other candidates; "moved", share of the first ten
-    places; "uncapped", see `exposure_stats`. Raises ReleaseIncomplete if a shard is missing or changed, and as
-    `check_lists` does.
+    shards: in order. The cap applies over all shards, but to each arm separately; capped lists are staged beside the
+    scored ones. Effect: "cap", most places of an item; "above", places above it for lack of candidates (both without
+    arms); "moved", share of the first ten places; "uncapped", see `exposure_stats`. Raises ReleaseIncomplete if a shard
+    is missing or changed, and as `check_lists` does.
     """
     parts = []
     for shard in shards:
@@ -220,9 +219,9 @@ def recommenders_by_arm(
 
 
 def experiment_manifest(run: Run, snapshot: str, versions: Mapping[str, str]) -> list[dict[str, Any]]:
-    """Return the experiments of a build for its manifest, with the edition and figures of each arm by surface.
+    """Return the experiments of a build for its manifest, with the edition.
 
-    The figures: its number of `owners`, and the share of the first ten places that it `moved`, on up to COMPARED
+    Per arm and surface: its number of `owners`, and the share of first ten places that it `moved`, on up to COMPARED
     owners.
     """
     experiments = read_experiments(run.settings)

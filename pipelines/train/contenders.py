@@ -34,11 +34,10 @@ Contender = Callable[[Owners, int], NDArray[Any]]
 def contenders(
     holdout: Holdout, surface: Surface, ranker: Bundle | None, learned: Bundle | None = None
 ) -> dict[str, Contender]:
-    """By name: every contender of a surface.
+    """By name: each source alone, popular, random, the route's list (no ranker, no union), and the ranked candidates.
 
-    Each source alone, popular, random, the route's list (no ranker, no union), and the candidates ranked by the rules,
-    the network and the learned ranker.
-    learned: trained only on data before the cut.
+    Candidates are ranked by the rules, the network and the learned ranker. learned: trained only on data before the
+    cut.
     """
     recipe = holdout.recipe(surface)
     alone: dict[str, Contender] = {s.name: _alone(scorer.propose) for s, scorer in recipe.scorers.items()}

@@ -61,7 +61,6 @@ class Outcome:
         return Outcome(*(m.T.tocsr() for m in (self.relevant, self.engaged, self.declined)))
 
     def part(self, start: int, stop: int) -> Outcome:
-        """Return the owners start..stop-1."""
         return Outcome(*(m[start:stop] for m in (self.relevant, self.engaged, self.declined)))
 
     def over(self, rows: NDArray[np.integer[Any]], catalogue: NDArray[np.integer[Any]]) -> Outcome:
@@ -110,15 +109,13 @@ class Holdout:
         return open_recommender(surface, self.bundles, settings)
 
     def seen_from(self, surface: Surface) -> Outcome:
-        """Return the outcome with the surface's owners as owners."""
         return self.outcome if surface.owner is Entity.USER else self.outcome.transposed()
 
     def owners(self, recipe: SurfaceRecommender, teaching: bool) -> tuple[Owners, Outcome]:
         """Return one half of the surface's owners with an outcome in the catalogue, ascending, and their outcomes.
 
-        `teaching`: the training half, else the evaluation half; they never overlap. Owners who opted out before the
-        build's cutoff are in neither. Both halves together have up to `holdout_owners`, sampled by a hash of the id,
-        which bounds the cost.
+        `teaching`: the training half, else the evaluation half; they never overlap and have no opted-out owners. Both
+        together have up to `holdout_owners`, sampled by a hash of the id.
         """
         mine = self.seen_from(recipe.surface)
         chosen = np.sort(of_half(recipe.owners.ids, self._drawn(recipe, mine.relevant), teaching))
@@ -220,8 +217,7 @@ def open_holdout_at(run: Run, snapshot: Snapshot, cut_us: int, until_us: int | N
 def _without_unmet(catalogue: Bundle, snapshot: Snapshot) -> Bundle:
     """Remove items without interactions at the cut, if every currently listed item has interactions.
 
-    Otherwise survivorship bias leaks: such a catalogue holds only items with interactions, so an item without any yet
-    must get one after the cut.
+    Otherwise survivorship bias leaks: an item without interactions at the cut must get one later.
     """
     arrays = dict(catalogue.arrays)
     for entity in Entity:

@@ -1,7 +1,7 @@
 """Leak checks: a model evaluated on events after a cut must know nothing from the cut on (design 5.1).
 
-Source: Kaufman et al. 2012, "Leakage in data mining". The strongest check needs no knowledge of the models: drop all
-data from the cut on, refit, and compare bytes. A failed check raises LeakFound and ends the run.
+Source: Kaufman et al. 2012, "Leakage in data mining". The strongest check drops all data from the cut on, refits, and
+compares bytes. A failed check raises LeakFound and ends the run.
 """
 
 from __future__ import annotations
@@ -156,9 +156,9 @@ def check_missing(snapshot: Snapshot, settings: Settings, cut_us: int, bundles: 
 def truncated(snapshot: Snapshot, cut_us: int) -> Snapshot:
     """Return the snapshot as if no data existed from an instant on; row numbers stay.
 
-    Later events and readings are dropped. These become blank: later withdrawals, role and text of later arrivals, and,
-    if `stage_known` says so, stages before the first event. Opt-outs are the exception: a person who opts out before
-    the cutoff counts as opted out at every cut (R23), here just before it.
+    Later events and readings are dropped. Later withdrawals, role and text of later arrivals, and (see `stage_known`)
+    stages before the first event become blank. People who opt out before the cutoff count as opted out at every cut
+    (R23), so their opt-out is moved before it.
     """
     events = snapshot.events.filter(pc.less(snapshot.events["at"], cut_us))
     out = pc.min_element_wise(snapshot.users["opted_out_at"].cast(pa.int64()), cut_us - 1, skip_nulls=False)
@@ -271,7 +271,6 @@ def _check_refit(bundle: Bundle, past: Snapshot, settings: Settings, cut_us: int
 
 
 def _differences(bundle: Bundle, other: Bundle) -> Iterable[str]:
-    """Yield the names of the parts in which two bundles of one model differ."""
     for key in sorted({*bundle.config, *other.config}):
         if bundle.config.get(key) != other.config.get(key):
             yield f"{key} ({bundle.config.get(key)} against {other.config.get(key)})"

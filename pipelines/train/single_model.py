@@ -68,9 +68,8 @@ class SingleModelSplit:
         """Return precision, recall, ndcg and map at K of owners with a new interaction after the cut.
 
         choosing: the half that selects settings, else the half that reports. Each metric is (owners,) float64 with the
-        same owners for every model, at most `holdout_owners` per surface. An owner unknown to the model gets 0, and
-        False in `known` (owners,) bool. Earlier interactions are excluded from lists, a disliked item is no hit, and
-        everything listed at the cut may be shown.
+        same owners for every model, at most `holdout_owners` per surface. Unknown owners get 0, and False in `known`.
+        Lists exclude earlier interactions; a disliked item is no hit.
         """
         found = [self._on(surface, bundle, settings, choosing) for surface in surfaces]
         return {name: np.concatenate([f[name] for f in found]) for name in found[0]}
@@ -88,7 +87,7 @@ class SingleModelSplit:
     def blended(self, als: Bundle, two_tower: Bundle, settings: Settings) -> NDArray[np.float64]:
         """(choosing owners,) float64 NDCG at K on the surfaces of people, for lists of the ensemble alone.
 
-        It uses the two weights of the settings. If one member does not know an owner, the other answers.
+        If one member does not know an owner, the other answers.
         """
         alone = settings.without_mode().layered(
             {
@@ -125,10 +124,10 @@ class SingleModelSplit:
 
 
 def split_test(name: str, snapshot: Snapshot, settings: Settings, share: float) -> dict[str, object]:
-    """Return precision, MAP and NDCG at 10 of a model that saw all but the last `share` of the events.
+    """Return precision, MAP and NDCG at 10 of a model trained without the last `share` of the events.
 
-    Only owners known to the model count. The NDCG has its 95% interval. This evaluates the model alone; `evaluate`
-    evaluates the lists as served. Raises TooSparse if one side of the cut is empty.
+    NDCG has its 95% interval. Only owners known to the model count. `evaluate` evaluates the lists as served instead.
+    Raises TooSparse if one side of the cut is empty.
     """
     split = SingleModelSplit.at_share(snapshot, settings, share)
     figures = split.judged(split.fitted(name, settings), settings, surfaces_of(name), choosing=False)

@@ -45,7 +45,6 @@ class TrainingData:
         return self.table(self.spec.table_name) if self.spec and self.spec.config else None
 
     def table(self, name: str) -> Any:
-        """Return another model's settings table."""
         return self.settings.table(name)
 
     @property
@@ -61,7 +60,6 @@ class TrainingData:
         return self.settings.device
 
     def earlier(self, as_of_us: int) -> TrainingData:
-        """Return the same data before an earlier instant."""
         return replace(self, as_of_us=as_of_us)
 
     @cached_property
@@ -97,7 +95,6 @@ class TrainingData:
 
 
 def fitter_of(spec: ModelSpec) -> Callable[[TrainingData], Bundle]:
-    """Return the function that fits a model."""
     return function(spec.fit)
 
 
@@ -118,8 +115,8 @@ def fit(name: str, snapshot: Snapshot, settings: Settings, before_us: int | None
 def train(run: Run, build: BuildRef, name: str) -> BundleRef:
     """The step: fit and store one model of a build; returns its name and version.
 
-    If the data are too sparse, or the model is disabled, the version is "" and `note` gives the reason. The build goes
-    on without it and its source abstains (P01, P02). Any other error stops the build.
+    If data are too sparse or the model is disabled, the version is "" and `note` gives the reason; its source abstains
+    (P01, P02). Any other error stops the build.
     """
     if off := unserved(name, run.settings):
         _LOG.info("%s is not trained: %s", name, off)

@@ -1,8 +1,8 @@
 """Search settings of the base models on the temporal validation split: a budget of trials, resumable (tuning).
 
-A trial fits one model before the split and evaluates it alone by NDCG@10 (`single_model.SingleModelSplit`). The first
-trial uses the current settings. Later trials are draws from the grid and steps from the best so far. A winner replaces
-the start only if the 95% interval of the paired difference over owners is above 0.
+A trial fits one model and evaluates it alone by NDCG@10 (`single_model`): first the current settings, then draws from
+the grid and steps from the best. A winner replaces the start only if the 95% interval of the paired difference is above
+0.
 """
 
 from __future__ import annotations
@@ -61,7 +61,6 @@ class Trial:
         return float(self.ndcg.mean()) if len(self.ndcg) else -1.0
 
     def reference(self) -> TrialRef:
-        """Return the reference that a task passes on."""
         ndcg = round(self.mean, 6) if len(self.ndcg) else None
         return TrialRef(self.model, self.values, ndcg, round(self.seconds, 2))
 
@@ -88,7 +87,6 @@ class Trials:
                 continue
 
     def add(self, trial: Trial) -> None:
-        """Append one line and write it to disk."""
         note = {
             "model": trial.model,
             "values": trial.values,
@@ -108,8 +106,8 @@ def tune(
 ) -> dict[str, Any]:
     """Continue the search within a budget of seconds or trials, store `tuning.json` and return it.
 
-    Without a budget nothing is tried, and the results so far are stored. progress: gets the seconds or trials done and
-    the last trial. A budget of trials is deterministic. Raises TooSparse without a temporal validation split.
+    progress: gets the seconds or trials done and the last trial. A budget of trials is deterministic. Raises TooSparse
+    without a temporal validation split.
     """
     split = SingleModelSplit.at_share(snapshot, settings, settings.holdout.share)
     store = Trials.for_snapshot(settings, snapshot.name)
@@ -335,8 +333,7 @@ def keep_best(
     """Store `tuning.json` for the next build; returns it and all trials, the best of each model first.
 
     A setting is adopted only if the interval of the paired gain is above 0, at 95% for all trials of a model together.
-    budget: recorded with the number and seconds of trials. Without trials on this snapshot the old file stays. Raises
-    TooSparse without a temporal validation split.
+    budget: recorded with the trials done. Without trials the old file stays. Raises TooSparse without a split.
     """
     name = snapshot or newest_snapshot(settings)
     done = list(Trials.for_snapshot(settings, name))

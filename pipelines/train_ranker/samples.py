@@ -1,8 +1,7 @@
 """Training samples of the learned ranker: candidates at rolling-origin cutoffs, with outcomes as labels.
 
-The base models are refitted before each cutoff. Cutoffs are half a `holdout_share` of the events apart, newest first,
-and each outcome window is one `holdout_share`. The validation split is one of the cutoffs. The ranker that is evaluated
-there trains only on data before it.
+The base models are refitted before each cutoff. Cutoffs are half a `holdout_share` of the events apart, newest first;
+each outcome window is one `holdout_share`. A ranker evaluated on the validation split trains only on data before it.
 """
 
 from __future__ import annotations

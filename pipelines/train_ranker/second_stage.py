@@ -146,7 +146,7 @@ class SecondStage:
     """Results of the second stage. ranker, learned: None where refused.
 
     holdout: its bundles include the chosen blend, if there is one. seed_network: of the source documents' recipe, None
-    with too little data. judged: the learned ranker trained before the temporal validation split. refs: name and
+    with too little data. `judged`: the learned ranker trained before the temporal validation split. refs: name and
     version, and the reason of each refusal.
     """
 
@@ -159,13 +159,11 @@ class SecondStage:
 
 
 def train_ranker(run: Run, build: BuildRef, recipe: str = "honest") -> list[BundleRef]:
-    """Fit and store the rankers `ranker_v1` and `learned_ranker_v1`, and write the network's ranking set.
+    """Fit and store `ensemble_v1` (if chosen by data), `ranker_v1` and `learned_ranker_v1`, and write the ranking set.
 
-    Fits `ensemble_v1` first where [ensemble] blend is auto or learned. Models that no list can use are not trained.
-
-    recipe: "honest", or "seed" for the features of the literal requirement (R03, R04). Returns a reference per model:
-    name and version. A refused model has the version "" and a `reason`; then the rules rank, or the weighted blend is
-    used (C53). Idempotent.
+    Models that no list can use are not trained. recipe: "honest", or "seed" for the features of the source documents
+    (R03, R04). Returns a reference per model; a refused one has the version "" and a `reason`, and the rules or the
+    weighted blend are used (C53). Idempotent.
     """
     snapshot = Snapshot.open(run.settings.artifacts / "snapshots" / build.snapshot)
     try:
