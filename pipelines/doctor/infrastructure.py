@@ -31,7 +31,7 @@ _USED_SHARE = 0.9
 
 
 def servers_run(patient: SystemState) -> Diagnosis:
-    cure = "`make up`, or start the servers that DATABASE_URL and REDIS_URL name; logs lie in MATCHBOOK_HOME/logs"
+    cure = "`make up`, or start the servers that DATABASE_URL and REDIS_URL name; logs are in MATCHBOOK_HOME/logs"
     title, where = "PostgreSQL or Redis does not answer", str(patient.settings.home)
     silent = _silent(patient) if patient.running else [f"the embedded servers of {where} do not run"]
     return answered("servers", title, bool(silent), "; ".join(silent) or "both answer", cure, {"home": where})
@@ -218,7 +218,7 @@ def slow_answers(patient: SystemState) -> Diagnosis:
         "redis_ms": round(ping_ms, 3),
     }
     times = ", ".join(f"{c['of']} {c['ms']:.1f} ms" for c in counting)
-    says = "; ".join(wrong) or f"models {total / 1e6:.1f} MB, counting {times or 'nobody'}, Redis {ping_ms:.2f} ms"
+    says = "; ".join(wrong) or f"models {total / 1e6:.1f} MB, counting {times or 'no owner'}, Redis {ping_ms:.2f} ms"
     return answered("P07", title, bool(wrong), says, _CURE, figures)
 
 

@@ -40,7 +40,7 @@ def restore_live(settings: Settings, client: redis.Redis, keys: Keys) -> str | N
                 make_live(settings, held, Loadable.open(Artifacts(settings), name), "Redis had lost it")
             return name or None
     except (MatchbookError, OSError, redis.ResponseError) as error:
-        log.error("what was live cannot be loaded again: %s", error)
+        log.error("the last published release cannot be loaded again: %s", error)
         return None
 
 

@@ -65,7 +65,7 @@ def budget_of(settings: Settings, client: redis.Redis) -> tuple[int, int, str]:
         return used, limit, "maxmemory"
     machine = int(memory.get("total_system_memory", 0))
     if not machine:
-        return used, 0, "Redis does not say; MATCHBOOK_REDIS_BUDGET_MB can"
+        return used, 0, "Redis reports no limit; set MATCHBOOK_REDIS_BUDGET_MB"
     return used, int(MACHINE_SHARE * machine), f"{MACHINE_SHARE:.0%} of the machine"
 
 

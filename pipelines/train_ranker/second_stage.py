@@ -159,11 +159,11 @@ class SecondStage:
 
 
 def train_ranker(run: Run, build: BuildRef, recipe: str = "honest") -> list[BundleRef]:
-    """Fit and store `ensemble_v1` (if chosen by data), `ranker_v1` and `learned_ranker_v1`, and write the ranking set.
+    """Fit and store `ranker_v1` and `learned_ranker_v1`, and write the ranking set.
 
-    Models that no list can use are not trained. recipe: "honest", or "seed" for the features of the source documents
-    (R03, R04). Returns a reference per model; a refused one has the version "" and a `reason`, and the rules or the
-    weighted blend are used (C53). Idempotent.
+    Fits `ensemble_v1` first if [ensemble] blend is auto or learned. Models that no list can use are not trained.
+    recipe: "honest", or "seed" for the features of the source documents (R03, R04). Returns a reference per model; a
+    refused one has the version "" and a `reason`, and the rules or the weighted blend are used (C53). Idempotent.
     """
     snapshot = Snapshot.open(run.settings.artifacts / "snapshots" / build.snapshot)
     try:
