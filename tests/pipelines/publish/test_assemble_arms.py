@@ -72,7 +72,7 @@ def test_an_arm_that_changes_nothing_is_warned_of(town: Town, caplog: pytest.Log
     """The rules do not look at the weight of their own model score where the ranker is off."""
     arms = [{"name": "a", "weight": 1}, {"name": "b", "weight": 1, "settings": {"rule_recency_weight": 0.9}}]
     built(town, ranker="off", experiments=json.dumps([EXPERIMENT | {"arms": arms}]))
-    assert "arm b of experiment ranker changes nobody's first ten places" in caplog.text
+    assert "arm b of experiment ranker changes no list's first ten places" in caplog.text
 
 
 def test_each_arm_is_capped_by_itself(town: Town) -> None:

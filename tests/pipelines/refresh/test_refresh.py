@@ -120,7 +120,7 @@ def test_too_many_popular_lists_stop_a_refresh(town: Town) -> None:
     run = Run.refreshing(town.settings, "bad", town.at(1), town.built)
     popular = np.uint8(Method.POPULAR.code)
     made = made_of(town, lambda lists: replace(lists, method=np.full(len(lists), popular)))
-    with pytest.raises(GateClosed, match=r"of a list of their own|from a list of their own to the popular one, 20%"):
+    with pytest.raises(GateClosed, match=r"from a personal list to the popular one; the limit is 20%"):
         merged(run, town.release(), town.release().bundles, made)
     few = made_of(town, lambda lists: lists.take(np.arange(len(lists))[:2]))
     assert merged(run, town.release(), town.release().bundles, few).lists == town.release().lists
