@@ -98,8 +98,8 @@ class Rejected:
     def check_orphans(self, view: str, kept: int, strangers: int, share: float) -> dict[str, int]:
         """Number of rows that name an unknown user or startup, by source: "platform" or "posted" to the reader.
 
-        strangers: number of posted rows. Raises DataError if more than `share` of the platform's rows are unknown: then
-        the view probably joins the wrong table.
+        `strangers`: number of posted rows. Raises DataError if more than `share` of the platform's rows are unknown:
+        then the view probably joins the wrong table.
         """
         theirs = max(self.orphans[view] - strangers, 0)
         if theirs and theirs > share * (theirs + kept):
