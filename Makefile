@@ -1,4 +1,4 @@
-# Matchbook's commands. Nothing but python3 (3.11 or newer, with venv) is needed; `make up` does the rest.
+# Commands of Matchbook. They need python3 (3.11 or newer, with venv); `make up` installs the rest.
 .DEFAULT_GOAL := help
 .PHONY: help install up down reset test test-fast test-e2e lint check coverage bench test-browser test-compose lock
 .NOTPARALLEL:
@@ -17,46 +17,46 @@ help: ## this list
 install: ## a virtual environment in .venv with everything in requirements.txt and requirements-dev.txt
 	@$(PYTHON) install.py
 
-up: install ## everything, to lists served: [DATA=<folder of CSV>] [DETACH=1]; Ctrl-C stops it
+up: install ## start everything, build and serve lists: [DATA=<folder of CSV>] [DETACH=1]; Ctrl-C stops it
 	@exec $(LOCAL) up $(if $(DATA),--data "$(DATA)") $(if $(DETACH),--detach)
 
-down: ## stop what `make up` started, nothing else
+down: ## stop what `make up` started
 	@if [ -x $(V) ]; then exec $(LOCAL) down; else echo "nothing is installed here, so nothing of ours runs"; fi
 
-reset: ## stop, then remove MATCHBOOK_HOME and whatever was placed elsewhere for it
+reset: ## stop, then remove MATCHBOOK_HOME and its files in other places
 	@if [ -x $(V) ]; then exec $(LOCAL) reset; else echo "nothing is installed here; remove MATCHBOOK_HOME by hand"; fi
 
-test: install ## the tests, on all cores, with real PostgreSQL and Redis servers of their own: [ARGS=...]
+test: install ## run the tests on all cores, with their own PostgreSQL and Redis servers: [ARGS=...]
 	@$(TESTS) -m "not e2e and not browser and not compose" $(ARGS)
 
-test-fast: install ## the tests that need no server and take no seconds, for the edit loop: [ARGS=...]
-	@$(TESTS) -m "not servers and not slow and not e2e and not browser and not compose" $(ARGS)
+test-fast: install ## run the quick tests that need no server, for the edit loop: [ARGS=...]
+	@$(TESTS) --ignore tests/architecture -m "not servers and not slow and not e2e and not browser and not compose" $(ARGS)
 
 test-e2e: install ## whole Airflow runs, two machines, each service of the compose file, tutorials followed: [ARGS=...]
 	@$(TESTS) -m e2e $(ARGS)
 
-lint: install ## layout, rules and misspelled words, in seconds
+lint: install ## check layout, rules and spelling, in seconds
 	@$(V) -m ruff format --check $(CODE) install.py
 	@$(V) -m ruff check $(CODE) install.py
 	@git ls-files -z | xargs -0 $(V) -m codespell_lib
 
-check: lint ## lint, types, architecture
+check: lint ## lint, then check types and architecture
 	@$(V) -m mypy
 	@$(TESTS) tests/architecture
 
-coverage: install ## the share of lines and branches that the tests run: [ARGS=tests/models], by default `make test`
+coverage: install ## measure the lines and branches that the tests run: [ARGS=tests/models], by default all tests
 	@$(TESTS) -m "not e2e and not browser and not compose" --cov --cov-report=term:skip-covered --cov-report=html $(ARGS)
 
-bench: install ## benchmarks: [SIZE=2k|20k|100k], by default 2k and 20k
+bench: install ## run benchmarks: [SIZE=2k|20k|100k], by default 2k and 20k
 	@$(V) -m benchmarks $(SIZE)
 
-test-compose: install ## the image and the compose file, where a container engine is installed; root needs none that runs
+test-compose: install ## test the image and the compose file; needs a container engine, for root not a running one
 	@$(V) -m pytest -q -rs -m compose tests/e2e/test_compose_run.py
 
 test-browser: install ## pages and Airflow's UI in a real Chromium, against what `make up` runs
 	@$(V) -m pytest -q -m browser tests/browser
 
-# Compiled for what we support; stripped of local version tags and of CUDA, which ordinary resolution adds where torch wants it.
+# Compiled for the supported platforms, without local version tags and CUDA, which the resolver adds if torch needs it.
 lock: ## compile both locks from requirements.in and requirements-dev.in (needs uv on the PATH)
 	@command -v uv >/dev/null || { echo "uv is needed: pip install uv"; exit 1; }
 	@$(COMPILE) requirements.in -o requirements.txt

@@ -13,14 +13,14 @@ from pathlib import Path
 
 CHECKOUT = Path(__file__).resolve().parent
 VENV = CHECKOUT / ".venv"
-LOCKS = (CHECKOUT / "requirements.txt", CHECKOUT / "requirements-dev.txt")  # what Matchbook uses; what its tests use
+LOCKS = (CHECKOUT / "requirements.txt", CHECKOUT / "requirements-dev.txt")  # of Matchbook; of its tests
 STAMP = VENV / "installed-lock"
 LOG = VENV / "install.log"
 OLDEST = (3, 11)
 
 
 def main() -> int:
-    """Exit status 0 where everything is installed, now or before; 1 with clear words otherwise."""
+    """Install if needed. Exit status 0 if everything is installed, else 1 with a message."""
     if sys.version_info < OLDEST:
         wanted = ".".join(map(str, OLDEST))
         return failed(
@@ -39,7 +39,7 @@ def wanted_stamp() -> str:
 
 
 def runs() -> bool:
-    """Whether the environment's Python starts: not so when it is missing, or the Python it was made with is gone."""
+    """Whether the environment's Python starts: false if it, or the Python that made it, is missing."""
     python = VENV / "bin" / "python"
     return python.exists() and subprocess.run([python, "-c", ""], capture_output=True).returncode == 0
 
@@ -58,14 +58,14 @@ def make_environment() -> bool:
 
 
 def wanted() -> set[str]:
-    """The lines of the locks that name a package; what both name stands once."""
+    """The lines of the locks that name a package, without duplicates."""
     return {x for lock in LOCKS for x in lock.read_text().splitlines() if x and not x.startswith("#")}
 
 
 def install() -> int:
     started, total = time.monotonic(), len(wanted())
     say(f"installing {total} packages into {VENV} (a minute or two on a fast line, about 1.8 GB of disk)")
-    # ordinary resolution: where the registry's torch is built for CUDA, its libraries come along
+    # ordinary resolution: if the registry's torch is built for CUDA, pip also installs the CUDA libraries
     command = [
         str(VENV / "bin" / "python"),
         "-m",
@@ -97,7 +97,7 @@ def install() -> int:
 
 
 def environment() -> dict[str, str]:
-    """pip's own configuration counts; a Python path of another project does not."""
+    """The environment of pip: with its configuration, without the Python path of another project."""
     return {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "PYTHONHOME")}
 
 

@@ -1,4 +1,4 @@
-"""The assembly of the reader: every part made once and handed over; errors become JSON, never a stack trace."""
+"""Assemble the reader: make every part once and pass it on; errors become JSON, never a stack trace."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Reader:
     lists: ListReader
 
     def close(self) -> None:
-        """Stop the watcher and let the connections go."""
+        """Stop the watcher and close the connections."""
         self.releases.stop()
         self.live.close()
         self.database.close()
@@ -53,15 +53,15 @@ class Reader:
 
 
 def create_app(settings: Settings, lists: ListReader | None = None, live: LiveRecommender | None = None) -> Flask:
-    """A Flask app; `lists` and `live` replace the usual parts. Raises SettingsError without REDIS_URL."""
+    """Make the Flask app; `lists` and `live` replace the usual parts. Raises SettingsError without REDIS_URL."""
     cache, database = Cache(settings), Database(settings)
     live = live or LiveRecommender(settings, cache, database)
     if lists is None:
-        releases = Releases(cache, partial(load_release, cache, settings=settings), partial(load_from_files, settings))
-        lists = ListReader(settings, cache, releases, live, Hidden(cache, database), StoredFiles(settings))
+        releases = Releases(cache, partial(load_release, cache, settings), partial(load_from_files, settings))
+        lists = ListReader(cache, releases, live, Hidden(cache, database), StoredFiles(settings))
     releases = lists.releases
     app = Flask(__name__, static_folder=None)
-    app.url_map.merge_slashes = False  # an odd path is a 404 in JSON, no redirect
+    app.url_map.merge_slashes = False  # a path with double slashes is a 404 in JSON, not a redirect
     app.extensions["matchbook"] = Reader(cache, database, releases, live, lists)
     access = Access(settings, releases, Waiting(cache))
     access.attach(app)  # first, so that it sees refused requests too

@@ -1,4 +1,4 @@
-"""The numbers of all processes of a reader: files of a folder of its own, bounded in number."""
+"""The metrics of all processes of a reader, in files of the reader's own folder; the number of files is bounded."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-FOLDER = "PROMETHEUS_MULTIPROC_DIR"  # as prometheus_client asks for it
+FOLDER = "PROMETHEUS_MULTIPROC_DIR"  # the name that prometheus_client reads
 PREFIX = "matchbook-metrics-"
 _HELD, _ONE_AT_A_TIME = "held", "one-at-a-time"
 _OURS = re.compile(r"(counter|histogram)_(\d+)\.db")
-_GONE = 0  # the process under which the numbers of those that ended go on: no process has this id
+_GONE = 0  # the process id for the numbers of ended processes: no process has it
 
 
 def open_folder(home: Path) -> Path:
-    """A folder of this reader's own in MATCHBOOK_HOME/run, in the temporary directory where home is read only.
+    """Make a folder for this reader in MATCHBOOK_HOME/run, or in the temporary directory if home is read only.
 
-    It is held until this process and its children have ended. What readers left that were killed is removed."""
+    It stays locked until this process and its children end. Folders of killed readers are removed."""
     places = home / "run", Path(tempfile.gettempdir())
     for place in places:
         with suppress(OSError):
@@ -31,24 +31,24 @@ def open_folder(home: Path) -> Path:
         with suppress(OSError):
             made = Path(tempfile.mkdtemp(prefix=f".{PREFIX}", dir=place))
             held = os.open(made / _HELD, os.O_CREAT | os.O_RDWR, 0o600)
-            fcntl.flock(held, fcntl.LOCK_EX)  # until then it has another name: nobody takes it for left
+            fcntl.flock(held, fcntl.LOCK_EX)  # before the rename, so no other reader removes it
             return made.rename(place / made.name.removeprefix("."))
-    raise OSError(f"neither {places[0]} nor {places[1]} can be written: the reader's processes count together there")
+    raise OSError(f"{places[0]} or {places[1]} must be writable for the metrics of the reader's processes; neither is")
 
 
 def use(folder: Path) -> None:
-    """Tell prometheus_client, here and in the processes that are started from here, where to keep its numbers."""
+    """Set the folder of prometheus_client, for this process and its children."""
     os.environ[FOLDER] = str(folder)
 
 
 def used() -> Path | None:
-    """The folder that prometheus_client was told of, None where it keeps its numbers in process."""
+    """The folder of prometheus_client; None if it keeps its numbers in the process."""
     folder = os.environ.get(FOLDER)
     return Path(folder) if folder else None
 
 
 def _remove_left(place: Path) -> None:
-    """Remove the folders that nobody holds any more."""
+    """Remove the folders that no process locks."""
     for folder in place.glob(f"{PREFIX}*"):
         with suppress(OSError), (folder / _HELD).open("rb") as held:
             fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -56,7 +56,7 @@ def _remove_left(place: Path) -> None:
 
 
 def fold_ended(folder: Path | None) -> None:
-    """Add the files of processes that ended into one, so that their number does not grow with every process."""
+    """Add the files of ended processes into one, so that the number of files stays bounded."""
     from prometheus_client.mmap_dict import MmapedDict
 
     if folder is None:
@@ -76,7 +76,7 @@ def fold_ended(folder: Path | None) -> None:
 
 
 def told() -> bytes:
-    """What all processes of this reader have counted, in the format of Prometheus."""
+    """The metrics of all processes of this reader, in Prometheus text format."""
     from prometheus_client import REGISTRY, CollectorRegistry, generate_latest
     from prometheus_client.multiprocess import MultiProcessCollector
 
@@ -91,14 +91,14 @@ def told() -> bytes:
 
 @contextmanager
 def alone(folder: Path) -> Iterator[None]:
-    """Nobody adds the files of a folder up, or into another, at the same time."""
+    """Lock a folder, so that no other process reads or folds its files at the same time."""
     with (folder / _ONE_AT_A_TIME).open("wb") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 
 
 def _runs(pid: int) -> bool:
-    """Whether a process of this reader goes on; the file of those that ended stays what it is."""
+    """Whether a process of this reader runs; true for _GONE, whose file must not be folded."""
     if pid == _GONE:
         return True
     try:
@@ -106,5 +106,5 @@ def _runs(pid: int) -> bool:
     except ProcessLookupError:
         return False
     except PermissionError:
-        return False  # somebody else's by now
+        return False  # the id now belongs to another user's process
     return True

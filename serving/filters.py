@@ -1,4 +1,4 @@
-"""What of a list is left out when it is handed out: whom the owner met since, and whoever is hidden."""
+"""Filters of served lists: items that the owner met since the build, and hidden startups and users."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from serving.releases import HeldRelease
 
 log = logging.getLogger("matchbook.reader")
 
-ASK_S = 15.0  # so often PostgreSQL is asked while Redis does not say who is hidden
+ASK_S = 15.0  # seconds between reads of PostgreSQL while Redis has no hidden ids
 
 
 @dataclass(frozen=True, eq=False)
 class _Sets:
-    """The sets of one version. masks: by kind the release and, of each of its rows, whether it is hidden."""
+    """The sets of one version. masks: by entity the release and an (n,) bool of its hidden rows."""
 
     version: bytes = b""
     ids: Mapping[Entity, frozenset[bytes]] = field(default_factory=lambda: dict.fromkeys(Entity, frozenset()))
@@ -37,19 +37,19 @@ class _Sets:
 
 
 class Hidden:
-    """Holds the hidden ids of both kinds and follows their version. Taken over by one assignment, as releases are.
+    """Holds the hidden ids of both entities and follows their version. One assignment replaces all sets.
 
-    Redis has them from PostgreSQL. Where Redis is down or has lost them, PostgreSQL is asked itself, now and then.
+    Redis has them from PostgreSQL. If Redis is down or has lost them, PostgreSQL is read every ASK_S seconds.
     """
 
     def __init__(self, cache: Cache, database: Database) -> None:
         self._cache, self._database = cache, database
         self._sets = _Sets()
         self._ask_at = 0.0
-        self.known = False  # whether anybody has said yet who is hidden
+        self.known = False  # whether the sets were ever read
 
     def follow(self) -> None:
-        """Look at the version once and take over what changed; on any failure what is held stays."""
+        """Read the version once and load changed sets; a failure keeps the present ones."""
         try:
             version = self._cache.get(self._cache.keys.hidden_version)
             if version is not None:
@@ -63,7 +63,7 @@ class Hidden:
             try:
                 self._take_over(_Sets(b"", self._database.hidden(datetime.now(UTC)), self._sets.erased))
             except ServiceError as error:
-                log.warning("nobody says who is hidden, neither Redis nor PostgreSQL: %s", error)
+                log.warning("neither Redis nor PostgreSQL gives the hidden ids: %s", error)
 
     def _take_over(self, sets: _Sets) -> None:
         changed = (sets.ids, sets.erased) != (self._sets.ids, self._sets.erased)
@@ -77,16 +77,16 @@ class Hidden:
             )
 
     def holds(self, entity: Entity, id: str) -> bool:
-        """Whether this one is hidden: a withdrawn startup, or somebody who opted out."""
+        """Whether this id is hidden: a withdrawn startup, or a user who opted out."""
         ids = self._sets.ids[entity]
         return bool(ids) and UUID(id).bytes in ids
 
     def erased(self, ids: Iterable[str]) -> set[str]:
-        """Those of these ids that were erased: nothing may be kept of them, not even that somebody asked."""
+        """Those of these ids that were erased: nothing may be stored about them, not even a request."""
         return self._sets.erased.among(ids)
 
     def mask(self, held: HeldRelease, entity: Entity) -> NDArray[Any] | None:
-        """(n,) bool of a release's rows: hidden; None where nobody is. Found once per release and version."""
+        """(n,) bool: the hidden rows of a release; None if there are none. Computed once per release and version."""
         sets = self._sets
         if not sets.ids[entity]:
             return None
@@ -101,7 +101,7 @@ class Hidden:
 
 
 def without(listing: StoredList, out: NDArray[np.bool_]) -> StoredList:
-    """The list without the places of a mask; the others keep their order and move up."""
+    """The list without the masked places; the others keep their order."""
     keep = ~out
     return replace(
         listing,
@@ -113,10 +113,10 @@ def without(listing: StoredList, out: NDArray[np.bool_]) -> StoredList:
 
 
 def met_places(listing: StoredList, items: IdMap, since: Sequence[bytes]) -> NDArray[np.bool_]:
-    """(places,) bool: the items among these ids, ID_BYTES each; what is no id is none of them."""
+    """(places,) bool: items among these ids of ID_BYTES bytes; other values are ignored."""
     packed = b"".join(i for i in since if len(i) == ID_BYTES)
     met = items.rows_of(unpack_ids(np.frombuffer(packed, np.uint8).reshape(-1, ID_BYTES)))
-    return (listing.item[:, None] == met).any(axis=1)  # five times as fast as np.isin for the usual handful
+    return (listing.item[:, None] == met).any(axis=1)  # five times as fast as np.isin for a few ids
 
 
 def packed_items(listing: StoredList, items: IdMap) -> list[bytes]:

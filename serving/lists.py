@@ -1,4 +1,4 @@
-"""One owner's list: from the release held, else computed live, else popular; never nothing, never two mixed."""
+"""Find one owner's list: from the release held, else computed live, else popular; never from two releases."""
 
 from __future__ import annotations
 
@@ -15,41 +15,41 @@ from models.data.batch import MASK
 from models.data.entities import IdMap
 from models.errors import MatchbookError, ReleaseIncomplete, ServiceError
 from models.experiments import Arm, Experiment
+from models.lists.reasons import REASON
 from models.lists.redis_format import StoredList, TrendingList, decode_list
 from models.popularity import POPULAR
 from models.routing import route, route_may_change
 from models.schema import Entity, Method, Role, Surface
-from models.settings.settings import Settings
 from serving.clients.redis import LISTS, Cache, Found
 from serving.filters import Hidden, met_places, packed_items, without
 from serving.releases import HeldRelease, Releases, instant
 
 log = logging.getLogger("matchbook.reader")
 
-OPEN = "open"  # the caller where no keys are asked for
-#: What somebody is who is hidden from everybody.
+OPEN = "open"  # the caller if the reader needs no keys
+#: Why an item is hidden from everyone.
 HIDDEN = {Entity.STARTUP: "withdrawn", Entity.USER: "opted out"}
 NOBODY = StoredList(
     Method.POPULAR,
     Method.POPULAR,
-    False,
+    0,
     0,
     0,
     np.zeros(0, np.uint32),
     np.zeros(0, np.float32),
     np.zeros(0, MASK),
-    np.zeros(0, MASK),
+    np.zeros(0, REASON),
 )
 
 
 @dataclass(frozen=True, eq=False)
 class Answer:
-    """A list and what is to be said about it.
+    """A list and the facts about it.
 
     owner: its id, empty for popular and trending lists. source: "cache" as published, "live" computed since.
-    trouble: what was down on the way, empty if nothing. reason: why the list is empty, where it is for a reason.
-    met, hidden: places left out, as the owner met them since the list was made, or as they are withdrawn or opted out.
-    arm: the experiment that the owner takes part in and their arm of it.
+    trouble: the error on the way, or empty. reason: why the list is empty, or empty.
+    met, hidden: numbers of places left out because the owner met the item since, or because the item is hidden.
+    arm: the experiment and arm of the owner.
     """
 
     surface: Surface
@@ -68,7 +68,7 @@ class Answer:
 
 @dataclass(frozen=True, eq=False)
 class LiveAnswer:
-    """What the live fallback found. listing is None for whoever the platform does not know or knows in another role."""
+    """A result of the live fallback. listing: None for an unknown owner or an owner of another role."""
 
     listing: StoredList | None
     known: bool
@@ -76,41 +76,39 @@ class LiveAnswer:
 
 
 class Live(Protocol):
-    """The live fallback, as the reader sees it."""
+    """The interface of the live fallback."""
 
     def answers(
         self, held: HeldRelease, surface: Surface, owners: Sequence[str], met: Mapping[str, int]
     ) -> tuple[Mapping[str, LiveAnswer], str]:
-        """What could be computed within the budget, and what was down, empty if nothing.
+        """The lists computed within the budget, and the error, or empty.
 
-        met: how many an owner may have met since the build, 0 where nothing is known.
+        met: how many items each owner may have met since the build.
         """
         ...
 
     def count(self, held: HeldRelease, surface: Surface, owner: str) -> int:
-        """The best known interaction count of an owner whose list could not be computed, without a database read."""
+        """The best known interaction count of an owner without a live list; no database read."""
         ...
 
 
 class Files(Protocol):
-    """The stored files of a release, as the reader sees them."""
+    """The interface of the stored files of a release."""
 
     def list_of(self, held: HeldRelease, surface: Surface, owner: str) -> StoredList | None:
-        """An owner's own list, as it was published. Raises ReleaseIncomplete."""
+        """An owner's list as published, if any. Raises ReleaseIncomplete."""
         ...
 
 
 class ListReader:
-    """Finds lists. The release is resolved once per call; a hit is one round trip to Redis and no database.
+    """Finds lists. Each call reads one release; a hit needs one round trip to Redis and no database.
 
-    Whatever a list's origin, what the owner met since and whoever is hidden is left out of it. Every method raises
-    ReleaseNotFound where there has never been a release, and TooManyRequests where the caller asks too often.
+    Items that the owner met since, and hidden items, are left out of every list. Every method raises ReleaseNotFound
+    if there was never a release, and TooManyRequests if the caller asks too often.
     """
 
-    def __init__(
-        self, settings: Settings, cache: Cache, releases: Releases, live: Live, hidden: Hidden, files: Files
-    ) -> None:
-        self._settings, self._cache, self.releases, self._live = settings, cache, releases, live
+    def __init__(self, cache: Cache, releases: Releases, live: Live, hidden: Hidden, files: Files) -> None:
+        self._cache, self.releases, self._live = cache, releases, live
         self.hidden, self._files = hidden, files
 
     def one(self, surface: Surface, owner: str, caller: str = OPEN) -> Answer:
@@ -129,7 +127,7 @@ class ListReader:
         return [listed[o] if o in listed else self._erased(surface, o) for o in owners]
 
     def _erased(self, surface: Surface, owner: str) -> Answer:
-        """As for an id that nobody knows, but nothing is looked up or kept."""
+        """The answer for an unknown id, without any lookup or storage."""
         held = self.releases.held
         return self._filtered(self._popular_for(held, surface, owner, False, 0, self.releases.trouble))
 
@@ -159,24 +157,24 @@ class ListReader:
 
     @staticmethod
     def _met(held: HeldRelease, stored: Mapping[str, StoredList], found: Mapping[str, Found]) -> dict[str, int]:
-        """How many each owner met that their stored list does not count yet; those who met nobody are left out."""
+        """How many items each owner met since their stored list, without owners who met none."""
         from_us = {
             o: held.known_until_us(stored[o].part if o in stored else None) for o, f in found.items() if f.since != []
         }
         return {o: n for o, us in from_us.items() if (n := found[o].met(us))}
 
     def stored(self, held: HeldRelease, surface: Surface, owner: str) -> StoredList | None:
-        """The list a release has for an owner, as published. Raises ServiceError, ReleaseIncomplete."""
+        """The list of an owner as published, if any. Raises ServiceError, ReleaseIncomplete."""
         value = self._cache.field(self._cache.keys.lists(held.id, surface), UUID(owner).bytes)
         return None if value is None else decode_list(value)
 
     def popular(self, surface: Surface, caller: str = OPEN) -> Answer:
-        """The popular list of a surface (F06), held in process."""
+        """The popular list of a surface, held in the process (F06)."""
         self._cache.admit(caller)
         return self._filtered(self._popular(surface))
 
     def trending(self, surface: Surface, caller: str = OPEN) -> Answer:
-        """What moves between builds (F06); the popular list where nothing is trending or Redis is down."""
+        """The trending list of a surface; the popular list if nothing is trending or Redis is down (F06)."""
         self._cache.admit(caller)
         popular = self._popular(surface)
         try:
@@ -198,14 +196,14 @@ class ListReader:
     def _found(
         self, held: HeldRelease, surface: Surface, owners: Sequence[str], caller: str
     ) -> tuple[dict[str, Found], str]:
-        """What Redis holds of these owners, and what was wrong, empty if nothing."""
+        """What Redis holds for these owners, and the error, or empty."""
         try:
             return dict(zip(owners, self._cache.hits(caller, held.id, surface, owners), strict=True)), ""
         except ServiceError as error:
             return {}, str(error)
 
     def _filtered(self, answer: Answer, found: Found | None = None) -> Answer:
-        """The answer without what is not to be shown; in the usual case there is nothing of the kind."""
+        """The answer without hidden items and items met since the build."""
         listing, entity = answer.listing, answer.surface.item
         mask = self.hidden.mask(answer.held, entity)
         since, trouble = self._since(answer, found) if found is not None else ((), "")
@@ -220,8 +218,9 @@ class ListReader:
         return replace(answer, listing=without(listing, hidden | met), met=int(met.sum()), hidden=int(hidden.sum()))
 
     def _since(self, answer: Answer, found: Found) -> tuple[Sequence[bytes], str]:
-        """Whom or what the owner met since, and what was wrong, empty if nothing; whoever met very many costs a second
-        round trip, for the items of this list only."""
+        """The items that the owner met since, and the error, or empty.
+
+        If they are too many, a second round trip checks only the items of this list."""
         if found.since is not None:
             return found.since, found.trouble
         items = packed_items(answer.listing, answer.held.items[answer.surface.item].ids)
@@ -234,13 +233,11 @@ class ListReader:
     def _outgrown(
         self, held: HeldRelease, surface: Surface, stored: Mapping[str, Answer], met: Mapping[str, int]
     ) -> dict[str, Answer]:
-        """Live lists in place of stored ones whose owners may be routed otherwise by now; the stored one, marked, where
-        there is none in time."""
-        recorded = self._settings.with_recorded(held.release.settings)
+        """Live lists for owners whose route may have changed; the stored list, marked, if no live list is in time."""
         behind = [
             o
             for o, a in stored.items()
-            if route_may_change(surface, a.listing.count, met.get(o, 0), held.settings_of(surface, o, recorded))
+            if route_may_change(surface, a.listing.count, met.get(o, 0), held.settings_of(surface, o))
         ]
         live, trouble = self._live.answers(held, surface, behind, met)
         answers = {o: replace(stored[o], trouble=stored[o].trouble or trouble) for o in behind}
@@ -258,17 +255,16 @@ class ListReader:
         met: Mapping[str, int],
         trouble: str,
     ) -> dict[str, Answer]:
-        """Lists that are not stored: of people of another role, which may have changed since the build, of newcomers,
-        expired ones, all while Redis is down.
+        """Answers for owners without a stored list: of another role, new since the build, expired, or Redis is down.
 
-        impersonal: who opted out since the build, whose stored list is not for them any more (R23).
+        impersonal: users who opted out; their stored personal list must not be served (R23).
         """
         places = held.items[surface.owner].ids.rows_of(owners).tolist()
         rows = dict(zip(owners, places, strict=True))
         others = [o for o, row in rows.items() if row >= 0 and self._of_another_role(held, surface, row)]
         expected = any(row >= 0 and o not in others and o not in impersonal for o, row in rows.items())
         if expected and not trouble:
-            self.releases.look_soon()  # a list that should be there is not: has the release been retired or expired?
+            self.releases.look_soon()  # an expected list is missing: the release may be retired or expired
             trouble = f"lists of release {held.id} are missing from Redis"
         live, live_trouble = self._live.answers(held, surface, owners, met)
         trouble = trouble or live_trouble
@@ -287,7 +283,7 @@ class ListReader:
         return answers
 
     def _from_files(self, held: HeldRelease, surface: Surface, owner: str) -> StoredList | None:
-        """The owner's list as it was published, from disk; none where nobody could say yet who has opted out."""
+        """The owner's published list from disk; None while the hidden ids are unknown."""
         try:
             return self._files.list_of(held, surface, owner) if self.hidden.known else None
         except (ReleaseIncomplete, OSError) as error:
@@ -304,9 +300,9 @@ class ListReader:
     def _popular_for(
         self, held: HeldRelease, surface: Surface, owner: str, known: bool, count: int, trouble: str
     ) -> Answer:
-        """The popular list, marked; the route still says what the count alone would have led to."""
-        settings = held.settings_of(surface, owner, self._settings.with_recorded(held.release.settings))
-        routed = Method.of_code(int(route(surface, np.array([count], np.int32), settings).method[0]))
+        """The popular list; its route is the one that the count would give."""
+        counts = np.array([count], np.int32)
+        routed = Method.of_code(int(route(surface, counts, held.settings_of(surface, owner)).method[0]))
         listing = replace(held.popular.get(surface, NOBODY), route=routed, count=count)
         return Answer(surface, owner, held, listing, "cache", known, held.generated_at(listing.part), trouble)
 
@@ -320,7 +316,7 @@ class ListReader:
 
 
 def _decoded(held: HeldRelease, surface: Surface, found: Mapping[str, Found]) -> tuple[dict[str, StoredList], str]:
-    """The stored lists of these owners, and what was wrong, empty if nothing."""
+    """The stored lists of these owners, and the error, or empty."""
     lists, trouble = dict[str, StoredList](), ""
     for owner, hit in found.items():
         try:
@@ -333,19 +329,19 @@ def _decoded(held: HeldRelease, surface: Surface, found: Mapping[str, Found]) ->
 
 
 def _checked(listing: StoredList, items: int) -> StoredList:
-    """The list. Raises ReleaseIncomplete where it names an item that the release does not have."""
+    """The list. Raises ReleaseIncomplete if it names an item that the release does not have."""
     if len(listing.item) and (most := int(listing.item.max())) >= items:
         raise ReleaseIncomplete(f"a stored list must name items below {items}, got {most}; publish again")
     return listing
 
 
 def _is_impersonal(found: LiveAnswer) -> bool:
-    """Whether a live answer is for whoever opted out: one that was kept from before may be personal."""
+    """Whether a live answer may be served after an opt-out: one that was kept earlier may be personal."""
     return found.listing is None or found.listing.impersonal
 
 
 def _listed(trending: TrendingList, ids: IdMap) -> StoredList:
-    """A trending list in a release's item numbers; what the release does not know is left out."""
+    """A trending list with the item numbers of a release, without items that the release does not know."""
     row = ids.rows_of(trending.ids)
     item, score = row[row >= 0].astype(np.uint32), trending.score[row >= 0]
     return replace(
@@ -353,7 +349,7 @@ def _listed(trending: TrendingList, ids: IdMap) -> StoredList:
         item=item,
         score=score,
         source=np.full(len(item), POPULAR.bit, MASK),
-        reason=np.zeros(len(item), MASK),
+        reason=np.full(len(item), POPULAR.code << 24, REASON),
     )
 
 

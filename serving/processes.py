@@ -1,6 +1,6 @@
-"""The processes of the reader, from the usual settings: `python -m serving.processes`.
+"""Run the processes of the reader with the usual settings: `python -m serving.processes`.
 
-granian takes the connections: slow and idle ones cost it no thread (docs/decisions/0032-granian.md).
+granian holds the connections: slow and idle ones use no thread (docs/decisions/0032-granian.md).
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ from models.settings.settings import Settings
 from serving import counters as counted
 
 APP = "serving.wsgi:app"
-CONNECTIONS_MOST = 16_384  # of one process; less where the system allows fewer open files
+CONNECTIONS_MOST = 16_384  # of one process; fewer if the system allows fewer open files
 SPARE_FILES = 256  # for Redis, PostgreSQL, models and logs
-HEADERS_S = 5  # so long a client may take to send the headers, and an idle connection is kept, also while we stop
-HEADERS_MOST = 32 * 1024  # bytes of an address and all headers
-STOP_S = 9  # requests under way have so long to end; Docker kills after 10
+HEADERS_S = 5  # seconds for a client to send the headers, and for an idle connection, also while the reader stops
+HEADERS_MOST = 32 * 1024  # bytes of the request line and all headers
+STOP_S = 9  # seconds for running requests to end; Docker kills after 10
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m serving.processes", description=__doc__)
-    parser.add_argument("app", nargs="?", default=APP, help="another WSGI app to run in the same way, for comparing")
+    parser.add_argument("app", nargs="?", default=APP, help="another WSGI app to run in the same way, for comparison")
     args = parser.parse_args()
     try:
         settings = Settings.from_env()
@@ -73,9 +73,9 @@ def _server(settings: Settings, host: str, app: str) -> Any:
 
 
 def _address(settings: Settings) -> str:
-    """The address to listen on as digits. Raises SettingsError where it has none or the port is taken.
+    """The numeric address to listen on. Raises SettingsError if the host has none or the port is taken.
 
-    Every process listens for itself (SO_REUSEPORT), so a second reader on the same port would not fail by itself."""
+    Every process listens with SO_REUSEPORT, so a second reader on the same port would not fail without this check."""
     host, port = settings.reader_host.strip("[]"), settings.reader_port
     try:
         family, _, _, _, found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
@@ -91,7 +91,7 @@ def _address(settings: Settings) -> str:
 
 
 def _connections() -> int:
-    """Connections that a process may hold, with as many open files as the system allows us."""
+    """Raise the limit of open files as far as allowed; return the connections that a process may hold."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     most = CONNECTIONS_MOST + SPARE_FILES
     wanted = most if hard == resource.RLIM_INFINITY else min(most, hard)
@@ -102,8 +102,8 @@ def _connections() -> int:
 
 
 def _load(app: str) -> object:
-    """In each process: the app as granian calls it. Ends the process where the app cannot be made."""
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # the parent's handler is inherited: it would swallow an early end
+    """Load the app in each process. Ends the process if the app cannot be made."""
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # the inherited handler of the parent would ignore an early SIGTERM
     threading.Thread(target=_end_with_parent, name="parent-watch", daemon=True).start()
     counted.fold_ended(counted.used())
     from serving.rsgi import WholeRequests
@@ -117,7 +117,7 @@ def _load(app: str) -> object:
 
 
 def _end_with_parent() -> None:
-    """A process whose parent was killed would go on answering beside the next reader."""
+    """End this process with its parent; otherwise it would serve requests together with the next reader."""
     parent = parent_process()
     if parent is not None:
         connection.wait([parent.sentinel])

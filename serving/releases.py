@@ -1,4 +1,4 @@
-"""The release that answers: held in process, switched as a whole, followed by a watcher within a second (R17)."""
+"""The live release: held in the process, replaced as a whole, followed by a watcher within a second (R17)."""
 
 from __future__ import annotations
 
@@ -6,23 +6,26 @@ import logging
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property, lru_cache
 from pathlib import Path
 from threading import Lock
+from typing import Any
 
 import numpy as np
 
+from models import registry
 from models.catalogue.catalogue import CATALOGUE, ItemTable, decode_items, encode_items, entities_of
 from models.data.bundle import open_bundle, sha256_of
 from models.errors import MatchbookError, ReleaseIncomplete, ReleaseNotFound, ServiceError
 from models.experiments import Arm, Experiment, arm_on, experiments_of
+from models.list_version import ListVersion, version_of
 from models.lists.ranked_lists import RankedLists
 from models.lists.redis_format import POPULAR_FIELD, StoredList, decode_list, encode_lists
 from models.lists.release import MANIFEST, Release, last_published, popular_list, shard_file
-from models.routing import models_of
-from models.schema import Entity, Method, Surface
+from models.schema import Entity, Surface
+from models.settings.load import changed_constants
 from models.settings.settings import Settings
 from serving.clients.redis import RELEASES, Cache
 
@@ -33,11 +36,37 @@ WATCH_S = 1.0
 
 @dataclass(frozen=True, eq=False)
 class HeldRelease:
-    """What the reader keeps of one release; an answer is made from exactly one of these, so it never mixes two."""
+    """What the reader keeps of one release. Each answer uses exactly one, so it never mixes two.
+
+    settings: the reader's own, overridden by those recorded with the release. live_settings: the same with the
+    reader's own pins (M04), for lists that are computed live.
+    """
 
     release: Release
     items: Mapping[Entity, ItemTable]
     popular: Mapping[Surface, StoredList]
+    settings: Settings = field(default_factory=Settings)
+    live_settings: Settings = field(default_factory=Settings)
+    _versions: dict[tuple[Any, ...], ListVersion] = field(default_factory=dict, repr=False)
+
+    @classmethod
+    def from_parts(
+        cls,
+        release: Release,
+        items: Mapping[Entity, ItemTable],
+        popular: Mapping[Surface, StoredList],
+        settings: Settings,
+    ) -> HeldRelease:
+        """settings: the reader's own."""
+        if changed := changed_constants(release.settings):
+            log.warning(
+                "release %s was built with %s; lists computed live use the constants of this version. Build again",
+                release.id,
+                "; ".join(changed),
+            )
+        recorded = settings.with_recorded(release.settings, f"recorded with {release.id}")
+        pins = {spec.pin_field: settings.at(spec.pin) for spec in registry.MODELS if spec.pin}
+        return cls(release, items, popular, recorded, recorded.layered(pins, "given"))
 
     @property
     def id(self) -> str:
@@ -45,41 +74,56 @@ class HeldRelease:
 
     @cached_property
     def experiments(self) -> tuple[Experiment, ...]:
-        """Those that its lists were made with."""
+        """The experiments that its lists were made with."""
         return experiments_of(self.release.experiments)
 
     def arm(self, surface: Surface, owner: str) -> tuple[Experiment, Arm] | None:
-        """The experiment that an owner takes part in and their arm, None outside all."""
+        """The experiment and arm of an owner; None outside all experiments."""
         return arm_on(self.experiments, surface, owner) if self.experiments else None
 
-    def settings_of(self, surface: Surface, owner: str, recorded: Settings) -> Settings:
-        """What the owner's list is made with: the release's settings, under those of the owner's arm."""
+    def settings_of(self, surface: Surface, owner: str) -> Settings:
+        """The settings of the owner's list: those of the release, overridden by those of the owner's arm."""
         found = self.arm(surface, owner)
-        return recorded if found is None else found[1].apply(recorded)
+        return self.settings if found is None else found[1].apply(self.settings)
 
     def generated_at(self, part: int = 0) -> str:
-        """When a list was made: that of its part, since a refresh adds lists to a build."""
+        """When a list was made: the time of its part, because a refresh adds parts to a build."""
         parts = self.release.parts
         return str(parts[part]["generated_at"]) if part < len(parts) else self.release.generated_at
 
     def known_until_us(self, part: int | None) -> int:
-        """The cutoff of the lists of a part, of the build where there is none, in microseconds since 1970 UTC."""
+        """The cutoff of the lists of a part, or of the build without one, in microseconds since 1970 UTC."""
         parts = self.release.parts
-        told = self.release.built if part is None or part >= len(parts) else str(parts[part]["as_of"])
-        return int(datetime.fromisoformat(told).timestamp() * 1e6)
+        cutoff = self.release.built if part is None or part >= len(parts) else str(parts[part]["as_of"])
+        return int(datetime.fromisoformat(cutoff).timestamp() * 1e6)
 
-    def versions(self, method: Method, surface: Surface) -> str:
-        """The bundles behind a method (F10): `als_v1/20130405T000001Z-3fa92c1b`, several joined by " + "."""
-        there, names = self.release.bundles, (spec.bundle for spec in models_of(method, surface))
-        return " + ".join(f"{name}/{there[name]}" for name in names if name in there)
+    def version(
+        self, surface: Surface, listing: StoredList, arm: tuple[Experiment, Arm] | None, live: bool
+    ) -> ListVersion:
+        """What ordered a list (F10); computed once for all lists made in the same way."""
+        names = arm and (arm[0].name, arm[1].name)
+        key = (surface, listing.method, listing.ranker, listing.part, names, live)
+        if (known := self._versions.get(key)) is None:
+            known = self._versions[key] = self._version(surface, listing, arm, live)
+        return known
+
+    def _version(
+        self, surface: Surface, listing: StoredList, arm: tuple[Experiment, Arm] | None, live: bool
+    ) -> ListVersion:
+        settings = self.live_settings if live else self.settings
+        if arm is not None:
+            settings = arm[1].apply(settings)
+        part = len(self.release.parts) if live else listing.part  # live lists use the newest bundles
+        bundles, code = self.release.bundles_at(part), self.release.code_at(part)
+        return version_of(surface, listing.method, listing.ranker, bundles, settings, code)
 
 
 class Releases:
     """Holds the live release and follows the pointer.
 
-    A new release is loaded aside, off the request path, and taken over by one assignment; requests that began with
-    the old one finish with it. `listeners` are told of each release taken over, e.g. to open its models; `beside` is
-    called whenever the pointer has been looked at, to follow what else may move.
+    A new release is loaded off the request path and taken over by one assignment; requests that began with the old
+    one finish with it. `listeners` are called with each new release, e.g. to open its models. `beside` are called
+    after each look at the pointer, to follow other changes.
     """
 
     def __init__(
@@ -90,13 +134,13 @@ class Releases:
         self._stop, self._wake = threading.Event(), threading.Event()
         self._one_at_a_time = threading.Lock()
         self.trouble = ""
-        self.gone: dict[Surface, str] = {}  # of what surfaces lists are missing from Redis
+        self.gone: dict[Surface, str] = {}  # surfaces with lists missing from Redis
         self.listeners: list[Callable[[HeldRelease], None]] = []
         self.beside: list[Callable[[], None]] = []
         self._watcher = threading.Thread(target=self._watch, name="release-watcher", daemon=True)
 
     def start(self) -> None:
-        """Take over what is live now, if it can be, and follow the pointer from here on."""
+        """Load the live release if possible, and follow the pointer from now on."""
         self._look()
         self._watcher.start()
 
@@ -108,23 +152,28 @@ class Releases:
 
     @property
     def current(self) -> HeldRelease | None:
-        """The release to answer from, if there is one."""
+        """The release to answer from, or None."""
         return self._held
 
     @property
     def held(self) -> HeldRelease:
-        """The release to answer from. Raises ReleaseNotFound where there has never been one."""
+        """The release to answer from. Raises ReleaseNotFound if there was never one."""
         if self._held is None:
             raise ReleaseNotFound("no release is live yet; run `python -m pipelines build`")
         return self._held
 
+    def load(self, name: str) -> HeldRelease:
+        """Another release, without taking it over. Raises ReleaseIncomplete, ServiceError."""
+        return self._load(name)
+
     def look_soon(self) -> None:
-        """Something does not fit the release held: look at the pointer now."""
+        """Look at the pointer now, because something does not fit the release held."""
         self._wake.set()
 
     def follow(self) -> None:
-        """Look at the pointer once and take over what it names; on any failure what is held stays. Where nothing is
-        held the stored files answer: Redis is down, or has lost what was published."""
+        """Read the pointer once and load the release that it names; a failure keeps the present release.
+
+        If no release is held and Redis gives none, the stored files answer."""
         with self._one_at_a_time:
             name = ""
             try:
@@ -144,7 +193,7 @@ class Releases:
             self._count()
 
     def _make_do(self, pointer: str) -> None:
-        """Nothing is held yet: answer from what is stored, degraded."""
+        """If no release is held yet, answer from the stored files, degraded."""
         if self._held is None:
             try:
                 self._take_over(self._load_from_files(pointer))
@@ -152,14 +201,14 @@ class Releases:
                 log.warning("no release can be read from the artefact store either: %s", error)
 
     def _count(self) -> None:
-        """See whether the lists of the release held are in Redis, all of them."""
+        """Check that all lists of the release held are in Redis."""
         held, self.gone = self._held, {}
         if held is None:
             return
         try:
             there = self._cache.counts(held.id)
         except ServiceError:
-            return  # it is down, which is said already
+            return  # Redis is down, which is reported already
         for surface, count in there.items():
             expected = held.release.lists.get(surface.value, 0) + 1  # and the popular list
             if count < expected:
@@ -199,24 +248,26 @@ class Releases:
                 return
             try:
                 self._look()
-            except Exception:  # the watcher must outlive whatever a listener does
+            except Exception:  # the watcher must survive a failing listener
                 log.exception("following the release failed")
 
 
 def age_hours(instant: str, now: datetime | None = None) -> float:
-    """Hours since an ISO 8601 instant."""
+    """Hours since an ISO 8601 instant, UTC if it has no zone."""
     then = datetime.fromisoformat(instant)
     return ((now or datetime.now(UTC)) - (then if then.tzinfo else then.replace(tzinfo=UTC))).total_seconds() / 3600
 
 
 def instant(us: int) -> str:
-    """ISO 8601 UTC, to the second, of microseconds since 1970."""
+    """Microseconds since 1970 as ISO 8601 UTC, to the second."""
     return datetime.fromtimestamp(us / 1e6, UTC).isoformat(timespec="seconds")
 
 
-def load_release(cache: Cache, name: str, settings: Settings | None = None) -> HeldRelease:
-    """Read a release's manifest, item tables and popular lists; a popular list that Redis has lost comes from the
-    stored files, where they are here. Raises ReleaseIncomplete, ServiceError."""
+def load_release(cache: Cache, settings: Settings, name: str) -> HeldRelease:
+    """Read a release's manifest, item tables and popular lists from Redis. Raises ReleaseIncomplete, ServiceError.
+
+    A popular list that Redis has lost is read from the stored files, if they are on this machine.
+    """
     keys = cache.keys
     manifest, *tables = cache.get_many([keys.manifest(name), *(keys.items(name, e) for e in Entity)])
     if manifest is None or any(t is None for t in tables):
@@ -226,13 +277,13 @@ def load_release(cache: Cache, name: str, settings: Settings | None = None) -> H
         )
     items = {e: decode_items(t) for e, t in zip(Entity, tables, strict=True) if t is not None}
     release = Release.from_json(manifest)
-    told = {s: cache.field(keys.lists(name, s), POPULAR_FIELD, RELEASES) for s in Surface}
-    popular = {s: decode_list(p) for s, p in told.items() if p}
-    folder = settings.artifacts / "releases" / name if settings is not None else Path()
+    encoded = {s: cache.field(keys.lists(name, s), POPULAR_FIELD, RELEASES) for s in Surface}
+    popular = {s: decode_list(p) for s, p in encoded.items() if p}
+    folder = settings.artifacts / "releases" / name
     for surface in (s for s in Surface if s not in popular):
         with suppress(ReleaseIncomplete, OSError):
             popular[surface] = _stored_popular(folder, release, surface)
-    return HeldRelease(release, items, popular)
+    return HeldRelease.from_parts(release, items, popular, settings)
 
 
 def _stored_popular(folder: Path, release: Release, surface: Surface) -> StoredList:
@@ -240,8 +291,9 @@ def _stored_popular(folder: Path, release: Release, surface: Surface) -> StoredL
 
 
 def load_from_files(settings: Settings, pointer: str = "") -> HeldRelease:
-    """The release of this name as it is stored on this machine, else what was live last; what never was live is not
-    served. Raises ReleaseNotFound, ReleaseIncomplete, BundleError, OSError."""
+    """The stored release of this name, else the last one that was live; others are never served.
+
+    Raises ReleaseNotFound, ReleaseIncomplete, BundleError, OSError."""
     folder = settings.artifacts / "releases"
     there = pointer and (folder / pointer / MANIFEST).is_file()
     name = pointer if there else last_published(settings.artifacts)
@@ -250,14 +302,14 @@ def load_from_files(settings: Settings, pointer: str = "") -> HeldRelease:
     release = Release.from_json((folder / name / MANIFEST).read_bytes())
     catalogue = open_bundle(CATALOGUE, settings.artifacts / "bundles" / CATALOGUE / release.bundles[CATALOGUE])
     items: dict[Entity, ItemTable] = {e: decode_items(encode_items(x)) for e, x in entities_of(catalogue).items()}
-    return HeldRelease(
-        release, items, {s: _stored_popular(folder / name, release, s) for s in map(Surface, release.lists)}
-    )
+    popular = {s: _stored_popular(folder / name, release, s) for s in map(Surface, release.lists)}
+    return HeldRelease.from_parts(release, items, popular, settings)
 
 
 class StoredFiles:
-    """The lists of releases that are stored on this machine, for owners whose list Redis does not give. A few files are
-    kept open: the lists of one shard lie in one file, owners ascending."""
+    """Lists of releases stored on this machine, for owners whose list Redis does not give.
+
+    A few files stay open: one file holds the lists of one shard, owners ascending."""
 
     def __init__(self, settings: Settings) -> None:
         self._folder = settings.artifacts / "releases"
@@ -265,7 +317,7 @@ class StoredFiles:
         self._one_at_a_time = Lock()
 
     def list_of(self, held: HeldRelease, surface: Surface, owner: str) -> StoredList | None:
-        """An owner's own list, None where the release has none for them or its files are not here."""
+        """An owner's list; None if the release has none or its files are not on this machine."""
         row = int(held.items[surface.owner].ids.rows_of([owner])[0])
         for shard in held.release.shards if row >= 0 else ():
             if shard["surface"] == surface.value:
@@ -282,6 +334,6 @@ class StoredFiles:
     def _open(self, name: str, file: str, digest: str) -> RankedLists | None:
         path = self._folder / name / file
         if not path.is_file() or sha256_of(path) != digest:
-            log.warning("%s is not here as it was stored", path)
+            log.warning("%s is missing or differs from what was published", path)
             return None
         return RankedLists.open(path)

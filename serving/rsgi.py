@@ -1,7 +1,7 @@
-"""The reader as granian calls it: the event loop takes a request in whole, then a thread answers it.
+"""The reader's RSGI app for granian: the event loop receives the whole request, then a thread answers it.
 
-A client that is slow to send holds a connection and no thread. A client that is slow to read holds none either: the
-server has the whole answer. granian's own way to call a WSGI app reads the body on the thread, without a time-out.
+Clients that send or read slowly hold a connection but no thread. granian's own WSGI adapter reads the body on the
+thread, without a time-out.
 """
 
 from __future__ import annotations
@@ -22,8 +22,10 @@ from serving.http.requests import BODY_MOST, REFUSED
 
 log = logging.getLogger("matchbook.reader")
 
-BODY_S = 8.0  # so long a client may take to send a body
-READ_MOST = 1024 * 1024  # a larger body is refused unread; up to here it is read, as else its sender misses the answer
+BODY_S = 8.0  # seconds for a client to send a body
+READ_MOST = (
+    1024 * 1024
+)  # bytes; a larger body is refused unread, a smaller one is read so that its sender gets the answer
 _PLAIN = {"content-type": "CONTENT_TYPE", "content-length": "CONTENT_LENGTH"}
 _VERSIONS = {"1": "HTTP/1.0", "1.1": "HTTP/1.1"}
 _FAILED = (
@@ -33,13 +35,13 @@ _FAILED = (
 
 
 class WholeRequests:
-    """A WSGI app behind granian's RSGI, answered by at most `threads` threads of a process."""
+    """A WSGI app behind granian's RSGI, run by at most `threads` threads per process."""
 
     def __init__(self, app: WSGIApplication, threads: int) -> None:
         self._app, self._threads = app, ThreadPoolExecutor(threads, "reader")
 
     async def __rsgi__(self, scope: Scope, protocol: HTTPProtocol) -> None:
-        """Answer one request. Nothing is answered to a client that went away."""
+        """Answer one request. A client that disconnected gets no answer."""
         environ = environ_of(scope)
         body = b""
         if "CONTENT_LENGTH" in environ or "HTTP_TRANSFER_ENCODING" in environ:
@@ -50,24 +52,24 @@ class WholeRequests:
                 environ[REFUSED] = BodyTooSlow(
                     "body_too_slow",
                     f"the body within {BODY_S:.0f} s",
-                    "a part of it",
-                    "send it at once, or in several requests",
+                    "a part of the body",
+                    "send it faster, or in several requests",
                 )
-            except (ProtocolClosed, ProtocolError):  # the client sends no more; it may still read
+            except (ProtocolClosed, ProtocolError):  # the client stopped sending; it may still read
                 protocol.response_empty(400, [("Connection", "close")])
                 return
         environ["wsgi.input"] = io.BytesIO(body)
         await asyncio.get_running_loop().run_in_executor(self._threads, self._answer, environ, protocol)
 
     def _answer(self, environ: WSGIEnvironment, protocol: HTTPProtocol) -> None:
-        told: list[Any] = []
+        started: list[Any] = []
 
         def start(status: str, headers: list[tuple[str, str]], _error: Any = None) -> Any:
-            told[:] = int(status[:3]), headers
+            started[:] = int(status[:3]), headers
 
         try:
             data = joined(self._app(environ, start))
-            status, headers = told
+            status, headers = started
         except Exception:
             log.exception("an answer failed outside the app")
             status, headers, data = 500, [("Content-Type", "application/json")], _FAILED
@@ -77,9 +79,9 @@ class WholeRequests:
 
 
 def environ_of(scope: Scope) -> WSGIEnvironment:
-    """The environment of a request as PEP 3333 has it, without its body.
+    """The WSGI environ of a request (PEP 3333), without its body.
 
-    Left out: headers that are no printable ASCII, and names with an underscore, which could pass for another header.
+    Left out: headers that are not printable ASCII, and names with an underscore, which could imitate another header.
     """
     path, (host, _, port) = _path(scope), scope.server.rpartition(":")
     environ: WSGIEnvironment = {
@@ -108,34 +110,34 @@ def environ_of(scope: Scope) -> WSGIEnvironment:
 
 
 def _path(scope: Scope) -> str:
-    """Decoded; an undecodable one becomes one that no route has."""
+    """The decoded path; an undecodable one becomes a path without a route."""
     try:
         path = scope.path
-    except Exception:  # noqa: BLE001 - granian's own error, of no public type, for bytes that are no UTF-8
+    except Exception:  # noqa: BLE001 - granian's private error type, for bytes that are not UTF-8
         path = "/\ufffd"
     return _bytes_of(path)
 
 
 def _bytes_of(text: str) -> str:
-    """Its UTF-8 bytes as Latin-1, as PEP 3333 has text."""
+    """The UTF-8 bytes decoded as Latin-1, the text form of PEP 3333."""
     return text if text.isascii() else text.encode().decode("latin-1")
 
 
 def _headers(scope: Scope) -> Iterable[tuple[str, str]]:
     try:
         return scope.headers.items()
-    except Exception:  # noqa: BLE001 - as above, for a value that is no printable ASCII
+    except Exception:  # noqa: BLE001 - as above, for a value that is not printable ASCII
         return [
             (name, value)
-            for name in scope.headers.keys()  # noqa: SIM118 - it is no mapping
+            for name in scope.headers.keys()  # noqa: SIM118 - not a mapping
             if (value := scope.headers.get(name)) is not None
         ]
 
 
 async def whole_body(environ: WSGIEnvironment, protocol: HTTPProtocol) -> bytes:
-    """The body, and its length in CONTENT_LENGTH; of a larger one than BODY_MOST only enough to be refused.
+    """Read the body and set CONTENT_LENGTH; of a body above BODY_MOST only enough to refuse it.
 
-    Raises ProtocolError where the client went away."""
+    Raises ProtocolError if the client disconnected."""
     if "HTTP_TRANSFER_ENCODING" not in environ:
         return bytes(await protocol()) if int(environ["CONTENT_LENGTH"]) <= READ_MOST else b""
     body, length = bytearray(), 0
@@ -151,7 +153,7 @@ async def whole_body(environ: WSGIEnvironment, protocol: HTTPProtocol) -> bytes:
 
 
 def joined(result: Iterable[bytes]) -> bytes:
-    """All that an app answers, closed as PEP 3333 asks."""
+    """The whole answer of an app, closed as PEP 3333 requires."""
     try:
         return b"".join(result)
     finally:

@@ -1,4 +1,4 @@
-"""The app of each process of the reader, a plain WSGI app; settings from the environment."""
+"""The WSGI app of each process of the reader, with settings from the environment."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from serving.app import create_app
 
 
 def configured_app(settings: Settings) -> Flask:
-    """Logging as set, then the app; its start-up lines say what was loaded and the routing rule (J13-J15)."""
+    """Set up logging, then make the app, which logs the loaded models and the routing rule (J13-J15)."""
     logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     return create_app(settings)
 

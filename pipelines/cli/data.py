@@ -10,6 +10,7 @@ import uuid
 from pathlib import Path
 from typing import Any
 
+from models.als import AlsConfig
 from models.settings.settings import Settings
 from pipelines.cli import instant
 from pipelines.export.export import export_snapshot
@@ -76,7 +77,7 @@ def _export(settings: Settings, args: argparse.Namespace) -> None:
     as_of = passed(args.as_of) if args.as_of else default_cutoff(settings)
     run = Run.start(settings, f"export-{uuid.uuid4().hex[:12]}", as_of, args.fresh)
     snapshot = Snapshot.open(settings.artifacts / "snapshots" / export_snapshot(run, args.fresh))
-    usual = run.settings.table("als").min_interactions
+    usual = run.settings.of(AlsConfig).min_interactions
     least = usual if args.min_interactions is None else args.min_interactions
     beside = settings.artifacts / "snapshots" / snapshot.name / (FOLDER if least == usual else f"{FOLDER}-min{least}")
     folder: Path = args.output or beside

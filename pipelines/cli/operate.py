@@ -6,17 +6,20 @@ import argparse
 import json
 import sys
 import uuid
+from collections.abc import Collection
 from datetime import UTC, datetime
 from pathlib import Path
 
 from local.airflow import with_metadata
 from local.servers import running_settings
 from models.errors import EmptySnapshot
-from models.settings.declared import DECLARED, Declared
+from models.recommender.surface import open_bundles, possible_rankers, serving_rankers
+from models.settings.declared import DECLARED, Declared, in_toml
 from models.settings.environment import Secret
+from models.settings.idle import conditions, idle_line, reason
 from models.settings.load import USUAL
 from models.settings.settings import Settings
-from models.settings.written import in_toml, page, told, toml
+from models.settings.written import page, told, toml
 from pipelines.cli import instant
 from pipelines.doctor.diagnosis import State
 from pipelines.doctor.doctor import as_text, diagnose
@@ -138,16 +141,26 @@ def _settings(settings: Settings, args: argparse.Namespace) -> None:
             path.write_text(text)
         return
     if args.release:
-        recorded = Artifacts(settings).release(args.release).settings
-        settings = settings.with_recorded(recorded, f"recorded with {args.release}")
-    sys.stdout.writelines(line(d, settings) for d in DECLARED.values())
+        release = Artifacts(settings).release(args.release)
+        settings = settings.with_recorded(release.settings, f"recorded with {args.release}")
+        bundles = open_bundles(settings.artifacts, release.bundles, settings)
+        way = (settings, serving_rankers(bundles, settings))
+    else:
+        way = (settings, possible_rankers(settings))
+    sys.stdout.writelines(line(d, *way) for d in DECLARED.values())
+    sys.stderr.write(f"{idle_line([way])}\n")
 
 
-def line(d: Declared, settings: Settings) -> str:
-    """A setting: name, value, origin, phase, description."""
+def line(d: Declared, settings: Settings, rankers: Collection[str]) -> str:
+    """A setting: name, value, origin, phase, description, and when or why it has no effect.
+
+    rankers: kinds that may serve.
+    """
     value = settings.value(d.flat)
     shown = ("***" if value else '""') if isinstance(value, Secret) else in_toml(_plain(value))
-    return f"{d.name} = {shown}  # {settings.origin(d.flat)}; {d.rule.phase}; {told(d)}\n"
+    why = reason(d, settings, rankers)
+    about = [settings.origin(d.flat), str(d.rule.phase), told(d), f"no effect: {why}" if why else conditions(d)]
+    return f"{d.name} = {shown}  # {'; '.join(filter(None, about))}\n"
 
 
 def written(checkout: Path) -> dict[Path, str]:

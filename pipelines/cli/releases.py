@@ -9,7 +9,7 @@ import argparse
 import json
 import sys
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from models.data.batch import Owners
 from models.data.profile_text import text_of
 from models.errors import BundleError, DataError, ReleaseNotFound
 from models.experiments import arm_on, experiments_of
+from models.list_version import ListVersion, version_of
 from models.lists.ranked_lists import RankedLists
 from models.lists.release import Release, popular_list, release_lists
 from models.recommender.explain import explain, explain_item
@@ -182,6 +183,7 @@ def _write(lists: RankedLists, owners: NDArray[Any], items: NDArray[Any], depth:
             "items": items[lists.item[row]].tolist(),
             "scores": np.round(lists.score[row].astype(float), 6).tolist(),
             "method": Method.of_code(int(lists.method[i])).value,
+            "ranker": ranker.kind if (ranker := registry.ranker(int(lists.ranker[i]))) else None,
             "sources": [[s.name for s in sources if c & s.bit] for c in lists.source[row].tolist()],
         }
         sys.stdout.write(json.dumps(line) + "\n")
@@ -208,7 +210,8 @@ def _explain(settings: Settings, args: argparse.Namespace) -> None:
         "release": release.id,
         "experiment": arm[0].name if arm else None,
         "arm": arm[1].name if arm else None,
-        **explain(recipe, owners, recorded.lists.depth),
+        **(told := explain(recipe, owners, recorded.lists.depth)),
+        **asdict(_version_of(release, surface, recorded, told)),
     }
     if args.item:
         item = int(recipe.items.ids.rows_of([args.item.lower()])[0])
@@ -217,6 +220,12 @@ def _explain(settings: Settings, args: argparse.Namespace) -> None:
             **explain_item(recipe, owners, recorded.lists.depth, item),
         }
     _print(about)
+
+
+def _version_of(release: Release, surface: Surface, settings: Settings, told: Mapping[str, Any]) -> ListVersion:
+    """The version of the list that `explain` has just made again."""
+    ranker = registry.ranker_code(told["ranker"]) if told["ranker"] else 0
+    return version_of(surface, Method(told["method_used"]), ranker, release.bundles, settings, release.code_version)
 
 
 def _owner_of(

@@ -20,6 +20,7 @@ from models import als, registry
 from models.data.bundle import Bundle, write_bundle
 from models.errors import DataError
 from models.mlp_ranker.fit import RANKER, fit_mlp_ranker
+from models.ranker import RankerConfig
 from models.setting import rules
 from models.settings.declared import declared
 from models.settings.settings import Settings
@@ -225,7 +226,8 @@ def register(steps: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
 
 def _train_ranker(settings: Settings, args: argparse.Namespace) -> int:
     given = {"ranker_epochs": args.epochs, "ranker_batch": args.batch_size, "ranker_learning_rate": args.lr}
-    settings = settings.layered({k: v for k, v in given.items() if v is not None}, "given")
+    options = {k: v for k, v in given.items() if v is not None}
+    settings = settings.without_mode().layered(options, "given") if options else settings
     if args.data is None:
         if args.val is not None or args.output_dir is not None:
             raise DataError("--val and --output-dir need --data; without --data some owners are held out (R19)")
@@ -233,7 +235,7 @@ def _train_ranker(settings: Settings, args: argparse.Namespace) -> int:
         return _print([ref.as_json() for ref in train_ranker(run, run.reference(snapshot=snapshot), args.recipe)])
     validation = None if args.val is None else read_rows(args.val)
     about = {"data": [p.name for p in args.data]}
-    bundle = fit_mlp_ranker(read_rows(args.data), settings.table("ranker"), settings.train.seed, validation, about)
+    bundle = fit_mlp_ranker(read_rows(args.data), settings.of(RankerConfig), settings.train.seed, validation, about)
     return _print([_stored(settings, bundle, args.output_dir)])
 
 

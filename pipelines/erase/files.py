@@ -261,8 +261,15 @@ def rewrite_releases(artifacts: Artifacts, person: Person, successors: Mapping[s
         snapshot = _newer(successors, "snapshots", release.snapshot)
         draft = replace(release, bundles=bundles, judged=judged, snapshot=snapshot)
         if draft != replace(release, bundles=dict(release.bundles), judged=dict(release.judged)):
+            draft = replace(draft, parts=[_part(successors, part) for part in release.parts])
             found[release.id] = _rewrite_release(artifacts, release, person, draft)
     return found
+
+
+def _part(successors: Mapping[str, str], part: Mapping[str, Any]) -> dict[str, Any]:
+    """A part of a release with the successors of its bundles."""
+    bundles = {name: _newer(successors, f"{BUNDLES}/{name}", v) for name, v in part.get("bundles", {}).items()}
+    return {**part, **({"bundles": bundles} if bundles else {})}
 
 
 def _newer(successors: Mapping[str, str], kind: str, name: str) -> str:

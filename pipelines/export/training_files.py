@@ -30,6 +30,7 @@ import pyarrow.csv as pa_csv
 from numpy.typing import NDArray
 from scipy import sparse
 
+from models.als import AlsConfig
 from models.data.entities import Entities, IdMap
 from models.data.interactions import EVENT_WEIGHTS, Interactions
 from models.errors import TooSparse
@@ -51,7 +52,7 @@ def write_datasets(run: Run, build: BuildRef) -> dict[str, Any]:
     """
     folder = run.settings.artifacts / "snapshots" / build.snapshot / FOLDER
     try:
-        sizes = write_sets(Snapshot.open(folder.parent), folder, run.settings.table("als").min_interactions)
+        sizes = write_sets(Snapshot.open(folder.parent), folder, run.settings.of(AlsConfig).min_interactions)
     except TooSparse as error:
         logger.warning("no training files for %s: %s", build.snapshot, error)
         return {"datasets": "", "note": str(error)}

@@ -16,6 +16,8 @@ from typing import Any, NamedTuple
 
 from models.errors import DataError, SettingsError
 from models.experiments import read_experiments
+from models.recommender.surface import possible_rankers
+from models.settings.idle import idle_choices
 from models.settings.load import check_record
 from models.settings.settings import Settings
 from pipelines.refs import BuildRef
@@ -100,7 +102,10 @@ class Run:
             run = cls(run_id, as_of, settings.with_recorded(recorded, where), tuned.overruled(recorded, where))
         for line in filter(None, run.overruled if snapshot is not None else [tuning]):
             _LOG.info(line)
-        read_experiments(run.settings)  # a wrong file ends the build before anything is read
+        # a wrong file of experiments ends the build before it reads any row
+        arms = (arm.apply(run.settings) for e in read_experiments(run.settings) for arm in e.arms)
+        if idle := idle_choices([(s, possible_rankers(s)) for s in (run.settings, *arms)]):
+            _LOG.warning("set, but without effect: %s", ", ".join(idle.values()))
         return run._recorded(fresh=fresh)
 
     @classmethod

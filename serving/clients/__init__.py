@@ -1,1 +1,1 @@
-"""The doors of the reader: cache to Redis, postgres to PostgreSQL, breaker the pause after a failure of either."""
+"""The clients of the reader: Redis, PostgreSQL, and the circuit breaker of both."""

@@ -1,4 +1,4 @@
-"""A pause after a failure, so that a server that hangs costs one caller a time-out and not every caller."""
+"""A circuit breaker: while a server hangs, one caller waits for the time-out and the others do not."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ PAUSE_S = 1.0
 
 
 class Breaker:
-    """Guards what is asked of a server for one purpose. While it does not answer, one caller a pause tries again and
-    the others go on without it at once. A refusal is an answer: the trouble of whoever asked, and no pause begins.
+    """Guards the calls to a server for one purpose. While it is silent, one caller in each pause tries again.
 
-    is_silent: whether an error means that the server did not answer. told: what an error says to people.
+    The other callers get the error at once. A refusal is an answer: it begins no pause.
+    is_silent: whether an error means that the server did not answer. message: the text of an error for people.
     """
 
     def __init__(
         self,
         name: str,
         is_silent: Callable[[BaseException], bool] = lambda _: True,
-        told: Callable[[BaseException], object] | None = None,
+        message: Callable[[BaseException], object] | None = None,
         pause_s: float = PAUSE_S,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.name, self._is_silent, self._told = name, is_silent, told or _first_line
+        self.name, self._is_silent, self._message = name, is_silent, message or _first_line
         self._pause_s, self._clock = pause_s, clock
         self._lock = threading.Lock()
         self._retry_at: float | None = None
@@ -40,32 +40,32 @@ class Breaker:
 
     @contextmanager
     def guard(self, *foreign: type[Exception]) -> Iterator[None]:
-        """Run one call. Raises ServiceError where it fails with one of `foreign`, or at once during a pause."""
+        """Run one call. Raises ServiceError if it fails with one of `foreign`, and at once during a pause."""
         self._admit()
         try:
             yield
         except foreign as error:
             if self._is_silent(error):
                 self.failed(error)
-                raise ServiceError(f"{self.name} does not answer: {self._told(error)}") from error
+                raise ServiceError(f"{self.name} does not answer: {self._message(error)}") from error
             self._retry_at = None
-            raise ServiceError(f"{self.name} refused: {self._told(error)}") from error
+            raise ServiceError(f"{self.name} refused: {self._message(error)}") from error
         else:
             self._retry_at = None
 
     def failed(self, error: BaseException) -> None:
         """Begin a pause."""
         with self._lock:
-            self._retry_at, self._cause = self._clock() + self._pause_s, str(self._told(error))
+            self._retry_at, self._cause = self._clock() + self._pause_s, str(self._message(error))
 
     def _admit(self) -> None:
-        if not self.down:  # the usual case costs no lock
+        if not self.down:  # the usual case needs no lock
             return
         with self._lock:
             now = self._clock()
             if self._retry_at is not None and now < self._retry_at:
                 raise ServiceError(f"{self.name} does not answer: {self._cause}; it is tried again soon")
-            self._retry_at = now + self._pause_s  # this caller tries; the others do not wait with it
+            self._retry_at = now + self._pause_s  # only this caller tries
 
 
 def _first_line(error: BaseException) -> str:

@@ -1,13 +1,13 @@
--- Take the events of one request, all or none: into the stream, and into the since hashes of both sides.
--- KEYS: 1 counter of the caller's requests in this minute, 2 stream, 3 counter of its events in this minute, 4 bytes that
---       its events claimed today, 5.. since hashes of the user and of the startup of each event
--- ARGV: 1 requests allowed (0: not counted), 2 seconds the counters of a minute live, 3 most entries that may wait in the
---       stream, 4 seconds a since hash lives, 5 events allowed a minute, 6 bytes allowed a day, 7 seconds that day's counter
---       lives, 8 bytes that a new since hash costs about, 9 bytes of a new field, 10.. of each event: id bytes of the
---       user, id bytes of the startup, value of the since hashes (empty: nothing is hidden by it, '-': the pair is taken
---       out), how many arguments follow for its entry, names and values of it
--- Returns 'ok'; 'rate' where the caller has asked too often, 'events' where it has posted too many, 'memory' where they
--- claimed too much, 'full' where the drain is too far behind.
+-- Store the events of one request, all or none, in the stream and in the since hashes of both sides.
+-- KEYS: 1 counter of the caller's requests this minute, 2 stream, 3 counter of the caller's events this minute,
+--       4 bytes that the caller's events claimed today, 5.. since hashes of the user and of the startup of each event
+-- ARGV: 1 requests allowed (0: no limit), 2 TTL in seconds of the minute counters, 3 most entries in the stream,
+--       4 TTL in seconds of a since hash, 5 events allowed a minute, 6 bytes allowed a day, 7 TTL in seconds of the day
+--       counter, 8 approximate bytes of a new since hash, 9 bytes of a new field, 10.. for each event: id bytes of the
+--       user, id bytes of the startup, value for the since hashes (empty: the event hides nothing, '-': remove the
+--       pair), number of arguments of its entry, their names and values
+-- Returns 'ok', 'rate' (too many requests), 'events' (too many events), 'memory' (too many bytes claimed) or
+-- 'full' (too many entries in the stream).
 if ARGV[1] ~= '0' then
   local asked = redis.call('INCR', KEYS[1])
   if asked == 1 then

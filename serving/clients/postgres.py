@@ -1,4 +1,4 @@
-"""The door to PostgreSQL: what the live fallback must know of one owner, within a time-out whatever the server does."""
+"""The PostgreSQL client: reads what the live fallback needs about one owner, within a time-out."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ from models.settings.settings import Settings
 from serving.clients.breaker import PAUSE_S, Breaker
 from sql.server import begin_with, failure_of, old_version
 
-#: What is asked for. One that fails keeps none of the others from asking.
+#: Purposes. Each has a breaker of its own, so a failure of one does not stop the others.
 OWNERS, PAGE, FILTERS, SIGN_OF_LIFE = "owners", "page", "filters", "sign of life"
 HIDDEN_BY = {Entity.USER: "opted_out", Entity.STARTUP: "withdrawn"}
-#: The questions that `Database.owner` asks.
+#: The queries of `Database.owner`.
 _OF_OWNERS = ("owner/founded", *(f"owner/{e}{what}" for e in Entity for what in ("", "_events", "_dismissals")))
 _CODES = {t.value: t.code for t in INTERACTION_TYPES}
 _KINDS = list(_CODES)
@@ -40,11 +40,11 @@ _KINDS = list(_CODES)
 
 @dataclass(frozen=True, eq=False)
 class OwnerRecord:
-    """What the platform says of one owner now.
+    """What the platform knows about one owner now.
 
-    role: of a user, None for a startup and for people of other roles. profile: text by CSV column. item: (n,) U36 ids
-    of whom or what the events are about, kind: (n,) int8 codes, at: (n,) int64 microseconds. own: ids that must never
-    be shown to this owner. dismissed: ids and when, of whom or what was waved away.
+    role: None for a startup and for users of other roles. profile: text by CSV column. Events: item (n,) U36 ids,
+    kind (n,) int8 codes, at (n,) int64 microseconds. own: ids that must never be shown to this owner.
+    dismissed: dismissed ids and their microseconds.
     """
 
     role: Role | None
@@ -57,12 +57,12 @@ class OwnerRecord:
     dismissed: Mapping[str, int]
 
     def count(self, entity: Entity) -> int:
-        """The interaction count (R09): events of a user, different people for a startup."""
+        """The interaction count: events of a user, distinct users of a startup (R09)."""
         return len(self.item) if entity is Entity.USER else len(np.unique(self.item))
 
 
 class Database:
-    """The reader's questions to PostgreSQL. Each raises ServiceError where it does not answer in time."""
+    """The reader's queries to PostgreSQL. Each raises ServiceError if PostgreSQL does not answer in time."""
 
     def __init__(self, settings: Settings) -> None:
         self.breakers = {
@@ -71,14 +71,14 @@ class Database:
         }
         self._patience_s, self._earliest = settings.reader.database_timeout_s, settings.earliest_at
         self._engines: dict[str, Engine] = {}
-        if settings.reader_sqlalchemy_url:  # a slow search keeps no connection from whoever waits for a list
+        if settings.reader_sqlalchemy_url:  # a slow search takes no connection from a request for a list
             others = _engine(settings, 1)
             self._engines = dict.fromkeys(self.breakers, others) | {
                 OWNERS: _engine(settings, settings.reader.live_workers)
             }
 
     def owner(self, entity: Entity, owner: str, as_of: datetime, purpose: str = OWNERS) -> OwnerRecord | None:
-        """Everything about one owner before an instant; None where the platform does not know the id, or it is nil."""
+        """The record of one owner before an instant; None if the id is unknown or nil."""
         if owner == NIL:
             return None
         with self._connection(purpose) as connection:
@@ -107,16 +107,16 @@ class Database:
         )
 
     def hidden(self, as_of: datetime) -> dict[Entity, frozenset[bytes]]:
-        """The 16 id bytes of every startup that is withdrawn and everybody who opted out."""
-        told = {"since": "-infinity", "as_of": as_of, "held": []}
+        """The 16 id bytes of every withdrawn startup and of every user who opted out."""
+        params = {"since": "-infinity", "as_of": as_of, "held": []}
         with self._connection(FILTERS) as connection:
             return {
-                e: frozenset(UUID(str(r.id)).bytes for r in _rows(connection, f"since/{query}", **told) if r.hidden)
+                e: frozenset(UUID(str(r.id)).bytes for r in _rows(connection, f"since/{query}", **params) if r.hidden)
                 for e, query in HIDDEN_BY.items()
             }
 
     def find(self, entity: Entity, word: str, roles: Sequence[str], most: int) -> list[tuple[str, str, str | None]]:
-        """(id, name, role) of those whose name holds this from where a word begins, any case, or whose id begins so."""
+        """(id, name, role) where a word of the name or the id begins with `word`, in any case."""
         escaped = word.lower().replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
         asked = {"word": escaped, "words": _lexemes(word), "most": most, **_id_range(word)}
         of_role = {"roles": list(roles)} if entity is Entity.USER else {}
@@ -125,12 +125,12 @@ class Database:
         return [(str(r.id), r.name, Role.of(r.role or "") or r.role) for r in found]
 
     def names(self, entity: Entity, ids: Sequence[str]) -> dict[str, str]:
-        """What each of these ids is called; unknown ones are left out."""
+        """The names of these ids, without unknown ids."""
         with self._connection(PAGE) as connection:
             return {str(r.id): r.name for r in _rows(connection, f"owner/{entity}_names", ids=list(ids))}
 
     def ping(self) -> None:
-        """Ask for a sign of life, and whether we may ask what a live list needs: about nobody."""
+        """Check that the server answers, that its schema is new enough, and that the queries of a live list may run."""
         with self._connection(SIGN_OF_LIFE) as connection:
             if too_old := old_version(connection):
                 raise ServiceError(too_old)
@@ -144,7 +144,7 @@ class Database:
 
     @contextmanager
     def _connection(self, purpose: str) -> Iterator[Connection]:
-        """A connection within a transaction. Only silence opens a purpose's breaker, a refusal does not."""
+        """A connection in a transaction. Only silence opens the breaker of a purpose, a refusal does not."""
         if not self._engines:
             raise ServiceError("no PostgreSQL is known: set DATABASE_URL, or start everything with `make up`")
         with self.breakers[purpose].guard(SQLAlchemyError, OSError), self._begun(self._engines[purpose]) as connection:
@@ -152,7 +152,7 @@ class Database:
 
     @contextmanager
     def _begun(self, engine: Engine) -> Iterator[Connection]:
-        """One that a restart of the server left dead is noticed as the transaction begins, and replaced once."""
+        """Begin the transaction. A connection that died with a restart of the server is replaced once."""
         started = time.monotonic()
         with _Cut(self._patience_s) as cut:
             connection = cut.watched(engine.connect())
@@ -175,7 +175,7 @@ def _engine(settings: Settings, connections: int) -> Engine:
         pool_size=connections,
         max_overflow=1,
         pool_timeout=patience_s,
-        pool_recycle=60,  # a name may lead to another server after a failover
+        pool_recycle=60,  # after a failover the host name may point to another server
         connect_args={"connect_timeout": max(1, math.ceil(patience_s)), "application_name": "matchbook-reader"},
     )
     begin_with(engine, transaction_read_only="on", statement_timeout=str(int(patience_s * 1000)))
@@ -183,7 +183,7 @@ def _engine(settings: Settings, connections: int) -> Engine:
 
 
 class _Cut:
-    """Cuts a connection that is still in use well after the time-out: a frozen server obeys no statement_timeout."""
+    """Closes a connection that is in use long after the time-out: a frozen server ignores statement_timeout."""
 
     def __init__(self, patience_s: float) -> None:
         self._wire: socket.socket | None = None
@@ -199,7 +199,7 @@ class _Cut:
         self._let_go()
 
     def watched(self, connection: Connection) -> Connection:
-        """The connection that is cut when the time is up."""
+        """The connection, closed when the time is up."""
         self._let_go()
         raw: Any = connection.connection.dbapi_connection
         self._wire = socket.socket(fileno=os.dup(raw.fileno()))
@@ -210,18 +210,18 @@ class _Cut:
             self._wire.close()
 
     def _cut(self) -> None:
-        with suppress(OSError):  # it was closed in the same moment
+        with suppress(OSError):  # it is closed already
             if self._wire is not None:
                 self._wire.shutdown(socket.SHUT_RDWR)
 
 
 def _lexemes(words: str) -> str:
-    """A text search for words that begin so. Whatever is typed is quoted, so that nothing in it is an operator."""
+    """A text search query for words with these prefixes. All input is quoted, so it holds no operator."""
     return " & ".join("'" + w.replace("\\", "\\\\").replace("'", "''") + "':*" for w in words.lower().split())
 
 
 def _id_range(word: str) -> dict[str, str]:
-    """The first and the last id that begin with a word; where none can, a range that holds nothing."""
+    """The first and the last id that begin with a word; an empty range if none can."""
     digits = word.replace("-", "").lower()
     if not digits or len(digits) > 32 or set(digits) - set("0123456789abcdef"):
         return {"first": "f" * 32, "last": "0" * 32}

@@ -1,5 +1,7 @@
-"""The door to Redis: one connection a thread, a time-out on every wait, one error for whatever goes wrong, a breaker
-for each purpose: what fails to be written keeps nobody from reading."""
+"""The Redis client: one connection per thread, a time-out on every wait, ServiceError for every failure.
+
+Each purpose has a breaker of its own, so a failed write does not stop reads.
+"""
 
 from __future__ import annotations
 
@@ -29,14 +31,14 @@ from models.schema import Entity, EventType, Surface
 from models.settings.settings import Settings
 from serving.clients.breaker import PAUSE_S, Breaker
 
-SINCE_MOST = 2000  # slots of a since hash that a hit looks through: all, unless somebody met about a thousand and more
+SINCE_MOST = 2000  # slots of a since hash that one read scans: enough for about 1000 items
 MINUTE_S, DAY_S = 60, 86_400
-#: What a new since hash, and a new field of one, take of Redis' memory, measured (docs/reference/benchmarks.md).
+#: Memory in Redis of a new since hash and of one more field, measured (docs/reference/benchmarks.md).
 HASH_BYTES, FIELD_BYTES = 120, 80
 FULL_S = 60  # the drain runs every minute
-#: So long a connection is kept: after a failover behind one name it may lead to a server that is the primary no more.
+#: The age at which a connection is replaced: after a failover it may still lead to the former primary.
 CONNECTION_S = 60.0
-#: What is asked for.
+#: Purposes, each with its own breaker.
 LISTS, LIVE, WRITES, EVENTS, PAGE, RELEASES, SIGN_OF_LIFE = PURPOSES = (
     "lists",
     "live lists",
@@ -49,7 +51,7 @@ LISTS, LIVE, WRITES, EVENTS, PAGE, RELEASES, SIGN_OF_LIFE = PURPOSES = (
 Command = tuple[str | bytes | int, ...]
 
 
-#: What has another token by now is somebody else's.
+#: A key with another token belongs to another process.
 _GIVE_UP = """
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
 if ARGV[2] == '' then return redis.call('DEL', KEYS[1]) end
@@ -62,8 +64,10 @@ _POST_SHA = hashlib.sha1(_POST.encode(), usedforsecurity=False).hexdigest()
 
 @dataclass(frozen=True)
 class Found:
-    """What Redis holds of one owner. stored: the encoded list, if any. since: 16 id bytes of whom or what the owner met
-    since the build; None where they are too many to be sent along. trouble: why that cannot be read, empty if it can.
+    """What Redis holds for one owner. stored: the encoded list, if any.
+
+    since: 16 id bytes of each item that the owner met since the build; None if they are too many for one read.
+    trouble: why `since` cannot be read, or empty.
     """
 
     stored: bytes | None
@@ -73,21 +77,21 @@ class Found:
 
     @classmethod
     def of(cls, stored: bytes | None, scan: Any) -> Found:
-        """From the answer to HSCAN; a refusal is the trouble of this owner alone."""
+        """From the answer to HSCAN. A refusal is recorded as the trouble of this owner only."""
         if isinstance(scan, redis.ResponseError):
-            return cls(stored, [], [], f"Redis refuses to say whom they met: {with_hint(told(scan))}")
+            return cls(stored, [], [], f"Redis refuses to read what the owner met: {with_hint(told(scan))}")
         cursor, pairs = scan
         return cls(stored, pairs[::2] if cursor == b"0" else None, pairs[1::2])
 
     def met(self, from_us: int) -> int:
-        """How many the owner met from an instant on; of those that are not sent along, about how many at least."""
+        """How many items the owner met from an instant on; a lower estimate if `since` is None."""
         if self.since is None:
             return SINCE_MOST // 2
         return sum(code != OWN and at >= from_us for code, at in map(since_meaning, self.values))
 
 
 class Cache:
-    """Every question the reader asks of Redis. Each raises ServiceError where it does not answer in time."""
+    """The reader's requests to Redis. Each raises ServiceError if Redis does not answer in time."""
 
     def __init__(self, settings: Settings) -> None:
         if not settings.redis_url.reveal():
@@ -102,7 +106,7 @@ class Cache:
         }
         self._settings = settings
         patience = settings.reader.redis_timeout_s
-        # one retry, for a connection that a restart of the server left dead; never one after a time-out
+        # one retry, for a connection that died with a restart of the server; none after a time-out
         try:
             self._pool = redis.ConnectionPool.from_url(
                 settings.redis_address,
@@ -113,7 +117,7 @@ class Cache:
             )
         except ValueError as error:
             raise SettingsError(f"REDIS_URL has an option that the client does not take: {error}") from error
-        self._mine = threading.local()  # taking a connection out of the pool and back costs a third of a GET
+        self._mine = threading.local()  # taking a connection from the pool and returning it costs a third of a GET
 
     def get(self, key: str, purpose: str = RELEASES) -> bytes | None:
         """The value of a key."""
@@ -142,7 +146,7 @@ class Cache:
         return dict(self._ask(PAGE, lambda r: r.hgetall(key)))
 
     def counts(self, release: str) -> dict[Surface, int]:
-        """How many lists of each surface are there, the popular ones included, in one round trip."""
+        """The number of lists of each surface, popular lists included, in one round trip."""
 
         def read(r: redis.Redis) -> list[int]:
             pipeline = r.pipeline(transaction=False)
@@ -153,7 +157,7 @@ class Cache:
         return dict(zip(Surface, self._ask(RELEASES, read), strict=True))
 
     def about(self) -> Mapping[str, Any]:
-        """INFO, empty where it is not allowed."""
+        """The answer to INFO; empty if it is not allowed."""
 
         def read(r: redis.Redis) -> Mapping[str, Any]:
             try:
@@ -165,7 +169,7 @@ class Cache:
         return found
 
     def hits(self, caller: str, release: str, surface: Surface, owners: Sequence[str]) -> list[Found]:
-        """What a release and its since hashes hold of these owners, in one round trip that also counts the request.
+        """What a release and the since hashes hold for these owners. The same round trip counts the request.
 
         Raises TooManyRequests.
         """
@@ -180,19 +184,19 @@ class Cache:
         return [Found.of(stored, scan) for stored, scan in zip(lists, scans, strict=True)]
 
     def admit(self, caller: str) -> None:
-        """Count a request that asks nothing else of Redis. Raises TooManyRequests; lets it pass while Redis is down."""
+        """Count a request that needs nothing else from Redis. Raises TooManyRequests; not while Redis is down."""
         count = self._counting(caller)
         if count:
             with suppress(ServiceError):
                 self._admit(self._together(WRITES, count))
 
     def now(self) -> datetime:
-        """The clock of Redis, the one that judges the time of a posted event."""
+        """The time by the clock of Redis, against which the times of posted events are checked."""
         seconds, micros = self._ask(EVENTS, lambda r: r.time())
         return datetime.fromtimestamp(seconds, UTC).replace(microsecond=micros)
 
     def post(self, caller: str, events: Sequence[Event], received: datetime) -> None:
-        """Take events, all or none, in one round trip. Raises TooManyRequests, TooManyEvents, EventsNotTaken."""
+        """Store events, all or none, in one round trip. Raises TooManyRequests, TooManyEvents, EventsNotTaken."""
         keys = [
             self._rate(caller),
             self.keys.events,
@@ -211,7 +215,7 @@ class Cache:
                 return r.evalsha(_POST_SHA, len(keys), *keys, *values)
             except redis.exceptions.NoScriptError:  # the first time, and after a restart
                 return r.eval(_POST, len(keys), *keys, *values)
-            except redis.ResponseError as error:  # it answers, but takes nothing: full, or a replica; reading goes on
+            except redis.ResponseError as error:  # full, or a replica: reads still work
                 if _is_elsewhere(error):
                     raise
                 raise ServiceError(f"Redis takes no events: {with_hint(told(error))}") from error
@@ -219,7 +223,7 @@ class Cache:
         self._taken(self._ask(EVENTS, take))
 
     def _limits(self) -> list[Any]:
-        """What comes before the events in the arguments of post.lua."""
+        """The arguments of post.lua before the events."""
         settings = self._settings
         return [
             settings.reader.rate_limit,
@@ -234,7 +238,7 @@ class Cache:
         ]
 
     def _taken(self, said: bytes) -> None:
-        """What post.lua answered. Raises TooManyRequests, TooManyEvents, EventsNotTaken."""
+        """Check the answer of post.lua. Raises TooManyRequests, TooManyEvents, EventsNotTaken."""
         settings, most = self._settings, self._settings.events.waiting_most
         if said == b"rate":
             raise self._too_many()
@@ -254,7 +258,7 @@ class Cache:
             raise EventsNotTaken("events_full", f"at most {most} events waiting for the drain", "as many", FULL_S)
 
     def hidden(self) -> tuple[dict[Entity, frozenset[bytes]], Erased]:
-        """The hidden ids of both kinds and who was erased, in one round trip."""
+        """The hidden ids of both entities and the erased users, in one round trip."""
 
         def read(r: redis.Redis) -> list[Any]:
             pipeline = r.pipeline(transaction=False)
@@ -268,7 +272,7 @@ class Cache:
         return ids, Erased.of_fields(erased)
 
     def waiting(self) -> tuple[int, float]:
-        """How many events wait in the stream, and for how many seconds the oldest does; in one round trip."""
+        """How many events wait in the stream, and the seconds that the oldest has waited, in one round trip."""
 
         def read(r: redis.Redis) -> tuple[int, list[tuple[bytes, Any]], tuple[int, int]]:
             pipeline = r.pipeline(transaction=False)
@@ -283,7 +287,7 @@ class Cache:
         return length, max(0.0, seconds + micros / 1e6 - since)
 
     def store(self, entries: Sequence[tuple[str, bytes, int]]) -> None:
-        """Write (key, value, seconds to live) entries, in one round trip."""
+        """Write (key, value, TTL in seconds) entries, in one round trip."""
 
         def write(r: redis.Redis) -> None:
             pipeline = r.pipeline(transaction=False)
@@ -294,7 +298,7 @@ class Cache:
         self._ask(WRITES, write)
 
     def claim(self, key: str, token: bytes, ttl_ms: int) -> bytes | None:
-        """Write a short lived token where the key is free, in one round trip; None where it was, else what it holds."""
+        """Write a short-lived token if the key is free, in one round trip. None on success, else the value held."""
 
         def write(r: redis.Redis) -> bytes | None:
             pipeline = r.pipeline()
@@ -307,11 +311,11 @@ class Cache:
         return found
 
     def give_up(self, key: str, token: bytes, instead: bytes = b"", ttl_ms: int = 0) -> None:
-        """Free a key that holds this token, or leave something else in its place for a while."""
+        """Delete a key that holds this token, or set it to `instead` for `ttl_ms`."""
         self._ask(WRITES, lambda r: r.eval(_GIVE_UP, 1, key, token, instead, ttl_ms))
 
     def ping(self) -> None:
-        """Ask for a sign of life."""
+        """Check that the server answers."""
         self._ask(SIGN_OF_LIFE, lambda r: r.ping())
 
     def close(self) -> None:
@@ -326,7 +330,7 @@ class Cache:
         return [("INCR", key), ("EXPIRE", key, 2 * MINUTE_S)] if self._settings.reader.rate_limit else []
 
     def _admit(self, counted: Sequence[Any]) -> None:
-        """Raises TooManyRequests. A Redis that is full or read-only counts nothing and still hands out lists."""
+        """Raises TooManyRequests. A Redis that is full or read-only counts nothing and still serves lists."""
         if counted and isinstance(counted[0], int) and counted[0] > self._settings.reader.rate_limit:
             raise self._too_many()
 
@@ -334,15 +338,15 @@ class Cache:
         return TooManyRequests(self._settings.reader.rate_limit, MINUTE_S - int(time.time()) % MINUTE_S)
 
     def _together(self, purpose: str, commands: Sequence[Command]) -> list[Any]:
-        """The answers to several commands sent at once, in one round trip; what Redis refused is the error itself.
+        """The answers to several commands in one round trip; a refused command gives its error.
 
-        Sent past the client's own pipeline, which costs three times as much (docs/decisions/0020-one-round-trip.md).
+        The client's own pipeline costs three times as much (docs/decisions/0020-one-round-trip.md).
         """
 
         def talk(r: redis.Redis) -> list[Any]:
             try:
                 return _exchange(r.connection, commands)
-            except redis.ConnectionError:  # a restart of the server left it dead
+            except redis.ConnectionError:  # it died with a restart of the server
                 return _exchange(r.connection, commands)
 
         answers: list[Any] = self._ask(purpose, talk)
@@ -360,7 +364,7 @@ class Cache:
                 return question(self._client())
 
     def _client(self) -> redis.Redis:
-        """This thread's own, over a connection that is not too old."""
+        """The client of this thread, over a connection that is not too old."""
         mine, now = self._mine, monotonic()
         client: redis.Redis | None = getattr(mine, "client", None)
         if client is None:
@@ -371,7 +375,7 @@ class Cache:
         return client
 
     def _leave(self) -> bool:
-        """Let this thread's connection go, if it is not quite new: the name may lead to another server by now."""
+        """Close this thread's connection unless it is new: the host name may now point to another server."""
         mine, now = self._mine, monotonic()
         if now - mine.since < PAUSE_S:
             return False
@@ -382,24 +386,24 @@ class Cache:
 
 
 def _is_silent(error: BaseException) -> bool:
-    """Whether the server did not answer. One that says who may not enter, or what it cannot do, does."""
+    """Whether the server did not answer. A refusal is an answer."""
     return not isinstance(error, redis.ResponseError | redis.AuthenticationError)
 
 
 def _is_elsewhere(error: Exception) -> bool:
-    """Whether another server may have taken over from this one."""
+    """Whether another server may have replaced this one."""
     return told(error).startswith(ELSEWHERE)
 
 
 def _hidden_by(event: Event, received: datetime, views_are_seen: bool) -> bytes:
-    """What post.lua puts into the since hashes for an event."""
+    """The value that post.lua writes into the since hashes for an event."""
     if event.kind is EventType.RETRACT:
         return b"-"
     return since_value(event.kind.code, instant_us(received)) if event.kind.hides(views_are_seen) else b""
 
 
 def _exchange(connection: Any, commands: Sequence[Command]) -> list[Any]:
-    """Send commands and read as many answers; a connection on which answers may be left unread is given up."""
+    """Send commands and read as many answers; on an error close the connection, as answers may be unread."""
     try:
         connection.send_packed_command(connection.pack_commands(commands))
         return [_answer(connection) for _ in commands]
@@ -411,5 +415,5 @@ def _exchange(connection: Any, commands: Sequence[Command]) -> list[Any]:
 def _answer(connection: Any) -> Any:
     try:
         return connection.read_response()
-    except redis.ResponseError as error:  # the answers behind it are still to be read
+    except redis.ResponseError as error:  # the next answers must still be read
         return error

@@ -1,1 +1,1 @@
-"""What the outside sees: routes and their parameters, the body of an answer, health, the access log and the metrics."""
+"""The HTTP interface: routes, query parameters, answer bodies, API keys, health, access log and metrics."""

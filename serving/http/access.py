@@ -1,4 +1,4 @@
-"""One log line and a few numbers per request (J01, J03, J12, J14, L06); owners appear under a pseudonym."""
+"""The access log and the metrics of requests; owners appear under a pseudonym (J01, J03, J12, J14, L06)."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ from serving.releases import Releases, age_hours
 log = logging.getLogger("matchbook.access")
 
 REQUESTS = Counter("matchbook_requests", "Answers with a status, all routes", ["endpoint", "status"])
-LISTS = Counter("matchbook_lists", "Lists handed out", ["surface", "route", "method", "source"])
-DEGRADED = Counter("matchbook_degraded_lists", "Lists handed out while something was down", ["surface"])
-LEFT_OUT = Counter("matchbook_left_out_places", "Places of stored lists not handed out: met since, or hidden", ["why"])
+LISTS = Counter("matchbook_lists", "Lists served", ["surface", "route", "method", "source"])
+DEGRADED = Counter("matchbook_degraded_lists", "Lists served while something was down", ["surface"])
+LEFT_OUT = Counter("matchbook_left_out_places", "Places of stored lists not served: met since, or hidden", ["why"])
 SECONDS = Histogram(
     "matchbook_request_seconds",
     "Time to answer; alert above 0.5 (J03)",
@@ -40,12 +40,12 @@ SECONDS = Histogram(
 
 @lru_cache(maxsize=4096)
 def _child(metric: Any, *labels: object) -> Any:
-    """The counter behind these labels; finding it anew for every request would cost as much as counting."""
+    """The metric with these labels, cached: a lookup for every request would cost as much as counting."""
     return metric.labels(*labels)
 
 
 class LiveRelease:
-    """The release that answers, as it is now. A counter with its name as a label would keep a series of every one."""
+    """Metrics of the live release, collected on request: a stored gauge would keep a series for each release."""
 
     def __init__(self, releases: Releases) -> None:
         self._releases = releases
@@ -61,19 +61,19 @@ class LiveRelease:
 
 
 class Access:
-    """Watches every request of an app. Routes leave what they answered with `answered`."""
+    """Logs and counts every request of an app. Routes leave their answers in `g.answers`."""
 
     def __init__(self, settings: Settings, releases: Releases, waiting: Waiting) -> None:
-        self._settings, self._releases, self._waiting = settings, releases, waiting
+        self._releases, self._waiting = releases, waiting
         self._kept = KeptKey(
             settings.pseudonym_key.reveal(),
             settings.home,
             PSEUDONYM_KEY,
-            "pseudonyms in this log change with every process, as there is no key for them",
+            "pseudonyms in this log differ between processes, because there is no key for them",
         )
-        self._own = secrets.token_bytes(32)  # never one that somebody else could know
+        self._own = secrets.token_bytes(32)  # random: nobody else can know it
         for surface in Surface:
-            DEGRADED.labels(surface)  # told from the start: a rate needs a 0 to begin with
+            DEGRADED.labels(surface)  # exported from the start: a rate needs a first 0
 
     def attach(self, app: Flask) -> None:
         app.before_request(self._begin)
@@ -84,7 +84,7 @@ class Access:
         return hashlib.blake2b(owner.encode(), key=self._kept.value or self._own, digest_size=6).hexdigest()
 
     def metrics(self) -> Response:
-        """All numbers in the format of Prometheus, over all processes of this reader."""
+        """The metrics of all processes of this reader in Prometheus text format."""
         now = CollectorRegistry()
         now.register(LiveRelease(self._releases))
         numbers = told() + generate_latest(now) + self._waiting.numbers()
@@ -125,10 +125,9 @@ class Access:
         )
 
     def _why(self, answer: Answer) -> str:
-        """The reason for the route, as the thresholds have it."""
-        count, recorded = answer.listing.count, answer.held.release.settings
-        cold = int(recorded.get("cold_start_threshold", self._settings.routing.cold_start_threshold))
-        warm = int(recorded.get("warm_user_threshold", self._settings.routing.warm_user_threshold))
+        """The reason for the route: the count against the thresholds."""
+        count, routing = answer.listing.count, answer.held.settings.routing
+        cold, warm = routing.cold_start_threshold, routing.warm_user_threshold
         if count < cold:
             return f"{count} < {cold}"
         if answer.surface.owner is Entity.STARTUP:

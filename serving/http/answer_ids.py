@@ -1,4 +1,4 @@
-"""The ids that answers carry, and whether one that comes back was ours: signed, so nothing is kept of any answer."""
+"""Make answer ids and check ids that come back. They are signed, so no answer needs to be stored."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from models.settings.settings import Settings
 from serving.lists import Answer
 
 log = logging.getLogger("matchbook.reader")
-LOOK_S = 10.0  # so often it is looked whether the key is there by now
+LOOK_S = 10.0  # seconds between looks for a missing key
 
 
 class KeptKey:
-    """Looks for the file again until it is there; without it, says once in a while what that costs (`without`)."""
+    """A key from a setting or a file. While the file is missing, it is looked for again and `without` is logged."""
 
     def __init__(self, secret: str, home: Path, name: str, without: str) -> None:
         self._value, self._home, self._name, self._without = key_from(secret) if secret else b"", home, name, without
         self._look_at = 0.0
-        _ = self.value  # before the first requests come, which may be several at once
+        _ = self.value  # read before the first requests, which may come at the same time
 
     @property
     def value(self) -> bytes:
-        """32 bytes; empty while the file is neither there nor can be made here."""
+        """32 bytes; empty while the file does not exist and cannot be made here."""
         if not self._value and time.monotonic() >= self._look_at:
             self._look_at = time.monotonic() + LOOK_S
             try:
@@ -43,25 +43,25 @@ DAY_S = 86_400
 
 
 class AnswerIds:
-    """Gives every answer its id. The key is MATCHBOOK_ANSWER_KEY, else that of a file which the publisher makes."""
+    """Gives every answer an id. The key is MATCHBOOK_ANSWER_KEY, else it comes from a file that the publisher makes."""
 
     def __init__(self, settings: Settings) -> None:
         self._kept = KeptKey(
             settings.answer_key.reveal(),
             settings.home,
             ANSWER_KEY,
-            "answers carry no id, as there is no key that signs them",
+            "answers carry no id, because there is no key to sign them",
         )
 
     @property
     def key(self) -> bytes:
-        """Empty while the file is neither there nor can be made here."""
+        """32 bytes; empty while there is no key."""
         return self._kept.value
 
     def of(self, answer: Answer, now: datetime | None = None) -> str | None:
         """The id of an answer, the same for the same list on the same day (UTC); None without a key.
 
-        It names the build: a refresh carries its lists on, so what they earn is the build's."""
+        It names the build, not the refresh, because a refresh keeps the lists of its build."""
         if not self.key:
             return None
         day = int((now or datetime.now(UTC)).timestamp()) // DAY_S
@@ -82,14 +82,14 @@ class AnswerIds:
         return shown.spell(answer.owner, self.key)
 
     def check(self, events: list[Event]) -> None:
-        """Raises RequestError naming the first event whose answer id no answer to its owner carried."""
+        """Raises RequestError with the first event whose answer id was not given to its owner."""
         for i, event in enumerate(events):
             if event.answer_id and not self._was_given(event):
                 raise RequestError(
                     "malformed_event",
-                    f"events[{i}].answer_id: that of an answer to this owner",
+                    f"events[{i}].answer_id: the id of an answer to this owner",
                     event.answer_id,
-                    "send it as it came, with the owner whose list it was, or leave "
+                    "send the id unchanged, with the owner of the list, or leave "
                     "it out; no event of this request was taken",
                 )
 

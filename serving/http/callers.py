@@ -1,4 +1,4 @@
-"""Who asks: an API key in the header X-API-Key, and how far its scopes reach (L01)."""
+"""Check the API key in the header X-API-Key and its scopes (L01)."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from serving.lists import OPEN
 log = logging.getLogger("matchbook.reader")
 
 HEADER = "X-API-Key"
-NOBODY = "none"  # the caller who has not shown a key
-#: What an endpoint asks for, by its name; None: no key. An endpoint that is not listed needs the scope admin.
+NOBODY = "none"  # a caller without a key
+#: The scope that each endpoint needs; None: no key. An endpoint that is not listed needs the scope admin.
 NEEDS: Mapping[str, Scope | None] = {
     "alive": None,
     "ready": None,
     "openapi": None,
-    "file": None,  # the page is no secret, what it asks for is
+    "file": None,  # the page is public, its data is not
     "one": Scope.READ,
     "many": Scope.READ,
     "popular": Scope.READ,
@@ -40,9 +40,9 @@ NEEDS: Mapping[str, Scope | None] = {
 
 
 class KeyFile:
-    """The keys of a file, read again when it has changed: a new key works and a revoked one ends with the next request.
+    """The keys of a file, read again after each change: new and revoked keys count from the next request.
 
-    A file that others may read or that cannot be understood is not taken over; what was held before stays.
+    A file that others may read, or that is damaged, is not taken over: the keys read before it stay.
     """
 
     def __init__(self, path: Path) -> None:
@@ -50,7 +50,7 @@ class KeyFile:
         self._held: tuple[tuple[int, int] | None, Mapping[str, ApiKey]] = (None, {})
 
     def keys(self) -> Mapping[str, ApiKey]:
-        """By id; empty where there is no file."""
+        """The keys by id; empty if there is no file."""
         try:
             found = self._path.stat()
         except OSError:
@@ -64,7 +64,7 @@ class KeyFile:
     def _read(self, mode: int) -> Mapping[str, ApiKey]:
         try:
             if stat.S_IMODE(mode) & 0o077:
-                raise SettingsError(f"others than its owner may read it; `chmod 600 {self._path}`")
+                raise SettingsError(f"only its owner may have rights on it; run `chmod 600 {self._path}`")
             keys = decode_keys(regular(self._path).read_bytes())
         except (MatchbookError, OSError) as error:
             log.error("API keys: %s is not taken over: %s", self._path, error)
@@ -74,14 +74,14 @@ class KeyFile:
 
 
 class Callers:
-    """Lets requests in, before anything else is done for them, and leaves in `g.caller` the id of the key."""
+    """Checks the key of each request first, and sets `g.caller` to its id."""
 
     def __init__(self, settings: Settings) -> None:
         self._asks, self._file = settings.asks_for_keys, KeyFile(settings.api_keys_file)
         if not self._asks:
-            log.info("API keys: off, whoever reaches %s may ask", settings.reader_host)
+            log.info("API keys: off, anyone who reaches %s may ask", settings.reader_host)
         elif not self._file.keys():
-            log.warning("API keys: on, but none is held in %s: nobody may ask", settings.api_keys_file)
+            log.warning("API keys: on, but %s holds none: nobody may ask", settings.api_keys_file)
 
     def attach(self, app: Flask) -> None:
         app.before_request(self._admit)
@@ -95,9 +95,9 @@ class Callers:
         needed = NEEDS.get(endpoint, Scope.ADMIN)
         if needed is None:
             return
-        key = self._identified(request.environ.get("HTTP_X_API_KEY", ""))  # of HEADER, without building all others
+        key = self._identified(request.environ.get("HTTP_X_API_KEY", ""))  # HEADER, without parsing all headers
         g.caller, g.key = key.id, key
-        if rule is not None and not key.opens(needed):  # what does not exist is no secret to whoever has a key
+        if rule is not None and not key.opens(needed):  # a caller with a key may get a 404
             raise NotAllowed(
                 "scope_missing",
                 f"an API key with the scope {needed}",
@@ -105,30 +105,30 @@ class Callers:
                 f"make one with `python -m pipelines keys add NAME --scope {needed}`",
             )
 
-    def _identified(self, spelt: str) -> ApiKey:
-        """Raises NotIdentified; a key is never repeated in an answer."""
+    def _identified(self, given: str) -> ApiKey:
+        """The key of a request. Raises NotIdentified, which never repeats the key."""
         keys = self._file.keys()
         if not keys:
             raise NotIdentified(
                 "no_keys",
                 f"an API key in the header {HEADER}",
-                "no key is held by this reader",
+                "a reader without any key",
                 "make the first with `python -m pipelines keys add NAME`; no restart is needed",
             )
-        if not spelt:
+        if not given:
             raise NotIdentified(
                 "key_missing",
                 f"an API key in the header {HEADER}",
                 "none",
                 "ask the operator for a key; `python -m pipelines keys add NAME` makes one",
             )
-        key = key_of(keys, spelt)
+        key = key_of(keys, given)
         if key is None:
             raise NotIdentified(
                 "key_unknown",
                 f"an API key in the header {HEADER}",
-                "a key that is not held",
-                "it was mistyped or revoked; `python -m pipelines keys list` shows which are held",
+                "a key that this reader does not know",
+                "it was mistyped or revoked; `python -m pipelines keys list` shows the known ones",
             )
         if key.has_expired(datetime.now(UTC)):
             raise NotIdentified(

@@ -1,4 +1,4 @@
-"""`POST /api/events`: what people do, as it happens, taken all or none; and how much of it waits for the drain."""
+"""`POST /api/events`: takes the events of a request, all or none; and the metrics of events and answers."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ EARNED_RATES = ("click_through", "conversion", "application", "satisfaction", "f
 RETRY_S = 5  # a Redis that restarts is back by then
 
 TAKEN = Counter("matchbook_events_taken", "Posted events that were taken", ["type"])
-REFUSED = Counter("matchbook_event_requests_refused", "Requests whose events were not taken, not one of them", ["code"])
+REFUSED = Counter("matchbook_event_requests_refused", "Requests of which no event was taken", ["code"])
 
 
 def event_routes(cache: Cache, ids: AnswerIds, hidden: Hidden) -> Blueprint:
-    """The route that takes events; those of erased people are answered like any other and kept nowhere."""
+    """The route that takes events. Events of erased users get the same answer and are not stored."""
     routes = Blueprint("taking", __name__)
 
     @routes.post("/api/events")
@@ -55,8 +55,9 @@ def event_routes(cache: Cache, ids: AnswerIds, hidden: Hidden) -> Blueprint:
 
 
 def read_events(body: Any, received: datetime) -> list[Event]:
-    """The events of a request, in order; those without a time one microsecond after the other. Raises RequestError
-    naming the first that is malformed by its place."""
+    """The events of a request, in order; those without a time are one microsecond apart.
+
+    Raises RequestError with the place of the first malformed event."""
     given = body.get("events") if isinstance(body, dict) else None
     if not isinstance(given, list) or not 1 <= len(given) <= EVENTS_MOST:
         got = f"{len(given)} events" if isinstance(given, list) else type(body).__name__
@@ -81,7 +82,7 @@ def read_events(body: Any, received: datetime) -> list[Event]:
 
 
 def _received(cache: Cache) -> datetime:
-    """Now, by the clock of Redis, which all readers share; by our own where it does not answer and takes nothing."""
+    """Now by the clock of Redis, which all readers share; by the local clock if Redis does not answer."""
     try:
         return cache.now()
     except ServiceError:
@@ -89,31 +90,31 @@ def _received(cache: Cache) -> datetime:
 
 
 def _check_bounds(key: ApiKey | None, events: Sequence[Event]) -> None:
-    """Raises NotAllowed naming the first event that the caller's key may not post."""
+    """Raises NotAllowed with the first event that the caller's key may not post."""
     for i, event in enumerate(events if key is not None and key.bound else ()):
         if key is not None and (field := key.forbids(event.kind, event.user, event.startup)):
             may = {"type": key.types, "user_id": key.users, "startup_id": key.startups}[field]
             raise NotAllowed(
                 "event_not_allowed",
-                f"events[{i}].{field}: {' or '.join(may)}, as key {key.id} is bound",
+                f"events[{i}].{field}: {' or '.join(may)}, the only ones that key {key.id} may post",
                 event.entry()[field],
                 "send it with another key; no event of this request was taken",
             )
 
 
 def _post(cache: Cache, events: Sequence[Event], received: datetime) -> None:
-    """Raises EventsNotTaken also where Redis does not answer."""
+    """Store events. Raises EventsNotTaken, also if Redis does not answer."""
     if not events:
         cache.admit(caller())
         return
     try:
         cache.post(caller(), events, received)
     except ServiceError as error:
-        raise EventsNotTaken("events_not_taken", "Redis to keep them for the drain", str(error), RETRY_S) from error
+        raise EventsNotTaken("events_not_taken", "Redis to store them for the drain", str(error), RETRY_S) from error
 
 
 class Waiting:
-    """What of the posted events is under way, for Prometheus: asked of Redis, where all readers and the drain meet."""
+    """Metrics of posted events and of measured answers, read from Redis, which all readers share."""
 
     def __init__(self, cache: Cache) -> None:
         self._cache = cache
@@ -121,11 +122,11 @@ class Waiting:
         self._registry.register(self)
 
     def numbers(self) -> bytes:
-        """In the format of Prometheus; nothing while Redis is down."""
+        """Prometheus text format; empty while Redis is down."""
         return generate_latest(self._registry)
 
     def describe(self) -> list[Metric]:
-        """Nothing: the registry needs no look at Redis to know that no name stands twice."""
+        """Nothing, so that the registry does not read Redis to check for duplicate names."""
         return []
 
     def collect(self) -> Iterator[Metric]:
@@ -134,34 +135,38 @@ class Waiting:
             measured = self._cache.get(self._cache.keys.earnings, PAGE)
         except ServiceError:
             return
-        yield GaugeMetricFamily("matchbook_events_waiting", "Posted events that the drain has not kept yet", length)
-        yield GaugeMetricFamily("matchbook_events_oldest_seconds", "How long the oldest of them has waited", oldest_s)
+        yield GaugeMetricFamily("matchbook_events_waiting", "Posted events that the drain has not stored yet", length)
+        yield GaugeMetricFamily(
+            "matchbook_events_oldest_seconds", "Seconds that the oldest of them has waited", oldest_s
+        )
         for name, about in (
-            ("drained", "Posted events kept in PostgreSQL"),
-            ("set_aside", "Entries of the stream that were no events"),
+            ("drained", "Posted events stored in PostgreSQL"),
+            ("set_aside", "Rejected entries of the stream: not valid events"),
         ):
             yield CounterMetricFamily(f"matchbook_events_{name}", about, int(done.get(name.encode(), 0)))
-        with suppress(ValueError, LookupError, TypeError):  # another version counted it; the next hour counts anew
+        with suppress(ValueError, LookupError, TypeError):  # written by another version; the next hour writes it again
             yield from list(earned(measured))
 
 
 def earned(measured: bytes | None) -> Iterator[Metric]:
-    """What answers earned of late (J01-J10), as `measure_answers` left it; nothing before it ever ran.
+    """Metrics of recent engagement from `measure_answers`; none before its first run (J01-J10).
 
-    Of releases the newest EARNED_RELEASES alone, of experiments the newest EARNED_EXPERIMENTS, each in its newest
-    edition, and no days: each label is a series for ever.
+    Only the newest EARNED_RELEASES releases and EARNED_EXPERIMENTS experiments, each in its newest edition, and no
+    days, because each label value makes a series that never ends.
     """
     if measured is None:
         return
     found = json.loads(measured)
-    at = GaugeMetricFamily("matchbook_earned_at_seconds", "When what answers earned was counted, since 1970")
+    at = GaugeMetricFamily(
+        "matchbook_earned_at_seconds", "When engagement with answers was measured, in seconds since 1970"
+    )
     at.add_metric([], datetime.fromisoformat(found["made_at"]).timestamp())
     shown = GaugeMetricFamily("matchbook_earned_impressions", "Items shown in answers", labels=["by", "name"])
-    share = GaugeMetricFamily("matchbook_earned_share", "Part of all answers (J01, J02)", labels=["by", "name"])
-    age = GaugeMetricFamily("matchbook_earned_age_days", "Mean age of what was shown (J09)", labels=["by", "name"])
+    share = GaugeMetricFamily("matchbook_earned_share", "Share of all answers (J01, J02)", labels=["by", "name"])
+    age = GaugeMetricFamily("matchbook_earned_age_days", "Mean age of shown items (J09)", labels=["by", "name"])
     rates = GaugeMetricFamily(
         "matchbook_earned_rate",
-        "Of what was shown, with its 95% interval (C55-C57, J05-J10)",
+        "Rate over shown items, with its 95% interval (C55-C57, J05-J10)",
         labels=["rate", "by", "name", "bound"],
     )
     experiments = _newest(found["experiments"])
@@ -181,7 +186,7 @@ def earned(measured: bytes | None) -> Iterator[Metric]:
                     rates.add_metric([rate, *name, bound], group[rate][bound])
     uneven = GaugeMetricFamily(
         "matchbook_experiment_sample_ratio_p",
-        "Chance that arms drawn as they should be are as uneven as these; below 0.001 the split is broken",
+        "p-value of the sample ratio test of the arms; below 0.001 the split is broken",
         labels=["experiment", "edition"],
     )
     for e in experiments.values():
@@ -191,7 +196,7 @@ def earned(measured: bytes | None) -> Iterator[Metric]:
 
 
 def _newest(experiments: Sequence[Mapping[str, Any]]) -> dict[tuple[str, str], Mapping[str, Any]]:
-    """By name and edition the experiments that were shown last, each in its newest edition."""
+    """The experiments shown last, by name and edition, each in its newest edition."""
     ordered = sorted(experiments, key=lambda e: (e["until"], e["since"]))
     last = {e["name"]: e for e in ordered}  # the newest edition of each name
     newest = sorted(last.values(), key=lambda e: (e["until"], e["since"]))[-EARNED_EXPERIMENTS:]

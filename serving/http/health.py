@@ -1,4 +1,4 @@
-"""`/health`, `/health/live`, `/health/ready`: the truth about this process, asked of the servers and not remembered."""
+"""`/health`, `/health/live`, `/health/ready`: the state of this process and its servers, checked on each request."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from serving.releases import HeldRelease, Releases, age_hours
 def health_routes(
     settings: Settings, cache: Cache, database: Database, releases: Releases, live: LiveRecommender
 ) -> Blueprint:
-    """The three health routes over these parts."""
+    """The three health routes."""
     routes = Blueprint("health", __name__)
 
     @routes.get("/health")
     def health() -> tuple[Response, int]:
-        """healthy, degraded (something is down or gone, answers come) or unhealthy (503: nothing to answer from)."""
+        """The status: healthy, degraded (something is missing, but lists are served) or unhealthy (503: no release)."""
         held = releases.current
         loaded, models = live.trouble(held) if held else (False, "")
         info, silent = _asked(cache.about)
@@ -51,12 +51,12 @@ def health_routes(
 
     @routes.get("/health/live")
     def alive() -> Response:
-        """The process answers; nothing else is looked at."""
+        """The process answers; nothing else is checked."""
         return jsonify({"live": True})
 
     @routes.get("/health/ready")
     def ready() -> tuple[Response, int]:
-        """Lists can be handed out: a release is held. 503 until then."""
+        """Whether lists can be served: a release is loaded. 503 until then."""
         held = releases.current
         return jsonify({"ready": held is not None, "release": held.id if held else None}), 200 if held else 503
 
@@ -64,7 +64,7 @@ def health_routes(
 
 
 def _asked(question: Callable[[], Mapping[str, Any] | None]) -> tuple[Mapping[str, Any], str]:
-    """The answer of a server, and what was wrong, empty if nothing."""
+    """The answer of a server, and the error or an empty text."""
     try:
         return question() or {}, ""
     except ServiceError as error:

@@ -1,4 +1,4 @@
-"""`/openapi.json`: what this API takes and gives, for programs; built from the words of the code."""
+"""`/openapi.json`: the OpenAPI document of this API, built from the constants of the code."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from typing import Any
 from models import registry
 from models.data.event import POSITION_MOST
 from models.schema import FILTERS, Entity, EventType, Method, Surface
+from models.sentences import MOST
+from models.spec import Stage
 from serving.http.callers import HEADER, NEEDS
 from serving.http.events import EVENTS_MOST
 from serving.http.requests import BODY_MOST, EXCLUDE_MOST, LIMIT_DEFAULT, LIMIT_MOST, OFFSET_MOST, OWNERS_MOST, URL_MOST
@@ -15,12 +17,12 @@ from serving.http.routes import PREFIX
 
 UUID_PATTERN = "^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$"
 Schema = dict[str, Any]
-#: The paths of the page, of the parameter of an owner by surface and of two ways to describe an operation.
+#: Makes the paths of the page from the owner parameter of each surface and two functions that describe an operation.
 PagePaths = Callable[[Mapping[Surface, Schema], Callable[..., Schema], Callable[..., Schema]], Schema]
 
 
 def document(page_paths: PagePaths, asks_for_keys: bool = True) -> Schema:
-    """The OpenAPI 3.1 document of a reader that does, or does not, ask for API keys."""
+    """The OpenAPI 3.1 document of a reader with or without API keys."""
     paths: Schema = {}
     for surface in Surface:
         paths |= _surface_paths(surface)
@@ -33,7 +35,7 @@ def document(page_paths: PagePaths, asks_for_keys: bool = True) -> Schema:
         "info": {
             "title": "Matchbook reader",
             "version": "1",
-            "description": "Ranked lists of who should meet whom, stored by every build, or computed live.",
+            "description": "Ranked lists of startups for users and of users for startups, stored or computed live.",
         },
         "paths": paths,
         "components": {
@@ -69,15 +71,15 @@ def _surface_paths(surface: Surface) -> Schema:
     }
     return {
         f"{at}/{{owner}}": _get("one", f"{surface}: the list of one {surface.owner}", schema, [owner, *query]),
-        f"{at}/popular": _get("popular", f"{surface}: popular, the same for everyone", schema, query),
-        f"{at}/trending": _get("trending", f"{surface}: moving now, the same for everyone", schema, query),
+        f"{at}/popular": _get("popular", f"{surface}: the popular list, the same for everyone", schema, query),
+        f"{at}/trending": _get("trending", f"{surface}: the trending list, the same for everyone", schema, query),
         f"{at}/many": {
             "post": {
-                "summary": f"{surface}: the lists of several, all of one release",
+                "summary": f"{surface}: the lists of several owners, all of one release",
                 "parameters": query,
                 "requestBody": {"required": True, "content": _json(ids)},
                 "security": _needs("many"),
-                "responses": {"200": {"description": "by id", "content": _json(many)}} | _ERRORS,
+                "responses": {"200": {"description": "lists by owner id", "content": _json(many)}} | _ERRORS,
             }
         },
     }
@@ -96,7 +98,7 @@ def _owner(surface: Surface) -> Schema:
 def _other_paths() -> Schema:
     health = {"description": "what is up and what is down", "content": _json(_ref("schemas", "Health"))}
     ready = {
-        "description": "whether lists can be handed out",
+        "description": "whether lists can be served",
         "content": _json(
             {
                 "type": "object",
@@ -108,14 +110,14 @@ def _other_paths() -> Schema:
     live = {"type": "object", "required": ["live"], "properties": {"live": {"const": True}}}
     return {
         "/api/events": {"post": _taking()},
-        "/health": _plain("health", "The truth about this process and its servers", {"200": health, "503": health}),
+        "/health": _plain("health", "The state of this process and its servers", {"200": health, "503": health}),
         "/health/live": _plain(
             "alive", "The process answers", {"200": {"description": "it does", "content": _json(live)}}
         ),
-        "/health/ready": _plain("ready", "Lists can be handed out", {"200": ready, "503": ready}),
+        "/health/ready": _plain("ready", "Lists can be served", {"200": ready, "503": ready}),
         "/metrics": _plain(
             "metrics",
-            "Numbers for Prometheus",
+            "Metrics for Prometheus",
             {"200": {"description": "text format", "content": {"text/plain": {"schema": {"type": "string"}}}}},
         ),
         "/openapi.json": _plain(
@@ -135,7 +137,7 @@ def _taking() -> Schema:
     }
     taken = _closed({"accepted": {"type": "integer", "minimum": 1}})
     return {
-        "summary": "What people did, kept once per event id",
+        "summary": "Store events, each event id once",
         "security": _needs("events"),
         "requestBody": {"required": True, "content": _json(events)},
         "responses": {
@@ -147,7 +149,12 @@ def _taking() -> Schema:
 
 
 def _get(endpoint: str, summary: str, schema: str, parameters: list[Schema]) -> Schema:
-    tag = {"ETag": {"description": "of this body; a list that may not be kept has none", "schema": {"type": "string"}}}
+    tag = {
+        "ETag": {
+            "description": "hash of this body; absent if the list must not be cached",
+            "schema": {"type": "string"},
+        }
+    }
     found = {"description": "a list", "content": _json(_ref("schemas", schema)), "headers": tag}
     return {
         "get": {
@@ -173,7 +180,7 @@ def _asked(endpoint: str, summary: str, schema: Schema, parameters: list[Schema]
 
 
 def _plain(endpoint: str, summary: str, responses: Schema) -> Schema:
-    """An operation that takes nothing but, where the endpoint asks for one, a key."""
+    """An operation without parameters, with a key if the endpoint needs one."""
     security = _needs(endpoint)
     without = {*responses, "429", "503", *(() if security else _KEYS)}
     refused = {s: r for s, r in _ERRORS.items() if s not in without}
@@ -193,7 +200,7 @@ def _schemas() -> Schema:
             {
                 "id": {"type": "string", "format": "uuid"},
                 "score": _score(),
-                "reasons": {"type": "array", "items": {"type": "string"}},
+                "reasons": {"type": "array", "maxItems": MOST, "items": {"type": "string"}},
                 "sources": {"type": "array", "items": {"enum": [s.name for s in registry.sources()]}},
             }
         ),
@@ -228,12 +235,12 @@ def _event() -> Schema:
             "at": {
                 "type": ["string", "null"],
                 "format": "date-time",
-                "description": "since 1970, not in the future by the clock of Redis; left out: the time of receipt",
+                "description": "since 1970, not in the future by the clock of Redis; default: the time of receipt",
             },
             "answer_id": {
                 "type": ["string", "null"],
                 "pattern": "^[A-Za-z0-9_-]{30,240}$",
-                "description": "of the answer that showed the one to the other",
+                "description": "the answer_id of the answer that showed the item",
             },
             "position": {
                 "type": ["integer", "null"],
@@ -257,6 +264,8 @@ def _list_schema(item: Entity) -> Schema:
             "model_version": text,
             "interaction_count": number,
             "reranked": flag,
+            "ranker": {"enum": [*(spec.kind for spec in registry.staged(Stage.RANKER)), None]},
+            "ranker_version": {"type": ["string", "null"]},
             "generated_at": {"type": "string", "format": "date-time"},
             "release": text,
             "source": {"enum": ["cache", "live"]},
@@ -278,14 +287,14 @@ def _parameters() -> Schema:
     return {
         "limit": query("limit", _whole(1, LIMIT_MOST, LIMIT_DEFAULT), "places wanted"),
         "offset": query("offset", _whole(0, OFFSET_MOST, 0), "places to skip"),
-        **{f: query(f, several, f"only items of this {f}, in any case; repeated: any of them") for f in FILTERS},
-        "exclude": query("exclude", {"type": "string"}, f"up to {EXCLUDE_MOST} ids to leave out, with commas between"),
+        **{f: query(f, several, f"only items of this {f}, in any case; repeat it to allow several") for f in FILTERS},
+        "exclude": query("exclude", {"type": "string"}, f"up to {EXCLUDE_MOST} ids to leave out, separated by commas"),
         "If-None-Match": {
             "name": "If-None-Match",
             "in": "header",
             "required": False,
             "schema": {"type": "string"},
-            "description": "the ETag of an earlier answer: 304 where nothing has changed",
+            "description": "the ETag of an earlier answer; the answer is 304 if nothing has changed",
         },
     }
 
@@ -293,13 +302,13 @@ def _parameters() -> Schema:
 def _responses() -> Schema:
     about = {
         "Malformed": "an id or a parameter is malformed, or there are too many values",
-        "NotIdentified": "no API key, or not one that is held",
-        "NotAllowed": "the key lacks the scope, or is bound to other events",
+        "NotIdentified": "no API key, or an unknown, revoked or expired one",
+        "NotAllowed": "the key lacks the scope, or may not post such events",
         "BodyTooLarge": f"the body is longer than {BODY_MOST} bytes",
-        "UrlTooLong": f"the address is longer than {URL_MOST} characters",
-        "TooMany": "the caller has asked more often in this minute than it may, or has posted more events",
-        "NotTaken": "not one of the events was taken; the same may be sent again",
-        "Unavailable": "there has never been a release to answer from",
+        "UrlTooLong": f"the URL is longer than {URL_MOST} characters",
+        "TooMany": "the caller has sent too many requests or events in this minute, or too many new pairs today",
+        "NotTaken": "no event was taken; send the same request again",
+        "Unavailable": "no release was ever published",
     }
     later = {"Retry-After": {"description": "seconds", "schema": {"type": "integer"}}}
     return {

@@ -1,4 +1,4 @@
-"""From a stored list to the public body: the one place that knows its fields (docs/reference/api.md, F07-F13)."""
+"""Make the public body of a list; only this module knows its fields (docs/reference/api.md, F07-F13)."""
 
 from __future__ import annotations
 
@@ -11,34 +11,33 @@ from numpy.typing import NDArray
 
 from models import registry
 from models.catalogue.catalogue import ItemTable
-from models.schema import FACET_REASONS, REASONS, Entity, Standing, Surface
+from models.schema import Entity, Surface
+from models.sentences import sentences
 from serving.http.answer_ids import AnswerIds
 from serving.http.requests import Query
 from serving.lists import HIDDEN, Answer
 from serving.releases import age_hours
 
-_SHARED = (
-    "same {word} as startups you engaged with: {label}",
-    "same {word} as people who engaged with your startup: {label}",
-)
-
 
 def body(
     answer: Answer, query: Query, stale_hours: float, ids: AnswerIds, now: datetime | None = None
 ) -> dict[str, Any]:
-    """The JSON body of one list: the documented fields, cut to the query; never padded, a short list says so."""
+    """The JSON body of one list, cut to the query. A list is never padded; `short` marks a short one."""
     listing, held = answer.listing, answer.held
     places = _wanted(answer, query, held.items[answer.surface.item])
     cut = places[query.offset : query.offset + query.limit]
+    version = held.version(answer.surface, listing, answer.arm, answer.source == "live")
     items = _items(answer, held.items[answer.surface.item], cut)
     return {
         answer.surface.item.value + "s": items,
         "scores": {i["id"]: i["score"] for i in items},
         "method_used": listing.method.value,
         "route": listing.route.value,
-        "model_version": held.versions(listing.method, answer.surface),
+        "model_version": version.model_version,
         "interaction_count": listing.count,
         "reranked": listing.reranked,
+        "ranker": version.ranker,
+        "ranker_version": version.ranker_version,
         "generated_at": answer.generated_at,
         "release": held.id,
         "source": answer.source,
@@ -61,7 +60,7 @@ def _wanted(answer: Answer, query: Query, table: ItemTable) -> NDArray[np.int64]
         return np.arange(len(item))
     keep = np.ones(len(item), bool)
     for facet, values in query.facets.items():
-        wanted = np.zeros(len(table.labels[facet]) + 1, bool)  # the last place is that of a blank, code -1
+        wanted = np.zeros(len(table.labels[facet]) + 1, bool)  # the last entry is for a blank, code -1
         wanted[[code for value in values for code in table.codes[facet].get(value, ())]] = True
         keep &= wanted[table.facets[facet][item]]
     if query.exclude:
@@ -70,7 +69,7 @@ def _wanted(answer: Answer, query: Query, table: ItemTable) -> NDArray[np.int64]
 
 
 def _items(answer: Answer, table: ItemTable, places: NDArray[np.int64]) -> list[dict[str, Any]]:
-    """The entries of these places; columns become lists once, because single NumPy values are slow."""
+    """The entries of these places. Columns become lists first, because single NumPy values are slow."""
     listing, founder_side = answer.listing, answer.surface.owner is Entity.STARTUP
     rows = listing.item[places].tolist()
     columns = zip(
@@ -81,30 +80,25 @@ def _items(answer: Answer, table: ItemTable, places: NDArray[np.int64]) -> list[
         listing.reason[places].tolist(),
         strict=True,
     )
-    found = []
-    for row, item, score, source, reason in columns:
-        names, shared, words = _told(source, reason, founder_side)
-        reasons = [
-            _SHARED[founder_side].format(word=FACET_REASONS[f], label=table.labels[f][table.facets[f][row]])
-            for f in shared
-        ]
-        found.append({"id": item, "score": round(score, 4), "reasons": reasons + words, "sources": names})
-    return found
+    return [
+        {
+            "id": item,
+            "score": round(score, 4),
+            "reasons": sentences(reason, source, founder_side, row, table.facets, table.labels),
+            "sources": _names(source),
+        }
+        for row, item, score, source, reason in columns
+    ]
 
 
 @lru_cache(maxsize=4096)
-def _told(source: int, reason: int, founder_side: bool) -> tuple[list[str], list[str], list[str]]:
-    """What source and reason bits say: names of sources, facets shared, sentences (of each source, then the item's own
-    standing, each once). The lists are shared by all answers: never to be changed."""
-    there = [s for s in registry.sources() if source & s.bit]
-    said = [s.reason[founder_side] for s in there]
-    standing = [s.words[founder_side] for s in Standing if reason >> s.code & 1]
-    shared = [f for f in FACET_REASONS if reason >> REASONS[f] & 1]
-    return [s.name for s in there], shared, list(dict.fromkeys(said + standing))
+def _names(source: int) -> list[str]:
+    """The names of these source bits. All answers share the lists: never change them."""
+    return [s.name for s in registry.sources() if source & s.bit]
 
 
 def _why_short(answer: Answer, query: Query, total: int, shown: int) -> str | None:
-    """A sentence for a list that is shorter than asked for, None for a full one."""
+    """Why a list is shorter than requested; None for a full one."""
     if answer.reason:
         return answer.reason
     if shown == query.limit:
@@ -119,7 +113,7 @@ def _why_short(answer: Answer, query: Query, total: int, shown: int) -> str | No
 
 
 def _left_out(answer: Answer) -> str:
-    """What was left out of the stored list, to go on with; empty where nothing was."""
+    """The end of a reason: what was left out of the stored list; empty if nothing."""
     said = [f"{answer.met} met or dismissed since it was made"] * (answer.met > 0)
     said += [f"{answer.hidden} {HIDDEN[answer.surface.item]}"] * (answer.hidden > 0)
     return f"; left out: {', '.join(said)}" if said else ""

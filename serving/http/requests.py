@@ -1,4 +1,4 @@
-"""What a caller may ask: ids and query parameters, checked in one place; anything malformed is a RequestError."""
+"""Check ids, query parameters, bodies and sizes of requests; malformed input raises RequestError."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ LIMIT_DEFAULT, LIMIT_MOST = 10, 100
 OFFSET_MOST = 10_000
 EXCLUDE_MOST = 200
 OWNERS_MOST = 100
-DEEP_MOST = 8  # levels of a JSON body: nothing that is asked for has more than three
+DEEP_MOST = 8  # levels of a JSON body; no valid body has more than three
 _NUMBER = re.compile(r"[0-9]{1,6}")
 
 
 @dataclass(frozen=True)
 class Query:
-    """Which places of a list are wanted. facets: by facet the wanted values, folded; several mean any of them."""
+    """Which places of a list are wanted. facets: by facet the wanted values, case-folded; any of them matches."""
 
     limit: int = LIMIT_DEFAULT
     offset: int = 0
@@ -38,12 +38,12 @@ class Query:
 
     @property
     def filtered(self) -> bool:
-        """Whether some places of the stored list may be left out."""
+        """Whether the query leaves out places of the stored list."""
         return bool(self.facets or self.exclude)
 
 
 def read_query(given: MultiDict[str, str]) -> Query:
-    """The query parameters of a request. Raises RequestError; parameters that mean nothing here are ignored."""
+    """The query parameters of a request. Raises RequestError; unknown parameters are ignored."""
     if not given:
         return Query()
     facets = {f: tuple(v for v in map(folded, given.getlist(f)) if v) for f in FILTERS if f in given}
@@ -56,7 +56,7 @@ def read_query(given: MultiDict[str, str]) -> Query:
 
 
 def read_json(text: bytes) -> Any:
-    """A JSON value; None for what is none, has NaN or Infinity in it, or is nested more than DEEP_MOST levels."""
+    """A JSON value; None if it is not valid JSON, holds NaN or Infinity, or is nested more than DEEP_MOST levels."""
     try:
         found = json.loads(text, parse_constant=_refuse)
     except (ValueError, RecursionError):
@@ -73,7 +73,7 @@ def read_json(text: bytes) -> Any:
 
 
 def _refuse(constant: str) -> None:
-    raise ValueError(f"{constant} is no JSON")
+    raise ValueError(f"{constant} is not JSON")
 
 
 def read_id(text: str, what: str = "id") -> str:
@@ -89,7 +89,7 @@ def read_id(text: str, what: str = "id") -> str:
 
 
 def read_owners(body: Any) -> list[str]:
-    """The ids of `POST …/many`, in order, each once. Raises RequestError."""
+    """The ids of `POST …/many`, in order, without duplicates. Raises RequestError."""
     ids = body.get("ids") if isinstance(body, dict) else None
     if not isinstance(ids, list) or not 1 <= len(ids) <= OWNERS_MOST or not all(isinstance(i, str) for i in ids):
         got = f"{len(ids)} ids" if isinstance(ids, list) else type(body).__name__
@@ -120,12 +120,12 @@ def _exclude(text: str) -> frozenset[str]:
             "malformed_exclude",
             f"exclude: at most {EXCLUDE_MOST} ids",
             f"{len(ids)} ids",
-            "page with offset instead of excluding what was shown",
+            "use offset instead of excluding shown items",
         )
     return frozenset(read_id(i, "exclude") for i in ids)
 
 
-#: Whatever is shown is ours: no foreign or inline script or style, in nobody's frame; ids in addresses stay here.
+#: No foreign or inline script or style, no framing by other sites, no ids of addresses in Referer headers.
 SECURITY = (
     ("X-Content-Type-Options", "nosniff"),
     ("X-Frame-Options", "DENY"),
@@ -140,12 +140,12 @@ SHARED_S = 30  # popular and trending lists may be this old in a client's cache
 
 
 def attach_headers(app: Flask) -> None:
-    """On every answer of an app. What no route has said anything about is not to be kept."""
+    """Add the security headers to every answer of an app, and `no-store` where a route sets no Cache-Control."""
     inner = app.wsgi_app
 
     def with_security(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         def start(status: str, headers: list[tuple[str, str]], *error: Any) -> Callable[[bytes], object]:
-            return start_response(status, [*headers, *SECURITY], *error)  # a tenth of what Flask's own way costs
+            return start_response(status, [*headers, *SECURITY], *error)  # a tenth of the cost of Flask's way
 
         return inner(environ, start)
 
@@ -158,34 +158,33 @@ def attach_headers(app: Flask) -> None:
 
 
 def list_response(body: str, answer: Answer) -> Response:
-    """The body of one list, with what a client may do with it; a 304 where the client has this very body.
+    """The answer with the body of one list and its cache headers; a 304 if the client holds the same body.
 
-    An owner's stored list may be kept but is asked for again each time: what was acted on must be gone at once. Live
-    and degraded lists are not to be kept. The tag is a hash of the body, so whatever the body depends on (release,
-    filters, paging, age, what was hidden) changes it.
+    A client may keep an owner's stored list but must revalidate it, because acted-on items must vanish at once. It
+    must not keep live and degraded lists. The ETag is a hash of the body.
     """
     data = body.encode()
     if answer.trouble or answer.source == "live":
         return Response(data, mimetype="application/json", headers=(("Cache-Control", "no-store"),))
     tag = hashlib.blake2b(data, digest_size=12).hexdigest()
-    told = (
+    headers = (
         ("Cache-Control", "private, no-cache" if answer.owner else f"private, max-age={SHARED_S}"),
         ("ETag", f'"{tag}"'),
     )
     if "HTTP_IF_NONE_MATCH" in request.environ and request.if_none_match.contains_weak(tag):
-        return Response(status=304, headers=told)
-    return Response(data, mimetype="application/json", headers=told)
+        return Response(status=304, headers=headers)
+    return Response(data, mimetype="application/json", headers=headers)
 
 
 BODY_MOST = 64 * 1024
 URL_MOST = 8_000  # room for 200 excluded ids
 VALUES_MOST = 50
-REFUSED = "matchbook.refused"  # in the environment: the RequestError of a request that did not come as a whole
+REFUSED = "matchbook.refused"  # environ key of the RequestError of an incomplete request
 
 
 def cap_requests(app: Flask) -> None:
-    """Refuse large requests of an app: 413, 414 or 400."""
-    app.config["MAX_CONTENT_LENGTH"] = BODY_MOST + 1  # werkzeug stops there without a word where no length is told
+    """Refuse large requests of an app with status 413, 414 or 400."""
+    app.config["MAX_CONTENT_LENGTH"] = BODY_MOST + 1  # werkzeug stops there silently if no length is given
     app.before_request(_check)
 
 
@@ -201,16 +200,16 @@ def _check() -> None:
     if length > URL_MOST:
         raise UrlTooLong(
             "url_too_long",
-            f"an address of at most {URL_MOST} characters",
+            f"a URL of at most {URL_MOST} characters",
             f"{length} characters",
-            "exclude fewer ids, or page with offset",
+            "exclude fewer ids, or use offset",
         )
     if given.get("QUERY_STRING") and (values := sum(1 for _ in request.args.items(multi=True))) > VALUES_MOST:
         raise RequestError(
             "too_many_values",
             f"at most {VALUES_MOST} query values",
             f"{values} values",
-            "put excluded ids into one value, with commas between; leave out what means nothing here",
+            "put excluded ids into one value, separated by commas; leave out unknown parameters",
         )
 
 

@@ -1,4 +1,4 @@
-"""The routes of lists: four surfaces, each with one owner, many owners, popular and trending (F01-F06)."""
+"""The routes of lists: for each surface the lists of one owner and of many owners, popular and trending (F01-F06)."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _ENCODE = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 def list_routes(settings: Settings, lists: ListReader, ids: AnswerIds) -> Blueprint:
-    """The routes over a reader of lists."""
+    """The routes that serve the lists of a ListReader."""
     routes = Blueprint("lists", __name__, url_prefix=PREFIX)
 
     def present(answer: Answer, query: Query) -> Response:
@@ -39,12 +39,12 @@ def list_routes(settings: Settings, lists: ListReader, ids: AnswerIds) -> Bluepr
         return Response(_ENCODE(found), mimetype="application/json")
 
     def popular(surface: Surface) -> Response:
-        """What is popular on the surface, the same for everyone."""
+        """The popular list of the surface, the same for everyone."""
         query = read_query(request.args)
         return present(lists.popular(surface, caller()), query)
 
     def trending(surface: Surface) -> Response:
-        """What is moving on the surface now, the same for everyone."""
+        """The trending list of the surface, the same for everyone."""
         query = read_query(request.args)
         return present(lists.trending(surface, caller()), query)
 
@@ -58,10 +58,10 @@ def list_routes(settings: Settings, lists: ListReader, ids: AnswerIds) -> Bluepr
 
 
 def json_body() -> Any:
-    """The JSON of this request; None where it brings none."""
+    """The JSON of this request; None if it has none."""
     return read_json(request.get_data()) if request.is_json else None
 
 
 def caller() -> str:
-    """The public id of the key that asks."""
+    """The public id of the caller's key."""
     return str(g.get("caller", OPEN))

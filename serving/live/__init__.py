@@ -1,9 +1,7 @@
-"""The live fallback: the same recipe for a batch of one, where a release has no list for an owner (H05, H07, R01).
+"""The live fallback: the recipe of the build for one owner without a list in the release (H05, H07, R01).
 
-recommender   what is kept, what is computed, and how long anybody waits for it
-flights       one computation of a list, however many ask, in all processes
-recipes       the models of the release that answers, opened in the background
-newcomer      one owner as the recipe sees them: everything done so far, folded into the models
+recommender   keeps and computes live lists within the time budget; one computation per list over all processes
+recommenders  the models of the live release, opened in the background; one owner's events folded into them
 """
 
 from serving.live.recommender import LiveRecommender

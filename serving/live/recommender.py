@@ -1,7 +1,7 @@
-"""Lists of owners that a release has none for, or whose list is behind them: kept from before or computed now.
+"""Live lists, for owners without a list in the release or with an outdated one: read from Redis or computed now.
 
-Whoever waits longer than the budget is answered by the next level of the chain, while the computation goes on and is
-found in Redis by the next request.
+A request that waits longer than the budget gets the next fallback. The computation continues, and the next request
+finds its result in Redis.
 """
 
 from __future__ import annotations
@@ -32,18 +32,18 @@ from serving.lists import LiveAnswer
 from serving.live.recommenders import Recipes, list_of_one, open_recipes
 from serving.releases import HeldRelease, instant
 
-#: Longer than a computation can take, every wait in it having a time-out: so long a list waits for a process that died.
+#: Longer than any computation, because each wait in it has a time-out. A claim of a dead process ends after it.
 LEASE_S = 5.0
-#: About so long nobody tries again after a failure: an outage does not queue.
+#: Mean seconds without a new try after a failure, so that an outage causes no queue.
 REST_S = 1.5
 WAITING_MOST = 64  # computations of this process that may wait for a worker
 _FAILED = b"failed"
 
 
 class Flights:
-    """Starts computations, a bounded number at once; whoever asks for a list that is under way joins it.
+    """Starts a bounded number of computations; a request for a list that is being computed joins its computation.
 
-    While Redis is down there is one computation a process, and what stops an outage from queueing is the doors' pause.
+    While Redis is down, each process computes for itself, and the pauses of the clients prevent a queue.
     """
 
     def __init__(self, cache: Cache, workers: int) -> None:
@@ -52,13 +52,13 @@ class Flights:
         self._under_way: dict[str, Future[LiveList | None]] = {}
 
     def __len__(self) -> int:
-        """Computations under way or waiting in this process."""
+        """Computations that run or wait in this process."""
         return len(self._under_way)
 
     def join(self, key: str, compute: Callable[[], LiveList]) -> Future[LiveList | None]:
-        """The list under this key of Redis; None: another process is at it, look for what it leaves.
+        """The list under this key of Redis; None if another process computes it and will write it to Redis.
 
-        Raises ServiceError where too many wait already.
+        Raises ServiceError if too many wait already.
         """
         with self._lock:
             flight = self._under_way.get(key)
@@ -81,17 +81,17 @@ class Flights:
         self._workers.shutdown(wait=False, cancel_futures=True)
 
     def _claimed(self, key: str, token: bytes) -> bytes | None:
-        """None where the flight is ours, else what the key holds."""
+        """None if this process claimed the key, else the value of the key."""
         try:
             return self._cache.claim(key, token, round(1000 * LEASE_S))
         except ServiceError:
-            return None  # Redis is down: every process for itself
+            return None  # Redis is down: each process computes for itself
 
     def _fly(self, key: str, token: bytes, compute: Callable[[], LiveList], flight: Future[LiveList | None]) -> None:
         try:
             found = compute()
-        except Exception as error:  # noqa: BLE001 - whoever waits is told, and answers from the next level of the chain
-            rest_ms = round(1000 * REST_S * random.uniform(0.7, 1.3))  # noqa: S311 - spreads load, hides nothing
+        except Exception as error:  # noqa: BLE001 - the waiting requests get the error and use the next fallback
+            rest_ms = round(1000 * REST_S * random.uniform(0.7, 1.3))  # noqa: S311 - spreads load, not for security
             self._leave(key, token, _FAILED, rest_ms)
             self._land(key, flight, error=error)
         else:
@@ -99,7 +99,7 @@ class Flights:
             self._land(key, flight, found)
 
     def _leave(self, key: str, token: bytes, instead: bytes = b"", ttl_ms: int = 0) -> None:
-        with suppress(MatchbookError):  # Redis is down; the lease ends by itself
+        with suppress(MatchbookError):  # Redis is down; the claim expires
             self._cache.give_up(key, token, instead, ttl_ms)
 
     def _land(
@@ -115,10 +115,10 @@ class Flights:
 
 log = logging.getLogger("matchbook.reader")
 
-POLL_S = 0.01  # how often it is looked whether another process has finished
-#: A kept list whose owner may have crossed a threshold since is computed again, but not more often than this.
+POLL_S = 0.01  # seconds between looks for the result of another process
+#: Least seconds between computations of a live list whose owner may have crossed a threshold.
 AGAIN_S = 60.0
-#: How long an interaction count is kept (H03), and an id that the platform does not know is remembered.
+#: TTL in seconds of an interaction count (H03) and of the answer that an id is unknown.
 COUNT_TTL_S, UNKNOWN_TTL_S = 300, 30
 SECONDS = Histogram(
     "matchbook_live_seconds",
@@ -129,7 +129,7 @@ SECONDS = Histogram(
 
 
 class LiveRecommender:
-    """Computes lists of owners that a release has none for."""
+    """Computes the lists of owners without a list in the release."""
 
     def __init__(self, settings: Settings, cache: Cache, database: Database) -> None:
         self._settings, self._cache, self._database = settings, cache, database
@@ -138,7 +138,7 @@ class LiveRecommender:
         self._opening: tuple[str, Future[Recipes]] | None = None
 
     def follow(self, held: HeldRelease) -> None:
-        """Open the models of a release in the background, once; those of the release before are let go (A17)."""
+        """Open the models of a release in the background, once; drop those of the previous release (A17)."""
         self._opening = (held.id, self._opener.submit(open_recipes, self._settings, held))
 
     def recipes(self, held: HeldRelease, patience_s: float = 0.0) -> Recipes:
@@ -152,15 +152,16 @@ class LiveRecommender:
             raise ServiceError(f"the models of release {held.id} are still being opened") from error
 
     def recipe(self, held: HeldRelease, surface: Surface, owner: str, patience_s: float) -> SurfaceRecommender:
-        """The models of one surface, as an owner's arm has them. Raises ServiceError while they are being opened, or
-        where they could not be."""
+        """The models of one surface with the settings of the owner's arm.
+
+        Raises ServiceError while they are being opened, or if they cannot be."""
         recipes, found = self.recipes(held, patience_s), held.arm(surface, owner)
         if surface not in recipes.by_surface:
             raise ServiceError(recipes.trouble)
         return recipes.arms[surface, found[0].name, found[1].name] if found else recipes.by_surface[surface]
 
     def trouble(self, held: HeldRelease) -> tuple[bool, str]:
-        """Whether the models of a release are open, and what of them could not be opened, empty if nothing."""
+        """Whether the models of a release are open, and the error of those that cannot be opened, or empty."""
         release, opening = self._opening or ("", None)
         if opening is None or release != held.id or not opening.done():
             return False, ""
@@ -169,7 +170,7 @@ class LiveRecommender:
     def answers(
         self, held: HeldRelease, surface: Surface, owners: Sequence[str], met: Mapping[str, int] = MappingProxyType({})
     ) -> tuple[Mapping[str, LiveAnswer], str]:
-        """What is kept from before or could be computed within the budget, and what was down, empty if nothing."""
+        """The lists kept in Redis or computed within the budget, and the error, empty if none."""
         if not owners:
             return {}, ""
         deadline, trouble = time.monotonic() + self._settings.reader.live_budget_s, ""
@@ -189,13 +190,13 @@ class LiveRecommender:
         return {o: _answer(f) for o, f in (kept | found).items()}, trouble or self.trouble(held)[1]
 
     def count(self, held: HeldRelease, surface: Surface, owner: str) -> int:
-        """The count kept by an earlier computation (H03), else that of the cutoff, else 0; never a database read."""
+        """The count kept by an earlier computation, else the count at the cutoff, else 0; no database read (H03)."""
         try:
             kept = self._cache.get(self._cache.keys.count(surface.owner, owner), LIVE)
             if kept is not None:
                 return int(kept)
         except ServiceError:
-            pass  # Redis is down; the count of the cutoff will do
+            pass  # Redis is down; use the count at the cutoff
         try:
             owners = self.recipes(held).by_surface[surface].owners
         except (ServiceError, KeyError):
@@ -208,7 +209,7 @@ class LiveRecommender:
         self._opener.shutdown(wait=False, cancel_futures=True)
 
     def _kept(self, held: HeldRelease, surface: Surface, owners: Sequence[str]) -> dict[str, LiveList]:
-        """What Redis has of earlier computations."""
+        """The results of earlier computations in Redis."""
         try:
             values = self._cache.get_many([self._cache.keys.live(held.id, surface, o) for o in owners], LIVE)
             return {o: LiveList.decode(v) for o, v in zip(owners, values, strict=True) if v is not None}
@@ -219,24 +220,22 @@ class LiveRecommender:
     def _current(
         self, held: HeldRelease, surface: Surface, kept: Mapping[str, LiveList], met: Mapping[str, int]
     ) -> dict[str, LiveList]:
-        """Those whose owners are not routed otherwise by now; younger ones PostgreSQL could not better yet."""
+        """The kept lists whose route cannot have changed, and those younger than AGAIN_S."""
         if not any(met.get(o) for o in kept):
             return dict(kept)
-        recorded, latest_us = self._settings.with_recorded(held.release.settings), 1e6 * (time.time() - AGAIN_S)
+        latest_us = 1e6 * (time.time() - AGAIN_S)
         return {
             o: f
             for o, f in kept.items()
             if f.made_us > latest_us
             or not f.value
-            or not route_may_change(
-                surface, decode_list(f.value).count, met.get(o, 0), held.settings_of(surface, o, recorded)
-            )
+            or not route_may_change(surface, decode_list(f.value).count, met.get(o, 0), held.settings_of(surface, o))
         }
 
     def _computed(
         self, held: HeldRelease, surface: Surface, owners: Sequence[str], met: Mapping[str, int], deadline: float
     ) -> tuple[dict[str, LiveList], list[str], str]:
-        """What was computed here until the deadline, of whom another process is computing, and what went wrong."""
+        """The lists computed here until the deadline, the owners that another process computes, and the error."""
         flights: dict[str, Future[LiveList | None]] = {}
         found, elsewhere, trouble = dict[str, LiveList](), list[str](), ""
         for owner in owners:
@@ -263,9 +262,9 @@ class LiveRecommender:
         return f"a live list took longer than {self._settings.reader.live_budget_s:g} s"
 
     def _compute(self, held: HeldRelease, surface: Surface, owner: str, met: int) -> LiveList:
-        """Read the owner, run the recipe, keep the result. Raises ServiceError."""
+        """Read the owner, compute the list, store it. Raises ServiceError."""
         if found := self._current(held, surface, self._kept(held, surface, [owner]), {owner: met}):
-            return found[owner]  # another process finished between the look and the start
+            return found[owner]  # another process has finished in the meantime
         with SECONDS.labels(surface).time():
             return self._computed_now(held, surface, owner)
 
@@ -292,10 +291,10 @@ class LiveRecommender:
         return found
 
     def _keep(self, held: HeldRelease, surface: Surface, owner: str, found: LiveList, count: int) -> None:
-        """Store with the live TTL, shortened at random so that what was computed together does not expire together."""
+        """Store with the live TTL, shortened at random so that lists computed together expire at different times."""
         ttl = self._settings.reader.live_ttl_s if found.known else UNKNOWN_TTL_S
         keys = self._cache.keys
-        ttl = max(1, round(ttl * random.uniform(0.8, 1)))  # noqa: S311 - spreads expiry, hides nothing
+        ttl = max(1, round(ttl * random.uniform(0.8, 1)))  # noqa: S311 - spreads expiry, not for security
         entries = [(keys.live(held.id, surface, owner), found.encode(), ttl)]
         if found.known:
             entries.append((keys.count(surface.owner, owner), str(count).encode(), COUNT_TTL_S))

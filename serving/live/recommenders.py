@@ -1,4 +1,4 @@
-"""The models of one release, opened for every surface."""
+"""Open the models of one release for every surface, and compute one owner's list with them."""
 
 from __future__ import annotations
 
@@ -6,11 +6,9 @@ import logging
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
-from models import registry
 from models.data.batch import Owners
 from models.data.bundle import Bundle
 from models.data.entities import IdMap
@@ -21,8 +19,9 @@ from models.experiments import arms_on
 from models.lists.ranked_lists import RankedLists
 from models.object_storage import download
 from models.recommender.recommend import recommend
-from models.recommender.surface import SurfaceRecommender, open_bundles, open_recommender, with_settings
+from models.recommender.surface import SurfaceRecommender, open_bundles, open_recommender, ways_of, with_settings
 from models.schema import Surface
+from models.settings.idle import idle_line
 from models.settings.settings import Settings
 from serving.clients.postgres import OwnerRecord
 from serving.releases import HeldRelease
@@ -32,8 +31,9 @@ log = logging.getLogger("matchbook.reader")
 
 @dataclass(frozen=True, eq=False)
 class Recipes:
-    """The models of one release. trouble: what of it could not be opened, empty if nothing. arms: by surface,
-    experiment and arm the recipe of its owners."""
+    """The models of one release. trouble: the error of models that cannot be opened, or empty.
+
+    arms: by surface, experiment and arm the recipe of its owners."""
 
     release: str
     by_surface: Mapping[Surface, SurfaceRecommender] = field(default_factory=dict)
@@ -42,13 +42,12 @@ class Recipes:
 
 
 def open_recipes(settings: Settings, held: HeldRelease) -> Recipes:
-    """Open the bundles of a release and align them for every surface; what cannot be opened is left out and said.
+    """Open the bundles of a release and align them for every surface; skip and report those that cannot be opened.
 
-    Never raises: without the catalogue or popularity there are no recipes, and the popular list answers (P09, B09).
+    Never raises: without the catalogue or popularity there are no recipes, and the popular list is served (P09, B09).
     """
     started = time.perf_counter()
-    pins: dict[str, Any] = {spec.pin_field: settings.at(spec.pin) for spec in registry.MODELS if spec.pin}
-    recorded = settings.with_recorded(held.release.settings).layered(pins, "given")  # a pin is the reader's own (M04)
+    recorded = held.live_settings
     bundles: dict[str, Bundle] = {}
     troubles = []
     for name, version in held.release.bundles.items():
@@ -70,24 +69,25 @@ def open_recipes(settings: Settings, held: HeldRelease) -> Recipes:
         for e, arm in arms_on(held.experiments, s)
     }
     log.info("models of release %s are open after %.2f s", held.id, time.perf_counter() - started)
+    log.info("release %s: %s", held.id, idle_line(ways_of([*recipes.values(), *arms.values()])))
     return Recipes(held.id, recipes, "; ".join(troubles), arms)
 
 
 def list_of_one(recipe: SurfaceRecommender, owner: str, record: OwnerRecord) -> RankedLists:
-    """The list of one owner, what they did since the build folded into the models."""
+    """The list of one owner, with their events since the build folded into the models."""
     folded, owners = folded_for(recipe, owner, record)
     return recommend(folded, owners, recipe.settings.lists.depth)
 
 
 def folded_for(recipe: SurfaceRecommender, owner: str, record: OwnerRecord) -> tuple[SurfaceRecommender, Owners]:
-    """The recipe and the owner as a batch of one, both with everything that happened since the cutoff."""
+    """The recipe and the owner as a batch of one, both with the events since the cutoff folded in."""
     events = _events(recipe, owner, record)
     owners = _batch(recipe, owner, record, events)
     return recipe.with_fold_in(owners, events), owners
 
 
 def _events(recipe: SurfaceRecommender, owner: str, record: OwnerRecord) -> Interactions:
-    """What the owner did with whom or what the release knows, and of whom or what they want to see no more."""
+    """The owner's events and dismissals with items of the release."""
     place = recipe.items.ids.rows_of(record.item)
     there = place >= 0
     gone = recipe.items.ids.rows_of(list(record.dismissed))

@@ -1,1 +1,1 @@
-"""The page for people at `/` and the questions only it asks: who is called so, why this, why not that, what changed."""
+"""The page for people at `/`, and its own API: search by name, explain a list, explain a missing item, compare."""

@@ -1,4 +1,4 @@
-"""Why this list, and why not that item: one owner's answer taken apart, with names, for the page at `/`."""
+"""Explain one owner's list, or why an item is not in it, with names, for the page at `/`."""
 
 from __future__ import annotations
 
@@ -22,24 +22,23 @@ from serving.clients.redis import Cache
 from serving.lists import HIDDEN, Answer, ListReader
 from serving.live.recommender import LiveRecommender
 from serving.live.recommenders import folded_for
-from serving.releases import HeldRelease, instant, load_release
+from serving.releases import HeldRelease, instant
 
 FOUND_MOST = 20
-COMPARED = 20  # places of either list that are set side by side
-_OPENING_S = 5.0  # a person waits for models that are just being opened; a program is never asked to
+COMPARED = 20  # places of each list that are compared
+_OPENING_S = 5.0  # a person may wait until the models are open; requests for lists do not wait
 _OWN = {Entity.STARTUP: "it is their own startup", Entity.USER: "it is their founder"}
 
 
 class Insight:
-    """The page's questions. Each raises ServiceError where PostgreSQL, Redis or the models must answer and do not."""
+    """Answers the page. Each method raises ServiceError if PostgreSQL, Redis or the models do not answer."""
 
     def __init__(self, cache: Cache, database: Database, lists: ListReader, live: LiveRecommender) -> None:
         self._cache, self._database, self._lists, self._live = cache, database, lists, live
         self._opened: dict[str, HeldRelease] = {}
 
     def releases(self) -> dict[str, Any]:
-        """The live release and those that were live before it, newest first, each with its cutoff and shares; and the
-        label of every source of candidates."""
+        """The live release and the earlier ones, newest first, and the label of every candidate source."""
         live = self._lists.releases.held
         found = [live, *self._before().values()]
         return {
@@ -58,15 +57,15 @@ class Insight:
         }
 
     def find(self, surface: Surface, entity: Entity, word: str) -> list[dict[str, Any]]:
-        """Up to FOUND_MOST owners or items of a surface in whose name words begin so, or whose id does."""
+        """Up to FOUND_MOST owners or items of a surface where a word of the name, or the id, begins with `word`."""
         roles = [surface.role.value] if entity is Entity.USER else []
         found = self._database.find(entity, word, roles, FOUND_MOST)
         return [{"id": i, "name": name, "role": role} for i, name, role in found]
 
     def told(self, surface: Surface, owner: str, caller: str) -> dict[str, Any]:
-        """How the list of an owner comes about: route, candidates, and of every place its scores by model.
+        """How the list of an owner is made: route, candidates, and for every place its scores by model.
 
-        "known": false for an id that the platform does not know: then popular answers and there is nothing to tell.
+        "known" is false for an id that the platform does not know: it gets the popular list, without an explanation.
         """
         held, recipe, record = self._asked(surface, owner)
         answer = self._lists.one(surface, owner, caller)
@@ -79,7 +78,7 @@ class Insight:
         return about | {"names": self._names(surface.item, named) | self._names(surface.owner, [owner])}
 
     def why(self, surface: Surface, owner: str, item: str, caller: str) -> dict[str, Any]:
-        """Whether an item stands in an owner's list, at which place, and if not, `because` of what, in words."""
+        """Whether an item is in an owner's list and at which place; `because` says why or why not."""
         held, recipe, record = self._asked(surface, owner)
         answer = self._lists.one(surface, owner, caller)
         places = np.flatnonzero(_ids(answer.listing, held.items[surface.item]) == item)
@@ -89,16 +88,16 @@ class Insight:
         return about | {"listed": False} | self._missing(held, recipe, owner, record, item, answer, about["names"])
 
     def compared(self, surface: Surface, owner: str, release: str) -> dict[str, Any]:
-        """The owner's stored list of the live release beside that of another one in Redis, place by place.
+        """Compare the owner's stored list in the live release and in another one, place by place.
 
-        Raises RequestError where that release is not in Redis."""
+        Raises RequestError if that release is not in Redis."""
         now, before = self._lists.releases.held, self._before()
         if release not in before:
             raise RequestError(
                 "unknown_release",
-                "release: another than the live one, of /api/releases",
+                "release: one of /api/releases other than the live one",
                 release,
-                "`python -m pipelines releases` says which are stored; promoting one loads it",
+                "`python -m pipelines releases` lists the stored ones; promoting one loads it",
             )
         then = before[release]
         lists = [self._stored(held, surface, owner) for held in (now, then)]
@@ -140,7 +139,7 @@ class Insight:
                 else "the platform does not know this id"
             }
         if record is None:
-            return {"because": "the platform does not know this owner, so popular answers, and the item is not in it"}
+            return {"because": "the platform does not know this owner; the popular list answers, without the item"}
         if answer.reason:
             return {"because": answer.reason}
         if nobodys := not_shown(recipe, row):
@@ -152,7 +151,7 @@ class Insight:
         if met := _met(record, item):
             return {"because": f"they have met: {met[0]['kind']} on {met[0]['at']}", "events": met}
         if item in record.dismissed:
-            return {"because": f"one was dismissed for the other on {instant(record.dismissed[item])}"}
+            return {"because": f"the pair was dismissed on {instant(record.dismissed[item])}"}
         if since := self._since(surface, owner, item):
             return {"because": since}
         folded, owners = folded_for(recipe, owner, record)
@@ -162,7 +161,7 @@ class Insight:
         return about
 
     def _since(self, surface: Surface, owner: str, item: str) -> str:
-        """What was posted of the pair since the build and is not in PostgreSQL yet, or never will be there."""
+        """Why a posted event hides the pair since the build, before or without a row in PostgreSQL; else empty."""
         value = self._cache.field(self._cache.keys.since(surface.owner, owner), UUID(item).bytes)
         if value is None:
             return ""
@@ -173,14 +172,14 @@ class Insight:
 
     def _ranked_now(self, about: dict[str, Any], recipe: SurfaceRecommender) -> str:
         if recipe.settings.lists.exposure_cap and about["rank"] <= 10:
-            return f"capped: it would stand at place {about['rank']}, but stands in enough lists already"
+            return f"capped: it would be at place {about['rank']}, but it is in enough lists already"
         return (
-            f"not in the stored list, which is as of the cutoff; with what happened since it would stand at place "
+            f"not in the stored list, which ends at the cutoff; with the events since then it would be at place "
             f"{about['rank']}"
         )
 
     def _stored(self, held: HeldRelease, surface: Surface, owner: str) -> list[str]:
-        """Ids of a release's own list, best first; empty where it has none for this owner."""
+        """Ids of a release's list for this owner, best first; empty if it has none."""
         listing = self._lists.stored(held, surface, owner)
         return [] if listing is None else _ids(listing, held.items[surface.item]).tolist()
 
@@ -188,24 +187,24 @@ class Insight:
         return self._database.names(entity, sorted(ids))
 
     def _before(self) -> dict[str, HeldRelease]:
-        """The releases in Redis that were live before, newest first; what is there no more is let go here, too."""
+        """The earlier live releases in Redis, newest first. Releases that are no longer in Redis are dropped."""
         live = self._lists.releases.held.id
         names = [name for name in self._cache.listed(self._cache.keys.history) if name != live]
-        self._opened = {name: self._opened.get(name) or load_release(self._cache, name) for name in names}
+        self._opened = {name: self._opened.get(name) or self._lists.releases.load(name) for name in names}
         return self._opened
 
     def forget(self, _: HeldRelease) -> None:
-        """Another release is live: an erasure may have put successors into the place of all."""
+        """Drop the earlier releases when another is live: an erasure may have replaced all of them."""
         self._opened = {}
 
 
 def _ids(listing: StoredList, table: ItemTable) -> NDArray[np.str_]:
-    """(n,) U36 of a list's places."""
+    """(n,) U36 ids of a list's places."""
     return np.asarray(table.ids.ids[listing.item])
 
 
 def _met(record: OwnerRecord, item: str) -> list[dict[str, str]]:
-    """Every event of the owner with the item, newest first; a dislike says more than what came after it."""
+    """Every event of the owner with the item: dislikes first, then newest first."""
     rows: Sequence[int] = np.flatnonzero(record.item == item).tolist()
     ordered = sorted(rows, key=lambda i: (record.kind[i] == EventType.DISLIKE.code, record.at[i]), reverse=True)
     return [{"kind": EventType.of_code(int(record.kind[i])).value, "at": instant(int(record.at[i]))} for i in ordered]

@@ -1,14 +1,14 @@
-// The page: asks the reader what any caller may ask, and says it in words. No library, no build step.
+// The page: calls the public API and shows the answers in words. No library, no build step.
 "use strict";
 
 const $ = (id) => document.getElementById(id);
 const UUID = /^[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}$/i;
-let labels = {};  // what proposes candidates, by name, as /api/releases says it
+let labels = {};  // labels of the candidate sources by name, from /api/releases
 const chosen = { owner: null, item: null };  // {id, name}
-let turn = 0;  // answers of an earlier question are dropped
+let turn = 0;  // answers to an earlier request are dropped
 
 class Refused extends Error {
-  constructor(status, told) { super(told); this.status = status; }
+  constructor(status, message) { super(message); this.status = status; }
 }
 
 async function ask(path) {
@@ -79,7 +79,7 @@ function finder(input, list, side, remember) {
   };
   input.addEventListener("input", () => {
     const word = input.value.trim();
-    remember(UUID.test(word) ? { id: word.toLowerCase(), name: "" } : null);  // at once: Enter may follow right away
+    remember(UUID.test(word) ? { id: word.toLowerCase(), name: "" } : null);  // without a delay: Enter may follow at once
     clearTimeout(waiting);
     waiting = setTimeout(look, 150);
   });
@@ -96,14 +96,14 @@ function finder(input, list, side, remember) {
 // ---- the list
 
 function facts(answer) {
-  const told = [["method", answer.method_used], ["route", answer.route], ["interactions", answer.interaction_count],
-    ["ranked", answer.reranked ? "yes" : "no"], ["from", answer.source === "live" ? "computed live" : "the release"],
+  const pairs = [["method", answer.method_used], ["route", answer.route], ["interactions", answer.interaction_count],
+    ["ranker", answer.ranker || (answer.reranked ? "not named" : "none")], ["from", answer.source === "live" ? "computed live" : "the release"],
     ["made", when(answer.generated_at)], ["models", answer.model_version || "none"]];
-  if (answer.experiment) told.push(["experiment", `${answer.experiment}: ${answer.arm}`]);
-  if (!answer.known) told.push(["known", "no: a stranger gets the popular list"]);
-  if (answer.stale) told.push(["stale", "yes"]);
-  if (answer.degraded) told.push(["degraded", "yes: something is down"]);
-  $("facts").replaceChildren(...told.map(([name, value]) => {
+  if (answer.experiment) pairs.push(["experiment", `${answer.experiment}: ${answer.arm}`]);
+  if (!answer.known) pairs.push(["known", "no: an unknown id gets the popular list"]);
+  if (answer.stale) pairs.push(["stale", "yes"]);
+  if (answer.degraded) pairs.push(["degraded", "yes: a service is down"]);
+  $("facts").replaceChildren(...pairs.map(([name, value]) => {
     const pair = element("div");
     pair.append(element("dt", name), element("dd", value));
     return pair;
@@ -121,24 +121,24 @@ function models(scaled) {
   return grid;
 }
 
-function rows(answer, told) {
+function rows(answer, explained) {
   const items = answer.startups || answer.users;
-  const by = Object.fromEntries(((told && told.list) || []).map((place) => [place.id, place]));
+  const by = Object.fromEntries(((explained && explained.list) || []).map((place) => [place.id, place]));
   $("list").tBodies[0].replaceChildren(...items.map((item, i) => {
     const row = element("tr");
-    row.append(element("td", i + 1, { class: "number" }), who(named(told && told.names, item.id), item.id),
+    row.append(element("td", i + 1, { class: "number" }), who(named(explained && explained.names, item.id), item.id),
       element("td", item.score.toFixed(3), { class: "number" }), element("td", item.reasons.join("; ")));
     const cell = element("td");
-    cell.append(by[item.id] ? models(by[item.id].scaled) : element("span", told ? "not ranked now" : "…", { class: "hint" }));
+    cell.append(by[item.id] ? models(by[item.id].scaled) : element("span", explained ? "not ranked now" : "…", { class: "hint" }));
     row.append(cell);
     return row;
   }));
-  $("ended").textContent = answer.reason || (answer.short ? "The list is shorter than asked for." : "");
+  $("ended").textContent = answer.reason || (answer.short ? "The list is shorter than requested." : "");
 }
 
 async function show() {
   const mine = ++turn, owner = chosen.owner;
-  if (!owner) return trouble(new Refused(0, "Pick somebody: type two letters of a name and choose, or paste an id."));
+  if (!owner) return trouble(new Refused(0, "Choose an owner: type two letters of a name and choose, or paste an id."));
   for (const part of ["answer", "missing", "compare"]) $(part).hidden = true;
   $("because").replaceChildren();
   sides(null);
@@ -154,11 +154,11 @@ async function show() {
   for (const part of ["answer", "missing", "compare"]) $(part).hidden = false;
   $("answer-title").focus();
   try {
-    const told = await ask(`/api/explain/${surface()}/${owner.id}`);
+    const explained = await ask(`/api/explain/${surface()}/${owner.id}`);
     await opened;
     if (mine !== turn) return;
-    title({ id: owner.id, name: owner.name || named(told.names, owner.id) });
-    rows(answer, told);
+    title({ id: owner.id, name: owner.name || named(explained.names, owner.id) });
+    rows(answer, explained);
   } catch (error) { if (mine === turn) trouble(error); }
 }
 
@@ -166,35 +166,35 @@ function title(owner) {
   $("answer-title").textContent = `${surface().split("/")[0]} for ${owner.name || owner.id}`;
 }
 
-// ---- why not
+// ---- why an item is missing
 
 async function why() {
   const item = chosen.item, mine = turn;
-  if (!item) return trouble(new Refused(0, "Pick whom you expected: type two letters of a name and choose, or paste an id."));
+  if (!item) return trouble(new Refused(0, "Choose the expected item: type two letters of a name and choose, or paste an id."));
   trouble(null);
-  let told;
-  try { told = await ask(`/api/explain/${surface()}/${chosen.owner.id}?item=${item.id}`); }
+  let found;
+  try { found = await ask(`/api/explain/${surface()}/${chosen.owner.id}?item=${item.id}`); }
   catch (error) { return trouble(error); }
   if (mine !== turn) return;
-  const name = named(told.names, item.id) || item.name || item.id;
-  const sentence = told.listed ? `${name} is in the list, at place ${told.place}.` : `${name} is not in the list: ${told.because}.`;
+  const name = named(found.names, item.id) || item.name || item.id;
+  const sentence = found.listed ? `${name} is in the list, at place ${found.place}.` : `${name} is not in the list: ${found.because}.`;
   const parts = [element("p", sentence, { class: "sentence" })];
-  if (told.events && told.events.length > 1)
-    parts.push(element("p", `All they did: ${told.events.map((e) => `${e.kind} on ${when(e.at)}`).join(", ")}.`));
-  if (told.last_score_in_list !== undefined)
-    parts.push(element("p", `The last place of the list has a score of ${told.last_score_in_list.toFixed(3)}. What each model says of ${name}:`));
-  if (told.scaled) parts.push(models(told.scaled));
+  if (found.events && found.events.length > 1)
+    parts.push(element("p", `All events: ${found.events.map((e) => `${e.kind} on ${when(e.at)}`).join(", ")}.`));
+  if (found.last_score_in_list !== undefined)
+    parts.push(element("p", `The last place of the list has the score ${found.last_score_in_list.toFixed(3)}. Scores of each model for ${name}:`));
+  if (found.scaled) parts.push(models(found.scaled));
   $("because").replaceChildren(...parts);
 }
 
 // ---- two releases
 
-function sides(told) {
+function sides(compared) {
   const region = $("sides").parentElement;
-  region.hidden = !told;
-  const none = $("other").options.length ? "" : "There is no other release in Redis yet.";
-  $("overlap").textContent = told ? `${told.overlap_at_10} of the first ten places are the same.` : none;
-  $("sides").tBodies[0].replaceChildren(...((told && told.items) || []).map((item) => {
+  region.hidden = !compared;
+  const none = $("other").options.length ? "" : "Redis holds no other release yet.";
+  $("overlap").textContent = compared ? `${compared.overlap_at_10} of the first ten places are the same.` : none;
+  $("sides").tBodies[0].replaceChildren(...((compared && compared.items) || []).map((item) => {
     const row = element("tr");
     const moved = item.now && item.then ? item.then - item.now : null;
     const word = moved === null ? (item.now ? "new" : "gone") : moved > 0 ? `↑ ${moved}` : moved < 0 ? `↓ ${-moved}` : "same";
@@ -208,24 +208,24 @@ async function compare() {
   const mine = turn;
   trouble(null);
   try {
-    const told = await ask(`/api/compare/${surface()}/${chosen.owner.id}?release=${encodeURIComponent($("other").value)}`);
-    if (mine === turn) sides(told);
+    const compared = await ask(`/api/compare/${surface()}/${chosen.owner.id}?release=${encodeURIComponent($("other").value)}`);
+    if (mine === turn) sides(compared);
   } catch (error) { trouble(error); }
 }
 
 async function releases() {
   try {
-    const told = await ask("/api/releases");
-    labels = told.sources;
-    const live = told.releases[0];
+    const found = await ask("/api/releases");
+    labels = found.sources;
+    const live = found.releases[0];
     const lists = Object.values(live.lists).reduce((sum, n) => sum + n, 0);
     $("release").textContent = `Live: ${live.release}, as of ${when(live.as_of)}, ${lists.toLocaleString("en")} lists`;
-    const others = told.releases.slice(1);
+    const others = found.releases.slice(1);
     $("other").replaceChildren(...others.map((r) => element("option", `${r.release}, as of ${when(r.as_of)}`, { value: r.release })));
     $("against").hidden = !others.length;
     sides(null);
   } catch (error) {
-    $("release").textContent = "No release could be read.";
+    $("release").textContent = "No release can be read.";
     trouble(error);
   }
 }

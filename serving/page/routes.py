@@ -1,4 +1,4 @@
-"""`/` and what its script asks for."""
+"""The routes of the page at `/` and of its script."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ WORD_LEAST, WORD_MOST = 2, 80
 
 
 def page_routes(insight: Insight) -> Blueprint:
-    """The page, its two files, and JSON about releases, names, lists and missing items."""
+    """Routes of the page, its two files, and JSON about releases, names, lists and missing items."""
     routes = Blueprint("page", __name__)
     contents = {name: (_HERE / name).read_bytes() for name in FILES}
 
     def file(name: str) -> Response:
-        """The page itself, its style or its script."""
+        """The page, its style or its script."""
         return Response(contents[name], mimetype=FILES[name][1])
 
     for name, (rule, _) in FILES.items():
@@ -42,12 +42,12 @@ def page_routes(insight: Insight) -> Blueprint:
         return jsonify(insight.releases())
 
     def find(surface: Surface, side: str) -> Response:
-        """Owners or items of a surface by a word of their name, or the beginning of their id."""
+        """Find owners or items of a surface by a word of the name or the beginning of the id."""
         entity = surface.owner if side == "owners" else surface.item
         return jsonify({"found": insight.find(surface, entity, _word(request.args.get("q", "")))})
 
     def explained(surface: Surface, owner: str) -> Response:
-        """How an owner's list comes about; with `item`, why it is or is not there."""
+        """How an owner's list is made; with `item`, why that item is or is not in it."""
         owner, item = read_id(owner), request.args.get("item")
         told: dict[str, Any] = (
             insight.told(surface, owner, caller())
@@ -57,10 +57,10 @@ def page_routes(insight: Insight) -> Blueprint:
         return jsonify(told)
 
     def compared(surface: Surface, owner: str) -> Response:
-        """An owner's list in the live release and in another."""
+        """Compare an owner's list in the live release and in another."""
         release = request.args.get("release", "")
         if not release:
-            raise RequestError("malformed_release", "release: an id of /api/releases", release, "name one of them")
+            raise RequestError("malformed_release", "release: an id of /api/releases", release, "send one of them")
         return jsonify(insight.compared(surface, read_id(owner), release))
 
     for surface in Surface:
@@ -75,9 +75,7 @@ def page_routes(insight: Insight) -> Blueprint:
 def _word(text: str) -> str:
     word = " ".join(text.split()).lower()
     if not WORD_LEAST <= len(word) <= WORD_MOST or "\0" in word:
-        raise RequestError(
-            "malformed_q", f"q: a word of {WORD_LEAST} to {WORD_MOST} characters", text, "type a little more"
-        )
+        raise RequestError("malformed_q", f"q: {WORD_LEAST} to {WORD_MOST} characters", text, "change the length")
     return word
 
 
@@ -88,9 +86,9 @@ _PLACE: Schema = {"type": ["integer", "null"], "minimum": 1}
 
 
 def paths(owner: Mapping[Surface, Schema], plain: Operation, asked: Operation) -> Schema:
-    """The paths below `/api/find`, `/api/explain`, `/api/compare`, `/api/releases`, the page and its files.
+    """OpenAPI paths of the page, its files and its API.
 
-    owner: the parameter that names an owner. plain, asked: describe an operation without and with an answer in JSON."""
+    owner: the parameter of the owner's id. plain, asked: describe an operation without and with a JSON answer."""
     found: Schema = {
         rule: plain(
             "file",
@@ -105,13 +103,13 @@ def paths(owner: Mapping[Surface, Schema], plain: Operation, asked: Operation) -
             found[f"/api/find/{s}/{side}"] = asked(
                 "find", f"{s}: {side} by a word of their name", _found(), [_query("q", _word_schema())]
             )
-        item = _query("item", owner[s]["schema"], "why this item is or is not in the list", required=False)
+        item = _query("item", owner[s]["schema"], "explain why this item is or is not in the list", required=False)
         found[f"/api/explain/{s}/{{owner}}"] = asked(
-            "explain", f"{s}: how a list comes about", {"type": "object"}, [owner[s], item]
+            "explain", f"{s}: how a list is made", {"type": "object"}, [owner[s], item]
         )
         found[f"/api/compare/{s}/{{owner}}"] = asked(
             "compare",
-            f"{s}: the list of the live release beside another's",
+            f"{s}: compare the lists of the live release and another",
             _compared(),
             [owner[s], _query("release", _TEXT)],
         )
