@@ -1,5 +1,5 @@
 -- Question: which people match a search: a word of the name or headline starts with it, or the id does?
--- Parameters: word text (for LIKE, lower case, escaped), words text (the same as prefixes for a text search), first uuid, last uuid (range of ids with this prefix), roles text[], most int
+-- Parameters: word text (for LIKE, lower case, escaped), words text (the same as search prefixes), first uuid, last uuid (range of ids with this prefix), roles text[], most int
 -- Columns: id, name, role
 -- Order: name, id
 -- Index: idx_users_words, users_pkey
