@@ -73,7 +73,6 @@ class Meetings:
 
     @classmethod
     def read(cls, folder: Path) -> Meetings:
-        """The published split."""
         train, test = (_pairs(folder / f"{name}.txt.gz") for name in ("train", "test"))
         shape = tuple(1 + max(int(train[i].max()), int(test[i].max())) for i in (0, 1))
         return cls(*(_matrix(*pairs, shape) for pairs in (train, test)))

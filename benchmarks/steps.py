@@ -86,7 +86,6 @@ def datasets(settings: Settings, snapshot: str) -> dict[str, Any]:
 
 
 def train(settings: Settings, name: str, snapshot: str) -> dict[str, Any]:
-    """One bundle."""
     from pipelines.train.train import train as fit_and_store
 
     run = Run.open(settings, RUN)
@@ -117,7 +116,6 @@ def score(settings: Settings, snapshot: str, bundles: str) -> dict[str, Any]:
 
 
 def assemble(settings: Settings, snapshot: str, bundles: str, shards: str) -> dict[str, Any]:
-    """Shards to a verified release."""
     from pipelines.publish.assemble import assemble_release
     from pipelines.refs import ScoredShard
 

@@ -92,12 +92,10 @@ class Outcome:
 
     @property
     def right(self) -> bool:
-        """The right release, or none."""
         return self.release in (None, self.expected) and not self.left
 
 
 def main() -> int:
-    """Run all faults, or the named ones."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.faults.builds", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"one of {', '.join(FAULTS)}; default: all")
     parser.add_argument("--users", type=int, default=400)
@@ -116,7 +114,6 @@ def main() -> int:
 
 
 def row(name: str, outcome: Outcome) -> str:
-    """A line of the table."""
     release = "none" if outcome.release is None else "right" if outcome.right else f"WRONG: {outcome.release}"
     said = "; ".join(outcome.told) or "nothing"
     return f"| {name} | {outcome.done} | {outcome.state} | {said} | {release} | {outcome.seconds:.0f} |\n"
@@ -159,7 +156,6 @@ def suffered(found: Place, name: str, as_of: datetime, rng: random.Random) -> Ou
 
 
 def trigger(found: Place, run: str, as_of: datetime) -> None:
-    """Start a build as an operator does."""
     conf = {"as_of": as_of.isoformat(), "force": True}  # each cutoff is older than the previous one
     found.api.trigger(DAG, run, as_of.isoformat(), conf)
 

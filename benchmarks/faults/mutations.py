@@ -101,7 +101,6 @@ def run(place: Town, requests: int, seed: int) -> tuple[Counter[int], list[bytes
 
 
 def raw_requests(rng: random.Random, owners: Sequence[str], n: int) -> Iterator[bytes]:
-    """Mutated requests."""
     return (bent(rng, *right(rng, owners)) for _ in range(n))
 
 

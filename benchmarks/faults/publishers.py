@@ -255,7 +255,6 @@ def _next(town: Town, outcome: Outcome, release: str | None = None) -> None:
 
 
 def _publish(settings: Settings, release: str) -> None:
-    """The publisher's process."""
     leases.LEASE_S = LEASE_S
     logging.basicConfig(level=logging.CRITICAL)
     try:

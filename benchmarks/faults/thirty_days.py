@@ -238,7 +238,6 @@ def _age(settings: Settings) -> None:
 
 
 def _there(settings: Settings) -> dict[str, int]:
-    """All counts."""
     client, keys = connect(settings), Keys(settings.namespace)
     files = [
         p

@@ -117,12 +117,10 @@ class Client:
 
 
 def get(path: str) -> bytes:
-    """The bytes of a GET."""
     return f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode()
 
 
 def list_of(owner: str) -> bytes:
-    """The request for an owner's list."""
     return get(f"/api/recommendations/{SURFACE}/{owner}")
 
 

@@ -131,7 +131,6 @@ def publish(settings: Settings, versions: dict[str, str]) -> str:
 
 
 def measure(settings: Settings, size: str, as_of: str) -> str:
-    """The tables as Markdown."""
     rng, url = np.random.default_rng(0), settings.database_url.reveal()
     with closing(psycopg2.connect(url)) as connection, connection, connection.cursor() as cursor:
         groups = {

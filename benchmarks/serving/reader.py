@@ -67,7 +67,6 @@ def main() -> int:
 
 
 def compare(settings: Settings, owners: list[str], seconds: float, rounds: int) -> str:
-    """The table as Markdown."""
     quiet = replace(settings, log_level="WARNING")
     ours, constant = "serving.wsgi:app", "benchmarks.serving.bare_route:app"
     with (
@@ -135,7 +134,6 @@ def load(port: int, paths: list[str], seconds: float) -> list[float]:
 
 
 def complete(answer: bytes) -> bool:
-    """Whether an answer is complete."""
     head, there, rest = answer.partition(b"\r\n\r\n")
     if not there:
         return False

@@ -130,7 +130,6 @@ class Census:
         self._oldest, self._newest = np.iinfo(np.int64).max, np.iinfo(np.int64).min
 
     def add(self, kind: NDArray[np.int8], at: NDArray[np.int64]) -> None:
-        """Count events."""
         if len(at):
             self.kinds += np.bincount(kind, minlength=len(self.kinds))
             self._oldest, self._newest = min(self._oldest, int(at.min())), max(self._newest, int(at.max()))
@@ -166,7 +165,6 @@ class EventRows(NamedTuple):
     at: NDArray[Any]
 
     def where(self, mask: NDArray[np.bool_]) -> EventRows:
-        """Events where a boolean mask is true."""
         return EventRows(*(column[mask] for column in self))
 
 
