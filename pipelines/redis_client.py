@@ -75,7 +75,6 @@ def live_release(client: redis.Redis, keys: Keys) -> Release | None:
 
 
 def current_release(settings: Settings) -> str | None:
-    """The id of the live release."""
     with redis_errors("reading the live release"):
         value = connect(settings).get(Keys(settings.namespace).current)
     return decoded(value) or None

@@ -164,7 +164,6 @@ def line(d: Declared, settings: Settings, rankers: Collection[str]) -> str:
 
 
 def written(checkout: Path) -> dict[Path, str]:
-    """Generated text by path."""
     return {checkout / "matchbook.toml": toml(), checkout / "docs" / "reference" / "settings.md": page()}
 
 

@@ -119,8 +119,6 @@ TOO_LONG = f"a quote is left open, or a cell has more than {CELL_MOST} character
 
 @dataclass(frozen=True)
 class Reject:
-    """A rejected row."""
-
     line: int
     reason: str
     content: str
@@ -351,7 +349,6 @@ def written(row: Sequence[str]) -> str:
 
 
 def texts(cells: pa.Table, mask: NDArray[np.bool_]) -> list[str]:
-    """The masked rows, each as one CSV line."""
     picked = cells.filter(pa.array(mask))
     return [written(row) for row in zip(*(pc.fill_null(c, "").to_pylist() for c in picked.columns), strict=True)]
 

@@ -101,7 +101,7 @@ def test_a_failure_is_told_in_its_own_words_and_what_is_behind_it_in_one_number(
     )
     text = "\n".join(said)
     assert not good and "    EmptySnapshot: expected at least one interaction" in said
-    assert "2 tasks behind it did not run" in text and "http://airflow/dags/build_recommendations/runs/first" in text
+    assert "2 later tasks did not run" in text and "http://airflow/dags/build_recommendations/runs/first" in text
     assert "::" not in text and "Retry policy" not in text and "upstream" not in text
 
 

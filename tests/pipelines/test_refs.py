@@ -62,7 +62,7 @@ def test_unknown_and_missing_keys_are_refused_by_name(ref: Ref) -> None:
     with pytest.raises(DataError, match=r"unknown keys \[shards\].*clear the task"):
         type(ref).from_json({**ref.as_json(), "shards": []})
     first = next(iter(ref.as_json()))
-    with pytest.raises(DataError, match=rf"without \[{first}\]"):
+    with pytest.raises(DataError, match=rf"missing \[{first}\]"):
         type(ref).from_json({k: v for k, v in ref.as_json().items() if k != first})
 
 

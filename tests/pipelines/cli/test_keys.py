@@ -92,4 +92,4 @@ def test_a_key_is_bound_to_what_it_may_post(file: Path, capsys: pytest.CaptureFi
     assert decode_keys(file.read_bytes())[made["id"]].bound
     assert main(["keys", "add", "x", "--scope", "read", "--type", "view"]) == 1
     assert main(["keys", "add", "x", "--user", "nobody"]) == 1
-    assert "in small letters" in capsys.readouterr().err
+    assert "in lower case" in capsys.readouterr().err

@@ -102,4 +102,4 @@ def test_wrong_use(wrong: list[str]) -> None:
 
 def test_options_of_a_file_need_one(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["train-ranker", "--output-dir", "models"]) == 1
-    assert "go with --data" in capsys.readouterr().err
+    assert "need --data" in capsys.readouterr().err

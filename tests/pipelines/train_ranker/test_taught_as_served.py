@@ -26,14 +26,14 @@ DIVERSITY = FEATURES.index("diversity")
 
 
 @dataclass(frozen=True)
-class Listening:
-    """Orders by the model score alone, and keeps what it is told."""
+class Recorder:
+    """Orders by the model score alone, and records its inputs."""
 
-    told: list[np.ndarray] = field(default_factory=list)
-    name: str = "listening"
+    inputs: list[np.ndarray] = field(default_factory=list)
+    name: str = "mlp"
 
     def score(self, features: np.ndarray) -> np.ndarray:
-        self.told.append(features.copy())
+        self.inputs.append(features.copy())
         return np.asarray(features[..., 0], np.float32)
 
 
@@ -44,8 +44,8 @@ def test_the_network_is_told_in_serving_what_taught_it(holdout: Holdout, surface
     recipe = replace(holdout.recipe(surface), settings=settings)
     owners, outcome = holdout.owners(recipe, teaching=True)
     for i in range(0, len(owners), 4):
-        ears = Listening()
-        ranking = rank(replace(recipe, ranker=ears), owners.part(i, i + 1), settings.lists.depth)
+        recorder = Recorder()
+        ranking = rank(replace(recipe, ranker=recorder), owners.part(i, i + 1), settings.lists.depth)
         found, score = ranking.candidates, ranking.score
         taught = _of_chunk(
             recipe, owners.part(i, i + 1), outcome.part(i, i + 1), 10_000, False, np.random.default_rng(0)
@@ -57,17 +57,17 @@ def test_the_network_is_told_in_serving_what_taught_it(holdout: Holdout, surface
         first = np.sort(order[: 3 * settings.of(RankerConfig).diversity_places])  # the pool of the greedy places
         for place, candidate in enumerate(order.tolist()):
             greedy = 0 < place < settings.of(RankerConfig).diversity_places
-            served = ears.told[place][0, np.searchsorted(first, candidate)] if greedy else ears.told[0][0, candidate]
+            served = recorder.inputs[place][0, np.searchsorted(first, candidate)] if greedy else recorder.inputs[0][0, candidate]
             assert served.tobytes() == every[candidate].astype(np.float32).tobytes()
 
 
 def test_where_nothing_is_placed_diversity_is_neutral(holdout: Holdout) -> None:
     recipe = holdout.recipe(Surface.STARTUPS_FOR_INVESTOR)
-    owners, ears = holdout.owners(recipe, teaching=True)[0].part(0, 1), Listening()
-    rank(replace(recipe, ranker=ears), owners, recipe.settings.lists.depth)
-    assert (ears.told[0][..., DIVERSITY] == NEUTRAL_DIVERSITY).all()
+    owners, recorder = holdout.owners(recipe, teaching=True)[0].part(0, 1), Listening()
+    rank(replace(recipe, ranker=recorder), owners, recipe.settings.lists.depth)
+    assert (recorder.inputs[0][..., DIVERSITY] == NEUTRAL_DIVERSITY).all()
     asked = min(recipe.settings.of(RankerConfig).diversity_places, recipe.settings.lists.depth)
-    assert len(ears.told) == asked  # once for all by the base score, then once a place from the second on
+    assert len(recorder.inputs) == asked  # once for all by the base score, then once a place from the second on
 
 
 @pytest.mark.parametrize("surface", [s for s in Surface if s.owner is Entity.USER])
