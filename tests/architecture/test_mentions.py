@@ -92,7 +92,7 @@ def _called(path: str) -> bool:
 
 
 def _module(dotted: str) -> bool:
-    """A module, or a name that stands in one."""
+    """A module, or a name in a module."""
     parts = dotted.split(".")
     for end in range(len(parts), 0, -1):
         base = "/".join(parts[:end])

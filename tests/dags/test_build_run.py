@@ -109,7 +109,7 @@ def test_from_rows_to_live_lists_then_older_and_partial_builds_that_stay_stored(
     first = run_dag(as_of=AFTER_ALL.isoformat())
     assert first.state == "success", states(first)
     assert set(states(first).values()) == {"success"}
-    for ti in first.get_task_instances():  # what tasks hand on is small
+    for ti in first.get_task_instances():  # tasks pass only small values
         assert len(json.dumps(ti.xcom_pull(task_ids=ti.task_id, map_indexes=ti.map_index))) < 10_000, ti.task_id
     assert returned(first, "prepare.choose_cutoff")["as_of"] == AFTER_ALL.isoformat()
     live = returned(first, "release.assemble")

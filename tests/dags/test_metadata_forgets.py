@@ -1,4 +1,4 @@
-"""Airflow's metadata loses an id in every column that can hold it, in every spelling, and keeps everything else."""
+"""An erasure removes an id from every metadata column of Airflow, in every text form, and keeps everything else."""
 
 from __future__ import annotations
 

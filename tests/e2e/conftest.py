@@ -76,7 +76,7 @@ Houses = Callable[[dict[str, str]], House]
 
 @pytest.fixture(scope="session")
 def houses() -> Iterator[Houses]:
-    """Give the house with these variables besides: the one that runs, or a new one after that has ended."""
+    """Give a running installation with these extra variables: the present one, or a new one after it has ended."""
     with ExitStack() as running:
         given: list[tuple[dict[str, str], House]] = []
 

@@ -62,7 +62,7 @@ def test_every_part_of_the_system_is_there() -> None:
 
 
 def test_every_variable_must_be_given_and_the_example_gives_none() -> None:
-    """What chooses names, ports, sizes and places has a default, and stands in the example as a comment."""
+    """Variables for names, ports, sizes and places have a default, and are in the example as comments."""
     used = set(re.findall(r"(?<!\$)\$\{([A-Z_]+)(:.)", TEXT))
     secret, optional = ({name for name, kind in used if kind == wanted} for wanted in (":?", ":-"))
     assert len(secret) + len(optional) == len({name for name, _ in used}) and secret
@@ -82,7 +82,7 @@ def test_a_service_knows_no_secret_that_it_does_not_need(name: str) -> None:
 
 
 def test_the_environment_file_is_made_and_filled_up(tmp_path: Path) -> None:
-    """What stands in it stays; what a new version asks for besides gets a value; nobody else may read it."""
+    """Its values stay; variables of a new version get a value; only the owner may read it."""
     for part in (".env.example", "docker/new-env.sh"):
         (tmp_path / part).parent.mkdir(exist_ok=True)
         (tmp_path / part).write_text((ROOT / part).read_text())
@@ -180,7 +180,7 @@ OF_ONE_PART = {"MATCHBOOK_READER_DATABASE_URL": "reader", "MATCHBOOK_WEBHOOK_URL
 
 @pytest.mark.parametrize("name", OURS)
 def test_every_setting_reaches_a_service(name: str) -> None:
-    """What stands in the environment is passed through from .env, everything else stands in the mounted file."""
+    """Settings of the environment come from .env, all others from the mounted file."""
     given = SERVICES[name]["environment"]
     for d in (d for d in DECLARED.values() if d.in_environment and d.variable not in DECIDED):
         if name.startswith(OF_ONE_PART.get(d.variable, "")):

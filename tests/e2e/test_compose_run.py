@@ -167,7 +167,7 @@ def test_from_nothing_to_lists(project: Project, tmp_path: Path, key: list[str])
 
 
 def _release(project: Project, key: str) -> str:
-    """The release that the reader hands out; empty while it hands out none."""
+    """The release that the reader serves; empty if none."""
     status, body = of_owner(project, key)
     return str(body["release"]) if status == 200 else ""
 

@@ -232,7 +232,7 @@ def test_redis_lets_each_in_with_its_own_password_and_to_its_own_keys(
 
 
 def test_the_reader_may_do_with_redis_all_that_it_does(users_of_redis: tuple[int, dict[str, str]]) -> None:
-    """Every question of the reader's door to Redis; a new one stands here, or the containers find out too late."""
+    """Every request of the reader's Redis client. Add new ones here, so that missing rights show in this test."""
     port, passwords = users_of_redis
     settings = Settings.from_env({"REDIS_URL": f"redis://reader:{passwords['reader']}@127.0.0.1:{port}/0"})
     cache, owner, now = Cache(settings), str(uuid.uuid4()), datetime.now(UTC)

@@ -33,7 +33,7 @@ def house(houses: Houses, tmp_path_factory: pytest.TempPathFactory) -> House:
 
 @pytest.fixture(scope="module")
 def other(house: House, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """The home of a second worker, told what `worker-env` prints and nothing else."""
+    """The home of a second worker, with only the variables that `worker-env` prints."""
     home = tmp_path_factory.mktemp("other") / "home"
     told = {**shared_environment(house.settings), "MATCHBOOK_HOME": str(home)}
     mine = {k: v for k, v in os.environ.items() if not k.startswith(("AIRFLOW", "MATCHBOOK_"))}

@@ -1,4 +1,4 @@
-"""A build as it is shown: each task once, retries told apart, and of a failure what its task said."""
+"""The display of a build: each task once, retries as such, and the message of a failed task."""
 
 from __future__ import annotations
 

@@ -55,7 +55,7 @@ def planted_bundles() -> dict[str, Bundle]:
 
 @cache
 def learned_bundles() -> dict[str, Bundle]:
-    """The same with activity_v1, and a learned ranker that was told on every surface who belongs to whose group."""
+    """The same with activity_v1 and a learned ranker that knows the groups of owners and items on every surface."""
     w, bundles = world(), dict(planted_bundles())
     events = w.interactions.where(~w.users.opted_out[w.interactions.owner])
     bundles["activity_v1"] = fit_activity(MarketState(w.users, w.startups, events, AS_OF_US), [])

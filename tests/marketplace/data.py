@@ -18,7 +18,7 @@ from tests.marketplace.world import AS_OF_US, world
 
 @dataclass(frozen=True, eq=False)
 class PlantedData:
-    """Events of users and startups; who they are and what they say is told by the planted world."""
+    """Events of users and startups; their roles and texts come from the planted world."""
 
     spec: ModelSpec
     settings: Settings

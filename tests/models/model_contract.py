@@ -168,7 +168,7 @@ class _Promises(ScorerContract):
         self.test_no_owners(scorer, owners)
         self.test_types(scorer, owners)
         stranger = len(owners) - 1
-        assert not lists_of(scorer.propose(owners, self.K))[stranger], "it must abstain for whom it cannot know"
+        assert not lists_of(scorer.propose(owners, self.K))[stranger], "it must abstain for owners that it cannot know"
         scores = scorer.score(owners, all_pairs(owners)).reshape(len(owners), -1)
         assert np.isnan(scores[stranger]).all() and not np.isnan(scores).all()
 

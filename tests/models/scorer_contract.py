@@ -56,7 +56,7 @@ def lists_of(proposal: Proposal) -> list[list[tuple[int, float]]]:
 
 class ScorerContract:
     """What every source promises. Subclasses give `scorer` and `owners` fixtures (a batch of 8 owners or more, some
-    with barred items) and `silent`: places of owners that the source cannot know, for whom it is silent."""
+    with barred items) and `silent`: places of owners that the source cannot know and must not score."""
 
     K = 7
 

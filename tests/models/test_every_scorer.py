@@ -126,7 +126,7 @@ class TestContent(ScorerContract):
 
 
 class TestTower(ScorerContract):
-    """The towers fitted on the planted world; of the last three strangers one speaks the words of group 1."""
+    """The towers fitted on the planted world; one of the last three unseen owners has the words of group 1."""
 
     @pytest.fixture
     def bundle(self) -> Bundle:
@@ -160,7 +160,7 @@ class TestTower(ScorerContract):
 
     @pytest.mark.parametrize("most", [2, WORDS_READ])
     def test_words_are_read_as_in_training(self, bundle: Bundle, most: int, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Everybody of either side again, as a stranger with the same words: id 0, no history."""
+        """Every entity of each side again, as an unseen owner with the same words: id 0, no history."""
         monkeypatch.setattr(tower_inputs, "WORDS", most)
         bundle = replace(bundle, config={**bundle.config, "words": most})
         w = world()

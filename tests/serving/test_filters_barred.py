@@ -44,7 +44,7 @@ def reader(town: Town) -> Iterator[Reader]:
 
 @pytest.fixture
 def pair(town: Town) -> tuple[str, str]:
-    """A developer and a startup that stand in each other's lists."""
+    """A developer and a startup that are in each other's lists."""
     users = town.entities()[Entity.USER]
     for owner in users.ids.ids[users.owners_of(MINE)].tolist():
         for startup in town.items(MINE, owner):
@@ -60,7 +60,7 @@ def forget(town: Town, release: str) -> None:
 
 
 def apart(app: Flask, user: str, startup: str) -> None:
-    """Neither stands in any list of the other."""
+    """Neither is in any list of the other."""
     for surface, owner, other in ((MINE, user, startup), (THEIRS, startup, user)):
         body = ask_list(app, surface, owner)
         assert other not in ids(body), (surface, body["source"], body["method_used"])

@@ -67,7 +67,7 @@ def parameters(name: str) -> dict[str, Any]:
 
 
 def words(listed: str) -> list[str]:
-    """The first word of each entry of a heading, without what stands in brackets or after a semicolon or colon."""
+    """The first word of each entry of a heading, without text in brackets or after a semicolon or colon."""
     plain = re.sub(r"\([^)]*\)", "", listed)
     return [part.split()[0] for part in re.split(r"[;:]", plain)[0].split(",") if part.split()]
 
@@ -130,8 +130,10 @@ def test_the_indexes_of_the_seeds_stand_once(db: Engine) -> None:
                 text("SELECT indexname, indexdef FROM pg_indexes WHERE tablename = 'user_interactions'")
             )
         }
-    assert found["idx_user_interactions_user_id"].endswith("(user_id, created_at)")  # N09
-    assert found["idx_user_interactions_startup_user"].endswith("(startup_id, user_id)")  # N10, R26
+    assert found["idx_user_interactions_user_id"].endswith("(user_id, created_at)")  # events of a user (N09)
+    assert found["idx_user_interactions_startup_user"].endswith(
+        "(startup_id, user_id)"
+    )  # users of a startup (N10, R26)
     assert len(found) == len({definition.split(" ON ")[1] for definition in found.values()})
 
 

@@ -1,4 +1,4 @@
-"""Demand: a planted rhythm is found where there is enough to learn from, else the events of late stand for it."""
+"""Demand: a planted rhythm is found if there is enough data, else recent events replace it."""
 
 from __future__ import annotations
 

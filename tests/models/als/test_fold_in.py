@@ -1,4 +1,4 @@
-"""What came since the models were taught: ALS against implicit's own partial fit, the tower against torch's."""
+"""Fold-in of events since the training: ALS against implicit's partial fit, the tower against torch."""
 
 from __future__ import annotations
 

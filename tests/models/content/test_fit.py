@@ -1,4 +1,4 @@
-"""The text space: hand-worked weights, right answers, strangers, blanks (A01)."""
+"""The text space: weights worked by hand, right answers, unseen owners, blanks (A01)."""
 
 from __future__ import annotations
 

@@ -38,7 +38,7 @@ def test_a_bundle_comes_back_as_it_was(tmp_path: Path) -> None:
 
 
 def test_files_have_the_seeds_names_and_only_their_owner_reads_them(tmp_path: Path) -> None:
-    """D13-D17, L03."""
+    """The files of a bundle, their rights and their contents (D13-D17, L03)."""
     write_bundle(example(), tmp_path)
 
     assert {p.name for p in tmp_path.iterdir()} == {
@@ -53,7 +53,7 @@ def test_files_have_the_seeds_names_and_only_their_owner_reads_them(tmp_path: Pa
 @pytest.mark.parametrize("file", ["als_v1_user_factors.npy", "als_v1_user_mapping.json", "als_v1.txt"])
 @pytest.mark.parametrize("harm", ["truncated", "tampered", "missing"])
 def test_a_damaged_file_is_refused(tmp_path: Path, file: str, harm: str) -> None:
-    """P03."""
+    """A clear error names the damaged file (P03)."""
     write_bundle(example(), tmp_path)
     path = tmp_path / file
     body = path.read_bytes()
@@ -82,7 +82,7 @@ def test_a_manifest_that_says_something_else_is_refused(tmp_path: Path, harm: st
 
 @pytest.mark.parametrize("name", ["als_v1_user_factors.npy", "als_v1_config.json", ""])
 def test_what_anybody_may_write_is_refused(tmp_path: Path, name: str) -> None:
-    """L03."""
+    """Others must not be able to change a model (L03)."""
     write_bundle(example(), tmp_path)
     (tmp_path / name).chmod(0o777)
 

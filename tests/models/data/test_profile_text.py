@@ -1,4 +1,4 @@
-"""The tokeniser and the embedding of a stranger's words."""
+"""The tokeniser and the embedding of an unseen owner's text."""
 
 from __future__ import annotations
 

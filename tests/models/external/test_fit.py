@@ -58,7 +58,7 @@ def fitted(spec: ModelSpec, files: Path | str, as_of: datetime = AS_OF, max_age_
 
 
 def vectors(as_of: datetime, scale: float = 1.0) -> dict[str, list[Any]]:
-    """Everybody's group, but for the last startup, of whom nothing is known."""
+    """The group of every entity, except the last startup, which is unknown."""
     w = world()
     groups = np.append(w.user_group, w.startup_group)[:-1]
     ids = [*w.users.ids.ids.tolist(), *w.startups.ids.ids.tolist()][:-1]
@@ -307,7 +307,7 @@ def test_files_that_may_not_be_read_are_named(tmp_path: Path) -> None:
 
 
 def test_an_earlier_fit_is_told_nothing_of_a_later_set(tmp_path: Path) -> None:
-    """The same data at an earlier cut: the set of the cutoff is too late."""
+    """The same data at a historical cutoff: the set of the build's cutoff is too late."""
     path = write(tmp_path / "given", vectors(AS_OF))
     data = ExternalData(VECTORS, SMALL, world().interactions, AS_OF_US, ExternalConfig(str(path)))
     assert function(VECTORS.fit)(data).config["known_before_us"] == AS_OF_US

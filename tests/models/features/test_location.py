@@ -58,7 +58,7 @@ def test_same_place_by_hand() -> None:
 
 
 def test_a_strangers_words_say_what_an_entity_says() -> None:
-    """Whoever arrived since is compared by the words of their profile, as everybody else."""
+    """A user who arrived since the build is compared by profile text, like all others."""
     places = LocationMatch.from_entities(people(), startups(), np.arange(4))
     known = owners([0, 1, 2, 3], interactions())
     homes = ("Pittsburgh, PA, USA", "USA", "Zug, Switzerland", "")

@@ -29,7 +29,7 @@ ABOUT = {"features": ["one", "two"], "learners": ["logistic", "trees"], "parts":
 
 
 def arrays(*parts: str, prefix: str = "") -> dict[str, np.ndarray]:
-    """The same average for each part, but that strangers' regression has its sign turned."""
+    """The same average for each part, but the regression for unseen owners has the opposite sign."""
     found = {f"{prefix}{part}-{name}": array for part in parts for name, array in AVERAGE.items()}
     return {name: -array if name == f"{prefix}{STRANGERS}-logistic_weight" else array for name, array in found.items()}
 

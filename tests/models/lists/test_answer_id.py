@@ -1,4 +1,4 @@
-"""The ids of answers: what they say, to whom they are bound, and that nobody can make or read one."""
+"""The ids of answers: their content, the owner of each, and that nobody else can make or read one."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ SETTINGS = Settings().layered({"ranker_epochs": 4, "ranker_learning_rate": 0.01,
 
 
 def asked(settings: Settings) -> tuple[RankerConfig, int]:
-    """What `fit_mlp_ranker` is told besides the rows."""
+    """The arguments of `fit_mlp_ranker` besides the rows."""
     return settings.table("ranker"), settings.train.seed
 
 
@@ -104,7 +104,7 @@ def test_default_training_guards_itself() -> None:
     assert bundle.config["validated_on"] == 24
     assert set(bundle.files) == {"ranker_v1.pth", "ranker_v1_best.pth"}
     assert len(bundle.config["validation_loss"]) == len(bundle.config["loss"]) == 4
-    assert bundle.config["loss"][-1] < bundle.config["loss"][0]  # J11
+    assert bundle.config["loss"][-1] < bundle.config["loss"][0]  # the loss falls (J11)
 
 
 def test_too_few_owners_for_a_guard() -> None:

@@ -35,7 +35,7 @@ def test_the_rules_features_are_the_seeds() -> None:
 
 
 def test_the_learned_rankers_columns_come_by_name() -> None:
-    """What it is told of a candidate, and from it the score that stands in the list."""
+    """The columns of a candidate, and the score in the list from them."""
     recipe = recipe_of("learned")
     batch = recipe.batch(np.array([owner(recipe)]), world().interactions)
 

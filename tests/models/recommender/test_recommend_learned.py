@@ -45,7 +45,7 @@ def test_one_owner_alone_gets_what_they_get_in_a_batch(surface: Surface) -> None
 
 @pytest.mark.parametrize("surface", list(Surface))
 def test_full_lists_of_the_right_group_first_and_nothing_barred(surface: Surface) -> None:
-    """I12, R08; it was told who belongs to whom, and puts them first."""
+    """The ranker knows the pairs of the same group and puts them first (I12, R08)."""
     recipe, w = recipe_of(surface), world()
     owners = everybody(recipe)
     lists = recommend(recipe, owners, DEPTH)
@@ -63,7 +63,7 @@ def test_full_lists_of_the_right_group_first_and_nothing_barred(surface: Surface
 
 
 def test_whom_no_model_knows_is_ranked_too_and_who_opted_out_is_not() -> None:
-    """L07, R23: a stranger without a word gets what is in demand, ranked, though popular answers."""
+    """An unseen owner without text gets popular items, ranked by the model (L07, R23)."""
     recipe = recipe_of(FORWARD)
     owners, stranger = everybody(recipe), recipe.unseen_owners([""])
 
@@ -81,7 +81,7 @@ def test_whom_no_model_knows_is_ranked_too_and_who_opted_out_is_not() -> None:
 def test_where_a_source_falls_silent_that_it_was_taught_with_the_rules_rank(
     without: tuple[str, ...], changes: dict[str, object]
 ) -> None:
-    """A22, B09: a column less would be another question than it was taught to answer."""
+    """A ranker with a missing column must not serve, because it was trained with all columns (A22, B09)."""
     recipe = recipe_of(FORWARD, without, **changes)
     assert isinstance(recipe.ranker, RuleRanker)
     assert len(recommend(recipe, everybody(recipe), DEPTH).item)

@@ -1,4 +1,4 @@
-"""Whoever opted out is answered as a stranger without a profile, on every surface, by every ranker (R23, L07)."""
+"""An owner who opted out gets the list of an unseen owner without a profile, on all surfaces and rankers (R23, L07)."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ def recipe_of(surface: Surface, ranker: str) -> SurfaceRecommender:
 
 
 def out(recipe: SurfaceRecommender) -> Owners:
-    """Everybody of the surface with all they did, as if they had opted out; the words of half of them are told too."""
+    """All owners of the surface with all events, as if they had opted out; half of them also with text."""
     rows = recipe.owners.owners_of(recipe.surface)
     owners = recipe.batch(rows, world().interactions, ["games unity" if i % 2 else "" for i in range(len(rows))])
     return replace(owners, opted_out=np.ones(len(owners), bool))
 
 
 def stranger(recipe: SurfaceRecommender, owners: Owners, i: int) -> Owners:
-    """Somebody of whom nothing is known but what owner i must not be shown."""
+    """An owner without any data except the items that owner i must not see."""
     nothing = sparse.csr_matrix((1, len(recipe.catalogue)), dtype=np.float32)
     return recipe.unseen_owner(0, nothing, owners.barred[i], "", opted_out=True)
 

@@ -22,7 +22,7 @@ from tests.models.settings.values import another
 ALL = list(DECLARED.values())
 FILED = [d for d in ALL if d.table]
 CHECKOUT = USUAL.parent
-#: The names of the source documents: they stand in the environment and in the file.
+#: The names of the source documents: they are both in the environment and in the file.
 NINE = {
     "ENABLE_ALS",
     "ENABLE_TWO_TOWER",

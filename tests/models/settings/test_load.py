@@ -1,4 +1,4 @@
-"""The door of the environment: any value of any variable is a setting or a SettingsError that names the variable."""
+"""Reading the environment: any value of any variable is a setting or a SettingsError that names the variable."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`python -m pipelines experiments`: a file that is right or wrong, what a build will do, what answers earned."""
+"""`python -m pipelines experiments`: valid and invalid files, the arms of the next build, engagement with answers."""
 
 from __future__ import annotations
 

@@ -66,7 +66,7 @@ def test_each_model_is_trained_judged_and_shown(command: Any, exported: str, set
         "als_v1_item_factors.npy",
         "als_v1_user_mapping.json",
         "als_v1_item_mapping.json",
-    }, "D13-D17, D23"
+    }, "the files of the model (D13-D17, D23)"
     folder = Path(als["files"][0]).parent
     assert folder == settings.artifacts / "bundles" / "als_v1" / als["version"]
     assert open_bundle("als_v1", folder).arrays["user_factors"].shape[1] == 8

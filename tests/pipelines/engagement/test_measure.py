@@ -1,4 +1,4 @@
-"""What answers earned, out of a real PostgreSQL: each act once, to the answer that it came of (C55-C57, J04-J10)."""
+"""Engagement with answers, from a real PostgreSQL: each event counts once, for one answer (C55-C57, J04-J10)."""
 
 from __future__ import annotations
 
@@ -147,7 +147,7 @@ def test_an_act_that_names_no_answer_belongs_to_the_last_that_showed_it(settings
 
 
 def test_an_act_that_names_its_answer_belongs_to_it_and_to_no_later_one(settings: Settings, ledger: Ledger) -> None:
-    """Told twice, by the event and by the platform with a time of its own, it still counts once in all."""
+    """An event posted and also written by the platform, with another time, counts once."""
     for name, method, hours in (("a", "als", 0), ("b", "ensemble", 24)):
         ledger.event(1, 1, "impression", hours, ledger.answer(name, method=method, day=int(hours / 24)))
     ledger.event(1, 1, "apply", 25, "a")
@@ -230,7 +230,7 @@ def test_interactions_are_counted_by_day(settings: Settings, ledger: Ledger) -> 
 
 
 def test_shares_of_routes_are_shares_of_answers(settings: Settings, ledger: Ledger) -> None:
-    """J01, J02, I11."""
+    """Shares of routes and of methods (J01, J02, I11)."""
     for n, (method, route) in enumerate((("als", "als"), ("als", "ensemble"), ("popular", "als"), ("ensemble",) * 2)):
         ledger.event(n, 1, "impression", n, ledger.answer(f"a{n}", method=method, route=route))
         ledger.event(n, 2, "impression", n, f"a{n}")
@@ -278,7 +278,7 @@ def an_experiment(settings: Settings, ledger: Ledger, off: int, on: int) -> None
 
 
 def test_click_through_of_als_is_compared_with_that_of_content(settings: Settings, ledger: Ledger) -> None:
-    """I10."""
+    """The ratio is an expected result (I10)."""
     for n, (method, clicked) in enumerate(
         (("als", True), ("als", True), ("content_based", True), ("content_based", False))
     ):
@@ -290,7 +290,7 @@ def test_click_through_of_als_is_compared_with_that_of_content(settings: Setting
 
 
 def test_arms_are_compared_and_their_sizes_checked(settings: Settings, ledger: Ledger) -> None:
-    """O03, O12, J17, M08."""
+    """Metrics by arm of an experiment (O03, O12, J17, M08)."""
     an_experiment(settings, ledger, 200, 210)
     found = measure(settings, AS_OF)
     (e,) = found["experiments"]

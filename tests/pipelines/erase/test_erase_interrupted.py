@@ -116,7 +116,7 @@ def test_really_killed_and_run_again_by_command(city: City, traces: Traces) -> N
 def test_readers_see_one_release_or_its_successor_and_nothing_between(
     city: City, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whoever read the pointer before the switch still finds every list for as long as readers take to follow."""
+    """A reader that read the pointer before the switch still finds every list until all readers have followed."""
     client, keys, stop = city.client, city.keys, threading.Event()
     wrong: list[str] = []
     seen: set[str] = set()

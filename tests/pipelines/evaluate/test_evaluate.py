@@ -1,4 +1,4 @@
-"""The evaluation: who is compared with whom, over whom, and that the planted truth comes out (design 5.6)."""
+"""The evaluation: which models are compared, over which owners, and that it finds the planted truth (design 5.6)."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ SURFACE = Surface.STARTUPS_FOR_INVESTOR
 def found(planted_run: Run, holdout: Holdout, planted: Snapshot) -> dict[str, Any]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Snapshot, "open", classmethod(lambda cls, path: planted))
-        # in so small a market the jury may refuse the network, which is compared here all the same
+        # in a small market the validation owners may refuse the network; this test compares it all the same
         patch.setattr(
             second_stage,
             "_passed",
@@ -185,7 +185,7 @@ def test_who_serves_and_why(holdout: Holdout) -> None:
     ],
 )
 def test_where_the_learned_ranker_serves(passes: bool, asked: str, sources: str, serves: str, holdout: Holdout) -> None:
-    """It needs the union of the sources, must have passed or be asked for, and is judged as it was before the cut."""
+    """It needs all sources, must be accepted or requested, and is evaluated as it was before the cutoff."""
     learned = Bundle("learned_ranker_v1", {"surfaces": {SURFACE.value: {"serves": passes, "reason": "because"}}}, {})
     settings = holdout.settings.layered({"ranker": asked, "candidate_sources": sources}, "given")
     stage = SecondStage(replace(holdout, settings=settings), None, None, learned, learned, [])

@@ -91,7 +91,7 @@ def test_columns_make_ingredients() -> None:
 
 
 def test_each_ingredient_is_left_out_once(holdout: Holdout, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With rankers that are told apart by their columns alone, so that nothing has to be taught."""
+    """With rankers that differ only in their columns, so that no training is needed."""
     names = ("score_als", "demand", "item_met", "owner_events")
     rows = RankerRows(names, np.ones((3, 4), np.float32), np.array([1, 0, 0]), np.zeros(3, np.int64))
     met = np.array([holdout.cut_us - 5, 0, 0])

@@ -97,7 +97,7 @@ def test_the_layout_is_the_recorded_one(market: Settings) -> None:
     schemas = {f: {c.name: str(c.type) for c in pq.read_schema(folder / f)} for f in sorted(layout.FILES)}
     found = {"manifest": sorted(snapshot.manifest), "counts": sorted(snapshot.manifest["counts"]), "files": schemas}
     assert found == json.loads((GOLDEN / f"snapshot_{layout.FORMAT}.json").read_text())
-    assert {p.stat().st_mode & 0o777 for p in folder.iterdir()} == {0o600}  # L03
+    assert {p.stat().st_mode & 0o777 for p in folder.iterdir()} == {0o600}  # only the owner may read (L03)
 
 
 def test_the_cutoff_is_exact_to_the_microsecond(market: Settings) -> None:

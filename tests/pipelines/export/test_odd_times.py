@@ -1,4 +1,4 @@
-"""Rows with impossible times in a real PostgreSQL: each is counted and set aside, or reads as blank; nothing stops."""
+"""Rows with impossible times in a real PostgreSQL: each is counted and rejected, or read as blank; nothing stops."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ NIGHT = timedelta(days=1)
 
 @pytest.fixture
 def platform(settings: Settings, tmp_path: Path) -> Settings:
-    """The tiny marketplace, of which last night's snapshot is stored."""
+    """The tiny marketplace, with the snapshot of the previous build."""
     import_folder(settings, write_tiny_marketplace(tmp_path / "data"))
     export_snapshot(Run.start(settings, "last-night", AFTER_ALL))
     return settings

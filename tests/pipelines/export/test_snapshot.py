@@ -145,7 +145,7 @@ def read(*rows: tuple[str, str, int]) -> Snapshot:
 
 
 def test_a_counter_is_what_the_newest_reading_before_an_instant_says() -> None:
-    """R05. The inner cut leaves the last of five events after it: the first reading lies before the week of that."""
+    """The temporal validation split leaves the last of five events after it; the first reading is earlier (R05)."""
     later, unborn = (BOLT, "2024-03-01", 90), (CORE, "2024-01-01", 9)
     snapshot = read((ACME, "2024-02-09", 40), (ACME, "2024-01-03", 30), later, unborn)
     assert snapshot.manifest["views"] == {"from": "readings", "since": "2024-01-03T00:00:00+00:00", "readings": 2}
@@ -156,7 +156,7 @@ def test_a_counter_is_what_the_newest_reading_before_an_instant_says() -> None:
 
 @pytest.mark.parametrize(("first", "counts"), [("2024-02-25T23:59:59.999999", True), ("2024-02-26", False)])
 def test_readings_count_where_they_reach_back_before_the_week_of_the_inner_cut(first: str, counts: bool) -> None:
-    """Otherwise view events do, at every instant: a ranker judged with one kind of number must not serve another."""
+    """Else view events count at every instant: a ranker must serve with the kind of number it was evaluated with."""
     snapshot = read((ACME, first, 30))
     assert snapshot.views_from == ("readings" if counts else "events")
     assert snapshot.entities(Entity.STARTUP).views.tolist() == [30 if counts else 2, 0]

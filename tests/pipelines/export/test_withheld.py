@@ -1,4 +1,4 @@
-"""Words that are filled because somebody was met later are left out of a snapshot, and that is told."""
+"""Text that is filled because of a later interaction is left out of a snapshot, and reported."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A data folder into a real PostgreSQL, with garbage of every kind: what is broken is set aside, the rest is there."""
+"""Load a data folder with every kind of broken row into a real PostgreSQL: broken rows are rejected, others stored."""
 
 from __future__ import annotations
 

@@ -118,7 +118,7 @@ def test_a_whole_folder_is_imported_as_if_it_were_plain(
 
 
 def test_events_of_one_day_are_several_and_of_one_instant_one(settings: Settings, tmp_path: Path) -> None:
-    """Of which only the day is told, equal lines are as many events; with a time of day, they are one, told twice."""
+    """Equal lines with only a day are separate events; equal lines with a time of day are one event."""
     u, s = ("00000000-0000-4000-8000-00000000000a", "a0000000-0000-4000-8000-00000000000a")
     days = ["2024-05-01", "2024-05-01", "20240501", "2024-05-02", "2024-05-01T10:00:00Z", "2024-05-01 10:00"]
     (tmp_path / "users.csv").write_text(f"user_id,role\n{u},developer\n")

@@ -1,4 +1,4 @@
-"""Arms baked into one release: told in its manifest, the same bytes again, and nothing changed for whoever has none."""
+"""Arms in one release: in its manifest, reproducible to the byte, and without effect on owners outside experiments."""
 
 from __future__ import annotations
 

@@ -128,7 +128,7 @@ class Town(Published):
 
 
 def built(settings: Settings, as_of: datetime) -> str:
-    """A build without its judging and teaching, stored."""
+    """A build without its evaluation and training of rankers, stored."""
     run = Run.start(settings, f"build-{uuid.uuid4().hex[:8]}", as_of)
     snapshot = export_snapshot(run)
     build = run.reference(snapshot=snapshot)

@@ -1,4 +1,4 @@
-"""Between two builds: whoever did something or came since gets a new list, everybody else keeps theirs to the byte."""
+"""Between builds, owners with new events and new owners get a new list; all other lists stay the same to the byte."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""People are told once, by a real socket; whatever the other side does, whoever tells goes on within seconds."""
+"""An alert is sent once, over a real socket; whatever the receiver does, the sender continues within seconds."""
 
 from __future__ import annotations
 

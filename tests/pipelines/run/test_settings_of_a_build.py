@@ -1,4 +1,4 @@
-"""The settings of a build: recorded ones win and are told of, file and variables give the same release."""
+"""The settings of a build: recorded ones win and are reported; file and variables give the same release."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A platform that overwrites a running counter of views: what is judged is earned, and the counter harms no list."""
+"""A platform that overwrites a view counter: the evaluated gain is real, and the counter harms no list."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def stage_of(snapshot: Snapshot, home: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 
 def ndcg(holdout: Holdout, learned: Bundle | None, teaching: bool | None) -> dict[str, float]:
-    """Mean NDCG@10 of the learned ranker and the rules over the judging half, or over everybody."""
+    """Mean NDCG@10 of the learned ranker and the rules over the evaluation half, or over all owners."""
     recipe = holdout.recipe(SURFACE)
     owners, outcome = holdout.everybody(recipe, 4000) if teaching is None else holdout.owners(recipe, teaching)
     those = {n: c for n, c in contenders(holdout, SURFACE, None, None, learned).items() if n in (TAUGHT, RULES)}

@@ -1,4 +1,4 @@
-"""The inner cut: what counts as relevant, who judges, and that nothing later than the cut is known before it."""
+"""The temporal validation split: relevant items, validation owners, and no knowledge of anything after the cutoff."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_only_new_pairs_count_and_dislikes_never() -> None:
             (0, 0, APPLY, 20),  # met before: not new
             (0, 1, VIEW, 20),  # viewed, not engaged
             (0, 2, LIKE, 20),
-            (0, 2, APPLY, 21),  # engaged; the strongest event weighs
+            (0, 2, APPLY, 21),  # engaged; the strongest event counts
             (1, 0, LIKE, 20),
             (1, 0, DISLIKE, 22),  # the last opinion is a dislike
             (1, 1, DISLIKE, 20),

@@ -24,7 +24,7 @@ pytestmark = pytest.mark.slow
 CUT = "2024-02-17"
 CUT_US = microseconds(parse_instant(CUT))
 SETTINGS = small()
-#: Whoever has one of these before the cut may not be shown at it; a later one is unknown by then.
+#: An owner with one of these before the cutoff may not be shown at it; a later one is not known yet.
 HIDES = ("opted_out_at", "withdrawn_at")
 FILLED = {"created_at": "2023-01-01", "role": "developer"}
 

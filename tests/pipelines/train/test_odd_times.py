@@ -115,7 +115,7 @@ def test_weights_fade_between_1_and_a_little_and_few_events_span_all() -> None:
 
 
 def test_nobody_else_measures_a_span_by_its_extremes() -> None:
-    """Whoever needs the time that events span asks `Span`: an extreme is one row's, and one row may be wrong."""
+    """Code that needs the time span of events uses `Span`: an extreme comes from one row, which may be wrong."""
     found = [name(p) for p in python(*CODE) if "ptp(" in p.read_text()]
     assert found == []
 

@@ -1,7 +1,7 @@
-"""Whoever has opted out by the build's cutoff teaches and judges nothing, at no cut, as an owner or as an item (R23).
+"""Users who opted out by the build's cutoff are in no training and no evaluation, as owner or as item (R23).
 
-Two marketplaces differ in what a quarter of the people did and say. All of these opted out after the inner cut and
-before the build, so that nothing which learns or judges may tell the two apart.
+Two marketplaces differ in the events and texts of a quarter of the users. All of these opted out between the temporal
+validation split and the build, so training and evaluation must give the same results for both.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ def test_nobody_of_them_is_an_owner_or_an_item(two: Two, surface: Surface) -> No
 
 
 def test_no_teacher_and_no_judge_can_tell(two: Two) -> None:
-    """Lessons of the learned ranker, the network's set, the blend's owners, tuning, every contender, and the gate."""
+    """Samples of the learned ranker, the network's set, owners of the blend, tuning, every challenger, and the gate."""
     assert two[0].cut_us == two[1].cut_us
     for surface in Surface:
         mine, other = (_lessons(h, surface, h.snapshot.as_of_us) for h in two)

@@ -1,4 +1,4 @@
-"""The training step: what a model may know, whom it leaves out, what it stores (R23, P01, P02, E09, design 5.1)."""
+"""The training step: the data of a model, the users it leaves out, what it stores (R23, P01, P02, E09, design 5.1)."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ from pipelines.train_ranker.second_stage import open_second_stage, train_ranker
 
 
 def asked(n: int, hot: int, **more: float) -> BlendScores:
-    """n owners, `hot` of them hot: NDCG 0.2 by every blend with some noise, and so much more by some, noisy too."""
+    """n owners, `hot` of them hot: noisy NDCG of 0.2 with every blend, and a noisy gain with some blends."""
     rng = np.random.default_rng(0)
     noise = rng.random(n) * 0.1
     ndcg = {name: 0.2 + noise + more.get(name, 0.0) * rng.random(n) for name in (*BLENDS, "als", "two_tower")}

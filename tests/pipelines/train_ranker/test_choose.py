@@ -10,7 +10,7 @@ from pipelines.train_ranker.choose import learned_choice, network_choice, told
 
 
 def ballot(owners: int, seed: int, **gain: float) -> dict[str, np.ndarray]:
-    """NDCG@10 of the rules and, by name, of what gains so much over them on average."""
+    """NDCG@10 of the rules and, by name, of a ranker with this mean gain over them."""
     rng = np.random.default_rng(seed)
     rules = np.where(rng.random(owners) < 0.4, rng.random(owners), 0)
     return {RULES: rules, **{name: rules + mean + rng.normal(0, 0.15, owners) for name, mean in gain.items()}}

@@ -1,4 +1,4 @@
-"""The ranking set: the seed's columns with honest values, its sampling, its two recipes (D11, C41-C51, R03, R04)."""
+"""The ranking set: the required columns, its sampling, its two recipes (D11, C41-C51, R03, R04)."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def test_declined_first_then_others_and_no_more_than_asked() -> None:
         assert kept[positive].all()
         assert kept[:6].sum() == 3 and kept[[2, 4, 5]].sum() == 2  # one positive: two negatives, both of the declined
         assert kept[8:10].all()  # two positives ask for four, there are two
-        assert not kept[10:].any()  # an owner without a positive teaches nothing
+        assert not kept[10:].any()  # an owner without a positive gives no samples
 
 
 def test_what_was_viewed_without_engaging_can_come_first(holdout: Holdout, made: RankingSet) -> None:

@@ -1,4 +1,4 @@
-"""What teaches the learned ranker: cuts and outcomes by hand, and the same features as serving computes."""
+"""Training data of the learned ranker: cutoffs and outcomes by hand, and the same features as in serving."""
 
 from __future__ import annotations
 
@@ -57,8 +57,8 @@ HAND = [lesson(80, [1, 1, 2], [85, 0, 0]), lesson(60, [1, 1, 2, 2, 3], [0, 65, 7
 
 
 def test_only_what_had_happened_teaches() -> None:
-    """Before day 80: the cut of day 80 teaches nothing, and what owner 3 met on day 85 has not happened: nobody knows
-    of a list of theirs."""
+    """Before day 80: the cutoff of day 80 gives no samples, and owner 3 has no list yet, because their first event is
+    on day 85."""
     rows = samples_until(HAND, 80)
 
     assert rows.features.tolist() == [[60, 0], [60, 1], [60, 2], [60, 3], [40, 0], [40, 1]]
@@ -84,7 +84,7 @@ def test_a_dislike_counts_from_when_it_was_said() -> None:
         return [those.until(until)[1].tolist(), those.until(until)[0].tolist()]
 
     assert labels(50) == [[True, True, False], [True, True, True]]
-    assert labels(55) == [[True, False, False], [True, False, True]]  # disliked by then: no lesson, unless it was drawn
+    assert labels(55) == [[True, False, False], [True, False, True]]  # disliked by then: no sample, unless it was drawn
     assert labels(65) == [[True, True, False], [True, True, True]]
     assert labels(71) == [[False, True, False], [False, True, True]]
     assert those.positive(71) == 1 and replace(those, opinions=Opinions()).positive(71) == 2
@@ -149,7 +149,7 @@ def test_a_pair_is_dated_by_its_first_meeting(
 def test_nothing_of_the_judged_cut_teaches_the_judged_ranker(
     holdout: Holdout, taught: dict[Surface, RankerSamples]
 ) -> None:
-    """What follows the cut is no lesson for a ranker that is judged there; the newest label lies before it."""
+    """A ranker that is evaluated at a cutoff is not trained on later events; its newest label is earlier."""
     for lessons in taught.values():
         with pytest.raises(TrainingError, match="nothing to be taught by"):
             samples_until([lessons], holdout.cut_us)

@@ -61,7 +61,7 @@ def test_evaluate_finds_what_training_left(poor: Run, planted: Snapshot, monkeyp
     assert stage.refs == refs and stage.ranker is not None and stage.ranker.version == refs[0].version
     assert stage.of_the_seed is not None and stage.of_the_seed.config["recipe"] == "seed"
     assert stage.learned is not None and stage.learned.version == refs[1].version and stage.judged is not None
-    for name, before in stored.items():  # the seed's, and that of before the cut, are not among them
+    for name, before in stored.items():  # the required one, and that of before the cutoff, are not among them
         added = {p.name for p in set(poor.artifacts.stored(f"bundles/{name}")) - before}
         assert added <= {r.version for r in refs if r.name == name}
 
@@ -133,10 +133,10 @@ def test_nothing_to_hold_out(learning_run: Run, monkeypatch: pytest.MonkeyPatch,
 def test_what_cannot_serve_is_not_taught(
     ranker: str, learning_run: Run, planted: Snapshot, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """No lesson is made, no tree grows and, where the network cannot serve either, no network is fitted."""
+    """No samples are made, no tree grows and, if the network cannot serve either, no network is fitted."""
 
     def never(*args: object, **kwargs: object) -> None:
-        raise AssertionError("taught all the same")
+        raise AssertionError("trained all the same")
 
     monkeypatch.setattr("pipelines.train_ranker.second_stage.ranker_samples", never)
     if ranker != "mlp":

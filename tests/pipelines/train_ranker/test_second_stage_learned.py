@@ -1,4 +1,4 @@
-"""The learned ranker of a build: where it serves and why, what refuses it, and that what judges it did not teach it."""
+"""The learned ranker of a build: where it serves, what refuses it, and that evaluation data is not training data."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tests.pipelines.train.market import market
 pytestmark = pytest.mark.slow
 
 LESSONS = dict[Surface, list[RankerSamples]]
-#: Enough of the surfaces where a test teaches anew.
+#: Enough surfaces for tests that train again.
 TWO = (Surface.STARTUPS_FOR_INVESTOR, Surface.DEVELOPERS_FOR_STARTUP)
 
 
@@ -36,7 +36,7 @@ def lessons(planted_run: Run, holdout: Holdout, planted: Snapshot) -> LESSONS:
 
 @pytest.fixture
 def run(planted_run: Run, lessons: LESSONS, monkeypatch: pytest.MonkeyPatch) -> Run:
-    """The planted run with the lessons of two surfaces at hand."""
+    """The planted run with the samples of two surfaces."""
     monkeypatch.setattr(learned_stage, "ranker_samples", lambda run, snapshot: {s: lessons[s] for s in TWO})
     return planted_run
 
@@ -118,7 +118,7 @@ def test_what_came_after_the_cut_does_not_teach_the_judged_one(
 def test_what_orders_worse_than_a_single_model_is_refused(
     how: str, run: Run, holdout: Holdout, planted: Snapshot, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Outcomes dealt out at random teach nothing; turned round they teach the worst order."""
+    """A ranker learns nothing from random outcomes, and the worst order from reversed ones."""
 
     def spoiled(rows: RankerRows, *told: Any) -> FittedRanker:
         rng = np.random.default_rng(0)
@@ -135,7 +135,7 @@ def test_what_orders_worse_than_a_single_model_is_refused(
 
 
 def test_too_few_positives_are_refused_with_the_reason(run: Run, holdout: Holdout, planted: Snapshot) -> None:
-    """C53."""
+    """The ranker needs 100 positives (C53)."""
     demanding = replace(run, settings=run.settings.layered({"ranker_min_positives": 100_000}, "given"))
     found = train_learned_ranker(demanding, planted, holdout, {})
     assert found.served is None and found.judged is None

@@ -1,4 +1,4 @@
-"""Every fact that a ranker is told, in teaching and in serving: the same owner and cut, the same bits (A31, R03)."""
+"""Every feature is the same to the bit in training and in serving, for the same owner and cutoff (A31, R03)."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ DIVERSITY = FEATURES.index("diversity")
 
 @dataclass(frozen=True)
 class Listening:
-    """Orders by the model score alone, and keeps what it is told."""
+    """Orders by the model score alone, and keeps the features that it gets."""
 
     told: list[np.ndarray] = field(default_factory=list)
     name: str = "listening"
@@ -71,7 +71,7 @@ def test_where_nothing_is_placed_diversity_is_neutral(holdout: Holdout) -> None:
 
 @pytest.mark.parametrize("surface", [s for s in Surface if s.owner is Entity.USER])
 def test_a_newcomer_is_taught_as_a_stranger_is_served(surface: Surface) -> None:
-    """Of whoever came after the cut teaching knows a row, and serving nothing but the words."""
+    """A user who came after the cutoff has a row in training, and only a text in serving."""
     users, startups, events = rows()
     users["location"], startups["location"] = "Basel, Switzerland", "Basel, Switzerland"
     users.loc[::5, "created_at"] = "2024-02-20"
@@ -94,8 +94,8 @@ def test_a_newcomer_is_taught_as_a_stranger_is_served(surface: Surface) -> None:
 
 
 def test_labels_know_only_their_window() -> None:
-    """People who dislike after the inner cut what they met before it: nothing that a judged ranker learns changes,
-    while the one that is served learns it."""
+    """Dislikes after the validation split of items met before it: they do not change the evaluated ranker, but the
+    served ranker learns from them."""
     users, startups, events = rows(kinds=("view", "like"))
     settings = small(ranker_cuts=3)
     plain = Snapshot.from_frames(users, startups, events, AS_OF, settings.recorded(), name="plain")

@@ -71,7 +71,7 @@ def test_releases_and_requests_leave_no_series(start: Start, publish: Publish, p
         assert f'release="{release}"' in text
         assert len(re.findall(r'release="', text)) == 1, "the live release alone is named"
         found.append({re.sub(r'release="[^"]*"', 'release=""', s) for s in series(text)})
-    assert found[-1] == found[1], "of the second release on nothing new is told"
+    assert found[-1] == found[1], "from the second release on there is no new series"
 
 
 def test_no_label_takes_any_value(start: Start, publish: Publish, person: Person, rows: str) -> None:

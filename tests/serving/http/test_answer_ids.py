@@ -115,7 +115,7 @@ def test_an_event_with_an_answer_is_kept_with_what_the_answer_was(
     company: Company,
     sql: Callable[[str], list[Any]],
 ) -> None:
-    """J17, O12: what the ledger asks for stands in the database; nothing was written when the list was asked for."""
+    """The ledger's data is in the database; a request for a list writes nothing (J17, O12)."""
     release, app = publish(experiments=[EXPERIMENT | {"share": 1.0}]), start()
     owner, founder = person(Role.DEVELOPER, 9), company(3)
     mine, theirs = ask_list(app, SURFACE, owner), ask_list(app, FOUNDERS, founder)

@@ -1,4 +1,4 @@
-"""API keys at the door: who is let in and how far, what the others are told, keys that come and go (L01, L02, L06)."""
+"""API keys: which requests a key allows, the answers to all others, new and revoked keys (L01, L02, L06)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Generated requests against the described API: whatever is sent, the answer is one that /openapi.json tells of."""
+"""Generated requests: every answer is one that /openapi.json describes."""
 
 from __future__ import annotations
 

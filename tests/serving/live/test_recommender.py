@@ -134,12 +134,12 @@ def test_what_was_computed_is_kept_with_its_time_to_live(
     ask(app, unknown)
     with redis.Redis.from_url(settings.redis_url.reveal()) as client:
         key = keys.live(release, SURFACE, newcomer)
-        assert 0.8 * 1800 - 60 <= client.ttl(key) <= 1800  # R01, H05
+        assert 0.8 * 1800 - 60 <= client.ttl(key) <= 1800  # the TTL of live lists (R01, H05)
         stored = LiveList.decode(client.get(key))
         assert stored.known
         assert datetime.fromtimestamp(stored.made_us / 1e6, UTC).isoformat(timespec="seconds") == first["generated_at"]
         assert client.get(keys.count(Entity.USER, newcomer)) == b"0"
-        assert 240 <= client.ttl(keys.count(Entity.USER, newcomer)) <= 300  # H03
+        assert 240 <= client.ttl(keys.count(Entity.USER, newcomer)) <= 300  # the TTL of counts (H03)
         assert not LiveList.decode(client.get(keys.live(release, SURFACE, unknown))).known
         assert client.ttl(keys.live(release, SURFACE, unknown)) <= 30
         assert client.get(keys.count(Entity.USER, unknown)) is None

@@ -1,4 +1,4 @@
-"""Owners who did so much since the build that they are routed otherwise: a live list in place of the stored one."""
+"""Owners with enough events since the build to change their route get a live list instead of the stored one."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ def test_a_live_list_that_is_behind_its_owner_is_made_again_once_a_minute(
     app, key = start(), Keys(settings.namespace).live(release, SURFACE, newcomer)
     assert ask(app, newcomer)["route"] == "content_based"
     act(newcomer, group=0, first=0, n=5)
-    assert ask(app, newcomer)["route"] == "content_based"  # kept: PostgreSQL may not have heard of it yet
+    assert ask(app, newcomer)["route"] == "content_based"  # kept: PostgreSQL may not have it yet
     with redis.Redis.from_url(settings.redis_url.reveal()) as client:
         kept = LiveList.decode(client.get(key))
         client.set(key, replace(kept, made_us=kept.made_us - 61_000_000).encode(), ex=600)

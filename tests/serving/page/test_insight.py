@@ -73,7 +73,7 @@ def test_a_missing_item_is_explained(
     owner = person(Role.DEVELOPER, 4)
     listed = shown(client, owner)
     assert why(client, owner, listed[2]) == {**why(client, owner, listed[2]), "listed": True, "place": 3}
-    assert why(client, owner, company(1))["because"] == "withdrawn"  # whoever has met it
+    assert why(client, owner, company(1))["because"] == "withdrawn"  # also if they have met
     row = int(planted.users.ids.rows_of([owner])[0])
     x = planted.interactions
     met = str(planted.startups.ids.ids[x.item[x.owner == row][0]])
